@@ -1,0 +1,295 @@
+"""Accounts: register, log in, identify, update, delete. The only place where rules meet."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TypeVar
+
+from auth import emails, names
+from auth.credentials import Credentials, TokenCredentials
+from auth.errors import (
+    CredentialsInvalid,
+    CredentialsMissing,
+    DatabaseUnavailable,
+    EmailTaken,
+    FieldError,
+    InvalidFields,
+    TokenInvalid,
+    Unauthorized,
+)
+from auth.password_rules import PasswordRules
+from auth.passwords import PasswordHasher
+from auth.tokens import TokenClaims, TokenSigner
+from db import tokens, users
+from db.errors import Unavailable
+from db.pool import Connection, Database
+from db.rows import PasswordRow, UserRow
+from db.token_lookup import TokenLookup
+
+READY_SECONDS = 1.0
+_NO_RENEWAL = "Log in with e-mail and password: a token cannot renew itself."
+T = TypeVar("T")
+
+
+class Unset(Enum):
+    """The value of a field that a change leaves as it is, since None is a value."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordProof:
+    """The password that somebody proved to know, and which version of it that was."""
+
+    password: str = field(repr=False)
+    stored: PasswordRow
+
+
+@dataclass(frozen=True, slots=True)
+class TokenProof:
+    """The id of the token that somebody presented."""
+
+    token_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is asking, and how that was proved."""
+
+    user: UserRow
+    proof: PasswordProof | TokenProof
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token, its expiry, and how many seconds that is from now."""
+
+    token: str = field(repr=False)
+    expires_at: datetime
+    expires_in: int
+
+
+class Accounts:
+    """What can be done with accounts.
+
+    ``clock`` returns the time in UTC seconds; ``lifetime_seconds`` is that of new tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        lookup: TokenLookup,
+        hasher: PasswordHasher,
+        rules: PasswordRules,
+        signer: TokenSigner,
+        clock: Callable[[], float],
+        lifetime_seconds: int,
+    ) -> None:
+        self._database = database
+        self._lookup = lookup
+        self._hasher = hasher
+        self._rules = rules
+        self._signer = signer
+        self._clock = clock
+        self._lifetime_seconds = lifetime_seconds
+
+    async def register(self, *, email: str, password: str, name: str | None) -> UserRow:
+        """Create a user. Raises InvalidFields with all that is wrong, or EmailTaken."""
+        form = _Form()
+        address = form.check("email", emails.normalize_email, email) or ""
+        clean_name = form.check("name", names.normalize_name, name)
+        self._check_password(form, password, own_words=(address, name or ""))
+        form.raise_errors()
+        password_hash = await self._hasher.hash(password)
+        async with self._connection() as connection:
+            user = await users.insert_user(
+                connection,
+                email=address,
+                email_key=emails.email_key(address),
+                name=clean_name,
+                password_hash=password_hash,
+            )
+        if user is None:
+            raise EmailTaken
+        return user
+
+    async def identify(
+        self, credentials: Credentials | None, *, password_only: bool = False
+    ) -> Identity:
+        """Return whose credentials these are; raises a subclass of Unauthorized.
+
+        ``password_only`` refuses a token, however good.
+        """
+        if credentials is None:
+            raise CredentialsMissing
+        if isinstance(credentials, TokenCredentials):
+            if password_only:
+                raise TokenInvalid(_NO_RENEWAL)
+            return await self._identify_by_token(credentials.token)
+        return await self._identify_by_password(credentials.email, credentials.password)
+
+    async def log_in(self, identity: Identity) -> IssuedToken:
+        """Issue a token to somebody who proved to know the password.
+
+        A token does not do, so that a stolen one cannot renew itself: TokenInvalid. A
+        password that was changed since it was proved does not either: CredentialsInvalid.
+        """
+        if not isinstance(identity.proof, PasswordProof):
+            raise TokenInvalid(_NO_RENEWAL)
+        await self._renew_hash(identity.proof)
+        now = int(self._clock())
+        claims = TokenClaims(str(uuid.uuid4()), now + self._lifetime_seconds)
+        expires_at = datetime.fromtimestamp(claims.expires_at, UTC)
+        async with self._connection() as connection:
+            inserted = await tokens.insert_token(
+                connection,
+                claims.token_id,
+                user_id=identity.user.id,
+                password_version=identity.proof.stored.password_version,
+                created_at=datetime.fromtimestamp(now, UTC),
+                expires_at=expires_at,
+            )
+        if not inserted:
+            raise CredentialsInvalid
+        return IssuedToken(self._signer.issue(claims), expires_at, self._lifetime_seconds)
+
+    async def update(
+        self,
+        identity: Identity,
+        *,
+        name: str | Unset | None = UNSET,
+        password: str | Unset = UNSET,
+    ) -> UserRow:
+        """Change name, password or both. Raises InvalidFields with all that is wrong.
+
+        A new password revokes all tokens of the user but the one that was presented.
+        """
+        form = _Form()
+        clean_name: str | Unset | None = UNSET
+        if name is not UNSET:
+            clean_name = form.check("name", names.normalize_name, name)
+        if password is not UNSET:
+            own_name = identity.user.name if name is UNSET else name
+            self._check_password(form, password, own_words=(identity.user.email, own_name or ""))
+        form.raise_errors()
+        # Hashed before a connection is taken: nobody waits for one meanwhile.
+        password_hash = UNSET if password is UNSET else await self._hasher.hash(password)
+        async with self._transaction() as connection:
+            user = await self._lock(connection, identity)
+            if clean_name is not UNSET:
+                user = await users.update_name(connection, user.id, clean_name)
+            if password_hash is not UNSET:
+                user = await users.update_password(connection, user.id, password_hash)
+                kept = identity.proof.token_id if isinstance(identity.proof, TokenProof) else None
+                await tokens.revoke_all(connection, user.id, at=self._now(), keep=kept)
+        return user
+
+    async def delete(self, identity: Identity) -> None:
+        """Delete the user and revoke every token."""
+        async with self._transaction() as connection:
+            user = await self._lock(connection, identity)
+            await tokens.revoke_all(connection, user.id, at=self._now())
+            await users.delete_user(connection, user.id)
+
+    async def check_ready(self) -> None:
+        """Return when Postgres answers; raises DatabaseUnavailable after a second."""
+        with _unavailable():
+            await self._database.ping(READY_SECONDS)
+
+    async def _identify_by_token(self, token: str) -> Identity:
+        claims = self._signer.read(token)
+        with _unavailable():
+            user = await self._lookup.find_user(claims.token_id)
+        if user is None:
+            raise TokenInvalid
+        return Identity(user, TokenProof(claims.token_id))
+
+    async def _identify_by_password(self, email: str, password: str) -> Identity:
+        async with self._connection() as connection:
+            stored = await users.find_by_email(connection, emails.lookup_key(email))
+        # Verified even where there is nobody: the time must not tell.
+        known = await self._hasher.verify(password, stored.password_hash if stored else None)
+        if stored is None or not known:
+            raise CredentialsInvalid
+        return Identity(stored.user, PasswordProof(password, stored))
+
+    async def _renew_hash(self, proof: PasswordProof) -> None:
+        old = proof.stored.password_hash
+        if not self._hasher.needs_rehash(old):
+            return
+        new = await self._hasher.hash(proof.password)
+        async with self._connection() as connection:
+            await users.renew_hash(connection, proof.stored.user.id, old=old, new=new)
+
+    async def _lock(self, connection: Connection, identity: Identity) -> UserRow:
+        """Lock the user's row; raises unless what proved the identity still holds.
+
+        Between the proof and the lock lies the time of a hash: somebody may have changed the
+        password, or revoked the token, to keep out exactly whom this request comes from.
+        """
+        current = await users.find_for_update(connection, identity.user.id)
+        match identity.proof:
+            case TokenProof(token_id):
+                refusal: Unauthorized = TokenInvalid()
+                holds = await tokens.is_live(connection, token_id, identity.user.id)
+            case PasswordProof(_, stored):
+                refusal = CredentialsInvalid()
+                holds = current is not None and current.password_version == stored.password_version
+        if current is None or not holds:
+            raise refusal
+        return current.user
+
+    def _check_password(self, form: "_Form", password: str, *, own_words: tuple[str, ...]) -> None:
+        form.check("password", lambda text: self._rules.check(text, own_words=own_words), password)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        with _unavailable():
+            async with self._database.connection() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        with _unavailable():
+            async with self._database.transaction() as connection:
+                yield connection
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        raise DatabaseUnavailable from error
+
+
+class _Form:
+    """Gathers what is wrong with the fields of one form."""
+
+    def __init__(self) -> None:
+        self._errors: list[FieldError] = []
+
+    def check(self, field: str, rule: Callable[[str], T], value: str | None) -> T | None:
+        """Return what the rule makes of the value; None where it is None or was refused."""
+        if value is None:
+            return None
+        try:
+            return rule(value)
+        except ValueError as error:
+            self._errors.append(FieldError(field, str(error)))
+            return None
+
+    def raise_errors(self) -> None:
+        """Raise InvalidFields where anything was refused."""
+        if self._errors:
+            raise InvalidFields(self._errors)

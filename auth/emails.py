@@ -1,0 +1,36 @@
+"""E-mail addresses: which are accepted, and when two are the same."""
+
+import unicodedata
+
+from email_validator import EmailNotValidError, validate_email
+
+MAX_LENGTH = 254
+
+
+def normalize_email(text: str) -> str:
+    """Return the address in its normal form; raises ValueError with a reason.
+
+    Syntax only, by email-validator (RFC 5321, 6531); nothing is looked up.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"must be an e-mail address of at most {MAX_LENGTH} characters")
+    try:
+        address = validate_email(text, check_deliverability=False).normalized
+    except EmailNotValidError as error:
+        raise ValueError("must be an e-mail address, such as susan@example.com") from error
+    if len(address) > MAX_LENGTH:
+        raise ValueError(f"must be an e-mail address of at most {MAX_LENGTH} characters")
+    return address
+
+
+def email_key(address: str) -> str:
+    """Return what addresses that differ in case only have in common (Unicode case folding)."""
+    return unicodedata.normalize("NFC", address.casefold())
+
+
+def lookup_key(text: str) -> str:
+    """Return the key to look up what a client typed, whether or not it is an address."""
+    try:
+        return email_key(normalize_email(text))
+    except ValueError:
+        return email_key(text)

@@ -1,0 +1,208 @@
+"""Everything that can be refused, as one tree.
+
+An error carries what the client is told (status, type, title, detail, headers);
+what the log is told is its cause (``raise … from cause``), and never leaves the server.
+
+Problem
+├── MalformedRequest        400  malformed-request
+├── Unauthorized            401  (with both challenges)
+│   ├── CredentialsMissing       credentials-missing
+│   ├── CredentialsInvalid       credentials-invalid
+│   └── TokenInvalid             token-invalid
+│       └── TokenExpired         token-expired
+├── NotFound                404  not-found
+├── MethodNotAllowed        405  method-not-allowed     Allow
+├── EmailTaken              409  email-taken
+├── ContentTooLarge         413  content-too-large
+├── UnsupportedMediaType    415  unsupported-media-type
+├── InvalidFields           422  invalid-fields         errors
+├── InternalError           500  internal-error
+└── Unavailable             503                         Retry-After
+    ├── DatabaseUnavailable      database-unavailable
+    └── ShuttingDown             shutting-down
+
+The form is RFC 9457; each type is explained in docs/problems.md.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+REALM = "userauth"
+Headers = Sequence[tuple[str, str]]
+
+
+class Problem(Exception):
+    """A refusal that the client is told about."""
+
+    status: ClassVar[int]
+    name: ClassVar[str]
+    title: ClassVar[str]
+    advice: ClassVar[str]
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or self.advice)
+        self.detail = detail or self.advice
+
+    @property
+    def type(self) -> str:
+        """Return the problem type: a relative URI that points into the documentation."""
+        return f"/docs/problems.md#{self.name}"
+
+    @property
+    def headers(self) -> Headers:
+        """Return the header fields that go with the answer."""
+        return ()
+
+    def document(self) -> dict[str, object]:
+        """Return the members of the problem document (RFC 9457, section 3.1)."""
+        return {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+
+
+class MalformedRequest(Problem):
+    status = 400
+    name = "malformed-request"
+    title = "The request cannot be read"
+    advice = "Send a well-formed HTTP request."
+
+
+class Unauthorized(Problem):
+    """Nobody, or not who they say: RFC 9110 section 11, RFC 7617, RFC 6750."""
+
+    status = 401
+    bearer_error: ClassVar[str | None] = None
+
+    @property
+    def headers(self) -> Headers:
+        error = f', error="{self.bearer_error}"' if self.bearer_error else ""
+        return (
+            ("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'),
+            ("WWW-Authenticate", f'Bearer realm="{REALM}"{error}'),
+        )
+
+
+class CredentialsMissing(Unauthorized):
+    name = "credentials-missing"
+    title = "Credentials are required"
+    advice = "Send an Authorization header: Basic with e-mail and password, or a token."
+
+
+class CredentialsInvalid(Unauthorized):
+    name = "credentials-invalid"
+    title = "The credentials are not valid"
+    advice = "Check the e-mail address and the password."
+
+
+class TokenInvalid(Unauthorized):
+    name = "token-invalid"
+    title = "The token is not valid"
+    advice = "Log in again with e-mail and password to get a new token."
+    bearer_error = "invalid_token"
+
+
+class TokenExpired(TokenInvalid):
+    name = "token-expired"
+    title = "The token has expired"
+
+
+class NotFound(Problem):
+    status = 404
+    name = "not-found"
+    title = "There is nothing at this path"
+    advice = "Check the path of the request."
+
+
+class MethodNotAllowed(Problem):
+    status = 405
+    name = "method-not-allowed"
+    title = "This path does not take that method"
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self.allow = ", ".join(allowed)
+        super().__init__(f"Use one of: {self.allow}.")
+
+    @property
+    def headers(self) -> Headers:
+        return (("Allow", self.allow),)
+
+
+class EmailTaken(Problem):
+    status = 409
+    name = "email-taken"
+    title = "The e-mail address is taken"
+    advice = "Log in, or register with another e-mail address."
+
+
+class ContentTooLarge(Problem):
+    status = 413
+    name = "content-too-large"
+    title = "The body is too large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"Send a body of at most {max_bytes} bytes.")
+
+
+class UnsupportedMediaType(Problem):
+    status = 415
+    name = "unsupported-media-type"
+    title = "The body is not of a supported type"
+    advice = "Send JSON in UTF-8, with Content-Type: application/json and no Content-Encoding."
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one member of a body."""
+
+    field: str
+    message: str
+
+
+class InvalidFields(Problem):
+    status = 422
+    name = "invalid-fields"
+    title = "The body has fields that are not valid"
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors = tuple(errors)
+        said = "; ".join(f"{error.field} {error.message}" for error in self.errors)
+        super().__init__(f"Correct these and send the request again: {said}.")
+
+    def document(self) -> dict[str, object]:
+        errors = [{"field": error.field, "message": error.message} for error in self.errors]
+        return {**super().document(), "errors": errors}
+
+
+class InternalError(Problem):
+    status = 500
+    name = "internal-error"
+    title = "The server failed"
+    advice = "Try again; if it stays, tell the operator the request_id."
+
+
+class Unavailable(Problem):
+    """Not now, but soon: the answer says when to try again."""
+
+    status = 503
+    retry_after_seconds: ClassVar[int] = 1
+
+    @property
+    def headers(self) -> Headers:
+        return (("Retry-After", str(self.retry_after_seconds)),)
+
+
+class DatabaseUnavailable(Unavailable):
+    name = "database-unavailable"
+    title = "The database does not answer"
+    advice = "Nothing is known to have changed. Try again after Retry-After seconds."
+    retry_after_seconds = 2
+
+
+class ShuttingDown(Unavailable):
+    name = "shutting-down"
+    title = "The server is shutting down"
+    advice = "Try again after Retry-After seconds, on a new connection."

@@ -1,0 +1,66 @@
+"""Which passwords are accepted: NIST SP 800-63B-4 section 3.1.1, OWASP ASVS 5.0 chapter 6.2."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+MAX_LENGTH = 1024
+# A password must hold at least this many letters that are not taken from the user's own words.
+_OWN_LETTERS = 4
+_SHORTEST_WORD = 3
+
+
+def normalize_password(text: str) -> str:
+    """Return the password in NFC, the form in which it is measured and compared."""
+    return unicodedata.normalize("NFC", text)
+
+
+class PasswordRules:
+    """The rules for a new password.
+
+    ``min_length`` counts code points after NFC. ``refuse_common`` refuses what is on
+    zxcvbn's list of common passwords, or is made of the user's own e-mail address or name.
+    """
+
+    def __init__(self, *, min_length: int, refuse_common: bool) -> None:
+        self._min_length = min_length
+        self._refuse_common = refuse_common
+        self._common = _common_passwords() if refuse_common else frozenset()
+
+    def check(self, password: str, *, own_words: Iterable[str]) -> None:
+        """Raise ValueError with a reason where the password is not accepted."""
+        password = normalize_password(password)
+        if not self._min_length <= len(password) <= MAX_LENGTH:
+            raise ValueError(f"must have {self._min_length} to {MAX_LENGTH} characters")
+        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in password):
+            raise ValueError("must not contain control characters")
+        if not self._refuse_common:
+            return
+        if password.casefold() in self._common:
+            raise ValueError("is on a list of common passwords; choose another")
+        if _is_made_of(password, own_words):
+            raise ValueError("is made of your own e-mail address or name; choose another")
+
+
+def _common_passwords() -> frozenset[str]:
+    # Imported here: the lists take memory, and only this rule needs them.
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
+
+    return frozenset(normalize_password(word).casefold() for word in FREQUENCY_LISTS["passwords"])
+
+
+def _is_made_of(password: str, own_words: Iterable[str]) -> bool:
+    rest = password.casefold()
+    words = {word for text in own_words for word in _words(text)}
+    if not any(word in rest for word in words):
+        return False
+    for word in sorted(words, key=len, reverse=True):
+        rest = rest.replace(word, "")
+    return sum(character.isalpha() for character in rest) < _OWN_LETTERS
+
+
+def _words(text: str) -> Iterator[str]:
+    folded = normalize_password(text).casefold()
+    for word in (folded, *re.split(r"[\W_\d]+", folded)):
+        if len(word) >= _SHORTEST_WORD:
+            yield word

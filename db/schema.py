@@ -1,0 +1,68 @@
+"""Bringing the schema into the database, once, however many processes start at a time."""
+
+from db.errors import SchemaError
+from db.pool import Connection, Database
+
+VERSION = 1
+OLDEST_POSTGRES = 13
+# Any number will do, as long as nothing else in the database locks it: "user" in ASCII.
+_LOCK = 0x75736572
+# Another process may be at it; that is no reason to give up.
+_LOCK_TIMEOUT_SECONDS = 600.0
+
+
+async def apply_schema(database: Database, schema: str) -> None:
+    """Apply the text of schema.sql to a database that has none of it.
+
+    Raises SchemaError, with a sentence for the operator, where the database cannot be used:
+    it is too old, is not in UTF-8, or holds a schema that this server does not know.
+    """
+    async with database.transaction() as connection:
+        await _check_cluster(connection)
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock(%s)", (_LOCK,), timeout=_LOCK_TIMEOUT_SECONDS
+        )
+        version = await _find_version(connection)
+        if version is None:
+            await _check_room(connection)
+            await connection.execute(schema)
+        elif version != VERSION:
+            raise SchemaError(
+                f"The database holds schema version {version}, this server knows version "
+                f"{VERSION}: start the server that belongs to it."
+            )
+
+
+async def _check_cluster(connection: Connection) -> None:
+    row = await connection.fetch_one(
+        "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')"
+    )
+    number, encoding = row or (0, "")
+    if number < OLDEST_POSTGRES * 10_000:
+        raise SchemaError(
+            f"Postgres {number // 10_000} is too old: use Postgres {OLDEST_POSTGRES} or newer."
+        )
+    if encoding != "UTF8":
+        raise SchemaError(f"The database is in {encoding}: create it with ENCODING 'UTF8'.")
+
+
+async def _find_version(connection: Connection) -> int | None:
+    row = await connection.fetch_one("SELECT to_regclass('userauth_schema') IS NOT NULL")
+    if row is None or not row[0]:
+        return None
+    row = await connection.fetch_one("SELECT version FROM userauth_schema")
+    return None if row is None else int(row[0])
+
+
+async def _check_room(connection: Connection) -> None:
+    rows = await connection.fetch_all(
+        "SELECT name FROM unnest(ARRAY['users', 'tokens']) AS name"
+        " WHERE to_regclass(name) IS NOT NULL"
+    )
+    if rows:
+        names = " and ".join(row[0] for row in rows)
+        raise SchemaError(
+            f"The database already has {names}, which are not this server's:"
+            " give it a database or a search_path of its own."
+        )

@@ -1,0 +1,101 @@
+"""The users table."""
+
+from db.pool import Connection, Row
+from db.rows import PasswordRow, UserRow
+
+# A conflict is told by the missing row: a failing INSERT would put the hash into Postgres' log.
+_INSERT = """
+INSERT INTO users (email, email_key, name, password_hash)
+VALUES (%s, %s, %s, %s)
+ON CONFLICT (email_key) DO NOTHING
+RETURNING id, email, name, created_at, updated_at
+"""
+
+
+async def insert_user(
+    connection: Connection, *, email: str, email_key: str, name: str | None, password_hash: str
+) -> UserRow | None:
+    """Insert a user and return the row, or None where the e-mail address is taken."""
+    row = await connection.fetch_one(_INSERT, (email, email_key, name, password_hash))
+    return None if row is None else UserRow(*row)
+
+
+_FIND_BY_EMAIL = """
+SELECT id, email, name, created_at, updated_at, password_hash, password_version
+FROM users
+WHERE email_key = %s
+"""
+
+
+async def find_by_email(connection: Connection, email_key: str) -> PasswordRow | None:
+    """Return the user of an e-mail address, or None."""
+    return _password_row(await connection.fetch_one(_FIND_BY_EMAIL, (email_key,)))
+
+
+_FIND_FOR_UPDATE = """
+SELECT id, email, name, created_at, updated_at, password_hash, password_version
+FROM users
+WHERE id = %s
+FOR UPDATE
+"""
+
+
+async def find_for_update(connection: Connection, user_id: str) -> PasswordRow | None:
+    """Return a user and lock the row until the transaction ends, or None."""
+    return _password_row(await connection.fetch_one(_FIND_FOR_UPDATE, (user_id,)))
+
+
+_UPDATE_NAME = """
+UPDATE users
+SET name = %s, updated_at = now()
+WHERE id = %s
+RETURNING id, email, name, created_at, updated_at
+"""
+
+
+async def update_name(connection: Connection, user_id: str, name: str | None) -> UserRow:
+    """Set the name of a user whose row is locked."""
+    return _user_row(await connection.fetch_one(_UPDATE_NAME, (name, user_id)))
+
+
+_UPDATE_PASSWORD = """
+UPDATE users
+SET password_hash = %s, password_version = password_version + 1, updated_at = now()
+WHERE id = %s
+RETURNING id, email, name, created_at, updated_at
+"""
+
+
+async def update_password(connection: Connection, user_id: str, password_hash: str) -> UserRow:
+    """Set a new password of a user whose row is locked."""
+    return _user_row(await connection.fetch_one(_UPDATE_PASSWORD, (password_hash, user_id)))
+
+
+_RENEW_HASH = """
+UPDATE users
+SET password_hash = %s
+WHERE id = %s AND password_hash = %s
+"""
+
+
+async def renew_hash(connection: Connection, user_id: str, *, old: str, new: str) -> None:
+    """Replace the hash of an unchanged password, unless somebody else did already."""
+    await connection.execute(_RENEW_HASH, (new, user_id, old))
+
+
+_DELETE = "DELETE FROM users WHERE id = %s"
+
+
+async def delete_user(connection: Connection, user_id: str) -> None:
+    """Delete a user; the rows of the tokens stay, without the user."""
+    await connection.execute(_DELETE, (user_id,))
+
+
+def _password_row(row: Row | None) -> PasswordRow | None:
+    return None if row is None else PasswordRow(UserRow(*row[:5]), *row[5:])
+
+
+def _user_row(row: Row | None) -> UserRow:
+    if row is None:
+        raise LookupError("The row was locked, and is gone.")
+    return UserRow(*row)

@@ -1,0 +1,197 @@
+"""What all handlers share: who is asking, what they sent, and the one way out of every error."""
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar
+
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from auth.accounts import Identity
+from auth.credentials import decode_authorization
+from auth.errors import (
+    ContentTooLarge,
+    InternalError,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from handlers.forms import Form, FormType, NoFields, read_form
+from ops.logs import RequestRecord, log_failure, log_refusal, log_request
+
+if TYPE_CHECKING:
+    from handlers.application import Application
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class Guard(Enum):
+    """Whom a call is open to."""
+
+    ANYONE = auto()
+    USER = auto()
+    PASSWORD = auto()  # a user, by e-mail and password
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one method of a path asks for: credentials, and a body."""
+
+    guard: Guard = Guard.ANYONE
+    body: type[Form] = NoFields
+
+
+# Streaming, so that Tornado leaves bodies alone: handlers.delegate gathers them.
+@stream_request_body
+class BaseHandler(RequestHandler):
+    """A path. ``calls`` says what its methods ask for; prepare() sees to it."""
+
+    application: "Application"
+    calls: ClassVar[Mapping[str, Call]] = {}
+
+    def initialize(self, *, body_too_large: bool) -> None:
+        self.body_too_large = body_too_large
+        self._identity: Identity | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Return who is asking, in a call that is guarded."""
+        if self._identity is None:
+            raise RuntimeError("This call is open to anyone.")
+        return self._identity
+
+    async def prepare(self) -> None:
+        """Refuse what can be refused before the verb method: path, method, credentials, body."""
+        call = self._find_call()
+        if call.guard is not Guard.ANYONE:
+            self._identity = await self.application.accounts.identify(
+                decode_authorization(self.request.headers.get("Authorization")),
+                password_only=call.guard is Guard.PASSWORD,
+            )
+        self._check_body()
+        if call.body is NoFields and self.request.body:
+            self.body(NoFields)
+
+    def options(self) -> None:
+        """Answer which methods there are (RFC 9110, section 9.3.7)."""
+        self.set_status(204)
+        self.set_header("Allow", ", ".join(self._allowed()))
+        self.finish()
+
+    def body(self, form: type[FormType]) -> FormType:
+        """Return the body as a form; raises MalformedRequest or InvalidFields."""
+        return read_form(form, self.request.body)
+
+    def send(self, document: Mapping[str, object], status: int = 200) -> None:
+        """Answer with a JSON document."""
+        self._send(document, status, "application/json; charset=UTF-8")
+
+    def write_error(self, status_code: int, **arguments: object) -> None:
+        """Answer any error with one problem document (RFC 9457)."""
+        problem = self._problem(status_code, arguments.get("exc_info"))
+        for name, value in problem.headers:
+            self.add_header(name, value)
+        document = {**problem.document(), "request_id": self.request_id}
+        self._send(document, problem.status, "application/problem+json; charset=UTF-8")
+
+    def set_default_headers(self) -> None:
+        """Set what every answer carries; Tornado calls this again before an error."""
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("X-Request-ID", self.request_id)
+        if self.application.draining:
+            self.set_header("Connection", "close")
+
+    @property
+    def request_id(self) -> str:
+        """Return the client's id of this request, where it is a sensible one, or ours."""
+        given = self.request.headers.get("X-Request-ID", "")
+        if not hasattr(self, "_request_id"):
+            self._request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        return self._request_id
+
+    def compute_etag(self) -> None:
+        """Return no entity tag: nothing here may be stored."""
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,  # noqa: ARG002 - Tornado's signature
+        value: BaseException | None,
+        tb: TracebackType | None,  # noqa: ARG002
+    ) -> None:
+        """Log what the operator should know of: failures, and a database that is away."""
+        if value is None or isinstance(value, HTTPError):
+            return
+        if not isinstance(value, Problem):
+            log_failure(self.request_id, value)
+        elif isinstance(value, Unavailable):
+            log_refusal(self.request_id, value)
+
+    def on_finish(self) -> None:
+        """Count the request out."""
+        self.application.running -= 1
+
+    def log(self) -> None:
+        """Log the request."""
+        log_request(
+            RequestRecord(
+                method=self.request.method or "",
+                path=self.request.path,
+                status=self.get_status(),
+                milliseconds=self.request.request_time() * 1000,
+                request_id=self.request_id,
+                user_id=self._identity.user.id if self._identity else None,
+            )
+        )
+
+    def _find_call(self) -> Call:
+        if not self.calls:
+            raise NotFound
+        if self.request.method == "OPTIONS":
+            return Call()
+        call = self.calls.get(self.request.method or "")
+        if call is None:
+            raise MethodNotAllowed(self._allowed())
+        return call
+
+    def _allowed(self) -> tuple[str, ...]:
+        return (*self.calls, "OPTIONS")
+
+    def _check_body(self) -> None:
+        """Refuse a body by its media type, then by its size; one of no bytes is none."""
+        headers = self.request.headers
+        if self.request.body or self.body_too_large:
+            media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if media_type != "application/json" or "Content-Encoding" in headers:
+                raise UnsupportedMediaType
+        if self.body_too_large:
+            raise ContentTooLarge(self.application.max_body_bytes)
+
+    def _problem(self, status: int, exc_info: object) -> Problem:
+        error = exc_info[1] if isinstance(exc_info, tuple) else None
+        if isinstance(error, Problem):
+            return error
+        # Tornado's own: a method that HTTP does not know, a path that is no UTF-8.
+        if isinstance(error, HTTPError) and status == HTTPStatus.METHOD_NOT_ALLOWED:
+            return MethodNotAllowed(self._allowed()) if self.calls else NotFound()
+        if isinstance(error, HTTPError) and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return MalformedRequest()
+        return InternalError()
+
+    def _send(self, document: Mapping[str, object], status: int, media_type: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", media_type)
+        self.finish(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+
+
+class UnknownPathHandler(BaseHandler):
+    """Every path that no other handler has: not found, whatever the method."""

@@ -1,0 +1,307 @@
+"""Make one frozen, validated Settings object out of settings.toml and the environment.
+
+The models list all settings, settings.toml gives each its default: a new setting is one line in a
+model and one in the file. What follows load_settings reads, and puts faults into words.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from enum import StrEnum
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_origin
+from urllib.parse import parse_qs, unquote
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic.type_adapter import TypeAdapter
+from pydantic_core import ErrorDetails, ValidationError
+from pydantic_core.core_schema import ValidationInfo
+from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+
+# Read as libpq does: a general URL parser would end the host at a # in the password.
+DATABASE_URL = re.compile(
+    r"""(?!.*(\s|%(?![0-9A-Fa-f]{2}))) postgres(ql)?:// ([^@/]*@)?
+    (?P<host>\[[^][]+\]|[^][:@/?,]*) (:\d*)? (?P<more>,[^@/?]*)?
+    (/[^?]*)? (\?(?P<options>.*))?""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Profile(StrEnum):
+    DEVELOPMENT = "development"
+    TESTING = "testing"
+    PRODUCTION = "production"
+
+
+PROFILES = {profile.value: profile for profile in Profile} | {
+    "config.DevelopmentConfig": Profile.DEVELOPMENT,
+    "config.TestingConfig": Profile.TESTING,
+    "config.ProductionConfig": Profile.PRODUCTION,
+    "config.StagingConfig": Profile.PRODUCTION,
+}
+TABLES = ("default", *Profile)
+
+
+class Context(NamedTuple):
+    profile: Profile
+    folder: Path
+
+
+Info = ValidationInfo[Context]
+
+
+def _path(value: object, info: Info) -> object:
+    if value == "":
+        return None
+    return info.context.folder / value if isinstance(value, str | Path) else value
+
+
+def _database_url(url: SecretStr, info: Info) -> SecretStr:
+    """Refuse what is not one Postgres, quoting no part: it may be one of the password."""
+    if not url and info.context.profile is Profile.PRODUCTION:
+        raise ValueError("set DATABASE_URL=postgresql://… or DATABASE_URL=embedded")
+    if url.get_secret_value() in {"", "embedded"}:
+        return url
+    match = DATABASE_URL.fullmatch(url.get_secret_value())
+    if not match:
+        raise ValueError(
+            "must be embedded or postgresql://user:password@host:port/name, with %40 for @, and so on"
+        )
+    options = parse_qs(match["options"] or "")
+    hosts = [host for host in (unquote(match["host"]), *options.get("host", [])) if host]
+    hosts = hosts or options.get("hostaddr", [])
+    if match["more"] or "," in ",".join(hosts):
+        raise ValueError("libpq's failover is not supported: name one host or a proxy")
+    if not hosts:
+        raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")
+    return url
+
+
+def _pool_max(pool_max: int, info: Info) -> int:
+    if pool_max < info.data.get("pool_min", pool_max):
+        raise ValueError(f"must be at least database.pool_min, which is {info.data['pool_min']}")
+    return pool_max
+
+
+def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
+    if len(set(keys)) < len(keys):
+        raise ValueError("must not hold the same key twice")
+    nowhere = not keys and info.data.get("keys_file", ...) is None
+    if nowhere and info.context.profile is Profile.PRODUCTION:
+        raise ValueError("set SECRET_KEYS to a random text of at least 32 characters")
+    return keys
+
+
+def _in_production(least: int) -> AfterValidator:
+    def check(value: int, info: Info) -> int:
+        if value < least and info.context.profile is Profile.PRODUCTION:
+            raise ValueError(f"must be at least {least} in production")
+        return value
+
+    return AfterValidator(check)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Server(Section):
+    host: str = Field(min_length=1, description="an address or a host name")
+    port: int = Field(ge=0, le=65535)
+    drain_seconds: float = Field(ge=0, le=600)
+
+
+class Database(Section):
+    url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(description="text")
+    embedded_dir: Annotated[Path, BeforeValidator(_path)] = Field(description="a path")
+    pool_min: int = Field(ge=1)
+    pool_max: Annotated[int, AfterValidator(_pool_max)] = Field(ge=1)
+    acquire_timeout_seconds: float = Field(gt=0)
+    query_timeout_seconds: float = Field(gt=0)
+
+
+class Tokens(Section):
+    lifetime_seconds: int = Field(ge=1, le=10 * 365 * 24 * 60 * 60)
+    keys_file: Annotated[Path | None, BeforeValidator(_path)] = Field(description="a path or empty")
+    keys: Annotated[
+        tuple[Annotated[SecretStr, Field(min_length=32)], ...],
+        Field(strict=False, description="a list of texts of at least 32 characters"),
+        AfterValidator(_keys),
+    ]
+
+
+class Passwords(Section):
+    bcrypt_cost: Annotated[int, _in_production(10)] = Field(ge=4, le=18)
+    min_length: Annotated[int, _in_production(8)] = Field(ge=1, le=64)
+    refuse_common: bool
+    workers: int = Field(ge=0, le=64)
+
+
+class Limits(Section):
+    max_body_bytes: int = Field(ge=1024, le=16 * 1024 * 1024)
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, case_sensitive=True, hide_input_in_errors=True)
+
+    profile: Profile = Field(strict=True, description="chosen by APP_SETTINGS, not here")
+    server: Server
+    database: Database
+    tokens: Tokens
+    passwords: Passwords
+    limits: Limits
+
+    def __init__(self, context: Context, *layers: dict[str, Any]) -> None:
+        """Lay earlier layers over later ones and validate; nothing else is read."""
+        sources = tuple(InitSettingsSource(type(self), layer) for layer in layers)
+        values = {"profile": context.profile} | self._settings_build_values(sources, {})
+        self.__pydantic_validator__.validate_python(values, self_instance=self, context=context)
+
+
+FIELDS: dict[str, dict[str, FieldInfo]] = {
+    name: getattr(field.annotation, "model_fields", {})
+    for name, field in Settings.model_fields.items()
+}
+VARIABLES = {
+    f"USERAUTH_{section}__{key}".upper(): (section, key)
+    for section, keys in FIELDS.items()
+    for key in keys
+} | {
+    "DATABASE_URL": ("database", "url"),
+    "HOST": ("server", "host"),
+    "PORT": ("server", "port"),
+    "SECRET_KEYS": ("tokens", "keys"),
+}
+Layer = tuple[str, dict[str, Any]]  # where values come from, and the values
+
+
+class SettingsError(Exception):
+    """Tell every fault of the settings, each in one printable line that shows no secret."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = tuple(
+            "".join(c if c.isprintable() else ascii(c)[1:-1] for c in fault) for fault in faults
+        )
+        super().__init__("\n".join(self.faults))
+
+
+def load_settings(environ: Mapping[str, str], file: Path) -> Settings:
+    """Return the settings of the profile that APP_SETTINGS names, environ laid over file.
+
+    Relative paths start at the folder of file. SettingsError brings all faults at once.
+    """
+    tables, faults = _read(file)
+    texts = {name: text for name, text in sorted(environ.items()) if text}
+    variables, more = _from_environment(texts)
+    faults += more
+    choice = texts.get("APP_SETTINGS", "development")
+    if choice not in PROFILES:
+        faults.append(f"APP_SETTINGS = {json.dumps(choice)}: must be one of {', '.join(PROFILES)}")
+    context = Context(PROFILES.get(choice, Profile.DEVELOPMENT), file.absolute().parent)
+    # The profiles that do not run are checked too: a slip in one shows before it is deployed.
+    lenient = context._replace(profile=Profile.DEVELOPMENT)
+    for name in Profile:
+        faults += _validate(lenient, [tables[name], tables["default"]])[1]
+    settings, more = _validate(context, [*variables, tables[context.profile], tables["default"]])
+    if settings is None or faults:
+        raise SettingsError(*dict.fromkeys(faults + more))
+    return settings
+
+
+def _read(file: Path) -> tuple[dict[str, Layer], list[str]]:
+    try:
+        document = tomllib.loads(file.read_bytes().decode())
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{file}: must be UTF-8 (at line {line})") from None
+    except ValueError as error:
+        raise SettingsError(f"{file}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from None
+    known = {name: document.pop(name) for name in TABLES if isinstance(document.get(name), dict)}
+    must = f"must be one of the tables {', '.join(TABLES)}"
+    faults = [f"{name} (from {file.name}): {must}" for name in document]
+    return {name: (f"{file.name} [{name}]", known.get(name, {})) for name in TABLES}, faults
+
+
+def _from_environment(texts: Mapping[str, str]) -> tuple[list[Layer], list[str]]:
+    names: dict[tuple[str, str], str] = {}
+    faults = []
+    for name in texts:
+        if name in VARIABLES:
+            first = names.setdefault(VARIABLES[name], name)
+            if texts[first] != texts[name]:
+                faults.append(f"{first} and {name} differ: set only one of them")
+        elif name.startswith("USERAUTH_"):
+            faults.append(f"{name} (from the environment): {_unknown(name, VARIABLES)}")
+    layers = [
+        (name, {section: {key: _converted(texts[name], FIELDS[section][key])}})
+        for (section, key), name in names.items()
+    ]
+    return layers, faults
+
+
+def _converted(text: str, field: FieldInfo) -> object:
+    annotation: Any = field.annotation
+    if get_origin(annotation) is tuple:
+        return [part.strip() for part in text.split(",")]
+    with suppress(ValidationError):  # what does not fit stays text, for the model to refuse
+        return TypeAdapter[object](annotation).validate_strings(text)
+    return text
+
+
+def _validate(context: Context, layers: Sequence[Layer]) -> tuple[Settings | None, list[str]]:
+    try:
+        return Settings(context, *(values for _, values in layers)), []
+    except ValidationError as error:
+        return None, [_fault(details, layers) for details in error.errors()]
+
+
+def _fault(error: ErrorDetails, layers: Sequence[Layer]) -> str:
+    place = [str(part) for part in error["loc"][:2]]
+    path, name = ".".join(place), place[-1]
+    if error["type"] == "missing":
+        return f"{path}: missing; settings.toml has to give its default in [default]"
+    origin, value = _find(place, layers)
+    fields = FIELDS[place[0]] if len(place) > 1 else Settings.model_fields
+    if error["type"] == "extra_forbidden":
+        return f"{path} (from {origin}): {_unknown(name, fields)}"
+    if error["type"] == "model_type":
+        return f"{path} (from {origin}): must be a table"
+    secret = value and "SecretStr" in repr(fields[name].annotation)
+    shown = "**********" if secret else json.dumps(value, default=str)
+    wanted = error.get("ctx", {}).get("error") or f"must be {_wanted(fields[name])}"
+    return f"{path} = {shown} (from {origin}): {wanted}"
+
+
+def _find(place: list[str], layers: Sequence[Layer]) -> tuple[str, object]:
+    for origin, values in layers:
+        with suppress(KeyError, TypeError):  # TypeError: something else stands for the table
+            return origin, reduce(getitem, place, values)
+    raise LookupError(place)
+
+
+def _wanted(field: FieldInfo) -> str:
+    kinds: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+    kind = field.description or kinds.get(field.annotation, "of another kind")
+    words = {"ge": "at least", "gt": "more than", "le": "at most"}
+    bounds = [
+        f"{words[name]} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name in words
+        if hasattr(rule, name)
+    ]
+    return f"{kind} of {' and '.join(bounds)}" if bounds else kind
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    spellings = {spelling.lower(): spelling for spelling in known}
+    for closest in get_close_matches(name.lower(), spellings, 1):
+        return f"unknown; did you mean {spellings[closest]}?"
+    return f"unknown; known are {', '.join(known)}"

@@ -1,0 +1,80 @@
+"""What tests share: one Postgres a run, an application a test, a clock moved by hand."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from db.embedded import EmbeddedPostgres
+from handlers.application import Application
+from handlers.http_server import Server
+from server import open_application
+from settings import Settings, load_settings
+from tests.api import Api
+from tests.clock import Clock
+from tests.sql import run_sql
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "a-signing-key-for-the-tests-0000"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one real Postgres for the whole session, with the schema; yield where it is."""
+    embedded = EmbeddedPostgres.start(tmp_path_factory.mktemp("postgres") / "data")
+    run_sql(embedded.dsn, (ROOT / "schema.sql").read_text(encoding="utf-8"))
+    yield embedded.dsn
+    embedded.stop()
+
+
+@pytest.fixture
+def dsn(postgres: str) -> str:
+    """Return a database without users and tokens."""
+    run_sql(postgres, "TRUNCATE users, tokens")
+    return postgres
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings({"APP_SETTINGS": "testing", "SECRET_KEYS": KEY}, ROOT / "settings.toml")
+
+
+@pytest.fixture
+def keys() -> list[str]:
+    return [KEY]
+
+
+@pytest.fixture
+def app(
+    io_loop: IOLoop, settings: Settings, keys: list[str], dsn: str, clock: Clock
+) -> Iterator[Application]:
+    """Build the application as the server does, on a database of its own."""
+    stack = AsyncExitStack()
+
+    async def enter() -> Application:
+        return await stack.enter_async_context(open_application(settings, keys, dsn, clock))
+
+    yield io_loop.run_sync(enter)
+    io_loop.run_sync(stack.aclose)
+
+
+@pytest.fixture
+def api(io_loop: IOLoop, app: Application) -> Iterator[Api]:
+    """Serve the application on a real socket; yield the client that checks its answers."""
+    server = Server(app)
+
+    async def listen() -> int:
+        return server.listen("127.0.0.1", 0)
+
+    port = io_loop.run_sync(listen)
+    client = Api(f"http://127.0.0.1:{port}")
+    yield client
+    client.close()
+    io_loop.run_sync(lambda: server.drain(5))

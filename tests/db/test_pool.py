@@ -1,0 +1,167 @@
+"""Connections: in turn, within their time, and whole again after Postgres was away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from db.errors import Failed, Unavailable
+from db.pool import Connection, Database, PoolLimits
+from tests.sql import run_sql
+
+LIMITS = PoolLimits(pool_min=1, pool_max=2, acquire_timeout_seconds=0.3, query_timeout_seconds=1)
+
+
+def use(dsn: str, work: Callable[[Database], Awaitable[None]], limits: PoolLimits = LIMITS) -> None:
+    async def run() -> None:
+        database = await Database.open(dsn, limits)
+        try:
+            await work(database)
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+
+
+async def backend(connection: Connection) -> int:
+    row = await connection.fetch_one("SELECT pg_backend_pid()")
+    assert row is not None
+    return int(row[0])
+
+
+async def names(database: Database) -> list[str]:
+    async with database.connection() as connection:
+        return [row[0] for row in await connection.fetch_all("SELECT email FROM users")]
+
+
+INSERT = "INSERT INTO users (email, email_key, password_hash) VALUES (%s, %s, 'x')"
+
+
+def test_a_transaction_commits(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute(INSERT, ("a", "a"))
+        assert await names(database) == ["a"]
+
+    use(dsn, work)
+
+
+def test_an_exception_rolls_a_transaction_back(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        with pytest.raises(RuntimeError, match="on purpose"):
+            async with database.transaction() as connection:
+                await connection.execute(INSERT, ("a", "a"))
+                raise RuntimeError("on purpose")
+        assert await names(database) == []
+
+    use(dsn, work)
+
+
+def test_a_cancelled_request_rolls_back_and_gives_its_connection_back(dsn: str) -> None:
+    async def held(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute(INSERT, ("a", "a"))
+            await connection.execute("SELECT pg_sleep(10)")
+
+    async def work(database: Database) -> None:
+        for _ in range(5):
+            task = asyncio.create_task(held(database))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert await names(database) == []
+
+    use(dsn, work)
+
+
+def test_a_statement_that_takes_too_long_is_unavailable_and_nothing_stays(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                async with database.transaction() as connection:
+                    await connection.execute(INSERT, ("a", "a"))
+                    await connection.execute("SELECT pg_sleep(10)")
+        assert await names(database) == []
+
+    use(dsn, work, replace(LIMITS, query_timeout_seconds=0.1))
+
+
+def test_a_statement_that_postgres_cancels_is_unavailable(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await connection.execute("SET statement_timeout = 50")
+            with pytest.raises(Unavailable):
+                await connection.execute("SELECT pg_sleep(10)")
+
+    use(dsn, work)
+
+
+def test_a_fault_in_a_statement_tells_no_values(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            with pytest.raises(Failed) as fault:
+                await connection.execute("SELECT %s::integer", ("secret",))
+        assert "secret" not in str(fault.value)
+        assert fault.value.__cause__ is None
+
+    use(dsn, work)
+
+
+def test_those_who_wait_for_a_connection_get_it_in_their_order(dsn: str) -> None:
+    served: list[int] = []
+
+    async def wait(database: Database, number: int) -> None:
+        async with database.connection() as connection:
+            served.append(number)
+            await connection.execute("SELECT pg_sleep(0.005)")
+
+    async def work(database: Database) -> None:
+        await asyncio.gather(*(wait(database, number) for number in range(30)))
+
+    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5))
+    assert served == list(range(30))
+
+
+def test_whoever_waits_too_long_for_a_connection_is_told_so(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection(), database.connection():
+            with pytest.raises(Unavailable):
+                async with database.connection():
+                    pass
+        async with database.connection() as connection:
+            assert await connection.fetch_one("SELECT 1") == (1,)
+
+    use(dsn, work)
+
+
+def test_connections_that_were_ended_are_replaced(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            ended = await backend(connection)
+            run_sql(dsn, "SELECT pg_terminate_backend(%s, 5000)", (ended,))
+            with pytest.raises(Unavailable):
+                await connection.fetch_one("SELECT 1")
+        async with database.connection() as connection:
+            assert await backend(connection) != ended
+
+    use(dsn, work)
+
+
+def test_a_database_that_only_reads_is_unavailable_for_writing(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await connection.execute("SET default_transaction_read_only = on")
+            with pytest.raises(Unavailable):
+                await connection.execute(INSERT, ("a", "a"))
+
+    use(dsn, work)
+
+
+def test_a_database_that_is_away_is_unavailable_at_once() -> None:
+    async def work(_: Database) -> None:
+        raise AssertionError("there is no database")
+
+    with pytest.raises(Unavailable):
+        use("postgresql://127.0.0.1:1/none", work)

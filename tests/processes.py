@@ -1,0 +1,93 @@
+"""Server processes, as an operator starts them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "a-signing-key-for-the-tests-0000"
+START_SECONDS = 30
+
+
+@dataclass
+class ServerProcess:
+    """A running ``python server.py``, and everything it wrote."""
+
+    process: "subprocess.Popen[str]"
+    greeting: str
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Return the address that it printed."""
+        return self.greeting.partition("serves ")[2].partition(",")[0]
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, timeout: float = 20) -> int:
+        return self.process.wait(timeout)
+
+    def stop(self) -> int:
+        """End the server as systemd does; return its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def written(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment with the settings of a test server over it."""
+    return {
+        **os.environ,
+        "APP_SETTINGS": "testing",
+        "PORT": "0",
+        "SECRET_KEYS": KEY,
+        **variables,
+    }
+
+
+@contextmanager
+def running_server(variables: Mapping[str, str], log: Path) -> Iterator[ServerProcess]:
+    """Start a server, wait until it says that it serves, and make sure that it is gone."""
+    with log.open("a", encoding="utf-8") as stream:
+        process = start(variables, stream)
+        try:
+            yield ServerProcess(process, _greeting(process, log), log)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(20)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "server.py")],
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _greeting(process: "subprocess.Popen[str]", log: Path) -> str:
+    if process.stdout is None:
+        raise RuntimeError("The server's output is not piped.")
+    started = time.monotonic()
+    line = process.stdout.readline()
+    if "serves" not in line:
+        raise RuntimeError(f"The server did not start: {line}{log.read_text(encoding='utf-8')}")
+    if time.monotonic() - started > START_SECONDS:
+        raise RuntimeError("The server took too long to start.")
+    return line.strip()
