@@ -187,7 +187,8 @@ def _greeting(settings: Settings, port: int) -> str:
     host = settings.server.host
     shown = f"[{host}]" if ":" in host else host
     url = urlsplit(settings.database.url.get_secret_value())
-    data = f"{url.hostname or 'localhost'}{url.path}" if url.scheme else settings.database.embedded_dir
+    given = f"{url.hostname or 'localhost'}{url.path}" if url.scheme else None
+    data = given or settings.database.embedded_dir
     return f"userauth ({settings.profile}) serves http://{shown}:{port}, data in {data}"
 
 

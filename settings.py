@@ -71,14 +71,15 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
     match = DATABASE_URL.fullmatch(url.get_secret_value())
     if not match:
         raise ValueError(
-            "must be embedded or postgresql://user:password@host:port/name, with %40 for @, and so on"
+            "must be embedded or postgresql://user:password@host:port/name, "
+            "with special characters in the user or password written as %40 and the like"
         )
     options = parse_qs(match["options"] or "")
     hosts = [host for host in (unquote(match["host"]), *options.get("host", [])) if host]
-    hosts = hosts or options.get("hostaddr", [])
-    if match["more"] or "," in ",".join(hosts):
+    addresses = options.get("hostaddr", [])
+    if match["more"] or len(hosts) > 1 or "," in "".join(hosts + addresses):
         raise ValueError("libpq's failover is not supported: name one host or a proxy")
-    if not hosts:
+    if not hosts + addresses:
         raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")
     return url
 

@@ -18,7 +18,9 @@ class Application(tornado.web.Application):
     """
 
     def __init__(self, *, accounts: Accounts, max_body_bytes: int) -> None:
-        super().__init__(routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log)
+        super().__init__(
+            routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
+        )
         self.accounts = accounts
         self.max_body_bytes = max_body_bytes
         self.running = 0

@@ -1,7 +1,7 @@
 """What tests share: one Postgres a run, an application a test, a clock moved by hand."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest

@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -200,7 +198,7 @@ def test_a_database_that_is_away_stops_the_start_with_a_sentence_and_no_password
     assert "open-sesame" not in ended.stderr
 
 
-def test_processes_that_start_at_once_agree_on_the_schema(postgres: str, tmp_path: Path) -> None:
+def test_processes_that_start_at_once_agree_on_the_schema(postgres: str) -> None:
     run_sql(postgres, "CREATE DATABASE crowd ENCODING 'UTF8' TEMPLATE template0")
     url = postgres.replace("@/postgres?", "@/crowd?")
     processes = [

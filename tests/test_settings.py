@@ -434,28 +434,29 @@ def test_a_database_with_one_host_or_socket_is_accepted(load: Load, url: str) ->
     [
         (
             f"postgresql://user:{SECRET}@one,two/users",
-            "failover is not supported: name one host or a proxy",
+            "failover is not",
         ),
         (
             f"postgresql://user:{SECRET}@one:1,two:2/users",
-            "failover is not supported: name one host or a proxy",
+            "failover is not",
         ),
         (
             f"postgresql://user:{SECRET}@one%2Ctwo/users",
-            "failover is not supported: name one host or a proxy",
+            "failover is not",
         ),
         (
             f"postgresql://user:{SECRET}@/users?host=one,two",
-            "failover is not supported: name one host or a proxy",
+            "failover is not",
         ),
         (
             f"postgresql://user:{SECRET}@one/users?host=two",
-            "failover is not supported: name one host or a proxy",
+            "failover is not",
         ),
         (
             f"postgresql://user:{SECRET}@/users?hostaddr=10.0.0.5,10.0.0.6",
-            "failover is not supported: name one host or a proxy",
+            "failover is not",
         ),
+        (f"postgresql://user:{SECRET}@one/users?hostaddr=10.0.0.5,10.0.0.6", "failover is not"),
         (f"postgresql://user:{SECRET}@/users", "must name a host, or a socket directory"),
         (f"mysql://user:{SECRET}@one/users", "must be embedded or postgresql://"),
         (f"user:{SECRET}@one/users", "must be embedded or postgresql://"),
