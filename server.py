@@ -15,8 +15,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import uvloop
-
 from auth.accounts import Accounts
 from auth.keys import KeysFileError, read_keys, read_or_create_keys
 from auth.password_rules import PasswordRules
@@ -29,6 +27,7 @@ from db.schema import apply_schema
 from db.token_lookup import TokenLookup
 from handlers.application import Application
 from handlers.http_server import Server
+from ops.event_loop import EventLoop
 from ops.logs import configure_logging
 from settings import Profile, Settings, SettingsError, load_settings
 
@@ -69,7 +68,7 @@ def serve(settings: Settings) -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, _exit)
     keys = signing_keys(settings)
-    with postgres(settings) as dsn, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
         runner.run(_serve(settings, keys, dsn))
 
 

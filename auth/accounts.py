@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TypeVar
 
 from auth import emails, names
 from auth.credentials import Credentials, TokenCredentials
@@ -15,11 +14,10 @@ from auth.errors import (
     CredentialsMissing,
     DatabaseUnavailable,
     EmailTaken,
-    FieldError,
-    InvalidFields,
     TokenInvalid,
     Unauthorized,
 )
+from auth.field_errors import FieldErrors
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.tokens import TokenClaims, TokenSigner
@@ -31,7 +29,6 @@ from db.token_lookup import TokenLookup
 
 READY_SECONDS = 1.0
 _NO_RENEWAL = "Log in with e-mail and password: a token cannot renew itself."
-T = TypeVar("T")
 
 
 class Unset(Enum):
@@ -102,11 +99,11 @@ class Accounts:
 
     async def register(self, *, email: str, password: str, name: str | None) -> UserRow:
         """Create a user. Raises InvalidFields with all that is wrong, or EmailTaken."""
-        form = _Form()
-        address = form.check("email", emails.normalize_email, email) or ""
-        clean_name = form.check("name", names.normalize_name, name)
-        self._check_password(form, password, own_words=(address, name or ""))
-        form.raise_errors()
+        errors = FieldErrors()
+        address = errors.check("email", emails.normalize_email, email) or ""
+        clean_name = errors.check("name", names.normalize_name, name)
+        self._check_password(errors, password, own_words=(address, name or ""))
+        errors.raise_if_any()
         password_hash = await self._hasher.hash(password)
         async with self._connection() as connection:
             user = await users.insert_user(
@@ -171,14 +168,14 @@ class Accounts:
 
         A new password revokes all tokens of the user but the one that was presented.
         """
-        form = _Form()
+        errors = FieldErrors()
         clean_name: str | Unset | None = UNSET
         if name is not UNSET:
-            clean_name = form.check("name", names.normalize_name, name)
+            clean_name = errors.check("name", names.normalize_name, name)
         if password is not UNSET:
             own_name = identity.user.name if name is UNSET else name
-            self._check_password(form, password, own_words=(identity.user.email, own_name or ""))
-        form.raise_errors()
+            self._check_password(errors, password, own_words=(identity.user.email, own_name or ""))
+        errors.raise_if_any()
         # Hashed before a connection is taken: nobody waits for one meanwhile.
         password_hash = UNSET if password is UNSET else await self._hasher.hash(password)
         async with self._transaction() as connection:
@@ -246,8 +243,12 @@ class Accounts:
             raise refusal
         return current.user
 
-    def _check_password(self, form: "_Form", password: str, *, own_words: tuple[str, ...]) -> None:
-        form.check("password", lambda text: self._rules.check(text, own_words=own_words), password)
+    def _check_password(
+        self, errors: FieldErrors, password: str, *, own_words: tuple[str, ...]
+    ) -> None:
+        errors.check(
+            "password", lambda text: self._rules.check(text, own_words=own_words), password
+        )
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -271,25 +272,3 @@ def _unavailable() -> Iterator[None]:
         yield
     except Unavailable as error:
         raise DatabaseUnavailable from error
-
-
-class _Form:
-    """Gathers what is wrong with the fields of one form."""
-
-    def __init__(self) -> None:
-        self._errors: list[FieldError] = []
-
-    def check(self, field: str, rule: Callable[[str], T], value: str | None) -> T | None:
-        """Return what the rule makes of the value; None where it is None or was refused."""
-        if value is None:
-            return None
-        try:
-            return rule(value)
-        except ValueError as error:
-            self._errors.append(FieldError(field, str(error)))
-            return None
-
-    def raise_errors(self) -> None:
-        """Raise InvalidFields where anything was refused."""
-        if self._errors:
-            raise InvalidFields(self._errors)

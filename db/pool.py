@@ -101,7 +101,7 @@ class Database:
                     **_connection_options(limits),
                 )
         except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise _translated(error) from None
+            raise _connection_failure(error) from None
         return cls(pool, dsn, limits)
 
     async def close(self) -> None:
@@ -117,7 +117,7 @@ class Database:
                 await _bound_statements(self.limits)(raw)
                 return Connection(raw)
         except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise _translated(error) from None
+            raise _connection_failure(error) from None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -158,7 +158,7 @@ class Database:
                     self._turn.release()
                     raise
         except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise _translated(error) from None
+            raise _connection_failure(error) from None
 
     async def _release(self, raw: aiopg.Connection) -> None:
         try:
@@ -208,6 +208,13 @@ async def _roll_back(connection: Connection) -> None:
         await connection.execute("ROLLBACK")
     except DatabaseError:
         await connection.close()
+
+
+def _connection_failure(error: BaseException) -> BaseException:
+    """Return what to raise where no connection was made: libpq's reason holds no values."""
+    if isinstance(error, psycopg2.OperationalError):
+        return Unavailable(" ".join(str(error).split()))
+    return _translated(error)
 
 
 def _translated(error: BaseException) -> BaseException:

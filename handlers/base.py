@@ -134,7 +134,7 @@ class BaseHandler(RequestHandler):
         if not isinstance(value, Problem):
             log_failure(self.request_id, value)
         elif isinstance(value, Unavailable):
-            log_refusal(self.request_id, value)
+            log_refusal(self.request_id, value.title, value.__cause__)
 
     def on_finish(self) -> None:
         """Count the request out."""

@@ -52,10 +52,9 @@ def log_failure(request_id: str, error: BaseException) -> None:
     logging.getLogger(SERVER).error("request=%s failed", request_id, exc_info=error)
 
 
-def log_refusal(request_id: str, error: BaseException) -> None:
+def log_refusal(request_id: str, title: str, cause: BaseException | None) -> None:
     """Write why a request was refused for a reason that is not the client's."""
-    cause = f": {error.__cause__}" if error.__cause__ else ""
-    logging.getLogger(SERVER).warning("request=%s %s%s", request_id, error, cause)
+    logging.getLogger(SERVER).warning("request=%s %s (%s)", request_id, title, cause or "-")
 
 
 class _Formatter(logging.Formatter):

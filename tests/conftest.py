@@ -1,5 +1,6 @@
 """What tests share: one Postgres a run, an application a test, a clock moved by hand."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from tornado.ioloop import IOLoop
 from db.embedded import EmbeddedPostgres
 from handlers.application import Application
 from handlers.http_server import Server
+from ops.event_loop import EventLoop
 from server import open_application
 from settings import Settings, load_settings
 from tests.api import Api
@@ -18,6 +20,20 @@ from tests.sql import run_sql
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-signing-key-for-the-tests-0000"
+
+
+class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
+    """Makes every loop of the tests one as the server's."""
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return EventLoop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loop_policy() -> Iterator[None]:
+    asyncio.set_event_loop_policy(_LoopPolicy())
+    yield
+    asyncio.set_event_loop_policy(None)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,30 @@
+"""Gathering what is wrong with the fields of a request, to tell it all at once."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from auth.errors import FieldError, InvalidFields
+
+T = TypeVar("T")
+
+
+class FieldErrors:
+    """What is wrong with the fields of one request."""
+
+    def __init__(self) -> None:
+        self._errors: list[FieldError] = []
+
+    def check(self, field: str, rule: Callable[[str], T], value: str | None) -> T | None:
+        """Return what the rule makes of the value; None where it is None or was refused."""
+        if value is None:
+            return None
+        try:
+            return rule(value)
+        except ValueError as error:
+            self._errors.append(FieldError(field, str(error)))
+            return None
+
+    def raise_if_any(self) -> None:
+        """Raise InvalidFields where anything was refused."""
+        if self._errors:
+            raise InvalidFields(self._errors)

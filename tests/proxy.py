@@ -1,0 +1,64 @@
+"""A TCP way to Postgres' Unix socket, which can be closed and opened again."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qs, urlsplit
+
+
+class Proxy:
+    """Listens on 127.0.0.1 and passes on to the socket in a dsn."""
+
+    def __init__(self, dsn: str) -> None:
+        self._folder = parse_qs(urlsplit(dsn).query)["host"][0]
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+        self.silent = False
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    async def open(self) -> None:
+        """Accept connections, on the same port as before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Refuse connections, and break those that are open."""
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        while self._writers:
+            await asyncio.sleep(0.01)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs = await asyncio.open_unix_connection(f"{self._folder}/.s.PGSQL.5432")
+        with self._open(writer), self._open(theirs[1]):
+            await asyncio.wait(
+                [
+                    asyncio.create_task(self._copy(reader, theirs[1])),
+                    asyncio.create_task(self._copy(theirs[0], writer)),
+                ],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                while self.silent:
+                    await asyncio.sleep(0.01)
+                writer.write(data)
+        except ConnectionError:
+            return
+
+    @contextmanager
+    def _open(self, writer: asyncio.StreamWriter) -> Iterator[None]:
+        self._writers.add(writer)
+        try:
+            yield
+        finally:
+            writer.transport.abort()
+            self._writers.discard(writer)
