@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]  # it brings no types
+import psutil
 
 from db.embedded_folder import ClusterFolder, one_line
 from db.embedded_programs import EmbeddedPostgresError

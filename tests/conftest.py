@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -37,12 +38,16 @@ def _loop_policy() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Run one real Postgres for the whole session, with the schema; yield where it is."""
-    embedded = EmbeddedPostgres.start(tmp_path_factory.mktemp("postgres") / "data")
-    run_sql(embedded.dsn, (ROOT / "schema.sql").read_text(encoding="utf-8"))
-    yield embedded.dsn
-    embedded.stop()
+    # Not below pytest's own folder, which a second run closes to the user Postgres runs as.
+    with TemporaryDirectory(prefix="userauth-") as folder:
+        embedded = EmbeddedPostgres.start(Path(folder) / "data")
+        try:
+            run_sql(embedded.dsn, (ROOT / "schema.sql").read_text(encoding="utf-8"))
+            yield embedded.dsn
+        finally:
+            embedded.stop()
 
 
 @pytest.fixture

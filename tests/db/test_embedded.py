@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it brings no types
+import psutil
 import psycopg2
 import pytest
 
@@ -32,8 +32,8 @@ import sys
 from pathlib import Path
 from db.embedded import EmbeddedPostgres
 postgres = EmbeddedPostgres.start(Path(sys.argv[1]))
-print(postgres.dsn, flush=True)
 try:
+    print(postgres.dsn, flush=True)
     sys.stdin.readline()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
@@ -46,7 +46,7 @@ class Member:
     """Another process that uses a folder."""
 
     def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(  # noqa: S603 - our own script
+        self.process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", MEMBER, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -312,10 +312,10 @@ def give_number(folder: Path, number: int) -> None:
 
 
 def test_a_stale_number_of_an_unrelated_process_does_not_matter(crashed: Path) -> None:
-    # Only a process of the same user keeps Postgres from starting.
+    # Only a process of the same user keeps Postgres from starting. This one is in the folder, too.
     owner = crashed.stat().st_uid
     user = owner if os.geteuid() == 0 else None
-    with subprocess.Popen(["/bin/sleep", "60"], user=user) as unrelated:
+    with subprocess.Popen(["/bin/sleep", "60"], user=user, cwd=crashed) as unrelated:
         give_number(crashed, unrelated.pid)
         starts_and_works(crashed)
         assert unrelated.poll() is None
