@@ -40,7 +40,6 @@ def _loop_policy() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Run one real Postgres for the whole session, with the schema; yield where it is."""
-    # Not below pytest's own folder, which a second run closes to the user Postgres runs as.
     with TemporaryDirectory(prefix="userauth-") as folder:
         embedded = EmbeddedPostgres.start(Path(folder) / "data")
         try:
@@ -48,6 +47,16 @@ def postgres() -> Iterator[str]:
             yield embedded.dsn
         finally:
             embedded.stop()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Make a folder that the user Postgres runs as can reach.
+
+    A second run of pytest closes those below its own folder to other users.
+    """
+    with TemporaryDirectory(prefix="userauth-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -118,10 +118,12 @@ def test_a_second_request_to_stop_does_not_break_the_first(server: ServerProcess
     assert server.wait() == 0
 
 
-def test_embedded_data_survives_kill_9_and_the_next_start_finds_it(tmp_path: Path) -> None:
+def test_embedded_data_survives_kill_9_and_the_next_start_finds_it(
+    tmp_path: Path, open_folder: Path
+) -> None:
     variables = {
         "DATABASE_URL": "embedded",
-        "USERAUTH_DATABASE__EMBEDDED_DIR": str(tmp_path / "postgres"),
+        "USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "data"),
     }
 
     async def register_then(server: ServerProcess) -> str:
@@ -147,7 +149,7 @@ def test_embedded_data_survives_kill_9_and_the_next_start_finds_it(tmp_path: Pat
         process
         for process in psutil.process_iter(["name", "cmdline"])
         if process.info["name"] == "postgres"
-        and str(tmp_path) in " ".join(process.info["cmdline"] or ())
+        and str(open_folder) in " ".join(process.info["cmdline"] or ())
     ]
 
 
