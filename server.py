@@ -19,16 +19,18 @@ from auth.accounts import Accounts
 from auth.keys import KeysFileError, read_keys, read_or_create_keys
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
+from auth.remembered import RememberedPasswords
 from auth.tokens import TokenSigner
 from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from db.errors import DatabaseError, SchemaError
+from db.errors import DatabaseError, SchemaError, Unavailable
+from db.lookups import open_lookups
 from db.pool import Database, PoolLimits
 from db.schema import apply_schema
-from db.token_lookup import TokenLookup
 from handlers.application import Application
 from handlers.http_server import Server
 from ops.event_loop import EventLoop
-from ops.logs import configure_logging
+from ops.lag import LagWatch
+from ops.logs import RequestLog, configure_logging
 from settings import Profile, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parent
@@ -109,13 +111,18 @@ async def open_application(
         settings.database.query_timeout_seconds,
     )
     database = await _open_database(dsn, limits)
-    lookup = TokenLookup(database)
-    hasher = PasswordHasher(cost=settings.passwords.bcrypt_cost, workers=settings.passwords.workers)
+    lookups = open_lookups(database)
+    hasher = PasswordHasher(
+        cost=settings.passwords.bcrypt_cost,
+        workers=settings.passwords.workers,
+        max_wait_seconds=settings.passwords.max_wait_seconds,
+    )
     try:
         accounts = Accounts(
             database=database,
-            lookup=lookup,
+            lookups=lookups,
             hasher=hasher,
+            remembered=RememberedPasswords(settings.passwords.remember_seconds, time.monotonic),
             rules=PasswordRules(
                 min_length=settings.passwords.min_length,
                 refuse_common=settings.passwords.refuse_common,
@@ -124,10 +131,14 @@ async def open_application(
             clock=clock,
             lifetime_seconds=settings.tokens.lifetime_seconds,
         )
-        yield Application(accounts=accounts, max_body_bytes=settings.limits.max_body_bytes)
+        yield Application(
+            accounts=accounts,
+            request_log=RequestLog(sys.stderr, clock),
+            max_body_bytes=settings.limits.max_body_bytes,
+        )
     finally:
         hasher.close()
-        await lookup.close()
+        await lookups.close()
         await database.close()
 
 
@@ -141,19 +152,29 @@ async def _open_database(dsn: str, limits: PoolLimits) -> Database:
             raise
     except SchemaError as error:
         raise StartError(str(error)) from error
-    except DatabaseError as error:
+    except Unavailable as error:
         raise StartError(f"Postgres does not answer ({error}): check DATABASE_URL.") from error
+    except DatabaseError as error:
+        raise StartError(
+            f"Postgres refuses to serve ({error}): check the options in DATABASE_URL, and that"
+            " its role may create tables."
+        ) from error
     return database
 
 
 async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
     with _stop_signals() as told_to_stop:
         async with open_application(settings, keys, dsn) as application:
-            server = Server(application)
+            server = Server(application, settings.limits)
             port = _listen(server, settings)
             print(_greeting(settings, port), flush=True)
+            watch = LagWatch(settings.server.lag_warning_seconds)
             await told_to_stop.wait()
-            await server.drain(settings.server.drain_seconds)
+            await server.drain(
+                quiet_seconds=settings.server.quiet_seconds,
+                drain_seconds=settings.server.drain_seconds,
+            )
+            watch.close()
 
 
 @contextmanager

@@ -91,6 +91,8 @@ def _pool_max(pool_max: int, info: Info) -> int:
 
 
 def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
+    if any(not key.get_secret_value().isprintable() for key in keys):
+        raise ValueError("must hold printable characters only")
     if len(set(keys)) < len(keys):
         raise ValueError("must not hold the same key twice")
     nowhere = not keys and info.data.get("keys_file", ...) is None
@@ -115,7 +117,9 @@ class Section(BaseModel):
 class Server(Section):
     host: str = Field(min_length=1, description="an address or a host name")
     port: int = Field(ge=0, le=65535)
+    quiet_seconds: float = Field(ge=0, le=60)
     drain_seconds: float = Field(ge=0, le=600)
+    lag_warning_seconds: float = Field(gt=0, le=60)
 
 
 class Database(Section):
@@ -123,8 +127,8 @@ class Database(Section):
     embedded_dir: Annotated[Path, BeforeValidator(_path)] = Field(description="a path")
     pool_min: int = Field(ge=1)
     pool_max: Annotated[int, AfterValidator(_pool_max)] = Field(ge=1)
-    acquire_timeout_seconds: float = Field(gt=0)
-    query_timeout_seconds: float = Field(gt=0)
+    acquire_timeout_seconds: float = Field(ge=0.01, le=600)
+    query_timeout_seconds: float = Field(ge=0.01, le=600)
 
 
 class Tokens(Section):
@@ -142,10 +146,15 @@ class Passwords(Section):
     min_length: Annotated[int, _in_production(8)] = Field(ge=1, le=64)
     refuse_common: bool
     workers: int = Field(ge=0, le=64)
+    max_wait_seconds: float = Field(gt=0, le=60)
+    remember_seconds: float = Field(ge=0, le=3600)
 
 
 class Limits(Section):
     max_body_bytes: int = Field(ge=1024, le=16 * 1024 * 1024)
+    max_connections: int = Field(ge=1, le=1_000_000)
+    idle_timeout_seconds: float = Field(gt=0, le=3600)
+    body_timeout_seconds: float = Field(gt=0, le=3600)
 
 
 class Settings(BaseSettings):

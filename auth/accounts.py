@@ -1,5 +1,6 @@
 """Accounts: register, log in, identify, update, delete. The only place where rules meet."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -8,7 +9,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from auth import emails, names
-from auth.credentials import Credentials, TokenCredentials
+from auth.credentials import Credentials, PasswordCredentials, TokenCredentials
 from auth.errors import (
     CredentialsInvalid,
     CredentialsMissing,
@@ -20,12 +21,13 @@ from auth.errors import (
 from auth.field_errors import FieldErrors
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
+from auth.remembered import RememberedPasswords
 from auth.tokens import TokenClaims, TokenSigner
 from db import tokens, users
 from db.errors import Unavailable
+from db.lookups import Lookups
 from db.pool import Connection, Database
 from db.rows import PasswordRow, UserRow
-from db.token_lookup import TokenLookup
 
 READY_SECONDS = 1.0
 _NO_RENEWAL = "Log in with e-mail and password: a token cannot renew itself."
@@ -82,16 +84,18 @@ class Accounts:
         self,
         *,
         database: Database,
-        lookup: TokenLookup,
+        lookups: Lookups,
         hasher: PasswordHasher,
+        remembered: RememberedPasswords,
         rules: PasswordRules,
         signer: TokenSigner,
         clock: Callable[[], float],
         lifetime_seconds: int,
     ) -> None:
         self._database = database
-        self._lookup = lookup
+        self._lookups = lookups
         self._hasher = hasher
+        self._remembered = remembered
         self._rules = rules
         self._signer = signer
         self._clock = clock
@@ -104,7 +108,8 @@ class Accounts:
         clean_name = errors.check("name", names.normalize_name, name)
         self._check_password(errors, password, own_words=(address, name or ""))
         errors.raise_if_any()
-        password_hash = await self._hasher.hash(password)
+        with self._hasher.place():
+            password_hash = await self._hasher.hash(password)
         async with self._connection() as connection:
             user = await users.insert_user(
                 connection,
@@ -130,7 +135,7 @@ class Accounts:
             if password_only:
                 raise TokenInvalid(_NO_RENEWAL)
             return await self._identify_by_token(credentials.token)
-        return await self._identify_by_password(credentials.email, credentials.password)
+        return await self._identify_by_password(credentials, may_be_remembered=not password_only)
 
     async def log_in(self, identity: Identity) -> IssuedToken:
         """Issue a token to somebody who proved to know the password.
@@ -177,7 +182,10 @@ class Accounts:
             self._check_password(errors, password, own_words=(identity.user.email, own_name or ""))
         errors.raise_if_any()
         # Hashed before a connection is taken: nobody waits for one meanwhile.
-        password_hash = UNSET if password is UNSET else await self._hasher.hash(password)
+        password_hash: str | Unset = UNSET
+        if password is not UNSET:
+            with self._hasher.place():
+                password_hash = await self._hasher.hash(password)
         async with self._transaction() as connection:
             user = await self._lock(connection, identity)
             if clean_name is not UNSET:
@@ -195,6 +203,10 @@ class Accounts:
             await tokens.revoke_all(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
 
+    def abandon(self, task: "asyncio.Task[object]") -> None:
+        """Drop the hash that a task waits for, unless it has begun: its client went away."""
+        self._hasher.abandon(task)
+
     async def check_ready(self) -> None:
         """Return when Postgres answers; raises DatabaseUnavailable after a second."""
         with _unavailable():
@@ -202,19 +214,31 @@ class Accounts:
 
     async def _identify_by_token(self, token: str) -> Identity:
         claims = self._signer.read(token)
-        with _unavailable():
-            user = await self._lookup.find_user(claims.token_id)
+        try:
+            user = await self._lookups.users_of_tokens.find(claims.token_id)
+        except Unavailable as error:
+            raise DatabaseUnavailable from error
         if user is None:
             raise TokenInvalid
         return Identity(user, TokenProof(claims.token_id))
 
-    async def _identify_by_password(self, email: str, password: str) -> Identity:
-        async with self._connection() as connection:
-            stored = await users.find_by_email(connection, emails.lookup_key(email))
-        # Verified even where there is nobody: the time must not tell.
-        known = await self._hasher.verify(password, stored.password_hash if stored else None)
-        if stored is None or not known:
+    async def _identify_by_password(
+        self, credentials: PasswordCredentials, *, may_be_remembered: bool
+    ) -> Identity:
+        password = credentials.password
+        try:
+            stored = await self._lookups.users_by_email.find(emails.lookup_key(credentials.email))
+        except Unavailable as error:
+            raise DatabaseUnavailable from error
+        stored_hash = stored.password_hash if stored else None
+        if may_be_remembered and stored and self._remembered.holds(password, stored.password_hash):
+            return Identity(stored.user, PasswordProof(password, stored))
+        with self._hasher.place():
+            # Verified even where there is nobody: the time must not tell.
+            is_right = await self._hasher.verify(password, stored_hash)
+        if stored is None or not is_right:
             raise CredentialsInvalid
+        self._remembered.add(password, stored.password_hash)
         return Identity(stored.user, PasswordProof(password, stored))
 
     async def _renew_hash(self, proof: PasswordProof) -> None:

@@ -62,14 +62,16 @@ def _basic(value: str) -> Credentials:
     if _TOKEN.fullmatch(value):
         return TokenCredentials(value)
     try:
-        decoded = base64.b64decode(value, validate=True).decode("utf-8")
+        content = base64.b64decode(value, validate=True)
+        user = content.partition(b":")[0].decode("utf-8")
+        if _TOKEN.fullmatch(user):
+            # Whatever follows is not looked at.
+            return TokenCredentials(user)
+        email, colon, password = content.decode("utf-8").partition(":")
     except (binascii.Error, ValueError) as error:
         raise CredentialsInvalid("Send Basic credentials in base64 of UTF-8.") from error
-    if _CONTROL.search(decoded):
-        raise CredentialsInvalid("Send Basic credentials without control characters.")
-    user, colon, password = decoded.partition(":")
-    if _TOKEN.fullmatch(user):
-        return TokenCredentials(user)
     if not colon:
         raise CredentialsInvalid("Send Basic credentials as e-mail, colon, password.")
-    return PasswordCredentials(user, password)
+    if _CONTROL.search(email + password):
+        raise CredentialsInvalid("Send Basic credentials without control characters.")
+    return PasswordCredentials(email, password)

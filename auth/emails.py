@@ -1,6 +1,7 @@
 """E-mail addresses: which are accepted, and when two are the same."""
 
 import unicodedata
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -24,10 +25,20 @@ def normalize_email(text: str) -> str:
 
 
 def email_key(address: str) -> str:
-    """Return what addresses that differ in case only have in common (Unicode case folding)."""
-    return unicodedata.normalize("NFC", address.casefold())
+    """Return what addresses that differ in case only have in common.
+
+    Not the full case folding of Unicode: that also makes one of "ß" and "ss", which
+    are letters of different addresses. The final sigma is a matter of place, not of letter.
+    """
+    return unicodedata.normalize(
+        "NFC",
+        address.lower().replace(
+            "\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}"
+        ),
+    )
 
 
+@lru_cache(maxsize=4096)
 def lookup_key(text: str) -> str:
     """Return the key to look up what a client typed, whether or not it is an address."""
     try:

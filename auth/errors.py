@@ -19,7 +19,10 @@ Problem
 ├── InternalError           500  internal-error
 └── Unavailable             503                         Retry-After
     ├── DatabaseUnavailable      database-unavailable
+    ├── Overloaded               overloaded
     └── ShuttingDown             shutting-down
+
+ClientGone is no problem of anybody's: there is nobody left to tell.
 
 The form is RFC 9457; each type is explained in docs/problems.md.
 """
@@ -62,6 +65,10 @@ class Problem(Exception):
             "status": self.status,
             "detail": self.detail,
         }
+
+
+class ClientGone(Exception):
+    """The client hung up, and what it waited for was not begun."""
 
 
 class MalformedRequest(Problem):
@@ -188,7 +195,7 @@ class Unavailable(Problem):
     """Not now, but soon: the answer says when to try again."""
 
     status = 503
-    retry_after_seconds: ClassVar[int] = 1
+    retry_after_seconds: int = 1
 
     @property
     def headers(self) -> Headers:
@@ -200,6 +207,18 @@ class DatabaseUnavailable(Unavailable):
     title = "The database does not answer"
     advice = "Nothing is known to have changed. Try again after Retry-After seconds."
     retry_after_seconds = 2
+
+
+class Overloaded(Unavailable):
+    """More passwords wait to be checked than can be in the time allowed."""
+
+    name = "overloaded"
+    title = "Too many passwords wait to be checked"
+    advice = "Try again after Retry-After seconds; requests with a token are served meanwhile."
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__()
+        self.retry_after_seconds = max(1, retry_after_seconds)
 
 
 class ShuttingDown(Unavailable):

@@ -3,6 +3,7 @@
 import os
 import secrets
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 _KEY_BYTES = 32
@@ -37,17 +38,26 @@ def read_or_create_keys(file: Path) -> tuple[str, ...]:
     Several processes may start at once: the file appears whole, and the first one wins.
     """
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        made = Path(name)
         try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                stream.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.link(made, file)
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
+            _create(file)
+        except OSError as error:
+            raise KeysFileError(
+                f"{file} cannot be made ({error.strerror}): give access there, set"
+                " tokens.keys_file to another place, or set SECRET_KEYS."
+            ) from error
     return read_keys(file)
+
+
+def _create(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    made = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(secrets.token_urlsafe(_KEY_BYTES) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(made, file)
+    finally:
+        made.unlink()

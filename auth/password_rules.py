@@ -36,7 +36,7 @@ class PasswordRules:
             raise ValueError("must not contain control characters")
         if not self._refuse_common:
             return
-        if password.casefold() in self._common:
+        if _folded(password) in self._common:
             raise ValueError("is on a list of common passwords; choose another")
         if _is_made_of(password, own_words):
             raise ValueError("is made of your own e-mail address or name; choose another")
@@ -46,11 +46,16 @@ def _common_passwords() -> frozenset[str]:
     # Imported here: the lists take memory, and only this rule needs them.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
 
-    return frozenset(normalize_password(word).casefold() for word in FREQUENCY_LISTS["passwords"])
+    return frozenset(map(_folded, FREQUENCY_LISTS["passwords"]))
+
+
+def _folded(text: str) -> str:
+    """Return what spellings in other cases and widths have in common."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _is_made_of(password: str, own_words: Iterable[str]) -> bool:
-    rest = password.casefold()
+    rest = _folded(password)
     words = {word for text in own_words for word in _words(text)}
     if not any(word in rest for word in words):
         return False
@@ -60,7 +65,7 @@ def _is_made_of(password: str, own_words: Iterable[str]) -> bool:
 
 
 def _words(text: str) -> Iterator[str]:
-    folded = normalize_password(text).casefold()
+    folded = _folded(text)
     for word in (folded, *re.split(r"[\W_\d]+", folded)):
         if len(word) >= _SHORTEST_WORD:
             yield word

@@ -11,14 +11,18 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import os
 import secrets
 import string
+import time
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import partial
 
 import bcrypt
 
+from auth.hashing_lane import HashingLane
+
+CHEAPEST_COST = 4
 SCHEME = "$userauth-bcrypt-sha384"
 _SALT = slice(7, 29)  # of "$2b$12$" + 22 characters of salt + 31 of digest
 _DIGEST_ALPHABET = "./" + string.ascii_letters + string.digits
@@ -27,38 +31,52 @@ _DIGEST_ALPHABET = "./" + string.ascii_letters + string.digits
 class PasswordHasher:
     """Hashes and verifies passwords off the event loop.
 
-    ``cost`` is bcrypt's (2^cost rounds); ``workers`` is how many hash at a time, 0 for one
-    per core.
+    ``cost`` is bcrypt's: 2^cost rounds. ``workers`` and ``max_wait_seconds`` are those of the
+    lane in which hashes wait.
     """
 
-    def __init__(self, *, cost: int, workers: int) -> None:
+    def __init__(self, *, cost: int, workers: int, max_wait_seconds: float) -> None:
         self._cost = cost
-        self._workers = ThreadPoolExecutor(
-            max_workers=workers or os.cpu_count() or 1, thread_name_prefix="password"
+        self._lane = HashingLane(
+            workers=workers,
+            max_wait_seconds=max_wait_seconds,
+            seconds_each=_measure_cheapest() * 2 ** (cost - CHEAPEST_COST),
         )
         # Verified where there is no user, so that this takes as long as where there is one.
         digest = "".join(secrets.choice(_DIGEST_ALPHABET) for _ in range(31))
         self._nobody = SCHEME + bcrypt.gensalt(cost).decode() + digest
 
+    def place(self) -> AbstractContextManager[None]:
+        """Hold a place in the lane for a hash to come; raises Overloaded where it is full."""
+        return self._lane.place()
+
     async def hash(self, password: str) -> str:
         """Return a new hash of the password, to be stored."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._workers, _hash, password, self._cost)
+        return await self._lane.run(partial(_hash, password, self._cost))
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Tell whether the password is the stored one; None takes as long and is False."""
-        loop = asyncio.get_running_loop()
         compared = self._nobody if stored is None else stored
-        matches = await loop.run_in_executor(self._workers, _verify, password, compared)
+        matches = await self._lane.run(partial(_verify, password, compared))
         return matches and stored is not None
 
     def needs_rehash(self, stored: str) -> bool:
         """Tell whether a stored hash is of another cost than new ones."""
         return _bcrypt_part(stored).split("$")[2] != f"{self._cost:02d}"
 
+    def abandon(self, task: "asyncio.Task[object]") -> None:
+        """Drop the hash that a task waits for, unless it has begun."""
+        self._lane.abandon(task)
+
     def close(self) -> None:
         """Stop the workers; hashes that wait are dropped."""
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        self._lane.close()
+
+
+def _measure_cheapest() -> float:
+    began = time.perf_counter()
+    bcrypt.hashpw(b"", bcrypt.gensalt(CHEAPEST_COST))
+    return time.perf_counter() - began
 
 
 def _hash(password: str, cost: int) -> str:

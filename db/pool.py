@@ -9,15 +9,12 @@ from typing import Any, Self
 import aiopg
 import psycopg2
 
-from db.errors import DatabaseError, Failed, Unavailable
+from db.errors import DatabaseError, Unavailable
+from db.failures import connection_failure, translated
+from db.prepared import PreparedQuery
+from db.rows import Row
 
-Row = tuple[Any, ...]
-
-# SQLSTATE classes that speak of the state Postgres is in, not of the statement: invalid
-# transaction state (read-only among them), resources, intervention, system errors.
-_TRANSIENT_CLASSES = frozenset({"25", "53", "57", "58"})
-
-# How much longer than Postgres itself we wait for a statement to be given up.
+# How much longer than Postgres itself we wait for it to give up a statement.
 _GRACE_SECONDS = 0.5
 
 
@@ -32,10 +29,14 @@ class PoolLimits:
 
 
 class Connection:
-    """One connection. Each failure of a statement is translated here, and only here."""
+    """One connection. Each failure of a statement is translated here, and only here.
 
-    def __init__(self, raw: aiopg.Connection) -> None:
+    ``until`` is when, by the loop's clock, its last statement must be answered.
+    """
+
+    def __init__(self, raw: aiopg.Connection, *, until: float) -> None:
         self._raw = raw
+        self._until = until
 
     @property
     def closed(self) -> bool:
@@ -48,31 +49,30 @@ class Connection:
 
     async def fetch_one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """Return the first row of the answer, or None."""
-        rows = await self.fetch_all(sql, parameters)
+        rows, _ = await self._run(sql, parameters)
         return rows[0] if rows else None
 
     async def fetch_all(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Return the rows of the answer."""
-        cursor = await self._run(sql, parameters)
-        return await cursor.fetchall()
+        rows, _ = await self._run(sql, parameters)
+        return rows
 
-    async def execute(
-        self, sql: str, parameters: Sequence[object] = (), *, timeout: float | None = None
-    ) -> int:
+    async def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Run a statement whose answer has no rows; return how many it changed."""
-        cursor = await self._run(sql, parameters, timeout)
-        return cursor.rowcount
+        _, count = await self._run(sql, parameters)
+        return count
 
-    async def _run(
-        self, sql: str, parameters: Sequence[object], timeout: float | None = None
-    ) -> aiopg.Cursor:
+    async def _run(self, sql: str, parameters: Sequence[object]) -> tuple[list[Row], int]:
+        left = max(0.0, self._until - asyncio.get_running_loop().time())
         try:
             cursor = await self._raw.cursor()
             # None instead of no parameters: psycopg2 then leaves a percent sign alone.
-            await cursor.execute(sql, parameters or None, timeout=timeout)
+            await cursor.execute(sql, parameters or None, timeout=left)
+            # Here too: a connection can end between the answer and its rows.
+            rows = await cursor.fetchall() if cursor.description else []
         except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise _translated(error) from None
-        return cursor
+            raise translated(error) from None
+        return rows, cursor.rowcount
 
 
 class Database:
@@ -101,7 +101,7 @@ class Database:
                     **_connection_options(limits),
                 )
         except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise _connection_failure(error) from None
+            raise connection_failure(error) from None
         return cls(pool, dsn, limits)
 
     async def close(self) -> None:
@@ -109,29 +109,44 @@ class Database:
         self._pool.close()
         await self._pool.wait_closed()
 
-    async def connect(self) -> Connection:
-        """Return a new connection outside the pool; whoever asked closes it."""
+    async def prepare(self, name: str, sql: str, key_type: str) -> PreparedQuery:
+        """Return a query of one array, prepared on a connection outside the pool.
+
+        Whoever asked closes it. The plan is made once, and for a table that grows.
+        """
         try:
             async with asyncio.timeout(self.limits.acquire_timeout_seconds):
                 raw = await aiopg.connect(self._dsn, **_connection_options(self.limits))
                 await _bound_statements(self.limits)(raw)
-                return Connection(raw)
+                cursor = await raw.cursor()
+                await cursor.execute(
+                    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+                    f" PREPARE {name} ({key_type}[]) AS {sql}"
+                )
+                return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
         except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise _connection_failure(error) from None
+            raise connection_failure(error) from None
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection, in autocommit; raises Unavailable where none can be had."""
+    async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
+        """Lend a connection, in autocommit; raises Unavailable where none can be had.
+
+        Waiting for it, and all its statements, take ``seconds`` at most: as long as either of
+        the limits, where nothing is said.
+        """
+        limits = self.limits
+        most = max(limits.acquire_timeout_seconds, limits.query_timeout_seconds) + _GRACE_SECONDS
+        until = asyncio.get_running_loop().time() + (seconds or most)
         raw = await self._acquire()
         try:
-            yield Connection(raw)
+            yield Connection(raw, until=until)
         finally:
             await self._release(raw)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    async def transaction(self, seconds: float | None = None) -> AsyncIterator[Connection]:
         """Lend a connection inside a transaction: committed at the end, else rolled back."""
-        async with self.connection() as connection:
+        async with self.connection(seconds) as connection:
             await connection.execute("BEGIN")
             try:
                 yield connection
@@ -153,12 +168,21 @@ class Database:
             async with asyncio.timeout(self.limits.acquire_timeout_seconds):
                 await self._turn.acquire()
                 try:
-                    return await self._pool.acquire()
+                    return await self._take()
                 except BaseException:
                     self._turn.release()
                     raise
         except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise _connection_failure(error) from None
+            raise connection_failure(error) from None
+
+    async def _take(self) -> aiopg.Connection:
+        while True:
+            try:
+                return await self._pool.acquire()
+            except AssertionError:
+                # aiopg found that a free connection had ended while it made another one, and
+                # has forgotten it by now.
+                continue
 
     async def _release(self, raw: aiopg.Connection) -> None:
         try:
@@ -208,37 +232,3 @@ async def _roll_back(connection: Connection) -> None:
         await connection.execute("ROLLBACK")
     except DatabaseError:
         await connection.close()
-
-
-def _connection_failure(error: BaseException) -> BaseException:
-    """Return what to raise where no connection was made: libpq's reason holds no values."""
-    if isinstance(error, psycopg2.OperationalError):
-        return Unavailable(" ".join(str(error).split()))
-    return _translated(error)
-
-
-def _translated(error: BaseException) -> BaseException:
-    """Return what to raise instead of a failure of psycopg2, aiopg or the clock.
-
-    The message leaves out psycopg2's text: it can hold values of the statement.
-    """
-    if isinstance(error, TimeoutError):
-        return Unavailable("Postgres did not answer in time.")
-    if isinstance(error, asyncio.CancelledError):
-        # aiopg turns a statement that Postgres cancelled into a CancelledError.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            return error
-        return Unavailable("Postgres cancelled the statement.")
-    code = getattr(error, "pgcode", None)
-    said = f"{type(error).__name__}, SQLSTATE {code}"
-    return Unavailable(said) if _is_transient(error, code) else Failed(said)
-
-
-def _is_transient(error: BaseException, code: str | None) -> bool:
-    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-        return True
-    if code is None:
-        # A connection that broke; what psycopg2 itself refuses is one of these two.
-        return not isinstance(error, psycopg2.ProgrammingError | psycopg2.DataError)
-    return code[:2] in _TRANSIENT_CLASSES

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+# A row as the driver returns it.
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,10 @@ async def apply_schema(database: Database, schema: str) -> None:
     Raises SchemaError, with a sentence for the operator, where the database cannot be used:
     it is too old, is not in UTF-8, or holds a schema that this server does not know.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(_LOCK_TIMEOUT_SECONDS) as connection:
         await _check_cluster(connection)
         await connection.execute("SET LOCAL statement_timeout = 0")
-        await connection.execute(
-            "SELECT pg_advisory_xact_lock(%s)", (_LOCK,), timeout=_LOCK_TIMEOUT_SECONDS
-        )
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         version = await _find_version(connection)
         if version is None:
             await _check_room(connection)

@@ -2,7 +2,22 @@
 
 from datetime import datetime
 
+from db.joined_lookup import LookupQuery
 from db.pool import Connection
+from db.rows import UserRow
+
+# The users of tokens, for JoinedLookup: of those that are not revoked, and belong to somebody.
+FIND_USERS = LookupQuery(
+    name="find_users_of_tokens",
+    sql="""
+SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at
+FROM tokens t
+JOIN users u ON u.id = t.user_id
+WHERE t.id = ANY($1) AND t.revoked_at IS NULL
+""",
+    key_type="uuid",
+    make=lambda row: UserRow(*row),
+)
 
 # The lock on the user's row makes a log-in wait for a change of the password, or a deletion,
 # that is under way, and then see its outcome: it is in or out, never both.

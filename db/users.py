@@ -1,7 +1,20 @@
 """The users table."""
 
-from db.pool import Connection, Row
-from db.rows import PasswordRow, UserRow
+from db.joined_lookup import LookupQuery
+from db.pool import Connection
+from db.rows import PasswordRow, Row, UserRow
+
+# Users with their stored passwords, by the key of their e-mail address, for JoinedLookup.
+FIND_BY_EMAIL = LookupQuery(
+    name="find_users_by_email",
+    sql="""
+SELECT email_key, id, email, name, created_at, updated_at, password_hash, password_version
+FROM users
+WHERE email_key = ANY($1)
+""",
+    key_type="text",
+    make=lambda row: PasswordRow(UserRow(*row[:5]), *row[5:]),
+)
 
 # A conflict is told by the missing row: a failing INSERT would put the hash into Postgres' log.
 _INSERT = """
@@ -20,18 +33,6 @@ async def insert_user(
     return None if row is None else UserRow(*row)
 
 
-_FIND_BY_EMAIL = """
-SELECT id, email, name, created_at, updated_at, password_hash, password_version
-FROM users
-WHERE email_key = %s
-"""
-
-
-async def find_by_email(connection: Connection, email_key: str) -> PasswordRow | None:
-    """Return the user of an e-mail address, or None."""
-    return _password_row(await connection.fetch_one(_FIND_BY_EMAIL, (email_key,)))
-
-
 _FIND_FOR_UPDATE = """
 SELECT id, email, name, created_at, updated_at, password_hash, password_version
 FROM users
@@ -42,7 +43,8 @@ FOR UPDATE
 
 async def find_for_update(connection: Connection, user_id: str) -> PasswordRow | None:
     """Return a user and lock the row until the transaction ends, or None."""
-    return _password_row(await connection.fetch_one(_FIND_FOR_UPDATE, (user_id,)))
+    row = await connection.fetch_one(_FIND_FOR_UPDATE, (user_id,))
+    return None if row is None else PasswordRow(UserRow(*row[:5]), *row[5:])
 
 
 _UPDATE_NAME = """
@@ -89,10 +91,6 @@ _DELETE = "DELETE FROM users WHERE id = %s"
 async def delete_user(connection: Connection, user_id: str) -> None:
     """Delete a user; the rows of the tokens stay, without the user."""
     await connection.execute(_DELETE, (user_id,))
-
-
-def _password_row(row: Row | None) -> PasswordRow | None:
-    return None if row is None else PasswordRow(UserRow(*row[:5]), *row[5:])
 
 
 def _user_row(row: Row | None) -> UserRow:

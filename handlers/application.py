@@ -1,6 +1,9 @@
 """The application: what handlers need, as typed attributes."""
 
-from typing import Any
+import itertools
+import os
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import tornado.web
 from tornado.httputil import HTTPServerRequest
@@ -9,6 +12,7 @@ from auth.accounts import Accounts
 from handlers import routes
 from handlers.base import BaseHandler, UnknownPathHandler
 from handlers.delegate import RequestDelegate
+from ops.logs import RequestLog
 
 
 class Application(tornado.web.Application):
@@ -17,14 +21,27 @@ class Application(tornado.web.Application):
     Other settings of Tornado stay at their defaults: no debug mode, no templates, no cookies.
     """
 
-    def __init__(self, *, accounts: Accounts, max_body_bytes: int) -> None:
+    def __init__(self, *, accounts: Accounts, request_log: RequestLog, max_body_bytes: int) -> None:
         super().__init__(
             routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
         )
         self.accounts = accounts
+        self.request_log = request_log
         self.max_body_bytes = max_body_bytes
         self.running = 0
+        self._process_id = os.urandom(12).hex()
+        self._numbers = itertools.count()
         self.draining = False
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
+        """Return what receives a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
+        if not request.path.startswith("/"):
+            request.path = urlsplit(request.path).path or "/"
+        return cast(RequestDelegate, super().find_handler(request, **kwargs))
+
+    def new_request_id(self) -> str:
+        """Return an id that no other request has, of this process or another."""
+        return f"{self._process_id}{next(self._numbers):08x}"
 
     def get_handler_delegate(
         self,

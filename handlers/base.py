@@ -1,8 +1,7 @@
 """What all handlers share: who is asking, what they sent, and the one way out of every error."""
 
-import json
+import asyncio
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -10,11 +9,13 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from pydantic_core import to_json
+from tornado.web import HTTPError, stream_request_body
 
 from auth.accounts import Identity
 from auth.credentials import decode_authorization
 from auth.errors import (
+    ClientGone,
     ContentTooLarge,
     InternalError,
     MalformedRequest,
@@ -24,12 +25,17 @@ from auth.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from handlers.answers import AnsweringHandler, Fields
 from handlers.forms import Form, FormType, NoFields, read_form
-from ops.logs import RequestRecord, log_failure, log_refusal, log_request
+from ops.logs import RequestRecord, log_failure, log_refusal
 
 if TYPE_CHECKING:
     from handlers.application import Application
 
+_JSON = ("Content-Type", "application/json; charset=UTF-8")
+_PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
+# What others, nginx first, log where a client hung up before it was answered.
+_CLIENT_CLOSED_REQUEST = 499
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -51,7 +57,7 @@ class Call:
 
 # Streaming, so that Tornado leaves bodies alone: handlers.delegate gathers them.
 @stream_request_body
-class BaseHandler(RequestHandler):
+class BaseHandler(AnsweringHandler):
     """A path. ``calls`` says what its methods ask for; prepare() sees to it."""
 
     application: "Application"
@@ -60,6 +66,8 @@ class BaseHandler(RequestHandler):
     def initialize(self, *, body_too_large: bool) -> None:
         self.body_too_large = body_too_large
         self._identity: Identity | None = None
+        self._request_id = self._choose_request_id()
+        self._task: asyncio.Task[object] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -70,7 +78,10 @@ class BaseHandler(RequestHandler):
 
     async def prepare(self) -> None:
         """Refuse what can be refused before the verb method: path, method, credentials, body."""
+        self._task = asyncio.current_task()
         call = self._find_call()
+        if self.request.method == "OPTIONS":
+            return
         if call.guard is not Guard.ANYONE:
             self._identity = await self.application.accounts.identify(
                 decode_authorization(self.request.headers.get("Authorization")),
@@ -82,45 +93,36 @@ class BaseHandler(RequestHandler):
 
     def options(self) -> None:
         """Answer which methods there are (RFC 9110, section 9.3.7)."""
-        self.set_status(204)
-        self.set_header("Allow", ", ".join(self._allowed()))
-        self.finish()
+        self.answer(HTTPStatus.NO_CONTENT, (("Allow", ", ".join(self._allowed())),))
 
     def body(self, form: type[FormType]) -> FormType:
         """Return the body as a form; raises MalformedRequest or InvalidFields."""
         return read_form(form, self.request.body)
 
-    def send(self, document: Mapping[str, object], status: int = 200) -> None:
+    def send(self, document: Mapping[str, object], status: int = 200, fields: Fields = ()) -> None:
         """Answer with a JSON document."""
-        self._send(document, status, "application/json; charset=UTF-8")
+        self.answer(status, (_JSON, *fields), to_json(document) + b"\n")
 
     def write_error(self, status_code: int, **arguments: object) -> None:
         """Answer any error with one problem document (RFC 9457)."""
-        problem = self._problem(status_code, arguments.get("exc_info"))
-        for name, value in problem.headers:
-            self.add_header(name, value)
+        error = arguments.get("exc_info")
+        if isinstance(error, tuple) and isinstance(error[1], ClientGone):
+            self.set_status(_CLIENT_CLOSED_REQUEST)
+            self.finish()
+            return
+        problem = self._problem(status_code, error)
         document = {**problem.document(), "request_id": self.request_id}
-        self._send(document, problem.status, "application/problem+json; charset=UTF-8")
-
-    def set_default_headers(self) -> None:
-        """Set what every answer carries; Tornado calls this again before an error."""
-        self.clear_header("Server")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("X-Request-ID", self.request_id)
-        if self.application.draining:
-            self.set_header("Connection", "close")
+        self.answer(problem.status, (_PROBLEM_JSON, *problem.headers), to_json(document) + b"\n")
 
     @property
     def request_id(self) -> str:
         """Return the client's id of this request, where it is a sensible one, or ours."""
-        given = self.request.headers.get("X-Request-ID", "")
-        if not hasattr(self, "_request_id"):
-            self._request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         return self._request_id
 
-    def compute_etag(self) -> None:
-        """Return no entity tag: nothing here may be stored."""
+    @property
+    def is_last(self) -> bool:
+        """Tell whether the server drains: clients should come back on a new connection."""
+        return self.application.draining
 
     def log_exception(
         self,
@@ -129,12 +131,18 @@ class BaseHandler(RequestHandler):
         tb: TracebackType | None,  # noqa: ARG002
     ) -> None:
         """Log what the operator should know of: failures, and a database that is away."""
-        if value is None or isinstance(value, HTTPError):
+        if value is None or isinstance(value, HTTPError | ClientGone):
             return
         if not isinstance(value, Problem):
             log_failure(self.request_id, value)
         elif isinstance(value, Unavailable):
             log_refusal(self.request_id, value.title, value.__cause__)
+
+    def on_connection_close(self) -> None:
+        """Let nobody wait, or hash, for a client that hung up."""
+        super().on_connection_close()
+        if self._task is not None:
+            self.application.accounts.abandon(self._task)
 
     def on_finish(self) -> None:
         """Count the request out."""
@@ -142,14 +150,14 @@ class BaseHandler(RequestHandler):
 
     def log(self) -> None:
         """Log the request."""
-        log_request(
+        self.application.request_log.write(
             RequestRecord(
                 method=self.request.method or "",
                 path=self.request.path,
                 status=self.get_status(),
                 milliseconds=self.request.request_time() * 1000,
                 request_id=self.request_id,
-                user_id=self._identity.user.id if self._identity else None,
+                user_id=self._identity.user.id if self._identity else "-",
             )
         )
 
@@ -187,10 +195,9 @@ class BaseHandler(RequestHandler):
             return MalformedRequest()
         return InternalError()
 
-    def _send(self, document: Mapping[str, object], status: int, media_type: str) -> None:
-        self.set_status(status)
-        self.set_header("Content-Type", media_type)
-        self.finish(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+    def _choose_request_id(self) -> str:
+        given = self.request.headers.get("X-Request-ID", "")
+        return given if _REQUEST_ID.fullmatch(given) else self.application.new_request_id()
 
 
 class UnknownPathHandler(BaseHandler):

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 # After the refusal the rest of the body is read and dropped for a while: closing a
 # connection that has unread bytes resets it, and the client may never see the answer.
-LINGER_BYTES = 1024 * 1024
+LINGER_BYTES = 64 * 1024 * 1024
 LINGER_SECONDS = 2.0
+_MOST_DIGITS = 15
 
 
 class RequestDelegate(_HandlerDelegate):
@@ -48,13 +49,19 @@ class RequestDelegate(_HandlerDelegate):
         self, _start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
     ) -> Awaitable[None] | None:
         self.application.running += 1
-        # What is no number is refused by Tornado, when it goes on to read the body.
-        length = headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) <= self.application.max_body_bytes:
+        expects = headers.get("Expect", "").lower() == "100-continue"
+        if expects:
+            headers["Expect"] = "100-continue"  # the one spelling that Tornado knows
+        length = headers.get("Content-Length", "").lstrip("0")
+        if not length.isdecimal() or "Transfer-Encoding" in headers:
+            # No length, or one that Tornado refuses when it goes on to read the body.
+            return None
+        is_absurd = len(length) > _MOST_DIGITS
+        if not is_absurd and int(length) <= self.application.max_body_bytes:
             return None
         answer = self._refuse_body()
-        if self._lingering is not None and headers.get("Expect") == "100-continue":
-            # The client waits for the answer before it sends the body: none will come.
+        if self._lingering is not None and (expects or is_absurd):
+            # The body is not sent before the answer, or never ends: none is waited for.
             self._lingering.body_ended()
         return answer
 

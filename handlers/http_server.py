@@ -1,31 +1,36 @@
 """The HTTP server: its limits, and how it ends without cutting anybody off."""
 
 import asyncio
-import socket
+import resource
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from handlers.application import Application
+from settings import Limits
 
 MAX_HEADER_BYTES = 16 * 1024
 # The limit of bodies is kept by handlers.delegate, which answers as a problem document.
 _NO_LIMIT = 2**62
-# How long an idle connection stays open once the server drains: time for a request that is
-# on its way to arrive, and for whoever asks /health/ready to learn of it.
-_QUIET_SECONDS = 1.0
+# Open files that are no clients: the database's, the log, the loop's own.
+_OTHER_FILES = 100
 _POLL_SECONDS = 0.02
 
 
 class Server:
     """Listens for an application."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, limits: Limits) -> None:
         self._application = application
         self._http = _CountingServer(
-            application, max_header_size=MAX_HEADER_BYTES, max_body_size=_NO_LIMIT
+            application,
+            max_header_size=MAX_HEADER_BYTES,
+            max_body_size=_NO_LIMIT,
+            idle_connection_timeout=limits.idle_timeout_seconds,
+            body_timeout=limits.body_timeout_seconds,
         )
+        self._http.max_connections = _possible_connections(limits.max_connections)
 
     def listen(self, host: str, port: int) -> int:
         """Listen, and return the port, which is a free one where 0 was asked for.
@@ -36,37 +41,59 @@ class Server:
         self._http.add_sockets(sockets)
         return int(sockets[0].getsockname()[1])
 
-    def add_socket(self, listening: socket.socket) -> None:
-        """Listen on a socket that was made elsewhere."""
-        self._http.add_socket(listening)
+    async def drain(self, *, quiet_seconds: float, drain_seconds: float) -> None:
+        """Stop without losing a request.
 
-    async def drain(self, seconds: float) -> None:
-        """Stop: accept nobody, let requests that run finish for so many seconds, close.
-
-        Requests that still arrive on open connections are answered, with Connection: close.
+        For ``quiet_seconds`` everything is served as before, while /health/ready says that
+        it is time to go elsewhere. Then nobody is accepted any more, and requests that run
+        have ``drain_seconds`` to finish. Answers carry Connection: close all the while.
         """
         clock = asyncio.get_running_loop().time
         self._application.draining = True
+        await asyncio.sleep(quiet_seconds)
         self._http.stop()
-        deadline = clock() + seconds
-        quiet = clock() + min(seconds, _QUIET_SECONDS)
-        while self._is_busy(idle_too=clock() < quiet) and clock() < deadline:  # noqa: ASYNC110
+        deadline = clock() + drain_seconds
+        while self._application.running > 0 and clock() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         await self._http.close_all_connections()
 
-    def _is_busy(self, *, idle_too: bool) -> bool:
-        return self._application.running > 0 or (idle_too and self._http.open_connections > 0)
-
 
 class _CountingServer(HTTPServer):
-    """Tornado's server, which knows how many connections are open."""
+    """Tornado's server, with a limit to its connections."""
 
     open_connections = 0
+    max_connections = 0
 
     def handle_stream(self, stream: IOStream, address: tuple[object, ...]) -> None:
+        if self.open_connections >= self.max_connections:
+            stream.close()
+            return
         self.open_connections += 1
+        # Answers are written whole, so Nagle's algorithm has nothing to gather; Tornado would
+        # switch it off and on again for each of them.
+        stream.set_nodelay(True)
+        stream.set_nodelay = _leave_nodelay  # type: ignore[assignment]
         super().handle_stream(stream, address)
 
     def on_close(self, server_conn: object) -> None:
         self.open_connections -= 1
         super().on_close(server_conn)
+
+
+def _leave_nodelay(_value: bool) -> None:  # noqa: FBT001 - the signature of set_nodelay
+    """Leave TCP_NODELAY as it is."""
+
+
+def _possible_connections(wanted: int) -> int:
+    """Return how many connections the limit of open files allows, having raised it.
+
+    Out of files, accepting fails again and again, and so does everything else.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = wanted + _OTHER_FILES
+    if most != resource.RLIM_INFINITY:
+        files = min(files, most)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return max(1, files - _OTHER_FILES)

@@ -39,8 +39,7 @@ class RegisterHandler(BaseHandler):
         user = await self.application.accounts.register(
             email=form.email, password=form.password, name=form.name
         )
-        self.set_header("Location", "/api/user")
-        self.send(user_document(user), status=201)
+        self.send(user_document(user), 201, (("Location", "/api/user"),))
 
 
 class UserHandler(BaseHandler):

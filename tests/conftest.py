@@ -96,9 +96,9 @@ def app(
 
 
 @pytest.fixture
-def api(io_loop: IOLoop, app: Application) -> Iterator[Api]:
+def api(io_loop: IOLoop, app: Application, settings: Settings) -> Iterator[Api]:
     """Serve the application on a real socket; yield the client that checks its answers."""
-    server = Server(app)
+    server = Server(app, settings.limits)
 
     async def listen() -> int:
         return server.listen("127.0.0.1", 0)
@@ -107,4 +107,4 @@ def api(io_loop: IOLoop, app: Application) -> Iterator[Api]:
     client = Api(f"http://127.0.0.1:{port}")
     yield client
     client.close()
-    io_loop.run_sync(lambda: server.drain(5))
+    io_loop.run_sync(lambda: server.drain(quiet_seconds=0, drain_seconds=5))

@@ -63,28 +63,32 @@ def test_a_signal_without_connections_stops_at_once(server: ServerProcess, numbe
 
 
 def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
-    server: ServerProcess,
+    dsn: str, tmp_path: Path
 ) -> None:
-    address = urlsplit(server.url)
-    connections = [HTTPConnection(address.hostname or "", address.port or 0) for _ in range(2)]
-    for connection in connections:
-        connection.request("GET", "/health/ready")
-        assert connection.getresponse().read() == b'{"status":"ok"}'
-    server.signal(signal.SIGTERM)
-    time.sleep(0.2)
-    ready, late = connections
-    ready.request("GET", "/health/ready")
-    answer = ready.getresponse()
-    assert answer.status == 503
-    assert answer.headers["Retry-After"]
-    assert json.loads(answer.read())["type"] == "/docs/problems.md#shutting-down"
-    late.request("GET", "/health/live")
-    answer = late.getresponse()
-    assert answer.status == 200
-    assert answer.headers["Connection"] == "close"
-    for connection in connections:
-        connection.close()
-    assert server.wait() == 0
+    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__QUIET_SECONDS": "2"}
+    with running_server(variables, tmp_path / "log") as server:
+        address = urlsplit(server.url)
+        kept, late, new = (
+            HTTPConnection(address.hostname or "", address.port or 0) for _ in range(3)
+        )
+        for connection in (kept, late):
+            connection.request("GET", "/health/ready")
+            assert connection.getresponse().read() == b'{"status":"ok"}\n'
+        server.signal(signal.SIGTERM)
+        time.sleep(0.2)
+        for connection in (kept, new):
+            connection.request("GET", "/health/ready")
+            answer = connection.getresponse()
+            assert answer.status == 503
+            assert answer.headers["Retry-After"]
+            assert json.loads(answer.read())["type"] == "/docs/problems.md#shutting-down"
+        late.request("GET", "/health/live")
+        answer = late.getresponse()
+        assert answer.status == 200
+        assert answer.headers["Connection"] == "close"
+        for connection in (kept, late, new):
+            connection.close()
+        assert server.wait() == 0
 
 
 def test_sigterm_under_load_fails_no_request_that_was_sent(dsn: str, tmp_path: Path) -> None:
@@ -97,19 +101,19 @@ def test_sigterm_under_load_fails_no_request_that_was_sent(dsn: str, tmp_path: P
     async def use(server: ServerProcess) -> None:
         api = Api(server.url)
         await api.register()
-        running = [asyncio.create_task(log_in(api)) for _ in range(60)]
+        running = [asyncio.create_task(log_in(api)) for _ in range(40)]
         while not statuses:
             await asyncio.sleep(0.01)
         server.signal(signal.SIGTERM)
         await asyncio.gather(*running)
         api.close()
 
-    # At this cost a log-in takes some 40 ms: most of them wait when the signal comes.
-    variables = {"DATABASE_URL": dsn, "USERAUTH_PASSWORDS__BCRYPT_COST": "9"}
+    # At this cost a log-in takes some 20 ms: most of them wait when the signal comes.
+    variables = {"DATABASE_URL": dsn, "USERAUTH_PASSWORDS__BCRYPT_COST": "8"}
     with running_server(variables, tmp_path / "log") as server:
         asyncio.run(use(server))
         assert server.wait() == 0
-    assert statuses == [200] * 60
+    assert statuses == [200] * 40
 
 
 def test_a_second_request_to_stop_does_not_break_the_first(server: ServerProcess) -> None:

@@ -12,7 +12,7 @@ from auth.passwords import SCHEME, PasswordHasher
 
 @pytest.fixture
 def hasher() -> Iterator[PasswordHasher]:
-    hasher = PasswordHasher(cost=4, workers=2)
+    hasher = PasswordHasher(cost=4, workers=2, max_wait_seconds=5)
     yield hasher
     hasher.close()
 
@@ -78,7 +78,7 @@ def test_nobody_costs_a_whole_hash(hasher: PasswordHasher, monkeypatch: pytest.M
 
 
 def test_a_hash_of_another_cost_needs_to_be_renewed(hasher: PasswordHasher) -> None:
-    other = PasswordHasher(cost=5, workers=1)
+    other = PasswordHasher(cost=5, workers=1, max_wait_seconds=5)
     stored = hashed(other, "correct horse")
     other.close()
     assert hasher.needs_rehash(stored)

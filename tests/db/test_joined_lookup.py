@@ -1,15 +1,17 @@
-"""The joined look-up of tokens."""
+"""The joined look-up."""
 
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from db.errors import Unavailable
-from db.pool import Connection, Database
-from db.token_lookup import TokenLookup
+from db.joined_lookup import JoinedLookup
+from db.pool import Database
+from db.prepared import PreparedQuery, Received
+from db.rows import UserRow
+from db.tokens import FIND_USERS
 from tests.db.test_pool import LIMITS, use
 from tests.sql import run_sql
 
@@ -18,18 +20,14 @@ from tests.sql import run_sql
 def tokens(dsn: str) -> list[str]:
     """Insert users with a token each; return the tokens' ids."""
     ids = [str(uuid.uuid4()) for _ in range(40)]
-    for token_id in ids:
-        run_sql(
-            dsn,
-            "INSERT INTO users (id, email, email_key, password_hash) VALUES (%s, %s, %s, 'x')",
-            (token_id, token_id, token_id),
-        )
-        run_sql(
-            dsn,
-            "INSERT INTO tokens (id, user_id, created_at, expires_at)"
-            " VALUES (%s, %s, now(), now())",
-            (token_id, token_id),
-        )
+    run_sql(
+        dsn,
+        "WITH made AS (INSERT INTO users (id, email, email_key, password_hash)"
+        " SELECT id, id::text, id::text, 'x' FROM unnest(%s::uuid[]) AS id RETURNING id)"
+        " INSERT INTO tokens (id, user_id, created_at, expires_at)"
+        " SELECT id, id, now(), now() FROM made",
+        (ids,),
+    )
     return ids
 
 
@@ -37,20 +35,19 @@ def tokens(dsn: str) -> list[str]:
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record how many ids each look-up statement asks for."""
     sizes: list[int] = []
-    fetch_all = Connection.fetch_all
+    send = PreparedQuery.send
 
-    async def recorded(self: Connection, sql: str, parameters: Any = ()) -> Any:
-        if "ANY" in sql:
-            sizes.append(len(parameters[0]))
-        return await fetch_all(self, sql, parameters)
+    def recorded(self: PreparedQuery, keys: list[str], received: Received) -> None:
+        sizes.append(len(keys))
+        send(self, keys, received)
 
-    monkeypatch.setattr(Connection, "fetch_all", recorded)
+    monkeypatch.setattr(PreparedQuery, "send", recorded)
     return sizes
 
 
-def look_up(dsn: str, work: Callable[[Database, TokenLookup], Awaitable[None]]) -> None:
+def look_up(dsn: str, work: Callable[[Database, JoinedLookup[UserRow]], Awaitable[None]]) -> None:
     async def run(database: Database) -> None:
-        lookup = TokenLookup(database)
+        lookup = JoinedLookup(database, FIND_USERS)
         try:
             await work(database, lookup)
         finally:
@@ -60,9 +57,9 @@ def look_up(dsn: str, work: Callable[[Database, TokenLookup], Awaitable[None]]) 
 
 
 def test_everybody_gets_their_own_answer(dsn: str, tokens: list[str]) -> None:
-    async def work(_: Database, lookup: TokenLookup) -> None:
+    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
         unknown = [str(uuid.uuid4()) for _ in tokens]
-        found = await asyncio.gather(*map(lookup.find_user, tokens + unknown))
+        found = await asyncio.gather(*map(lookup.find, tokens + unknown))
         assert [user.id if user else None for user in found] == tokens + [None] * len(unknown)
 
     look_up(dsn, work)
@@ -71,8 +68,8 @@ def test_everybody_gets_their_own_answer(dsn: str, tokens: list[str]) -> None:
 def test_those_who_ask_in_the_same_turn_share_one_statement(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(_: Database, lookup: TokenLookup) -> None:
-        await asyncio.gather(*map(lookup.find_user, tokens))
+    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
+        await asyncio.gather(*map(lookup.find, tokens))
 
     look_up(dsn, work)
     assert statements == [40]
@@ -81,11 +78,11 @@ def test_those_who_ask_in_the_same_turn_share_one_statement(
 def test_an_answer_is_never_used_for_a_later_request(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(database: Database, lookup: TokenLookup) -> None:
-        assert await lookup.find_user(tokens[0]) is not None
+    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
+        assert await lookup.find(tokens[0]) is not None
         async with database.connection() as connection:
             await connection.execute("UPDATE tokens SET revoked_at = now()")
-        assert await lookup.find_user(tokens[0]) is None
+        assert await lookup.find(tokens[0]) is None
 
     look_up(dsn, work)
     assert statements == [1, 1]
@@ -94,12 +91,12 @@ def test_an_answer_is_never_used_for_a_later_request(
 def test_whoever_asks_while_a_statement_is_under_way_waits_for_the_next(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(_: Database, lookup: TokenLookup) -> None:
-        first = asyncio.create_task(lookup.find_user(tokens[0]))
+    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
+        first = asyncio.ensure_future(lookup.find(tokens[0]))
         while not statements:
             await asyncio.sleep(0)
         # The same token: its answer is on its way, and must not serve this one.
-        second = [asyncio.create_task(lookup.find_user(token)) for token in tokens[:10]]
+        second = [asyncio.ensure_future(lookup.find(token)) for token in tokens[:10]]
         await asyncio.gather(first, *second)
 
     look_up(dsn, work)
@@ -107,8 +104,8 @@ def test_whoever_asks_while_a_statement_is_under_way_waits_for_the_next(
 
 
 def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> None:
-    async def work(_: Database, lookup: TokenLookup) -> None:
-        waiting = [asyncio.create_task(lookup.find_user(tokens[0])) for _ in range(10)]
+    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
+        waiting = [asyncio.ensure_future(lookup.find(tokens[0])) for _ in range(10)]
         await asyncio.sleep(0)
         for task in waiting[:5]:
             task.cancel()
@@ -120,14 +117,14 @@ def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> No
 
 
 def test_a_connection_that_was_ended_is_replaced_unseen(dsn: str, tokens: list[str]) -> None:
-    async def work(database: Database, lookup: TokenLookup) -> None:
-        assert await lookup.find_user(tokens[0]) is not None
+    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
+        assert await lookup.find(tokens[0]) is not None
         async with database.connection() as connection:
             await connection.fetch_all(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE application_name = 'userauth' AND pid <> pg_backend_pid()"
             )
-        assert await lookup.find_user(tokens[0]) is not None
+        assert await lookup.find(tokens[0]) is not None
 
     look_up(dsn, work)
 
@@ -135,14 +132,12 @@ def test_a_connection_that_was_ended_is_replaced_unseen(dsn: str, tokens: list[s
 def test_a_table_that_is_locked_is_unavailable_in_time_and_heals(
     dsn: str, tokens: list[str]
 ) -> None:
-    async def work(database: Database, lookup: TokenLookup) -> None:
+    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
         async with database.transaction() as connection:
             await connection.execute("LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
-            answers = await asyncio.gather(
-                *map(lookup.find_user, tokens[:5]), return_exceptions=True
-            )
+            answers = await asyncio.gather(*map(lookup.find, tokens[:5]), return_exceptions=True)
             assert all(isinstance(answer, Unavailable) for answer in answers)
         await asyncio.sleep(1.1)
-        assert await lookup.find_user(tokens[0]) is not None
+        assert await lookup.find(tokens[0]) is not None
 
     look_up(dsn, work)

@@ -1,0 +1,90 @@
+"""Where hashes wait for a core: in turn, for a bounded time, and never in anybody's way."""
+
+import asyncio
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from auth.errors import ClientGone, Overloaded
+
+Result = TypeVar("Result")
+
+# How far workers step back for the event loop (see nice(2)).
+_NICENESS = 19
+# How much the newest measurement counts in the running mean.
+_WEIGHT = 0.2
+
+
+class HashingLane:
+    """Runs slow functions on a few worker threads, first come, first served.
+
+    ``workers`` is how many run at a time, 0 for one per core. Whoever would wait longer than
+    ``max_wait_seconds`` is not let in; ``seconds_each`` is how long one takes, as a first
+    guess: the lane measures on.
+    """
+
+    def __init__(self, *, workers: int, max_wait_seconds: float, seconds_each: float) -> None:
+        self._workers = workers or os.cpu_count() or 1
+        self._max_wait_seconds = max_wait_seconds
+        self._seconds_each = seconds_each
+        self._places = 0
+        self._waiting: dict[asyncio.Task[object], asyncio.Future[Any]] = {}
+        self._executor = ThreadPoolExecutor(self._workers, "hashing", _step_back)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place in the lane; raises Overloaded where the wait would be too long."""
+        wait = self._seconds_each * max(0, self._places + 1 - self._workers) / self._workers
+        if wait > self._max_wait_seconds:
+            raise Overloaded(math.ceil(wait))
+        self._places += 1
+        try:
+            yield
+        finally:
+            self._places -= 1
+
+    async def run(self, function: Callable[[], Result]) -> Result:
+        """Run a function on a worker and return what it returns."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        future = loop.run_in_executor(self._executor, self._measured, function)
+        if task is not None:
+            self._waiting[task] = future
+        try:
+            result, seconds = await future
+        except asyncio.CancelledError:
+            if task is not None and task.cancelling():
+                raise
+            raise ClientGone from None
+        finally:
+            if task is not None:
+                del self._waiting[task]
+        self._seconds_each += _WEIGHT * (seconds - self._seconds_each)
+        return result
+
+    def abandon(self, task: "asyncio.Task[object]") -> None:
+        """Drop what a task waits for, unless it runs already: raises ClientGone in the task."""
+        future = self._waiting.get(task)
+        if future is not None:
+            future.cancel()
+
+    def close(self) -> None:
+        """Stop the workers; what waits is dropped."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    @staticmethod
+    def _measured(function: Callable[[], Result]) -> tuple[Result, float]:
+        began = time.perf_counter()
+        result = function()
+        return result, time.perf_counter() - began
+
+
+def _step_back() -> None:
+    # On Linux a thread has a niceness of its own; elsewhere this would be the whole process's.
+    if os.uname().sysname == "Linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

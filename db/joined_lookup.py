@@ -1,0 +1,164 @@
+"""Look-ups that every request waits for: joined, never cached.
+
+Requests that ask in the same turn of the loop share one statement; while it is under way
+the next ones gather. The statement is always sent after the request arrived and its answer
+is used for those who wait for it, once: what was revoked before the request is not found.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from db.errors import DatabaseError, Unavailable
+from db.pool import Database
+from db.prepared import PreparedQuery
+from db.rows import Row
+
+Found = TypeVar("Found")
+
+# How many keys one statement asks for at the most.
+_BATCH_SIZE = 500
+# How often a look is taken for what has waited too long.
+_WATCH_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class LookupQuery(Generic[Found]):
+    """A query for many keys at once.
+
+    ``sql`` takes an array of ``key_type`` as $1 and returns the key in the first column;
+    ``make`` turns the others into what is found.
+    """
+
+    name: str
+    sql: str
+    key_type: str
+    make: Callable[[Row], Found]
+
+
+class JoinedLookup(Generic[Found]):
+    """Finds rows by their keys, over one connection of its own that heals itself."""
+
+    def __init__(self, database: Database, query: LookupQuery[Found]) -> None:
+        self._database = database
+        self._query = query
+        self._loop = asyncio.get_running_loop()
+        self._prepared: PreparedQuery | None = None
+        self._batches: deque[_Batch[Found]] = deque()
+        self._sent: _Batch[Found] | None = None
+        self._is_busy = False
+        self._connecting: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    def find(self, key: str) -> Awaitable[Found | None]:
+        """Return what there is for a key, or None.
+
+        Raises Unavailable where Postgres does not answer within the time for which a
+        connection is waited for.
+        """
+        if not self._batches or self._batches[-1].is_full:
+            self._batches.append(_Batch(self._loop))
+        if not self._is_busy:
+            self._is_busy = True
+            # In the loop's next turn: whoever asks in this one comes along.
+            self._loop.call_soon(self._send_next)
+            if self._watch is None:
+                self._watch = self._loop.call_later(_WATCH_SECONDS, self._look_after)
+        return self._batches[-1].add(key)
+
+    async def close(self) -> None:
+        """Close the connection; whoever still waits is told so."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._connecting is not None:
+            await self._connecting
+        if self._prepared is not None:
+            self._prepared.close()
+
+    def _send_next(self) -> None:
+        if not self._batches:
+            self._is_busy = False
+        elif self._prepared is None or self._prepared.closed:
+            self._connecting = self._loop.create_task(self._connect())
+        else:
+            self._sent = batch = self._batches.popleft()
+            self._prepared.send(batch.keys, partial(self._receive, batch))
+
+    def _receive(
+        self, batch: "_Batch[Found]", rows: list[Row], error: DatabaseError | None
+    ) -> None:
+        self._sent = None
+        if error is None:
+            make = self._query.make
+            batch.answer({row[0]: make(row[1:]) for row in rows})
+        elif batch.may_be_sent_again:
+            # The connection may have died while it lay idle: that says nothing of Postgres now.
+            batch.may_be_sent_again = False
+            self._batches.appendleft(batch)
+        else:
+            batch.fail(error)
+        self._send_next()
+
+    async def _connect(self) -> None:
+        query = self._query
+        try:
+            self._prepared = await self._database.prepare(query.name, query.sql, query.key_type)
+        except DatabaseError as error:
+            # Nobody who waits by now would fare better.
+            while self._batches:
+                self._batches.popleft().fail(error)
+        self._send_next()
+
+    def _look_after(self) -> None:
+        """End what has waited too long: one timer for all, not one for each."""
+        limits = self._database.limits
+        now = self._loop.time()
+        for batch in (self._sent, *self._batches):
+            if batch is not None and batch.began < now - limits.acquire_timeout_seconds:
+                batch.fail(Unavailable("Postgres did not answer in time."))
+        if self._prepared is not None:
+            self._prepared.give_up(sent_before=now - limits.query_timeout_seconds)
+        again = self._loop.call_later(_WATCH_SECONDS, self._look_after) if self._is_busy else None
+        self._watch = again
+
+
+class _Batch(Generic[Found]):
+    """Those who wait for one statement, each with a future of their own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: dict[str, list[asyncio.Future[Found | None]]] = {}
+        self.began = loop.time()
+        self.may_be_sent_again = True
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= _BATCH_SIZE
+
+    @property
+    def keys(self) -> list[str]:
+        return list(self._waiting)
+
+    def add(self, key: str) -> "asyncio.Future[Found | None]":
+        answer: asyncio.Future[Found | None] = self._loop.create_future()
+        self._waiting.setdefault(key, []).append(answer)
+        return answer
+
+    def answer(self, found: dict[str, Found]) -> None:
+        """Give everybody their answer."""
+        for key, answers in self._waiting.items():
+            for answer in answers:
+                # Done already: who waited was too late, or went away.
+                if not answer.done():
+                    answer.set_result(found.get(key))
+
+    def fail(self, error: DatabaseError) -> None:
+        """Give the error to everybody who has no answer yet."""
+        self.may_be_sent_again = False
+        for answers in self._waiting.values():
+            for answer in answers:
+                if not answer.done():
+                    answer.set_exception(error)
