@@ -11,9 +11,8 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from auth.accounts import Accounts
 from auth.keys import KeysFileError, read_keys, read_or_create_keys
@@ -21,10 +20,11 @@ from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
 from auth.tokens import TokenSigner
+from db.connecting import PoolLimits, describe
 from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from db.errors import DatabaseError, SchemaError, Unavailable
 from db.lookups import open_lookups
-from db.pool import Database, PoolLimits
+from db.pool import Database
 from db.schema import apply_schema
 from handlers.application import Application
 from handlers.http_server import Server
@@ -34,6 +34,8 @@ from ops.logs import RequestLog, configure_logging
 from settings import Profile, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parent
+# What database.url says of the Postgres that comes along.
+EMBEDDED = ("", "embedded")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         serve(settings)
     except (StartError, EmbeddedPostgresError, KeysFileError) as error:
-        print(f"userauth cannot start: {error}", file=sys.stderr)
+        print(f"userauth: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -79,7 +81,7 @@ def signing_keys(settings: Settings) -> Sequence[str]:
     if settings.tokens.keys:
         return [key.get_secret_value() for key in settings.tokens.keys]
     if settings.tokens.keys_file is None:
-        raise StartError("there is no signing key: set SECRET_KEYS.")
+        raise StartError("there is no signing key: set SECRET_KEYS or tokens.keys_file.")
     if settings.profile is Profile.PRODUCTION:
         return read_keys(settings.tokens.keys_file)
     return read_or_create_keys(settings.tokens.keys_file)
@@ -89,7 +91,7 @@ def signing_keys(settings: Settings) -> Sequence[str]:
 def postgres(settings: Settings) -> Iterator[str]:
     """Yield where Postgres is, having started the embedded one where none is given."""
     url = settings.database.url.get_secret_value()
-    if url not in {"", "embedded"}:
+    if url not in EMBEDDED:
         yield url
         return
     embedded = EmbeddedPostgres.start(settings.database.embedded_dir)
@@ -104,20 +106,17 @@ async def open_application(
     settings: Settings, keys: Sequence[str], dsn: str, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and release it after use."""
-    limits = PoolLimits(
-        settings.database.pool_min,
-        settings.database.pool_max,
-        settings.database.acquire_timeout_seconds,
-        settings.database.query_timeout_seconds,
-    )
-    database = await _open_database(dsn, limits)
-    lookups = open_lookups(database)
-    hasher = PasswordHasher(
-        cost=settings.passwords.bcrypt_cost,
-        workers=settings.passwords.workers,
-        max_wait_seconds=settings.passwords.max_wait_seconds,
-    )
-    try:
+    async with AsyncExitStack() as stack:
+        hasher = PasswordHasher(
+            cost=settings.passwords.bcrypt_cost,
+            workers=settings.passwords.workers,
+            max_wait_seconds=settings.passwords.max_wait_seconds,
+        )
+        stack.callback(hasher.close)
+        database = await _open_database(settings, dsn)
+        stack.push_async_callback(database.close)
+        lookups = open_lookups(database)
+        stack.push_async_callback(lookups.close)
         accounts = Accounts(
             database=database,
             lookups=lookups,
@@ -136,13 +135,15 @@ async def open_application(
             request_log=RequestLog(sys.stderr, clock),
             max_body_bytes=settings.limits.max_body_bytes,
         )
-    finally:
-        hasher.close()
-        await lookups.close()
-        await database.close()
 
 
-async def _open_database(dsn: str, limits: PoolLimits) -> Database:
+async def _open_database(settings: Settings, dsn: str) -> Database:
+    limits = PoolLimits(
+        settings.database.pool_min,
+        settings.database.pool_max,
+        settings.database.acquire_timeout_seconds,
+        settings.database.query_timeout_seconds,
+    )
     try:
         database = await Database.open(dsn, limits)
         try:
@@ -164,12 +165,20 @@ async def _open_database(dsn: str, limits: PoolLimits) -> Database:
 
 async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
     with _stop_signals() as told_to_stop:
-        async with open_application(settings, keys, dsn) as application:
-            server = Server(application, settings.limits)
+        async with AsyncExitStack() as stack:
+            opening = asyncio.ensure_future(
+                stack.enter_async_context(open_application(settings, keys, dsn))
+            )
+            stopping = asyncio.ensure_future(told_to_stop.wait())
+            await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                opening.cancel()
+                return
+            server = Server(opening.result(), settings.limits)
             port = _listen(server, settings)
-            print(_greeting(settings, port), flush=True)
             watch = LagWatch(settings.server.lag_warning_seconds)
-            await told_to_stop.wait()
+            print(_greeting(settings, port), flush=True)
+            await stopping
             await server.drain(
                 quiet_seconds=settings.server.quiet_seconds,
                 drain_seconds=settings.server.drain_seconds,
@@ -197,18 +206,17 @@ def _listen(server: Server, settings: Settings) -> int:
     host, port = settings.server.host, settings.server.port
     try:
         return server.listen(host, port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise StartError(
-            f"it cannot listen on {host} port {port} ({error.strerror}): set HOST or PORT."
+            f"it cannot listen on {host} port {port} ({error}): set HOST or PORT."
         ) from error
 
 
 def _greeting(settings: Settings, port: int) -> str:
     host = settings.server.host
     shown = f"[{host}]" if ":" in host else host
-    url = urlsplit(settings.database.url.get_secret_value())
-    given = f"{url.hostname or 'localhost'}{url.path}" if url.scheme else None
-    data = given or settings.database.embedded_dir
+    url = settings.database.url.get_secret_value()
+    data = settings.database.embedded_dir if url in EMBEDDED else describe(url)
     return f"userauth ({settings.profile}) serves http://{shown}:{port}, data in {data}"
 
 

@@ -125,8 +125,8 @@ class Server(Section):
 class Database(Section):
     url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(description="text")
     embedded_dir: Annotated[Path, BeforeValidator(_path)] = Field(description="a path")
-    pool_min: int = Field(ge=1)
-    pool_max: Annotated[int, AfterValidator(_pool_max)] = Field(ge=1)
+    pool_min: int = Field(ge=1, le=1000)
+    pool_max: Annotated[int, AfterValidator(_pool_max)] = Field(ge=1, le=1000)
     acquire_timeout_seconds: float = Field(ge=0.01, le=600)
     query_timeout_seconds: float = Field(ge=0.01, le=600)
 

@@ -30,6 +30,7 @@ from db.pool import Connection, Database
 from db.rows import PasswordRow, UserRow
 
 READY_SECONDS = 1.0
+_NO_TOKEN = str(uuid.UUID(int=0))
 _NO_RENEWAL = "Log in with e-mail and password: a token cannot renew itself."
 
 
@@ -208,9 +209,12 @@ class Accounts:
         self._hasher.abandon(task)
 
     async def check_ready(self) -> None:
-        """Return when Postgres answers; raises DatabaseUnavailable after a second."""
-        with _unavailable():
-            await self._database.ping(READY_SECONDS)
+        """Return when Postgres answers a look-up; raises DatabaseUnavailable after a second."""
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._lookups.users_of_tokens.find(_NO_TOKEN)
+        except (Unavailable, TimeoutError) as error:
+            raise DatabaseUnavailable from error
 
     async def _identify_by_token(self, token: str) -> Identity:
         claims = self._signer.read(token)

@@ -57,12 +57,12 @@ class PasswordHasher:
     async def verify(self, password: str, stored: str | None) -> bool:
         """Tell whether the password is the stored one; None takes as long and is False."""
         compared = self._nobody if stored is None else stored
-        matches = await self._lane.run(partial(_verify, password, compared))
+        matches = await self._lane.run(partial(_verify, password, compared, self._cost))
         return matches and stored is not None
 
     def needs_rehash(self, stored: str) -> bool:
         """Tell whether a stored hash is of another cost than new ones."""
-        return _bcrypt_part(stored).split("$")[2] != f"{self._cost:02d}"
+        return _cost(stored) != self._cost
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
         """Drop the hash that a task waits for, unless it has begun."""
@@ -84,9 +84,19 @@ def _hash(password: str, cost: int) -> str:
     return SCHEME + bcrypt.hashpw(_condense(password, salt), salt).decode("ascii")
 
 
-def _verify(password: str, stored: str) -> bool:
+def _verify(password: str, stored: str, least_cost: int) -> bool:
     expected = _bcrypt_part(stored).encode("ascii")
-    return bcrypt.checkpw(_condense(password, expected), expected)
+    matches = bcrypt.checkpw(_condense(password, expected), expected)
+    if not matches:
+        # A hash of a lower cost must not tell, by a quicker refusal, that there is a user:
+        # 2^c + 2^c + 2^(c+1) + … + 2^(n-1) rounds are 2^n.
+        for cost in range(_cost(stored), least_cost):
+            bcrypt.hashpw(b"", bcrypt.gensalt(cost))
+    return matches
+
+
+def _cost(stored: str) -> int:
+    return int(_bcrypt_part(stored).split("$")[2])
 
 
 def _condense(password: str, bcrypt_string: bytes) -> bytes:

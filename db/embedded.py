@@ -70,10 +70,11 @@ class EmbeddedPostgres:
         try:
             cluster = ClusterFolder.open(folder)
             with cluster.start_lock() as start_lock:
+                may_launch = cluster.sees_all_members()
                 membership = cluster.join()
                 try:
                     cluster.make_cluster(start_lock)
-                    socket_folder = _bring_up(cluster)
+                    socket_folder = _bring_up(cluster, may_launch=may_launch)
                 except StillStartingError:
                     # It goes on recovering: whoever starts next finds it further along.
                     os.close(membership)
@@ -140,8 +141,17 @@ def _serves(pid: int, folder: Path) -> bool:
         return False
 
 
-def _bring_up(cluster: ClusterFolder) -> Path:
+def _bring_up(cluster: ClusterFolder, *, may_launch: bool) -> Path:
     """Start Postgres unless it runs, wait until it answers, return where its socket is."""
+    if _find_postmaster(cluster.path) is None:
+        # A process that cannot be seen, in another container say, may serve the folder.
+        if _answers(cluster, cluster.socket_folder()):
+            return cluster.socket_folder()
+        if not may_launch:
+            raise EmbeddedPostgresError(
+                f"A server in another container uses {cluster.path}, and its Postgres does not"
+                " answer: end that server, or set DATABASE_URL to a Postgres for both."
+            )
     begun = time.monotonic()
     while time.monotonic() < begun + START_SECONDS:
         postmaster = _find_postmaster(cluster.path)

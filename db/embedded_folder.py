@@ -5,6 +5,7 @@ not ours. Beside what belongs to Postgres:
 
 start.lock      held by the one process that is starting or stopping Postgres
 members.lock    held, shared, by every process that uses it, for as long as that process lives
+namespace       in which container, so to speak, they live (see pid_namespaces(7))
 .initdb         a cluster in the making; renamed to .initdb-done when complete, then moved up
 """
 
@@ -33,6 +34,7 @@ from db.embedded_programs import (
 
 START_LOCK = "start.lock"
 MEMBERS_LOCK = "members.lock"
+NAMESPACE = "namespace"
 DRAFT = ".initdb"
 DONE = ".initdb-done"
 LOCK_SECONDS = 150
@@ -115,6 +117,19 @@ class ClusterFolder:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         return descriptor
 
+    def sees_all_members(self) -> bool:
+        """Tell whether whoever uses this Postgres has its processes in our sight.
+
+        Needs start_lock, before join(). Two containers on one volume do not see each other's
+        processes, and two Postgres on one folder would destroy it.
+        """
+        file = self.path / NAMESPACE
+        ours = str(Path("/proc/self/ns/pid").readlink()) if Path("/proc/self/ns").exists() else ""
+        if self.has_members():
+            return not file.exists() or file.read_text(encoding="ascii") == ours
+        file.write_text(ours, encoding="ascii")
+        return True
+
     def has_members(self) -> bool:
         """Tell whether any process uses this Postgres. Needs start_lock."""
         descriptor = self._open_lock(MEMBERS_LOCK)
@@ -133,7 +148,7 @@ class ClusterFolder:
             return
         if not (self.path / DONE).exists():
             names = {entry.name for entry in self.path.iterdir()}
-            if names - {START_LOCK, MEMBERS_LOCK, DRAFT}:
+            if names - {START_LOCK, MEMBERS_LOCK, NAMESPACE, DRAFT}:
                 raise _foreign(self.path)
             self._initdb(start_lock)
         entries = sorted((self.path / DONE).iterdir(), key=lambda entry: entry.name == "PG_VERSION")

@@ -8,18 +8,20 @@ from db.errors import DatabaseError, Failed, Unavailable
 
 Failure = psycopg2.Error | TimeoutError
 
-# SQLSTATE classes that speak of the state Postgres is in, not of the statement: invalid
-# transaction state (read-only among them), resources, intervention, system errors.
-_TRANSIENT_CLASSES = frozenset({"25", "53", "57", "58"})
+# A transaction that may only read: the one state of Postgres that psycopg2 does not count
+# among the OperationalErrors.
+_READ_ONLY = "25006"
 
 
 def connection_failure(
-    error: Failure | asyncio.CancelledError,
+    error: Failure | OSError | asyncio.CancelledError,
 ) -> DatabaseError | asyncio.CancelledError:
     """Return what to raise where no connection was made: libpq's reason holds no values."""
-    if isinstance(error, psycopg2.OperationalError):
-        return Unavailable(" ".join(str(error).split()))
-    return translated(error)
+    if isinstance(error, TimeoutError) or not isinstance(
+        error, psycopg2.OperationalError | OSError
+    ):
+        return translated(error)
+    return Unavailable(" ".join(str(error).split()))
 
 
 def translated(error: Failure | asyncio.CancelledError) -> DatabaseError | asyncio.CancelledError:
@@ -53,4 +55,4 @@ def _is_transient(error: psycopg2.Error) -> bool:
     if error.pgcode is None:
         # A connection that broke; what psycopg2 itself refuses is one of these two.
         return not isinstance(error, psycopg2.ProgrammingError | psycopg2.DataError)
-    return error.pgcode[:2] in _TRANSIENT_CLASSES
+    return error.pgcode == _READ_ONLY

@@ -21,6 +21,8 @@ Found = TypeVar("Found")
 
 # How many keys one statement asks for at the most.
 _BATCH_SIZE = 500
+# For how long newcomers may join: those of one batch wait, at most, equally long but for this.
+_GATHER_SECONDS = 0.2
 # How often a look is taken for what has waited too long.
 _WATCH_SECONDS = 0.1
 
@@ -59,7 +61,7 @@ class JoinedLookup(Generic[Found]):
         Raises Unavailable where Postgres does not answer within the time for which a
         connection is waited for.
         """
-        if not self._batches or self._batches[-1].is_full:
+        if not self._batches or not self._batches[-1].is_open:
             self._batches.append(_Batch(self._loop))
         if not self._is_busy:
             self._is_busy = True
@@ -116,9 +118,11 @@ class JoinedLookup(Generic[Found]):
         """End what has waited too long: one timer for all, not one for each."""
         limits = self._database.limits
         now = self._loop.time()
-        for batch in (self._sent, *self._batches):
-            if batch is not None and batch.began < now - limits.acquire_timeout_seconds:
-                batch.fail(Unavailable("Postgres did not answer in time."))
+        late = Unavailable("Postgres did not answer in time.")
+        if self._sent and self._sent.began < now - limits.acquire_timeout_seconds:
+            self._sent.fail(late)
+        while self._batches and self._batches[0].began < now - limits.acquire_timeout_seconds:
+            self._batches.popleft().fail(late)
         if self._prepared is not None:
             self._prepared.give_up(sent_before=now - limits.query_timeout_seconds)
         again = self._loop.call_later(_WATCH_SECONDS, self._look_after) if self._is_busy else None
@@ -135,8 +139,9 @@ class _Batch(Generic[Found]):
         self.may_be_sent_again = True
 
     @property
-    def is_full(self) -> bool:
-        return len(self._waiting) >= _BATCH_SIZE
+    def is_open(self) -> bool:
+        """Tell whether more may join: not many, and not later than these few waited."""
+        return len(self._waiting) < _BATCH_SIZE and self._loop.time() < self.began + _GATHER_SECONDS
 
     @property
     def keys(self) -> list[str]:

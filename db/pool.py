@@ -1,31 +1,28 @@
-"""The way to Postgres: a pool of connections, transactions, and what happens when it is away."""
+"""The way to Postgres: connections lent in turn, transactions, and what happens when it is away.
+
+aiopg brings a pool of its own. It connects under the lock that everybody needs who takes a
+connection or gives one back, so one slow connect holds up all; and it gives a free one to whoever
+asks at that moment, not to whoever waited longest. Here a queue stands before a few connections.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import aiopg
 import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from db.errors import DatabaseError, Unavailable
-from db.failures import connection_failure, translated
+from db.connecting import PoolLimits, connect
+from db.errors import DatabaseError
+from db.failures import translated
 from db.prepared import PreparedQuery
 from db.rows import Row
 
-# How much longer than Postgres itself we wait for it to give up a statement.
+# How much longer than its statements the use of a connection may take.
 _GRACE_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
-    """How many connections there are, and how long, in seconds, they are waited for."""
-
-    pool_min: int
-    pool_max: int
-    acquire_timeout_seconds: float
-    query_timeout_seconds: float
 
 
 class Connection:
@@ -44,7 +41,7 @@ class Connection:
         return bool(self._raw.closed)
 
     async def close(self) -> None:
-        """Close the connection; a pool forgets it when it comes back."""
+        """Close the connection; the pool forgets it when it comes back."""
         await self._raw.close()
 
     async def fetch_one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
@@ -76,56 +73,44 @@ class Connection:
 
 
 class Database:
-    """A pool of connections to one Postgres.
+    """A few connections to one Postgres, lent in the order in which they are asked for."""
 
-    Those who wait for a connection get it in the order in which they came: the pool of
-    aiopg gives a free one to whoever asks at that moment, so a queue stands before it.
-    """
-
-    def __init__(self, pool: aiopg.Pool, dsn: str, limits: PoolLimits) -> None:
-        self._pool = pool
-        self._dsn = dsn
+    def __init__(self, dsn: str, limits: PoolLimits) -> None:
         self.limits = limits
+        self._dsn = dsn
+        self._free: deque[aiopg.Connection] = deque()
         self._turn = asyncio.Semaphore(limits.pool_max)
+        self._is_closed = False
 
     @classmethod
     async def open(cls, dsn: str, limits: PoolLimits) -> Self:
-        """Connect ``pool_min`` times; raises Unavailable where that is not possible."""
+        """Connect ``pool_min`` times; raises DatabaseError where that is not possible."""
+        database = cls(dsn, limits)
         try:
-            async with asyncio.timeout(limits.acquire_timeout_seconds):
-                pool = await aiopg.create_pool(
-                    dsn,
-                    minsize=limits.pool_min,
-                    maxsize=limits.pool_max,
-                    on_connect=_bound_statements(limits),
-                    **_connection_options(limits),
-                )
-        except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise connection_failure(error) from None
-        return cls(pool, dsn, limits)
+            for _ in range(limits.pool_min):
+                database._free.append(await connect(dsn, limits))
+        except BaseException:
+            await database.close()
+            raise
+        return database
 
     async def close(self) -> None:
-        """Close every connection, after those who have one gave it back."""
-        self._pool.close()
-        await self._pool.wait_closed()
+        """Close every free connection now, and those that are lent when they come back."""
+        self._is_closed = True
+        while self._free:
+            await self._free.pop().close()
 
     async def prepare(self, name: str, sql: str, key_type: str) -> PreparedQuery:
-        """Return a query of one array, prepared on a connection outside the pool.
+        """Return a query of one array, prepared on a connection of its own.
 
         Whoever asked closes it. The plan is made once, and for a table that grows.
         """
-        try:
-            async with asyncio.timeout(self.limits.acquire_timeout_seconds):
-                raw = await aiopg.connect(self._dsn, **_connection_options(self.limits))
-                await _bound_statements(self.limits)(raw)
-                cursor = await raw.cursor()
-                await cursor.execute(
-                    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-                    f" PREPARE {name} ({key_type}[]) AS {sql}"
-                )
-                return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
-        except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise connection_failure(error) from None
+        setup = (
+            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+            f" PREPARE {name} ({key_type}[]) AS {sql}"
+        )
+        raw = await connect(self._dsn, self.limits, setup)
+        return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
@@ -137,11 +122,11 @@ class Database:
         limits = self.limits
         most = max(limits.acquire_timeout_seconds, limits.query_timeout_seconds) + _GRACE_SECONDS
         until = asyncio.get_running_loop().time() + (seconds or most)
-        raw = await self._acquire()
+        raw = await self._take()
         try:
             yield Connection(raw, until=until)
         finally:
-            await self._release(raw)
+            self._give_back(raw)
 
     @asynccontextmanager
     async def transaction(self, seconds: float | None = None) -> AsyncIterator[Connection]:
@@ -155,74 +140,35 @@ class Database:
                 raise
             await connection.execute("COMMIT")
 
-    async def ping(self, timeout: float) -> None:
-        """Return when Postgres answered; raises Unavailable after ``timeout`` seconds."""
-        try:
-            async with asyncio.timeout(timeout), self.connection() as connection:
-                await connection.fetch_one("SELECT 1")
-        except TimeoutError:
-            raise Unavailable("Postgres did not answer in time.") from None
-
-    async def _acquire(self) -> aiopg.Connection:
+    async def _take(self) -> aiopg.Connection:
         try:
             async with asyncio.timeout(self.limits.acquire_timeout_seconds):
                 await self._turn.acquire()
                 try:
-                    return await self._take()
+                    return self._find_free() or await connect(self._dsn, self.limits)
                 except BaseException:
                     self._turn.release()
                     raise
-        except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise connection_failure(error) from None
+        except TimeoutError as error:
+            raise translated(error) from None
 
-    async def _take(self) -> aiopg.Connection:
-        while True:
-            try:
-                return await self._pool.acquire()
-            except AssertionError:
-                # aiopg found that a free connection had ended while it made another one, and
-                # has forgotten it by now.
-                continue
+    def _find_free(self) -> aiopg.Connection | None:
+        while self._free:
+            raw = self._free.pop()
+            if not raw.closed:
+                return raw
+        return None
 
-    async def _release(self, raw: aiopg.Connection) -> None:
-        try:
-            await self._pool.release(raw)
-        finally:
-            self._turn.release()
-
-
-def _bound_statements(limits: PoolLimits) -> Callable[[aiopg.Connection], Awaitable[None]]:
-    """Return what tells a new connection's Postgres when to give up a statement by itself.
-
-    A client that gives up only closes the connection: the statement would run on, and
-    keep its locks.
-    """
-    milliseconds = int(limits.query_timeout_seconds * 1000)
-
-    async def bound(raw: aiopg.Connection) -> None:
-        cursor = await raw.cursor()
-        await cursor.execute(
-            "SELECT set_config('statement_timeout', %s, false),"
-            " set_config('idle_in_transaction_session_timeout', %s, false)",
-            (str(milliseconds), str(milliseconds)),
-        )
-
-    return bound
-
-
-def _connection_options(limits: PoolLimits) -> dict[str, Any]:
-    return {
-        "timeout": limits.query_timeout_seconds + _GRACE_SECONDS,
-        # Conversions that nothing here uses; hstore alone costs a query per connection.
-        "enable_json": False,
-        "enable_hstore": False,
-        "enable_uuid": False,
-        "application_name": "userauth",
-        # A peer that went silent is noticed by the kernel too.
-        "keepalives_idle": 30,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-    }
+    def _give_back(self, raw: aiopg.Connection) -> None:
+        if (
+            raw.closed
+            or raw.raw.get_transaction_status() != TRANSACTION_STATUS_IDLE
+            or self._is_closed
+        ):
+            raw.close()
+        else:
+            self._free.append(raw)
+        self._turn.release()
 
 
 async def _roll_back(connection: Connection) -> None:

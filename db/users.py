@@ -49,7 +49,7 @@ async def find_for_update(connection: Connection, user_id: str) -> PasswordRow |
 
 _UPDATE_NAME = """
 UPDATE users
-SET name = %s, updated_at = now()
+SET name = %s, updated_at = clock_timestamp()
 WHERE id = %s
 RETURNING id, email, name, created_at, updated_at
 """
@@ -62,7 +62,7 @@ async def update_name(connection: Connection, user_id: str, name: str | None) ->
 
 _UPDATE_PASSWORD = """
 UPDATE users
-SET password_hash = %s, password_version = password_version + 1, updated_at = now()
+SET password_hash = %s, password_version = password_version + 1, updated_at = clock_timestamp()
 WHERE id = %s
 RETURNING id, email, name, created_at, updated_at
 """

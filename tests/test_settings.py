@@ -301,9 +301,9 @@ def test_no_env_file_is_read(load: Load, tmp_path: Path, monkeypatch: pytest.Mon
         ("SERVER__PORT", "80.5", '= "80.5"', "a whole number of at least 0 and at most 65535"),
         ("SERVER__DRAIN_SECONDS", "601", "= 601.0", "a number of at least 0 and at most 600"),
         ("SERVER__DRAIN_SECONDS", "nan", "= NaN", "a number of at least 0 and at most 600"),
-        ("DATABASE__POOL_MIN", "0", "= 0", "a whole number of at least 1"),
-        ("DATABASE__POOL_MAX", "0", "= 0", "a whole number of at least 1"),
-        ("DATABASE__POOL_MAX", "many", '= "many"', "a whole number of at least 1"),
+        ("DATABASE__POOL_MIN", "0", "= 0", "a whole number of at least 1 and at most 1000"),
+        ("DATABASE__POOL_MAX", "0", "= 0", "a whole number of at least 1 and at most 1000"),
+        ("DATABASE__POOL_MAX", "many", '= "many"', "a whole number of at least 1 and at most 1000"),
         (
             "DATABASE__ACQUIRE_TIMEOUT_SECONDS",
             "0",

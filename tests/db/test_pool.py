@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from db.connecting import PoolLimits
 from db.errors import Failed, Unavailable
-from db.pool import Connection, Database, PoolLimits
+from db.pool import Connection, Database
 from tests.sql import run_sql
 
 LIMITS = PoolLimits(pool_min=1, pool_max=2, acquire_timeout_seconds=0.3, query_timeout_seconds=1)
