@@ -17,12 +17,19 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_origin
 from urllib.parse import parse_qs, unquote
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.fields import FieldInfo
-from pydantic.type_adapter import TypeAdapter
-from pydantic_core import ErrorDetails, ValidationError
-from pydantic_core.core_schema import ValidationInfo
-from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+from pydantic_core import ErrorDetails
 
 # Read as libpq does: a general URL parser would end the host at a # in the password.
 DATABASE_URL = re.compile(
@@ -157,8 +164,8 @@ class Limits(Section):
     body_timeout_seconds: float = Field(gt=0, le=3600)
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, case_sensitive=True, hide_input_in_errors=True)
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     profile: Profile = Field(strict=True, description="chosen by APP_SETTINGS, not here")
     server: Server
@@ -166,12 +173,6 @@ class Settings(BaseSettings):
     tokens: Tokens
     passwords: Passwords
     limits: Limits
-
-    def __init__(self, context: Context, *layers: dict[str, Any]) -> None:
-        """Lay earlier layers over later ones and validate; nothing else is read."""
-        sources = tuple(InitSettingsSource(type(self), layer) for layer in layers)
-        values = {"profile": context.profile} | self._settings_build_values(sources, {})
-        self.__pydantic_validator__.validate_python(values, self_instance=self, context=context)
 
 
 FIELDS: dict[str, dict[str, FieldInfo]] = {
@@ -268,9 +269,23 @@ def _converted(text: str, field: FieldInfo) -> object:
 
 def _validate(context: Context, layers: Sequence[Layer]) -> tuple[Settings | None, list[str]]:
     try:
-        return Settings(context, *(values for _, values in layers)), []
+        merged = {"profile": context.profile} | _merged([values for _, values in layers])
+        return Settings.model_validate(merged, context=context), []
     except ValidationError as error:
         return None, [_fault(details, layers) for details in error.errors()]
+
+
+def _merged(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Lay earlier layers over later ones, key by key within each section."""
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        for section, keys in layer.items():
+            below = merged.get(section)
+            if isinstance(keys, dict) and isinstance(below, dict):
+                merged[section] = below | keys
+            else:
+                merged[section] = keys
+    return merged
 
 
 def _fault(error: ErrorDetails, layers: Sequence[Layer]) -> str:

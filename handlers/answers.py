@@ -62,7 +62,7 @@ class AnsweringHandler(RequestHandler):
         if self.is_last:
             self.set_header("Connection", "close")
         self.set_header("Date", format_timestamp(time.time()))
-        self.finish(body)
+        self.finish(body or None)
 
     def _end(self, connection: HTTP1Connection) -> None:
         """Do what finish() does once the answer is written."""

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -36,7 +37,8 @@ class Application(tornado.web.Application):
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return what receives a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
         if not request.path.startswith("/"):
-            request.path = urlsplit(request.path).path or "/"
+            with suppress(ValueError):  # what is no URL stays what it is, and is found nowhere
+                request.path = urlsplit(request.path).path or "/"
         return cast(RequestDelegate, super().find_handler(request, **kwargs))
 
     def new_request_id(self) -> str:
