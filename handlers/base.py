@@ -107,8 +107,7 @@ class BaseHandler(AnsweringHandler):
         """Answer any error with one problem document (RFC 9457)."""
         error = arguments.get("exc_info")
         if isinstance(error, tuple) and isinstance(error[1], ClientGone):
-            self.set_status(_CLIENT_CLOSED_REQUEST)
-            self.finish()
+            self.answer(_CLIENT_CLOSED_REQUEST, ())
             return
         problem = self._problem(status_code, error)
         document = {**problem.document(), "request_id": self.request_id}
