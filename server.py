@@ -130,9 +130,11 @@ async def open_application(
             clock=clock,
             lifetime_seconds=settings.tokens.lifetime_seconds,
         )
+        request_log = RequestLog(sys.stderr, clock)
+        stack.callback(request_log.flush)
         yield Application(
             accounts=accounts,
-            request_log=RequestLog(sys.stderr, clock),
+            request_log=request_log,
             max_body_bytes=settings.limits.max_body_bytes,
         )
 

@@ -19,6 +19,7 @@ _GRACE_SECONDS = 0.5
 # lock must see what its holder committed. A database may have another default.
 _BEHAVE = """
 SELECT
+    set_config('TimeZone', 'UTC', false),
     set_config('default_transaction_isolation', 'read committed', false),
     set_config('statement_timeout', %s, false),
     set_config('idle_in_transaction_session_timeout', %s, false)

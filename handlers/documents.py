@@ -32,4 +32,6 @@ def user_document(user: User) -> dict[str, object]:
 
 def rfc3339(time: datetime) -> str:
     """Return a time as RFC 3339 has it, in UTC, to the millisecond."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if time.tzinfo is not UTC:
+        time = time.astimezone(UTC)
+    return time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

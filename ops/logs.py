@@ -14,6 +14,8 @@ from typing import TextIO
 
 REQUESTS = "userauth.requests"
 SERVER = "userauth"
+# How long lines wait for others: what a crash can lose.
+_GATHER_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,9 @@ def configure_logging() -> None:
 
 
 class RequestLog:
-    """Writes a line for each request, those of one turn of the loop together.
+    """Writes a line for each request, those of a few milliseconds together.
 
-    The logging module takes as long for a line as the rest of the server for the answer.
+    The logging module would take a fifth of the time that the whole answer takes.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
@@ -50,9 +52,9 @@ class RequestLog:
         self._lines: list[str] = []
 
     def write(self, record: RequestRecord) -> None:
-        """Write the line of one request, before the loop waits again."""
+        """Write the line of one request, soon."""
         if not self._lines:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.flush)
         now = self._clock()
         self._lines.append(
             f"{_second(int(now))}.{int(now * 1000) % 1000:03d}Z INFO"

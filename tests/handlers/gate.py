@@ -1,0 +1,68 @@
+"""A way to Postgres inside the test's own loop, which can be shut, or fall silent."""
+
+import asyncio
+import tempfile
+from urllib.parse import parse_qs, quote, urlsplit
+
+_SOCKET = ".s.PGSQL.5432"
+
+
+class Gate:
+    """A Unix socket that passes on to the one that a dsn names."""
+
+    def __init__(self, dsn: str) -> None:
+        self._postgres = f"{parse_qs(urlsplit(dsn).query)['host'][0]}/{_SOCKET}"
+        # Not tmp_path: the path of a Unix socket must be short.
+        self._folder = tempfile.TemporaryDirectory(prefix="gate-")
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self.dsn = f"postgresql://postgres@/postgres?host={quote(self._folder.name, safe='')}"
+
+    async def open(self) -> None:
+        """Accept connections and let everything through."""
+        self._flows.set()
+        path = f"{self._folder.name}/{_SOCKET}"
+        self._server = await asyncio.start_unix_server(self._serve, path)
+
+    async def shut(self) -> None:
+        """Refuse connections, and break those that are open."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._connections:
+            writer.transport.abort()
+        self._flows.set()
+        while self._connections:
+            await asyncio.sleep(0.001)
+
+    def silence(self) -> None:
+        """Accept connections, and let nothing through any more."""
+        self._flows.clear()
+
+    async def remove(self) -> None:
+        await self.shut()
+        self._folder.cleanup()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        theirs, ours = await asyncio.open_unix_connection(self._postgres)
+        pair = {writer, ours}
+        self._connections |= pair
+        copies = [
+            asyncio.create_task(self._copy(reader, ours)),
+            asyncio.create_task(self._copy(theirs, writer)),
+        ]
+        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+        for open_writer in pair:
+            open_writer.transport.abort()
+        await asyncio.gather(*copies)
+        self._connections -= pair
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                await self._flows.wait()
+                if writer.transport.is_closing():
+                    return
+                writer.write(data)
+        except ConnectionError:
+            return

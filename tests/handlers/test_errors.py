@@ -1,0 +1,198 @@
+"""Errors: each problem type once, and what is told of the server's own failures."""
+
+import gc
+import io
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from auth.accounts import Accounts
+from auth.errors import DatabaseUnavailable, Overloaded, Problem
+from handlers.application import Application
+from ops.logs import RequestLog
+from tests.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
+from tests.clock import Clock
+from tests.sql import run_sql
+
+EMAIL = "susan@example.com"
+SECRET = "SELECT secret FROM vault; password=hunter2"
+REGISTER = "/api/user/register"
+
+
+def problem_classes(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
+    """Yield every class of the tree that has a problem type of its own."""
+    for cls in root.__subclasses__():
+        if "name" in vars(cls):
+            yield cls
+        yield from problem_classes(cls)
+
+
+def raising(error: Exception) -> Callable[..., Awaitable[None]]:
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.gen_test
+async def test_each_problem_type_is_met_once_and_documented(
+    api: Api, app: Application, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = await api.registered_token()
+    json = {"Content-Type": "application/json"}
+    answers = [
+        await api.request("POST", REGISTER, headers=json, body=b"["),
+        await api.request("GET", "/api/user"),
+        await api.request("GET", "/api/user", authorization=basic(EMAIL, "wrong password")),
+        await api.request("GET", "/api/user", authorization=bearer(token + "x")),
+        await api.request("GET", "/nowhere"),
+        await api.request("PUT", "/api/user"),
+        await api.register(),
+        await api.request("POST", REGISTER, headers=json, body=b"x" * 70_000),
+        await api.request("POST", REGISTER, body=b"{}"),
+        await api.request("POST", REGISTER, json_body={}),
+    ]
+    clock.advance(86400)
+    answers.append(await api.request("GET", "/api/user", authorization=bearer(token)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Accounts, "check_ready", raising(DatabaseUnavailable()))
+        answers.append(await api.request("GET", "/health/ready"))
+        patch.setattr(Accounts, "check_ready", raising(Overloaded(7)))
+        answers.append(await api.request("GET", "/health/ready"))
+        patch.setattr(Accounts, "check_ready", raising(RuntimeError()))
+        answers.append(await api.request("GET", "/health/ready"))
+    app.draining = True
+    answers.append(await api.request("GET", "/health/ready"))
+    caplog.clear()
+    met = {answer.problem: answer for answer in answers}
+    assert len(met) == len(answers)
+    assert set(met) == PROBLEM_TYPES
+    classes = {cls.name: cls for cls in problem_classes()}
+    assert set(met) == set(classes)
+    for name, answer in met.items():
+        assert answer.status == classes[name].status
+        assert answer.json["title"] == classes[name].title
+
+
+async def send(api: Api, name: str, token: str) -> Answer:
+    """Send a request that needs the method of Accounts with this name."""
+    match name:
+        case "register":
+            return await api.register("other@example.com")
+        case "log_in":
+            return await api.log_in()
+        case "update":
+            return await api.request(
+                "PATCH", "/api/user", authorization=bearer(token), json_body={"name": "Susan"}
+            )
+        case "delete":
+            return await api.request("DELETE", "/api/user", authorization=bearer(token))
+        case "check_ready":
+            return await api.request("GET", "/health/ready")
+        case _:
+            return await api.request("GET", "/api/user", authorization=bearer(token))
+
+
+@pytest.mark.parametrize(
+    "name", ["register", "identify", "log_in", "update", "delete", "check_ready"]
+)
+@pytest.mark.parametrize("error", [RuntimeError, OSError])
+@pytest.mark.gen_test
+async def test_a_bug_is_500_that_tells_nothing_and_is_logged_with_its_request_id(
+    api: Api, name: str, error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    token = await api.registered_token()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Accounts, name, raising(error(SECRET)))
+        answer = await send(api, name, token)
+    records = [record for record in caplog.records if record.exc_info is not None]
+    caplog.clear()
+    assert (answer.status, answer.problem) == (500, "internal-error")
+    for hidden in ("hunter2", "SELECT", "Traceback", error.__name__, "accounts", ".py", EMAIL):
+        assert hidden.encode() not in answer.content
+    [record] = records
+    assert answer.json["request_id"] in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is error
+    assert (await send(api, "identify", token)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_a_bug_under_head_is_500_without_a_body(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Accounts, "check_ready", raising(RuntimeError(SECRET)))
+        answer = await api.request("HEAD", "/health/ready")
+    caplog.clear()
+    assert answer.status == 500
+
+
+@pytest.mark.gen_test
+async def test_a_bug_after_the_work_leaves_nothing_of_the_success(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError(SECRET)
+
+    monkeypatch.setattr("handlers.user.user_document", fail)
+    answer = await api.register()
+    caplog.clear()
+    assert answer.status == 500
+    assert "Location" not in answer.headers
+
+
+@pytest.mark.gen_test
+async def test_sql_that_fails_is_500_without_a_word_of_it_in_the_answer_or_the_log(
+    api: Api, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.register()
+    run_sql(dsn, "ALTER TABLE users RENAME COLUMN password_hash TO renamed")
+    try:
+        answers = [
+            await api.request("GET", "/api/user", authorization=basic(EMAIL, PASSWORD)),
+            await api.register("other@example.com", name="Other Person"),
+        ]
+    finally:
+        run_sql(dsn, "ALTER TABLE users RENAME COLUMN renamed TO password_hash")
+    gc.collect()  # a connection that was not closed shows now
+    logged = caplog.text
+    caplog.clear()
+    for answer in answers:
+        assert (answer.status, answer.problem) == (500, "internal-error")
+        assert b"password_hash" not in answer.content
+    for hidden in ("$userauth-bcrypt", EMAIL, "other@example.com", "Other Person", PASSWORD):
+        assert hidden not in logged
+
+
+@pytest.mark.gen_test
+async def test_a_stored_hash_that_cannot_be_read_is_500_and_stays_secret(
+    api: Api, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.register()
+    run_sql(dsn, "UPDATE users SET password_hash = 'plain-hunter2'")
+    answer = await api.log_in()
+    logged = caplog.text
+    caplog.clear()
+    assert (answer.status, answer.problem) == (500, "internal-error")
+    assert "hunter2" not in logged + answer.content.decode()
+
+
+@pytest.mark.gen_test
+async def test_no_secret_of_a_request_is_in_any_log_line(
+    api: Api, app: Application, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = io.StringIO()
+    app.request_log = RequestLog(lines, clock)
+    with caplog.at_level("DEBUG"):
+        token = await api.registered_token()
+        await api.log_in(EMAIL, "wrong password")
+        await api.register(password="short-1")
+        await api.request("GET", f"/api/user?token={token}", authorization=bearer(token))
+        await api.request("GET", "/api/user", authorization=bearer(token + "x"))
+        await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
+    app.request_log.flush()
+    written = lines.getvalue()
+    assert len(written.splitlines()) == 7
+    for hidden in (token, PASSWORD, "wrong password", "short-1", EMAIL, "$2b$"):
+        assert hidden not in written + caplog.text

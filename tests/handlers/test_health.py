@@ -1,0 +1,54 @@
+"""/health: whether the server lives, and whether it can serve."""
+
+import asyncio
+import time
+
+import pytest
+
+from handlers.application import Application
+from tests.api import PASSWORD, Api, basic
+
+EMAIL = "susan@example.com"
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+@pytest.mark.gen_test
+async def test_a_healthy_server_says_ok_and_no_more(api: Api, path: str) -> None:
+    answer = await api.request("GET", path)
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.gen_test
+async def test_a_server_that_drains_lives_and_is_not_ready(
+    api: Api, app: Application, method: str
+) -> None:
+    app.draining = True
+    ready = await api.request(method, "/health/ready")
+    live = await api.request(method, "/health/live")
+    assert (ready.status, live.status) == (503, 200)
+    if method == "GET":
+        assert ready.problem == "shutting-down"
+
+
+@pytest.mark.gen_test
+async def test_a_server_that_drains_still_serves_and_closes_its_connections(
+    api: Api, app: Application
+) -> None:
+    await api.register()
+    app.draining = True
+    for path in ("/api/user", "/api/user/login", "/nowhere"):
+        answer = await api.request("GET", path, authorization=basic(EMAIL, PASSWORD))
+        assert answer.status in {200, 404}
+        assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.gen_test
+async def test_the_loop_answers_while_passwords_are_hashed(api: Api) -> None:
+    await api.register()
+    log_ins = [asyncio.create_task(api.log_in()) for _ in range(50)]
+    await asyncio.sleep(0)
+    started = time.monotonic()
+    assert (await api.request("GET", "/health/live")).status == 200
+    assert time.monotonic() - started < 1
+    assert {answer.status for answer in await asyncio.gather(*log_ins)} == {200}

@@ -1,0 +1,203 @@
+"""GET and POST /api/user/login: a password for a token."""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+
+import bcrypt
+import pytest
+
+from auth.passwords import SCHEME
+from settings import Settings, load_settings
+from tests.api import PASSWORD, Api, basic, bearer
+from tests.clock import Clock
+from tests.conftest import KEY, ROOT
+from tests.handlers.another_server import another_server
+from tests.sql import run_sql
+
+EMAIL = "susan@example.com"
+LOGIN = "/api/user/login"
+LIFETIME = 86400
+
+
+def settings_with(**passwords: float) -> Settings:
+    """Return the settings of tests, with some of the section of passwords over them."""
+    variables = {f"USERAUTH_PASSWORDS__{key}": str(value) for key, value in passwords.items()}
+    return load_settings(
+        {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **variables}, ROOT / "settings.toml"
+    )
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Record the cost of each hash that a password is verified against."""
+    costs: list[bytes] = []
+    check = bcrypt.checkpw
+
+    def recorded(password: bytes, stored: bytes) -> bool:
+        costs.append(stored[:7])
+        return check(password, stored)
+
+    monkeypatch.setattr("auth.passwords.bcrypt.checkpw", recorded)
+    return costs
+
+
+async def hash_at_cost(cost: int, keys: list[str], dsn: str, clock: Clock) -> str:
+    """Let a server with another cost renew the user's hash; return it."""
+    async with another_server(settings_with(BCRYPT_COST=cost), keys, dsn, clock) as other:
+        assert (await other.log_in()).status == 200
+    [(stored,)] = run_sql(dsn, "SELECT password_hash FROM users")
+    assert stored.startswith(f"{SCHEME}$2b${cost:02d}$")
+    return str(stored)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.gen_test
+async def test_a_log_in_answers_with_a_token_and_its_time(
+    api: Api, clock: Clock, method: str
+) -> None:
+    await api.register()
+    answer = await api.request(method, LOGIN, authorization=basic(EMAIL, PASSWORD))
+    assert answer.status == 200
+    assert list(answer.json) == ["token", "expires_at", "expires_in"]
+    assert answer.json["expires_in"] == LIFETIME
+    expected = datetime.fromtimestamp(clock() + LIFETIME, UTC)
+    assert answer.json["expires_at"] == expected.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    user = await api.request("GET", "/api/user", authorization=bearer(answer.json["token"]))
+    assert user.status == 200
+
+
+@pytest.mark.gen_test
+async def test_each_log_in_makes_another_token_and_all_of_them_are_good(api: Api, dsn: str) -> None:
+    await api.register()
+    tokens = {await api.token() for _ in range(3)}
+    assert len(tokens) == 3
+    for token in tokens:
+        assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 200
+    assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(3,)]
+
+
+@pytest.mark.gen_test
+async def test_a_token_is_url_safe_and_at_most_160_characters(api: Api) -> None:
+    token = await api.registered_token()
+    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,160}", token)
+    assert "." in token
+
+
+@pytest.mark.parametrize("form", ["Bearer {}", "Basic {}", "base64"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.gen_test
+async def test_a_token_cannot_renew_itself(api: Api, dsn: str, method: str, form: str) -> None:
+    token = await api.registered_token()
+    authorization = basic(token, PASSWORD) if form == "base64" else form.format(token)
+    answer = await api.request(method, LOGIN, authorization=authorization)
+    assert answer.status == 401
+    assert answer.problem == "token-invalid"
+    assert 'error="invalid_token"' in answer.headers.get_list("WWW-Authenticate")[1]
+    assert run_sql(dsn, "SELECT count(*) FROM tokens") == [(1,)]
+
+
+@pytest.mark.parametrize("address", ["SUSAN@EXAMPLE.COM", "Susan@example.com"])
+@pytest.mark.gen_test
+async def test_an_address_logs_in_whatever_its_case(api: Api, address: str) -> None:
+    await api.register()
+    assert (await api.log_in(address)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_a_wrong_password_and_an_unknown_address_are_answered_alike(api: Api) -> None:
+    await api.register()
+    headers = {"X-Request-ID": "same"}
+    answers = [
+        await api.request("GET", LOGIN, authorization=authorization, headers=headers)
+        for authorization in (basic(EMAIL, "wrong password"), basic("no@example.com", PASSWORD))
+    ]
+    assert [answer.status for answer in answers] == [401, 401]
+    assert answers[0].content == answers[1].content
+    assert answers[0].problem == "credentials-invalid"
+    differing = {"Date"}
+    one, other = (
+        {name: value for name, value in answer.headers.get_all() if name not in differing}
+        for answer in answers
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "address", ["nobody@example.com", "no address", "", "@", "'; --", "用户@例え.jp"]
+)
+@pytest.mark.gen_test
+async def test_an_unknown_address_takes_a_whole_hash_like_a_wrong_password(
+    api: Api, checks: list[bytes], address: str
+) -> None:
+    await api.register()
+    await api.log_in(EMAIL, "wrong password")
+    assert (await api.log_in(address)).status == 401
+    assert checks == [b"$2b$04$", b"$2b$04$"]
+
+
+@pytest.mark.gen_test
+async def test_a_refused_log_in_makes_no_token(api: Api, dsn: str) -> None:
+    await api.register()
+    await api.log_in(EMAIL, "wrong password")
+    await api.request("HEAD", LOGIN, authorization=basic(EMAIL, PASSWORD))
+    await api.request("OPTIONS", LOGIN, authorization=basic(EMAIL, PASSWORD))
+    assert run_sql(dsn, "SELECT count(*) FROM tokens") == [(0,)]
+
+
+@pytest.mark.gen_test
+async def test_a_head_of_log_in_is_405(api: Api) -> None:
+    await api.register()
+    answer = await api.request("HEAD", LOGIN, authorization=basic(EMAIL, PASSWORD))
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET, POST, OPTIONS"
+
+
+@pytest.mark.parametrize("cost", [5, 6])
+@pytest.mark.gen_test
+async def test_a_hash_of_another_cost_is_renewed_at_the_next_log_in(
+    api: Api, keys: list[str], dsn: str, clock: Clock, cost: int
+) -> None:
+    old_token = await api.registered_token()
+    [(updated_at,)] = run_sql(dsn, "SELECT updated_at FROM users")
+    await hash_at_cost(cost, keys, dsn, clock)
+    token = await api.token()
+    [(renewed, updated_after)] = run_sql(dsn, "SELECT password_hash, updated_at FROM users")
+    assert renewed.startswith(SCHEME + "$2b$04$")
+    assert updated_after == updated_at
+    for good in (old_token, token, await api.token()):
+        assert (await api.request("GET", "/api/user", authorization=bearer(good))).status == 200
+    assert run_sql(dsn, "SELECT password_hash FROM users") == [(renewed,)]
+
+
+@pytest.mark.gen_test
+async def test_a_hash_of_another_cost_is_not_renewed_by_a_wrong_password(
+    api: Api, keys: list[str], dsn: str, clock: Clock
+) -> None:
+    await api.register()
+    other = await hash_at_cost(5, keys, dsn, clock)
+    assert (await api.log_in(EMAIL, "wrong password")).status == 401
+    assert run_sql(dsn, "SELECT password_hash FROM users") == [(other,)]
+
+
+@pytest.mark.gen_test
+async def test_many_log_ins_at_once_renew_a_hash_and_all_succeed(
+    api: Api, keys: list[str], dsn: str, clock: Clock
+) -> None:
+    await api.register()
+    await hash_at_cost(5, keys, dsn, clock)
+    answers = await asyncio.gather(*(api.log_in() for _ in range(10)))
+    assert {answer.status for answer in answers} == {200}
+    assert (await api.log_in()).status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.gen_test
+async def test_a_log_in_takes_a_whole_hash_each_time(
+    api: Api, checks: list[bytes], method: str
+) -> None:
+    await api.register()
+    for _ in range(3):
+        answer = await api.request(method, LOGIN, authorization=basic(EMAIL, PASSWORD))
+        assert answer.status == 200
+    assert len(checks) == 3

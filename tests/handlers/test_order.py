@@ -1,0 +1,74 @@
+"""Which of several faults is told: path, method, credentials, type and size, 400, 422."""
+
+import pytest
+
+from tests.api import Api
+from tests.handlers.raw_http import JSON, answer_to, raw_request
+
+TEXT = "Content-Type: text/plain"
+TOO_LARGE = b"x" * 70_000
+NO_JSON = b"[1, 2"
+WRONG_FIELDS = b'{"nickname": "Sue"}'
+USER, REGISTER, LOGIN = "/api/user", "/api/user/register", "/api/user/login"
+GOOD = "Authorization: Bearer TOKEN"
+BAD = "Authorization: Bearer nonsense"
+
+
+@pytest.mark.parametrize(
+    ("status", "call", "headers", "body"),
+    [
+        # 404 before 405, 401, 415, 413, 400 and 422
+        (404, ("BREW", "/nowhere"), [BAD], b""),
+        (404, ("DELETE", "/api/user/"), [BAD, TEXT], TOO_LARGE),
+        (404, ("POST", "/nowhere"), [JSON], TOO_LARGE),
+        (404, ("POST", "/nowhere"), [TEXT], NO_JSON),
+        (404, ("POST", "/nowhere"), [JSON], WRONG_FIELDS),
+        # 405 before 401, 415, 413, 400 and 422
+        (405, ("POST", USER), [BAD], b""),
+        (405, ("PUT", USER), [], b""),
+        (405, ("BREW", USER), [BAD, TEXT], TOO_LARGE),
+        (405, ("PATCH", REGISTER), [TEXT], NO_JSON),
+        (405, ("DELETE", REGISTER), [JSON], TOO_LARGE),
+        (405, ("POST", "/health/live"), [JSON], WRONG_FIELDS),
+        # 401 before 415, 413, 400 and 422
+        (401, ("PATCH", USER), [BAD, TEXT], NO_JSON),
+        (401, ("PATCH", USER), [BAD, JSON], TOO_LARGE),
+        (401, ("PATCH", USER), [JSON], NO_JSON),
+        (401, ("PATCH", USER), [JSON], WRONG_FIELDS),
+        (401, ("DELETE", USER), [BAD, TEXT], TOO_LARGE),
+        (401, ("POST", LOGIN), [GOOD, TEXT], NO_JSON),
+        (401, ("GET", LOGIN), [GOOD, JSON], WRONG_FIELDS),
+        # 415 before 413, 400 and 422
+        (415, ("PATCH", USER), [GOOD, TEXT], TOO_LARGE),
+        (415, ("POST", REGISTER), [TEXT], TOO_LARGE),
+        (415, ("POST", REGISTER), [TEXT], NO_JSON),
+        (415, ("POST", REGISTER), [], WRONG_FIELDS),
+        (415, ("POST", REGISTER), [JSON, "Content-Encoding: gzip"], TOO_LARGE),
+        # 413 before 400 and 422
+        (413, ("PATCH", USER), [GOOD, JSON], TOO_LARGE),
+        (413, ("POST", REGISTER), [JSON], NO_JSON + TOO_LARGE),
+        (413, ("POST", REGISTER), [JSON], WRONG_FIELDS + b" " * 70_000),
+        (413, ("GET", "/health/live"), [JSON], TOO_LARGE),
+        # 400 before 422
+        (400, ("PATCH", USER), [GOOD, JSON], WRONG_FIELDS + b"x"),
+        (400, ("POST", REGISTER), [JSON], b'{"nickname": NaN}'),
+        (400, ("POST", REGISTER), [JSON], b"[]"),
+        (422, ("POST", REGISTER), [JSON], WRONG_FIELDS),
+        (422, ("PATCH", USER), [GOOD, JSON], WRONG_FIELDS),
+    ],
+)
+@pytest.mark.gen_test
+async def test_of_several_faults_the_first_in_order_is_told(
+    api: Api, status: int, call: tuple[str, str], headers: list[str], body: bytes
+) -> None:
+    token = await api.registered_token()
+    lines = [header.replace("TOKEN", token) for header in headers]
+    answer = await answer_to(api, raw_request(*call, *lines, body=body))
+    assert answer.status == status
+
+
+@pytest.mark.gen_test
+async def test_fields_are_refused_before_the_address_is_found_taken(api: Api) -> None:
+    await api.register()
+    assert (await api.register(password="short")).status == 422
+    assert (await api.register(password="long enough")).status == 409

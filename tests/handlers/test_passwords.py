@@ -1,0 +1,165 @@
+"""Passwords, as clients meet their rules: at registration, at log-in, at a change."""
+
+import unicodedata
+
+import pytest
+
+from settings import Settings, load_settings
+from tests.api import Api, basic, bearer
+from tests.conftest import KEY, ROOT
+from tests.handlers.test_register import refused_fields
+
+EMAIL = "susan.miller@example.com"
+STRICT = {"USERAUTH_PASSWORDS__REFUSE_COMMON": "true"}
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """Return the settings of tests, with what a test lays over them."""
+    variables: dict[str, str] = getattr(request, "param", {})
+    return load_settings(
+        {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **variables}, ROOT / "settings.toml"
+    )
+
+
+strict = pytest.mark.parametrize("settings", [STRICT], indirect=True)
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "12345678",
+        "password",
+        "a:b:c:d:",
+        ":" * 8,
+        "😀" * 8,
+        "😀" * 1024,
+        "x" * 1024,
+        " spaces at both ends ",
+        "quotes \" and \\ and ' and %s",
+        unicodedata.normalize("NFD", "ä" * 1024),
+        "密码是一个秘密的",
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_password_that_is_accepted_logs_in(api: Api, password: str) -> None:
+    assert (await api.register(EMAIL, password)).status == 201
+    assert (await api.log_in(EMAIL, password)).status == 200
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "1234567",
+        "😀" * 7,
+        unicodedata.normalize("NFD", "ä" * 7),
+        "x" * 1025,
+        "\u0958" * 600,  # NFC makes two of each
+        "with\x00null",
+        "with\nline",
+        "with\x7fdelete",
+        "with\x9fcontrol",
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_password_that_the_rules_refuse_is_422_on_both_calls(
+    api: Api, password: str
+) -> None:
+    assert refused_fields(await api.register(EMAIL, password)) == ["password"]
+    token = await api.registered_token(EMAIL)
+    answer = await api.request(
+        "PATCH", "/api/user", authorization=bearer(token), json_body={"password": password}
+    )
+    assert refused_fields(answer) == ["password"]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.gen_test
+async def test_a_password_is_the_same_in_both_forms_of_unicode(
+    api: Api, forms: tuple[str, str]
+) -> None:
+    registered, presented = (unicodedata.normalize(form, "pässwörd") for form in forms)  # type: ignore[arg-type]
+    assert registered != presented
+    await api.register(EMAIL, registered)
+    assert (await api.log_in(EMAIL, presented)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("registered", "presented"),
+    [
+        ("a" * 100, "a" * 72),
+        ("a" * 100, "a" * 99),
+        ("a" * 100, "a" * 99 + "b"),
+        ("ä" * 50, "ä" * 36),
+        ("password ", "password"),
+        ("password", "Password"),
+        ("a:b:c:d:e", "a:b:c:d"),
+        ("ﬁsh and chips", "fish and chips"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_nothing_that_was_typed_is_dropped_or_taken_for_something_else(
+    api: Api, registered: str, presented: str
+) -> None:
+    await api.register(EMAIL, registered)
+    assert (await api.log_in(EMAIL, presented)).status == 401
+
+
+@pytest.mark.parametrize("settings", [{"USERAUTH_PASSWORDS__MIN_LENGTH": "12"}], indirect=True)
+@pytest.mark.gen_test
+async def test_the_shortest_password_is_as_long_as_the_settings_say(api: Api) -> None:
+    assert refused_fields(await api.register(EMAIL, "x" * 11)) == ["password"]
+    assert (await api.register(EMAIL, "x" * 12)).status == 201
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["password", "PassWord", "12345678", EMAIL, "SusanMiller1", "miller-susan", "Suzy Q 1234"],
+)
+@strict
+@pytest.mark.gen_test
+async def test_in_production_a_common_password_or_ones_own_words_are_422_at_registration(
+    api: Api, password: str
+) -> None:
+    answer = await api.register(EMAIL, password, name="Suzy Q")
+    assert refused_fields(answer) == ["password"]
+
+
+@pytest.mark.parametrize("password", ["password", EMAIL, "Susanne-1234"])
+@strict
+@pytest.mark.gen_test
+async def test_in_production_they_are_422_at_a_change_too(api: Api, password: str) -> None:
+    await api.register(EMAIL, name="Susanne")
+    token = await api.token(EMAIL)
+    answer = await api.request(
+        "PATCH", "/api/user", authorization=bearer(token), json_body={"password": password}
+    )
+    assert refused_fields(answer) == ["password"]
+    assert (await api.log_in(EMAIL)).status == 200
+
+
+@strict
+@pytest.mark.gen_test
+async def test_in_production_a_password_made_of_the_new_name_is_422(api: Api) -> None:
+    token = await api.registered_token(EMAIL)
+    answer = await api.request(
+        "PATCH",
+        "/api/user",
+        authorization=bearer(token),
+        json_body={"name": "Ophelia", "password": "ophelia-1234"},
+    )
+    assert refused_fields(answer) == ["password"]
+    user = await api.request("GET", "/api/user", authorization=basic(f"{token}:"))
+    assert user.json["name"] is None
+
+
+@strict
+@pytest.mark.gen_test
+async def test_in_production_a_good_password_is_accepted(api: Api) -> None:
+    assert (await api.register(EMAIL, "correct horse battery", name="Susan")).status == 201
+
+
+def test_the_production_profile_refuses_common_passwords() -> None:
+    variables = {"APP_SETTINGS": "production", "SECRET_KEYS": KEY, "DATABASE_URL": "embedded"}
+    assert load_settings(variables, ROOT / "settings.toml").passwords.refuse_common

@@ -1,0 +1,146 @@
+"""Targets: unknown paths, odd spellings, query strings, the absolute form."""
+
+import pytest
+
+from tests.api import Api
+from tests.handlers.raw_http import JSON, answer_to, raw_request
+from tests.sql import run_sql
+
+UNKNOWN = [
+    "/",
+    "//",
+    "/api",
+    "/api/",
+    "/health",
+    "/users",
+    "/api/user/",
+    "/api/user/login/",
+    "/api/user/register/x",
+    "/api/users",
+    "/api/User",
+    "/API/USER",
+    "//api/user",
+    "/api//user",
+    "///health/live",
+    "/./health/live",
+    "/api/./user",
+    "/api/%2e/user",
+    "/api/../health/live",
+    "/%2e%2e/health/live",
+    "/../../../etc/passwd",
+    "/health%2flive",
+    "/api/user%2Flogin",
+    "/api/user%00",
+    "/api/user%0a",
+    "/api/user%20",
+    "/api/user%",
+    "/api/%zz",
+    "/api/%ff",
+    "/api/user;x=y",
+    "/api/user#x",
+    "/api/user&x",
+    "/api/üser",
+    "/api/user\\",
+    "/favicon.ico",
+    "/.git/config",
+    "/docs/problems.md",
+    "/static/x",
+    "/" + "x" * 15_000,
+    "/" + "x/" * 7_000,
+    "*",
+    "health/live",
+    "example.com:443",
+]
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_what_is_not_exactly_a_known_path_is_404(api: Api) -> None:
+    answers = {path: await answer_to(api, raw_request("GET", path)) for path in UNKNOWN}
+    outcomes = {path: (answer.status, answer.problem) for path, answer in answers.items()}
+    assert outcomes == dict.fromkeys(UNKNOWN, (404, "not-found"))
+
+
+@pytest.mark.parametrize("path", [b"/api/\xff", b"/\x80\x81", b"/api/user\xc3"])
+@pytest.mark.gen_test
+async def test_bytes_that_are_no_text_are_no_path_either(api: Api, path: bytes) -> None:
+    request = raw_request("GET", "/HERE").replace(b"/HERE", path)
+    assert (await answer_to(api, request)).status in {400, 404}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"",
+        b"x",
+        b"&&&===;;;",
+        b"%",
+        b"%zz=%",
+        b"%ff=%00",
+        b"\xff\xfe=\x80",
+        b"a=1&a=2&a[]=3",
+        b"_method=DELETE&email=a&password=b",
+        b"?/health/ready?",
+        b"'%20OR%201=1;--",
+        b"x" * 15_000,
+        b"&".join([b"a=1"] * 500),
+    ],
+    ids=lambda query: f"{query[:20]!r}-{len(query)}",
+)
+@pytest.mark.gen_test
+async def test_a_query_string_changes_nothing(api: Api, query: bytes) -> None:
+    request = raw_request("GET", "/health/live?HERE").replace(b"HERE", query)
+    answer = await answer_to(api, request)
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+@pytest.mark.gen_test
+async def test_credentials_in_the_query_string_are_nobody(api: Api) -> None:
+    token = await api.registered_token()
+    answer = await api.request("GET", f"/api/user?token={token}&access_token={token}")
+    assert (answer.status, answer.problem) == (401, "credentials-missing")
+
+
+@pytest.mark.gen_test
+async def test_fields_in_the_query_string_register_nobody(api: Api, dsn: str) -> None:
+    answer = await api.request(
+        "POST", "/api/user/register?email=a@example.com&password=password", json_body={}
+    )
+    assert answer.status == 422
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://example.com/health/live",
+        "http://example.com:80/health/live?x=y",
+        "https://example.com/health/live",
+        "HTTP://example.com/health/live",
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_target_in_the_absolute_form_is_served(api: Api, target: str) -> None:
+    """A server must take it (RFC 9112, section 3.2.2)."""
+    answer = await answer_to(api, raw_request("GET", target))
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://example.com/nowhere", "http://[/health/live", "http://"],
+)
+@pytest.mark.gen_test
+async def test_a_target_in_the_absolute_form_that_leads_nowhere_is_refused(
+    api: Api, target: str
+) -> None:
+    assert (await answer_to(api, raw_request("GET", target))).status in {400, 404}
+
+
+@pytest.mark.gen_test
+async def test_no_form_of_a_target_gets_around_the_credentials(api: Api, dsn: str) -> None:
+    await api.register()
+    for target in ("/api/user", "/api/user?x", "http://example.com/api/user", "//api/user"):
+        for method in ("GET", "PATCH", "DELETE"):
+            answer = await answer_to(api, raw_request(method, target, JSON, body=b"{}"))
+            assert answer.status in {401, 404}
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(1,)]

@@ -1,0 +1,275 @@
+"""Postgres away, silent, read-only, locked, full: 503 in time, and healed without a restart."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg2
+import pytest
+from tornado.ioloop import IOLoop
+
+from settings import Settings, load_settings
+from tests.api import PASSWORD, Answer, Api, basic, bearer
+from tests.conftest import KEY, ROOT
+from tests.handlers.gate import Gate
+from tests.sql import run_sql
+
+EMAIL = "susan@example.com"
+ACQUIRE_SECONDS = 0.4
+QUERY_SECONDS = 0.8  # longer, so that who waits for a connection never gets one
+GRACE_SECONDS = 0.5  # what is added to it on our side: see db/pool.py
+SLACK_SECONDS = 1.0
+VARIABLES = {
+    "APP_SETTINGS": "testing",
+    "SECRET_KEYS": KEY,
+    "USERAUTH_DATABASE__POOL_MAX": "2",
+    "USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": str(ACQUIRE_SECONDS),
+    "USERAUTH_DATABASE__QUERY_TIMEOUT_SECONDS": str(QUERY_SECONDS),
+}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(VARIABLES, ROOT / "settings.toml")
+
+
+@pytest.fixture
+def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
+    """Open a way to Postgres that can be shut."""
+    gate = Gate(postgres)
+    io_loop.run_sync(gate.open)
+    yield gate
+    io_loop.run_sync(gate.remove)
+
+
+@pytest.fixture
+def dsn(dsn: str, gate: Gate) -> str:
+    """Send the application through the gate, to the same empty database."""
+    assert dsn != gate.dsn
+    return gate.dsn
+
+
+@contextmanager
+def locked(postgres: str, sql: str) -> Iterator[None]:
+    """Hold the locks that a statement takes, in a transaction that is rolled back."""
+    with closing(psycopg2.connect(postgres)) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        yield
+
+
+async def until_blocked(postgres: str, backends: int) -> None:
+    """Return once so many backends wait for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while run_sql(postgres, waiting) != [(backends,)]:
+        await asyncio.sleep(0.01)
+
+
+def end_backends(postgres: str) -> None:
+    """End the server's connections to Postgres, from the other side."""
+    assert run_sql(
+        postgres,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'userauth'",
+    )
+
+
+@contextmanager
+def read_only(postgres: str) -> Iterator[None]:
+    """Let Postgres refuse to write, as one does that is being switched over."""
+    run_sql(postgres, "ALTER DATABASE postgres SET default_transaction_read_only = on")
+    try:
+        end_backends(postgres)
+        yield
+    finally:
+        writable = "-c default_transaction_read_only=off"
+        with closing(psycopg2.connect(postgres, options=writable)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(
+                "ALTER DATABASE postgres RESET default_transaction_read_only"
+            )
+        end_backends(postgres)
+
+
+async def change(api: Api, authorization: str, body: object = None) -> Answer:
+    return await api.request("PATCH", "/api/user", authorization=authorization, json_body=body)
+
+
+async def ask_everything(api: Api, token: str) -> dict[str, Answer]:
+    """Send one request of each kind that needs the database, all at once."""
+    password = basic(EMAIL, PASSWORD)
+    requests = {
+        "token": api.request("GET", "/api/user", authorization=bearer(token)),
+        "head": api.request("HEAD", "/api/user", authorization=bearer(token)),
+        "password": api.request("GET", "/api/user", authorization=password),
+        "log-in": api.log_in(),
+        "register": api.register("other@example.com"),
+        "change": change(api, bearer(token), {"name": "Susan"}),
+        "delete": api.request("DELETE", "/api/user", authorization=bearer(token)),
+        "delete by password": api.request("DELETE", "/api/user", authorization=password),
+        "ready": api.request("GET", "/health/ready"),
+    }
+    return dict(zip(requests, await asyncio.gather(*requests.values()), strict=True))
+
+
+async def expect_unavailable(api: Api, token: str, *, within: float) -> None:
+    started = time.monotonic()
+    answers = await ask_everything(api, token)
+    assert time.monotonic() - started < within
+    assert {name: answer.status for name, answer in answers.items()} == dict.fromkeys(answers, 503)
+    for name, answer in answers.items():
+        assert int(answer.headers["Retry-After"]) > 0
+        if name != "head":
+            assert answer.problem == "database-unavailable"
+            for hidden in (b"127.0.0.1", b"5432", b"psycopg", b"socket", b"SELECT", b"postgres"):
+                assert hidden not in answer.content
+    assert (await api.request("GET", "/health/live")).status == 200
+
+
+async def expect_recovery(api: Api, postgres: str, token: str) -> None:
+    """Assert that everything works again soon, and that nothing was changed meanwhile."""
+    async with asyncio.timeout(2):
+        while (await api.request("GET", "/health/ready")).status != 200:
+            await asyncio.sleep(0.01)
+        while (
+            answer := await api.request("GET", "/api/user", authorization=bearer(token))
+        ).status != 200:
+            await asyncio.sleep(0.01)
+    assert answer.json["name"] is None
+    assert run_sql(postgres, "SELECT email, name FROM users") == [(EMAIL, None)]
+    assert (await api.log_in()).status == 200
+    assert (await change(api, bearer(token), {"name": "Susan"})).status == 200
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_postgres_that_refuses_is_503_at_once_and_heals(
+    api: Api, postgres: str, gate: Gate
+) -> None:
+    token = await api.registered_token()
+    await gate.shut()
+    for _ in range(2):
+        await expect_unavailable(api, token, within=ACQUIRE_SECONDS + SLACK_SECONDS)
+    await gate.open()
+    await expect_recovery(api, postgres, token)
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_postgres_that_goes_silent_is_503_in_time_and_heals(
+    api: Api, postgres: str, gate: Gate
+) -> None:
+    token = await api.registered_token()
+    gate.silence()
+    # The first ones find connections that look alive: a statement's time comes on top.
+    within = ACQUIRE_SECONDS + QUERY_SECONDS + GRACE_SECONDS + SLACK_SECONDS
+    await expect_unavailable(api, token, within=within)
+    await expect_unavailable(api, token, within=ACQUIRE_SECONDS + SLACK_SECONDS)
+    await gate.shut()
+    await gate.open()
+    await expect_recovery(api, postgres, token)
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_ready_gives_a_silent_postgres_a_second(api: Api, gate: Gate) -> None:
+    gate.silence()
+    started = time.monotonic()
+    answer = await api.request("HEAD", "/health/ready")
+    assert answer.status == 503
+    assert time.monotonic() - started < 1 + SLACK_SECONDS
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_connection_that_breaks_under_a_statement_is_503_and_nothing_changed(
+    api: Api, postgres: str, gate: Gate
+) -> None:
+    token = await api.registered_token()
+    with locked(postgres, "SELECT * FROM users FOR UPDATE"):
+        running = asyncio.create_task(change(api, bearer(token), {"name": "Susan"}))
+        await until_blocked(postgres, 1)
+        await gate.shut()
+        answer = await running
+    assert (answer.status, answer.problem) == (503, "database-unavailable")
+    await gate.open()
+    await expect_recovery(api, postgres, token)
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_backends_that_were_ended_between_requests_are_replaced(
+    api: Api, postgres: str
+) -> None:
+    token = await api.registered_token()
+    for _ in range(3):
+        end_backends(postgres)
+        answer = await api.request("GET", "/api/user", authorization=bearer(token))
+        assert answer.status == 200
+    await expect_recovery(api, postgres, token)
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_statement_that_takes_too_long_is_503_and_nothing_changed(
+    api: Api, postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = await api.registered_token()
+    started = time.monotonic()
+    with locked(postgres, "SELECT * FROM users FOR UPDATE"):
+        answers = await asyncio.gather(
+            change(api, bearer(token), {"name": "Susan"}),
+            api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD)),
+        )
+        assert [answer.status for answer in answers] == [503, 503]
+        assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 200
+    assert time.monotonic() - started < QUERY_SECONDS + GRACE_SECONDS + SLACK_SECONDS
+    caplog.clear()  # what is logged has a test of its own
+    await expect_recovery(api, postgres, token)
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_statement_that_takes_too_long_is_one_line_in_the_log_without_a_trace(
+    api: Api, postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = await api.registered_token()
+    with locked(postgres, "SELECT * FROM users FOR UPDATE"):
+        await change(api, bearer(token), {"name": "Susan"})
+    records = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    caplog.clear()
+    assert [(record.name, record.exc_info) for record in records] == [("userauth", None)]
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_pool_whose_connections_are_all_taken_is_503_in_time(
+    api: Api, postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = await api.registered_token()
+    with locked(postgres, "SELECT * FROM users FOR UPDATE"):
+        holders = [asyncio.create_task(change(api, bearer(token), {"name": "S"})) for _ in range(2)]
+        await until_blocked(postgres, 2)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(api.log_in() for _ in range(6)))
+        assert {answer.status for answer in answers} == {503}
+        assert time.monotonic() - started < ACQUIRE_SECONDS + SLACK_SECONDS
+        assert {answer.status for answer in await asyncio.gather(*holders)} == {503}
+    caplog.clear()  # what is logged has a test of its own
+    await expect_recovery(api, postgres, token)
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_postgres_that_cannot_write_is_503_for_writers_and_serves_readers(
+    api: Api, postgres: str
+) -> None:
+    token = await api.registered_token()
+    password = basic(EMAIL, PASSWORD)
+    with read_only(postgres):
+        # The server finds out that its old connections are gone.
+        while {
+            answer.status
+            for answer in await asyncio.gather(
+                *(api.request("GET", "/api/user", authorization=password) for _ in range(4))
+            )
+        } != {200}:
+            await asyncio.sleep(0.01)
+        answers = await ask_everything(api, token)
+    readers = {"token", "head", "password", "ready"}
+    assert {name: answer.status for name, answer in answers.items()} == {
+        name: 200 if name in readers else 503 for name in answers
+    }
+    await expect_recovery(api, postgres, token)

@@ -1,0 +1,184 @@
+"""What the documentation says is there, and what is there is in the documentation."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth.errors import Problem
+from handlers import routes
+from settings import FIELDS
+from tests.handlers.test_errors import problem_classes
+from tests.processes import ROOT, running_server
+from tests.sql import run_sql
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+PROBLEMS = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+ADDRESS = "http://127.0.0.1:8000"
+USER = {"id", "email", "name", "created_at", "updated_at"}
+LOGIN = {"token", "expires_at", "expires_in"}
+PROBLEM_CLASSES = list(problem_classes())
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Return the language and the content of each fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> list[str]:
+    """Return the commands of a block of shell, those over several lines in one."""
+    return block.replace("\\\n", " ").splitlines()
+
+
+USE_IT = README.partition("\n## Use it\n")[2].partition("\n## ")[0]
+COMMANDS = [
+    command for language, block in blocks(USE_IT) if language == "sh" for command in commands(block)
+]
+
+
+def documented_calls() -> set[tuple[str, str]]:
+    """Return method and path of each call that is written as such, or as a curl command."""
+    calls = set(re.findall(r"\b([A-Z]+) (/[a-z/]+)", TEXT))
+    for language, block in blocks(TEXT):
+        for command in commands(block) if language == "sh" else []:
+            for path in re.findall(re.escape(ADDRESS) + r"(/[a-z/]+)", command):
+                method = re.search(r"-X ([A-Z]+)", command)
+                calls.add((method[1] if method else "GET", path))
+    return calls
+
+
+def section_of(problem: type[Problem]) -> str:
+    return PROBLEMS.partition(f"\n## {problem.name}\n")[2].partition("\n## ")[0].strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [(path, method) for path, handler in routes for method in handler.calls if method != "HEAD"],
+)
+def test_every_call_is_documented(path: str, method: str) -> None:
+    assert (method, path) in documented_calls()
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_what_head_and_options_do_is_documented(method: str) -> None:
+    assert f"`{method}`" in TEXT
+
+
+def test_no_call_is_documented_that_is_not_there() -> None:
+    there = {(method, path) for path, handler in routes for method in handler.calls}
+    assert documented_calls() <= there
+
+
+def test_the_problem_types_documented_are_those_that_there_are() -> None:
+    documented = re.findall(r"^## (.*)$", PROBLEMS, re.MULTILINE)
+    assert sorted(documented) == sorted(cls.name for cls in PROBLEM_CLASSES)
+
+
+@pytest.mark.parametrize("problem", PROBLEM_CLASSES, ids=lambda problem: problem.name)
+def test_a_problem_is_documented_with_its_status(problem: type[Problem]) -> None:
+    assert re.match(rf"{problem.status}\b", section_of(problem))
+
+
+def test_every_problem_is_documented_with_its_title() -> None:
+    missing = [cls.title for cls in PROBLEM_CLASSES if cls.title not in section_of(cls)]
+    assert missing == []
+
+
+def test_the_problem_that_is_shown_is_one_that_there_is() -> None:
+    [shown] = [json.loads(block) for language, block in blocks(PROBLEMS) if language == "json"]
+    [problem] = [cls for cls in PROBLEM_CLASSES if shown["type"].endswith("#" + cls.name)]
+    assert shown["title"] == problem.title
+    assert shown["status"] == problem.status
+    assert set(shown) == {"type", "title", "status", "detail", "request_id"}
+
+
+def test_no_setting_is_documented_that_is_not_there() -> None:
+    documented = re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", SETTINGS, re.MULTILINE)
+    assert sorted(documented) == sorted(
+        f"{section}.{key}" for section, keys in FIELDS.items() for key in keys
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def printed(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Run the README's commands, one after another in one shell; return what each printed."""
+    assert shutil.which("curl")
+    run_sql(postgres, "TRUNCATE users, tokens")
+    variables = {
+        "APP_SETTINGS": "development",
+        "DATABASE_URL": postgres,
+        "USERAUTH_PASSWORDS__BCRYPT_COST": "4",
+    }
+    with running_server(variables, tmp_path_factory.mktemp("readme") / "log") as server:
+        script = "\necho; echo =====\n".join(COMMANDS).replace(ADDRESS, server.url)
+        ended = subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+    return [part.strip() for part in ended.stdout.split("=====\n")]
+
+
+def expected_shape(command: str) -> set[str] | None:
+    """Return the members of the object that a command prints; None where it prints nothing."""
+    if command.startswith("TOKEN="):
+        return None
+    if "/login" in command:
+        return LOGIN
+    return set() if "DELETE" in command else USER
+
+
+def test_each_command_of_the_readme_gives_what_it_is_there_for(printed: list[str]) -> None:
+    assert len(printed) == len(COMMANDS) >= 9
+    for command, output in zip(COMMANDS, printed, strict=True):
+        shape = expected_shape(command)
+        assert (set(json.loads(output)) if output else None) == shape, command
+
+
+def test_the_answers_that_the_readme_shows_look_like_those_that_come(printed: list[str]) -> None:
+    found = iter(printed)
+    last = ""
+    shown = 0
+    for language, block in blocks(USE_IT):
+        if language == "sh":
+            for _ in commands(block):
+                last = next(found)
+        elif language == "json":
+            shown += 1
+            assert shape_of(json.loads(block)) == shape_of(json.loads(last))
+    assert shown >= 3
+
+
+def shape_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document with its digits and opaque texts made alike."""
+    return {
+        name: re.sub(r"\d", "0", value) if name.endswith("_at") else type(value)
+        for name, value in document.items()
+        if name not in {"email", "name"}
+    } | {name: document[name] for name in ("email", "name") if name in document}
+
+
+def test_the_readme_shows_each_form_of_credentials() -> None:
+    for form in (
+        '"Authorization: Bearer $TOKEN"',
+        '"Authorization: Basic $TOKEN"',
+        '-u "$TOKEN:"',
+        "-u susan@example.com:password",
+    ):
+        assert any(form in command and command.endswith("/api/user") for command in COMMANDS)
