@@ -28,9 +28,11 @@ KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
 LEAVE = "\n"
 KILL_PARENT = "'kill -9 $PPID'"
 MEMBER = """
-import sys
+import signal, sys
 from pathlib import Path
 from db.embedded import EmbeddedPostgres
+# A shell that put the tests into the background had them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 postgres = EmbeddedPostgres.start(Path(sys.argv[1]))
 try:
     print(postgres.dsn, flush=True)
