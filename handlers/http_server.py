@@ -2,12 +2,13 @@
 
 import asyncio
 import resource
+import socket
 
 from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from handlers.application import Application
+from handlers.stream import Stream
 from settings import Limits
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -64,24 +65,16 @@ class _CountingServer(HTTPServer):
     open_connections = 0
     max_connections = 0
 
-    def handle_stream(self, stream: IOStream, address: tuple[object, ...]) -> None:
+    def _handle_connection(self, connection: socket.socket, address: tuple[object, ...]) -> None:
         if self.open_connections >= self.max_connections:
-            stream.close()
+            connection.close()
             return
         self.open_connections += 1
-        # Answers are written whole, so Nagle's algorithm has nothing to gather; Tornado would
-        # switch it off and on again for each of them.
-        stream.set_nodelay(True)
-        stream.set_nodelay = _leave_nodelay  # type: ignore[assignment]
-        super().handle_stream(stream, address)
+        self.handle_stream(Stream(connection), address)
 
     def on_close(self, server_conn: object) -> None:
         self.open_connections -= 1
         super().on_close(server_conn)
-
-
-def _leave_nodelay(_value: bool) -> None:  # noqa: FBT001 - the signature of set_nodelay
-    """Leave TCP_NODELAY as it is."""
 
 
 def _possible_connections(wanted: int) -> int:

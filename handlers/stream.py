@@ -1,0 +1,30 @@
+"""The stream of a connection, kept from doing again and again what need not be done."""
+
+import socket
+
+from tornado.iostream import IOStream
+
+# What may gather of a client's next requests, or of a body, before it is read on.
+_ENOUGH_BYTES = 64 * 1024
+MAX_BUFFER_BYTES = 1024 * 1024
+
+
+class Stream(IOStream):
+    """A stream that listens all the time, and sends without delay.
+
+    Tornado stops listening when bytes come while nobody reads, as they do between two requests
+    of a busy connection, and starts again a moment later: two system calls and more for each
+    request. It also switches Nagle's algorithm off and on for each answer; answers are
+    written whole here, so the algorithm has nothing to gather.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection, max_buffer_size=MAX_BUFFER_BYTES)
+        super().set_nodelay(True)
+
+    def reading(self) -> bool:
+        """Tell whether to listen: while little is there that was not read yet."""
+        return self._read_buffer_size < _ENOUGH_BYTES or super().reading()
+
+    def set_nodelay(self, value: bool) -> None:  # noqa: FBT001 - Tornado's signature
+        """Leave it on."""
