@@ -1,0 +1,119 @@
+"""The line of each request."""
+
+import asyncio
+import io
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from ops.logs import RequestLog, RequestRecord
+from tests.clock import Clock
+
+RECORD = RequestRecord(
+    method="GET",
+    path="/api/user",
+    status=200,
+    milliseconds=1.25,
+    request_id="id-7",
+    user_id=None,
+)
+LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO"
+    r" [A-Z]+ [!-~ ]* \d{3} \d+\.\dms request=[\w.-]+ user=[\w-]+"
+)
+
+
+def written(clock: Clock, work: Callable[[RequestLog], None]) -> list[str]:
+    """Return the lines that are written, by themselves, after some work."""
+
+    async def run() -> str:
+        stream = io.StringIO()
+        work(RequestLog(stream, clock))
+        assert stream.getvalue() == ""
+        async with asyncio.timeout(2):
+            while not stream.getvalue():
+                await asyncio.sleep(0.001)
+        return stream.getvalue()
+
+    text = asyncio.run(run())
+    assert text.endswith("\n")
+    return text.removesuffix("\n").split("\n")
+
+
+def test_a_line_tells_what_when_how_and_who(clock: Clock) -> None:
+    clock.now = 1_800_000_000.0625
+    lines = written(clock, lambda log: log.write(replace(RECORD, user_id="7b9c")))
+    assert lines == ["2027-01-15T08:00:00.062Z INFO GET /api/user 200 1.2ms request=id-7 user=7b9c"]
+
+
+def test_each_request_has_a_line_in_its_order(clock: Clock) -> None:
+    def work(log: RequestLog) -> None:
+        for number in range(100):
+            log.write(replace(RECORD, request_id=f"id-{number}"))
+            clock.advance(0.5)
+
+    lines = written(clock, work)
+    assert [line.split("request=")[1].split()[0] for line in lines] == [
+        f"id-{number}" for number in range(100)
+    ]
+    assert [line[17:24] for line in lines[:3]] == ["00.000Z", "00.500Z", "01.000Z"]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/a\nb", r"/a\nb"),
+        ("/a\r\n2027-01-15T08:00:00.000Z INFO", r"/a\r\n2027-01-15T08:00:00.000Z INFO"),
+        ("/\x00\x1b[2J\x7f", r"/\x00\x1b[2J\x7f"),
+        ("/\x85\x0b\x0c", r"/\x85\x0b\x0c"),
+        ("/\u2028\u2029", r"/\u2028\u2029"),
+        ("/\u202e", r"/\u202e"),
+        ("/grüße", r"/gr\xfc\xdfe"),
+        ("/😀", r"/\U0001f600"),
+        ("/\ud800", r"/\ud800"),
+        ("/a%0ab?", "/a%0ab?"),
+        ("", ""),
+    ],
+)
+def test_a_path_breaks_no_line_and_forges_none(clock: Clock, path: str, shown: str) -> None:
+    [line] = written(clock, lambda log: log.write(replace(RECORD, path=path)))
+    assert line.isascii()
+    assert LINE.fullmatch(line)
+    assert f"Z INFO GET {shown} 200 " in line
+
+
+def test_what_comes_later_is_written_later_and_nothing_twice(clock: Clock) -> None:
+    async def run() -> None:
+        stream = io.StringIO()
+        log = RequestLog(stream, clock)
+        for number in (1, 2, 3):
+            log.write(RECORD)
+            async with asyncio.timeout(2):
+                while stream.getvalue().count("\n") < number:
+                    await asyncio.sleep(0.001)
+        log.write(RECORD)
+        log.flush()
+        assert stream.getvalue().count("\n") == 4
+        log.flush()
+        assert stream.getvalue().count("\n") == 4
+
+    asyncio.run(run())
+
+
+def test_a_stream_that_gathers_is_flushed(clock: Clock) -> None:
+    class Stream(io.StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    async def run() -> None:
+        stream = Stream()
+        log = RequestLog(stream, clock)
+        log.write(RECORD)
+        log.flush()
+        assert stream.flushed.count("\n") == 1
+
+    asyncio.run(run())
