@@ -2,9 +2,11 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+MINUTES ?= 2
+CLIENTS ?= 200
 BIN := $(VENV)/bin
 
-.PHONY: help serve check test lint format clean
+.PHONY: help serve check test lint format bench bench-full soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +30,15 @@ format: $(VENV)/.develop ## bring the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(VENV)/.bench ## measure, a quick pass of a few minutes
+	$(BIN)/python -m bench
+
+bench-full: $(VENV)/.bench ## measure, the long pass, with peers beside it
+	$(BIN)/python -m bench --full --peers
+
+soak: $(VENV)/.server ## let hundreds of clients use two servers: make soak MINUTES=2 CLIENTS=200
+	$(BIN)/python -m soak --minutes $(MINUTES) --clients $(CLIENTS)
+
 clean: ## remove the virtual environment and caches; data in var/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -37,6 +48,10 @@ $(BIN)/python:
 
 $(VENV)/.server: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+$(VENV)/.bench: requirements.txt requirements-bench.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.txt
 	@touch $@
 
 $(VENV)/.develop: requirements.txt requirements-dev.txt | $(BIN)/python

@@ -5,9 +5,11 @@ import math
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from statistics import median
 from typing import Any, TypeVar
 
 from auth.errors import ClientGone, Overloaded
@@ -16,8 +18,9 @@ Result = TypeVar("Result")
 
 # How far workers step back for the event loop (see nice(2)).
 _NICENESS = 19
-# How much the newest measurement counts in the running mean.
-_WEIGHT = 0.2
+# How many measurements count. Their median does: one worker that the system let starve for
+# a moment says nothing of the others.
+_MEASUREMENTS = 15
 
 
 class HashingLane:
@@ -31,7 +34,7 @@ class HashingLane:
     def __init__(self, *, workers: int, max_wait_seconds: float, seconds_each: float) -> None:
         self._workers = workers or os.cpu_count() or 1
         self._max_wait_seconds = max_wait_seconds
-        self._seconds_each = seconds_each
+        self._seconds = deque([seconds_each], maxlen=_MEASUREMENTS)
         self._places = 0
         self._waiting: dict[asyncio.Task[object], asyncio.Future[Any]] = {}
         self._executor = ThreadPoolExecutor(self._workers, "hashing", _step_back)
@@ -39,7 +42,8 @@ class HashingLane:
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place in the lane; raises Overloaded where the wait would be too long."""
-        wait = self._seconds_each * max(0, self._places + 1 - self._workers) / self._workers
+        before = max(0, self._places + 1 - self._workers)
+        wait = median(self._seconds) * before / self._workers
         if wait > self._max_wait_seconds:
             raise Overloaded(math.ceil(wait))
         self._places += 1
@@ -64,7 +68,7 @@ class HashingLane:
         finally:
             if task is not None:
                 del self._waiting[task]
-        self._seconds_each += _WEIGHT * (seconds - self._seconds_each)
+        self._seconds.append(seconds)
         return result
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
