@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import bcrypt
@@ -160,8 +161,8 @@ def test_one_hash_that_starved_does_not_close_the_lane(make_lane: MakeLane) -> N
     lane = make_lane(max_wait_seconds=0.1, seconds_each=0)
 
     async def flow() -> None:
-        for slow in (False, False, True):
-            await lane.run(lambda slow=slow: time.sleep(0.3 if slow else 0))
+        for seconds in (0.0, 0.0, 0.3):
+            await lane.run(partial(time.sleep, seconds))
         with lane.place(), lane.place():
             pass
 
