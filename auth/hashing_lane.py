@@ -7,10 +7,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from statistics import median
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from auth.errors import ClientGone, Overloaded
 
@@ -36,7 +37,8 @@ class HashingLane:
         self._max_wait_seconds = max_wait_seconds
         self._seconds = deque([seconds_each], maxlen=_MEASUREMENTS)
         self._places = 0
-        self._waiting: dict[asyncio.Task[object], asyncio.Future[Any]] = {}
+        self._waiting: dict[asyncio.Task[object], Future[Any]] = {}
+        self._abandoned: WeakSet[asyncio.Task[object]] = WeakSet()
         self._executor = ThreadPoolExecutor(self._workers, "hashing", _step_back)
 
     @contextmanager
@@ -53,29 +55,31 @@ class HashingLane:
             self._places -= 1
 
     async def run(self, function: Callable[[], Result]) -> Result:
-        """Run a function on a worker and return what it returns."""
-        loop = asyncio.get_running_loop()
+        """Run a function on a worker and return what it returns.
+
+        Raises ClientGone in a task that was abandoned, before or meanwhile.
+        """
         task = asyncio.current_task()
-        future = loop.run_in_executor(self._executor, self._measured, function)
-        if task is not None:
-            self._waiting[task] = future
+        if task is None or task in self._abandoned:
+            raise ClientGone
+        future = self._executor.submit(self._measured, function)
+        self._waiting[task] = future
         try:
-            result, seconds = await future
+            result, seconds = await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            if task is not None and task.cancelling():
+            if task.cancelling():
                 raise
             raise ClientGone from None
         finally:
-            if task is not None:
-                del self._waiting[task]
+            del self._waiting[task]
         self._seconds.append(seconds)
         return result
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
-        """Drop what a task waits for, unless it runs already: raises ClientGone in the task."""
-        future = self._waiting.get(task)
-        if future is not None:
-            future.cancel()
+        """Drop what a task waits for, or will; what runs already goes on to its end."""
+        self._abandoned.add(task)
+        if task in self._waiting:
+            self._waiting[task].cancel()
 
     def close(self) -> None:
         """Stop the workers; what waits is dropped."""

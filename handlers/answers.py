@@ -62,7 +62,15 @@ class AnsweringHandler(RequestHandler):
         if self.is_last:
             self.set_header("Connection", "close")
         self.set_header("Date", format_timestamp(time.time()))
-        self.finish(body or None)
+        written = self.finish(body or None)
+        if self.is_last and isinstance(connection, HTTP1Connection):
+            written.add_done_callback(lambda _: connection.close())
+
+    @property
+    def client_is_gone(self) -> bool:
+        """Tell whether there is nobody left to answer."""
+        connection = self.request.connection
+        return isinstance(connection, HTTP1Connection) and connection.stream.closed()
 
     def _end(self, connection: HTTP1Connection) -> None:
         """Do what finish() does once the answer is written."""

@@ -79,6 +79,9 @@ class BaseHandler(AnsweringHandler):
     async def prepare(self) -> None:
         """Refuse what can be refused before the verb method: path, method, credentials, body."""
         self._task = asyncio.current_task()
+        if self.client_is_gone:
+            # It went before Tornado would have told of it.
+            raise ClientGone
         call = self._find_call()
         if self.request.method == "OPTIONS":
             return
