@@ -27,9 +27,9 @@ _MEASUREMENTS = 15
 class HashingLane:
     """Runs slow functions on a few worker threads, first come, first served.
 
-    ``workers`` is how many run at a time, 0 for one per core. Whoever would wait longer than
-    ``max_wait_seconds`` is not let in; ``seconds_each`` is how long one takes, as a first
-    guess: the lane measures on.
+    ``workers`` is how many run at a time, 0 for one per core. Whoever would wait for the result
+    longer than ``max_wait_seconds`` is not let in, unless a worker is free; ``seconds_each``
+    is how long one takes, as a first guess: the lane measures on.
     """
 
     def __init__(self, *, workers: int, max_wait_seconds: float, seconds_each: float) -> None:
@@ -44,9 +44,8 @@ class HashingLane:
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place in the lane; raises Overloaded where the wait would be too long."""
-        before = max(0, self._places + 1 - self._workers)
-        wait = median(self._seconds) * before / self._workers
-        if wait > self._max_wait_seconds:
+        wait = median(self._seconds) * (self._places + 1) / self._workers
+        if self._places >= self._workers and wait > self._max_wait_seconds:
             raise Overloaded(math.ceil(wait))
         self._places += 1
         try:

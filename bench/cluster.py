@@ -1,0 +1,103 @@
+"""The Postgres of a run: one cluster, a database for each of those who are measured."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+import psycopg2
+from psycopg2 import sql
+
+from bench.places import CLUSTER
+from db.embedded import EmbeddedPostgres
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What makes a database: statements, and parameters for all of them.
+
+    A database whose statements are those of its recipe is used again. The parameters are made
+    only where it is not there: hashes take long.
+    """
+
+    database: str
+    statements: Sequence[str]
+    parameters: Callable[[], dict[str, object]]
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256("\0".join(self.statements).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running Postgres."""
+
+    dsn: str
+    socket_folder: str
+    socket_port: str
+
+    def database_url(self, database: str) -> str:
+        """Return where one of its databases is."""
+        return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{database}"))
+
+    def version(self) -> str:
+        """Return the version of Postgres."""
+        with closing(_connect(self.dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW server_version")
+            return str((cursor.fetchone() or ("?",))[0])
+
+    def prepare(self, recipe: Recipe) -> str:
+        """Make the database of a recipe unless it is there already; return its URL."""
+        url = self.database_url(recipe.database)
+        if self._fingerprint(recipe.database) != recipe.fingerprint:
+            self._make(recipe, url)
+        return url
+
+    def _fingerprint(self, database: str) -> str | None:
+        with closing(_connect(self.dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
+                (database,),
+            )
+            row = cursor.fetchone()
+            return None if row is None else row[0]
+
+    def _make(self, recipe: Recipe, url: str) -> None:
+        print(f"preparing the database {recipe.database} (once) …", flush=True)
+        parameters = recipe.parameters()
+        name = sql.Identifier(recipe.database)
+        with closing(_connect(self.dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        with closing(_connect(url)) as connection, connection.cursor() as cursor:
+            # The rows are right by construction, and may be lost: they are made again.
+            cursor.execute("SET session_replication_role = replica")
+            cursor.execute("SET synchronous_commit = off")
+            for statement in recipe.statements:
+                # A statement without %( is left alone: it may contain a percent sign.
+                cursor.execute(statement, parameters if "%(" in statement else None)
+            cursor.execute("VACUUM ANALYZE")
+            # Written out now, not while somebody is measured.
+            cursor.execute("CHECKPOINT")
+            comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
+            # Last of all: an interrupted preparation is begun again.
+            cursor.execute(comment.format(name, sql.Literal(recipe.fingerprint)))
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Run the cluster in var/bench, which keeps the prepared databases between runs."""
+    embedded = EmbeddedPostgres.start(CLUSTER)
+    try:
+        options = parse_qs(urlsplit(embedded.dsn).query)
+        yield Cluster(embedded.dsn, options["host"][0], options["port"][0])
+    finally:
+        embedded.stop()
+
+
+def _connect(url: str) -> "psycopg2.extensions.connection":
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    return connection

@@ -1,0 +1,21 @@
+"""What is measured together: each group takes a session and returns its findings."""
+
+from collections.abc import Callable, Mapping
+
+from bench.findings import Findings
+from bench.groups import basic, beside, connections, log_ins, memory, peers, rows
+from bench.session import Session
+
+GROUPS: Mapping[str, Callable[[Session], Findings]] = {
+    "connections": connections.measure,
+    "rows": rows.measure,
+    "log-ins": log_ins.measure,
+    "beside-32": beside.measure_32,
+    "beside-200": beside.measure_200,
+    "basic": basic.measure,
+    "memory": memory.measure,
+    "peers": peers.measure,
+}
+# Minutes of preparation and a gigabyte: only where asked for.
+ONLY_FULL = frozenset({"rows"})
+ONLY_PEERS = frozenset({"peers"})

@@ -1,0 +1,46 @@
+"""The limit `bcrypt`: checkpw on as many threads as the server has workers, and nothing else.
+
+Run as `python -m bench.load.hashing THREADS COST SECONDS`, in a process of its own; prints the
+times at which hashes were done, as JSON.
+"""
+
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import bcrypt
+
+from bench.load.rates import completion_rate
+from bench.processes import run_bounded
+
+_PASSWORD = b"correct horse battery staple"
+
+
+def measure_hashing(cost: int, seconds: float) -> float:
+    """Return how many passwords a second this machine verifies."""
+    threads = os.cpu_count() or 1
+    command = [sys.executable, "-m", __name__, str(threads), str(cost), str(seconds)]
+    printed = run_bounded(command, seconds=seconds + 60, log="hashing")
+    return completion_rate(json.loads(printed))
+
+
+def _verify_until(hashed: bytes, deadline: float) -> list[float]:
+    done = []
+    while time.perf_counter() < deadline:
+        bcrypt.checkpw(_PASSWORD, hashed)
+        done.append(time.perf_counter())
+    return done
+
+
+def _main(threads: int, cost: int, seconds: float) -> None:
+    hashed = bcrypt.hashpw(_PASSWORD, bcrypt.gensalt(cost))
+    deadline = time.perf_counter() + seconds
+    with ThreadPoolExecutor(threads) as pool:
+        runs = [pool.submit(_verify_until, hashed, deadline) for _ in range(threads)]
+        print(json.dumps([each for run in runs for each in run.result()]))
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,56 @@
+-- GET requests that rotate over the Authorization values in a file, one a line.
+--
+-- wrk ... URL -- FILE OFFSET
+--
+-- The requests are built once, so that a request costs the client a look-up. Every answer is
+-- counted by its status. done() prints one line of JSON, marked, after wrk's own report.
+
+local threads = {}
+
+function setup(thread)
+  thread:set("thread_number", #threads)
+  table.insert(threads, thread)
+end
+
+function init(arguments)
+  requests = {}
+  for value in io.lines(arguments[1]) do
+    requests[#requests + 1] = wrk.format("GET", nil, { ["Authorization"] = value })
+  end
+  -- Threads, and the runs of one measurement, begin at different places.
+  position = tonumber(arguments[2]) + thread_number * 7919
+  statuses = {}
+end
+
+function request()
+  position = position % #requests + 1
+  return requests[position]
+end
+
+function response(status)
+  statuses[status] = (statuses[status] or 0) + 1
+end
+
+local function counted()
+  local total = {}
+  for _, thread in ipairs(threads) do
+    for status, count in pairs(thread:get("statuses")) do
+      total[status] = (total[status] or 0) + count
+    end
+  end
+  local parts = {}
+  for status, count in pairs(total) do
+    parts[#parts + 1] = string.format('"%d": %d', status, count)
+  end
+  return table.concat(parts, ", ")
+end
+
+function done(summary, latency)
+  local errors = summary.errors
+  io.write("RESULT ", string.format(
+    '{"requests": %d, "microseconds": %d, "p50": %d, "p90": %d, "p99": %d, "p99_9": %d, ' ..
+    '"max": %d, "connect": %d, "read": %d, "write": %d, "timeout": %d, "statuses": {%s}}',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(90),
+    latency:percentile(99), latency:percentile(99.9), latency.max,
+    errors.connect, errors.read, errors.write, errors.timeout, counted()), "\n")
+end

@@ -1,0 +1,60 @@
+"""What the databases of the server under test hold."""
+
+import asyncio
+import os
+
+from auth.passwords import SCHEME, PasswordHasher
+from bench.cluster import Recipe
+from bench.people import EXPIRES_AT, USERS, password_people
+from bench.places import ROOT
+
+BCRYPT_COST = 12
+
+# Those who have no password of their own share the hash of one that nobody knows.
+# The scheme stands there so that a database with hashes of another one is made again.
+_FILL_USERS = f"""
+-- {SCHEME}, cost {BCRYPT_COST}
+INSERT INTO users (id, email, email_key, name, password_hash, created_at, updated_at)
+SELECT
+    md5('user ' || n)::uuid, 'user' || n || '@example.com', 'user' || n || '@example.com',
+    'User ' || n, coalesce((%(hashes)s::text[])[n], %(hash_of_nobody)s),
+    '2026-01-01Z', '2026-01-01Z'
+FROM generate_series(1, {USERS}) AS n
+"""
+
+_FILL_TOKENS = """
+INSERT INTO tokens (id, user_id, created_at, expires_at)
+SELECT
+    md5('token ' || n)::uuid, md5('user ' || (n - 1) %% {users} + 1)::uuid,
+    '2026-01-01Z', %(expires_at)s
+FROM generate_series(1, {tokens}) AS n
+"""
+
+
+def userauth_recipe(database: str, tokens: int) -> Recipe:
+    """Return the recipe of a database with 100,000 users and so many tokens."""
+    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
+    fill_tokens = _FILL_TOKENS.format(users=USERS, tokens=tokens)
+    return Recipe(database, (schema, _FILL_USERS, fill_tokens), _parameters)
+
+
+def _parameters() -> dict[str, object]:
+    *hashes, hash_of_nobody = asyncio.run(_hash_all())
+    return {"hashes": hashes, "hash_of_nobody": hash_of_nobody, "expires_at": EXPIRES_AT}
+
+
+async def _hash_all() -> list[str]:
+    workers = os.cpu_count() or 1
+    hasher = PasswordHasher(cost=BCRYPT_COST, workers=workers, max_wait_seconds=60)
+    # No more at a time than there are workers: nobody is kept waiting, so nobody is refused.
+    turn = asyncio.Semaphore(workers)
+
+    async def hash_one(password: str) -> str:
+        async with turn:
+            return await hasher.hash(password)
+
+    passwords = [person.password for person in password_people()]
+    try:
+        return await asyncio.gather(*map(hash_one, [*passwords, "the password of nobody"]))
+    finally:
+        hasher.close()
