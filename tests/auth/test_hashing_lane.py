@@ -116,7 +116,7 @@ def test_they_run_in_the_order_in_which_they_came(make_lane: MakeLane, work: Wor
 def test_whoever_would_wait_too_long_is_told_how_long_and_let_in_afterwards(
     make_lane: MakeLane, workers: int, places: int, retry_after: str
 ) -> None:
-    """With 1 s for each: the third of one worker has its result after 3 s, the fifth of two after 2.5 s."""
+    """With 1 s each, the third of one worker ends after 3 s, the fifth of two after 2.5 s."""
     lane = make_lane(workers=workers, max_wait_seconds=2.4, seconds_each=1)
     with ExitStack() as held:
         for _ in range(places - 1):
