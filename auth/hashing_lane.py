@@ -56,12 +56,14 @@ class HashingLane:
     async def run(self, function: Callable[[], Result]) -> Result:
         """Run a function on a worker and return what it returns.
 
-        Raises ClientGone in a task that was abandoned, before or meanwhile.
+        Raises ClientGone in a task that was abandoned, before or meanwhile, and Overloaded
+        where the system has become so slow that the wait was longer than foreseen.
         """
         task = asyncio.current_task()
         if task is None or task in self._abandoned:
             raise ClientGone
-        future = self._executor.submit(self._measured, function)
+        latest = time.perf_counter() + self._max_wait_seconds
+        future = self._executor.submit(self._measured, function, latest)
         self._waiting[task] = future
         try:
             result, seconds = await asyncio.wrap_future(future)
@@ -84,9 +86,10 @@ class HashingLane:
         """Stop the workers; what waits is dropped."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    @staticmethod
-    def _measured(function: Callable[[], Result]) -> tuple[Result, float]:
+    def _measured(self, function: Callable[[], Result], latest: float) -> tuple[Result, float]:
         began = time.perf_counter()
+        if began > latest:
+            raise Overloaded(math.ceil(self._max_wait_seconds))
         result = function()
         return result, time.perf_counter() - began
 

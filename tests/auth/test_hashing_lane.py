@@ -169,6 +169,21 @@ def test_one_hash_that_starved_does_not_close_the_lane(make_lane: MakeLane) -> N
     run(flow)
 
 
+def test_whoever_waited_longer_than_foreseen_is_not_hashed_any_more(make_lane: MakeLane) -> None:
+    lane = make_lane(workers=1, max_wait_seconds=0.05, seconds_each=0)
+    ran: list[str] = []
+
+    async def flow() -> None:
+        first = asyncio.create_task(lane.run(partial(time.sleep, 0.2)))
+        second = asyncio.create_task(lane.run(partial(ran.append, "second")))
+        await first
+        with pytest.raises(Overloaded):
+            await second
+
+    run(flow)
+    assert ran == []
+
+
 def test_what_has_not_begun_is_dropped_and_what_runs_goes_on(
     make_lane: MakeLane, work: Work
 ) -> None:

@@ -41,6 +41,13 @@ async def test_options_answers_204_with_the_methods_to_anybody(api: Api, path: s
     assert answer.headers["Allow"].split(", ") == ALLOWED[path]
 
 
+@pytest.mark.gen_test
+async def test_options_answers_204_whatever_comes_along(api: Api) -> None:
+    for headers in ([], ["Content-Type: text/plain"], ["Origin: https://example.com"]):
+        answer = await answer_to(api, raw_request("OPTIONS", "/api/user", *headers, body=b"x"))
+        assert answer.status == 204
+
+
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/api/user"])
 @pytest.mark.parametrize("authorization", [basic(EMAIL, PASSWORD), basic(EMAIL, "wrong"), None])
 @pytest.mark.gen_test
