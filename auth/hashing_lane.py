@@ -62,7 +62,8 @@ class HashingLane:
         task = asyncio.current_task()
         if task is None or task in self._abandoned:
             raise ClientGone
-        latest = time.perf_counter() + self._max_wait_seconds
+        is_next = self._places <= self._workers
+        latest = math.inf if is_next else time.perf_counter() + self._max_wait_seconds
         future = self._executor.submit(self._measured, function, latest)
         self._waiting[task] = future
         try:

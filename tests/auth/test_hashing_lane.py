@@ -174,11 +174,12 @@ def test_whoever_waited_longer_than_foreseen_is_not_hashed_any_more(make_lane: M
     ran: list[str] = []
 
     async def flow() -> None:
-        first = asyncio.create_task(lane.run(partial(time.sleep, 0.2)))
-        second = asyncio.create_task(lane.run(partial(ran.append, "second")))
-        await first
-        with pytest.raises(Overloaded):
-            await second
+        with lane.place(), lane.place():
+            first = asyncio.create_task(lane.run(partial(time.sleep, 0.2)))
+            second = asyncio.create_task(lane.run(partial(ran.append, "second")))
+            await first
+            with pytest.raises(Overloaded):
+                await second
 
     run(flow)
     assert ran == []
