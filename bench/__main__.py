@@ -19,7 +19,7 @@ from bench.findings import Findings
 from bench.groups import GROUPS, ONLY_FULL, ONLY_PEERS
 from bench.load.wrk import require_wrk
 from bench.machine import Machine, busy_percent, describe
-from bench.places import BENCH, LISTS, STORE
+from bench.places import BENCH, LISTS, LOGS, STORE
 from bench.processes import BenchError, allow_many_files, end_like_interrupt
 from bench.report import render
 from bench.session import FULL, QUICK, Pace, Session
@@ -87,6 +87,9 @@ def _measure(pace: Pace, names: Sequence[str]) -> tuple[Machine, Session, Findin
                 session.faults.append(f"{name}: the measurement broke off")
                 print(f"{name} broke off: {error}", file=sys.stderr)
         shutil.rmtree(LISTS, ignore_errors=True)
+        if not session.faults:
+            # A line for each of a million requests: worth keeping only where something is wrong.
+            shutil.rmtree(LOGS, ignore_errors=True)
         return describe(cluster, busy=busy), session, findings
 
 

@@ -11,7 +11,7 @@ from bench.cluster import Cluster
 from bench.load.wrk import Load, merged, run_wrk, write_list
 from bench.others import watch_others
 from bench.people import USERS, email, signed_tokens, spread
-from bench.processes import BenchError
+from bench.processes import BenchError, settle
 from bench.recipes import userauth_recipe
 from bench.targets import Target, bearers
 
@@ -66,7 +66,11 @@ class Session:
         return write_list(f"tokens-{rows}", bearers(signed_tokens(spread(rows))))
 
     def compare(
-        self, pairs: Sequence[tuple[Target, Path]], connections: int, round_number: int
+        self,
+        pairs: Sequence[tuple[Target, Path]],
+        connections: int,
+        round_number: int,
+        seconds: int | None = None,
     ) -> list[Load]:
         """Load servers in turn, each with its list, slice by slice; return the sums.
 
@@ -79,7 +83,7 @@ class Session:
             order.reverse()
         for _ in range(self.pace.slices):
             for place, (target, authorizations) in order:
-                found[place].append(self.load(target, authorizations, connections))
+                found[place].append(self.load(target, authorizations, connections, seconds))
             order.reverse()
         return [merged(loads) for loads in found]
 
@@ -89,6 +93,7 @@ class Session:
         """Load a server with wrk, write down what went wrong, and tell the outcome."""
         duration = seconds or self.pace.slice
         what = f"{target.name}, {authorizations.stem}, {connections} connections"
+        settle(target.pid)
         with self.watched(what, target):
             load = run_wrk(target, authorizations, connections=connections, seconds=duration)
         self.blame(what, load.faults)

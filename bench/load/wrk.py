@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.places import BENCH, LISTS
-from bench.processes import BenchError, run_bounded, settle
+from bench.processes import BenchError, run_bounded
 from bench.targets import Target
 
 TIMEOUT_SECONDS = 10
@@ -84,8 +84,7 @@ def write_list(name: str, authorizations: Sequence[str]) -> Path:
 
 
 def run_wrk(target: Target, authorizations: Path, *, connections: int, seconds: int) -> Load:
-    """Load a server with requests for the user, once it is idle."""
-    settle(target.pid)
+    """Load a server with requests for the user."""
     command = [
         require_wrk(),
         "--threads=1",
