@@ -20,7 +20,7 @@ from bench.groups import GROUPS, ONLY_FULL, ONLY_PEERS
 from bench.load.wrk import require_wrk
 from bench.machine import Machine, busy_percent, describe
 from bench.places import BENCH, LISTS, LOGS, STORE
-from bench.processes import BenchError, allow_many_files, end_like_interrupt
+from bench.processes import BenchError, allow_many_files, end_like_interrupt, only_run
 from bench.report import render
 from bench.session import FULL, QUICK, Pace, Session
 from db.embedded import EmbeddedPostgresError
@@ -41,11 +41,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         require_wrk()
         allow_many_files(FILES)
+        with only_run():
+            machine, session, findings = _measure(pace, names)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 2
-    try:
-        machine, session, findings = _measure(pace, names)
     except KeyboardInterrupt:
         print("Interrupted; everything that was started is stopped.", file=sys.stderr)
         return INTERRUPTED

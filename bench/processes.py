@@ -1,5 +1,6 @@
 """Processes that are started here, and are gone at the end, whatever happens."""
 
+import fcntl
 import os
 import re
 import resource
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.others import processor_seconds
-from bench.places import LOGS, ROOT
+from bench.places import LOGS, ROOT, STORE
 
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -34,6 +35,19 @@ def allow_many_files(least: int) -> None:
         )
     wanted = hard if hard != resource.RLIM_INFINITY else least
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextmanager
+def only_run() -> Iterator[None]:
+    """Be the only run on this folder: two would measure each other, and share their files."""
+    STORE.mkdir(parents=True, exist_ok=True)
+    with (STORE / "run.lock").open("w", encoding="ascii") as lock:
+        try:
+            # Held by this process alone: it goes with it, however that ends.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BenchError("Another run measures at this moment: wait for its end.") from error
+        yield
 
 
 def end_like_interrupt() -> None:
