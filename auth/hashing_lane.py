@@ -19,6 +19,8 @@ Result = TypeVar("Result")
 
 # How far workers step back for the event loop (see nice(2)).
 _NICENESS = 19
+# How much of the time allowed is given away: the next hashes may be slower than the last.
+_MARGIN = 0.8
 # How many measurements count. Their median does: one worker that the system let starve for
 # a moment says nothing of the others.
 _MEASUREMENTS = 15
@@ -45,7 +47,7 @@ class HashingLane:
     def place(self) -> Iterator[None]:
         """Hold a place in the lane; raises Overloaded where the wait would be too long."""
         wait = median(self._seconds) * (self._places + 1) / self._workers
-        if self._places >= self._workers and wait > self._max_wait_seconds:
+        if self._places >= self._workers and wait > self._max_wait_seconds * _MARGIN:
             raise Overloaded(math.ceil(wait))
         self._places += 1
         try:

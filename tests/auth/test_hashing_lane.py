@@ -117,7 +117,7 @@ def test_whoever_would_wait_too_long_is_told_how_long_and_let_in_afterwards(
     make_lane: MakeLane, workers: int, places: int, retry_after: str
 ) -> None:
     """With 1 s each, the third of one worker ends after 3 s, the fifth of two after 2.5 s."""
-    lane = make_lane(workers=workers, max_wait_seconds=2.4, seconds_each=1)
+    lane = make_lane(workers=workers, max_wait_seconds=2.9, seconds_each=1)
     with ExitStack() as held:
         for _ in range(places - 1):
             held.enter_context(lane.place())
