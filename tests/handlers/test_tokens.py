@@ -149,7 +149,10 @@ async def test_other_keys_end_every_token_and_no_password(
         Signer(NEW_KEY),
         Signer(NEW_KEY, salt=PURPOSE),
         Signer(NEW_KEY, salt=PURPOSE, key_derivation="hmac"),
-        Signer(NEW_KEY, salt="another.purpose", digest_method=hashlib.sha256),
+        Signer(NEW_KEY, key_derivation="hmac", digest_method=hashlib.sha256),
+        Signer(
+            NEW_KEY, salt="another.purpose", key_derivation="hmac", digest_method=hashlib.sha256
+        ),
         Signer(NEW_KEY, salt=PURPOSE, key_derivation="none", digest_method=hashlib.sha256),
         Signer("", salt=PURPOSE, key_derivation="hmac", digest_method=hashlib.sha256),
     ],
