@@ -34,8 +34,6 @@ from ops.logs import RequestLog, configure_logging
 from settings import Profile, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parent
-# What database.url says of the Postgres that comes along.
-EMBEDDED = ("", "embedded")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -90,9 +88,8 @@ def signing_keys(settings: Settings) -> Sequence[str]:
 @contextmanager
 def postgres(settings: Settings) -> Iterator[str]:
     """Yield where Postgres is, having started the embedded one where none is given."""
-    url = settings.database.url.get_secret_value()
-    if url not in EMBEDDED:
-        yield url
+    if not settings.database.is_embedded:
+        yield settings.database.url.get_secret_value()
         return
     embedded = EmbeddedPostgres.start(settings.database.embedded_dir)
     try:
@@ -217,8 +214,10 @@ def _listen(server: Server, settings: Settings) -> int:
 def _greeting(settings: Settings, port: int) -> str:
     host = settings.server.host
     shown = f"[{host}]" if ":" in host else host
-    url = settings.database.url.get_secret_value()
-    data = settings.database.embedded_dir if url in EMBEDDED else describe(url)
+    database = settings.database
+    data = (
+        database.embedded_dir if database.is_embedded else describe(database.url.get_secret_value())
+    )
     return f"userauth ({settings.profile}) serves http://{shown}:{port}, data in {data}"
 
 

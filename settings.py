@@ -31,6 +31,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+# What database.url says of the Postgres that comes along.
+EMBEDDED = frozenset({"", "embedded"})
 # Read as libpq does: a general URL parser would end the host at a # in the password.
 DATABASE_URL = re.compile(
     r"""(?!.*(\s|%(?![0-9A-Fa-f]{2}))) postgres(ql)?:// ([^@/]*@)?
@@ -73,7 +75,7 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
     """Refuse what is not one Postgres, quoting no part: it may be one of the password."""
     if not url and info.context.profile is Profile.PRODUCTION:
         raise ValueError("set DATABASE_URL=postgresql://… or DATABASE_URL=embedded")
-    if url.get_secret_value() in {"", "embedded"}:
+    if url.get_secret_value() in EMBEDDED:
         return url
     match = DATABASE_URL.fullmatch(url.get_secret_value())
     if not match:
@@ -136,6 +138,11 @@ class Database(Section):
     pool_max: Annotated[int, AfterValidator(_pool_max)] = Field(ge=1, le=1000)
     acquire_timeout_seconds: float = Field(ge=0.01, le=600)
     query_timeout_seconds: float = Field(ge=0.01, le=600)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Tell whether it is the Postgres that comes along."""
+        return self.url.get_secret_value() in EMBEDDED
 
 
 class Tokens(Section):

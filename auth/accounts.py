@@ -2,11 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from typing import TypeVar
 
 from auth import emails, names
 from auth.credentials import Credentials, PasswordCredentials, TokenCredentials
@@ -28,6 +29,8 @@ from db.errors import Unavailable
 from db.lookups import Lookups
 from db.pool import Connection, Database
 from db.rows import PasswordRow, UserRow
+
+Found = TypeVar("Found")
 
 READY_SECONDS = 1.0
 _NO_TOKEN = str(uuid.UUID(int=0))
@@ -212,16 +215,13 @@ class Accounts:
         """Return when Postgres answers a look-up; raises DatabaseUnavailable after a second."""
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await self._lookups.users_of_tokens.find(_NO_TOKEN)
-        except (Unavailable, TimeoutError) as error:
+                await _answer(self._lookups.users_of_tokens.find(_NO_TOKEN))
+        except TimeoutError as error:
             raise DatabaseUnavailable from error
 
     async def _identify_by_token(self, token: str) -> Identity:
         claims = self._signer.read(token)
-        try:
-            user = await self._lookups.users_of_tokens.find(claims.token_id)
-        except Unavailable as error:
-            raise DatabaseUnavailable from error
+        user = await _answer(self._lookups.users_of_tokens.find(claims.token_id))
         if user is None:
             raise TokenInvalid
         return Identity(user, TokenProof(claims.token_id))
@@ -230,10 +230,8 @@ class Accounts:
         self, credentials: PasswordCredentials, *, may_be_remembered: bool
     ) -> Identity:
         password = credentials.password
-        try:
-            stored = await self._lookups.users_by_email.find(emails.lookup_key(credentials.email))
-        except Unavailable as error:
-            raise DatabaseUnavailable from error
+        key = emails.lookup_key(credentials.email)
+        stored = await _answer(self._lookups.users_by_email.find(key))
         stored_hash = stored.password_hash if stored else None
         if may_be_remembered and stored and self._remembered.holds(password, stored.password_hash):
             return Identity(stored.user, PasswordProof(password, stored))
@@ -294,8 +292,20 @@ class Accounts:
                 yield connection
 
 
+async def _answer(asked: Awaitable[Found]) -> Found:
+    """Return what a look-up finds; raises DatabaseUnavailable.
+
+    On the way of every request, where the context manager below would be felt.
+    """
+    try:
+        return await asked
+    except Unavailable as error:
+        raise DatabaseUnavailable from error
+
+
 @contextmanager
 def _unavailable() -> Iterator[None]:
+    """Raise DatabaseUnavailable where the database says Unavailable."""
     try:
         yield
     except Unavailable as error:

@@ -48,7 +48,8 @@ class AnsweringHandler(RequestHandler):
         if (
             type(connection) is HTTP1Connection
             and not self.is_last
-            and _stays_open(self.request, connection)
+            and not self.client_is_gone
+            and _stays_open(self.request)
         ):
             content = b"" if self.request.method == "HEAD" else body
             connection.stream.write(_head(status, fields, len(body)) + content)
@@ -81,13 +82,9 @@ class AnsweringHandler(RequestHandler):
         self._break_cycles()
 
 
-def _stays_open(request: HTTPServerRequest, connection: HTTP1Connection) -> bool:
+def _stays_open(request: HTTPServerRequest) -> bool:
     """Tell whether the connection outlives the answer: then nothing has to be waited for."""
-    return (
-        request.version == "HTTP/1.1"
-        and "Connection" not in request.headers
-        and not connection.stream.closed()
-    )
+    return request.version == "HTTP/1.1" and "Connection" not in request.headers
 
 
 def _head(status: int, fields: Fields, length: int) -> bytes:

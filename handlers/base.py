@@ -82,9 +82,9 @@ class BaseHandler(AnsweringHandler):
         if self.client_is_gone:
             # It went before Tornado would have told of it.
             raise ClientGone
-        call = self._find_call()
-        if self.request.method == "OPTIONS":
+        if self.request.method == "OPTIONS" and self.calls:
             return
+        call = self._find_call()
         if call.guard is not Guard.ANYONE:
             self._identity = await self.application.accounts.identify(
                 decode_authorization(self.request.headers.get("Authorization")),
@@ -159,15 +159,13 @@ class BaseHandler(AnsweringHandler):
                 status=self.get_status(),
                 milliseconds=self.request.request_time() * 1000,
                 request_id=self.request_id,
-                user_id=self._identity.user.id if self._identity else "-",
+                user_id=self._identity.user.id if self._identity else None,
             )
         )
 
     def _find_call(self) -> Call:
         if not self.calls:
             raise NotFound
-        if self.request.method == "OPTIONS":
-            return Call()
         call = self.calls.get(self.request.method or "")
         if call is None:
             raise MethodNotAllowed(self._allowed())

@@ -43,7 +43,6 @@ class RequestDelegate(_HandlerDelegate):
     ) -> None:
         super().__init__(application, request, handler_class, None, path_args, None)
         self._lingering: _LingeringConnection | None = None
-        self._runs = False
 
     def headers_received(
         self, _start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
@@ -77,14 +76,15 @@ class RequestDelegate(_HandlerDelegate):
     def finish(self) -> None:
         if self._lingering is not None:
             self._lingering.body_ended()
-        elif not self._runs:
+        else:
             self._run(body_too_large=False)
 
     def on_connection_close(self) -> None:
         self.chunks.clear()
         if self._lingering is not None:
             self._lingering.body_ended()
-        elif not self._runs:
+        else:
+            # Told only of a request that was not handed over: a handler counts itself out.
             self.application.running -= 1
 
     def _refuse_body(self) -> Awaitable[None] | None:
@@ -94,7 +94,6 @@ class RequestDelegate(_HandlerDelegate):
         return self._run(body_too_large=True)
 
     def _run(self, *, body_too_large: bool) -> Awaitable[None] | None:
-        self._runs = True
         self.handler_kwargs = {"body_too_large": body_too_large}
         self.request.body = bytes(self.chunks)
         # Handlers are of the streaming kind, so that Tornado does not parse forms; the body

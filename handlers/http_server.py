@@ -87,11 +87,10 @@ def _possible_connections(wanted: int) -> int:
 
     Out of files, accepting fails again and again, and so does everything else.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = wanted + _OTHER_FILES
     if most != resource.RLIM_INFINITY:
         files = min(files, most)
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
     return max(1, files - _OTHER_FILES)

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 
+from ops.logs import SERVER
+
 _LOOK_SECONDS = 0.1
 
 
@@ -23,6 +25,6 @@ class LagWatch:
         now = self._loop.time()
         lag = now - self._due
         if lag > self._warning_seconds:
-            logging.getLogger("userauth").warning("the event loop came %.0f ms late", lag * 1000)
+            logging.getLogger(SERVER).warning("the event loop came %.0f ms late", lag * 1000)
         self._due = now + _LOOK_SECONDS
         self._timer = self._loop.call_at(self._due, self._look)

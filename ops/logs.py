@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TextIO
 
-REQUESTS = "userauth.requests"
 SERVER = "userauth"
 # How long lines wait for others: what a crash can lose.
 _GATHER_SECONDS = 0.02
@@ -59,7 +58,8 @@ class RequestLog:
         self._lines.append(
             f"{_second(int(now))}.{int(now * 1000) % 1000:03d}Z INFO"
             f" {record.method} {_printable(record.path)} {record.status}"
-            f" {record.milliseconds:.1f}ms request={record.request_id} user={record.user_id}\n"
+            f" {record.milliseconds:.1f}ms request={record.request_id}"
+            f" user={record.user_id or '-'}\n"
         )
 
     def flush(self) -> None:
