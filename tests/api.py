@@ -5,16 +5,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
+from tests.configuration import ROOT
+
 PROBLEM_TYPES = frozenset(
     re.findall(
         r"^## ([a-z-]+)$",
-        (Path(__file__).resolve().parent.parent / "docs" / "problems.md").read_text("utf-8"),
+        (ROOT / "docs" / "problems.md").read_text("utf-8"),
         re.MULTILINE,
     )
 )

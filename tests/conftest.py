@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import bcrypt
 import pytest
 from tornado.ioloop import IOLoop
 
@@ -14,13 +15,11 @@ from handlers.application import Application
 from handlers.http_server import Server
 from ops.event_loop import EventLoop
 from server import open_application
-from settings import Settings, load_settings
+from settings import Settings
 from tests.api import Api
 from tests.clock import Clock
+from tests.configuration import KEY, ROOT, settings_with
 from tests.sql import run_sql
-
-ROOT = Path(__file__).resolve().parent.parent
-KEY = "a-signing-key-for-the-tests-0000"
 
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
@@ -72,8 +71,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return load_settings({"APP_SETTINGS": "testing", "SECRET_KEYS": KEY}, ROOT / "settings.toml")
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """Return the settings of tests, with what ``laid_over`` says over them."""
+    return settings_with(**getattr(request, "param", {}))
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Record each hash that bcrypt verifies a password against."""
+    seen: list[bytes] = []
+    check = bcrypt.checkpw
+
+    def recorded(password: bytes, stored: bytes) -> bool:
+        seen.append(stored)
+        return check(password, stored)
+
+    monkeypatch.setattr("auth.passwords.bcrypt.checkpw", recorded)
+    return seen
 
 
 @pytest.fixture

@@ -1,18 +1,18 @@
 """Server processes, as an operator starts them."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-ROOT = Path(__file__).resolve().parent.parent
-KEY = "a-signing-key-for-the-tests-0000"
+from tests.configuration import KEY, ROOT
+
 START_SECONDS = 30
 
 
@@ -84,10 +84,8 @@ def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]"
 def _greeting(process: "subprocess.Popen[str]", log: Path) -> str:
     if process.stdout is None:
         raise RuntimeError("The server's output is not piped.")
-    started = time.monotonic()
-    line = process.stdout.readline()
+    readable, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    line = process.stdout.readline() if readable else ""
     if "serves" not in line:
         raise RuntimeError(f"The server did not start: {line}{log.read_text(encoding='utf-8')}")
-    if time.monotonic() - started > START_SECONDS:
-        raise RuntimeError("The server took too long to start.")
     return line.strip()

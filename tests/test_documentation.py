@@ -12,8 +12,9 @@ import pytest
 from auth.errors import Problem
 from handlers import routes
 from settings import FIELDS
+from tests.configuration import ROOT
 from tests.handlers.test_errors import problem_classes
-from tests.processes import ROOT, running_server
+from tests.processes import running_server
 from tests.sql import run_sql
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

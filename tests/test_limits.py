@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from tests.configuration import ROOT
 from tests.handlers.raw_http import JSON, raw_request
-from tests.processes import ROOT, ServerProcess, environment, running_server
+from tests.processes import ServerProcess, environment, running_server
 
 HEAD_SECONDS = 0.5
 BODY_SECONDS = 0.3

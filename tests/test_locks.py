@@ -18,7 +18,7 @@ from db.pool import Database
 from db.schema import apply_schema
 from tests.api import PASSWORD, Answer, Api, basic, bearer
 from tests.clock import Clock
-from tests.conftest import ROOT
+from tests.configuration import ROOT
 from tests.db.test_pool import use
 from tests.sql import run_sql
 

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from tests.api import Api, basic, bearer
-from tests.processes import ROOT, ServerProcess, environment, running_server
+from tests.configuration import ROOT
+from tests.processes import ServerProcess, environment, running_server
 from tests.sql import run_sql
 
 

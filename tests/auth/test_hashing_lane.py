@@ -16,9 +16,9 @@ import pytest
 from auth.errors import ClientGone, Overloaded
 from auth.hashing_lane import HashingLane
 from handlers.application import Application
-from settings import Settings, load_settings
+from settings import Settings
 from tests.api import PASSWORD, Api, basic, bearer
-from tests.conftest import KEY, ROOT
+from tests.configuration import laid_over, settings_with
 from tests.handlers.raw_http import connected, raw_request
 
 SECONDS = 5.0
@@ -273,17 +273,12 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest) -> Settings:
-    variables = {
-        "APP_SETTINGS": "testing",
-        "SECRET_KEYS": KEY,
-        "USERAUTH_PASSWORDS__WORKERS": "1",
-        "USERAUTH_PASSWORDS__MAX_WAIT_SECONDS": str(getattr(request, "param", 5)),
-    }
-    return load_settings(variables, ROOT / "settings.toml")
+    """Allow one worker, so that a second hash has to wait."""
+    return settings_with(PASSWORDS__WORKERS=1, **getattr(request, "param", {}))
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("settings", [0.00001], indirect=True)
+@laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
 async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(api: Api, check: Check) -> None:
     check.may_go_on.set()
     token = await api.registered_token(EMAIL)

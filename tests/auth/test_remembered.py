@@ -2,15 +2,13 @@
 
 import unicodedata
 
-import bcrypt
 import pytest
 
 from auth import remembered
 from auth.remembered import RememberedPasswords
-from settings import Settings, load_settings
 from tests.api import PASSWORD, Api, basic, bearer
 from tests.clock import Clock
-from tests.conftest import KEY, ROOT
+from tests.configuration import laid_over
 from tests.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -98,30 +96,6 @@ def test_no_two_processes_keep_the_same_thing(clock: Clock) -> None:
         assert PASSWORD not in repr(vars(passwords))
         assert STORED not in repr(vars(passwords))
     assert kept[0] != kept[1]
-
-
-@pytest.fixture
-def settings(request: pytest.FixtureRequest) -> Settings:
-    variables = {
-        "APP_SETTINGS": "testing",
-        "SECRET_KEYS": KEY,
-        "USERAUTH_PASSWORDS__REMEMBER_SECONDS": str(getattr(request, "param", 60)),
-    }
-    return load_settings(variables, ROOT / "settings.toml")
-
-
-@pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Record what is checked by bcrypt."""
-    checked: list[bytes] = []
-    check = bcrypt.checkpw
-
-    def recorded(password: bytes, stored: bytes) -> bool:
-        checked.append(stored)
-        return check(password, stored)
-
-    monkeypatch.setattr("auth.passwords.bcrypt.checkpw", recorded)
-    return checked
 
 
 async def ask(api: Api, password: str = PASSWORD, email: str = EMAIL) -> int:
@@ -224,7 +198,7 @@ async def test_a_deleted_user_is_out_at_once_although_remembered(
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("settings", [0], indirect=True)
+@laid_over(PASSWORDS__REMEMBER_SECONDS=0)
 async def test_without_memory_every_request_by_password_takes_a_hash(
     api: Api, checks: list[bytes]
 ) -> None:

@@ -3,17 +3,17 @@
 import asyncio
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from db.errors import SchemaError
 from db.pool import Database
 from db.schema import VERSION, apply_schema
+from tests.configuration import ROOT
 from tests.db.test_pool import LIMITS
 from tests.sql import run_sql
 
-SCHEMA = (Path(__file__).resolve().parents[2] / "schema.sql").read_text(encoding="utf-8")
+SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
 _numbers = itertools.count()
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from db.joined_lookup import JoinedLookup
 from handlers.application import Application
-from settings import Settings, load_settings
+from settings import Settings
 from tests.api import PASSWORD, Api, basic
-from tests.conftest import KEY, ROOT
+from tests.configuration import settings_with
 
 REQUEST = (
     "GET /api/user/login HTTP/1.1\r\nHost: localhost\r\n"
@@ -38,8 +38,7 @@ class Hashes:
 @pytest.fixture
 def settings() -> Settings:
     """Allow one worker, so that a second hash has to wait."""
-    environ = {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, "USERAUTH_PASSWORDS__WORKERS": "1"}
-    return load_settings(environ, ROOT / "settings.toml")
+    return settings_with(PASSWORDS__WORKERS=1)
 
 
 @pytest.fixture

@@ -2,47 +2,17 @@
 
 import asyncio
 
-import bcrypt
 import pytest
 
 from handlers.application import Application
-from settings import Settings, load_settings
 from tests.api import PASSWORD, Api, basic, bearer
 from tests.clock import Clock
-from tests.conftest import KEY, ROOT
+from tests.configuration import laid_over
 from tests.handlers.raw_http import JSON, connected, raw_request, read_to_end
 from tests.sql import run_sql
 
 EMAIL = "susan@example.com"
 NEW_PASSWORD = "another horse battery"
-
-
-@pytest.fixture
-def settings(request: pytest.FixtureRequest) -> Settings:
-    """Return the settings of tests, with what a test lays over them."""
-    over: dict[str, object] = getattr(request, "param", {})
-    variables = {f"USERAUTH_{name}": str(value) for name, value in over.items()}
-    return load_settings(
-        {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **variables}, ROOT / "settings.toml"
-    )
-
-
-def laid_over(**over: object) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("settings", [over], indirect=True)
-
-
-@pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Record each hash that a password is verified against."""
-    seen: list[bytes] = []
-    check = bcrypt.checkpw
-
-    def recorded(password: bytes, stored: bytes) -> bool:
-        seen.append(stored)
-        return check(password, stored)
-
-    monkeypatch.setattr("auth.passwords.bcrypt.checkpw", recorded)
-    return seen
 
 
 async def status(api: Api, authorization: str) -> int:

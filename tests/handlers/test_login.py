@@ -4,14 +4,12 @@ import asyncio
 import re
 from datetime import UTC, datetime
 
-import bcrypt
 import pytest
 
 from auth.passwords import SCHEME
-from settings import Settings, load_settings
 from tests.api import PASSWORD, Api, basic, bearer
 from tests.clock import Clock
-from tests.conftest import KEY, ROOT
+from tests.configuration import settings_with
 from tests.handlers.another_server import another_server
 from tests.sql import run_sql
 
@@ -20,31 +18,11 @@ LOGIN = "/api/user/login"
 LIFETIME = 86400
 
 
-def settings_with(**passwords: float) -> Settings:
-    """Return the settings of tests, with some of the section of passwords over them."""
-    variables = {f"USERAUTH_PASSWORDS__{key}": str(value) for key, value in passwords.items()}
-    return load_settings(
-        {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **variables}, ROOT / "settings.toml"
-    )
-
-
-@pytest.fixture
-def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Record the cost of each hash that a password is verified against."""
-    costs: list[bytes] = []
-    check = bcrypt.checkpw
-
-    def recorded(password: bytes, stored: bytes) -> bool:
-        costs.append(stored[:7])
-        return check(password, stored)
-
-    monkeypatch.setattr("auth.passwords.bcrypt.checkpw", recorded)
-    return costs
-
-
 async def hash_at_cost(cost: int, keys: list[str], dsn: str, clock: Clock) -> str:
     """Let a server with another cost renew the user's hash; return it."""
-    async with another_server(settings_with(BCRYPT_COST=cost), keys, dsn, clock) as other:
+    async with another_server(
+        settings_with(PASSWORDS__BCRYPT_COST=cost), keys, dsn, clock
+    ) as other:
         assert (await other.log_in()).status == 200
     [(stored,)] = run_sql(dsn, "SELECT password_hash FROM users")
     assert stored.startswith(f"{SCHEME}$2b${cost:02d}$")
@@ -133,7 +111,7 @@ async def test_an_unknown_address_takes_a_whole_hash_like_a_wrong_password(
     await api.register()
     await api.log_in(EMAIL, "wrong password")
     assert (await api.log_in(address)).status == 401
-    assert checks == [b"$2b$04$", b"$2b$04$"]
+    assert [stored[:7] for stored in checks] == [b"$2b$04$", b"$2b$04$"]
 
 
 @pytest.mark.gen_test

@@ -4,25 +4,15 @@ import unicodedata
 
 import pytest
 
-from settings import Settings, load_settings
+from settings import load_settings
 from tests.api import Api, basic, bearer
-from tests.conftest import KEY, ROOT
+from tests.configuration import KEY, ROOT, laid_over
 from tests.handlers.test_register import refused_fields
 
 EMAIL = "susan.miller@example.com"
-STRICT = {"USERAUTH_PASSWORDS__REFUSE_COMMON": "true"}
 
 
-@pytest.fixture
-def settings(request: pytest.FixtureRequest) -> Settings:
-    """Return the settings of tests, with what a test lays over them."""
-    variables: dict[str, str] = getattr(request, "param", {})
-    return load_settings(
-        {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **variables}, ROOT / "settings.toml"
-    )
-
-
-strict = pytest.mark.parametrize("settings", [STRICT], indirect=True)
+strict = laid_over(PASSWORDS__REFUSE_COMMON="true")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +96,7 @@ async def test_nothing_that_was_typed_is_dropped_or_taken_for_something_else(
     assert (await api.log_in(EMAIL, presented)).status == 401
 
 
-@pytest.mark.parametrize("settings", [{"USERAUTH_PASSWORDS__MIN_LENGTH": "12"}], indirect=True)
+@laid_over(PASSWORDS__MIN_LENGTH=12)
 @pytest.mark.gen_test
 async def test_the_shortest_password_is_as_long_as_the_settings_say(api: Api) -> None:
     assert refused_fields(await api.register(EMAIL, "x" * 11)) == ["password"]

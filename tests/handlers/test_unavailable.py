@@ -10,9 +10,9 @@ import psycopg2
 import pytest
 from tornado.ioloop import IOLoop
 
-from settings import Settings, load_settings
+from settings import Settings
 from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.conftest import KEY, ROOT
+from tests.configuration import settings_with
 from tests.handlers.gate import Gate
 from tests.sql import run_sql
 
@@ -21,18 +21,15 @@ ACQUIRE_SECONDS = 0.4
 QUERY_SECONDS = 0.8  # longer, so that who waits for a connection never gets one
 GRACE_SECONDS = 0.5  # what is added to it on our side: see db/pool.py
 SLACK_SECONDS = 1.0
-VARIABLES = {
-    "APP_SETTINGS": "testing",
-    "SECRET_KEYS": KEY,
-    "USERAUTH_DATABASE__POOL_MAX": "2",
-    "USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": str(ACQUIRE_SECONDS),
-    "USERAUTH_DATABASE__QUERY_TIMEOUT_SECONDS": str(QUERY_SECONDS),
-}
 
 
 @pytest.fixture
 def settings() -> Settings:
-    return load_settings(VARIABLES, ROOT / "settings.toml")
+    return settings_with(
+        DATABASE__POOL_MAX=2,
+        DATABASE__ACQUIRE_TIMEOUT_SECONDS=ACQUIRE_SECONDS,
+        DATABASE__QUERY_TIMEOUT_SECONDS=QUERY_SECONDS,
+    )
 
 
 @pytest.fixture
