@@ -3,6 +3,8 @@
 import asyncio
 import resource
 import socket
+import time
+from typing import cast
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import ParseBodyConfig, ParseUrlEncodedConfig, set_parse_body_config
@@ -18,6 +20,8 @@ _NO_LIMIT = 2**62
 # Open files that are no clients: the database's, the log, the loop's own.
 _OTHER_FILES = 100
 _POLL_SECONDS = 0.02
+# How often a look is taken for idle connections, at the least.
+_MOST_PERIOD_SECONDS = 1.0
 
 
 class Server:
@@ -29,14 +33,15 @@ class Server:
         fields = ParseUrlEncodedConfig(max_arguments=MAX_HEADER_BYTES)
         set_parse_body_config(ParseBodyConfig(urlencoded=fields))
         self._application = application
-        self._http = _CountingServer(
+        self._http = _LimitedServer(
             application,
             max_header_size=MAX_HEADER_BYTES,
             max_body_size=_NO_LIMIT,
-            idle_connection_timeout=limits.idle_timeout_seconds,
             body_timeout=limits.body_timeout_seconds,
         )
+        self._http.conn_params.header_timeout = None
         self._http.max_connections = _possible_connections(limits.max_connections)
+        self._http.idle_timeout_seconds = limits.idle_timeout_seconds
 
     def listen(self, host: str, port: int) -> int:
         """Listen, and return the port, which is a free one where 0 was asked for.
@@ -45,6 +50,7 @@ class Server:
         """
         sockets = bind_sockets(port, host)
         self._http.add_sockets(sockets)
+        self._http.close_idle_streams()
         return int(sockets[0].getsockname()[1])
 
     async def drain(self, *, quiet_seconds: float, drain_seconds: float) -> None:
@@ -62,24 +68,32 @@ class Server:
         while self._application.running > 0 and clock() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         await self._http.close_all_connections()
+        self._http.watch.cancel()
 
 
-class _CountingServer(HTTPServer):
-    """Tornado's server, with a limit to its connections."""
+class _LimitedServer(HTTPServer):
+    """Tornado's server, with a limit to its connections, and to their idle time.
 
-    open_connections = 0
-    max_connections = 0
+    Tornado's own limit of idle time costs a timer and two futures for each request.
+    """
+
+    max_connections: int
+    idle_timeout_seconds: float
+    watch: asyncio.TimerHandle
+
+    def close_idle_streams(self) -> None:
+        """Close those that have waited too long for a request, now and from time to time."""
+        since = time.monotonic() - self.idle_timeout_seconds
+        for connection in tuple(self._connections):
+            cast(Stream, connection.stream).close_if_idle(since=since)
+        period = min(_MOST_PERIOD_SECONDS, self.idle_timeout_seconds / 4)
+        self.watch = asyncio.get_running_loop().call_later(period, self.close_idle_streams)
 
     def _handle_connection(self, connection: socket.socket, address: tuple[object, ...]) -> None:
-        if self.open_connections >= self.max_connections:
+        if len(self._connections) >= self.max_connections:
             connection.close()
-            return
-        self.open_connections += 1
-        self.handle_stream(Stream(connection), address)
-
-    def on_close(self, server_conn: object) -> None:
-        self.open_connections -= 1
-        super().on_close(server_conn)
+        else:
+            self.handle_stream(Stream(connection), address)
 
 
 def _possible_connections(wanted: int) -> int:

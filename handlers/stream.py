@@ -1,6 +1,10 @@
 """The stream of a connection, kept from doing again and again what need not be done."""
 
 import socket
+import time
+from asyncio import Future
+from collections.abc import Awaitable
+from typing import cast
 
 from tornado.iostream import IOStream
 
@@ -21,6 +25,19 @@ class Stream(IOStream):
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(connection, max_buffer_size=MAX_BUFFER_BYTES)
         super().set_nodelay(True)
+        self._head: Future[bytes] | None = None
+        self._head_awaited_since = 0.0
+
+    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
+        """Read the head of a request, which is all that Tornado reads by a pattern."""
+        self._head_awaited_since = time.monotonic()
+        self._head = cast("Future[bytes]", super().read_until_regex(regex, max_bytes))
+        return self._head
+
+    def close_if_idle(self, *, since: float) -> None:
+        """Close a stream that has been waiting for a head since before some time (monotonic)."""
+        if self._head_awaited_since < since and self._head is not None and not self._head.done():
+            self.close()
 
     def reading(self) -> bool:
         """Tell whether to listen: while little is there that was not read yet."""
