@@ -29,6 +29,7 @@ from db.schema import apply_schema
 from handlers.application import Application
 from handlers.http_server import Server
 from ops.event_loop import EventLoop
+from ops.garbage import spare_what_stays
 from ops.lag import LagWatch
 from ops.logs import RequestLog, configure_logging
 from settings import Profile, Settings, SettingsError, load_settings
@@ -176,6 +177,7 @@ async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
             server = Server(opening.result(), settings.limits)
             port = _listen(server, settings)
             watch = LagWatch(settings.server.lag_warning_seconds)
+            spare_what_stays()
             print(_greeting(settings, port), flush=True)
             await stopping
             await server.drain(

@@ -1,0 +1,18 @@
+"""Python's garbage collector, told what it need not look at.
+
+What a server is made of lives as long as it does, and its requests leave few cycles behind. By
+default the collector walks through all of it again and again: a sixth of the time of a request,
+and most of what makes one of a hundred slow.
+"""
+
+import gc
+
+# New objects until the youngest are looked at, and how many looks until the next generation's.
+_THRESHOLDS = (20_000, 20, 50)
+
+
+def spare_what_stays() -> None:
+    """Leave alone what was made so far, and look seldom at what comes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_THRESHOLDS)
