@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -17,8 +19,11 @@ import pytest
 
 from tests.api import Api, basic, bearer
 from tests.configuration import ROOT
+from tests.handlers.raw_http import connected, raw_request
 from tests.processes import ServerProcess, environment, running_server
 from tests.sql import run_sql
+
+CONNECTIONS = 100
 
 
 @pytest.fixture
@@ -115,6 +120,41 @@ def test_sigterm_under_load_fails_no_request_that_was_sent(dsn: str, tmp_path: P
         asyncio.run(use(server))
         assert server.wait() == 0
     assert statuses == [200] * 40
+
+
+def test_sigterm_under_full_load_answers_each_request_of_every_connection(
+    dsn: str, tmp_path: Path
+) -> None:
+    statuses: Counter[int] = Counter()
+
+    async def ask_until_told_to_leave(api: Api, request: bytes) -> None:
+        async with connected(api) as (reader, writer):
+            is_last = False
+            while not is_last:
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
+                await reader.readexactly(length)
+                statuses[int(head.split()[1])] += 1
+                is_last = b"Connection: close" in head
+
+    async def use(server: ServerProcess) -> None:
+        api = Api(server.url)
+        token = await api.registered_token()
+        request = raw_request("GET", "/api/user", f"Authorization: {bearer(token)}")
+        running = [
+            asyncio.create_task(ask_until_told_to_leave(api, request)) for _ in range(CONNECTIONS)
+        ]
+        while statuses[200] < 10 * CONNECTIONS:
+            await asyncio.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        await asyncio.gather(*running)
+        api.close()
+
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server:
+        asyncio.run(use(server))
+        assert server.wait() == 0
+    assert set(statuses) == {200}
 
 
 def test_a_second_request_to_stop_does_not_break_the_first(server: ServerProcess) -> None:
