@@ -28,6 +28,7 @@ from db.pool import Database
 from db.schema import apply_schema
 from handlers.application import Application
 from handlers.http_server import Server
+from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
 from ops.lag import LagWatch
@@ -115,11 +116,14 @@ async def open_application(
         stack.push_async_callback(database.close)
         lookups = open_lookups(database)
         stack.push_async_callback(lookups.close)
+        remembered = RememberedPasswords(settings.passwords.remember_seconds, time.monotonic)
+        forgetting = Repeating("old passwords are not forgotten", remembered.forget)
+        stack.push_async_callback(forgetting.close)
         accounts = Accounts(
             database=database,
             lookups=lookups,
             hasher=hasher,
-            remembered=RememberedPasswords(settings.passwords.remember_seconds, time.monotonic),
+            remembered=remembered,
             rules=PasswordRules(
                 min_length=settings.passwords.min_length,
                 refuse_common=settings.passwords.refuse_common,

@@ -244,10 +244,12 @@ class Accounts:
         return Identity(stored.user, PasswordProof(password, stored))
 
     async def _renew_hash(self, proof: PasswordProof) -> None:
+        """Store a hash of another cost, unless others wait for a worker: the next log-in may."""
         old = proof.stored.password_hash
-        if not self._hasher.needs_rehash(old):
+        if not self._hasher.needs_rehash(old) or not self._hasher.has_free_worker:
             return
-        new = await self._hasher.hash(proof.password)
+        with self._hasher.place():
+            new = await self._hasher.hash(proof.password)
         async with self._connection() as connection:
             await users.renew_hash(connection, proof.stored.user.id, old=old, new=new)
 

@@ -38,9 +38,13 @@ def email_key(address: str) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
 def lookup_key(text: str) -> str:
     """Return the key to look up what a client typed, whether or not it is an address."""
+    return _lookup_key(text) if len(text) <= MAX_LENGTH else ""  # which is nobody's
+
+
+@lru_cache(maxsize=4096)
+def _lookup_key(text: str) -> str:
     try:
         return email_key(normalize_email(text))
     except ValueError:

@@ -43,11 +43,16 @@ class HashingLane:
         self._abandoned: WeakSet[asyncio.Task[object]] = WeakSet()
         self._executor = ThreadPoolExecutor(self._workers, "hashing", _step_back)
 
+    @property
+    def has_free_worker(self) -> bool:
+        """Tell whether something new would begin at once."""
+        return self._places < self._workers
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place in the lane; raises Overloaded where the wait would be too long."""
-        wait = median(self._seconds) * (self._places + 1) / self._workers
-        if self._places >= self._workers and wait > self._max_wait_seconds * _MARGIN:
+        wait = self._wait_seconds()
+        if not self.has_free_worker and wait > self._max_wait_seconds * _MARGIN:
             raise Overloaded(math.ceil(wait))
         self._places += 1
         try:
@@ -59,7 +64,8 @@ class HashingLane:
         """Run a function on a worker and return what it returns.
 
         Raises ClientGone in a task that was abandoned, before or meanwhile, and Overloaded
-        where the system has become so slow that the wait was longer than foreseen.
+        where the system has become so slow that the wait was longer than foreseen: too late,
+        but sooner than the hash would be.
         """
         task = asyncio.current_task()
         if task is None or task in self._abandoned:
@@ -74,6 +80,8 @@ class HashingLane:
             if task.cancelling():
                 raise
             raise ClientGone from None
+        except _TooLate:
+            raise Overloaded(math.ceil(self._wait_seconds())) from None
         finally:
             del self._waiting[task]
         self._seconds.append(seconds)
@@ -89,12 +97,20 @@ class HashingLane:
         """Stop the workers; what waits is dropped."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
+    def _wait_seconds(self) -> float:
+        """Return how long somebody new would wait for the result."""
+        return median(self._seconds) * (self._places + 1) / self._workers
+
     def _measured(self, function: Callable[[], Result], latest: float) -> tuple[Result, float]:
         began = time.perf_counter()
         if began > latest:
-            raise Overloaded(math.ceil(self._max_wait_seconds))
+            raise _TooLate
         result = function()
         return result, time.perf_counter() - began
+
+
+class _TooLate(Exception):
+    """A worker came when nobody should wait any more."""
 
 
 def _step_back() -> None:

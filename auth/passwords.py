@@ -50,6 +50,11 @@ class PasswordHasher:
         """Hold a place in the lane for a hash to come; raises Overloaded where it is full."""
         return self._lane.place()
 
+    @property
+    def has_free_worker(self) -> bool:
+        """Tell whether a hash would begin at once."""
+        return self._lane.has_free_worker
+
     async def hash(self, password: str) -> str:
         """Return a new hash of the password, to be stored."""
         return await self._lane.run(partial(_hash, password, self._cost))

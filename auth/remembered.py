@@ -14,6 +14,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 MOST = 10_000
+# How long, at the most, one is kept beyond its time, where nobody comes to push it out.
+FORGET_SECONDS = 1.0
 
 
 class RememberedPasswords:
@@ -28,10 +30,15 @@ class RememberedPasswords:
         self._key = secrets.token_bytes(32)
         self._until: OrderedDict[bytes, float] = OrderedDict()
 
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._until)
+
     def add(self, password: str, stored_hash: str) -> None:
         """Remember that a password was right."""
         if self._seconds <= 0:
             return
+        self.forget_expired()
         digest = self._digest(password, stored_hash)
         self._until[digest] = self._clock() + self._seconds
         self._until.move_to_end(digest)
@@ -40,16 +47,20 @@ class RememberedPasswords:
 
     def holds(self, password: str, stored_hash: str) -> bool:
         """Tell whether a password was right a moment ago, against this very stored hash."""
-        if not self._until:
-            return False
-        digest = self._digest(password, stored_hash)
-        until = self._until.get(digest)
-        if until is None:
-            return False
-        if until <= self._clock():
-            del self._until[digest]
-            return False
-        return True
+        self.forget_expired()
+        return bool(self._until) and self._digest(password, stored_hash) in self._until
+
+    async def forget(self) -> float:
+        """Drop what was remembered long enough; return in how many seconds to do so again."""
+        self.forget_expired()
+        return FORGET_SECONDS
+
+    def forget_expired(self) -> None:
+        """Drop what was remembered long enough: in memory, it is worth guessing against."""
+        now = self._clock()
+        # The oldest come first.
+        while self._until and next(iter(self._until.values())) <= now:
+            self._until.popitem(last=False)
 
     def _digest(self, password: str, stored_hash: str) -> bytes:
         # The stored hash has a fixed alphabet without NUL: it ends where the password begins.

@@ -30,12 +30,14 @@ SELECT
 FROM generate_series(1, {tokens}) AS n
 """
 
+_END_LOG_INS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
+
 
 def userauth_recipe(database: str, tokens: int) -> Recipe:
     """Return the recipe of a database with 100,000 users and so many tokens."""
     schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
     fill_tokens = _FILL_TOKENS.format(users=USERS, tokens=tokens)
-    return Recipe(database, (schema, _FILL_USERS, fill_tokens), _parameters)
+    return Recipe(database, (schema, _FILL_USERS, fill_tokens), _parameters, _END_LOG_INS)
 
 
 def _parameters() -> dict[str, object]:

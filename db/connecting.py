@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ async def connect(dsn: str, limits: PoolLimits, setup: str = "") -> aiopg.Connec
     """Return a new connection, on which ``setup`` was run; raises DatabaseError."""
     try:
         async with asyncio.timeout(limits.acquire_timeout_seconds):
-            raw = await aiopg.connect(dsn, **await _options(dsn, limits))
+            raw = await _connect_to_any(dsn, limits)
             try:
                 await _behave(raw, limits, setup)
             except BaseException:
@@ -57,6 +58,15 @@ async def connect(dsn: str, limits: PoolLimits, setup: str = "") -> aiopg.Connec
     return raw
 
 
+async def _connect_to_any(dsn: str, limits: PoolLimits) -> aiopg.Connection:
+    """Connect to the first address of the host that takes us."""
+    *others, last = [_options(limits) | address for address in await _addresses(dsn)]
+    for options in others:
+        with suppress(psycopg2.OperationalError):
+            return await aiopg.connect(dsn, **options)
+    return await aiopg.connect(dsn, **last)
+
+
 async def _behave(raw: aiopg.Connection, limits: PoolLimits, setup: str) -> None:
     milliseconds = str(int((limits.query_timeout_seconds + _GRACE_SECONDS) * 1000))
     cursor = await raw.cursor()
@@ -65,7 +75,7 @@ async def _behave(raw: aiopg.Connection, limits: PoolLimits, setup: str) -> None
         await cursor.execute(setup)
 
 
-async def _options(dsn: str, limits: PoolLimits) -> dict[str, Any]:
+def _options(limits: PoolLimits) -> dict[str, Any]:
     return {
         "timeout": limits.query_timeout_seconds,
         # Conversions that nothing here uses; hstore alone costs a query per connection.
@@ -78,15 +88,14 @@ async def _options(dsn: str, limits: PoolLimits) -> dict[str, Any]:
         "keepalives_idle": 30,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        **await _resolved(dsn),
     }
 
 
-async def _resolved(dsn: str) -> dict[str, str]:
-    """Return the address of the host in a dsn: libpq would block the loop to look it up."""
+async def _addresses(dsn: str) -> list[dict[str, str]]:
+    """Return the addresses of the host in a dsn: libpq would block the loop to look them up."""
     parts = parse_dsn(dsn)
     host = parts.get("host", "")
     if not host or host.startswith(("/", "@")) or "hostaddr" in parts:
-        return {}
+        return [{}]
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return {"hostaddr": str(found[0][4][0])}
+    return [{"hostaddr": str(address[0])} for *_, address in found]

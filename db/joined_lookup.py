@@ -52,6 +52,7 @@ class JoinedLookup(Generic[Found]):
         self._batches: deque[_Batch[Found]] = deque()
         self._sent: _Batch[Found] | None = None
         self._is_busy = False
+        self._is_closed = False
         self._connecting: asyncio.Task[None] | None = None
         self._watch: asyncio.TimerHandle | None = None
 
@@ -59,8 +60,10 @@ class JoinedLookup(Generic[Found]):
         """Return what there is for a key, or None.
 
         Raises Unavailable where Postgres does not answer within the time for which a
-        connection is waited for.
+        connection is waited for, and after close().
         """
+        if self._is_closed:
+            raise _closed()
         if not self._batches or not self._batches[-1].is_open:
             self._batches.append(_Batch(self._loop))
         if not self._is_busy:
@@ -73,15 +76,19 @@ class JoinedLookup(Generic[Found]):
 
     async def close(self) -> None:
         """Close the connection; whoever still waits is told so."""
+        self._is_closed = True
         if self._watch is not None:
             self._watch.cancel()
         if self._connecting is not None:
             await self._connecting
+        if self._sent is not None:
+            self._sent.fail(_closed())
+        self._fail_all(_closed())
         if self._prepared is not None:
             self._prepared.close()
 
     def _send_next(self) -> None:
-        if not self._batches:
+        if not self._batches or self._is_closed:
             self._is_busy = False
         elif self._prepared is None or self._prepared.closed:
             self._connecting = self._loop.create_task(self._connect())
@@ -110,9 +117,12 @@ class JoinedLookup(Generic[Found]):
             self._prepared = await self._database.prepare(query.name, query.sql, query.key_type)
         except DatabaseError as error:
             # Nobody who waits by now would fare better.
-            while self._batches:
-                self._batches.popleft().fail(error)
+            self._fail_all(error)
         self._send_next()
+
+    def _fail_all(self, error: DatabaseError) -> None:
+        while self._batches:
+            self._batches.popleft().fail(error)
 
     def _look_after(self) -> None:
         """End what has waited too long: one timer for all, not one for each."""
@@ -127,6 +137,10 @@ class JoinedLookup(Generic[Found]):
             self._prepared.give_up(sent_before=now - limits.query_timeout_seconds)
         again = self._loop.call_later(_WATCH_SECONDS, self._look_after) if self._is_busy else None
         self._watch = again
+
+
+def _closed() -> Unavailable:
+    return Unavailable("The look-up was closed.")
 
 
 class _Batch(Generic[Found]):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
+from typing import cast
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
@@ -52,7 +53,10 @@ class AnsweringHandler(RequestHandler):
             and _stays_open(self.request)
         ):
             content = b"" if self.request.method == "HEAD" else body
-            connection.stream.write(_head(status, fields, len(body)) + content)
+            written = connection.stream.write(_head(status, fields, len(body)) + content)
+            if connection.stream.writing():
+                # A client that does not read its answers is asked no further: they would gather.
+                connection._pending_write = written  # noqa: SLF001 - what its write() sets
             self._status_code = status
             self._end(connection)
             return
@@ -70,8 +74,7 @@ class AnsweringHandler(RequestHandler):
     @property
     def client_is_gone(self) -> bool:
         """Tell whether there is nobody left to answer."""
-        connection = self.request.connection
-        return isinstance(connection, HTTP1Connection) and connection.stream.closed()
+        return cast(HTTP1Connection, self.request.connection).stream.closed()
 
     def _end(self, connection: HTTP1Connection) -> None:
         """Do what finish() does once the answer is written."""

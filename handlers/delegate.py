@@ -17,6 +17,7 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
+from tornado.iostream import IOStream
 from tornado.web import RequestHandler, _HandlerDelegate
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ class RequestDelegate(_HandlerDelegate):
         self.chunks.clear()
         connection = cast(HTTP1Connection, self.request.connection)
         self._lingering = self.request.connection = _LingeringConnection(connection)
+        # Tornado would tell of a client that hangs up only once the body is there.
+        connection.stream.set_close_callback(
+            connection._on_connection_close  # noqa: SLF001 - what Tornado registers later
+        )
         return self._run(body_too_large=True)
 
     def _run(self, *, body_too_large: bool) -> Awaitable[None] | None:
@@ -113,8 +118,12 @@ class _LingeringConnection(HTTPConnection):
         self._answered = False
         self._ended = False
         self._closed = False
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(LINGER_SECONDS, self.body_ended)
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def stream(self) -> IOStream:
+        """Return the stream below."""
+        return self._connection.stream
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         self._connection.set_close_callback(callback)
@@ -133,6 +142,8 @@ class _LingeringConnection(HTTPConnection):
 
     def finish(self) -> None:
         self._answered = True
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(LINGER_SECONDS, self.body_ended)
         self._close_when_done()
 
     def drop(self, size: int) -> None:
@@ -144,11 +155,12 @@ class _LingeringConnection(HTTPConnection):
     def body_ended(self) -> None:
         """Close the connection, once the answer is out: nothing more is expected."""
         self._ended = True
-        self._deadline.cancel()
         self._close_when_done()
 
     def _close_when_done(self) -> None:
         if self._answered and self._ended and not self._closed:
             self._closed = True
+            if self._deadline is not None:
+                self._deadline.cancel()
             self._connection.finish()
             self._connection.close()

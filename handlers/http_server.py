@@ -4,6 +4,7 @@ import asyncio
 import resource
 import socket
 import time
+from contextlib import suppress
 from typing import cast
 
 from tornado.httpserver import HTTPServer
@@ -20,6 +21,8 @@ _NO_LIMIT = 2**62
 # Open files that are no clients: the database's, the log, the loop's own.
 _OTHER_FILES = 100
 _POLL_SECONDS = 0.02
+# What the last ones that were accepted have to send a request.
+_FIRST_REQUEST_SECONDS = 0.1
 # How often a look is taken for idle connections, at the least.
 _MOST_PERIOD_SECONDS = 1.0
 
@@ -48,7 +51,7 @@ class Server:
 
         Raises OSError where that is not possible.
         """
-        sockets = bind_sockets(port, host)
+        self._sockets = sockets = bind_sockets(port, host)
         self._http.add_sockets(sockets)
         self._http.close_idle_streams()
         return int(sockets[0].getsockname()[1])
@@ -57,16 +60,23 @@ class Server:
         """Stop without losing a request.
 
         For ``quiet_seconds`` everything is served as before, while /health/ready says that
-        it is time to go elsewhere. Then nobody is accepted any more, and requests that run
-        have ``drain_seconds`` to finish. Answers carry Connection: close all the while.
+        it is time to go elsewhere. Then nobody is accepted any more, and requests that run,
+        or of which a part has come, have ``drain_seconds`` to finish. Answers carry
+        Connection: close all the while.
         """
         clock = asyncio.get_running_loop().time
         self._application.draining = True
         await asyncio.sleep(quiet_seconds)
+        # Whoever connected by now, but was not accepted, would find the connection reset.
+        late = sum(map(self._http.accept_waiting, self._sockets))
         self._http.stop()
         deadline = clock() + drain_seconds
-        while self._application.running > 0 and clock() < deadline:  # noqa: ASYNC110
+        if late:
+            await asyncio.sleep(_FIRST_REQUEST_SECONDS)
+        self._http.close_unused_streams()
+        while self._http.has_connections and clock() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
+            self._http.close_unused_streams()
         await self._http.close_all_connections()
         self._http.watch.cancel()
 
@@ -88,6 +98,24 @@ class _LimitedServer(HTTPServer):
             cast(Stream, connection.stream).close_if_idle(since=since)
         period = min(_MOST_PERIOD_SECONDS, self.idle_timeout_seconds / 4)
         self.watch = asyncio.get_running_loop().call_later(period, self.close_idle_streams)
+
+    @property
+    def has_connections(self) -> bool:
+        """Tell whether there is any connection left."""
+        return bool(self._connections)
+
+    def close_unused_streams(self) -> None:
+        """Close those that wait for a request of which nothing has come."""
+        for connection in tuple(self._connections):
+            cast(Stream, connection.stream).close_if_unused()
+
+    def accept_waiting(self, listener: socket.socket) -> int:
+        """Accept everybody who waits at a listening socket; return how many they were."""
+        before = len(self._connections)
+        with suppress(OSError):  # BlockingIOError: nobody is left
+            while True:
+                self._handle_connection(*listener.accept())
+        return len(self._connections) - before
 
     def _handle_connection(self, connection: socket.socket, address: tuple[object, ...]) -> None:
         if len(self._connections) >= self.max_connections:

@@ -39,6 +39,19 @@ class Stream(IOStream):
         if self._head_awaited_since < since and self._head is not None and not self._head.done():
             self.close()
 
+    def close_if_unused(self) -> None:
+        """Close a stream that waits for a head of which nothing has come yet."""
+        is_waiting = self._head is not None and not self._head.done()
+        if is_waiting and not self.writing() and not self._read_buffer_size and not self._peek():
+            self.close()
+
+    def _peek(self) -> bytes:
+        """Return what has come and was not read, a byte of it."""
+        try:
+            return bytes(self.socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return b""
+
     def reading(self) -> bool:
         """Tell whether to listen: while little is there that was not read yet."""
         return self._read_buffer_size < _ENOUGH_BYTES or super().reading()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.api import Api, basic, bearer
+from tests.api import PASSWORD, Api, basic, bearer
 from tests.configuration import ROOT
 from tests.handlers.raw_http import connected, raw_request
 from tests.processes import ServerProcess, environment, running_server
@@ -155,6 +156,55 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
         asyncio.run(use(server))
         assert server.wait() == 0
     assert set(statuses) == {200}
+
+
+def test_each_request_that_is_begun_at_the_end_of_a_drain_is_answered(
+    dsn: str, tmp_path: Path
+) -> None:
+    answered = connections = 0
+
+    async def ask_late(
+        api: Api, request: bytes, is_over: asyncio.Event, milliseconds: float
+    ) -> None:
+        nonlocal answered, connections
+        async with connected(api) as (reader, writer):
+            connections += 1
+            await is_over.wait()
+            await asyncio.sleep(milliseconds / 1000)
+            writer.write(request)
+            with suppress(ConnectionError):
+                received = await reader.read()
+                answered += received.startswith(b"HTTP/1.1 200 ")
+
+    async def use(server: ServerProcess) -> None:
+        api = Api(server.url)
+        await api.register()
+        by_password = f"Authorization: {basic('susan@example.com', PASSWORD)}"
+        request = raw_request("GET", "/api/user/login", by_password)
+        # Idle through the quiet time, then all at about its end.
+        is_over = asyncio.Event()
+        running = [
+            asyncio.create_task(ask_late(api, request, is_over, number / 4))
+            for number in range(4 * CONNECTIONS)
+        ]
+        while connections < len(running):
+            await asyncio.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        await asyncio.sleep(0.15)
+        is_over.set()
+        await asyncio.gather(*running)
+        api.close()
+
+    variables = {
+        "DATABASE_URL": dsn,
+        "USERAUTH_SERVER__QUIET_SECONDS": "0.2",
+        "USERAUTH_PASSWORDS__BCRYPT_COST": "6",  # some milliseconds: requests overlap
+    }
+    with running_server(variables, tmp_path / "log") as server:
+        asyncio.run(use(server))
+        assert server.wait() == 0
+        begun = server.written().count("GET /api/user/login ")
+    assert 0 < answered == begun
 
 
 def test_a_second_request_to_stop_does_not_break_the_first(server: ServerProcess) -> None:

@@ -28,6 +28,18 @@ def test_a_password_is_remembered_for_its_seconds(clock: Clock) -> None:
     assert not passwords.holds(PASSWORD, STORED)
 
 
+def test_what_was_remembered_long_enough_is_not_kept(clock: Clock) -> None:
+    passwords = RememberedPasswords(60, clock)
+    for number in range(3):
+        passwords.add(f"{PASSWORD}{number}", STORED)
+        clock.advance(20)
+    passwords.forget_expired()
+    assert len(passwords) == 2
+    clock.advance(40)
+    passwords.forget_expired()
+    assert len(passwords) == 0
+
+
 def test_using_it_makes_it_no_longer_but_proving_it_again_does(clock: Clock) -> None:
     passwords = RememberedPasswords(60, clock)
     passwords.add(PASSWORD, STORED)

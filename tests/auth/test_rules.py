@@ -13,6 +13,11 @@ STRICT = PasswordRules(min_length=8, refuse_common=True)
 OWN = ("susan.miller@example.com", "Susan Miller-Jones")
 
 
+def test_what_is_too_long_for_an_address_is_looked_up_as_nobodys() -> None:
+    assert lookup_key("x" * 245 + "@susan.com") == ""
+    assert lookup_key("x" * 244 + "@susan.com") != ""
+
+
 @pytest.mark.parametrize(
     ("typed", "kept"),
     [

@@ -116,6 +116,29 @@ def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> No
     look_up(dsn, work)
 
 
+def test_a_look_up_that_is_closed_tells_those_who_wait_and_connects_no_more(
+    dsn: str, tokens: list[str], statements: list[int]
+) -> None:
+    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
+        await lookup.find(tokens[0])
+        async with database.connection() as connection:
+            await connection.execute("BEGIN; LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
+            waiting = [asyncio.ensure_future(lookup.find(tokens[0]))]
+            while len(statements) < 2:
+                await asyncio.sleep(0)
+            waiting += [asyncio.ensure_future(lookup.find(token)) for token in tokens]
+            await lookup.close()
+            async with asyncio.timeout(1):
+                answers = await asyncio.gather(*waiting, return_exceptions=True)
+            await connection.execute("ROLLBACK")
+        assert all(isinstance(answer, Unavailable) for answer in answers)
+        with pytest.raises(Unavailable):
+            await lookup.find(tokens[0])
+
+    look_up(dsn, work)
+    assert len(statements) == 2
+
+
 def test_a_connection_that_was_ended_is_replaced_unseen(dsn: str, tokens: list[str]) -> None:
     async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
         assert await lookup.find(tokens[0]) is not None

@@ -9,6 +9,7 @@ import pytest
 from db.connecting import PoolLimits
 from db.errors import Failed, Unavailable
 from db.pool import Connection, Database
+from tests.proxy import Proxy
 from tests.sql import run_sql
 
 LIMITS = PoolLimits(pool_min=1, pool_max=2, acquire_timeout_seconds=0.3, query_timeout_seconds=1)
@@ -166,3 +167,21 @@ def test_a_database_that_is_away_is_unavailable_at_once() -> None:
 
     with pytest.raises(Unavailable):
         use("postgresql://127.0.0.1:1/none", work)
+
+
+def test_each_address_of_a_host_is_tried(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        proxy = Proxy(dsn)
+        await proxy.open()
+
+        async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(0, 0, 0, "", ("127.0.0.2", 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
+        database = await Database.open(proxy.url.replace("127.0.0.1", "db.example.com"), LIMITS)
+        async with database.connection() as connection:
+            assert await backend(connection)
+        await database.close()
+        await proxy.close()
+
+    asyncio.run(run())

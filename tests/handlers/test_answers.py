@@ -1,11 +1,14 @@
 """Two ways to put an answer on the wire: what the client reads is the same."""
 
 import asyncio
+import socket
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import pytest
 
 from auth.accounts import Accounts
+from handlers import delegate
 from handlers.application import Application
 from tests.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
 from tests.handlers.raw_http import JSON, connected, exchange, parse_answer, raw_request
@@ -190,3 +193,51 @@ async def test_whoever_hangs_up_before_the_answer_harms_nobody(
                 await asyncio.sleep(0.002)
         asked.clear()
         may_go_on.clear()
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_never_reads_its_answers_is_asked_no_further(
+    api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = 0
+
+    def count(_record: object) -> None:
+        nonlocal answered
+        answered += 1
+
+    monkeypatch.setattr(app.request_log, "write", count)
+    requests = 60_000
+    address = urlsplit(api.url)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((address.hostname, address.port))
+        connection.settimeout(0)
+        _, writer = await asyncio.open_connection(sock=connection, limit=1)
+        writer.write(raw_request("GET", "/nowhere") * requests)
+        before = -1
+        while answered > before:
+            before = answered
+            await asyncio.sleep(0.3)
+        writer.transport.abort()
+    assert 0 < answered < requests
+
+
+@pytest.mark.gen_test
+async def test_a_body_too_large_is_read_after_the_answer_however_late_that_comes(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delegate, "LINGER_SECONDS", 0.2)
+    identify = Accounts.identify
+
+    async def slowly(self: Accounts, *arguments: object, **more: object) -> object:
+        await asyncio.sleep(0.4)
+        return await identify(self, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Accounts, "identify", slowly)
+    body = b"{" * 12_000_000
+    async with connected(api) as (reader, writer):
+        writer.write(raw_request("PATCH", "/api/user", WRONG, JSON, body=body))
+        await writer.drain()
+        answer, rest = parse_answer(await reader.read(), "PATCH")
+    assert answer.status == 401
+    assert rest == b""

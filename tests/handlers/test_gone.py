@@ -14,6 +14,7 @@ from handlers.application import Application
 from settings import Settings
 from tests.api import PASSWORD, Api, basic
 from tests.configuration import settings_with
+from tests.handlers.raw_http import connected, raw_request
 
 REQUEST = (
     "GET /api/user/login HTTP/1.1\r\nHost: localhost\r\n"
@@ -69,6 +70,33 @@ async def test_clients_that_send_and_hang_up_at_once_cost_no_hash(
         await asyncio.sleep(0.005)
     for _ in range(20):
         await asyncio.to_thread(send_and_hang_up, api)
+    await ended(app, running=1)
+    hashes.may_go_on.set()
+    assert (await first).status == 200
+    assert hashes.begun == 1
+
+
+@pytest.mark.gen_test
+async def test_clients_that_hang_up_on_a_body_too_large_cost_no_hash(
+    api: Api, app: Application, hashes: Hashes
+) -> None:
+    await api.register()
+    first = asyncio.create_task(api.log_in())
+    while not hashes.begun:
+        await asyncio.sleep(0.005)
+    for _ in range(5):
+        async with connected(api) as (_, writer):
+            writer.write(
+                raw_request(
+                    "PATCH",
+                    "/api/user",
+                    f"Authorization: {basic('susan@example.com', 'wrong password')}",
+                    "Content-Type: application/json",
+                    "Content-Length: 3000000",
+                )
+            )
+            while app.running < 2:
+                await asyncio.sleep(0.005)
     await ended(app, running=1)
     hashes.may_go_on.set()
     assert (await first).status == 200

@@ -4,12 +4,13 @@ import asyncio
 import re
 from datetime import UTC, datetime
 
+import bcrypt
 import pytest
 
 from auth.passwords import SCHEME
 from tests.api import PASSWORD, Api, basic, bearer
 from tests.clock import Clock
-from tests.configuration import settings_with
+from tests.configuration import laid_over, settings_with
 from tests.handlers.another_server import another_server
 from tests.sql import run_sql
 
@@ -146,6 +147,28 @@ async def test_a_hash_of_another_cost_is_renewed_at_the_next_log_in(
     for good in (old_token, token, await api.token()):
         assert (await api.request("GET", "/api/user", authorization=bearer(good))).status == 200
     assert run_sql(dsn, "SELECT password_hash FROM users") == [(renewed,)]
+
+
+@laid_over(PASSWORDS__WORKERS=1)
+@pytest.mark.gen_test
+async def test_a_hash_is_not_renewed_while_others_wait_for_theirs(
+    api: Api, keys: list[str], dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.register()
+    other = await hash_at_cost(9, keys, dsn, clock)
+    made: list[bytes] = []
+    make = bcrypt.hashpw
+
+    def recorded(password: bytes, salt: bytes) -> bytes:
+        made.append(salt)
+        return make(password, salt)
+
+    monkeypatch.setattr("auth.passwords.bcrypt.hashpw", recorded)
+    answers = await asyncio.gather(*(api.log_in() for _ in range(5)))
+    assert [answer.status for answer in answers] == [200] * 5
+    # The last one found the worker free.
+    assert len(made) == 1
+    assert run_sql(dsn, "SELECT password_hash FROM users") != [(other,)]
 
 
 @pytest.mark.gen_test

@@ -1,0 +1,50 @@
+"""Work that goes on beside the requests."""
+
+import asyncio
+
+import pytest
+
+from ops import background
+from ops.background import Repeating
+
+
+def test_work_is_done_again_and_again_until_it_is_closed() -> None:
+    async def run() -> None:
+        done = 0
+
+        async def work() -> float:
+            nonlocal done
+            done += 1
+            return 0
+
+        repeating = Repeating("work", work)
+        while done < 3:
+            await asyncio.sleep(0)
+        await repeating.close()
+        before = done
+        await asyncio.sleep(0.01)
+        assert done == before
+
+    asyncio.run(run())
+
+
+def test_what_failed_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(background, "_RETRY_SECONDS", 0.001)
+
+    async def run() -> None:
+        tries = 0
+
+        async def work() -> float:
+            nonlocal tries
+            tries += 1
+            raise RuntimeError(f"number {tries}")
+
+        repeating = Repeating("the work is not done", work)
+        while tries < 2:
+            await asyncio.sleep(0.001)
+        await repeating.close()
+
+    asyncio.run(run())
+    assert "the work is not done: number 1" in caplog.messages
