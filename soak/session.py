@@ -23,6 +23,8 @@ CROWD = 5
 CROWD_SHARE = 5
 # What the pool and the look-ups may still hold open when every client has gone.
 DESCRIPTORS_LEFT = 20
+# Twice what a thousand connections take.
+MOST_MEMORY_KIB = 200 * 1024
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class Session:
 
     def _check_servers(self) -> None:
         for server in self._fleet.servers:
+            if server.peak_memory > MOST_MEMORY_KIB:
+                self._tally.fault(f"server {server.number} took {server.peak_memory:,} KiB")
             code = server.death()
             if code is not None:
                 self._tally.fault(f"server {server.number} ended with {code}: {server.log_end()}")
