@@ -19,7 +19,9 @@ FORGET_SECONDS = 1.0
 
 
 class RememberedPasswords:
-    """Remembers for ``seconds`` (0: not at all) that passwords were right; a bounded number.
+    """Remembers passwords that were right, for ``seconds`` (0: not at all) after the last use.
+
+    The number is bounded.
 
     ``clock`` returns seconds that only go forward.
     """
@@ -39,16 +41,24 @@ class RememberedPasswords:
         if self._seconds <= 0:
             return
         self.forget_expired()
-        digest = self._digest(password, stored_hash)
-        self._until[digest] = self._clock() + self._seconds
-        self._until.move_to_end(digest)
+        self._remember(self._digest(password, stored_hash))
         while len(self._until) > MOST:
             self._until.popitem(last=False)
 
     def holds(self, password: str, stored_hash: str) -> bool:
-        """Tell whether a password was right a moment ago, against this very stored hash."""
+        """Tell whether a password was right a moment ago, against this very stored hash.
+
+        It is remembered anew: those who come again and again would all have to be hashed again
+        at the same time, a while after the server was started.
+        """
         self.forget_expired()
-        return bool(self._until) and self._digest(password, stored_hash) in self._until
+        if not self._until:
+            return False
+        digest = self._digest(password, stored_hash)
+        if digest not in self._until:
+            return False
+        self._remember(digest)
+        return True
 
     async def forget(self) -> float:
         """Drop what was remembered long enough; return in how many seconds to do so again."""
@@ -61,6 +71,10 @@ class RememberedPasswords:
         # The oldest come first.
         while self._until and next(iter(self._until.values())) <= now:
             self._until.popitem(last=False)
+
+    def _remember(self, digest: bytes) -> None:
+        self._until[digest] = self._clock() + self._seconds
+        self._until.move_to_end(digest)
 
     def _digest(self, password: str, stored_hash: str) -> bytes:
         # The stored hash has a fixed alphabet without NUL: it ends where the password begins.
