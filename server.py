@@ -6,20 +6,28 @@ SIGTERM or SIGINT, 1 where it cannot start, 2 where the settings are wrong.
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from auth.accounts import Accounts
-from auth.keys import KeysFileError, read_keys, read_or_create_keys
+from auth.clients import Clients
+from auth.housekeeping import Housekeeping
+from auth.identities import Identities
+from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
+from auth.services import Services
+from auth.sessions import Sessions
 from auth.tokens import TokenSigner
+from auth.usage import TokenUsage
 from db.connecting import PoolLimits, describe
 from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from db.errors import DatabaseError, SchemaError, Unavailable
@@ -32,11 +40,12 @@ from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
 from ops.lag import LagWatch
-from ops.logs import RequestLog, configure_logging
+from ops.logs import SERVER, RequestLog, configure_logging
 from settings import Profile, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parent
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# How long the stop of a server waits for the last uses of tokens to be written.
+_LAST_WRITE_SECONDS = 2.0
 
 
 class StartError(Exception):
@@ -69,8 +78,10 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
     # Until the loop takes over, a signal unwinds what was started.
-    for number in STOP_SIGNALS:
+    for number in _stop_signals():
         signal.signal(number, _exit)
+    if signal.SIGHUP not in _stop_signals():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing to read again yet
     keys = signing_keys(settings)
     with postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
         runner.run(_serve(settings, keys, dsn))
@@ -85,6 +96,12 @@ def signing_keys(settings: Settings) -> Sequence[str]:
     if settings.profile is Profile.PRODUCTION:
         return read_keys(settings.tokens.keys_file)
     return read_or_create_keys(settings.tokens.keys_file)
+
+
+def keys_file(settings: Settings) -> KeysFile | None:
+    """Return the file that the signing keys come from, if they come from one."""
+    file = settings.tokens.keys_file
+    return None if settings.tokens.keys or file is None else KeysFile(file)
 
 
 @contextmanager
@@ -105,6 +122,38 @@ async def open_application(
     settings: Settings, keys: Sequence[str], dsn: str, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and release it after use."""
+    async with open_database(settings, dsn) as database, AsyncExitStack() as stack:
+        usage = TokenUsage(database, clock)
+        # What was noted is written at the end, too, but an end waits for no database.
+        stack.push_async_callback(_last_write, usage)
+        stack.push_async_callback(Repeating("token uses are not written", usage.write).close)
+        housekeeping = Housekeeping(
+            database, clock=clock, keep_expired_days=settings.tokens.keep_expired_days
+        )
+        stack.push_async_callback(
+            Repeating("expired tokens are not removed", housekeeping.remove_expired).close
+        )
+        services = await stack.enter_async_context(
+            open_services(settings, keys, database, usage, clock)
+        )
+        request_log = RequestLog(sys.stderr, clock)
+        stack.callback(request_log.flush)
+        yield Application(
+            services=services,
+            request_log=request_log,
+            max_body_bytes=settings.limits.max_body_bytes,
+        )
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings,
+    keys: Sequence[str],
+    database: Database,
+    usage: TokenUsage,
+    clock: Callable[[], float],
+) -> AsyncIterator[Services]:
+    """Build the services on a database, and release what they hold after use."""
     async with AsyncExitStack() as stack:
         hasher = PasswordHasher(
             cost=settings.passwords.bcrypt_cost,
@@ -112,49 +161,81 @@ async def open_application(
             max_wait_seconds=settings.passwords.max_wait_seconds,
         )
         stack.callback(hasher.close)
-        database = await _open_database(settings, dsn)
-        stack.push_async_callback(database.close)
         lookups = open_lookups(database)
         stack.push_async_callback(lookups.close)
         remembered = RememberedPasswords(settings.passwords.remember_seconds, time.monotonic)
         forgetting = Repeating("old passwords are not forgotten", remembered.forget)
         stack.push_async_callback(forgetting.close)
-        accounts = Accounts(
-            database=database,
+        file = keys_file(settings)
+        signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
+        identities = Identities(
             lookups=lookups,
             hasher=hasher,
             remembered=remembered,
+            signer=signer,
+            usage=usage,
+        )
+        accounts = Accounts(
+            database=database,
+            lookups=lookups,
+            identities=identities,
+            hasher=hasher,
             rules=PasswordRules(
                 min_length=settings.passwords.min_length,
                 refuse_common=settings.passwords.refuse_common,
             ),
-            signer=TokenSigner(keys, clock),
+            clock=clock,
+        )
+        sessions = Sessions(
+            database=database,
+            lookups=lookups,
+            identities=identities,
+            hasher=hasher,
+            signer=signer,
+            usage=usage,
             clock=clock,
             lifetime_seconds=settings.tokens.lifetime_seconds,
+            max_per_user=settings.tokens.max_per_user,
         )
-        request_log = RequestLog(sys.stderr, clock)
-        stack.callback(request_log.flush)
-        yield Application(
-            accounts=accounts,
-            request_log=request_log,
-            max_body_bytes=settings.limits.max_body_bytes,
-        )
+        clients = Clients(database=database, lookups=lookups, clock=clock)
+        yield Services(identities, accounts, sessions, clients, signer, usage)
 
 
-async def _open_database(settings: Settings, dsn: str) -> Database:
+@asynccontextmanager
+async def open_database(
+    settings: Settings, dsn: str, *, may_migrate: bool = True
+) -> AsyncIterator[Database]:
+    """Connect to the database, bring the schema into it, and disconnect after use."""
+    database = await _connect(settings, dsn)
+    try:
+        await _apply_schema(database, may_migrate=may_migrate)
+        yield database
+    finally:
+        await database.close()
+
+
+async def _connect(settings: Settings, dsn: str) -> Database:
     limits = PoolLimits(
         settings.database.pool_min,
         settings.database.pool_max,
         settings.database.acquire_timeout_seconds,
         settings.database.query_timeout_seconds,
     )
+    with _start_errors():
+        return await Database.open(dsn, limits)
+
+
+async def _apply_schema(database: Database, *, may_migrate: bool) -> None:
+    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
+    with _start_errors():
+        await apply_schema(database, schema, may_migrate=may_migrate)
+
+
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    """Say what the operator should do about a database that cannot be used."""
     try:
-        database = await Database.open(dsn, limits)
-        try:
-            await apply_schema(database, (ROOT / "schema.sql").read_text(encoding="utf-8"))
-        except BaseException:
-            await database.close()
-            raise
+        yield
     except SchemaError as error:
         raise StartError(str(error)) from error
     except Unavailable as error:
@@ -164,11 +245,16 @@ async def _open_database(settings: Settings, dsn: str) -> Database:
             f"Postgres refuses to serve ({error}): check the options in DATABASE_URL, and that"
             " its role may create tables."
         ) from error
-    return database
+
+
+async def _last_write(usage: TokenUsage) -> None:
+    with suppress(DatabaseError, TimeoutError):
+        async with asyncio.timeout(_LAST_WRITE_SECONDS):
+            await usage.write()
 
 
 async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
-    with _stop_signals() as told_to_stop:
+    with _told_to_stop() as told_to_stop:
         async with AsyncExitStack() as stack:
             opening = asyncio.ensure_future(
                 stack.enter_async_context(open_application(settings, keys, dsn))
@@ -178,8 +264,12 @@ async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
             if not opening.done():
                 opening.cancel()
                 return
-            server = Server(opening.result(), settings.limits)
+            application = opening.result()
+            server = Server(application, settings.limits)
             port = _listen(server, settings)
+            if signal.SIGHUP not in _stop_signals():
+                reload = partial(_reload_keys, keys_file(settings), application.services.signer)
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
             watch = LagWatch(settings.server.lag_warning_seconds)
             spare_what_stays()
             print(_greeting(settings, port), flush=True)
@@ -191,17 +281,39 @@ async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
             watch.close()
 
 
+def _reload_keys(file: KeysFile | None, signer: TokenSigner) -> None:
+    """Read the keys file again; where it is faulty, go on with the keys that there are."""
+    log = logging.getLogger(SERVER)
+    if file is None:
+        log.warning("SIGHUP: the keys come from SECRET_KEYS, which only a restart reads again")
+        return
+    try:
+        keys = file.read()
+    except KeysFileError as error:
+        log.error("SIGHUP: %s The old keys stay.", error)  # noqa: TRY400 - the reason says it all
+        return
+    signer.use(keys)
+    log.info("SIGHUP: %d signing keys read, the newest is %s", len(keys), signer.key_id)
+
+
+def _stop_signals() -> tuple[signal.Signals, ...]:
+    """Return what ends the server; in a terminal, that the terminal is closed does too."""
+    is_in_terminal = sys.stdin is not None and sys.stdin.isatty()
+    usual = (signal.SIGTERM, signal.SIGINT)
+    return (*usual, signal.SIGHUP) if is_in_terminal else usual
+
+
 @contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
-    """Yield the event that SIGTERM and SIGINT set; after it, they do nothing any more."""
+def _told_to_stop() -> Iterator[asyncio.Event]:
+    """Yield the event that the signals set; after it, they do nothing any more."""
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
+    for number in _stop_signals():
         loop.add_signal_handler(number, told_to_stop.set)
     try:
         yield told_to_stop
     finally:
-        for number in STOP_SIGNALS:
+        for number in _stop_signals():
             loop.remove_signal_handler(number)
             # An impatient second one must not kill the stop of the embedded Postgres.
             signal.signal(number, signal.SIG_IGN)

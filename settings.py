@@ -147,6 +147,8 @@ class Database(Section):
 
 class Tokens(Section):
     lifetime_seconds: int = Field(ge=1, le=10 * 365 * 24 * 60 * 60)
+    max_per_user: int = Field(ge=1, le=10_000)
+    keep_expired_days: int = Field(ge=0, le=3650)
     keys_file: Annotated[Path | None, BeforeValidator(_path)] = Field(description="a path or empty")
     keys: Annotated[
         tuple[Annotated[SecretStr, Field(min_length=32)], ...],

@@ -158,7 +158,9 @@ class UnsupportedMediaType(Problem):
     status = 415
     name = "unsupported-media-type"
     title = "The body is not of a supported type"
-    advice = "Send JSON in UTF-8, with Content-Type: application/json and no Content-Encoding."
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"Send the body in UTF-8 with Content-Type: {wanted}, not compressed.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ holds nothing else; whose it is stands in the database.
 """
 
 import hashlib
+import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,14 +32,28 @@ class TokenClaims:
 class TokenSigner:
     """Issues and reads tokens.
 
-    ``keys`` are the signing keys, newest first: the first one signs, all of them verify.
-    ``clock`` returns the time in UTC seconds.
+    ``keys`` are the signing keys, newest first: the first one, ``key_id``, signs, all of them
+    verify.
+    ``clock`` returns the time in UTC seconds. ``newer_keys`` is asked where a signature is of none
+    of the keys, and returns others where there are any: another process may have begun to
+    sign with a key that this one was not told of yet.
     """
 
-    def __init__(self, keys: Sequence[str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        keys: Sequence[str],
+        clock: Callable[[], float],
+        newer_keys: Callable[[], Sequence[str] | None] = lambda: None,
+    ) -> None:
         self._clock = clock
+        self._newer_keys = newer_keys
+        self.use(keys)
+
+    def use(self, keys: Sequence[str]) -> None:
+        """Sign and verify with other keys from now on."""
         # itsdangerous wants the oldest key first and signs with the last.
         self._signer = _Signer(tuple(reversed(keys)))
+        self.key_id = key_id(keys[0])
 
     def issue(self, claims: TokenClaims) -> str:
         """Return the signed token that holds the claims."""
@@ -54,7 +69,7 @@ class TokenSigner:
         if len(token) > MAX_LENGTH:
             raise TokenInvalid
         try:
-            value = self._signer.unsign(token).decode("ascii")
+            value = self._unsign(token).decode("ascii")
         except (BadSignature, UnicodeError) as error:
             raise TokenInvalid from error
         match = _VALUE.fullmatch(value)
@@ -64,6 +79,21 @@ class TokenSigner:
         if claims.expires_at <= self._clock():
             raise TokenExpired
         return claims
+
+    def _unsign(self, token: str) -> bytes:
+        try:
+            return self._signer.unsign(token)
+        except BadSignature:
+            keys = self._newer_keys()
+            if keys is None:
+                raise
+            self.use(keys)
+            return self._signer.unsign(token)
+
+
+def key_id(key: str) -> str:
+    """Return the name by which a signing key is spoken of; it tells nothing of the key."""
+    return hmac.digest(key.encode(), b"userauth.key-id", hashlib.sha256).hex()[:12]
 
 
 class _Signer(Signer):

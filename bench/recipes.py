@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 
 from auth.passwords import SCHEME, PasswordHasher
 from bench.cluster import Recipe
@@ -30,6 +31,15 @@ SELECT
 FROM generate_series(1, {tokens}) AS n
 """
 
+EXPIRED_ROWS = 5_000_000
+_FILL_EXPIRED = f"""
+INSERT INTO tokens (id, user_id, created_at, expires_at)
+SELECT
+    md5('expired ' || n)::uuid, md5('user ' || n % {USERS} + 1)::uuid, at - interval '1 day', at
+FROM generate_series(1, {EXPIRED_ROWS}) AS n,
+    LATERAL (SELECT timestamptz '2026-01-02Z' + n * interval '1 s') AS expiry (at)
+ON CONFLICT DO NOTHING
+"""
 _END_LOG_INS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
 
 
@@ -38,6 +48,12 @@ def userauth_recipe(database: str, tokens: int) -> Recipe:
     schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
     fill_tokens = _FILL_TOKENS.format(users=USERS, tokens=tokens)
     return Recipe(database, (schema, _FILL_USERS, fill_tokens), _parameters, _END_LOG_INS)
+
+
+def purge_recipe() -> Recipe:
+    """Return the recipe of a database with 100,000 good tokens and 5,000,000 expired ones."""
+    recipe = userauth_recipe("bench_expired", USERS)
+    return replace(recipe, statements=(*recipe.statements, _FILL_EXPIRED), restore=_FILL_EXPIRED)
 
 
 def _parameters() -> dict[str, object]:

@@ -57,7 +57,7 @@ def bare() -> Iterator[Target]:
 
 
 @contextmanager
-def userauth(database_url: str, name: str = "userauth") -> Iterator[Target]:
+def userauth(database_url: str, name: str = "userauth", **variables: str) -> Iterator[Target]:
     """Run the server as it is deployed, its log in a file."""
     environment = clean_environment() | {
         "APP_SETTINGS": "production",
@@ -65,6 +65,7 @@ def userauth(database_url: str, name: str = "userauth") -> Iterator[Target]:
         "SECRET_KEYS": SIGNING_KEY,
         "PORT": "0",
         "USERAUTH_PASSWORDS__BCRYPT_COST": str(BCRYPT_COST),
+        **variables,
     }
     command = [sys.executable, "server.py"]
     with started(command, log=name, environment=environment) as process:

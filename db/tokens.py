@@ -1,32 +1,35 @@
 """The tokens table."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from db.joined_lookup import LookupQuery
 from db.pool import Connection
-from db.rows import UserRow
+from db.rows import OwnerRow, TokenRow, Use, UserRow
 
-# The users of tokens, for JoinedLookup: of those that are not revoked, and belong to somebody.
-FIND_USERS = LookupQuery(
-    name="find_users_of_tokens",
+# The owners of tokens, for JoinedLookup: of those that are not revoked, and belong to somebody.
+FIND_OWNERS = LookupQuery(
+    name="find_owners_of_tokens",
     sql="""
-SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at
+SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at, t.created_at
 FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE t.id = ANY($1) AND t.revoked_at IS NULL
 """,
     key_type="uuid",
-    make=lambda row: UserRow(*row),
+    make=lambda row: OwnerRow(UserRow(*row[:5]), row[5]),
 )
 
 # The lock on the user's row makes a log-in wait for a change of the password, or a deletion,
-# that is under way, and then see its outcome: it is in or out, never both.
+# that is under way, and then see its outcome: it is in or out, never both. It makes log-ins of
+# one user take turns as well, so that each counts the tokens of the one before.
 _INSERT = """
-INSERT INTO tokens (id, user_id, created_at, expires_at)
-SELECT %s, id, %s, %s
+INSERT INTO tokens (id, user_id, created_at, expires_at, key_id, user_agent, ip)
+SELECT %s, id, %s, %s, %s, %s, %s
 FROM users
 WHERE id = %s AND password_version = %s
-FOR SHARE
+FOR NO KEY UPDATE
 """
 
 
@@ -38,10 +41,13 @@ async def insert_token(
     password_version: int,
     created_at: datetime,
     expires_at: datetime,
+    key_id: str,
+    user_agent: str | None,
+    ip: str | None,
 ) -> bool:
     """Insert a token, unless the user is gone or has another password since."""
-    parameters = (token_id, created_at, expires_at, user_id, password_version)
-    return await connection.execute(_INSERT, parameters) == 1
+    token = (token_id, created_at, expires_at, key_id, user_agent, ip)
+    return await connection.execute(_INSERT, (*token, user_id, password_version)) == 1
 
 
 _IS_LIVE = """
@@ -56,6 +62,44 @@ async def is_live(connection: Connection, token_id: str, user_id: str) -> bool:
     return await connection.fetch_one(_IS_LIVE, (token_id, user_id)) is not None
 
 
+_FIND_LIVE = """
+SELECT id, created_at, expires_at, last_used_at, user_agent, host(ip)
+FROM tokens
+WHERE user_id = %s AND revoked_at IS NULL AND expires_at > %s
+ORDER BY created_at DESC, id
+"""
+
+
+async def find_live(connection: Connection, user_id: str, *, at: datetime) -> list[TokenRow]:
+    """Return the tokens of a user that are good at a time, newest first."""
+    rows = await connection.fetch_all(_FIND_LIVE, (user_id, at))
+    return [TokenRow(*row) for row in rows]
+
+
+_REVOKE = """
+UPDATE tokens
+SET revoked_at = %s
+WHERE id = %s AND revoked_at IS NULL
+"""
+
+
+async def revoke(connection: Connection, token_id: str, *, at: datetime) -> bool:
+    """Revoke a token, whosever it is; tell whether it was not revoked yet."""
+    return await connection.execute(_REVOKE, (at, token_id)) == 1
+
+
+_REVOKE_LIVE = """
+UPDATE tokens
+SET revoked_at = %s
+WHERE id = %s AND user_id = %s AND revoked_at IS NULL AND expires_at > %s
+"""
+
+
+async def revoke_live(connection: Connection, token_id: str, *, user_id: str, at: datetime) -> bool:
+    """Revoke a token of a user; tell whether there was one that was good."""
+    return await connection.execute(_REVOKE_LIVE, (at, token_id, user_id, at)) == 1
+
+
 _REVOKE_ALL = """
 UPDATE tokens
 SET revoked_at = %s
@@ -65,6 +109,151 @@ WHERE user_id = %s AND revoked_at IS NULL AND id IS DISTINCT FROM %s
 
 async def revoke_all(
     connection: Connection, user_id: str, *, at: datetime, keep: str | None = None
+) -> None:
+    """Revoke every token of a user but the one to keep."""
+    await connection.execute(_REVOKE_ALL, (at, user_id, keep))
+
+
+_REVOKE_ALL_LIVE = """
+WITH revoked AS (
+    UPDATE tokens
+    SET revoked_at = %s
+    WHERE user_id = %s AND revoked_at IS NULL AND id IS DISTINCT FROM %s
+    RETURNING expires_at
+)
+SELECT count(*) FROM revoked WHERE expires_at > %s
+"""
+
+
+async def revoke_all_live(
+    connection: Connection, user_id: str, *, at: datetime, keep: str | None = None
 ) -> int:
-    """Revoke every live token of a user but the one to keep; return how many they were."""
-    return await connection.execute(_REVOKE_ALL, (at, user_id, keep))
+    """Revoke every token of a user but the one to keep; return how many were good."""
+    row = await connection.fetch_one(_REVOKE_ALL_LIVE, (at, user_id, keep, at))
+    return 0 if row is None else int(row[0])
+
+
+_REVOKE_SURPLUS = """
+UPDATE tokens
+SET revoked_at = %s
+WHERE id IN (
+    SELECT id
+    FROM tokens
+    WHERE user_id = %s AND revoked_at IS NULL AND expires_at > %s
+    ORDER BY id = %s DESC, created_at DESC, id
+    OFFSET %s
+)
+"""
+
+
+async def revoke_surplus(
+    connection: Connection, user_id: str, *, newest: str, most: int, at: datetime
+) -> None:
+    """Revoke the oldest good tokens of a user until there are ``most``, the newest among them."""
+    await connection.execute(_REVOKE_SURPLUS, (at, user_id, at, newest, most))
+
+
+_FORGET_USER = """
+UPDATE tokens
+SET
+    revoked_at = coalesce(revoked_at, %s), user_id = NULL,
+    user_agent = NULL, ip = NULL, last_used_at = NULL
+WHERE user_id = %s
+"""
+
+
+async def forget_user(connection: Connection, user_id: str, *, at: datetime) -> None:
+    """Revoke every token of a user, and remove from it whose it was and what is personal."""
+    await connection.execute(_FORGET_USER, (at, user_id))
+
+
+# Rows that somebody else holds are left alone: they are being revoked, most likely.
+_WRITE_USES = """
+WITH used AS (
+    SELECT * FROM unnest(%s::uuid[], %s::timestamptz[], %s::inet[]) AS used (id, at, ip)
+), free AS (
+    SELECT id
+    FROM tokens
+    WHERE id = ANY (%s::uuid[]) AND revoked_at IS NULL
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE tokens t
+SET last_used_at = used.at, ip = coalesce(used.ip, t.ip)
+FROM used
+JOIN free ON free.id = used.id
+WHERE t.id = used.id AND (
+    t.last_used_at IS NULL OR t.last_used_at < used.at
+    OR t.last_used_at = used.at AND t.ip IS DISTINCT FROM coalesce(used.ip, t.ip)
+)
+"""
+
+
+async def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
+    """Write when tokens were used last, and from where."""
+    ids = [use.token_id for use in uses]
+    times = [use.at for use in uses]
+    addresses = [use.ip for use in uses]
+    await connection.execute(_WRITE_USES, (ids, times, addresses, ids))
+
+
+_KEYS_IN_USE = """
+SELECT DISTINCT key_id
+FROM tokens
+WHERE user_id IS NOT NULL AND revoked_at IS NULL AND expires_at > %s
+"""
+
+
+async def find_keys_in_use(connection: Connection, *, at: datetime) -> set[str | None]:
+    """Return the ids of the keys that signed good tokens; None is a key that is not known."""
+    return {row[0] for row in await connection.fetch_all(_KEYS_IN_USE, (at,))}
+
+
+# Any number will do, as long as nothing else in the database locks it: "tidy" in ASCII.
+_HOUSEKEEPING_LOCK = 0x74696479
+_TRY_HOUSEKEEPING = "SELECT pg_try_advisory_lock(%s)"
+_END_HOUSEKEEPING = "SELECT pg_advisory_unlock(%s)"
+
+
+@asynccontextmanager
+async def housekeeping(connection: Connection) -> AsyncIterator[bool]:
+    """Tell whether it is our turn to remove rows, which it is for one connection at a time."""
+    row = await connection.fetch_one(_TRY_HOUSEKEEPING, (_HOUSEKEEPING_LOCK,))
+    is_ours = row is not None and bool(row[0])
+    try:
+        yield is_ours
+    except BaseException:
+        # Its end is the end of the lock.
+        await connection.close()
+        raise
+    if is_ours:
+        await connection.fetch_one(_END_HOUSEKEEPING, (_HOUSEKEEPING_LOCK,))
+
+
+_DELETE_EXPIRED = """
+WITH gone AS (
+    DELETE FROM tokens
+    WHERE id IN (
+        SELECT id
+        FROM tokens
+        WHERE expires_at >= %s AND expires_at < %s
+        ORDER BY expires_at
+        LIMIT %s
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING expires_at
+)
+SELECT count(*), max(expires_at) FROM gone
+"""
+
+
+async def delete_expired(
+    connection: Connection, *, since: datetime, before: datetime, most: int
+) -> tuple[int, datetime]:
+    """Remove tokens that expired in a time, the oldest first; return how many, and when the last.
+
+    Whoever goes on from there need not pass again by what has just been removed.
+    """
+    row = await connection.fetch_one(_DELETE_EXPIRED, (since, before, most))
+    if row is None or row[1] is None:
+        return 0, before
+    return int(row[0]), row[1]

@@ -1,5 +1,12 @@
 """HTTP and nothing else: one module per URL noun; here, all their routes."""
 
-from handlers import health, login, user
+from handlers import health, login, token, tokens, user, verify
 
-routes = [*user.routes, *login.routes, *health.routes]
+routes = [
+    *user.routes,
+    *login.routes,
+    *tokens.routes,
+    *token.routes,
+    *verify.routes,
+    *health.routes,
+]

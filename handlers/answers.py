@@ -64,7 +64,8 @@ class AnsweringHandler(RequestHandler):
         self._headers = HTTPHeaders()
         for name, value in (*_COMMON, *fields):
             self.add_header(name, value)
-        if self.is_last:
+        if self.is_last or not _may_stay_open(self.request):
+            # Said to HTTP/1.0 too, which an answer of HTTP/1.1 would tell the opposite.
             self.set_header("Connection", "close")
         self.set_header("Date", format_timestamp(time.time()))
         written = self.finish(body or None)
@@ -88,6 +89,12 @@ class AnsweringHandler(RequestHandler):
 def _stays_open(request: HTTPServerRequest) -> bool:
     """Tell whether the connection outlives the answer: then nothing has to be waited for."""
     return request.version == "HTTP/1.1" and "Connection" not in request.headers
+
+
+def _may_stay_open(request: HTTPServerRequest) -> bool:
+    """Tell whether Tornado keeps the connection, or closes it after the answer."""
+    wanted = request.headers.get("Connection", "").lower()
+    return wanted != "close" if request.version == "HTTP/1.1" else wanted == "keep-alive"
 
 
 def _head(status: int, fields: Fields, length: int) -> bytes:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import tornado.web
 from tornado.httputil import HTTPServerRequest
 
-from auth.accounts import Accounts
+from auth.services import Services
 from handlers import routes
 from handlers.base import BaseHandler, UnknownPathHandler
 from handlers.delegate import RequestDelegate
@@ -23,11 +23,11 @@ class Application(tornado.web.Application):
     Other settings of Tornado stay at their defaults: no debug mode, no templates, no cookies.
     """
 
-    def __init__(self, *, accounts: Accounts, request_log: RequestLog, max_body_bytes: int) -> None:
+    def __init__(self, *, services: Services, request_log: RequestLog, max_body_bytes: int) -> None:
         super().__init__(
             routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
         )
-        self.accounts = accounts
+        self.services = services
         self.request_log = request_log
         self.max_body_bytes = max_body_bytes
         self.running = 0

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic_core import to_json
 from tornado.web import HTTPError, stream_request_body
 
-from auth.accounts import Identity
 from auth.credentials import decode_authorization
 from auth.errors import (
     ClientGone,
@@ -25,8 +24,10 @@ from auth.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from auth.identities import Identity
 from handlers.answers import AnsweringHandler, Fields
-from handlers.forms import Form, FormType, NoFields, read_form
+from handlers.forms import Form, FormType, NoFields
+from handlers.origin import client_address
 from ops.logs import RequestRecord, log_failure, log_refusal
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Guard(Enum):
     ANYONE = auto()
     USER = auto()
     PASSWORD = auto()  # a user, by e-mail and password
+    TOKEN = auto()  # a user, by a token
+    CLIENT = auto()  # a service, by its id and secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +89,38 @@ class BaseHandler(AnsweringHandler):
             return
         call = self._find_call()
         if call.guard is not Guard.ANYONE:
-            self._identity = await self.application.accounts.identify(
-                decode_authorization(self.request.headers.get("Authorization")),
-                password_only=call.guard is Guard.PASSWORD,
-            )
-        self._check_body()
+            await self._authenticate(call.guard)
+        self._check_body(call.body.media_type)
         if call.body is NoFields and self.request.body:
             self.body(NoFields)
 
-    def options(self) -> None:
+    async def _authenticate(self, guard: Guard) -> None:
+        services = self.application.services
+        credentials = decode_authorization(self.request.headers.get("Authorization"))
+        match guard:
+            case Guard.USER:
+                self._identity = await services.identities.identify(credentials, self.user_address)
+            case Guard.PASSWORD:
+                self._identity = await services.identities.identify_by_password(credentials)
+            case Guard.TOKEN:
+                self._identity = await services.identities.identify_by_token(
+                    credentials, self.user_address
+                )
+            case _:
+                await services.clients.authenticate(credentials)
+
+    @property
+    def user_address(self) -> str | None:
+        """Return the address that the user's request came from, where that is known."""
+        return client_address(self.request)
+
+    def options(self, *_path: str) -> None:
         """Answer which methods there are (RFC 9110, section 9.3.7)."""
         self.answer(HTTPStatus.NO_CONTENT, (("Allow", ", ".join(self._allowed())),))
 
     def body(self, form: type[FormType]) -> FormType:
         """Return the body as a form; raises MalformedRequest or InvalidFields."""
-        return read_form(form, self.request.body)
+        return form.read(self.request.body)
 
     def send(self, document: Mapping[str, object], status: int = 200, fields: Fields = ()) -> None:
         """Answer with a JSON document."""
@@ -144,7 +164,7 @@ class BaseHandler(AnsweringHandler):
         """Let nobody wait, or hash, for a client that hung up."""
         super().on_connection_close()
         if self._task is not None:
-            self.application.accounts.abandon(self._task)
+            self.application.services.accounts.abandon(self._task)
 
     def on_finish(self) -> None:
         """Count the request out."""
@@ -174,13 +194,13 @@ class BaseHandler(AnsweringHandler):
     def _allowed(self) -> tuple[str, ...]:
         return (*self.calls, "OPTIONS")
 
-    def _check_body(self) -> None:
+    def _check_body(self, wanted: str) -> None:
         """Refuse a body by its media type, then by its size; one of no bytes is none."""
         headers = self.request.headers
         if self.request.body or self.body_too_large:
             media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            if media_type != "application/json" or "Content-Encoding" in headers:
-                raise UnsupportedMediaType
+            if media_type != wanted or "Content-Encoding" in headers:
+                raise UnsupportedMediaType(wanted)
         if self.body_too_large:
             raise ContentTooLarge(self.application.max_body_bytes)
 

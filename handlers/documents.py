@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Protocol
 
+from auth.sessions import Introspection
+
 
 class User(Protocol):
     """What is told of a user."""
@@ -19,6 +21,23 @@ class User(Protocol):
     def updated_at(self) -> datetime: ...
 
 
+class Token(Protocol):
+    """What a user is told of a token."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def expires_at(self) -> datetime: ...
+    @property
+    def last_used_at(self) -> datetime | None: ...
+    @property
+    def user_agent(self) -> str | None: ...
+    @property
+    def ip(self) -> str | None: ...
+
+
 def user_document(user: User) -> dict[str, object]:
     """Return the document of a user."""
     return {
@@ -27,6 +46,35 @@ def user_document(user: User) -> dict[str, object]:
         "name": user.name,
         "created_at": rfc3339(user.created_at),
         "updated_at": rfc3339(user.updated_at),
+    }
+
+
+def token_document(token: Token, *, current: bool) -> dict[str, object]:
+    """Return the document of a token in the list of its owner."""
+    return {
+        "id": token.id,
+        "created_at": rfc3339(token.created_at),
+        "expires_at": rfc3339(token.expires_at),
+        "last_used_at": None if token.last_used_at is None else rfc3339(token.last_used_at),
+        "user_agent": token.user_agent,
+        "ip": token.ip,
+        "current": current,
+    }
+
+
+def introspection_document(found: Introspection | None) -> dict[str, object]:
+    """Return what a service is told of a token (RFC 7662, section 2.2)."""
+    if found is None:
+        return {"active": False}
+    return {
+        "active": True,
+        "sub": found.user.id,
+        "email": found.user.email,
+        "name": found.user.name,
+        "iat": found.issued_at,
+        "exp": found.expires_at,
+        "jti": found.token_id,
+        "token_type": "Bearer",
     }
 
 

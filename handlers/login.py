@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from handlers.base import BaseHandler, Call, Guard
 from handlers.documents import rfc3339
+from handlers.origin import origin
 
 
 class LoginHandler(BaseHandler):
@@ -11,7 +12,9 @@ class LoginHandler(BaseHandler):
     calls: ClassVar = {"GET": Call(Guard.PASSWORD), "POST": Call(Guard.PASSWORD)}
 
     async def get(self) -> None:
-        issued = await self.application.accounts.log_in(self.identity)
+        issued = await self.application.services.sessions.log_in(
+            self.identity, origin(self.request)
+        )
         self.send(
             {
                 "token": issued.token,

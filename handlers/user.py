@@ -36,7 +36,7 @@ class RegisterHandler(BaseHandler):
 
     async def post(self) -> None:
         form = self.body(Registration)
-        user = await self.application.accounts.register(
+        user = await self.application.services.accounts.register(
             email=form.email, password=form.password, name=form.name
         )
         self.send(user_document(user), 201, (("Location", "/api/user"),))
@@ -57,7 +57,7 @@ class UserHandler(BaseHandler):
 
     async def patch(self) -> None:
         form = self.body(UserChanges)
-        user = await self.application.accounts.update(
+        user = await self.application.services.accounts.update(
             self.identity,
             name=form.name if "name" in form.model_fields_set else UNSET,
             password=form.password if "password" in form.model_fields_set else UNSET,
@@ -65,7 +65,7 @@ class UserHandler(BaseHandler):
         self.send(user_document(user))
 
     async def delete(self) -> None:
-        await self.application.accounts.delete(self.identity)
+        await self.application.services.accounts.delete(self.identity)
         self.send({})
 
 

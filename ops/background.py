@@ -21,19 +21,23 @@ class Repeating:
     def __init__(self, name: str, work: Callable[[], Awaitable[float]]) -> None:
         self._name = name
         self._work = work
+        self._is_closed = False
         self._task = asyncio.get_running_loop().create_task(self._repeat())
 
     async def close(self) -> None:
         """Stop, in the middle if need be."""
+        # Told twice: what waits by asyncio.wait_for can overlook a cancellation.
+        self._is_closed = True
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
 
     async def _repeat(self) -> None:
-        while True:
+        while not self._is_closed:
             try:
                 seconds = await self._work()
             except Exception as error:  # noqa: BLE001 - nobody else would see it
                 seconds = _RETRY_SECONDS
                 logging.getLogger(SERVER).warning("%s: %s", self._name, error)
-            await asyncio.sleep(seconds)
+            if not self._is_closed:
+                await asyncio.sleep(seconds)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from handlers import routes
 from settings import FIELDS
 from tests.configuration import ROOT
 from tests.handlers.test_errors import problem_classes
-from tests.processes import running_server
+from tests.processes import environment, running_server
 from tests.sql import run_sql
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,20 +39,26 @@ def commands(block: str) -> list[str]:
     return block.replace("\\\n", " ").splitlines()
 
 
+TOKENS = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
 USE_IT = README.partition("\n## Use it\n")[2].partition("\n## ")[0]
 COMMANDS = [
-    command for language, block in blocks(USE_IT) if language == "sh" for command in commands(block)
+    command
+    for language, block in blocks(USE_IT)
+    if language == "sh"
+    for command in commands(block)
+    if "manage.py" not in command
 ]
 
 
 def documented_calls() -> set[tuple[str, str]]:
     """Return method and path of each call that is written as such, or as a curl command."""
-    calls = set(re.findall(r"\b([A-Z]+) (/[a-z/]+)", TEXT))
+    calls = set(re.findall(r"\b([A-Z]+) (/[a-z/]+(?:{id})?)", TEXT))
     for language, block in blocks(TEXT):
         for command in commands(block) if language == "sh" else []:
-            for path in re.findall(re.escape(ADDRESS) + r"(/[a-z/]+)", command):
+            for path in re.findall(re.escape(ADDRESS) + r"(/[a-z/]+(?:\$ID)?)", command):
                 method = re.search(r"-X ([A-Z]+)", command)
-                calls.add((method[1] if method else "GET", path))
+                usual = "POST" if " -d " in command.partition("|")[0] else "GET"
+                calls.add((method[1] if method else usual, path.replace("$ID", "{id}")))
     return calls
 
 
@@ -59,12 +66,16 @@ def section_of(problem: type[Problem]) -> str:
     return PROBLEMS.partition(f"\n## {problem.name}\n")[2].partition("\n## ")[0].strip()
 
 
-@pytest.mark.parametrize(
-    ("path", "method"),
-    [(path, method) for path, handler in routes for method in handler.calls if method != "HEAD"],
-)
-def test_every_call_is_documented(path: str, method: str) -> None:
-    assert (method, path) in documented_calls()
+CALLS = {
+    (method, path.replace("([^/]+)", "{id}"))
+    for path, handler in routes
+    for method in handler.calls
+}
+
+
+@pytest.mark.parametrize("call", sorted(call for call in CALLS if call[0] != "HEAD"))
+def test_every_call_is_documented(call: tuple[str, str]) -> None:
+    assert call in documented_calls()
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
@@ -73,8 +84,7 @@ def test_what_head_and_options_do_is_documented(method: str) -> None:
 
 
 def test_no_call_is_documented_that_is_not_there() -> None:
-    there = {(method, path) for path, handler in routes for method in handler.calls}
-    assert documented_calls() <= there
+    assert documented_calls() <= CALLS
 
 
 def test_the_problem_types_documented_are_those_that_there_are() -> None:
@@ -118,21 +128,29 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def printed(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Run the README's commands, one after another in one shell; return what each printed."""
     assert shutil.which("curl")
-    run_sql(postgres, "TRUNCATE users, tokens")
+    run_sql(postgres, "TRUNCATE users, tokens, clients")
     variables = {
         "APP_SETTINGS": "development",
         "DATABASE_URL": postgres,
         "USERAUTH_PASSWORDS__BCRYPT_COST": "4",
     }
     with running_server(variables, tmp_path_factory.mktemp("readme") / "log") as server:
-        script = "\necho; echo =====\n".join(COMMANDS).replace(ADDRESS, server.url)
-        ended = subprocess.run(
-            ["/bin/bash", "-euo", "pipefail", "-c", script],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
+        return run_all(COMMANDS, server.url)
+
+
+def run_all(lines: list[str], url: str, **variables: str) -> list[str]:
+    """Run commands one after another in one shell; return what each printed."""
+    script = "\necho; echo =====\n".join(lines).replace(ADDRESS, url)
+    ended = subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", script.replace(".venv/bin/python", sys.executable)],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
     return [part.strip() for part in ended.stdout.split("=====\n")]
 
 
@@ -158,12 +176,39 @@ def test_the_answers_that_the_readme_shows_look_like_those_that_come(printed: li
     shown = 0
     for language, block in blocks(USE_IT):
         if language == "sh":
-            for _ in commands(block):
-                last = next(found)
+            for command in commands(block):
+                if command in COMMANDS:
+                    last = next(found)
         elif language == "json":
             shown += 1
             assert shape_of(json.loads(block)) == shape_of(json.loads(last))
     assert shown >= 3
+
+
+def test_what_the_page_on_tokens_shows_is_what_comes(postgres: str, tmp_path: Path) -> None:
+    run_sql(postgres, "TRUNCATE users, tokens, clients")
+    lines = [
+        line for language, block in blocks(TOKENS) if language == "sh" for line in commands(block)
+    ]
+    with running_server({"DATABASE_URL": postgres}, tmp_path / "log") as server:
+        found = iter(run_all(lines, server.url, DATABASE_URL=postgres))
+    last, shown = "", 0
+    for language, block in blocks(TOKENS):
+        if language == "sh":
+            for _ in commands(block):
+                last = next(found)
+        elif language == "json":
+            shown += 1
+            assert members(json.loads(last)) == members(json.loads(block))
+    assert shown == 4
+
+
+def members(document: dict[str, Any]) -> object:
+    """Return the members of a document, those of a list in it as well, and which are true."""
+    return {
+        name: [members(entry) for entry in value] if isinstance(value, list) else value is True
+        for name, value in document.items()
+    }
 
 
 def shape_of(document: dict[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def database(postgres: str, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def dsn(database: str) -> str:
-    run_sql(database, "TRUNCATE users, tokens")
+    run_sql(database, "TRUNCATE users, tokens, clients")
     return database
 
 

@@ -74,6 +74,8 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
     }
     assert settings.tokens.model_dump() == {
         "lifetime_seconds": 86400,
+        "max_per_user": 50,
+        "keep_expired_days": 7,
         "keys_file": ROOT / "var/secret_keys",
         "keys": (),
     }

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from bench.findings import Findings
-from bench.groups import basic, beside, connections, log_ins, memory, peers, rows
+from bench.groups import basic, beside, connections, log_ins, memory, peers, purge, rows
 from bench.session import Session
 
 GROUPS: Mapping[str, Callable[[Session], Findings]] = {
     "connections": connections.measure,
     "rows": rows.measure,
+    "purge": purge.measure,
     "log-ins": log_ins.measure,
     "beside-32": beside.measure_32,
     "beside-200": beside.measure_200,
@@ -17,5 +18,5 @@ GROUPS: Mapping[str, Callable[[Session], Findings]] = {
     "peers": peers.measure,
 }
 # Minutes of preparation and a gigabyte: only where asked for.
-ONLY_FULL = frozenset({"rows"})
+ONLY_FULL = frozenset({"rows", "purge"})
 ONLY_PEERS = frozenset({"peers"})

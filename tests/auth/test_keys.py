@@ -1,12 +1,14 @@
 """Signing keys kept in a file."""
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from auth.keys import KeysFileError, read_keys, read_or_create_keys
+from auth.keys import KeysFileError, add_key, read_keys, read_or_create_keys, remove_keys
 
 KEY = "k" * 32
 
@@ -54,3 +56,68 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
 def test_a_missing_file_is_refused_where_it_may_not_be_made(tmp_path: Path) -> None:
     with pytest.raises(KeysFileError, match="SECRET_KEYS"):
         read_keys(tmp_path / "keys")
+
+
+def test_a_new_key_goes_first_and_the_file_stays_what_it_was(tmp_path: Path) -> None:
+    file = written(tmp_path / "keys", f"{KEY}\n", 0o400)
+    key = add_key(file)
+    assert read_keys(file) == (key, KEY)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
+    remove_keys(file, [KEY])
+    assert read_keys(file) == (key,)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keys"]
+
+
+def test_the_first_key_makes_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "keys"
+    key = add_key(file)
+    assert read_keys(file) == (key,)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_keys_added_at_once_are_all_there(tmp_path: Path) -> None:
+    file = written(tmp_path / "keys", f"{KEY}\n")
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(add_key, [file] * 8))
+    assert sorted(read_keys(file)) == sorted([*added, KEY])
+
+
+def test_a_faulty_file_is_not_written_over(tmp_path: Path) -> None:
+    file = written(tmp_path / "keys", "short\n")
+    with pytest.raises(KeysFileError):
+        add_key(file)
+    assert file.read_text() == "short\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "user", "is_read"),
+    [
+        (0o440, 0, 1000, True),
+        (0o640, 0, 1000, True),
+        (0o660, 0, 1000, False),
+        (0o444, 0, 1000, False),
+        (0o440, 1000, 1000, False),
+        (0o440, 0, 0, False),
+    ],
+)
+def test_what_root_hands_in_may_be_readable_by_the_group(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int,
+    owner: int,
+    user: int,
+    *,
+    is_read: bool,
+) -> None:
+    file = written(tmp_path / "keys", f"{KEY}\n", mode)
+    known = os.fstat
+
+    def owned(descriptor: int) -> os.stat_result:
+        found = list(known(descriptor))
+        found[4] = owner
+        return os.stat_result(found)
+
+    monkeypatch.setattr("auth.keys.os.fstat", owned)
+    monkeypatch.setattr("auth.keys.os.geteuid", lambda: user)
+    with nullcontext() if is_read else pytest.raises(KeysFileError, match="by others"):
+        read_keys(file)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from auth.accounts import Accounts
+from auth.identities import Identities
 from handlers import delegate
 from handlers.application import Application
 from tests.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
@@ -44,8 +44,8 @@ WAYS = [
     ("HTTP/1.1", "Connection: close", "close"),
     ("HTTP/1.1", "Connection: CLOSE", "close"),
     ("HTTP/1.1", "Connection: keep-alive", None),
-    ("HTTP/1.0", "Accept: */*", None),
-    ("HTTP/1.0", "Connection: close", None),
+    ("HTTP/1.0", "Accept: */*", "close"),
+    ("HTTP/1.0", "Connection: close", "close"),
     ("HTTP/1.0", "Connection: keep-alive", "Keep-Alive"),
 ]
 
@@ -122,10 +122,10 @@ async def test_a_server_that_drains_adds_close_and_nothing_else(
 async def test_a_failure_is_the_same_either_way_and_the_connection_goes_on(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(_self: Accounts, *_arguments: object, **_more: object) -> None:
+    async def fail(_self: Identities, *_arguments: object, **_more: object) -> None:
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(Accounts, "identify", fail)
+    monkeypatch.setattr(Identities, "identify", fail)
     request: Request = ("GET", "/api/user", (BY_PASSWORD,), b"")
     quick = await quick_answer(api, request)
     other, rest = parse_answer(await exchange(api, sent(request, "Connection: close")), "GET")
@@ -171,15 +171,15 @@ async def test_whoever_hangs_up_before_the_answer_harms_nobody(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, may_go_on = asyncio.Event(), asyncio.Event()
-    identify = Accounts.identify
+    identify = Identities.identify
 
-    async def wait(self: Accounts, *arguments: object, **more: object) -> object:
+    async def wait(self: Identities, *arguments: object, **more: object) -> object:
         asked.set()
         await may_go_on.wait()
         return await identify(self, *arguments, **more)  # type: ignore[arg-type]
 
     token = await api.registered_token(EMAIL)
-    monkeypatch.setattr(Accounts, "identify", wait)
+    monkeypatch.setattr(Identities, "identify", wait)
     for more in ((), ("Connection: close",)):
         async with connected(api) as (_, writer):
             writer.write(
@@ -227,13 +227,13 @@ async def test_a_body_too_large_is_read_after_the_answer_however_late_that_comes
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delegate, "LINGER_SECONDS", 0.2)
-    identify = Accounts.identify
+    identify = Identities.identify
 
-    async def slowly(self: Accounts, *arguments: object, **more: object) -> object:
+    async def slowly(self: Identities, *arguments: object, **more: object) -> object:
         await asyncio.sleep(0.4)
         return await identify(self, *arguments, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Accounts, "identify", slowly)
+    monkeypatch.setattr(Identities, "identify", slowly)
     body = b"{" * 12_000_000
     async with connected(api) as (reader, writer):
         writer.write(raw_request("PATCH", "/api/user", WRONG, JSON, body=body))

@@ -8,6 +8,8 @@ import pytest
 
 from auth.accounts import Accounts
 from auth.errors import DatabaseUnavailable, Overloaded, Problem
+from auth.identities import Identities
+from auth.sessions import Sessions
 from handlers.application import Application
 from ops.logs import RequestLog
 from tests.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
@@ -15,6 +17,8 @@ from tests.clock import Clock
 from tests.sql import run_sql
 
 EMAIL = "susan@example.com"
+# Whose methods they are, where not those of Accounts.
+SERVICES = {"identify": Identities, "log_in": Sessions}
 SECRET = "SELECT secret FROM vault; password=hunter2"
 REGISTER = "/api/user/register"
 
@@ -75,7 +79,7 @@ async def test_each_problem_type_is_met_once_and_documented(
 
 
 async def send(api: Api, name: str, token: str) -> Answer:
-    """Send a request that needs the method of Accounts with this name."""
+    """Send a request that needs the method with this name."""
     match name:
         case "register":
             return await api.register("other@example.com")
@@ -103,7 +107,7 @@ async def test_a_bug_is_500_that_tells_nothing_and_is_logged_with_its_request_id
 ) -> None:
     token = await api.registered_token()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Accounts, name, raising(error(SECRET)))
+        patch.setattr(SERVICES.get(name, Accounts), name, raising(error(SECRET)))
         answer = await send(api, name, token)
     records = [record for record in caplog.records if record.exc_info is not None]
     caplog.clear()

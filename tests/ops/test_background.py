@@ -1,6 +1,7 @@
 """Work that goes on beside the requests."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -48,3 +49,21 @@ def test_what_failed_is_logged_and_tried_again(
 
     asyncio.run(run())
     assert "the work is not done: number 1" in caplog.messages
+
+
+def test_work_that_overlooks_its_cancellation_is_stopped_all_the_same() -> None:
+    async def run() -> None:
+        has_begun = asyncio.Event()
+
+        async def work() -> float:
+            has_begun.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            return 60
+
+        repeating = Repeating("work", work)
+        await has_begun.wait()
+        async with asyncio.timeout(1):
+            await repeating.close()
+
+    asyncio.run(run())

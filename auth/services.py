@@ -1,0 +1,22 @@
+"""Everything that handlers and commands may ask for, in one hand."""
+
+from dataclasses import dataclass
+
+from auth.accounts import Accounts
+from auth.clients import Clients
+from auth.identities import Identities
+from auth.sessions import Sessions
+from auth.tokens import TokenSigner
+from auth.usage import TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The services on one database."""
+
+    identities: Identities
+    accounts: Accounts
+    sessions: Sessions
+    clients: Clients
+    signer: TokenSigner
+    usage: TokenUsage

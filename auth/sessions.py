@@ -1,0 +1,186 @@
+"""Tokens as people and services use them: log in, log out, list, end, introspect."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from auth.database import answer, connection_to, transaction_on
+from auth.errors import CredentialsInvalid, NotFound, TokenInvalid
+from auth.identities import NO_RENEWAL, WRONG_KIND, Identities, Identity, PasswordProof
+from auth.passwords import PasswordHasher
+from auth.tokens import TokenClaims, TokenSigner
+from auth.usage import TokenUsage
+from db import tokens, users
+from db.lookups import Lookups
+from db.pool import Database
+from db.rows import TokenRow, UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a log-in comes from, as far as that is known."""
+
+    ip: str | None = None
+    user_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A new token, its expiry, and how many seconds that is from now."""
+
+    token: str = field(repr=False)
+    expires_at: datetime
+    expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """A token that is good: whose it is, and from when to when, in UTC seconds."""
+
+    token_id: str
+    user: UserRow
+    issued_at: int
+    expires_at: int
+
+
+class Sessions:
+    """What can be done with tokens.
+
+    ``clock`` returns the time in UTC seconds; ``lifetime_seconds`` is that of new tokens, of
+    which a user has ``max_per_user`` at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        lookups: Lookups,
+        identities: Identities,
+        hasher: PasswordHasher,
+        signer: TokenSigner,
+        usage: TokenUsage,
+        clock: Callable[[], float],
+        lifetime_seconds: int,
+        max_per_user: int,
+    ) -> None:
+        self._database = database
+        self._lookups = lookups
+        self._identities = identities
+        self._hasher = hasher
+        self._signer = signer
+        self._usage = usage
+        self._clock = clock
+        self._lifetime_seconds = lifetime_seconds
+        self._max_per_user = max_per_user
+
+    async def log_in(self, identity: Identity, origin: Origin) -> IssuedToken:
+        """Issue a token to somebody who proved to know the password.
+
+        A token does not do, so that a stolen one cannot renew itself: TokenInvalid. A
+        password that was changed since it was proved does not either: CredentialsInvalid.
+        Whoever has ``max_per_user`` tokens loses the oldest.
+        """
+        if not isinstance(identity.proof, PasswordProof):
+            raise TokenInvalid(NO_RENEWAL)
+        await self._renew_hash(identity.proof)
+        now = self._now()
+        claims = TokenClaims(str(uuid.uuid4()), int(now.timestamp()) + self._lifetime_seconds)
+        expires_at = datetime.fromtimestamp(claims.expires_at, UTC)
+        # Signed first: a key that goes meanwhile is not one that the row does not name.
+        key_id, token = self._signer.key_id, self._signer.issue(claims)
+        user_id = identity.user.id
+        async with transaction_on(self._database) as connection:
+            inserted = await tokens.insert_token(
+                connection,
+                claims.token_id,
+                user_id=user_id,
+                password_version=identity.proof.stored.password_version,
+                created_at=now,
+                expires_at=expires_at,
+                key_id=key_id,
+                user_agent=origin.user_agent,
+                ip=origin.ip,
+            )
+            if not inserted:
+                raise CredentialsInvalid
+            await tokens.revoke_surplus(
+                connection, user_id, newest=claims.token_id, most=self._max_per_user, at=now
+            )
+        return IssuedToken(token, expires_at, self._lifetime_seconds)
+
+    async def log_out(self, identity: Identity) -> None:
+        """Revoke the token that was presented; raises CredentialsInvalid for a password."""
+        if identity.token_id is None:
+            raise CredentialsInvalid(WRONG_KIND)
+        async with connection_to(self._database) as connection:
+            await tokens.revoke(connection, identity.token_id, at=self._now())
+
+    async def find_all(self, identity: Identity) -> list[TokenRow]:
+        """Return the good tokens of whoever asks, newest first."""
+        async with connection_to(self._database) as connection:
+            return await tokens.find_live(connection, identity.user.id, at=self._now())
+
+    async def end(self, identity: Identity, token_id: str) -> None:
+        """Revoke one of the user's tokens; raises NotFound where it is not one, or not good."""
+        async with transaction_on(self._database) as connection:
+            user = await self._identities.lock(connection, identity)
+            ended = _is_id(token_id) and await tokens.revoke_live(
+                connection, token_id, user_id=user.id, at=self._now()
+            )
+        if not ended:
+            raise NotFound("Take the id from the list of your tokens; this one is not there.")
+
+    async def end_all(self, identity: Identity, *, keep_current: bool) -> int:
+        """Revoke the user's tokens, but for the presented one if asked; return how many."""
+        kept = identity.token_id if keep_current else None
+        async with transaction_on(self._database) as connection:
+            user = await self._identities.lock(connection, identity)
+            return await tokens.revoke_all_live(connection, user.id, at=self._now(), keep=kept)
+
+    async def introspect(self, token: str) -> Introspection | None:
+        """Return what there is to know of a token, or None where it is not good."""
+        try:
+            claims = self._signer.read(token)
+        except TokenInvalid:
+            return None
+        owner = await answer(self._lookups.owners_of_tokens.find(claims.token_id))
+        if owner is None:
+            return None
+        self._usage.note(claims.token_id, None)
+        issued_at = int(owner.created_at.timestamp())
+        return Introspection(claims.token_id, owner.user, issued_at, claims.expires_at)
+
+    async def revoke(self, token: str) -> None:
+        """Revoke a token, whosever it is; one that is not good is left as it is."""
+        try:
+            claims = self._signer.read(token)
+        except TokenInvalid:
+            return
+        async with connection_to(self._database) as connection:
+            await tokens.revoke(connection, claims.token_id, at=self._now())
+
+    async def find_keys_in_use(self) -> set[str | None]:
+        """Return the ids of the keys that signed good tokens; None is a key nobody knows."""
+        async with connection_to(self._database) as connection:
+            return await tokens.find_keys_in_use(connection, at=self._now())
+
+    async def _renew_hash(self, proof: PasswordProof) -> None:
+        """Store a hash of another cost, unless others wait for a worker: the next log-in may."""
+        old = proof.stored.password_hash
+        if not self._hasher.needs_rehash(old) or not self._hasher.has_free_worker:
+            return
+        with self._hasher.place():
+            new = await self._hasher.hash(proof.password)
+        async with connection_to(self._database) as connection:
+            await users.renew_hash(connection, proof.stored.user.id, old=old, new=new)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

@@ -1,0 +1,66 @@
+"""When and from where tokens were used: kept to the minute, and written apart from requests."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import islice
+
+from db import tokens
+from db.pool import Database
+from db.rows import Use
+
+WRITE_SECONDS = 10.0
+# How many are written at a time, and how many may wait while the database is away.
+_BATCH = 1000
+_MOST = 100_000
+_MINUTE = 60
+
+
+class TokenUsage:
+    """Gathers the uses of tokens.
+
+    ``clock`` returns the time in UTC seconds.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+        self._minute = 0
+        # What was noted in this minute, written or not: most requests find theirs here.
+        self._noted: dict[str, str | None] = {}
+        self._waiting: dict[str, tuple[int, str | None]] = {}
+
+    def note(self, token_id: str, ip: str | None) -> None:
+        """Note that a token was used now, from an address, if that is known."""
+        minute = int(self._clock()) // _MINUTE
+        if minute != self._minute:
+            self._minute = minute
+            self._noted.clear()
+        if token_id in self._noted and (ip is None or self._noted[token_id] == ip):
+            return
+        if len(self._waiting) < _MOST:
+            _, known = self._waiting.get(token_id, (0, None))
+            self._noted[token_id] = ip
+            self._waiting[token_id] = (minute, ip or known)
+
+    async def write(self) -> float:
+        """Write what was noted so far; return in how many seconds to do so again.
+
+        Raises DatabaseError; what was not written is kept.
+        """
+        taken, self._waiting = self._waiting, {}
+        try:
+            while taken:
+                batch = list(islice(taken.items(), _BATCH))
+                async with self._database.connection() as connection:
+                    await tokens.write_uses(connection, [_use(*item) for item in batch])
+                for token_id, _ in batch:
+                    del taken[token_id]
+        finally:
+            # What was noted meanwhile is newer.
+            self._waiting = taken | self._waiting
+        return WRITE_SECONDS
+
+
+def _use(token_id: str, use: tuple[int, str | None]) -> Use:
+    minute, ip = use
+    return Use(token_id, datetime.fromtimestamp(minute * _MINUTE, UTC), ip)

@@ -1,0 +1,54 @@
+"""What every command needs, and how it refuses."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import click
+
+from auth.services import Services
+from settings import Settings
+
+Result = TypeVar("Result")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Administrator(ABC):
+    """The settings, and a way to the services."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> Settings:
+        """Return the server's settings."""
+
+    @abstractmethod
+    def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
+        """Do some work with the services, which are there as long as it takes."""
+
+
+class NoSuchThing(click.ClickException):
+    """What was named is not there."""
+
+    exit_code = 3
+
+
+class AlreadyThere(click.ClickException):
+    """What was to be made is there already."""
+
+    exit_code = 4
+
+
+def print_json(document: object) -> None:
+    """Print a document, readable for people too."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under titles, in columns."""
+    table = [titles, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(titles))]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,118 @@
+"""``manage.py clients``: services that may introspect and revoke tokens."""
+
+from datetime import datetime
+
+import click
+
+from auth.clients import ClientNameTaken, ClientNotFound, ClientSecret
+from commands.administrator import (
+    Administrator,
+    AlreadyThere,
+    NoSuchThing,
+    as_json,
+    print_json,
+    print_table,
+)
+
+_LONGEST_NAME = 100
+
+
+def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    name = value.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise click.BadParameter(f"give 1 to {_LONGEST_NAME} printable characters")
+    return name
+
+
+name_argument = click.argument("name", callback=_name)
+
+
+@click.group()
+def clients() -> None:
+    """Services that may introspect and revoke tokens."""
+
+
+@clients.command()
+@name_argument
+@as_json
+@click.pass_obj
+def add(administrator: Administrator, name: str, as_json: bool) -> None:  # noqa: FBT001
+    """Make a client and print its id and secret, this once."""
+    try:
+        made = administrator.run(lambda services: services.clients.add(name))
+    except ClientNameTaken:
+        raise AlreadyThere(f"There is a client {name} already.") from None
+    _print_secret(name, made, as_json=as_json)
+
+
+@clients.command("list")
+@as_json
+@click.pass_obj
+def list_clients(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
+    """List the clients, by name."""
+    rows = administrator.run(lambda services: services.clients.find_all())
+    documents = [
+        {
+            "name": row.name,
+            "id": row.id,
+            "created_at": _time(row.created_at),
+            "secret_made_at": _time(row.secret_made_at),
+            "old_secret_until": _time(row.old_secret_until),
+        }
+        for row in rows
+    ]
+    if as_json:
+        print_json(documents)
+        return
+    titles = ("NAME", "ID", "CREATED", "SECRET MADE", "OLD SECRET UNTIL")
+    print_table(titles, [[value or "-" for value in row.values()] for row in documents])
+
+
+@clients.command()
+@name_argument
+@click.option(
+    "--keep-old-seconds",
+    type=click.IntRange(0, 30 * 86400),
+    default=86400,
+    show_default=True,
+    help="How long the old secret stays good.",
+)
+@as_json
+@click.pass_obj
+def rotate(
+    administrator: Administrator,
+    name: str,
+    keep_old_seconds: int,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Give a client a new secret and print it, this once."""
+    try:
+        made = administrator.run(
+            lambda services: services.clients.rotate(name, keep_old_seconds=keep_old_seconds)
+        )
+    except ClientNotFound:
+        raise NoSuchThing(f"There is no client {name}.") from None
+    _print_secret(name, made, as_json=as_json)
+
+
+@clients.command()
+@name_argument
+@click.pass_obj
+def remove(administrator: Administrator, name: str) -> None:
+    """Remove a client; its secrets are good no more."""
+    try:
+        administrator.run(lambda services: services.clients.remove(name))
+    except ClientNotFound:
+        raise NoSuchThing(f"There is no client {name}.") from None
+
+
+def _print_secret(name: str, made: ClientSecret, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"name": name, "id": made.client_id, "secret": made.secret})
+        return
+    click.echo(f"id      {made.client_id}\nsecret  {made.secret}")
+    click.echo("Keep the secret now: it is not shown again.", err=True)
+
+
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,69 @@
+"""``manage.py keys``: the keys that sign tokens, in the keys file."""
+
+import json
+from pathlib import Path
+
+import click
+
+from auth.keys import add_key, read_keys, remove_keys
+from auth.tokens import key_id
+from commands.administrator import Administrator, as_json, print_json, print_table
+from settings import Settings
+
+
+@click.group()
+def keys() -> None:
+    """Keys that sign tokens, in the file that tokens.keys_file names."""
+
+
+@keys.command("list")
+@as_json
+@click.pass_obj
+def list_keys(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
+    """List the keys by their ids, newest first, and whether living tokens need them."""
+    ids = [key_id(key) for key in read_keys(_file(administrator.settings))]
+    needed = administrator.run(lambda services: services.sessions.find_keys_in_use())
+    documents = [
+        {"id": name, "signs": index == 0, "needed": name in needed or None in needed}
+        for index, name in enumerate(ids)
+    ]
+    if as_json:
+        print_json(documents)
+        return
+    rows = [[json.dumps(value).strip('"') for value in row.values()] for row in documents]
+    print_table(("ID", "SIGNS", "NEEDED"), rows)
+
+
+@keys.command()
+@click.pass_obj
+def add(administrator: Administrator) -> None:
+    """Put a new key first; it signs as soon as the servers were sent SIGHUP."""
+    click.echo(key_id(add_key(_file(administrator.settings))))
+    click.echo("Now send SIGHUP to every server process.", err=True)
+
+
+@keys.command()
+@click.pass_obj
+def retire(administrator: Administrator) -> None:
+    """Drop the keys that no living token needs, but never the newest; print their ids."""
+    file = _file(administrator.settings)
+    _newest, *older = read_keys(file)
+    needed = administrator.run(lambda services: services.sessions.find_keys_in_use())
+    # None: tokens from before the server wrote down which key signed them. Any key may be theirs.
+    dropped = [] if None in needed else [key for key in older if key_id(key) not in needed]
+    if dropped:
+        remove_keys(file, dropped)
+    for key in dropped:
+        click.echo(key_id(key))
+    click.echo(
+        "Now send SIGHUP to every server process." if dropped else "Nothing to drop.", err=True
+    )
+
+
+def _file(settings: Settings) -> Path:
+    if settings.tokens.keys or settings.tokens.keys_file is None:
+        raise click.UsageError(
+            "The keys do not come from a file: unset SECRET_KEYS and set tokens.keys_file,"
+            " or rotate them by hand in SECRET_KEYS."
+        )
+    return settings.tokens.keys_file

@@ -1,0 +1,72 @@
+"""The clients table."""
+
+from datetime import datetime
+
+from db.joined_lookup import LookupQuery
+from db.pool import Connection
+from db.rows import ClientRow, ClientSecretRow
+
+# What the secrets of clients are verified against, by the clients' ids, for JoinedLookup.
+FIND_SECRETS = LookupQuery(
+    name="find_secrets_of_clients",
+    sql="""
+SELECT id, secret_digest, old_secret_digest, old_secret_until
+FROM clients
+WHERE id = ANY($1)
+""",
+    key_type="text",
+    make=lambda row: ClientSecretRow(
+        bytes(row[0]), None if row[1] is None else bytes(row[1]), row[2]
+    ),
+)
+
+_INSERT = """
+INSERT INTO clients (id, name, secret_digest, created_at, secret_made_at)
+VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (name) DO NOTHING
+"""
+
+
+async def insert_client(
+    connection: Connection, client_id: str, *, name: str, digest: bytes, at: datetime
+) -> bool:
+    """Insert a client, unless the name is taken."""
+    return await connection.execute(_INSERT, (client_id, name, digest, at, at)) == 1
+
+
+_FIND_ALL = """
+SELECT id, name, created_at, secret_made_at, old_secret_until
+FROM clients
+ORDER BY name
+"""
+
+
+async def find_all(connection: Connection) -> list[ClientRow]:
+    """Return every client, by name."""
+    return [ClientRow(*row) for row in await connection.fetch_all(_FIND_ALL)]
+
+
+_ROTATE = """
+UPDATE clients
+SET
+    old_secret_digest = secret_digest, old_secret_until = %s,
+    secret_digest = %s, secret_made_at = %s
+WHERE name = %s
+RETURNING id
+"""
+
+
+async def replace_secret(
+    connection: Connection, name: str, *, digest: bytes, old_until: datetime, at: datetime
+) -> str | None:
+    """Give a client another secret; return its id, or None where there is none of that name."""
+    row = await connection.fetch_one(_ROTATE, (old_until, digest, at, name))
+    return None if row is None else str(row[0])
+
+
+_DELETE = "DELETE FROM clients WHERE name = %s"
+
+
+async def delete_client(connection: Connection, name: str) -> bool:
+    """Remove a client; tell whether there was one of that name."""
+    return await connection.execute(_DELETE, (name,)) == 1

@@ -1,0 +1,99 @@
+"""The administrator's command line: ``python manage.py --help``.
+
+It uses the settings, and the database, of the server. Exits with 0 when it is done, 1 where the
+database or a file cannot be used, 2 for wrong usage or settings, 3 where what was named is not
+there, and 4 where what was to be made is there already.
+"""
+
+import asyncio
+import os
+import secrets
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import click
+
+from auth.errors import Problem
+from auth.keys import KeysFileError
+from auth.services import Services
+from auth.usage import TokenUsage
+from commands.administrator import Administrator, Result
+from commands.clients import clients
+from commands.keys import keys
+from db.embedded import EmbeddedPostgresError
+from db.errors import DatabaseError
+from ops.event_loop import EventLoop
+from server import StartError, open_database, open_services, postgres
+from settings import Settings, SettingsError, load_settings
+
+ROOT = Path(__file__).resolve().parent
+# A command may look at every row.
+_QUERY_SECONDS = 600.0
+
+
+class _Administrator(Administrator):
+    """Reads the settings, and opens the services on the server's database, when asked to."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the server's settings, but for the time that a query may take."""
+        settings = load_settings(self._environ, ROOT / "settings.toml")
+        database = settings.database.model_copy(update={"query_timeout_seconds": _QUERY_SECONDS})
+        return settings.model_copy(update={"database": database})
+
+    def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
+        """Do some work with the services, which are there as long as it takes."""
+        with postgres(self.settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
+            return runner.run(self._run(dsn, work))
+
+    async def _run(self, dsn: str, work: Callable[[Services], Awaitable[Result]]) -> Result:
+        settings, clock = self.settings, time.time
+        # Commands sign nothing, and leave it to the server to change a schema that is in use.
+        keys = [secrets.token_urlsafe()]
+        async with open_database(settings, dsn, may_migrate=False) as database:
+            usage = TokenUsage(database, clock)
+            async with open_services(settings, keys, database, usage, clock) as services:
+                return await work(services)
+
+
+@click.group(help=(__doc__ or "").partition("\n\n")[2])
+def cli() -> None:
+    pass
+
+
+cli.add_command(clients)
+cli.add_command(keys)
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command; return the exit code."""
+    code = 0
+    faults: tuple[str, ...] = ()
+    try:
+        administrator = _Administrator(environ)
+        # A number where click itself has ended it, as for --help.
+        code = cli.main(list(arguments), "manage.py", standalone_mode=False, obj=administrator) or 0
+    except click.Abort:
+        code, faults = 1, ("Interrupted.",)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except SettingsError as error:
+        code, faults = 2, error.faults
+    except Problem as error:
+        code, faults = 1, (f"{error.title} ({error.__cause__ or error.detail}).",)
+    except (StartError, EmbeddedPostgresError, KeysFileError, DatabaseError) as error:
+        code, faults = 1, (str(error),)
+    for fault in faults:
+        click.echo(f"manage.py: {fault}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

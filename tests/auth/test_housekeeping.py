@@ -1,0 +1,114 @@
+"""Rows of expired tokens are removed, a few at a time, by one process at a time."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from auth import housekeeping
+from auth.housekeeping import Housekeeping
+from db import tokens
+from db.pool import Connection, Database
+from tests.clock import Clock
+from tests.db.test_pool import use
+from tests.sql import run_sql
+
+DAYS = 7
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "_BATCH", 10)
+
+
+def insert_tokens(dsn: str, clock: Clock, *days_ago: float) -> None:
+    """Insert tokens that expired so many days ago."""
+    now = datetime.fromtimestamp(clock(), UTC)
+    times = [now - timedelta(days=days) for days in days_ago]
+    run_sql(
+        dsn,
+        "INSERT INTO tokens (id, created_at, expires_at)"
+        " SELECT gen_random_uuid(), at - interval '1 day', at FROM unnest(%s) AS at",
+        (times,),
+    )
+
+
+def count(dsn: str) -> int:
+    return int(run_sql(dsn, "SELECT count(*) FROM tokens")[0][0])
+
+
+def test_rows_go_in_batches_when_they_have_been_kept_long_enough(
+    dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 0.1] * 25, DAYS - 0.1, -1)
+    left = []
+    delete = tokens.delete_expired
+
+    async def counted(connection: Connection, **more: Any) -> tuple[int, datetime]:
+        found = await delete(connection, **more)
+        left.append(count(dsn))
+        return found
+
+    monkeypatch.setattr(tokens, "delete_expired", counted)
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
+        assert await house.remove_expired() >= 1
+
+    use(dsn, work)
+    assert left == [17, 7, 2]
+
+
+def test_rows_that_somebody_holds_are_left_for_later(dsn: str, clock: Clock) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 1] * 5)
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
+        async with database.transaction() as connection:
+            await connection.execute(
+                "UPDATE tokens SET revoked_at = now() WHERE id = (SELECT min(id::text)::uuid"
+                " FROM tokens)"
+            )
+            await house.remove_expired()
+        assert count(dsn) == 1
+        await house.remove_expired()
+
+    use(dsn, work)
+    assert count(dsn) == 0
+
+
+def test_only_one_process_is_at_it_and_the_next_goes_on(dsn: str, clock: Clock) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 1] * 20)
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
+        async with database.connection() as other, tokens.housekeeping(other) as is_ours:
+            assert is_ours
+            assert await house.remove_expired() >= 1
+            assert count(dsn) == 20
+        await house.remove_expired()
+
+    use(dsn, work)
+    assert count(dsn) == 0
+
+
+def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
+    dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 1] * 30)
+    monkeypatch.setattr(housekeeping, "_PAUSE", 100_000)
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
+        stopped = asyncio.create_task(house.remove_expired())
+        while count(dsn) == 30:
+            await asyncio.sleep(0.01)
+        stopped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopped
+        monkeypatch.setattr(housekeeping, "_PAUSE", 0)
+        while count(dsn):
+            await house.remove_expired()
+
+    use(dsn, work)

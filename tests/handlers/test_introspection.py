@@ -1,0 +1,207 @@
+"""Services ask about tokens, and revoke them."""
+
+import asyncio
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from auth.clients import ClientSecret
+from handlers.application import Application
+from tests.api import PASSWORD, Answer, Api, basic, bearer
+from tests.clock import Clock
+from tests.sql import run_sql
+
+EMAIL = "susan@example.com"
+FORM = "application/x-www-form-urlencoded"
+INTROSPECT, REVOKE = "/api/token/introspect", "/api/token/revoke"
+INACTIVE = {"active": False}
+
+
+async def new_client(app: Application, name: str = "billing") -> ClientSecret:
+    return await app.services.clients.add(name)
+
+
+def credentials(client: ClientSecret) -> str:
+    return basic(client.client_id, client.secret)
+
+
+async def ask(api: Api, path: str, authorization: str | None, body: str) -> Answer:
+    return await api.request(
+        "POST",
+        path,
+        authorization=authorization,
+        body=body.encode(),
+        headers={"Content-Type": FORM},
+    )
+
+
+async def introspect(api: Api, client: ClientSecret, token: str) -> object:
+    answer = await ask(api, INTROSPECT, credentials(client), urlencode({"token": token}))
+    assert answer.status == 200
+    return answer.json
+
+
+@pytest.mark.gen_test
+async def test_a_good_token_is_active_and_tells_whose_it_is(
+    api: Api, app: Application, clock: Clock
+) -> None:
+    client = await new_client(app)
+    user = (await api.register(name="Susan")).json
+    clock.advance(0.6)
+    token = await api.token()
+    assert await introspect(api, client, token) == {
+        "active": True,
+        "sub": user["id"],
+        "email": EMAIL,
+        "name": "Susan",
+        "iat": 1_800_000_000,
+        "exp": 1_800_086_400,
+        "jti": token.split(".")[0],
+        "token_type": "Bearer",
+    }
+
+
+@pytest.mark.parametrize("form", ["nonsense", "forged", "expired", "logged out", "deleted", "old"])
+@pytest.mark.gen_test
+async def test_what_is_no_good_token_is_not_active_and_nothing_more(
+    api: Api, app: Application, clock: Clock, form: str
+) -> None:
+    client = await new_client(app)
+    token = await api.registered_token()
+    if form == "nonsense":
+        token = "ä token\x00"
+    elif form == "forged":
+        token = token[:-2] + ("AA" if token[-2:] != "AA" else "BB")
+    elif form == "expired":
+        clock.advance(86400)
+    elif form == "logged out":
+        await api.request("POST", "/api/user/logout", authorization=bearer(token))
+    elif form == "deleted":
+        await api.request("DELETE", "/api/user", authorization=bearer(token))
+    else:
+        await api.request(
+            "PATCH",
+            "/api/user",
+            authorization=basic(EMAIL, PASSWORD),
+            json_body={"password": "another horse battery"},
+        )
+    assert await introspect(api, client, token) == INACTIVE
+
+
+@pytest.mark.gen_test
+async def test_a_service_revokes_a_token_and_hears_nothing_of_one_that_is_not_good(
+    api: Api, app: Application
+) -> None:
+    client = await new_client(app)
+    token, other = await api.registered_token(), await api.token()
+    for revoked in (token, token, "nonsense", token[:-2] + "AA"):
+        answer = await ask(
+            api,
+            REVOKE,
+            credentials(client),
+            urlencode({"token": revoked, "token_type_hint": "access_token"}),
+        )
+        assert (answer.status, answer.json) == (200, {})
+    assert await introspect(api, client, token) == INACTIVE
+    for presented, status in ((token, 401), (other, 200)):
+        answer = await api.request("GET", "/api/user", authorization=bearer(presented))
+        assert answer.status == status
+
+
+@pytest.mark.parametrize("path", [INTROSPECT, REVOKE])
+@pytest.mark.gen_test
+async def test_whoever_is_no_client_is_401(api: Api, app: Application, path: str) -> None:
+    client = await new_client(app)
+    token = await api.registered_token()
+    for refused in (
+        None,
+        basic(EMAIL, PASSWORD),
+        bearer(token),
+        basic(client.client_id, client.secret + "x"),
+        basic(client.client_id, ""),
+        basic("0" * 16, client.secret),
+        basic("billing", client.secret),
+        basic("ä" * 5000, client.secret),
+    ):
+        answer = await ask(api, path, refused, urlencode({"token": token}))
+        assert answer.status == 401, refused
+    answer = await api.request("GET", "/api/user", authorization=bearer(token))
+    assert answer.status == 200
+
+
+@pytest.mark.gen_test
+async def test_a_client_is_no_user(api: Api, app: Application) -> None:
+    client = await new_client(app)
+    answer = await api.request("GET", "/api/user", authorization=credentials(client))
+    assert (answer.status, answer.problem) == (401, "credentials-invalid")
+
+
+@pytest.mark.gen_test
+async def test_an_old_secret_is_good_for_the_time_that_was_said(
+    api: Api, app: Application, clock: Clock
+) -> None:
+    old = await new_client(app)
+    token = await api.registered_token()
+    new = await app.services.clients.rotate("billing", keep_old_seconds=60)
+    assert new.client_id == old.client_id
+    for client in (old, new):
+        assert (await ask(api, INTROSPECT, credentials(client), f"token={token}")).status == 200
+    clock.advance(60)
+    statuses = [
+        (await ask(api, INTROSPECT, credentials(client), f"token={token}")).status
+        for client in (old, new)
+    ]
+    assert statuses == [401, 200]
+    await app.services.clients.remove("billing")
+    assert (await ask(api, INTROSPECT, credentials(new), f"token={token}")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("", 422),
+        ("token=", 422),
+        ("tokens=x", 422),
+        ("token=x&token=y", 400),
+        ("token=&token=y", 400),
+        ("token=%ff", 400),
+        ("&".join(f"a{n}=1" for n in range(200)), 400),
+        ("token=" + quote("ä\x00\n"), 200),
+        ("token=x&more=1&more2=", 200),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_form_is_read_as_oauth_has_it(
+    api: Api, app: Application, body: str, status: int
+) -> None:
+    client = await new_client(app)
+    assert (await ask(api, INTROSPECT, credentials(client), body)).status == status
+
+
+@pytest.mark.gen_test
+async def test_a_body_that_is_no_form_is_415_after_the_credentials(
+    api: Api, app: Application
+) -> None:
+    client = await new_client(app)
+    for authorization, status in ((credentials(client), 415), (None, 401)):
+        answer = await api.request(
+            "POST", INTROSPECT, authorization=authorization, json_body={"token": "x"}
+        )
+        assert answer.status == status
+
+
+@pytest.mark.gen_test
+async def test_only_the_digest_of_a_secret_is_stored(app: Application, dsn: str) -> None:
+    client = await new_client(app)
+    [row] = run_sql(dsn, "SELECT c::text FROM clients c")
+    assert client.secret not in row[0]
+    assert client.client_id in row[0]
+    assert client.secret not in repr(client)
+
+
+@pytest.mark.gen_test
+async def test_services_that_ask_at_once_share_look_ups(api: Api, app: Application) -> None:
+    client = await new_client(app)
+    token = await api.registered_token()
+    found = await asyncio.gather(*(introspect(api, client, token) for _ in range(50)))
+    assert all(document != INACTIVE for document in found)
