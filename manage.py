@@ -19,7 +19,6 @@ import click
 from auth.errors import Problem
 from auth.keys import KeysFileError
 from auth.services import Services
-from auth.usage import TokenUsage
 from commands.administrator import Administrator, Result
 from commands.clients import clients
 from commands.keys import keys
@@ -56,10 +55,11 @@ class _Administrator(Administrator):
         settings, clock = self.settings, time.time
         # Commands sign nothing, and leave it to the server to change a schema that is in use.
         keys = [secrets.token_urlsafe()]
-        async with open_database(settings, dsn, may_migrate=False) as database:
-            usage = TokenUsage(database, clock)
-            async with open_services(settings, keys, database, usage, clock) as services:
-                return await work(services)
+        async with (
+            open_database(settings, dsn, may_migrate=False) as database,
+            open_services(settings, keys, database, clock) as services,
+        ):
+            return await work(services)
 
 
 @click.group(help=(__doc__ or "").partition("\n\n")[2])

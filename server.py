@@ -98,7 +98,7 @@ def signing_keys(settings: Settings) -> Sequence[str]:
     return read_or_create_keys(settings.tokens.keys_file)
 
 
-def keys_file(settings: Settings) -> KeysFile | None:
+def _keys_file(settings: Settings) -> KeysFile | None:
     """Return the file that the signing keys come from, if they come from one."""
     file = settings.tokens.keys_file
     return None if settings.tokens.keys or file is None else KeysFile(file)
@@ -122,20 +122,20 @@ async def open_application(
     settings: Settings, keys: Sequence[str], dsn: str, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and release it after use."""
-    async with open_database(settings, dsn) as database, AsyncExitStack() as stack:
-        usage = TokenUsage(database, clock)
+    async with (
+        open_database(settings, dsn) as database,
+        open_services(settings, keys, database, clock) as services,
+        AsyncExitStack() as stack,
+    ):
         # What was noted is written at the end, too, but an end waits for no database.
-        stack.push_async_callback(_last_write, usage)
-        stack.push_async_callback(Repeating("token uses are not written", usage.write).close)
+        stack.push_async_callback(_last_write, services.usage)
+        writing = Repeating("token uses are not written", services.usage.write)
+        stack.push_async_callback(writing.close)
         housekeeping = Housekeeping(
             database, clock=clock, keep_expired_days=settings.tokens.keep_expired_days
         )
-        stack.push_async_callback(
-            Repeating("expired tokens are not removed", housekeeping.remove_expired).close
-        )
-        services = await stack.enter_async_context(
-            open_services(settings, keys, database, usage, clock)
-        )
+        removing = Repeating("expired tokens are not removed", housekeeping.remove_expired)
+        stack.push_async_callback(removing.close)
         request_log = RequestLog(sys.stderr, clock)
         stack.callback(request_log.flush)
         yield Application(
@@ -147,11 +147,7 @@ async def open_application(
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings,
-    keys: Sequence[str],
-    database: Database,
-    usage: TokenUsage,
-    clock: Callable[[], float],
+    settings: Settings, keys: Sequence[str], database: Database, clock: Callable[[], float]
 ) -> AsyncIterator[Services]:
     """Build the services on a database, and release what they hold after use."""
     async with AsyncExitStack() as stack:
@@ -166,8 +162,9 @@ async def open_services(
         remembered = RememberedPasswords(settings.passwords.remember_seconds, time.monotonic)
         forgetting = Repeating("old passwords are not forgotten", remembered.forget)
         stack.push_async_callback(forgetting.close)
-        file = keys_file(settings)
-        signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
+        usage = TokenUsage(database, clock)
+        keys_file = _keys_file(settings)
+        signer = TokenSigner(keys, clock, keys_file.read_changed if keys_file else lambda: None)
         identities = Identities(
             lookups=lookups,
             hasher=hasher,
@@ -198,7 +195,7 @@ async def open_services(
             max_per_user=settings.tokens.max_per_user,
         )
         clients = Clients(database=database, lookups=lookups, clock=clock)
-        yield Services(identities, accounts, sessions, clients, signer, usage)
+        yield Services(identities, accounts, sessions, clients, signer, keys_file, usage)
 
 
 @asynccontextmanager
@@ -268,7 +265,7 @@ async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
             server = Server(application, settings.limits)
             port = _listen(server, settings)
             if signal.SIGHUP not in _stop_signals():
-                reload = partial(_reload_keys, keys_file(settings), application.services.signer)
+                reload = partial(_reload_keys, application.services)
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
             watch = LagWatch(settings.server.lag_warning_seconds)
             spare_what_stays()
@@ -281,19 +278,19 @@ async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
             watch.close()
 
 
-def _reload_keys(file: KeysFile | None, signer: TokenSigner) -> None:
+def _reload_keys(services: Services) -> None:
     """Read the keys file again; where it is faulty, go on with the keys that there are."""
     log = logging.getLogger(SERVER)
-    if file is None:
+    if services.keys_file is None:
         log.warning("SIGHUP: the keys come from SECRET_KEYS, which only a restart reads again")
         return
     try:
-        keys = file.read()
+        keys = services.keys_file.read()
     except KeysFileError as error:
         log.error("SIGHUP: %s The old keys stay.", error)  # noqa: TRY400 - the reason says it all
         return
-    signer.use(keys)
-    log.info("SIGHUP: %d signing keys read, the newest is %s", len(keys), signer.key_id)
+    services.signer.use(keys)
+    log.info("SIGHUP: %d signing keys read, the newest is %s", len(keys), services.signer.key_id)
 
 
 def _stop_signals() -> tuple[signal.Signals, ...]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from db import tokens
+from db import housekeeping
 from db.pool import Database
 
 # How many rows go at a time: few enough for requests not to feel it.
@@ -40,11 +40,11 @@ class Housekeeping:
         removed = _BATCH
         async with (
             self._database.connection(_MOST_SECONDS) as connection,
-            tokens.housekeeping(connection) as is_ours,
+            housekeeping.turn(connection) as is_ours,
         ):
             while is_ours and removed == _BATCH:
                 began = clock()
-                removed, since = await tokens.delete_expired(
+                removed, since = await housekeeping.delete_expired(
                     connection, since=since, before=before, most=_BATCH
                 )
                 await asyncio.sleep(_PAUSE * (clock() - began))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from auth.accounts import Accounts
 from auth.clients import Clients
 from auth.identities import Identities
+from auth.keys import KeysFile
 from auth.sessions import Sessions
 from auth.tokens import TokenSigner
 from auth.usage import TokenUsage
@@ -19,4 +20,5 @@ class Services:
     sessions: Sessions
     clients: Clients
     signer: TokenSigner
+    keys_file: KeysFile | None
     usage: TokenUsage

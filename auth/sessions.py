@@ -136,7 +136,7 @@ class Sessions:
         kept = identity.token_id if keep_current else None
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
-            return await tokens.revoke_all_live(connection, user.id, at=self._now(), keep=kept)
+            return await tokens.revoke_all(connection, user.id, at=self._now(), keep=kept)
 
     async def introspect(self, token: str) -> Introspection | None:
         """Return what there is to know of a token, or None where it is not good."""
@@ -148,8 +148,7 @@ class Sessions:
         if owner is None:
             return None
         self._usage.note(claims.token_id, None)
-        issued_at = int(owner.created_at.timestamp())
-        return Introspection(claims.token_id, owner.user, issued_at, claims.expires_at)
+        return Introspection(claims.token_id, owner.user, owner.issued_at, claims.expires_at)
 
     async def revoke(self, token: str) -> None:
         """Revoke a token, whosever it is; one that is not good is left as it is."""

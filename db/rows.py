@@ -30,10 +30,10 @@ class PasswordRow:
 
 @dataclass(frozen=True, slots=True)
 class OwnerRow:
-    """The user that a token belongs to, and when the token was made."""
+    """The user that a token belongs to, and when the token was issued, in UTC seconds."""
 
     user: UserRow
-    created_at: datetime
+    issued_at: int
 
 
 @dataclass(frozen=True, slots=True)

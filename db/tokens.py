@@ -1,7 +1,6 @@
 """The tokens table."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 
 from db.joined_lookup import LookupQuery
@@ -12,7 +11,9 @@ from db.rows import OwnerRow, TokenRow, Use, UserRow
 FIND_OWNERS = LookupQuery(
     name="find_owners_of_tokens",
     sql="""
-SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at, t.created_at
+SELECT
+    t.id, u.id, u.email, u.name, u.created_at, u.updated_at,
+    floor(date_part('epoch', t.created_at))::bigint
 FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE t.id = ANY($1) AND t.revoked_at IS NULL
@@ -101,20 +102,6 @@ async def revoke_live(connection: Connection, token_id: str, *, user_id: str, at
 
 
 _REVOKE_ALL = """
-UPDATE tokens
-SET revoked_at = %s
-WHERE user_id = %s AND revoked_at IS NULL AND id IS DISTINCT FROM %s
-"""
-
-
-async def revoke_all(
-    connection: Connection, user_id: str, *, at: datetime, keep: str | None = None
-) -> None:
-    """Revoke every token of a user but the one to keep."""
-    await connection.execute(_REVOKE_ALL, (at, user_id, keep))
-
-
-_REVOKE_ALL_LIVE = """
 WITH revoked AS (
     UPDATE tokens
     SET revoked_at = %s
@@ -125,11 +112,11 @@ SELECT count(*) FROM revoked WHERE expires_at > %s
 """
 
 
-async def revoke_all_live(
+async def revoke_all(
     connection: Connection, user_id: str, *, at: datetime, keep: str | None = None
 ) -> int:
     """Revoke every token of a user but the one to keep; return how many were good."""
-    row = await connection.fetch_one(_REVOKE_ALL_LIVE, (at, user_id, keep, at))
+    row = await connection.fetch_one(_REVOKE_ALL, (at, user_id, keep, at))
     return 0 if row is None else int(row[0])
 
 
@@ -206,54 +193,3 @@ WHERE user_id IS NOT NULL AND revoked_at IS NULL AND expires_at > %s
 async def find_keys_in_use(connection: Connection, *, at: datetime) -> set[str | None]:
     """Return the ids of the keys that signed good tokens; None is a key that is not known."""
     return {row[0] for row in await connection.fetch_all(_KEYS_IN_USE, (at,))}
-
-
-# Any number will do, as long as nothing else in the database locks it: "tidy" in ASCII.
-_HOUSEKEEPING_LOCK = 0x74696479
-_TRY_HOUSEKEEPING = "SELECT pg_try_advisory_lock(%s)"
-_END_HOUSEKEEPING = "SELECT pg_advisory_unlock(%s)"
-
-
-@asynccontextmanager
-async def housekeeping(connection: Connection) -> AsyncIterator[bool]:
-    """Tell whether it is our turn to remove rows, which it is for one connection at a time."""
-    row = await connection.fetch_one(_TRY_HOUSEKEEPING, (_HOUSEKEEPING_LOCK,))
-    is_ours = row is not None and bool(row[0])
-    try:
-        yield is_ours
-    except BaseException:
-        # Its end is the end of the lock.
-        await connection.close()
-        raise
-    if is_ours:
-        await connection.fetch_one(_END_HOUSEKEEPING, (_HOUSEKEEPING_LOCK,))
-
-
-_DELETE_EXPIRED = """
-WITH gone AS (
-    DELETE FROM tokens
-    WHERE id IN (
-        SELECT id
-        FROM tokens
-        WHERE expires_at >= %s AND expires_at < %s
-        ORDER BY expires_at
-        LIMIT %s
-        FOR UPDATE SKIP LOCKED
-    )
-    RETURNING expires_at
-)
-SELECT count(*), max(expires_at) FROM gone
-"""
-
-
-async def delete_expired(
-    connection: Connection, *, since: datetime, before: datetime, most: int
-) -> tuple[int, datetime]:
-    """Remove tokens that expired in a time, the oldest first; return how many, and when the last.
-
-    Whoever goes on from there need not pass again by what has just been removed.
-    """
-    row = await connection.fetch_one(_DELETE_EXPIRED, (since, before, most))
-    if row is None or row[1] is None:
-        return 0, before
-    return int(row[0]), row[1]

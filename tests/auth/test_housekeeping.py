@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from auth import housekeeping
+from auth import housekeeping as service
 from auth.housekeeping import Housekeeping
-from db import tokens
+from db import housekeeping
 from db.pool import Connection, Database
 from tests.clock import Clock
 from tests.db.test_pool import use
@@ -19,7 +19,7 @@ DAYS = 7
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "_BATCH", 10)
+    monkeypatch.setattr(service, "_BATCH", 10)
 
 
 def insert_tokens(dsn: str, clock: Clock, *days_ago: float) -> None:
@@ -43,14 +43,14 @@ def test_rows_go_in_batches_when_they_have_been_kept_long_enough(
 ) -> None:
     insert_tokens(dsn, clock, *[DAYS + 0.1] * 25, DAYS - 0.1, -1)
     left = []
-    delete = tokens.delete_expired
+    delete = housekeeping.delete_expired
 
     async def counted(connection: Connection, **more: Any) -> tuple[int, datetime]:
         found = await delete(connection, **more)
         left.append(count(dsn))
         return found
 
-    monkeypatch.setattr(tokens, "delete_expired", counted)
+    monkeypatch.setattr(housekeeping, "delete_expired", counted)
 
     async def work(database: Database) -> None:
         house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
@@ -83,7 +83,7 @@ def test_only_one_process_is_at_it_and_the_next_goes_on(dsn: str, clock: Clock) 
 
     async def work(database: Database) -> None:
         house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
-        async with database.connection() as other, tokens.housekeeping(other) as is_ours:
+        async with database.connection() as other, housekeeping.turn(other) as is_ours:
             assert is_ours
             assert await house.remove_expired() >= 1
             assert count(dsn) == 20
@@ -97,7 +97,7 @@ def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
     dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_tokens(dsn, clock, *[DAYS + 1] * 30)
-    monkeypatch.setattr(housekeeping, "_PAUSE", 100_000)
+    monkeypatch.setattr(service, "_PAUSE", 100_000)
 
     async def work(database: Database) -> None:
         house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
@@ -107,7 +107,7 @@ def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
         stopped.cancel()
         with pytest.raises(asyncio.CancelledError):
             await stopped
-        monkeypatch.setattr(housekeeping, "_PAUSE", 0)
+        monkeypatch.setattr(service, "_PAUSE", 0)
         while count(dsn):
             await house.remove_expired()
 

@@ -1,19 +1,16 @@
 """A database of each released version is brought up to date, and keeps its data."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from db.pool import Database
-from db.schema import MIGRATIONS, VERSION, apply_schema
+from db.schema import MIGRATIONS, VERSION
 from tests.configuration import ROOT
-from tests.db.test_pool import LIMITS
+from tests.db.databases import apply, new_database
 from tests.sql import run_sql
 
 RELEASED = sorted((ROOT / "tests" / "db" / "schemas").glob("*.sql"))
-SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
 # Everything that a table is made of.
 DESCRIBE = """
 SELECT 'column', table_name::text, column_name::text, data_type::text, is_nullable::text,
@@ -35,10 +32,14 @@ FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 def old(request: pytest.FixtureRequest, postgres: str) -> Iterator[str]:
     """Make a database of an earlier version, with data in it."""
     path: Path = request.param
-    name = f"migrated{path.stem}"
-    run_sql(postgres, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
-    dsn = postgres.replace("@/postgres?", f"@/{name}?")
-    run_sql(dsn, path.read_text(encoding="utf-8"))
+    with new_database(postgres, f"migrated{path.stem}") as dsn:
+        fill(dsn, path)
+        yield dsn
+
+
+def fill(dsn: str, schema: Path) -> None:
+    """Bring an earlier schema, and data, into a database."""
+    run_sql(dsn, schema.read_text(encoding="utf-8"))
     run_sql(
         dsn,
         "INSERT INTO users (email, email_key, name, password_hash, password_version)"
@@ -48,19 +49,6 @@ def old(request: pytest.FixtureRequest, postgres: str) -> Iterator[str]:
         "  CASE n WHEN 1 THEN timestamptz '2026-01-01 12:00Z' END"
         " FROM users, generate_series(1, 3) AS n",
     )
-    yield dsn
-    run_sql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def apply(dsn: str) -> None:
-    async def run() -> None:
-        database = await Database.open(dsn, LIMITS)
-        try:
-            await apply_schema(database, SCHEMA)
-        finally:
-            await database.close()
-
-    asyncio.run(run())
 
 
 def data(dsn: str) -> list[object]:

@@ -1,40 +1,23 @@
 """The schema: applied once, and never to a database that holds something else."""
 
-import asyncio
 import itertools
 from collections.abc import Iterator
 
 import pytest
 
 from db.errors import SchemaError
-from db.pool import Database
-from db.schema import VERSION, apply_schema
-from tests.configuration import ROOT
-from tests.db.test_pool import LIMITS
+from db.schema import VERSION
+from tests.db.databases import apply, new_database
 from tests.sql import run_sql
 
-SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
 _numbers = itertools.count()
 
 
 @pytest.fixture
 def empty(postgres: str) -> Iterator[str]:
     """Make a database with nothing in it."""
-    name = f"schema{next(_numbers)}"
-    run_sql(postgres, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
-    yield postgres.replace("@/postgres?", f"@/{name}?")
-    run_sql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def apply(dsn: str) -> None:
-    async def run() -> None:
-        database = await Database.open(dsn, LIMITS)
-        try:
-            await apply_schema(database, SCHEMA)
-        finally:
-            await database.close()
-
-    asyncio.run(run())
+    with new_database(postgres, f"schema{next(_numbers)}") as dsn:
+        yield dsn
 
 
 def test_an_empty_database_gets_the_schema_and_its_version(empty: str) -> None:

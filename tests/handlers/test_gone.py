@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import bcrypt
@@ -60,47 +61,47 @@ async def ended(app: Application, running: int) -> None:
         await asyncio.sleep(0.005)
 
 
-@pytest.mark.gen_test
-async def test_clients_that_send_and_hang_up_at_once_cost_no_hash(
-    api: Api, app: Application, hashes: Hashes
-) -> None:
+@asynccontextmanager
+async def only_one_hash(api: Api, app: Application, hashes: Hashes) -> AsyncIterator[None]:
+    """Keep the worker busy with a log-in; what comes meanwhile must end and cost no other hash."""
     await api.register()
     first = asyncio.create_task(api.log_in())
     while not hashes.begun:
         await asyncio.sleep(0.005)
-    for _ in range(20):
-        await asyncio.to_thread(send_and_hang_up, api)
+    yield
     await ended(app, running=1)
     hashes.may_go_on.set()
     assert (await first).status == 200
     assert hashes.begun == 1
+
+
+@pytest.mark.gen_test
+async def test_clients_that_send_and_hang_up_at_once_cost_no_hash(
+    api: Api, app: Application, hashes: Hashes
+) -> None:
+    async with only_one_hash(api, app, hashes):
+        for _ in range(20):
+            await asyncio.to_thread(send_and_hang_up, api)
 
 
 @pytest.mark.gen_test
 async def test_clients_that_hang_up_on_a_body_too_large_cost_no_hash(
     api: Api, app: Application, hashes: Hashes
 ) -> None:
-    await api.register()
-    first = asyncio.create_task(api.log_in())
-    while not hashes.begun:
-        await asyncio.sleep(0.005)
-    for _ in range(5):
-        async with connected(api) as (_, writer):
-            writer.write(
-                raw_request(
-                    "PATCH",
-                    "/api/user",
-                    f"Authorization: {basic('susan@example.com', 'wrong password')}",
-                    "Content-Type: application/json",
-                    "Content-Length: 3000000",
+    async with only_one_hash(api, app, hashes):
+        for _ in range(5):
+            async with connected(api) as (_, writer):
+                writer.write(
+                    raw_request(
+                        "PATCH",
+                        "/api/user",
+                        f"Authorization: {basic('susan@example.com', 'wrong password')}",
+                        "Content-Type: application/json",
+                        "Content-Length: 3000000",
+                    )
                 )
-            )
-            while app.running < 2:
-                await asyncio.sleep(0.005)
-    await ended(app, running=1)
-    hashes.may_go_on.set()
-    assert (await first).status == 200
-    assert hashes.begun == 1
+                while app.running < 2:
+                    await asyncio.sleep(0.005)
 
 
 @pytest.mark.gen_test
