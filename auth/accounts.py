@@ -120,7 +120,7 @@ class Accounts:
         """Return when Postgres answers a look-up; raises DatabaseUnavailable after a second."""
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await answer(self._lookups.owners_of_tokens.find(_NO_TOKEN))
+                await answer(self._lookups.users_of_tokens.find(_NO_TOKEN))
         except TimeoutError as error:
             raise DatabaseUnavailable from error
 

@@ -1,5 +1,6 @@
 """Who is asking: credentials verified, and the proof held on to."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from auth import emails
@@ -65,7 +66,9 @@ class Identities:
         self._signer = signer
         self._usage = usage
 
-    async def identify(self, credentials: Credentials | None, ip: str | None = None) -> Identity:
+    def identify(
+        self, credentials: Credentials | None, ip: str | None = None
+    ) -> Awaitable[Identity]:
         """Return whose credentials these are; raises a subclass of Unauthorized.
 
         ``ip`` is the address of who presents them, where that is the user's own.
@@ -73,8 +76,8 @@ class Identities:
         if credentials is None:
             raise CredentialsMissing
         if isinstance(credentials, TokenCredentials):
-            return await self._identify_by_token(credentials.token, ip)
-        return await self._identify_by_password(credentials, may_be_remembered=True)
+            return self._identify_by_token(credentials.token, ip)
+        return self._identify_by_password(credentials, may_be_remembered=True)
 
     async def identify_by_password(self, credentials: Credentials | None) -> Identity:
         """Return whose password this is, hashed again; a token is refused, however good."""
@@ -112,11 +115,11 @@ class Identities:
 
     async def _identify_by_token(self, token: str, ip: str | None) -> Identity:
         claims = self._signer.read(token)
-        owner = await answer(self._lookups.owners_of_tokens.find(claims.token_id))
-        if owner is None:
+        user = await answer(self._lookups.users_of_tokens.find(claims.token_id))
+        if user is None:
             raise TokenInvalid
         self._usage.note(claims.token_id, ip)
-        return Identity(owner.user, TokenProof(claims.token_id))
+        return Identity(user, TokenProof(claims.token_id))
 
     async def _identify_by_password(
         self, credentials: PasswordCredentials, *, may_be_remembered: bool

@@ -5,21 +5,23 @@ from dataclasses import dataclass
 from db.clients import FIND_SECRETS
 from db.joined_lookup import JoinedLookup
 from db.pool import Database
-from db.rows import ClientSecretRow, OwnerRow, PasswordRow
-from db.tokens import FIND_OWNERS
+from db.rows import ClientSecretRow, OwnerRow, PasswordRow, UserRow
+from db.tokens import FIND_OWNERS, FIND_USERS
 from db.users import FIND_BY_EMAIL
 
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """Owners by their tokens' ids, users by their e-mail addresses, secrets by clients' ids."""
+    """Users by their tokens' ids and by e-mail address, tokens' owners, clients' secrets."""
 
+    users_of_tokens: JoinedLookup[UserRow]
     owners_of_tokens: JoinedLookup[OwnerRow]
     users_by_email: JoinedLookup[PasswordRow]
     secrets_of_clients: JoinedLookup[ClientSecretRow]
 
     async def close(self) -> None:
         """Close their connections."""
+        await self.users_of_tokens.close()
         await self.owners_of_tokens.close()
         await self.users_by_email.close()
         await self.secrets_of_clients.close()
@@ -28,6 +30,7 @@ class Lookups:
 def open_lookups(database: Database) -> Lookups:
     """Return the look-ups; each connects when it is first used."""
     return Lookups(
+        JoinedLookup(database, FIND_USERS),
         JoinedLookup(database, FIND_OWNERS),
         JoinedLookup(database, FIND_BY_EMAIL),
         JoinedLookup(database, FIND_SECRETS),

@@ -7,7 +7,20 @@ from db.joined_lookup import LookupQuery
 from db.pool import Connection
 from db.rows import OwnerRow, TokenRow, Use, UserRow
 
-# The owners of tokens, for JoinedLookup: of those that are not revoked, and belong to somebody.
+# The users of tokens, for JoinedLookup: of those that are not revoked, and belong to somebody.
+FIND_USERS = LookupQuery(
+    name="find_users_of_tokens",
+    sql="""
+SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at
+FROM tokens t
+JOIN users u ON u.id = t.user_id
+WHERE t.id = ANY($1) AND t.revoked_at IS NULL
+""",
+    key_type="uuid",
+    make=lambda row: UserRow(*row),
+)
+
+# The same, with what only a service is told: every request waits for the look-up above.
 FIND_OWNERS = LookupQuery(
     name="find_owners_of_tokens",
     sql="""

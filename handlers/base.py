@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic_core import to_json
 from tornado.web import HTTPError, stream_request_body
 
-from auth.credentials import decode_authorization
+from auth.credentials import Credentials, decode_authorization
 from auth.errors import (
     ClientGone,
     ContentTooLarge,
@@ -88,26 +88,24 @@ class BaseHandler(AnsweringHandler):
         if self.request.method == "OPTIONS" and self.calls:
             return
         call = self._find_call()
-        if call.guard is not Guard.ANYONE:
-            await self._authenticate(call.guard)
+        if call.guard is Guard.CLIENT:
+            await self.application.services.clients.authenticate(self._credentials())
+        elif call.guard is not Guard.ANYONE:
+            self._identity = await self._identify(call.guard)
         self._check_body(call.body.media_type)
         if call.body is NoFields and self.request.body:
             self.body(NoFields)
 
-    async def _authenticate(self, guard: Guard) -> None:
-        services = self.application.services
-        credentials = decode_authorization(self.request.headers.get("Authorization"))
-        match guard:
-            case Guard.USER:
-                self._identity = await services.identities.identify(credentials, self.user_address)
-            case Guard.PASSWORD:
-                self._identity = await services.identities.identify_by_password(credentials)
-            case Guard.TOKEN:
-                self._identity = await services.identities.identify_by_token(
-                    credentials, self.user_address
-                )
-            case _:
-                await services.clients.authenticate(credentials)
+    def _identify(self, guard: Guard) -> Awaitable[Identity]:
+        identities = self.application.services.identities
+        if guard is Guard.PASSWORD:
+            return identities.identify_by_password(self._credentials())
+        if guard is Guard.TOKEN:
+            return identities.identify_by_token(self._credentials(), self.user_address)
+        return identities.identify(self._credentials(), self.user_address)
+
+    def _credentials(self) -> Credentials | None:
+        return decode_authorization(self.request.headers.get("Authorization"))
 
     @property
     def user_address(self) -> str | None:

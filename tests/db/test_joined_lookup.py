@@ -10,8 +10,8 @@ from db.errors import Unavailable
 from db.joined_lookup import JoinedLookup
 from db.pool import Database
 from db.prepared import PreparedQuery, Received
-from db.rows import OwnerRow
-from db.tokens import FIND_OWNERS
+from db.rows import UserRow
+from db.tokens import FIND_USERS
 from tests.db.test_pool import LIMITS, use
 from tests.sql import run_sql
 
@@ -45,9 +45,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def look_up(dsn: str, work: Callable[[Database, JoinedLookup[OwnerRow]], Awaitable[None]]) -> None:
+def look_up(dsn: str, work: Callable[[Database, JoinedLookup[UserRow]], Awaitable[None]]) -> None:
     async def run(database: Database) -> None:
-        lookup = JoinedLookup(database, FIND_OWNERS)
+        lookup = JoinedLookup(database, FIND_USERS)
         try:
             await work(database, lookup)
         finally:
@@ -57,12 +57,10 @@ def look_up(dsn: str, work: Callable[[Database, JoinedLookup[OwnerRow]], Awaitab
 
 
 def test_everybody_gets_their_own_answer(dsn: str, tokens: list[str]) -> None:
-    async def work(_: Database, lookup: JoinedLookup[OwnerRow]) -> None:
+    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
         unknown = [str(uuid.uuid4()) for _ in tokens]
         found = await asyncio.gather(*map(lookup.find, tokens + unknown))
-        assert [owner.user.id if owner else None for owner in found] == tokens + [None] * len(
-            unknown
-        )
+        assert [owner.id if owner else None for owner in found] == tokens + [None] * len(unknown)
 
     look_up(dsn, work)
 
@@ -70,7 +68,7 @@ def test_everybody_gets_their_own_answer(dsn: str, tokens: list[str]) -> None:
 def test_those_who_ask_in_the_same_turn_share_one_statement(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(_: Database, lookup: JoinedLookup[OwnerRow]) -> None:
+    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
         await asyncio.gather(*map(lookup.find, tokens))
 
     look_up(dsn, work)
@@ -80,7 +78,7 @@ def test_those_who_ask_in_the_same_turn_share_one_statement(
 def test_an_answer_is_never_used_for_a_later_request(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(database: Database, lookup: JoinedLookup[OwnerRow]) -> None:
+    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
         assert await lookup.find(tokens[0]) is not None
         async with database.connection() as connection:
             await connection.execute("UPDATE tokens SET revoked_at = now()")
@@ -93,7 +91,7 @@ def test_an_answer_is_never_used_for_a_later_request(
 def test_whoever_asks_while_a_statement_is_under_way_waits_for_the_next(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(_: Database, lookup: JoinedLookup[OwnerRow]) -> None:
+    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
         first = asyncio.ensure_future(lookup.find(tokens[0]))
         while not statements:
             await asyncio.sleep(0)
@@ -106,7 +104,7 @@ def test_whoever_asks_while_a_statement_is_under_way_waits_for_the_next(
 
 
 def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> None:
-    async def work(_: Database, lookup: JoinedLookup[OwnerRow]) -> None:
+    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
         waiting = [asyncio.ensure_future(lookup.find(tokens[0])) for _ in range(10)]
         await asyncio.sleep(0)
         for task in waiting[:5]:
@@ -121,7 +119,7 @@ def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> No
 def test_a_look_up_that_is_closed_tells_those_who_wait_and_connects_no_more(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(database: Database, lookup: JoinedLookup[OwnerRow]) -> None:
+    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
         await lookup.find(tokens[0])
         async with database.connection() as connection:
             await connection.execute("BEGIN; LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
@@ -142,7 +140,7 @@ def test_a_look_up_that_is_closed_tells_those_who_wait_and_connects_no_more(
 
 
 def test_a_connection_that_was_ended_is_replaced_unseen(dsn: str, tokens: list[str]) -> None:
-    async def work(database: Database, lookup: JoinedLookup[OwnerRow]) -> None:
+    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
         assert await lookup.find(tokens[0]) is not None
         async with database.connection() as connection:
             await connection.fetch_all(
@@ -157,7 +155,7 @@ def test_a_connection_that_was_ended_is_replaced_unseen(dsn: str, tokens: list[s
 def test_a_table_that_is_locked_is_unavailable_in_time_and_heals(
     dsn: str, tokens: list[str]
 ) -> None:
-    async def work(database: Database, lookup: JoinedLookup[OwnerRow]) -> None:
+    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
         async with database.transaction() as connection:
             await connection.execute("LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
             answers = await asyncio.gather(*map(lookup.find, tokens[:5]), return_exceptions=True)
