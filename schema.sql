@@ -9,7 +9,7 @@ CREATE TABLE userauth_schema (
     applied_at timestamptz NOT NULL DEFAULT now(),
     only_row   boolean     PRIMARY KEY DEFAULT true CHECK (only_row)
 );
-INSERT INTO userauth_schema (version) VALUES (2);
+INSERT INTO userauth_schema (version) VALUES (3);
 
 -- People. Deleting one removes the row: nothing personal stays behind.
 CREATE TABLE users (
@@ -26,7 +26,9 @@ CREATE TABLE users (
     -- was allowed by an older password finds out by it.
     password_version integer     NOT NULL DEFAULT 1,
     created_at       timestamptz NOT NULL DEFAULT now(),
-    updated_at       timestamptz NOT NULL DEFAULT now()
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    -- Since when an administrator keeps the user out.
+    disabled_at      timestamptz
 );
 
 -- Tokens that were issued. A token is good while its row is here, has no revoked_at, and
@@ -72,3 +74,56 @@ CREATE TABLE clients (
     secret_made_at      timestamptz NOT NULL,
     CHECK ((old_secret_digest IS NULL) = (old_secret_until IS NULL))
 );
+
+-- Wrong passwords, counted for each e-mail address with an address, each e-mail address, and each
+-- address; and registrations of each address. A missing row is a count of none.
+CREATE TABLE throttle (
+    -- A keyed digest of what is counted: see auth/throttle.py.
+    subject     text        PRIMARY KEY,
+    failures    integer     NOT NULL,
+    last_at     timestamptz NOT NULL,
+    -- Before this nothing more is tried.
+    next_at     timestamptz,
+    -- Of an e-mail address: the address, digested, of the last right password, and what holds
+    -- there instead of next_at.
+    place       text,
+    place_next_at timestamptz
+) WITH (fillfactor = 70); -- counted in place
+
+-- Counts that are over, for the housekeeping.
+CREATE INDEX throttle_last_at ON throttle (last_at);
+
+-- The audit trail: what happened to accounts, clients and keys, and who did it. No row is changed.
+CREATE TABLE events (
+    id           bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    at           timestamptz NOT NULL,
+    kind         text        NOT NULL,
+    -- success, or failure.
+    outcome      text        NOT NULL CHECK (outcome IN ('success', 'failure')),
+    -- No foreign key: it tells of users who are gone.
+    user_id      uuid,
+    -- A keyed digest of the e-mail address: who knows the address finds its events.
+    email_digest text,
+    ip           inet,
+    -- The client or the key that it is about.
+    client_id    text,
+    key_id       text,
+    request_id   text
+);
+
+-- The events of a user, newest first.
+CREATE INDEX events_user_id ON events (user_id, id) WHERE user_id IS NOT NULL;
+
+-- Those of an e-mail address, of users or not.
+CREATE INDEX events_email_digest ON events (email_digest, id) WHERE email_digest IS NOT NULL;
+
+-- Old ones, for the housekeeping.
+CREATE INDEX events_at ON events (at);
+
+-- The key of the digests above. It is of this database, so that every process uses the same; it
+-- keeps digests that leave the database, in an export or a log, from being guessed.
+CREATE TABLE digest_key (
+    key      text    NOT NULL,
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+);
+INSERT INTO digest_key (key) VALUES (gen_random_uuid()::text || gen_random_uuid()::text);

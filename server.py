@@ -17,8 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from auth.accounts import Accounts
+from auth.audit import AuditTrail
 from auth.clients import Clients
-from auth.housekeeping import Housekeeping
+from auth.digests import Digests
+from auth.housekeeping import Housekeeping, Kept
 from auth.identities import Identities
 from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
 from auth.password_rules import PasswordRules
@@ -26,16 +28,19 @@ from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
 from auth.services import Services
 from auth.sessions import Sessions
+from auth.throttle import Throttle, ThrottleLimits
 from auth.tokens import TokenSigner
 from auth.usage import TokenUsage
 from db.connecting import PoolLimits, describe
 from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from db.errors import DatabaseError, SchemaError, Unavailable
+from db.events import get_digest_key
 from db.lookups import open_lookups
 from db.pool import Database
 from db.schema import apply_schema
 from handlers.application import Application
 from handlers.http_server import Server
+from handlers.origin import ClientAddresses
 from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
@@ -132,15 +137,23 @@ async def open_application(
         writing = Repeating("token uses are not written", services.usage.write)
         stack.push_async_callback(writing.close)
         housekeeping = Housekeeping(
-            database, clock=clock, keep_expired_days=settings.tokens.keep_expired_days
+            database,
+            clock=clock,
+            keep=Kept(
+                expired_days=settings.tokens.keep_expired_days,
+                event_days=settings.audit.keep_days,
+                count_seconds=settings.throttle.forget_seconds
+                + settings.throttle.longest_delay_seconds,
+            ),
         )
-        removing = Repeating("expired tokens are not removed", housekeeping.remove_expired)
+        removing = Repeating("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
         request_log = RequestLog(sys.stderr, clock)
         stack.callback(request_log.flush)
         yield Application(
             services=services,
             request_log=request_log,
+            addresses=ClientAddresses(settings.server.trusted_proxies),
             max_body_bytes=settings.limits.max_body_bytes,
         )
 
@@ -155,22 +168,34 @@ async def open_services(
             cost=settings.passwords.bcrypt_cost,
             workers=settings.passwords.workers,
             max_wait_seconds=settings.passwords.max_wait_seconds,
+            peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
         )
         stack.callback(hasher.close)
         lookups = open_lookups(database)
         stack.push_async_callback(lookups.close)
+        digests = await _digests(database)
         remembered = RememberedPasswords(settings.passwords.remember_seconds, time.monotonic)
         forgetting = Repeating("old passwords are not forgotten", remembered.forget)
         stack.push_async_callback(forgetting.close)
         usage = TokenUsage(database, clock)
         keys_file = _keys_file(settings)
         signer = TokenSigner(keys, clock, keys_file.read_changed if keys_file else lambda: None)
+        audit = AuditTrail(database, digests, clock)
+        throttle = Throttle(
+            database=database,
+            lookups=lookups,
+            digests=digests,
+            limits=ThrottleLimits(**settings.throttle.model_dump()),
+            clock=clock,
+        )
         identities = Identities(
             lookups=lookups,
             hasher=hasher,
             remembered=remembered,
             signer=signer,
             usage=usage,
+            throttle=throttle,
+            audit=audit,
         )
         accounts = Accounts(
             database=database,
@@ -180,8 +205,12 @@ async def open_services(
             rules=PasswordRules(
                 min_length=settings.passwords.min_length,
                 refuse_common=settings.passwords.refuse_common,
+                service_words=settings.passwords.service_words,
             ),
+            throttle=throttle,
+            audit=audit,
             clock=clock,
+            current_required=settings.passwords.current_required,
         )
         sessions = Sessions(
             database=database,
@@ -190,12 +219,17 @@ async def open_services(
             hasher=hasher,
             signer=signer,
             usage=usage,
+            audit=audit,
             clock=clock,
             lifetime_seconds=settings.tokens.lifetime_seconds,
             max_per_user=settings.tokens.max_per_user,
         )
-        clients = Clients(database=database, lookups=lookups, clock=clock)
-        yield Services(identities, accounts, sessions, clients, signer, keys_file, usage)
+        clients = Clients(
+            database=database, lookups=lookups, throttle=throttle, audit=audit, clock=clock
+        )
+        yield Services(
+            identities, accounts, sessions, clients, signer, keys_file, usage, throttle, audit
+        )
 
 
 @asynccontextmanager
@@ -242,6 +276,12 @@ def _start_errors() -> Iterator[None]:
             f"Postgres refuses to serve ({error}): check the options in DATABASE_URL, and that"
             " its role may create tables."
         ) from error
+
+
+async def _digests(database: Database) -> Digests:
+    with _start_errors():
+        async with database.connection() as connection:
+            return Digests(await get_digest_key(connection))
 
 
 async def _last_write(usage: TokenUsage) -> None:

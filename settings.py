@@ -12,6 +12,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import reduce
+from ipaddress import ip_network
 from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_origin
@@ -110,10 +111,36 @@ def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
     return keys
 
 
+def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"must hold networks, as 10.0.0.0/8: {error}") from None
+    return networks
+
+
+def _peppers(peppers: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if any(not pepper.get_secret_value().isprintable() for pepper in peppers):
+        raise ValueError("must hold printable characters only")
+    if len(set(peppers)) < len(peppers):
+        raise ValueError("must not hold the same pepper twice")
+    return peppers
+
+
 def _in_production(least: int) -> AfterValidator:
     def check(value: int, info: Info) -> int:
         if value < least and info.context.profile is Profile.PRODUCTION:
             raise ValueError(f"must be at least {least} in production")
+        return value
+
+    return AfterValidator(check)
+
+
+def _at_most_in_production(most: int) -> AfterValidator:
+    def check(value: int, info: Info) -> int:
+        if value > most and info.context.profile is Profile.PRODUCTION:
+            raise ValueError(f"must be at most {most} in production")
         return value
 
     return AfterValidator(check)
@@ -129,6 +156,11 @@ class Server(Section):
     quiet_seconds: float = Field(ge=0, le=60)
     drain_seconds: float = Field(ge=0, le=600)
     lag_warning_seconds: float = Field(gt=0, le=60)
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Field(strict=False, description="a list of networks"),
+        AfterValidator(_networks),
+    ]
 
 
 class Database(Section):
@@ -164,6 +196,31 @@ class Passwords(Section):
     workers: int = Field(ge=0, le=64)
     max_wait_seconds: float = Field(gt=0, le=60)
     remember_seconds: float = Field(ge=0, le=3600)
+    current_required: bool
+    service_words: Annotated[
+        tuple[Annotated[str, Field(min_length=3)], ...],
+        Field(strict=False, description="a list of words of at least 3 characters"),
+    ]
+    pepper: Annotated[
+        tuple[Annotated[SecretStr, Field(min_length=32)], ...],
+        Field(strict=False, description="a list of texts of at least 32 characters"),
+        AfterValidator(_peppers),
+    ]
+
+
+class Throttle(Section):
+    pair_failures: int = Field(ge=1, le=1_000_000)
+    account_failures: int = Field(ge=1, le=1_000_000)
+    address_failures: int = Field(ge=1, le=1_000_000)
+    registrations: int = Field(ge=1, le=1_000_000)
+    most_in_a_row: Annotated[int, _at_most_in_production(100)] = Field(ge=10, le=1_000_000)
+    first_delay_seconds: float = Field(ge=1, le=3600)
+    longest_delay_seconds: float = Field(ge=1, le=86_400)
+    forget_seconds: int = Field(ge=1, le=30 * 86_400)
+
+
+class Audit(Section):
+    keep_days: int = Field(ge=1, le=3650)
 
 
 class Limits(Section):
@@ -181,6 +238,8 @@ class Settings(BaseModel):
     database: Database
     tokens: Tokens
     passwords: Passwords
+    throttle: Throttle
+    audit: Audit
     limits: Limits
 
 
@@ -196,6 +255,7 @@ VARIABLES = {
     "DATABASE_URL": ("database", "url"),
     "HOST": ("server", "host"),
     "PORT": ("server", "port"),
+    "PASSWORD_PEPPER": ("passwords", "pepper"),
     "SECRET_KEYS": ("tokens", "keys"),
 }
 Layer = tuple[str, dict[str, Any]]  # where values come from, and the values

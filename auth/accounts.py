@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from auth import emails, names
-from auth.database import answer, connection_to, transaction_on
-from auth.errors import DatabaseUnavailable, EmailTaken
+from auth.audit import AuditTrail, Kind
+from auth.database import answer, transaction_on
+from auth.errors import DatabaseUnavailable, EmailTaken, FieldError, InvalidFields
 from auth.field_errors import FieldErrors
 from auth.identities import Identities, Identity
+from auth.origin import Origin
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
+from auth.throttle import Throttle
 from db import tokens, users
 from db.lookups import Lookups
 from db.pool import Database
@@ -42,25 +45,39 @@ class Accounts:
         identities: Identities,
         hasher: PasswordHasher,
         rules: PasswordRules,
+        throttle: Throttle,
+        audit: AuditTrail,
         clock: Callable[[], float],
+        current_required: bool,
     ) -> None:
         self._database = database
         self._lookups = lookups
         self._identities = identities
         self._hasher = hasher
         self._rules = rules
+        self._throttle = throttle
+        self._audit = audit
         self._clock = clock
+        self._current_required = current_required
 
-    async def register(self, *, email: str, password: str, name: str | None) -> UserRow:
-        """Create a user. Raises InvalidFields with all that is wrong, or EmailTaken."""
+    async def register(
+        self, *, email: str, password: str, name: str | None, origin: Origin
+    ) -> UserRow:
+        """Create a user.
+
+        Raises InvalidFields with all that is wrong, EmailTaken, or TooManyTries.
+        """
+        tried = self._throttle.registration(origin.ip)
+        await self._throttle.check(tried)
         errors = FieldErrors()
         address = errors.check("email", emails.normalize_email, email) or ""
         clean_name = errors.check("name", names.normalize_name, name)
         self._check_password(errors, password, own_words=(address, name or ""))
         errors.raise_if_any()
         with self._hasher.place():
+            await self._throttle.charge(tried)
             password_hash = await self._hasher.hash(password)
-        async with connection_to(self._database) as connection:
+        async with transaction_on(self._database) as connection:
             user = await users.insert_user(
                 connection,
                 email=address,
@@ -68,20 +85,24 @@ class Accounts:
                 name=clean_name,
                 password_hash=password_hash,
             )
-        if user is None:
-            raise EmailTaken
+            if user is None:
+                raise EmailTaken
+            await self._audit.write(connection, Kind.REGISTERED, origin, user=user)
         return user
 
     async def update(
         self,
         identity: Identity,
         *,
+        origin: Origin,
         name: str | Unset | None = UNSET,
         password: str | Unset = UNSET,
+        current_password: str | None = None,
     ) -> UserRow:
         """Change name, password or both. Raises InvalidFields with all that is wrong.
 
-        A new password revokes all tokens of the user but the one that was presented.
+        ``current_password`` is looked at where it is given, and may be asked for. A new
+        password revokes all tokens of the user but the one that was presented.
         """
         errors = FieldErrors()
         clean_name: str | Unset | None = UNSET
@@ -90,7 +111,11 @@ class Accounts:
         if password is not UNSET:
             own_name = identity.user.name if name is UNSET else name
             self._check_password(errors, password, own_words=(identity.user.email, own_name or ""))
+            if current_password is None and self._current_required:
+                errors.add("current_password", "is required")
         errors.raise_if_any()
+        if current_password is not None:
+            await self._check_current(identity, current_password, origin)
         # Hashed before a connection is taken: nobody waits for one meanwhile.
         password_hash: str | Unset = UNSET
         if password is not UNSET:
@@ -100,17 +125,20 @@ class Accounts:
             user = await self._identities.lock(connection, identity)
             if clean_name is not UNSET:
                 user = await users.update_name(connection, user.id, clean_name)
+                await self._audit.write(connection, Kind.NAME_CHANGED, origin, user=user)
             if password_hash is not UNSET:
                 user = await users.update_password(connection, user.id, password_hash)
                 await tokens.revoke_all(connection, user.id, at=self._now(), keep=identity.token_id)
+                await self._audit.write(connection, Kind.PASSWORD_CHANGED, origin, user=user)
         return user
 
-    async def delete(self, identity: Identity) -> None:
+    async def delete(self, identity: Identity, origin: Origin) -> None:
         """Delete the user and revoke every token."""
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
             await tokens.forget_user(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
+            await self._audit.write(connection, Kind.DELETED, origin, user=user)
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
         """Drop the hash that a task waits for, unless it has begun: its client went away."""
@@ -123,6 +151,10 @@ class Accounts:
                 await answer(self._lookups.users_of_tokens.find(_NO_TOKEN))
         except TimeoutError as error:
             raise DatabaseUnavailable from error
+
+    async def _check_current(self, identity: Identity, password: str, origin: Origin) -> None:
+        if not await self._identities.prove_again(identity, password, origin):
+            raise InvalidFields([FieldError("current_password", "is not the current password")])
 
     def _check_password(
         self, errors: FieldErrors, password: str, *, own_words: tuple[str, ...]

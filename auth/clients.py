@@ -7,14 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from auth.audit import AuditTrail, Kind
 from auth.credentials import Credentials, PasswordCredentials
-from auth.database import answer, connection_to
+from auth.database import answer, connection_to, transaction_on
 from auth.errors import CredentialsInvalid, CredentialsMissing
+from auth.origin import ADMINISTRATION, Origin
+from auth.throttle import Throttle
 from db import clients
 from db.lookups import Lookups
-from db.pool import Database
-from db.rows import ClientRow
+from db.pool import Connection, Database
+from db.rows import ClientRow, ClientSecretRow
 
+# What a client's id is counted under, apart from e-mail addresses.
+_LOGIN = "client\0"
 _ID_BYTES = 8
 _SECRET_BYTES = 32
 # Compared where there is no such client, so that this takes as long as where there is one.
@@ -41,38 +46,64 @@ class ClientSecret:
 class Clients:
     """What can be done with clients. ``clock`` returns the time in UTC seconds."""
 
-    def __init__(self, *, database: Database, lookups: Lookups, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        lookups: Lookups,
+        throttle: Throttle,
+        audit: AuditTrail,
+        clock: Callable[[], float],
+    ) -> None:
         self._database = database
         self._lookups = lookups
+        self._throttle = throttle
+        self._audit = audit
         self._clock = clock
 
-    async def authenticate(self, credentials: Credentials | None) -> str:
-        """Return the id of the client whose credentials these are; raises Unauthorized."""
+    async def authenticate(self, credentials: Credentials | None, origin: Origin) -> str:
+        """Return the id of the client whose credentials these are.
+
+        Raises Unauthorized, or TooManyTries.
+        """
         if credentials is None:
             raise CredentialsMissing("Send Basic credentials: the client's id and its secret.")
         if not isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid("Send the client's id and its secret, not a token.")
-        stored = await answer(self._lookups.secrets_of_clients.find(credentials.email))
-        digest = _digest(credentials.password)
+        client_id = credentials.email
+        tried = self._throttle.try_of(_LOGIN + client_id, origin.ip)
+        has_failed = await self._throttle.check(tried)
+        stored = await answer(self._lookups.secrets_of_clients.find(client_id))
+        if self._is_right(credentials.password, stored):
+            # Counted only where it failed: it takes no hash, and no number of guesses helps.
+            if has_failed:
+                await self._throttle.clear(tried)
+            return client_id
+        await self._throttle.charge(tried)
+        known = client_id if stored else None
+        await self._audit.record(Kind.CLIENT_FAILED, origin, client_id=known)
+        raise CredentialsInvalid(_NOT_VALID)
+
+    def _is_right(self, secret: str, stored: ClientSecretRow | None) -> bool:
+        digest = _digest(secret)
         is_right = hmac.compare_digest(digest, stored.digest if stored else _NO_DIGEST)
         old = stored.old_digest if stored else None
         was_right = hmac.compare_digest(digest, old or _NO_DIGEST)
         if stored is None:
-            raise CredentialsInvalid(_NOT_VALID)
+            return False
         is_still_good = stored.old_until is not None and self._now() < stored.old_until
-        if not is_right and not (was_right and is_still_good):
-            raise CredentialsInvalid(_NOT_VALID)
-        return credentials.email
+        return is_right or (was_right and is_still_good)
 
     async def add(self, name: str) -> ClientSecret:
         """Make a client; raises ClientNameTaken."""
         made = ClientSecret(secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES))
-        async with connection_to(self._database) as connection:
+        async with transaction_on(self._database) as connection:
             inserted = await clients.insert_client(
                 connection, made.client_id, name=name, digest=_digest(made.secret), at=self._now()
             )
-        if not inserted:
-            raise ClientNameTaken
+            if not inserted:
+                raise ClientNameTaken
+            await self._write(connection, Kind.CLIENT_ADDED, made.client_id)
         return made
 
     async def find_all(self) -> list[ClientRow]:
@@ -84,7 +115,7 @@ class Clients:
         """Give a client a new secret; the old one stays good for a time. Or ClientNotFound."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         now = self._now()
-        async with connection_to(self._database) as connection:
+        async with transaction_on(self._database) as connection:
             client_id = await clients.replace_secret(
                 connection,
                 name,
@@ -92,15 +123,21 @@ class Clients:
                 old_until=now + timedelta(seconds=keep_old_seconds),
                 at=now,
             )
-        if client_id is None:
-            raise ClientNotFound
+            if client_id is None:
+                raise ClientNotFound
+            await self._write(connection, Kind.CLIENT_SECRET_REPLACED, client_id)
         return ClientSecret(client_id, secret)
 
     async def remove(self, name: str) -> None:
         """Remove a client, whose secrets are good no more; raises ClientNotFound."""
-        async with connection_to(self._database) as connection:
-            if not await clients.delete_client(connection, name):
+        async with transaction_on(self._database) as connection:
+            client_id = await clients.delete_client(connection, name)
+            if client_id is None:
                 raise ClientNotFound
+            await self._write(connection, Kind.CLIENT_REMOVED, client_id)
+
+    async def _write(self, connection: Connection, kind: Kind, client_id: str) -> None:
+        await self._audit.write(connection, kind, ADMINISTRATION, client_id=client_id)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

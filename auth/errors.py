@@ -10,12 +10,14 @@ Problem
 │   ├── CredentialsInvalid       credentials-invalid
 │   └── TokenInvalid             token-invalid
 │       └── TokenExpired         token-expired
+├── AccountDisabled         403  account-disabled
 ├── NotFound                404  not-found
 ├── MethodNotAllowed        405  method-not-allowed     Allow
 ├── EmailTaken              409  email-taken
 ├── ContentTooLarge         413  content-too-large
 ├── UnsupportedMediaType    415  unsupported-media-type
 ├── InvalidFields           422  invalid-fields         errors
+├── TooManyTries            429  too-many-tries         Retry-After
 ├── InternalError           500  internal-error
 └── Unavailable             503                         Retry-After
     ├── DatabaseUnavailable      database-unavailable
@@ -117,6 +119,15 @@ class TokenExpired(TokenInvalid):
     title = "The token has expired"
 
 
+class AccountDisabled(Problem):
+    """Told to nobody but those who knew the password."""
+
+    status = 403
+    name = "account-disabled"
+    title = "The account is disabled"
+    advice = "Ask the operator of this service to enable it again."
+
+
 class NotFound(Problem):
     status = 404
     name = "not-found"
@@ -165,10 +176,24 @@ class UnsupportedMediaType(Problem):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one member of a body."""
+    """What is wrong with one member of a body; ``code`` names it for programs."""
 
     field: str
     message: str
+    code: str | None = None
+
+    def document(self) -> dict[str, str]:
+        """Return the error as it stands in a problem document."""
+        said = {"field": self.field, "message": self.message}
+        return said if self.code is None else {**said, "code": self.code}
+
+
+class Refused(ValueError):
+    """A rule refuses a value, for a reason that programs can tell from others by ``code``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class InvalidFields(Problem):
@@ -182,8 +207,24 @@ class InvalidFields(Problem):
         super().__init__(f"Correct these and send the request again: {said}.")
 
     def document(self) -> dict[str, object]:
-        errors = [{"field": error.field, "message": error.message} for error in self.errors]
-        return {**super().document(), "errors": errors}
+        return {**super().document(), "errors": [error.document() for error in self.errors]}
+
+
+class TooManyTries(Problem):
+    """The next password, or registration, has to wait (RFC 6585, section 4)."""
+
+    status = 429
+    name = "too-many-tries"
+    title = "There were too many tries"
+    advice = "Wait for Retry-After seconds before the next one; requests with a token are served."
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__()
+        self.retry_after_seconds = max(1, retry_after_seconds)
+
+    @property
+    def headers(self) -> Headers:
+        return (("Retry-After", str(self.retry_after_seconds)),)
 
 
 class InternalError(Problem):

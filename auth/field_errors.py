@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from auth.errors import FieldError, InvalidFields
+from auth.errors import FieldError, InvalidFields, Refused
 
 T = TypeVar("T")
 
@@ -21,8 +21,13 @@ class FieldErrors:
         try:
             return rule(value)
         except ValueError as error:
-            self._errors.append(FieldError(field, str(error)))
+            code = error.code if isinstance(error, Refused) else None
+            self._errors.append(FieldError(field, str(error), code))
             return None
+
+    def add(self, field: str, message: str) -> None:
+        """Refuse a field."""
+        self._errors.append(FieldError(field, message))
 
     def raise_if_any(self) -> None:
         """Raise InvalidFields where anything was refused."""

@@ -6,16 +6,17 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from statistics import median
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
 from auth.errors import ClientGone, Overloaded
 
 Result = TypeVar("Result")
+First = Callable[[], Awaitable[None]]
 
 # How far workers step back for the event loop (see nice(2)).
 _NICENESS = 19
@@ -39,7 +40,8 @@ class HashingLane:
         self._max_wait_seconds = max_wait_seconds
         self._seconds = deque([seconds_each], maxlen=_MEASUREMENTS)
         self._places = 0
-        self._waiting: dict[asyncio.Task[object], Future[Any]] = {}
+        self._free_turns = self._workers
+        self._waiting: dict[asyncio.Task[object], asyncio.Future[None]] = {}
         self._abandoned: WeakSet[asyncio.Task[object]] = WeakSet()
         self._executor = ThreadPoolExecutor(self._workers, "hashing", _step_back)
 
@@ -60,8 +62,10 @@ class HashingLane:
         finally:
             self._places -= 1
 
-    async def run(self, function: Callable[[], Result]) -> Result:
+    async def run(self, function: Callable[[], Result], first: First | None = None) -> Result:
         """Run a function on a worker and return what it returns.
+
+        ``first`` is awaited when its turn has come; what it raises ends it there.
 
         Raises ClientGone in a task that was abandoned, before or meanwhile, and Overloaded
         where the system has become so slow that the wait was longer than foreseen: too late,
@@ -72,18 +76,13 @@ class HashingLane:
             raise ClientGone
         is_next = self._places <= self._workers
         latest = math.inf if is_next else time.perf_counter() + self._max_wait_seconds
-        future = self._executor.submit(self._measured, function, latest)
-        self._waiting[task] = future
-        try:
-            result, seconds = await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            if task.cancelling():
-                raise
-            raise ClientGone from None
-        except _TooLate:
-            raise Overloaded(math.ceil(self._wait_seconds())) from None
-        finally:
-            del self._waiting[task]
+        async with self._turn(task):
+            if time.perf_counter() > latest:
+                raise Overloaded(math.ceil(self._wait_seconds()))
+            if first is not None:
+                await first()
+            running = self._executor.submit(_measured, function)
+            result, seconds = await asyncio.wrap_future(running)
         self._seconds.append(seconds)
         return result
 
@@ -91,26 +90,55 @@ class HashingLane:
         """Drop what a task waits for, or will; what runs already goes on to its end."""
         self._abandoned.add(task)
         if task in self._waiting:
-            self._waiting[task].cancel()
+            self._drop(self._waiting[task])
 
     def close(self) -> None:
         """Stop the workers; what waits is dropped."""
+        for turn in self._waiting.values():
+            self._drop(turn)
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _wait_seconds(self) -> float:
         """Return how long somebody new would wait for the result."""
         return median(self._seconds) * (self._places + 1) / self._workers
 
-    def _measured(self, function: Callable[[], Result], latest: float) -> tuple[Result, float]:
-        began = time.perf_counter()
-        if began > latest:
-            raise _TooLate
-        result = function()
-        return result, time.perf_counter() - began
+    @asynccontextmanager
+    async def _turn(self, task: "asyncio.Task[object]") -> AsyncIterator[None]:
+        """Wait until a worker is free, first come, first served."""
+        if self._free_turns:
+            self._free_turns -= 1
+        else:
+            turn = self._waiting[task] = asyncio.get_running_loop().create_future()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled() and turn.exception() is None:
+                    self._pass_on()
+                raise
+            finally:
+                del self._waiting[task]
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        for turn in self._waiting.values():
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free_turns += 1
+
+    @staticmethod
+    def _drop(turn: "asyncio.Future[None]") -> None:
+        if not turn.done():
+            turn.set_exception(ClientGone())
 
 
-class _TooLate(Exception):
-    """A worker came when nobody should wait any more."""
+def _measured(function: Callable[[], Result]) -> tuple[Result, float]:
+    began = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - began
 
 
 def _step_back() -> None:

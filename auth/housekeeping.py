@@ -1,11 +1,13 @@
 """Rows that are of no use any more, removed a few at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from db import housekeeping
-from db.pool import Database
+from auth.throttle import ACCOUNT
+from db import events, housekeeping, throttle
+from db.pool import Connection, Database
 
 # How many rows go at a time: few enough for requests not to feel it.
 _BATCH = 500
@@ -14,38 +16,80 @@ _PAUSE = 3
 _IDLE_SECONDS = 60.0
 # How long one may be at it before it asks again whose turn it is.
 _MOST_SECONDS = 3600.0
+# Failures in a row, and the place of the last success, are kept for those who come seldom.
+_ACCOUNT_DAYS = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long rows are kept: expired tokens, events, and counts of tries."""
+
+    expired_days: int
+    event_days: int
+    count_seconds: float
 
 
 class Housekeeping:
-    """Removes the rows of tokens that expired more than ``keep_expired_days`` ago.
+    """Removes what was kept long enough.
 
     Of any number of processes one is at it at a time. ``clock`` returns UTC seconds.
     """
 
-    def __init__(
-        self, database: Database, *, clock: Callable[[], float], keep_expired_days: int
-    ) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], float], keep: Kept) -> None:
         self._database = database
         self._clock = clock
-        self._keep = timedelta(days=keep_expired_days)
+        self._keep = keep
 
-    async def remove_expired(self) -> float:
+    async def remove(self) -> float:
         """Remove what is due, batch by batch; return in how many seconds to look again.
 
         Raises DatabaseError.
         """
-        clock = asyncio.get_running_loop().time
-        before = datetime.fromtimestamp(self._clock(), UTC) - self._keep
-        since = datetime.min.replace(tzinfo=UTC)
-        removed = _BATCH
         async with (
             self._database.connection(_MOST_SECONDS) as connection,
             housekeeping.turn(connection) as is_ours,
         ):
-            while is_ours and removed == _BATCH:
-                began = clock()
-                removed, since = await housekeeping.delete_expired(
-                    connection, since=since, before=before, most=_BATCH
-                )
-                await asyncio.sleep(_PAUSE * (clock() - began))
+            if is_ours:
+                await self._remove_tokens(connection)
+                await self._remove_events(connection)
+                await self._remove_counts(connection)
         return _IDLE_SECONDS
+
+    async def _remove_tokens(self, connection: Connection) -> None:
+        before = self._ago(timedelta(days=self._keep.expired_days))
+        since = datetime.min.replace(tzinfo=UTC)
+
+        async def remove() -> int:
+            nonlocal since
+            removed, since = await housekeeping.delete_expired(
+                connection, since=since, before=before, most=_BATCH
+            )
+            return removed
+
+        await _repeat(remove)
+
+    async def _remove_events(self, connection: Connection) -> None:
+        before = self._ago(timedelta(days=self._keep.event_days))
+        await _repeat(lambda: events.delete_old(connection, before=before, most=_BATCH))
+
+    async def _remove_counts(self, connection: Connection) -> None:
+        before = self._ago(timedelta(seconds=self._keep.count_seconds))
+        kept_before = self._ago(timedelta(days=_ACCOUNT_DAYS))
+        await _repeat(
+            lambda: throttle.delete_old(
+                connection, before=before, kept=ACCOUNT, kept_before=kept_before, most=_BATCH
+            )
+        )
+
+    def _ago(self, time: timedelta) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC) - time
+
+
+async def _repeat(remove: Callable[[], Awaitable[int]]) -> None:
+    """Remove batch after batch while they are full, and let others have most of the time."""
+    clock = asyncio.get_running_loop().time
+    removed = _BATCH
+    while removed == _BATCH:
+        began = clock()
+        removed = await remove()
+        await asyncio.sleep(_PAUSE * (clock() - began))

@@ -4,11 +4,20 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from auth import emails
+from auth.audit import AuditTrail, Kind
 from auth.credentials import Credentials, PasswordCredentials, TokenCredentials
 from auth.database import answer
-from auth.errors import CredentialsInvalid, CredentialsMissing, TokenInvalid, Unauthorized
+from auth.errors import (
+    AccountDisabled,
+    CredentialsInvalid,
+    CredentialsMissing,
+    TokenInvalid,
+    Unauthorized,
+)
+from auth.origin import Origin
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
+from auth.throttle import Throttle
 from auth.tokens import TokenSigner
 from auth.usage import TokenUsage
 from db import tokens, users
@@ -59,41 +68,77 @@ class Identities:
         remembered: RememberedPasswords,
         signer: TokenSigner,
         usage: TokenUsage,
+        throttle: Throttle,
+        audit: AuditTrail,
     ) -> None:
         self._lookups = lookups
         self._hasher = hasher
         self._remembered = remembered
         self._signer = signer
         self._usage = usage
+        self._throttle = throttle
+        self._audit = audit
 
-    def identify(
-        self, credentials: Credentials | None, ip: str | None = None
-    ) -> Awaitable[Identity]:
-        """Return whose credentials these are; raises a subclass of Unauthorized.
+    def identify(self, credentials: Credentials | None, origin: Origin) -> Awaitable[Identity]:
+        """Return whose credentials these are.
 
-        ``ip`` is the address of who presents them, where that is the user's own.
+        Raises a subclass of Unauthorized; by password also AccountDisabled or TooManyTries.
         """
         if credentials is None:
             raise CredentialsMissing
         if isinstance(credentials, TokenCredentials):
-            return self._identify_by_token(credentials.token, ip)
-        return self._identify_by_password(credentials, may_be_remembered=True)
+            return self._identify_by_token(credentials.token, origin)
+        return self._identify_by_password(credentials, origin, may_be_remembered=True)
 
-    async def identify_by_password(self, credentials: Credentials | None) -> Identity:
+    async def identify_by_password(
+        self, credentials: Credentials | None, origin: Origin
+    ) -> Identity:
         """Return whose password this is, hashed again; a token is refused, however good."""
         if credentials is None:
             raise CredentialsMissing
         if isinstance(credentials, TokenCredentials):
             raise TokenInvalid(NO_RENEWAL)
-        return await self._identify_by_password(credentials, may_be_remembered=False)
+        return await self._identify_by_password(credentials, origin, may_be_remembered=False)
 
-    async def identify_by_token(
-        self, credentials: Credentials | None, ip: str | None = None
-    ) -> Identity:
+    async def identify_by_token(self, credentials: Credentials | None, origin: Origin) -> Identity:
         """Return whose token this is; a password is refused, however right."""
         if isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid(WRONG_KIND)
-        return await self.identify(credentials, ip)
+        return await self.identify(credentials, origin)
+
+    async def prove(
+        self, email_key: str, password: str, stored: PasswordRow | None, origin: Origin
+    ) -> bool:
+        """Spend a hash on a password, counted as a try; tell whether it is the stored one.
+
+        Raises TooManyTries, or Overloaded. Takes as long where nobody has the e-mail address.
+        """
+        tried = self._throttle.try_of(email_key, origin.ip)
+        begins_to_wait = False
+
+        async def charge() -> None:
+            nonlocal begins_to_wait
+            begins_to_wait = await self._throttle.charge(tried)
+
+        with self._hasher.place():
+            stored_hash = stored.password_hash if stored else None
+            is_right = await self._hasher.verify(password, stored_hash, charge)
+        if stored is not None and is_right:
+            await self._throttle.clear(tried)
+            self._remembered.add(password, stored.password_hash)
+            return True
+        user = stored.user if stored else None
+        await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=email_key)
+        if begins_to_wait:
+            await self._audit.record(Kind.THROTTLED, origin, user=user, email_key=email_key)
+        return False
+
+    async def prove_again(self, identity: Identity, password: str, origin: Origin) -> bool:
+        """Tell whether a password is that of somebody who is known already; counted as a try."""
+        key = emails.email_key(identity.user.email)
+        await self._throttle.check(self._throttle.try_of(key, origin.ip))
+        stored = await answer(self._lookups.users_by_email.find(key))
+        return await self.prove(key, password, stored, origin)
 
     async def lock(self, connection: Connection, identity: Identity) -> UserRow:
         """Lock the user's row; raises unless what proved the identity still holds.
@@ -109,31 +154,35 @@ class Identities:
             case PasswordProof(_, stored):
                 refusal = CredentialsInvalid()
                 holds = current is not None and current.password_version == stored.password_version
-        if current is None or not holds:
+        if current is None or not holds or current.is_disabled:
             raise refusal
         return current.user
 
-    async def _identify_by_token(self, token: str, ip: str | None) -> Identity:
+    async def _identify_by_token(self, token: str, origin: Origin) -> Identity:
         claims = self._signer.read(token)
         user = await answer(self._lookups.users_of_tokens.find(claims.token_id))
         if user is None:
             raise TokenInvalid
-        self._usage.note(claims.token_id, ip)
+        self._usage.note(claims.token_id, origin.user_ip)
         return Identity(user, TokenProof(claims.token_id))
 
     async def _identify_by_password(
-        self, credentials: PasswordCredentials, *, may_be_remembered: bool
+        self, credentials: PasswordCredentials, origin: Origin, *, may_be_remembered: bool
     ) -> Identity:
         password = credentials.password
         key = emails.lookup_key(credentials.email)
+        # First, for remembered passwords too: a guess must not be told right while it has to wait.
+        await self._throttle.check(self._throttle.try_of(key, origin.ip))
         stored = await answer(self._lookups.users_by_email.find(key))
-        stored_hash = stored.password_hash if stored else None
-        if may_be_remembered and stored and self._remembered.holds(password, stored.password_hash):
-            return Identity(stored.user, PasswordProof(password, stored))
-        with self._hasher.place():
-            # Verified even where there is nobody: the time must not tell.
-            is_right = await self._hasher.verify(password, stored_hash)
-        if stored is None or not is_right:
+        is_known = (
+            may_be_remembered
+            and stored is not None
+            and self._remembered.holds(password, stored.password_hash)
+        )
+        if not is_known and not await self.prove(key, password, stored, origin):
             raise CredentialsInvalid
-        self._remembered.add(password, stored.password_hash)
+        if stored is None:
+            raise CredentialsInvalid
+        if stored.is_disabled:
+            raise AccountDisabled
         return Identity(stored.user, PasswordProof(password, stored))

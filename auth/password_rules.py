@@ -2,10 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+from auth.errors import Refused
 
 MAX_LENGTH = 1024
-# A password must hold at least this many letters that are not taken from the user's own words.
+# A password must hold at least this many letters that are not taken from the user's own
+# words, and as many that are not taken from the service's.
 _OWN_LETTERS = 4
 _SHORTEST_WORD = 3
 
@@ -19,27 +22,40 @@ class PasswordRules:
     """The rules for a new password.
 
     ``min_length`` counts code points after NFC. ``refuse_common`` refuses what is on
-    zxcvbn's list of common passwords, or is made of the user's own e-mail address or name.
+    zxcvbn's list of common passwords, or is made of the user's own e-mail address or name, or
+    of ``service_words``, the names of the service itself.
     """
 
-    def __init__(self, *, min_length: int, refuse_common: bool) -> None:
+    def __init__(
+        self, *, min_length: int, refuse_common: bool, service_words: Sequence[str]
+    ) -> None:
         self._min_length = min_length
         self._refuse_common = refuse_common
+        self._service_words = tuple(service_words)
         self._common = _common_passwords() if refuse_common else frozenset()
 
     def check(self, password: str, *, own_words: Iterable[str]) -> None:
-        """Raise ValueError with a reason where the password is not accepted."""
+        """Raise Refused with a reason where the password is not accepted."""
         password = normalize_password(password)
-        if not self._min_length <= len(password) <= MAX_LENGTH:
-            raise ValueError(f"must have {self._min_length} to {MAX_LENGTH} characters")
+        length = f"must have {self._min_length} to {MAX_LENGTH} characters"
+        if len(password) < self._min_length:
+            raise Refused("password-too-short", length)
+        if len(password) > MAX_LENGTH:
+            raise Refused("password-too-long", length)
         if any(unicodedata.category(character) in {"Cc", "Cs"} for character in password):
-            raise ValueError("must not contain control characters")
-        if not self._refuse_common:
-            return
+            raise Refused("password-control-characters", "must not contain control characters")
+        if self._refuse_common:
+            self._check_not_guessed(password, own_words)
+
+    def _check_not_guessed(self, password: str, own_words: Iterable[str]) -> None:
         if _folded(password) in self._common:
-            raise ValueError("is on a list of common passwords; choose another")
+            raise Refused("password-common", "is on a list of common passwords; choose another")
         if _is_made_of(password, own_words):
-            raise ValueError("is made of your own e-mail address or name; choose another")
+            reason = "is made of your own e-mail address or name; choose another"
+            raise Refused("password-own-words", reason)
+        if _is_made_of(password, self._service_words):
+            reason = "is made of the name of this service; choose another"
+            raise Refused("password-service-words", reason)
 
 
 def _common_passwords() -> frozenset[str]:
@@ -54,9 +70,9 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def _is_made_of(password: str, own_words: Iterable[str]) -> bool:
+def _is_made_of(password: str, texts: Iterable[str]) -> bool:
     rest = _folded(password)
-    words = {word for text in own_words for word in _words(text)}
+    words = {word for text in texts for word in _words(text)}
     if not any(word in rest for word in words):
         return False
     for word in sorted(words, key=len, reverse=True):

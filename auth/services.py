@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from auth.accounts import Accounts
+from auth.audit import AuditTrail
 from auth.clients import Clients
 from auth.identities import Identities
 from auth.keys import KeysFile
 from auth.sessions import Sessions
+from auth.throttle import Throttle
 from auth.tokens import TokenSigner
 from auth.usage import TokenUsage
 
@@ -22,3 +24,5 @@ class Services:
     signer: TokenSigner
     keys_file: KeysFile | None
     usage: TokenUsage
+    throttle: Throttle
+    audit: AuditTrail

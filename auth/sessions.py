@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from auth.audit import AuditTrail, Kind
 from auth.database import answer, connection_to, transaction_on
 from auth.errors import CredentialsInvalid, NotFound, TokenInvalid
 from auth.identities import NO_RENEWAL, WRONG_KIND, Identities, Identity, PasswordProof
+from auth.origin import Origin
 from auth.passwords import PasswordHasher
 from auth.tokens import TokenClaims, TokenSigner
 from auth.usage import TokenUsage
@@ -15,14 +17,6 @@ from db import tokens, users
 from db.lookups import Lookups
 from db.pool import Database
 from db.rows import TokenRow, UserRow
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a log-in comes from, as far as that is known."""
-
-    ip: str | None = None
-    user_agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +54,7 @@ class Sessions:
         hasher: PasswordHasher,
         signer: TokenSigner,
         usage: TokenUsage,
+        audit: AuditTrail,
         clock: Callable[[], float],
         lifetime_seconds: int,
         max_per_user: int,
@@ -70,6 +65,7 @@ class Sessions:
         self._hasher = hasher
         self._signer = signer
         self._usage = usage
+        self._audit = audit
         self._clock = clock
         self._lifetime_seconds = lifetime_seconds
         self._max_per_user = max_per_user
@@ -100,43 +96,49 @@ class Sessions:
                 expires_at=expires_at,
                 key_id=key_id,
                 user_agent=origin.user_agent,
-                ip=origin.ip,
+                ip=origin.user_ip,
             )
             if not inserted:
                 raise CredentialsInvalid
             await tokens.revoke_surplus(
                 connection, user_id, newest=claims.token_id, most=self._max_per_user, at=now
             )
+            await self._audit.write(connection, Kind.LOGGED_IN, origin, user=identity.user)
         return IssuedToken(token, expires_at, self._lifetime_seconds)
 
-    async def log_out(self, identity: Identity) -> None:
+    async def log_out(self, identity: Identity, origin: Origin) -> None:
         """Revoke the token that was presented; raises CredentialsInvalid for a password."""
         if identity.token_id is None:
             raise CredentialsInvalid(WRONG_KIND)
-        async with connection_to(self._database) as connection:
+        async with transaction_on(self._database) as connection:
             await tokens.revoke(connection, identity.token_id, at=self._now())
+            await self._audit.write(connection, Kind.TOKEN_ENDED, origin, user=identity.user)
 
     async def find_all(self, identity: Identity) -> list[TokenRow]:
         """Return the good tokens of whoever asks, newest first."""
         async with connection_to(self._database) as connection:
             return await tokens.find_live(connection, identity.user.id, at=self._now())
 
-    async def end(self, identity: Identity, token_id: str) -> None:
+    async def end(self, identity: Identity, token_id: str, origin: Origin) -> None:
         """Revoke one of the user's tokens; raises NotFound where it is not one, or not good."""
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
             ended = _is_id(token_id) and await tokens.revoke_live(
                 connection, token_id, user_id=user.id, at=self._now()
             )
+            if ended:
+                await self._audit.write(connection, Kind.TOKEN_ENDED, origin, user=user)
         if not ended:
             raise NotFound("Take the id from the list of your tokens; this one is not there.")
 
-    async def end_all(self, identity: Identity, *, keep_current: bool) -> int:
+    async def end_all(self, identity: Identity, origin: Origin, *, keep_current: bool) -> int:
         """Revoke the user's tokens, but for the presented one if asked; return how many."""
         kept = identity.token_id if keep_current else None
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
-            return await tokens.revoke_all(connection, user.id, at=self._now(), keep=kept)
+            ended = await tokens.revoke_all(connection, user.id, at=self._now(), keep=kept)
+            await self._audit.write(connection, Kind.TOKENS_ENDED, origin, user=user)
+            return ended
 
     async def introspect(self, token: str) -> Introspection | None:
         """Return what there is to know of a token, or None where it is not good."""
@@ -150,14 +152,18 @@ class Sessions:
         self._usage.note(claims.token_id, None)
         return Introspection(claims.token_id, owner.user, owner.issued_at, claims.expires_at)
 
-    async def revoke(self, token: str) -> None:
-        """Revoke a token, whosever it is; one that is not good is left as it is."""
+    async def revoke(self, token: str, client_id: str, origin: Origin) -> None:
+        """Revoke a token for a client, whosever it is; one that is not good stays as it is."""
         try:
             claims = self._signer.read(token)
         except TokenInvalid:
             return
-        async with connection_to(self._database) as connection:
-            await tokens.revoke(connection, claims.token_id, at=self._now())
+        async with transaction_on(self._database) as connection:
+            user_id = await tokens.revoke(connection, claims.token_id, at=self._now())
+            if user_id is not None:
+                await self._audit.write(
+                    connection, Kind.TOKEN_ENDED, origin, user_id=user_id, client_id=client_id
+                )
 
     async def find_keys_in_use(self) -> set[str | None]:
         """Return the ids of the keys that signed good tokens; None is a key nobody knows."""
@@ -165,7 +171,7 @@ class Sessions:
             return await tokens.find_keys_in_use(connection, at=self._now())
 
     async def _renew_hash(self, proof: PasswordProof) -> None:
-        """Store a hash of another cost, unless others wait for a worker: the next log-in may."""
+        """Hash anew what is not as new hashes are, unless others wait: the next log-in may."""
         old = proof.stored.password_hash
         if not self._hasher.needs_rehash(old) or not self._hasher.has_free_worker:
             return

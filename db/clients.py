@@ -64,9 +64,10 @@ async def replace_secret(
     return None if row is None else str(row[0])
 
 
-_DELETE = "DELETE FROM clients WHERE name = %s"
+_DELETE = "DELETE FROM clients WHERE name = %s RETURNING id"
 
 
-async def delete_client(connection: Connection, name: str) -> bool:
-    """Remove a client; tell whether there was one of that name."""
-    return await connection.execute(_DELETE, (name,)) == 1
+async def delete_client(connection: Connection, name: str) -> str | None:
+    """Remove a client; return its id, or None where there is none of that name."""
+    row = await connection.fetch_one(_DELETE, (name,))
+    return None if row is None else str(row[0])

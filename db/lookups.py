@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from db.clients import FIND_SECRETS
 from db.joined_lookup import JoinedLookup
 from db.pool import Database
-from db.rows import ClientSecretRow, OwnerRow, PasswordRow, UserRow
+from db.rows import ClientSecretRow, CountRow, OwnerRow, PasswordRow, UserRow
+from db.throttle import FIND_COUNTS
 from db.tokens import FIND_OWNERS, FIND_USERS
 from db.users import FIND_BY_EMAIL
 
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """Users by their tokens' ids and by e-mail address, tokens' owners, clients' secrets."""
+    """Users by token and by e-mail address, owners of tokens, secrets of clients, counts."""
 
     users_of_tokens: JoinedLookup[UserRow]
     owners_of_tokens: JoinedLookup[OwnerRow]
     users_by_email: JoinedLookup[PasswordRow]
     secrets_of_clients: JoinedLookup[ClientSecretRow]
+    counts_of_tries: JoinedLookup[CountRow]
 
     async def close(self) -> None:
         """Close their connections."""
@@ -25,6 +27,7 @@ class Lookups:
         await self.owners_of_tokens.close()
         await self.users_by_email.close()
         await self.secrets_of_clients.close()
+        await self.counts_of_tries.close()
 
 
 def open_lookups(database: Database) -> Lookups:
@@ -34,4 +37,5 @@ def open_lookups(database: Database) -> Lookups:
         JoinedLookup(database, FIND_OWNERS),
         JoinedLookup(database, FIND_BY_EMAIL),
         JoinedLookup(database, FIND_SECRETS),
+        JoinedLookup(database, FIND_COUNTS),
     )

@@ -7,7 +7,7 @@ asks at that moment, not to whoever waited longest. Here a queue stands before a
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -21,6 +21,8 @@ from db.failures import translated
 from db.prepared import PreparedQuery
 from db.rows import Row
 
+# What %s and %(name)s in a statement stand for.
+Parameters = Sequence[object] | Mapping[str, object]
 # How much longer than its statements the use of a connection may take.
 _GRACE_SECONDS = 0.5
 
@@ -44,22 +46,22 @@ class Connection:
         """Close the connection; the pool forgets it when it comes back."""
         await self._raw.close()
 
-    async def fetch_one(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
+    async def fetch_one(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """Return the first row of the answer, or None."""
         rows, _ = await self._run(sql, parameters)
         return rows[0] if rows else None
 
-    async def fetch_all(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+    async def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Return the rows of the answer."""
         rows, _ = await self._run(sql, parameters)
         return rows
 
-    async def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
         """Run a statement whose answer has no rows; return how many it changed."""
         _, count = await self._run(sql, parameters)
         return count
 
-    async def _run(self, sql: str, parameters: Sequence[object]) -> tuple[list[Row], int]:
+    async def _run(self, sql: str, parameters: Parameters) -> tuple[list[Row], int]:
         left = max(0.0, self._until - asyncio.get_running_loop().time())
         try:
             cursor = await self._raw.cursor()

@@ -26,6 +26,7 @@ class PasswordRow:
     user: UserRow
     password_hash: str = field(repr=False)
     password_version: int
+    is_disabled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +76,56 @@ class ClientSecretRow:
     digest: bytes = field(repr=False)
     old_digest: bytes | None = field(repr=False)
     old_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountRow:
+    """How often something was tried, and until when it may not be, in UTC seconds.
+
+    ``place_next_at`` holds instead of ``next_at`` at the ``place`` of the last success.
+    """
+
+    failures: int
+    next_at: float | None
+    place: str | None
+    place_next_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a try was counted; until when none may be, or whether a wait begins by it."""
+
+    is_allowed: bool
+    waits_until: float | None
+    begins_to_wait: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something that happened, for the audit trail."""
+
+    at: datetime
+    kind: str
+    outcome: str
+    user_id: str | None = None
+    email_digest: str | None = None
+    ip: str | None = None
+    client_id: str | None = None
+    key_id: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event of the audit trail."""
+
+    id: int
+    at: datetime
+    kind: str
+    outcome: str
+    user_id: str | None
+    email_digest: str | None
+    ip: str | None
+    client_id: str | None
+    key_id: str | None
+    request_id: str | None

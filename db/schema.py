@@ -5,7 +5,7 @@ from pathlib import Path
 from db.errors import SchemaError
 from db.pool import Connection, Database
 
-VERSION = 2
+VERSION = 3
 MIGRATIONS = Path(__file__).parent / "migrations"
 OLDEST_POSTGRES = 13
 # Any number will do, as long as nothing else in the database locks it: "user" in ASCII.
@@ -72,7 +72,7 @@ async def _find_version(connection: Connection) -> int | None:
 
 async def _check_room(connection: Connection) -> None:
     rows = await connection.fetch_all(
-        "SELECT name FROM unnest(ARRAY['users', 'tokens', 'clients']) AS name"
+        "SELECT name FROM unnest(ARRAY['users', 'tokens', 'clients', 'throttle', 'events']) AS name"
         " WHERE to_regclass(name) IS NOT NULL"
     )
     if rows:

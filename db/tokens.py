@@ -14,7 +14,7 @@ FIND_USERS = LookupQuery(
 SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at
 FROM tokens t
 JOIN users u ON u.id = t.user_id
-WHERE t.id = ANY($1) AND t.revoked_at IS NULL
+WHERE t.id = ANY($1) AND t.revoked_at IS NULL AND u.disabled_at IS NULL
 """,
     key_type="uuid",
     make=lambda row: UserRow(*row),
@@ -29,7 +29,7 @@ SELECT
     floor(date_part('epoch', t.created_at))::bigint
 FROM tokens t
 JOIN users u ON u.id = t.user_id
-WHERE t.id = ANY($1) AND t.revoked_at IS NULL
+WHERE t.id = ANY($1) AND t.revoked_at IS NULL AND u.disabled_at IS NULL
 """,
     key_type="uuid",
     make=lambda row: OwnerRow(UserRow(*row[:5]), row[5]),
@@ -42,7 +42,7 @@ _INSERT = """
 INSERT INTO tokens (id, user_id, created_at, expires_at, key_id, user_agent, ip)
 SELECT %s, id, %s, %s, %s, %s, %s
 FROM users
-WHERE id = %s AND password_version = %s
+WHERE id = %s AND password_version = %s AND disabled_at IS NULL
 FOR NO KEY UPDATE
 """
 
@@ -94,12 +94,14 @@ _REVOKE = """
 UPDATE tokens
 SET revoked_at = %s
 WHERE id = %s AND revoked_at IS NULL
+RETURNING user_id
 """
 
 
-async def revoke(connection: Connection, token_id: str, *, at: datetime) -> bool:
-    """Revoke a token, whosever it is; tell whether it was not revoked yet."""
-    return await connection.execute(_REVOKE, (at, token_id)) == 1
+async def revoke(connection: Connection, token_id: str, *, at: datetime) -> str | None:
+    """Revoke a token, whosever it is; return whose, or None where it was revoked already."""
+    row = await connection.fetch_one(_REVOKE, (at, token_id))
+    return None if row is None else row[0]
 
 
 _REVOKE_LIVE = """

@@ -8,7 +8,9 @@ from db.rows import PasswordRow, Row, UserRow
 FIND_BY_EMAIL = LookupQuery(
     name="find_users_by_email",
     sql="""
-SELECT email_key, id, email, name, created_at, updated_at, password_hash, password_version
+SELECT
+    email_key, id, email, name, created_at, updated_at, password_hash, password_version,
+    disabled_at IS NOT NULL
 FROM users
 WHERE email_key = ANY($1)
 """,
@@ -34,7 +36,9 @@ async def insert_user(
 
 
 _FIND_FOR_UPDATE = """
-SELECT id, email, name, created_at, updated_at, password_hash, password_version
+SELECT
+    id, email, name, created_at, updated_at, password_hash, password_version,
+    disabled_at IS NOT NULL
 FROM users
 WHERE id = %s
 FOR UPDATE

@@ -14,6 +14,7 @@ from auth.services import Services
 from handlers import routes
 from handlers.base import BaseHandler, UnknownPathHandler
 from handlers.delegate import RequestDelegate
+from handlers.origin import ClientAddresses
 from ops.logs import RequestLog
 
 
@@ -23,12 +24,20 @@ class Application(tornado.web.Application):
     Other settings of Tornado stay at their defaults: no debug mode, no templates, no cookies.
     """
 
-    def __init__(self, *, services: Services, request_log: RequestLog, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        *,
+        services: Services,
+        request_log: RequestLog,
+        addresses: ClientAddresses,
+        max_body_bytes: int,
+    ) -> None:
         super().__init__(
             routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
         )
         self.services = services
         self.request_log = request_log
+        self.addresses = addresses
         self.max_body_bytes = max_body_bytes
         self.running = 0
         self._process_id = os.urandom(12).hex()

@@ -27,7 +27,7 @@ from auth.errors import (
 from auth.identities import Identity
 from handlers.answers import AnsweringHandler, Fields
 from handlers.forms import Form, FormType, NoFields
-from handlers.origin import client_address
+from handlers.origin import RequestOrigin
 from ops.logs import RequestRecord, log_failure, log_refusal
 
 if TYPE_CHECKING:
@@ -65,10 +65,13 @@ class BaseHandler(AnsweringHandler):
 
     application: "Application"
     calls: ClassVar[Mapping[str, Call]] = {}
+    # Whether it is somebody else who presents a user's credentials.
+    asks_for_others: ClassVar[bool] = False
 
     def initialize(self, *, body_too_large: bool) -> None:
         self.body_too_large = body_too_large
         self._identity: Identity | None = None
+        self._client_id: str | None = None
         self._request_id = self._choose_request_id()
         self._task: asyncio.Task[object] | None = None
 
@@ -78,6 +81,13 @@ class BaseHandler(AnsweringHandler):
         if self._identity is None:
             raise RuntimeError("This call is open to anyone.")
         return self._identity
+
+    @property
+    def client_id(self) -> str:
+        """Return which service is asking, in a call for services."""
+        if self._client_id is None:
+            raise RuntimeError("This call is not one for services.")
+        return self._client_id
 
     async def prepare(self) -> None:
         """Refuse what can be refused before the verb method: path, method, credentials, body."""
@@ -89,7 +99,9 @@ class BaseHandler(AnsweringHandler):
             return
         call = self._find_call()
         if call.guard is Guard.CLIENT:
-            await self.application.services.clients.authenticate(self._credentials())
+            self._client_id = await self.application.services.clients.authenticate(
+                self._credentials(), self.origin
+            )
         elif call.guard is not Guard.ANYONE:
             self._identity = await self._identify(call.guard)
         self._check_body(call.body.media_type)
@@ -99,18 +111,19 @@ class BaseHandler(AnsweringHandler):
     def _identify(self, guard: Guard) -> Awaitable[Identity]:
         identities = self.application.services.identities
         if guard is Guard.PASSWORD:
-            return identities.identify_by_password(self._credentials())
+            return identities.identify_by_password(self._credentials(), self.origin)
         if guard is Guard.TOKEN:
-            return identities.identify_by_token(self._credentials(), self.user_address)
-        return identities.identify(self._credentials(), self.user_address)
+            return identities.identify_by_token(self._credentials(), self.origin)
+        return identities.identify(self._credentials(), self.origin)
 
     def _credentials(self) -> Credentials | None:
         return decode_authorization(self.request.headers.get("Authorization"))
 
     @property
-    def user_address(self) -> str | None:
-        """Return the address that the user's request came from, where that is known."""
-        return client_address(self.request)
+    def origin(self) -> RequestOrigin:
+        """Return where the request comes from."""
+        addresses = self.application.addresses
+        return RequestOrigin(self.request, addresses, self._request_id, self.asks_for_others)
 
     def options(self, *_path: str) -> None:
         """Answer which methods there are (RFC 9110, section 9.3.7)."""

@@ -38,6 +38,25 @@ class Token(Protocol):
     def ip(self) -> str | None: ...
 
 
+class Event(Protocol):
+    """What a user is told of an event."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def ip(self) -> str | None: ...
+    @property
+    def client_id(self) -> str | None: ...
+    @property
+    def request_id(self) -> str | None: ...
+
+
 def user_document(user: User) -> dict[str, object]:
     """Return the document of a user."""
     return {
@@ -59,6 +78,19 @@ def token_document(token: Token, *, current: bool) -> dict[str, object]:
         "user_agent": token.user_agent,
         "ip": token.ip,
         "current": current,
+    }
+
+
+def event_document(event: Event) -> dict[str, object]:
+    """Return the document of an event in the list of whom it happened to."""
+    return {
+        "id": str(event.id),
+        "at": rfc3339(event.at),
+        "kind": event.kind,
+        "outcome": event.outcome,
+        "ip": event.ip,
+        "client_id": event.client_id,
+        "request_id": event.request_id,
     }
 
 

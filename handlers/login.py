@@ -4,7 +4,6 @@ from typing import ClassVar
 
 from handlers.base import BaseHandler, Call, Guard
 from handlers.documents import rfc3339
-from handlers.origin import origin
 
 
 class LoginHandler(BaseHandler):
@@ -12,9 +11,7 @@ class LoginHandler(BaseHandler):
     calls: ClassVar = {"GET": Call(Guard.PASSWORD), "POST": Call(Guard.PASSWORD)}
 
     async def get(self) -> None:
-        issued = await self.application.services.sessions.log_in(
-            self.identity, origin(self.request)
-        )
+        issued = await self.application.services.sessions.log_in(self.identity, self.origin)
         self.send(
             {
                 "token": issued.token,

@@ -27,7 +27,7 @@ class RevokeHandler(BaseHandler):
 
     async def post(self) -> None:
         form = self.body(TokenForm)
-        await self.application.services.sessions.revoke(form.token)
+        await self.application.services.sessions.revoke(form.token, self.client_id, self.origin)
         # Whatever the token was: there is nothing left to do (RFC 7009, section 2.2).
         self.send({})
 

@@ -11,7 +11,7 @@ class LogoutHandler(BaseHandler):
     calls: ClassVar = {"POST": Call(Guard.TOKEN)}
 
     async def post(self) -> None:
-        await self.application.services.sessions.log_out(self.identity)
+        await self.application.services.sessions.log_out(self.identity, self.origin)
         self.answer(204, ())
 
 
@@ -31,7 +31,7 @@ class TokensHandler(BaseHandler):
 
     async def delete(self) -> None:
         revoked = await self.application.services.sessions.end_all(
-            self.identity, keep_current=self._flag("keep_current")
+            self.identity, self.origin, keep_current=self._flag("keep_current")
         )
         self.send({"revoked": revoked})
 
@@ -49,7 +49,7 @@ class TokenHandler(BaseHandler):
     calls: ClassVar = {"DELETE": Call(Guard.USER)}
 
     async def delete(self, token_id: str) -> None:
-        await self.application.services.sessions.end(self.identity, token_id)
+        await self.application.services.sessions.end(self.identity, token_id, self.origin)
         self.answer(204, ())
 
 

@@ -19,14 +19,15 @@ class Registration(Form):
 
 
 class UserChanges(Form):
-    """What can be changed; a name of null removes it."""
+    """What can be changed; a name of null removes it. A new password may need the current one."""
 
     name: str | None = None
     password: str = ""
+    current_password: str | None = None
 
     @model_validator(mode="after")
     def _require_one(self) -> "UserChanges":
-        if not self.model_fields_set:
+        if not self.model_fields_set & {"name", "password"}:
             raise ValueError("must have a name, a password, or both")
         return self
 
@@ -37,7 +38,7 @@ class RegisterHandler(BaseHandler):
     async def post(self) -> None:
         form = self.body(Registration)
         user = await self.application.services.accounts.register(
-            email=form.email, password=form.password, name=form.name
+            email=form.email, password=form.password, name=form.name, origin=self.origin
         )
         self.send(user_document(user), 201, (("Location", "/api/user"),))
 
@@ -59,13 +60,15 @@ class UserHandler(BaseHandler):
         form = self.body(UserChanges)
         user = await self.application.services.accounts.update(
             self.identity,
+            origin=self.origin,
             name=form.name if "name" in form.model_fields_set else UNSET,
             password=form.password if "password" in form.model_fields_set else UNSET,
+            current_password=form.current_password,
         )
         self.send(user_document(user))
 
     async def delete(self) -> None:
-        await self.application.services.accounts.delete(self.identity)
+        await self.application.services.accounts.delete(self.identity, self.origin)
         self.send({})
 
 

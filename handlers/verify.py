@@ -12,11 +12,7 @@ _PLAIN = string.punctuation.replace("%", "")
 
 class VerifyHandler(BaseHandler):
     calls: ClassVar = {"GET": Call(Guard.USER), "HEAD": Call(Guard.USER)}
-
-    @property
-    def user_address(self) -> str | None:
-        """Return None: it is the proxy that asks."""
-        return None
+    asks_for_others = True
 
     def get(self) -> None:
         user = self.identity.user

@@ -200,7 +200,7 @@ def test_what_the_page_on_tokens_shows_is_what_comes(postgres: str, tmp_path: Pa
         elif language == "json":
             shown += 1
             assert members(json.loads(last)) == members(json.loads(block))
-    assert shown == 4
+    assert shown == 5
 
 
 def members(document: dict[str, Any]) -> object:

@@ -22,6 +22,10 @@ from tests.proxy import Proxy
 PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
 FORGED = {"X-Auth-User-Id": "1", "X-Auth-Email": "admin@example.com", "X-Auth-Name": "Admin"}
+# One of this machine's own that is not the one that a proxy connects from.
+CLIENT = "127.0.0.5"
+# What a client claims: somebody else, the proxy, garbage.
+CLAIMS = ("203.0.113.9", "203.0.113.9, 127.0.0.1", "127.0.0.1", "203.0.113.9, unknown", ",")
 UseSite = Callable[["Site", Api], Awaitable[None]]
 
 
@@ -54,7 +58,9 @@ class Site:
         *,
         body: bytes | None = None,
         more: Mapping[str, str] | None = None,
+        source: str | None = None,
     ) -> HTTPResponse:
+        """Send a request, from a given address of this machine."""
         headers = dict(more or {})
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -65,6 +71,7 @@ class Site:
             method="GET" if body is None else "POST",
             headers=headers,
             body=body,
+            network_interface=source,
             raise_error=False,
         )
 
@@ -129,7 +136,7 @@ def running_proxy(sample: str, folder: Path, userauth: str, service: int) -> Ite
         process.wait(10)
 
 
-def behind(sample: str, dsn: str, folder: Path, use: UseSite) -> None:
+def behind(sample: str, dsn: str, folder: Path, use: UseSite, **settings: str) -> None:
     """Run a database proxy, userauth, an upstream and a proxy in front of them."""
 
     async def run() -> None:
@@ -143,6 +150,7 @@ def behind(sample: str, dsn: str, folder: Path, use: UseSite) -> None:
             "DATABASE_URL": database.url,
             "USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": "1",
             "USERAUTH_DATABASE__QUERY_TIMEOUT_SECONDS": "1",
+            **settings,
         }
         starting = running_server(variables, folder / "log")
         server = await asyncio.to_thread(starting.__enter__)
@@ -278,3 +286,53 @@ def test_logging_in_goes_through(sample: str, dsn: str, tmp_path: Path) -> None:
         assert (await site.ask(bearer(json.loads(answer.body)["token"]))).code == 200
 
     behind(sample, dsn, tmp_path, use)
+
+
+async def shown_address(site: Site, more: Mapping[str, str]) -> str:
+    """Log in through the proxy; return where the list of tokens says that it was."""
+    answer = await site.ask(
+        basic("susan@example.com", PASSWORD), "/api/user/login", more=more, source=CLIENT
+    )
+    assert answer.code == 200
+    token = json.loads(answer.body)["token"]
+    answer = await site.ask(bearer(token), "/api/user/tokens", source=CLIENT)
+    [address] = [row["ip"] for row in json.loads(answer.body)["tokens"] if row["current"]]
+    return str(address)
+
+
+def test_through_a_trusted_proxy_the_address_is_the_one_that_the_proxy_saw(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        assert await shown_address(site, {}) == CLIENT
+        for claim in CLAIMS:
+            for name in ("X-Forwarded-For", "x_forwarded_for", "Forwarded", "X-Real-IP"):
+                assert await shown_address(site, {name: claim}) == CLIENT
+            taken_out = {"X-Forwarded-For": claim, "Connection": "close, X-Forwarded-For"}
+            assert await shown_address(site, taken_out) == CLIENT
+
+    behind(sample, dsn, tmp_path, use, USERAUTH_SERVER__TRUSTED_PROXIES="127.0.0.1/32,::1/128")
+
+
+def test_through_a_proxy_that_is_not_trusted_the_address_is_the_proxy_s(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        for claim in CLAIMS:
+            assert await shown_address(site, {"X-Forwarded-For": claim}) == "127.0.0.1"
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_past_the_proxy_a_client_cannot_claim_an_address(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        site.url = api.url
+        for claim in CLAIMS:
+            assert await shown_address(site, {"X-Forwarded-For": claim}) == CLIENT
+
+    behind(sample, dsn, tmp_path, use, USERAUTH_SERVER__TRUSTED_PROXIES="127.0.0.1/32,::1/128")

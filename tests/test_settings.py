@@ -63,6 +63,7 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "quiet_seconds": 1.0,
         "drain_seconds": 10.0,
         "lag_warning_seconds": 0.05,
+        "trusted_proxies": (),
     }
     assert settings.database.model_dump() == {
         "url": SecretStr(""),
@@ -86,7 +87,21 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "workers": 0,
         "max_wait_seconds": 5.0,
         "remember_seconds": 60.0,
+        "current_required": False,
+        "service_words": ("userauth",),
+        "pepper": (),
     }
+    assert settings.throttle.model_dump() == {
+        "pair_failures": 10,
+        "account_failures": 30,
+        "address_failures": 100,
+        "registrations": 20,
+        "most_in_a_row": 100,
+        "first_delay_seconds": 1.0,
+        "longest_delay_seconds": 900.0,
+        "forget_seconds": 3600,
+    }
+    assert settings.audit.model_dump() == {"keep_days": 90}
     assert settings.limits.model_dump() == {
         "max_body_bytes": 65536,
         "max_connections": 10_000,
@@ -542,7 +557,8 @@ def test_an_unknown_key_like_no_other_is_named_with_those_that_are_known(faults:
     assert faults(toml="[development.server]\nzzz = 5\n") == (
         (
             "server.zzz (from settings.toml [development]): "
-            "unknown; known are host, port, quiet_seconds, drain_seconds, lag_warning_seconds"
+            "unknown; known are host, port, quiet_seconds, drain_seconds, lag_warning_seconds,"
+            " trusted_proxies"
         ),
     )
 

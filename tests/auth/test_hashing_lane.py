@@ -14,7 +14,7 @@ import bcrypt
 import pytest
 
 from auth.errors import ClientGone, Overloaded
-from auth.hashing_lane import HashingLane
+from auth.hashing_lane import First, HashingLane
 from handlers.application import Application
 from settings import Settings
 from tests.api import PASSWORD, Api, basic, bearer
@@ -252,9 +252,11 @@ class Check:
         monkeypatch.setattr("auth.passwords.bcrypt.checkpw", self._wait)
         run = HashingLane.run
 
-        def counted(lane: HashingLane, function: Callable[[], Any]) -> Awaitable[Any]:
+        def counted(
+            lane: HashingLane, function: Callable[[], Any], first: First | None = None
+        ) -> Awaitable[Any]:
             self.asked += 1
-            return run(lane, function)
+            return run(lane, function, first)
 
         monkeypatch.setattr(HashingLane, "run", counted)
 

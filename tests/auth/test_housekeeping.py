@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from auth import housekeeping as service
-from auth.housekeeping import Housekeeping
+from auth.housekeeping import Housekeeping, Kept
 from db import housekeeping
 from db.pool import Connection, Database
 from tests.clock import Clock
@@ -15,6 +15,7 @@ from tests.db.test_pool import use
 from tests.sql import run_sql
 
 DAYS = 7
+KEEP = Kept(expired_days=DAYS, event_days=90, count_seconds=4500)
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +54,8 @@ def test_rows_go_in_batches_when_they_have_been_kept_long_enough(
     monkeypatch.setattr(housekeeping, "delete_expired", counted)
 
     async def work(database: Database) -> None:
-        house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
-        assert await house.remove_expired() >= 1
+        house = Housekeeping(database, clock=clock, keep=KEEP)
+        assert await house.remove() >= 1
 
     use(dsn, work)
     assert left == [17, 7, 2]
@@ -64,15 +65,15 @@ def test_rows_that_somebody_holds_are_left_for_later(dsn: str, clock: Clock) -> 
     insert_tokens(dsn, clock, *[DAYS + 1] * 5)
 
     async def work(database: Database) -> None:
-        house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
+        house = Housekeeping(database, clock=clock, keep=KEEP)
         async with database.transaction() as connection:
             await connection.execute(
                 "UPDATE tokens SET revoked_at = now() WHERE id = (SELECT min(id::text)::uuid"
                 " FROM tokens)"
             )
-            await house.remove_expired()
+            await house.remove()
         assert count(dsn) == 1
-        await house.remove_expired()
+        await house.remove()
 
     use(dsn, work)
     assert count(dsn) == 0
@@ -82,12 +83,12 @@ def test_only_one_process_is_at_it_and_the_next_goes_on(dsn: str, clock: Clock) 
     insert_tokens(dsn, clock, *[DAYS + 1] * 20)
 
     async def work(database: Database) -> None:
-        house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
+        house = Housekeeping(database, clock=clock, keep=KEEP)
         async with database.connection() as other, housekeeping.turn(other) as is_ours:
             assert is_ours
-            assert await house.remove_expired() >= 1
+            assert await house.remove() >= 1
             assert count(dsn) == 20
-        await house.remove_expired()
+        await house.remove()
 
     use(dsn, work)
     assert count(dsn) == 0
@@ -100,8 +101,8 @@ def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
     monkeypatch.setattr(service, "_PAUSE", 100_000)
 
     async def work(database: Database) -> None:
-        house = Housekeeping(database, clock=clock, keep_expired_days=DAYS)
-        stopped = asyncio.create_task(house.remove_expired())
+        house = Housekeeping(database, clock=clock, keep=KEEP)
+        stopped = asyncio.create_task(house.remove())
         while count(dsn) == 30:
             await asyncio.sleep(0.01)
         stopped.cancel()
@@ -109,6 +110,6 @@ def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
             await stopped
         monkeypatch.setattr(service, "_PAUSE", 0)
         while count(dsn):
-            await house.remove_expired()
+            await house.remove()
 
     use(dsn, work)

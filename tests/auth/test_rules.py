@@ -8,8 +8,8 @@ from auth.emails import email_key, lookup_key, normalize_email
 from auth.names import normalize_name
 from auth.password_rules import PasswordRules
 
-LENIENT = PasswordRules(min_length=8, refuse_common=False)
-STRICT = PasswordRules(min_length=8, refuse_common=True)
+LENIENT = PasswordRules(min_length=8, refuse_common=False, service_words=())
+STRICT = PasswordRules(min_length=8, refuse_common=True, service_words=())
 OWN = ("susan.miller@example.com", "Susan Miller-Jones")
 
 

@@ -40,7 +40,7 @@ def raising(error: Exception) -> Callable[..., Awaitable[None]]:
 
 @pytest.mark.gen_test
 async def test_each_problem_type_is_met_once_and_documented(
-    api: Api, app: Application, clock: Clock, caplog: pytest.LogCaptureFixture
+    api: Api, app: Application, clock: Clock, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = await api.registered_token()
     json = {"Content-Type": "application/json"}
@@ -56,6 +56,11 @@ async def test_each_problem_type_is_met_once_and_documented(
         await api.request("POST", REGISTER, body=b"{}"),
         await api.request("POST", REGISTER, json_body={}),
     ]
+    run_sql(dsn, "UPDATE users SET disabled_at = now()")
+    answers.append(await api.log_in())
+    run_sql(dsn, "UPDATE users SET disabled_at = NULL")
+    tries = [await api.log_in(password="wrong password") for _ in range(11)]
+    answers.append(tries[-1])
     clock.advance(86400)
     answers.append(await api.request("GET", "/api/user", authorization=bearer(token)))
     with pytest.MonkeyPatch.context() as patch:

@@ -4,13 +4,15 @@ import unicodedata
 
 import pytest
 
+from auth.passwords import SCHEME, PasswordHasher, pepper_id
 from settings import load_settings
-from tests.api import Api, basic, bearer
+from tests.api import PASSWORD, Api, basic, bearer
 from tests.configuration import KEY, ROOT, laid_over
 from tests.handlers.test_register import refused_fields
+from tests.sql import run_sql
 
 EMAIL = "susan.miller@example.com"
-
+PEPPER = "a-pepper-for-the-tests-000000000"
 
 strict = laid_over(PASSWORDS__REFUSE_COMMON="true")
 
@@ -148,6 +150,70 @@ async def test_in_production_a_password_made_of_the_new_name_is_422(api: Api) ->
 @pytest.mark.gen_test
 async def test_in_production_a_good_password_is_accepted(api: Api) -> None:
     assert (await api.register(EMAIL, "correct horse battery", name="Susan")).status == 201
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("1234567", "password-too-short"),
+        ("x" * 1025, "password-too-long"),
+        ("with\x00null", "password-control-characters"),
+        ("password", "password-common"),
+        (EMAIL, "password-own-words"),
+        ("UserAuth-2024", "password-service-words"),
+    ],
+)
+@strict
+@pytest.mark.gen_test
+async def test_a_refused_password_has_a_code_on_both_calls(
+    api: Api, password: str, code: str
+) -> None:
+    refused = await api.register(EMAIL, password)
+    assert [error["code"] for error in refused.json["errors"]] == [code]
+    token = await api.registered_token(EMAIL)
+    refused = await api.request(
+        "PATCH", "/api/user", authorization=bearer(token), json_body={"password": password}
+    )
+    assert [error["code"] for error in refused.json["errors"]] == [code]
+
+
+@pytest.mark.gen_test
+async def test_other_fields_that_are_refused_have_no_code(api: Api) -> None:
+    refused = await api.register("no address", "1234567", name="")
+    coded = [error["field"] for error in refused.json["errors"] if "code" in error]
+    assert refused_fields(refused) == ["email", "name", "password"]
+    assert coded == ["password"]
+
+
+@laid_over(PASSWORDS__PEPPER=PEPPER)
+@pytest.mark.gen_test
+async def test_with_a_pepper_in_the_settings_hashes_name_it_and_log_in(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    [(stored,)] = run_sql(dsn, "SELECT password_hash FROM users")
+    assert stored.startswith(f"{SCHEME}+{pepper_id(PEPPER)}$2b$04$")
+    assert (await api.log_in(EMAIL)).status == 200
+    assert (await api.log_in(EMAIL, "wrong password")).status == 401
+
+
+@laid_over(PASSWORDS__PEPPER=PEPPER)
+@pytest.mark.gen_test
+async def test_where_a_pepper_comes_up_a_hash_is_renewed_with_it_at_the_next_log_in(
+    api: Api, dsn: str
+) -> None:
+    await api.register(EMAIL, PASSWORD)
+    run_sql(dsn, "UPDATE users SET password_hash = %s", (await hash_without_pepper(),))
+    assert (await api.log_in(EMAIL, PASSWORD)).status == 200
+    [(stored,)] = run_sql(dsn, "SELECT password_hash FROM users")
+    assert stored.startswith(f"{SCHEME}+{pepper_id(PEPPER)}$")
+    assert (await api.log_in(EMAIL, PASSWORD)).status == 200
+
+
+async def hash_without_pepper() -> str:
+    hasher = PasswordHasher(cost=4, workers=1, max_wait_seconds=5)
+    try:
+        return await hasher.hash(PASSWORD)
+    finally:
+        hasher.close()
 
 
 def test_the_production_profile_refuses_common_passwords() -> None:

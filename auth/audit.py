@@ -1,0 +1,155 @@
+"""The audit trail: what happened to accounts, clients and keys, and from where.
+
+An event is written in the transaction of what it tells. No secret is in it, and of an e-mail
+address only a keyed digest: who knows the address finds its events, nobody else reads it there.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from auth import emails
+from auth.database import connection_to
+from auth.digests import Digests
+from auth.origin import Origin
+from db import events
+from db.pool import Connection, Database
+from db.rows import EventRow, NewEvent, UserRow
+
+_EMAIL = "audit.email"
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    REGISTERED = "registered"
+    IMPORTED = "imported"
+    ADDED = "added"
+    LOGGED_IN = "logged-in"
+    PASSWORD_FAILED = "password-failed"  # noqa: S105
+    THROTTLED = "throttled"
+    NAME_CHANGED = "name-changed"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105
+    TOKEN_ENDED = "token-ended"  # noqa: S105
+    TOKENS_ENDED = "tokens-ended"
+    DISABLED = "disabled"
+    ENABLED = "enabled"
+    DELETED = "deleted"
+    CLIENT_ADDED = "client-added"
+    CLIENT_SECRET_REPLACED = "client-secret-replaced"  # noqa: S105
+    CLIENT_REMOVED = "client-removed"
+    CLIENT_FAILED = "client-failed"
+    KEY_ADDED = "key-added"
+    KEY_RETIRED = "key-retired"
+
+    @property
+    def outcome(self) -> str:
+        """Return success, or failure."""
+        failures = {Kind.PASSWORD_FAILED, Kind.THROTTLED, Kind.CLIENT_FAILED}
+        return "failure" if self in failures else "success"
+
+
+class AuditTrail:
+    """Writes events, and finds them. ``clock`` returns the time in UTC seconds."""
+
+    def __init__(self, database: Database, digests: Digests, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._digests = digests
+        self._clock = clock
+
+    async def write(
+        self,
+        connection: Connection,
+        kind: Kind,
+        origin: Origin,
+        *,
+        user: UserRow | None = None,
+        user_id: str | None = None,
+        email_key: str | None = None,
+        client_id: str | None = None,
+        key_id: str | None = None,
+    ) -> None:
+        """Write an event, in the transaction of what it tells, if the connection is in one.
+
+        ``email_key`` is the key of an e-mail address that is nobody's, or not known to be.
+        """
+        key = emails.email_key(user.email) if user else email_key
+        event = NewEvent(
+            at=self._now(),
+            kind=kind,
+            outcome=kind.outcome,
+            user_id=user.id if user else user_id,
+            email_digest=None if key is None else self.email_digest(key),
+            ip=origin.ip,
+            client_id=client_id,
+            key_id=key_id,
+            request_id=origin.request_id,
+        )
+        await events.insert_event(connection, event)
+
+    async def record(
+        self,
+        kind: Kind,
+        origin: Origin,
+        *,
+        user: UserRow | None = None,
+        email_key: str | None = None,
+        client_id: str | None = None,
+        key_id: str | None = None,
+    ) -> None:
+        """Write an event that tells of nothing in the database."""
+        async with connection_to(self._database) as connection:
+            await self.write(
+                connection,
+                kind,
+                origin,
+                user=user,
+                email_key=email_key,
+                client_id=client_id,
+                key_id=key_id,
+            )
+
+    async def write_for_users(
+        self, connection: Connection, kind: Kind, users: Sequence[tuple[str, str]]
+    ) -> None:
+        """Write the same event for many users, given by id and e-mail address's key."""
+        await events.insert_for_users(
+            connection,
+            at=self._now(),
+            kind=kind,
+            outcome=kind.outcome,
+            user_ids=[user_id for user_id, _ in users],
+            email_digests=[self.email_digest(key) for _, key in users],
+        )
+
+    async def find(
+        self,
+        *,
+        most: int,
+        user_id: str | None = None,
+        email: str | None = None,
+        kind: Kind | None = None,
+        since: datetime | None = None,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> list[EventRow]:
+        """Return events, newest first; ``before`` and ``after`` are ids of events."""
+        digest = None if email is None else self.email_digest(emails.lookup_key(email))
+        async with connection_to(self._database) as connection:
+            return await events.find_events(
+                connection,
+                most=most,
+                user_id=user_id,
+                email_digest=digest,
+                kind=kind,
+                since=since,
+                before=before,
+                after=after,
+            )
+
+    def email_digest(self, email_key: str) -> str:
+        """Return the digest under which events of an e-mail address's key are found."""
+        return self._digests.of(_EMAIL, email_key)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)

@@ -1,0 +1,50 @@
+"""Where a request comes from, for those who count and write down."""
+
+import ipaddress
+from functools import lru_cache
+from typing import Protocol
+
+_NETWORK_BITS = 64
+
+
+class Origin(Protocol):
+    """Where a request comes from, as far as that is known."""
+
+    @property
+    def ip(self) -> str | None:
+        """Return the address."""
+
+    @property
+    def user_ip(self) -> str | None:
+        """Return the address, unless it is known to be of somebody who asks for the user."""
+
+    @property
+    def user_agent(self) -> str | None:
+        """Return what the client says it is."""
+
+    @property
+    def request_id(self) -> str | None:
+        """Return the id of the request."""
+
+
+class Administration:
+    """An administrator at the command line: no request at all."""
+
+    ip: str | None = None
+    user_ip: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+
+
+ADMINISTRATION = Administration()
+
+
+@lru_cache(maxsize=10_000)
+def network_of(address: str | None) -> str:
+    """Return what counts as one place: an IPv4 address, or the /64 of an IPv6 address."""
+    if address is None:
+        return "unknown"
+    parsed = ipaddress.ip_address(address)
+    if parsed.version == 4:  # noqa: PLR2004
+        return address
+    return str(ipaddress.ip_network((parsed, _NETWORK_BITS), strict=False))

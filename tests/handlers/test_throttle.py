@@ -1,0 +1,270 @@
+"""Guessing passwords: how often it may be tried, from where, and whom that keeps out."""
+
+import asyncio
+
+import pytest
+
+from tests.api import PASSWORD, Answer, Api, basic, bearer
+from tests.clock import Clock
+from tests.configuration import laid_over
+from tests.sql import run_sql
+
+EMAIL = "susan@example.com"
+WRONG = "wrong password"
+HOME, ELSEWHERE = "198.51.100.7", "203.0.113.9"
+# So that tests can come from anywhere.
+from_anywhere = laid_over(SERVER__TRUSTED_PROXIES="127.0.0.0/8")
+
+
+async def log_in(
+    api: Api, password: str = PASSWORD, *, ip: str = HOME, email: str = EMAIL, path: str = "/login"
+) -> Answer:
+    return await api.request(
+        "GET",
+        f"/api/user{path}",
+        authorization=basic(email, password),
+        headers={"X-Forwarded-For": ip},
+    )
+
+
+async def fail(api: Api, times: int, *, ip: str = HOME, email: str = EMAIL) -> list[int]:
+    return [(await log_in(api, WRONG, ip=ip, email=email)).status for _ in range(times)]
+
+
+async def fail_from_many(api: Api, times: int, clock: Clock) -> int:
+    """Fail from one address after the other, waiting when asked to; return how often."""
+    failed = 0
+    for number in range(times):
+        answer = await log_in(api, WRONG, ip=f"192.0.2.{number % 250}")
+        if answer.status == 429:
+            clock.advance(int(answer.headers["Retry-After"]))
+            answer = await log_in(api, WRONG, ip=f"192.0.2.{number % 250}")
+        failed += answer.status == 401
+    return failed
+
+
+@from_anywhere
+@pytest.mark.parametrize("email", [EMAIL, "nobody@example.com", "no address"])
+@pytest.mark.gen_test
+async def test_after_ten_failures_of_a_pair_each_further_one_waits_twice_as_long(
+    api: Api, clock: Clock, email: str
+) -> None:
+    await api.register(EMAIL)
+    assert await fail(api, 10, email=email) == [401] * 10
+    for seconds in (1, 2, 4, 8):
+        answer = await log_in(api, WRONG, email=email)
+        assert (answer.status, answer.problem) == (429, "too-many-tries")
+        assert answer.headers["Retry-After"] == str(seconds)
+        clock.advance(seconds)
+        assert (await log_in(api, WRONG, email=email)).status == 401
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_while_one_waits_a_right_password_is_not_told_from_a_wrong_one(
+    api: Api, clock: Clock
+) -> None:
+    token = await api.registered_token(EMAIL)
+    # Remembered, too.
+    assert (await log_in(api, path="")).status == 200
+    await fail(api, 10)
+    for path in ("", "/login", "/tokens"):
+        for password in (PASSWORD, WRONG):
+            assert (await log_in(api, password, path=path)).status == 429
+    assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 200
+    clock.advance(1)
+    assert (await log_in(api)).status == 200
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_a_success_sets_the_count_of_the_pair_back(api: Api) -> None:
+    await api.register(EMAIL)
+    for _ in range(4):
+        assert await fail(api, 9) == [401] * 9
+        assert (await log_in(api)).status == 200
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_failures_are_forgotten_after_a_while(api: Api, clock: Clock) -> None:
+    await api.register(EMAIL)
+    await fail(api, 9)
+    clock.advance(3601)
+    assert await fail(api, 10) == [401] * 10
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_what_others_do_elsewhere_does_not_keep_the_owner_out_at_home(
+    api: Api, clock: Clock
+) -> None:
+    await api.register(EMAIL)
+    assert (await log_in(api, ip=HOME)).status == 200
+    assert await fail_from_many(api, 60, clock) == 60
+    assert (await log_in(api, ip=ELSEWHERE)).status == 429
+    assert (await log_in(api, ip=HOME)).status == 200
+    # That was a success in between: it begins anew.
+    assert (await log_in(api, ip=ELSEWHERE)).status == 200
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_there_are_at_most_a_hundred_failures_in_a_row(api: Api, clock: Clock) -> None:
+    await api.register(EMAIL)
+    assert (await log_in(api, ip=HOME)).status == 200
+    assert await fail_from_many(api, 130, clock) == 80
+    failed = 0
+    for _ in range(40):
+        clock.advance(100_000)
+        assert (await log_in(api, PASSWORD, ip=ELSEWHERE)).status == 429
+        failed += (await log_in(api, WRONG, ip=HOME)).status == 401
+    assert failed == 20
+    assert (await log_in(api, ip=HOME)).status == 429
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_one_address_over_a_thousand_accounts_is_stopped_and_others_are_not(
+    api: Api,
+) -> None:
+    await api.register(EMAIL)
+    tried = [
+        (await log_in(api, WRONG, ip=ELSEWHERE, email=f"user{number}@example.com")).status
+        for number in range(1000)
+    ]
+    assert tried == [401] * 100 + [429] * 900
+    assert (await log_in(api, ip=HOME)).status == 200
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_a_success_gives_an_address_back_no_more_than_its_own_try(api: Api) -> None:
+    await api.register(EMAIL)
+    for number in range(99):
+        await log_in(api, WRONG, email=f"user{number}@example.com")
+        if number % 10 == 0:
+            assert (await log_in(api)).status == 200
+    assert (await log_in(api, WRONG, email="last@example.com")).status == 401
+    assert (await log_in(api, WRONG, email="late@example.com")).status == 429
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_an_ipv6_network_of_64_bits_is_one_address(api: Api) -> None:
+    await api.register(EMAIL)
+    for number in range(10):
+        assert (await log_in(api, WRONG, ip=f"2001:db8::{number}")).status == 401
+    assert (await log_in(api, WRONG, ip="2001:db8::ffff")).status == 429
+    assert (await log_in(api, ip="2001:db8:0:1::1")).status == 200
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_credential_stuffing_from_a_thousand_addresses_gets_no_more_than_its_share(
+    api: Api,
+) -> None:
+    await api.register(EMAIL)
+    stuffed = [
+        (await log_in(api, WRONG, ip=f"100.64.{number // 250}.{number % 250}")).status
+        for number in range(1000)
+    ]
+    assert stuffed.count(401) == 30
+    assert stuffed.count(429) == 970
+    assert (await log_in(api, ip=HOME, email="other@example.com")).status == 401
+
+
+@pytest.mark.gen_test
+async def test_tries_at_the_same_time_are_not_more_than_allowed(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    answers = await asyncio.gather(*[api.log_in(EMAIL, WRONG) for _ in range(60)])
+    statuses = [answer.status for answer in answers]
+    assert statuses.count(401) == 10
+    assert statuses.count(429) == 50
+    assert run_sql(dsn, "SELECT max(failures) FROM throttle WHERE subject LIKE 'pair:%'") == [(10,)]
+
+
+@pytest.mark.gen_test
+async def test_right_passwords_at_the_same_time_are_all_let_in(api: Api) -> None:
+    await api.register(EMAIL)
+    answers = await asyncio.gather(*[api.log_in(EMAIL) for _ in range(100)])
+    assert [answer.status for answer in answers] == [200] * 100
+
+
+@laid_over(THROTTLE__REGISTRATIONS=3)
+@pytest.mark.gen_test
+async def test_registrations_of_an_address_are_bounded_taken_addresses_too(
+    api: Api, clock: Clock
+) -> None:
+    statuses = [(await api.register(email)).status for email in (EMAIL, EMAIL, "two@example.com")]
+    assert statuses == [201, 409, 201]
+    answer = await api.register("three@example.com")
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+    clock.advance(1)
+    assert (await api.register("three@example.com")).status == 201
+
+
+@laid_over(THROTTLE__REGISTRATIONS=3)
+@pytest.mark.gen_test
+async def test_a_registration_that_the_rules_refuse_is_not_counted(api: Api) -> None:
+    for _ in range(5):
+        assert (await api.register("no address")).status == 422
+    assert (await api.register(EMAIL)).status == 201
+
+
+@laid_over(PASSWORDS__CURRENT_REQUIRED=True)
+@pytest.mark.gen_test
+async def test_a_new_password_needs_the_current_one_which_counts_as_a_try(api: Api) -> None:
+    token = await api.registered_token(EMAIL)
+
+    async def change(**fields: str) -> Answer:
+        return await api.request(
+            "PATCH", "/api/user", authorization=bearer(token), json_body=fields
+        )
+
+    missing = await change(password="another password")
+    assert missing.json["errors"] == [{"field": "current_password", "message": "is required"}]
+    for _ in range(10):
+        wrong = await change(password="another password", current_password=WRONG)
+        assert (wrong.status, wrong.json["errors"][0]["field"]) == (422, "current_password")
+    assert (await change(password="another password", current_password=PASSWORD)).status == 429
+    assert (await change(name="Susan")).status == 200
+
+
+@laid_over(PASSWORDS__CURRENT_REQUIRED=True)
+@pytest.mark.gen_test
+async def test_the_right_current_password_changes_it(api: Api) -> None:
+    token = await api.registered_token(EMAIL)
+    answer = await api.request(
+        "PATCH",
+        "/api/user",
+        authorization=bearer(token),
+        json_body={"password": "another password", "current_password": PASSWORD},
+    )
+    assert answer.status == 200
+    assert (await api.log_in(EMAIL, "another password")).status == 200
+
+
+@pytest.mark.gen_test
+async def test_the_secret_of_a_client_can_be_tried_as_often_as_a_password(api: Api) -> None:
+    async def introspect() -> int:
+        answer = await api.request(
+            "POST",
+            "/api/token/introspect",
+            authorization=basic("0123456789abcdef", WRONG),
+            body=b"token=x",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        return answer.status
+
+    assert [await introspect() for _ in range(11)] == [401] * 10 + [429]
+
+
+@pytest.mark.gen_test
+async def test_a_disabled_user_is_told_so_only_with_the_right_password(api: Api, dsn: str) -> None:
+    token = await api.registered_token(EMAIL)
+    run_sql(dsn, "UPDATE users SET disabled_at = now()")
+    assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
+    assert (await api.log_in(EMAIL, WRONG)).status == 401
+    answer = await api.log_in(EMAIL)
+    assert (answer.status, answer.problem) == (403, "account-disabled")
