@@ -20,8 +20,10 @@ from auth.errors import Problem
 from auth.keys import KeysFileError
 from auth.services import Services
 from commands.administrator import Administrator, Result
+from commands.audit import audit
 from commands.clients import clients
 from commands.keys import keys
+from commands.users import users
 from db.embedded import EmbeddedPostgresError
 from db.errors import DatabaseError
 from ops.event_loop import EventLoop
@@ -67,8 +69,8 @@ def cli() -> None:
     pass
 
 
-cli.add_command(clients)
-cli.add_command(keys)
+for group in (users, clients, keys, audit):
+    cli.add_command(group)
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from functools import partial
 from pathlib import Path
 
+from auth import foreign_hashes
 from auth.accounts import Accounts
 from auth.audit import AuditTrail
 from auth.clients import Clients
@@ -30,7 +31,9 @@ from auth.services import Services
 from auth.sessions import Sessions
 from auth.throttle import Throttle, ThrottleLimits
 from auth.tokens import TokenSigner
+from auth.transfer import Transfer
 from auth.usage import TokenUsage
+from auth.users import Users
 from db.connecting import PoolLimits, describe
 from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from db.errors import DatabaseError, SchemaError, Unavailable
@@ -168,6 +171,7 @@ async def open_services(
             cost=settings.passwords.bcrypt_cost,
             workers=settings.passwords.workers,
             max_wait_seconds=settings.passwords.max_wait_seconds,
+            verify_foreign=foreign_hashes.verify,
             peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
         )
         stack.callback(hasher.close)
@@ -197,16 +201,17 @@ async def open_services(
             throttle=throttle,
             audit=audit,
         )
+        rules = PasswordRules(
+            min_length=settings.passwords.min_length,
+            refuse_common=settings.passwords.refuse_common,
+            service_words=settings.passwords.service_words,
+        )
         accounts = Accounts(
             database=database,
             lookups=lookups,
             identities=identities,
             hasher=hasher,
-            rules=PasswordRules(
-                min_length=settings.passwords.min_length,
-                refuse_common=settings.passwords.refuse_common,
-                service_words=settings.passwords.service_words,
-            ),
+            rules=rules,
             throttle=throttle,
             audit=audit,
             clock=clock,
@@ -227,8 +232,26 @@ async def open_services(
         clients = Clients(
             database=database, lookups=lookups, throttle=throttle, audit=audit, clock=clock
         )
+        users = Users(
+            database=database,
+            hasher=hasher,
+            rules=rules,
+            throttle=throttle,
+            audit=audit,
+            clock=clock,
+        )
         yield Services(
-            identities, accounts, sessions, clients, signer, keys_file, usage, throttle, audit
+            identities=identities,
+            accounts=accounts,
+            sessions=sessions,
+            clients=clients,
+            signer=signer,
+            keys_file=keys_file,
+            usage=usage,
+            throttle=throttle,
+            audit=audit,
+            users=users,
+            transfer=Transfer(database, audit, clock),
         )
 
 

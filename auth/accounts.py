@@ -138,6 +138,7 @@ class Accounts:
             user = await self._identities.lock(connection, identity)
             await tokens.forget_user(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
+            await self._throttle.forget(connection, user)
             await self._audit.write(connection, Kind.DELETED, origin, user=user)
 
     def abandon(self, task: "asyncio.Task[object]") -> None:

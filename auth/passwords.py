@@ -25,7 +25,7 @@ import secrets
 import string
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,8 +37,12 @@ from auth.hashing_lane import First, HashingLane
 CHEAPEST_COST = 4
 SCHEME = "$userauth-bcrypt-sha384"
 _STORED = re.compile(re.escape(SCHEME) + r"(?:\+([0-9a-f]{12}))?(\$.+)")
+_WELL_FORMED = re.compile(
+    re.escape(SCHEME) + r"(?:\+[0-9a-f]{12})?\$2b\$(?:0[4-9]|1[0-8])\$[./A-Za-z0-9]{53}"
+)
 _SALT = slice(7, 29)  # of "$2b$12$" + 22 characters of salt + 31 of digest
 _DIGEST_ALPHABET = "./" + string.ascii_letters + string.digits
+VerifyForeign = Callable[[str, str], bool]
 _log = logging.getLogger("userauth")  # ops.logs.SERVER, which rules do not know
 
 
@@ -53,21 +57,30 @@ class PasswordHasher:
 
     ``cost`` is bcrypt's: 2^cost rounds. ``workers`` and ``max_wait_seconds`` are those of the
     lane in which hashes wait. ``peppers`` are newest first: the first one makes hashes, all of
-    them verify; without any, hashes are made without.
+    them verify; without any, hashes are made without. ``verify_foreign`` verifies a password
+    against a hash of another service, and raises ValueError where it knows none such.
     """
 
     def __init__(
-        self, *, cost: int, workers: int, max_wait_seconds: float, peppers: Sequence[str] = ()
+        self,
+        *,
+        cost: int,
+        workers: int,
+        max_wait_seconds: float,
+        verify_foreign: VerifyForeign,
+        peppers: Sequence[str] = (),
     ) -> None:
         self._cost = cost
+        self._verify_foreign = verify_foreign
         known = [_Pepper(pepper_id(pepper), pepper.encode()) for pepper in peppers]
         self._peppers = {pepper.id: pepper for pepper in known}
         self._newest = known[0] if known else None
         self._unknown_told: set[str] = set()
+        self._cheapest_seconds = _measure_cheapest()
         self._lane = HashingLane(
             workers=workers,
             max_wait_seconds=max_wait_seconds,
-            seconds_each=_measure_cheapest() * 2 ** (cost - CHEAPEST_COST),
+            seconds_each=self._cheapest_seconds * 2 ** (cost - CHEAPEST_COST),
         )
         # Verified where there is no user, so that this takes as long as where there is one.
         digest = "".join(secrets.choice(_DIGEST_ALPHABET) for _ in range(31))
@@ -93,14 +106,18 @@ class PasswordHasher:
         ``first`` is awaited when the hash may begin; what it raises ends it there.
         """
         compared = self._nobody if stored is None else stored
-        matches = await self._lane.run(
-            partial(_verify, password, compared, self._cost, self._peppers), first
-        )
-        self._tell_unknown_pepper(compared)
+        if is_ours(compared):
+            verify = partial(_verify, password, compared, self._cost, self._peppers)
+            self._tell_unknown_pepper(compared)
+        else:
+            verify = partial(self._verify_of_others, password, compared)
+        matches = await self._lane.run(verify, first)
         return matches and stored is not None
 
     def needs_rehash(self, stored: str) -> bool:
-        """Tell whether a stored hash is of another cost, or pepper, than new ones."""
+        """Tell whether a stored hash is of another scheme, cost or pepper than new ones."""
+        if not is_ours(stored):
+            return True
         named, bcrypt_string = _parts(stored)
         newest = self._newest.id if self._newest else None
         return named != newest or _cost(bcrypt_string) != self._cost
@@ -113,6 +130,20 @@ class PasswordHasher:
         """Stop the workers; hashes that wait are dropped."""
         self._lane.close()
 
+    def _verify_of_others(self, password: str, stored: str) -> bool:
+        began = time.perf_counter()
+        matches = self._verify_foreign(password, stored)
+        if not matches:
+            # As above: a quicker hash must not tell that there is a user.
+            spent = time.perf_counter() - began
+            whole = self._cheapest_seconds * 2 ** (self._cost - CHEAPEST_COST)
+            for cost in range(self._cost - 1, CHEAPEST_COST - 1, -1):
+                seconds = self._cheapest_seconds * 2 ** (cost - CHEAPEST_COST)
+                if spent + seconds <= whole:
+                    bcrypt.hashpw(b"", bcrypt.gensalt(cost))
+                    spent += seconds
+        return matches
+
     def _tell_unknown_pepper(self, stored: str) -> None:
         named, _ = _parts(stored)
         if named is None or named in self._peppers or named in self._unknown_told:
@@ -123,6 +154,17 @@ class PasswordHasher:
             " has one of them can log in. Put that pepper back, behind the newest.",
             named,
         )
+
+
+def is_ours(stored: str) -> bool:
+    """Tell whether a stored hash is of our scheme."""
+    return stored.startswith(SCHEME)
+
+
+def check_ours(stored: str) -> None:
+    """Raise ValueError, with a reason that quotes nothing, where a hash is not well-formed."""
+    if _WELL_FORMED.fullmatch(stored) is None:
+        raise ValueError("This is no well-formed hash of this server.")
 
 
 def pepper_id(pepper: str) -> str:

@@ -10,7 +10,9 @@ from auth.keys import KeysFile
 from auth.sessions import Sessions
 from auth.throttle import Throttle
 from auth.tokens import TokenSigner
+from auth.transfer import Transfer
 from auth.usage import TokenUsage
+from auth.users import Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +28,5 @@ class Services:
     usage: TokenUsage
     throttle: Throttle
     audit: AuditTrail
+    users: Users
+    transfer: Transfer

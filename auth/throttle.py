@@ -18,13 +18,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from auth import emails
 from auth.database import answer, connection_to
 from auth.digests import Digests
 from auth.errors import TooManyTries
 from auth.origin import network_of
 from db import throttle
 from db.lookups import Lookups
-from db.pool import Database
+from db.pool import Connection, Database
+from db.rows import UserRow
 
 ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
 # A wait without an end is told as one day.
@@ -159,6 +161,11 @@ class Throttle:
                 place=tried.place,
                 at=self._now(),
             )
+
+    async def forget(self, connection: Connection, user: UserRow) -> None:
+        """Forget the failures of a user, and the place of the last success."""
+        account = self.account(emails.email_key(user.email))
+        await throttle.delete_count(connection, account)
 
     def _too_many(self, until: float | None) -> TooManyTries:
         seconds = (until or 0.0) - self._clock()

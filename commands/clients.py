@@ -1,7 +1,5 @@
 """``manage.py clients``: services that may introspect and revoke tokens."""
 
-from datetime import datetime
-
 import click
 
 from auth.clients import ClientNameTaken, ClientNotFound, ClientSecret
@@ -12,6 +10,7 @@ from commands.administrator import (
     as_json,
     print_json,
     print_table,
+    shown_time,
 )
 
 _LONGEST_NAME = 100
@@ -55,9 +54,9 @@ def list_clients(administrator: Administrator, as_json: bool) -> None:  # noqa: 
         {
             "name": row.name,
             "id": row.id,
-            "created_at": _time(row.created_at),
-            "secret_made_at": _time(row.secret_made_at),
-            "old_secret_until": _time(row.old_secret_until),
+            "created_at": shown_time(row.created_at),
+            "secret_made_at": shown_time(row.secret_made_at),
+            "old_secret_until": shown_time(row.old_secret_until),
         }
         for row in rows
     ]
@@ -112,7 +111,3 @@ def _print_secret(name: str, made: ClientSecret, *, as_json: bool) -> None:
         return
     click.echo(f"id      {made.client_id}\nsecret  {made.secret}")
     click.echo("Keep the secret now: it is not shown again.", err=True)
-
-
-def _time(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat(timespec="seconds").replace("+00:00", "Z")

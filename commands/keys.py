@@ -1,11 +1,15 @@
 """``manage.py keys``: the keys that sign tokens, in the keys file."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from auth.audit import Kind
 from auth.keys import add_key, read_keys, remove_keys
+from auth.origin import ADMINISTRATION
+from auth.services import Services
 from auth.tokens import key_id
 from commands.administrator import Administrator, as_json, print_json, print_table
 from settings import Settings
@@ -38,7 +42,8 @@ def list_keys(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT
 @click.pass_obj
 def add(administrator: Administrator) -> None:
     """Put a new key first; it signs as soon as the servers were sent SIGHUP."""
-    click.echo(key_id(add_key(_file(administrator.settings))))
+    file = _file(administrator.settings)
+    click.echo(administrator.run(lambda services: _add(services, file)))
     click.echo("Now send SIGHUP to every server process.", err=True)
 
 
@@ -53,11 +58,23 @@ def retire(administrator: Administrator) -> None:
     dropped = [] if None in needed else [key for key in older if key_id(key) not in needed]
     if dropped:
         remove_keys(file, dropped)
+        administrator.run(lambda services: _record_retired(services, dropped))
     for key in dropped:
         click.echo(key_id(key))
     click.echo(
         "Now send SIGHUP to every server process." if dropped else "Nothing to drop.", err=True
     )
+
+
+async def _add(services: Services, file: Path) -> str:
+    added = key_id(add_key(file))
+    await services.audit.record(Kind.KEY_ADDED, ADMINISTRATION, key_id=added)
+    return added
+
+
+async def _record_retired(services: Services, keys: Sequence[str]) -> None:
+    for key in keys:
+        await services.audit.record(Kind.KEY_RETIRED, ADMINISTRATION, key_id=key_id(key))
 
 
 def _file(settings: Settings) -> Path:

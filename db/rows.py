@@ -129,3 +129,26 @@ class EventRow:
     client_id: str | None
     key_id: str | None
     request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MovedUser:
+    """A user with all that moves from one service to another."""
+
+    email: str
+    email_key: str
+    name: str | None
+    password_hash: str = field(repr=False)
+    created_at: datetime
+    disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserStateRow:
+    """A user as an administrator sees one."""
+
+    id: str
+    email: str
+    name: str | None
+    created_at: datetime
+    disabled_at: datetime | None

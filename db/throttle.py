@@ -189,3 +189,12 @@ _DELETE = "DELETE FROM throttle WHERE subject = %s"
 async def delete_count(connection: Connection, subject: str) -> None:
     """Remove a count."""
     await connection.execute(_DELETE, (subject,))
+
+
+_COUNT_FAILURES = "SELECT failures FROM throttle WHERE subject = %s"
+
+
+async def count_failures(connection: Connection, subject: str) -> int:
+    """Return how often something failed."""
+    row = await connection.fetch_one(_COUNT_FAILURES, (subject,))
+    return 0 if row is None else int(row[0])

@@ -1,8 +1,10 @@
 """The users table."""
 
+from datetime import datetime
+
 from db.joined_lookup import LookupQuery
 from db.pool import Connection
-from db.rows import PasswordRow, Row, UserRow
+from db.rows import PasswordRow, Row, UserRow, UserStateRow
 
 # Users with their stored passwords, by the key of their e-mail address, for JoinedLookup.
 FIND_BY_EMAIL = LookupQuery(
@@ -87,6 +89,55 @@ WHERE id = %s AND password_hash = %s
 async def renew_hash(connection: Connection, user_id: str, *, old: str, new: str) -> None:
     """Replace the hash of an unchanged password, unless somebody else did already."""
     await connection.execute(_RENEW_HASH, (new, user_id, old))
+
+
+_FIND_STATE = """
+SELECT id, email, name, created_at, disabled_at
+FROM users
+WHERE email_key = %s
+"""
+
+
+async def find_state(connection: Connection, email_key: str) -> UserStateRow | None:
+    """Return a user by the key of the e-mail address, or None."""
+    row = await connection.fetch_one(_FIND_STATE, (email_key,))
+    return None if row is None else UserStateRow(*row)
+
+
+_FIND_PAGE = """
+SELECT id, email, name, created_at, disabled_at
+FROM users
+WHERE
+    email_key > %(after)s
+    AND (%(text)s = '' OR strpos(lower(email || ' ' || coalesce(name, '')), lower(%(text)s)) > 0)
+    AND (NOT %(only_disabled)s OR disabled_at IS NOT NULL)
+ORDER BY email_key
+LIMIT %(most)s
+"""
+
+
+async def find_page(
+    connection: Connection, *, after: str, text: str, only_disabled: bool, most: int
+) -> list[UserStateRow]:
+    """Return users in the order of their keys, beginning after one."""
+    asked = {"after": after, "text": text, "only_disabled": only_disabled, "most": most}
+    return [UserStateRow(*row) for row in await connection.fetch_all(_FIND_PAGE, asked)]
+
+
+_DISABLE = "UPDATE users SET disabled_at = coalesce(disabled_at, %s) WHERE id = %s"
+
+
+async def disable(connection: Connection, user_id: str, *, at: datetime) -> None:
+    """Keep a user out since a time, or since an earlier one."""
+    await connection.execute(_DISABLE, (at, user_id))
+
+
+_ENABLE = "UPDATE users SET disabled_at = NULL WHERE id = %s"
+
+
+async def enable(connection: Connection, user_id: str) -> None:
+    """Let a user in again."""
+    await connection.execute(_ENABLE, (user_id,))
 
 
 _DELETE = "DELETE FROM users WHERE id = %s"

@@ -37,6 +37,7 @@ _JSON = ("Content-Type", "application/json; charset=UTF-8")
 _PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
 # What others, nginx first, log where a client hung up before it was answered.
 _CLIENT_CLOSED_REQUEST = 499
+_TOKEN = re.compile(r"[0-9a-f-]{36}\.[0-9]+\.[A-Za-z0-9_-]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -186,7 +187,7 @@ class BaseHandler(AnsweringHandler):
         self.application.request_log.write(
             RequestRecord(
                 method=self.request.method or "",
-                path=self.request.path,
+                path=_without_tokens(self.request.path),
                 status=self.get_status(),
                 milliseconds=self.request.request_time() * 1000,
                 request_id=self.request_id,
@@ -228,7 +229,14 @@ class BaseHandler(AnsweringHandler):
 
     def _choose_request_id(self) -> str:
         given = self.request.headers.get("X-Request-ID", "")
-        return given if _REQUEST_ID.fullmatch(given) else self.application.new_request_id()
+        if _REQUEST_ID.fullmatch(given) and given == _without_tokens(given):
+            return given
+        return self.application.new_request_id()
+
+
+def _without_tokens(text: str) -> str:
+    """Return a text for the log without tokens, which clients put into the wrong place."""
+    return _TOKEN.sub("[token]", text) if "." in text else text
 
 
 class UnknownPathHandler(BaseHandler):

@@ -49,7 +49,16 @@ def test_what_fails_says_why_and_exits_with_a_code_of_its_own(dsn: str) -> None:
         assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("clients", "--help"), ("keys", "--help")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("users", "--help"),
+        ("clients", "--help"),
+        ("keys", "--help"),
+        ("audit", "--help"),
+    ],
+)
 def test_help_needs_neither_settings_nor_database(arguments: tuple[str, ...]) -> None:
     ended = manage(*arguments, DATABASE_URL="nonsense")
     assert ended.returncode == 0

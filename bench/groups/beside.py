@@ -49,7 +49,7 @@ def measure_32(session: Session) -> Findings:
         for number in range(session.pace.rounds):
             session.say(f"beside 32 log-ins, round {number + 1} of {session.pace.rounds}")
             settle(server.pid)
-            alone += _send(session, server, tokens, "alone", session.pace.paced / 2).latencies
+            alone += send_tokens(session, server, tokens, "alone", session.pace.paced / 2).latencies
             rounds.append(measure_beside(session, server, tokens, 32))
     curves = (
         Curve("token requests, nobody logs in", tuple(alone)),
@@ -97,7 +97,7 @@ def measure_beside(
     what = f"{target.name}, log-ins of {clients} clients"
     with session.watched(what, target), logging_in(plan, target.name) as wait:
         time.sleep(LEAD_SECONDS)
-        paced = _send(
+        paced = send_tokens(
             session, target, authorizations, f"while {clients} log in", session.pace.paced
         )
         found = wait()
@@ -109,9 +109,10 @@ def measure_beside(
     return Beside(paced, found)
 
 
-def _send(
+def send_tokens(
     session: Session, target: Target, authorizations: Sequence[str], when: str, seconds: float
 ) -> PacedFindings:
+    """Send token requests at a constant rate."""
     requests = [target.user_request(value) for value in authorizations]
     plan = PacedPlan(target.port, requests, seconds)
     paced = send_paced(plan, target.name)

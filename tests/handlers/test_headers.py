@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from handlers.application import Application
+from ops.logs import RequestRecord
 from tests.api import PASSWORD, Answer, Api, basic, bearer
 from tests.handlers.raw_http import JSON, answer_to, chunked, raw_request
 
@@ -198,3 +200,19 @@ async def test_a_problem_says_nothing_of_who_is_behind_it(api: Api) -> None:
     answer = await api.request("GET", "/api/user", authorization=basic(EMAIL, "wrong password"))
     for hidden in (b"susan", b"Susan", b"tornado", b"Tornado", b"Python", b"Postgres"):
         assert hidden not in answer.content
+
+
+@pytest.mark.gen_test
+async def test_a_token_in_a_path_or_a_request_id_is_not_logged(
+    api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await api.registered_token()
+    records: list[RequestRecord] = []
+    monkeypatch.setattr(app.request_log, "write", records.append)
+    for path in (f"/api/user/tokens/{token}", f"/api/user/{token}"):
+        answer = await api.request(
+            "DELETE", path, authorization=bearer(token), headers={"X-Request-ID": token}
+        )
+        assert answer.headers["X-Request-ID"] != token
+    assert [record.path for record in records] == ["/api/user/tokens/[token]", "/api/user/[token]"]
+    assert not any(token in repr(record) for record in records)

@@ -1,0 +1,91 @@
+"""Users on the move: in, with the hashes that they had elsewhere, and out again."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from auth import emails, foreign_hashes, names, passwords
+from auth.audit import AuditTrail, Kind
+from auth.database import connection_to, transaction_on
+from auth.field_errors import FieldErrors
+from db import transfer
+from db.pool import Database
+from db.rows import MovedUser
+
+_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A user as another service has it."""
+
+    email: str
+    password_hash: str = field(repr=False)
+    name: str | None = None
+    created_at: datetime | None = None
+    disabled_at: datetime | None = None
+
+
+class Transfer:
+    """Brings users in, and gives them back. ``clock`` returns the time in UTC seconds."""
+
+    def __init__(self, database: Database, audit: AuditTrail, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._audit = audit
+        self._clock = clock
+
+    def check(self, record: UserRecord) -> MovedUser:
+        """Return the user that a record makes; raises InvalidFields with all that is wrong.
+
+        The password cannot be looked at; nothing is hashed.
+        """
+        errors = FieldErrors()
+        address = errors.check("email", emails.normalize_email, record.email) or ""
+        name = errors.check("name", names.normalize_name, record.name)
+        errors.check("password_hash", _check_hash, record.password_hash)
+        errors.raise_if_any()
+        return MovedUser(
+            email=address,
+            email_key=emails.email_key(address),
+            name=name,
+            password_hash=record.password_hash,
+            created_at=record.created_at or self._now(),
+            disabled_at=record.disabled_at,
+        )
+
+    async def find_taken(self, moved: Sequence[MovedUser]) -> set[str]:
+        """Return the keys of the e-mail addresses among these that are somebody's already."""
+        async with connection_to(self._database) as connection:
+            return await transfer.find_taken(connection, [user.email_key for user in moved])
+
+    async def bring_in(self, moved: Sequence[MovedUser]) -> set[str]:
+        """Insert users, all in one transaction; return the keys of those that are new.
+
+        Whoever has one of the e-mail addresses already stays as they are.
+        """
+        async with transaction_on(self._database) as connection:
+            inserted = await transfer.insert_users(connection, moved)
+            await self._audit.write_for_users(connection, Kind.IMPORTED, inserted)
+        return {key for _, key in inserted}
+
+    async def give_back(self) -> AsyncIterator[MovedUser]:
+        """Yield every user, by the key of the e-mail address."""
+        after = ""
+        while True:
+            async with connection_to(self._database) as connection:
+                page = await transfer.find_users(connection, after=after, most=_PAGE)
+            for user in page:
+                yield user
+            if len(page) < _PAGE:
+                return
+            after = page[-1].email_key
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _check_hash(stored: str) -> None:
+    if passwords.is_ours(stored):
+        passwords.check_ours(stored)
+    else:
+        foreign_hashes.check(stored)

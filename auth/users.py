@@ -1,0 +1,177 @@
+"""Users as an administrator sees them, who names them by their e-mail addresses."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from auth import emails, names
+from auth.audit import AuditTrail, Kind
+from auth.database import connection_to, transaction_on
+from auth.field_errors import FieldErrors
+from auth.origin import ADMINISTRATION
+from auth.password_rules import PasswordRules
+from auth.passwords import PasswordHasher
+from auth.throttle import Throttle
+from db import throttle as counts
+from db import tokens, users
+from db.pool import Connection, Database
+from db.rows import UserRow, UserStateRow
+
+
+class UserThere(Exception):
+    """Somebody has that e-mail address already."""
+
+
+class UserNotFound(Exception):
+    """Nobody has that e-mail address."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserDetails:
+    """A user, and what else an administrator wants to know of the account.
+
+    ``last_log_in`` is None where the audit trail knows of none.
+    """
+
+    state: UserStateRow
+    good_tokens: int
+    failures_in_a_row: int
+    last_log_in: datetime | None
+
+
+class Users:
+    """What an administrator can do with users. ``clock`` returns the time in UTC seconds."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        hasher: PasswordHasher,
+        rules: PasswordRules,
+        throttle: Throttle,
+        audit: AuditTrail,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._rules = rules
+        self._throttle = throttle
+        self._audit = audit
+        self._clock = clock
+
+    async def find_page(
+        self, *, after: str, most: int, text: str = "", only_disabled: bool = False
+    ) -> list[UserStateRow]:
+        """Return users by e-mail address, from behind one on: those who hold a text, if one."""
+        async with connection_to(self._database) as connection:
+            return await users.find_page(
+                connection,
+                after=emails.lookup_key(after),
+                text=text,
+                only_disabled=only_disabled,
+                most=most,
+            )
+
+    async def get(self, email: str) -> UserDetails:
+        """Return what there is to know of a user; raises UserNotFound."""
+        key = emails.lookup_key(email)
+        async with connection_to(self._database) as connection:
+            state = await users.find_state(connection, key)
+            if state is None:
+                raise UserNotFound
+            live = await tokens.find_live(connection, state.id, at=self._now())
+            failures = await counts.count_failures(connection, self._throttle.account(key))
+        logged_in = await self._audit.find(most=1, user_id=state.id, kind=Kind.LOGGED_IN)
+        return UserDetails(
+            state=state,
+            good_tokens=len(live),
+            failures_in_a_row=failures,
+            last_log_in=logged_in[0].at if logged_in else None,
+        )
+
+    async def add(self, email: str, password: str, name: str | None) -> UserRow:
+        """Make a user, by the rules of a registration.
+
+        Raises InvalidFields with all that is wrong, or UserThere.
+        """
+        errors = FieldErrors()
+        address = errors.check("email", emails.normalize_email, email) or ""
+        clean_name = errors.check("name", names.normalize_name, name)
+        self._check_password(errors, password, address, name or "")
+        errors.raise_if_any()
+        with self._hasher.place():
+            password_hash = await self._hasher.hash(password)
+        async with transaction_on(self._database) as connection:
+            user = await users.insert_user(
+                connection,
+                email=address,
+                email_key=emails.email_key(address),
+                name=clean_name,
+                password_hash=password_hash,
+            )
+            if user is None:
+                raise UserThere
+            await self._audit.write(connection, Kind.ADDED, ADMINISTRATION, user=user)
+        return user
+
+    async def set_password(self, email: str, password: str) -> None:
+        """Set a new password, and revoke every token; raises UserNotFound, or InvalidFields."""
+        async with connection_to(self._database) as connection:
+            state = await users.find_state(connection, emails.lookup_key(email))
+        if state is None:
+            raise UserNotFound
+        errors = FieldErrors()
+        self._check_password(errors, password, state.email, state.name or "")
+        errors.raise_if_any()
+        # Hashed before a connection is taken: nobody waits for one meanwhile.
+        with self._hasher.place():
+            password_hash = await self._hasher.hash(password)
+        async with self._changing(email, Kind.PASSWORD_CHANGED) as (connection, user):
+            await users.update_password(connection, user.id, password_hash)
+            await tokens.revoke_all(connection, user.id, at=self._now())
+            await self._throttle.forget(connection, user)
+
+    async def disable(self, email: str) -> None:
+        """Keep a user out, and revoke every token; raises UserNotFound."""
+        async with self._changing(email, Kind.DISABLED) as (connection, user):
+            await users.disable(connection, user.id, at=self._now())
+            await tokens.revoke_all(connection, user.id, at=self._now())
+
+    async def enable(self, email: str) -> None:
+        """Let a user in again, however often a password failed; raises UserNotFound."""
+        async with self._changing(email, Kind.ENABLED) as (connection, user):
+            await users.enable(connection, user.id)
+            await self._throttle.forget(connection, user)
+
+    async def end_tokens(self, email: str) -> int:
+        """Revoke every token of a user; return how many were good. Or UserNotFound."""
+        async with self._changing(email, Kind.TOKENS_ENDED) as (connection, user):
+            return await tokens.revoke_all(connection, user.id, at=self._now())
+
+    async def delete(self, email: str) -> None:
+        """Delete a user and revoke every token; raises UserNotFound."""
+        async with self._changing(email, Kind.DELETED) as (connection, user):
+            await tokens.forget_user(connection, user.id, at=self._now())
+            await users.delete_user(connection, user.id)
+            await self._throttle.forget(connection, user)
+
+    @asynccontextmanager
+    async def _changing(self, email: str, kind: Kind) -> AsyncIterator[tuple[Connection, UserRow]]:
+        """Lend a transaction that holds the lock on a user's row, and write the event in it."""
+        async with transaction_on(self._database) as connection:
+            state = await users.find_state(connection, emails.lookup_key(email))
+            # Whoever was there may be gone before the row is locked.
+            locked = await users.find_for_update(connection, state.id) if state else None
+            if locked is None:
+                raise UserNotFound
+            yield connection, locked.user
+            await self._audit.write(connection, kind, ADMINISTRATION, user=locked.user)
+
+    def _check_password(self, errors: FieldErrors, password: str, *own_words: str) -> None:
+        errors.check(
+            "password", lambda text: self._rules.check(text, own_words=own_words), password
+        )
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)

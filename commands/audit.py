@@ -1,0 +1,137 @@
+"""``manage.py audit``: what happened, to whom, and from where."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import click
+
+from auth.audit import Kind
+from auth.services import Services
+from commands.administrator import Administrator, as_json, print_json, print_table, shown_time
+
+_POLL_SECONDS = 1.0
+_MOST_AT_A_TIME = 10_000
+_LATE = 1000
+_TITLES = ("TIME", "KIND", "OUTCOME", "USER", "IP", "CLIENT", "KEY", "REQUEST")
+
+
+class _Event(Protocol):
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def ip(self) -> str | None: ...
+    @property
+    def client_id(self) -> str | None: ...
+    @property
+    def key_id(self) -> str | None: ...
+    @property
+    def request_id(self) -> str | None: ...
+
+
+class _Time(click.ParamType[datetime]):
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        try:
+            time = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail("give a time as 2026-11-24T10:00:00Z", param, ctx)
+        if time.tzinfo is None:
+            self.fail("say in which zone: 2026-11-24T10:00:00Z", param, ctx)
+        return time
+
+
+@click.group()
+def audit() -> None:
+    """Print what the audit trail tells."""
+
+
+@audit.command("list")
+@click.option("--user", "email", metavar="EMAIL", help="Of an e-mail address, somebody's or not.")
+@click.option("--user-id", type=click.UUID, help="Of a user, there or gone.")
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]))
+@click.option("--since", type=_Time())
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@as_json
+@click.pass_obj
+def list_events(
+    administrator: Administrator,
+    *,
+    email: str | None,
+    user_id: object,
+    kind: str | None,
+    since: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List events, newest first."""
+    found = administrator.run(
+        lambda services: services.audit.find(
+            most=limit,
+            email=email,
+            user_id=None if user_id is None else str(user_id),
+            kind=None if kind is None else Kind(kind),
+            since=since,
+        )
+    )
+    documents = [_document(event) for event in found]
+    if as_json:
+        print_json(documents)
+    else:
+        print_table(_TITLES, [_cells(document) for document in documents])
+
+
+@audit.command()
+@as_json
+@click.pass_obj
+def follow(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
+    """Print events as they happen, until you interrupt it."""
+    try:
+        administrator.run(lambda services: _follow(services, as_json=as_json))
+    except KeyboardInterrupt:
+        click.echo(err=True)
+
+
+async def _follow(services: Services, *, as_json: bool) -> None:
+    newest = await services.audit.find(most=1)
+    last = newest[0].id if newest else 0
+    # An event has its id before its transaction ends: one of a lower id may come later.
+    printed = set(range(last - _LATE, last + 1))
+    while True:
+        found = await services.audit.find(most=_MOST_AT_A_TIME, after=last - _LATE)
+        for event in reversed(found):
+            if event.id not in printed:
+                document = _document(event)
+                click.echo(json.dumps(document) if as_json else "  ".join(_cells(document)))
+        printed.update(event.id for event in found)
+        last = max(printed)
+        printed = {number for number in printed if number >= last - _LATE}
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _document(event: _Event) -> dict[str, str | None]:
+    return {
+        "at": shown_time(event.at),
+        "kind": event.kind,
+        "outcome": event.outcome,
+        "user_id": event.user_id,
+        "ip": event.ip,
+        "client_id": event.client_id,
+        "key_id": event.key_id,
+        "request_id": event.request_id,
+    }
+
+
+def _cells(document: Mapping[str, str | None]) -> Sequence[str]:
+    return [value or "-" for value in document.values()]

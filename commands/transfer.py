@@ -1,0 +1,214 @@
+"""``manage.py users import`` and ``users export``: users who come, and users who go."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_json
+
+from auth.errors import InvalidFields
+from auth.services import Services
+from auth.transfer import UserRecord
+from commands.administrator import Administrator
+
+_BATCH = 2000
+_MOST_FAULTS_SHOWN = 1000
+_FIELDS = ("email", "name", "password_hash", "created_at", "disabled_at")
+_FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+
+
+class _Record(BaseModel):
+    """A line of the file. What it lacks, the user lacks; but for e-mail address and hash."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    email: str
+    password_hash: str
+    name: str | None = None
+    created_at: AwareDatetime | None = None
+    disabled_at: AwareDatetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line that was read: its number, what it holds or what is wrong, and where it ends."""
+
+    number: int
+    end: int
+    record: UserRecord | None = None
+    fault: str = ""
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="By default, by name.")
+@click.option("--dry-run", is_flag=True, help="Check every line, and change nothing.")
+@click.pass_obj
+def import_users(
+    administrator: Administrator,
+    file: Path,
+    form: str | None,
+    dry_run: bool,  # noqa: FBT001 - click's way
+) -> None:
+    """Bring users in, with the password hashes that they had elsewhere.
+
+    FILE holds JSON lines, or CSV with a head: email, password_hash, and as you like name,
+    created_at and disabled_at (RFC 3339). All lines are checked first; where one is faulty, none
+    is brought in. Whoever has an e-mail address already stays as they are: an import that was
+    broken off goes on where it was.
+    """
+    read = _reader(file, form)
+    counted = administrator.run(lambda services: _check(services, file, read))
+    if counted.faulty:
+        raise click.ClickException(
+            f"{counted.faulty} of {counted.lines} lines are faulty: nothing was brought in."
+        )
+    if dry_run:
+        click.echo(f"{counted.lines - counted.taken} to bring in, {counted.taken} there already")
+        return
+    new = administrator.run(lambda services: _bring_in(services, file, read))
+    click.echo(f"{new} brought in, {counted.lines - new} there already")
+
+
+@click.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.pass_obj
+def export_users(administrator: Administrator, file: Path) -> None:
+    """Write all users, with their password hashes, as JSON lines into a new FILE.
+
+    The file is readable to nobody but you. ``users import`` takes it.
+    """
+
+    async def write(services: Services) -> int:
+        count = 0
+        async for user in services.transfer.give_back():
+            document = {name: getattr(user, name) for name in _FIELDS}
+            target.write(to_json(document) + b"\n")
+            count += 1
+        return count
+
+    try:
+        number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}") from None
+    with os.fdopen(number, "wb") as target:
+        count = administrator.run(write)
+    click.echo(f"{count} written")
+
+
+@dataclass(slots=True)
+class _Counted:
+    lines: int = 0
+    faulty: int = 0
+    taken: int = 0
+
+
+_Reader = Callable[[BinaryIO], Iterator[_Line]]
+
+
+async def _check(services: Services, file: Path, read: _Reader) -> _Counted:
+    """Look at every line, tell what is wrong, and count."""
+    counted = _Counted()
+    seen: dict[str, int] = {}
+    for lines in _batches(file, read, "checking"):
+        moved = []
+        for line in lines:
+            counted.lines += 1
+            fault = line.fault
+            if line.record is not None:
+                try:
+                    user = services.transfer.check(line.record)
+                except InvalidFields as error:
+                    fault = "; ".join(f"{each.field}: {each.message}" for each in error.errors)
+                else:
+                    first = seen.setdefault(user.email_key, line.number)
+                    fault = "" if first == line.number else f"email: is that of line {first}"
+                    moved.append(user)
+            if fault:
+                counted.faulty += 1
+                if counted.faulty <= _MOST_FAULTS_SHOWN:
+                    click.echo(f"line {line.number}: {fault}", err=True)
+        counted.taken += len(await services.transfer.find_taken(moved))
+    return counted
+
+
+async def _bring_in(services: Services, file: Path, read: _Reader) -> int:
+    """Bring in every line, a batch in a transaction; return how many are new."""
+    new = 0
+    for lines in _batches(file, read, "bringing in"):
+        records = [line.record for line in lines if line.record is not None]
+        users = [services.transfer.check(record) for record in records]
+        new += len(await services.transfer.bring_in(users))
+    return new
+
+
+def _batches(file: Path, read: _Reader, label: str) -> Iterator[Sequence[_Line]]:
+    """Yield the lines of a file, some at a time, and show how far it is."""
+    size = file.stat().st_size
+    with file.open("rb") as source, click.progressbar(length=size, label=label) as bar:
+        done = 0
+        batch: list[_Line] = []
+        for line in read(source):
+            batch.append(line)
+            if len(batch) == _BATCH:
+                yield batch
+                bar.update(line.end - done)
+                done, batch = line.end, []
+        if batch:
+            yield batch
+        bar.update(size - done)
+
+
+def _reader(file: Path, form: str | None) -> _Reader:
+    chosen = form or _FORMATS.get(file.suffix.lower())
+    if chosen is None:
+        raise click.UsageError("Say --format csv or jsonl: the file's name does not tell.")
+    return _read_csv if chosen == "csv" else _read_json_lines
+
+
+def _read_json_lines(source: BinaryIO) -> Iterator[_Line]:
+    end = 0
+    for number, line in enumerate(source, 1):
+        end += len(line)
+        if line.strip():
+            yield _line(number, end, partial(_Record.model_validate_json, line))
+
+
+def _read_csv(source: BinaryIO) -> Iterator[_Line]:
+    text = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
+    rows = csv.DictReader(text, strict=True)
+    try:
+        for row in rows:
+            end = source.tell()
+            # Cells beyond the head's go by the name of None.
+            if None in row:
+                yield _Line(rows.line_num, end, fault="has more cells than the head")
+                continue
+            fields = {name: value for name, value in row.items() if value}
+            yield _line(rows.line_num, end, partial(_Record.model_validate_strings, fields))
+    except (csv.Error, UnicodeDecodeError) as error:
+        yield _Line(rows.line_num + 1, source.tell(), fault=f"is no CSV in UTF-8 ({error})")
+    finally:
+        text.detach()
+
+
+def _line(number: int, end: int, validate: Callable[[], _Record]) -> _Line:
+    try:
+        record = validate()
+    except ValidationError as error:
+        return _Line(number, end, fault="; ".join(_faults(error)))
+    return _Line(number, end, UserRecord(**record.model_dump()))
+
+
+def _faults(error: ValidationError) -> Iterator[str]:
+    for each in error.errors(include_url=False, include_input=False, include_context=False):
+        field = re.sub(r"[^\w.-]", "?", ".".join(str(part) for part in each["loc"]))[:40]
+        yield f"{field or 'the line'}: {each['msg']}"

@@ -1,0 +1,55 @@
+"""The users table, many rows at a time: what comes from another service, or goes there."""
+
+from collections.abc import Sequence
+
+from db.pool import Connection
+from db.rows import MovedUser
+
+_FIND_TAKEN = "SELECT email_key FROM users WHERE email_key = ANY (%s::text[])"
+
+
+async def find_taken(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Return those among keys of e-mail addresses that are somebody's."""
+    return {row[0] for row in await connection.fetch_all(_FIND_TAKEN, (list(keys),))}
+
+
+# A conflict is told by the missing row: a failing INSERT would put hashes into Postgres' log.
+_INSERT = """
+INSERT INTO users (email, email_key, name, password_hash, created_at, disabled_at)
+SELECT email, email_key, name, password_hash, created_at, disabled_at
+FROM unnest(
+    %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]
+) AS moved (email, email_key, name, password_hash, created_at, disabled_at)
+ON CONFLICT (email_key) DO NOTHING
+RETURNING id, email_key
+"""
+
+
+async def insert_users(connection: Connection, users: Sequence[MovedUser]) -> list[tuple[str, str]]:
+    """Insert users but those whose e-mail address is taken; return the ids and keys of the new."""
+    rows = await connection.fetch_all(
+        _INSERT,
+        (
+            [user.email for user in users],
+            [user.email_key for user in users],
+            [user.name for user in users],
+            [user.password_hash for user in users],
+            [user.created_at for user in users],
+            [user.disabled_at for user in users],
+        ),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+_FIND_PAGE = """
+SELECT email, email_key, name, password_hash, created_at, disabled_at
+FROM users
+WHERE email_key > %s
+ORDER BY email_key
+LIMIT %s
+"""
+
+
+async def find_users(connection: Connection, *, after: str, most: int) -> list[MovedUser]:
+    """Return users in the order of their keys, beginning after one."""
+    return [MovedUser(*row) for row in await connection.fetch_all(_FIND_PAGE, (after, most))]
