@@ -3,9 +3,11 @@
 import json
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg2
 
 from bench.cluster import Cluster
 from bench.load.wrk import Load, merged, run_wrk, write_list
@@ -60,6 +62,11 @@ class Session:
     def large_database(self) -> str:
         """Return the URL of the database with 5,000,000 tokens."""
         return self.cluster.prepare(userauth_recipe(LARGE, LARGE_ROWS))
+
+    def forget_failures(self) -> None:
+        """Set the counts of wrong passwords back: all clients come from one address."""
+        with closing(psycopg2.connect(self.small_database())) as connection, connection:
+            connection.cursor().execute("TRUNCATE throttle")
 
     def token_list(self, rows: int = USERS) -> Path:
         """Write the list of tokens to rotate over; return where it is."""

@@ -3,7 +3,18 @@
 from collections.abc import Callable, Mapping
 
 from bench.findings import Findings
-from bench.groups import basic, beside, connections, flood, log_ins, memory, peers, purge, rows
+from bench.groups import (
+    basic,
+    beside,
+    connections,
+    flood,
+    log_ins,
+    memory,
+    peers,
+    purge,
+    rows,
+    timing,
+)
 from bench.session import Session
 
 GROUPS: Mapping[str, Callable[[Session], Findings]] = {
@@ -13,6 +24,7 @@ GROUPS: Mapping[str, Callable[[Session], Findings]] = {
     "log-ins": log_ins.measure,
     "beside-32": beside.measure_32,
     "beside-200": beside.measure_200,
+    "timing": timing.measure,
     "flood": flood.measure,
     "basic": basic.measure,
     "memory": memory.measure,

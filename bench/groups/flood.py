@@ -1,9 +1,6 @@
 """Token requests, 100 a second, while one address sends wrong passwords as fast as it can."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-
-import psycopg2
 
 from bench.findings import Curve, Figure, Findings, Mark, Sense, percentile, series
 from bench.groups.beside import P99_MILLISECONDS, TOKENS, send_tokens
@@ -42,9 +39,7 @@ def measure(session: Session) -> Findings:
             )
             latencies.append(paced.latencies)
             rates.append(load.rate)
-    with closing(psycopg2.connect(session.small_database())) as connection, connection:
-        # Whoever is measured next comes from the same address.
-        connection.cursor().execute("TRUNCATE throttle")
+    session.forget_failures()
     figures = (
         Figure(
             f"p99 of token requests (100/s) beside a flood of wrong passwords, {CONNECTIONS}"
