@@ -82,18 +82,17 @@ CREATE TABLE throttle (
     subject     text        PRIMARY KEY,
     failures    integer     NOT NULL,
     last_at     timestamptz NOT NULL,
+    -- What last_at was before: what it is again if that try was right.
+    before_at   timestamptz,
     -- Before this nothing more is tried.
     next_at     timestamptz,
     -- Of an e-mail address: the address, digested, of the last right password, and what holds
     -- there instead of next_at.
     place       text,
     place_next_at timestamptz
-) WITH (fillfactor = 70); -- counted in place
+) WITH (fillfactor = 70); -- counted in place, for which no index may hold what changes
 
--- Counts that are over, for the housekeeping.
-CREATE INDEX throttle_last_at ON throttle (last_at);
-
--- The audit trail: what happened to accounts, clients and keys, and who did it. No row is changed.
+-- The audit trail: what happened to accounts, clients and keys, and from where. No row is changed.
 CREATE TABLE events (
     id           bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     at           timestamptz NOT NULL,

@@ -74,9 +74,12 @@ class Accounts:
         clean_name = errors.check("name", names.normalize_name, name)
         self._check_password(errors, password, own_words=(address, name or ""))
         errors.raise_if_any()
-        with self._hasher.place():
+
+        async def charge() -> None:
             await self._throttle.charge(tried)
-            password_hash = await self._hasher.hash(password)
+
+        with self._hasher.place():
+            password_hash = await self._hasher.hash(password, charge)
         async with transaction_on(self._database) as connection:
             user = await users.insert_user(
                 connection,

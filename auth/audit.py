@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     REGISTERED = "registered"
     IMPORTED = "imported"
+    EXPORTED = "exported"
     ADDED = "added"
     LOGGED_IN = "logged-in"
     PASSWORD_FAILED = "password-failed"  # noqa: S105

@@ -18,8 +18,6 @@ from db.lookups import Lookups
 from db.pool import Connection, Database
 from db.rows import ClientRow, ClientSecretRow
 
-# What a client's id is counted under, apart from e-mail addresses.
-_LOGIN = "client\0"
 _ID_BYTES = 8
 _SECRET_BYTES = 32
 # Compared where there is no such client, so that this takes as long as where there is one.
@@ -71,13 +69,13 @@ class Clients:
         if not isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid("Send the client's id and its secret, not a token.")
         client_id = credentials.email
-        tried = self._throttle.try_of(_LOGIN + client_id, origin.ip)
+        tried = self._throttle.try_of_client(client_id, origin.ip)
         has_failed = await self._throttle.check(tried)
         stored = await answer(self._lookups.secrets_of_clients.find(client_id))
         if self._is_right(credentials.password, stored):
             # Counted only where it failed: it takes no hash, and no number of guesses helps.
             if has_failed:
-                await self._throttle.clear(tried)
+                await self._throttle.clear_uncharged(tried)
             return client_id
         await self._throttle.charge(tried)
         known = client_id if stored else None

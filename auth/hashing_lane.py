@@ -67,7 +67,7 @@ class HashingLane:
 
         ``first`` is awaited when its turn has come; what it raises ends it there.
 
-        Raises ClientGone in a task that was abandoned, before or meanwhile, and Overloaded
+        Raises ClientGone in a task that was abandoned before its turn came, and Overloaded
         where the system has become so slow that the wait was longer than foreseen: too late,
         but sooner than the hash would be.
         """

@@ -14,6 +14,9 @@ _BATCH = 500
 # After a batch there is a pause of so many times its length: most of the time is everybody's.
 _PAUSE = 3
 _IDLE_SECONDS = 60.0
+# Counts have no index of times, which change at every try: the whole table is read.
+_COUNTS_SECONDS = 3600.0
+_COUNTS_BATCH = 5000
 # How long one may be at it before it asks again whose turn it is.
 _MOST_SECONDS = 3600.0
 # Failures in a row, and the place of the last success, are kept for those who come seldom.
@@ -39,6 +42,7 @@ class Housekeeping:
         self._database = database
         self._clock = clock
         self._keep = keep
+        self._counts_due = 0.0
 
     async def remove(self) -> float:
         """Remove what is due, batch by batch; return in how many seconds to look again.
@@ -52,7 +56,9 @@ class Housekeeping:
             if is_ours:
                 await self._remove_tokens(connection)
                 await self._remove_events(connection)
-                await self._remove_counts(connection)
+                if self._clock() >= self._counts_due:
+                    await self._remove_counts(connection)
+                    self._counts_due = self._clock() + _COUNTS_SECONDS
         return _IDLE_SECONDS
 
     async def _remove_tokens(self, connection: Connection) -> None:
@@ -66,30 +72,33 @@ class Housekeeping:
             )
             return removed
 
-        await _repeat(remove)
+        await _repeat(remove, full=_BATCH)
 
     async def _remove_events(self, connection: Connection) -> None:
         before = self._ago(timedelta(days=self._keep.event_days))
-        await _repeat(lambda: events.delete_old(connection, before=before, most=_BATCH))
+        await _repeat(
+            lambda: events.delete_old(connection, before=before, most=_BATCH), full=_BATCH
+        )
 
     async def _remove_counts(self, connection: Connection) -> None:
         before = self._ago(timedelta(seconds=self._keep.count_seconds))
         kept_before = self._ago(timedelta(days=_ACCOUNT_DAYS))
         await _repeat(
             lambda: throttle.delete_old(
-                connection, before=before, kept=ACCOUNT, kept_before=kept_before, most=_BATCH
-            )
+                connection, before=before, kept=ACCOUNT, kept_before=kept_before, most=_COUNTS_BATCH
+            ),
+            full=_COUNTS_BATCH,
         )
 
     def _ago(self, time: timedelta) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC) - time
 
 
-async def _repeat(remove: Callable[[], Awaitable[int]]) -> None:
+async def _repeat(remove: Callable[[], Awaitable[int]], *, full: int) -> None:
     """Remove batch after batch while they are full, and let others have most of the time."""
     clock = asyncio.get_running_loop().time
-    removed = _BATCH
-    while removed == _BATCH:
+    removed = full
+    while removed == full:
         began = clock()
         removed = await remove()
         await asyncio.sleep(_PAUSE * (clock() - began))

@@ -17,7 +17,7 @@ from auth.errors import (
 from auth.origin import Origin
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
-from auth.throttle import Throttle
+from auth.throttle import Charged, Throttle
 from auth.tokens import TokenSigner
 from auth.usage import TokenUsage
 from db import tokens, users
@@ -114,22 +114,21 @@ class Identities:
         Raises TooManyTries, or Overloaded. Takes as long where nobody has the e-mail address.
         """
         tried = self._throttle.try_of(email_key, origin.ip)
-        begins_to_wait = False
+        charged: list[Charged] = []
 
         async def charge() -> None:
-            nonlocal begins_to_wait
-            begins_to_wait = await self._throttle.charge(tried)
+            charged.append(await self._throttle.charge(tried))
 
         with self._hasher.place():
             stored_hash = stored.password_hash if stored else None
             is_right = await self._hasher.verify(password, stored_hash, charge)
         if stored is not None and is_right:
-            await self._throttle.clear(tried)
+            await self._throttle.clear(tried, charged[0])
             self._remembered.add(password, stored.password_hash)
             return True
         user = stored.user if stored else None
         await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=email_key)
-        if begins_to_wait:
+        if charged[0].begins_to_wait:
             await self._audit.record(Kind.THROTTLED, origin, user=user, email_key=email_key)
         return False
 

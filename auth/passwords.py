@@ -95,9 +95,9 @@ class PasswordHasher:
         """Tell whether a hash would begin at once."""
         return self._lane.has_free_worker
 
-    async def hash(self, password: str) -> str:
-        """Return a new hash of the password, to be stored."""
-        return await self._lane.run(partial(_hash, password, self._cost, self._newest))
+    async def hash(self, password: str, first: First | None = None) -> str:
+        """Return a new hash of the password, to be stored; ``first`` as in verify()."""
+        return await self._lane.run(partial(_hash, password, self._cost, self._newest), first)
 
     async def verify(self, password: str, stored: str | None, first: First | None = None) -> bool:
         """Tell whether the password is the stored one; None takes as long and is False.

@@ -111,8 +111,8 @@ class Sessions:
         if identity.token_id is None:
             raise CredentialsInvalid(WRONG_KIND)
         async with transaction_on(self._database) as connection:
-            await tokens.revoke(connection, identity.token_id, at=self._now())
-            await self._audit.write(connection, Kind.TOKEN_ENDED, origin, user=identity.user)
+            if await tokens.revoke(connection, identity.token_id, at=self._now()):
+                await self._audit.write(connection, Kind.TOKEN_ENDED, origin, user=identity.user)
 
     async def find_all(self, identity: Identity) -> list[TokenRow]:
         """Return the good tokens of whoever asks, newest first."""

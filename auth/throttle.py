@@ -55,6 +55,11 @@ class Subject:
     free: int
     most: int | None = None
 
+    @property
+    def is_address(self) -> bool:
+        """Tell whether it is an address, whatever is tried from there."""
+        return self.name.startswith(ADDRESS)
+
 
 @dataclass(frozen=True, slots=True)
 class Try:
@@ -62,6 +67,14 @@ class Try:
 
     subjects: tuple[Subject, ...]
     place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """A try that was counted: when, and whether further ones have to wait."""
+
+    at: datetime
+    begins_to_wait: bool
 
 
 class Throttle:
@@ -104,8 +117,16 @@ class Throttle:
         """Return the name of the count of an e-mail address's key."""
         return ACCOUNT + self._digests.of(ACCOUNT, login)
 
+    def try_of_client(self, client_id: str, ip: str | None) -> Try:
+        """Return what a try of a client's secret is counted under.
+
+        Not the client alone: nobody guesses 256 bits, and its id is no secret.
+        """
+        tried = self.try_of(f"client\0{client_id}", ip)
+        return Try(tried.subjects[1:], tried.place)
+
     async def check(self, tried: Try) -> bool:
-        """Tell whether something has failed; raises TooManyTries where a try has to wait.
+        """Tell whether a password or secret has failed; raises TooManyTries where one has to wait.
 
         Cheap: a look-up that requests share.
         """
@@ -116,10 +137,11 @@ class Throttle:
         latest = max((until for until in waits if until is not None), default=0.0)
         if latest > self._clock():
             raise self._too_many(latest)
-        return any(row.failures for row in rows)
+        counted = zip(tried.subjects, found, strict=True)
+        return any(row and row.failures for subject, row in counted if not subject.is_address)
 
-    async def charge(self, tried: Try) -> bool:
-        """Count a try as a failure; tell whether further ones have to wait.
+    async def charge(self, tried: Try) -> Charged:
+        """Count a try as a failure.
 
         Raises TooManyTries where it may not be made.
         """
@@ -146,26 +168,36 @@ class Throttle:
                     await throttle.ensure_counts(connection, names, at=now)
         if not verdict.is_allowed:
             raise self._too_many(verdict.waits_until)
-        return verdict.begins_to_wait
+        return Charged(now, verdict.begins_to_wait)
 
-    async def clear(self, tried: Try) -> None:
+    async def clear(self, tried: Try, charged: Charged) -> None:
         """Count a try out that was right, and set back what it was counted under."""
-        account = tried.subjects[0]
+        await self._clear(tried, [subject.name for subject in tried.subjects], charged.at)
+
+    async def clear_uncharged(self, tried: Try) -> None:
+        """Set back what a try is counted under that was right, and not counted; not the address."""
+        names = [subject.name for subject in tried.subjects if not subject.is_address]
+        await self._clear(tried, names, self._now())
+
+    async def _clear(self, tried: Try, names: list[str], charged_at: datetime) -> None:
         async with connection_to(self._database) as connection:
             await throttle.clear(
                 connection,
-                [subject.name for subject in tried.subjects],
+                names,
                 address=ADDRESS + tried.place,
-                address_free=self._limits.address_failures,
-                account=account.name,
+                account=tried.subjects[0].name,
                 place=tried.place,
+                charged_at=charged_at,
                 at=self._now(),
             )
 
+    async def reset(self, connection: Connection, user: UserRow) -> None:
+        """Set the failures in a row of a user back; what a pair or an address waits for stays."""
+        await throttle.reset_count(connection, self.account(emails.email_key(user.email)))
+
     async def forget(self, connection: Connection, user: UserRow) -> None:
-        """Forget the failures of a user, and the place of the last success."""
-        account = self.account(emails.email_key(user.email))
-        await throttle.delete_count(connection, account)
+        """Forget the failures of a user who goes, and the place of the last success."""
+        await throttle.delete_count(connection, self.account(emails.email_key(user.email)))
 
     def _too_many(self, until: float | None) -> TooManyTries:
         seconds = (until or 0.0) - self._clock()

@@ -130,7 +130,7 @@ class Users:
         async with self._changing(email, Kind.PASSWORD_CHANGED) as (connection, user):
             await users.update_password(connection, user.id, password_hash)
             await tokens.revoke_all(connection, user.id, at=self._now())
-            await self._throttle.forget(connection, user)
+            await self._throttle.reset(connection, user)
 
     async def disable(self, email: str) -> None:
         """Keep a user out, and revoke every token; raises UserNotFound."""
@@ -139,10 +139,10 @@ class Users:
             await tokens.revoke_all(connection, user.id, at=self._now())
 
     async def enable(self, email: str) -> None:
-        """Let a user in again, however often a password failed; raises UserNotFound."""
+        """Let a user in again, and set the failures in a row back; raises UserNotFound."""
         async with self._changing(email, Kind.ENABLED) as (connection, user):
             await users.enable(connection, user.id)
-            await self._throttle.forget(connection, user)
+            await self._throttle.reset(connection, user)
 
     async def end_tokens(self, email: str) -> int:
         """Revoke every token of a user; return how many were good. Or UserNotFound."""

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,9 @@ import click
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
+from auth.audit import Kind
 from auth.errors import InvalidFields
+from auth.origin import ADMINISTRATION
 from auth.services import Services
 from auth.transfer import UserRecord
 from commands.administrator import Administrator
@@ -89,6 +90,7 @@ def export_users(administrator: Administrator, file: Path) -> None:
 
     async def write(services: Services) -> int:
         count = 0
+        await services.audit.record(Kind.EXPORTED, ADMINISTRATION)
         async for user in services.transfer.give_back():
             document = {name: getattr(user, name) for name in _FIELDS}
             target.write(to_json(document) + b"\n")
@@ -99,8 +101,13 @@ def export_users(administrator: Administrator, file: Path) -> None:
         number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from None
-    with os.fdopen(number, "wb") as target:
-        count = administrator.run(write)
+    try:
+        with os.fdopen(number, "wb") as target:
+            count = administrator.run(write)
+    except BaseException:
+        # A part of it would pass for the whole.
+        file.unlink()
+        raise
     click.echo(f"{count} written")
 
 
@@ -145,6 +152,8 @@ async def _bring_in(services: Services, file: Path, read: _Reader) -> int:
     new = 0
     for lines in _batches(file, read, "bringing in"):
         records = [line.record for line in lines if line.record is not None]
+        if len(records) < len(lines):
+            raise click.ClickException("The file changed while it was read: begin again.")
         users = [services.transfer.check(record) for record in records]
         new += len(await services.transfer.bring_in(users))
     return new
@@ -168,6 +177,8 @@ def _batches(file: Path, read: _Reader, label: str) -> Iterator[Sequence[_Line]]
 
 
 def _reader(file: Path, form: str | None) -> _Reader:
+    if not file.is_file():
+        raise click.UsageError("FILE is read twice: give a regular file.")
     chosen = form or _FORMATS.get(file.suffix.lower())
     if chosen is None:
         raise click.UsageError("Say --format csv or jsonl: the file's name does not tell.")
@@ -210,5 +221,6 @@ def _line(number: int, end: int, validate: Callable[[], _Record]) -> _Line:
 
 def _faults(error: ValidationError) -> Iterator[str]:
     for each in error.errors(include_url=False, include_input=False, include_context=False):
-        field = re.sub(r"[^\w.-]", "?", ".".join(str(part) for part in each["loc"]))[:40]
-        yield f"{field or 'the line'}: {each['msg']}"
+        # Where a head is missing, a name may be a hash.
+        field = str(each["loc"][0]) if each["loc"] else "the line"
+        yield f"{field if field in _FIELDS else 'a field that is not known'}: {each['msg']}"

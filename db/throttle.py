@@ -69,6 +69,7 @@ asked AS (
     UPDATE throttle t
     SET
         failures = due.failures,
+        before_at = t.last_at,
         last_at = %s,
         next_at = CASE
             WHEN due.failures >= due.most - due.most / 5 THEN 'infinity'
@@ -138,8 +139,13 @@ held AS MATERIALIZED (
 UPDATE throttle t
 SET
     failures = CASE WHEN t.subject = %s THEN greatest(t.failures - 1, 0) ELSE 0 END,
-    next_at = CASE WHEN t.subject = %s AND t.failures > %s THEN t.next_at END,
-    last_at = %s,
+    -- Where nobody tried since, it is as if this try had not been.
+    next_at = CASE WHEN t.subject = %s AND t.last_at <> %s THEN t.next_at END,
+    last_at = CASE
+        WHEN t.subject <> %s THEN %s
+        WHEN t.last_at = %s THEN coalesce(t.before_at, t.last_at)
+        ELSE t.last_at
+    END,
     place = CASE WHEN t.subject = %s THEN %s END,
     place_next_at = NULL
 FROM held
@@ -152,14 +158,18 @@ async def clear(
     subjects: Sequence[str],
     *,
     address: str,
-    address_free: int,
     account: str,
     place: str,
+    charged_at: datetime,
     at: datetime,
 ) -> None:
     """Set counts back after a success, at a place; that of the address goes back by one."""
     await connection.execute(
-        _CLEAR, (list(subjects), address, address, address_free, at, account, place)
+        _CLEAR,
+        (
+            *(list(subjects), address, address, charged_at),
+            *(address, at, charged_at, account, place),
+        ),
     )
 
 
@@ -169,7 +179,6 @@ WHERE subject IN (
     SELECT subject
     FROM throttle
     WHERE last_at < %s AND (last_at < %s OR subject NOT LIKE %s)
-    ORDER BY last_at
     LIMIT %s
     FOR UPDATE SKIP LOCKED
 )
@@ -181,6 +190,18 @@ async def delete_old(
 ) -> int:
     """Remove counts that are over; those that begin with ``kept`` later. Return how many."""
     return await connection.execute(_DELETE_OLD, (before, kept_before, f"{kept}%", most))
+
+
+_RESET = """
+UPDATE throttle
+SET failures = 0, next_at = NULL, place_next_at = NULL
+WHERE subject = %s
+"""
+
+
+async def reset_count(connection: Connection, subject: str) -> None:
+    """Set a count back; the place stays."""
+    await connection.execute(_RESET, (subject,))
 
 
 _DELETE = "DELETE FROM throttle WHERE subject = %s"

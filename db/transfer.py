@@ -20,6 +20,7 @@ SELECT email, email_key, name, password_hash, created_at, disabled_at
 FROM unnest(
     %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]
 ) AS moved (email, email_key, name, password_hash, created_at, disabled_at)
+ORDER BY email_key
 ON CONFLICT (email_key) DO NOTHING
 RETURNING id, email_key
 """

@@ -71,7 +71,7 @@ def test_faults_are_told_by_line_and_nothing_is_brought_in(dsn: str, tmp_path: P
         ["line 2", " email"],
         ["line 3", " email"],
         ["line 4", " password_hash"],
-        ["line 5", " role"],
+        ["line 5", " a field that is not known"],
         ["line 6", " password_hash"],
         ["line 7", " email"],
     ]

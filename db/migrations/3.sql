@@ -4,12 +4,11 @@ CREATE TABLE throttle (
     subject     text        PRIMARY KEY,
     failures    integer     NOT NULL,
     last_at     timestamptz NOT NULL,
+    before_at   timestamptz,
     next_at     timestamptz,
     place       text,
     place_next_at timestamptz
 ) WITH (fillfactor = 70);
-
-CREATE INDEX throttle_last_at ON throttle (last_at);
 
 CREATE TABLE events (
     id           bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,

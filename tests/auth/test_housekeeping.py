@@ -113,3 +113,27 @@ def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
             await house.remove()
 
     use(dsn, work)
+
+
+def test_old_events_and_counts_go_and_failures_in_a_row_stay(dsn: str, clock: Clock) -> None:
+    now = datetime.fromtimestamp(clock.now, UTC)
+    for days in (89, 91):
+        run_sql(
+            dsn,
+            "INSERT INTO events (at, kind, outcome) VALUES (%s, 'added', 'success')",
+            (now - timedelta(days=days),),
+        )
+    for subject, hours in (("pair:new", 1), ("pair:old", 2), ("account:a", 2), ("account:b", 9000)):
+        run_sql(
+            dsn,
+            "INSERT INTO throttle (subject, failures, last_at) VALUES (%s, 3, %s)",
+            (subject, now - timedelta(hours=hours)),
+        )
+
+    async def work(database: Database) -> None:
+        await Housekeeping(database, clock=clock, keep=KEEP).remove()
+
+    use(dsn, work)
+    assert run_sql(dsn, "SELECT count(*) FROM events") == [(1,)]
+    left = run_sql(dsn, "SELECT subject FROM throttle ORDER BY subject")
+    assert left == [("account:a",), ("pair:new",)]

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from handlers.application import Application
 from tests.api import PASSWORD, Answer, Api, basic, bearer
 from tests.clock import Clock
 from tests.configuration import laid_over
@@ -268,3 +269,48 @@ async def test_a_disabled_user_is_told_so_only_with_the_right_password(api: Api,
     assert (await api.log_in(EMAIL, WRONG)).status == 401
     answer = await api.log_in(EMAIL)
     assert (answer.status, answer.problem) == (403, "account-disabled")
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_right_passwords_do_not_keep_the_failures_of_an_address_from_being_forgotten(
+    api: Api, clock: Clock
+) -> None:
+    await api.register(EMAIL)
+    for number in range(99):
+        await log_in(api, WRONG, email=f"user{number}@example.com")
+    for _ in range(3):
+        clock.advance(1801)
+        assert (await log_in(api)).status == 200
+    assert await fail(api, 2, email="other@example.com") == [401] * 2
+    assert (await log_in(api, WRONG, email="last@example.com")).status == 401
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_a_service_is_not_locked_out_by_wrong_secrets_from_elsewhere(
+    api: Api, app: Application
+) -> None:
+    made = await app.services.clients.add("billing")
+
+    async def introspect(secret: str, ip: str) -> int:
+        answer = await api.request(
+            "POST",
+            "/api/token/introspect",
+            authorization=basic(made.client_id, secret),
+            body=b"token=x",
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "X-Forwarded-For": ip,
+            },
+        )
+        return answer.status
+
+    assert [await introspect(WRONG, f"192.0.2.{number}") for number in range(90)] == [401] * 90
+    assert await introspect(made.secret, HOME) == 200
+    # A right secret gives the address back nothing, for it was not counted.
+    assert [await introspect(WRONG, HOME) for _ in range(9)] == [401] * 9
+    for _ in range(20):
+        assert await introspect(made.secret, HOME) == 200
+    counts = await app.services.throttle.check(app.services.throttle.try_of("x", HOME))
+    assert not counts
