@@ -91,6 +91,7 @@ class Accounts:
             if user is None:
                 raise EmailTaken
             await self._audit.write(connection, Kind.REGISTERED, origin, user=user)
+        await self._throttle.begin(emails.email_key(address), origin.ip)
         return user
 
     async def update(

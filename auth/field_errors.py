@@ -6,6 +6,7 @@ from typing import TypeVar
 from auth.errors import FieldError, InvalidFields, Refused
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 class FieldErrors:
@@ -14,7 +15,7 @@ class FieldErrors:
     def __init__(self) -> None:
         self._errors: list[FieldError] = []
 
-    def check(self, field: str, rule: Callable[[str], T], value: str | None) -> T | None:
+    def check(self, field: str, rule: Callable[[V], T], value: V | None) -> T | None:
         """Return what the rule makes of the value; None where it is None or was refused."""
         if value is None:
             return None

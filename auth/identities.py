@@ -124,7 +124,7 @@ class Identities:
             is_right = await self._hasher.verify(password, stored_hash, charge)
         if stored is not None and is_right:
             await self._throttle.clear(tried, charged[0])
-            self._remembered.add(password, stored.password_hash)
+            self._remembered.add(password, stored.password_hash, tried.place)
             return True
         user = stored.user if stored else None
         await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=email_key)
@@ -171,12 +171,13 @@ class Identities:
         password = credentials.password
         key = emails.lookup_key(credentials.email)
         # First, for remembered passwords too: a guess must not be told right while it has to wait.
-        await self._throttle.check(self._throttle.try_of(key, origin.ip))
+        tried = self._throttle.try_of(key, origin.ip)
+        await self._throttle.check(tried)
         stored = await answer(self._lookups.users_by_email.find(key))
         is_known = (
             may_be_remembered
             and stored is not None
-            and self._remembered.holds(password, stored.password_hash)
+            and self._remembered.holds(password, stored.password_hash, tried.place)
         )
         if not is_known and not await self.prove(key, password, stored, origin):
             raise CredentialsInvalid

@@ -13,6 +13,7 @@ from db.pool import Database
 from db.rows import MovedUser
 
 _PAGE = 2000
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Transfer:
         address = errors.check("email", emails.normalize_email, record.email) or ""
         name = errors.check("name", names.normalize_name, record.name)
         errors.check("password_hash", _check_hash, record.password_hash)
+        errors.check("created_at", self._check_time, record.created_at)
+        errors.check("disabled_at", self._check_time, record.disabled_at)
         errors.raise_if_any()
         return MovedUser(
             email=address,
@@ -79,6 +82,11 @@ class Transfer:
             if len(page) < _PAGE:
                 return
             after = page[-1].email_key
+
+    def _check_time(self, time: datetime) -> None:
+        # Postgres keeps times, in other zones, that cannot be read back.
+        if not _EARLIEST <= time <= self._now():
+            raise ValueError("must be a time since 1900 that is not to come")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -197,6 +197,9 @@ def _read_csv(source: BinaryIO) -> Iterator[_Line]:
     text = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
     rows = csv.DictReader(text, strict=True)
     try:
+        if not {"email", "password_hash"} <= set(rows.fieldnames or ()):
+            yield _Line(1, source.tell(), fault="is no head that names email and password_hash")
+            return
         for row in rows:
             end = source.tell()
             # Cells beyond the head's go by the name of None.

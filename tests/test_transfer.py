@@ -61,22 +61,26 @@ def test_faults_are_told_by_line_and_nothing_is_brought_in(dsn: str, tmp_path: P
         {**good, "role": "admin"},
         {"email": "other@example.com"},
         {**good, "email": 5},
+        {**good, "email": "early@example.com", "created_at": "0001-01-01T00:00:00+14:00"},
+        {**good, "email": "late@example.com", "disabled_at": "9999-12-31T23:59:59-14:00"},
     )
     with file.open("ab") as target:
         target.write(b"{broken\n\xff\n")
     ended = manage("users", "import", str(file), DATABASE_URL=dsn)
     assert ended.returncode == 1
     faults = [line for line in ended.stderr.splitlines() if line.startswith("line ")]
-    assert [fault.split(":")[:2] for fault in faults[:6]] == [
+    assert [fault.split(":")[:2] for fault in faults[:8]] == [
         ["line 2", " email"],
         ["line 3", " email"],
         ["line 4", " password_hash"],
         ["line 5", " a field that is not known"],
         ["line 6", " password_hash"],
         ["line 7", " email"],
+        ["line 8", " created_at"],
+        ["line 9", " disabled_at"],
     ]
-    assert len(faults) == 8
-    assert "8 of 9 lines are faulty: nothing was brought in." in ended.stderr
+    assert len(faults) == 10
+    assert "10 of 11 lines are faulty: nothing was brought in." in ended.stderr
     assert "secret words" not in ended.stderr
     assert HASH not in ended.stderr
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]

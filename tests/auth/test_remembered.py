@@ -13,25 +13,26 @@ from tests.sql import run_sql
 
 EMAIL = "susan@example.com"
 NEW_PASSWORD = "another horse battery"
+HOME = "home"
 STORED = "$userauth-bcrypt-sha384$2b$04$stored"
 
 
 def test_a_password_is_remembered_for_its_seconds(clock: Clock) -> None:
     passwords = RememberedPasswords(60, clock)
-    assert not passwords.holds(PASSWORD, STORED)
-    passwords.add(PASSWORD, STORED)
+    assert not passwords.holds(PASSWORD, STORED, HOME)
+    passwords.add(PASSWORD, STORED, HOME)
     clock.advance(59.5)
-    assert passwords.holds(PASSWORD, STORED)
+    assert passwords.holds(PASSWORD, STORED, HOME)
     clock.advance(60)
-    assert not passwords.holds(PASSWORD, STORED)
+    assert not passwords.holds(PASSWORD, STORED, HOME)
     clock.now -= 1
-    assert not passwords.holds(PASSWORD, STORED)
+    assert not passwords.holds(PASSWORD, STORED, HOME)
 
 
 def test_what_was_remembered_long_enough_is_not_kept(clock: Clock) -> None:
     passwords = RememberedPasswords(60, clock)
     for number in range(3):
-        passwords.add(f"{PASSWORD}{number}", STORED)
+        passwords.add(PASSWORD, f"{STORED}{number}", HOME)
         clock.advance(20)
     passwords.forget_expired()
     assert len(passwords) == 2
@@ -42,14 +43,14 @@ def test_what_was_remembered_long_enough_is_not_kept(clock: Clock) -> None:
 
 def test_who_comes_again_in_time_is_remembered_anew(clock: Clock) -> None:
     passwords = RememberedPasswords(60, clock)
-    passwords.add(PASSWORD, STORED)
-    passwords.add("another password", STORED)
+    passwords.add(PASSWORD, STORED, HOME)
+    passwords.add("another password", STORED, "elsewhere")
     for _ in range(5):
         clock.advance(40)
-        assert passwords.holds(PASSWORD, STORED)
-    assert not passwords.holds("another password", STORED)
+        assert passwords.holds(PASSWORD, STORED, HOME)
+    assert not passwords.holds("another password", STORED, "elsewhere")
     clock.advance(60)
-    assert not passwords.holds(PASSWORD, STORED)
+    assert not passwords.holds(PASSWORD, STORED, HOME)
 
 
 @pytest.mark.parametrize(
@@ -68,21 +69,21 @@ def test_it_is_that_password_against_that_hash_and_no_other(
     clock: Clock, password: str, stored: str
 ) -> None:
     passwords = RememberedPasswords(60, clock)
-    passwords.add(PASSWORD, STORED)
-    assert not passwords.holds(password, stored)
+    passwords.add(PASSWORD, STORED, HOME)
+    assert not passwords.holds(password, stored, HOME)
 
 
 def test_the_forms_of_unicode_are_the_same_password(clock: Clock) -> None:
     passwords = RememberedPasswords(60, clock)
-    passwords.add(unicodedata.normalize("NFD", "pässwörd"), STORED)
-    assert passwords.holds(unicodedata.normalize("NFC", "pässwörd"), STORED)
+    passwords.add(unicodedata.normalize("NFD", "pässwörd"), STORED, HOME)
+    assert passwords.holds(unicodedata.normalize("NFC", "pässwörd"), STORED, HOME)
 
 
 def test_zero_seconds_remember_nothing(clock: Clock) -> None:
     passwords = RememberedPasswords(0, clock)
-    passwords.add(PASSWORD, STORED)
+    passwords.add(PASSWORD, STORED, HOME)
     clock.now -= 1
-    assert not passwords.holds(PASSWORD, STORED)
+    assert not passwords.holds(PASSWORD, STORED, HOME)
 
 
 def test_the_one_that_was_proved_longest_ago_makes_room(
@@ -91,9 +92,11 @@ def test_the_one_that_was_proved_longest_ago_makes_room(
     monkeypatch.setattr(remembered, "MOST", 3)
     passwords = RememberedPasswords(60, clock)
     for number in (1, 2, 3, 1, 4):
-        passwords.add(f"password {number}", STORED)
+        passwords.add(PASSWORD, f"{STORED}{number}", HOME)
         clock.advance(1)
-    kept = [number for number in range(1, 5) if passwords.holds(f"password {number}", STORED)]
+    kept = [
+        number for number in range(1, 5) if passwords.holds(PASSWORD, f"{STORED}{number}", HOME)
+    ]
     assert kept == [1, 3, 4]
 
 
@@ -101,8 +104,8 @@ def test_no_two_processes_keep_the_same_thing(clock: Clock) -> None:
     kept = []
     for _ in range(2):
         passwords = RememberedPasswords(60, clock)
-        passwords.add(PASSWORD, STORED)
-        kept.append(list(vars(passwords)["_until"]))
+        passwords.add(PASSWORD, STORED, HOME)
+        kept.append(list(vars(passwords)["_entries"]))
         assert PASSWORD not in repr(vars(passwords))
         assert STORED not in repr(vars(passwords))
     assert kept[0] != kept[1]
@@ -216,3 +219,18 @@ async def test_without_memory_every_request_by_password_takes_a_hash(
     for number in (1, 2, 3):
         assert await ask(api) == 200
         assert len(checks) == number
+
+
+def test_a_password_is_known_again_only_at_the_place_where_it_was_right(clock: Clock) -> None:
+    passwords = RememberedPasswords(60, clock)
+    passwords.add(PASSWORD, STORED, HOME)
+    assert not passwords.holds(PASSWORD, STORED, "elsewhere")
+    assert passwords.holds(PASSWORD, STORED, HOME)
+
+
+def test_after_a_few_others_it_is_forgotten(clock: Clock) -> None:
+    passwords = RememberedPasswords(60, clock)
+    passwords.add(PASSWORD, STORED, HOME)
+    for _ in range(remembered.MISSES):
+        assert not passwords.holds(NEW_PASSWORD, STORED, HOME)
+    assert not passwords.holds(PASSWORD, STORED, HOME)

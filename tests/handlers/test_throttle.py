@@ -314,3 +314,33 @@ async def test_a_service_is_not_locked_out_by_wrong_secrets_from_elsewhere(
         assert await introspect(made.secret, HOME) == 200
     counts = await app.services.throttle.check(app.services.throttle.try_of("x", HOME))
     assert not counts
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_a_remembered_password_is_no_way_to_guess(api: Api) -> None:
+    await api.register(EMAIL)
+    assert (await log_in(api, path="", ip=HOME)).status == 200
+    # From elsewhere nothing is known again: a burst of guesses has the right one last.
+    burst = [log_in(api, WRONG, path="", ip=ELSEWHERE) for _ in range(40)]
+    answers = await asyncio.gather(*burst, log_in(api, path="", ip=ELSEWHERE))
+    assert [answer.status for answer in answers].count(401) == 10
+    assert answers[-1].status == 429
+    burst = [log_in(api, WRONG, path="", ip=HOME) for _ in range(40)]
+    answers = await asyncio.gather(*burst, log_in(api, path="", ip=HOME))
+    assert answers[-1].status == 429
+
+
+@from_anywhere
+@pytest.mark.gen_test
+async def test_whoever_registered_is_at_home_where_they_did(api: Api, clock: Clock) -> None:
+    answer = await api.request(
+        "POST",
+        "/api/user/register",
+        json_body={"email": EMAIL, "password": PASSWORD},
+        headers={"X-Forwarded-For": HOME},
+    )
+    assert answer.status == 201
+    assert await fail_from_many(api, 40, clock) == 40
+    assert (await log_in(api, ip=ELSEWHERE)).status == 429
+    assert (await log_in(api, ip=HOME)).status == 200
