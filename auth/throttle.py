@@ -56,6 +56,11 @@ class Subject:
     most: int | None = None
 
     @property
+    def is_account(self) -> bool:
+        """Tell whether it is an e-mail address, wherever it is tried from: it has a place."""
+        return self.most is not None
+
+    @property
     def is_address(self) -> bool:
         """Tell whether it is an address, whatever is tried from there."""
         return self.name.startswith(ADDRESS)
@@ -156,7 +161,7 @@ class Throttle:
                     names,
                     free=[subject.free for subject in tried.subjects],
                     forget_before=[
-                        None if subject.most else forget_before for subject in tried.subjects
+                        None if subject.is_account else forget_before for subject in tried.subjects
                     ],
                     most=[subject.most for subject in tried.subjects],
                     place=tried.place,
@@ -180,12 +185,13 @@ class Throttle:
         await self._clear(tried, names, self._now())
 
     async def _clear(self, tried: Try, names: list[str], charged_at: datetime) -> None:
+        account = next((subject.name for subject in tried.subjects if subject.is_account), "")
         async with connection_to(self._database) as connection:
             await throttle.clear(
                 connection,
                 names,
                 address=ADDRESS + tried.place,
-                account=tried.subjects[0].name,
+                account=account,
                 place=tried.place,
                 charged_at=charged_at,
                 at=self._now(),

@@ -314,6 +314,8 @@ async def test_a_service_is_not_locked_out_by_wrong_secrets_from_elsewhere(
         assert await introspect(made.secret, HOME) == 200
     counts = await app.services.throttle.check(app.services.throttle.try_of("x", HOME))
     assert not counts
+    # Nor is it at home there, where wrong ones would not have to wait.
+    assert [await introspect(WRONG, HOME) for _ in range(11)] == [401] * 10 + [429]
 
 
 @from_anywhere
