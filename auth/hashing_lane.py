@@ -13,7 +13,7 @@ from statistics import median
 from typing import TypeVar
 from weakref import WeakSet
 
-from auth.errors import ClientGone, Overloaded
+from auth.errors import ClientGone, Overloaded, Unavailable
 
 Result = TypeVar("Result")
 First = Callable[[], Awaitable[None]]
@@ -65,7 +65,8 @@ class HashingLane:
     async def run(self, function: Callable[[], Result], first: First | None = None) -> Result:
         """Run a function on a worker and return what it returns.
 
-        ``first`` is awaited when its turn has come; what it raises ends it there.
+        ``first`` is awaited when its turn has come; what it raises ends it there. Where that is
+        Unavailable, it ends all who wait: none of them would fare better, one after the other.
 
         Raises ClientGone in a task that was abandoned before its turn came, and Overloaded
         where the system has become so slow that the wait was longer than foreseen: too late,
@@ -80,7 +81,7 @@ class HashingLane:
             if time.perf_counter() > latest:
                 raise Overloaded(math.ceil(self._wait_seconds()))
             if first is not None:
-                await first()
+                await self._await_first(first)
             running = self._executor.submit(_measured, function)
             result, seconds = await asyncio.wrap_future(running)
         self._seconds.append(seconds)
@@ -90,12 +91,11 @@ class HashingLane:
         """Drop what a task waits for, or will; what runs already goes on to its end."""
         self._abandoned.add(task)
         if task in self._waiting:
-            self._drop(self._waiting[task])
+            self._drop(self._waiting[task], ClientGone())
 
     def close(self) -> None:
         """Stop the workers; what waits is dropped."""
-        for turn in self._waiting.values():
-            self._drop(turn)
+        self._drop_all(ClientGone())
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _wait_seconds(self) -> float:
@@ -129,10 +129,21 @@ class HashingLane:
                 return
         self._free_turns += 1
 
+    async def _await_first(self, first: First) -> None:
+        try:
+            await first()
+        except Unavailable as error:
+            self._drop_all(error)
+            raise
+
+    def _drop_all(self, error: Exception) -> None:
+        for turn in self._waiting.values():
+            self._drop(turn, error)
+
     @staticmethod
-    def _drop(turn: "asyncio.Future[None]") -> None:
+    def _drop(turn: "asyncio.Future[None]", error: Exception) -> None:
         if not turn.done():
-            turn.set_exception(ClientGone())
+            turn.set_exception(error)
 
 
 def _measured(function: Callable[[], Result]) -> tuple[Result, float]:

@@ -13,7 +13,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from auth.errors import ClientGone, Overloaded
+from auth.errors import ClientGone, DatabaseUnavailable, Overloaded
 from auth.hashing_lane import First, HashingLane
 from handlers.application import Application
 from settings import Settings
@@ -110,6 +110,29 @@ def test_they_run_in_the_order_in_which_they_came(make_lane: MakeLane, work: Wor
 
     run(flow)
     assert work.begun == list(range(12))
+
+
+def test_where_one_finds_no_database_those_who_wait_do_not_try_one_after_the_other(
+    make_lane: MakeLane, work: Work
+) -> None:
+    asked: list[None] = []
+
+    async def first() -> None:
+        asked.append(None)
+        await asyncio.sleep(0)
+        raise DatabaseUnavailable
+
+    async def flow() -> None:
+        lane = make_lane()
+        hashes = [lane.run(lambda: work.run(0), first) for _ in range(12)]
+        for outcome in await asyncio.gather(*hashes, return_exceptions=True):
+            assert isinstance(outcome, DatabaseUnavailable)
+        # The lane goes on.
+        work.may_end.set()
+        assert await lane.run(lambda: work.run(1)) == 1
+
+    run(flow)
+    assert (len(asked), work.begun) == (1, [1])
 
 
 @pytest.mark.parametrize(("workers", "places", "retry_after"), [(1, 2, "3"), (2, 4, "3")])
