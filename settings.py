@@ -101,10 +101,7 @@ def _pool_max(pool_max: int, info: Info) -> int:
 
 
 def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
-    if any(not key.get_secret_value().isprintable() for key in keys):
-        raise ValueError("must hold printable characters only")
-    if len(set(keys)) < len(keys):
-        raise ValueError("must not hold the same key twice")
+    _check_secrets(keys, "key")
     nowhere = not keys and info.data.get("keys_file", ...) is None
     if nowhere and info.context.profile is Profile.PRODUCTION:
         raise ValueError("set SECRET_KEYS to a random text of at least 32 characters")
@@ -121,26 +118,24 @@ def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _peppers(peppers: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    if any(not pepper.get_secret_value().isprintable() for pepper in peppers):
-        raise ValueError("must hold printable characters only")
-    if len(set(peppers)) < len(peppers):
-        raise ValueError("must not hold the same pepper twice")
+    _check_secrets(peppers, "pepper")
     return peppers
 
 
-def _in_production(least: int) -> AfterValidator:
+def _check_secrets(secrets: tuple[SecretStr, ...], what: str) -> None:
+    if any(not secret.get_secret_value().isprintable() for secret in secrets):
+        raise ValueError("must hold printable characters only")
+    if len(set(secrets)) < len(secrets):
+        raise ValueError(f"must not hold the same {what} twice")
+
+
+def _in_production(*, least: int | None = None, most: int | None = None) -> AfterValidator:
     def check(value: int, info: Info) -> int:
-        if value < least and info.context.profile is Profile.PRODUCTION:
-            raise ValueError(f"must be at least {least} in production")
-        return value
-
-    return AfterValidator(check)
-
-
-def _at_most_in_production(most: int) -> AfterValidator:
-    def check(value: int, info: Info) -> int:
-        if value > most and info.context.profile is Profile.PRODUCTION:
-            raise ValueError(f"must be at most {most} in production")
+        if info.context.profile is Profile.PRODUCTION:
+            if least is not None and value < least:
+                raise ValueError(f"must be at least {least} in production")
+            if most is not None and value > most:
+                raise ValueError(f"must be at most {most} in production")
         return value
 
     return AfterValidator(check)
@@ -190,8 +185,8 @@ class Tokens(Section):
 
 
 class Passwords(Section):
-    bcrypt_cost: Annotated[int, _in_production(10)] = Field(ge=4, le=18)
-    min_length: Annotated[int, _in_production(8)] = Field(ge=1, le=64)
+    bcrypt_cost: Annotated[int, _in_production(least=10)] = Field(ge=4, le=18)
+    min_length: Annotated[int, _in_production(least=8)] = Field(ge=1, le=64)
     refuse_common: bool
     workers: int = Field(ge=0, le=64)
     max_wait_seconds: float = Field(gt=0, le=60)
@@ -213,7 +208,7 @@ class Throttle(Section):
     account_failures: int = Field(ge=1, le=1_000_000)
     address_failures: int = Field(ge=1, le=1_000_000)
     registrations: int = Field(ge=1, le=1_000_000)
-    most_in_a_row: Annotated[int, _at_most_in_production(100)] = Field(ge=10, le=1_000_000)
+    most_in_a_row: Annotated[int, _in_production(most=100)] = Field(ge=10, le=1_000_000)
     first_delay_seconds: float = Field(ge=1, le=3600)
     longest_delay_seconds: float = Field(ge=1, le=86_400)
     forget_seconds: int = Field(ge=1, le=30 * 86_400)
