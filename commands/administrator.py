@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -53,6 +53,21 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in table:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def print_documents(
+    titles: Sequence[str], documents: Sequence[Mapping[str, str | None]], *, as_json: bool
+) -> None:
+    """Print documents of one kind as JSON, or as a table under titles."""
+    if as_json:
+        print_json(documents)
+    else:
+        print_table(titles, [cells(document) for document in documents])
+
+
+def cells(document: Mapping[str, str | None]) -> Sequence[str]:
+    """Return the values of a document as people read them."""
+    return [value or "-" for value in document.values()]
 
 
 def shown_time(time: datetime | None) -> str | None:

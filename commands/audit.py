@@ -2,39 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
 
 import click
 
 from auth.audit import Kind
+from auth.rows import EventRow
 from auth.services import Services
-from commands.administrator import Administrator, as_json, print_json, print_table, shown_time
+from commands.administrator import Administrator, as_json, cells, print_documents, shown_time
 
 _POLL_SECONDS = 1.0
 _MOST_AT_A_TIME = 10_000
 _LATE = 1000
 _TITLES = ("TIME", "KIND", "OUTCOME", "USER", "IP", "CLIENT", "KEY", "REQUEST")
-
-
-class _Event(Protocol):
-    @property
-    def at(self) -> datetime: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def user_id(self) -> str | None: ...
-    @property
-    def ip(self) -> str | None: ...
-    @property
-    def client_id(self) -> str | None: ...
-    @property
-    def key_id(self) -> str | None: ...
-    @property
-    def request_id(self) -> str | None: ...
 
 
 class _Time(click.ParamType[datetime]):
@@ -85,11 +65,7 @@ def list_events(
             since=since,
         )
     )
-    documents = [_document(event) for event in found]
-    if as_json:
-        print_json(documents)
-    else:
-        print_table(_TITLES, [_cells(document) for document in documents])
+    print_documents(_TITLES, [_document(event) for event in found], as_json=as_json)
 
 
 @audit.command()
@@ -113,14 +89,14 @@ async def _follow(services: Services, *, as_json: bool) -> None:
         for event in reversed(found):
             if event.id not in printed:
                 document = _document(event)
-                click.echo(json.dumps(document) if as_json else "  ".join(_cells(document)))
+                click.echo(json.dumps(document) if as_json else "  ".join(cells(document)))
         printed.update(event.id for event in found)
         last = max(printed)
         printed = {number for number in printed if number >= last - _LATE}
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _document(event: _Event) -> dict[str, str | None]:
+def _document(event: EventRow) -> dict[str, str | None]:
     return {
         "at": shown_time(event.at),
         "kind": event.kind,
@@ -131,7 +107,3 @@ def _document(event: _Event) -> dict[str, str | None]:
         "key_id": event.key_id,
         "request_id": event.request_id,
     }
-
-
-def _cells(document: Mapping[str, str | None]) -> Sequence[str]:
-    return [value or "-" for value in document.values()]

@@ -8,8 +8,8 @@ from commands.administrator import (
     AlreadyThere,
     NoSuchThing,
     as_json,
+    print_documents,
     print_json,
-    print_table,
     shown_time,
 )
 
@@ -60,11 +60,8 @@ def list_clients(administrator: Administrator, as_json: bool) -> None:  # noqa: 
         }
         for row in rows
     ]
-    if as_json:
-        print_json(documents)
-        return
     titles = ("NAME", "ID", "CREATED", "SECRET MADE", "OLD SECRET UNTIL")
-    print_table(titles, [[value or "-" for value in row.values()] for row in documents])
+    print_documents(titles, documents, as_json=as_json)
 
 
 @clients.command()

@@ -52,13 +52,7 @@ def add(administrator: Administrator) -> None:
 def retire(administrator: Administrator) -> None:
     """Drop the keys that no living token needs, but never the newest; print their ids."""
     file = _file(administrator.settings)
-    _newest, *older = read_keys(file)
-    needed = administrator.run(lambda services: services.sessions.find_keys_in_use())
-    # None: tokens from before the server wrote down which key signed them. Any key may be theirs.
-    dropped = [] if None in needed else [key for key in older if key_id(key) not in needed]
-    if dropped:
-        remove_keys(file, dropped)
-        administrator.run(lambda services: _record_retired(services, dropped))
+    dropped = administrator.run(lambda services: _retire(services, file))
     for key in dropped:
         click.echo(key_id(key))
     click.echo(
@@ -72,9 +66,16 @@ async def _add(services: Services, file: Path) -> str:
     return added
 
 
-async def _record_retired(services: Services, keys: Sequence[str]) -> None:
-    for key in keys:
+async def _retire(services: Services, file: Path) -> Sequence[str]:
+    _newest, *older = read_keys(file)
+    needed = await services.sessions.find_keys_in_use()
+    # None: tokens from before the server wrote down which key signed them. Any key may be theirs.
+    dropped = [] if None in needed else [key for key in older if key_id(key) not in needed]
+    if dropped:
+        remove_keys(file, dropped)
+    for key in dropped:
         await services.audit.record(Kind.KEY_RETIRED, ADMINISTRATION, key_id=key_id(key))
+    return dropped
 
 
 def _file(settings: Settings) -> Path:

@@ -16,6 +16,7 @@ from pydantic_core import to_json
 from auth.audit import Kind
 from auth.errors import InvalidFields
 from auth.origin import ADMINISTRATION
+from auth.rows import MovedUser
 from auth.services import Services
 from auth.transfer import UserRecord
 from commands.administrator import Administrator
@@ -67,16 +68,7 @@ def import_users(
     broken off goes on where it was.
     """
     read = _reader(file, form)
-    counted = administrator.run(lambda services: _check(services, file, read))
-    if counted.faulty:
-        raise click.ClickException(
-            f"{counted.faulty} of {counted.lines} lines are faulty: nothing was brought in."
-        )
-    if dry_run:
-        click.echo(f"{counted.lines - counted.taken} to bring in, {counted.taken} there already")
-        return
-    new = administrator.run(lambda services: _bring_in(services, file, read))
-    click.echo(f"{new} brought in, {counted.lines - new} there already")
+    click.echo(administrator.run(lambda services: _import(services, file, read, dry_run=dry_run)))
 
 
 @click.command("export")
@@ -111,40 +103,49 @@ def export_users(administrator: Administrator, file: Path) -> None:
     click.echo(f"{count} written")
 
 
-@dataclass(slots=True)
-class _Counted:
-    lines: int = 0
-    faulty: int = 0
-    taken: int = 0
-
-
 _Reader = Callable[[BinaryIO], Iterator[_Line]]
 
 
-async def _check(services: Services, file: Path, read: _Reader) -> _Counted:
-    """Look at every line, tell what is wrong, and count."""
-    counted = _Counted()
+async def _import(services: Services, file: Path, read: _Reader, *, dry_run: bool) -> str:
+    """Check every line, then bring it in; return what to say of it."""
+    lines, taken = await _check(services, file, read)
+    if dry_run:
+        return f"{lines - taken} to bring in, {taken} there already"
+    new = await _bring_in(services, file, read)
+    return f"{new} brought in, {lines - new} there already"
+
+
+async def _check(services: Services, file: Path, read: _Reader) -> tuple[int, int]:
+    """Return how many lines there are, and of how many the e-mail address is taken.
+
+    Tells what is wrong with the others; then none is brought in.
+    """
+    lines = faulty = taken = 0
     seen: dict[str, int] = {}
-    for lines in _batches(file, read, "checking"):
-        moved = []
-        for line in lines:
-            counted.lines += 1
-            fault = line.fault
-            if line.record is not None:
-                try:
-                    user = services.transfer.check(line.record)
-                except InvalidFields as error:
-                    fault = "; ".join(f"{each.field}: {each.message}" for each in error.errors)
-                else:
-                    first = seen.setdefault(user.email_key, line.number)
-                    fault = "" if first == line.number else f"email: is that of line {first}"
-                    moved.append(user)
-            if fault:
-                counted.faulty += 1
-                if counted.faulty <= _MOST_FAULTS_SHOWN:
-                    click.echo(f"line {line.number}: {fault}", err=True)
-        counted.taken += len(await services.transfer.find_taken(moved))
-    return counted
+    for batch in _batches(file, read, "checking"):
+        checked = [_checked(services, line, seen) for line in batch]
+        for line, (_, fault) in zip(batch, checked, strict=True):
+            faulty += bool(fault)
+            if fault and faulty <= _MOST_FAULTS_SHOWN:
+                click.echo(f"line {line.number}: {fault}", err=True)
+        users = [user for user, _ in checked if user is not None]
+        taken += len(await services.transfer.find_taken(users))
+        lines += len(batch)
+    if faulty:
+        raise click.ClickException(f"{faulty} of {lines} lines are faulty: nothing was brought in.")
+    return lines, taken
+
+
+def _checked(services: Services, line: _Line, seen: dict[str, int]) -> tuple[MovedUser | None, str]:
+    """Return the user that a line makes, or what is wrong with it."""
+    if line.record is None:
+        return None, line.fault
+    try:
+        user = services.transfer.check(line.record)
+    except InvalidFields as error:
+        return None, "; ".join(f"{each.field}: {each.message}" for each in error.errors)
+    first = seen.setdefault(user.email_key, line.number)
+    return (user, "") if first == line.number else (None, f"email: is that of line {first}")
 
 
 async def _bring_in(services: Services, file: Path, read: _Reader) -> int:

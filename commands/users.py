@@ -2,39 +2,26 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import click
 
-from auth.errors import InvalidFields
+from auth.errors import EmailTaken, InvalidFields
+from auth.rows import UserStateRow
 from auth.services import Services
-from auth.users import UserNotFound, UserThere
+from auth.users import UserNotFound
 from commands.administrator import (
     Administrator,
     AlreadyThere,
     NoSuchThing,
     as_json,
+    print_documents,
     print_json,
-    print_table,
     shown_time,
 )
 from commands.transfer import export_users, import_users
 
 Result = TypeVar("Result")
-
-
-class _User(Protocol):
-    @property
-    def id(self) -> str: ...
-    @property
-    def email(self) -> str: ...
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def created_at(self) -> datetime: ...
-    @property
-    def disabled_at(self) -> datetime | None: ...
 
 
 email_argument = click.argument("email")
@@ -114,7 +101,7 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
     password = _ask_password()
     try:
         user = administrator.run(lambda services: services.users.add(email, password, name))
-    except UserThere:
+    except EmailTaken:
         raise AlreadyThere(f"{email} has an account already.") from None
     except InvalidFields as error:
         raise _refusal(error) from None
@@ -195,16 +182,12 @@ def _refusal(error: InvalidFields) -> click.ClickException:
     )
 
 
-def _print_users(found: Sequence[_User], *, as_json: bool) -> None:
-    documents = [_document(user) for user in found]
-    if as_json:
-        print_json(documents)
-        return
+def _print_users(found: Sequence[UserStateRow], *, as_json: bool) -> None:
     titles = ("EMAIL", "NAME", "ID", "CREATED", "DISABLED")
-    print_table(titles, [[value or "-" for value in row.values()] for row in documents])
+    print_documents(titles, [_document(user) for user in found], as_json=as_json)
 
 
-def _document(user: _User) -> dict[str, str | None]:
+def _document(user: UserStateRow) -> dict[str, str | None]:
     return {
         "email": user.email,
         "name": user.name,

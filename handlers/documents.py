@@ -1,63 +1,12 @@
 """How things look in JSON."""
 
 from datetime import UTC, datetime
-from typing import Protocol
 
+from auth.rows import EventRow, TokenRow, UserRow
 from auth.sessions import Introspection
 
 
-class User(Protocol):
-    """What is told of a user."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def email(self) -> str: ...
-    @property
-    def name(self) -> str | None: ...
-    @property
-    def created_at(self) -> datetime: ...
-    @property
-    def updated_at(self) -> datetime: ...
-
-
-class Token(Protocol):
-    """What a user is told of a token."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def created_at(self) -> datetime: ...
-    @property
-    def expires_at(self) -> datetime: ...
-    @property
-    def last_used_at(self) -> datetime | None: ...
-    @property
-    def user_agent(self) -> str | None: ...
-    @property
-    def ip(self) -> str | None: ...
-
-
-class Event(Protocol):
-    """What a user is told of an event."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def at(self) -> datetime: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def ip(self) -> str | None: ...
-    @property
-    def client_id(self) -> str | None: ...
-    @property
-    def request_id(self) -> str | None: ...
-
-
-def user_document(user: User) -> dict[str, object]:
+def user_document(user: UserRow) -> dict[str, object]:
     """Return the document of a user."""
     return {
         "id": user.id,
@@ -68,7 +17,7 @@ def user_document(user: User) -> dict[str, object]:
     }
 
 
-def token_document(token: Token, *, current: bool) -> dict[str, object]:
+def token_document(token: TokenRow, *, current: bool) -> dict[str, object]:
     """Return the document of a token in the list of its owner."""
     return {
         "id": token.id,
@@ -81,7 +30,7 @@ def token_document(token: Token, *, current: bool) -> dict[str, object]:
     }
 
 
-def event_document(event: Event) -> dict[str, object]:
+def event_document(event: EventRow) -> dict[str, object]:
     """Return the document of an event in the list of whom it happened to."""
     return {
         "id": str(event.id),
