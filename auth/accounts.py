@@ -5,11 +5,13 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 
-from auth import emails, names
+from auth import names
 from auth.audit import AuditTrail, Kind
 from auth.database import answer, transaction_on
-from auth.errors import DatabaseUnavailable, EmailTaken, FieldError, InvalidFields
+from auth.enrollment import check_newcomer, insert_newcomer
+from auth.errors import DatabaseUnavailable, FieldError, InvalidFields
 from auth.field_errors import FieldErrors
 from auth.identities import Identities, Identity
 from auth.origin import Origin
@@ -69,11 +71,7 @@ class Accounts:
         """
         tried = self._throttle.registration(origin.ip)
         await self._throttle.check(tried)
-        errors = FieldErrors()
-        address = errors.check("email", emails.normalize_email, email) or ""
-        clean_name = errors.check("name", names.normalize_name, name)
-        self._check_password(errors, password, own_words=(address, name or ""))
-        errors.raise_if_any()
+        newcomer = check_newcomer(self._rules, email=email, password=password, name=name)
 
         async def charge() -> None:
             await self._throttle.charge(tried)
@@ -81,17 +79,15 @@ class Accounts:
         with self._hasher.place():
             password_hash = await self._hasher.hash(password, charge)
         async with transaction_on(self._database) as connection:
-            user = await users.insert_user(
+            user = await insert_newcomer(
                 connection,
-                email=address,
-                email_key=emails.email_key(address),
-                name=clean_name,
+                self._audit,
+                newcomer,
                 password_hash=password_hash,
+                kind=Kind.REGISTERED,
+                origin=origin,
             )
-            if user is None:
-                raise EmailTaken
-            await self._audit.write(connection, Kind.REGISTERED, origin, user=user)
-        await self._throttle.begin(emails.email_key(address), origin.ip)
+            await self._throttle.begin(connection, user, origin.ip)
         return user
 
     async def update(
@@ -114,7 +110,8 @@ class Accounts:
             clean_name = errors.check("name", names.normalize_name, name)
         if password is not UNSET:
             own_name = identity.user.name if name is UNSET else name
-            self._check_password(errors, password, own_words=(identity.user.email, own_name or ""))
+            own_words = (identity.user.email, own_name or "")
+            errors.check("password", partial(self._rules.check, own_words=own_words), password)
             if current_password is None and self._current_required:
                 errors.add("current_password", "is required")
         errors.raise_if_any()
@@ -160,13 +157,6 @@ class Accounts:
     async def _check_current(self, identity: Identity, password: str, origin: Origin) -> None:
         if not await self._identities.prove_again(identity, password, origin):
             raise InvalidFields([FieldError("current_password", "is not the current password")])
-
-    def _check_password(
-        self, errors: FieldErrors, password: str, *, own_words: tuple[str, ...]
-    ) -> None:
-        errors.check(
-            "password", lambda text: self._rules.check(text, own_words=own_words), password
-        )
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

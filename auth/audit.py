@@ -7,6 +7,7 @@ address only a keyed digest: who knows the address finds its events, nobody else
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TypedDict, Unpack
 
 from auth import emails
 from auth.database import connection_to
@@ -50,6 +51,19 @@ class Kind(StrEnum):
         return "failure" if self in failures else "success"
 
 
+class About(TypedDict, total=False):
+    """Whom or what an event is about.
+
+    ``email_key`` is the key of an e-mail address that is nobody's, or not known to be.
+    """
+
+    user: UserRow | None
+    user_id: str
+    email_key: str
+    client_id: str | None
+    key_id: str
+
+
 class AuditTrail:
     """Writes events, and finds them. ``clock`` returns the time in UTC seconds."""
 
@@ -63,52 +77,28 @@ class AuditTrail:
         connection: Connection,
         kind: Kind,
         origin: Origin,
-        *,
-        user: UserRow | None = None,
-        user_id: str | None = None,
-        email_key: str | None = None,
-        client_id: str | None = None,
-        key_id: str | None = None,
+        **about: Unpack[About],
     ) -> None:
-        """Write an event, in the transaction of what it tells, if the connection is in one.
-
-        ``email_key`` is the key of an e-mail address that is nobody's, or not known to be.
-        """
-        key = emails.email_key(user.email) if user else email_key
+        """Write an event, in the transaction of what it tells, if the connection is in one."""
+        user = about.get("user")
+        key = emails.email_key(user.email) if user else about.get("email_key")
         event = NewEvent(
             at=self._now(),
             kind=kind,
             outcome=kind.outcome,
-            user_id=user.id if user else user_id,
+            user_id=user.id if user else about.get("user_id"),
             email_digest=None if key is None else self.email_digest(key),
             ip=origin.ip,
-            client_id=client_id,
-            key_id=key_id,
+            client_id=about.get("client_id"),
+            key_id=about.get("key_id"),
             request_id=origin.request_id,
         )
         await events.insert_event(connection, event)
 
-    async def record(
-        self,
-        kind: Kind,
-        origin: Origin,
-        *,
-        user: UserRow | None = None,
-        email_key: str | None = None,
-        client_id: str | None = None,
-        key_id: str | None = None,
-    ) -> None:
+    async def record(self, kind: Kind, origin: Origin, **about: Unpack[About]) -> None:
         """Write an event that tells of nothing in the database."""
         async with connection_to(self._database) as connection:
-            await self.write(
-                connection,
-                kind,
-                origin,
-                user=user,
-                email_key=email_key,
-                client_id=client_id,
-                key_id=key_id,
-            )
+            await self.write(connection, kind, origin, **about)
 
     async def write_for_users(
         self, connection: Connection, kind: Kind, users: Sequence[tuple[str, str]]

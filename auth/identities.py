@@ -17,7 +17,7 @@ from auth.errors import (
 from auth.origin import Origin
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
-from auth.throttle import Charged, Throttle
+from auth.throttle import Charged, Throttle, Try
 from auth.tokens import TokenSigner
 from auth.usage import TokenUsage
 from db import tokens, users
@@ -106,38 +106,11 @@ class Identities:
             raise CredentialsInvalid(WRONG_KIND)
         return await self.identify(credentials, origin)
 
-    async def prove(
-        self, email_key: str, password: str, stored: PasswordRow | None, origin: Origin
-    ) -> bool:
-        """Spend a hash on a password, counted as a try; tell whether it is the stored one.
-
-        Raises TooManyTries, or Overloaded. Takes as long where nobody has the e-mail address.
-        """
-        tried = self._throttle.try_of(email_key, origin.ip)
-        charged: list[Charged] = []
-
-        async def charge() -> None:
-            charged.append(await self._throttle.charge(tried))
-
-        with self._hasher.place():
-            stored_hash = stored.password_hash if stored else None
-            is_right = await self._hasher.verify(password, stored_hash, charge)
-        if stored is not None and is_right:
-            await self._throttle.clear(tried, charged[0])
-            self._remembered.add(password, stored.password_hash, tried.place)
-            return True
-        user = stored.user if stored else None
-        await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=email_key)
-        if charged[0].begins_to_wait:
-            await self._audit.record(Kind.THROTTLED, origin, user=user, email_key=email_key)
-        return False
-
     async def prove_again(self, identity: Identity, password: str, origin: Origin) -> bool:
         """Tell whether a password is that of somebody who is known already; counted as a try."""
         key = emails.email_key(identity.user.email)
-        await self._throttle.check(self._throttle.try_of(key, origin.ip))
-        stored = await answer(self._lookups.users_by_email.find(key))
-        return await self.prove(key, password, stored, origin)
+        tried, stored = await self._find(key, origin)
+        return await self._prove(key, password, stored, tried, origin)
 
     async def lock(self, connection: Connection, identity: Identity) -> UserRow:
         """Lock the user's row; raises unless what proved the identity still holds.
@@ -170,19 +143,55 @@ class Identities:
     ) -> Identity:
         password = credentials.password
         key = emails.lookup_key(credentials.email)
-        # First, for remembered passwords too: a guess must not be told right while it has to wait.
-        tried = self._throttle.try_of(key, origin.ip)
-        await self._throttle.check(tried)
-        stored = await answer(self._lookups.users_by_email.find(key))
+        tried, stored = await self._find(key, origin)
         is_known = (
             may_be_remembered
             and stored is not None
             and self._remembered.holds(password, stored.password_hash, tried.place)
         )
-        if not is_known and not await self.prove(key, password, stored, origin):
-            raise CredentialsInvalid
-        if stored is None:
+        is_right = is_known or await self._prove(key, password, stored, tried, origin)
+        if stored is None or not is_right:
             raise CredentialsInvalid
         if stored.is_disabled:
             raise AccountDisabled
         return Identity(stored.user, PasswordProof(password, stored))
+
+    async def _find(self, email_key: str, origin: Origin) -> tuple[Try, PasswordRow | None]:
+        """Return what a try is counted under, and whose e-mail address it is.
+
+        Raises TooManyTries first, for remembered passwords too: a guess must not be told right
+        while it has to wait.
+        """
+        tried = self._throttle.try_of(email_key, origin.ip)
+        await self._throttle.check(tried)
+        return tried, await answer(self._lookups.users_by_email.find(email_key))
+
+    async def _prove(
+        self,
+        email_key: str,
+        password: str,
+        stored: PasswordRow | None,
+        tried: Try,
+        origin: Origin,
+    ) -> bool:
+        """Spend a hash on a password, counted as a try; tell whether it is the stored one.
+
+        Raises TooManyTries, or Overloaded. Takes as long where nobody has the e-mail address.
+        """
+        charged: list[Charged] = []
+
+        async def charge() -> None:
+            charged.append(await self._throttle.charge(tried))
+
+        with self._hasher.place():
+            stored_hash = stored.password_hash if stored else None
+            is_right = await self._hasher.verify(password, stored_hash, charge)
+        if stored is not None and is_right:
+            await self._throttle.clear(tried, charged[0])
+            self._remembered.add(password, stored.password_hash, tried.place)
+            return True
+        user = stored.user if stored else None
+        await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=email_key)
+        if charged[0].begins_to_wait:
+            await self._audit.record(Kind.THROTTLED, origin, user=user, email_key=email_key)
+        return False

@@ -1,6 +1,7 @@
 """Where a request comes from, for those who count and write down."""
 
 import ipaddress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
@@ -27,6 +28,7 @@ class Origin(Protocol):
         """Return the id of the request."""
 
 
+@dataclass(frozen=True, slots=True)
 class Administration:
     """An administrator at the command line: no request at all."""
 

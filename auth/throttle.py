@@ -197,13 +197,11 @@ class Throttle:
                 at=self._now(),
             )
 
-    async def begin(self, login: str, ip: str | None) -> None:
+    async def begin(self, connection: Connection, user: UserRow, ip: str | None) -> None:
         """Make the address that an account was made from its place."""
-        tried = self.try_of(login, ip)
-        account, now = tried.subjects[0].name, self._now()
-        async with connection_to(self._database) as connection:
-            await throttle.ensure_counts(connection, [account], at=now)
-        await self._clear(tried, [account], now)
+        tried = self.try_of(emails.email_key(user.email), ip)
+        account = tried.subjects[0].name
+        await throttle.set_place(connection, account, place=tried.place, at=self._now())
 
     async def reset(self, connection: Connection, user: UserRow) -> None:
         """Set the failures in a row of a user back; what a pair or an address waits for stays."""

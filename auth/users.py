@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
-from auth import emails, names
+from auth import emails
 from auth.audit import AuditTrail, Kind
 from auth.database import connection_to, transaction_on
+from auth.enrollment import check_newcomer, insert_newcomer
 from auth.field_errors import FieldErrors
 from auth.origin import ADMINISTRATION
 from auth.password_rules import PasswordRules
@@ -17,10 +19,6 @@ from db import throttle as counts
 from db import tokens, users
 from db.pool import Connection, Database
 from db.rows import UserRow, UserStateRow
-
-
-class UserThere(Exception):
-    """Somebody has that e-mail address already."""
 
 
 class UserNotFound(Exception):
@@ -93,27 +91,20 @@ class Users:
     async def add(self, email: str, password: str, name: str | None) -> UserRow:
         """Make a user, by the rules of a registration.
 
-        Raises InvalidFields with all that is wrong, or UserThere.
+        Raises InvalidFields with all that is wrong, or EmailTaken.
         """
-        errors = FieldErrors()
-        address = errors.check("email", emails.normalize_email, email) or ""
-        clean_name = errors.check("name", names.normalize_name, name)
-        self._check_password(errors, password, address, name or "")
-        errors.raise_if_any()
+        newcomer = check_newcomer(self._rules, email=email, password=password, name=name)
         with self._hasher.place():
             password_hash = await self._hasher.hash(password)
         async with transaction_on(self._database) as connection:
-            user = await users.insert_user(
+            return await insert_newcomer(
                 connection,
-                email=address,
-                email_key=emails.email_key(address),
-                name=clean_name,
+                self._audit,
+                newcomer,
                 password_hash=password_hash,
+                kind=Kind.ADDED,
+                origin=ADMINISTRATION,
             )
-            if user is None:
-                raise UserThere
-            await self._audit.write(connection, Kind.ADDED, ADMINISTRATION, user=user)
-        return user
 
     async def set_password(self, email: str, password: str) -> None:
         """Set a new password, and revoke every token; raises UserNotFound, or InvalidFields."""
@@ -122,7 +113,8 @@ class Users:
         if state is None:
             raise UserNotFound
         errors = FieldErrors()
-        self._check_password(errors, password, state.email, state.name or "")
+        own_words = (state.email, state.name or "")
+        errors.check("password", partial(self._rules.check, own_words=own_words), password)
         errors.raise_if_any()
         # Hashed before a connection is taken: nobody waits for one meanwhile.
         with self._hasher.place():
@@ -167,11 +159,6 @@ class Users:
                 raise UserNotFound
             yield connection, locked.user
             await self._audit.write(connection, kind, ADMINISTRATION, user=locked.user)
-
-    def _check_password(self, errors: FieldErrors, password: str, *own_words: str) -> None:
-        errors.check(
-            "password", lambda text: self._rules.check(text, own_words=own_words), password
-        )
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

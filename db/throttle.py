@@ -192,6 +192,21 @@ async def delete_old(
     return await connection.execute(_DELETE_OLD, (before, kept_before, f"{kept}%", most))
 
 
+_SET_PLACE = """
+INSERT INTO throttle (subject, failures, last_at, place)
+VALUES (%s, 0, %s, %s)
+ON CONFLICT (subject) DO UPDATE
+SET
+    failures = 0, last_at = excluded.last_at, next_at = NULL,
+    place = excluded.place, place_next_at = NULL
+"""
+
+
+async def set_place(connection: Connection, subject: str, *, place: str, at: datetime) -> None:
+    """Set a count back, and its place to where there was a success."""
+    await connection.execute(_SET_PLACE, (subject, at, place))
+
+
 _RESET = """
 UPDATE throttle
 SET failures = 0, next_at = NULL, place_next_at = NULL

@@ -124,7 +124,9 @@ class BaseHandler(AnsweringHandler):
     def origin(self) -> RequestOrigin:
         """Return where the request comes from."""
         addresses = self.application.addresses
-        return RequestOrigin(self.request, addresses, self._request_id, self.asks_for_others)
+        return RequestOrigin(
+            self.request, addresses, self._request_id, asks_for_others=self.asks_for_others
+        )
 
     def options(self, *_path: str) -> None:
         """Answer which methods there are (RFC 9110, section 9.3.7)."""

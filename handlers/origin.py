@@ -68,7 +68,8 @@ class RequestOrigin:
         request: HTTPServerRequest,
         addresses: ClientAddresses,
         request_id: str,
-        asks_for_others: bool,  # noqa: FBT001 - the one who makes these is in a hurry
+        *,
+        asks_for_others: bool,
     ) -> None:
         self._request = request
         self._addresses = addresses

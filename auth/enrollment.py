@@ -1,0 +1,57 @@
+"""How an account is made, whoever asks for it: what is checked, and what is written."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from auth import emails, names
+from auth.audit import AuditTrail, Kind
+from auth.errors import EmailTaken
+from auth.field_errors import FieldErrors
+from auth.origin import Origin
+from auth.password_rules import PasswordRules
+from db import users
+from db.pool import Connection
+from db.rows import UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Whom an account may be made for, but for the password."""
+
+    email: str
+    name: str | None
+
+
+def check_newcomer(
+    rules: PasswordRules, *, email: str, password: str, name: str | None
+) -> Newcomer:
+    """Return who may have an account; raises InvalidFields with all that is wrong."""
+    errors = FieldErrors()
+    address = errors.check("email", emails.normalize_email, email) or ""
+    clean_name = errors.check("name", names.normalize_name, name)
+    errors.check("password", partial(rules.check, own_words=(address, name or "")), password)
+    errors.raise_if_any()
+    return Newcomer(address, clean_name)
+
+
+async def insert_newcomer(
+    connection: Connection,
+    audit: AuditTrail,
+    newcomer: Newcomer,
+    *,
+    password_hash: str,
+    kind: Kind,
+    origin: Origin,
+) -> UserRow:
+    """Insert a user, and the event that tells of it; raises EmailTaken."""
+    user = await users.insert_user(
+        connection,
+        email=newcomer.email,
+        email_key=emails.email_key(newcomer.email),
+        name=newcomer.name,
+        password_hash=password_hash,
+    )
+    if user is None:
+        raise EmailTaken
+    await audit.write(connection, kind, origin, user=user)
+    return user
