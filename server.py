@@ -251,7 +251,7 @@ async def open_services(
             throttle=throttle,
             audit=audit,
             users=users,
-            transfer=Transfer(database, audit, clock),
+            transfer=Transfer(database=database, hasher=hasher, audit=audit, clock=clock),
         )
 
 

@@ -122,6 +122,14 @@ class PasswordHasher:
         newest = self._newest.id if self._newest else None
         return named != newest or _cost(bcrypt_string) != self._cost
 
+    def check_ours(self, stored: str) -> None:
+        """Raise ValueError, with a reason that quotes nothing, where no password can match."""
+        if _WELL_FORMED.fullmatch(stored) is None:
+            raise ValueError("This is no well-formed hash of this server.")
+        named, _ = _parts(stored)
+        if named is not None and named not in self._peppers:
+            raise ValueError(f"It needs the pepper {named}, which passwords.pepper does not hold.")
+
     def abandon(self, task: "asyncio.Task[object]") -> None:
         """Drop the hash that a task waits for, unless it has begun."""
         self._lane.abandon(task)
@@ -159,12 +167,6 @@ class PasswordHasher:
 def is_ours(stored: str) -> bool:
     """Tell whether a stored hash is of our scheme."""
     return stored.startswith(SCHEME)
-
-
-def check_ours(stored: str) -> None:
-    """Raise ValueError, with a reason that quotes nothing, where a hash is not well-formed."""
-    if _WELL_FORMED.fullmatch(stored) is None:
-        raise ValueError("This is no well-formed hash of this server.")
 
 
 def pepper_id(pepper: str) -> str:

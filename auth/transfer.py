@@ -30,8 +30,16 @@ class UserRecord:
 class Transfer:
     """Brings users in, and gives them back. ``clock`` returns the time in UTC seconds."""
 
-    def __init__(self, database: Database, audit: AuditTrail, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        hasher: passwords.PasswordHasher,
+        audit: AuditTrail,
+        clock: Callable[[], float],
+    ) -> None:
         self._database = database
+        self._hasher = hasher
         self._audit = audit
         self._clock = clock
 
@@ -43,7 +51,7 @@ class Transfer:
         errors = FieldErrors()
         address = errors.check("email", emails.normalize_email, record.email) or ""
         name = errors.check("name", names.normalize_name, record.name)
-        errors.check("password_hash", _check_hash, record.password_hash)
+        errors.check("password_hash", self._check_hash, record.password_hash)
         errors.check("created_at", self._check_time, record.created_at)
         errors.check("disabled_at", self._check_time, record.disabled_at)
         errors.raise_if_any()
@@ -83,6 +91,12 @@ class Transfer:
                 return
             after = page[-1].email_key
 
+    def _check_hash(self, stored: str) -> None:
+        if passwords.is_ours(stored):
+            self._hasher.check_ours(stored)
+        else:
+            foreign_hashes.check(stored)
+
     def _check_time(self, time: datetime) -> None:
         # Postgres keeps times, in other zones, that cannot be read back.
         if not _EARLIEST <= time <= self._now():
@@ -90,10 +104,3 @@ class Transfer:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
-
-
-def _check_hash(stored: str) -> None:
-    if passwords.is_ours(stored):
-        passwords.check_ours(stored)
-    else:
-        foreign_hashes.check(stored)

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -190,8 +191,9 @@ def _read_json_lines(source: BinaryIO) -> Iterator[_Line]:
     end = 0
     for number, line in enumerate(source, 1):
         end += len(line)
-        if line.strip():
-            yield _line(number, end, partial(_Record.model_validate_json, line))
+        text = line.removeprefix(BOM_UTF8) if number == 1 else line
+        if text.strip():
+            yield _line(number, end, partial(_Record.model_validate_json, text))
 
 
 def _read_csv(source: BinaryIO) -> Iterator[_Line]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from auth.passwords import SCHEME, pepper_id
 from tests.api import PASSWORD, Api, basic
 from tests.auth.test_foreign_hashes import MAKERS
 from tests.processes import manage, running_server
@@ -132,6 +133,32 @@ def test_what_was_exported_is_imported_and_readable_to_nobody_else(
     run_sql(dsn, "TRUNCATE users CASCADE")
     assert manage("users", "import", str(out), DATABASE_URL=dsn).returncode == 0
     assert run_sql(dsn, columns) == before
+
+
+def test_a_hash_that_needs_a_pepper_comes_in_only_where_that_pepper_is(
+    dsn: str, tmp_path: Path
+) -> None:
+    pepper = "the-pepper-of-this-test-000000000"
+    stored = f"{SCHEME}+{pepper_id(pepper)}$2b$04${'.' * 53}"
+    file = written(
+        tmp_path / "users.jsonl", {"email": "susan@example.com", "password_hash": stored}
+    )
+    refused = manage("users", "import", file, DATABASE_URL=dsn)
+    assert (refused.returncode, f"needs the pepper {pepper_id(pepper)}" in refused.stderr) == (
+        1,
+        True,
+    )
+    assert stored not in refused.stderr
+    taken = manage("users", "import", file, DATABASE_URL=dsn, PASSWORD_PEPPER=pepper)
+    assert taken.stdout.splitlines()[-1] == "1 brought in, 0 there already", taken
+
+
+def test_json_lines_may_begin_with_a_byte_order_mark(dsn: str, tmp_path: Path) -> None:
+    file = tmp_path / "users.jsonl"
+    record = json.dumps({"email": "susan@example.com", "password_hash": HASH})
+    file.write_text(record, encoding="utf-8-sig")
+    ended = manage("users", "import", "--dry-run", str(file), DATABASE_URL=dsn)
+    assert ended.stdout.splitlines()[-1] == "1 to bring in, 0 there already", ended
 
 
 @pytest.mark.parametrize(("name", "code"), [("users.txt", 2), ("missing.csv", 2)])
