@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ from db.lookups import open_lookups
 from db.pool import Database
 from db.schema import apply_schema
 from handlers.application import Application
+from handlers.certificate import Certificate, CertificateError
+from handlers.cross_origin import CrossOrigin
 from handlers.http_server import Server
 from handlers.origin import ClientAddresses
 from ops.background import Repeating
@@ -49,6 +52,7 @@ from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
 from ops.lag import LagWatch
 from ops.logs import SERVER, RequestLog, configure_logging
+from ops.systemd import Systemd, SystemdError
 from settings import Profile, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parent
@@ -76,14 +80,20 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return 0
     configure_logging()
     try:
-        serve(settings)
-    except (StartError, EmbeddedPostgresError, KeysFileError) as error:
+        serve(settings, Systemd(environ))
+    except (
+        StartError,
+        EmbeddedPostgresError,
+        KeysFileError,
+        CertificateError,
+        SystemdError,
+    ) as error:
         print(f"userauth: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, systemd: Systemd) -> None:
     """Serve until SIGTERM or SIGINT."""
     # Until the loop takes over, a signal unwinds what was started.
     for number in _stop_signals():
@@ -91,8 +101,9 @@ def serve(settings: Settings) -> None:
     if signal.SIGHUP not in _stop_signals():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is nothing to read again yet
     keys = signing_keys(settings)
+    certificate = _certificate(settings)
     with postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(_serve(settings, keys, dsn))
+        runner.run(_serve(settings, systemd, keys, certificate, dsn))
 
 
 def signing_keys(settings: Settings) -> Sequence[str]:
@@ -110,6 +121,13 @@ def _keys_file(settings: Settings) -> KeysFile | None:
     """Return the file that the signing keys come from, if they come from one."""
     file = settings.tokens.keys_file
     return None if settings.tokens.keys or file is None else KeysFile(file)
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    certificate, private_key = settings.server.certificate, settings.server.private_key
+    if certificate is None or private_key is None:
+        return None
+    return Certificate(certificate, private_key)
 
 
 @contextmanager
@@ -157,6 +175,8 @@ async def open_application(
             services=services,
             request_log=request_log,
             addresses=ClientAddresses(settings.server.trusted_proxies),
+            cross_origin=CrossOrigin(settings.cors.origins),
+            require_https=settings.server.require_https,
             max_body_bytes=settings.limits.max_body_bytes,
         )
 
@@ -313,7 +333,13 @@ async def _last_write(usage: TokenUsage) -> None:
             await usage.write()
 
 
-async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
+async def _serve(
+    settings: Settings,
+    systemd: Systemd,
+    keys: Sequence[str],
+    certificate: Certificate | None,
+    dsn: str,
+) -> None:
     with _told_to_stop() as told_to_stop:
         async with AsyncExitStack() as stack:
             opening = asyncio.ensure_future(
@@ -325,20 +351,34 @@ async def _serve(settings: Settings, keys: Sequence[str], dsn: str) -> None:
                 opening.cancel()
                 return
             application = opening.result()
-            server = Server(application, settings.limits)
-            port = _listen(server, settings)
+            server = Server(application, settings.limits, certificate)
+            greeting = _greeting(settings, _listen(server, settings, systemd.sockets))
             if signal.SIGHUP not in _stop_signals():
-                reload = partial(_reload_keys, application.services)
+                reload = partial(_reload, application.services, certificate, systemd, greeting)
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
             watch = LagWatch(settings.server.lag_warning_seconds)
             spare_what_stays()
-            print(_greeting(settings, port), flush=True)
+            print(greeting, flush=True)
+            systemd.ready(greeting)
             await stopping
+            systemd.stopping(f"userauth ends: {application.running} requests are running")
             await server.drain(
                 quiet_seconds=settings.server.quiet_seconds,
                 drain_seconds=settings.server.drain_seconds,
             )
+            systemd.close()
             watch.close()
+
+
+def _reload(
+    services: Services, certificate: Certificate | None, systemd: Systemd, greeting: str
+) -> None:
+    """Read again what may change while the server runs: keys and certificate."""
+    systemd.reloading()
+    _reload_keys(services)
+    if certificate is not None:
+        _reload_certificate(certificate)
+    systemd.ready(greeting)
 
 
 def _reload_keys(services: Services) -> None:
@@ -354,6 +394,17 @@ def _reload_keys(services: Services) -> None:
         return
     services.signer.use(keys)
     log.info("SIGHUP: %d signing keys read, the newest is %s", len(keys), services.signer.key_id)
+
+
+def _reload_certificate(certificate: Certificate) -> None:
+    """Read the certificate again; where it is faulty, go on with the one that there is."""
+    log = logging.getLogger(SERVER)
+    try:
+        certificate.reload()
+    except CertificateError as error:
+        log.error("SIGHUP: %s The old certificate stays.", error)  # noqa: TRY400 - says it all
+        return
+    log.info("SIGHUP: the certificate was read")
 
 
 def _stop_signals() -> tuple[signal.Signals, ...]:
@@ -379,24 +430,32 @@ def _told_to_stop() -> Iterator[asyncio.Event]:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _listen(server: Server, settings: Settings) -> int:
+def _listen(
+    server: Server, settings: Settings, inherited: Sequence[socket.socket]
+) -> tuple[str, int]:
+    """Listen, and return at which host and port; those of the settings are for want of others."""
+    if inherited:
+        server.listen_at(inherited)
+        name = inherited[0].getsockname()
+        return (name, 0) if isinstance(name, str) else (name[0], name[1])
     host, port = settings.server.host, settings.server.port
     try:
-        return server.listen(host, port)
+        return host, server.listen(host, port)
     except (OSError, UnicodeError) as error:
         raise StartError(
             f"it cannot listen on {host} port {port} ({error}): set HOST or PORT."
         ) from error
 
 
-def _greeting(settings: Settings, port: int) -> str:
-    host = settings.server.host
+def _greeting(settings: Settings, listening: tuple[str, int]) -> str:
+    host, port = listening
     shown = f"[{host}]" if ":" in host else host
+    scheme = "http" if settings.server.certificate is None else "https"
     database = settings.database
     data = (
         database.embedded_dir if database.is_embedded else describe(database.url.get_secret_value())
     )
-    return f"userauth ({settings.profile}) serves http://{shown}:{port}, data in {data}"
+    return f"userauth ({settings.profile}) serves {scheme}://{shown}:{port}, data in {data}"
 
 
 def _exit(_number: int, _frame: object) -> None:

@@ -43,6 +43,12 @@ DATABASE_URL = re.compile(
 )
 
 
+# As browsers send it (RFC 6454): in lower case, a name in ASCII, no port that is the scheme's own.
+ORIGIN = re.compile(
+    r"(http(?!.*:80$)|https(?!.*:443$))://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
+)
+
+
 class Profile(StrEnum):
     DEVELOPMENT = "development"
     TESTING = "testing"
@@ -117,6 +123,31 @@ def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
     return networks
 
 
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins and len(origins) > 1:
+        raise ValueError('must hold "*" alone, or origins')
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise ValueError("must hold origins as browsers send them, as https://app.example.com")
+    return origins
+
+
+def _private_key(private_key: Path | None, info: Info) -> Path | None:
+    if (private_key is None) != (info.data.get("certificate") is None):
+        raise ValueError("must be set together with server.certificate, or neither")
+    return private_key
+
+
+def _require_https(require_https: bool, info: Info) -> bool:  # noqa: FBT001 - pydantic's signature
+    is_possible = info.data.get("certificate") or info.data.get("trusted_proxies", ...)
+    if require_https and not is_possible and info.context.profile is Profile.PRODUCTION:
+        raise ValueError(
+            "no request could come over HTTPS: set server.certificate, or name the proxy that"
+            " has one in server.trusted_proxies"
+        )
+    return require_https
+
+
 def _peppers(peppers: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     _check_secrets(peppers, "pepper")
     return peppers
@@ -156,6 +187,13 @@ class Server(Section):
         Field(strict=False, description="a list of networks"),
         AfterValidator(_networks),
     ]
+    certificate: Annotated[Path | None, BeforeValidator(_path)] = Field(
+        description="a path or empty"
+    )
+    private_key: Annotated[Path | None, BeforeValidator(_path), AfterValidator(_private_key)] = (
+        Field(description="a path or empty")
+    )
+    require_https: Annotated[bool, AfterValidator(_require_https)]
 
 
 class Database(Section):
@@ -218,6 +256,14 @@ class Audit(Section):
     keep_days: int = Field(ge=1, le=3650)
 
 
+class Cors(Section):
+    origins: Annotated[
+        tuple[str, ...],
+        Field(strict=False, description="a list of origins"),
+        AfterValidator(_origins),
+    ]
+
+
 class Limits(Section):
     max_body_bytes: int = Field(ge=1024, le=16 * 1024 * 1024)
     max_connections: int = Field(ge=1, le=1_000_000)
@@ -235,6 +281,7 @@ class Settings(BaseModel):
     passwords: Passwords
     throttle: Throttle
     audit: Audit
+    cors: Cors
     limits: Limits
 
 
@@ -269,10 +316,14 @@ class SettingsError(Exception):
 def load_settings(environ: Mapping[str, str], file: Path) -> Settings:
     """Return the settings of the profile that APP_SETTINGS names, environ laid over file.
 
-    Relative paths start at the folder of file. SettingsError brings all faults at once.
+    Variables may also come as files of $CREDENTIALS_DIRECTORY (systemd's LoadCredential=), named
+    as the variable. Relative paths start at the folder of file. SettingsError brings all faults
+    at once.
     """
     tables, faults = _read(file)
-    texts = {name: text for name, text in sorted(environ.items()) if text}
+    texts, more = _from_credentials(environ)
+    faults += more
+    texts |= {name: text for name, text in sorted(environ.items()) if text}
     variables, more = _from_environment(texts)
     faults += more
     choice = texts.get("APP_SETTINGS", "development")
@@ -305,6 +356,26 @@ def _read(file: Path) -> tuple[dict[str, Layer], list[str]]:
     return {name: (f"{file.name} [{name}]", known.get(name, {})) for name in TABLES}, faults
 
 
+def _from_credentials(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    texts = {}
+    faults = []
+    for name in VARIABLES if folder else ():
+        file = Path(str(folder)) / name
+        try:
+            text = file.read_bytes().decode().strip()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError):
+            faults.append(f"{name} (from CREDENTIALS_DIRECTORY): must be a readable file of UTF-8")
+            continue
+        if text and environ.get(name, text) not in {"", text}:
+            faults.append(f"{name} and the credential of that name differ: set only one of them")
+        elif text:
+            texts[name] = text
+    return texts, faults
+
+
 def _from_environment(texts: Mapping[str, str]) -> tuple[list[Layer], list[str]]:
     names: dict[tuple[str, str], str] = {}
     faults = []
@@ -325,7 +396,7 @@ def _from_environment(texts: Mapping[str, str]) -> tuple[list[Layer], list[str]]
 def _converted(text: str, field: FieldInfo) -> object:
     annotation: Any = field.annotation
     if get_origin(annotation) is tuple:
-        return [part.strip() for part in text.split(",")]
+        return [part.strip() for part in text.replace("\n", ",").split(",")]
     with suppress(ValidationError):  # what does not fit stays text, for the model to refuse
         return TypeAdapter[object](annotation).validate_strings(text)
     return text

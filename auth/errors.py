@@ -11,6 +11,7 @@ Problem
 │   └── TokenInvalid             token-invalid
 │       └── TokenExpired         token-expired
 ├── AccountDisabled         403  account-disabled
+├── HttpsRequired           403  https-required
 ├── NotFound                404  not-found
 ├── MethodNotAllowed        405  method-not-allowed     Allow
 ├── EmailTaken              409  email-taken
@@ -126,6 +127,15 @@ class AccountDisabled(Problem):
     name = "account-disabled"
     title = "The account is disabled"
     advice = "Ask the operator of this service to enable it again."
+
+
+class HttpsRequired(Problem):
+    """Whatever the request holds was sent in the open; nothing of it is looked at."""
+
+    status = 403
+    name = "https-required"
+    title = "This service is for HTTPS only"
+    advice = "Send the request over HTTPS, and change what secrets it held."
 
 
 class NotFound(Problem):

@@ -29,6 +29,11 @@ class AnsweringHandler(RequestHandler):
         raise NotImplementedError
 
     @property
+    def cross_origin_fields(self) -> Fields:
+        """Return what every answer to this request tells the browser."""
+        raise NotImplementedError
+
+    @property
     def is_last(self) -> bool:
         """Tell whether this should be the last answer on its connection."""
         raise NotImplementedError
@@ -44,7 +49,7 @@ class AnsweringHandler(RequestHandler):
 
     def answer(self, status: int, fields: Fields, body: bytes = b"") -> None:
         """Send the answer and end the request."""
-        fields = (*fields, ("X-Request-ID", self.request_id))
+        fields = (*fields, ("X-Request-ID", self.request_id), *self.cross_origin_fields)
         connection = self.request.connection
         if (
             type(connection) is HTTP1Connection

@@ -13,6 +13,7 @@ from tornado.httputil import HTTPServerRequest
 from auth.services import Services
 from handlers import routes
 from handlers.base import BaseHandler, UnknownPathHandler
+from handlers.cross_origin import CrossOrigin
 from handlers.delegate import RequestDelegate
 from handlers.origin import ClientAddresses
 from ops.logs import RequestLog
@@ -30,6 +31,8 @@ class Application(tornado.web.Application):
         services: Services,
         request_log: RequestLog,
         addresses: ClientAddresses,
+        cross_origin: CrossOrigin,
+        require_https: bool,
         max_body_bytes: int,
     ) -> None:
         super().__init__(
@@ -38,6 +41,8 @@ class Application(tornado.web.Application):
         self.services = services
         self.request_log = request_log
         self.addresses = addresses
+        self.cross_origin = cross_origin
+        self.require_https = require_https
         self.max_body_bytes = max_body_bytes
         self.running = 0
         self._process_id = os.urandom(12).hex()

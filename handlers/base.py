@@ -16,6 +16,7 @@ from auth.credentials import Credentials, decode_authorization
 from auth.errors import (
     ClientGone,
     ContentTooLarge,
+    HttpsRequired,
     InternalError,
     MalformedRequest,
     MethodNotAllowed,
@@ -68,6 +69,8 @@ class BaseHandler(AnsweringHandler):
     calls: ClassVar[Mapping[str, Call]] = {}
     # Whether it is somebody else who presents a user's credentials.
     asks_for_others: ClassVar[bool] = False
+    # Whether it is answered over plain HTTP, too, where HTTPS is required.
+    is_open_to_plain_http: ClassVar[bool] = False
 
     def initialize(self, *, body_too_large: bool) -> None:
         self.body_too_large = body_too_large
@@ -96,6 +99,8 @@ class BaseHandler(AnsweringHandler):
         if self.client_is_gone:
             # It went before Tornado would have told of it.
             raise ClientGone
+        if self.application.require_https and not self.is_open_to_plain_http:
+            self._check_https()
         if self.request.method == "OPTIONS" and self.calls:
             return
         call = self._find_call()
@@ -130,7 +135,9 @@ class BaseHandler(AnsweringHandler):
 
     def options(self, *_path: str) -> None:
         """Answer which methods there are (RFC 9110, section 9.3.7)."""
-        self.answer(HTTPStatus.NO_CONTENT, (("Allow", ", ".join(self._allowed())),))
+        methods = ", ".join(self._allowed())
+        preflight = self.application.cross_origin.preflight_fields(self.request, methods)
+        self.answer(HTTPStatus.NO_CONTENT, (("Allow", methods), *preflight))
 
     def body(self, form: type[FormType]) -> FormType:
         """Return the body as a form; raises MalformedRequest or InvalidFields."""
@@ -154,6 +161,11 @@ class BaseHandler(AnsweringHandler):
     def request_id(self) -> str:
         """Return the client's id of this request, where it is a sensible one, or ours."""
         return self._request_id
+
+    @property
+    def cross_origin_fields(self) -> Fields:
+        """Return what the answer tells the browser about other sites' pages."""
+        return self.application.cross_origin.fields(self.request)
 
     @property
     def is_last(self) -> bool:
@@ -196,6 +208,10 @@ class BaseHandler(AnsweringHandler):
                 user_id=self._identity.user.id if self._identity else None,
             )
         )
+
+    def _check_https(self) -> None:
+        if not self.application.addresses.came_by_https(self.request):
+            raise HttpsRequired
 
     def _find_call(self) -> Call:
         if not self.calls:

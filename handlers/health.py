@@ -8,6 +8,7 @@ from handlers.base import BaseHandler, Call
 
 class LiveHandler(BaseHandler):
     calls: ClassVar = {"GET": Call(), "HEAD": Call()}
+    is_open_to_plain_http = True
 
     def get(self) -> None:
         self.send({"status": "ok"})
@@ -17,6 +18,7 @@ class LiveHandler(BaseHandler):
 
 class ReadyHandler(BaseHandler):
     calls: ClassVar = {"GET": Call(), "HEAD": Call()}
+    is_open_to_plain_http = True
 
     async def get(self) -> None:
         if self.application.draining:

@@ -4,6 +4,7 @@ import asyncio
 import resource
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -12,7 +13,8 @@ from tornado.httputil import ParseBodyConfig, ParseUrlEncodedConfig, set_parse_b
 from tornado.netutil import bind_sockets
 
 from handlers.application import Application
-from handlers.stream import Stream
+from handlers.certificate import Certificate
+from handlers.stream import Stream, TlsStream
 from settings import Limits
 
 MAX_HEADER_BYTES = 16 * 1024
@@ -28,9 +30,11 @@ _MOST_PERIOD_SECONDS = 1.0
 
 
 class Server:
-    """Listens for an application."""
+    """Listens for an application; over HTTPS, where there is a certificate."""
 
-    def __init__(self, application: Application, limits: Limits) -> None:
+    def __init__(
+        self, application: Application, limits: Limits, certificate: Certificate | None = None
+    ) -> None:
         # Tornado would refuse more than 1,000 fields of a query string with a bare 400, though
         # nothing here reads any; the limit of the head bounds them. It knows no setting but this.
         fields = ParseUrlEncodedConfig(max_arguments=MAX_HEADER_BYTES)
@@ -45,16 +49,21 @@ class Server:
         self._http.conn_params.header_timeout = None
         self._http.max_connections = _possible_connections(limits.max_connections)
         self._http.idle_timeout_seconds = limits.idle_timeout_seconds
+        self._http.certificate = certificate
 
     def listen(self, host: str, port: int) -> int:
         """Listen, and return the port, which is a free one where 0 was asked for.
 
         Raises OSError where that is not possible.
         """
-        self._sockets = sockets = bind_sockets(port, host)
-        self._http.add_sockets(sockets)
-        self._http.close_idle_streams()
+        self._own_sockets = sockets = bind_sockets(port, host)
+        self._begin(sockets)
         return int(sockets[0].getsockname()[1])
+
+    def listen_at(self, sockets: Sequence[socket.socket]) -> None:
+        """Listen at sockets that belong to somebody else, who keeps them open after the end."""
+        self._own_sockets = []
+        self._begin(sockets)
 
     async def drain(self, *, quiet_seconds: float, drain_seconds: float) -> None:
         """Stop without losing a request.
@@ -62,13 +71,14 @@ class Server:
         For ``quiet_seconds`` everything is served as before, while /health/ready says that
         it is time to go elsewhere. Then nobody is accepted any more, and requests that run,
         or of which a part has come, have ``drain_seconds`` to finish. Answers carry
-        Connection: close all the while.
+        Connection: close all the while. At sockets of somebody else those who come late
+        wait, for whoever listens there next.
         """
         clock = asyncio.get_running_loop().time
         self._application.draining = True
         await asyncio.sleep(quiet_seconds)
         # Whoever connected by now, but was not accepted, would find the connection reset.
-        late = sum(map(self._http.accept_waiting, self._sockets))
+        late = sum(map(self._http.accept_waiting, self._own_sockets))
         self._http.stop()
         deadline = clock() + drain_seconds
         if late:
@@ -80,6 +90,10 @@ class Server:
         await self._http.close_all_connections()
         self._http.watch.cancel()
 
+    def _begin(self, sockets: Sequence[socket.socket]) -> None:
+        self._http.add_sockets(sockets)
+        self._http.close_idle_streams()
+
 
 class _LimitedServer(HTTPServer):
     """Tornado's server, with a limit to its connections, and to their idle time.
@@ -89,6 +103,7 @@ class _LimitedServer(HTTPServer):
 
     max_connections: int
     idle_timeout_seconds: float
+    certificate: Certificate | None
     watch: asyncio.TimerHandle
 
     def close_idle_streams(self) -> None:
@@ -120,8 +135,15 @@ class _LimitedServer(HTTPServer):
     def _handle_connection(self, connection: socket.socket, address: tuple[object, ...]) -> None:
         if len(self._connections) >= self.max_connections:
             connection.close()
-        else:
+        elif self.certificate is None:
             self.handle_stream(Stream(connection), address)
+        else:
+            try:
+                stream = TlsStream(self.certificate.wrap(connection))
+            except OSError:  # who connected is gone already
+                connection.close()
+            else:
+                self.handle_stream(stream, address)
 
 
 def _possible_connections(wanted: int) -> int:

@@ -40,6 +40,15 @@ class ClientAddresses:
         read = self._remembered if len(forwarded) <= _LONGEST_REMEMBERED else self._read
         return read(peer, forwarded)
 
+    def came_by_https(self, request: HTTPServerRequest) -> bool:
+        """Tell whether a request came over HTTPS, as far as those who are trusted know."""
+        if request.protocol == "https":
+            return True
+        peer = _address(request.remote_ip or "")
+        # A list would be of a proxy that appends what the client claims.
+        forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
+        return forwarded == "https" and peer is not None and self._trusts(peer)
+
     def _read(self, peer: str, forwarded: str | None) -> str | None:
         client = _address(peer)
         if client is None:

@@ -6,7 +6,7 @@ from asyncio import Future
 from collections.abc import Awaitable
 from typing import cast
 
-from tornado.iostream import IOStream
+from tornado.iostream import IOStream, SSLIOStream
 
 # What may gather of a client's next requests, or of a body, before it is read on.
 _ENOUGH_BYTES = 64 * 1024
@@ -48,7 +48,8 @@ class Stream(IOStream):
     def _peek(self) -> bytes:
         """Return what has come and was not read, a byte of it."""
         try:
-            return bytes(self.socket.recv(1, socket.MSG_PEEK))
+            # Not TLS's own, which knows no peeking: what has come is there, if not yet readable.
+            return bytes(socket.socket.recv(self.socket, 1, socket.MSG_PEEK))
         except OSError:
             return b""
 
@@ -58,3 +59,7 @@ class Stream(IOStream):
 
     def set_nodelay(self, value: bool) -> None:  # noqa: FBT001 - Tornado's signature
         """Leave it on."""
+
+
+class TlsStream(Stream, SSLIOStream):
+    """A stream over TLS, whose handshake is to come."""

@@ -45,6 +45,13 @@ class ServerProcess:
     def written(self) -> str:
         return self.log.read_text(encoding="utf-8")
 
+    def wait_for(self, text: str) -> None:
+        """Wait until the server has logged something."""
+        deadline = time.monotonic() + START_SECONDS
+        while text not in self.written():
+            assert time.monotonic() < deadline, self.written()
+            time.sleep(0.02)
+
 
 def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment with the settings of a test server over it."""

@@ -18,6 +18,7 @@ PRODUCTION = {
     "APP_SETTINGS": "production",
     "DATABASE_URL": "postgresql://db.example/users",
     "SECRET_KEYS": NEW_KEY,
+    "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
 }
 
 Load = Callable[..., Settings]
@@ -64,6 +65,9 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "drain_seconds": 10.0,
         "lag_warning_seconds": 0.05,
         "trusted_proxies": (),
+        "certificate": None,
+        "private_key": None,
+        "require_https": False,
     }
     assert settings.database.model_dump() == {
         "url": SecretStr(""),
@@ -179,7 +183,9 @@ def test_production_has_its_own_defaults(load: Load) -> None:
 
 
 def test_production_without_database_and_keys_says_what_to_set(faults: Faults) -> None:
-    assert faults({"APP_SETTINGS": "production"}) == (
+    told = faults({"APP_SETTINGS": "production"})
+    assert told[0].startswith("server.require_https")
+    assert told[1:] == (
         (
             'database.url = "" (from settings.toml [default]): '
             "set DATABASE_URL=postgresql://… or DATABASE_URL=embedded"
@@ -189,6 +195,68 @@ def test_production_without_database_and_keys_says_what_to_set(faults: Faults) -
             "set SECRET_KEYS to a random text of at least 32 characters"
         ),
     )
+
+
+def test_production_wants_https_to_be_possible_where_it_is_required(
+    load: Load, faults: Faults
+) -> None:
+    nowhere = PRODUCTION | {"USERAUTH_SERVER__TRUSTED_PROXIES": ""}
+    (fault,) = faults(nowhere)
+    assert fault.startswith("server.require_https = true (from settings.toml [production]): no ")
+    files = {"USERAUTH_SERVER__CERTIFICATE": "c.pem", "USERAUTH_SERVER__PRIVATE_KEY": "k.pem"}
+    assert load(nowhere | files).server.require_https
+    assert not load(nowhere | {"USERAUTH_SERVER__REQUIRE_HTTPS": "false"}).server.require_https
+    assert load(PRODUCTION).server.require_https
+
+
+def test_a_certificate_and_its_key_come_together(faults: Faults) -> None:
+    for name in ("CERTIFICATE", "PRIVATE_KEY"):
+        (fault,) = faults({f"USERAUTH_SERVER__{name}": "file.pem"})
+        assert "must be set together with server.certificate, or neither" in fault
+
+
+@pytest.mark.parametrize(
+    "origins", ["https://app.example.com,http://localhost:3000", "*", "http://[::1]:8080"]
+)
+def test_origins_are_those_that_browsers_send(load: Load, origins: str) -> None:
+    assert ",".join(load({"USERAUTH_CORS__ORIGINS": origins}).cors.origins) == origins
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "app.example.com",
+        "https://App.example.com",
+        "https://app.example.com/",
+        "https://app.example.com:443",
+        "http://app.example.com:80",
+        "null",
+        "*,https://app.example.com",
+        "https://*.example.com",
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(faults: Faults, origins: str) -> None:
+    (fault,) = faults({"USERAUTH_CORS__ORIGINS": origins})
+    assert fault.startswith("cors.origins = ")
+
+
+def test_variables_may_come_as_credentials_of_systemd(
+    load: Load, faults: Faults, tmp_path: Path
+) -> None:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "SECRET_KEYS").write_text(f"{NEW_KEY}\n{OLD_KEY}\n", encoding="utf-8")
+    (folder / "PASSWORD_PEPPER").write_text("\n", encoding="utf-8")
+    (folder / "something_else").write_text("x", encoding="utf-8")
+    environ = {"CREDENTIALS_DIRECTORY": str(folder)}
+    settings = load(environ)
+    assert [key.get_secret_value() for key in settings.tokens.keys] == [NEW_KEY, OLD_KEY]
+    assert settings.passwords.pepper == ()
+    (fault,) = faults(environ | {"SECRET_KEYS": OLD_KEY})
+    assert fault == "SECRET_KEYS and the credential of that name differ: set only one of them"
+    (folder / "DATABASE_URL").mkdir()
+    (fault,) = faults(environ)
+    assert fault == "DATABASE_URL (from CREDENTIALS_DIRECTORY): must be a readable file of UTF-8"
 
 
 def test_production_takes_an_embedded_database_that_is_meant(load: Load) -> None:
@@ -558,7 +626,7 @@ def test_an_unknown_key_like_no_other_is_named_with_those_that_are_known(faults:
         (
             "server.zzz (from settings.toml [development]): "
             "unknown; known are host, port, quiet_seconds, drain_seconds, lag_warning_seconds,"
-            " trusted_proxies"
+            " trusted_proxies, certificate, private_key, require_https"
         ),
     )
 
@@ -588,12 +656,12 @@ def test_the_file_cannot_choose_the_profile(faults: Faults) -> None:
 
 
 def test_a_profile_that_does_not_run_is_checked_too(faults: Faults) -> None:
-    assert faults(toml='[production.server]\nprot = 5\nport = "x"\n') == (
+    assert faults(toml='[testing.limits]\nmax_body = 5\nmax_connections = "x"\n') == (
         (
-            'server.port = "x" (from settings.toml [production]): '
-            "must be a whole number of at least 0 and at most 65535"
+            'limits.max_connections = "x" (from settings.toml [testing]): '
+            "must be a whole number of at least 1 and at most 1000000"
         ),
-        "server.prot (from settings.toml [production]): unknown; did you mean port?",
+        "limits.max_body (from settings.toml [testing]): unknown; did you mean max_body_bytes?",
     )
 
 
@@ -673,6 +741,7 @@ def test_all_faults_come_at_once(faults: Faults) -> None:
         "USERAUTH_NO_SUCH",
         "limits.max_body_byte",
         "server.port",
+        "server.require_https",
         "database.url",
         "database.pool_max",
         "tokens.keys",

@@ -1,0 +1,56 @@
+"""Which pages of other sites may read answers: the CORS protocol of the Fetch standard.
+
+Credentials are in header fields here, never in cookies; a page has to know them itself. So any
+page may be let in (``*``), without what the browser would add; pages that are named may
+let the browser add what it has.
+"""
+
+from collections.abc import Sequence
+
+from tornado.httputil import HTTPServerRequest
+
+from handlers.answers import Fields
+
+ANY = "*"
+# How long a browser need not ask again, in seconds.
+_MAX_AGE = 600
+_REQUEST_FIELDS = "Authorization, Content-Type, X-Request-ID, traceparent"
+_RESPONSE_FIELDS = "Allow, Location, Retry-After, WWW-Authenticate, X-Request-ID"
+_NONE: Fields = ()
+
+
+class CrossOrigin:
+    """Tells what answers say to pages of these origins; of none, where there are none."""
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._origins = frozenset(origins)
+
+    def fields(self, request: HTTPServerRequest) -> Fields:
+        """Return the fields of any answer, refusals too: a page wants to read those as well."""
+        if not self._origins:
+            return _NONE
+        exposed = ("Access-Control-Expose-Headers", _RESPONSE_FIELDS)
+        if ANY in self._origins:
+            return (("Access-Control-Allow-Origin", ANY), exposed)
+        # Whatever the answer is: one that was made for another origin would not do.
+        vary = ("Vary", "Origin")
+        origin = request.headers.get("Origin")
+        if origin not in self._origins:
+            return (vary,)
+        return (
+            vary,
+            ("Access-Control-Allow-Origin", origin),
+            ("Access-Control-Allow-Credentials", "true"),
+            exposed,
+        )
+
+    def preflight_fields(self, request: HTTPServerRequest, methods: str) -> Fields:
+        """Return what an answer to OPTIONS says besides, where a browser asks for a page."""
+        is_allowed = ANY in self._origins or request.headers.get("Origin") in self._origins
+        if not is_allowed or "Access-Control-Request-Method" not in request.headers:
+            return _NONE
+        return (
+            ("Access-Control-Allow-Methods", methods),
+            ("Access-Control-Allow-Headers", _REQUEST_FIELDS),
+            ("Access-Control-Max-Age", str(_MAX_AGE)),
+        )
