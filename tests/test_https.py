@@ -153,7 +153,7 @@ def test_what_is_no_certificate_stops_the_start(
         certificate.write_text("nothing", encoding="utf-8")
     else:
         subprocess.run(
-            ["openssl", *f"ec -in {key} -out {key} -aes256 -passout pass:secret".split()],
+            [*f"openssl ec -in {key} -out {key} -aes256 -passout pass:secret".split()],
             check=True,
             capture_output=True,
         )
