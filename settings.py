@@ -358,14 +358,20 @@ def _read(file: Path) -> tuple[dict[str, Layer], list[str]]:
 
 def _from_credentials(environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     folder = environ.get("CREDENTIALS_DIRECTORY")
-    texts = {}
-    faults = []
-    for name in VARIABLES if folder else ():
-        file = Path(str(folder)) / name
+    texts: dict[str, str] = {}
+    faults: list[str] = []
+    if not folder:
+        return texts, faults
+    try:
+        files = sorted(Path(folder).iterdir())
+    except OSError as error:
+        return texts, [f"CREDENTIALS_DIRECTORY cannot be read: {error.strerror}"]
+    for file in files:
+        name = file.name
+        if name not in VARIABLES:
+            continue
         try:
             text = file.read_bytes().decode().strip()
-        except FileNotFoundError:
-            continue
         except (OSError, UnicodeDecodeError):
             faults.append(f"{name} (from CREDENTIALS_DIRECTORY): must be a readable file of UTF-8")
             continue

@@ -71,11 +71,13 @@ class Server:
         For ``quiet_seconds`` everything is served as before, while /health/ready says that
         it is time to go elsewhere. Then nobody is accepted any more, and requests that run,
         or of which a part has come, have ``drain_seconds`` to finish. Answers carry
-        Connection: close all the while. At sockets of somebody else those who come late
-        wait, for whoever listens there next.
+        Connection: close all the while. At sockets of somebody else nobody new is accepted from
+        the beginning: they wait there, for whoever listens next.
         """
         clock = asyncio.get_running_loop().time
         self._application.draining = True
+        if not self._own_sockets:
+            self._http.stop()
         await asyncio.sleep(quiet_seconds)
         # Whoever connected by now, but was not accepted, would find the connection reset.
         late = sum(map(self._http.accept_waiting, self._own_sockets))

@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# Puts userauth on a Debian 12 machine as a systemd service, from the checkout it stands in; run
+# again, it upgrades. Settings, secrets and data that are there stay as they are.
+#
+#   deploy/install.sh                 install or upgrade, and start
+#   deploy/install.sh --uninstall     stop, and remove all but settings, secrets and data
+#
+# DESTDIR=/some/folder puts the files there, and touches neither users nor services.
+set -euo pipefail
+
+checkout=$(cd "$(dirname "$0")/.." && pwd)
+root=${DESTDIR:-}
+program=$root/opt/userauth
+settings=$root/etc/userauth
+units=$root/etc/systemd/system
+command=$root/usr/local/bin/userauth-manage
+unit_names=(userauth.socket userauth.service)
+
+say() { printf 'userauth: %s\n' "$*"; }
+fail() { printf 'userauth: %s\n' "$*" >&2; exit 1; }
+on_machine() { [ -z "$root" ]; }
+has_systemd() { on_machine && [ -d /run/systemd/system ]; }
+owned() { if on_machine; then chown "$1" "$2"; fi; }
+
+main() {
+    case ${1:-} in
+        "") install_all ;;
+        --uninstall) uninstall ;;
+        *) fail "usage: deploy/install.sh [--uninstall]" ;;
+    esac
+}
+
+install_all() {
+    if on_machine && [ "$(id -u)" -ne 0 ]; then fail "run it as root"; fi
+    umask 022
+    install_python
+    add_user
+    install_program
+    install_settings
+    install_units
+    start
+}
+
+install_python() {
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        on_machine || fail "python3-venv is missing"
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
+    fi
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 is needed"
+}
+
+add_user() {
+    on_machine || return 0
+    getent passwd userauth >/dev/null ||
+        useradd --system --user-group --home-dir /var/lib/userauth --no-create-home \
+            --shell /usr/sbin/nologin userauth
+}
+
+# The new program is made ready beside the old one, and takes its place at the end.
+install_program() {
+    local next=$program.next
+    rm -rf "$next"
+    mkdir -p "$next"
+    (cd "$checkout" && list_files | tar --create --null --files-from=- --owner=0 --group=0) |
+        tar --extract --directory "$next" --no-same-owner
+    if [ -d "$program/.venv" ] && cmp -s "$checkout/requirements.txt" "$program/requirements.txt"; then
+        mv "$program/.venv" "$next/.venv"
+        rm -rf "$program"
+        mv "$next" "$program"
+        return 0
+    fi
+    # It is moved afterwards: only the scripts in its bin/ know where it was made, and none is used.
+    python3 -m venv --copies "$next/.venv"
+    "$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --requirement "$next/requirements.txt"
+    rm -rf "$program"
+    mv "$next" "$program"
+}
+
+list_files() {
+    if git -C "$checkout" rev-parse --git-dir >/dev/null 2>&1; then
+        git -c safe.directory="$checkout" -C "$checkout" ls-files -z --cached
+    else
+        find . \( -name .venv -o -name var -o -name __pycache__ \) -prune -o -type f -print0
+    fi
+}
+
+install_settings() {
+    mkdir -p "$settings/credentials"
+    chmod 0755 "$settings"
+    chmod 0750 "$settings/credentials"
+    owned root:userauth "$settings/credentials"
+    if [ ! -e "$settings/environment" ]; then
+        install -m 0644 "$checkout/deploy/environment" "$settings/environment"
+    fi
+    new_secret DATABASE_URL embedded
+    new_secret SECRET_KEYS "$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
+    new_secret PASSWORD_PEPPER ""
+}
+
+# What is there already stays.
+new_secret() {
+    local file=$settings/credentials/$1
+    [ -e "$file" ] || (umask 077 && printf '%s\n' "$2" >"$file")
+    chmod 0640 "$file"
+    owned root:userauth "$file"
+}
+
+install_units() {
+    local name
+    mkdir -p "$units" "$(dirname "$command")"
+    for name in "${unit_names[@]}"; do
+        install -m 0644 "$checkout/deploy/$name" "$units/$name"
+    done
+    install -m 0755 "$checkout/deploy/userauth-manage" "$command"
+}
+
+start() {
+    if ! has_systemd; then
+        say "installed in $program; systemd does not run here, so nothing was started"
+        return 0
+    fi
+    systemctl daemon-reload
+    systemctl --quiet enable userauth.socket userauth.service
+    systemctl start userauth.socket
+    # While it restarts, who connects waits at the socket.
+    systemctl restart userauth.service
+    say "serves; settings are in $settings, see 'systemctl status userauth'"
+}
+
+uninstall() {
+    local name
+    if on_machine && [ "$(id -u)" -ne 0 ]; then fail "run it as root"; fi
+    if has_systemd; then
+        for name in "${unit_names[@]}"; do
+            systemctl --quiet disable --now "$name" 2>/dev/null || true
+        done
+    fi
+    for name in "${unit_names[@]}"; do rm -f "$units/$name"; done
+    rm -rf "$program" "$program.next"
+    rm -f "$command"
+    if has_systemd; then systemctl daemon-reload; fi
+    say "removed; $settings, $root/var/lib/userauth and the user userauth are still there"
+}
+
+main "$@"

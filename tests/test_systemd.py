@@ -1,0 +1,321 @@
+"""Under systemd: its units, its sockets, what it is told."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.configuration import ROOT
+from tests.processes import environment, free_port, running_server, wait_for_listener
+
+DEPLOY = ROOT / "deploy"
+UNITS = [DEPLOY / "userauth.service", DEPLOY / "userauth.socket"]
+# What this process gets by systemd-socket-activate goes to one server after the other.
+RESTARTING = 'while :; do (LISTEN_PID=$BASHPID exec "$0" "$1"); done'
+
+
+class NotifySocket:
+    """Stands where systemd listens."""
+
+    def __init__(self, address: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(20)
+        self._socket.bind(address)
+
+    def receive(self) -> dict[str, str]:
+        """Return the assignments of the next message."""
+        lines = self._socket.recv(4096).decode().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def receive_but_beats(self) -> dict[str, str]:
+        while (message := self.receive()) == {"WATCHDOG": "1"}:
+            pass
+        return message
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def notified(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[NotifySocket, dict[str, str]]]:
+    """Yield the stand-in for systemd, and the variable that names it."""
+    name = f"userauth-test-{os.getpid()}" if request.param == "abstract" else ""
+    listener = NotifySocket(f"\0{name}" if name else str(tmp_path / "notify"))
+    yield listener, {"NOTIFY_SOCKET": f"@{name}" if name else str(tmp_path / "notify")}
+    listener.close()
+
+
+def test_systemd_is_told_each_step(
+    dsn: str, tmp_path: Path, notified: tuple[NotifySocket, dict[str, str]]
+) -> None:
+    systemd, variables = notified
+    with running_server({"DATABASE_URL": dsn, **variables}, tmp_path / "log") as server:
+        assert systemd.receive() == {"READY": "1", "STATUS": server.greeting}
+        server.signal(signal.SIGHUP)
+        reloading = systemd.receive()
+        assert (reloading["RELOADING"], set(reloading)) == ("1", {"RELOADING", "MONOTONIC_USEC"})
+        assert reloading["MONOTONIC_USEC"].isdecimal()
+        assert systemd.receive() == {"READY": "1", "STATUS": server.greeting}
+        server.signal(signal.SIGTERM)
+        stopping = systemd.receive()
+        assert stopping["STOPPING"] == "1"
+        assert re.fullmatch(r"userauth ends: \d+ requests are running", stopping["STATUS"])
+        assert server.wait() == 0
+
+
+def test_the_watchdog_hears_of_a_loop_that_turns_and_nothing_of_one_that_stands(
+    dsn: str, tmp_path: Path, notified: tuple[NotifySocket, dict[str, str]]
+) -> None:
+    systemd, variables = notified
+    variables |= {"DATABASE_URL": dsn, "WATCHDOG_USEC": "300000"}
+    with running_server(variables, tmp_path / "log") as server:
+        assert "READY" in systemd.receive()
+        for _ in range(5):
+            assert systemd.receive() == {"WATCHDOG": "1"}
+        server.stop()
+        assert "STOPPING" in systemd.receive_but_beats()
+
+
+def test_a_watchdog_of_another_process_hears_nothing(
+    dsn: str, tmp_path: Path, notified: tuple[NotifySocket, dict[str, str]]
+) -> None:
+    systemd, variables = notified
+    variables |= {"DATABASE_URL": dsn, "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
+    with running_server(variables, tmp_path / "log") as server:
+        assert "READY" in systemd.receive()
+        server.stop()
+        assert "STOPPING" in systemd.receive()
+
+
+def test_a_systemd_that_does_not_listen_hinders_nobody(dsn: str, tmp_path: Path) -> None:
+    variables = {"DATABASE_URL": dsn, "NOTIFY_SOCKET": str(tmp_path / "nobody")}
+    with running_server(variables, tmp_path / "log") as server:
+        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("closed", "LISTEN_FDS: 3 is no socket"),
+        ("file", "LISTEN_FDS: 3 is no socket"),
+        ("datagram", "LISTEN_FDS: 3 is no stream socket that listens"),
+        ("text", "LISTEN_FDS is no number"),
+    ],
+)
+def test_what_is_no_listening_socket_stops_the_start(dsn: str, kind: str, said: str) -> None:
+    redirection = {"closed": "3<&-", "file": "3</dev/null", "datagram": "3<&0", "text": ""}[kind]
+    number = "three" if kind == "text" else "1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as given:
+        ended = subprocess.run(
+            ["/bin/bash", "-c", f'LISTEN_PID=$$ exec "$0" "$1" {redirection}', *command()],
+            env=environment(DATABASE_URL=dsn, LISTEN_FDS=number),
+            stdin=given.fileno(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert said in line
+
+
+def command() -> list[str]:
+    return [sys.executable, str(ROOT / "server.py")]
+
+
+def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("utf-8")
+    return [int(number) for number in listed.split()]
+
+
+@pytest.mark.parametrize("kept_alive", [True, False])
+def test_a_restart_under_load_fails_no_request(dsn: str, *, kept_alive: bool) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            *("systemd-socket-activate", "-l", f"127.0.0.1:{port}"),
+            *(f"--setenv={name}={value}" for name, value in environment(DATABASE_URL=dsn).items()),
+            *("/bin/bash", "-c", RESTARTING, *command()),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for_listener(process, port)
+        ended = asyncio.run(_restarts_under_load(process, port, kept_alive=kept_alive))
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    statuses, restarts = ended
+    assert restarts == 3
+    assert set(statuses) == {200}
+    assert len(statuses) > 100
+
+
+async def _restarts_under_load(
+    process: "subprocess.Popen[bytes]", port: int, *, kept_alive: bool
+) -> tuple[list[int], int]:
+    """Ask all the time while servers come and go; return what came back, and how many went."""
+    statuses: list[int] = []
+    is_over = asyncio.Event()
+    limits = httpx.Limits() if kept_alive else httpx.Limits(max_keepalive_connections=0)
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        while not is_over.is_set():
+            statuses.append((await client.get("/health/live")).status_code)
+
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30
+    ) as client:
+        await client.get("/health/live")  # which starts the first
+        asking = [asyncio.ensure_future(ask(client)) for _ in range(20)]
+        restarts = 0
+        for _ in range(3):
+            (server,) = children_of(process)
+            os.kill(server, signal.SIGTERM)
+            while children_of(process) in ([], [server]):
+                await asyncio.sleep(0.02)
+            restarts += 1
+            # Until the next one has answered.
+            seen = len(statuses)
+            while len(statuses) < seen + 100:
+                await asyncio.sleep(0.02)
+        is_over.set()
+        await asyncio.gather(*asking)
+    return statuses, restarts
+
+
+# The units
+
+
+def as_it_would_be_here(folder: Path) -> list[str]:
+    """Copy the units, with this checkout in place of the installed one."""
+    copies = []
+    for unit in UNITS:
+        text = unit.read_text("utf-8").replace("/opt/userauth/.venv/bin/python", sys.executable)
+        copy = folder / unit.name
+        copy.write_text(text.replace("/opt/userauth", str(ROOT)), encoding="utf-8")
+        copies.append(str(copy))
+    return copies
+
+
+def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        ["/usr/bin/systemd-analyze", "verify", "--man=no", *as_it_would_be_here(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_the_service_is_exposed_as_little_as_can_be() -> None:
+    ended = subprocess.run(
+        [*["/usr/bin/systemd-analyze", "security", "--offline=true"], str(UNITS[0])],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    level = re.search(r"Overall exposure level for userauth.service: ([0-9.]+)", ended.stdout)
+    assert level is not None
+    assert float(level[1]) <= 2.0
+
+
+def test_each_switch_of_the_service_is_told_why() -> None:
+    lines = UNITS[0].read_text("utf-8").splitlines()
+    hardening = lines[lines.index("[Service]") :]
+    told = False
+    for line in hardening:
+        told = line.startswith("#") or (told and bool(line))
+        if re.match(r"(No|Protect|Private|Restrict|Memory|Lock|System|Keyring|Remove)\w+=", line):
+            assert told, line
+
+
+# The installation
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install into a folder, as into a machine."""
+    root = tmp_path_factory.mktemp("machine")
+    install(root)
+    return root
+
+
+def install(root: Path, *arguments: str) -> str:
+    ended = subprocess.run(
+        ["/bin/bash", str(DEPLOY / "install.sh"), *arguments],
+        env={**os.environ, "DESTDIR": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def secrets_of(root: Path) -> dict[str, str]:
+    folder = root / "etc/userauth/credentials"
+    return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
+
+
+def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Path) -> None:
+    program = installed / "opt/userauth"
+    secrets = secrets_of(installed)
+    assert set(secrets) == {"DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER"}
+    assert secrets["DATABASE_URL"] == "embedded\n"
+    assert len(secrets["SECRET_KEYS"].strip()) >= 32
+    for file in (installed / "etc/userauth/credentials").iterdir():
+        assert file.stat().st_mode & 0o777 == 0o640
+    checked = subprocess.run(
+        [program / ".venv/bin/python", program / "server.py", "--check"],
+        env={
+            "APP_SETTINGS": "production",
+            "CREDENTIALS_DIRECTORY": str(installed / "etc/userauth/credentials"),
+            "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout) == (0, "The settings are good (production).\n")
+    for unit in UNITS:
+        assert (installed / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
+
+
+def test_to_install_again_changes_no_setting_and_no_secret(installed: Path) -> None:
+    settings = installed / "etc/userauth/environment"
+    settings.write_text("HOST=127.0.0.2\n", encoding="utf-8")
+    before = secrets_of(installed)
+    (installed / "opt/userauth/left-over.py").write_text("", encoding="utf-8")
+    install(installed)
+    assert secrets_of(installed) == before
+    assert settings.read_text("utf-8") == "HOST=127.0.0.2\n"
+    assert not (installed / "opt/userauth/left-over.py").exists()
+    assert (installed / "opt/userauth/.venv/bin/python").exists()
+
+
+def test_an_uninstallation_leaves_settings_and_secrets(installed: Path) -> None:
+    before = secrets_of(installed)
+    install(installed, "--uninstall")
+    install(installed, "--uninstall")
+    assert not (installed / "opt/userauth").exists()
+    assert list((installed / "etc/systemd/system").iterdir()) == []
+    assert secrets_of(installed) == before
