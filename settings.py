@@ -218,6 +218,11 @@ class Audit(Section):
     keep_days: int = Field(ge=1, le=3650)
 
 
+class Metrics(Section):
+    host: str = Field(min_length=1, description="an address or a host name")
+    port: int = Field(ge=0, le=65535)
+
+
 class Limits(Section):
     max_body_bytes: int = Field(ge=1024, le=16 * 1024 * 1024)
     max_connections: int = Field(ge=1, le=1_000_000)
@@ -235,6 +240,7 @@ class Settings(BaseModel):
     passwords: Passwords
     throttle: Throttle
     audit: Audit
+    metrics: Metrics
     limits: Limits
 
 

@@ -16,6 +16,7 @@ from handlers.base import BaseHandler, UnknownPathHandler
 from handlers.delegate import RequestDelegate
 from handlers.origin import ClientAddresses
 from ops.logs import RequestLog
+from ops.metrics import UNKNOWN_ROUTE, Metrics
 
 
 class Application(tornado.web.Application):
@@ -31,6 +32,7 @@ class Application(tornado.web.Application):
         request_log: RequestLog,
         addresses: ClientAddresses,
         max_body_bytes: int,
+        metrics: Metrics | None = None,
     ) -> None:
         super().__init__(
             routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
@@ -39,11 +41,14 @@ class Application(tornado.web.Application):
         self.request_log = request_log
         self.addresses = addresses
         self.max_body_bytes = max_body_bytes
+        self.metrics = metrics
         self.running = 0
         self._process_id = os.urandom(12).hex()
         self._numbers = itertools.count()
         self.draining = False
         self._handlers = {str(path): handler for path, handler in routes if path == re.escape(path)}
+        # What stands for a part of the path that anything may be, such as an id, is told as that.
+        self._routes = {handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes}
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return what receives a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
@@ -55,6 +60,10 @@ class Application(tornado.web.Application):
         if handler is not None:
             return RequestDelegate(self, request, handler)
         return cast(RequestDelegate, super().find_handler(request, **kwargs))
+
+    def route_of(self, handler: type[BaseHandler]) -> str:
+        """Return the path of a handler, or one name for all that nobody has."""
+        return self._routes.get(handler, UNKNOWN_ROUTE)
 
     def new_request_id(self) -> str:
         """Return an id that no other request has, of this process or another."""

@@ -12,6 +12,7 @@ import pytest
 
 from auth.errors import Problem
 from handlers import routes
+from handlers.metrics import MetricsHandler
 from settings import FIELDS
 from tests.configuration import ROOT
 from tests.handlers.test_errors import problem_classes
@@ -70,7 +71,7 @@ CALLS = {
     (method, path.replace("([^/]+)", "{id}"))
     for path, handler in routes
     for method in handler.calls
-}
+} | {(method, "/metrics") for method in MetricsHandler.allowed}
 
 
 @pytest.mark.parametrize("call", sorted(call for call in CALLS if call[0] != "HEAD"))
