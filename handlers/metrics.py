@@ -66,7 +66,7 @@ class _Handler(RequestHandler):
 
 
 class MetricsHandler(_Handler):
-    allowed: ClassVar = ("GET", "HEAD")
+    allowed: ClassVar = ("GET", "HEAD", "OPTIONS")
 
     async def get(self) -> None:
         if self.metrics is None:
@@ -76,6 +76,11 @@ class MetricsHandler(_Handler):
         self.finish(exposition.text)
 
     head = get
+
+    def options(self) -> None:
+        """Answer which methods there are, as everywhere."""
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.set_header("Allow", ", ".join(self.allowed))
 
 
 class MetricsServer:
@@ -94,9 +99,14 @@ class MetricsServer:
             max_body_size=_MOST_BODY_BYTES,
         )
 
-    def listen(self, host: str, port: int) -> None:
-        """Listen; raises OSError where that is not possible."""
-        self._http.add_sockets(bind_sockets(port, host))
+    def listen(self, host: str, port: int) -> int:
+        """Listen, and return the port, which is a free one where 0 was asked for.
+
+        Raises OSError where that is not possible.
+        """
+        sockets = bind_sockets(port, host)
+        self._http.add_sockets(sockets)
+        return int(sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Stop listening, and close every connection."""
