@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 from tornado.httpclient import AsyncHTTPClient
@@ -53,3 +55,14 @@ async def scrape(port: int) -> Scrape:
         return read(response.body.decode())
     finally:
         client.close()
+
+
+def read_now(url: str) -> str:
+    """Return what is at an address, without a loop."""
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
+    try:
+        connection.request("GET", address.path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()

@@ -457,7 +457,7 @@ async def test_the_format_is_the_one_that_is_asked_for(port: int) -> None:
     )
     assert open_metrics.body.endswith(b"\n# EOF\n")
     assert open_metrics.body.count(b"# EOF") == 1
-    assert len(list(parse_open_metrics(open_metrics.body.decode()))) > 20
+    assert len(list(parse_open_metrics(open_metrics.body.decode()))) > 20  # type: ignore[no-untyped-call]
     head = await fetch(port, method="HEAD")
     assert (head.code, head.body) == (200, b"")
     assert int(head.headers["Content-Length"]) > 1000
