@@ -146,7 +146,7 @@ class Metrics(Collector):
 
     def problem(self, name: str) -> None:
         """Count a problem that a client was told of."""
-        self._problems[name] += 1
+        self._problems[name] = self._problems.get(name, 0) + 1
 
     def hashed(self, waited_seconds: float, seconds: float) -> None:
         """Count a hash: what it waited for its turn, and what it took then."""
