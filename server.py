@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -21,7 +22,9 @@ from auth import foreign_hashes
 from auth.accounts import Accounts
 from auth.audit import AuditTrail
 from auth.clients import Clients
+from auth.counts import TokenCounts
 from auth.digests import Digests
+from auth.errors import problem_names
 from auth.housekeeping import Housekeeping, Kept
 from auth.identities import Identities
 from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
@@ -46,12 +49,14 @@ from handlers.application import Application
 from handlers.certificate import Certificate, CertificateError
 from handlers.cross_origin import CrossOrigin
 from handlers.http_server import Server
+from handlers.metrics import MetricsServer
 from handlers.origin import ClientAddresses
 from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
 from ops.lag import LagWatch
 from ops.logs import SERVER, RequestLog, configure_logging
+from ops.metrics import Metrics, Sources
 from ops.systemd import Systemd, SystemdError
 from settings import Profile, Settings, SettingsError, load_settings
 
@@ -148,9 +153,12 @@ async def open_application(
     settings: Settings, keys: Sequence[str], dsn: str, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and release it after use."""
+    metrics = (
+        Metrics(version=_version(), problems=problem_names()) if settings.metrics.port else None
+    )
     async with (
-        open_database(settings, dsn) as database,
-        open_services(settings, keys, database, clock) as services,
+        open_database(settings, dsn, metrics=metrics) as database,
+        open_services(settings, keys, database, clock, metrics) as services,
         AsyncExitStack() as stack,
     ):
         # What was noted is written at the end, too, but an end waits for no database.
@@ -171,19 +179,27 @@ async def open_application(
         stack.push_async_callback(removing.close)
         request_log = RequestLog(sys.stderr, clock)
         stack.callback(request_log.flush)
-        yield Application(
+        application = Application(
             services=services,
             request_log=request_log,
             addresses=ClientAddresses(settings.server.trusted_proxies),
             cross_origin=CrossOrigin(settings.cors.origins),
             require_https=settings.server.require_https,
             max_body_bytes=settings.limits.max_body_bytes,
+            metrics=metrics,
         )
+        if metrics is not None:
+            metrics.watch_requests(application)
+        yield application
 
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, keys: Sequence[str], database: Database, clock: Callable[[], float]
+    settings: Settings,
+    keys: Sequence[str],
+    database: Database,
+    clock: Callable[[], float],
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Services]:
     """Build the services on a database, and release what they hold after use."""
     async with AsyncExitStack() as stack:
@@ -193,9 +209,10 @@ async def open_services(
             max_wait_seconds=settings.passwords.max_wait_seconds,
             verify_foreign=foreign_hashes.verify,
             peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+            observe=metrics.hashed if metrics else None,
         )
         stack.callback(hasher.close)
-        lookups = open_lookups(database)
+        lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
         stack.push_async_callback(lookups.close)
         digests = await _digests(database)
         remembered = RememberedPasswords(settings.passwords.remember_seconds, time.monotonic)
@@ -205,6 +222,7 @@ async def open_services(
         keys_file = _keys_file(settings)
         signer = TokenSigner(keys, clock, keys_file.read_changed if keys_file else lambda: None)
         audit = AuditTrail(database, digests, clock)
+        token_counts = TokenCounts()
         throttle = Throttle(
             database=database,
             lookups=lookups,
@@ -236,6 +254,7 @@ async def open_services(
             audit=audit,
             clock=clock,
             current_required=settings.passwords.current_required,
+            counts=token_counts,
         )
         sessions = Sessions(
             database=database,
@@ -248,6 +267,7 @@ async def open_services(
             clock=clock,
             lifetime_seconds=settings.tokens.lifetime_seconds,
             max_per_user=settings.tokens.max_per_user,
+            counts=token_counts,
         )
         clients = Clients(
             database=database, lookups=lookups, throttle=throttle, audit=audit, clock=clock
@@ -260,6 +280,16 @@ async def open_services(
             audit=audit,
             clock=clock,
         )
+        if metrics is not None:
+            metrics.watch(
+                Sources(
+                    lane=hasher.lane,
+                    pool=database,
+                    tokens=token_counts,
+                    events=audit.counts,
+                    lookup_failures=lambda: lookups.failures,
+                )
+            )
         yield Services(
             identities=identities,
             accounts=accounts,
@@ -277,10 +307,10 @@ async def open_services(
 
 @asynccontextmanager
 async def open_database(
-    settings: Settings, dsn: str, *, may_migrate: bool = True
+    settings: Settings, dsn: str, *, may_migrate: bool = True, metrics: Metrics | None = None
 ) -> AsyncIterator[Database]:
     """Connect to the database, bring the schema into it, and disconnect after use."""
-    database = await _connect(settings, dsn)
+    database = await _connect(settings, dsn, metrics)
     try:
         await _apply_schema(database, may_migrate=may_migrate)
         yield database
@@ -288,7 +318,7 @@ async def open_database(
         await database.close()
 
 
-async def _connect(settings: Settings, dsn: str) -> Database:
+async def _connect(settings: Settings, dsn: str, metrics: Metrics | None) -> Database:
     limits = PoolLimits(
         settings.database.pool_min,
         settings.database.pool_max,
@@ -296,7 +326,7 @@ async def _connect(settings: Settings, dsn: str) -> Database:
         settings.database.query_timeout_seconds,
     )
     with _start_errors():
-        return await Database.open(dsn, limits)
+        return await Database.open(dsn, limits, metrics.lent if metrics else None)
 
 
 async def _apply_schema(database: Database, *, may_migrate: bool) -> None:
@@ -351,12 +381,18 @@ async def _serve(
                 opening.cancel()
                 return
             application = opening.result()
+            metrics_server = _listen_for_metrics(application.metrics, settings)
+            if metrics_server is not None:
+                stack.push_async_callback(metrics_server.close)
             server = Server(application, settings.limits, certificate)
             greeting = _greeting(settings, _listen(server, settings, systemd.sockets))
             if signal.SIGHUP not in _stop_signals():
                 reload = partial(_reload, application.services, certificate, systemd, greeting)
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-            watch = LagWatch(settings.server.lag_warning_seconds)
+            watch = LagWatch(
+                settings.server.lag_warning_seconds,
+                application.metrics.lagged if application.metrics else None,
+            )
             spare_what_stays()
             print(greeting, flush=True)
             systemd.ready(greeting)
@@ -445,6 +481,26 @@ def _listen(
         raise StartError(
             f"it cannot listen on {host} port {port} ({error}): set HOST or PORT."
         ) from error
+
+
+def _listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
+    if metrics is None:
+        return None
+    host, port = settings.metrics.host, settings.metrics.port
+    server = MetricsServer(metrics)
+    try:
+        server.listen(host, port)
+    except (OSError, UnicodeError) as error:
+        raise StartError(
+            f"it cannot listen on {host} port {port} for /metrics ({error}):"
+            " set metrics.host or metrics.port."
+        ) from error
+    return server
+
+
+def _version() -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
 
 
 def _greeting(settings: Settings, listening: tuple[str, int]) -> str:

@@ -264,6 +264,11 @@ class Cors(Section):
     ]
 
 
+class Metrics(Section):
+    host: str = Field(min_length=1, description="an address or a host name")
+    port: int = Field(ge=0, le=65535)
+
+
 class Limits(Section):
     max_body_bytes: int = Field(ge=1024, le=16 * 1024 * 1024)
     max_connections: int = Field(ge=1, le=1_000_000)
@@ -282,6 +287,7 @@ class Settings(BaseModel):
     throttle: Throttle
     audit: Audit
     cors: Cors
+    metrics: Metrics
     limits: Limits
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from auth import names
 from auth.audit import AuditTrail, Kind
+from auth.counts import Reason, TokenCounts
 from auth.database import answer, transaction_on
 from auth.enrollment import check_newcomer, insert_newcomer
 from auth.errors import DatabaseUnavailable, FieldError, InvalidFields
@@ -51,6 +52,7 @@ class Accounts:
         audit: AuditTrail,
         clock: Callable[[], float],
         current_required: bool,
+        counts: TokenCounts,
     ) -> None:
         self._database = database
         self._lookups = lookups
@@ -61,6 +63,7 @@ class Accounts:
         self._audit = audit
         self._clock = clock
         self._current_required = current_required
+        self._counts = counts
 
     async def register(
         self, *, email: str, password: str, name: str | None, origin: Origin
@@ -122,6 +125,7 @@ class Accounts:
         if password is not UNSET:
             with self._hasher.place():
                 password_hash = await self._hasher.hash(password)
+        revoked = 0
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
             if clean_name is not UNSET:
@@ -129,18 +133,22 @@ class Accounts:
                 await self._audit.write(connection, Kind.NAME_CHANGED, origin, user=user)
             if password_hash is not UNSET:
                 user = await users.update_password(connection, user.id, password_hash)
-                await tokens.revoke_all(connection, user.id, at=self._now(), keep=identity.token_id)
+                revoked = await tokens.revoke_all(
+                    connection, user.id, at=self._now(), keep=identity.token_id
+                )
                 await self._audit.write(connection, Kind.PASSWORD_CHANGED, origin, user=user)
+        self._counts.revoke(Reason.PASSWORD_CHANGED, revoked)
         return user
 
     async def delete(self, identity: Identity, origin: Origin) -> None:
         """Delete the user and revoke every token."""
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
-            await tokens.forget_user(connection, user.id, at=self._now())
+            revoked = await tokens.forget_user(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
             await self._throttle.forget(connection, user)
             await self._audit.write(connection, Kind.DELETED, origin, user=user)
+        self._counts.revoke(Reason.USER_DELETED, revoked)
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
         """Drop the hash that a task waits for, unless it has begun: its client went away."""

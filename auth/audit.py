@@ -65,12 +65,16 @@ class About(TypedDict, total=False):
 
 
 class AuditTrail:
-    """Writes events, and finds them. ``clock`` returns the time in UTC seconds."""
+    """Writes events, and finds them. ``clock`` returns the time in UTC seconds.
+
+    ``counts`` tells how many of each kind this process wrote since it began.
+    """
 
     def __init__(self, database: Database, digests: Digests, clock: Callable[[], float]) -> None:
         self._database = database
         self._digests = digests
         self._clock = clock
+        self.counts = {kind.value: 0 for kind in Kind}
 
     async def write(
         self,
@@ -94,6 +98,7 @@ class AuditTrail:
             request_id=origin.request_id,
         )
         await events.insert_event(connection, event)
+        self.counts[kind.value] += 1
 
     async def record(self, kind: Kind, origin: Origin, **about: Unpack[About]) -> None:
         """Write an event that tells of nothing in the database."""

@@ -30,7 +30,7 @@ ClientGone is no problem of anybody's: there is nobody left to tell.
 The form is RFC 9457; each type is explained in docs/problems.md.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -68,6 +68,14 @@ class Problem(Exception):
             "status": self.status,
             "detail": self.detail,
         }
+
+
+def problem_names(root: type[Problem] = Problem) -> Iterator[str]:
+    """Yield the name of every problem that there is."""
+    for kind in root.__subclasses__():
+        if "name" in vars(kind):
+            yield kind.name
+        yield from problem_names(kind)
 
 
 class ClientGone(Exception):

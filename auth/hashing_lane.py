@@ -17,6 +17,8 @@ from auth.errors import ClientGone, Overloaded, Unavailable
 
 Result = TypeVar("Result")
 First = Callable[[], Awaitable[None]]
+# Told of each hash: how many seconds it waited for its turn, and how many it took.
+ObserveHash = Callable[[float, float], None]
 
 # How far workers step back for the event loop (see nice(2)).
 _NICENESS = 19
@@ -32,30 +34,50 @@ class HashingLane:
 
     ``workers`` is how many run at a time, 0 for one per core. Whoever would wait for the result
     longer than ``max_wait_seconds`` is not let in, unless a worker is free; ``seconds_each``
-    is how long one takes, as a first guess: the lane measures on.
+    is how long one takes, as a first guess: the lane measures on. ``refused`` counts those
+    who were not let in, or waited for too long.
     """
 
-    def __init__(self, *, workers: int, max_wait_seconds: float, seconds_each: float) -> None:
-        self._workers = workers or os.cpu_count() or 1
+    def __init__(
+        self,
+        *,
+        workers: int,
+        max_wait_seconds: float,
+        seconds_each: float,
+        observe: ObserveHash | None = None,
+    ) -> None:
+        self.workers = workers or os.cpu_count() or 1
+        self.refused = 0
+        self._observe = observe
         self._max_wait_seconds = max_wait_seconds
         self._seconds = deque([seconds_each], maxlen=_MEASUREMENTS)
         self._places = 0
-        self._free_turns = self._workers
+        self._free_turns = self.workers
         self._waiting: dict[asyncio.Task[object], asyncio.Future[None]] = {}
         self._abandoned: WeakSet[asyncio.Task[object]] = WeakSet()
-        self._executor = ThreadPoolExecutor(self._workers, "hashing", _step_back)
+        self._executor = ThreadPoolExecutor(self.workers, "hashing", _step_back)
+
+    @property
+    def running(self) -> int:
+        """Return how many have a worker."""
+        return self.workers - self._free_turns
+
+    @property
+    def waiting(self) -> int:
+        """Return how many wait for a worker."""
+        return len(self._waiting)
 
     @property
     def has_free_worker(self) -> bool:
         """Tell whether something new would begin at once."""
-        return self._places < self._workers
+        return self._places < self.workers
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place in the lane; raises Overloaded where the wait would be too long."""
         wait = self._wait_seconds()
         if not self.has_free_worker and wait > self._max_wait_seconds * _MARGIN:
-            raise Overloaded(math.ceil(wait))
+            raise self._refusal(wait)
         self._places += 1
         try:
             yield
@@ -75,16 +97,19 @@ class HashingLane:
         task = asyncio.current_task()
         if task is None or task in self._abandoned:
             raise ClientGone
-        is_next = self._places <= self._workers
-        latest = math.inf if is_next else time.perf_counter() + self._max_wait_seconds
+        is_next = self._places <= self.workers
+        began = time.perf_counter()
         async with self._turn(task):
-            if time.perf_counter() > latest:
-                raise Overloaded(math.ceil(self._wait_seconds()))
+            waited = time.perf_counter() - began
+            if waited > self._max_wait_seconds and not is_next:
+                raise self._refusal(self._wait_seconds())
             if first is not None:
                 await self._await_first(first)
             running = self._executor.submit(_measured, function)
             result, seconds = await asyncio.wrap_future(running)
         self._seconds.append(seconds)
+        if self._observe is not None:
+            self._observe(waited, seconds)
         return result
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
@@ -98,9 +123,13 @@ class HashingLane:
         self._drop_all(ClientGone())
         self._executor.shutdown(wait=True, cancel_futures=True)
 
+    def _refusal(self, wait_seconds: float) -> Overloaded:
+        self.refused += 1
+        return Overloaded(math.ceil(wait_seconds))
+
     def _wait_seconds(self) -> float:
         """Return how long somebody new would wait for the result."""
-        return median(self._seconds) * (self._places + 1) / self._workers
+        return median(self._seconds) * (self._places + 1) / self.workers
 
     @asynccontextmanager
     async def _turn(self, task: "asyncio.Task[object]") -> AsyncIterator[None]:

@@ -32,7 +32,7 @@ from functools import partial
 
 import bcrypt
 
-from auth.hashing_lane import First, HashingLane
+from auth.hashing_lane import First, HashingLane, ObserveHash
 
 CHEAPEST_COST = 4
 SCHEME = "$userauth-bcrypt-sha384"
@@ -59,6 +59,7 @@ class PasswordHasher:
     lane in which hashes wait. ``peppers`` are newest first: the first one makes hashes, all of
     them verify; without any, hashes are made without. ``verify_foreign`` verifies a password
     against a hash of another service, and raises ValueError where it knows none such.
+    ``observe`` is told of each hash that was computed.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class PasswordHasher:
         max_wait_seconds: float,
         verify_foreign: VerifyForeign,
         peppers: Sequence[str] = (),
+        observe: ObserveHash | None = None,
     ) -> None:
         self._cost = cost
         self._verify_foreign = verify_foreign
@@ -77,10 +79,11 @@ class PasswordHasher:
         self._newest = known[0] if known else None
         self._unknown_told: set[str] = set()
         self._cheapest_seconds = _measure_cheapest()
-        self._lane = HashingLane(
+        self.lane = HashingLane(
             workers=workers,
             max_wait_seconds=max_wait_seconds,
             seconds_each=self._cheapest_seconds * 2 ** (cost - CHEAPEST_COST),
+            observe=observe,
         )
         # Verified where there is no user, so that this takes as long as where there is one.
         digest = "".join(secrets.choice(_DIGEST_ALPHABET) for _ in range(31))
@@ -88,16 +91,16 @@ class PasswordHasher:
 
     def place(self) -> AbstractContextManager[None]:
         """Hold a place in the lane for a hash to come; raises Overloaded where it is full."""
-        return self._lane.place()
+        return self.lane.place()
 
     @property
     def has_free_worker(self) -> bool:
         """Tell whether a hash would begin at once."""
-        return self._lane.has_free_worker
+        return self.lane.has_free_worker
 
     async def hash(self, password: str, first: First | None = None) -> str:
         """Return a new hash of the password, to be stored; ``first`` as in verify()."""
-        return await self._lane.run(partial(_hash, password, self._cost, self._newest), first)
+        return await self.lane.run(partial(_hash, password, self._cost, self._newest), first)
 
     async def verify(self, password: str, stored: str | None, first: First | None = None) -> bool:
         """Tell whether the password is the stored one; None takes as long and is False.
@@ -111,7 +114,7 @@ class PasswordHasher:
             self._tell_unknown_pepper(compared)
         else:
             verify = partial(self._verify_of_others, password, compared)
-        matches = await self._lane.run(verify, first)
+        matches = await self.lane.run(verify, first)
         return matches and stored is not None
 
     def needs_rehash(self, stored: str) -> bool:
@@ -132,11 +135,11 @@ class PasswordHasher:
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
         """Drop the hash that a task waits for, unless it has begun."""
-        self._lane.abandon(task)
+        self.lane.abandon(task)
 
     def close(self) -> None:
         """Stop the workers; hashes that wait are dropped."""
-        self._lane.close()
+        self.lane.close()
 
     def _verify_of_others(self, password: str, stored: str) -> bool:
         began = time.perf_counter()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from auth.audit import AuditTrail, Kind
+from auth.counts import Reason, TokenCounts
 from auth.database import answer, connection_to, transaction_on
 from auth.errors import CredentialsInvalid, NotFound, TokenInvalid
 from auth.identities import NO_RENEWAL, WRONG_KIND, Identities, Identity, PasswordProof
@@ -58,6 +59,7 @@ class Sessions:
         clock: Callable[[], float],
         lifetime_seconds: int,
         max_per_user: int,
+        counts: TokenCounts,
     ) -> None:
         self._database = database
         self._lookups = lookups
@@ -69,6 +71,7 @@ class Sessions:
         self._clock = clock
         self._lifetime_seconds = lifetime_seconds
         self._max_per_user = max_per_user
+        self._counts = counts
 
     async def log_in(self, identity: Identity, origin: Origin) -> IssuedToken:
         """Issue a token to somebody who proved to know the password.
@@ -100,10 +103,12 @@ class Sessions:
             )
             if not inserted:
                 raise CredentialsInvalid
-            await tokens.revoke_surplus(
+            surplus = await tokens.revoke_surplus(
                 connection, user_id, newest=claims.token_id, most=self._max_per_user, at=now
             )
             await self._audit.write(connection, Kind.LOGGED_IN, origin, user=identity.user)
+        self._counts.issued += 1
+        self._counts.revoke(Reason.SURPLUS, surplus)
         return IssuedToken(token, expires_at, self._lifetime_seconds)
 
     async def log_out(self, identity: Identity, origin: Origin) -> None:
@@ -111,8 +116,11 @@ class Sessions:
         if identity.token_id is None:
             raise CredentialsInvalid(WRONG_KIND)
         async with transaction_on(self._database) as connection:
-            if await tokens.revoke(connection, identity.token_id, at=self._now()):
+            ended = await tokens.revoke(connection, identity.token_id, at=self._now())
+            if ended:
                 await self._audit.write(connection, Kind.TOKEN_ENDED, origin, user=identity.user)
+        if ended:
+            self._counts.revoke(Reason.LOGGED_OUT)
 
     async def find_all(self, identity: Identity) -> list[TokenRow]:
         """Return the good tokens of whoever asks, newest first."""
@@ -130,6 +138,7 @@ class Sessions:
                 await self._audit.write(connection, Kind.TOKEN_ENDED, origin, user=user)
         if not ended:
             raise NotFound("Take the id from the list of your tokens; this one is not there.")
+        self._counts.revoke(Reason.ENDED)
 
     async def end_all(self, identity: Identity, origin: Origin, *, keep_current: bool) -> int:
         """Revoke the user's tokens, but for the presented one if asked; return how many."""
@@ -138,7 +147,8 @@ class Sessions:
             user = await self._identities.lock(connection, identity)
             ended = await tokens.revoke_all(connection, user.id, at=self._now(), keep=kept)
             await self._audit.write(connection, Kind.TOKENS_ENDED, origin, user=user)
-            return ended
+        self._counts.revoke(Reason.ENDED, ended)
+        return ended
 
     async def introspect(self, token: str) -> Introspection | None:
         """Return what there is to know of a token, or None where it is not good."""
@@ -164,6 +174,8 @@ class Sessions:
                 await self._audit.write(
                     connection, Kind.TOKEN_ENDED, origin, user_id=user_id, client_id=client_id
                 )
+        if user_id is not None:
+            self._counts.revoke(Reason.CLIENT)
 
     async def find_keys_in_use(self) -> set[str | None]:
         """Return the ids of the keys that signed good tokens; None is a key nobody knows."""

@@ -6,6 +6,7 @@ is used for those who wait for it, once: what was revoked before the request is 
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from db.prepared import PreparedQuery
 from db.rows import Row
 
 Found = TypeVar("Found")
+# Told of each statement that was answered: how many keys it asked for, and the seconds it took.
+ObserveStatement = Callable[[int, float], None]
 
 # How many keys one statement asks for at the most.
 _BATCH_SIZE = 500
@@ -42,9 +45,19 @@ class LookupQuery(Generic[Found]):
 
 
 class JoinedLookup(Generic[Found]):
-    """Finds rows by their keys, over one connection of its own that heals itself."""
+    """Finds rows by their keys, over one connection of its own that heals itself.
 
-    def __init__(self, database: Database, query: LookupQuery[Found]) -> None:
+    ``failures`` counts the batches of keys that were not answered.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        query: LookupQuery[Found],
+        observe: ObserveStatement | None = None,
+    ) -> None:
+        self.failures = 0
+        self._observe = observe
         self._database = database
         self._query = query
         self._loop = asyncio.get_running_loop()
@@ -94,6 +107,7 @@ class JoinedLookup(Generic[Found]):
             self._connecting = self._loop.create_task(self._connect())
         else:
             self._sent = batch = self._batches.popleft()
+            batch.sent_at = time.perf_counter()
             self._prepared.send(batch.keys, partial(self._receive, batch))
 
     def _receive(
@@ -101,6 +115,8 @@ class JoinedLookup(Generic[Found]):
     ) -> None:
         self._sent = None
         if error is None:
+            if self._observe is not None:
+                self._observe(batch.size, time.perf_counter() - batch.sent_at)
             make = self._query.make
             batch.answer({row[0]: make(row[1:]) for row in rows})
         elif batch.may_be_sent_again:
@@ -108,7 +124,7 @@ class JoinedLookup(Generic[Found]):
             batch.may_be_sent_again = False
             self._batches.appendleft(batch)
         else:
-            batch.fail(error)
+            self._fail(batch, error)
         self._send_next()
 
     async def _connect(self) -> None:
@@ -122,7 +138,12 @@ class JoinedLookup(Generic[Found]):
 
     def _fail_all(self, error: DatabaseError) -> None:
         while self._batches:
-            self._batches.popleft().fail(error)
+            self._fail(self._batches.popleft(), error)
+
+    def _fail(self, batch: "_Batch[Found]", error: DatabaseError) -> None:
+        if not batch.has_failed:
+            self.failures += 1
+        batch.fail(error)
 
     def _look_after(self) -> None:
         """End what has waited too long: one timer for all, not one for each."""
@@ -130,9 +151,9 @@ class JoinedLookup(Generic[Found]):
         now = self._loop.time()
         late = Unavailable("Postgres did not answer in time.")
         if self._sent and self._sent.began < now - limits.acquire_timeout_seconds:
-            self._sent.fail(late)
+            self._fail(self._sent, late)
         while self._batches and self._batches[0].began < now - limits.acquire_timeout_seconds:
-            self._batches.popleft().fail(late)
+            self._fail(self._batches.popleft(), late)
         if self._prepared is not None:
             self._prepared.give_up(sent_before=now - limits.query_timeout_seconds)
         again = self._loop.call_later(_WATCH_SECONDS, self._look_after) if self._is_busy else None
@@ -150,12 +171,19 @@ class _Batch(Generic[Found]):
         self._loop = loop
         self._waiting: dict[str, list[asyncio.Future[Found | None]]] = {}
         self.began = loop.time()
+        self.sent_at = 0.0
         self.may_be_sent_again = True
+        self.has_failed = False
 
     @property
     def is_open(self) -> bool:
         """Tell whether more may join: not many, and not later than these few waited."""
         return len(self._waiting) < _BATCH_SIZE and self._loop.time() < self.began + _GATHER_SECONDS
+
+    @property
+    def size(self) -> int:
+        """Return how many keys are asked for."""
+        return len(self._waiting)
 
     @property
     def keys(self) -> list[str]:
@@ -177,6 +205,7 @@ class _Batch(Generic[Found]):
     def fail(self, error: DatabaseError) -> None:
         """Give the error to everybody who has no answer yet."""
         self.may_be_sent_again = False
+        self.has_failed = True
         for answers in self._waiting.values():
             for answer in answers:
                 if not answer.done():

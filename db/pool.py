@@ -6,8 +6,9 @@ asks at that moment, not to whoever waited longest. Here a queue stands before a
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -23,6 +24,8 @@ from db.rows import Row
 
 # What %s and %(name)s in a statement stand for.
 Parameters = Sequence[object] | Mapping[str, object]
+# Told of each connection that is lent: how many seconds it was waited for.
+ObserveWait = Callable[[float], None]
 # How much longer than its statements the use of a connection may take.
 _GRACE_SECONDS = 0.5
 
@@ -75,19 +78,31 @@ class Connection:
 
 
 class Database:
-    """A few connections to one Postgres, lent in the order in which they are asked for."""
+    """A few connections to one Postgres, lent in the order in which they are asked for.
 
-    def __init__(self, dsn: str, limits: PoolLimits) -> None:
+    ``in_use`` are lent, ``waiting`` is how many wait for one; ``failures`` counts those who got
+    none.
+    """
+
+    def __init__(
+        self, dsn: str, limits: PoolLimits, observe_wait: ObserveWait | None = None
+    ) -> None:
         self.limits = limits
+        self.in_use = 0
+        self.waiting = 0
+        self.failures = 0
+        self._observe_wait = observe_wait
         self._dsn = dsn
         self._free: deque[aiopg.Connection] = deque()
         self._turn = asyncio.Semaphore(limits.pool_max)
         self._is_closed = False
 
     @classmethod
-    async def open(cls, dsn: str, limits: PoolLimits) -> Self:
+    async def open(
+        cls, dsn: str, limits: PoolLimits, observe_wait: ObserveWait | None = None
+    ) -> Self:
         """Connect ``pool_min`` times; raises DatabaseError where that is not possible."""
-        database = cls(dsn, limits)
+        database = cls(dsn, limits, observe_wait)
         try:
             for _ in range(limits.pool_min):
                 database._free.append(await connect(dsn, limits))
@@ -95,6 +110,11 @@ class Database:
             await database.close()
             raise
         return database
+
+    @property
+    def size(self) -> int:
+        """Return how many connections may be lent at a time."""
+        return self.limits.pool_max
 
     async def close(self) -> None:
         """Close every free connection now, and those that are lent when they come back."""
@@ -143,6 +163,21 @@ class Database:
             await connection.execute("COMMIT")
 
     async def _take(self) -> aiopg.Connection:
+        began = time.perf_counter()
+        self.waiting += 1
+        try:
+            raw = await self._wait_for_one()
+        except DatabaseError:
+            self.failures += 1
+            raise
+        finally:
+            self.waiting -= 1
+        self.in_use += 1
+        if self._observe_wait is not None:
+            self._observe_wait(time.perf_counter() - began)
+        return raw
+
+    async def _wait_for_one(self) -> aiopg.Connection:
         try:
             async with asyncio.timeout(self.limits.acquire_timeout_seconds):
                 await self._turn.acquire()
@@ -170,6 +205,7 @@ class Database:
             raw.close()
         else:
             self._free.append(raw)
+        self.in_use -= 1
         self._turn.release()
 
 

@@ -150,23 +150,34 @@ WHERE id IN (
 
 async def revoke_surplus(
     connection: Connection, user_id: str, *, newest: str, most: int, at: datetime
-) -> None:
-    """Revoke the oldest good tokens of a user until there are ``most``, the newest among them."""
-    await connection.execute(_REVOKE_SURPLUS, (at, user_id, at, newest, most))
+) -> int:
+    """Revoke the oldest good tokens of a user until there are ``most``, the newest among them.
+
+    Return how many were revoked.
+    """
+    return await connection.execute(_REVOKE_SURPLUS, (at, user_id, at, newest, most))
 
 
+# What is counted is the state before the update: both parts see the same snapshot.
 _FORGET_USER = """
-UPDATE tokens
-SET
-    revoked_at = coalesce(revoked_at, %s), user_id = NULL,
-    user_agent = NULL, ip = NULL, last_used_at = NULL
-WHERE user_id = %s
+WITH forgotten AS (
+    UPDATE tokens
+    SET
+        revoked_at = coalesce(revoked_at, %s), user_id = NULL,
+        user_agent = NULL, ip = NULL, last_used_at = NULL
+    WHERE user_id = %s
+)
+SELECT count(*) FROM tokens WHERE user_id = %s AND revoked_at IS NULL AND expires_at > %s
 """
 
 
-async def forget_user(connection: Connection, user_id: str, *, at: datetime) -> None:
-    """Revoke every token of a user, and remove from it whose it was and what is personal."""
-    await connection.execute(_FORGET_USER, (at, user_id))
+async def forget_user(connection: Connection, user_id: str, *, at: datetime) -> int:
+    """Revoke every token of a user, and remove from it whose it was and what is personal.
+
+    Return how many were good.
+    """
+    row = await connection.fetch_one(_FORGET_USER, (at, user_id, user_id, at))
+    return 0 if row is None else int(row[0])
 
 
 # Rows that somebody else holds are left alone: they are being revoked, most likely.

@@ -17,6 +17,7 @@ from handlers.cross_origin import CrossOrigin
 from handlers.delegate import RequestDelegate
 from handlers.origin import ClientAddresses
 from ops.logs import RequestLog
+from ops.metrics import UNKNOWN_ROUTE, Metrics
 
 
 class Application(tornado.web.Application):
@@ -34,6 +35,7 @@ class Application(tornado.web.Application):
         cross_origin: CrossOrigin,
         require_https: bool,
         max_body_bytes: int,
+        metrics: Metrics | None = None,
     ) -> None:
         super().__init__(
             routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
@@ -44,11 +46,14 @@ class Application(tornado.web.Application):
         self.cross_origin = cross_origin
         self.require_https = require_https
         self.max_body_bytes = max_body_bytes
+        self.metrics = metrics
         self.running = 0
         self._process_id = os.urandom(12).hex()
         self._numbers = itertools.count()
         self.draining = False
         self._handlers = {str(path): handler for path, handler in routes if path == re.escape(path)}
+        # What stands for a part of the path that anything may be, such as an id, is told as that.
+        self._routes = {handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes}
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return what receives a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
@@ -60,6 +65,10 @@ class Application(tornado.web.Application):
         if handler is not None:
             return RequestDelegate(self, request, handler)
         return cast(RequestDelegate, super().find_handler(request, **kwargs))
+
+    def route_of(self, handler: type[BaseHandler]) -> str:
+        """Return the path of a handler, or one name for all that nobody has."""
+        return self._routes.get(handler, UNKNOWN_ROUTE)
 
     def new_request_id(self) -> str:
         """Return an id that no other request has, of this process or another."""

@@ -154,6 +154,8 @@ class BaseHandler(AnsweringHandler):
             self.answer(_CLIENT_CLOSED_REQUEST, ())
             return
         problem = self._problem(status_code, error)
+        if self.application.metrics is not None:
+            self.application.metrics.problem(problem.name)
         document = {**problem.document(), "request_id": self.request_id}
         self.answer(problem.status, (_PROBLEM_JSON, *problem.headers), to_json(document) + b"\n")
 
@@ -195,6 +197,13 @@ class BaseHandler(AnsweringHandler):
     def on_finish(self) -> None:
         """Count the request out."""
         self.application.running -= 1
+        if self.application.metrics is not None:
+            self.application.metrics.request(
+                self.application.route_of(type(self)),
+                self.request.method or "",
+                self._status_code,
+                self.request.request_time(),
+            )
 
     def log(self) -> None:
         """Log the request."""

@@ -70,7 +70,7 @@ CALLS = {
     (method, path.replace("([^/]+)", "{id}"))
     for path, handler in routes
     for method in handler.calls
-}
+} | {(method, "/metrics") for method in ("GET", "HEAD")}
 
 
 @pytest.mark.parametrize("call", sorted(call for call in CALLS if call[0] != "HEAD"))

@@ -106,6 +106,7 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "forget_seconds": 3600,
     }
     assert settings.audit.model_dump() == {"keep_days": 90}
+    assert settings.metrics.model_dump() == {"host": "127.0.0.1", "port": 0}
     assert settings.limits.model_dump() == {
         "max_body_bytes": 65536,
         "max_connections": 10_000,

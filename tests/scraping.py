@@ -1,0 +1,68 @@
+"""What /metrics says, read as Prometheus reads it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
+
+from prometheus_client.parser import text_string_to_metric_families
+from tornado.httpclient import AsyncHTTPClient
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """One reading of all metrics."""
+
+    text: str
+    samples: Mapping[tuple[str, Labels], float]
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the sum of the samples of a name that have these labels; 0 where there is none."""
+        wanted = set(labels.items())
+        return sum(
+            value
+            for (found, has), value in self.samples.items()
+            if found == name and wanted <= set(has)
+        )
+
+    def labels(self, name: str) -> set[str]:
+        """Return the values that a label has, in whatever metric."""
+        return {value for _, has in self.samples for key, value in has if key == name}
+
+    @property
+    def names(self) -> set[str]:
+        """Return the names of all samples."""
+        return {name for name, _ in self.samples}
+
+
+def read(text: str) -> Scrape:
+    return Scrape(text, dict(_samples(text)))
+
+
+def _samples(text: str) -> Iterator[tuple[tuple[str, Labels], float]]:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            yield (sample.name, tuple(sorted(sample.labels.items()))), sample.value
+
+
+async def scrape(port: int) -> Scrape:
+    """Read the metrics over a socket."""
+    client = AsyncHTTPClient(force_instance=True)
+    try:
+        response = await client.fetch(f"http://127.0.0.1:{port}/metrics")
+        return read(response.body.decode())
+    finally:
+        client.close()
+
+
+def read_now(url: str) -> str:
+    """Return what is at an address, without a loop."""
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
+    try:
+        connection.request("GET", address.path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
