@@ -18,6 +18,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from functools import partial
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from auth import foreign_hashes
 from auth.accounts import Accounts
 from auth.audit import AuditTrail
@@ -83,7 +85,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if options.check:
         print(f"The settings are good ({settings.profile}).")
         return 0
-    configure_logging()
+    configure_logging(settings.logging.format)
     try:
         serve(settings, Systemd(environ))
     except (
@@ -177,7 +179,7 @@ async def open_application(
         )
         removing = Repeating("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
-        request_log = RequestLog(sys.stderr, clock)
+        request_log = RequestLog(sys.stderr, clock, settings.logging.format, _dumps)
         stack.callback(request_log.flush)
         application = Application(
             services=services,
@@ -496,6 +498,10 @@ def _listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsS
             " set metrics.host or metrics.port."
         ) from error
     return server
+
+
+def _dumps(event: object, **_: object) -> str:
+    return to_json(event).decode()
 
 
 def _version() -> str:

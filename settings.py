@@ -32,6 +32,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from ops.logs import LogFormat
+
 # What database.url says of the Postgres that comes along.
 EMBEDDED = frozenset({"", "embedded"})
 # Read as libpq does: a general URL parser would end the host at a # in the password.
@@ -264,6 +266,10 @@ class Cors(Section):
     ]
 
 
+class Logging(Section):
+    format: LogFormat = Field(strict=False, description="auto, text or json")
+
+
 class Metrics(Section):
     host: str = Field(min_length=1, description="an address or a host name")
     port: int = Field(ge=0, le=65535)
@@ -287,6 +293,7 @@ class Settings(BaseModel):
     throttle: Throttle
     audit: Audit
     cors: Cors
+    logging: Logging
     metrics: Metrics
     limits: Limits
 

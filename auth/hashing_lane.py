@@ -14,6 +14,7 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from auth.errors import ClientGone, Overloaded, Unavailable
+from ops.spent import current
 
 Result = TypeVar("Result")
 First = Callable[[], Awaitable[None]]
@@ -108,6 +109,9 @@ class HashingLane:
             running = self._executor.submit(_measured, function)
             result, seconds = await asyncio.wrap_future(running)
         self._seconds.append(seconds)
+        spent = current()
+        if spent is not None:
+            spent.hashing += seconds
         if self._observe is not None:
             self._observe(waited, seconds)
         return result

@@ -17,6 +17,7 @@ from db.errors import DatabaseError, Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery
 from db.rows import Row
+from ops.spent import Spent, current
 
 Found = TypeVar("Found")
 # Told of each statement that was answered: how many keys it asked for, and the seconds it took.
@@ -170,6 +171,8 @@ class _Batch(Generic[Found]):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: dict[str, list[asyncio.Future[Found | None]]] = {}
+        # Since when the requests wait that asked; one that asks twice waits once.
+        self._since: dict[Spent, float] = {}
         self.began = loop.time()
         self.sent_at = 0.0
         self.may_be_sent_again = True
@@ -192,10 +195,14 @@ class _Batch(Generic[Found]):
     def add(self, key: str) -> "asyncio.Future[Found | None]":
         answer: asyncio.Future[Found | None] = self._loop.create_future()
         self._waiting.setdefault(key, []).append(answer)
+        spent = current()
+        if spent is not None:
+            self._since.setdefault(spent, time.perf_counter())
         return answer
 
     def answer(self, found: dict[str, Found]) -> None:
         """Give everybody their answer."""
+        self._count_time()
         for key, answers in self._waiting.items():
             for answer in answers:
                 # Done already: who waited was too late, or went away.
@@ -204,9 +211,16 @@ class _Batch(Generic[Found]):
 
     def fail(self, error: DatabaseError) -> None:
         """Give the error to everybody who has no answer yet."""
+        self._count_time()
         self.may_be_sent_again = False
         self.has_failed = True
         for answers in self._waiting.values():
             for answer in answers:
                 if not answer.done():
                     answer.set_exception(error)
+
+    def _count_time(self) -> None:
+        now = time.perf_counter()
+        for spent, since in self._since.items():
+            spent.database += now - since
+        self._since.clear()

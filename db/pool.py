@@ -21,6 +21,7 @@ from db.errors import DatabaseError
 from db.failures import translated
 from db.prepared import PreparedQuery
 from db.rows import Row
+from ops.spent import current
 
 # What %s and %(name)s in a statement stand for.
 Parameters = Sequence[object] | Mapping[str, object]
@@ -66,6 +67,7 @@ class Connection:
 
     async def _run(self, sql: str, parameters: Parameters) -> tuple[list[Row], int]:
         left = max(0.0, self._until - asyncio.get_running_loop().time())
+        began = time.perf_counter()
         try:
             cursor = await self._raw.cursor()
             # None instead of no parameters: psycopg2 then leaves a percent sign alone.
@@ -74,6 +76,8 @@ class Connection:
             rows = await cursor.fetchall() if cursor.description else []
         except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
             raise translated(error) from None
+        finally:
+            _count_since(began)
         return rows, cursor.rowcount
 
 
@@ -172,6 +176,7 @@ class Database:
             raise
         finally:
             self.waiting -= 1
+            _count_since(began)
         self.in_use += 1
         if self._observe_wait is not None:
             self._observe_wait(time.perf_counter() - began)
@@ -207,6 +212,13 @@ class Database:
             self._free.append(raw)
         self.in_use -= 1
         self._turn.release()
+
+
+def _count_since(began: float) -> None:
+    """Count what a request waited since some time, where it is one."""
+    spent = current()
+    if spent is not None:
+        spent.database += time.perf_counter() - began
 
 
 async def _roll_back(connection: Connection) -> None:

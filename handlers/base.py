@@ -30,6 +30,8 @@ from handlers.answers import AnsweringHandler, Fields
 from handlers.forms import Form, FormType, NoFields
 from handlers.origin import RequestOrigin
 from ops.logs import RequestRecord, log_failure, log_refusal
+from ops.spent import Spent
+from ops.trace_context import read_traceparent
 
 if TYPE_CHECKING:
     from handlers.application import Application
@@ -78,6 +80,7 @@ class BaseHandler(AnsweringHandler):
         self._client_id: str | None = None
         self._request_id = self._choose_request_id()
         self._task: asyncio.Task[object] | None = None
+        self._spent = Spent()
 
     @property
     def identity(self) -> Identity:
@@ -96,6 +99,7 @@ class BaseHandler(AnsweringHandler):
     async def prepare(self) -> None:
         """Refuse what can be refused before the verb method: path, method, credentials, body."""
         self._task = asyncio.current_task()
+        self._spent.begin()
         if self.client_is_gone:
             # It went before Tornado would have told of it.
             raise ClientGone
@@ -211,10 +215,14 @@ class BaseHandler(AnsweringHandler):
             RequestRecord(
                 method=self.request.method or "",
                 path=_without_tokens(self.request.path),
+                route=self.application.route_of(type(self)),
                 status=self.get_status(),
                 milliseconds=self.request.request_time() * 1000,
+                database_milliseconds=self._spent.database * 1000,
+                hashing_milliseconds=self._spent.hashing * 1000,
                 request_id=self.request_id,
                 user_id=self._identity.user.id if self._identity else None,
+                trace=read_traceparent(self.request.headers.get("traceparent")),
             )
         )
 

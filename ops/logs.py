@@ -1,4 +1,4 @@
-"""What is logged, and in which form: one line a request, on standard error.
+"""What is logged, and in which form: text for people, or JSON lines; on standard error.
 
 Nothing a client keeps secret is written: no header, no query string, no body, no e-mail.
 """
@@ -7,60 +7,108 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
-from typing import TextIO
+from typing import Any, TextIO
+
+import structlog
+from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level
+
+from ops.trace_context import TraceParent
 
 SERVER = "userauth"
 # How long lines wait for others: what a crash can lose.
 _GATHER_SECONDS = 0.02
+_Event = MutableMapping[str, Any]
+# Writes JSON, called as json.dumps is.
+Serializer = Callable[..., str]
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"  # text where a person reads along, in a terminal
+    TEXT = "text"
+    JSON = "json"
+
+    def chosen_for(self, stream: TextIO) -> "LogFormat":
+        """Return text or JSON."""
+        if self is not LogFormat.AUTO:
+            return self
+        return LogFormat.TEXT if stream.isatty() else LogFormat.JSON
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """What is told of one request."""
+    """What is told of one request. Times are in milliseconds."""
 
     method: str
     path: str
+    route: str
     status: int
     milliseconds: float
+    database_milliseconds: float
+    hashing_milliseconds: float
     request_id: str
     user_id: str | None
+    trace: TraceParent | None
 
 
-def configure_logging() -> None:
+def configure_logging(form: LogFormat) -> None:
     """Send everything to standard error, a line each, with the time in UTC."""
-    formatter = _Formatter("%(asctime)s %(levelname)s %(message)s")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    if form.chosen_for(sys.stderr) is LogFormat.JSON:
+        handler.setFormatter(_json_formatter())
+    else:
+        handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # Tornado tells of malformed requests at INFO, and quotes them.
     logging.getLogger("tornado.general").setLevel(logging.WARNING)
 
 
 class RequestLog:
-    """Writes a line for each request, those of a few milliseconds together.
+    """Writes an event for each request, those of a few milliseconds together.
 
-    The logging module would take a fifth of the time that the whole answer takes.
+    With the logging module below it, structlog would take a fifth of the time that the whole answer
+    takes; here, it stands on a list. ``dumps`` is quicker than the standard library's for JSON.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, stream: TextIO, clock: Callable[[], float], form: LogFormat, dumps: Serializer
+    ) -> None:
         self._stream = stream
-        self._clock = clock
         self._lines: list[str] = []
+        json = structlog.processors.JSONRenderer(serializer=dumps)
+        is_json = form.chosen_for(stream) is LogFormat.JSON
+        self._logger = structlog.wrap_logger(
+            self,
+            processors=[_timed(clock), json if is_json else _text],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        ).bind()
 
     def write(self, record: RequestRecord) -> None:
-        """Write the line of one request, soon."""
+        """Write the event of one request, soon."""
         if not self._lines:
             asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.flush)
-        now = self._clock()
-        self._lines.append(
-            f"{_second(int(now))}.{int(now * 1000) % 1000:03d}Z INFO"
-            f" {record.method} {_printable(record.path)} {record.status}"
-            f" {record.milliseconds:.1f}ms request={record.request_id}"
-            f" user={record.user_id or '-'}\n"
+        trace = record.trace
+        self._logger.info(
+            "request",
+            method=record.method,
+            path=_printable(record.path),
+            route=record.route,
+            status=record.status,
+            milliseconds=round(record.milliseconds, 2),
+            database_milliseconds=round(record.database_milliseconds, 2),
+            hashing_milliseconds=round(record.hashing_milliseconds, 2),
+            request_id=record.request_id,
+            user_id=record.user_id,
+            **({"trace_id": trace.trace_id, "parent_id": trace.parent_id} if trace else {}),
         )
+
+    def info(self, line: str) -> None:
+        """Take a line; structlog calls it."""
+        self._lines.append(line + "\n")
 
     def flush(self) -> None:
         """Hand over what was written so far."""
@@ -69,25 +117,66 @@ class RequestLog:
         self._stream.flush()
 
 
-@lru_cache(maxsize=2)
-def _second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
 def log_failure(request_id: str, error: BaseException) -> None:
     """Write what the server could not do for a request, with the trace."""
-    logging.getLogger(SERVER).error("request=%s failed", request_id, exc_info=error)
+    logging.getLogger(SERVER).error(
+        "request=%s failed", request_id, exc_info=error, extra={"request_id": request_id}
+    )
 
 
 def log_refusal(request_id: str, title: str, cause: BaseException | None) -> None:
     """Write why a request was refused for a reason that is not the client's."""
-    logging.getLogger(SERVER).warning("request=%s %s (%s)", request_id, title, cause or "-")
+    logging.getLogger(SERVER).warning(
+        "request=%s %s (%s)", request_id, title, cause or "-", extra={"request_id": request_id}
+    )
 
 
 class _Formatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+
+def _json_formatter() -> logging.Formatter:
+    return ProcessorFormatter(
+        foreign_pre_chain=[add_log_level, ExtraAdder(), _timed_as_logged],
+        processors=[
+            ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+
+
+def _timed_as_logged(_logger: object, _method: str, event: _Event) -> _Event:
+    created = datetime.fromtimestamp(event["_record"].created, UTC)
+    event["time"] = created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return event
+
+
+def _timed(clock: Callable[[], float]) -> Callable[[object, str, _Event], _Event]:
+    def add_time(_logger: object, method: str, event: _Event) -> _Event:
+        now = clock()
+        event["time"] = f"{_second(int(now))}.{int(now * 1000) % 1000:03d}Z"
+        event["level"] = method
+        return event
+
+    return add_time
+
+
+def _text(_logger: object, _method: str, event: _Event) -> str:
+    trace = f" trace={event['trace_id']}" if "trace_id" in event else ""
+    return (
+        f"{event['time']} INFO {event['method']} {event['path']} {event['status']}"
+        f" {event['milliseconds']:.1f}ms database={event['database_milliseconds']:.1f}ms"
+        f" hashing={event['hashing_milliseconds']:.1f}ms request={event['request_id']}"
+        f" user={event['user_id'] or '-'}{trace}"
+    )
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _printable(text: str) -> str:

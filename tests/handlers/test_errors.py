@@ -2,6 +2,7 @@
 
 import gc
 import io
+import json
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from auth.errors import DatabaseUnavailable, Overloaded, Problem
 from auth.identities import Identities
 from auth.sessions import Sessions
 from handlers.application import Application
-from ops.logs import RequestLog
+from ops.logs import LogFormat, RequestLog
 from tests.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
 from tests.clock import Clock
 from tests.sql import run_sql
@@ -72,6 +73,8 @@ async def test_each_problem_type_is_met_once_and_documented(
         answers.append(await api.request("GET", "/health/ready"))
     app.draining = True
     answers.append(await api.request("GET", "/health/ready"))
+    app.require_https = True
+    answers.append(await api.request("GET", "/api/user"))
     caplog.clear()
     met = {answer.problem: answer for answer in answers}
     assert len(met) == len(answers)
@@ -192,7 +195,7 @@ async def test_no_secret_of_a_request_is_in_any_log_line(
     api: Api, app: Application, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = io.StringIO()
-    app.request_log = RequestLog(lines, clock)
+    app.request_log = RequestLog(lines, clock, LogFormat.JSON, json.dumps)
     with caplog.at_level("DEBUG"):
         token = await api.registered_token()
         await api.log_in(EMAIL, "wrong password")

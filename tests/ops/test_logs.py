@@ -2,35 +2,44 @@
 
 import asyncio
 import io
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from ops.logs import RequestLog, RequestRecord
+from ops.logs import LogFormat, RequestLog, RequestRecord
+from ops.trace_context import TraceParent
 from tests.clock import Clock
 
 RECORD = RequestRecord(
     method="GET",
     path="/api/user",
+    route="/api/user",
     status=200,
     milliseconds=1.25,
+    database_milliseconds=0.5,
+    hashing_milliseconds=0.0,
     request_id="id-7",
     user_id=None,
+    trace=None,
 )
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO"
-    r" [A-Z]+ [!-~ ]* \d{3} \d+\.\dms request=[\w.-]+ user=[\w-]+"
+    r" [A-Z]+ [!-~ ]* \d{3} \d+\.\dms database=\d+\.\dms hashing=\d+\.\dms"
+    r" request=[\w.-]+ user=[\w-]+"
 )
 
 
-def written(clock: Clock, work: Callable[[RequestLog], None]) -> list[str]:
+def written(
+    clock: Clock, work: Callable[[RequestLog], None], form: LogFormat = LogFormat.TEXT
+) -> list[str]:
     """Return the lines that are written, by themselves, after some work."""
 
     async def run() -> str:
         stream = io.StringIO()
-        work(RequestLog(stream, clock))
+        work(RequestLog(stream, clock, form, json.dumps))
         assert stream.getvalue() == ""
         async with asyncio.timeout(2):
             while not stream.getvalue():
@@ -45,7 +54,45 @@ def written(clock: Clock, work: Callable[[RequestLog], None]) -> list[str]:
 def test_a_line_tells_what_when_how_and_who(clock: Clock) -> None:
     clock.now = 1_800_000_000.0625
     lines = written(clock, lambda log: log.write(replace(RECORD, user_id="7b9c")))
-    assert lines == ["2027-01-15T08:00:00.062Z INFO GET /api/user 200 1.2ms request=id-7 user=7b9c"]
+    [line] = lines
+    assert line == (
+        "2027-01-15T08:00:00.062Z INFO GET /api/user 200 1.2ms database=0.5ms hashing=0.0ms"
+        " request=id-7 user=7b9c"
+    )
+
+
+def test_as_json_an_event_tells_the_same_by_name(clock: Clock) -> None:
+    clock.now = 1_800_000_000.0625
+    trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+    record = replace(RECORD, user_id="7b9c", trace=trace)
+    [line] = written(clock, lambda log: log.write(record), LogFormat.JSON)
+    assert json.loads(line) == {
+        "event": "request",
+        "time": "2027-01-15T08:00:00.062Z",
+        "level": "info",
+        "method": "GET",
+        "path": "/api/user",
+        "route": "/api/user",
+        "status": 200,
+        "milliseconds": 1.25,
+        "database_milliseconds": 0.5,
+        "hashing_milliseconds": 0.0,
+        "request_id": "id-7",
+        "user_id": "7b9c",
+        "trace_id": trace.trace_id,
+        "parent_id": trace.parent_id,
+    }
+
+
+def test_json_is_for_programs_and_text_for_terminals() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    assert LogFormat.AUTO.chosen_for(Terminal()) is LogFormat.TEXT
+    assert LogFormat.AUTO.chosen_for(io.StringIO()) is LogFormat.JSON
+    assert LogFormat.JSON.chosen_for(Terminal()) is LogFormat.JSON
+    assert LogFormat.TEXT.chosen_for(io.StringIO()) is LogFormat.TEXT
 
 
 def test_each_request_has_a_line_in_its_order(clock: Clock) -> None:
@@ -87,7 +134,7 @@ def test_a_path_breaks_no_line_and_forges_none(clock: Clock, path: str, shown: s
 def test_what_comes_later_is_written_later_and_nothing_twice(clock: Clock) -> None:
     async def run() -> None:
         stream = io.StringIO()
-        log = RequestLog(stream, clock)
+        log = RequestLog(stream, clock, LogFormat.TEXT, json.dumps)
         for number in (1, 2, 3):
             log.write(RECORD)
             async with asyncio.timeout(2):
@@ -111,7 +158,7 @@ def test_a_stream_that_gathers_is_flushed(clock: Clock) -> None:
 
     async def run() -> None:
         stream = Stream()
-        log = RequestLog(stream, clock)
+        log = RequestLog(stream, clock, LogFormat.TEXT, json.dumps)
         log.write(RECORD)
         log.flush()
         assert stream.flushed.count("\n") == 1

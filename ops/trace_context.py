@@ -1,0 +1,29 @@
+"""Where a request stands in a trace that its sender keeps (W3C Trace Context, level 1)."""
+
+import re
+from typing import NamedTuple
+
+_TRACEPARENT = re.compile(
+    r"(?P<version>[0-9a-f]{2})-(?P<trace_id>[0-9a-f]{32})-(?P<parent_id>[0-9a-f]{16})"
+    r"-[0-9a-f]{2}(?P<more>-.*)?"
+)
+
+
+class TraceParent(NamedTuple):
+    """The trace, and the span in it that the request was sent from."""
+
+    trace_id: str
+    parent_id: str
+
+
+def read_traceparent(value: str | None) -> TraceParent | None:
+    """Read the field of that name; whatever the standard calls invalid is as if it were not there.
+
+    Later versions may say more at the end, the first one may not (section 3.2.4).
+    """
+    found = _TRACEPARENT.fullmatch(value) if value else None
+    if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):
+        return None
+    parent = TraceParent(found["trace_id"], found["parent_id"])
+    is_zero = not all(number.strip("0") for number in parent)
+    return None if is_zero else parent

@@ -1,0 +1,35 @@
+"""The field traceparent (W3C Trace Context)."""
+
+import pytest
+
+from ops.trace_context import TraceParent, read_traceparent
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    "value", [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00", f"01-{TRACE}-{SPAN}-01-more"]
+)
+def test_a_trace_is_taken_over(value: str) -> None:
+    assert read_traceparent(value) == TraceParent(TRACE, SPAN)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "nonsense",
+        f"ff-{TRACE}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}-01-more",
+        f"00-{TRACE}-{SPAN}",
+        f"00-{TRACE.upper()}-{SPAN}-01",
+        f"00-{'0' * 32}-{SPAN}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE}-{SPAN}-01\n",
+        f" 00-{TRACE}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}-01, 00-{TRACE}-{SPAN}-01",
+    ],
+)
+def test_what_is_invalid_is_as_if_it_were_not_there(value: str | None) -> None:
+    assert read_traceparent(value) is None
