@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -41,9 +42,12 @@ from db.events import get_digest_key
 from db.lookups import open_lookups
 from db.pool import Database
 from db.schema import apply_schema
+from handlers import routes
 from handlers.application import Application
 from handlers.http_server import Server
+from handlers.openapi import Terms, encode, openapi_document
 from handlers.origin import ClientAddresses
+from handlers.published import Publication, read_publications
 from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
@@ -158,7 +162,29 @@ async def open_application(
             request_log=request_log,
             addresses=ClientAddresses(settings.server.trusted_proxies),
             max_body_bytes=settings.limits.max_body_bytes,
+            publications=publications(settings) if settings.docs.enabled else {},
         )
+
+
+def publications(settings: Settings) -> Mapping[str, Publication]:
+    """Return what is published of the API, which is one with this program and its settings."""
+    terms = Terms(
+        min_password_length=settings.passwords.min_length,
+        refuse_common_passwords=settings.passwords.refuse_common,
+        current_password_required=settings.passwords.current_required,
+        max_body_bytes=settings.limits.max_body_bytes,
+    )
+    document = openapi_document(routes, terms, version=_version())
+    try:
+        return read_publications(ROOT, encode(document))
+    except OSError as error:
+        raise StartError(f"a file of the page at /docs cannot be read: {error}") from error
+
+
+def _version() -> str:
+    """Return the version of this program."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])
 
 
 @asynccontextmanager

@@ -218,6 +218,10 @@ class Audit(Section):
     keep_days: int = Field(ge=1, le=3650)
 
 
+class Docs(Section):
+    enabled: bool
+
+
 class Limits(Section):
     max_body_bytes: int = Field(ge=1024, le=16 * 1024 * 1024)
     max_connections: int = Field(ge=1, le=1_000_000)
@@ -235,6 +239,7 @@ class Settings(BaseModel):
     passwords: Passwords
     throttle: Throttle
     audit: Audit
+    docs: Docs
     limits: Limits
 
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from handlers import routes
 from handlers.base import BaseHandler, UnknownPathHandler
 from handlers.delegate import RequestDelegate
 from handlers.origin import ClientAddresses
+from handlers.published import Publication, PublicationHandler
 from ops.logs import RequestLog
 
 
@@ -31,6 +33,7 @@ class Application(tornado.web.Application):
         request_log: RequestLog,
         addresses: ClientAddresses,
         max_body_bytes: int,
+        publications: Mapping[str, Publication],
     ) -> None:
         super().__init__(
             routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
@@ -39,11 +42,14 @@ class Application(tornado.web.Application):
         self.request_log = request_log
         self.addresses = addresses
         self.max_body_bytes = max_body_bytes
+        self.publications = publications
         self.running = 0
         self._process_id = os.urandom(12).hex()
         self._numbers = itertools.count()
         self.draining = False
-        self._handlers = {str(path): handler for path, handler in routes if path == re.escape(path)}
+        self._handlers: dict[str, type[BaseHandler]] = {
+            str(path): handler for path, handler in routes if path == re.escape(path)
+        } | dict.fromkeys(publications, PublicationHandler)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return what receives a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""

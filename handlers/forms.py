@@ -24,7 +24,10 @@ _MESSAGES = {
 
 
 class Form(BaseModel):
-    """The fields of a body: none but the named ones, each of its type, nothing coerced."""
+    """The fields of a body: none but the named ones, each of its type, nothing coerced.
+
+    The docstring of each form is told to those who write clients.
+    """
 
     media_type: ClassVar = "application/json"
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
