@@ -11,6 +11,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
 from tests.configuration import ROOT
+from tests.openapi import check_answer
 
 PROBLEM_TYPES = frozenset(
     re.findall(
@@ -93,6 +94,7 @@ class Api:
         )
         answer = Answer(response.code, response.headers, response.body)
         check_invariants(answer, method=method)
+        check_answer(answer, method=method, target=path)
         return answer
 
     async def register(
