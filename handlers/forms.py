@@ -54,7 +54,14 @@ class UrlEncodedForm(Form):
     """A form as OAuth 2.0 sends it: unknown parameters are ignored (RFC 6749, section 3.2)."""
 
     media_type: ClassVar = "application/x-www-form-urlencoded"
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore",
+        # Whatever a parameter means, it may be there once.
+        json_schema_extra={
+            "additionalProperties": {"type": "string"},
+            "maxProperties": _MOST_PARAMETERS,
+        },
+    )
 
     @classmethod
     def read(cls, content: bytes) -> Self:
