@@ -18,6 +18,18 @@ _READ = Call(Guard.USER, summary="Read the user", answer=Answer("The user.", Use
 class Registration(Form):
     """What it takes to register."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "email": "susan@example.com",
+                    "password": "correct horse battery",
+                    "name": "Susan",
+                }
+            ]
+        }
+    )
+
     email: Email
     password: NewPassword
     name: Name | None = None
@@ -31,7 +43,10 @@ class UserChanges(Form):
     """
 
     model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["name"]}, {"required": ["password"]}]}
+        json_schema_extra={
+            "anyOf": [{"required": ["name"]}, {"required": ["password"]}],
+            "examples": [{"name": "Susan Miller"}],
+        }
     )
 
     name: Name | None = None
