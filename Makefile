@@ -6,7 +6,7 @@ MINUTES ?= 2
 CLIENTS ?= 200
 BIN := $(VENV)/bin
 
-.PHONY: help serve check test lint format bench bench-full soak clean
+.PHONY: help serve check test lint picture format bench bench-full soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ lint: $(VENV)/.develop ## style, types and floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+picture: $(VENV)/.develop ## take the picture of the page at /docs anew
+	DOCS_PAGE_PICTURE=docs/docs-page.png $(BIN)/python -m pytest -q tests/test_docs_page.py -k registers
 
 format: $(VENV)/.develop ## bring the code into shape
 	$(BIN)/ruff check --fix .

@@ -47,12 +47,15 @@ from db.events import get_digest_key
 from db.lookups import open_lookups
 from db.pool import Database
 from db.schema import apply_schema
+from handlers import routes
 from handlers.application import Application
 from handlers.certificate import Certificate, CertificateError
 from handlers.cross_origin import CrossOrigin
 from handlers.http_server import Server
 from handlers.metrics import MetricsServer
+from handlers.openapi import Terms, encode, openapi_document
 from handlers.origin import ClientAddresses
+from handlers.published import Publication, read_publications
 from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
@@ -189,10 +192,32 @@ async def open_application(
             require_https=settings.server.require_https,
             max_body_bytes=settings.limits.max_body_bytes,
             metrics=metrics,
+            publications=publications(settings) if settings.docs.enabled else {},
         )
         if metrics is not None:
             metrics.watch_requests(application)
         yield application
+
+
+def publications(settings: Settings) -> Mapping[str, Publication]:
+    """Return what is published of the API, which is one with this program and its settings."""
+    terms = Terms(
+        min_password_length=settings.passwords.min_length,
+        refuse_common_passwords=settings.passwords.refuse_common,
+        current_password_required=settings.passwords.current_required,
+        max_body_bytes=settings.limits.max_body_bytes,
+    )
+    document = openapi_document(routes, terms, version=_version())
+    try:
+        return read_publications(ROOT, encode(document))
+    except OSError as error:
+        raise StartError(f"a file of the page at /docs cannot be read: {error}") from error
+
+
+def _version() -> str:
+    """Return the version of this program."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])
 
 
 @asynccontextmanager
@@ -502,11 +527,6 @@ def _listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsS
 
 def _dumps(event: object, **_: object) -> str:
     return to_json(event).decode()
-
-
-def _version() -> str:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return str(project["version"])
 
 
 def _greeting(settings: Settings, listening: tuple[str, int]) -> str:

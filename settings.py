@@ -275,6 +275,10 @@ class Metrics(Section):
     port: int = Field(ge=0, le=65535)
 
 
+class Docs(Section):
+    enabled: bool
+
+
 class Limits(Section):
     max_body_bytes: int = Field(ge=1024, le=16 * 1024 * 1024)
     max_connections: int = Field(ge=1, le=1_000_000)
@@ -295,6 +299,7 @@ class Settings(BaseModel):
     cors: Cors
     logging: Logging
     metrics: Metrics
+    docs: Docs
     limits: Limits
 
 

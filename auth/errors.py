@@ -50,24 +50,15 @@ class Problem(Exception):
         super().__init__(detail or self.advice)
         self.detail = detail or self.advice
 
-    @property
-    def type(self) -> str:
+    @classmethod
+    def type_uri(cls) -> str:
         """Return the problem type: a relative URI that points into the documentation."""
-        return f"/docs/problems.md#{self.name}"
+        return f"/docs/problems.md#{cls.name}"
 
     @property
     def headers(self) -> Headers:
         """Return the header fields that go with the answer."""
         return ()
-
-    def document(self) -> dict[str, object]:
-        """Return the members of the problem document (RFC 9457, section 3.1)."""
-        return {
-            "type": self.type,
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-        }
 
 
 def problem_names(root: type[Problem] = Problem) -> Iterator[str]:
@@ -200,11 +191,6 @@ class FieldError:
     message: str
     code: str | None = None
 
-    def document(self) -> dict[str, str]:
-        """Return the error as it stands in a problem document."""
-        said = {"field": self.field, "message": self.message}
-        return said if self.code is None else {**said, "code": self.code}
-
 
 class Refused(ValueError):
     """A rule refuses a value, for a reason that programs can tell from others by ``code``."""
@@ -223,9 +209,6 @@ class InvalidFields(Problem):
         self.errors = tuple(errors)
         said = "; ".join(f"{error.field} {error.message}" for error in self.errors)
         super().__init__(f"Correct these and send the request again: {said}.")
-
-    def document(self) -> dict[str, object]:
-        return {**super().document(), "errors": [error.document() for error in self.errors]}
 
 
 class TooManyTries(Problem):

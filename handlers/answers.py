@@ -16,12 +16,16 @@ from tornado.web import RequestHandler
 
 Fields = Sequence[tuple[str, str]]
 
-# What every answer carries, besides its date, its length and the id of its request.
-_COMMON: Fields = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+# Longer bodies are not copied: many that are sent at a time are the same one.
+_LONG_BYTES = 64 * 1024
 
 
 class AnsweringHandler(RequestHandler):
     """A request handler that sends its answer whole, in one write."""
+
+    # What caches may do with the answer.
+    cache_control = "no-store"
 
     @property
     def request_id(self) -> str:
@@ -39,7 +43,7 @@ class AnsweringHandler(RequestHandler):
         raise NotImplementedError
 
     def compute_etag(self) -> None:
-        """Return no entity tag: nothing here may be stored."""
+        """Return no entity tag: hardly anything here may be stored."""
 
     def clear(self) -> None:
         """Begin an answer, without Tornado's default header fields."""
@@ -58,7 +62,13 @@ class AnsweringHandler(RequestHandler):
             and _stays_open(self.request)
         ):
             content = b"" if self.request.method == "HEAD" else body
-            written = connection.stream.write(_head(status, fields, len(body)) + content)
+            head = _head(status, fields, len(body), self.cache_control)
+            if len(content) <= _LONG_BYTES:
+                head += content
+                content = b""
+            written = connection.stream.write(head)
+            if content:
+                written = connection.stream.write(content)
             if connection.stream.writing():
                 # A client that does not read its answers is asked no further: they would gather.
                 connection._pending_write = written  # noqa: SLF001 - what its write() sets
@@ -67,7 +77,7 @@ class AnsweringHandler(RequestHandler):
             return
         self.set_status(status)
         self._headers = HTTPHeaders()
-        for name, value in (*_COMMON, *fields):
+        for name, value in (*_common(self.cache_control), *fields):
             self.add_header(name, value)
         if self.is_last or not _may_stay_open(self.request):
             # Said to HTTP/1.0 too, which an answer of HTTP/1.1 would tell the opposite.
@@ -102,15 +112,21 @@ def _may_stay_open(request: HTTPServerRequest) -> bool:
     return wanted != "close" if request.version == "HTTP/1.1" else wanted == "keep-alive"
 
 
-def _head(status: int, fields: Fields, length: int) -> bytes:
+def _head(status: int, fields: Fields, length: int, cache_control: str) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    size = "" if status == HTTPStatus.NO_CONTENT else f"Content-Length: {length}\r\n"
-    return f"{_opening(status, int(time.time()))}{lines}{size}\r\n".encode("latin-1")
+    size = "" if status in _WITHOUT_BODY else f"Content-Length: {length}\r\n"
+    opening = _opening(status, int(time.time()), cache_control)
+    return f"{opening}{lines}{size}\r\n".encode("latin-1")
 
 
 @lru_cache(maxsize=64)
-def _opening(status: int, second: int) -> str:
+def _opening(status: int, second: int, cache_control: str) -> str:
     """Return the first lines of an answer, which are the same for a second."""
-    common = "".join(f"{name}: {value}\r\n" for name, value in _COMMON)
+    common = "".join(f"{name}: {value}\r\n" for name, value in _common(cache_control))
     phrase = HTTPStatus(status).phrase
     return f"HTTP/1.1 {status} {phrase}\r\nDate: {format_timestamp(second)}\r\n{common}"
+
+
+def _common(cache_control: str) -> Fields:
+    """Return what every answer carries, besides its date, its length and the id of its request."""
+    return (("Cache-Control", cache_control), ("X-Content-Type-Options", "nosniff"))

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from handlers.base import BaseHandler, UnknownPathHandler
 from handlers.cross_origin import CrossOrigin
 from handlers.delegate import RequestDelegate
 from handlers.origin import ClientAddresses
+from handlers.published import PAGE_PATH, Publication, PublicationHandler
 from ops.logs import RequestLog
 from ops.metrics import UNKNOWN_ROUTE, Metrics
 
@@ -35,6 +37,7 @@ class Application(tornado.web.Application):
         cross_origin: CrossOrigin,
         require_https: bool,
         max_body_bytes: int,
+        publications: Mapping[str, Publication],
         metrics: Metrics | None = None,
     ) -> None:
         super().__init__(
@@ -47,13 +50,18 @@ class Application(tornado.web.Application):
         self.require_https = require_https
         self.max_body_bytes = max_body_bytes
         self.metrics = metrics
+        self.publications = publications
         self.running = 0
         self._process_id = os.urandom(12).hex()
         self._numbers = itertools.count()
         self.draining = False
-        self._handlers = {str(path): handler for path, handler in routes if path == re.escape(path)}
+        self._handlers: dict[str, type[BaseHandler]] = {
+            str(path): handler for path, handler in routes if path == re.escape(path)
+        } | dict.fromkeys(publications, PublicationHandler)
         # What stands for a part of the path that anything may be, such as an id, is told as that.
-        self._routes = {handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes}
+        self._routes: dict[type[BaseHandler], str] = {
+            handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes
+        } | {PublicationHandler: PAGE_PATH}
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return what receives a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""

@@ -3,8 +3,6 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
@@ -27,8 +25,11 @@ from auth.errors import (
 )
 from auth.identities import Identity
 from handlers.answers import AnsweringHandler, Fields
-from handlers.forms import Form, FormType, NoFields
+from handlers.calls import Call, Guard
+from handlers.documents import problem_document
+from handlers.forms import FormType, NoFields
 from handlers.origin import RequestOrigin
+from handlers.parameters import Parameter, Value
 from ops.logs import RequestRecord, log_failure, log_refusal
 from ops.spent import Spent
 from ops.trace_context import read_traceparent
@@ -42,24 +43,6 @@ _PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
 _CLIENT_CLOSED_REQUEST = 499
 _TOKEN = re.compile(r"[0-9a-f-]{36}\.[0-9]+\.[A-Za-z0-9_-]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-class Guard(Enum):
-    """Whom a call is open to."""
-
-    ANYONE = auto()
-    USER = auto()
-    PASSWORD = auto()  # a user, by e-mail and password
-    TOKEN = auto()  # a user, by a token
-    CLIENT = auto()  # a service, by its id and secret
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What one method of a path asks for: credentials, and a body."""
-
-    guard: Guard = Guard.ANYONE
-    body: type[Form] = NoFields
 
 
 # Streaming, so that Tornado leaves bodies alone: handlers.delegate gathers them.
@@ -147,6 +130,10 @@ class BaseHandler(AnsweringHandler):
         """Return the body as a form; raises MalformedRequest or InvalidFields."""
         return form.read(self.request.body)
 
+    def query(self, parameter: Parameter[Value]) -> Value:
+        """Return what the query string says of a parameter; raises InvalidFields."""
+        return parameter.read(self.get_query_arguments(parameter.name, strip=False))
+
     def send(self, document: Mapping[str, object], status: int = 200, fields: Fields = ()) -> None:
         """Answer with a JSON document."""
         self.answer(status, (_JSON, *fields), to_json(document) + b"\n")
@@ -160,7 +147,7 @@ class BaseHandler(AnsweringHandler):
         problem = self._problem(status_code, error)
         if self.application.metrics is not None:
             self.application.metrics.problem(problem.name)
-        document = {**problem.document(), "request_id": self.request_id}
+        document = problem_document(problem, self.request_id)
         self.answer(problem.status, (_PROBLEM_JSON, *problem.headers), to_json(document) + b"\n")
 
     @property

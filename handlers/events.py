@@ -2,37 +2,45 @@
 
 from typing import ClassVar
 
-from auth.errors import FieldError, InvalidFields
-from handlers.base import BaseHandler, Call, Guard
-from handlers.documents import event_document
+from handlers.base import BaseHandler
+from handlers.calls import Answer, Call, Guard, Link
+from handlers.documents import Events, event_document
+from handlers.parameters import Number
 
-_MOST = 100
 _LARGEST_ID = 2**63 - 1
+_LIMIT = Number("limit", "How many events, at the most.", default=50, largest=100)
+_BEFORE = Number(
+    "before",
+    "The `before` of the page that this one follows.",
+    default=_LARGEST_ID,
+    largest=_LARGEST_ID,
+)
+_LIST = Call(
+    Guard.USER,
+    query=(_LIMIT, _BEFORE),
+    summary="List what happened to the account",
+    answer=Answer(
+        "A page of events, newest first.",
+        Events,
+        links=(Link("older", "getEvents", "before", "$response.body#/before"),),
+    ),
+)
 
 
 class EventsHandler(BaseHandler):
-    calls: ClassVar = {"GET": Call(Guard.USER), "HEAD": Call(Guard.USER)}
+    calls: ClassVar = {"GET": _LIST, "HEAD": _LIST}
 
     async def get(self) -> None:
-        most = self._number("limit", default=50, largest=_MOST)
+        most = self.query(_LIMIT)
         found = await self.application.services.audit.find(
             most=most,
             user_id=self.identity.user.id,
-            before=self._number("before", default=_LARGEST_ID, largest=_LARGEST_ID),
+            before=self.query(_BEFORE),
         )
         older = str(found[-1].id) if len(found) == most else None
         self.send({"events": [event_document(event) for event in found], "before": older})
 
     head = get
-
-    def _number(self, name: str, *, default: int, largest: int) -> int:
-        match self.get_query_arguments(name, strip=False):
-            case []:
-                return default
-            case [text] if text.isascii() and text.isdecimal() and 0 < int(text[:20]) <= largest:
-                return int(text[:20])
-            case _:
-                raise InvalidFields([FieldError(name, f"must be a number, 1 to {largest}, once")])
 
 
 routes = [(r"/api/user/events", EventsHandler)]

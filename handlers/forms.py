@@ -24,7 +24,10 @@ _MESSAGES = {
 
 
 class Form(BaseModel):
-    """The fields of a body: none but the named ones, each of its type, nothing coerced."""
+    """The fields of a body: none but the named ones, each of its type, nothing coerced.
+
+    The docstring of each form is told to those who write clients.
+    """
 
     media_type: ClassVar = "application/json"
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -51,7 +54,14 @@ class UrlEncodedForm(Form):
     """A form as OAuth 2.0 sends it: unknown parameters are ignored (RFC 6749, section 3.2)."""
 
     media_type: ClassVar = "application/x-www-form-urlencoded"
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore",
+        # Whatever a parameter means, it may be there once.
+        json_schema_extra={
+            "additionalProperties": {"type": "string"},
+            "maxProperties": _MOST_PARAMETERS,
+        },
+    )
 
     @classmethod
     def read(cls, content: bytes) -> Self:

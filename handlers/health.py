@@ -2,12 +2,21 @@
 
 from typing import ClassVar
 
-from auth.errors import ShuttingDown
-from handlers.base import BaseHandler, Call
+from auth.errors import DatabaseUnavailable, ShuttingDown
+from handlers.base import BaseHandler
+from handlers.calls import Answer, Call
+from handlers.documents import Status
+
+_LIVE = Call(summary="Tell whether the server runs", answer=Answer("It does.", Status))
+_READY = Call(
+    summary="Tell whether the server can serve",
+    answer=Answer("It can: the database answers.", Status),
+    refusals=(DatabaseUnavailable, ShuttingDown),
+)
 
 
 class LiveHandler(BaseHandler):
-    calls: ClassVar = {"GET": Call(), "HEAD": Call()}
+    calls: ClassVar = {"GET": _LIVE, "HEAD": _LIVE}
     is_open_to_plain_http = True
 
     def get(self) -> None:
@@ -17,7 +26,7 @@ class LiveHandler(BaseHandler):
 
 
 class ReadyHandler(BaseHandler):
-    calls: ClassVar = {"GET": Call(), "HEAD": Call()}
+    calls: ClassVar = {"GET": _READY, "HEAD": _READY}
     is_open_to_plain_http = True
 
     async def get(self) -> None:

@@ -2,23 +2,25 @@
 
 from typing import ClassVar
 
-from handlers.base import BaseHandler, Call, Guard
-from handlers.documents import rfc3339
+from handlers.base import BaseHandler
+from handlers.calls import Answer, Call, Guard
+from handlers.documents import NewToken, new_token_document
+
+_LOG_IN = Call(
+    Guard.PASSWORD,
+    summary="Log in",
+    text="Only with e-mail and password: a token cannot renew itself.",
+    answer=Answer("A token.", NewToken),
+)
 
 
 class LoginHandler(BaseHandler):
     # No HEAD: it must not make a token.
-    calls: ClassVar = {"GET": Call(Guard.PASSWORD), "POST": Call(Guard.PASSWORD)}
+    calls: ClassVar = {"GET": _LOG_IN, "POST": _LOG_IN}
 
     async def get(self) -> None:
         issued = await self.application.services.sessions.log_in(self.identity, self.origin)
-        self.send(
-            {
-                "token": issued.token,
-                "expires_at": rfc3339(issued.expires_at),
-                "expires_in": issued.expires_in,
-            }
-        )
+        self.send(new_token_document(issued))
 
     post = get
 

@@ -14,6 +14,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from auth.errors import InternalError, MalformedRequest, MethodNotAllowed, NotFound, Problem
+from handlers.documents import problem_document
 from ops.metrics import Metrics
 
 # Prometheus needs one connection. More would take the files that clients of the server need.
@@ -53,7 +54,7 @@ class _Handler(RequestHandler):
         for name, value in problem.headers:
             self.set_header(name, value)
         request_id = self._headers["X-Request-ID"]
-        self.finish(to_json({**problem.document(), "request_id": request_id}) + b"\n")
+        self.finish(to_json(problem_document(problem, request_id)) + b"\n")
 
     def _problem(self, status: int) -> Problem:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

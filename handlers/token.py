@@ -2,19 +2,30 @@
 
 from typing import ClassVar
 
-from handlers.base import BaseHandler, Call, Guard
-from handlers.documents import introspection_document
+from pydantic import Field
+
+from handlers.base import BaseHandler
+from handlers.calls import Answer, Call, Guard
+from handlers.documents import ActiveToken, Empty, InactiveToken, introspection_document
 from handlers.forms import UrlEncodedForm
 
 
 class TokenForm(UrlEncodedForm):
     """The token that a service asks about (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
 
-    token: str
+    token: str = Field(json_schema_extra={"minLength": 1})
 
 
 class IntrospectHandler(BaseHandler):
-    calls: ClassVar = {"POST": Call(Guard.CLIENT, TokenForm)}
+    calls: ClassVar = {
+        "POST": Call(
+            Guard.CLIENT,
+            TokenForm,
+            summary="Tell whose token it is",
+            text="RFC 7662.",
+            answer=Answer("What there is to know of the token.", ActiveToken | InactiveToken),
+        )
+    }
 
     async def post(self) -> None:
         form = self.body(TokenForm)
@@ -23,7 +34,15 @@ class IntrospectHandler(BaseHandler):
 
 
 class RevokeHandler(BaseHandler):
-    calls: ClassVar = {"POST": Call(Guard.CLIENT, TokenForm)}
+    calls: ClassVar = {
+        "POST": Call(
+            Guard.CLIENT,
+            TokenForm,
+            summary="End a token",
+            text="RFC 7009.",
+            answer=Answer("The token is not good, whatever it was before.", Empty),
+        )
+    }
 
     async def post(self) -> None:
         form = self.body(TokenForm)

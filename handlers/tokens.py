@@ -2,13 +2,33 @@
 
 from typing import ClassVar
 
-from auth.errors import FieldError, InvalidFields
-from handlers.base import BaseHandler, Call, Guard
-from handlers.documents import token_document
+from auth.errors import NotFound
+from handlers.base import BaseHandler
+from handlers.calls import Answer, Call, Guard, Link
+from handlers.documents import Revoked, Tokens, token_document
+from handlers.parameters import Flag
+
+_KEEP_CURRENT = Flag("keep_current", "Whether the presented token stays good.")
+_LIST = Call(
+    Guard.USER,
+    summary="List the good tokens",
+    answer=Answer(
+        "The good tokens, newest first.",
+        Tokens,
+        links=(Link("end", "deleteToken", "id", "$response.body#/tokens/0/id"),),
+    ),
+)
 
 
 class LogoutHandler(BaseHandler):
-    calls: ClassVar = {"POST": Call(Guard.TOKEN)}
+    calls: ClassVar = {
+        "POST": Call(
+            Guard.TOKEN,
+            summary="Log out",
+            text="Ends the token that is presented; a password is refused.",
+            answer=Answer("The token is not good any more.", status=204),
+        )
+    }
 
     async def post(self) -> None:
         await self.application.services.sessions.log_out(self.identity, self.origin)
@@ -17,9 +37,14 @@ class LogoutHandler(BaseHandler):
 
 class TokensHandler(BaseHandler):
     calls: ClassVar = {
-        "GET": Call(Guard.USER),
-        "HEAD": Call(Guard.USER),
-        "DELETE": Call(Guard.USER),
+        "GET": _LIST,
+        "HEAD": _LIST,
+        "DELETE": Call(
+            Guard.USER,
+            query=(_KEEP_CURRENT,),
+            summary="End all tokens",
+            answer=Answer("How many were ended.", Revoked),
+        ),
     }
 
     async def get(self) -> None:
@@ -31,22 +56,20 @@ class TokensHandler(BaseHandler):
 
     async def delete(self) -> None:
         revoked = await self.application.services.sessions.end_all(
-            self.identity, self.origin, keep_current=self._flag("keep_current")
+            self.identity, self.origin, keep_current=self.query(_KEEP_CURRENT)
         )
         self.send({"revoked": revoked})
 
-    def _flag(self, name: str) -> bool:
-        match self.get_query_arguments(name, strip=False):
-            case [] | ["false"]:
-                return False
-            case ["true"]:
-                return True
-            case _:
-                raise InvalidFields([FieldError(name, "must be true or false, once")])
-
 
 class TokenHandler(BaseHandler):
-    calls: ClassVar = {"DELETE": Call(Guard.USER)}
+    calls: ClassVar = {
+        "DELETE": Call(
+            Guard.USER,
+            summary="End a token",
+            answer=Answer("The token is not good any more.", status=204),
+            refusals=(NotFound,),
+        )
+    }
 
     async def delete(self, token_id: str) -> None:
         await self.application.services.sessions.end(self.identity, token_id, self.origin)

@@ -2,27 +2,55 @@
 
 from typing import ClassVar
 
-from pydantic import model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from auth.accounts import UNSET
-from handlers.base import BaseHandler, Call, Guard
-from handlers.documents import user_document
+from auth.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries
+from handlers.base import BaseHandler
+from handlers.calls import Answer, Call, Guard, HeaderField
+from handlers.documents import Empty, User, user_document
+from handlers.fields import Email, Name, NewPassword
 from handlers.forms import Form
+
+_READ = Call(Guard.USER, summary="Read the user", answer=Answer("The user.", User))
 
 
 class Registration(Form):
     """What it takes to register."""
 
-    email: str
-    password: str
-    name: str | None = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "email": "susan@example.com",
+                    "password": "correct horse battery",
+                    "name": "Susan",
+                }
+            ]
+        }
+    )
+
+    email: Email
+    password: NewPassword
+    name: Name | None = None
 
 
 class UserChanges(Form):
-    """What can be changed; a name of null removes it. A new password may need the current one."""
+    """What can be changed; a name of null removes it.
 
-    name: str | None = None
-    password: str = ""
+    ``current_password`` is looked at whenever it is sent, and may be asked for beside a new
+    password.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": ["name"]}, {"required": ["password"]}],
+            "examples": [{"name": "Susan Miller"}],
+        }
+    )
+
+    name: Name | None = None
+    password: NewPassword = Field(default_factory=str)
     current_password: str | None = None
 
     @model_validator(mode="after")
@@ -33,7 +61,20 @@ class UserChanges(Form):
 
 
 class RegisterHandler(BaseHandler):
-    calls: ClassVar = {"POST": Call(Guard.ANYONE, Registration)}
+    calls: ClassVar = {
+        "POST": Call(
+            Guard.ANYONE,
+            Registration,
+            summary="Register",
+            answer=Answer(
+                "The new user.",
+                User,
+                status=201,
+                fields=(HeaderField("Location", "Where the user is: `/api/user`."),),
+            ),
+            refusals=(EmailTaken, TooManyTries, DatabaseUnavailable, Overloaded),
+        )
+    }
 
     async def post(self) -> None:
         form = self.body(Registration)
@@ -45,10 +86,21 @@ class RegisterHandler(BaseHandler):
 
 class UserHandler(BaseHandler):
     calls: ClassVar = {
-        "GET": Call(Guard.USER),
-        "HEAD": Call(Guard.USER),
-        "PATCH": Call(Guard.USER, UserChanges),
-        "DELETE": Call(Guard.USER),
+        "GET": _READ,
+        "HEAD": _READ,
+        "PATCH": Call(
+            Guard.USER,
+            UserChanges,
+            summary="Change name or password",
+            text="A new password ends every token but the one that is presented.",
+            answer=Answer("The user, changed.", User),
+        ),
+        "DELETE": Call(
+            Guard.USER,
+            summary="Delete the user",
+            text="Every token ends.",
+            answer=Answer("The user is gone.", Empty),
+        ),
     }
 
     def get(self) -> None:

@@ -4,14 +4,28 @@ import string
 from typing import ClassVar
 from urllib.parse import quote
 
-from handlers.base import BaseHandler, Call, Guard
+from handlers.base import BaseHandler
+from handlers.calls import Answer, Call, Guard, HeaderField
 
 # What stands for itself in an e-mail address: everything printable in ASCII, but the percent sign.
 _PLAIN = string.punctuation.replace("%", "")
+_VERIFY = Call(
+    Guard.USER,
+    summary="Tell a proxy who is asking",
+    text="For nginx `auth_request`, Caddy `forward_auth` and the like.",
+    answer=Answer(
+        "The request may pass; the body is empty.",
+        fields=(
+            HeaderField("X-Auth-User-Id", "The id of the user."),
+            HeaderField("X-Auth-Email", "The e-mail address, percent-encoded UTF-8."),
+            HeaderField("X-Auth-Name", "The name, percent-encoded UTF-8; or empty."),
+        ),
+    ),
+)
 
 
 class VerifyHandler(BaseHandler):
-    calls: ClassVar = {"GET": Call(Guard.USER), "HEAD": Call(Guard.USER)}
+    calls: ClassVar = {"GET": _VERIFY, "HEAD": _VERIFY}
     asks_for_others = True
 
     def get(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from auth.errors import Problem
 from handlers import routes
+from handlers.published import OPENAPI_PATH, PAGE_PATH, PublicationHandler
 from settings import FIELDS
 from tests.configuration import ROOT
 from tests.handlers.test_errors import problem_classes
@@ -52,10 +53,10 @@ COMMANDS = [
 
 def documented_calls() -> set[tuple[str, str]]:
     """Return method and path of each call that is written as such, or as a curl command."""
-    calls = set(re.findall(r"\b([A-Z]+) (/[a-z/]+(?:{id})?)", TEXT))
+    calls = set(re.findall(r"\b([A-Z]+) (/[a-z/]+(?:{id}|\.json)?)", TEXT))
     for language, block in blocks(TEXT):
         for command in commands(block) if language == "sh" else []:
-            for path in re.findall(re.escape(ADDRESS) + r"(/[a-z/]+(?:\$ID)?)", command):
+            for path in re.findall(re.escape(ADDRESS) + r"(/[a-z/]+(?:\$ID|\.json)?)", command):
                 method = re.search(r"-X ([A-Z]+)", command)
                 usual = "POST" if " -d " in command.partition("|")[0] else "GET"
                 calls.add((method[1] if method else usual, path.replace("$ID", "{id}")))
@@ -66,10 +67,9 @@ def section_of(problem: type[Problem]) -> str:
     return PROBLEMS.partition(f"\n## {problem.name}\n")[2].partition("\n## ")[0].strip()
 
 
+PATHS = [*routes, (OPENAPI_PATH, PublicationHandler), (PAGE_PATH, PublicationHandler)]
 CALLS = {
-    (method, path.replace("([^/]+)", "{id}"))
-    for path, handler in routes
-    for method in handler.calls
+    (method, path.replace("([^/]+)", "{id}")) for path, handler in PATHS for method in handler.calls
 } | {(method, "/metrics") for method in ("GET", "HEAD")}
 
 

@@ -67,8 +67,8 @@ async def test_each_problem_type_is_met_once_and_documented(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Accounts, "check_ready", raising(DatabaseUnavailable()))
         answers.append(await api.request("GET", "/health/ready"))
-        patch.setattr(Accounts, "check_ready", raising(Overloaded(7)))
-        answers.append(await api.request("GET", "/health/ready"))
+        patch.setattr(Accounts, "register", raising(Overloaded(7)))
+        answers.append(await api.register())
         patch.setattr(Accounts, "check_ready", raising(RuntimeError()))
         answers.append(await api.request("GET", "/health/ready"))
     app.draining = True

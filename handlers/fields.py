@@ -1,0 +1,73 @@
+"""Fields of bodies that have rules: how the rules of auth look in JSON Schema.
+
+Nothing is checked by these but the type: the rules do that, and say what is wrong in words of
+their own. Where a schema cannot say all of a rule, its description does.
+"""
+
+from typing import Annotated
+
+from pydantic import WithJsonSchema
+from typing_extensions import TypeAliasType
+
+from auth import emails, names, password_rules
+
+# What Python takes for white space, and the control characters, as ECMA-262 and Python write them.
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+_BREAK = r"\u2028\u2029"
+_SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_INNER = f"[^{_CONTROL}{_BREAK}]"
+_OUTER = f"[^{_CONTROL}{_SPACE}]"
+
+Email = TypeAliasType(
+    "Email",
+    Annotated[
+        str,
+        WithJsonSchema(
+            {
+                "type": "string",
+                "format": "idn-email",
+                "maxLength": emails.MAX_LENGTH,
+                "description": "An e-mail address (RFC 5321, RFC 6531) of a public domain, without"
+                " quotes; kept in its normal form, and unique whatever its case.",
+                "examples": ["susan@example.com"],
+            }
+        ),
+    ],
+)
+
+Name = TypeAliasType(
+    "Name",
+    Annotated[
+        str,
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": f"^[{_SPACE}]*{_OUTER}"
+                f"(?:{_INNER}{{0,{names.MAX_LENGTH - 2}}}{_OUTER})?[{_SPACE}]*$",
+                "description": f"1 to {names.MAX_LENGTH} characters, besides white space at the"
+                " ends, which is cut off, and without control characters and line breaks;"
+                " counted and kept in Unicode's form NFC.",
+                "examples": ["Susan"],
+            }
+        ),
+    ],
+)
+
+# Its ``minLength`` is a setting: handlers.openapi adds it.
+NewPassword = TypeAliasType(
+    "NewPassword",
+    Annotated[
+        str,
+        WithJsonSchema(
+            {
+                "type": "string",
+                "format": "password",
+                "maxLength": password_rules.MAX_LENGTH,
+                "pattern": f"^[^{_CONTROL}]*$",
+                "description": "Any characters but control characters; counted and compared in"
+                " Unicode's form NFC.",
+                "examples": ["correct horse battery"],
+            }
+        ),
+    ],
+)

@@ -1,0 +1,65 @@
+"""Chromium, driven without a window: what it asked for, what it complained of, and a picture."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+CHROMIUM = "/usr/bin/chromium"
+DRIVER = "/usr/bin/chromedriver"
+_SWITCHES = (
+    "--headless=new",
+    "--window-size=1000,1100",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-gpu",
+    "--disable-sync",
+    "--no-first-run",
+    # Whatever the page might ask for outside is not found.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+@contextmanager
+def chromium() -> Iterator[Chrome]:
+    """Start a Chromium that keeps its console and its requests, and end it."""
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for switch in _SWITCHES:
+        options.add_argument(switch)
+    if os.geteuid() == 0:
+        # Its sandbox cannot be had as root.
+        options.add_argument("--no-sandbox")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=ChromeService(executable_path=DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def complaints(driver: Chrome) -> list[str]:
+    """Return what the console complains of since it was read last; advice is none."""
+    entries: list[dict[str, Any]] = driver.get_log("browser")  # type: ignore[no-untyped-call]
+    return [
+        f"{entry['level']}: {entry['message']}" for entry in entries if entry["level"] != "DEBUG"
+    ]
+
+
+def hosts(driver: Chrome) -> set[str]:
+    """Return the hosts that were asked for anything since this was read last."""
+    entries: list[dict[str, Any]] = driver.get_log("performance")  # type: ignore[no-untyped-call]
+    messages = [json.loads(entry["message"])["message"] for entry in entries]
+    urls = [
+        urlsplit(message["params"]["request"]["url"])
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    ]
+    return {url.netloc for url in urls if url.scheme != "data"}
