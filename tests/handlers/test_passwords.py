@@ -218,5 +218,10 @@ async def hash_without_pepper() -> str:
 
 
 def test_the_production_profile_refuses_common_passwords() -> None:
-    variables = {"APP_SETTINGS": "production", "SECRET_KEYS": KEY, "DATABASE_URL": "embedded"}
+    variables = {
+        "APP_SETTINGS": "production",
+        "SECRET_KEYS": KEY,
+        "DATABASE_URL": "embedded",
+        "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
+    }
     assert load_settings(variables, ROOT / "settings.toml").passwords.refuse_common
