@@ -60,11 +60,13 @@ from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
 from ops.lag import LagWatch
-from ops.logs import SERVER, RequestLog, configure_logging
+from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging
 from ops.metrics import Metrics, Sources
 from ops.systemd import Systemd, SystemdError
 from settings import Profile, Settings, SettingsError, load_settings
 
+# What OpenTelemetry calls where spans go to.
+_COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 ROOT = Path(__file__).resolve().parent
 # How long the stop of a server waits for the last uses of tokens to be written.
 _LAST_WRITE_SECONDS = 2.0
@@ -182,8 +184,9 @@ async def open_application(
         )
         removing = Repeating("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
-        request_log = RequestLog(sys.stderr, clock, settings.logging.format, _dumps)
-        stack.callback(request_log.flush)
+        lines = RequestLog(sys.stderr, clock, settings.logging.format, _dumps)
+        stack.callback(lines.flush)
+        request_log = stack.enter_context(_traced(lines, clock))
         application = Application(
             services=services,
             request_log=request_log,
@@ -197,6 +200,27 @@ async def open_application(
         if metrics is not None:
             metrics.watch_requests(application)
         yield application
+
+
+@contextmanager
+def _traced(log: RequestEvents, clock: Callable[[], float]) -> Iterator[RequestEvents]:
+    """Send requests to a collector of OpenTelemetry as well, where the environment names one."""
+    if not any(os.environ.get(name) for name in _COLLECTOR):
+        yield log
+        return
+    try:
+        from ops.traces import TracedRequests  # noqa: PLC0415 - its packages need not be there
+    except ImportError:
+        raise StartError(
+            f"{_COLLECTOR[0]} is set, and OpenTelemetry is not installed:"
+            " pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http."
+        ) from None
+    service = os.environ.get("OTEL_SERVICE_NAME") or "userauth"
+    traced = TracedRequests(log, clock, service, _version())
+    try:
+        yield traced
+    finally:
+        traced.close()
 
 
 def publications(settings: Settings) -> Mapping[str, Publication]:

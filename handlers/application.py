@@ -18,7 +18,7 @@ from handlers.cross_origin import CrossOrigin
 from handlers.delegate import RequestDelegate
 from handlers.origin import ClientAddresses
 from handlers.published import PAGE_PATH, Publication, PublicationHandler
-from ops.logs import RequestLog
+from ops.logs import RequestEvents
 from ops.metrics import UNKNOWN_ROUTE, Metrics
 
 
@@ -32,7 +32,7 @@ class Application(tornado.web.Application):
         self,
         *,
         services: Services,
-        request_log: RequestLog,
+        request_log: RequestEvents,
         addresses: ClientAddresses,
         cross_origin: CrossOrigin,
         require_https: bool,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level
@@ -65,6 +65,12 @@ def configure_logging(form: LogFormat) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # Tornado tells of malformed requests at INFO, and quotes them.
     logging.getLogger("tornado.general").setLevel(logging.WARNING)
+
+
+class RequestEvents(Protocol):
+    """Is told of each request that was answered."""
+
+    def write(self, record: RequestRecord) -> None: ...
 
 
 class RequestLog:

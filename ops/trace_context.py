@@ -5,15 +5,16 @@ from typing import NamedTuple
 
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<trace_id>[0-9a-f]{32})-(?P<parent_id>[0-9a-f]{16})"
-    r"-[0-9a-f]{2}(?P<more>-.*)?"
+    r"-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )
 
 
 class TraceParent(NamedTuple):
-    """The trace, and the span in it that the request was sent from."""
+    """The trace, the span in it that the request was sent from, and whether it is recorded."""
 
     trace_id: str
     parent_id: str
+    is_sampled: bool
 
 
 def read_traceparent(value: str | None) -> TraceParent | None:
@@ -24,6 +25,6 @@ def read_traceparent(value: str | None) -> TraceParent | None:
     found = _TRACEPARENT.fullmatch(value) if value else None
     if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):
         return None
-    parent = TraceParent(found["trace_id"], found["parent_id"])
-    is_zero = not all(number.strip("0") for number in parent)
-    return None if is_zero else parent
+    if not (found["trace_id"].strip("0") and found["parent_id"].strip("0")):
+        return None
+    return TraceParent(found["trace_id"], found["parent_id"], bool(int(found["flags"], 16) & 1))

@@ -63,7 +63,7 @@ def test_a_line_tells_what_when_how_and_who(clock: Clock) -> None:
 
 def test_as_json_an_event_tells_the_same_by_name(clock: Clock) -> None:
     clock.now = 1_800_000_000.0625
-    trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+    trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
     record = replace(RECORD, user_id="7b9c", trace=trace)
     [line] = written(clock, lambda log: log.write(record), LogFormat.JSON)
     assert json.loads(line) == {

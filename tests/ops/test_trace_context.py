@@ -8,10 +8,16 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 @pytest.mark.parametrize(
-    "value", [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00", f"01-{TRACE}-{SPAN}-01-more"]
+    ("value", "is_sampled"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", True),
+        (f"00-{TRACE}-{SPAN}-00", False),
+        (f"00-{TRACE}-{SPAN}-03", True),
+        (f"01-{TRACE}-{SPAN}-01-more", True),
+    ],
 )
-def test_a_trace_is_taken_over(value: str) -> None:
-    assert read_traceparent(value) == TraceParent(TRACE, SPAN)
+def test_a_trace_is_taken_over(value: str, *, is_sampled: bool) -> None:
+    assert read_traceparent(value) == TraceParent(TRACE, SPAN, is_sampled)
 
 
 @pytest.mark.parametrize(
