@@ -24,7 +24,7 @@ lint: $(VENV)/.develop ## style, types and floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+	PYTHONPATH=client $(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.develop ## bring the code into shape
 	$(BIN)/ruff check --fix .
