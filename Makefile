@@ -24,7 +24,7 @@ lint: $(VENV)/.develop ## style, types and floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+	PYTHONPATH=client $(BIN)/lint-imports --no-cache
 
 picture: $(VENV)/.develop ## take the picture of the page at /docs anew
 	DOCS_PAGE_PICTURE=docs/docs-page.png $(BIN)/python -m pytest -q tests/test_docs_page.py -k registers

@@ -1,0 +1,91 @@
+"""What the caller gives, checked before anything is sent.
+
+A message tells what is wrong and never repeats the value, which may be a secret.
+"""
+
+import base64
+import math
+import re
+from urllib.parse import quote
+
+import httpx
+
+from userauth_client.answers import Token
+from userauth_client.errors import InvalidArgumentError
+
+_HEADER_TOKEN = re.compile(r"[\x21-\x7e]+")
+_USER_AGENT = re.compile(r"[\x20-\x7e]{1,400}")
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+_LARGEST_PORT = 65535
+
+
+def base_url(text: str) -> str:
+    """Return the address of a server, without a slash at its end."""
+    try:
+        url = httpx.URL(text)
+        host = url.raw_host.decode("ascii")
+    except (httpx.InvalidURL, UnicodeError):
+        raise InvalidArgumentError("base_url is not a URL.") from None
+    if url.scheme not in {"http", "https"} or not _HOST.fullmatch(host):
+        raise InvalidArgumentError("base_url must begin with https:// or http:// and a host.")
+    if url.port is not None and not 0 < url.port <= _LARGEST_PORT:
+        raise InvalidArgumentError("The port in base_url must be 1 to 65535.")
+    if url.userinfo:
+        raise InvalidArgumentError("base_url must not hold credentials.")
+    if url.query or url.fragment:
+        raise InvalidArgumentError("base_url must have neither query nor fragment.")
+    return str(url).rstrip("/?#")
+
+
+def seconds(value: float) -> float:
+    """Return a time-out."""
+    if not (math.isfinite(value) and value > 0):
+        raise InvalidArgumentError("A time-out must be a number of seconds above 0.")
+    return value
+
+
+def user_agent(text: str) -> str:
+    """Return the value of a User-Agent header field."""
+    if not _USER_AGENT.fullmatch(text):
+        raise InvalidArgumentError("user_agent must be 1 to 400 printable ASCII characters.")
+    return text
+
+
+def token_value(token: Token | str) -> str:
+    """Return the text of a token."""
+    value = token.value if isinstance(token, Token) else token
+    if not isinstance(value, str):
+        raise InvalidArgumentError("A token must be a Token or a string.")
+    return value
+
+
+def bearer(token: Token | str) -> str:
+    """Return the Authorization that presents a token (RFC 6750)."""
+    value = token_value(token)
+    if not _HEADER_TOKEN.fullmatch(value):
+        raise InvalidArgumentError("A token must be visible ASCII characters.")
+    return f"Bearer {value}"
+
+
+def basic(user: str, password: str) -> str:
+    """Return the Authorization that presents a name and a password (RFC 7617)."""
+    if ":" in user:
+        # What follows would be read as part of the password.
+        raise InvalidArgumentError("A colon cannot stand in an e-mail address or a client id.")
+    return "Basic " + base64.b64encode(utf8(f"{user}:{password}")).decode("ascii")
+
+
+def utf8(text: str) -> bytes:
+    """Return a text as bytes."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidArgumentError("A lone surrogate cannot be sent.") from None
+
+
+def path_part(identifier: str) -> str:
+    """Return an id as a part of a path, of which it must not make another path."""
+    if not _ID.fullmatch(identifier):
+        raise InvalidArgumentError("An id must be letters, digits, - and _.")
+    return quote(identifier, safe="")

@@ -1,0 +1,375 @@
+"""What is refused, and what does not answer as it should, as exceptions."""
+
+import json
+import pickle
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import userauth_client
+from auth.errors import Problem
+from tests.api import PASSWORD
+from tests.client.conftest import EMAIL
+from tests.client.flavours import Driven, Flavour
+from tests.client.other_servers import answering, http_answer
+from tests.handlers.test_errors import problem_classes
+from tests.processes import free_port, manage, running_server
+from userauth_client import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    InternalError,
+    InvalidArgumentError,
+    InvalidFields,
+    MalformedRequest,
+    NotFound,
+    ProblemError,
+    TimedOutError,
+    TooManyTries,
+    Unauthorized,
+    Unavailable,
+    UnexpectedAnswerError,
+    UnreachableError,
+    UserAuthError,
+)
+
+CLASSES = {
+    400: MalformedRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    422: InvalidFields,
+    429: TooManyTries,
+    500: InternalError,
+    503: Unavailable,
+}
+PROBLEM = "application/problem+json; charset=UTF-8"
+
+
+@pytest.mark.parametrize("problem", list(problem_classes()), ids=lambda problem: problem.name)
+def test_each_problem_of_the_server_is_an_exception_of_its_status(
+    flavour: Flavour, problem: type[Problem]
+) -> None:
+    document = {
+        "type": f"/docs/problems.md#{problem.name}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": "Do something else.",
+        "request_id": "3f6c",
+        "errors": [{"field": "email", "message": "is required"}],
+    }
+    body = json.dumps(document).encode()
+    answer = http_answer(problem.status, body, media_type=PROBLEM)
+    with answering(answer) as other, pytest.raises(ProblemError) as raised:
+        flavour.open(other.url).get_user()
+    error = raised.value
+    assert type(error) is CLASSES.get(problem.status, ProblemError)
+    assert (error.type, error.title, error.status) == (
+        document["type"],
+        document["title"],
+        document["status"],
+    )
+    assert (error.detail, error.request_id) == ("Do something else.", "3f6c")
+    assert error.errors == (FieldError("email", "is required"),)
+    assert str(error) == f"{problem.status} {problem.title}: Do something else. (request 3f6c)"
+
+
+def test_the_live_server_refuses_in_each_way_that_a_client_can_meet(
+    client: Driven, dsn: str
+) -> None:
+    client.register(EMAIL, PASSWORD)
+    susan = client.with_password(EMAIL, PASSWORD)
+    with pytest.raises(MalformedRequest):
+        susan.update_user(name="\ud800")
+    with pytest.raises(Unauthorized) as unauthorized:
+        client.log_in(EMAIL, "a wrong password")
+    assert unauthorized.value.type == "/docs/problems.md#credentials-invalid"
+    assert unauthorized.value.request_id
+    with pytest.raises(NotFound):
+        susan.end_token("nonsense")
+    with pytest.raises(Conflict):
+        client.register(EMAIL, PASSWORD)
+    with pytest.raises(ProblemError) as too_large:
+        susan.update_user(name="x" * 70_000)
+    assert too_large.value.status == 413
+    with pytest.raises(InvalidFields) as invalid:
+        client.register("bob@example.com", "short")
+    assert invalid.value.errors == (
+        FieldError("password", "must have 8 to 1024 characters", "password-too-short"),
+    )
+    with pytest.raises(InvalidFields):
+        susan.list_events(limit=101)
+    assert manage("users", "disable", EMAIL, DATABASE_URL=dsn).returncode == 0
+    with pytest.raises(Forbidden):
+        client.log_in(EMAIL, PASSWORD)
+
+
+def test_too_many_tries_tell_when_to_come_back(client: Driven) -> None:
+    for _ in range(10):
+        with pytest.raises(Unauthorized):
+            client.log_in(EMAIL, "a wrong password")
+    with pytest.raises(TooManyTries) as raised:
+        client.log_in(EMAIL, "a wrong password")
+    assert raised.value.retry_after == 1
+
+
+def test_a_server_that_stops_is_unavailable_and_then_unreachable(
+    flavour: Flavour, dsn: str, tmp_path: Path
+) -> None:
+    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__QUIET_SECONDS": "60"}
+    with running_server(variables, tmp_path / "log") as server:
+        client = flavour.open(server.url)
+        client.check_ready()
+        server.signal(signal.SIGTERM)
+        with pytest.raises(Unavailable) as raised:
+            while True:
+                client.check_ready()
+        assert raised.value.retry_after == 1
+        server.signal(signal.SIGKILL)
+        server.wait()
+        with pytest.raises(UnreachableError):
+            client.check_live()
+
+
+def test_a_server_that_is_down_is_unreachable(flavour: Flavour) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(UnreachableError) as raised:
+        flavour.open(address).log_in(EMAIL, PASSWORD)
+    assert address in str(raised.value)
+
+
+def test_a_server_that_says_nothing_is_given_up(flavour: Flavour) -> None:
+    with answering(None) as other, pytest.raises(TimedOutError):
+        flavour.open(other.url, timeout_seconds=0.2).get_user()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_whole_answer_is_unreachable(flavour: Flavour, answer: bytes) -> None:
+    with answering(answer) as other, pytest.raises(UnreachableError):
+        flavour.open(other.url).get_user()
+
+
+@contextmanager
+def unexpected(flavour: Flavour, answer: bytes, **options: Any) -> Iterator[UnexpectedAnswerError]:
+    """Ask a server that answers so, who a token belongs to; yield what is raised."""
+    with answering(answer) as other:
+        client = flavour.open(other.url, token="a.b", **options)
+        with pytest.raises(UnexpectedAnswerError) as raised:
+            client.get_user()
+        assert len(other.heads) == 1
+        yield raised.value
+
+
+def test_the_page_of_a_proxy_is_unexpected_and_not_quoted(flavour: Flavour) -> None:
+    page = http_answer(502, b"<h1>Bad Gateway</h1>", "Retry-After: 7", media_type="text/html")
+    with unexpected(flavour, page) as error:
+        assert (error.status, error.retry_after) == (502, 7)
+        assert "502" in str(error)
+        assert "Gateway" not in repr(error)
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_a_redirect_is_not_followed(flavour: Flavour, status: int) -> None:
+    with answering(http_answer(200, b"{}")) as elsewhere:
+        redirect = http_answer(status, b"", f"Location: {elsewhere.url}/api/user")
+        with unexpected(flavour, redirect) as error:
+            assert "redirect" in str(error)
+        assert elsewhere.heads == []
+
+
+GOOD = {
+    "id": "7c9f",
+    "email": EMAIL,
+    "name": None,
+    "created_at": "2026-11-24T11:08:25.123Z",
+    "updated_at": "2026-11-24T11:08:25.123Z",
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        b"\xff\xfe",
+        b"[]",
+        b"[" * 100_000,
+        b"9" * 10_000,
+        b"{}",
+        *(
+            json.dumps({**GOOD, **wrong}).encode()
+            for wrong in (
+                {"id": None},
+                {"id": 5},
+                {"name": 5},
+                {"created_at": "yesterday"},
+                {"created_at": "2026-11-24T11:08:25.123"},
+                {"created_at": "0001-01-01T00:00:00+23:00"},
+            )
+        ),
+    ],
+    ids=range(13),
+)
+def test_an_answer_that_cannot_be_read_is_unexpected(flavour: Flavour, body: bytes) -> None:
+    with unexpected(flavour, http_answer(200, body)) as error:
+        assert error.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http_answer(200, b"<html>", media_type="text/html"),
+        http_answer(202, json.dumps(GOOD).encode()),
+        http_answer(200, json.dumps(GOOD).encode(), "Content-Encoding: gzip"),
+        http_answer(500, b"nonsense", media_type=PROBLEM),
+        http_answer(422, b'{"errors": [5]}', media_type=PROBLEM),
+    ],
+    ids=range(5),
+)
+def test_an_answer_of_another_kind_is_unexpected(flavour: Flavour, answer: bytes) -> None:
+    with unexpected(flavour, answer):
+        pass
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"active": "true"}', b'{"active": true}'])
+def test_a_token_is_good_only_where_the_answer_says_so_in_full(
+    flavour: Flavour, body: bytes
+) -> None:
+    with answering(http_answer(200, body)) as other, pytest.raises(UnexpectedAnswerError):
+        flavour.open(other.url).introspect("a.b")
+
+
+def test_members_that_are_not_known_are_ignored(flavour: Flavour) -> None:
+    body = json.dumps({**GOOD, "shoe_size": 39}).encode()
+    with answering(http_answer(200, body)) as other:
+        assert flavour.open(other.url).get_user().email == EMAIL
+
+
+def test_an_answer_without_an_end_is_not_read_to_it(flavour: Flavour) -> None:
+    flood = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b" " * 300_000
+    with unexpected(flavour, flood, max_answer_bytes=100_000) as error:
+        assert "100000 bytes" in str(error)
+
+
+@pytest.mark.parametrize("text", ["Wed, 25 Nov 2026 11:00:00 GMT", "-1", "1e3", "9" * 30, "٣"])
+def test_a_time_to_wait_that_is_no_number_of_seconds_is_none(flavour: Flavour, text: str) -> None:
+    answer = http_answer(503, b"{}", f"Retry-After: {text}", media_type=PROBLEM)
+    with answering(answer) as other, pytest.raises(Unavailable) as raised:
+        flavour.open(other.url).get_user()
+    assert raised.value.retry_after is None
+    assert raised.value.type == "about:blank"
+
+
+def test_cookies_are_not_kept_and_proxies_of_the_environment_not_used(
+    flavour: Flavour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(http_answer(200, b"{}")) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        answer = http_answer(200, json.dumps(GOOD).encode(), "Set-Cookie: who=susan; Path=/")
+        with answering(answer) as other:
+            client = flavour.open(other.url)
+            client.get_user()
+            client.get_user()
+        assert len(other.heads) == 2
+        assert proxy.heads == []
+    assert "cookie" not in "".join(other.heads).lower()
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "auth.example.com",
+        "//auth.example.com",
+        "ftp://auth.example.com",
+        "https://",
+        "https://auth example.com",
+        "https://auth.example.com\r\n",
+        "https://auth.example.com:0",
+        "https://auth.example.com:99999",
+        "https://auth.example.com:port",
+        "https://susan:hunter22@auth.example.com",
+        "https://auth.example.com/?token=hunter22",
+        "https://auth.example.com/#hunter22",
+    ],
+)
+def test_an_address_that_is_none_is_refused_and_not_repeated(
+    flavour: Flavour, base_url: str
+) -> None:
+    with pytest.raises(InvalidArgumentError) as raised:
+        flavour.open(base_url)
+    assert "hunter22" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "asked"),
+    [("", "/api/user"), ("/", "/api/user"), ("/auth/", "/auth/api/user")],
+)
+def test_an_address_may_have_a_path(flavour: Flavour, base_url: str, asked: str) -> None:
+    with answering(http_answer(200, json.dumps(GOOD).encode())) as other:
+        flavour.open(other.url + base_url).get_user()
+    assert other.heads[0].startswith(f"GET {asked} HTTP/1.1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout_seconds": 0},
+        {"timeout_seconds": float("nan")},
+        {"timeout_seconds": float("inf")},
+        {"max_answer_bytes": 0},
+        {"user_agent": ""},
+        {"user_agent": "Süsan"},
+        {"user_agent": "x\r\nAuthorization: Bearer a.b"},
+        {"token": "a.b\r\nHost: elsewhere"},
+    ],
+    ids=repr,
+)
+def test_an_option_that_cannot_be_is_refused(flavour: Flavour, options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        flavour.open("https://auth.example.com", **options)
+
+
+@pytest.mark.parametrize("token_id", ["", ".", "..", "../../user", "a/b", "a?b", "é"])
+def test_an_id_does_not_become_another_path(flavour: Flavour, token_id: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        flavour.open("https://auth.example.com").end_token(token_id)
+
+
+def test_what_would_be_read_as_part_of_the_password_is_refused(flavour: Flavour) -> None:
+    client = flavour.open("https://auth.example.com")
+    with pytest.raises(InvalidArgumentError):
+        client.log_in("susan@example.com:pass", "word")
+    with pytest.raises(InvalidArgumentError):
+        client.with_service("id:secret", "")
+
+
+def test_every_error_is_of_one_tree_is_exported_and_survives_pickling() -> None:
+    problem = userauth_client.Problem("about:blank", "Not now", 503, "Wait.", retry_after=3)
+    errors = [
+        Unavailable(problem),
+        UnexpectedAnswerError("The answer is not JSON.", 200, 5),
+        UnreachableError("Nobody is there."),
+    ]
+    for error in errors:
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        assert (type(again), str(again)) == (type(error), str(error))
+        assert vars(again) == vars(error)
+    exported = [getattr(userauth_client, name) for name in userauth_client.__all__]
+    for one in exported:
+        if isinstance(one, type) and issubclass(one, Exception):
+            assert issubclass(one, UserAuthError)
