@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,6 @@ from urllib.parse import urlsplit
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
-CHROMIUM = "/usr/bin/chromium"
-DRIVER = "/usr/bin/chromedriver"
 _SWITCHES = (
     "--headless=new",
     "--window-size=1000,1100",
@@ -31,14 +30,18 @@ _SWITCHES = (
 def chromium() -> Iterator[Chrome]:
     """Start a Chromium that keeps its console and its requests, and end it."""
     options = ChromeOptions()
-    options.binary_location = CHROMIUM
+    program, driver_program = shutil.which("chromium"), shutil.which("chromedriver")
+    assert program is not None
+    assert driver_program is not None
+    # Named, so that Selenium looks for neither, here or elsewhere.
+    options.binary_location = program
     for switch in _SWITCHES:
         options.add_argument(switch)
     if os.geteuid() == 0:
         # Its sandbox cannot be had as root.
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=ChromeService(executable_path=DRIVER))
+    driver = Chrome(options=options, service=ChromeService(executable_path=driver_program))
     try:
         yield driver
     finally:
