@@ -280,9 +280,13 @@ async def _connect(settings: Settings, dsn: str) -> Database:
 
 
 async def _apply_schema(database: Database, *, may_migrate: bool) -> None:
-    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
     with _start_errors():
-        await apply_schema(database, schema, may_migrate=may_migrate)
+        await apply_schema(database, read_schema(), may_migrate=may_migrate)
+
+
+def read_schema() -> str:
+    """Return the text of schema.sql."""
+    return (ROOT / "schema.sql").read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -392,11 +396,16 @@ def _listen(server: Server, settings: Settings) -> int:
 def _greeting(settings: Settings, port: int) -> str:
     host = settings.server.host
     shown = f"[{host}]" if ":" in host else host
-    database = settings.database
-    data = (
-        database.embedded_dir if database.is_embedded else describe(database.url.get_secret_value())
-    )
+    data = place_of_data(settings)
     return f"userauth ({settings.profile}) serves http://{shown}:{port}, data in {data}"
+
+
+def place_of_data(settings: Settings) -> str:
+    """Return where the database is, without who asks and by which password."""
+    database = settings.database
+    if database.is_embedded:
+        return str(database.embedded_dir)
+    return describe(database.url.get_secret_value())
 
 
 def _exit(_number: int, _frame: object) -> None:
