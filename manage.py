@@ -8,26 +8,37 @@ there, and 4 where what was to be made is there already.
 import asyncio
 import os
 import secrets
+import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 import click
 
+from auth.backups import Backups
 from auth.errors import Problem
 from auth.keys import KeysFileError
 from auth.services import Services
 from commands.administrator import Administrator, Result
 from commands.audit import audit
+from commands.backup import backup, restore
 from commands.clients import clients
 from commands.keys import keys
 from commands.users import users
 from db.embedded import EmbeddedPostgresError
 from db.errors import DatabaseError
 from ops.event_loop import EventLoop
-from server import StartError, open_database, open_services, postgres
+from server import (
+    StartError,
+    open_database,
+    open_services,
+    place_of_data,
+    postgres,
+    read_schema,
+)
 from settings import Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parent
@@ -47,6 +58,19 @@ class _Administrator(Administrator):
         settings = load_settings(self._environ, ROOT / "settings.toml")
         database = settings.database.model_copy(update={"query_timeout_seconds": _QUERY_SECONDS})
         return settings.model_copy(update={"database": database})
+
+    @property
+    def place(self) -> str:
+        """Return where the database is, without a password."""
+        return place_of_data(self.settings)
+
+    @contextmanager
+    def backups(self) -> Iterator[Backups]:
+        """Yield a way to the database as a whole, whatever version its schema has."""
+        # The embedded Postgres is found without what the environment says of another one.
+        environ = {} if self.settings.database.is_embedded else self._environ
+        with postgres(self.settings) as dsn:
+            yield Backups(dsn, environ=environ, schema=read_schema(), clock=time.time)
 
     def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
         """Do some work with the services, which are there as long as it takes."""
@@ -69,8 +93,8 @@ def cli() -> None:
     pass
 
 
-for group in (users, clients, keys, audit):
-    cli.add_command(group)
+for command in (users, clients, keys, audit, backup, restore):
+    cli.add_command(command)
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -97,5 +121,11 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return code
 
 
+def _end(_number: int, _frame: object) -> None:
+    # What was begun is undone on the way out.
+    sys.exit(128 + signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     sys.exit(main(sys.argv[1:], os.environ))

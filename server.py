@@ -381,9 +381,13 @@ async def _connect(settings: Settings, dsn: str, metrics: Metrics | None) -> Dat
 
 
 async def _apply_schema(database: Database, *, may_migrate: bool) -> None:
-    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
     with _start_errors():
-        await apply_schema(database, schema, may_migrate=may_migrate)
+        await apply_schema(database, read_schema(), may_migrate=may_migrate)
+
+
+def read_schema() -> str:
+    """Return the text of schema.sql."""
+    return (ROOT / "schema.sql").read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -557,11 +561,16 @@ def _greeting(settings: Settings, listening: tuple[str, int]) -> str:
     host, port = listening
     shown = f"[{host}]" if ":" in host else host
     scheme = "http" if settings.server.certificate is None else "https"
-    database = settings.database
-    data = (
-        database.embedded_dir if database.is_embedded else describe(database.url.get_secret_value())
-    )
+    data = place_of_data(settings)
     return f"userauth ({settings.profile}) serves {scheme}://{shown}:{port}, data in {data}"
+
+
+def place_of_data(settings: Settings) -> str:
+    """Return where the database is, without who asks and by which password."""
+    database = settings.database
+    if database.is_embedded:
+        return str(database.embedded_dir)
+    return describe(database.url.get_secret_value())
 
 
 def _exit(_number: int, _frame: object) -> None:

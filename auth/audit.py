@@ -26,6 +26,8 @@ class Kind(StrEnum):
     REGISTERED = "registered"
     IMPORTED = "imported"
     EXPORTED = "exported"
+    BACKED_UP = "backed-up"
+    RESTORED = "restored"
     ADDED = "added"
     LOGGED_IN = "logged-in"
     PASSWORD_FAILED = "password-failed"  # noqa: S105

@@ -3,11 +3,13 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import click
 
+from auth.backups import Backups
 from auth.services import Services
 from settings import Settings
 
@@ -23,6 +25,15 @@ class Administrator(ABC):
     @abstractmethod
     def settings(self) -> Settings:
         """Return the server's settings."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Return where the database is, without a password."""
+
+    @abstractmethod
+    def backups(self) -> AbstractContextManager[Backups]:
+        """Return a way to the database as a whole, for the length of a block."""
 
     @abstractmethod
     def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:

@@ -3,7 +3,10 @@
 DatabaseError
 ├── Unavailable   Postgres is away, too slow, out of connections, read-only: try again
 ├── Failed        a statement was refused: a fault of ours
-└── SchemaError   the database holds a schema that this server cannot use
+├── SchemaError   the database holds a schema that this server cannot use
+├── NothingThere  the database holds none of ours
+├── Occupied      the database holds users already, or is in use
+└── BackupError   a backup cannot be made, or is none
 """
 
 
@@ -21,3 +24,15 @@ class Failed(DatabaseError):
 
 class SchemaError(DatabaseError):
     """The schema in the database is not one that this server can use."""
+
+
+class NothingThere(DatabaseError):
+    """There is no schema of ours in the database."""
+
+
+class Occupied(DatabaseError):
+    """There are users in the database, which are not to be replaced, or somebody uses it."""
+
+
+class BackupError(DatabaseError):
+    """A backup cannot be made, or a file is not a whole one."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from db.pool import Connection
 from db.rows import EventRow, NewEvent
 
-_INSERT = """
+INSERT = """
 INSERT INTO events (
     at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id
 )
@@ -16,12 +16,14 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 async def insert_event(connection: Connection, event: NewEvent) -> None:
     """Insert an event."""
-    await connection.execute(
-        _INSERT,
-        (
-            *(event.at, event.kind, event.outcome, event.user_id, event.email_digest),
-            *(event.ip, event.client_id, event.key_id, event.request_id),
-        ),
+    await connection.execute(INSERT, parameters_of(event))
+
+
+def parameters_of(event: NewEvent) -> tuple[object, ...]:
+    """Return what INSERT takes for an event."""
+    return (
+        *(event.at, event.kind, event.outcome, event.user_id, event.email_digest),
+        *(event.ip, event.client_id, event.key_id, event.request_id),
     )
 
 

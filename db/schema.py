@@ -1,5 +1,6 @@
 """Bringing the schema into the database, once, however many processes start at a time."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from db.errors import SchemaError
@@ -7,12 +8,30 @@ from db.pool import Connection, Database
 
 VERSION = 3
 MIGRATIONS = Path(__file__).parent / "migrations"
+# The whole schema as each version before this one had it: what an older backup fits into.
+SCHEMAS = Path(__file__).parent / "schemas"
+# All tables, in an order in which each comes after those that it refers to.
+TABLES = ("userauth_schema", "digest_key", "users", "tokens", "clients", "throttle", "events")
+FIND_TABLES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
+# Of these, what lies beside our schema's version: another user of the database may have the rest.
+FIND_OURS = """
+SELECT nspname, relname
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE relname = ANY (%s::text[]) AND relkind = 'r' AND relnamespace = (
+    SELECT relnamespace FROM pg_class WHERE oid = to_regclass('userauth_schema')
+)
+"""
 OLDEST_POSTGRES = 13
+# The version of the cluster as a number, and its encoding.
+CLUSTER = (
+    "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')"
+)
 # Any number will do, as long as nothing else in the database locks it: "user" in ASCII.
-_LOCK = 0x75736572
+LOCK = 0x75736572
 # Another process may be at it; that is no reason to give up.
-_LOCK_TIMEOUT_SECONDS = 600.0
-_TABLE_LOCK_MILLISECONDS = 5000
+LOCK_TIMEOUT_SECONDS = 600.0
+TABLE_LOCK_MILLISECONDS = 5000
 
 
 async def apply_schema(database: Database, schema: str, *, may_migrate: bool = True) -> None:
@@ -23,37 +42,54 @@ async def apply_schema(database: Database, schema: str, *, may_migrate: bool = T
     with a sentence for the operator, where the database cannot be used: it is too old, is
     not in UTF-8, or holds a schema that this server does not know.
     """
-    async with database.transaction(_LOCK_TIMEOUT_SECONDS) as connection:
-        await _check_cluster(connection)
+    async with database.transaction(LOCK_TIMEOUT_SECONDS) as connection:
+        row = await connection.fetch_one(CLUSTER)
+        check_cluster(*(row or (0, "")))
         await connection.execute("SET LOCAL statement_timeout = 0")
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         version = await _find_version(connection)
         if version is None:
             await _check_room(connection)
             await connection.execute(schema)
             return
-        if version > VERSION:
-            raise SchemaError(
-                f"The database holds schema version {version}, this server knows version "
-                f"{VERSION}: start the server that belongs to it."
-            )
+        check_version(version)
         if version < VERSION and not may_migrate:
             raise SchemaError(
                 f"The database holds schema version {version}: start the server, which brings it"
                 f" to version {VERSION}."
             )
         # Whoever wants a table for itself makes everybody behind it wait.
-        await connection.execute(f"SET LOCAL lock_timeout = {_TABLE_LOCK_MILLISECONDS}")
-        for number in range(version + 1, VERSION + 1):
-            migration = MIGRATIONS / f"{number}.sql"
-            await connection.execute(migration.read_text(encoding="utf-8"))
+        await connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
+        for migration in migrations(version):
+            await connection.execute(migration)
 
 
-async def _check_cluster(connection: Connection) -> None:
-    row = await connection.fetch_one(
-        "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')"
-    )
-    number, encoding = row or (0, "")
+def migrations(version: int) -> list[str]:
+    """Return the statements that bring a schema of a version up to date."""
+    return [
+        (MIGRATIONS / f"{number}.sql").read_text(encoding="utf-8")
+        for number in range(version + 1, VERSION + 1)
+    ]
+
+
+def schema_of(version: int, schema: str) -> str:
+    """Return the schema of a version, where ``schema`` is the present one."""
+    if version == VERSION:
+        return schema
+    return (SCHEMAS / f"{version}.sql").read_text(encoding="utf-8")
+
+
+def check_version(version: int) -> None:
+    """Refuse a database whose schema is newer than what this server knows."""
+    if version > VERSION:
+        raise SchemaError(
+            f"The database holds schema version {version}, this server knows version "
+            f"{VERSION}: start the server that belongs to it."
+        )
+
+
+def check_cluster(number: int, encoding: str) -> None:
+    """Refuse a Postgres that is too old, by its server_version_num, or not in UTF-8."""
     if number < OLDEST_POSTGRES * 10_000:
         raise SchemaError(
             f"Postgres {number // 10_000} is too old: use Postgres {OLDEST_POSTGRES} or newer."
@@ -71,12 +107,13 @@ async def _find_version(connection: Connection) -> int | None:
 
 
 async def _check_room(connection: Connection) -> None:
-    rows = await connection.fetch_all(
-        "SELECT name FROM unnest(ARRAY['users', 'tokens', 'clients', 'throttle', 'events']) AS name"
-        " WHERE to_regclass(name) IS NOT NULL"
-    )
-    if rows:
-        names = " and ".join(row[0] for row in rows)
+    check_room(row[0] for row in await connection.fetch_all(FIND_TABLES, (list(TABLES),)))
+
+
+def check_room(tables: Iterable[str]) -> None:
+    """Refuse a database without our schema, but with tables of these names."""
+    names = " and ".join(tables)
+    if names:
         raise SchemaError(
             f"The database already has {names}, which are not this server's:"
             " give it a database or a search_path of its own."

@@ -13,8 +13,9 @@ root=${DESTDIR:-}
 program=$root/opt/userauth
 settings=$root/etc/userauth
 units=$root/etc/systemd/system
+backups=$root/var/backups/userauth
 command=$root/usr/local/bin/userauth-manage
-unit_names=(userauth.socket userauth.service)
+unit_names=(userauth.socket userauth.service userauth-backup.service userauth-backup.timer)
 
 say() { printf 'userauth: %s\n' "$*"; }
 fail() { printf 'userauth: %s\n' "$*" >&2; exit 1; }
@@ -114,6 +115,9 @@ install_units() {
         install -m 0644 "$checkout/deploy/$name" "$units/$name"
     done
     install -m 0755 "$checkout/deploy/userauth-manage" "$command"
+    mkdir -p "$backups"
+    chmod 0700 "$backups"
+    owned userauth:userauth "$backups"
 }
 
 start() {
@@ -122,8 +126,8 @@ start() {
         return 0
     fi
     systemctl daemon-reload
-    systemctl --quiet enable userauth.socket userauth.service
-    systemctl start userauth.socket
+    systemctl --quiet enable userauth.socket userauth.service userauth-backup.timer
+    systemctl start userauth.socket userauth-backup.timer
     # While it restarts, who connects waits at the socket.
     systemctl restart userauth.service
     say "serves; settings are in $settings, see 'systemctl status userauth'"
@@ -141,7 +145,7 @@ uninstall() {
     rm -rf "$program" "$program.next"
     rm -f "$command"
     if has_systemd; then systemctl daemon-reload; fi
-    say "removed; $settings, $root/var/lib/userauth and the user userauth are still there"
+    say "removed; $settings, $root/var/lib/userauth, $backups and the user userauth are still there"
 }
 
 main "$@"

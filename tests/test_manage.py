@@ -57,6 +57,8 @@ def test_what_fails_says_why_and_exits_with_a_code_of_its_own(dsn: str) -> None:
         ("clients", "--help"),
         ("keys", "--help"),
         ("audit", "--help"),
+        ("backup", "--help"),
+        ("restore", "--help"),
     ],
 )
 def test_help_needs_neither_settings_nor_database(arguments: tuple[str, ...]) -> None:

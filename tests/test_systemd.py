@@ -296,7 +296,7 @@ def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Pat
         check=False,
     )
     assert (checked.returncode, checked.stdout) == (0, "The settings are good (production).\n")
-    for unit in UNITS:
+    for unit in [*UNITS, DEPLOY / "userauth-backup.service", DEPLOY / "userauth-backup.timer"]:
         assert (installed / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from db.schema import MIGRATIONS, VERSION
-from tests.configuration import ROOT
+from db.schema import MIGRATIONS, SCHEMAS, VERSION
 from tests.db.databases import apply, new_database
 from tests.sql import run_sql
 
-RELEASED = sorted((ROOT / "tests" / "db" / "schemas").glob("*.sql"))
+RELEASED = sorted(SCHEMAS.glob("*.sql"))
 # Everything that a table is made of.
 DESCRIBE = """
 SELECT 'column', table_name::text, column_name::text, data_type::text, is_nullable::text,

@@ -1,0 +1,86 @@
+"""A connection whose statements are waited for: aiopg cannot COPY, nor need one long work it."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2 import extensions
+from psycopg2.sql import Composable
+
+from db.errors import Unavailable
+from db.events import INSERT, parameters_of
+from db.failures import connection_failure, database_error
+from db.rows import NewEvent, Row
+
+_CONNECT_SECONDS = 10
+# What runs here may take hours; a database, or a role, may have limits of its own.
+_BEHAVE = """
+SELECT
+    set_config('TimeZone', 'UTC', false),
+    set_config('statement_timeout', '0', false),
+    set_config('idle_in_transaction_session_timeout', '0', false)
+"""
+
+
+class PlainConnection:
+    """One connection in autocommit, without failures translated: see ``plain_connection``."""
+
+    def __init__(self, raw: extensions.connection) -> None:
+        self.raw = raw
+
+    def execute(self, sql: str | Composable, parameters: tuple[object, ...] = ()) -> int:
+        """Run a statement; return how many rows it changed."""
+        with self.raw.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return cursor.rowcount
+
+    def fetch_all(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Row]:
+        """Return the rows of the answer."""
+        with self.raw.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return cursor.fetchall()
+
+    def value(self, sql: str, parameters: tuple[object, ...] = ()) -> Any:  # noqa: ANN401
+        """Return the first column of the first row."""
+        return self.fetch_all(sql, parameters)[0][0]
+
+    def insert_event(self, event: NewEvent) -> None:
+        """Insert an event into the audit trail."""
+        self.execute(INSERT, parameters_of(event))
+
+    @contextmanager
+    def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
+        """Commit what the block does, at its end, or none of it."""
+        self.execute(begin)
+        try:
+            yield
+        except BaseException:
+            if not self.raw.closed:
+                self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+
+@contextmanager
+def plain_connection(dsn: str) -> Iterator[PlainConnection]:
+    """Connect for the length of the block; raises DatabaseError for what fails in it."""
+    try:
+        raw = psycopg2.connect(
+            dsn,
+            application_name="userauth",
+            client_encoding="UTF8",
+            connect_timeout=_CONNECT_SECONDS,
+        )
+    except psycopg2.Error as error:
+        failure = connection_failure(error)
+        raise Unavailable(f"Postgres does not answer ({failure}): check DATABASE_URL.") from None
+    try:
+        with closing(raw):
+            raw.autocommit = True
+            connection = PlainConnection(raw)
+            connection.execute(_BEHAVE)
+            yield connection
+    except psycopg2.Error as error:
+        # Without psycopg2's text, which can hold values of the statement.
+        raise database_error(error) from None
