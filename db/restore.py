@@ -34,7 +34,7 @@ from db.schema import (
 )
 
 # A server that has just ended is connected for a moment more.
-_OTHERS_SECONDS = 3.0
+_OTHERS_SECONDS = 10.0
 _COUNT_OTHERS = """
 SELECT count(*)
 FROM pg_stat_activity
