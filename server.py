@@ -442,7 +442,7 @@ async def _serve(
             server = Server(application, settings.limits, certificate)
             greeting = _greeting(settings, _listen(server, settings, systemd.sockets))
             if signal.SIGHUP not in _stop_signals():
-                reload = partial(_reload, application.services, certificate, systemd, greeting)
+                reload = partial(_reload, application, certificate, systemd, greeting)
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
             watch = LagWatch(
                 settings.server.lag_warning_seconds,
@@ -462,11 +462,14 @@ async def _serve(
 
 
 def _reload(
-    services: Services, certificate: Certificate | None, systemd: Systemd, greeting: str
+    application: Application, certificate: Certificate | None, systemd: Systemd, greeting: str
 ) -> None:
     """Read again what may change while the server runs: keys and certificate."""
+    if application.draining:
+        return
     systemd.reloading()
-    _reload_keys(services)
+    if certificate is None or application.services.keys_file is not None:
+        _reload_keys(application.services)
     if certificate is not None:
         _reload_certificate(certificate)
     systemd.ready(greeting)
@@ -528,7 +531,7 @@ def _listen(
     if inherited:
         server.listen_at(inherited)
         name = inherited[0].getsockname()
-        return (name, 0) if isinstance(name, str) else (name[0], name[1])
+        return name[0], name[1]
     host, port = settings.server.host, settings.server.port
     try:
         return host, server.listen(host, port)

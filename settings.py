@@ -381,23 +381,31 @@ def _from_credentials(environ: Mapping[str, str]) -> tuple[dict[str, str], list[
     if not folder:
         return texts, faults
     try:
-        files = sorted(Path(folder).iterdir())
+        files = [file for file in sorted(Path(folder).iterdir()) if _is_ours(file.name)]
     except OSError as error:
         return texts, [f"CREDENTIALS_DIRECTORY cannot be read: {error.strerror}"]
     for file in files:
         name = file.name
-        if name not in VARIABLES:
-            continue
-        try:
-            text = file.read_bytes().decode().strip()
-        except (OSError, UnicodeDecodeError):
+        text = _text_of(file)
+        if text is None:
             faults.append(f"{name} (from CREDENTIALS_DIRECTORY): must be a readable file of UTF-8")
-            continue
-        if text and environ.get(name, text) not in {"", text}:
+        elif text and environ.get(name, text) not in {"", text}:
             faults.append(f"{name} and the credential of that name differ: set only one of them")
         elif text:
             texts[name] = text
     return texts, faults
+
+
+def _is_ours(name: str) -> bool:
+    return name in VARIABLES or name == "APP_SETTINGS" or name.startswith("USERAUTH_")
+
+
+def _text_of(file: Path) -> str | None:
+    try:
+        # What is no file, such as a pipe, might never end.
+        return file.read_bytes().decode().strip() if file.is_file() else None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _from_environment(texts: Mapping[str, str]) -> tuple[list[Layer], list[str]]:
@@ -420,7 +428,8 @@ def _from_environment(texts: Mapping[str, str]) -> tuple[list[Layer], list[str]]
 def _converted(text: str, field: FieldInfo) -> object:
     annotation: Any = field.annotation
     if get_origin(annotation) is tuple:
-        return [part.strip() for part in text.replace("\n", ",").split(",")]
+        lines = [line for line in text.splitlines() if line.strip()]
+        return [part.strip() for part in ",".join(lines).split(",")]
     with suppress(ValidationError):  # what does not fit stays text, for the model to refuse
         return TypeAdapter[object](annotation).validate_strings(text)
     return text

@@ -41,7 +41,9 @@ _JSON = ("Content-Type", "application/json; charset=UTF-8")
 _PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
 # What others, nginx first, log where a client hung up before it was answered.
 _CLIENT_CLOSED_REQUEST = 499
-_TOKEN = re.compile(r"[0-9a-f-]{36}\.[0-9]+\.[A-Za-z0-9_-]+")
+_TOKEN = re.compile(r"[0-9a-f-]{36}(?:\.|%2e)[0-9]+(?:\.|%2e)[A-Za-z0-9_-]+", re.IGNORECASE)
+# Of a URL: who asks, and by which password.
+_USER_INFORMATION = re.compile(r"(?:(?<=/)|^)[^/:]*:[^/]*@")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -257,8 +259,10 @@ class BaseHandler(AnsweringHandler):
 
 
 def _without_tokens(text: str) -> str:
-    """Return a text for the log without tokens, which clients put into the wrong place."""
-    return _TOKEN.sub("[token]", text) if "." in text else text
+    """Return a text for the log without tokens and passwords that are in the wrong place."""
+    if "@" in text:
+        text = _USER_INFORMATION.sub("[credentials]@", text)
+    return _TOKEN.sub("[token]", text) if "." in text or "%" in text else text
 
 
 class UnknownPathHandler(BaseHandler):

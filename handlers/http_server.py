@@ -23,8 +23,10 @@ _NO_LIMIT = 2**62
 # Open files that are no clients: the database's, the log, the loop's own.
 _OTHER_FILES = 100
 _POLL_SECONDS = 0.02
-# What the last ones that were accepted have to send a request.
-_FIRST_REQUEST_SECONDS = 0.1
+# Who may wait to be accepted, as far as the system allows.
+_BACKLOG = 4096
+# What those who were accepted last have to send a request, a handshake before it included.
+_FIRST_REQUEST_SECONDS = 0.5
 # How often a look is taken for idle connections, at the least.
 _MOST_PERIOD_SECONDS = 1.0
 
@@ -56,7 +58,7 @@ class Server:
 
         Raises OSError where that is not possible.
         """
-        self._own_sockets = sockets = bind_sockets(port, host)
+        self._own_sockets = sockets = bind_sockets(port, host, backlog=_BACKLOG)
         self._begin(sockets)
         return int(sockets[0].getsockname()[1])
 
@@ -80,11 +82,10 @@ class Server:
             self._http.stop()
         await asyncio.sleep(quiet_seconds)
         # Whoever connected by now, but was not accepted, would find the connection reset.
-        late = sum(map(self._http.accept_waiting, self._own_sockets))
+        for listener in self._own_sockets:
+            self._http.accept_waiting(listener)
         self._http.stop()
         deadline = clock() + drain_seconds
-        if late:
-            await asyncio.sleep(_FIRST_REQUEST_SECONDS)
         self._http.close_unused_streams()
         while self._http.has_connections and clock() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
@@ -109,10 +110,12 @@ class _LimitedServer(HTTPServer):
     watch: asyncio.TimerHandle
 
     def close_idle_streams(self) -> None:
-        """Close those that have waited too long for a request, now and from time to time."""
+        """Close those that have waited too long, for a request or for whom to take an answer."""
         since = time.monotonic() - self.idle_timeout_seconds
         for connection in tuple(self._connections):
-            cast(Stream, connection.stream).close_if_idle(since=since)
+            stream = cast(Stream, connection.stream)
+            stream.close_if_idle(since=since)
+            stream.close_if_stuck(since=since)
         period = min(_MOST_PERIOD_SECONDS, self.idle_timeout_seconds / 4)
         self.watch = asyncio.get_running_loop().call_later(period, self.close_idle_streams)
 
@@ -123,16 +126,15 @@ class _LimitedServer(HTTPServer):
 
     def close_unused_streams(self) -> None:
         """Close those that wait for a request of which nothing has come."""
+        accepted_before = time.monotonic() - _FIRST_REQUEST_SECONDS
         for connection in tuple(self._connections):
-            cast(Stream, connection.stream).close_if_unused()
+            cast(Stream, connection.stream).close_if_unused(accepted_before=accepted_before)
 
-    def accept_waiting(self, listener: socket.socket) -> int:
-        """Accept everybody who waits at a listening socket; return how many they were."""
-        before = len(self._connections)
+    def accept_waiting(self, listener: socket.socket) -> None:
+        """Accept everybody who waits at a listening socket."""
         with suppress(OSError):  # BlockingIOError: nobody is left
             while True:
                 self._handle_connection(*listener.accept())
-        return len(self._connections) - before
 
     def _handle_connection(self, connection: socket.socket, address: tuple[object, ...]) -> None:
         if len(self._connections) >= self.max_connections:

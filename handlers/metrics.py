@@ -4,6 +4,7 @@ It is no part of the public application: who runs the server decides who gets th
 """
 
 from http import HTTPStatus
+from types import TracebackType
 from typing import ClassVar
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from auth.errors import InternalError, MalformedRequest, MethodNotAllowed, NotFound, Problem
 from handlers.documents import problem_document
+from ops.logs import log_failure
 from ops.metrics import Metrics
 
 # Prometheus needs one connection. More would take the files that clients of the server need.
@@ -55,6 +57,16 @@ class _Handler(RequestHandler):
             self.set_header(name, value)
         request_id = self._headers["X-Request-ID"]
         self.finish(to_json(problem_document(problem, request_id)) + b"\n")
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,  # noqa: ARG002 - Tornado's signature
+        value: BaseException | None,
+        tb: TracebackType | None,  # noqa: ARG002
+    ) -> None:
+        """Log failures, without the request: its target is whatever somebody sends."""
+        if value is not None and not isinstance(value, HTTPError):
+            log_failure(self._headers["X-Request-ID"], value)
 
     def _problem(self, status: int) -> Problem:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -27,6 +27,9 @@ class Stream(IOStream):
         super().set_nodelay(True)
         self._head: Future[bytes] | None = None
         self._head_awaited_since = 0.0
+        self._accepted_at = time.monotonic()
+        self._seen_written = -1
+        self._seen_written_at = 0.0
 
     def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
         """Read the head of a request, which is all that Tornado reads by a pattern."""
@@ -39,10 +42,24 @@ class Stream(IOStream):
         if self._head_awaited_since < since and self._head is not None and not self._head.done():
             self.close()
 
-    def close_if_unused(self) -> None:
-        """Close a stream that waits for a head of which nothing has come yet."""
+    def close_if_stuck(self, *, since: float) -> None:
+        """Close a stream whose client has taken nothing of what it is sent since some time."""
+        if not self.writing():
+            self._seen_written = -1
+        elif self._seen_written != self._total_write_done_index:
+            self._seen_written = self._total_write_done_index
+            self._seen_written_at = time.monotonic()
+        elif self._seen_written_at < since:
+            self.close()
+
+    def close_if_unused(self, *, accepted_before: float) -> None:
+        """Close a stream that waits for a head of which nothing has come yet, if it is old enough.
+
+        ``accepted_before`` is monotonic: who has just connected is about to send something.
+        """
         is_waiting = self._head is not None and not self._head.done()
-        if is_waiting and not self.writing() and not self._read_buffer_size and not self._peek():
+        is_quiet = is_waiting and not self.writing() and not self._read_buffer_size
+        if is_quiet and self._accepted_at < accepted_before and not self._peek():
             self.close()
 
     def _peek(self) -> bytes:

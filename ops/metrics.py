@@ -186,7 +186,10 @@ class Metrics(Collector):
         All is read at one time, but written down metric by metric, with turns of the loop between
         them: several milliseconds of work would make requests wait.
         """
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is none; nobody means anything by it
+            encode, content_type = choose_encoder("")
         parts = []
         for metric in list(self._registry.collect()):
             parts.append(encode(_Only(metric)).removesuffix(_END))

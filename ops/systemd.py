@@ -14,6 +14,8 @@ from contextlib import suppress
 _FIRST_DESCRIPTOR = 3
 # How often, within the time that systemd allows, it is told that the loop still turns.
 _BEATS = 3
+_SHORTEST_BEAT_SECONDS = 0.01
+_MOST_DIGITS = 19
 
 
 class SystemdError(Exception):
@@ -54,7 +56,9 @@ class Systemd:
     def _keep_alive(self) -> None:
         self._tell("WATCHDOG=1")
         loop = asyncio.get_running_loop()
-        self._beat = loop.call_later(self._watchdog_seconds / _BEATS, self._keep_alive)
+        self._beat = loop.call_later(
+            max(self._watchdog_seconds / _BEATS, _SHORTEST_BEAT_SECONDS), self._keep_alive
+        )
 
     def _tell(self, *assignments: str) -> None:
         if not self._address:
@@ -83,13 +87,17 @@ def _listening(descriptor: int) -> socket.socket:
         raise SystemdError(f"LISTEN_FDS: {descriptor} is no socket ({error.strerror}).") from None
     if not listens or taken.type != socket.SOCK_STREAM:
         raise SystemdError(f"LISTEN_FDS: {descriptor} is no stream socket that listens.")
+    if taken.family not in {socket.AF_INET, socket.AF_INET6}:
+        raise SystemdError(
+            f"LISTEN_FDS: {descriptor} is no TCP socket: its clients have no address."
+        )
     taken.settimeout(0)
     taken.set_inheritable(False)
     return taken
 
 
 def _number(environ: Mapping[str, str], name: str) -> int:
-    text = environ.get(name, "0")
-    if not (text.isascii() and text.isdecimal()):
+    text = environ.get(name) or "0"
+    if not (text.isascii() and text.isdecimal() and len(text) < _MOST_DIGITS):
         raise SystemdError(f"{name} is no number.")
     return int(text)

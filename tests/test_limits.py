@@ -225,3 +225,16 @@ def test_with_few_files_fewer_are_let_in_and_nothing_spins(
         let_in(server, stack)
         assert server.stop() == 0
         assert "Traceback" not in server.written()
+
+
+def test_who_never_reads_the_answers_is_let_go(dsn: str, tmp_path: Path) -> None:
+    variables = {"DATABASE_URL": dsn, "USERAUTH_LIMITS__IDLE_TIMEOUT_SECONDS": "1"}
+    with running_server(variables, tmp_path / "log") as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.socket() as stuck:
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stuck.settimeout(20)
+            stuck.connect(("127.0.0.1", port))
+            with pytest.raises(OSError, match=r"reset|Broken pipe"):
+                while True:
+                    stuck.sendall(b"GET /n HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)

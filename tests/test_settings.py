@@ -246,8 +246,8 @@ def test_variables_may_come_as_credentials_of_systemd(
 ) -> None:
     folder = tmp_path / "credentials"
     folder.mkdir()
-    (folder / "SECRET_KEYS").write_text(f"{NEW_KEY}\n{OLD_KEY}\n", encoding="utf-8")
-    (folder / "PASSWORD_PEPPER").write_text("\n", encoding="utf-8")
+    (folder / "SECRET_KEYS").write_text(f"{NEW_KEY}\n\n{OLD_KEY}\n", encoding="utf-8")
+    (folder / "PASSWORD_PEPPER").write_text("\n\n", encoding="utf-8")
     (folder / "something_else").write_text("x", encoding="utf-8")
     environ = {"CREDENTIALS_DIRECTORY": str(folder)}
     settings = load(environ)
@@ -255,6 +255,10 @@ def test_variables_may_come_as_credentials_of_systemd(
     assert settings.passwords.pepper == ()
     (fault,) = faults(environ | {"SECRET_KEYS": OLD_KEY})
     assert fault == "SECRET_KEYS and the credential of that name differ: set only one of them"
+    (folder / "USERAUTH_SERVER__PROT").write_text("5", encoding="utf-8")
+    (fault,) = faults(environ)
+    assert fault.startswith("USERAUTH_SERVER__PROT (from the environment): unknown; did you mean")
+    (folder / "USERAUTH_SERVER__PROT").unlink()
     (folder / "DATABASE_URL").mkdir()
     (fault,) = faults(environ)
     assert fault == "DATABASE_URL (from CREDENTIALS_DIRECTORY): must be a readable file of UTF-8"

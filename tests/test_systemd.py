@@ -110,13 +110,22 @@ def test_a_systemd_that_does_not_listen_hinders_nobody(dsn: str, tmp_path: Path)
         ("closed", "LISTEN_FDS: 3 is no socket"),
         ("file", "LISTEN_FDS: 3 is no socket"),
         ("datagram", "LISTEN_FDS: 3 is no stream socket that listens"),
+        ("unix", "LISTEN_FDS: 3 is no TCP socket"),
         ("text", "LISTEN_FDS is no number"),
+        ("digits", "LISTEN_FDS is no number"),
     ],
 )
 def test_what_is_no_listening_socket_stops_the_start(dsn: str, kind: str, said: str) -> None:
-    redirection = {"closed": "3<&-", "file": "3</dev/null", "datagram": "3<&0", "text": ""}[kind]
-    number = "three" if kind == "text" else "1"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as given:
+    redirection = {"closed": "3<&-", "file": "3</dev/null"}.get(kind, "3<&0")
+    number = {"text": "three", "digits": "9" * 5000}.get(kind, "1")
+    with (
+        socket.socket(socket.AF_UNIX)
+        if kind == "unix"
+        else socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ) as given:
+        if kind == "unix":
+            given.bind("\0userauth-test-unix")
+            given.listen()
         ended = subprocess.run(
             ["/bin/bash", "-c", f'LISTEN_PID=$$ exec "$0" "$1" {redirection}', *command()],
             env=environment(DATABASE_URL=dsn, LISTEN_FDS=number),

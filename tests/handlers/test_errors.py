@@ -201,10 +201,21 @@ async def test_no_secret_of_a_request_is_in_any_log_line(
         await api.log_in(EMAIL, "wrong password")
         await api.register(password="short-1")
         await api.request("GET", f"/api/user?token={token}", authorization=bearer(token))
+        await api.request("GET", "/x/" + token.replace(".", "%2E"))
+        await api.request("GET", f"/x/{EMAIL}:{PASSWORD.replace(' ', '')}@localhost/api/user")
         await api.request("GET", "/api/user", authorization=bearer(token + "x"))
         await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
     app.request_log.flush()
     written = lines.getvalue()
-    assert len(written.splitlines()) == 7
-    for hidden in (token, PASSWORD, "wrong password", "short-1", EMAIL, "$2b$"):
+    assert len(written.splitlines()) == 9
+    for hidden in (
+        token,
+        token.rpartition(".")[2],
+        PASSWORD,
+        PASSWORD.replace(" ", ""),
+        "wrong password",
+        "short-1",
+        EMAIL,
+        "$2b$",
+    ):
         assert hidden not in written + caplog.text

@@ -457,6 +457,8 @@ async def test_the_format_is_the_one_that_is_asked_for(port: int) -> None:
     )
     assert open_metrics.body.endswith(b"\n# EOF\n")
     assert open_metrics.body.count(b"# EOF") == 1
+    for odd in ("text/plain; version=x", "application/openmetrics-text; version=.."):
+        assert (await fetch(port, headers={"Accept": odd})).code == 200
     assert len(list(parse_open_metrics(open_metrics.body.decode()))) > 20  # type: ignore[no-untyped-call]
     head = await fetch(port, method="HEAD")
     assert (head.code, head.body) == (200, b"")
