@@ -481,6 +481,10 @@ def test_a_backup_is_readable_to_its_owner_alone_and_replaces_none(
     with open_archive(file) as archive:
         archive.check()
     assert list(tmp_path.iterdir()) == [file]
+    os.mkfifo(tmp_path / "pipe")
+    ended = manage("backup", "--overwrite", str(tmp_path / "pipe"), DATABASE_URL=dsn)
+    assert ended.returncode == 4
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_full_disk_leaves_nothing_and_says_so(dsn: str, tmp_path: Path) -> None:
