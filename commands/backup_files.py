@@ -25,7 +25,8 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
     A block that fails leaves nothing; a process that is killed, a file whose name ends in .part.
     """
-    if path.exists() and not overwrite:
+    # A device, or a folder, is not to be replaced, whatever is said.
+    if path.exists() and not (overwrite and path.is_file()):
         raise _already_there(path)
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(number)
@@ -62,7 +63,7 @@ def _claim(path: Path) -> None:
 
 
 def _already_there(path: Path) -> AlreadyThere:
-    return AlreadyThere(f"{path} is there already: name another file, or say --overwrite.")
+    return AlreadyThere(f"{path} is there already: name another, or say --overwrite of a file.")
 
 
 def _sync(folder: Path) -> None:

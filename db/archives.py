@@ -23,7 +23,7 @@ ENVIRONMENT = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
 CHUNK = 1024 * 1024
 _MARK = b"userauth-backup "
 _LONGEST_LINE = 64 * 1024
-_COPY = re.compile(rb'COPY \S+ \(([a-z_0-9", ]+)\) FROM stdin;\n')
+_COPY = re.compile(rb'COPY .+ \(([a-z_0-9", ]+)\) FROM stdin;\n')
 _END = b"\\.\n"
 
 

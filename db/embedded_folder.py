@@ -243,9 +243,9 @@ def _refuse_foreign(path: Path) -> None:
     version = (path / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
     if version != MAJOR_VERSION:
         raise EmbeddedPostgresError(
-            f"{path} holds data of Postgres {version}, and this server brings {MAJOR_VERSION}: back"
-            " it up with the version of the server that made it, and restore that into another"
-            " folder (docs/backup.md), name one in database.embedded_dir, or set DATABASE_URL."
+            f"{path} holds data of Postgres {version}, and this server brings {MAJOR_VERSION}:"
+            " carry it over as docs/backup.md tells, name another folder in database.embedded_dir,"
+            " or set DATABASE_URL."
         )
     if path.stat().st_uid == 0:
         raise EmbeddedPostgresError(

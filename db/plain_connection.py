@@ -14,6 +14,7 @@ from db.failures import connection_failure, database_error
 from db.rows import NewEvent, Row
 
 _CONNECT_SECONDS = 10
+_TRANSACTIONS_END_SINCE = 170_000
 # What runs here may take hours; a database, or a role, may have limits of its own.
 _BEHAVE = """
 SELECT
@@ -80,7 +81,10 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
             raw.autocommit = True
             connection = PlainConnection(raw)
             connection.execute(_BEHAVE)
+            if raw.server_version >= _TRANSACTIONS_END_SINCE:
+                connection.execute("SET transaction_timeout = 0")
             yield connection
     except psycopg2.Error as error:
         # Without psycopg2's text, which can hold values of the statement.
-        raise database_error(error) from None
+        failure = database_error(error)
+        raise type(failure)(f"Postgres refuses to go on ({failure}).") from None

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from db.embedded_programs import Account, account_for, run
 from tests.processes import free_port
+from tests.sql import run_sql
 
 PASSWORD = "the pässword/of+the=cluster"
 
@@ -44,10 +45,14 @@ def given_cluster(folder: Path) -> Iterator[str]:
     pg_ctl = (str(programs / "pg_ctl"), f"--pgdata={data}")
     do(*pg_ctl, "start", "--wait", f"--log={data / 'log'}", f"--options={options}")
     try:
-        yield (
-            f"postgresql://postgres:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/postgres"
-            f"?sslmode=verify-ca&sslrootcert={folder / 'server.crt'}"
-        )
+        ending = f"?sslmode=verify-ca&sslrootcert={folder / 'server.crt'}"
+        place = f"{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
+        for statement in (
+            f"CREATE ROLE userauth LOGIN PASSWORD '{PASSWORD}'",
+            "CREATE DATABASE userauth OWNER userauth ENCODING 'UTF8' TEMPLATE template0",
+        ):
+            run_sql(f"postgresql://postgres:{place}/postgres{ending}", statement)
+        yield f"postgresql://userauth:{place}/userauth{ending}"
     finally:
         do(*pg_ctl, "stop", "--mode=immediate", "--wait")
 

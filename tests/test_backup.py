@@ -413,6 +413,46 @@ def test_a_restore_waits_for_a_server_that_looks_at_its_schema(
     assert (process.returncode, said) == (0, b"0 users restored, 0 tokens ended\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_restore_that_is_ended_leaves_the_database_as_it_was(
+    dsn: str, empty: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    fill_everything(dsn)
+    assert manage("restore", str(backed_up(dsn, tmp_path)), DATABASE_URL=empty).returncode == 0
+    before = contents(empty)
+    with many_events(dsn):
+        file = backed_up(dsn, tmp_path)
+    arguments = ("restore", "--replace", "--yes", str(file))
+    process = started(*arguments, DATABASE_URL=empty)
+    # It is in the middle of the one table that takes a while.
+    filling = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY \"events%'"
+    while run_sql(empty, filling) == [(0,)]:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode != 0
+    assert contents(empty) == before
+    assert manage(*arguments, DATABASE_URL=empty).returncode == 0
+
+
+def test_tables_in_a_schema_of_their_own_move_beside_those_of_somebody_else(
+    dsn: str, empty: str, tmp_path: Path
+) -> None:
+    fill_everything(dsn)
+    run_sql(empty, 'CREATE SCHEMA "Our ""own"; CREATE TABLE clients AS SELECT 1 AS kept')
+    ours = f"{empty}&options=-csearch_path%3D%22Our%5C%20%22%22own%22"
+    first = backed_up(dsn, tmp_path)
+    assert manage("restore", str(first), DATABASE_URL=ours).returncode == 0
+    second = backed_up(ours, tmp_path)
+    ended = manage("restore", "--replace", "--yes", str(second), DATABASE_URL=dsn)
+    assert ended.returncode == 0, ended
+    assert contents(dsn)["users"] == contents(ours)["users"] != []
+    ended = manage("restore", "--replace", "--yes", str(second), DATABASE_URL=ours)
+    assert ended.returncode == 0, ended
+    assert run_sql(empty, "SELECT kept FROM clients") == [(1,)]
+
+
 def test_no_process_shows_the_password_in_its_arguments(dsn: str, tmp_path: Path) -> None:
     secret = "the-pässword/of+it"
     url = dsn.replace("postgres@", "postgres:the-p%C3%A4ssword%2Fof%2Bit@")
@@ -441,6 +481,10 @@ def test_a_backup_is_readable_to_its_owner_alone_and_replaces_none(
     with open_archive(file) as archive:
         archive.check()
     assert list(tmp_path.iterdir()) == [file]
+    os.mkfifo(tmp_path / "pipe")
+    ended = manage("backup", "--overwrite", str(tmp_path / "pipe"), DATABASE_URL=dsn)
+    assert ended.returncode == 4
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_full_disk_leaves_nothing_and_says_so(dsn: str, tmp_path: Path) -> None:

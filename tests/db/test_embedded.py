@@ -511,7 +511,7 @@ def test_data_of_another_version_stays_as_it_is(place: Path) -> None:
     folder = place / "postgres"
     (folder / "base").mkdir(parents=True)
     (folder / "PG_VERSION").write_text("16\n")
-    with pytest.raises(EmbeddedPostgresError, match=r"holds data of Postgres 16.*back it up"):
+    with pytest.raises(EmbeddedPostgresError, match=r"holds data of Postgres 16.*docs/backup.md"):
         EmbeddedPostgres.start(folder)
     assert (folder / "base").is_dir()
 
