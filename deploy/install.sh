@@ -80,10 +80,10 @@ install_program() {
 }
 
 list_files() {
-    if git -C "$checkout" rev-parse --git-dir >/dev/null 2>&1; then
+    if git -c safe.directory="$checkout" -C "$checkout" rev-parse --git-dir >/dev/null 2>&1; then
         git -c safe.directory="$checkout" -C "$checkout" ls-files -z --cached
     else
-        find . \( -name .venv -o -name var -o -name __pycache__ \) -prune -o -type f -print0
+        find . \( -name .git -o -name .venv -o -name var -o -name __pycache__ \) -prune -o -type f -print0
     fi
 }
 
@@ -93,7 +93,8 @@ install_settings() {
     chmod 0750 "$settings/credentials"
     owned root:userauth "$settings/credentials"
     if [ ! -e "$settings/environment" ]; then
-        install -m 0644 "$checkout/deploy/environment" "$settings/environment"
+        install -m 0640 "$checkout/deploy/environment" "$settings/environment"
+        owned root:userauth "$settings/environment"
     fi
     new_secret DATABASE_URL embedded
     new_secret SECRET_KEYS "$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
