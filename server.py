@@ -15,7 +15,7 @@ import time
 import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from pydantic_core import to_json
@@ -26,7 +26,7 @@ from auth.audit import AuditTrail
 from auth.clients import Clients
 from auth.counts import TokenCounts
 from auth.digests import Digests
-from auth.errors import problem_names
+from auth.errors import problem_types
 from auth.housekeeping import Housekeeping, Kept
 from auth.identities import Identities
 from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
@@ -161,7 +161,9 @@ async def open_application(
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and release it after use."""
     metrics = (
-        Metrics(version=_version(), problems=problem_names()) if settings.metrics.port else None
+        Metrics(version=_version(), problems=(kind.name for kind in problem_types()))
+        if settings.metrics.port
+        else None
     )
     async with (
         open_database(settings, dsn, metrics=metrics) as database,
@@ -238,6 +240,7 @@ def publications(settings: Settings) -> Mapping[str, Publication]:
         raise StartError(f"a file of the page at /docs cannot be read: {error}") from error
 
 
+@cache
 def _version() -> str:
     """Return the version of this program."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -32,7 +32,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from ops.logs import LogFormat
+from ops.log_format import LogFormat
 
 # What database.url says of the Postgres that comes along.
 EMBEDDED = frozenset({"", "embedded"})

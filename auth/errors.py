@@ -61,12 +61,12 @@ class Problem(Exception):
         return ()
 
 
-def problem_names(root: type[Problem] = Problem) -> Iterator[str]:
-    """Yield the name of every problem that there is."""
+def problem_types(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
+    """Yield every class of the tree that has a problem type of its own."""
     for kind in root.__subclasses__():
         if "name" in vars(kind):
-            yield kind.name
-        yield from problem_names(kind)
+            yield kind
+        yield from problem_types(kind)
 
 
 class ClientGone(Exception):

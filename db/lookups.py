@@ -1,7 +1,8 @@
 """The look-ups that requests share."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from db.clients import FIND_SECRETS
 from db.joined_lookup import JoinedLookup, ObserveStatement
@@ -25,21 +26,16 @@ class Lookups:
     @property
     def failures(self) -> Mapping[str, int]:
         """Return how many statements of each were not answered."""
-        return {
-            "users_of_tokens": self.users_of_tokens.failures,
-            "owners_of_tokens": self.owners_of_tokens.failures,
-            "users_by_email": self.users_by_email.failures,
-            "secrets_of_clients": self.secrets_of_clients.failures,
-            "counts_of_tries": self.counts_of_tries.failures,
-        }
+        return {name: lookup.failures for name, lookup in self._by_name()}
 
     async def close(self) -> None:
         """Close their connections."""
-        await self.users_of_tokens.close()
-        await self.owners_of_tokens.close()
-        await self.users_by_email.close()
-        await self.secrets_of_clients.close()
-        await self.counts_of_tries.close()
+        for _, lookup in self._by_name():
+            await lookup.close()
+
+    def _by_name(self) -> Iterator[tuple[str, JoinedLookup[Any]]]:
+        for each in fields(self):
+            yield each.name, getattr(self, each.name)
 
 
 def open_lookups(

@@ -67,14 +67,12 @@ install_program() {
         tar --extract --directory "$next" --no-same-owner
     if [ -d "$program/.venv" ] && cmp -s "$checkout/requirements.txt" "$program/requirements.txt"; then
         mv "$program/.venv" "$next/.venv"
-        rm -rf "$program"
-        mv "$next" "$program"
-        return 0
+    else
+        # It is moved below: only the scripts in its bin/ know where it was made, and none is used.
+        python3 -m venv --copies "$next/.venv"
+        "$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+            --requirement "$next/requirements.txt"
     fi
-    # It is moved afterwards: only the scripts in its bin/ know where it was made, and none is used.
-    python3 -m venv --copies "$next/.venv"
-    "$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --requirement "$next/requirements.txt"
     rm -rf "$program"
     mv "$next" "$program"
 }

@@ -190,23 +190,22 @@ class BaseHandler(AnsweringHandler):
     def on_finish(self) -> None:
         """Count the request out."""
         self.application.running -= 1
-        if self.application.metrics is not None:
-            self.application.metrics.request(
-                self.application.route_of(type(self)),
-                self.request.method or "",
-                self._status_code,
-                self.request.request_time(),
-            )
 
     def log(self) -> None:
-        """Log the request."""
+        """Measure the request, and log it."""
+        method = self.request.method or ""
+        route = self.application.route_of(type(self))
+        status = self.get_status()
+        seconds = self.request.request_time()
+        if self.application.metrics is not None:
+            self.application.metrics.request(route, method, status, seconds)
         self.application.request_log.write(
             RequestRecord(
-                method=self.request.method or "",
+                method=method,
                 path=_without_tokens(self.request.path),
-                route=self.application.route_of(type(self)),
-                status=self.get_status(),
-                milliseconds=self.request.request_time() * 1000,
+                route=route,
+                status=status,
+                milliseconds=seconds * 1000,
                 database_milliseconds=self._spent.database * 1000,
                 hashing_milliseconds=self._spent.hashing * 1000,
                 request_id=self.request_id,

@@ -8,7 +8,7 @@ that is put for readers, and what each guard may refuse.
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import groupby
@@ -34,6 +34,7 @@ from auth.errors import (
     TokenInvalid,
     TooManyTries,
     UnsupportedMediaType,
+    problem_types,
 )
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, HeaderField, Link
@@ -283,16 +284,8 @@ def _samples(terms: Terms) -> dict[type[Problem], Problem]:
         TooManyTries(1),
         Overloaded(1),
     )
-    others = (cls() for cls in _leaves(Problem) if _is_complete(cls))
+    others = (cls() for cls in problem_types() if _is_complete(cls))
     return {type(problem): problem for problem in (*others, *with_arguments)}
-
-
-def _leaves(cls: type[Problem]) -> Iterator[type[Problem]]:
-    """Yield every class of the tree that has a problem type of its own."""
-    for below in cls.__subclasses__():
-        if "name" in vars(below):
-            yield below
-        yield from _leaves(below)
 
 
 def _is_complete(cls: type[Problem]) -> bool:

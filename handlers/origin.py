@@ -28,6 +28,7 @@ class ClientAddresses:
         """Trust these networks; raises ValueError where one is none."""
         self._trusted = tuple(map(_network, trusted_proxies))
         self._remembered = lru_cache(maxsize=5_000)(self._read)
+        self._trusts_peer = lru_cache(maxsize=5_000)(self._is_trusted)
 
     def of(self, request: HTTPServerRequest) -> str | None:
         """Return the address that a request comes from; None where there is none."""
@@ -44,10 +45,9 @@ class ClientAddresses:
         """Tell whether a request came over HTTPS, as far as those who are trusted know."""
         if request.protocol == "https":
             return True
-        peer = _address(request.remote_ip or "")
         # A list would be of a proxy that appends what the client claims.
         forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
-        return forwarded == "https" and peer is not None and self._trusts(peer)
+        return forwarded == "https" and self._trusts_peer(request.remote_ip or "")
 
     def _read(self, peer: str, forwarded: str | None) -> str | None:
         client = _address(peer)
@@ -62,6 +62,10 @@ class ClientAddresses:
                 break
             client = address
         return str(client)
+
+    def _is_trusted(self, peer: str) -> bool:
+        address = _address(peer)
+        return address is not None and self._trusts(address)
 
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)

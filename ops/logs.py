@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Protocol, TextIO
 
 import structlog
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level
 
+from ops.log_format import LogFormat
 from ops.trace_context import TraceParent
 
 SERVER = "userauth"
@@ -25,18 +24,6 @@ _GATHER_SECONDS = 0.02
 _Event = MutableMapping[str, Any]
 # Writes JSON, called as json.dumps is.
 Serializer = Callable[..., str]
-
-
-class LogFormat(StrEnum):
-    AUTO = "auto"  # text where a person reads along, in a terminal
-    TEXT = "text"
-    JSON = "json"
-
-    def chosen_for(self, stream: TextIO) -> "LogFormat":
-        """Return text or JSON."""
-        if self is not LogFormat.AUTO:
-            return self
-        return LogFormat.TEXT if stream.isatty() else LogFormat.JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +142,13 @@ def _json_formatter() -> logging.Formatter:
 
 
 def _timed_as_logged(_logger: object, _method: str, event: _Event) -> _Event:
-    created = datetime.fromtimestamp(event["_record"].created, UTC)
-    event["time"] = created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    event["time"] = _timestamp(event["_record"].created)
     return event
 
 
 def _timed(clock: Callable[[], float]) -> Callable[[object, str, _Event], _Event]:
     def add_time(_logger: object, method: str, event: _Event) -> _Event:
-        now = clock()
-        event["time"] = f"{_second(int(now))}.{int(now * 1000) % 1000:03d}Z"
+        event["time"] = _timestamp(clock())
         event["level"] = method
         return event
 
@@ -178,6 +163,11 @@ def _text(_logger: object, _method: str, event: _Event) -> str:
         f" hashing={event['hashing_milliseconds']:.1f}ms request={event['request_id']}"
         f" user={event['user_id'] or '-'}{trace}"
     )
+
+
+def _timestamp(seconds: float) -> str:
+    """Return a time in UTC seconds as RFC 3339 has it, to the millisecond."""
+    return f"{_second(int(seconds))}.{int(seconds * 1000) % 1000:03d}Z"
 
 
 @lru_cache(maxsize=2)

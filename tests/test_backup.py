@@ -76,14 +76,6 @@ def contents(dsn: str) -> dict[str, list[object]]:
 
 
 @pytest.fixture
-def dsn(postgres: str) -> Iterator[str]:
-    """Make a database that nobody else is connected to: a restore refuses them."""
-    with new_database(postgres, "backed_up") as made:
-        run_sql(made, SCHEMA)
-        yield made
-
-
-@pytest.fixture
 def empty(postgres: str) -> Iterator[str]:
     """Make a database with nothing in it."""
     with new_database(postgres, f"restored{next(_numbers)}") as dsn:

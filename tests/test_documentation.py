@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from auth.errors import Problem
+from auth.errors import Problem, problem_types
 from handlers import routes
 from handlers.published import OPENAPI_PATH, PAGE_PATH, PublicationHandler
 from settings import FIELDS
 from tests.configuration import ROOT
-from tests.handlers.test_errors import problem_classes
 from tests.processes import environment, running_server
 from tests.sql import run_sql
 
@@ -27,7 +26,7 @@ SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
 USER = {"id", "email", "name", "created_at", "updated_at"}
 LOGIN = {"token", "expires_at", "expires_in"}
-PROBLEM_CLASSES = list(problem_classes())
+PROBLEM_CLASSES = list(problem_types())
 
 
 def blocks(text: str) -> list[tuple[str, str]]:

@@ -124,7 +124,7 @@ def test_what_is_no_listening_socket_stops_the_start(dsn: str, kind: str, said: 
         else socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     ) as given:
         if kind == "unix":
-            given.bind("\0userauth-test-unix")
+            given.bind(f"\0userauth-test-unix-{os.getpid()}")
             given.listen()
         ended = subprocess.run(
             ["/bin/bash", "-c", f'LISTEN_PID=$$ exec "$0" "$1" {redirection}', *command()],

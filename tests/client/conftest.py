@@ -12,7 +12,7 @@ from userauth_client import UserAuthClient
 EMAIL = "susan@example.com"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_url(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a server; yield where it listens."""
     with running_server(

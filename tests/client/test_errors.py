@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 import userauth_client
-from auth.errors import Problem
+from auth.errors import Problem, problem_types
 from tests.api import PASSWORD
 from tests.client.conftest import EMAIL
 from tests.client.flavours import Driven, Flavour
 from tests.client.other_servers import answering, http_answer
-from tests.handlers.test_errors import problem_classes
 from tests.processes import free_port, manage, running_server
 from userauth_client import (
     Conflict,
@@ -51,7 +50,7 @@ CLASSES = {
 PROBLEM = "application/problem+json; charset=UTF-8"
 
 
-@pytest.mark.parametrize("problem", list(problem_classes()), ids=lambda problem: problem.name)
+@pytest.mark.parametrize("problem", list(problem_types()), ids=lambda problem: problem.name)
 def test_each_problem_of_the_server_is_an_exception_of_its_status(
     flavour: Flavour, problem: type[Problem]
 ) -> None:

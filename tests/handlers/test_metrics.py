@@ -15,7 +15,7 @@ from tornado.ioloop import IOLoop
 
 from auth.accounts import Accounts
 from auth.audit import Kind
-from auth.errors import DatabaseUnavailable, problem_names
+from auth.errors import DatabaseUnavailable, problem_types
 from handlers import routes
 from handlers.application import Application
 from handlers.metrics import MetricsServer
@@ -373,7 +373,7 @@ async def test_every_count_without_a_route_is_told_as_0_before_anything_happened
     read: Read,
 ) -> None:
     found = await read()
-    assert found.labels("problem") == set(problem_names())
+    assert found.labels("problem") == {kind.name for kind in problem_types()}
     assert found.labels("kind") == {kind.value for kind in Kind}
     assert not any(
         value

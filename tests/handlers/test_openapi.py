@@ -14,11 +14,10 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from auth import names
-from auth.errors import Problem
+from auth.errors import Problem, problem_types
 from handlers import routes
 from handlers.openapi import Terms, openapi_document
 from tests.configuration import ROOT
-from tests.handlers.test_errors import problem_classes
 from tests.openapi import document, resolved, validator
 
 STRICT = Terms(
@@ -85,7 +84,7 @@ def test_every_problem_that_a_call_can_be_refused_with_is_in_the_document() -> N
         if "allOf" in schema
     }
     elsewhere = {"method-not-allowed"}  # of what is no operation
-    expected = {cls.type_uri() for cls in problem_classes() if cls.name not in elsewhere}
+    expected = {cls.type_uri() for cls in problem_types() if cls.name not in elsewhere}
     assert told == expected
 
 
@@ -96,7 +95,7 @@ def test_no_component_is_unused() -> None:
             assert f'"#/components/{kind}/{name}"' in text, name
 
 
-@pytest.mark.parametrize("problem", list(problem_classes()), ids=lambda problem: problem.name)
+@pytest.mark.parametrize("problem", list(problem_types()), ids=lambda problem: problem.name)
 def test_a_status_that_has_header_fields_of_its_own_tells_them(problem: type[Problem]) -> None:
     own = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
     for _, _, operation in OPERATIONS:

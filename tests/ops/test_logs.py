@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from ops.logs import LogFormat, RequestLog, RequestRecord
+from ops.log_format import LogFormat
+from ops.logs import RequestLog, RequestRecord
 from ops.trace_context import TraceParent
 from tests.clock import Clock
 
