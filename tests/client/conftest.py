@@ -1,4 +1,4 @@
-"""A server as a process, for all tests of the clients; both clients, for each test."""
+"""A server as a process, for the tests of a file; both clients, for each test."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from userauth_client import UserAuthClient
 EMAIL = "susan@example.com"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def running_url(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a server; yield where it listens."""
     with running_server(
