@@ -4,6 +4,7 @@ import socket
 import time
 from asyncio import Future
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import cast
 
 from tornado.iostream import IOStream, SSLIOStream
@@ -59,16 +60,16 @@ class Stream(IOStream):
         """
         is_waiting = self._head is not None and not self._head.done()
         is_quiet = is_waiting and not self.writing() and not self._read_buffer_size
-        if is_quiet and self._accepted_at < accepted_before and not self._peek():
+        if is_quiet and self._accepted_at < accepted_before and not self._has_come():
             self.close()
 
-    def _peek(self) -> bytes:
-        """Return what has come and was not read, a byte of it."""
+    def _has_come(self) -> bool:
+        """Tell whether something has come that was not read."""
         try:
             # Not TLS's own, which knows no peeking: what has come is there, if not yet readable.
-            return bytes(socket.socket.recv(self.socket, 1, socket.MSG_PEEK))
+            return bool(socket.socket.recv(self.socket, 1, socket.MSG_PEEK))
         except OSError:
-            return b""
+            return False
 
     def reading(self) -> bool:
         """Tell whether to listen: while little is there that was not read yet."""
@@ -80,3 +81,29 @@ class Stream(IOStream):
 
 class TlsStream(Stream, SSLIOStream):
     """A stream over TLS, whose handshake is to come."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection)
+        self._part_has_come = False
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """Read what is deciphered.
+
+        Of a record that has not come whole, OpenSSL takes the part and shows nothing of it.
+        """
+        has_come = super()._has_come()
+        count = super().read_from_fd(buf)
+        if count is not None:
+            self._part_has_come = False
+        elif has_come and self.socket.version() is not None:  # the handshake is over
+            self._part_has_come = True
+        return count
+
+    def close_fd(self) -> None:
+        """Close, and say first that this is the end and no cut (RFC 8446, 6.1)."""
+        with suppress(OSError, ValueError):  # without a handshake there is nobody to say it to
+            self.socket.unwrap()
+        super().close_fd()
+
+    def _has_come(self) -> bool:
+        return self._part_has_come or super()._has_come()

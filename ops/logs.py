@@ -50,8 +50,11 @@ def configure_logging(form: LogFormat) -> None:
     else:
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Tornado tells of malformed requests at INFO, and quotes them.
-    logging.getLogger("tornado.general").setLevel(logging.WARNING)
+    # Tornado tells of malformed requests at INFO, and quotes them; and it warns of each client that
+    # does not speak TLS, which are many on a public address.
+    general = logging.getLogger("tornado.general")
+    general.setLevel(logging.WARNING)
+    general.addFilter(lambda told: not str(told.msg).startswith("SSL Error on"))
 
 
 class RequestEvents(Protocol):

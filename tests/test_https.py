@@ -6,9 +6,11 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -19,6 +21,7 @@ from tests.configuration import ROOT
 from tests.processes import ServerProcess, environment, running_server
 
 REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
+Result = TypeVar("Result")
 ACCOUNT = {"email": "susan@example.com", "password": PASSWORD}
 
 
@@ -112,6 +115,70 @@ def test_who_speaks_plainly_to_it_or_not_at_all_harms_nobody(
         answer = httpx.get(f"{server.url}/health/live", verify=trusting(files[0]))
         assert answer.status_code == 200
     assert "Traceback" not in server.written()
+    assert "SSL Error" not in server.written()
+
+
+class Records:
+    """A client whose TLS records are sent by hand."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        port = int(server.url.rpartition(":")[2])
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing)
+        self._exchange(self._tls.do_handshake)
+
+    def enciphered(self, plain: bytes) -> bytes:
+        self._tls.write(plain)
+        return self._outgoing.read()
+
+    def read(self) -> bytes:
+        """Return what comes next; nothing, where the other side says that this is the end."""
+        try:
+            return self._exchange(partial(self._tls.read, 65536))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _exchange(self, step: Callable[[], Result]) -> Result:
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self.socket.sendall(self._outgoing.read())
+                received = self.socket.recv(65536)
+                assert received, "cut"
+                self._incoming.write(received)
+            else:
+                self.socket.sendall(self._outgoing.read())
+                return result
+
+
+@pytest.mark.parametrize("after_another", [False, True])
+def test_a_request_of_which_a_part_of_a_record_has_come_is_answered_at_a_stop(
+    server: ServerProcess, *, after_another: bool
+) -> None:
+    with closing(Records(server)) as client, closing(Records(server)) as idle:
+        head = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+        begun = b""
+        if after_another:
+            begun = client.enciphered(head + b"\r\n")
+        record = client.enciphered(head + b"X-Padding: " + b"x" * 1500 + b"\r\n\r\n")
+        client.socket.sendall(begun + record[:700])
+        if after_another:
+            assert client.read().startswith(b"HTTP/1.1 200 ")
+        server.signal(signal.SIGTERM)
+        # Until whoever waits in vain has been sent away.
+        assert idle.read() == b""
+        client.socket.sendall(record[700:])
+        assert client.read().startswith(b"HTTP/1.1 200 ")
+        assert client.read() == b""
+    assert server.wait() == 0
 
 
 def test_a_renewed_certificate_is_shown_after_sighup(
