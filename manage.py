@@ -30,9 +30,11 @@ from commands.keys import keys
 from commands.users import users
 from db.embedded import EmbeddedPostgresError
 from db.errors import DatabaseError
+from handlers.certificate import CertificateError
 from ops.event_loop import EventLoop
 from server import (
     StartError,
+    check,
     open_database,
     open_services,
     place_of_data,
@@ -93,6 +95,13 @@ def cli() -> None:
     pass
 
 
+@cli.command("check")
+@click.pass_obj
+def check_settings(administrator: Administrator) -> None:
+    """Check the settings, as server.py --check does; nothing is started or changed."""
+    click.echo(check(administrator.settings))
+
+
 for command in (users, clients, keys, audit, backup, restore):
     cli.add_command(command)
 
@@ -114,7 +123,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         code, faults = 2, error.faults
     except Problem as error:
         code, faults = 1, (f"{error.title} ({error.__cause__ or error.detail}).",)
-    except (StartError, EmbeddedPostgresError, KeysFileError, DatabaseError) as error:
+    except (
+        StartError,
+        EmbeddedPostgresError,
+        KeysFileError,
+        CertificateError,
+        DatabaseError,
+    ) as error:
         code, faults = 1, (str(error),)
     for fault in faults:
         click.echo(f"manage.py: {fault}", err=True)

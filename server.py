@@ -87,11 +87,11 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         for fault in error.faults:
             print(fault, file=sys.stderr)
         return 2
-    if options.check:
-        print(f"The settings are good ({settings.profile}).")
-        return 0
-    configure_logging(settings.logging.format)
     try:
+        if options.check:
+            print(check(settings))
+            return 0
+        configure_logging(settings.logging.format)
         serve(settings, Systemd(environ))
     except (
         StartError,
@@ -103,6 +103,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         print(f"userauth: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def check(settings: Settings) -> str:
+    """Look into the files that the settings name, and say that all is good.
+
+    Raises CertificateError, and in production, where no keys file is made, KeysFileError.
+    """
+    _certificate(settings)
+    if settings.profile is Profile.PRODUCTION:
+        signing_keys(settings)
+    return f"The settings are good ({settings.profile})."
 
 
 def serve(settings: Settings, systemd: Systemd) -> None:

@@ -1,26 +1,33 @@
 #!/usr/bin/env bash
 # Puts userauth on a Debian 12 machine as a systemd service, from the checkout it stands in; run
-# again, it upgrades. Settings, secrets and data that are there stay as they are.
+# again, it upgrades. Settings, secrets and data that are there stay as they are. A program that does
+# not take the settings, or does not start, leaves the one before in its place.
 #
 #   deploy/install.sh                 install or upgrade, and start
 #   deploy/install.sh --uninstall     stop, and remove all but settings, secrets and data
 #
-# DESTDIR=/some/folder puts the files there, and touches neither users nor services.
+# DESTDIR=/some/folder puts the files there, and touches neither users nor services. SYSTEMCTL is what
+# stands for systemctl there.
 set -euo pipefail
 
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 root=${DESTDIR:-}
 program=$root/opt/userauth
+next=$program.next
+before=$program.before
 settings=$root/etc/userauth
 units=$root/etc/systemd/system
 backups=$root/var/backups/userauth
-command=$root/usr/local/bin/userauth-manage
+manage=$root/usr/local/bin/userauth-manage
 unit_names=(userauth.socket userauth.service userauth-backup.service userauth-backup.timer)
 
 say() { printf 'userauth: %s\n' "$*"; }
 fail() { printf 'userauth: %s\n' "$*" >&2; exit 1; }
 on_machine() { [ -z "$root" ]; }
-has_systemd() { on_machine && [ -d /run/systemd/system ]; }
+has_systemd() {
+    if on_machine; then [ -d /run/systemd/system ]; else [ -n "${SYSTEMCTL:-}" ]; fi
+}
+systemctl() { command "${SYSTEMCTL:-systemctl}" "$@"; }
 owned() { if on_machine; then chown "$1" "$2"; fi; }
 
 main() {
@@ -36,8 +43,10 @@ install_all() {
     umask 022
     install_python
     add_user
-    install_program
     install_settings
+    make_next_program
+    check_next_program
+    take_next_program
     install_units
     start
 }
@@ -58,22 +67,44 @@ add_user() {
             --shell /usr/sbin/nologin userauth
 }
 
-# The new program is made ready beside the old one, and takes its place at the end.
-install_program() {
-    local next=$program.next
-    rm -rf "$next"
+# The new program is made whole beside the old one, which serves on meanwhile.
+make_next_program() {
+    # What an installation that was killed left behind.
+    if [ ! -e "$program" ] && [ -e "$before" ]; then mv "$before" "$program"; fi
+    rm -rf "$next" "$before"
     mkdir -p "$next"
     (cd "$checkout" && list_files | tar --create --null --files-from=- --owner=0 --group=0) |
         tar --extract --directory "$next" --no-same-owner
-    if [ -d "$program/.venv" ] && cmp -s "$checkout/requirements.txt" "$program/requirements.txt"; then
-        mv "$program/.venv" "$next/.venv"
-    else
-        # It is moved below: only the scripts in its bin/ know where it was made, and none is used.
-        python3 -m venv --copies "$next/.venv"
-        "$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --requirement "$next/requirements.txt"
+    local made_of=$next/.made-of
+    packages >"$made_of"
+    if cmp -s "$made_of" "$program/.made-of" && "$program/.venv/bin/python" -c "" 2>/dev/null; then
+        cp --archive --link "$program/.venv" "$next/.venv"
+        return
     fi
-    rm -rf "$program"
+    # It is moved later: only the scripts in its bin/ know where it was made, and none is used.
+    python3 -m venv --copies "$next/.venv"
+    local list
+    for list in "$next/requirements.txt" "$settings/requirements.txt"; do
+        [ ! -e "$list" ] || "$next/.venv/bin/python" -m pip install --quiet \
+            --disable-pip-version-check --requirement "$list"
+    done
+}
+
+# What decides whether the old packages will do: those that are wanted, and this Python.
+packages() {
+    python3 -VV
+    cat "$checkout/requirements.txt"
+    if [ -e "$settings/requirements.txt" ]; then cat "$settings/requirements.txt"; fi
+}
+
+check_next_program() {
+    "$next/deploy/as-the-service" "$next/.venv/bin/python" "$next/server.py" --check >/dev/null && return
+    rm -rf "$next"
+    fail "nothing is changed: mend the settings, and install again"
+}
+
+take_next_program() {
+    if [ -e "$program" ]; then mv "$program" "$before"; fi
     mv "$next" "$program"
 }
 
@@ -109,11 +140,11 @@ new_secret() {
 
 install_units() {
     local name
-    mkdir -p "$units" "$(dirname "$command")"
+    mkdir -p "$units" "$(dirname "$manage")"
     for name in "${unit_names[@]}"; do
-        install -m 0644 "$checkout/deploy/$name" "$units/$name"
+        install -m 0644 "$program/deploy/$name" "$units/$name"
     done
-    install -m 0755 "$checkout/deploy/userauth-manage" "$command"
+    install -m 0755 "$program/deploy/userauth-manage" "$manage"
     mkdir -p "$backups"
     chmod 0700 "$backups"
     owned userauth:userauth "$backups"
@@ -121,15 +152,33 @@ install_units() {
 
 start() {
     if ! has_systemd; then
+        rm -rf "$before"
         say "installed in $program; systemd does not run here, so nothing was started"
-        return 0
+        return
     fi
     systemctl daemon-reload
     systemctl --quiet enable userauth.socket userauth.service userauth-backup.timer
     systemctl start userauth.socket userauth-backup.timer
     # While it restarts, who connects waits at the socket.
-    systemctl restart userauth.service
+    if ! systemctl restart userauth.service; then
+        take_program_before
+        fail "it does not start: journalctl -u userauth says why"
+    fi
+    rm -rf "$before"
     say "serves; settings are in $settings, see 'systemctl status userauth'"
+}
+
+take_program_before() {
+    [ -e "$before" ] || return 0
+    rm -rf "$program"
+    mv "$before" "$program"
+    install_units
+    systemctl daemon-reload
+    if systemctl restart userauth.service; then
+        say "the program before is back, and serves"
+    else
+        say "the program before is back, and does not start either"
+    fi >&2
 }
 
 uninstall() {
@@ -141,8 +190,8 @@ uninstall() {
         done
     fi
     for name in "${unit_names[@]}"; do rm -f "$units/$name"; done
-    rm -rf "$program" "$program.next"
-    rm -f "$command"
+    rm -rf "$program" "$next" "$before"
+    rm -f "$manage"
     if has_systemd; then systemctl daemon-reload; fi
     say "removed; $settings, $root/var/lib/userauth, $backups and the user userauth are still there"
 }

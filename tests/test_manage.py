@@ -30,6 +30,38 @@ def test_a_client_is_made_listed_rotated_and_removed(dsn: str) -> None:
     assert json.loads(manage("clients", "list", "--json", DATABASE_URL=dsn).stdout) == []
 
 
+def test_check_looks_into_what_the_settings_name_and_starts_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "postgres"
+    variables = {"DATABASE_URL": "embedded", "USERAUTH_DATABASE__EMBEDDED_DIR": str(folder)}
+    ended = manage("check", **variables)
+    assert (ended.returncode, ended.stdout) == (0, "The settings are good (testing).\n")
+    for more, code, said in (
+        ({"PORT": "many"}, 2, "server.port"),
+        (
+            {
+                "USERAUTH_SERVER__CERTIFICATE": str(tmp_path / "none.pem"),
+                "USERAUTH_SERVER__PRIVATE_KEY": str(tmp_path / "none.key"),
+            },
+            1,
+            "server.certificate",
+        ),
+        (
+            {
+                "APP_SETTINGS": "production",
+                "SECRET_KEYS": "",
+                "USERAUTH_SERVER__TRUSTED_PROXIES": "::1",
+                "USERAUTH_TOKENS__KEYS_FILE": str(tmp_path / "none"),
+            },
+            1,
+            "none",
+        ),
+    ):
+        ended = manage("check", **variables, **more)
+        assert (ended.returncode, ended.stdout) == (code, ""), ended
+        assert said in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_fails_says_why_and_exits_with_a_code_of_its_own(dsn: str) -> None:
     assert manage("clients", "add", "billing", DATABASE_URL=dsn).returncode == 0
     for arguments, url, code, said in (

@@ -266,17 +266,43 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def install(root: Path, *arguments: str) -> str:
-    ended = subprocess.run(
+def install(root: Path, *arguments: str, systemctl: Path | None = None) -> str:
+    ended = run_installation(root, *arguments, systemctl=systemctl)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def run_installation(
+    root: Path, *arguments: str, systemctl: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
         ["/bin/bash", str(DEPLOY / "install.sh"), *arguments],
-        env={**os.environ, "DESTDIR": str(root)},
+        env={**os.environ, "DESTDIR": str(root), "SYSTEMCTL": str(systemctl or "")},
         capture_output=True,
         text=True,
         timeout=110,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+
+
+def mark(root: Path) -> Path:
+    """Leave a mark in the program that is installed; the next one has none."""
+    marker = root / "opt/userauth/marker"
+    marker.write_text("", encoding="utf-8")
+    return marker
+
+
+@pytest.fixture
+def choosy_systemctl(installed: Path, tmp_path: Path) -> Path:
+    """Return what stands for systemctl, and has the service start only with a mark in it."""
+    file = tmp_path / "systemctl"
+    file.write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/called\n'
+        f'[ "$1" != restart ] || [ -e {installed}/opt/userauth/marker ]\n',
+        encoding="utf-8",
+    )
+    file.chmod(0o755)
+    return file
 
 
 def secrets_of(root: Path) -> dict[str, str]:
@@ -309,16 +335,70 @@ def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Pat
         assert (installed / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
 
 
+def python_of(root: Path) -> Path:
+    return root / "opt/userauth/.venv/bin/python"
+
+
 def test_to_install_again_changes_no_setting_and_no_secret(installed: Path) -> None:
     settings = installed / "etc/userauth/environment"
-    settings.write_text("HOST=127.0.0.2\n", encoding="utf-8")
+    settings.write_text("HOST=127.0.0.2\nUSERAUTH_SERVER__TRUSTED_PROXIES=::1\n", "utf-8")
     before = secrets_of(installed)
-    (installed / "opt/userauth/left-over.py").write_text("", encoding="utf-8")
+    python = python_of(installed).stat().st_ino
+    marker = mark(installed)
     install(installed)
     assert secrets_of(installed) == before
-    assert settings.read_text("utf-8") == "HOST=127.0.0.2\n"
-    assert not (installed / "opt/userauth/left-over.py").exists()
-    assert (installed / "opt/userauth/.venv/bin/python").exists()
+    assert settings.read_text("utf-8").startswith("HOST=127.0.0.2\n")
+    assert not marker.exists()
+    # The packages that it needs are there already.
+    assert python_of(installed).stat().st_ino == python
+
+
+def test_packages_that_no_longer_run_are_installed_anew(installed: Path) -> None:
+    python_of(installed).unlink()
+    install(installed)
+    subprocess.run([python_of(installed), "-c", "import tornado, aiopg"], check=True)
+
+
+def test_a_program_that_does_not_take_the_settings_leaves_the_one_before(installed: Path) -> None:
+    settings = installed / "etc/userauth/environment"
+    good = settings.read_text("utf-8")
+    marker = mark(installed)
+    settings.write_text(f"{good}PORT=many\n", "utf-8")
+    ended = run_installation(installed)
+    settings.write_text(good, "utf-8")
+    assert ended.returncode == 1
+    assert "server.port" in ended.stderr
+    assert "nothing is changed" in ended.stderr
+    assert marker.exists()
+    assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
+
+
+def test_a_program_that_does_not_start_gives_way_to_the_one_before(
+    installed: Path, choosy_systemctl: Path
+) -> None:
+    unit = installed / "etc/systemd/system/userauth.service"
+    shipped = unit.read_bytes()
+    old = installed / "opt/userauth/deploy/userauth.service"
+    old.write_bytes(shipped + b"# of the program before\n")
+    marker = mark(installed)
+    ended = run_installation(installed, systemctl=choosy_systemctl)
+    assert ended.returncode == 1
+    assert "the program before is back, and serves" in ended.stderr
+    assert marker.exists()
+    assert unit.read_bytes() == old.read_bytes() != shipped
+    assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
+    called = (choosy_systemctl.parent / "called").read_text("utf-8").splitlines()
+    assert called.count("restart userauth.service") == 2
+    assert called[-2:] == ["daemon-reload", "restart userauth.service"]
+
+
+def test_an_installation_that_was_killed_between_two_programs_is_mended(installed: Path) -> None:
+    program = installed / "opt/userauth"
+    program.rename(installed / "opt/userauth.before")
+    python = (installed / "opt/userauth.before/.venv/bin/python").stat().st_ino
+    install(installed)
+    assert python_of(installed).stat().st_ino == python
+    assert list((installed / "opt").iterdir()) == [program]
 
 
 def test_an_uninstallation_leaves_settings_and_secrets(installed: Path) -> None:
