@@ -15,6 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from tests.api import PASSWORD, Api, basic, bearer
+from tests.certificates import make_certificate
 from tests.configuration import ROOT
 from tests.processes import free_port, running_server, wait_for_listener
 from tests.proxy import Proxy
@@ -26,6 +27,10 @@ FORGED = {"X-Auth-User-Id": "1", "X-Auth-Email": "admin@example.com", "X-Auth-Na
 CLIENT = "127.0.0.5"
 # What a client claims: somebody else, the proxy, garbage.
 CLAIMS = ("203.0.113.9", "203.0.113.9, 127.0.0.1", "127.0.0.1", "203.0.113.9, unknown", ",")
+HTTPS_ONLY = {
+    "USERAUTH_SERVER__REQUIRE_HTTPS": "true",
+    "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32,::1/128",
+}
 UseSite = Callable[["Site", Api], Awaitable[None]]
 
 
@@ -45,10 +50,13 @@ class Upstream(RequestHandler):
 class Site:
     """What a proxy protects, and a client in front of it."""
 
-    def __init__(self, url: str, seen: list[dict[str, str]], database: Proxy) -> None:
+    def __init__(
+        self, url: str, certificate: Path, seen: list[dict[str, str]], database: Proxy
+    ) -> None:
         self.seen = seen
         self.database = database
         self.url = url
+        self._certificate = certificate
         self._client = AsyncHTTPClient(force_instance=True)
 
     async def ask(
@@ -72,6 +80,8 @@ class Site:
             headers=headers,
             body=body,
             network_interface=source,
+            allow_ipv6=False,
+            ca_certs=str(self._certificate),
             raise_error=False,
         )
 
@@ -107,15 +117,23 @@ def sample(request: pytest.FixtureRequest) -> str:
 
 
 @contextmanager
-def running_proxy(sample: str, folder: Path, userauth: str, service: int) -> Iterator[str]:
-    """Run a proxy with a sample, its addresses put in; yield where it listens."""
+def running_proxy(
+    sample: str, folder: Path, userauth: str, service: int, files: tuple[Path, Path]
+) -> Iterator[str]:
+    """Run a proxy with a sample, its addresses and its certificate put in; yield where it is."""
     port = free_port()
+    certificate, key = files
+    host = "auth.example.com"
     text = (ROOT / "deploy" / sample).read_text(encoding="utf-8")
     for shown, real in (
         ("127.0.0.1:8000", userauth.removeprefix("http://")),
         ("127.0.0.1:9000", f"127.0.0.1:{service}"),
-        ("listen 8080;", f"listen 127.0.0.1:{port};"),
-        (":8080 {", f"http://127.0.0.1:{port} {{"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
+        (f"/etc/letsencrypt/live/{host}/fullchain.pem", str(certificate)),
+        (f"/etc/letsencrypt/live/{host}/privkey.pem", str(key)),
+        # What Caddy would get by itself.
+        (f"{host} {{", f"https://localhost:{port} {{\n\ttls {certificate} {key}"),
+        (host, "localhost"),
     ):
         text = text.replace(shown, real)
     name, *arguments = PROXIES[sample](folder, text)
@@ -130,7 +148,7 @@ def running_proxy(sample: str, folder: Path, userauth: str, service: int) -> Ite
         )
     try:
         wait_for_listener(process, port)
-        yield f"http://127.0.0.1:{port}"
+        yield f"https://localhost:{port}"
     finally:
         process.terminate()
         process.wait(10)
@@ -157,8 +175,9 @@ def behind(sample: str, dsn: str, folder: Path, use: UseSite, **settings: str) -
         try:
             api = Api(server.url)
             service = int(sockets[0].getsockname()[1])
-            with running_proxy(sample, folder, server.url, service) as url:
-                site = Site(url, seen, database)
+            files = make_certificate(folder / "tls")
+            with running_proxy(sample, folder, server.url, service, files) as url:
+                site = Site(url, files[0], seen, database)
                 await use(site, api)
             api.close()
         finally:
@@ -286,6 +305,23 @@ def test_logging_in_goes_through(sample: str, dsn: str, tmp_path: Path) -> None:
         assert (await site.ask(bearer(json.loads(answer.body)["token"]))).code == 200
 
     behind(sample, dsn, tmp_path, use)
+
+
+def test_what_came_over_https_to_the_proxy_counts_as_such_whatever_the_client_says(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        account = json.dumps({"email": "susan@example.com", "password": PASSWORD}).encode()
+        answer = await site.ask(None, "/api/user/register", body=account)
+        assert answer.code == 201
+        by_password = basic("susan@example.com", PASSWORD)
+        for more in ({}, {"X-Forwarded-Proto": "http"}, {"x_forwarded_proto": "http"}):
+            answer = await site.ask(by_password, "/api/user/login", more=more)
+            assert (await site.ask(bearer(json.loads(answer.body)["token"]), more=more)).code == 200
+        site.url = api.url  # past the proxy
+        assert (await site.ask(by_password, "/api/user/login")).code == 403
+
+    behind(sample, dsn, tmp_path, use, **HTTPS_ONLY)
 
 
 async def shown_address(site: Site, more: Mapping[str, str]) -> str:
