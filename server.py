@@ -41,7 +41,7 @@ from auth.transfer import Transfer
 from auth.usage import TokenUsage
 from auth.users import Users
 from db.connecting import PoolLimits, describe
-from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from db.embedded import STOP_SECONDS, EmbeddedPostgres, EmbeddedPostgresError
 from db.errors import DatabaseError, SchemaError, Unavailable
 from db.events import get_digest_key
 from db.lookups import open_lookups
@@ -70,6 +70,8 @@ _COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 ROOT = Path(__file__).resolve().parent
 # How long the stop of a server waits for the last uses of tokens to be written.
 _LAST_WRITE_SECONDS = 2.0
+# What else there is to close at a stop.
+_OTHER_STOP_SECONDS = 10.0
 
 
 class StartError(Exception):
@@ -218,6 +220,7 @@ async def open_application(
 @contextmanager
 def _traced(log: RequestEvents, clock: Callable[[], float]) -> Iterator[RequestEvents]:
     """Send requests to a collector of OpenTelemetry as well, where the environment names one."""
+    # Where OpenTelemetry looks itself.
     if not any(os.environ.get(name) for name in _COLLECTOR):
         yield log
         return
@@ -466,13 +469,21 @@ async def _serve(
             print(greeting, flush=True)
             systemd.ready(greeting)
             await stopping
-            systemd.stopping(f"userauth ends: {application.running} requests are running")
+            systemd.stopping(
+                f"userauth ends: {application.running} requests are running",
+                most_seconds=_most_seconds_to_stop(settings),
+            )
             await server.drain(
                 quiet_seconds=settings.server.quiet_seconds,
                 drain_seconds=settings.server.drain_seconds,
             )
             systemd.close()
             watch.close()
+
+
+def _most_seconds_to_stop(settings: Settings) -> float:
+    drain = settings.server.quiet_seconds + settings.server.drain_seconds
+    return drain + _LAST_WRITE_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
 
 
 def _reload(
@@ -482,11 +493,13 @@ def _reload(
     if application.draining:
         return
     systemd.reloading()
-    if certificate is None or application.services.keys_file is not None:
-        _reload_keys(application.services)
-    if certificate is not None:
-        _reload_certificate(certificate)
-    systemd.ready(greeting)
+    try:
+        if certificate is None or application.services.keys_file is not None:
+            _reload_keys(application.services)
+        if certificate is not None:
+            _reload_certificate(certificate)
+    finally:
+        systemd.ready(greeting)
 
 
 def _reload_keys(services: Services) -> None:

@@ -16,6 +16,8 @@ _FIRST_DESCRIPTOR = 3
 _BEATS = 3
 _SHORTEST_BEAT_SECONDS = 0.01
 _MOST_DIGITS = 19
+# How long systemd may take to take what it is told; a beat is left out rather.
+_PATIENCE_SECONDS = 1.0
 
 
 class SystemdError(Exception):
@@ -36,17 +38,26 @@ class Systemd:
 
     def ready(self, status: str) -> None:
         """Say that the service serves, and go on saying so for as long as the loop turns."""
-        self._tell("READY=1", f"STATUS={status}")
+        self._tell("READY=1", f"STATUS={status}", patience=_PATIENCE_SECONDS)
         if self._watchdog_seconds and self._beat is None:
             self._keep_alive()
 
     def reloading(self) -> None:
         """Say that settings are read again; ready() says that they are."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._tell(
+            "RELOADING=1",
+            f"MONOTONIC_USEC={time.monotonic_ns() // 1000}",
+            patience=_PATIENCE_SECONDS,
+        )
 
-    def stopping(self, status: str) -> None:
-        """Say that the service ends."""
-        self._tell("STOPPING=1", f"STATUS={status}")
+    def stopping(self, status: str, *, most_seconds: float) -> None:
+        """Say that the service ends, and how long that may take where TimeoutStopSec= is less."""
+        self._tell(
+            "STOPPING=1",
+            f"STATUS={status}",
+            f"EXTEND_TIMEOUT_USEC={round(most_seconds * 1_000_000)}",
+            patience=_PATIENCE_SECONDS,
+        )
 
     def close(self) -> None:
         """Say nothing more of the loop."""
@@ -60,14 +71,14 @@ class Systemd:
             max(self._watchdog_seconds / _BEATS, _SHORTEST_BEAT_SECONDS), self._keep_alive
         )
 
-    def _tell(self, *assignments: str) -> None:
+    def _tell(self, *assignments: str, patience: float = 0.0) -> None:
         if not self._address:
             return
         # "@" stands for the NUL of the abstract namespace.
         address = "\0" + self._address[1:] if self._address[0] == "@" else self._address
         # A service that cannot tell how it goes goes on all the same.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller:
-            teller.settimeout(0)
+            teller.settimeout(patience)
             teller.sendto("\n".join(assignments).encode(), address)
 
 
