@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.api import PASSWORD
 from tests.configuration import KEY, ROOT
 from tests.processes import environment, free_port, running_server, wait_for_listener
 
@@ -205,15 +206,21 @@ async def _restarts_under_load(
     statuses: list[int] = []
     is_over = asyncio.Event()
     limits = httpx.Limits() if kept_alive else httpx.Limits(max_keepalive_connections=0)
+    account = ("susan@example.com", PASSWORD)
 
     async def ask(client: httpx.AsyncClient) -> None:
         while not is_over.is_set():
-            statuses.append((await client.get("/health/live")).status_code)
+            login = await client.get("/api/user/login", auth=account)
+            statuses.append(login.status_code)
+            for path in ("/api/user", "/health/live", "/api/user"):
+                answer = await client.get(path, auth=(login.json()["token"], ""))
+                statuses.append(answer.status_code)
 
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30
     ) as client:
-        await client.get("/health/live")  # which starts the first
+        registration = {"email": account[0], "password": account[1]}
+        await client.post("/api/user/register", json=registration)  # which starts the first
         asking = [asyncio.ensure_future(ask(client)) for _ in range(20)]
         restarts = 0
         for _ in range(3):
