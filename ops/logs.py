@@ -8,9 +8,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol, TextIO
+from typing import Any, NamedTuple, Protocol, TextIO
 
 import structlog
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level
@@ -26,9 +25,11 @@ _Event = MutableMapping[str, Any]
 Serializer = Callable[..., str]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
-    """What is told of one request. Times are in milliseconds."""
+class RequestRecord(NamedTuple):
+    """What is told of one request: a tuple, since a frozen dataclass takes twice as long to make.
+
+    Times are in milliseconds.
+    """
 
     method: str
     path: str
