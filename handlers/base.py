@@ -210,7 +210,7 @@ class BaseHandler(AnsweringHandler):
                 hashing_milliseconds=self._spent.hashing * 1000,
                 request_id=self.request_id,
                 user_id=self._identity.user.id if self._identity else None,
-                trace=read_traceparent(self.request.headers.get("traceparent")),
+                trace=read_traceparent(self.request.headers.get("Traceparent")),
             )
         )
 
