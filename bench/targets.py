@@ -61,6 +61,8 @@ def userauth(database_url: str, name: str = "userauth", **variables: str) -> Ite
     """Run the server as it is deployed, its log in a file."""
     environment = clean_environment() | {
         "APP_SETTINGS": "production",
+        # wrk speaks plain HTTP to it, as a proxy on the same machine does.
+        "USERAUTH_SERVER__REQUIRE_HTTPS": "false",
         "DATABASE_URL": database_url,
         "SECRET_KEYS": SIGNING_KEY,
         "PORT": "0",
