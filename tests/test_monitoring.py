@@ -16,6 +16,7 @@ from tests.scraping import Scrape, read, read_now
 
 DEPLOY = ROOT / "deploy"
 PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+PANELS_PAGE = (ROOT / "docs" / "dashboard.md").read_text(encoding="utf-8")
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8"))
 RULES = (DEPLOY / "alerts.yml").read_text(encoding="utf-8")
 TESTS = (ROOT / "tests" / "alerts.yml").read_text(encoding="utf-8")
@@ -66,9 +67,9 @@ def labels_in(expressions: str) -> set[tuple[str, str]]:
     return {(label, value) for label, values in asked for value in values.split("|")}
 
 
-def table(heading: str) -> list[list[str]]:
-    """Return the cells of the rows of the table under a heading of the page."""
-    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+def table(heading: str, page: str = PAGE) -> list[list[str]]:
+    """Return the cells of the rows of the table under a heading of a page."""
+    section = page.partition(f"# {heading}\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     return [
         [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
@@ -192,7 +193,9 @@ def test_each_alert_is_documented() -> None:
 
 
 def test_the_panels_are_documented_with_their_expressions() -> None:
-    documented = [(row[0], row[1].strip("`")) for row in table("The dashboard")]
+    documented = [
+        (row[0], row[1].strip("`")) for row in table("The dashboard's panels", PANELS_PAGE)
+    ]
     assert documented == EXPRESSIONS
 
 
