@@ -3,6 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from runpy import run_path
 
 from auth.errors import Refused
 
@@ -59,10 +62,13 @@ class PasswordRules:
 
 
 def _common_passwords() -> frozenset[str]:
-    # Imported here: the lists take memory, and only this rule needs them.
-    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415
-
-    return frozenset(map(_folded, FREQUENCY_LISTS["passwords"]))
+    # The file of the lists alone, without the package around it: that makes tables of all lists,
+    # for a judgment that nobody asks for here, and takes twice the memory.
+    package = find_spec("zxcvbn")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("zxcvbn is not installed.", name="zxcvbn")
+    lists = run_path(str(Path(package.origin).with_name("frequency_lists.py")))
+    return frozenset(map(_folded, lists["FREQUENCY_LISTS"]["passwords"]))
 
 
 def _folded(text: str) -> str:
