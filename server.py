@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
@@ -42,6 +43,7 @@ from auth.usage import TokenUsage
 from auth.users import Users
 from db.connecting import PoolLimits, describe
 from db.embedded import STOP_SECONDS, EmbeddedPostgres, EmbeddedPostgresError
+from db.embedded_folder import LOCK_SECONDS
 from db.errors import DatabaseError, SchemaError, Unavailable
 from db.events import get_digest_key
 from db.lookups import open_lookups
@@ -64,6 +66,9 @@ from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging
 from ops.metrics import Metrics, Sources
 from ops.systemd import Systemd, SystemdError
 from settings import Profile, Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from ops.traces import TracedRequests
 
 # What OpenTelemetry calls where spans go to.
 _COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -108,13 +113,15 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def check(settings: Settings) -> str:
-    """Look into the files that the settings name, and say that all is good.
+    """Look into what the settings name, and say that all is good.
 
-    Raises CertificateError, and in production, where no keys file is made, KeysFileError.
+    Raises CertificateError, StartError where packages of OpenTelemetry are missing, and in
+    production, where no keys file is made, KeysFileError.
     """
     _certificate(settings)
     if settings.profile is Profile.PRODUCTION:
         signing_keys(settings)
+    _find_tracing()
     return f"The settings are good ({settings.profile})."
 
 
@@ -220,10 +227,23 @@ async def open_application(
 @contextmanager
 def _traced(log: RequestEvents, clock: Callable[[], float]) -> Iterator[RequestEvents]:
     """Send requests to a collector of OpenTelemetry as well, where the environment names one."""
-    # Where OpenTelemetry looks itself.
-    if not any(os.environ.get(name) for name in _COLLECTOR):
+    tracing = _find_tracing()
+    if tracing is None:
         yield log
         return
+    service = os.environ.get("OTEL_SERVICE_NAME") or "userauth"
+    traced = tracing(log, clock, service, _version())
+    try:
+        yield traced
+    finally:
+        traced.close()
+
+
+def _find_tracing() -> "type[TracedRequests] | None":
+    """Return what sends requests to a collector, where the environment names one."""
+    # Where OpenTelemetry looks itself.
+    if not any(os.environ.get(name) for name in _COLLECTOR):
+        return None
     try:
         from ops.traces import TracedRequests  # noqa: PLC0415 - its packages need not be there
     except ImportError:
@@ -231,12 +251,7 @@ def _traced(log: RequestEvents, clock: Callable[[], float]) -> Iterator[RequestE
             f"{_COLLECTOR[0]} is set, and OpenTelemetry is not installed:"
             " pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http."
         ) from None
-    service = os.environ.get("OTEL_SERVICE_NAME") or "userauth"
-    traced = TracedRequests(log, clock, service, _version())
-    try:
-        yield traced
-    finally:
-        traced.close()
+    return TracedRequests
 
 
 def publications(settings: Settings) -> Mapping[str, Publication]:
@@ -469,6 +484,9 @@ async def _serve(
             print(greeting, flush=True)
             systemd.ready(greeting)
             await stopping
+            application.draining = True
+            # A beat after this would have systemd expect more of them, while Postgres is stopped.
+            systemd.close()
             systemd.stopping(
                 f"userauth ends: {application.running} requests are running",
                 most_seconds=_most_seconds_to_stop(settings),
@@ -477,13 +495,12 @@ async def _serve(
                 quiet_seconds=settings.server.quiet_seconds,
                 drain_seconds=settings.server.drain_seconds,
             )
-            systemd.close()
             watch.close()
 
 
 def _most_seconds_to_stop(settings: Settings) -> float:
     drain = settings.server.quiet_seconds + settings.server.drain_seconds
-    return drain + _LAST_WRITE_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
+    return drain + _LAST_WRITE_SECONDS + LOCK_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
 
 
 def _reload(

@@ -4,6 +4,7 @@
 # not take the settings, or does not start, leaves the one before in its place.
 #
 #   deploy/install.sh                 install or upgrade, and start
+#   deploy/install.sh --no-start      the same, and leave the services as they are
 #   deploy/install.sh --uninstall     stop, and remove all but settings, secrets and data
 #
 # DESTDIR=/some/folder puts the files there, and touches neither users nor services. SYSTEMCTL is what
@@ -15,6 +16,7 @@ root=${DESTDIR:-}
 program=$root/opt/userauth
 next=$program.next
 before=$program.before
+gone=$program.gone
 settings=$root/etc/userauth
 units=$root/etc/systemd/system
 backups=$root/var/backups/userauth
@@ -32,9 +34,17 @@ owned() { if on_machine; then chown "$1" "$2"; fi; }
 
 main() {
     case ${1:-} in
-        "") install_all ;;
+        "")
+            install_all
+            start
+            ;;
+        --no-start)
+            install_all
+            forget_program_before
+            say "installed in $program, and not started"
+            ;;
         --uninstall) uninstall ;;
-        *) fail "usage: deploy/install.sh [--uninstall]" ;;
+        *) fail "usage: deploy/install.sh [--no-start | --uninstall]" ;;
     esac
 }
 
@@ -48,7 +58,6 @@ install_all() {
     check_next_program
     take_next_program
     install_units
-    start
 }
 
 install_python() {
@@ -69,11 +78,14 @@ add_user() {
 
 # The new program is made whole beside the old one, which serves on meanwhile.
 make_next_program() {
-    # What an installation that was killed left behind.
-    if [ ! -e "$program" ] && [ -e "$before" ]; then mv "$before" "$program"; fi
-    rm -rf "$next" "$before"
+    # An installation that was killed did not come to know whether its program starts.
+    if [ -e "$before" ]; then
+        rm -rf "$program"
+        mv "$before" "$program"
+    fi
+    rm -rf "$next" "$gone"
     mkdir -p "$next"
-    (cd "$checkout" && list_files | tar --create --null --files-from=- --owner=0 --group=0) |
+    (cd "$checkout" && list_files | tar --create --null --files-from=- --owner=0 --group=0 --mode=u=rwX,go=rX) |
         tar --extract --directory "$next" --no-same-owner
     local made_of=$next/.made-of
     packages >"$made_of"
@@ -83,11 +95,12 @@ make_next_program() {
     fi
     # It is moved later: only the scripts in its bin/ know where it was made, and none is used.
     python3 -m venv --copies "$next/.venv"
-    local list
-    for list in "$next/requirements.txt" "$settings/requirements.txt"; do
-        [ ! -e "$list" ] || "$next/.venv/bin/python" -m pip install --quiet \
-            --disable-pip-version-check --requirement "$list"
-    done
+    local lists=(--requirement "$next/requirements.txt")
+    if [ -e "$settings/requirements.txt" ]; then
+        lists+=(--requirement "$settings/requirements.txt")
+    fi
+    # Together: where the operator's packages want another version of ours, that is an error.
+    "$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check "${lists[@]}"
 }
 
 # What decides whether the old packages will do: those that are wanted, and this Python.
@@ -98,9 +111,10 @@ packages() {
 }
 
 check_next_program() {
-    "$next/deploy/as-the-service" "$next/.venv/bin/python" "$next/server.py" --check >/dev/null && return
+    local python=$next/.venv/bin/python
+    "$python" -I "$next/deploy/as_the_service.py" "$python" "$next/server.py" --check >/dev/null && return
     rm -rf "$next"
-    fail "nothing is changed: mend the settings, and install again"
+    fail "the program is left as it was: mend what is said above, and install again"
 }
 
 take_next_program() {
@@ -118,6 +132,8 @@ list_files() {
 
 install_settings() {
     mkdir -p "$settings/credentials"
+    exec {lock}<"$settings"
+    flock --nonblock "$lock" || fail "another installation runs"
     chmod 0755 "$settings"
     chmod 0750 "$settings/credentials"
     owned root:userauth "$settings/credentials"
@@ -138,13 +154,18 @@ new_secret() {
     owned root:userauth "$file"
 }
 
+# An earlier program, which comes back, may not have had it.
+install_or_remove() {
+    if [ -e "$2" ]; then install -m "$1" "$2" "$3"; else rm -f "$3"; fi
+}
+
 install_units() {
     local name
     mkdir -p "$units" "$(dirname "$manage")"
     for name in "${unit_names[@]}"; do
-        install -m 0644 "$program/deploy/$name" "$units/$name"
+        install_or_remove 0644 "$program/deploy/$name" "$units/$name"
     done
-    install -m 0755 "$program/deploy/userauth-manage" "$manage"
+    install_or_remove 0755 "$program/deploy/userauth-manage" "$manage"
     mkdir -p "$backups"
     chmod 0700 "$backups"
     owned userauth:userauth "$backups"
@@ -152,20 +173,30 @@ install_units() {
 
 start() {
     if ! has_systemd; then
-        rm -rf "$before"
+        forget_program_before
         say "installed in $program; systemd does not run here, so nothing was started"
         return
     fi
-    systemctl daemon-reload
-    systemctl --quiet enable userauth.socket userauth.service userauth-backup.timer
-    systemctl start userauth.socket userauth-backup.timer
-    # While it restarts, who connects waits at the socket.
-    if ! systemctl restart userauth.service; then
+    if ! bring_up; then
         take_program_before
         fail "it does not start: journalctl -u userauth says why"
     fi
-    rm -rf "$before"
+    forget_program_before
     say "serves; settings are in $settings, see 'systemctl status userauth'"
+}
+
+# While the service restarts, who connects waits at the socket.
+bring_up() {
+    systemctl daemon-reload &&
+        systemctl --quiet enable userauth.socket userauth.service userauth-backup.timer &&
+        systemctl start userauth.socket userauth-backup.timer &&
+        systemctl restart userauth.service
+}
+
+# In one step: what is left of a removal must not be taken for a whole program.
+forget_program_before() {
+    if [ -e "$before" ]; then mv "$before" "$gone"; fi
+    rm -rf "$gone"
 }
 
 take_program_before() {
@@ -173,8 +204,7 @@ take_program_before() {
     rm -rf "$program"
     mv "$before" "$program"
     install_units
-    systemctl daemon-reload
-    if systemctl restart userauth.service; then
+    if systemctl daemon-reload && systemctl restart userauth.service; then
         say "the program before is back, and serves"
     else
         say "the program before is back, and does not start either"
@@ -190,7 +220,7 @@ uninstall() {
         done
     fi
     for name in "${unit_names[@]}"; do rm -f "$units/$name"; done
-    rm -rf "$program" "$next" "$before"
+    rm -rf "$program" "$next" "$before" "$gone"
     rm -f "$manage"
     if has_systemd; then systemctl daemon-reload; fi
     say "removed; $settings, $root/var/lib/userauth, $backups and the user userauth are still there"

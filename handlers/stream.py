@@ -100,9 +100,10 @@ class TlsStream(Stream, SSLIOStream):
         return count
 
     def close_fd(self) -> None:
-        """Close, and say first that this is the end and no cut (RFC 8446, 6.1)."""
-        with suppress(OSError, ValueError):  # without a handshake there is nobody to say it to
-            self.socket.unwrap()
+        """Close; where all was sent, say that this is the end, no cut (RFC 8446, 6.1)."""
+        if not self.writing():
+            with suppress(OSError, ValueError):  # without a handshake there is nobody to say it to
+                self.socket.unwrap()
         super().close_fd()
 
     def _has_come(self) -> bool:

@@ -51,11 +51,15 @@ def configure_logging(form: LogFormat) -> None:
     else:
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Tornado tells of malformed requests at INFO, and quotes them; and it warns of each client that
-    # does not speak TLS, which are many on a public address.
+    # Tornado tells of malformed requests at INFO, and quotes them.
     general = logging.getLogger("tornado.general")
     general.setLevel(logging.WARNING)
-    general.addFilter(lambda told: not str(told.msg).startswith("SSL Error on"))
+    general.addFilter(_is_no_fault_of_a_client)
+
+
+def _is_no_fault_of_a_client(told: logging.LogRecord) -> bool:
+    """Leave out that a client does not speak TLS, or badly: on a public address many do."""
+    return not str(told.msg).startswith(("SSL Error on", "error on read: [SSL"))
 
 
 class RequestEvents(Protocol):

@@ -181,6 +181,34 @@ def test_a_request_of_which_a_part_of_a_record_has_come_is_answered_at_a_stop(
     assert server.wait() == 0
 
 
+def test_a_request_that_came_in_parts_and_was_answered_does_not_hold_a_stop(
+    server: ServerProcess,
+) -> None:
+    with closing(Records(server)) as client:
+        record = client.enciphered(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for part in (record[:20], record[20:]):
+            client.socket.sendall(part)
+            # The first part has been read by then: the same loop has answered another.
+            with closing(Records(server)):
+                pass
+        assert client.read().startswith(b"HTTP/1.1 200 ")
+        server.signal(signal.SIGTERM)
+        # Long before server.drain_seconds are over.
+        client.socket.settimeout(5)
+        assert client.read() == b""
+    assert server.wait() == 0
+
+
+def test_garbage_after_the_handshake_is_not_logged(server: ServerProcess) -> None:
+    with closing(Records(server)) as client:
+        client.socket.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        with suppress(ssl.SSLError, AssertionError, ConnectionError):
+            while client.read():
+                pass
+    assert server.stop() == 0
+    assert "SSL" not in server.written()
+
+
 def test_a_renewed_certificate_is_shown_after_sighup(
     server: ServerProcess, files: tuple[Path, Path]
 ) -> None:

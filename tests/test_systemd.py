@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -76,8 +77,10 @@ def test_systemd_is_told_each_step(
         stopping = systemd.receive()
         assert stopping["STOPPING"] == "1"
         assert re.fullmatch(r"userauth ends: \d+ requests are running", stopping["STATUS"])
-        # Drain, last writes, the embedded Postgres, and what else there is.
-        assert stopping["EXTEND_TIMEOUT_USEC"] == str(round((0.1 + 600 + 2 + 60 + 10) * 1_000_000))
+        # Drain, last writes, the embedded Postgres and the wait for it, and what else there is.
+        assert stopping["EXTEND_TIMEOUT_USEC"] == str(
+            round((0.1 + 600 + 2 + 150 + 60 + 10) * 1_000_000)
+        )
         assert server.wait() == 0
 
 
@@ -90,6 +93,7 @@ def test_the_watchdog_hears_of_a_loop_that_turns_and_nothing_of_one_that_stands(
     keys.chmod(0o600)
     variables |= {
         "DATABASE_URL": dsn,
+        "USERAUTH_SERVER__QUIET_SECONDS": "0.5",
         "SECRET_KEYS": "",
         "USERAUTH_TOKENS__KEYS_FILE": str(keys),
         "WATCHDOG_USEC": "300000",
@@ -109,6 +113,8 @@ def test_the_watchdog_hears_of_a_loop_that_turns_and_nothing_of_one_that_stands(
         assert systemd.receive() == {"WATCHDOG": "1"}
         server.stop()
         assert "STOPPING" in systemd.receive_but_beats()
+        # A beat now would set the watchdog anew, and nobody to still it.
+        assert systemd.is_silent_for(seconds=0.1)
 
 
 def test_a_watchdog_of_another_process_hears_nothing(
@@ -327,16 +333,22 @@ def mark(root: Path) -> Path:
 
 
 @pytest.fixture
-def choosy_systemctl(installed: Path, tmp_path: Path) -> Path:
-    """Return what stands for systemctl, and has the service start only with a mark in it."""
-    file = tmp_path / "systemctl"
-    file.write_text(
-        f'#!/bin/sh\necho "$@" >>{tmp_path}/called\n'
-        f'[ "$1" != restart ] || [ -e {installed}/opt/userauth/marker ]\n',
-        encoding="utf-8",
-    )
-    file.chmod(0o755)
-    return file
+def called(tmp_path: Path) -> Path:
+    """Return where what stands for systemctl writes how it was called."""
+    return tmp_path / "called"
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, called: Path) -> Callable[[str], Path]:
+    """Return what makes a stand-in for systemctl that does some shell commands."""
+
+    def make(commands: str) -> Path:
+        file = tmp_path / "systemctl"
+        file.write_text(f'#!/bin/sh\necho "$@" >>{called}\n{commands}\n', encoding="utf-8")
+        file.chmod(0o755)
+        return file
+
+    return make
 
 
 def secrets_of(root: Path) -> dict[str, str]:
@@ -402,36 +414,148 @@ def test_a_program_that_does_not_take_the_settings_leaves_the_one_before(install
     settings.write_text(good, "utf-8")
     assert ended.returncode == 1
     assert "server.port" in ended.stderr
-    assert "nothing is changed" in ended.stderr
+    assert "the program is left as it was" in ended.stderr
     assert marker.exists()
     assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
 
 
+# The stand-in starts the service only with the mark of the program before.
+CHOOSY = '[ "$1" != {refused} ] || [ -e {root}/opt/userauth/marker ]'
+
+
+@pytest.mark.parametrize("refused", ["restart", "start", "daemon-reload", "--quiet"])
 def test_a_program_that_does_not_start_gives_way_to_the_one_before(
-    installed: Path, choosy_systemctl: Path
+    installed: Path, systemctl: Callable[[str], Path], called: Path, refused: str
 ) -> None:
     unit = installed / "etc/systemd/system/userauth.service"
     shipped = unit.read_bytes()
     old = installed / "opt/userauth/deploy/userauth.service"
     old.write_bytes(shipped + b"# of the program before\n")
+    # A unit that the program before had not.
+    (installed / "opt/userauth/deploy/userauth-backup.timer").unlink()
     marker = mark(installed)
-    ended = run_installation(installed, systemctl=choosy_systemctl)
+    stand_in = systemctl(CHOOSY.format(refused=refused, root=installed))
+    ended = run_installation(installed, systemctl=stand_in)
     assert ended.returncode == 1
     assert "the program before is back, and serves" in ended.stderr
     assert marker.exists()
     assert unit.read_bytes() == old.read_bytes() != shipped
+    assert not unit.with_name("userauth-backup.timer").exists()
     assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
-    called = (choosy_systemctl.parent / "called").read_text("utf-8").splitlines()
-    assert called.count("restart userauth.service") == 2
-    assert called[-2:] == ["daemon-reload", "restart userauth.service"]
+    assert called.read_text("utf-8").splitlines()[-2:] == [
+        "daemon-reload",
+        "restart userauth.service",
+    ]
+    install(installed)
+
+
+def test_after_an_installation_that_was_killed_the_program_that_is_known_to_start_is_kept(
+    installed: Path, systemctl: Callable[[str], Path]
+) -> None:
+    marker = mark(installed)
+    killing = systemctl('[ "$1" != restart ] || kill -9 $PPID')
+    assert run_installation(installed, systemctl=killing).returncode != 0
+    assert not marker.exists()
+    choosy = systemctl(CHOOSY.format(refused="restart", root=installed))
+    ended = run_installation(installed, systemctl=choosy)
+    assert "the program before is back, and serves" in ended.stderr
+    assert marker.exists()
+
+
+def test_two_installations_do_not_run_at_once(
+    installed: Path, systemctl: Callable[[str], Path], tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    waiting = systemctl(f'[ "$1" != restart ] || read -r _ <{fifo}')
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(install, installed, systemctl=waiting)
+        with fifo.open("w", encoding="utf-8") as go_on:  # waits until the first restarts
+            second = run_installation(installed)
+            go_on.write("on\n")
+        first.result()
+    assert (second.returncode, second.stderr) == (1, "userauth: another installation runs\n")
+
+
+def test_an_installation_that_is_not_to_start_calls_nothing(
+    installed: Path, systemctl: Callable[[str], Path], called: Path
+) -> None:
+    assert "not started" in install(installed, "--no-start", systemctl=systemctl("false"))
+    assert not called.exists()
+    assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
+
+
+def test_commands_get_the_settings_as_systemd_reads_them_and_nothing_of_the_caller(
+    installed: Path,
+) -> None:
+    settings = installed / "etc/userauth/environment"
+    good = settings.read_text("utf-8")
+    settings.write_text(
+        "# HOST=comment\n  USERAUTH_METRICS__HOST = 'one two' \nUSERAUTH_LOGGING__FORMAT=\"json\"\n"
+        "USERAUTH_DOCS__ENABLED=true  \nno variable\n=nothing\nDATABASE_URL=a=b\n"
+        "$(touch /tmp/x)=1\nPORT=$HOME `id`",
+        "utf-8",
+    )
+    ended = subprocess.run(
+        [sys.executable, "-I", str(DEPLOY / "as_the_service.py"), "env"],
+        env={"DESTDIR": str(installed), "PATH": "/nowhere", "PGPASSWORD": "x", "TERM": "dumb"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    settings.write_text(good, "utf-8")
+    assert dict(line.split("=", 1) for line in ended.stdout.splitlines()) == {
+        "TERM": "dumb",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": f"{installed}/var/lib/userauth",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "APP_SETTINGS": "production",
+        "USERAUTH_DATABASE__EMBEDDED_DIR": f"{installed}/var/lib/userauth/postgres",
+        "CREDENTIALS_DIRECTORY": f"{installed}/etc/userauth/credentials",
+        "USERAUTH_METRICS__HOST": "one two",
+        "USERAUTH_LOGGING__FORMAT": "json",
+        "USERAUTH_DOCS__ENABLED": "true",
+        "DATABASE_URL": "a=b",
+        "PORT": "$HOME `id`",
+    }
+
+
+@pytest.fixture
+def own_package(tmp_path: Path) -> Path:
+    """Return the folder of a package that the operator wants to have."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own_package.py").write_text("", encoding="utf-8")
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "own-package"\nversion = "1"\n'
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n',
+        encoding="utf-8",
+    )
+    return folder
+
+
+def test_packages_of_the_operator_last_and_do_not_move_those_of_the_server(
+    installed: Path, own_package: Path
+) -> None:
+    wanted = installed / "etc/userauth/requirements.txt"
+    wanted.write_text(f"{own_package}\n", "utf-8")
+    for _ in range(2):
+        install(installed)
+        subprocess.run([python_of(installed), "-c", "import own_package"], check=True)
+    marker = mark(installed)
+    wanted.write_text("tornado<6\n", "utf-8")
+    ended = run_installation(installed)
+    wanted.unlink()
+    assert ended.returncode != 0
+    assert "tornado" in ended.stderr
+    assert marker.exists()
 
 
 def test_an_installation_that_was_killed_between_two_programs_is_mended(installed: Path) -> None:
     program = installed / "opt/userauth"
     program.rename(installed / "opt/userauth.before")
-    python = (installed / "opt/userauth.before/.venv/bin/python").stat().st_ino
     install(installed)
-    assert python_of(installed).stat().st_ino == python
+    assert python_of(installed).exists()
     assert list((installed / "opt").iterdir()) == [program]
 
 
