@@ -19,6 +19,7 @@ before=$program.before
 gone=$program.gone
 settings=$root/etc/userauth
 units=$root/etc/systemd/system
+data=$root/var/lib/userauth
 backups=$root/var/backups/userauth
 manage=$root/usr/local/bin/userauth-manage
 unit_names=(userauth.socket userauth.service userauth-backup.service userauth-backup.timer)
@@ -166,9 +167,12 @@ install_units() {
         install_or_remove 0644 "$program/deploy/$name" "$units/$name"
     done
     install_or_remove 0755 "$program/deploy/userauth-manage" "$manage"
-    mkdir -p "$backups"
-    chmod 0700 "$backups"
-    owned userauth:userauth "$backups"
+    local folder
+    for folder in "$data" "$backups"; do
+        mkdir -p "$folder"
+        chmod 0700 "$folder"
+        owned userauth:userauth "$folder"
+    done
 }
 
 start() {
@@ -223,7 +227,7 @@ uninstall() {
     rm -rf "$program" "$next" "$before" "$gone"
     rm -f "$manage"
     if has_systemd; then systemctl daemon-reload; fi
-    say "removed; $settings, $root/var/lib/userauth, $backups and the user userauth are still there"
+    say "removed; $settings, $data, $backups and the user userauth are still there"
 }
 
 main "$@"
