@@ -2,9 +2,9 @@
 
     .venv/bin/python -I deploy/as_the_service.py COMMAND …
 
-Nothing of the caller's environment goes along but its terminal and its language. What a drop-in
-of the unit says is not seen. With DESTDIR=/some/folder it is an installation there, and no
-other user.
+Nothing of the caller's environment goes along but its terminal and its language; settings in it
+are refused, for whoever set them means them to count. What a drop-in of the unit says is not seen.
+With DESTDIR=/some/folder it is an installation there, and no other user.
 """
 
 import os
@@ -16,11 +16,17 @@ from pathlib import Path
 _FROM_CALLER = ("TERM", "LANG", "LC_ALL")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _AS_USER = ["setpriv", "--reuid=userauth", "--regid=userauth", "--init-groups", "--no-new-privs"]
+_SETTING = re.compile(r"USERAUTH_|(APP_SETTINGS|DATABASE_URL|SECRET_KEYS|PASSWORD_PEPPER)$")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
 def main(command: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Become the command; raises OSError where that cannot be."""
+    """Become the command; raises OSError where that cannot be, SystemExit as said above."""
+    ours = sorted(name for name in environ if _SETTING.match(name))
+    if ours:
+        sys.exit(
+            f"{ours[0]} of the shell does not count here: unset it; settings are in /etc/userauth"
+        )
     root = environ.get("DESTDIR", "")
     settings = Path(f"{root}/etc/userauth")
     data = f"{root}/var/lib/userauth"

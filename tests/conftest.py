@@ -1,6 +1,7 @@
 """What tests share: one Postgres a run, an application a test, a clock moved by hand."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -27,6 +28,11 @@ class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return EventLoop()
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end what tests start: in the background it is ignored, by children as well."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -520,6 +520,19 @@ def test_commands_get_the_settings_as_systemd_reads_them_and_nothing_of_the_call
     }
 
 
+@pytest.mark.parametrize("name", ["USERAUTH_DATABASE__EMBEDDED_DIR", "DATABASE_URL"])
+def test_a_setting_of_the_shell_is_refused_rather_than_left_out(name: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-I", str(DEPLOY / "as_the_service.py"), "env"],
+        env={"PATH": os.environ["PATH"], name: "elsewhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"{name} of the shell does not count here" in ended.stderr
+
+
 @pytest.fixture
 def own_package(tmp_path: Path) -> Path:
     """Return the folder of a package that the operator wants to have."""
