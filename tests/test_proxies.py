@@ -27,10 +27,8 @@ FORGED = {"X-Auth-User-Id": "1", "X-Auth-Email": "admin@example.com", "X-Auth-Na
 CLIENT = "127.0.0.5"
 # What a client claims: somebody else, the proxy, garbage.
 CLAIMS = ("203.0.113.9", "203.0.113.9, 127.0.0.1", "127.0.0.1", "203.0.113.9, unknown", ",")
-HTTPS_ONLY = {
-    "USERAUTH_SERVER__REQUIRE_HTTPS": "true",
-    "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32,::1/128",
-}
+TRUSTED = {"USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32,::1/128"}
+HTTPS_ONLY = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true", **TRUSTED}
 UseSite = Callable[["Site", Api], Awaitable[None]]
 
 
@@ -348,7 +346,7 @@ def test_through_a_trusted_proxy_the_address_is_the_one_that_the_proxy_saw(
             taken_out = {"X-Forwarded-For": claim, "Connection": "close, X-Forwarded-For"}
             assert await shown_address(site, taken_out) == CLIENT
 
-    behind(sample, dsn, tmp_path, use, USERAUTH_SERVER__TRUSTED_PROXIES="127.0.0.1/32,::1/128")
+    behind(sample, dsn, tmp_path, use, **TRUSTED)
 
 
 def test_through_a_proxy_that_is_not_trusted_the_address_is_the_proxy_s(
@@ -371,4 +369,4 @@ def test_past_the_proxy_a_client_cannot_claim_an_address(
         for claim in CLAIMS:
             assert await shown_address(site, {"X-Forwarded-For": claim}) == CLIENT
 
-    behind(sample, dsn, tmp_path, use, USERAUTH_SERVER__TRUSTED_PROXIES="127.0.0.1/32,::1/128")
+    behind(sample, dsn, tmp_path, use, **TRUSTED)
