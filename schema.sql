@@ -9,7 +9,7 @@ CREATE TABLE userauth_schema (
     applied_at timestamptz NOT NULL DEFAULT now(),
     only_row   boolean     PRIMARY KEY DEFAULT true CHECK (only_row)
 );
-INSERT INTO userauth_schema (version) VALUES (3);
+INSERT INTO userauth_schema (version) VALUES (4);
 
 -- People. Deleting one removes the row: nothing personal stays behind.
 CREATE TABLE users (
@@ -89,8 +89,15 @@ CREATE TABLE throttle (
     -- Of an e-mail address: the address, digested, of the last right password, and what holds
     -- there instead of next_at.
     place       text,
-    place_next_at timestamptz
+    place_next_at timestamptz,
+    -- The hour of last_at, in UTC, for the housekeeping: an index on last_at itself would keep counts
+    -- from being written in place.
+    last_hour   timestamp   GENERATED ALWAYS AS (date_trunc('hour', last_at AT TIME ZONE 'UTC')) STORED
 ) WITH (fillfactor = 70); -- counted in place, for which no index may hold what changes
+
+-- Counts in the order in which they can be removed; those of accounts are kept longer.
+CREATE INDEX throttle_last_hour ON throttle (last_hour) WHERE subject NOT LIKE 'account:%';
+CREATE INDEX throttle_account_last_hour ON throttle (last_hour) WHERE subject LIKE 'account:%';
 
 -- The audit trail: what happened to accounts, clients and keys, and from where. No row is changed.
 CREATE TABLE events (
@@ -107,7 +114,13 @@ CREATE TABLE events (
     -- The client or the key that it is about.
     client_id    text,
     key_id       text,
-    request_id   text
+    request_id   text,
+    -- The id by which clients know the event: it says nothing of how many there are.
+    public_id    uuid        NOT NULL DEFAULT gen_random_uuid(),
+    -- The account on the server's machine of the administrator who acted.
+    actor        text,
+    -- How many events of this kind, from this address, the row stands for.
+    times        integer     NOT NULL DEFAULT 1 CHECK (times > 0)
 );
 
 -- The events of a user, newest first.
@@ -118,6 +131,16 @@ CREATE INDEX events_email_digest ON events (email_digest, id) WHERE email_digest
 
 -- Old ones, for the housekeeping.
 CREATE INDEX events_at ON events (at);
+
+-- E-mail addresses of deleted users, which cannot be registered until a time. Only a keyed digest
+-- is kept.
+CREATE TABLE reserved_emails (
+    email_digest text        PRIMARY KEY,
+    until        timestamptz NOT NULL
+);
+
+-- Reservations that are over, for the housekeeping.
+CREATE INDEX reserved_emails_until ON reserved_emails (until);
 
 -- The key of the digests above. It is of this database, so that every process uses the same; it
 -- keeps digests that leave the database, in an export or a log, from being guessed.

@@ -6,12 +6,21 @@ from pathlib import Path
 from db.errors import SchemaError
 from db.pool import Connection, Database
 
-VERSION = 3
+VERSION = 4
 MIGRATIONS = Path(__file__).parent / "migrations"
 # The whole schema as each version before this one had it: what an older backup fits into.
 SCHEMAS = Path(__file__).parent / "schemas"
 # All tables, in an order in which each comes after those that it refers to.
-TABLES = ("userauth_schema", "digest_key", "users", "tokens", "clients", "throttle", "events")
+TABLES = (
+    "userauth_schema",
+    "digest_key",
+    "users",
+    "tokens",
+    "clients",
+    "throttle",
+    "events",
+    "reserved_emails",
+)
 FIND_TABLES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
 # Of these, what lies beside our schema's version: another user of the database may have the rest.
 FIND_OURS = """

@@ -67,7 +67,7 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def dsn(postgres: str) -> str:
     """Return a database without users and tokens."""
-    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events")
+    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events, reserved_emails")
     return postgres
 
 

@@ -56,6 +56,7 @@ FROM generate_series(1, 5) AS n;
 INSERT INTO clients
 VALUES ('id', %(awkward)s, '\\x00ff5c0a', '\\x5c2e0a', now(), now(), now());
 INSERT INTO throttle VALUES ('subject', 3, now(), NULL, now(), 'place', NULL);
+INSERT INTO reserved_emails VALUES ('digest', now());
 INSERT INTO events (at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id)
 VALUES (now(), 'deleted', 'success', gen_random_uuid(), 'digest', '192.0.2.1', 'c', 'k', 'r');
 """

@@ -97,7 +97,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events")
+    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events, reserved_emails")
     log = tmp_path_factory.mktemp("docs-page") / "log"
     with running_server({"DATABASE_URL": postgres}, log) as running:
         yield running
