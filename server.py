@@ -15,6 +15,7 @@ import time
 import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from pydantic_core import to_json
 from auth import foreign_hashes
 from auth.accounts import Accounts
 from auth.audit import AuditTrail
+from auth.budget import Budget
 from auth.clients import Clients
 from auth.counts import TokenCounts
 from auth.digests import Digests
@@ -41,6 +43,7 @@ from auth.tokens import TokenSigner
 from auth.transfer import Transfer
 from auth.usage import TokenUsage
 from auth.users import Users
+from auth.write_turns import WriteTurns
 from db.connecting import PoolLimits, describe
 from db.embedded import STOP_SECONDS, EmbeddedPostgres, EmbeddedPostgresError
 from db.embedded_folder import LOCK_SECONDS
@@ -292,7 +295,9 @@ async def open_services(
             max_wait_seconds=settings.passwords.max_wait_seconds,
             verify_foreign=foreign_hashes.verify,
             peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
-            observe=metrics.hashed if metrics else None,
+            most_per_account=settings.passwords.most_per_account,
+            observe_wait=metrics.hash_waited if metrics else None,
+            observe_hash=metrics.hashed if metrics else None,
         )
         stack.callback(hasher.close)
         lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
@@ -310,9 +315,11 @@ async def open_services(
             database=database,
             lookups=lookups,
             digests=digests,
-            limits=ThrottleLimits(**settings.throttle.model_dump()),
+            limits=_throttle_limits(settings),
             clock=clock,
         )
+        hashes = Budget(settings.throttle.hashes_per_minute, time.monotonic)
+        writes = WriteTurns(Budget(settings.throttle.writes_per_minute, time.monotonic))
         identities = Identities(
             lookups=lookups,
             hasher=hasher,
@@ -320,6 +327,7 @@ async def open_services(
             signer=signer,
             usage=usage,
             throttle=throttle,
+            hashes=hashes,
             audit=audit,
         )
         rules = PasswordRules(
@@ -334,6 +342,8 @@ async def open_services(
             hasher=hasher,
             rules=rules,
             throttle=throttle,
+            hashes=hashes,
+            writes=writes,
             audit=audit,
             clock=clock,
             current_required=settings.passwords.current_required,
@@ -346,6 +356,7 @@ async def open_services(
             hasher=hasher,
             signer=signer,
             usage=usage,
+            writes=writes,
             audit=audit,
             clock=clock,
             lifetime_seconds=settings.tokens.lifetime_seconds,
@@ -366,7 +377,7 @@ async def open_services(
         if metrics is not None:
             metrics.watch(
                 Sources(
-                    lane=hasher.lane,
+                    queue=hasher.queue,
                     pool=database,
                     tokens=token_counts,
                     events=audit.counts,
@@ -386,6 +397,11 @@ async def open_services(
             users=users,
             transfer=Transfer(database=database, hasher=hasher, audit=audit, clock=clock),
         )
+
+
+def _throttle_limits(settings: Settings) -> ThrottleLimits:
+    values = settings.throttle.model_dump()
+    return ThrottleLimits(**{each.name: values[each.name] for each in fields(ThrottleLimits)})
 
 
 @asynccontextmanager

@@ -230,6 +230,7 @@ class Passwords(Section):
     refuse_common: bool
     workers: int = Field(ge=0, le=64)
     max_wait_seconds: float = Field(gt=0, le=60)
+    most_per_account: int = Field(ge=1, le=10_000)
     remember_seconds: float = Field(ge=0, le=3600)
     current_required: bool
     service_words: Annotated[
@@ -252,6 +253,8 @@ class Throttle(Section):
     first_delay_seconds: float = Field(ge=1, le=3600)
     longest_delay_seconds: float = Field(ge=1, le=86_400)
     forget_seconds: int = Field(ge=1, le=30 * 86_400)
+    hashes_per_minute: int = Field(ge=1, le=1_000_000)
+    writes_per_minute: int = Field(ge=1, le=1_000_000)
 
 
 class Audit(Section):

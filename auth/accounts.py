@@ -7,18 +7,21 @@ from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
 
-from auth import names
+from auth import emails, names
 from auth.audit import AuditTrail, Kind
+from auth.budget import Budget
 from auth.counts import Reason, TokenCounts
 from auth.database import answer, transaction_on
 from auth.enrollment import check_newcomer, insert_newcomer
-from auth.errors import DatabaseUnavailable, FieldError, InvalidFields
+from auth.errors import DatabaseUnavailable, FieldError, InvalidFields, TooManyTries
 from auth.field_errors import FieldErrors
 from auth.identities import Identities, Identity
 from auth.origin import Origin
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.throttle import Throttle
+from auth.turns import Caller
+from auth.write_turns import WriteTurns
 from db import tokens, users
 from db.lookups import Lookups
 from db.pool import Database
@@ -49,6 +52,8 @@ class Accounts:
         hasher: PasswordHasher,
         rules: PasswordRules,
         throttle: Throttle,
+        hashes: Budget,
+        writes: WriteTurns,
         audit: AuditTrail,
         clock: Callable[[], float],
         current_required: bool,
@@ -60,6 +65,8 @@ class Accounts:
         self._hasher = hasher
         self._rules = rules
         self._throttle = throttle
+        self._hashes = hashes
+        self._writes = writes
         self._audit = audit
         self._clock = clock
         self._current_required = current_required
@@ -75,12 +82,9 @@ class Accounts:
         tried = self._throttle.registration(origin.ip)
         await self._throttle.check(tried)
         newcomer = check_newcomer(self._rules, email=email, password=password, name=name)
-
-        async def charge() -> None:
+        async with self._hasher.slot(Caller.at(origin.ip, emails.email_key(newcomer.email))):
             await self._throttle.charge(tried)
-
-        with self._hasher.place():
-            password_hash = await self._hasher.hash(password, charge)
+            password_hash = await self._hasher.hash(password)
         async with transaction_on(self._database) as connection:
             user = await insert_newcomer(
                 connection,
@@ -102,11 +106,32 @@ class Accounts:
         password: str | Unset = UNSET,
         current_password: str | None = None,
     ) -> UserRow:
-        """Change name, password or both. Raises InvalidFields with all that is wrong.
+        """Change name, password or both.
+
+        Raises InvalidFields with all that is wrong, TooManyWrites, TooManyTries or Overloaded.
 
         ``current_password`` is looked at where it is given, and may be asked for. A new
         password revokes all tokens of the user but the one that was presented.
         """
+        changes = self._check_changes(identity, name, password, current_password)
+        self._writes.spend(identity.credential)
+        if current_password is not None:
+            await self._check_current(identity, current_password, origin)
+        async with self._writes.turn(identity.user.id):
+            if password is UNSET:
+                return await self._write(identity, origin, changes, UNSET)
+            # Hashed before a connection is taken: nobody waits for one meanwhile.
+            password_hash = await self._hash_new(identity, password, origin)
+            return await self._write(identity, origin, changes, password_hash)
+
+    def _check_changes(
+        self,
+        identity: Identity,
+        name: str | Unset | None,
+        password: str | Unset,
+        current_password: str | None,
+    ) -> str | Unset | None:
+        """Return the name to write; raises InvalidFields with all that is wrong."""
         errors = FieldErrors()
         clean_name: str | Unset | None = UNSET
         if name is not UNSET:
@@ -118,18 +143,31 @@ class Accounts:
             if current_password is None and self._current_required:
                 errors.add("current_password", "is required")
         errors.raise_if_any()
-        if current_password is not None:
-            await self._check_current(identity, current_password, origin)
-        # Hashed before a connection is taken: nobody waits for one meanwhile.
-        password_hash: str | Unset = UNSET
-        if password is not UNSET:
-            with self._hasher.place():
-                password_hash = await self._hasher.hash(password)
+        return clean_name
+
+    async def _hash_new(self, identity: Identity, password: str, origin: Origin) -> str:
+        """Hash a new password; raises Overloaded, or TooManyTries."""
+        user_id = identity.user.id
+        wait = self._hashes.wait_seconds(user_id)
+        if wait:
+            raise TooManyTries(wait)
+        # The credential proves that the account logged in before.
+        async with self._hasher.slot(Caller.at(origin.ip, user_id, is_known=True)):
+            self._hashes.spend(user_id)
+            return await self._hasher.hash(password)
+
+    async def _write(
+        self,
+        identity: Identity,
+        origin: Origin,
+        name: str | Unset | None,
+        password_hash: str | Unset,
+    ) -> UserRow:
         revoked = 0
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
-            if clean_name is not UNSET:
-                user = await users.update_name(connection, user.id, clean_name)
+            if name is not UNSET:
+                user = await users.update_name(connection, user.id, name)
                 await self._audit.write(connection, Kind.NAME_CHANGED, origin, user=user)
             if password_hash is not UNSET:
                 user = await users.update_password(connection, user.id, password_hash)
@@ -142,7 +180,11 @@ class Accounts:
 
     async def delete(self, identity: Identity, origin: Origin) -> None:
         """Delete the user and revoke every token."""
-        async with transaction_on(self._database) as connection:
+        self._writes.spend(identity.credential)
+        async with (
+            self._writes.turn(identity.user.id),
+            transaction_on(self._database) as connection,
+        ):
             user = await self._identities.lock(connection, identity)
             revoked = await tokens.forget_user(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)

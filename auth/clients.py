@@ -70,7 +70,7 @@ class Clients:
             raise CredentialsInvalid("Send the client's id and its secret, not a token.")
         client_id = credentials.email
         tried = self._throttle.try_of_client(client_id, origin.ip)
-        has_failed = await self._throttle.check(tried)
+        has_failed = (await self._throttle.check(tried)).has_failed
         stored = await answer(self._lookups.secrets_of_clients.find(client_id))
         if self._is_right(credentials.password, stored):
             # Counted only where it failed: it takes no hash, and no number of guesses helps.

@@ -19,6 +19,7 @@ Problem
 ├── UnsupportedMediaType    415  unsupported-media-type
 ├── InvalidFields           422  invalid-fields         errors
 ├── TooManyTries            429  too-many-tries         Retry-After
+│   └── TooManyWrites            too-many-writes
 ├── InternalError           500  internal-error
 └── Unavailable             503                         Retry-After
     ├── DatabaseUnavailable      database-unavailable
@@ -226,6 +227,14 @@ class TooManyTries(Problem):
     @property
     def headers(self) -> Headers:
         return (("Retry-After", str(self.retry_after_seconds)),)
+
+
+class TooManyWrites(TooManyTries):
+    """The next change of this user has to wait: many wait already, or the budget is used up."""
+
+    name = "too-many-writes"
+    title = "There were too many changes"
+    advice = "Wait for Retry-After seconds before the next change; other requests are served."
 
 
 class InternalError(Problem):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from auth import emails
 from auth.audit import AuditTrail, Kind
+from auth.budget import Budget
 from auth.credentials import Credentials, PasswordCredentials, TokenCredentials
 from auth.database import answer
 from auth.errors import (
@@ -12,13 +13,15 @@ from auth.errors import (
     CredentialsInvalid,
     CredentialsMissing,
     TokenInvalid,
+    TooManyTries,
     Unauthorized,
 )
 from auth.origin import Origin
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
-from auth.throttle import Charged, Throttle, Try
+from auth.throttle import Throttle, Try
 from auth.tokens import TokenSigner
+from auth.turns import Caller
 from auth.usage import TokenUsage
 from db import tokens, users
 from db.lookups import Lookups
@@ -56,6 +59,25 @@ class Identity:
         """Return the id of the token that was presented, if one was."""
         return self.proof.token_id if isinstance(self.proof, TokenProof) else None
 
+    @property
+    def credential(self) -> str:
+        """Return what names the credential: a token, or the password of the user."""
+        return self.token_id or f"password of {self.user.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A password to be verified: for which e-mail address, counted how, and for which caller."""
+
+    email_key: str
+    tried: Try
+    caller: Caller
+    stored: PasswordRow | None
+
+    @property
+    def user(self) -> UserRow | None:
+        return self.stored.user if self.stored else None
+
 
 class Identities:
     """Tells whose credentials those are that a request presents."""
@@ -69,6 +91,7 @@ class Identities:
         signer: TokenSigner,
         usage: TokenUsage,
         throttle: Throttle,
+        hashes: Budget,
         audit: AuditTrail,
     ) -> None:
         self._lookups = lookups
@@ -77,6 +100,7 @@ class Identities:
         self._signer = signer
         self._usage = usage
         self._throttle = throttle
+        self._hashes = hashes
         self._audit = audit
 
     def identify(self, credentials: Credentials | None, origin: Origin) -> Awaitable[Identity]:
@@ -108,9 +132,8 @@ class Identities:
 
     async def prove_again(self, identity: Identity, password: str, origin: Origin) -> bool:
         """Tell whether a password is that of somebody who is known already; counted as a try."""
-        key = emails.email_key(identity.user.email)
-        tried, stored = await self._find(key, origin)
-        return await self._prove(key, password, stored, tried, origin)
+        attempt = await self._find(emails.email_key(identity.user.email), origin)
+        return await self._prove(attempt, password, origin)
 
     async def lock(self, connection: Connection, identity: Identity) -> UserRow:
         """Lock the user's row; raises unless what proved the identity still holds.
@@ -142,56 +165,59 @@ class Identities:
         self, credentials: PasswordCredentials, origin: Origin, *, may_be_remembered: bool
     ) -> Identity:
         password = credentials.password
-        key = emails.lookup_key(credentials.email)
-        tried, stored = await self._find(key, origin)
+        attempt = await self._find(emails.lookup_key(credentials.email), origin)
+        stored = attempt.stored
         is_known = (
             may_be_remembered
             and stored is not None
-            and self._remembered.holds(password, stored.password_hash, tried.place)
+            and self._remembered.holds(password, stored.password_hash, attempt.tried.place)
         )
-        is_right = is_known or await self._prove(key, password, stored, tried, origin)
+        is_right = is_known or await self._prove(attempt, password, origin)
         if stored is None or not is_right:
             raise CredentialsInvalid
         if stored.is_disabled:
             raise AccountDisabled
         return Identity(stored.user, PasswordProof(password, stored))
 
-    async def _find(self, email_key: str, origin: Origin) -> tuple[Try, PasswordRow | None]:
-        """Return what a try is counted under, and whose e-mail address it is.
+    async def _find(self, email_key: str, origin: Origin) -> _Attempt:
+        """Return what is known of a try, and whose e-mail address it is.
 
         Raises TooManyTries first, for remembered passwords too: a guess must not be told right
         while it has to wait.
         """
         tried = self._throttle.try_of(email_key, origin.ip)
-        await self._throttle.check(tried)
-        return tried, await answer(self._lookups.users_by_email.find(email_key))
+        checked = await self._throttle.check(tried)
+        stored = await answer(self._lookups.users_by_email.find(email_key))
+        caller = Caller.at(origin.ip, email_key, is_known=checked.is_at_place)
+        return _Attempt(email_key, tried, caller, stored)
 
-    async def _prove(
-        self,
-        email_key: str,
-        password: str,
-        stored: PasswordRow | None,
-        tried: Try,
-        origin: Origin,
-    ) -> bool:
-        """Spend a hash on a password, counted as a try; tell whether it is the stored one.
+    async def _prove(self, attempt: _Attempt, password: str, origin: Origin) -> bool:
+        """Spend a hash on a password, counted as a try; return whether it is the stored one.
 
         Raises TooManyTries, or Overloaded. Takes as long where nobody has the e-mail address.
         """
-        charged: list[Charged] = []
-
-        async def charge() -> None:
-            charged.append(await self._throttle.charge(tried))
-
-        with self._hasher.place():
+        stored = attempt.stored
+        self._check_budget(attempt.user)
+        async with self._hasher.slot(attempt.caller):
+            charged = await self._throttle.charge(attempt.tried)
             stored_hash = stored.password_hash if stored else None
-            is_right = await self._hasher.verify(password, stored_hash, charge)
+            is_right = await self._hasher.verify(password, stored_hash)
         if stored is not None and is_right:
-            await self._throttle.clear(tried, charged[0])
-            self._remembered.add(password, stored.password_hash, tried.place)
+            self._hashes.spend(stored.user.id)
+            await self._throttle.clear(attempt.tried, charged)
+            self._remembered.add(password, stored.password_hash, attempt.tried.place)
             return True
-        user = stored.user if stored else None
-        await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=email_key)
-        if charged[0].begins_to_wait:
-            await self._audit.record(Kind.THROTTLED, origin, user=user, email_key=email_key)
+        user, key = attempt.user, attempt.email_key
+        await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=key)
+        if charged.begins_to_wait:
+            await self._audit.record(Kind.THROTTLED, origin, user=user, email_key=key)
         return False
+
+    def _check_budget(self, user: UserRow | None) -> None:
+        """Raise TooManyTries where right passwords of a user took many hashes of late.
+
+        Wrong ones take none of it: a stranger must not keep the user out.
+        """
+        wait = self._hashes.wait_seconds(user.id) if user else 0
+        if wait:
+            raise TooManyTries(wait)

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Protocol
 
 _NETWORK_BITS = 64
+# What one customer of a provider may have (RIPE-690): 65,536 networks.
+_SITE_BITS = 48
 
 
 class Origin(Protocol):
@@ -44,9 +46,19 @@ ADMINISTRATION = Administration()
 @lru_cache(maxsize=10_000)
 def network_of(address: str | None) -> str:
     """Return what counts as one place: an IPv4 address, or the /64 of an IPv6 address."""
+    return _prefix_of(address, _NETWORK_BITS)
+
+
+@lru_cache(maxsize=10_000)
+def site_of(address: str | None) -> str:
+    """Return what may be one subscriber's: an IPv4 address, or the /48 of an IPv6 address."""
+    return _prefix_of(address, _SITE_BITS)
+
+
+def _prefix_of(address: str | None, bits: int) -> str:
     if address is None:
         return "unknown"
     parsed = ipaddress.ip_address(address)
     if parsed.version == 4:  # noqa: PLR2004
         return address
-    return str(ipaddress.ip_network((parsed, _NETWORK_BITS), strict=False))
+    return str(ipaddress.ip_network((parsed, bits), strict=False))

@@ -26,13 +26,14 @@ import string
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 
 import bcrypt
 
-from auth.hashing_lane import First, HashingLane, ObserveHash
+from auth.hash_queue import HashQueue, Observe
+from auth.turns import Caller
 
 CHEAPEST_COST = 4
 SCHEME = "$userauth-bcrypt-sha384"
@@ -55,11 +56,11 @@ class _Pepper:
 class PasswordHasher:
     """Hashes and verifies passwords off the event loop.
 
-    ``cost`` is bcrypt's: 2^cost rounds. ``workers`` and ``max_wait_seconds`` are those of the
-    lane in which hashes wait. ``peppers`` are newest first: the first one makes hashes, all of
-    them verify; without any, hashes are made without. ``verify_foreign`` verifies a password
-    against a hash of another service, and raises ValueError where it knows none such.
-    ``observe`` is told of each hash that was computed.
+    ``cost`` is bcrypt's: 2^cost rounds. ``workers``, ``max_wait_seconds``, ``most_per_account``
+    and the two observers are those of the queue in which hashes wait. ``peppers`` are newest
+    first: the first one makes hashes, all of them verify; without any, hashes are made without.
+    ``verify_foreign`` verifies a password against a hash of another service, and raises ValueError
+    where it knows none such.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class PasswordHasher:
         max_wait_seconds: float,
         verify_foreign: VerifyForeign,
         peppers: Sequence[str] = (),
-        observe: ObserveHash | None = None,
+        most_per_account: int = 1_000,
+        observe_wait: Observe | None = None,
+        observe_hash: Observe | None = None,
     ) -> None:
         self._cost = cost
         self._verify_foreign = verify_foreign
@@ -79,34 +82,35 @@ class PasswordHasher:
         self._newest = known[0] if known else None
         self._unknown_told: set[str] = set()
         self._cheapest_seconds = _measure_cheapest()
-        self.lane = HashingLane(
+        self.queue = HashQueue(
             workers=workers,
             max_wait_seconds=max_wait_seconds,
             seconds_each=self._cheapest_seconds * 2 ** (cost - CHEAPEST_COST),
-            observe=observe,
+            most_per_account=most_per_account,
+            observe_wait=observe_wait,
+            observe_hash=observe_hash,
         )
         # Verified where there is no user, so that this takes as long as where there is one.
         digest = "".join(secrets.choice(_DIGEST_ALPHABET) for _ in range(31))
         self._nobody = _scheme(self._newest) + bcrypt.gensalt(cost).decode() + digest
 
-    def place(self) -> AbstractContextManager[None]:
-        """Hold a place in the lane for a hash to come; raises Overloaded where it is full."""
-        return self.lane.place()
+    def slot(self, caller: Caller) -> AbstractAsyncContextManager[None]:
+        """Wait for a slot in turn, and hold it: each hash needs one. Raises Overloaded."""
+        return self.queue.slot(caller)
 
     @property
     def has_free_worker(self) -> bool:
         """Tell whether a hash would begin at once."""
-        return self.lane.has_free_worker
+        return self.queue.has_free_worker
 
-    async def hash(self, password: str, first: First | None = None) -> str:
-        """Return a new hash of the password, to be stored; ``first`` as in verify()."""
-        return await self.lane.run(partial(_hash, password, self._cost, self._newest), first)
+    async def hash(self, password: str) -> str:
+        """Return a new hash of the password, to be stored."""
+        return await self.queue.run(partial(_hash, password, self._cost, self._newest))
 
-    async def verify(self, password: str, stored: str | None, first: First | None = None) -> bool:
+    async def verify(self, password: str, stored: str | None) -> bool:
         """Tell whether the password is the stored one; None takes as long and is False.
 
         So does a hash that names a pepper that is not known, which is logged as an error.
-        ``first`` is awaited when the hash may begin; what it raises ends it there.
         """
         compared = self._nobody if stored is None else stored
         if is_ours(compared):
@@ -114,7 +118,7 @@ class PasswordHasher:
             self._tell_unknown_pepper(compared)
         else:
             verify = partial(self._verify_of_others, password, compared)
-        matches = await self.lane.run(verify, first)
+        matches = await self.queue.run(verify)
         return matches and stored is not None
 
     def needs_rehash(self, stored: str) -> bool:
@@ -135,11 +139,11 @@ class PasswordHasher:
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
         """Drop the hash that a task waits for, unless it has begun."""
-        self.lane.abandon(task)
+        self.queue.abandon(task)
 
     def close(self) -> None:
         """Stop the workers; hashes that wait are dropped."""
-        self.lane.close()
+        self.queue.close()
 
     def _verify_of_others(self, password: str, stored: str) -> bool:
         began = time.perf_counter()

@@ -1,7 +1,8 @@
 """Tokens as people and services use them: log in, log out, list, end, introspect."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,10 +14,12 @@ from auth.identities import NO_RENEWAL, WRONG_KIND, Identities, Identity, Passwo
 from auth.origin import Origin
 from auth.passwords import PasswordHasher
 from auth.tokens import TokenClaims, TokenSigner
+from auth.turns import Caller
 from auth.usage import TokenUsage
+from auth.write_turns import WriteTurns
 from db import tokens, users
 from db.lookups import Lookups
-from db.pool import Database
+from db.pool import Connection, Database
 from db.rows import TokenRow, UserRow
 
 
@@ -55,6 +58,7 @@ class Sessions:
         hasher: PasswordHasher,
         signer: TokenSigner,
         usage: TokenUsage,
+        writes: WriteTurns,
         audit: AuditTrail,
         clock: Callable[[], float],
         lifetime_seconds: int,
@@ -67,6 +71,7 @@ class Sessions:
         self._hasher = hasher
         self._signer = signer
         self._usage = usage
+        self._writes = writes
         self._audit = audit
         self._clock = clock
         self._lifetime_seconds = lifetime_seconds
@@ -82,7 +87,7 @@ class Sessions:
         """
         if not isinstance(identity.proof, PasswordProof):
             raise TokenInvalid(NO_RENEWAL)
-        await self._renew_hash(identity.proof)
+        await self._renew_hash(identity.proof, origin)
         now = self._now()
         claims = TokenClaims(str(uuid.uuid4()), int(now.timestamp()) + self._lifetime_seconds)
         expires_at = datetime.fromtimestamp(claims.expires_at, UTC)
@@ -115,7 +120,7 @@ class Sessions:
         """Revoke the token that was presented; raises CredentialsInvalid for a password."""
         if identity.token_id is None:
             raise CredentialsInvalid(WRONG_KIND)
-        async with transaction_on(self._database) as connection:
+        async with self._turn(identity) as connection:
             ended = await tokens.revoke(connection, identity.token_id, at=self._now())
             if ended:
                 await self._audit.write(connection, Kind.TOKEN_ENDED, origin, user=identity.user)
@@ -129,7 +134,8 @@ class Sessions:
 
     async def end(self, identity: Identity, token_id: str, origin: Origin) -> None:
         """Revoke one of the user's tokens; raises NotFound where it is not one, or not good."""
-        async with transaction_on(self._database) as connection:
+        self._writes.spend(identity.credential)
+        async with self._turn(identity) as connection:
             user = await self._identities.lock(connection, identity)
             ended = _is_id(token_id) and await tokens.revoke_live(
                 connection, token_id, user_id=user.id, at=self._now()
@@ -143,7 +149,8 @@ class Sessions:
     async def end_all(self, identity: Identity, origin: Origin, *, keep_current: bool) -> int:
         """Revoke the user's tokens, but for the presented one if asked; return how many."""
         kept = identity.token_id if keep_current else None
-        async with transaction_on(self._database) as connection:
+        self._writes.spend(identity.credential)
+        async with self._turn(identity) as connection:
             user = await self._identities.lock(connection, identity)
             ended = await tokens.revoke_all(connection, user.id, at=self._now(), keep=kept)
             await self._audit.write(connection, Kind.TOKENS_ENDED, origin, user=user)
@@ -182,15 +189,25 @@ class Sessions:
         async with connection_to(self._database) as connection:
             return await tokens.find_keys_in_use(connection, at=self._now())
 
-    async def _renew_hash(self, proof: PasswordProof) -> None:
+    @asynccontextmanager
+    async def _turn(self, identity: Identity) -> AsyncIterator[Connection]:
+        """Lend a transaction when it is the turn of a write of this user."""
+        async with (
+            self._writes.turn(identity.user.id),
+            transaction_on(self._database) as connection,
+        ):
+            yield connection
+
+    async def _renew_hash(self, proof: PasswordProof, origin: Origin) -> None:
         """Hash anew what is not as new hashes are, unless others wait: the next log-in may."""
         old = proof.stored.password_hash
         if not self._hasher.needs_rehash(old) or not self._hasher.has_free_worker:
             return
-        with self._hasher.place():
+        user_id = proof.stored.user.id
+        async with self._hasher.slot(Caller.at(origin.ip, user_id, is_known=True)):
             new = await self._hasher.hash(proof.password)
         async with connection_to(self._database) as connection:
-            await users.renew_hash(connection, proof.stored.user.id, old=old, new=new)
+            await users.renew_hash(connection, user_id, old=old, new=new)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

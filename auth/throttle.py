@@ -75,6 +75,14 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """A try that may be made: whether others failed, and whether it comes from the place."""
+
+    has_failed: bool
+    is_at_place: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Charged:
     """A try that was counted: when, and whether further ones have to wait."""
 
@@ -130,8 +138,8 @@ class Throttle:
         tried = self.try_of(f"client\0{client_id}", ip)
         return Try(tried.subjects[1:], tried.place)
 
-    async def check(self, tried: Try) -> bool:
-        """Tell whether a password or secret has failed; raises TooManyTries where one has to wait.
+    async def check(self, tried: Try) -> Checked:
+        """Return what is known of a try; raises TooManyTries where it has to wait.
 
         Cheap: a look-up that requests share.
         """
@@ -143,7 +151,10 @@ class Throttle:
         if latest > self._clock():
             raise self._too_many(latest)
         counted = zip(tried.subjects, found, strict=True)
-        return any(row and row.failures for subject, row in counted if not subject.is_address)
+        return Checked(
+            any(row and row.failures for subject, row in counted if not subject.is_address),
+            any(row.place == tried.place for row in rows),
+        )
 
     async def charge(self, tried: Try) -> Charged:
         """Count a try as a failure.

@@ -49,7 +49,7 @@ class Requests(Protocol):
     def draining(self) -> bool: ...
 
 
-class Lane(Protocol):
+class HashQueue(Protocol):
     """Knows of the hashes that run and wait, and how many were refused."""
 
     @property
@@ -88,7 +88,7 @@ class Tokens(Protocol):
 class Sources:
     """What is read when somebody asks."""
 
-    lane: Lane
+    queue: HashQueue
     pool: Pool
     tokens: Tokens
     events: Mapping[str, int]
@@ -148,9 +148,12 @@ class Metrics(Collector):
         """Count a problem that a client was told of."""
         self._problems[name] = self._problems.get(name, 0) + 1
 
-    def hashed(self, waited_seconds: float, seconds: float) -> None:
-        """Count a hash: what it waited for its turn, and what it took then."""
-        self._hash_wait_seconds.observe(waited_seconds)
+    def hash_waited(self, seconds: float) -> None:
+        """Count what a caller waited for a slot to hash in."""
+        self._hash_wait_seconds.observe(seconds)
+
+    def hashed(self, seconds: float) -> None:
+        """Count what a hash took."""
         self._hash_seconds.observe(seconds)
 
     def lent(self, waited_seconds: float) -> None:
@@ -275,12 +278,12 @@ class Metrics(Collector):
 
 
 def _read(sources: Sources) -> Iterator[Metric]:
-    lane, pool, tokens = sources.lane, sources.pool, sources.tokens
-    yield _gauge("userauth_hash_workers", "Threads that hash.", lane.workers)
-    yield _gauge("userauth_hashes_running", "Hashes that have a worker.", lane.running)
-    yield _gauge("userauth_hashes_waiting", "Hashes that wait for a worker.", lane.waiting)
+    queue, pool, tokens = sources.queue, sources.pool, sources.tokens
+    yield _gauge("userauth_hash_workers", "Threads that hash.", queue.workers)
+    yield _gauge("userauth_hashes_running", "Hashes that have a worker.", queue.running)
+    yield _gauge("userauth_hashes_waiting", "Hashes that wait for a worker.", queue.waiting)
     yield CounterMetricFamily(
-        "userauth_hashes_refused", "Hashes refused: the wait was too long.", lane.refused
+        "userauth_hashes_refused", "Hashes refused: the wait was too long.", queue.refused
     )
     yield _gauge("userauth_pool_size", "Connections that may be lent at a time.", pool.size)
     yield _gauge("userauth_pool_in_use", "Connections that are lent.", pool.in_use)

@@ -1,0 +1,44 @@
+"""Callers that were refused, and when they were told to come back.
+
+A caller that keeps to ``Retry-After`` (RFC 9110, section 10.2.3) gets ahead of one that does not:
+else whoever sends the most requests takes each slot that becomes free.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from auth.turns import Caller
+
+# How much sooner than told a caller may come: clocks and timers are not exact.
+_EARLY_SECONDS = 0.2
+# How much later than told it may come, and is still remembered.
+_LATE_SECONDS = 60.0
+# How many are remembered: some 10 MiB, and a minute of the fastest flood that was measured.
+MOST = 50_000
+
+
+class Retries:
+    """Remembers callers that were refused. ``clock`` returns seconds that only go forward."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._due: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._due)
+
+    def add(self, caller: Caller, retry_after_seconds: float) -> None:
+        """Remember a caller that was refused."""
+        key = (caller.network, caller.account)
+        self._due[key] = self._clock() + retry_after_seconds
+        self._due.move_to_end(key)
+        while len(self._due) > MOST:
+            self._due.popitem(last=False)
+
+    def take(self, caller: Caller) -> bool:
+        """Return whether a caller comes back when it was told to; it is forgotten after that."""
+        due = self._due.pop((caller.network, caller.account), None)
+        if due is None:
+            return False
+        return due - _EARLY_SECONDS <= self._clock() <= due + _LATE_SECONDS

@@ -1,0 +1,56 @@
+"""Writes of one user, one at a time within this process.
+
+A write locks the user's row. Without this, writes of one user that come together would each hold
+a connection of the pool while they wait for the row, and nobody else would get one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from auth.budget import Budget
+from auth.errors import TooManyWrites
+
+# How many wait behind the write that runs.
+MOST_WAITING = 8
+_RETRY_AFTER_SECONDS = 1
+
+
+@dataclass(slots=True)
+class _User:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    writes: int = 0
+
+
+class WriteTurns:
+    """Lets the writes of a user take turns, and bounds how many a credential may make."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._users: dict[str, _User] = {}
+
+    def spend(self, credential: str) -> None:
+        """Count a write by a credential; raises TooManyWrites where its budget is used up.
+
+        By credential, not by user: whoever stole a token must not keep its owner from writing.
+        """
+        wait = self._budget.wait_seconds(credential)
+        if wait:
+            raise TooManyWrites(wait)
+        self._budget.spend(credential)
+
+    @asynccontextmanager
+    async def turn(self, user_id: str) -> AsyncIterator[None]:
+        """Wait until no other write of the user runs; raises TooManyWrites where many wait."""
+        user = self._users.setdefault(user_id, _User())
+        if user.writes > MOST_WAITING:
+            raise TooManyWrites(_RETRY_AFTER_SECONDS)
+        user.writes += 1
+        try:
+            async with user.lock:
+                yield
+        finally:
+            user.writes -= 1
+            if not user.writes:
+                del self._users[user_id]

@@ -1,0 +1,35 @@
+"""Callers that come back when they were told to."""
+
+import pytest
+
+from auth.retries import MOST, Retries
+from auth.turns import Caller
+from tests.clock import Clock
+
+CALLER = Caller.at("192.0.2.1", "susan")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "keeps_to_it"), [(0, False), (4.5, False), (4.9, True), (60, True), (66, False)]
+)
+def test_a_caller_keeps_to_retry_after_or_does_not(seconds: float, keeps_to_it: bool) -> None:  # noqa: FBT001
+    clock = Clock()
+    retries = Retries(clock)
+    retries.add(CALLER, 5)
+    clock.advance(seconds)
+    assert retries.take(CALLER) is keeps_to_it
+    assert not retries.take(CALLER)
+
+
+def test_nobody_returns_who_was_not_refused() -> None:
+    retries = Retries(Clock())
+    retries.add(CALLER, 0)
+    assert not retries.take(Caller.at("192.0.2.2", "susan"))
+    assert not retries.take(Caller.at("192.0.2.1", "peter"))
+
+
+def test_no_flood_fills_the_memory() -> None:
+    retries = Retries(Clock())
+    for number in range(MOST + 10):
+        retries.add(Caller.at("192.0.2.1", str(number)), 5)
+    assert len(retries) == MOST
