@@ -319,7 +319,10 @@ async def open_services(
             clock=clock,
         )
         hashes = Budget(settings.throttle.hashes_per_minute, time.monotonic)
-        writes = WriteTurns(Budget(settings.throttle.writes_per_minute, time.monotonic))
+        writes = WriteTurns(
+            Budget(settings.throttle.writes_per_minute, time.monotonic),
+            settings.database.acquire_timeout_seconds,
+        )
         identities = Identities(
             lookups=lookups,
             hasher=hasher,

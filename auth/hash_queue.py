@@ -31,7 +31,7 @@ _MARGIN = 0.8
 # a moment says nothing of the others.
 _MEASUREMENTS = 15
 # How many callers run and wait at a time, however quick hashes are.
-_MOST_PLACES = 1000
+MOST_PLACES = 1000
 # What one site may have of all places.
 _SHARE_OF_SITE = 0.75
 # What is kept for known callers, and for the others.
@@ -240,7 +240,7 @@ class HashQueue:
     def _most_places(self) -> int:
         seconds = median(self._seconds)
         allowed = self._max_wait_seconds * _MARGIN * self.workers
-        most = _MOST_PLACES if seconds * _MOST_PLACES <= allowed else int(allowed / seconds)
+        most = MOST_PLACES if seconds * MOST_PLACES <= allowed else int(allowed / seconds)
         return max(self.workers, most)
 
     def _refusal(self, ticket: _Ticket) -> Overloaded:

@@ -24,10 +24,14 @@ class _User:
 
 
 class WriteTurns:
-    """Lets the writes of a user take turns, and bounds how many a credential may make."""
+    """Lets the writes of a user take turns, and bounds how many a credential may make.
 
-    def __init__(self, budget: Budget) -> None:
+    Nobody waits longer than ``max_wait_seconds`` for a turn.
+    """
+
+    def __init__(self, budget: Budget, max_wait_seconds: float) -> None:
         self._budget = budget
+        self._max_wait_seconds = max_wait_seconds
         self._users: dict[str, _User] = {}
 
     def spend(self, credential: str) -> None:
@@ -42,15 +46,28 @@ class WriteTurns:
 
     @asynccontextmanager
     async def turn(self, user_id: str) -> AsyncIterator[None]:
-        """Wait until no other write of the user runs; raises TooManyWrites where many wait."""
+        """Wait until no other write of the user runs.
+
+        Raises TooManyWrites where many wait already, or after the longest wait.
+        """
         user = self._users.setdefault(user_id, _User())
         if user.writes > MOST_WAITING:
             raise TooManyWrites(_RETRY_AFTER_SECONDS)
         user.writes += 1
         try:
-            async with user.lock:
+            await self._wait(user)
+            try:
                 yield
+            finally:
+                user.lock.release()
         finally:
             user.writes -= 1
             if not user.writes:
                 del self._users[user_id]
+
+    async def _wait(self, user: _User) -> None:
+        try:
+            async with asyncio.timeout(self._max_wait_seconds):
+                await user.lock.acquire()
+        except TimeoutError:
+            raise TooManyWrites(_RETRY_AFTER_SECONDS) from None

@@ -33,6 +33,7 @@ from auth.errors import (
     TokenExpired,
     TokenInvalid,
     TooManyTries,
+    TooManyWrites,
     UnsupportedMediaType,
     problem_types,
 )
@@ -282,6 +283,7 @@ def _samples(terms: Terms) -> dict[type[Problem], Problem]:
         UnsupportedMediaType("application/json"),
         InvalidFields([FieldError("email", "is required")]),
         TooManyTries(1),
+        TooManyWrites(1),
         Overloaded(1),
     )
     others = (cls() for cls in problem_types() if _is_complete(cls))

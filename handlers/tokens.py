@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from auth.errors import NotFound
+from auth.errors import NotFound, TooManyWrites
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, Link
 from handlers.documents import Revoked, Tokens, token_document
@@ -27,6 +27,7 @@ class LogoutHandler(BaseHandler):
             summary="Log out",
             text="Ends the token that is presented; a password is refused.",
             answer=Answer("The token is not good any more.", status=204),
+            refusals=(TooManyWrites,),
         )
     }
 
@@ -44,6 +45,7 @@ class TokensHandler(BaseHandler):
             query=(_KEEP_CURRENT,),
             summary="End all tokens",
             answer=Answer("How many were ended.", Revoked),
+            refusals=(TooManyWrites,),
         ),
     }
 
@@ -67,7 +69,7 @@ class TokenHandler(BaseHandler):
             Guard.USER,
             summary="End a token",
             answer=Answer("The token is not good any more.", status=204),
-            refusals=(NotFound,),
+            refusals=(NotFound, TooManyWrites),
         )
     }
 

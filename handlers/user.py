@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import ConfigDict, Field, model_validator
 
 from auth.accounts import UNSET
-from auth.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries
+from auth.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries, TooManyWrites
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, HeaderField
 from handlers.documents import Empty, User, user_document
@@ -94,12 +94,14 @@ class UserHandler(BaseHandler):
             summary="Change name or password",
             text="A new password ends every token but the one that is presented.",
             answer=Answer("The user, changed.", User),
+            refusals=(TooManyWrites,),
         ),
         "DELETE": Call(
             Guard.USER,
             summary="Delete the user",
             text="Every token ends.",
             answer=Answer("The user is gone.", Empty),
+            refusals=(TooManyWrites,),
         ),
     }
 

@@ -90,6 +90,7 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "refuse_common": False,
         "workers": 0,
         "max_wait_seconds": 5.0,
+        "most_per_account": 8,
         "remember_seconds": 60.0,
         "current_required": False,
         "service_words": ("userauth",),
@@ -104,6 +105,8 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "first_delay_seconds": 1.0,
         "longest_delay_seconds": 900.0,
         "forget_seconds": 3600,
+        "hashes_per_minute": 60,
+        "writes_per_minute": 60,
     }
     assert settings.audit.model_dump() == {"keep_days": 90}
     assert settings.metrics.model_dump() == {"host": "127.0.0.1", "port": 0}

@@ -10,8 +10,8 @@ from auth.write_turns import MOST_WAITING, WriteTurns
 from tests.clock import Clock
 
 
-def turns(per_minute: int = 60) -> WriteTurns:
-    return WriteTurns(Budget(per_minute, Clock()))
+def turns(per_minute: int = 60, max_wait_seconds: float = 60) -> WriteTurns:
+    return WriteTurns(Budget(per_minute, Clock()), max_wait_seconds)
 
 
 def test_writes_of_one_user_run_one_at_a_time_and_few_wait() -> None:
@@ -74,3 +74,16 @@ def test_a_credential_has_a_budget_that_another_of_the_user_does_not_share() -> 
         writes.spend("stolen token")
     assert refused.value.retry_after_seconds == 30
     writes.spend("token of the owner")
+
+
+def test_nobody_waits_for_a_turn_without_end() -> None:
+    async def flow() -> None:
+        writes = turns(max_wait_seconds=0.01)
+        async with writes.turn("susan"):
+            with pytest.raises(TooManyWrites):
+                async with writes.turn("susan"):
+                    pass
+        async with writes.turn("susan"):
+            pass
+
+    asyncio.run(flow())

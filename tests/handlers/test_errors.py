@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from auth.accounts import Accounts
-from auth.errors import DatabaseUnavailable, Overloaded, problem_types
+from auth.errors import DatabaseUnavailable, Overloaded, TooManyWrites, problem_types
 from auth.identities import Identities
 from auth.sessions import Sessions
 from handlers.application import Application
@@ -62,6 +62,9 @@ async def test_each_problem_type_is_met_once_and_documented(
         answers.append(await api.request("GET", "/health/ready"))
         patch.setattr(Accounts, "register", raising(Overloaded(7)))
         answers.append(await api.register())
+        patch.setattr(Accounts, "delete", raising(TooManyWrites(7)))
+        clock.advance(-86400)
+        answers.append(await api.request("DELETE", "/api/user", authorization=bearer(token)))
         patch.setattr(Accounts, "check_ready", raising(RuntimeError()))
         answers.append(await api.request("GET", "/health/ready"))
     app.draining = True

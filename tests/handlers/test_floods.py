@@ -1,0 +1,184 @@
+"""Floods of requests that are all allowed, and those who get their turn beside them."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import bcrypt
+import pytest
+
+from auth.write_turns import MOST_WAITING
+from tests.api import PASSWORD, Answer, Api, basic, bearer
+from tests.configuration import laid_over
+from tests.sql import run_sql
+from tests.test_locks import holding
+
+EMAIL, OTHER = "susan@example.com", "peter@example.com"
+HOME = "198.51.100.7"
+SECONDS = 5.0
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
+def rename(api: Api, token: str, name: str = "Susan") -> "asyncio.Task[Answer]":
+    return asyncio.create_task(
+        api.request("PATCH", "/api/user", authorization=bearer(token), json_body={"name": name})
+    )
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_a_flood_of_writes_of_one_user_holds_one_connection_and_slows_nobody(
+    api: Api, dsn: str
+) -> None:
+    token = await api.registered_token(EMAIL)
+    await api.register(OTHER)
+    with holding(dsn, "SELECT 1 FROM users WHERE email = %s FOR UPDATE", (EMAIL,)) as holder:
+        flood = [rename(api, token, f"Susan {number}") for number in range(40)]
+        await until(lambda: sum(task.done() for task in flood) == 40 - 1 - MOST_WAITING)
+        await holder.sees_waiting(next(task for task in flood if not task.done()))
+        assert (await api.log_in(OTHER)).status == 200
+        holder.commit()
+    answers = await asyncio.gather(*flood)
+    assert Counter(answer.status for answer in answers) == {
+        200: 1 + MOST_WAITING,
+        429: 40 - 1 - MOST_WAITING,
+    }
+    refused = [answer.problem for answer in answers if answer.status == 429]
+    assert set(refused) == {"too-many-writes"}
+
+
+@laid_over(THROTTLE__HASHES_PER_MINUTE=3)
+@pytest.mark.gen_test
+async def test_right_passwords_take_from_a_budget_of_hashes_and_wrong_ones_do_not(
+    api: Api,
+) -> None:
+    await api.register(EMAIL)
+    await api.register(OTHER)
+    for _ in range(5):
+        assert (await api.log_in(EMAIL, "wrong password")).status == 401
+    token = await api.token(EMAIL)
+    assert [(await api.log_in(EMAIL)).status for _ in range(3)] == [200, 200, 429]
+    refused = await api.log_in(EMAIL)
+    assert (refused.problem, refused.headers["Retry-After"]) == ("too-many-tries", "20")
+    assert (await api.log_in(OTHER)).status == 200
+    answer = await api.request("GET", "/api/user", authorization=bearer(token))
+    assert answer.status == 200
+    # A remembered password takes no hash.
+    answer = await api.request("GET", "/api/user", authorization=basic(EMAIL, PASSWORD))
+    assert answer.status == 200
+
+
+@laid_over(THROTTLE__HASHES_PER_MINUTE=3)
+@pytest.mark.gen_test
+async def test_new_passwords_take_from_the_same_budget(api: Api) -> None:
+    token = await api.registered_token(EMAIL)
+    changes = [
+        await api.request(
+            "PATCH",
+            "/api/user",
+            authorization=bearer(token),
+            json_body={"password": f"new horse battery {number}"},
+        )
+        for number in range(3)
+    ]
+    assert [answer.status for answer in changes] == [200, 200, 429]
+    answer = await api.log_in(EMAIL, "new horse battery 1")
+    assert (answer.status, answer.problem) == (429, "too-many-tries")
+    # A name takes no hash.
+    assert (await rename(api, token)).status == 200
+
+
+@laid_over(THROTTLE__WRITES_PER_MINUTE=3)
+@pytest.mark.gen_test
+async def test_a_stolen_token_cannot_keep_its_owner_from_writing(api: Api) -> None:
+    stolen = await api.registered_token(EMAIL)
+    own = await api.token(EMAIL)
+    statuses = [(await rename(api, stolen, str(number))).status for number in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    for method, path in (
+        ("DELETE", "/api/user"),
+        ("DELETE", "/api/user/tokens"),
+        ("DELETE", "/api/user/tokens/x"),
+    ):
+        answer = await api.request(method, path, authorization=bearer(stolen))
+        assert (answer.status, answer.problem) == (429, "too-many-writes"), path
+    answer = await api.request(
+        "DELETE", "/api/user/tokens?keep_current=true", authorization=bearer(own)
+    )
+    assert (answer.status, answer.json) == (200, {"revoked": 1})
+    answer = await api.request("GET", "/api/user", authorization=bearer(stolen))
+    assert answer.status == 401
+
+
+@pytest.mark.gen_test
+async def test_a_token_is_revoked_by_the_first_of_many_log_outs(api: Api, dsn: str) -> None:
+    token = await api.registered_token(EMAIL)
+    flood = [
+        api.request("POST", "/api/user/logout", authorization=bearer(token)) for _ in range(40)
+    ]
+    statuses = {answer.status for answer in await asyncio.gather(*flood)}
+    assert 204 in statuses
+    assert statuses <= {204, 401, 429}
+    assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(0,)]
+
+
+class Hashes:
+    """Holds up hashes of passwords until they may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.begun = 0
+        self._check = bcrypt.checkpw
+        monkeypatch.setattr("auth.passwords.bcrypt.checkpw", self._wait)
+
+    def _wait(self, password: bytes, stored: bytes) -> bool:
+        self.begun += 1
+        self.may_go_on.wait(SECONDS)
+        return self._check(password, stored)
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
+    hashes = Hashes(monkeypatch)
+    yield hashes
+    hashes.may_go_on.set()
+
+
+async def log_in(api: Api, email: str, ip: str, password: str = PASSWORD) -> Answer:
+    return await api.request(
+        "GET",
+        "/api/user/login",
+        authorization=basic(email, password),
+        headers={"X-Forwarded-For": ip},
+    )
+
+
+@laid_over(SERVER__TRUSTED_PROXIES="127.0.0.0/8", PASSWORDS__WORKERS=1)
+@pytest.mark.gen_test(timeout=15)
+async def test_who_comes_from_where_the_account_logged_in_before_gets_in_beside_a_full_queue(
+    api: Api, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.register(EMAIL)
+    assert (await log_in(api, EMAIL, HOME)).status == 200
+    monkeypatch.setattr("auth.hash_queue.MOST_PLACES", 4)
+    hashes.may_go_on.clear()
+    flood = [
+        asyncio.create_task(log_in(api, f"nobody{number}@example.com", f"192.0.2.{number}", "x"))
+        for number in range(20)
+    ]
+    await until(lambda: sum(task.done() for task in flood) == 16)
+    honest = asyncio.create_task(log_in(api, EMAIL, HOME))
+    # It takes the place of a stranger, and has the next turn.
+    await until(lambda: sum(task.done() for task in flood) == 17)
+    stranger = await log_in(api, EMAIL, "203.0.113.9")
+    assert (stranger.status, stranger.problem) == (503, "overloaded")
+    hashes.may_go_on.set()
+    assert (await honest).status == 200
+    statuses = Counter(answer.status for answer in await asyncio.gather(*flood))
+    assert statuses == {401: 3, 503: 17}
