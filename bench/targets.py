@@ -1,6 +1,7 @@
 """The servers under test, each one process on 127.0.0.1, and how a client asks them."""
 
 import base64
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,10 +33,17 @@ class Target:
         """Return the request for one's own user."""
         return _request("GET", USER_PATH, self.port, {"Authorization": authorization})
 
-    def log_in_request(self, person: Person) -> str:
-        """Return the request that logs somebody in."""
+    def log_in_request(self, person: Person, address: str | None = None) -> str:
+        """Return the request that logs somebody in, as a proxy sends it from an address."""
         path = f"{USER_PATH}/login"
-        return _request("GET", path, self.port, {"Authorization": basic(person)})
+        headers = {"Authorization": basic(person)} | _forwarded_for(address)
+        return _request("GET", path, self.port, headers)
+
+    def new_password_request(self, authorization: str, password: str, address: str) -> str:
+        """Return the request that changes a password, as a proxy sends it from an address."""
+        headers = {"Authorization": authorization, "Content-Type": "application/json"}
+        body = json.dumps({"password": password})
+        return _request("PATCH", USER_PATH, self.port, headers | _forwarded_for(address), body)
 
 
 def basic(person: Person) -> str:
@@ -81,7 +89,13 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def _request(method: str, path: str, port: int, headers: Mapping[str, str]) -> str:
+def _forwarded_for(address: str | None) -> dict[str, str]:
+    return {"X-Forwarded-For": address} if address else {}
+
+
+def _request(method: str, path: str, port: int, headers: Mapping[str, str], body: str = "") -> str:
     lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join(lines) + "\r\n\r\n"
+    if body:
+        lines.append(f"Content-Length: {len(body.encode())}")
+    return "\r\n".join(lines) + "\r\n\r\n" + body

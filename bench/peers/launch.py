@@ -32,7 +32,9 @@ INSTALL_SECONDS = 600
 class FormTarget(Target):
     """A server where one logs in by a form, as OAuth 2 has it."""
 
-    def log_in_request(self, person: Person) -> str:
+    def log_in_request(self, person: Person, address: str | None = None) -> str:
+        if address is not None:
+            raise NotImplementedError("Peers believe no X-Forwarded-For.")
         form = urlencode({"username": person.email, "password": person.password})
         head = (
             f"POST {USER_PATH}/login HTTP/1.1",
