@@ -52,7 +52,9 @@ def test_a_lock_file_holds_each_pin_and_nothing_else_each_with_hashes(name: str)
 def test_every_installation_demands_hashes() -> None:
     for name, tool in (("Makefile", "$(INSTALL)"), ("deploy/install.sh", '"${install[@]}"')):
         lines = (ROOT / name).read_text("utf-8").replace("\\\n", " ").splitlines()
-        commands = [line for line in lines if "pip install" in line or line.strip().startswith(tool)]
+        commands = [
+            line for line in lines if "pip install" in line or line.strip().startswith(tool)
+        ]
         demanding = [line for line in commands if "--require-hashes" in line or ".lock" in line]
         others = [line for line in commands if line not in demanding]
         # Packages of the operator, which may not move those of the server; the tool that locks;

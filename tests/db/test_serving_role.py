@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import psycopg2
@@ -106,19 +107,23 @@ def test_what_serves_reads_no_file_and_runs_no_program(served: str, statement: s
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    postgres = EmbeddedPostgres.start(tmp_path_factory.mktemp("served") / "postgres")
-    yield postgres.dsn
-    postgres.stop()
+def served() -> Iterator[str]:
+    """Yield where a new cluster is served."""
+    # Not tmp_path: its parent becomes private again whenever another pytest starts.
+    with TemporaryDirectory(prefix="embedded-") as folder:
+        postgres = EmbeddedPostgres.start(Path(folder) / "postgres")
+        yield postgres.dsn
+        postgres.stop()
 
 
 def test_what_serves_is_no_superuser_and_a_member_of_nothing(served: str) -> None:
     assert execute(served, "SHOW is_superuser") == [("off",)]
     assert execute(served, "SELECT current_user") == [("userauth",)]
-    rights = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
-    assert execute(served, f"SELECT {rights} FROM pg_roles WHERE rolname = current_user") == [
-        (False,)
-    ]
+    assert execute(
+        served,
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles"
+        " WHERE rolname = current_user",
+    ) == [(False,) * 5]
     assert (
         execute(served, "SELECT 1 FROM pg_auth_members WHERE member = current_user::regrole") == []
     )
@@ -132,12 +137,10 @@ def test_nobody_is_let_in_as_the_superuser(served: str, options: str) -> None:
 
 
 def test_a_cluster_of_an_earlier_version_is_brought_over_with_its_data(of_before: Path) -> None:
-    for _ in range(2):
-        postgres = EmbeddedPostgres.start(of_before)
-        if _ == 0:
-            is_brought_over(postgres.dsn)
-        assert execute(postgres.dsn, "SHOW is_superuser") == [("off",)]
-        postgres.stop()
+    postgres = EmbeddedPostgres.start(of_before)
+    is_brought_over(postgres.dsn)
+    assert execute(postgres.dsn, "SHOW is_superuser") == [("off",)]
+    postgres.stop()
 
 
 def test_to_bring_a_cluster_over_twice_changes_nothing(of_before: Path) -> None:
