@@ -5,8 +5,12 @@ VENV := .venv
 MINUTES ?= 2
 CLIENTS ?= 200
 BIN := $(VENV)/bin
+# Each file by its hash: what a registry hands out in its place is not installed.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+UV := uv==0.13.8
+SETS := requirements requirements-dev requirements-bench
 
-.PHONY: help serve check test lint picture format bench bench-full soak clean
+.PHONY: help serve check test lint lock picture format bench bench-full soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +29,16 @@ lint: $(VENV)/.develop ## style, types and floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=client $(BIN)/lint-imports --no-cache
+
+lock: ## write the lock files anew, of what requirements*.txt pin
+	rm -rf $(VENV).lock
+	$(PYTHON) -m venv $(VENV).lock
+	$(VENV).lock/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+	for set in $(SETS); do \
+		$(VENV).lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-annotate --no-header --no-emit-index-url $$set.txt --output-file $$set.lock || exit 1; \
+	done
+	rm -rf $(VENV).lock
 
 picture: $(VENV)/.develop ## take the picture of the page at /docs anew
 	DOCS_PAGE_PICTURE=docs/docs-page.png $(BIN)/python -m pytest -q tests/test_docs_page.py -k registers
@@ -49,14 +63,14 @@ clean: ## remove the virtual environment and caches; data in var/ stays
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.server: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+$(VENV)/.server: requirements.lock | $(BIN)/python
+	$(INSTALL) requirements.lock
 	@touch $@
 
-$(VENV)/.bench: requirements.txt requirements-bench.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-bench.txt
+$(VENV)/.bench: requirements-bench.lock | $(BIN)/python
+	$(INSTALL) requirements-bench.lock
 	@touch $@
 
-$(VENV)/.develop: requirements.txt requirements-dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+$(VENV)/.develop: requirements-dev.lock | $(BIN)/python
+	$(INSTALL) requirements-dev.lock
 	@touch $@ $(VENV)/.server

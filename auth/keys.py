@@ -4,7 +4,6 @@ import fcntl
 import os
 import secrets
 import stat
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,11 +22,19 @@ def read_keys(file: Path) -> tuple[str, ...]:
     root hands in may be readable by its group: systemd's credentials are.
     """
     try:
-        with file.open(encoding="ascii") as stream:
+        descriptor = os.open(file, os.O_RDONLY)
+    except OSError as error:
+        raise _unreadable(file) from error
+    return _read(file, descriptor)
+
+
+def _read(file: Path, descriptor: int) -> tuple[str, ...]:
+    try:
+        with os.fdopen(descriptor, encoding="ascii") as stream:
             status = os.fstat(stream.fileno())
             keys = tuple(stream.read().split())
     except (OSError, UnicodeError) as error:
-        raise KeysFileError(f"{file} cannot be read: set SECRET_KEYS, or mend it.") from error
+        raise _unreadable(file) from error
     # The mask of an access list shows as the group's right to read.
     is_handed_in = status.st_uid == 0 != os.geteuid()
     if stat.S_IMODE(status.st_mode) & (0o037 if is_handed_in else 0o077):
@@ -45,9 +52,9 @@ def read_or_create_keys(file: Path) -> tuple[str, ...]:
     Several processes may start at once: the file appears whole, and the first one wins.
     """
     if not file.exists():
-        with _faults_of(file), _only_one(file):
-            if not file.exists():
-                _replace(file, [_new_key()])
+        with _faults_of(file), _only_one(file) as folder:
+            if _status(file, folder) is None:
+                _replace(file, [_new_key()], folder)
     return read_keys(file)
 
 
@@ -81,60 +88,93 @@ class KeysFile:
 
 def add_key(file: Path) -> str:
     """Put a new key first in a file, which is made where it is missing; return the key."""
-    with _faults_of(file), _only_one(file):
+    with _faults_of(file), _only_one(file) as folder:
         key = _new_key()
-        _replace(file, [key, *(read_keys(file) if file.exists() else ())])
+        _replace(file, [key, *_read_there(file, folder)], folder)
     return key
 
 
 def remove_keys(file: Path, dropped: Collection[str]) -> None:
     """Take keys out of a file."""
-    with _faults_of(file), _only_one(file):
-        _replace(file, [key for key in read_keys(file) if key not in dropped])
+    with _faults_of(file), _only_one(file) as folder:
+        kept = [key for key in _read_there(file, folder) if key not in dropped]
+        _replace(file, kept, folder)
 
 
 def _new_key() -> str:
     return secrets.token_urlsafe(_KEY_BYTES)
 
 
-def _replace(file: Path, keys: Sequence[str]) -> None:
-    """Write a file anew: whoever reads it sees the old one or the new one, whole."""
-    with _written(file, keys) as made:
-        # The server reads it as the user that it, or its folder, belongs to, whoever writes it.
-        is_there = file.exists()
-        owner = (file if is_there else file.parent).stat()
-        if os.geteuid() == 0:
-            os.chown(made, owner.st_uid, owner.st_gid)
-        if is_there:
-            made.chmod(stat.S_IMODE(owner.st_mode))
-        made.replace(file)
-        _sync_folder(file.parent)
+def _replace(file: Path, keys: Sequence[str], folder: int) -> None:
+    """Write a file anew: whoever reads it sees the old one or the new one, whole.
 
-
-@contextmanager
-def _written(file: Path, keys: Sequence[str]) -> Iterator[Path]:
-    """Yield a file of mode 0600 beside another one, with keys in it; it is gone afterwards."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    made = Path(name)
+    ``folder`` is its open folder. That may belong to another user, who puts links there: a name is
+    looked up in it alone, and rights are given to what is open, not to what has a name.
+    """
+    draft = f".{file.name}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(draft, flags, 0o600, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write("".join(f"{key}\n" for key in keys))
             stream.flush()
+            _give_away(stream.fileno(), file, folder)
             os.fsync(stream.fileno())
-        yield made
-    finally:
-        made.unlink(missing_ok=True)
+        os.rename(draft, file.name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(draft, dir_fd=folder)
+        raise
+    os.fsync(folder)
+
+
+def _give_away(made: int, file: Path, folder: int) -> None:
+    """Give a new file the mode of the old one, and to its owner, or to that of the folder.
+
+    The server reads it as that user, whoever writes it.
+    """
+    old = _status(file, folder)
+    owner = old or os.fstat(folder)
+    if os.geteuid() == 0:
+        os.fchown(made, owner.st_uid, owner.st_gid)
+    if old is not None:
+        os.fchmod(made, stat.S_IMODE(old.st_mode))
+
+
+def _status(file: Path, folder: int) -> os.stat_result | None:
+    """Return what a file is, or None where there is none; raises KeysFileError for a link."""
+    try:
+        status = os.stat(file.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        # The keys behind it may be another one's, and would be copied to whoever made the link.
+        raise KeysFileError(f"{file} is a link, or no file: name the file itself.")
+    return status
+
+
+def _read_there(file: Path, folder: int) -> tuple[str, ...]:
+    """Return the keys of a file in its open folder, none where it is missing."""
+    if _status(file, folder) is None:
+        return ()
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    return _read(file, os.open(file.name, flags, dir_fd=folder))
+
+
+def _unreadable(file: Path) -> KeysFileError:
+    return KeysFileError(f"{file} cannot be read: set SECRET_KEYS, or mend it.")
 
 
 @contextmanager
-def _only_one(file: Path) -> Iterator[None]:
-    """Wait until nobody else changes the file; a lock on it would go when it is replaced."""
+def _only_one(file: Path) -> Iterator[int]:
+    """Yield the open folder once nobody else changes the file in it.
+
+    A lock on the file itself would go when it is replaced.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
+        yield folder
     finally:
         os.close(folder)
 
@@ -148,11 +188,3 @@ def _faults_of(file: Path) -> Iterator[None]:
             f"{file} cannot be made ({error.strerror}): give access there, set"
             " tokens.keys_file to another place, or set SECRET_KEYS."
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

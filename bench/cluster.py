@@ -10,7 +10,19 @@ import psycopg2
 from psycopg2 import sql
 
 from bench.places import CLUSTER
-from db.embedded import EmbeddedPostgres
+from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from db.embedded_folder import ClusterFolder
+from db.serving_role import ROLE
+
+# What a server has no use for, and preparing databases has.
+_MAY_PREPARE = f"""
+ALTER ROLE {ROLE} CREATEDB;
+
+GRANT pg_checkpoint TO {ROLE};
+
+GRANT SET ON PARAMETER session_replication_role TO {ROLE};
+
+"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,10 @@ class Cluster:
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Run the cluster in var/bench, which keeps the prepared databases between runs."""
+    EmbeddedPostgres.start(CLUSTER).stop()
+    code, said = ClusterFolder.open(CLUSTER).as_superuser(_MAY_PREPARE)
+    if code:
+        raise EmbeddedPostgresError(f"The cluster in {CLUSTER} cannot be prepared: {said}")
     embedded = EmbeddedPostgres.start(CLUSTER)
     try:
         options = parse_qs(urlsplit(embedded.dsn).query)

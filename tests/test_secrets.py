@@ -262,7 +262,7 @@ def test_no_secret_is_written_anywhere(
     file.touch(0o600)
     file.write_text(f"{KEY}\n{OLD_KEY}\n", encoding="ascii")
     variables = {
-        "DATABASE_URL": dsn.replace("postgres@", f"postgres:{quote(DATABASE_PASSWORD, safe='')}@"),
+        "DATABASE_URL": dsn.replace("userauth@", f"userauth:{quote(DATABASE_PASSWORD, safe='')}@"),
         "PASSWORD_PEPPER": PEPPER,
         "SECRET_KEYS": "" if keys_are_in_a_file else f"{KEY},{OLD_KEY}",
         "USERAUTH_TOKENS__KEYS_FILE": str(file) if keys_are_in_a_file else "",

@@ -7,6 +7,7 @@ from bench.people import USERS
 from bench.places import LISTS
 from bench.processes import BenchError, run_bounded
 from db.embedded_programs import find_programs
+from db.serving_role import ROLE
 
 CLIENTS = 16
 _LOOK_UP = f"""\\set n random(1, {USERS})
@@ -34,7 +35,7 @@ def measure_selects(cluster: Cluster, database: str, seconds: int) -> float:
         f"--file={script}",
         f"--host={cluster.socket_folder}",
         f"--port={cluster.socket_port}",
-        "--username=postgres",
+        f"--username={ROLE}",
         database,
     ]
     printed = run_bounded(command, seconds=seconds + 30, log="pgbench")

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from auth.keys import KeysFileError, add_key, read_keys, read_or_create_keys, remove_keys
 
 KEY = "k" * 32
+NOBODY = 65534
 
 
 def written(file: Path, text: str, mode: int = 0o600) -> Path:
@@ -121,3 +123,56 @@ def test_what_root_hands_in_may_be_readable_by_the_group(
     monkeypatch.setattr("auth.keys.os.geteuid", lambda: user)
     with nullcontext() if is_read else pytest.raises(KeysFileError, match="by others"):
         read_keys(file)
+
+
+@pytest.fixture
+def of_another(tmp_path: Path) -> Path:
+    """Return a folder of another user, where we can make one."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+    return folder
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("change", [add_key, lambda file: remove_keys(file, ())])
+def test_keys_behind_a_link_are_not_copied_to_whoever_made_it(
+    of_another: Path, tmp_path: Path, change: Callable[[Path], object], *, hard: bool
+) -> None:
+    secret = written(tmp_path / "secret", f"{KEY}\n")
+    before = secret.stat()
+    file = of_another / "keys"
+    if hard:
+        file.hardlink_to(secret)
+    else:
+        file.symlink_to(secret)
+    with pytest.raises(KeysFileError, match="is a link"):
+        change(file)
+    file.unlink()
+    after = secret.stat()
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+    assert secret.read_text() == f"{KEY}\n"
+    assert list(of_another.iterdir()) == []
+
+
+def test_a_file_that_is_swapped_while_it_is_written_is_not_given_away(
+    of_another: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = written(tmp_path / "secret", f"{KEY}\n")
+    before = secret.stat()
+    sync = os.fsync
+
+    def swap(descriptor: int) -> None:
+        # Whatever has a name in that folder becomes a link, at the last moment.
+        for entry in of_another.iterdir():
+            if not entry.is_symlink():
+                entry.unlink()
+                entry.symlink_to(secret)
+        sync(descriptor)
+
+    monkeypatch.setattr("auth.keys.os.fsync", swap)
+    add_key(of_another / "keys")
+    after = secret.stat()
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+    assert secret.read_text() == f"{KEY}\n"

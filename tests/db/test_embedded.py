@@ -1,15 +1,13 @@
 """The embedded Postgres: real processes, real kills, a real Postgres."""
 
-import multiprocessing
 import os
 import shutil
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,68 +18,21 @@ import pytest
 
 from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from db.embedded_folder import ClusterFolder
+from tests.db.embedded_clusters import (
+    NOBODY,
+    Member,
+    as_ordinary_user,
+    end_postgres_below,
+    execute,
+    postgres_processes,
+    postmaster,
+    runs,
+    starts_and_works,
+    wait_until,
+)
 
-ROOT_FOLDER = Path(__file__).parents[2]
-NOBODY = 65534
 SECRET = "$userauth-bcrypt-sha384$never-in-a-log"
 KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
-LEAVE = "\n"
-KILL_PARENT = "'kill -9 $PPID'"
-MEMBER = """
-import signal, sys
-from pathlib import Path
-from db.embedded import EmbeddedPostgres
-# A shell that put the tests into the background had them ignore it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-postgres = EmbeddedPostgres.start(Path(sys.argv[1]))
-try:
-    print(postgres.dsn, flush=True)
-    sys.stdin.readline()
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-    sys.stdin.readline()
-postgres.stop()
-"""
-
-
-class Member:
-    """Another process that uses a folder."""
-
-    def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", MEMBER, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT_FOLDER,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def leave(self) -> None:
-        self.process.communicate(LEAVE, timeout=20)
-        assert self.process.returncode == 0
-
-    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        self.process.send_signal(number)
-        self.process.communicate(timeout=20)
-        assert self.process.returncode == -number
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Yield a folder; afterwards end whatever Postgres still runs below it."""
-    # Not tmp_path: its parent becomes private again whenever another pytest starts.
-    place = Path(tempfile.mkdtemp(prefix="embedded-"))
-    try:
-        yield place
-    finally:
-        end_postgres_below(place)
-        shutil.rmtree(place)
 
 
 @pytest.fixture(scope="module")
@@ -102,77 +53,6 @@ def folder(shared: Path) -> Iterator[Path]:
     assert not runs(shared)
     yield shared
     end_postgres_below(shared)
-
-
-def postgres_processes(place: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        # Gone, a zombie, or in a folder that is no more.
-        with suppress(psutil.Error):
-            if process.name() == "postgres" and Path(process.cwd()).is_relative_to(place):
-                found.append(process)
-    return found
-
-
-def end_postgres_below(place: Path) -> None:
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if any(str(place) in argument for argument in process.cmdline()):
-                process.kill()
-    for process in postgres_processes(place):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    wait_until(lambda: not postgres_processes(place))
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
-
-
-def execute(dsn: str, statement: str, *values: object) -> list[tuple[object, ...]]:
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
-
-
-def postmaster(folder: Path) -> int:
-    return int((folder / "postmaster.pid").read_text().split()[0])
-
-
-def runs(folder: Path) -> bool:
-    return bool(postgres_processes(folder))
-
-
-def starts_and_works(folder: Path) -> None:
-    postgres = EmbeddedPostgres.start(folder)
-    try:
-        assert execute(postgres.dsn, "SELECT 1") == [(1,)]
-    finally:
-        postgres.stop()
-    assert not runs(folder)
-
-
-def as_ordinary_user(work: Callable[[], None]) -> None:
-    """Run work as a user who is not root, in a fork where we are root."""
-    if os.geteuid() != 0:
-        work()
-        return
-
-    def drop_and_work() -> None:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-        work()
-
-    process = multiprocessing.get_context("fork").Process(target=drop_and_work)
-    process.start()
-    process.join()
-    assert process.exitcode == 0
 
 
 def test_the_first_start_makes_a_cluster_and_the_next_finds_its_data(place: Path) -> None:
@@ -378,7 +258,8 @@ def test_the_path_may_be_long_and_odd(far: Path) -> None:
     assert joined.dsn == postgres.dsn
     socket_folder = ClusterFolder.open(far).socket_folder()
     assert stat.S_IMODE(socket_folder.stat().st_mode) == 0o700
-    assert execute(joined.dsn, "SHOW data_directory") == [(str(far),)]
+    assert execute(joined.dsn, "SELECT 1") == [(1,)]
+    assert (far / "postmaster.pid").read_text().splitlines()[1] == str(far)
     joined.stop()
     postgres.stop()
     assert not runs(far)
@@ -460,16 +341,28 @@ def test_values_of_failing_statements_stay_out_of_the_log(folder: Path) -> None:
     ):
         with pytest.raises(psycopg2.Error, match=r"duplicate|violates|invalid|not exist"):
             execute(postgres.dsn, statement, SECRET)
-    with pytest.raises(psycopg2.OperationalError):
-        # A backend that is killed has its statement reported by Postgres.
-        execute(
-            postgres.dsn, f"COPY (SELECT %s, pg_backend_pid()) TO PROGRAM {KILL_PARENT}", SECRET
+    # A backend that is killed has its statement reported by Postgres.
+    with ThreadPoolExecutor() as threads, closing(psycopg2.connect(postgres.dsn)) as connection:
+        asking = threads.submit(sleep_with, connection, SECRET)
+        sleeping = (
+            "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%'"
+            " AND pid <> pg_backend_pid() AND wait_event = 'PgSleep'"
         )
+        wait_until(lambda: execute(postgres.dsn, sleeping))
+        ((number,),) = execute(postgres.dsn, sleeping)
+        os.kill(int(str(number)), signal.SIGKILL)
+        with pytest.raises(psycopg2.OperationalError):
+            asking.result()
     wait_until(lambda: answers(postgres.dsn))
     postgres.stop()
     log = "".join(path.read_text() for path in (folder / "logs").iterdir())
     assert "was terminated by signal 9" in log
     assert SECRET not in log + (folder / "startup.log").read_text()
+
+
+def sleep_with(connection: "psycopg2.extensions.connection", secret: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(60), %s", (secret,))
 
 
 def answers(dsn: str) -> bool:
@@ -502,7 +395,7 @@ def test_a_foreign_folder_stays_as_it_is(place: Path) -> None:
 
 def test_a_file_in_its_place_stays_as_it_is(place: Path) -> None:
     (place / "postgres").write_text("a letter")
-    with pytest.raises(EmbeddedPostgresError, match=r"File exists.*DATABASE_URL"):
+    with pytest.raises(EmbeddedPostgresError, match=r"(File exists|Not a directory).*DATABASE_URL"):
         EmbeddedPostgres.start(place / "postgres")
     assert (place / "postgres").read_text() == "a letter"
 

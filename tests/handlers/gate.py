@@ -17,7 +17,7 @@ class Gate:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
-        self.dsn = f"postgresql://postgres@/postgres?host={quote(self._folder.name, safe='')}"
+        self.dsn = f"postgresql://userauth@/postgres?host={quote(self._folder.name, safe='')}"
 
     async def open(self) -> None:
         """Accept connections and let everything through."""
