@@ -137,7 +137,7 @@ class Accounts:
         if name is not UNSET:
             clean_name = errors.check("name", names.normalize_name, name)
         if password is not UNSET:
-            own_name = identity.user.name if name is UNSET else name
+            own_name = identity.user.name if clean_name is UNSET else clean_name
             own_words = (identity.user.email, own_name or "")
             errors.check("password", partial(self._rules.check, own_words=own_words), password)
             if current_password is None and self._current_required:

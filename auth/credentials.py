@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from auth.errors import CredentialsInvalid, TokenInvalid
+from auth.text_bounds import check_text
 
 # Dot-separated runs of the URL-safe alphabet; base64 has no dot, an e-mail address has an "@".
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
@@ -72,6 +73,16 @@ def _basic(value: str) -> Credentials:
         raise CredentialsInvalid("Send Basic credentials in base64 of UTF-8.") from error
     if not colon:
         raise CredentialsInvalid("Send Basic credentials as e-mail, colon, password.")
+    _check_length_and_marks(email, password)
     if _CONTROL.search(email + password):
         raise CredentialsInvalid("Send Basic credentials without control characters.")
     return PasswordCredentials(email, password)
+
+
+def _check_length_and_marks(*texts: str) -> None:
+    """Refuse what is nobody's, whoever has an account, without the work that a password takes."""
+    try:
+        for text in texts:
+            check_text(text)
+    except ValueError as error:
+        raise CredentialsInvalid from error

@@ -29,7 +29,8 @@ def check_newcomer(
     errors = FieldErrors()
     address = errors.check("email", emails.normalize_email, email) or ""
     clean_name = errors.check("name", names.normalize_name, name)
-    errors.check("password", partial(rules.check, own_words=(address, name or "")), password)
+    own_words = (address, clean_name or "")
+    errors.check("password", partial(rules.check, own_words=own_words), password)
     errors.raise_if_any()
     return Newcomer(address, clean_name)
 

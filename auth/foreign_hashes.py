@@ -11,10 +11,11 @@ import binascii
 import re
 import string
 import threading
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+
+from auth.text_bounds import nfc
 
 _MAX_LENGTH = 1000
 
@@ -69,7 +70,7 @@ def verify(password: str, stored: str) -> bool:
         password.encode()
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
-    forms = dict.fromkeys((password, unicodedata.normalize("NFC", password)))
+    forms = dict.fromkeys((password, nfc(password)))
     return any(matches(form) for form in forms)
 
 

@@ -8,17 +8,12 @@ from pathlib import Path
 from runpy import run_path
 
 from auth.errors import Refused
+from auth.text_bounds import MAX_LENGTH, nfc, nfkc
 
-MAX_LENGTH = 1024
 # A password must hold at least this many letters that are not taken from the user's own
 # words, and as many that are not taken from the service's.
 _OWN_LETTERS = 4
 _SHORTEST_WORD = 3
-
-
-def normalize_password(text: str) -> str:
-    """Return the password in NFC, the form in which it is measured and compared."""
-    return unicodedata.normalize("NFC", text)
 
 
 class PasswordRules:
@@ -38,8 +33,12 @@ class PasswordRules:
         self._common = _common_passwords() if refuse_common else frozenset()
 
     def check(self, password: str, *, own_words: Iterable[str]) -> None:
-        """Raise Refused with a reason where the password is not accepted."""
-        password = normalize_password(password)
+        """Raise Refused, or another ValueError, with a reason where the password is not accepted.
+
+        ``own_words`` are short: an e-mail address and a name that were accepted.
+        """
+        # It is measured as it is compared.
+        password = nfc(password)
         length = f"must have {self._min_length} to {MAX_LENGTH} characters"
         if len(password) < self._min_length:
             raise Refused("password-too-short", length)
@@ -73,7 +72,7 @@ def _common_passwords() -> frozenset[str]:
 
 def _folded(text: str) -> str:
     """Return what spellings in other cases and widths have in common."""
-    return unicodedata.normalize("NFKC", text).casefold()
+    return nfkc(text).casefold()
 
 
 def _is_made_of(password: str, texts: Iterable[str]) -> bool:

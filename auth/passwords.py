@@ -24,7 +24,6 @@ import re
 import secrets
 import string
 import time
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from functools import partial
 import bcrypt
 
 from auth.hash_queue import HashQueue, Observe
+from auth.text_bounds import nfc
 from auth.turns import Caller
 
 CHEAPEST_COST = 4
@@ -213,7 +213,7 @@ def _cost(bcrypt_string: str) -> int:
 
 
 def _condense(password: str, bcrypt_string: bytes, pepper: _Pepper | None) -> bytes:
-    text = unicodedata.normalize("NFC", password).encode("utf-8")
+    text = nfc(password).encode("utf-8")
     condensed = base64.b64encode(hmac.digest(bcrypt_string[_SALT], text, hashlib.sha384))
     if pepper is None:
         return condensed

@@ -11,10 +11,11 @@ user who was deleted, is not remembered.
 import hashlib
 import hmac
 import secrets
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from auth.text_bounds import nfc
 
 MOST = 10_000
 # How long, at the most, one is kept beyond its time, where nobody comes to push it out.
@@ -96,5 +97,5 @@ class RememberedPasswords:
 
     def _digest(self, password: str, stored_hash: str) -> bytes:
         # The stored hash has a fixed alphabet without NUL: it ends where the password begins.
-        text = f"{stored_hash}\0{unicodedata.normalize('NFC', password)}"
+        text = f"{stored_hash}\0{nfc(password)}"
         return hmac.digest(self._key, text.encode("utf-8"), hashlib.sha256)

@@ -9,14 +9,14 @@ from typing import Annotated
 from pydantic import WithJsonSchema
 from typing_extensions import TypeAliasType
 
-from auth import emails, names, password_rules
+from auth import emails, names, text_bounds
 
-# What Python takes for white space, and the control characters, as ECMA-262 and Python write them.
+# The control characters, and what Python takes for white space, as ECMA-262 and Python write them.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
-_BREAK = r"\u2028\u2029"
 _SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_INNER = f"[^{_CONTROL}{_BREAK}]"
-_OUTER = f"[^{_CONTROL}{_SPACE}]"
+_INNER = f"[^{names.REFUSED}]"
+_OUTER = f"[^{names.REFUSED}{_SPACE}]"
+_MARKS = f"no more than {text_bounds.MOST_MARKS} combining marks in a row"
 
 Email = TypeAliasType(
     "Email",
@@ -42,11 +42,13 @@ Name = TypeAliasType(
         WithJsonSchema(
             {
                 "type": "string",
+                "maxLength": text_bounds.LONGEST,
                 "pattern": f"^[{_SPACE}]*{_OUTER}"
                 f"(?:{_INNER}{{0,{names.MAX_LENGTH - 2}}}{_OUTER})?[{_SPACE}]*$",
                 "description": f"1 to {names.MAX_LENGTH} characters, besides white space at the"
-                " ends, which is cut off, and without control characters and line breaks;"
-                " counted and kept in Unicode's form NFC.",
+                " ends, which is cut off; without control characters, line breaks, and invisible"
+                " format characters but the joiners U+200C and U+200D; with"
+                f" {_MARKS}; counted and kept in Unicode's form NFC.",
                 "examples": ["Susan"],
             }
         ),
@@ -62,10 +64,27 @@ NewPassword = TypeAliasType(
             {
                 "type": "string",
                 "format": "password",
-                "maxLength": password_rules.MAX_LENGTH,
+                "maxLength": text_bounds.MAX_LENGTH,
                 "pattern": f"^[^{_CONTROL}]*$",
-                "description": "Any characters but control characters; counted and compared in"
-                " Unicode's form NFC.",
+                "description": f"Any characters but control characters, with {_MARKS}; counted and"
+                " compared in Unicode's form NFC.",
+                "examples": ["correct horse battery"],
+            }
+        ),
+    ],
+)
+
+# Whatever was a new password once, in any form of Unicode.
+CurrentPassword = TypeAliasType(
+    "CurrentPassword",
+    Annotated[
+        str,
+        WithJsonSchema(
+            {
+                "type": "string",
+                "format": "password",
+                "maxLength": text_bounds.LONGEST,
+                "description": "The password of the user, compared in Unicode's form NFC.",
                 "examples": ["correct horse battery"],
             }
         ),

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from auth.text_bounds import LONGEST
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard
 from handlers.documents import ActiveToken, Empty, InactiveToken, introspection_document
@@ -13,7 +14,7 @@ from handlers.forms import UrlEncodedForm
 class TokenForm(UrlEncodedForm):
     """The token that a service asks about (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
 
-    token: str = Field(json_schema_extra={"minLength": 1})
+    token: str = Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST})
 
 
 class IntrospectHandler(BaseHandler):

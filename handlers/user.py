@@ -9,7 +9,7 @@ from auth.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTrie
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, HeaderField
 from handlers.documents import Empty, User, user_document
-from handlers.fields import Email, Name, NewPassword
+from handlers.fields import CurrentPassword, Email, Name, NewPassword
 from handlers.forms import Form
 
 _READ = Call(Guard.USER, summary="Read the user", answer=Answer("The user.", User))
@@ -51,7 +51,7 @@ class UserChanges(Form):
 
     name: Name | None = None
     password: NewPassword = Field(default_factory=str)
-    current_password: str | None = None
+    current_password: CurrentPassword | None = None
 
     @model_validator(mode="after")
     def _require_one(self) -> "UserChanges":
