@@ -25,6 +25,7 @@ from auth import foreign_hashes
 from auth.accounts import Accounts
 from auth.audit import AuditTrail
 from auth.clients import Clients
+from auth.confirmation import Confirmation
 from auth.counts import TokenCounts
 from auth.digests import Digests
 from auth.errors import problem_types
@@ -35,6 +36,7 @@ from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
 from auth.services import Services
+from auth.reservations import Reservations
 from auth.sessions import Sessions
 from auth.throttle import Throttle, ThrottleLimits
 from auth.tokens import TokenSigner
@@ -313,6 +315,9 @@ async def open_services(
             limits=ThrottleLimits(**settings.throttle.model_dump()),
             clock=clock,
         )
+        reservations = Reservations(
+            digests, quarantine_days=settings.registration.quarantine_days
+        )
         identities = Identities(
             lookups=lookups,
             hasher=hasher,
@@ -321,6 +326,9 @@ async def open_services(
             usage=usage,
             throttle=throttle,
             audit=audit,
+        )
+        confirmation = Confirmation(
+            identities, required=settings.passwords.current_required
         )
         rules = PasswordRules(
             min_length=settings.passwords.min_length,
@@ -335,14 +343,16 @@ async def open_services(
             rules=rules,
             throttle=throttle,
             audit=audit,
+            reservations=reservations,
             clock=clock,
-            current_required=settings.passwords.current_required,
+            confirmation=confirmation,
             counts=token_counts,
         )
         sessions = Sessions(
             database=database,
             lookups=lookups,
             identities=identities,
+            confirmation=confirmation,
             hasher=hasher,
             signer=signer,
             usage=usage,
@@ -361,6 +371,7 @@ async def open_services(
             rules=rules,
             throttle=throttle,
             audit=audit,
+            reservations=reservations,
             clock=clock,
         )
         if metrics is not None:
@@ -384,7 +395,13 @@ async def open_services(
             throttle=throttle,
             audit=audit,
             users=users,
-            transfer=Transfer(database=database, hasher=hasher, audit=audit, clock=clock),
+            transfer=Transfer(
+                database=database,
+                hasher=hasher,
+                audit=audit,
+                reservations=reservations,
+                clock=clock,
+            ),
         )
 
 

@@ -9,15 +9,17 @@ from functools import partial
 
 from auth import names
 from auth.audit import AuditTrail, Kind
+from auth.confirmation import FIELD, Confirmation
 from auth.counts import Reason, TokenCounts
 from auth.database import answer, transaction_on
 from auth.enrollment import check_newcomer, insert_newcomer
-from auth.errors import DatabaseUnavailable, FieldError, InvalidFields
+from auth.errors import DatabaseUnavailable
 from auth.field_errors import FieldErrors
 from auth.identities import Identities, Identity
 from auth.origin import Origin
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
+from auth.reservations import Reservations
 from auth.throttle import Throttle
 from db import tokens, users
 from db.lookups import Lookups
@@ -50,8 +52,9 @@ class Accounts:
         rules: PasswordRules,
         throttle: Throttle,
         audit: AuditTrail,
+        reservations: Reservations,
         clock: Callable[[], float],
-        current_required: bool,
+        confirmation: Confirmation,
         counts: TokenCounts,
     ) -> None:
         self._database = database
@@ -61,8 +64,9 @@ class Accounts:
         self._rules = rules
         self._throttle = throttle
         self._audit = audit
+        self._reservations = reservations
         self._clock = clock
-        self._current_required = current_required
+        self._confirmation = confirmation
         self._counts = counts
 
     async def register(
@@ -85,6 +89,7 @@ class Accounts:
             user = await insert_newcomer(
                 connection,
                 self._audit,
+                self._reservations,
                 newcomer,
                 password_hash=password_hash,
                 kind=Kind.REGISTERED,
@@ -115,11 +120,11 @@ class Accounts:
             own_name = identity.user.name if name is UNSET else name
             own_words = (identity.user.email, own_name or "")
             errors.check("password", partial(self._rules.check, own_words=own_words), password)
-            if current_password is None and self._current_required:
-                errors.add("current_password", "is required")
+            if self._confirmation.is_missing(identity, current_password):
+                errors.add(FIELD, "is required")
         errors.raise_if_any()
         if current_password is not None:
-            await self._check_current(identity, current_password, origin)
+            await self._confirmation.check(identity, current_password, origin)
         # Hashed before a connection is taken: nobody waits for one meanwhile.
         password_hash: str | Unset = UNSET
         if password is not UNSET:
@@ -140,12 +145,16 @@ class Accounts:
         self._counts.revoke(Reason.PASSWORD_CHANGED, revoked)
         return user
 
-    async def delete(self, identity: Identity, origin: Origin) -> None:
-        """Delete the user and revoke every token."""
+    async def delete(
+        self, identity: Identity, origin: Origin, *, current_password: str | None = None
+    ) -> None:
+        """Delete the user and revoke every token; raises as Confirmation.check()."""
+        await self._confirmation.check(identity, current_password, origin)
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
             revoked = await tokens.forget_user(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
+            await self._reservations.reserve(connection, user)
             await self._throttle.forget(connection, user)
             await self._audit.write(connection, Kind.DELETED, origin, user=user)
         self._counts.revoke(Reason.USER_DELETED, revoked)
@@ -161,10 +170,6 @@ class Accounts:
                 await answer(self._lookups.users_of_tokens.find(_NO_TOKEN))
         except TimeoutError as error:
             raise DatabaseUnavailable from error
-
-    async def _check_current(self, identity: Identity, password: str, origin: Origin) -> None:
-        if not await self._identities.prove_again(identity, password, origin):
-            raise InvalidFields([FieldError("current_password", "is not the current password")])
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from auth.audit import AuditTrail, Kind
+from auth.confirmation import Confirmation
 from auth.counts import Reason, TokenCounts
 from auth.database import answer, connection_to, transaction_on
 from auth.errors import CredentialsInvalid, NotFound, TokenInvalid
@@ -52,6 +53,7 @@ class Sessions:
         database: Database,
         lookups: Lookups,
         identities: Identities,
+        confirmation: Confirmation,
         hasher: PasswordHasher,
         signer: TokenSigner,
         usage: TokenUsage,
@@ -64,6 +66,7 @@ class Sessions:
         self._database = database
         self._lookups = lookups
         self._identities = identities
+        self._confirmation = confirmation
         self._hasher = hasher
         self._signer = signer
         self._usage = usage
@@ -127,8 +130,21 @@ class Sessions:
         async with connection_to(self._database) as connection:
             return await tokens.find_live(connection, identity.user.id, at=self._now())
 
-    async def end(self, identity: Identity, token_id: str, origin: Origin) -> None:
-        """Revoke one of the user's tokens; raises NotFound where it is not one, or not good."""
+    async def end(
+        self,
+        identity: Identity,
+        token_id: str,
+        origin: Origin,
+        *,
+        current_password: str | None = None,
+    ) -> None:
+        """Revoke one of the user's tokens; raises NotFound where it is not one, or not good.
+
+        Another token than the presented one needs the confirmation that all of them do, or they
+        could be revoked one by one. Raises as Confirmation.check().
+        """
+        if current_password is not None or token_id != identity.token_id:
+            await self._confirmation.check(identity, current_password, origin)
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
             ended = _is_id(token_id) and await tokens.revoke_live(
@@ -140,8 +156,19 @@ class Sessions:
             raise NotFound("Take the id from the list of your tokens; this one is not there.")
         self._counts.revoke(Reason.ENDED)
 
-    async def end_all(self, identity: Identity, origin: Origin, *, keep_current: bool) -> int:
-        """Revoke the user's tokens, but for the presented one if asked; return how many."""
+    async def end_all(
+        self,
+        identity: Identity,
+        origin: Origin,
+        *,
+        keep_current: bool,
+        current_password: str | None = None,
+    ) -> int:
+        """Revoke the user's tokens, but for the presented one if asked; return how many.
+
+        Raises as Confirmation.check().
+        """
+        await self._confirmation.check(identity, current_password, origin)
         kept = identity.token_id if keep_current else None
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)

@@ -8,6 +8,7 @@ from auth import emails, foreign_hashes, names, passwords
 from auth.audit import AuditTrail, Kind
 from auth.database import connection_to, transaction_on
 from auth.field_errors import FieldErrors
+from auth.reservations import Reservations
 from db import transfer
 from db.pool import Database
 from db.rows import MovedUser
@@ -36,11 +37,13 @@ class Transfer:
         database: Database,
         hasher: passwords.PasswordHasher,
         audit: AuditTrail,
+        reservations: Reservations,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._audit = audit
+        self._reservations = reservations
         self._clock = clock
 
     def check(self, record: UserRecord) -> MovedUser:
@@ -72,10 +75,12 @@ class Transfer:
     async def bring_in(self, moved: Sequence[MovedUser]) -> set[str]:
         """Insert users, all in one transaction; return the keys of those that are new.
 
-        Whoever has one of the e-mail addresses already stays as they are.
+        Whoever has one of the e-mail addresses already stays as they are; reservations of the
+        others end.
         """
         async with transaction_on(self._database) as connection:
             inserted = await transfer.insert_users(connection, moved)
+            await self._reservations.end(connection, [key for _, key in inserted])
             await self._audit.write_for_users(connection, Kind.IMPORTED, inserted)
         return {key for _, key in inserted}
 

@@ -130,6 +130,8 @@ class BaseHandler(AnsweringHandler):
 
     def body(self, form: type[FormType]) -> FormType:
         """Return the body as a form; raises MalformedRequest or InvalidFields."""
+        if not self.request.body and self._find_call().body_is_optional:
+            return form.of({})
         return form.read(self.request.body)
 
     def query(self, parameter: Parameter[Value]) -> Value:

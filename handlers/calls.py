@@ -56,7 +56,8 @@ class Answer:
 class Call:
     """What one method of a path asks for: credentials, a query, a body; and what it answers.
 
-    ``refusals`` are those that do not follow from guard and body.
+    ``body_is_optional`` takes no body for one without fields. ``refusals`` are those that do not
+    follow from guard and body.
     """
 
     guard: Guard = Guard.ANYONE
@@ -65,4 +66,5 @@ class Call:
     summary: str = field(kw_only=True)
     text: str = field(kw_only=True, default="")
     answer: Answer = field(kw_only=True)
+    body_is_optional: bool = field(kw_only=True, default=False)
     refusals: tuple[type[Problem], ...] = field(kw_only=True, default=())

@@ -145,6 +145,8 @@ _HEADERS: Json = {
         ("Retry-After", "When to try again, in seconds.", {"pattern": "^[1-9][0-9]*$"}),
     )
 }
+# The forms that take the current password, and where it is asked for.
+_CONFIRMED = {"UserChanges": "beside `password`, where", "Confirmation": "where"}
 _DESCRIPTION = """\
 People register, log in, and use a signed token until it expires or is ended.
 
@@ -236,7 +238,7 @@ def _operation(method: str, handler: type[BaseHandler], call: Call, told: _Told)
     }
     if call.body is not NoFields:
         content = {call.body.media_type: {"schema": told.schemas[call.body]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not call.body_is_optional, "content": content}
     return {name: value for name, value in operation.items() if value or name == "security"}
 
 
@@ -344,7 +346,11 @@ def _add_terms(schemas: Json, terms: Terms) -> None:
             " name of this service, is refused."
         )
     if terms.current_password_required:
-        schemas["UserChanges"]["dependentRequired"] = {"password": ["current_password"]}
+        # No schema can tell which credentials the request presents.
+        for form, where in _CONFIRMED.items():
+            schemas[form]["properties"]["current_password"]["description"] = (
+                f"Required {where} the request presents a token."
+            )
 
 
 def _path_item(path: str) -> Json:
