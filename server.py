@@ -29,14 +29,15 @@ from auth.confirmation import Confirmation
 from auth.counts import TokenCounts
 from auth.digests import Digests
 from auth.errors import problem_types
+from auth.hash_kinds import HashKinds
 from auth.housekeeping import Housekeeping, Kept
 from auth.identities import Identities
 from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
-from auth.services import Services
 from auth.reservations import Reservations
+from auth.services import Services
 from auth.sessions import Sessions
 from auth.throttle import Throttle, ThrottleLimits
 from auth.tokens import TokenSigner
@@ -208,6 +209,8 @@ async def open_application(
         )
         removing = Repeating("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
+        measuring = Repeating("kinds of hashes are not measured", services.hash_kinds.measure)
+        stack.push_async_callback(measuring.close)
         lines = RequestLog(sys.stderr, clock, settings.logging.format, _dumps)
         stack.callback(lines.flush)
         request_log = stack.enter_context(_traced(lines, clock))
@@ -292,7 +295,7 @@ async def open_services(
             cost=settings.passwords.bcrypt_cost,
             workers=settings.passwords.workers,
             max_wait_seconds=settings.passwords.max_wait_seconds,
-            verify_foreign=foreign_hashes.verify,
+            read_foreign=foreign_hashes.read,
             peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
             observe=metrics.hashed if metrics else None,
         )
@@ -315,9 +318,7 @@ async def open_services(
             limits=ThrottleLimits(**settings.throttle.model_dump()),
             clock=clock,
         )
-        reservations = Reservations(
-            digests, quarantine_days=settings.registration.quarantine_days
-        )
+        reservations = Reservations(digests, quarantine_days=settings.registration.quarantine_days)
         identities = Identities(
             lookups=lookups,
             hasher=hasher,
@@ -327,9 +328,7 @@ async def open_services(
             throttle=throttle,
             audit=audit,
         )
-        confirmation = Confirmation(
-            identities, required=settings.passwords.current_required
-        )
+        confirmation = Confirmation(identities, required=settings.passwords.current_required)
         rules = PasswordRules(
             min_length=settings.passwords.min_length,
             refuse_common=settings.passwords.refuse_common,
@@ -402,6 +401,7 @@ async def open_services(
                 reservations=reservations,
                 clock=clock,
             ),
+            hash_kinds=HashKinds(database, hasher),
         )
 
 

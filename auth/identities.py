@@ -1,5 +1,6 @@
 """Who is asking: credentials verified, and the proof held on to."""
 
+from asyncio import sleep as rest
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -185,11 +186,12 @@ class Identities:
 
         with self._hasher.place():
             stored_hash = stored.password_hash if stored else None
-            is_right = await self._hasher.verify(password, stored_hash, charge)
-        if stored is not None and is_right:
+            checked = await self._hasher.check(password, stored_hash, charge)
+        if stored is not None and checked.matches:
             await self._throttle.clear(tried, charged[0])
             self._remembered.add(password, stored.password_hash, tried.place)
             return True
+        await rest(checked.rest_seconds)
         user = stored.user if stored else None
         await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=email_key)
         if charged[0].begins_to_wait:

@@ -20,19 +20,23 @@ import base64
 import hashlib
 import hmac
 import logging
+import math
 import re
 import secrets
 import string
 import time
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import bcrypt
 
+from auth.errors import Overloaded
 from auth.hashing_lane import First, HashingLane, ObserveHash
+from auth.refusals import RefusalTimes
 
 CHEAPEST_COST = 4
 SCHEME = "$userauth-bcrypt-sha384"
@@ -42,7 +46,8 @@ _WELL_FORMED = re.compile(
 )
 _SALT = slice(7, 29)  # of "$2b$12$" + 22 characters of salt + 31 of digest
 _DIGEST_ALPHABET = "./" + string.ascii_letters + string.digits
-VerifyForeign = Callable[[str, str], bool]
+# Hashes that take more memory are computed one at a time.
+_BIG_BYTES = 64 * 2**20
 _log = logging.getLogger("userauth")  # ops.logs.SERVER, which rules do not know
 
 
@@ -52,14 +57,43 @@ class _Pepper:
     key: bytes = field(repr=False)
 
 
+class Foreign(Protocol):
+    """A password hash of another service; see auth/foreign_hashes.py."""
+
+    @property
+    def kind(self) -> str:
+        """Return what is the same for all that take the same time."""
+
+    @property
+    def memory(self) -> int:
+        """Return how many bytes it takes to compute it."""
+
+    def matches(self, password: str) -> bool:
+        """Tell whether the password is the stored one, in any of its forms."""
+
+    def reads_whole(self, password: str) -> bool:
+        """Tell whether a match proves every byte of the password."""
+
+
+ReadForeign = Callable[[str], Foreign]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Whether a password matches; where not, in how many seconds it may be refused."""
+
+    matches: bool
+    rest_seconds: float
+
+
 class PasswordHasher:
     """Hashes and verifies passwords off the event loop.
 
     ``cost`` is bcrypt's: 2^cost rounds. ``workers`` and ``max_wait_seconds`` are those of the
     lane in which hashes wait. ``peppers`` are newest first: the first one makes hashes, all of
-    them verify; without any, hashes are made without. ``verify_foreign`` verifies a password
-    against a hash of another service, and raises ValueError where it knows none such.
-    ``observe`` is told of each hash that was computed.
+    them verify; without any, hashes are made without. ``read_foreign`` reads a hash of
+    another service, and raises ValueError where it knows none such. ``observe`` is told of each
+    hash that was computed. ``timer`` returns seconds.
     """
 
     def __init__(
@@ -68,21 +102,26 @@ class PasswordHasher:
         cost: int,
         workers: int,
         max_wait_seconds: float,
-        verify_foreign: VerifyForeign,
+        read_foreign: ReadForeign,
         peppers: Sequence[str] = (),
         observe: ObserveHash | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._cost = cost
-        self._verify_foreign = verify_foreign
+        self._read_foreign = read_foreign
+        self._timer = timer
         known = [_Pepper(pepper_id(pepper), pepper.encode()) for pepper in peppers]
         self._peppers = {pepper.id: pepper for pepper in known}
         self._newest = known[0] if known else None
         self._unknown_told: set[str] = set()
-        self._cheapest_seconds = _measure_cheapest()
+        seconds_each = _measure_cheapest() * 2 ** (cost - CHEAPEST_COST)
+        self._refusals = RefusalTimes(seconds_each)
+        self._big = asyncio.Lock()
+        self._max_wait_seconds = max_wait_seconds
         self.lane = HashingLane(
             workers=workers,
             max_wait_seconds=max_wait_seconds,
-            seconds_each=self._cheapest_seconds * 2 ** (cost - CHEAPEST_COST),
+            seconds_each=seconds_each,
             observe=observe,
         )
         # Verified where there is no user, so that this takes as long as where there is one.
@@ -103,19 +142,42 @@ class PasswordHasher:
         return await self.lane.run(partial(_hash, password, self._cost, self._newest), first)
 
     async def verify(self, password: str, stored: str | None, first: First | None = None) -> bool:
-        """Tell whether the password is the stored one; None takes as long and is False.
+        """Tell whether the password is the stored one, as check() does."""
+        return (await self.check(password, stored, first)).matches
 
-        So does a hash that names a pepper that is not known, which is logged as an error.
-        ``first`` is awaited when the hash may begin; what it raises ends it there.
+    async def check(self, password: str, stored: str | None, first: First | None = None) -> Checked:
+        """Tell whether the password is the stored one; None is nobody's, and no password is.
+
+        Neither is any that of a hash that names a pepper that is not known, which is logged as an
+        error. ``first`` is awaited when the hash may begin; what it raises ends it there. A
+        refusal has to wait for ``rest_seconds``, or its time tells what was compared.
         """
         compared = self._nobody if stored is None else stored
-        if is_ours(compared):
+        foreign = None if is_ours(compared) else self._read_foreign(compared)
+        if foreign is None:
             verify = partial(_verify, password, compared, self._cost, self._peppers)
             self._tell_unknown_pepper(compared)
         else:
-            verify = partial(self._verify_of_others, password, compared)
-        matches = await self.lane.run(verify, first)
-        return matches and stored is not None
+            verify = partial(foreign.matches, password)
+        async with self._memory(foreign):
+            matches, seconds = await self.lane.run(partial(self._timed, verify), first)
+        if matches and stored is not None:
+            return Checked(matches=True, rest_seconds=0.0)
+        forms = 1 if unicodedata.is_normalized("NFC", password) else 2
+        self._note(compared, foreign, seconds, forms)
+        return Checked(matches=False, rest_seconds=self._refusals.rest(seconds, forms=forms))
+
+    async def measure(self, stored: str) -> None:
+        """Measure a hash of another service, so that refusals last as long from now on."""
+        with self.place():
+            await self.check("", stored)
+
+    def may_renew(self, password: str, stored: str) -> bool:
+        """Tell whether a stored hash that a password matches may be replaced by one of it.
+
+        Not where the end of the password did not count: it may be a wrong one.
+        """
+        return is_ours(stored) or self._read_foreign(stored).reads_whole(password)
 
     def needs_rehash(self, stored: str) -> bool:
         """Tell whether a stored hash is of another scheme, cost or pepper than new ones."""
@@ -141,19 +203,35 @@ class PasswordHasher:
         """Stop the workers; hashes that wait are dropped."""
         self.lane.close()
 
-    def _verify_of_others(self, password: str, stored: str) -> bool:
-        began = time.perf_counter()
-        matches = self._verify_foreign(password, stored)
-        if not matches:
-            # As above: a quicker hash must not tell that there is a user.
-            spent = time.perf_counter() - began
-            whole = self._cheapest_seconds * 2 ** (self._cost - CHEAPEST_COST)
-            for cost in range(self._cost - 1, CHEAPEST_COST - 1, -1):
-                seconds = self._cheapest_seconds * 2 ** (cost - CHEAPEST_COST)
-                if spent + seconds <= whole:
-                    bcrypt.hashpw(b"", bcrypt.gensalt(cost))
-                    spent += seconds
-        return matches
+    def _timed(self, verify: Callable[[], bool]) -> tuple[bool, float]:
+        began = self._timer()
+        matches = verify()
+        return matches, self._timer() - began
+
+    def _note(self, stored: str, foreign: Foreign | None, seconds: float, forms: int) -> None:
+        """Note how long a refused password took."""
+        if foreign is not None:
+            self._refusals.note(foreign.kind, seconds / forms)
+        elif _cost(_parts(stored)[1]) > self._cost:
+            self._refusals.note(f"ours, cost {_cost(_parts(stored)[1])}", seconds)
+        else:
+            self._refusals.note_usual(seconds)
+
+    @asynccontextmanager
+    async def _memory(self, foreign: Foreign | None) -> AsyncIterator[None]:
+        """Let a hash that takes much memory wait until no other one does; raises Overloaded."""
+        if foreign is None or foreign.memory <= _BIG_BYTES:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._max_wait_seconds):
+                await self._big.acquire()
+        except TimeoutError:
+            raise Overloaded(math.ceil(self._max_wait_seconds)) from None
+        try:
+            yield
+        finally:
+            self._big.release()
 
     def _tell_unknown_pepper(self, stored: str) -> None:
         named, _ = _parts(stored)

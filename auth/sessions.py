@@ -214,6 +214,8 @@ class Sessions:
         old = proof.stored.password_hash
         if not self._hasher.needs_rehash(old) or not self._hasher.has_free_worker:
             return
+        if not self._hasher.may_renew(proof.password, old):
+            return
         with self._hasher.place():
             new = await self._hasher.hash(proof.password)
         async with connection_to(self._database) as connection:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from auth import emails, foreign_hashes, names, passwords
 from auth.audit import AuditTrail, Kind
@@ -46,15 +47,17 @@ class Transfer:
         self._reservations = reservations
         self._clock = clock
 
-    def check(self, record: UserRecord) -> MovedUser:
+    def check(self, record: UserRecord, *, allow_expensive: bool = False) -> MovedUser:
         """Return the user that a record makes; raises InvalidFields with all that is wrong.
 
-        The password cannot be looked at; nothing is hashed.
+        The password cannot be looked at; nothing is hashed. ``allow_expensive`` is that of
+        foreign_hashes.check().
         """
+        check_hash = partial(self._check_hash, allow_expensive=allow_expensive)
         errors = FieldErrors()
         address = errors.check("email", emails.normalize_email, record.email) or ""
         name = errors.check("name", names.normalize_name, record.name)
-        errors.check("password_hash", self._check_hash, record.password_hash)
+        errors.check("password_hash", check_hash, record.password_hash)
         errors.check("created_at", self._check_time, record.created_at)
         errors.check("disabled_at", self._check_time, record.disabled_at)
         errors.raise_if_any()
@@ -96,11 +99,11 @@ class Transfer:
                 return
             after = page[-1].email_key
 
-    def _check_hash(self, stored: str) -> None:
+    def _check_hash(self, stored: str, *, allow_expensive: bool) -> None:
         if passwords.is_ours(stored):
             self._hasher.check_ours(stored)
         else:
-            foreign_hashes.check(stored)
+            foreign_hashes.check(stored, allow_expensive=allow_expensive)
 
     def _check_time(self, time: datetime) -> None:
         # Postgres keeps times, in other zones, that cannot be read back.

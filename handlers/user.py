@@ -8,8 +8,8 @@ from auth.accounts import UNSET
 from auth.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, HeaderField
-from handlers.documents import Empty, User, user_document
 from handlers.confirmation import CONFIRMED, Confirmation
+from handlers.documents import Empty, User, user_document
 from handlers.fields import Email, Name, NewPassword
 from handlers.forms import Form
 

@@ -13,7 +13,7 @@ import pytest
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 
-from auth.foreign_hashes import verify
+from auth.foreign_hashes import read
 from auth.passwords import PasswordHasher
 from db.pool import Database
 from db.schema import apply_schema
@@ -300,7 +300,7 @@ async def test_a_registration_that_waits_for_a_deletion_finds_the_address_reserv
 
 
 async def store_another_cost(dsn: str) -> None:
-    hasher = PasswordHasher(verify_foreign=verify, cost=5, workers=1, max_wait_seconds=5)
+    hasher = PasswordHasher(read_foreign=read, cost=5, workers=1, max_wait_seconds=5)
     stored = await hasher.hash(PASSWORD)
     hasher.close()
     run_sql(dsn, "UPDATE users SET password_hash = %s", (stored,))

@@ -128,9 +128,7 @@ class UserAuthClient(BaseClient[Renew]):
         """
         self._make(calls.end_token(token_id, current_password))
 
-    def end_tokens(
-        self, *, keep_current: bool = False, current_password: str | None = None
-    ) -> int:
+    def end_tokens(self, *, keep_current: bool = False, current_password: str | None = None) -> int:
         """End all tokens of the user, or all others; return how many there were.
 
         Where its own token ends, this client renews no more. Raises InvalidFields as

@@ -115,14 +115,12 @@ def test_the_current_password_goes_with_what_destroys_and_a_wrong_one_is_an_inva
     susan = registered(client)
     client.log_in(EMAIL, PASSWORD)
     other = susan.list_tokens()[0].id
-    for refused in (
-        lambda: susan.delete_user(current_password="not this one"),
-        lambda: susan.end_tokens(current_password="not this one"),
-        lambda: susan.end_token(other, current_password="not this one"),
-    ):
-        with pytest.raises(InvalidFields) as raised:
-            refused()
-        assert [error.field for error in raised.value.errors] == ["current_password"]
+    with pytest.raises(InvalidFields, match="current_password"):
+        susan.delete_user(current_password="not this one")
+    with pytest.raises(InvalidFields, match="current_password"):
+        susan.end_tokens(current_password="not this one")
+    with pytest.raises(InvalidFields, match="current_password"):
+        susan.end_token(other, current_password="not this one")
     assert susan.end_token(other, current_password=PASSWORD) is None
     assert susan.end_tokens(keep_current=True, current_password=PASSWORD) == 0
     assert susan.delete_user(current_password=PASSWORD) is None

@@ -1,4 +1,4 @@
-"""registration.quarantine_days: the address of a deleted user is not somebody else's the next day."""
+"""registration.quarantine_days: the address of a deleted user stays reserved for some days."""
 
 import re
 from pathlib import Path
