@@ -12,6 +12,9 @@ from auth.errors import Problem
 from handlers.forms import Form, NoFields
 from handlers.parameters import Parameter
 
+# Methods that change nothing, but for the log-in.
+_SAFE = frozenset({"GET", "HEAD"})
+
 
 class Guard(Enum):
     """Whom a call is open to."""
@@ -68,3 +71,9 @@ class Call:
     answer: Answer = field(kw_only=True)
     body_is_optional: bool = field(kw_only=True, default=False)
     refusals: tuple[type[Problem], ...] = field(kw_only=True, default=())
+
+    def is_guarded_from_other_sites(self, method: str) -> bool:
+        """Tell whether it changes something for whoever presents credentials."""
+        if self.guard is Guard.ANYONE:
+            return False
+        return self.guard is Guard.PASSWORD or method not in _SAFE

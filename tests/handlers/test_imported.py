@@ -7,7 +7,7 @@ import pytest
 
 from auth import identities
 from tests.api import Api
-from tests.auth.test_foreign_hashes import by_bcrypt, by_werkzeug
+from tests.auth.test_foreign_hashes import by_bcrypt
 from tests.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -38,20 +38,9 @@ async def test_a_wrong_end_that_bcrypt_cuts_off_does_not_become_the_password(
     assert stored_hash(dsn).startswith("$userauth-")
 
 
-@pytest.mark.gen_test
-async def test_a_nul_that_pbkdf2_does_not_see_does_not_become_the_password(
-    api: Api, dsn: str
-) -> None:
-    stored = by_werkzeug("pbkdf2:sha256:10")("correct horse")
-    await imported(api, dsn, stored)
-    # Basic carries no control characters: such a password comes in no other way than in JSON.
-    assert (await api.log_in(EMAIL, "correct horse\0")).status in {200, 401}
-    assert stored_hash(dsn) == stored
-
-
 @pytest.mark.parametrize("password", ["wrong password", NFD, "x" * 1000])
 @pytest.mark.gen_test
-async def test_every_refusal_waits_for_its_rest_with_a_free_place_in_the_lane(
+async def test_every_refusal_waits_for_its_rest_and_no_success_does(
     api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
     rests: list[float] = []
