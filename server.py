@@ -27,15 +27,18 @@ from auth.accounts import Accounts
 from auth.audit import AuditTrail
 from auth.budget import Budget
 from auth.clients import Clients
+from auth.confirmation import Confirmation
 from auth.counts import TokenCounts
 from auth.digests import Digests
 from auth.errors import problem_types
+from auth.hash_kinds import HashKinds
 from auth.housekeeping import Housekeeping, Kept
 from auth.identities import Identities
 from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
+from auth.reservations import Reservations
 from auth.services import Services
 from auth.sessions import Sessions
 from auth.throttle import Throttle, ThrottleLimits
@@ -209,6 +212,8 @@ async def open_application(
         )
         removing = Repeating("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
+        measuring = Repeating("kinds of hashes are not measured", services.hash_kinds.measure)
+        stack.push_async_callback(measuring.close)
         lines = RequestLog(sys.stderr, clock, settings.logging.format, _dumps)
         stack.callback(lines.flush)
         request_log = stack.enter_context(_traced(lines, clock))
@@ -293,7 +298,7 @@ async def open_services(
             cost=settings.passwords.bcrypt_cost,
             workers=settings.passwords.workers,
             max_wait_seconds=settings.passwords.max_wait_seconds,
-            verify_foreign=foreign_hashes.verify,
+            read_foreign=foreign_hashes.read,
             peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
             most_per_account=settings.passwords.most_per_account,
             observe_wait=metrics.hash_waited if metrics else None,
@@ -323,6 +328,7 @@ async def open_services(
             Budget(settings.throttle.writes_per_minute, time.monotonic),
             settings.database.acquire_timeout_seconds,
         )
+        reservations = Reservations(digests, quarantine_days=settings.registration.quarantine_days)
         identities = Identities(
             lookups=lookups,
             hasher=hasher,
@@ -333,6 +339,7 @@ async def open_services(
             hashes=hashes,
             audit=audit,
         )
+        confirmation = Confirmation(identities, required=settings.passwords.current_required)
         rules = PasswordRules(
             min_length=settings.passwords.min_length,
             refuse_common=settings.passwords.refuse_common,
@@ -348,14 +355,16 @@ async def open_services(
             hashes=hashes,
             writes=writes,
             audit=audit,
+            reservations=reservations,
             clock=clock,
-            current_required=settings.passwords.current_required,
+            confirmation=confirmation,
             counts=token_counts,
         )
         sessions = Sessions(
             database=database,
             lookups=lookups,
             identities=identities,
+            confirmation=confirmation,
             hasher=hasher,
             signer=signer,
             usage=usage,
@@ -375,6 +384,7 @@ async def open_services(
             rules=rules,
             throttle=throttle,
             audit=audit,
+            reservations=reservations,
             clock=clock,
         )
         if metrics is not None:
@@ -398,7 +408,14 @@ async def open_services(
             throttle=throttle,
             audit=audit,
             users=users,
-            transfer=Transfer(database=database, hasher=hasher, audit=audit, clock=clock),
+            transfer=Transfer(
+                database=database,
+                hasher=hasher,
+                audit=audit,
+                reservations=reservations,
+                clock=clock,
+            ),
+            hash_kinds=HashKinds(database, hasher),
         )
 
 

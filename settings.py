@@ -244,6 +244,10 @@ class Passwords(Section):
     ]
 
 
+class Registration(Section):
+    quarantine_days: int = Field(ge=0, le=3650)
+
+
 class Throttle(Section):
     pair_failures: int = Field(ge=1, le=1_000_000)
     account_failures: int = Field(ge=1, le=1_000_000)
@@ -297,6 +301,7 @@ class Settings(BaseModel):
     database: Database
     tokens: Tokens
     passwords: Passwords
+    registration: Registration
     throttle: Throttle
     audit: Audit
     cors: Cors

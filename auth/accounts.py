@@ -10,15 +10,17 @@ from functools import partial
 from auth import emails, names
 from auth.audit import AuditTrail, Kind
 from auth.budget import Budget
+from auth.confirmation import FIELD, Confirmation
 from auth.counts import Reason, TokenCounts
 from auth.database import answer, transaction_on
 from auth.enrollment import check_newcomer, insert_newcomer
-from auth.errors import DatabaseUnavailable, FieldError, InvalidFields, TooManyTries
+from auth.errors import DatabaseUnavailable, TooManyTries
 from auth.field_errors import FieldErrors
 from auth.identities import Identities, Identity
 from auth.origin import Origin
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
+from auth.reservations import Reservations
 from auth.throttle import Throttle
 from auth.turns import Caller
 from auth.write_turns import WriteTurns
@@ -55,8 +57,9 @@ class Accounts:
         hashes: Budget,
         writes: WriteTurns,
         audit: AuditTrail,
+        reservations: Reservations,
         clock: Callable[[], float],
-        current_required: bool,
+        confirmation: Confirmation,
         counts: TokenCounts,
     ) -> None:
         self._database = database
@@ -68,8 +71,9 @@ class Accounts:
         self._hashes = hashes
         self._writes = writes
         self._audit = audit
+        self._reservations = reservations
         self._clock = clock
-        self._current_required = current_required
+        self._confirmation = confirmation
         self._counts = counts
 
     async def register(
@@ -89,6 +93,7 @@ class Accounts:
             user = await insert_newcomer(
                 connection,
                 self._audit,
+                self._reservations,
                 newcomer,
                 password_hash=password_hash,
                 kind=Kind.REGISTERED,
@@ -116,7 +121,7 @@ class Accounts:
         changes = self._check_changes(identity, name, password, current_password)
         self._writes.spend(identity.credential)
         if current_password is not None:
-            await self._check_current(identity, current_password, origin)
+            await self._confirmation.check(identity, current_password, origin)
         async with self._writes.turn(identity.user.id):
             if password is UNSET:
                 return await self._write(identity, origin, changes, UNSET)
@@ -140,8 +145,8 @@ class Accounts:
             own_name = identity.user.name if clean_name is UNSET else clean_name
             own_words = (identity.user.email, own_name or "")
             errors.check("password", partial(self._rules.check, own_words=own_words), password)
-            if current_password is None and self._current_required:
-                errors.add("current_password", "is required")
+            if self._confirmation.is_missing(identity, current_password):
+                errors.add(FIELD, "is required")
         errors.raise_if_any()
         return clean_name
 
@@ -178,9 +183,15 @@ class Accounts:
         self._counts.revoke(Reason.PASSWORD_CHANGED, revoked)
         return user
 
-    async def delete(self, identity: Identity, origin: Origin) -> None:
-        """Delete the user and revoke every token."""
+    async def delete(
+        self, identity: Identity, origin: Origin, *, current_password: str | None = None
+    ) -> None:
+        """Delete the user and revoke every token.
+
+        Raises TooManyWrites, and as Confirmation.check().
+        """
         self._writes.spend(identity.credential)
+        await self._confirmation.check(identity, current_password, origin)
         async with (
             self._writes.turn(identity.user.id),
             transaction_on(self._database) as connection,
@@ -188,6 +199,7 @@ class Accounts:
             user = await self._identities.lock(connection, identity)
             revoked = await tokens.forget_user(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
+            await self._reservations.reserve(connection, user)
             await self._throttle.forget(connection, user)
             await self._audit.write(connection, Kind.DELETED, origin, user=user)
         self._counts.revoke(Reason.USER_DELETED, revoked)
@@ -203,10 +215,6 @@ class Accounts:
                 await answer(self._lookups.users_of_tokens.find(_NO_TOKEN))
         except TimeoutError as error:
             raise DatabaseUnavailable from error
-
-    async def _check_current(self, identity: Identity, password: str, origin: Origin) -> None:
-        if not await self._identities.prove_again(identity, password, origin):
-            raise InvalidFields([FieldError("current_password", "is not the current password")])
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

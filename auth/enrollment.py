@@ -9,6 +9,7 @@ from auth.errors import EmailTaken
 from auth.field_errors import FieldErrors
 from auth.origin import Origin
 from auth.password_rules import PasswordRules
+from auth.reservations import Reservations
 from db import users
 from db.pool import Connection
 from db.rows import UserRow
@@ -38,21 +39,30 @@ def check_newcomer(
 async def insert_newcomer(
     connection: Connection,
     audit: AuditTrail,
+    reservations: Reservations,
     newcomer: Newcomer,
     *,
     password_hash: str,
     kind: Kind,
     origin: Origin,
 ) -> UserRow:
-    """Insert a user, and the event that tells of it; raises EmailTaken."""
+    """Insert a user, and the event that tells of it; raises EmailTaken.
+
+    An administrator ends the reservation of an address, anybody else is refused it.
+    """
+    key = emails.email_key(newcomer.email)
     user = await users.insert_user(
         connection,
         email=newcomer.email,
-        email_key=emails.email_key(newcomer.email),
+        email_key=key,
         name=newcomer.name,
         password_hash=password_hash,
     )
-    if user is None:
+    # After the insertion, and whatever came of it: see auth/reservations.py.
+    is_reserved = await reservations.holds(connection, key)
+    if user is None or (is_reserved and kind is Kind.REGISTERED):
         raise EmailTaken
+    if is_reserved:
+        await reservations.end(connection, [key])
     await audit.write(connection, kind, origin, user=user)
     return user

@@ -11,6 +11,7 @@ Problem
 │   └── TokenInvalid             token-invalid
 │       └── TokenExpired         token-expired
 ├── AccountDisabled         403  account-disabled
+├── CrossSiteRequest        403  cross-site-request
 ├── HttpsRequired           403  https-required
 ├── NotFound                404  not-found
 ├── MethodNotAllowed        405  method-not-allowed     Allow
@@ -89,11 +90,16 @@ class Unauthorized(Problem):
 
     @property
     def headers(self) -> Headers:
-        error = f', error="{self.bearer_error}"' if self.bearer_error else ""
         return (
             ("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'),
-            ("WWW-Authenticate", f'Bearer realm="{REALM}"{error}'),
+            *self.bearer_challenge,
         )
+
+    @property
+    def bearer_challenge(self) -> Headers:
+        """Return the challenge over which no browser asks for a password."""
+        error = f', error="{self.bearer_error}"' if self.bearer_error else ""
+        return (("WWW-Authenticate", f'Bearer realm="{REALM}"{error}'),)
 
 
 class CredentialsMissing(Unauthorized):
@@ -127,6 +133,15 @@ class AccountDisabled(Problem):
     name = "account-disabled"
     title = "The account is disabled"
     advice = "Ask the operator of this service to enable it again."
+
+
+class CrossSiteRequest(Problem):
+    """A browser may have added the credentials, without anybody's will."""
+
+    status = 403
+    name = "cross-site-request"
+    title = "The request comes from a page of another site"
+    advice = "Send the request from this site, or with a token as Bearer."
 
 
 class HttpsRequired(Problem):

@@ -12,7 +12,7 @@ import re
 import string
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from auth.text_bounds import nfc
@@ -42,49 +42,130 @@ _ARGON2_KIB_A_LANE = 8
 _ARGON2_SALT_BYTES = 8
 _ARGON2_BYTES = 16
 
+# What an import takes by default. These are above what OWASP recommends, and take about a second
+# on a core of 2020, so that the refusals of all passwords can be made to take as long.
+_USUAL_BCRYPT_COST = 14
+_USUAL_PBKDF2_ITERATIONS = 2_000_000
+_USUAL_MEMORY = 128 * 2**20
+_USUAL_SCRYPT_WORK = 256 * 2**20  # memory times p
+_USUAL_ARGON2_KIB_OF_ALL_PASSES = 512 * 2**10
+
+# What the time of a hash depends on, as groups of the patterns below.
+_PARAMETERS = ("cost", "digest", "iterations", "n", "ln", "r", "m", "t", "p")
+
 _Matcher = Callable[[str], bool]
 
 _loading_bcrypt = threading.Lock()
 
 
-def check(stored: str) -> None:
-    """Raise ValueError, with a reason that quotes nothing, where `verify` cannot take a hash.
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What a parameter costs, and the most of it that an import takes by default."""
 
-    Refused are unknown formats, malformed texts, more than 1000 characters, and what would cost
-    absurd time or memory. Accepted are a bcrypt cost of 4 to 18; up to 10 million iterations of
-    pbkdf2; for scrypt an N of at least 128, p up to 16, memory (128·N·r) up to 256 MiB, and up to
-    1 GiB when multiplied by p; for argon2 up to 1 GiB, 32 passes, 64 lanes, and up to 4 GiB in
-    all passes together. Nothing is hashed.
+    what: str
+    value: int
+    usual: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """What a format makes of a text. ``reads_bytes`` is how much of a password it reads, if cut."""
+
+    matches: _Matcher = field(repr=False)
+    costs: tuple[_Cost, ...]
+    memory: int = 0
+    reads_bytes: int | None = None
+    reads_nul: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignHash:
+    """A password hash of another service.
+
+    ``kind`` is the same for hashes that take the same time; ``memory`` is in bytes.
     """
-    _read(stored)
+
+    kind: str
+    _parsed: _Parsed = field(repr=False)
+
+    @property
+    def memory(self) -> int:
+        """Return how many bytes it takes to compute it."""
+        return self._parsed.memory
+
+    def matches(self, password: str) -> bool:
+        """Tell whether the password is the stored one.
+
+        Other services hashed what was typed, so the password is tried as it is and then, where
+        that is another text, in its NFC form.
+        """
+        try:
+            password.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair
+            return False
+        forms = dict.fromkeys((password, nfc(password)))
+        return any(self._parsed.matches(form) for form in forms)
+
+    def reads_whole(self, password: str) -> bool:
+        """Tell whether every byte of a password counts, so that a match proves all of it.
+
+        bcrypt cuts a password off. pbkdf2 and scrypt fill it up with NUL, so that NUL at its end
+        does not count.
+        """
+        if "\0" in password and not self._parsed.reads_nul:
+            return False
+        most = self._parsed.reads_bytes
+        return most is None or all(
+            len(form.encode(errors="surrogatepass")) <= most for form in (password, nfc(password))
+        )
+
+    def check_usual(self) -> None:
+        """Raise ValueError where it costs more than an import takes by default."""
+        for cost in self._parsed.costs:
+            if cost.value > cost.usual:
+                raise ValueError(
+                    f"{cost.what} is over {cost.usual}, the most that is taken by default."
+                )
+
+
+def check(stored: str, *, allow_expensive: bool = False) -> None:
+    """Raise ValueError, with a reason that quotes nothing, where a hash is not to be imported.
+
+    Refused are unknown formats, malformed texts, more than 1000 characters, and what costs much
+    time or memory: a bcrypt cost over 14, more than 2 million iterations of pbkdf2, more than
+    128 MiB, for scrypt more than 256 MiB when multiplied by p, for argon2 more than 512 MiB in all
+    passes together. Nothing is hashed.
+
+    ``allow_expensive`` refuses only what is absurd, as `read` does: it takes a bcrypt cost of 4 to
+    18; up to 10 million iterations of pbkdf2; for scrypt an N of at least 128, p up to 16, memory
+    (128·N·r) up to 256 MiB, and up to 1 GiB when multiplied by p; for argon2 up to 1 GiB, 32
+    passes, 64 lanes, and up to 4 GiB in all passes together.
+    """
+    found = read(stored)
+    if not allow_expensive:
+        found.check_usual()
 
 
 def verify(password: str, stored: str) -> bool:
-    """Tell whether the password is the stored one; ValueError where `check` would raise it.
-
-    Other services hashed what was typed, so the password is tried as it is and then, where that
-    is another text, in its NFC form.
-    """
-    matches = _read(stored)
-    try:
-        password.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False
-    forms = dict.fromkeys((password, nfc(password)))
-    return any(matches(form) for form in forms)
+    """Tell whether the password is the stored one; ValueError where `read` raises it."""
+    return read(stored).matches(password)
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """A format: how its texts begin, their whole shape, and what turns one into a matcher."""
+    """A format: how its texts begin, their whole shape, and what makes something of one."""
 
     name: str
     begins: tuple[str, ...]
     shape: re.Pattern[str]
-    read: Callable[[re.Match[str]], _Matcher]
+    read: Callable[[re.Match[str]], _Parsed]
 
 
-def _read(stored: str) -> _Matcher:
+def read(stored: str) -> ForeignHash:
+    """Return the hash that a text stands for; raises ValueError with a reason that quotes nothing.
+
+    What an import took with ``allow_expensive`` can be read.
+    """
     if len(stored) > _MAX_LENGTH:
         raise ValueError(f"A password hash has at most {_MAX_LENGTH} characters.")
     if not (stored.isascii() and stored.isprintable()):
@@ -94,57 +175,65 @@ def _read(stored: str) -> _Matcher:
             match = known.shape.fullmatch(stored)
             if match is None:
                 raise ValueError(f"This is no well-formed hash of {known.name}.")
-            return known.read(match)
+            groups = match.groupdict()
+            parameters = [f"{name}={groups[name]}" for name in _PARAMETERS if name in groups]
+            return ForeignHash(" ".join((known.name, *parameters)), known.read(match))
     raise ValueError("The password hash is of an unknown format.")
 
 
-def _read_bcrypt(match: re.Match[str]) -> _Matcher:
-    _within("bcrypt's cost", int(match["cost"]), _BCRYPT_COST)
-    return partial(_is_by_bcrypt, match["begin"] + _without_unused_bits(match))
+def _read_bcrypt(match: re.Match[str]) -> _Parsed:
+    matches = partial(_is_by_bcrypt, match["begin"] + _without_unused_bits(match))
+    return _Parsed(matches, _bcrypt_costs(match), reads_bytes=_BCRYPT_BYTES)
 
 
-def _read_django_bcrypt_sha256(match: re.Match[str]) -> _Matcher:
-    _within("bcrypt's cost", int(match["cost"]), _BCRYPT_COST)
+def _read_django_bcrypt_sha256(match: re.Match[str]) -> _Parsed:
     text = "bcrypt_sha256$" + match["begin"] + _without_unused_bits(match)
-    return partial(_is_by_passlib, "django_bcrypt_sha256", text)
+    matches = partial(_is_by_passlib, "django_bcrypt_sha256", text)
+    return _Parsed(matches, _bcrypt_costs(match))
 
 
-def _read_passlib_bcrypt_sha256(match: re.Match[str]) -> _Matcher:
-    _within("bcrypt's cost", int(match["cost"]), _BCRYPT_COST)
-    return partial(_is_by_passlib, "bcrypt_sha256", match.string)
+def _read_passlib_bcrypt_sha256(match: re.Match[str]) -> _Parsed:
+    matches = partial(_is_by_passlib, "bcrypt_sha256", match.string)
+    return _Parsed(matches, _bcrypt_costs(match))
 
 
-def _read_werkzeug_pbkdf2(match: re.Match[str]) -> _Matcher:
+def _bcrypt_costs(match: re.Match[str]) -> tuple[_Cost, ...]:
+    cost = int(match["cost"])
+    _within("bcrypt's cost", cost, _BCRYPT_COST)
+    return (_Cost("bcrypt's cost", cost, _USUAL_BCRYPT_COST),)
+
+
+def _read_werkzeug_pbkdf2(match: re.Match[str]) -> _Parsed:
     hash_bytes = bytes.fromhex(match["hash"])
     return _pbkdf2(match["digest"], int(match["iterations"]), match["salt"], hash_bytes)
 
 
-def _read_django_pbkdf2(match: re.Match[str]) -> _Matcher:
+def _read_django_pbkdf2(match: re.Match[str]) -> _Parsed:
     hash_bytes = _decode(match["hash"])
     return _pbkdf2(match["digest"], int(match["iterations"]), match["salt"], hash_bytes)
 
 
-def _read_werkzeug_scrypt(match: re.Match[str]) -> _Matcher:
+def _read_werkzeug_scrypt(match: re.Match[str]) -> _Parsed:
     return _scrypt(match, bytes.fromhex(match["hash"]))
 
 
-def _read_django_scrypt(match: re.Match[str]) -> _Matcher:
+def _read_django_scrypt(match: re.Match[str]) -> _Parsed:
     return _scrypt(match, _decode(match["hash"]))
 
 
-def _read_phc_scrypt(match: re.Match[str]) -> _Matcher:
+def _read_phc_scrypt(match: re.Match[str]) -> _Parsed:
     # passlib and the PHC write log2 N without padding; Kratos writes N itself, and padding.
     ln = int(match["ln"])
     n = 1 << ln if ln <= _SCRYPT_MOST_LN else ln
     r, p = int(match["r"]), int(match["p"])
-    _check_scrypt(n, r, p)
+    costs = _scrypt_costs(n, r, p)
     salt, hash_bytes = _decode(match["salt"]), _decode(match["hash"])
     _sized("scrypt's hash", hash_bytes, _PHC_SCRYPT_BYTES)
     text = f"$scrypt$ln={n.bit_length() - 1},r={r},p={p}${_encode(salt)}${_encode(hash_bytes)}"
-    return partial(_is_by_passlib, "scrypt", text)
+    return _Parsed(partial(_is_by_passlib, "scrypt", text), costs, 128 * n * r, reads_nul=False)
 
 
-def _read_argon2(match: re.Match[str]) -> _Matcher:
+def _read_argon2(match: re.Match[str]) -> _Parsed:
     kib, passes, lanes = int(match["m"]), int(match["t"]), int(match["p"])
     _within("argon2's memory in KiB", kib, _ARGON2_KIB)
     _within("argon2's passes", passes, _ARGON2_PASSES)
@@ -156,23 +245,30 @@ def _read_argon2(match: re.Match[str]) -> _Matcher:
         raise ValueError(f"argon2's salt has not at least {_ARGON2_SALT_BYTES} bytes.")
     if len(_decode(match["hash"])) < _ARGON2_BYTES:
         raise ValueError(f"argon2's hash has not at least {_ARGON2_BYTES} bytes.")
-    return partial(_is_by_argon2, match["text"])
+    costs = (
+        _Cost("argon2's memory in KiB", kib, _USUAL_MEMORY // 1024),
+        _Cost("argon2's memory in KiB times passes", kib * passes, _USUAL_ARGON2_KIB_OF_ALL_PASSES),
+    )
+    return _Parsed(partial(_is_by_argon2, match["text"]), costs, kib * 1024)
 
 
-def _pbkdf2(digest: str, iterations: int, salt: str, hash_bytes: bytes) -> _Matcher:
+def _pbkdf2(digest: str, iterations: int, salt: str, hash_bytes: bytes) -> _Parsed:
     _within("pbkdf2's iterations", iterations, _PBKDF2_ITERATIONS)
     _sized("pbkdf2's hash", hash_bytes, _DIGEST_BYTES[digest])
-    return partial(_is_by_werkzeug, f"pbkdf2:{digest}:{iterations}${salt}${hash_bytes.hex()}")
+    text = f"pbkdf2:{digest}:{iterations}${salt}${hash_bytes.hex()}"
+    costs = (_Cost("pbkdf2's iterations", iterations, _USUAL_PBKDF2_ITERATIONS),)
+    return _Parsed(partial(_is_by_werkzeug, text), costs, reads_nul=False)
 
 
-def _scrypt(match: re.Match[str], hash_bytes: bytes) -> _Matcher:
+def _scrypt(match: re.Match[str], hash_bytes: bytes) -> _Parsed:
     n, r, p = int(match["n"]), int(match["r"]), int(match["p"])
-    _check_scrypt(n, r, p)
+    costs = _scrypt_costs(n, r, p)
     _sized("scrypt's hash", hash_bytes, _SCRYPT_BYTES)
-    return partial(_is_by_werkzeug, f"scrypt:{n}:{r}:{p}${match['salt']}${hash_bytes.hex()}")
+    text = f"scrypt:{n}:{r}:{p}${match['salt']}${hash_bytes.hex()}"
+    return _Parsed(partial(_is_by_werkzeug, text), costs, 128 * n * r, reads_nul=False)
 
 
-def _check_scrypt(n: int, r: int, p: int) -> None:
+def _scrypt_costs(n: int, r: int, p: int) -> tuple[_Cost, ...]:
     log2_n = n.bit_length() - 1
     if n < _SCRYPT_LEAST_N or n != 1 << log2_n:
         raise ValueError(f"scrypt's N is not a power of two of at least {_SCRYPT_LEAST_N}.")
@@ -182,6 +278,10 @@ def _check_scrypt(n: int, r: int, p: int) -> None:
     _within("scrypt's p", p, _SCRYPT_P)
     _within("scrypt's memory in bytes", memory, (1, _SCRYPT_MEMORY))
     _within("scrypt's memory in bytes times p", memory * p, (1, _SCRYPT_WORK))
+    return (
+        _Cost("scrypt's memory in bytes", memory, _USUAL_MEMORY),
+        _Cost("scrypt's memory in bytes times p", memory * p, _USUAL_SCRYPT_WORK),
+    )
 
 
 def _within(what: str, value: int, bounds: tuple[int, int]) -> None:

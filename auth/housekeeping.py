@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from auth.throttle import ACCOUNT
-from db import events, housekeeping, throttle
+from db import events, housekeeping, reserved_emails, throttle
 from db.pool import Connection, Database
 
 # How many rows go at a time: few enough for requests not to feel it.
@@ -56,6 +56,7 @@ class Housekeeping:
             if is_ours:
                 await self._remove_tokens(connection)
                 await self._remove_events(connection)
+                await _remove_reservations(connection)
                 if self._clock() >= self._counts_due:
                     await self._remove_counts(connection)
                     self._counts_due = self._clock() + _COUNTS_SECONDS
@@ -92,6 +93,10 @@ class Housekeeping:
 
     def _ago(self, time: timedelta) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC) - time
+
+
+async def _remove_reservations(connection: Connection) -> None:
+    await _repeat(lambda: reserved_emails.delete_past(connection, most=_BATCH), full=_BATCH)
 
 
 async def _repeat(remove: Callable[[], Awaitable[int]], *, full: int) -> None:

@@ -1,5 +1,6 @@
 """Who is asking: credentials verified, and the proof held on to."""
 
+from asyncio import sleep as rest
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -198,15 +199,16 @@ class Identities:
         """
         stored = attempt.stored
         self._check_budget(attempt.user)
-        async with self._hasher.slot(attempt.caller):
+        stored_hash = stored.password_hash if stored else None
+        async with self._hasher.slot(attempt.caller, stored_hash):
             charged = await self._throttle.charge(attempt.tried)
-            stored_hash = stored.password_hash if stored else None
-            is_right = await self._hasher.verify(password, stored_hash)
-        if stored is not None and is_right:
+            checked = await self._hasher.check(password, stored_hash)
+        if stored is not None and checked.matches:
             self._hashes.spend(stored.user.id)
             await self._throttle.clear(attempt.tried, charged)
             self._remembered.add(password, stored.password_hash, attempt.tried.place)
             return True
+        await rest(checked.rest_seconds)
         user, key = attempt.user, attempt.email_key
         await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=key)
         if charged.begins_to_wait:

@@ -20,18 +20,22 @@ import base64
 import hashlib
 import hmac
 import logging
+import math
 import re
 import secrets
 import string
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import bcrypt
 
+from auth.errors import Overloaded
 from auth.hash_queue import HashQueue, Observe
+from auth.refusals import RefusalTimes
 from auth.text_bounds import nfc
 from auth.turns import Caller
 
@@ -43,7 +47,10 @@ _WELL_FORMED = re.compile(
 )
 _SALT = slice(7, 29)  # of "$2b$12$" + 22 characters of salt + 31 of digest
 _DIGEST_ALPHABET = "./" + string.ascii_letters + string.digits
-VerifyForeign = Callable[[str, str], bool]
+# Hashes that take more memory are computed one at a time.
+_BIG_BYTES = 64 * 2**20
+# Nobody waits for it, and it waits like everybody.
+_MEASURING = Caller.at(None, "measurement")
 _log = logging.getLogger("userauth")  # ops.logs.SERVER, which rules do not know
 
 
@@ -53,14 +60,43 @@ class _Pepper:
     key: bytes = field(repr=False)
 
 
+class Foreign(Protocol):
+    """A password hash of another service; see auth/foreign_hashes.py."""
+
+    @property
+    def kind(self) -> str:
+        """Return what is the same for all that take the same time."""
+
+    @property
+    def memory(self) -> int:
+        """Return how many bytes it takes to compute it."""
+
+    def matches(self, password: str) -> bool:
+        """Tell whether the password is the stored one, in any of its forms."""
+
+    def reads_whole(self, password: str) -> bool:
+        """Tell whether a match proves every byte of the password."""
+
+
+ReadForeign = Callable[[str], Foreign]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Whether a password matches; where not, in how many seconds it may be refused."""
+
+    matches: bool
+    rest_seconds: float
+
+
 class PasswordHasher:
     """Hashes and verifies passwords off the event loop.
 
     ``cost`` is bcrypt's: 2^cost rounds. ``workers``, ``max_wait_seconds``, ``most_per_account``
     and the two observers are those of the queue in which hashes wait. ``peppers`` are newest
     first: the first one makes hashes, all of them verify; without any, hashes are made without.
-    ``verify_foreign`` verifies a password against a hash of another service, and raises ValueError
-    where it knows none such.
+    ``read_foreign`` reads a hash of another service, and raises ValueError where it knows none
+    such. ``timer`` returns seconds.
     """
 
     def __init__(
@@ -69,23 +105,28 @@ class PasswordHasher:
         cost: int,
         workers: int,
         max_wait_seconds: float,
-        verify_foreign: VerifyForeign,
+        read_foreign: ReadForeign,
         peppers: Sequence[str] = (),
         most_per_account: int = 1_000,
         observe_wait: Observe | None = None,
         observe_hash: Observe | None = None,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._cost = cost
-        self._verify_foreign = verify_foreign
+        self._read_foreign = read_foreign
+        self._timer = timer
         known = [_Pepper(pepper_id(pepper), pepper.encode()) for pepper in peppers]
         self._peppers = {pepper.id: pepper for pepper in known}
         self._newest = known[0] if known else None
         self._unknown_told: set[str] = set()
-        self._cheapest_seconds = _measure_cheapest()
+        seconds_each = _measure_cheapest() * 2 ** (cost - CHEAPEST_COST)
+        self._refusals = RefusalTimes(seconds_each)
+        self._big = asyncio.Lock()
+        self._max_wait_seconds = max_wait_seconds
         self.queue = HashQueue(
             workers=workers,
             max_wait_seconds=max_wait_seconds,
-            seconds_each=self._cheapest_seconds * 2 ** (cost - CHEAPEST_COST),
+            seconds_each=seconds_each,
             most_per_account=most_per_account,
             observe_wait=observe_wait,
             observe_hash=observe_hash,
@@ -94,9 +135,14 @@ class PasswordHasher:
         digest = "".join(secrets.choice(_DIGEST_ALPHABET) for _ in range(31))
         self._nobody = _scheme(self._newest) + bcrypt.gensalt(cost).decode() + digest
 
-    def slot(self, caller: Caller) -> AbstractAsyncContextManager[None]:
-        """Wait for a slot in turn, and hold it: each hash needs one. Raises Overloaded."""
-        return self.queue.slot(caller)
+    @asynccontextmanager
+    async def slot(self, caller: Caller, stored: str | None = None) -> AsyncIterator[None]:
+        """Wait for a slot in turn, and hold it: each hash needs one. Raises Overloaded.
+
+        ``stored`` is what a password will be compared with, if it is.
+        """
+        async with self._memory(stored), self.queue.slot(caller):
+            yield
 
     @property
     def has_free_worker(self) -> bool:
@@ -108,18 +154,40 @@ class PasswordHasher:
         return await self.queue.run(partial(_hash, password, self._cost, self._newest))
 
     async def verify(self, password: str, stored: str | None) -> bool:
-        """Tell whether the password is the stored one; None takes as long and is False.
+        """Tell whether the password is the stored one, as check() does."""
+        return (await self.check(password, stored)).matches
 
-        So does a hash that names a pepper that is not known, which is logged as an error.
+    async def check(self, password: str, stored: str | None) -> Checked:
+        """Tell whether the password is the stored one; None is nobody's, and no password is.
+
+        Neither is any that of a hash that names a pepper that is not known, which is logged as an
+        error. A refusal has to wait for ``rest_seconds``, or its time tells what was compared.
         """
         compared = self._nobody if stored is None else stored
-        if is_ours(compared):
+        foreign = None if is_ours(compared) else self._read_foreign(compared)
+        if foreign is None:
             verify = partial(_verify, password, compared, self._cost, self._peppers)
             self._tell_unknown_pepper(compared)
         else:
-            verify = partial(self._verify_of_others, password, compared)
-        matches = await self.queue.run(verify)
-        return matches and stored is not None
+            verify = partial(foreign.matches, password)
+        matches, seconds = await self.queue.run(partial(self._timed, verify))
+        if matches and stored is not None:
+            return Checked(matches=True, rest_seconds=0.0)
+        forms = 1 if nfc(password) == password else 2
+        self._note(compared, foreign, seconds, forms)
+        return Checked(matches=False, rest_seconds=self._refusals.rest(seconds, forms=forms))
+
+    async def measure(self, stored: str) -> None:
+        """Measure a hash of another service, so that refusals last as long from now on."""
+        async with self.slot(_MEASURING, stored):
+            await self.check("", stored)
+
+    def may_renew(self, password: str, stored: str) -> bool:
+        """Tell whether a stored hash that a password matches may be replaced by one of it.
+
+        Not where the end of the password did not count: it may be a wrong one.
+        """
+        return is_ours(stored) or self._read_foreign(stored).reads_whole(password)
 
     def needs_rehash(self, stored: str) -> bool:
         """Tell whether a stored hash is of another scheme, cost or pepper than new ones."""
@@ -145,19 +213,35 @@ class PasswordHasher:
         """Stop the workers; hashes that wait are dropped."""
         self.queue.close()
 
-    def _verify_of_others(self, password: str, stored: str) -> bool:
-        began = time.perf_counter()
-        matches = self._verify_foreign(password, stored)
-        if not matches:
-            # As above: a quicker hash must not tell that there is a user.
-            spent = time.perf_counter() - began
-            whole = self._cheapest_seconds * 2 ** (self._cost - CHEAPEST_COST)
-            for cost in range(self._cost - 1, CHEAPEST_COST - 1, -1):
-                seconds = self._cheapest_seconds * 2 ** (cost - CHEAPEST_COST)
-                if spent + seconds <= whole:
-                    bcrypt.hashpw(b"", bcrypt.gensalt(cost))
-                    spent += seconds
-        return matches
+    def _timed(self, verify: Callable[[], bool]) -> tuple[bool, float]:
+        began = self._timer()
+        matches = verify()
+        return matches, self._timer() - began
+
+    def _note(self, stored: str, foreign: Foreign | None, seconds: float, forms: int) -> None:
+        """Note how long a refused password took."""
+        if foreign is not None:
+            self._refusals.note(foreign.kind, seconds / forms)
+        elif _cost(_parts(stored)[1]) > self._cost:
+            self._refusals.note(f"ours, cost {_cost(_parts(stored)[1])}", seconds)
+        else:
+            self._refusals.note_usual(seconds)
+
+    @asynccontextmanager
+    async def _memory(self, stored: str | None) -> AsyncIterator[None]:
+        """Let a hash that takes much memory wait until no other one does; raises Overloaded."""
+        if stored is None or is_ours(stored) or self._read_foreign(stored).memory <= _BIG_BYTES:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._max_wait_seconds):
+                await self._big.acquire()
+        except TimeoutError:
+            raise Overloaded(math.ceil(self._max_wait_seconds)) from None
+        try:
+            yield
+        finally:
+            self._big.release()
 
     def _tell_unknown_pepper(self, stored: str) -> None:
         named, _ = _parts(stored)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from auth.accounts import Accounts
 from auth.audit import AuditTrail
 from auth.clients import Clients
+from auth.hash_kinds import HashKinds
 from auth.identities import Identities
 from auth.keys import KeysFile
 from auth.sessions import Sessions
@@ -30,3 +31,4 @@ class Services:
     audit: AuditTrail
     users: Users
     transfer: Transfer
+    hash_kinds: HashKinds

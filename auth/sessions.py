@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from auth.audit import AuditTrail, Kind
+from auth.confirmation import Confirmation
 from auth.counts import Reason, TokenCounts
 from auth.database import answer, connection_to, transaction_on
 from auth.errors import CredentialsInvalid, NotFound, TokenInvalid
@@ -55,6 +56,7 @@ class Sessions:
         database: Database,
         lookups: Lookups,
         identities: Identities,
+        confirmation: Confirmation,
         hasher: PasswordHasher,
         signer: TokenSigner,
         usage: TokenUsage,
@@ -68,6 +70,7 @@ class Sessions:
         self._database = database
         self._lookups = lookups
         self._identities = identities
+        self._confirmation = confirmation
         self._hasher = hasher
         self._signer = signer
         self._usage = usage
@@ -132,9 +135,22 @@ class Sessions:
         async with connection_to(self._database) as connection:
             return await tokens.find_live(connection, identity.user.id, at=self._now())
 
-    async def end(self, identity: Identity, token_id: str, origin: Origin) -> None:
-        """Revoke one of the user's tokens; raises NotFound where it is not one, or not good."""
+    async def end(
+        self,
+        identity: Identity,
+        token_id: str,
+        origin: Origin,
+        *,
+        current_password: str | None = None,
+    ) -> None:
+        """Revoke one of the user's tokens; raises NotFound where it is not one, or not good.
+
+        Another token than the presented one needs the confirmation that all of them do, or they
+        could be revoked one by one. Raises TooManyWrites, and as Confirmation.check().
+        """
         self._writes.spend(identity.credential)
+        if current_password is not None or token_id != identity.token_id:
+            await self._confirmation.check(identity, current_password, origin)
         async with self._turn(identity) as connection:
             user = await self._identities.lock(connection, identity)
             ended = _is_id(token_id) and await tokens.revoke_live(
@@ -146,10 +162,21 @@ class Sessions:
             raise NotFound("Take the id from the list of your tokens; this one is not there.")
         self._counts.revoke(Reason.ENDED)
 
-    async def end_all(self, identity: Identity, origin: Origin, *, keep_current: bool) -> int:
-        """Revoke the user's tokens, but for the presented one if asked; return how many."""
-        kept = identity.token_id if keep_current else None
+    async def end_all(
+        self,
+        identity: Identity,
+        origin: Origin,
+        *,
+        keep_current: bool,
+        current_password: str | None = None,
+    ) -> int:
+        """Revoke the user's tokens, but for the presented one if asked; return how many.
+
+        Raises TooManyWrites, and as Confirmation.check().
+        """
         self._writes.spend(identity.credential)
+        await self._confirmation.check(identity, current_password, origin)
+        kept = identity.token_id if keep_current else None
         async with self._turn(identity) as connection:
             user = await self._identities.lock(connection, identity)
             ended = await tokens.revoke_all(connection, user.id, at=self._now(), keep=kept)
@@ -202,6 +229,8 @@ class Sessions:
         """Hash anew what is not as new hashes are, unless others wait: the next log-in may."""
         old = proof.stored.password_hash
         if not self._hasher.needs_rehash(old) or not self._hasher.has_free_worker:
+            return
+        if not self._hasher.may_renew(proof.password, old):
             return
         user_id = proof.stored.user.id
         async with self._hasher.slot(Caller.at(origin.ip, user_id, is_known=True)):

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from auth import emails, foreign_hashes, names, passwords
 from auth.audit import AuditTrail, Kind
 from auth.database import connection_to, transaction_on
 from auth.field_errors import FieldErrors
+from auth.reservations import Reservations
 from db import transfer
 from db.pool import Database
 from db.rows import MovedUser
@@ -36,22 +38,26 @@ class Transfer:
         database: Database,
         hasher: passwords.PasswordHasher,
         audit: AuditTrail,
+        reservations: Reservations,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._audit = audit
+        self._reservations = reservations
         self._clock = clock
 
-    def check(self, record: UserRecord) -> MovedUser:
+    def check(self, record: UserRecord, *, allow_expensive: bool = False) -> MovedUser:
         """Return the user that a record makes; raises InvalidFields with all that is wrong.
 
-        The password cannot be looked at; nothing is hashed.
+        The password cannot be looked at; nothing is hashed. ``allow_expensive`` is that of
+        foreign_hashes.check().
         """
+        check_hash = partial(self._check_hash, allow_expensive=allow_expensive)
         errors = FieldErrors()
         address = errors.check("email", emails.normalize_email, record.email) or ""
         name = errors.check("name", names.normalize_name, record.name)
-        errors.check("password_hash", self._check_hash, record.password_hash)
+        errors.check("password_hash", check_hash, record.password_hash)
         errors.check("created_at", self._check_time, record.created_at)
         errors.check("disabled_at", self._check_time, record.disabled_at)
         errors.raise_if_any()
@@ -72,10 +78,12 @@ class Transfer:
     async def bring_in(self, moved: Sequence[MovedUser]) -> set[str]:
         """Insert users, all in one transaction; return the keys of those that are new.
 
-        Whoever has one of the e-mail addresses already stays as they are.
+        Whoever has one of the e-mail addresses already stays as they are; reservations of the
+        others end.
         """
         async with transaction_on(self._database) as connection:
             inserted = await transfer.insert_users(connection, moved)
+            await self._reservations.end(connection, [key for _, key in inserted])
             await self._audit.write_for_users(connection, Kind.IMPORTED, inserted)
         return {key for _, key in inserted}
 
@@ -91,11 +99,11 @@ class Transfer:
                 return
             after = page[-1].email_key
 
-    def _check_hash(self, stored: str) -> None:
+    def _check_hash(self, stored: str, *, allow_expensive: bool) -> None:
         if passwords.is_ours(stored):
             self._hasher.check_ours(stored)
         else:
-            foreign_hashes.check(stored)
+            foreign_hashes.check(stored, allow_expensive=allow_expensive)
 
     def _check_time(self, time: datetime) -> None:
         # Postgres keeps times, in other zones, that cannot be read back.

@@ -14,6 +14,7 @@ from auth.field_errors import FieldErrors
 from auth.origin import ADMINISTRATION
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
+from auth.reservations import Reservations
 from auth.throttle import Throttle
 from auth.turns import Caller
 from db import throttle as counts
@@ -53,6 +54,7 @@ class Users:
         rules: PasswordRules,
         throttle: Throttle,
         audit: AuditTrail,
+        reservations: Reservations,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
@@ -60,6 +62,7 @@ class Users:
         self._rules = rules
         self._throttle = throttle
         self._audit = audit
+        self._reservations = reservations
         self._clock = clock
 
     async def find_page(
@@ -93,7 +96,7 @@ class Users:
         )
 
     async def add(self, email: str, password: str, name: str | None) -> UserRow:
-        """Make a user, by the rules of a registration.
+        """Make a user, by the rules of a registration; a reservation of the address ends.
 
         Raises InvalidFields with all that is wrong, or EmailTaken.
         """
@@ -104,6 +107,7 @@ class Users:
             return await insert_newcomer(
                 connection,
                 self._audit,
+                self._reservations,
                 newcomer,
                 password_hash=password_hash,
                 kind=Kind.ADDED,
@@ -150,6 +154,7 @@ class Users:
         async with self._changing(email, Kind.DELETED) as (connection, user):
             await tokens.forget_user(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
+            await self._reservations.reserve(connection, user)
             await self._throttle.forget(connection, user)
 
     @asynccontextmanager

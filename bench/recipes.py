@@ -4,7 +4,7 @@ import asyncio
 import os
 from dataclasses import replace
 
-from auth.foreign_hashes import verify
+from auth.foreign_hashes import read
 from auth.passwords import SCHEME, PasswordHasher
 from bench.cluster import Recipe
 from bench.people import EXPIRES_AT, USERS, password_people
@@ -65,7 +65,7 @@ def _parameters() -> dict[str, object]:
 async def _hash_all() -> list[str]:
     workers = os.cpu_count() or 1
     hasher = PasswordHasher(
-        verify_foreign=verify, cost=BCRYPT_COST, workers=workers, max_wait_seconds=60
+        read_foreign=read, cost=BCRYPT_COST, workers=workers, max_wait_seconds=60
     )
     # No more at a time than there are workers: nobody is kept waiting, so nobody is refused.
     turn = asyncio.Semaphore(workers)

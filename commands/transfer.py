@@ -53,13 +53,20 @@ class _Line:
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="By default, by name.")
+@click.option(
+    "--allow-expensive-hashes",
+    "allow_expensive",
+    is_flag=True,
+    help="Take hashes that cost much memory or time.",
+)
 @click.option("--dry-run", is_flag=True, help="Check every line, and change nothing.")
 @click.pass_obj
 def import_users(
     administrator: Administrator,
     file: Path,
     form: str | None,
-    dry_run: bool,  # noqa: FBT001 - click's way
+    allow_expensive: bool,  # noqa: FBT001 - click's way
+    dry_run: bool,  # noqa: FBT001
 ) -> None:
     """Bring users in, with the password hashes that they had elsewhere.
 
@@ -68,8 +75,8 @@ def import_users(
     is brought in. Whoever has an e-mail address already stays as they are: an import that was
     broken off goes on where it was.
     """
-    read = _reader(file, form)
-    click.echo(administrator.run(lambda services: _import(services, file, read, dry_run=dry_run)))
+    source = _Source(file, _reader(file, form), allow_expensive=allow_expensive)
+    click.echo(administrator.run(lambda services: _import(services, source, dry_run=dry_run)))
 
 
 @click.command("export")
@@ -107,24 +114,37 @@ def export_users(administrator: Administrator, file: Path) -> None:
 _Reader = Callable[[BinaryIO], Iterator[_Line]]
 
 
-async def _import(services: Services, file: Path, read: _Reader, *, dry_run: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file of users, how it is read, and which hashes in it are taken."""
+
+    file: Path
+    read: _Reader
+    allow_expensive: bool
+
+    def check(self, services: Services, record: UserRecord) -> MovedUser:
+        """Return the user that a record makes; raises InvalidFields."""
+        return services.transfer.check(record, allow_expensive=self.allow_expensive)
+
+
+async def _import(services: Services, source: _Source, *, dry_run: bool) -> str:
     """Check every line, then bring it in; return what to say of it."""
-    lines, taken = await _check(services, file, read)
+    lines, taken = await _check(services, source)
     if dry_run:
         return f"{lines - taken} to bring in, {taken} there already"
-    new = await _bring_in(services, file, read)
+    new = await _bring_in(services, source)
     return f"{new} brought in, {lines - new} there already"
 
 
-async def _check(services: Services, file: Path, read: _Reader) -> tuple[int, int]:
+async def _check(services: Services, source: _Source) -> tuple[int, int]:
     """Return how many lines there are, and of how many the e-mail address is taken.
 
     Tells what is wrong with the others; then none is brought in.
     """
     lines = faulty = taken = 0
     seen: dict[str, int] = {}
-    for batch in _batches(file, read, "checking"):
-        checked = [_checked(services, line, seen) for line in batch]
+    for batch in _batches(source, "checking"):
+        checked = [_checked(services, source, line, seen) for line in batch]
         for line, (_, fault) in zip(batch, checked, strict=True):
             faulty += bool(fault)
             if fault and faulty <= _MOST_FAULTS_SHOWN:
@@ -137,37 +157,39 @@ async def _check(services: Services, file: Path, read: _Reader) -> tuple[int, in
     return lines, taken
 
 
-def _checked(services: Services, line: _Line, seen: dict[str, int]) -> tuple[MovedUser | None, str]:
+def _checked(
+    services: Services, source: _Source, line: _Line, seen: dict[str, int]
+) -> tuple[MovedUser | None, str]:
     """Return the user that a line makes, or what is wrong with it."""
     if line.record is None:
         return None, line.fault
     try:
-        user = services.transfer.check(line.record)
+        user = source.check(services, line.record)
     except InvalidFields as error:
         return None, "; ".join(f"{each.field}: {each.message}" for each in error.errors)
     first = seen.setdefault(user.email_key, line.number)
     return (user, "") if first == line.number else (None, f"email: is that of line {first}")
 
 
-async def _bring_in(services: Services, file: Path, read: _Reader) -> int:
+async def _bring_in(services: Services, source: _Source) -> int:
     """Bring in every line, a batch in a transaction; return how many are new."""
     new = 0
-    for lines in _batches(file, read, "bringing in"):
+    for lines in _batches(source, "bringing in"):
         records = [line.record for line in lines if line.record is not None]
         if len(records) < len(lines):
             raise click.ClickException("The file changed while it was read: begin again.")
-        users = [services.transfer.check(record) for record in records]
+        users = [source.check(services, record) for record in records]
         new += len(await services.transfer.bring_in(users))
     return new
 
 
-def _batches(file: Path, read: _Reader, label: str) -> Iterator[Sequence[_Line]]:
+def _batches(source: _Source, label: str) -> Iterator[Sequence[_Line]]:
     """Yield the lines of a file, some at a time, and show how far it is."""
-    size = file.stat().st_size
-    with file.open("rb") as source, click.progressbar(length=size, label=label) as bar:
+    size = source.file.stat().st_size
+    with source.file.open("rb") as lines, click.progressbar(length=size, label=label) as bar:
         done = 0
         batch: list[_Line] = []
-        for line in read(source):
+        for line in source.read(lines):
             batch.append(line)
             if len(batch) == _BATCH:
                 yield batch

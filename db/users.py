@@ -124,6 +124,23 @@ async def find_page(
     return [UserStateRow(*row) for row in await connection.fetch_all(_FIND_PAGE, asked)]
 
 
+# Of a large table about 4 MiB are read.
+_SAMPLE_FOREIGN = """
+SELECT password_hash
+FROM users TABLESAMPLE SYSTEM (
+    (SELECT least(100, 100.0 * 4194304 / greatest(pg_relation_size('users'), 1)))
+)
+WHERE password_hash NOT LIKE '$userauth-%%'
+ORDER BY random()
+LIMIT %s
+"""
+
+
+async def sample_foreign_hashes(connection: Connection, *, most: int) -> list[str]:
+    """Return hashes of other services: all that there are, or those of a part of the users."""
+    return [row[0] for row in await connection.fetch_all(_SAMPLE_FOREIGN, (most,))]
+
+
 _DISABLE = "UPDATE users SET disabled_at = coalesce(disabled_at, %s) WHERE id = %s"
 
 

@@ -14,6 +14,7 @@ from auth.credentials import Credentials, decode_authorization
 from auth.errors import (
     ClientGone,
     ContentTooLarge,
+    CrossSiteRequest,
     HttpsRequired,
     InternalError,
     MalformedRequest,
@@ -93,6 +94,10 @@ class BaseHandler(AnsweringHandler):
         if self.request.method == "OPTIONS" and self.calls:
             return
         call = self._find_call()
+        if call.is_guarded_from_other_sites(
+            self.request.method or ""
+        ) and self.application.cross_origin.refuses(self.request):
+            raise CrossSiteRequest
         if call.guard is Guard.CLIENT:
             self._client_id = await self.application.services.clients.authenticate(
                 self._credentials(), self.origin
@@ -130,6 +135,8 @@ class BaseHandler(AnsweringHandler):
 
     def body(self, form: type[FormType]) -> FormType:
         """Return the body as a form; raises MalformedRequest or InvalidFields."""
+        if not self.request.body and self._find_call().body_is_optional:
+            return form.of({})
         return form.read(self.request.body)
 
     def query(self, parameter: Parameter[Value]) -> Value:
@@ -150,7 +157,15 @@ class BaseHandler(AnsweringHandler):
         if self.application.metrics is not None:
             self.application.metrics.problem(problem.name)
         document = problem_document(problem, self.request_id)
-        self.answer(problem.status, (_PROBLEM_JSON, *problem.headers), to_json(document) + b"\n")
+        self.answer(
+            problem.status,
+            (_PROBLEM_JSON, *self.problem_fields(problem)),
+            to_json(document) + b"\n",
+        )
+
+    def problem_fields(self, problem: Problem) -> Fields:
+        """Return the header fields that go with a problem document."""
+        return problem.headers
 
     @property
     def request_id(self) -> str:

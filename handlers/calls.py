@@ -12,6 +12,9 @@ from auth.errors import Problem
 from handlers.forms import Form, NoFields
 from handlers.parameters import Parameter
 
+# Methods that change nothing, but for the log-in.
+_SAFE = frozenset({"GET", "HEAD"})
+
 
 class Guard(Enum):
     """Whom a call is open to."""
@@ -56,7 +59,8 @@ class Answer:
 class Call:
     """What one method of a path asks for: credentials, a query, a body; and what it answers.
 
-    ``refusals`` are those that do not follow from guard and body.
+    ``body_is_optional`` takes no body for one without fields. ``refusals`` are those that do not
+    follow from guard and body.
     """
 
     guard: Guard = Guard.ANYONE
@@ -65,4 +69,11 @@ class Call:
     summary: str = field(kw_only=True)
     text: str = field(kw_only=True, default="")
     answer: Answer = field(kw_only=True)
+    body_is_optional: bool = field(kw_only=True, default=False)
     refusals: tuple[type[Problem], ...] = field(kw_only=True, default=())
+
+    def is_guarded_from_other_sites(self, method: str) -> bool:
+        """Tell whether it changes something for whoever presents credentials."""
+        if self.guard is Guard.ANYONE:
+            return False
+        return self.guard is Guard.PASSWORD or method not in _SAFE

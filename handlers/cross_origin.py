@@ -1,8 +1,10 @@
 """Which pages of other sites may read answers: the CORS protocol of the Fetch standard.
 
-Credentials are in header fields here, never in cookies; a page has to know them itself. So any
-page may be let in (``*``), without what the browser would add; pages that are named may
-let the browser add what it has.
+Credentials are in header fields here, never in cookies. A page has to know a token itself. An
+e-mail address and a password, too; but those that a person once gave to the browser's own dialog,
+the browser adds to requests of any page. So any page may be let in (``*``), without what the
+browser would add; pages that are named may let the browser add what it has; and what changes
+something is refused with ``Basic`` from a page that is not let in.
 """
 
 from collections.abc import Sequence
@@ -44,13 +46,24 @@ class CrossOrigin:
             exposed,
         )
 
+    def refuses(self, request: HTTPServerRequest) -> bool:
+        """Tell whether credentials may have been added for a page that is not let in."""
+        headers = request.headers
+        return (
+            headers.get("Sec-Fetch-Site") == "cross-site"
+            and headers.get("Authorization", "").partition(" ")[0].lower() == "basic"
+            and not self._lets_in(request)
+        )
+
     def preflight_fields(self, request: HTTPServerRequest, methods: str) -> Fields:
         """Return what an answer to OPTIONS says besides, where a browser asks for a page."""
-        is_allowed = ANY in self._origins or request.headers.get("Origin") in self._origins
-        if not is_allowed or "Access-Control-Request-Method" not in request.headers:
+        if not self._lets_in(request) or "Access-Control-Request-Method" not in request.headers:
             return _NONE
         return (
             ("Access-Control-Allow-Methods", methods),
             ("Access-Control-Allow-Headers", _REQUEST_FIELDS),
             ("Access-Control-Max-Age", str(_MAX_AGE)),
         )
+
+    def _lets_in(self, request: HTTPServerRequest) -> bool:
+        return ANY in self._origins or request.headers.get("Origin") in self._origins

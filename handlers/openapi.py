@@ -22,6 +22,7 @@ from auth.errors import (
     ContentTooLarge,
     CredentialsInvalid,
     CredentialsMissing,
+    CrossSiteRequest,
     DatabaseUnavailable,
     FieldError,
     HttpsRequired,
@@ -140,12 +141,17 @@ _HEADERS: Json = {
         ("X-Content-Type-Options", "The type is what it says.", {"const": "nosniff"}),
         (
             "WWW-Authenticate",
-            'Basic, and Bearer with `error="invalid_token"` where a token was refused.',
+            (
+                'Basic, and Bearer with `error="invalid_token"` where a token was refused; to a'
+                " browser at `/api/verify` Bearer alone."
+            ),
             {},
         ),
         ("Retry-After", "When to try again, in seconds.", {"pattern": "^[1-9][0-9]*$"}),
     )
 }
+# The forms that take the current password, and where it is asked for.
+_CONFIRMED = {"UserChanges": "beside `password`, where", "Confirmation": "where"}
 _DESCRIPTION = """\
 People register, log in, and use a signed token until it expires or is ended.
 
@@ -183,7 +189,9 @@ def openapi_document(routes: Routes, terms: Terms, *, version: str) -> Json:
     for path, method, handler, call in calls:
         item = paths.setdefault(path, _path_item(path))
         item[method.lower()] = _operation(method, handler, call, told)
-    used = dict.fromkeys(cls for *_, handler, call in calls for cls in _refusals(handler, call))
+    used = dict.fromkeys(
+        cls for _, method, handler, call in calls for cls in _refusals(method, handler, call)
+    )
     schemas |= {cls.__name__: _problem_schema(samples[cls]) for cls in used}
     return {
         "openapi": "3.1.0",
@@ -219,7 +227,7 @@ class _Told:
 
 
 def _operation(method: str, handler: type[BaseHandler], call: Call, told: _Told) -> Json:
-    refusals = sorted((told.samples[cls] for cls in _refusals(handler, call)), key=_status)
+    refusals = sorted((told.samples[cls] for cls in _refusals(method, handler, call)), key=_status)
     operation: Json = {
         "operationId": _operation_id(method, handler),
         "tags": [_tag(handler)],
@@ -237,7 +245,7 @@ def _operation(method: str, handler: type[BaseHandler], call: Call, told: _Told)
     }
     if call.body is not NoFields:
         content = {call.body.media_type: {"schema": told.schemas[call.body]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not call.body_is_optional, "content": content}
     return {name: value for name, value in operation.items() if value or name == "security"}
 
 
@@ -270,10 +278,13 @@ def _refused(problems: Sequence[Problem], told: _Told, *, has_body: bool) -> Jso
     return {"$ref": f"#/components/responses/{name}"}
 
 
-def _refusals(handler: type[BaseHandler], call: Call) -> Iterable[type[Problem]]:
+def _refusals(method: str, handler: type[BaseHandler], call: Call) -> Iterable[type[Problem]]:
     """Return what a call may be refused with, always in the same order."""
     plain = () if handler.is_open_to_plain_http else (HttpsRequired,)
-    return dict.fromkeys((*_REFUSED_ANYWHERE, *plain, *_REFUSED_BY[call.guard], *call.refusals))
+    cross = (CrossSiteRequest,) if call.is_guarded_from_other_sites(method) else ()
+    return dict.fromkeys(
+        (*_REFUSED_ANYWHERE, *plain, *cross, *_REFUSED_BY[call.guard], *call.refusals)
+    )
 
 
 def _samples(terms: Terms) -> dict[type[Problem], Problem]:
@@ -346,7 +357,11 @@ def _add_terms(schemas: Json, terms: Terms) -> None:
             " name of this service, is refused."
         )
     if terms.current_password_required:
-        schemas["UserChanges"]["dependentRequired"] = {"password": ["current_password"]}
+        # No schema can tell which credentials the request presents.
+        for form, where in _CONFIRMED.items():
+            schemas[form]["properties"]["current_password"]["description"] = (
+                f"Required {where} the request presents a token."
+            )
 
 
 def _path_item(path: str) -> Json:

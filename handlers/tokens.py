@@ -5,6 +5,7 @@ from typing import ClassVar
 from auth.errors import NotFound, TooManyWrites
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, Link
+from handlers.confirmation import CONFIRMED, Confirmation
 from handlers.documents import Revoked, Tokens, token_document
 from handlers.parameters import Flag
 
@@ -42,8 +43,11 @@ class TokensHandler(BaseHandler):
         "HEAD": _LIST,
         "DELETE": Call(
             Guard.USER,
+            Confirmation,
+            body_is_optional=True,
             query=(_KEEP_CURRENT,),
             summary="End all tokens",
+            text=CONFIRMED,
             answer=Answer("How many were ended.", Revoked),
             refusals=(TooManyWrites,),
         ),
@@ -58,7 +62,10 @@ class TokensHandler(BaseHandler):
 
     async def delete(self) -> None:
         revoked = await self.application.services.sessions.end_all(
-            self.identity, self.origin, keep_current=self.query(_KEEP_CURRENT)
+            self.identity,
+            self.origin,
+            keep_current=self.query(_KEEP_CURRENT),
+            current_password=self.body(Confirmation).current_password,
         )
         self.send({"revoked": revoked})
 
@@ -67,14 +74,22 @@ class TokenHandler(BaseHandler):
     calls: ClassVar = {
         "DELETE": Call(
             Guard.USER,
+            Confirmation,
+            body_is_optional=True,
             summary="End a token",
+            text=f"{CONFIRMED} The presented token ends without it.",
             answer=Answer("The token is not good any more.", status=204),
             refusals=(NotFound, TooManyWrites),
         )
     }
 
     async def delete(self, token_id: str) -> None:
-        await self.application.services.sessions.end(self.identity, token_id, self.origin)
+        await self.application.services.sessions.end(
+            self.identity,
+            token_id,
+            self.origin,
+            current_password=self.body(Confirmation).current_password,
+        )
         self.answer(204, ())
 
 

@@ -8,6 +8,7 @@ from auth.accounts import UNSET
 from auth.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries, TooManyWrites
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, HeaderField
+from handlers.confirmation import CONFIRMED, Confirmation
 from handlers.documents import Empty, User, user_document
 from handlers.fields import CurrentPassword, Email, Name, NewPassword
 from handlers.forms import Form
@@ -38,8 +39,7 @@ class Registration(Form):
 class UserChanges(Form):
     """What can be changed; a name of null removes it.
 
-    ``current_password`` is looked at whenever it is sent, and may be asked for beside a new
-    password.
+    ``current_password`` is looked at whenever it is sent.
     """
 
     model_config = ConfigDict(
@@ -98,8 +98,10 @@ class UserHandler(BaseHandler):
         ),
         "DELETE": Call(
             Guard.USER,
+            Confirmation,
+            body_is_optional=True,
             summary="Delete the user",
-            text="Every token ends.",
+            text=f"Every token ends. {CONFIRMED}",
             answer=Answer("The user is gone.", Empty),
             refusals=(TooManyWrites,),
         ),
@@ -122,7 +124,10 @@ class UserHandler(BaseHandler):
         self.send(user_document(user))
 
     async def delete(self) -> None:
-        await self.application.services.accounts.delete(self.identity, self.origin)
+        form = self.body(Confirmation)
+        await self.application.services.accounts.delete(
+            self.identity, self.origin, current_password=form.current_password
+        )
         self.send({})
 
 

@@ -4,7 +4,10 @@ import string
 from typing import ClassVar
 from urllib.parse import quote
 
+from auth.errors import Problem, Unauthorized
+from handlers.answers import Fields
 from handlers.base import BaseHandler
+from handlers.browsers import is_from_browser
 from handlers.calls import Answer, Call, Guard, HeaderField
 
 # What stands for itself in an e-mail address: everything printable in ASCII, but the percent sign.
@@ -27,6 +30,15 @@ _VERIFY = Call(
 class VerifyHandler(BaseHandler):
     calls: ClassVar = {"GET": _VERIFY, "HEAD": _VERIFY}
     asks_for_others = True
+
+    def problem_fields(self, problem: Problem) -> Fields:
+        """Return the fields of a refusal; a browser gets no challenge that opens its dialog.
+
+        It would add what was typed there to each request to the service, of any site's pages.
+        """
+        if isinstance(problem, Unauthorized) and is_from_browser(self.request):
+            return problem.bearer_challenge
+        return problem.headers
 
     def get(self) -> None:
         user = self.identity.user

@@ -13,13 +13,13 @@ import pytest
 from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 
-from auth.foreign_hashes import verify
+from auth.foreign_hashes import read
 from auth.passwords import PasswordHasher
 from db.pool import Database
 from db.schema import apply_schema
 from tests.api import PASSWORD, Answer, Api, basic, bearer
 from tests.clock import Clock
-from tests.configuration import ROOT
+from tests.configuration import ROOT, laid_over
 from tests.db.test_pool import use
 from tests.sql import run_sql
 
@@ -109,7 +109,7 @@ def database(postgres: str, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def dsn(database: str) -> str:
-    run_sql(database, "TRUNCATE users, tokens, clients")
+    run_sql(database, "TRUNCATE users, tokens, clients, reserved_emails")
     return database
 
 
@@ -279,8 +279,28 @@ async def test_a_hash_is_not_renewed_over_one_that_was_stored_meanwhile(
     assert run_sql(dsn, "SELECT password_hash FROM users") == [("theirs",)]
 
 
+@laid_over(REGISTRATION__QUARANTINE_DAYS=7)
+@pytest.mark.gen_test
+async def test_a_registration_that_waits_for_a_deletion_finds_the_address_reserved(
+    api: Api, dsn: str
+) -> None:
+    token = await api.registered_token(EMAIL)
+    [(event,)] = run_sql(dsn, "SELECT max(id) FROM events")
+    with holding(dsn, "LOCK events IN SHARE MODE") as holder:
+        # It has deleted the user and reserved the address, and waits to write its event.
+        deletion = delete(api, bearer(token))
+        await holder.sees_waiting(deletion)
+        registration = started(api.register(EMAIL))
+        await holder.sees_waiting(deletion, registration)
+        holder.commit()
+        assert (await deletion).status == 200
+        assert (await registration).status == 409
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+    assert run_sql(dsn, "SELECT kind FROM events WHERE id > %s", (event,)) == [("deleted",)]
+
+
 async def store_another_cost(dsn: str) -> None:
-    hasher = PasswordHasher(verify_foreign=verify, cost=5, workers=1, max_wait_seconds=5)
+    hasher = PasswordHasher(read_foreign=read, cost=5, workers=1, max_wait_seconds=5)
     stored = await hasher.hash(PASSWORD)
     hasher.close()
     run_sql(dsn, "UPDATE users SET password_hash = %s", (stored,))

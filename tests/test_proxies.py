@@ -204,6 +204,17 @@ def test_who_has_no_good_token_is_401_and_the_upstream_never_sees_it(
     behind(sample, dsn, tmp_path, use)
 
 
+def test_a_browser_is_not_asked_for_a_password(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, _api: Api) -> None:
+        for more in ({"Sec-Fetch-Mode": "navigate"}, {"Accept": "text/html,*/*;q=0.8"}):
+            answer = await site.ask(None, more=more)
+            assert answer.code == 401
+            [challenge] = answer.headers.get_list("WWW-Authenticate")
+            assert challenge.startswith("Bearer ")
+
+    behind(sample, dsn, tmp_path, use)
+
+
 def test_the_upstream_sees_the_user_and_nothing_that_the_client_made_up(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:

@@ -50,6 +50,17 @@ def test_users_with_hashes_of_each_service_log_in_and_get_ours(dsn: str, tmp_pat
     assert kinds == [(len(emails),)]
 
 
+def test_expensive_hashes_come_in_only_where_they_are_allowed(dsn: str, tmp_path: Path) -> None:
+    expensive = HASH.replace("$04$", "$15$")
+    file = written(tmp_path / "users.jsonl", {"email": "a@example.com", "password_hash": expensive})
+    refused = manage("users", "import", file, DATABASE_URL=dsn)
+    assert refused.returncode == 1
+    assert "bcrypt's cost is over 14" in refused.stderr
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+    taken = manage("users", "import", "--allow-expensive-hashes", file, DATABASE_URL=dsn)
+    assert taken.stdout.splitlines()[-1] == "1 brought in, 0 there already", taken
+
+
 def test_faults_are_told_by_line_and_nothing_is_brought_in(dsn: str, tmp_path: Path) -> None:
     good = {"email": "susan@example.com", "password_hash": HASH}
     file = tmp_path / "users.jsonl"

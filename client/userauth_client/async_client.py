@@ -104,9 +104,13 @@ class AsyncUserAuthClient(BaseClient[AsyncRenew]):
         """
         return await self._make(calls.update_user(name, password, current_password))
 
-    async def delete_user(self) -> None:
-        """Remove the account and all its tokens."""
-        await self._make(calls.delete_user())
+    async def delete_user(self, *, current_password: str | None = None) -> None:
+        """Remove the account and all its tokens.
+
+        Raises InvalidFields for a wrong current password, or a missing one where the server asks
+        for it.
+        """
+        await self._make(calls.delete_user(current_password))
 
     async def log_out(self) -> None:
         """End the token that this client presents; it is renewed no more.
@@ -119,16 +123,23 @@ class AsyncUserAuthClient(BaseClient[AsyncRenew]):
         """Return the good tokens of the user, newest first."""
         return await self._make(calls.list_tokens())
 
-    async def end_token(self, token_id: str) -> None:
-        """End one token, by its id; raises NotFound where it is not a good one of the user."""
-        await self._make(calls.end_token(token_id))
+    async def end_token(self, token_id: str, *, current_password: str | None = None) -> None:
+        """End one token, by its id; raises NotFound where it is not a good one of the user.
 
-    async def end_tokens(self, *, keep_current: bool = False) -> int:
+        Raises InvalidFields as delete_user() does.
+        """
+        await self._make(calls.end_token(token_id, current_password))
+
+    async def end_tokens(
+        self, *, keep_current: bool = False, current_password: str | None = None
+    ) -> int:
         """End all tokens of the user, or all others; return how many there were.
 
-        Where its own token ends, this client renews no more.
+        Where its own token ends, this client renews no more. Raises InvalidFields as
+        delete_user() does.
         """
-        return await self._make(calls.end_tokens(keep_current=keep_current))
+        call = calls.end_tokens(keep_current=keep_current, current_password=current_password)
+        return await self._make(call)
 
     async def list_events(
         self, *, limit: int | None = None, before: str | None = None

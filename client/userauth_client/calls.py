@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlencode
@@ -97,8 +97,8 @@ def update_user(
     return Call("PATCH", "/api/user", _user, content_type="application/json", content=_json(fields))
 
 
-def delete_user() -> Call[None]:
-    return Call("DELETE", "/api/user", _nothing, ends_token=True)
+def delete_user(current_password: str | None) -> Call[None]:
+    return _confirmed(Call("DELETE", "/api/user", _nothing, ends_token=True), current_password)
 
 
 def log_out() -> Call[None]:
@@ -110,14 +110,15 @@ def list_tokens() -> Call[tuple[TokenRecord, ...]]:
     return Call("GET", "/api/user/tokens", _token_records)
 
 
-def end_token(token_id: str) -> Call[None]:
+def end_token(token_id: str, current_password: str | None) -> Call[None]:
     path = f"/api/user/tokens/{arguments.path_part(token_id)}"
-    return Call("DELETE", path, _nothing, status=204)
+    return _confirmed(Call("DELETE", path, _nothing, status=204), current_password)
 
 
-def end_tokens(*, keep_current: bool) -> Call[int]:
+def end_tokens(*, keep_current: bool, current_password: str | None) -> Call[int]:
     query = "?keep_current=true" if keep_current else ""
-    return Call("DELETE", f"/api/user/tokens{query}", _revoked, ends_token=not keep_current)
+    call = Call("DELETE", f"/api/user/tokens{query}", _revoked, ends_token=not keep_current)
+    return _confirmed(call, current_password)
 
 
 def list_events(limit: int | None, before: str | None) -> Call[EventPage]:
@@ -159,6 +160,14 @@ def _about_token(path: str, token: Token | str, read: Callable[[Reply], Result])
         content=urlencode({"token": arguments.utf8(arguments.token_value(token))}).encode(),
         renews=False,
     )
+
+
+def _confirmed(call: Call[Result], current_password: str | None) -> Call[Result]:
+    """Return a call with the current password, where there is one."""
+    if current_password is None:
+        return call
+    content = _json({"current_password": current_password})
+    return replace(call, content_type="application/json", content=content)
 
 
 def _json(fields: Mapping[str, str | None]) -> bytes:

@@ -102,9 +102,13 @@ class UserAuthClient(BaseClient[Renew]):
         """
         return self._make(calls.update_user(name, password, current_password))
 
-    def delete_user(self) -> None:
-        """Remove the account and all its tokens."""
-        self._make(calls.delete_user())
+    def delete_user(self, *, current_password: str | None = None) -> None:
+        """Remove the account and all its tokens.
+
+        Raises InvalidFields for a wrong current password, or a missing one where the server asks
+        for it.
+        """
+        self._make(calls.delete_user(current_password))
 
     def log_out(self) -> None:
         """End the token that this client presents; it is renewed no more.
@@ -117,16 +121,21 @@ class UserAuthClient(BaseClient[Renew]):
         """Return the good tokens of the user, newest first."""
         return self._make(calls.list_tokens())
 
-    def end_token(self, token_id: str) -> None:
-        """End one token, by its id; raises NotFound where it is not a good one of the user."""
-        self._make(calls.end_token(token_id))
+    def end_token(self, token_id: str, *, current_password: str | None = None) -> None:
+        """End one token, by its id; raises NotFound where it is not a good one of the user.
 
-    def end_tokens(self, *, keep_current: bool = False) -> int:
+        Raises InvalidFields as delete_user() does.
+        """
+        self._make(calls.end_token(token_id, current_password))
+
+    def end_tokens(self, *, keep_current: bool = False, current_password: str | None = None) -> int:
         """End all tokens of the user, or all others; return how many there were.
 
-        Where its own token ends, this client renews no more.
+        Where its own token ends, this client renews no more. Raises InvalidFields as
+        delete_user() does.
         """
-        return self._make(calls.end_tokens(keep_current=keep_current))
+        call = calls.end_tokens(keep_current=keep_current, current_password=current_password)
+        return self._make(call)
 
     def list_events(self, *, limit: int | None = None, before: str | None = None) -> EventPage:
         """Return what happened to the account, newest first: up to 100 events, 50 if not said."""

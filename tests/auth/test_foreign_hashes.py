@@ -14,7 +14,7 @@ import pytest
 from django.contrib.auth import hashers as django
 from werkzeug.security import generate_password_hash
 
-from auth.foreign_hashes import check, verify
+from auth.foreign_hashes import check, read, verify
 
 Maker = Callable[[str], str]
 
@@ -295,5 +295,82 @@ def test_a_malformed_or_absurd_hash_is_refused_with_a_reason(stored: str, reason
         f"$argon2id$v=19$m=1048576,t=4,p=64${ARGON2_END}",
     ],
 )
-def test_the_most_costly_hashes_are_taken(stored: str) -> None:
+def test_the_most_costly_hashes_are_taken_only_where_they_are_allowed(stored: str) -> None:
+    check(stored, allow_expensive=True)
+    with pytest.raises(ValueError, match="the most that is taken by default"):
+        check(stored)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        f"$2b$14${BCRYPT_END}",
+        f"pbkdf2_sha256$2000000$salt${SHA256_BASE64}=",
+        "scrypt:131072:8:2$salt$" + "00" * 64,
+        f"$scrypt$ln=17,r=8,p=1$c2FsdA${SHA256_BASE64}",
+        f"$argon2id$v=19$m=131072,t=4,p=4${ARGON2_END}",
+        f"$argon2id$v=19$m=65536,t=3,p=4${ARGON2_END}",
+    ],
+)
+def test_what_owasp_and_the_libraries_recommend_is_taken_by_default(stored: str) -> None:
     check(stored)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        f"$2b$15${BCRYPT_END}",
+        f"pbkdf2_sha256$2000001$salt${SHA256_BASE64}=",
+        "scrypt:131072:8:3$salt$" + "00" * 64,
+        f"$scrypt$ln=18,r=8,p=1$c2FsdA${SHA256_BASE64}",
+        f"$argon2id$v=19$m=131073,t=1,p=1${ARGON2_END}",
+        f"$argon2id$v=19$m=131072,t=5,p=1${ARGON2_END}",
+    ],
+)
+def test_what_costs_more_is_refused_by_default_and_still_verified(stored: str) -> None:
+    with pytest.raises(ValueError, match="the most that is taken by default"):
+        check(stored)
+    read(stored)
+
+
+def test_hashes_that_take_the_same_time_are_of_one_kind() -> None:
+    assert read(by_bcrypt("one")).kind == read(by_bcrypt_2y("other")).kind
+    kinds = {name: read(make("correct horse")).kind for name, make in MAKERS.items()}
+    assert kinds["django pbkdf2_sha1"] != kinds["django pbkdf2_sha256"]
+    assert kinds["werkzeug scrypt"] != kinds["werkzeug scrypt, most p"]
+    assert kinds["bcrypt 2b"] != read(f"$2b$05${BCRYPT_END}").kind
+    assert not [kind for kind in kinds.values() if "salt" in kind or "hash=" in kind]
+
+
+def test_the_memory_of_a_hash_is_known() -> None:
+    assert read(f"$argon2id$v=19$m=131072,t=1,p=1${ARGON2_END}").memory == 128 * 2**20
+    assert read(f"$scrypt$ln=16,r=8,p=1$c2FsdA${SHA256_BASE64}").memory == 64 * 2**20
+    assert read(f"$2b$12${BCRYPT_END}").memory == 0
+
+
+@every_format
+def test_a_match_proves_a_password_that_fits_whole(make: Maker) -> None:
+    assert read(make("x")).reads_whole("x" * 72)
+    assert read(make("x")).reads_whole("ä" * 36)
+
+
+@pytest.mark.parametrize("name", ["bcrypt 2a", "bcrypt 2b", "bcrypt 2y", "django bcrypt"])
+@pytest.mark.parametrize("password", ["x" * 73, "ä" * 37, "a\N{COMBINING DIAERESIS}" * 25])
+def test_a_match_of_what_cuts_does_not_prove_the_end(name: str, password: str) -> None:
+    assert not read(MAKERS[name]("x")).reads_whole(password)
+
+
+@pytest.mark.parametrize(
+    "name", ["werkzeug scrypt", "werkzeug sha256", "django pbkdf2_sha1", "passlib scrypt"]
+)
+def test_a_match_of_what_fills_up_with_nul_does_not_prove_a_nul(name: str) -> None:
+    stored = read(MAKERS[name]("correct horse"))
+    assert stored.matches("correct horse\0")
+    assert not stored.reads_whole("correct horse\0")
+
+
+@pytest.mark.parametrize("name", ["argon2id", "argon2i", "django argon2"])
+def test_what_reads_every_byte_reads_a_nul_too(name: str) -> None:
+    stored = read(MAKERS[name]("correct horse"))
+    assert not stored.matches("correct horse\0")
+    assert stored.reads_whole("x" * 5000)

@@ -35,6 +35,22 @@ def insert_tokens(dsn: str, clock: Clock, *days_ago: float) -> None:
     )
 
 
+def test_reservations_of_addresses_go_when_they_are_over(dsn: str, clock: Clock) -> None:
+    run_sql(
+        dsn,
+        "INSERT INTO reserved_emails (email_digest, until)"
+        " SELECT n::text, clock_timestamp() + (n - 25.5) * interval '1 hour'"
+        " FROM generate_series(1, 30) AS n",
+    )
+    use(dsn, lambda database: remove(database, clock))
+    left = run_sql(dsn, "SELECT email_digest::integer FROM reserved_emails ORDER BY 1")
+    assert left == [(26,), (27,), (28,), (29,), (30,)]
+
+
+async def remove(database: Database, clock: Clock) -> None:
+    await Housekeeping(database, clock=clock, keep=KEEP).remove()
+
+
 def count(dsn: str) -> int:
     return int(run_sql(dsn, "SELECT count(*) FROM tokens")[0][0])
 

@@ -12,7 +12,7 @@ from contextlib import closing
 import bcrypt
 import pytest
 
-from auth.foreign_hashes import verify
+from auth.foreign_hashes import read
 from auth.passwords import SCHEME, PasswordHasher, pepper_id
 from ops.logs import SERVER
 
@@ -24,7 +24,7 @@ PEPPERED = re.compile(re.escape(SCHEME) + r"\+[0-9a-f]{12}\$2b\$04\$[./A-Za-z0-9
 
 @pytest.fixture
 def hasher() -> Iterator[PasswordHasher]:
-    hasher = PasswordHasher(verify_foreign=verify, cost=4, workers=2, max_wait_seconds=5)
+    hasher = PasswordHasher(read_foreign=read, cost=4, workers=2, max_wait_seconds=5)
     yield hasher
     hasher.close()
 
@@ -82,7 +82,7 @@ def test_nobody_costs_a_whole_hash(hasher: PasswordHasher, checks: list[bytes]) 
 
 
 def test_a_hash_of_another_cost_needs_to_be_renewed(hasher: PasswordHasher) -> None:
-    other = PasswordHasher(verify_foreign=verify, cost=5, workers=1, max_wait_seconds=5)
+    other = PasswordHasher(read_foreign=read, cost=5, workers=1, max_wait_seconds=5)
     stored = hashed(other, "correct horse")
     other.close()
     assert hasher.needs_rehash(stored)
@@ -100,9 +100,7 @@ def test_a_stored_string_of_an_unknown_scheme_is_a_fault(
 
 def hasher_with(*peppers: str, cost: int = 4) -> "closing[PasswordHasher]":
     return closing(
-        PasswordHasher(
-            verify_foreign=verify, cost=cost, workers=1, max_wait_seconds=5, peppers=peppers
-        )
+        PasswordHasher(read_foreign=read, cost=cost, workers=1, max_wait_seconds=5, peppers=peppers)
     )
 
 

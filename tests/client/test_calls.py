@@ -109,6 +109,23 @@ def test_a_wrong_current_password_is_an_invalid_field(client: Driven) -> None:
     assert [error.field for error in raised.value.errors] == ["current_password"]
 
 
+def test_the_current_password_goes_with_what_destroys_and_a_wrong_one_is_an_invalid_field(
+    client: Driven,
+) -> None:
+    susan = registered(client)
+    client.log_in(EMAIL, PASSWORD)
+    other = susan.list_tokens()[0].id
+    with pytest.raises(InvalidFields, match="current_password"):
+        susan.delete_user(current_password="not this one")
+    with pytest.raises(InvalidFields, match="current_password"):
+        susan.end_tokens(current_password="not this one")
+    with pytest.raises(InvalidFields, match="current_password"):
+        susan.end_token(other, current_password="not this one")
+    assert susan.end_token(other, current_password=PASSWORD) is None
+    assert susan.end_tokens(keep_current=True, current_password=PASSWORD) == 0
+    assert susan.delete_user(current_password=PASSWORD) is None
+
+
 def test_a_change_of_nothing_is_refused_by_the_server(client: Driven) -> None:
     with pytest.raises(InvalidFields):
         registered(client).update_user()

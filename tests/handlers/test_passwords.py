@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from auth.foreign_hashes import verify
+from auth.foreign_hashes import read
 from auth.passwords import SCHEME, PasswordHasher, pepper_id
 from settings import load_settings
 from tests.api import PASSWORD, Api, basic, bearer
@@ -210,7 +210,7 @@ async def test_where_a_pepper_comes_up_a_hash_is_renewed_with_it_at_the_next_log
 
 
 async def hash_without_pepper() -> str:
-    hasher = PasswordHasher(verify_foreign=verify, cost=4, workers=1, max_wait_seconds=5)
+    hasher = PasswordHasher(read_foreign=read, cost=4, workers=1, max_wait_seconds=5)
     try:
         return await hasher.hash(PASSWORD)
     finally:

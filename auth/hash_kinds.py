@@ -1,0 +1,43 @@
+"""Which kinds of hashes of other services users have: measured before anybody tries a password."""
+
+import asyncio
+from collections.abc import Sequence
+
+from auth import foreign_hashes
+from auth.database import connection_to
+from auth.passwords import PasswordHasher
+from db import users
+from db.pool import Database
+
+# Few enough to read at once; a kind that is not among them is measured when it is first refused.
+_SAMPLE = 1000
+_AGAIN_SECONDS = 3600.0
+
+
+class HashKinds:
+    """Measures the kinds in use, for which refusals wait: see auth/refusals.py."""
+
+    def __init__(self, database: Database, hasher: PasswordHasher) -> None:
+        self._database = database
+        self._hasher = hasher
+
+    async def measure(self) -> float:
+        """Hash once for each kind in use; return in how many seconds to look again.
+
+        Raises Unavailable.
+        """
+        async with connection_to(self._database) as connection:
+            sample = await users.sample_foreign_hashes(connection, most=_SAMPLE)
+        for stored in await asyncio.to_thread(_one_of_each_kind, sample):
+            await self._hasher.measure(stored)
+        return _AGAIN_SECONDS
+
+
+def _one_of_each_kind(sample: Sequence[str]) -> list[str]:
+    found: dict[str, str] = {}
+    for stored in sample:
+        try:
+            found.setdefault(foreign_hashes.read(stored).kind, stored)
+        except ValueError:  # by whatever way it came there: no password matches it
+            continue
+    return list(found.values())

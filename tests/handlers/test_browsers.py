@@ -1,0 +1,142 @@
+"""Browsers: they are not asked for a password, and what they add for other sites is refused."""
+
+import pytest
+
+from tests.api import PASSWORD, Answer, Api, basic, bearer
+from tests.configuration import laid_over
+from tests.sql import run_sql
+
+EMAIL = "susan@example.com"
+PAGE = "https://app.example.com"
+EVIL = "https://evil.example"
+CROSS = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Origin": EVIL}
+CHANGING = [
+    ("GET", "/api/user/login"),
+    ("POST", "/api/user/login"),
+    ("PATCH", "/api/user"),
+    ("DELETE", "/api/user"),
+    ("POST", "/api/user/logout"),
+    ("DELETE", "/api/user/tokens"),
+    ("DELETE", "/api/user/tokens/f0000000-0000-4000-8000-000000000000"),
+    ("POST", "/api/token/introspect"),
+    ("POST", "/api/token/revoke"),
+]
+
+named = laid_over(CORS__ORIGINS=PAGE)
+anybody = laid_over(CORS__ORIGINS="*")
+
+
+def schemes(answer: Answer) -> list[str]:
+    return [value.split()[0] for value in answer.headers.get_list("WWW-Authenticate")]
+
+
+@pytest.mark.parametrize("authorization", [None, basic(EMAIL, "wrong"), bearer("a.b.c")])
+@pytest.mark.parametrize("mode", ["navigate", "cors", "no-cors", "same-origin"])
+@pytest.mark.gen_test
+async def test_to_a_browser_verify_challenges_with_bearer_alone(
+    api: Api, authorization: str | None, mode: str
+) -> None:
+    answer = await api.request(
+        "GET", "/api/verify", authorization=authorization, headers={"Sec-Fetch-Mode": mode}
+    )
+    assert (answer.status, schemes(answer)) == (401, ["Bearer"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", "Basic"),
+        ("*/*", "Basic"),
+        ("application/json", "Basic"),
+        ("text/html;q=0.5, application/json", "Basic"),
+        ("text/html, application/json", "Basic"),
+        ("text/html;q=x", "Basic"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Bearer"),
+        ("application/json;q=0.5, TEXT/HTML", "Bearer"),
+    ],
+)
+def test_a_browser_is_known_by_wanting_html(accept: str, expected: str) -> None:
+    from tornado.httputil import HTTPHeaders, HTTPServerRequest  # noqa: PLC0415
+
+    from handlers.browsers import is_from_browser  # noqa: PLC0415
+
+    request = HTTPServerRequest("GET", "/api/verify", headers=HTTPHeaders({"Accept": accept}))
+    assert is_from_browser(request) == (expected == "Bearer")
+
+
+@pytest.mark.gen_test
+async def test_elsewhere_both_challenges_stay(api: Api) -> None:
+    answer = await api.request("GET", "/api/user", headers={"Sec-Fetch-Mode": "cors"})
+    assert schemes(answer) == ["Basic", "Bearer"]
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGING)
+@pytest.mark.gen_test
+async def test_basic_from_a_page_of_another_site_changes_nothing_and_is_no_try(
+    api: Api, dsn: str, method: str, path: str
+) -> None:
+    await api.register(EMAIL)
+    before = run_sql(dsn, "SELECT count(*) FROM events")
+    for password in (PASSWORD, "wrong"):
+        answer = await api.request(
+            method, path, authorization=basic(EMAIL, password), headers=CROSS
+        )
+        assert (answer.status, answer.problem) == (403, "cross-site-request")
+    assert run_sql(dsn, "SELECT count(*) FROM events") == before
+    assert run_sql(dsn, "SELECT count(*) FROM tokens") == [(0,)]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/api/user", "/api/verify"])
+@pytest.mark.gen_test
+async def test_reading_is_not_refused(api: Api, method: str, path: str) -> None:
+    await api.register(EMAIL)
+    answer = await api.request(method, path, authorization=basic(EMAIL, PASSWORD), headers=CROSS)
+    assert answer.status == 200
+
+
+@pytest.mark.gen_test
+async def test_a_token_as_bearer_is_added_by_no_browser(api: Api) -> None:
+    token = await api.registered_token(EMAIL)
+    answer = await api.request("DELETE", "/api/user", authorization=bearer(token), headers=CROSS)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("site", ["same-origin", "same-site", "none"])
+@pytest.mark.gen_test
+async def test_pages_of_the_same_site_log_in_by_basic(api: Api, site: str) -> None:
+    await api.register(EMAIL)
+    answer = await api.request(
+        "GET",
+        "/api/user/login",
+        authorization=basic(EMAIL, PASSWORD),
+        headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors"},
+    )
+    assert answer.status == 200
+
+
+async def log_in_from(api: Api, origin: str | None) -> int:
+    """Log in from a page of another site; return the status."""
+    fields = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    answer = await api.request(
+        "GET",
+        "/api/user/login",
+        authorization=basic(EMAIL, PASSWORD),
+        headers=fields if origin is None else {**fields, "Origin": origin},
+    )
+    return answer.status
+
+
+@named
+@pytest.mark.gen_test
+async def test_a_page_that_is_named_logs_in_and_no_other(api: Api) -> None:
+    await api.register(EMAIL)
+    answers = [await log_in_from(api, origin) for origin in (PAGE, EVIL, "null", None)]
+    assert answers == [200, 403, 403, 403]
+
+
+@anybody
+@pytest.mark.gen_test
+async def test_any_page_logs_in_where_any_is_let_in(api: Api) -> None:
+    await api.register(EMAIL)
+    assert await log_in_from(api, EVIL) == 200

@@ -1,0 +1,125 @@
+"""passwords.current_required: a token alone neither takes an account over nor destroys it."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.api import PASSWORD, Answer, Api, basic, bearer
+from tests.configuration import laid_over
+
+EMAIL = "susan@example.com"
+WRONG = "not the password"
+MISSING = [{"field": "current_password", "message": "is required"}]
+
+required = laid_over(PASSWORDS__CURRENT_REQUIRED=True)
+destroying = pytest.mark.parametrize("path", ["/api/user", "/api/user/tokens", "one token"])
+
+
+async def delete(
+    api: Api, path: str, authorization: str, body: Mapping[str, object] | None = None
+) -> Answer:
+    """Send a DELETE; "one token" stands for the path of another token of the user."""
+    if path == "one token":
+        await api.token(EMAIL)
+        listed = await api.request("GET", "/api/user/tokens", authorization=authorization)
+        path = f"/api/user/tokens/{listed.json['tokens'][0]['id']}"
+    return await api.request("DELETE", path, authorization=authorization, json_body=body)
+
+
+async def is_good(api: Api, token: str) -> bool:
+    answer = await api.request("GET", "/api/user", authorization=bearer(token))
+    return answer.status == 200
+
+
+@required
+@destroying
+@pytest.mark.gen_test
+async def test_a_token_alone_destroys_nothing(api: Api, path: str) -> None:
+    token = await api.registered_token(EMAIL)
+    for body in (None, {}, {"current_password": None}):
+        answer = await delete(api, path, bearer(token), body)
+        assert (answer.status, answer.json["errors"]) == (422, MISSING)
+    assert await is_good(api, token)
+
+
+@required
+@destroying
+@pytest.mark.gen_test
+async def test_a_token_and_the_current_password_do(api: Api, path: str) -> None:
+    token = await api.registered_token(EMAIL)
+    answer = await delete(api, path, bearer(token), {"current_password": PASSWORD})
+    assert answer.status in {200, 204}
+
+
+@required
+@destroying
+@pytest.mark.gen_test
+async def test_e_mail_and_password_do(api: Api, path: str) -> None:
+    await api.registered_token(EMAIL)
+    assert (await delete(api, path, basic(EMAIL, PASSWORD))).status in {200, 204}
+
+
+@required
+@pytest.mark.gen_test
+async def test_e_mail_and_password_change_the_password(api: Api) -> None:
+    await api.register(EMAIL)
+    changed = await api.request(
+        "PATCH",
+        "/api/user",
+        authorization=basic(EMAIL, PASSWORD),
+        json_body={"password": "another password"},
+    )
+    assert changed.status == 200
+
+
+@required
+@pytest.mark.gen_test
+async def test_keeping_the_presented_token_needs_the_password_too(api: Api) -> None:
+    token = await api.registered_token(EMAIL)
+    answer = await delete(api, "/api/user/tokens?keep_current=true", bearer(token))
+    assert (answer.status, answer.json["errors"]) == (422, MISSING)
+
+
+@required
+@pytest.mark.gen_test
+async def test_a_token_still_ends_itself(api: Api) -> None:
+    first = await api.registered_token(EMAIL)
+    second = await api.token(EMAIL)
+    listed = await api.request("GET", "/api/user/tokens", authorization=bearer(second))
+    [own] = [row["id"] for row in listed.json["tokens"] if row["current"]]
+    assert (await delete(api, f"/api/user/tokens/{own}", bearer(second))).status == 204
+    logout = await api.request("POST", "/api/user/logout", authorization=bearer(first))
+    assert logout.status == 204
+
+
+@pytest.mark.parametrize("settings", [{}, {"PASSWORDS__CURRENT_REQUIRED": True}], indirect=True)
+@destroying
+@pytest.mark.gen_test
+async def test_a_wrong_current_password_changes_nothing_and_counts_as_a_failure(
+    api: Api, path: str
+) -> None:
+    token = await api.registered_token(EMAIL)
+    if path == "one token":
+        listed = await api.request("GET", "/api/user/tokens", authorization=bearer(token))
+        path = f"/api/user/tokens/{listed.json['tokens'][0]['id']}"
+    for _ in range(10):
+        answer = await delete(api, path, bearer(token), {"current_password": WRONG})
+        assert (answer.status, answer.json["errors"][0]["field"]) == (422, "current_password")
+    right = await delete(api, path, bearer(token), {"current_password": PASSWORD})
+    assert (right.status, right.problem) == (429, "too-many-tries")
+    assert await is_good(api, token)
+
+
+@destroying
+@pytest.mark.gen_test
+async def test_without_the_setting_a_token_is_enough(api: Api, path: str) -> None:
+    token = await api.registered_token(EMAIL)
+    assert (await delete(api, path, bearer(token))).status in {200, 204}
+
+
+@destroying
+@pytest.mark.gen_test
+async def test_without_the_setting_a_password_that_is_sent_is_verified(api: Api, path: str) -> None:
+    token = await api.registered_token(EMAIL)
+    answer = await delete(api, path, bearer(token), {"current_password": PASSWORD})
+    assert answer.status in {200, 204}

@@ -1,0 +1,57 @@
+"""Users with the hash of another service, at the API."""
+
+import unicodedata
+
+import bcrypt
+import pytest
+
+from auth import identities
+from tests.api import Api
+from tests.auth.test_foreign_hashes import by_bcrypt
+from tests.sql import run_sql
+
+EMAIL = "susan@example.com"
+LONG = "0123456789" * 8
+NFD = unicodedata.normalize("NFD", "größere Pferde")
+
+
+async def imported(api: Api, dsn: str, stored: str) -> None:
+    """Register a user and give it the hash of another service."""
+    await api.register(EMAIL)
+    run_sql(dsn, "UPDATE users SET password_hash = %s", (stored,))
+
+
+def stored_hash(dsn: str) -> str:
+    return str(run_sql(dsn, "SELECT password_hash FROM users")[0][0])
+
+
+@pytest.mark.gen_test
+async def test_a_wrong_end_that_bcrypt_cuts_off_does_not_become_the_password(
+    api: Api, dsn: str
+) -> None:
+    cut = bcrypt.hashpw(LONG.encode()[:72], bcrypt.gensalt(4)).decode()
+    await imported(api, dsn, cut)
+    for password in (LONG[:72] + "WRONG", LONG, LONG[:72] + "WRONG"):
+        assert (await api.log_in(EMAIL, password)).status == 200
+    assert stored_hash(dsn) == cut
+    assert (await api.log_in(EMAIL, LONG[:72])).status == 200
+    assert stored_hash(dsn).startswith("$userauth-")
+
+
+@pytest.mark.parametrize("password", ["wrong password", NFD, "x" * 1000])
+@pytest.mark.gen_test
+async def test_every_refusal_waits_for_its_rest_and_no_success_does(
+    api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    await imported(api, dsn, by_bcrypt("correct horse"))
+    monkeypatch.setattr(identities, "rest", rest)
+    for email in (EMAIL, "nobody@example.com"):
+        assert (await api.log_in(email, password)).status == 401
+    assert len(rests) == 2
+    assert (await api.log_in(EMAIL, "correct horse")).status == 200
+    assert len(rests) == 2
