@@ -38,6 +38,19 @@ def describe(dsn: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to connect to, and what to do there first.
+
+    ``path`` is the search_path of an earlier connection: it is looked for only once.
+    """
+
+    dsn: str
+    limits: PoolLimits
+    path: str | None = None
+    setup: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A new connection, and the search_path that was set on it."""
 
@@ -45,25 +58,28 @@ class Opened:
     path: str
 
 
-async def connect(
-    dsn: str, limits: PoolLimits, *, path: str | None = None, setup: str = ""
-) -> Opened:
-    """Return a new connection to a primary, on which ``setup`` was run; raises DatabaseError.
+async def connect(wanted: Wanted) -> Opened:
+    """Return a new connection to a primary; raises DatabaseError.
 
-    ``path`` is the search_path of an earlier connection: it is looked for only once.
+    Each address of the host has its share of the time: one that is silent is not the end of it.
     """
-    deadline = asyncio.get_running_loop().time() + limits.acquire_timeout_seconds
+    deadline = asyncio.get_running_loop().time() + wanted.limits.acquire_timeout_seconds
     try:
         async with asyncio.timeout_at(deadline):
-            addresses = await _addresses(dsn)
-    except (TimeoutError, OSError, asyncio.CancelledError) as error:
+            addresses = await _addresses(wanted.dsn)
+    except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
         raise connection_failure(error) from None
     reasons: list[Unavailable] = []
     for number, address in enumerate(addresses):
-        # Each has its share of the time, so that one that is silent is not the end of it.
-        share = (deadline - asyncio.get_running_loop().time()) / (len(addresses) - number)
+        left = deadline - asyncio.get_running_loop().time()
         try:
-            return await _connect_within(share, dsn, address, limits, path, setup)
+            async with asyncio.timeout(left / (len(addresses) - number)):
+                return await _connect_to(address, wanted)
+        except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
+            failure = connection_failure(error)
+            if not isinstance(failure, Unavailable):
+                raise failure from None
+            reasons.append(failure)
         except Unavailable as error:
             reasons.append(error)
     raise _together(reasons)
@@ -76,32 +92,15 @@ def _together(reasons: Sequence[Unavailable]) -> Unavailable:
     return ReadOnly(said) if is_read_only else Unavailable(said)
 
 
-async def _connect_within(
-    seconds: float,
-    dsn: str,
-    address: Mapping[str, str],
-    limits: PoolLimits,
-    path: str | None,
-    setup: str,
-) -> Opened:
-    try:
-        async with asyncio.timeout(seconds):
-            return await _connect_to(dsn, address, limits, path, setup)
-    except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
-        raise connection_failure(error) from None
-
-
-async def _connect_to(
-    dsn: str, address: Mapping[str, str], limits: PoolLimits, path: str | None, setup: str
-) -> Opened:
-    raw = await aiopg.connect(dsn, **_options(limits), **address)
+async def _connect_to(address: Mapping[str, Any], wanted: Wanted) -> Opened:
+    raw = await aiopg.connect(wanted.dsn, **_options(wanted.limits), **address)
     try:
         cursor = await raw.cursor()
-        await cursor.execute(PIN, pin_parameters(_waits(limits), path))
-        place = address.get("hostaddr") or describe(dsn)
+        await cursor.execute(PIN, pin_parameters(_waits(wanted.limits), wanted.path))
+        place = address.get("hostaddr") or describe(wanted.dsn)
         opened = Opened(raw, read_pinned(await cursor.fetchone(), place))
-        if setup:
-            await cursor.execute(setup)
+        if wanted.setup:
+            await cursor.execute(wanted.setup)
     except BaseException:
         await raw.close()
         raise

@@ -105,7 +105,7 @@ class JoinedLookup(Generic[Found]):
     def _send_next(self) -> None:
         if not self._batches or self._is_closed:
             self._is_busy = False
-        elif not self._is_connected():
+        elif self._prepared is None or self._prepared.closed or self._is_distrusted():
             self._connecting = self._loop.create_task(self._connect())
         else:
             self._sent = batch = self._batches.popleft()
@@ -132,17 +132,14 @@ class JoinedLookup(Generic[Found]):
             self._fail(batch, error)
         self._send_next()
 
-    def _is_connected(self) -> bool:
-        """Tell whether there is a connection, made since the database was last distrusted."""
-        if self._prepared is None or self._prepared.closed:
-            return False
-        if self._age == self._database.age:
-            return True
-        self._prepared.close()
-        return False
+    def _is_distrusted(self) -> bool:
+        """Tell whether the database was given up since we connected."""
+        return self._age != self._database.age
 
     async def _connect(self) -> None:
         query = self._query
+        if self._prepared is not None and not self._prepared.closed:
+            self._prepared.close()
         try:
             self._age = self._database.age
             self._prepared = await self._database.prepare(query.name, query.sql, query.key_type)

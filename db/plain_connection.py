@@ -88,3 +88,9 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         # Without psycopg2's text, which can hold values of the statement.
         failure = database_error(error)
         raise type(failure)(f"Postgres refuses to go on ({failure}).") from None
+
+
+def postgres_time(dsn: str) -> float:
+    """Return the time of Postgres in UTC seconds."""
+    with plain_connection(dsn) as connection:
+        return float(connection.value("SELECT extract(epoch FROM clock_timestamp())"))

@@ -18,7 +18,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from db.connecting import PoolLimits, connect
+from db.connecting import PoolLimits, Wanted, connect
 from db.errors import DatabaseError, ReadOnly
 from db.failures import translated
 from db.prepared import PreparedQuery
@@ -227,7 +227,7 @@ class Database:
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
         try:
-            opened = await connect(self._dsn, self.limits, path=self._path, setup=setup)
+            opened = await connect(Wanted(self._dsn, self.limits, self._path, setup))
         except ReadOnly as error:
             self.distrust(error)
             raise

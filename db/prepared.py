@@ -23,8 +23,9 @@ class PreparedQuery:
     """Sends one statement at a time and hands over what comes back.
 
     ``statement`` has one placeholder, and returns a row at least, whose first column tells whether
-    Postgres is in recovery: what a standby answers may be out of date. Any failure ends the connection: ``closed`` tells, and
-    the next one is for the owner to make. So is giving up a statement that takes too long.
+    Postgres is in recovery: what a standby answers may be out of date. Any failure ends the
+    connection: ``closed`` tells, and the next one is for the owner to make. So is giving up a
+    statement that takes too long.
     """
 
     def __init__(self, connection: aiopg.Connection, statement: str) -> None:

@@ -31,7 +31,7 @@ from db.schema import (
     schema_of,
 )
 from db.strangers import FIND_STRANGERS, strangers_in
-from db.turn import FIND_HOLDER, LOCK, TAKE, Patience, holder_in, refusal
+from db.turn import FIND_HOLDER, LOCK, PATIENCE, SET_STEP, TAKE, holder_in, refusal
 
 # A server that has just ended is connected for a moment more.
 _OTHERS_SECONDS = 10.0
@@ -106,12 +106,11 @@ def restore(dsn: str, archive: Archive, wanted: Wanted) -> Restored:
 
 def _take_turn(connection: PlainConnection) -> None:
     """Wait until no server looks at its schema, and let none do so until we are done."""
-    patience = Patience()
     began = time.monotonic()
-    connection.execute("SELECT set_config('lock_timeout', %s, true)", (patience.milliseconds,))
+    connection.execute(SET_STEP, (PATIENCE.milliseconds,))
     while not _has_turn(connection):
         holder = holder_in(connection.fetch_all(FIND_HOLDER, (LOCK,)))
-        if patience.is_over(holder, time.monotonic() - began):
+        if PATIENCE.is_over(holder, time.monotonic() - began):
             raise Occupied(refusal(holder))
     connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
 

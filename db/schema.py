@@ -8,7 +8,7 @@ from pathlib import Path
 from db.errors import Locked, SchemaError
 from db.pool import Connection, Database
 from db.strangers import FIND_STRANGERS, strangers_in
-from db.turn import FIND_HOLDER, LOCK, TAKE, Patience, holder_in, refusal
+from db.turn import FIND_HOLDER, LOCK, PATIENCE, TAKE, Patience, holder_in, refusal
 from ops.logs import SERVER
 
 VERSION = 4
@@ -51,7 +51,7 @@ async def apply_schema(
     schema: str,
     *,
     may_migrate: bool = True,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENCE,
 ) -> None:
     """Apply the text of schema.sql to a database that has none of it, or bring it up to date.
 
@@ -62,12 +62,8 @@ async def apply_schema(
     roles, or somebody else holds the lock.
     """
     async with database.transaction(patience.ours + _MOST_SECONDS) as connection:
-        row = await connection.fetch_one(CLUSTER)
-        check_cluster(*(row or (0, "")))
+        await _check_surroundings(connection)
         await connection.execute("SET LOCAL statement_timeout = 0")
-        strangers_in(
-            await connection.fetch_all(FIND_STRANGERS, (list(TABLES),))
-        ).refuse()
         await _take_turn(connection, patience)
         version = await _find_version(connection)
         if version is None:
@@ -86,11 +82,31 @@ async def apply_schema(
             await connection.execute(migration)
 
 
+async def check_schema(database: Database) -> None:
+    """Raise SchemaError where the database cannot be used; nothing is changed."""
+    async with database.connection() as connection:
+        await _check_surroundings(connection)
+        version = await _find_version(connection)
+        if version is None:
+            await _check_room(connection)
+        else:
+            check_version(version)
+
+
+async def _check_surroundings(connection: Connection) -> None:
+    """Refuse a cluster that is too old, and a schema that is not ours alone."""
+    row = await connection.fetch_one(CLUSTER)
+    check_cluster(*(row or (0, "")))
+    strangers_in(await connection.fetch_all(FIND_STRANGERS, (list(TABLES),))).refuse()
+
+
 async def _take_turn(connection: Connection, patience: Patience) -> None:
     """Wait until nobody else looks at the schema; raises SchemaError where that does not end."""
     clock = asyncio.get_running_loop().time
     began = clock()
-    await connection.execute("SELECT set_config('lock_timeout', %s, true)", (patience.milliseconds,))
+    await connection.execute(
+        "SELECT set_config('lock_timeout', %s, true)", (patience.milliseconds,)
+    )
     while True:
         await connection.execute("SAVEPOINT turn")
         try:

@@ -77,7 +77,7 @@ asked AS (
             THEN %s + make_interval(secs => least(
                 %s::double precision,
                 %s::double precision
-                    * power(2::double precision, least(due.failures - due.free, 40)::double precision)
+                * power(2::double precision, least(due.failures - due.free, 40)::double precision)
             ))
         END,
         place_next_at = CASE WHEN due.failures >= due.most THEN 'infinity'::timestamptz END

@@ -8,6 +8,7 @@ from db.rows import Row
 # Any number will do, as long as nothing else in the database locks it: "user" in ASCII.
 LOCK = 0x75736572
 TAKE = "SELECT pg_advisory_xact_lock(%s)"
+SET_STEP = "SELECT set_config('lock_timeout', %s, true)"
 # The key of an advisory lock of 64 bits stands in two columns.
 FIND_HOLDER = """
 SELECT
@@ -63,12 +64,15 @@ class Patience:
         return waited >= (self.ours if holder is None or holder.is_ours else self.others)
 
 
+PATIENCE = Patience()
+
+
 def refusal(holder: Holder | None) -> str:
     """Return why it is waited no longer, and what to do."""
     if holder is None:
         return "The lock of the schema is held by one session after the other: start again later."
     return (
-        f"The lock of the schema is held by {holder}: end that session with"
-        f" SELECT pg_terminate_backend({holder.pid}). No other role should be able to connect to"
-        " this database: REVOKE CONNECT ON DATABASE … FROM PUBLIC."
+        f"The lock of the schema is held by {holder}: end that session, by"
+        f" pg_terminate_backend({holder.pid}), and let no other role connect to this database:"
+        " REVOKE CONNECT ON DATABASE … FROM PUBLIC."
     )

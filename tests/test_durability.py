@@ -11,7 +11,7 @@ import pytest
 from tests.api import Api, bearer
 from tests.configuration import ROOT
 from tests.given_cluster import Cluster, new_cluster
-from tests.processes import ServerProcess, environment, manage, running_server
+from tests.processes import environment, manage, running_server
 
 LAG = "recovery_min_apply_delay=1h"
 USERS = 4
