@@ -10,10 +10,9 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import click
@@ -30,11 +29,13 @@ from commands.keys import keys
 from commands.users import users
 from db.embedded import EmbeddedPostgresError
 from db.errors import DatabaseError
+from db.plain_connection import postgres_time
 from handlers.certificate import CertificateError
 from ops.event_loop import EventLoop
 from server import (
     StartError,
     check,
+    measured_clock,
     open_database,
     open_services,
     place_of_data,
@@ -72,7 +73,8 @@ class _Administrator(Administrator):
         # The embedded Postgres is found without what the environment says of another one.
         environ = {} if self.settings.database.is_embedded else self._environ
         with postgres(self.settings) as dsn:
-            yield Backups(dsn, environ=environ, schema=read_schema(), clock=time.time)
+            clock = partial(postgres_time, dsn)
+            yield Backups(dsn, environ=environ, schema=read_schema(), clock=clock)
 
     def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
         """Do some work with the services, which are there as long as it takes."""
@@ -80,12 +82,12 @@ class _Administrator(Administrator):
             return runner.run(self._run(dsn, work))
 
     async def _run(self, dsn: str, work: Callable[[Services], Awaitable[Result]]) -> Result:
-        settings, clock = self.settings, time.time
+        settings = self.settings
         # Commands sign nothing, and leave it to the server to change a schema that is in use.
         keys = [secrets.token_urlsafe()]
         async with (
             open_database(settings, dsn, may_migrate=False) as database,
-            open_services(settings, keys, database, clock) as services,
+            open_services(settings, keys, database, await measured_clock(database)) as services,
         ):
             return await work(services)
 

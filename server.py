@@ -15,7 +15,7 @@ import time
 import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,14 +47,16 @@ from auth.transfer import Transfer
 from auth.usage import TokenUsage
 from auth.users import Users
 from auth.write_turns import WriteTurns
+from db.clock import PostgresClock
 from db.connecting import PoolLimits, describe
+from db.durability import find_risks
 from db.embedded import STOP_SECONDS, EmbeddedPostgres, EmbeddedPostgresError
 from db.embedded_folder import LOCK_SECONDS
-from db.errors import DatabaseError, SchemaError, Unavailable
+from db.errors import DatabaseError, ReadOnly, SchemaError, Unavailable
 from db.events import get_digest_key
 from db.lookups import open_lookups
 from db.pool import Database
-from db.schema import apply_schema
+from db.schema import apply_schema, check_schema
 from handlers import routes
 from handlers.application import Application
 from handlers.certificate import Certificate, CertificateError
@@ -121,14 +123,40 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 def check(settings: Settings) -> str:
     """Look into what the settings name, and say that all is good.
 
-    Raises CertificateError, StartError where packages of OpenTelemetry are missing, and in
-    production, where no keys file is made, KeysFileError.
+    Raises CertificateError, StartError where packages of OpenTelemetry are missing or the database
+    could not be used, and in production, where no keys file is made, KeysFileError. A database that
+    does not answer is no fault of the settings; the embedded one is not started.
     """
     _certificate(settings)
     if settings.profile is Profile.PRODUCTION:
         signing_keys(settings)
     _find_tracing()
-    return f"The settings are good ({settings.profile})."
+    risks = [] if settings.database.is_embedded else _risks_of(settings)
+    return "\n".join([f"The settings are good ({settings.profile}).", *risks])
+
+
+def _risks_of(settings: Settings) -> list[str]:
+    """Return what there is to say of a given database, which stays as it is."""
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        try:
+            return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
+        except (ReadOnly, SchemaError) as error:
+            raise StartError(_advice(error)) from error
+        except Unavailable as error:
+            return [f"The database was not looked at: it does not answer ({error})."]
+        except DatabaseError as error:
+            raise StartError(_advice(error)) from error
+
+
+async def _examine(settings: Settings) -> list[str]:
+    limits = replace(_pool_limits(settings), pool_min=1, pool_max=1)
+    database = await Database.open(settings.database.url.get_secret_value(), limits)
+    try:
+        await check_schema(database)
+        async with database.connection() as connection:
+            return await find_risks(connection)
+    finally:
+        await database.close()
 
 
 def serve(settings: Settings, systemd: Systemd) -> None:
@@ -183,9 +211,12 @@ def postgres(settings: Settings) -> Iterator[str]:
 
 @asynccontextmanager
 async def open_application(
-    settings: Settings, keys: Sequence[str], dsn: str, clock: Callable[[], float] = time.time
+    settings: Settings, keys: Sequence[str], dsn: str, clock: Callable[[], float] | None = None
 ) -> AsyncIterator[Application]:
-    """Build the application on a database with the schema in it, and release it after use."""
+    """Build the application on a database with the schema in it, and release it after use.
+
+    ``clock`` returns UTC seconds; without one the time is that of Postgres.
+    """
     metrics = (
         Metrics(version=_version(), problems=(kind.name for kind in problem_types()))
         if settings.metrics.port
@@ -193,9 +224,18 @@ async def open_application(
     )
     async with (
         open_database(settings, dsn, metrics=metrics) as database,
-        open_services(settings, keys, database, clock, metrics) as services,
         AsyncExitStack() as stack,
     ):
+        await _tell_risks(database)
+        postgres_clock = await measured_clock(database)
+        comparing = Repeating("clocks are not compared", postgres_clock.measure)
+        stack.push_async_callback(comparing.close)
+        if metrics is not None:
+            metrics.watch_clock(postgres_clock)
+        host_clock, clock = clock or time.time, clock or postgres_clock
+        services = await stack.enter_async_context(
+            open_services(settings, keys, database, clock, metrics)
+        )
         # What was noted is written at the end, too, but an end waits for no database.
         stack.push_async_callback(_last_write, services.usage)
         writing = Repeating("token uses are not written", services.usage.write)
@@ -214,9 +254,9 @@ async def open_application(
         stack.push_async_callback(removing.close)
         measuring = Repeating("kinds of hashes are not measured", services.hash_kinds.measure)
         stack.push_async_callback(measuring.close)
-        lines = RequestLog(sys.stderr, clock, settings.logging.format, _dumps)
+        lines = RequestLog(sys.stderr, host_clock, settings.logging.format, _dumps)
         stack.callback(lines.flush)
-        request_log = stack.enter_context(_traced(lines, clock))
+        request_log = stack.enter_context(_traced(lines, host_clock))
         application = Application(
             services=services,
             request_log=request_log,
@@ -438,14 +478,17 @@ async def open_database(
 
 
 async def _connect(settings: Settings, dsn: str, metrics: Metrics | None) -> Database:
-    limits = PoolLimits(
+    with _start_errors():
+        return await Database.open(dsn, _pool_limits(settings), metrics.lent if metrics else None)
+
+
+def _pool_limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
         settings.database.pool_min,
         settings.database.pool_max,
         settings.database.acquire_timeout_seconds,
         settings.database.query_timeout_seconds,
     )
-    with _start_errors():
-        return await Database.open(dsn, limits, metrics.lent if metrics else None)
 
 
 async def _apply_schema(database: Database, *, may_migrate: bool) -> None:
@@ -463,15 +506,37 @@ def _start_errors() -> Iterator[None]:
     """Say what the operator should do about a database that cannot be used."""
     try:
         yield
-    except SchemaError as error:
-        raise StartError(str(error)) from error
-    except Unavailable as error:
-        raise StartError(f"Postgres does not answer ({error}): check DATABASE_URL.") from error
     except DatabaseError as error:
-        raise StartError(
-            f"Postgres refuses to serve ({error}): check the options in DATABASE_URL, and that"
-            " its role may create tables."
-        ) from error
+        raise StartError(_advice(error)) from error
+
+
+def _advice(error: DatabaseError) -> str:
+    if isinstance(error, SchemaError):
+        return str(error)
+    if isinstance(error, ReadOnly):
+        return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."
+    if isinstance(error, Unavailable):
+        return f"Postgres does not answer ({error}): check DATABASE_URL."
+    return (
+        f"Postgres refuses to serve ({error}): check the options in DATABASE_URL, and that its role"
+        " may create tables."
+    )
+
+
+async def measured_clock(database: Database) -> PostgresClock:
+    """Return the clock of Postgres."""
+    clock = PostgresClock(database)
+    with _start_errors():
+        await clock.measure()
+    return clock
+
+
+async def _tell_risks(database: Database) -> None:
+    with _start_errors():
+        async with database.connection() as connection:
+            risks = await find_risks(connection)
+    for risk in risks:
+        logging.getLogger(SERVER).warning("%s", risk)
 
 
 async def _digests(database: Database) -> Digests:

@@ -109,7 +109,8 @@ def _connection_of(
 
     Others see the arguments of a process, but not its environment.
     """
-    parts = parse_dsn(dsn)
+    # The cluster of the snapshot, where the host has several addresses.
+    parts = parse_dsn(dsn) | {"target_session_attrs": "read-write"}
     if "sslpassword" in parts:
         raise BackupError(
             "pg_dump cannot be told sslpassword but where others see it: use a key without one."

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +10,15 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+from db.errors import ReadOnly, Unavailable
 from db.failures import connection_failure
+from db.pinned import PIN, Waits, pin_parameters, read_pinned
 
 # How much longer than we wait for a statement Postgres works on it. A client that gives up
 # only closes the connection; the statement would run on, and keep its locks.
 _GRACE_SECONDS = 0.5
-
-# Read committed is what the locks in db.tokens and db.users rely on: whoever waited for a
-# lock must see what its holder committed. A database may have another default.
-_BEHAVE = """
-SELECT
-    set_config('TimeZone', 'UTC', false),
-    set_config('default_transaction_isolation', 'read committed', false),
-    set_config('statement_timeout', %s, false),
-    set_config('idle_in_transaction_session_timeout', %s, false)
-"""
+# How long a statement waits for a lock: who holds one for longer is not in a request of ours.
+_LOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,36 +37,81 @@ def describe(dsn: str) -> str:
     return f"{parts.get('host', 'localhost')}/{parts.get('dbname', parts.get('user', ''))}"
 
 
-async def connect(dsn: str, limits: PoolLimits, setup: str = "") -> aiopg.Connection:
-    """Return a new connection, on which ``setup`` was run; raises DatabaseError."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to connect to, and what to do there first.
+
+    ``path`` is the search_path of an earlier connection: it is looked for only once.
+    """
+
+    dsn: str
+    limits: PoolLimits
+    path: str | None = None
+    setup: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new connection, and the search_path that was set on it."""
+
+    raw: aiopg.Connection
+    path: str
+
+
+async def connect(wanted: Wanted) -> Opened:
+    """Return a new connection to a primary; raises DatabaseError.
+
+    Each address of the host has its share of the time: one that is silent is not the end of it.
+    """
+    deadline = asyncio.get_running_loop().time() + wanted.limits.acquire_timeout_seconds
     try:
-        async with asyncio.timeout(limits.acquire_timeout_seconds):
-            raw = await _connect_to_any(dsn, limits)
-            try:
-                await _behave(raw, limits, setup)
-            except BaseException:
-                await raw.close()
-                raise
+        async with asyncio.timeout_at(deadline):
+            addresses = await _addresses(wanted.dsn)
     except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
         raise connection_failure(error) from None
-    return raw
+    reasons: list[Unavailable] = []
+    for number, address in enumerate(addresses):
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(left / (len(addresses) - number)):
+                return await _connect_to(address, wanted)
+        except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
+            failure = connection_failure(error)
+            if not isinstance(failure, Unavailable):
+                raise failure from None
+            reasons.append(failure)
+        except Unavailable as error:
+            reasons.append(error)
+    raise _together(reasons)
 
 
-async def _connect_to_any(dsn: str, limits: PoolLimits) -> aiopg.Connection:
-    """Connect to the first address of the host that takes us."""
-    *others, last = [_options(limits) | address for address in await _addresses(dsn)]
-    for options in others:
-        with suppress(psycopg2.OperationalError):
-            return await aiopg.connect(dsn, **options)
-    return await aiopg.connect(dsn, **last)
+def _together(reasons: Sequence[Unavailable]) -> Unavailable:
+    """Return why none of the addresses of a host could be used."""
+    said = "; ".join(dict.fromkeys(map(str, reasons)))
+    is_read_only = any(isinstance(reason, ReadOnly) for reason in reasons)
+    return ReadOnly(said) if is_read_only else Unavailable(said)
 
 
-async def _behave(raw: aiopg.Connection, limits: PoolLimits, setup: str) -> None:
-    milliseconds = str(int((limits.query_timeout_seconds + _GRACE_SECONDS) * 1000))
-    cursor = await raw.cursor()
-    await cursor.execute(_BEHAVE, (milliseconds, milliseconds))
-    if setup:
-        await cursor.execute(setup)
+async def _connect_to(address: Mapping[str, Any], wanted: Wanted) -> Opened:
+    raw = await aiopg.connect(wanted.dsn, **_options(wanted.limits), **address)
+    try:
+        cursor = await raw.cursor()
+        await cursor.execute(PIN, pin_parameters(_waits(wanted.limits), wanted.path))
+        place = address.get("hostaddr") or describe(wanted.dsn)
+        opened = Opened(raw, read_pinned(await cursor.fetchone(), place))
+        if wanted.setup:
+            await cursor.execute(wanted.setup)
+    except BaseException:
+        await raw.close()
+        raise
+    return opened
+
+
+def _waits(limits: PoolLimits) -> Waits:
+    return Waits(
+        statement=int((limits.query_timeout_seconds + _GRACE_SECONDS) * 1000),
+        lock=int(min(_LOCK_SECONDS, limits.query_timeout_seconds) * 1000),
+    )
 
 
 def _options(limits: PoolLimits) -> dict[str, Any]:

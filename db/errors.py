@@ -1,7 +1,9 @@
 """What can go wrong between here and Postgres.
 
 DatabaseError
-├── Unavailable   Postgres is away, too slow, out of connections, read-only: try again
+├── Unavailable   Postgres is away, too slow, out of connections: try again
+│   ├── ReadOnly      it is a standby, or takes no writes: what it holds may be out of date
+│   └── Locked        another session holds a lock for longer than we wait
 ├── Failed        a statement was refused: a fault of ours
 ├── SchemaError   the database holds a schema that this server cannot use
 ├── NothingThere  the database holds none of ours
@@ -16,6 +18,14 @@ class DatabaseError(Exception):
 
 class Unavailable(DatabaseError):
     """Postgres cannot serve now. Nothing is known to have changed."""
+
+
+class ReadOnly(Unavailable):
+    """Postgres is a standby, or takes no writes: no answer of it counts."""
+
+
+class Locked(Unavailable):
+    """Another session holds a lock for longer than a statement waits."""
 
 
 class Failed(DatabaseError):

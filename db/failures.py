@@ -4,13 +4,14 @@ import asyncio
 
 import psycopg2
 
-from db.errors import DatabaseError, Failed, Unavailable
+from db.errors import DatabaseError, Failed, Locked, ReadOnly, Unavailable
 
 Failure = psycopg2.Error | TimeoutError
 
-# A transaction that may only read: the one state of Postgres that psycopg2 does not count
-# among the OperationalErrors.
+# A transaction that may only read, which psycopg2 does not count among the OperationalErrors.
 _READ_ONLY = "25006"
+# The end of lock_timeout.
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def connection_failure(
@@ -46,13 +47,17 @@ def database_error(error: Failure) -> DatabaseError:
     if isinstance(error, TimeoutError):
         return Unavailable("Postgres did not answer in time.")
     said = f"{type(error).__name__}, SQLSTATE {error.pgcode}"
+    if error.pgcode == _READ_ONLY:
+        return ReadOnly(f"Postgres takes no writes: {said}")
+    if error.pgcode == _LOCK_NOT_AVAILABLE:
+        return Locked(f"another session holds a lock that the statement needs: {said}")
     return Unavailable(said) if _is_transient(error) else Failed(said)
 
 
 def _is_transient(error: psycopg2.Error) -> bool:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return True
-    if error.pgcode is None:
-        # A connection that broke; what psycopg2 itself refuses is one of these two.
-        return not isinstance(error, psycopg2.ProgrammingError | psycopg2.DataError)
-    return error.pgcode == _READ_ONLY
+    # A connection that broke; what psycopg2 itself refuses is one of these two.
+    return error.pgcode is None and not isinstance(
+        error, psycopg2.ProgrammingError | psycopg2.DataError
+    )

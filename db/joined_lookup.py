@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from db.errors import DatabaseError, Unavailable
+from db.errors import DatabaseError, ReadOnly, Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery
 from db.rows import Row
@@ -35,8 +35,8 @@ _WATCH_SECONDS = 0.1
 class LookupQuery(Generic[Found]):
     """A query for many keys at once.
 
-    ``sql`` takes an array of ``key_type`` as $1 and returns the key in the first column;
-    ``make`` turns the others into what is found.
+    ``sql`` takes an array of ``key_type`` as $1 and returns the key, which is never null, in the
+    first column; ``make`` turns the others into what is found.
     """
 
     name: str
@@ -63,6 +63,7 @@ class JoinedLookup(Generic[Found]):
         self._query = query
         self._loop = asyncio.get_running_loop()
         self._prepared: PreparedQuery | None = None
+        self._age = database.age
         self._batches: deque[_Batch[Found]] = deque()
         self._sent: _Batch[Found] | None = None
         self._is_busy = False
@@ -104,7 +105,7 @@ class JoinedLookup(Generic[Found]):
     def _send_next(self) -> None:
         if not self._batches or self._is_closed:
             self._is_busy = False
-        elif self._prepared is None or self._prepared.closed:
+        elif self._prepared is None or self._prepared.closed or self._is_distrusted():
             self._connecting = self._loop.create_task(self._connect())
         else:
             self._sent = batch = self._batches.popleft()
@@ -115,11 +116,14 @@ class JoinedLookup(Generic[Found]):
         self, batch: "_Batch[Found]", rows: list[Row], error: DatabaseError | None
     ) -> None:
         self._sent = None
+        if isinstance(error, ReadOnly):
+            self._database.distrust(error)
         if error is None:
             if self._observe is not None:
                 self._observe(batch.size, time.perf_counter() - batch.sent_at)
             make = self._query.make
-            batch.answer({row[0]: make(row[1:]) for row in rows})
+            # Before the key stands what PreparedQuery looked at, in a row without a key as well.
+            batch.answer({row[1]: make(row[2:]) for row in rows if row[1] is not None})
         elif batch.may_be_sent_again:
             # The connection may have died while it lay idle: that says nothing of Postgres now.
             batch.may_be_sent_again = False
@@ -128,9 +132,16 @@ class JoinedLookup(Generic[Found]):
             self._fail(batch, error)
         self._send_next()
 
+    def _is_distrusted(self) -> bool:
+        """Tell whether the database was given up since we connected."""
+        return self._age != self._database.age
+
     async def _connect(self) -> None:
         query = self._query
+        if self._prepared is not None and not self._prepared.closed:
+            self._prepared.close()
         try:
+            self._age = self._database.age
             self._prepared = await self._database.prepare(query.name, query.sql, query.key_type)
         except DatabaseError as error:
             # Nobody who waits by now would fare better.

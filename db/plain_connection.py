@@ -8,20 +8,17 @@ import psycopg2
 from psycopg2 import extensions
 from psycopg2.sql import Composable
 
+from db.connecting import describe
 from db.errors import Unavailable
 from db.events import INSERT, parameters_of
 from db.failures import connection_failure, database_error
-from db.rows import NewEvent, Row
+from db.pinned import PIN, Waits, pin_parameters, read_pinned
+from db.rows import NewEvent, Parameters, Row
 
 _CONNECT_SECONDS = 10
 _TRANSACTIONS_END_SINCE = 170_000
 # What runs here may take hours; a database, or a role, may have limits of its own.
-_BEHAVE = """
-SELECT
-    set_config('TimeZone', 'UTC', false),
-    set_config('statement_timeout', '0', false),
-    set_config('idle_in_transaction_session_timeout', '0', false)
-"""
+_WAITS = Waits(statement=0, lock=0)
 
 
 class PlainConnection:
@@ -36,7 +33,7 @@ class PlainConnection:
             cursor.execute(sql, parameters or None)
             return cursor.rowcount
 
-    def fetch_all(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Row]:
+    def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Return the rows of the answer."""
         with self.raw.cursor() as cursor:
             cursor.execute(sql, parameters or None)
@@ -72,6 +69,8 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
             application_name="userauth",
             client_encoding="UTF8",
             connect_timeout=_CONNECT_SECONDS,
+            # Of a host with several addresses, the one that is the primary.
+            target_session_attrs="read-write",
         )
     except psycopg2.Error as error:
         failure = connection_failure(error)
@@ -80,7 +79,8 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         with closing(raw):
             raw.autocommit = True
             connection = PlainConnection(raw)
-            connection.execute(_BEHAVE)
+            row = connection.fetch_all(PIN, pin_parameters(_WAITS, None))[0]
+            read_pinned(row, describe(dsn))
             if raw.server_version >= _TRANSACTIONS_END_SINCE:
                 connection.execute("SET transaction_timeout = 0")
             yield connection
@@ -88,3 +88,9 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         # Without psycopg2's text, which can hold values of the statement.
         failure = database_error(error)
         raise type(failure)(f"Postgres refuses to go on ({failure}).") from None
+
+
+def postgres_time(dsn: str) -> float:
+    """Return the time of Postgres in UTC seconds."""
+    with plain_connection(dsn) as connection:
+        return float(connection.value("SELECT extract(epoch FROM clock_timestamp())"))

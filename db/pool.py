@@ -6,9 +6,11 @@ asks at that moment, not to whoever waited longest. Here a queue stands before a
 """
 
 import asyncio
+import logging
+import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -16,19 +18,27 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from db.connecting import PoolLimits, connect
-from db.errors import DatabaseError
+from db.connecting import PoolLimits, Wanted, connect
+from db.errors import DatabaseError, ReadOnly
 from db.failures import translated
 from db.prepared import PreparedQuery
-from db.rows import Row
+from db.rows import Parameters, Row
+from ops.logs import SERVER
 from ops.spent import current
 
-# What %s and %(name)s in a statement stand for.
-Parameters = Sequence[object] | Mapping[str, object]
 # Told of each connection that is lent: how many seconds it was waited for.
 ObserveWait = Callable[[float], None]
 # How much longer than its statements the use of a connection may take.
 _GRACE_SECONDS = 0.5
+# How often the log tells that Postgres is not to be trusted.
+_TELL_SECONDS = 10.0
+# A query that returns a row where it finds nothing, too: an empty answer of a standby, which may
+# lack the newest counts of tries, must not be taken for one of the primary.
+_PROVE_PRIMARY = """
+SELECT pg_is_in_recovery(), found.*
+FROM (VALUES (1)) AS one (row)
+LEFT JOIN ({sql}) AS found ON true
+"""
 
 
 class Connection:
@@ -85,7 +95,8 @@ class Database:
     """A few connections to one Postgres, lent in the order in which they are asked for.
 
     ``in_use`` are lent, ``waiting`` is how many wait for one; ``failures`` counts those who got
-    none.
+    none. ``age`` counts how often all connections were given up, because Postgres turned out not
+    to be a primary.
     """
 
     def __init__(
@@ -95,6 +106,9 @@ class Database:
         self.in_use = 0
         self.waiting = 0
         self.failures = 0
+        self.age = 0
+        self._path: str | None = None
+        self._told_at = -math.inf
         self._observe_wait = observe_wait
         self._dsn = dsn
         self._free: deque[aiopg.Connection] = deque()
@@ -109,7 +123,7 @@ class Database:
         database = cls(dsn, limits, observe_wait)
         try:
             for _ in range(limits.pool_min):
-                database._free.append(await connect(dsn, limits))
+                database._free.append(await database._connect())
         except BaseException:
             await database.close()
             raise
@@ -126,6 +140,19 @@ class Database:
         while self._free:
             await self._free.pop().close()
 
+    def distrust(self, error: ReadOnly) -> None:
+        """Give up every connection: one of them, or a new one, does not lead to a primary.
+
+        Those that are lent are closed when they come back.
+        """
+        self.age += 1
+        while self._free:
+            self._free.pop().close()
+        now = asyncio.get_running_loop().time()
+        if now >= self._told_at + _TELL_SECONDS:
+            self._told_at = now
+            logging.getLogger(SERVER).error("%s: requests get 503 until it is a primary", error)
+
     async def prepare(self, name: str, sql: str, key_type: str) -> PreparedQuery:
         """Return a query of one array, prepared on a connection of its own.
 
@@ -133,9 +160,9 @@ class Database:
         """
         setup = (
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-            f" PREPARE {name} ({key_type}[]) AS {sql}"
+            f" PREPARE {name} ({key_type}[]) AS {_PROVE_PRIMARY.format(sql=sql)}"
         )
-        raw = await connect(self._dsn, self.limits, setup)
+        raw = await self._connect(setup)
         return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
 
     @asynccontextmanager
@@ -149,10 +176,14 @@ class Database:
         most = max(limits.acquire_timeout_seconds, limits.query_timeout_seconds) + _GRACE_SECONDS
         until = asyncio.get_running_loop().time() + (seconds or most)
         raw = await self._take()
+        age = self.age
         try:
             yield Connection(raw, until=until)
+        except ReadOnly as error:
+            self.distrust(error)
+            raise
         finally:
-            self._give_back(raw)
+            self._give_back(raw, is_trusted=age == self.age)
 
     @asynccontextmanager
     async def transaction(self, seconds: float | None = None) -> AsyncIterator[Connection]:
@@ -187,12 +218,21 @@ class Database:
             async with asyncio.timeout(self.limits.acquire_timeout_seconds):
                 await self._turn.acquire()
                 try:
-                    return self._find_free() or await connect(self._dsn, self.limits)
+                    return self._find_free() or await self._connect()
                 except BaseException:
                     self._turn.release()
                     raise
         except TimeoutError as error:
             raise translated(error) from None
+
+    async def _connect(self, setup: str = "") -> aiopg.Connection:
+        try:
+            opened = await connect(Wanted(self._dsn, self.limits, self._path, setup))
+        except ReadOnly as error:
+            self.distrust(error)
+            raise
+        self._path = opened.path
+        return opened.raw
 
     def _find_free(self) -> aiopg.Connection | None:
         while self._free:
@@ -201,9 +241,10 @@ class Database:
                 return raw
         return None
 
-    def _give_back(self, raw: aiopg.Connection) -> None:
+    def _give_back(self, raw: aiopg.Connection, *, is_trusted: bool) -> None:
         if (
             raw.closed
+            or not is_trusted
             or raw.raw.get_transaction_status() != TRANSACTION_STATUS_IDLE
             or self._is_closed
         ):

@@ -12,8 +12,8 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 
-from db.errors import DatabaseError, Unavailable
-from db.failures import Failure, database_error
+from db.errors import DatabaseError, ReadOnly, Unavailable
+from db.failures import database_error
 from db.rows import Row
 
 Received = Callable[[list[Row], DatabaseError | None], None]
@@ -22,8 +22,10 @@ Received = Callable[[list[Row], DatabaseError | None], None]
 class PreparedQuery:
     """Sends one statement at a time and hands over what comes back.
 
-    ``statement`` has one placeholder. Any failure ends the connection: ``closed`` tells, and
-    the next one is for the owner to make. So is giving up a statement that takes too long.
+    ``statement`` has one placeholder, and returns a row at least, whose first column tells whether
+    Postgres is in recovery: what a standby answers may be out of date. Any failure ends the
+    connection: ``closed`` tells, and the next one is for the owner to make. So is giving up a
+    statement that takes too long.
     """
 
     def __init__(self, connection: aiopg.Connection, statement: str) -> None:
@@ -51,14 +53,14 @@ class PreparedQuery:
         try:
             self._cursor.execute(self._statement, (keys,))
         except psycopg2.Error as error:
-            self._fail(error)
+            self._fail(database_error(error))
         else:
             self._proceed()
 
     def give_up(self, *, sent_before: float) -> None:
         """End a statement that was sent before some time, by the loop's clock."""
         if self._received is not None and self._sent_at < sent_before:
-            self._fail(TimeoutError())
+            self._fail(database_error(TimeoutError()))
 
     def close(self) -> None:
         """Close the connection; whoever waits is told so."""
@@ -71,11 +73,15 @@ class PreparedQuery:
             state = self._raw.poll()
             rows = self._cursor.fetchall() if state == POLL_OK and self._received else None
         except psycopg2.Error as error:
-            self._fail(error)
+            self._fail(database_error(error))
             return
         self._wait_to_write(wanted=state == POLL_WRITE)
-        if rows is not None:
+        if rows is None:
+            return
+        if rows and rows[0][0] is False:
             self._finish(rows, None)
+        else:
+            self._fail(ReadOnly("Postgres is a standby"))
 
     def _wait_to_write(self, *, wanted: bool) -> None:
         if wanted and not self._writing:
@@ -89,9 +95,9 @@ class PreparedQuery:
         if received is not None:
             received(rows, error)
 
-    def _fail(self, error: Failure) -> None:
+    def _fail(self, error: DatabaseError) -> None:
         self._disconnect()
-        self._finish([], database_error(error))
+        self._finish([], error)
 
     def _disconnect(self) -> None:
         self._loop.remove_reader(self._descriptor)

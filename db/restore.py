@@ -22,8 +22,6 @@ from db.schema import (
     CLUSTER,
     FIND_OURS,
     FIND_TABLES,
-    LOCK,
-    LOCK_TIMEOUT_SECONDS,
     TABLE_LOCK_MILLISECONDS,
     TABLES,
     check_cluster,
@@ -32,6 +30,8 @@ from db.schema import (
     migrations,
     schema_of,
 )
+from db.strangers import FIND_STRANGERS, strangers_in
+from db.turn import FIND_HOLDER, LOCK, PATIENCE, SET_STEP, TAKE, holder_in, refusal
 
 # A server that has just ended is connected for a moment more.
 _OTHERS_SECONDS = 10.0
@@ -92,6 +92,7 @@ def restore(dsn: str, archive: Archive, wanted: Wanted) -> Restored:
     """Put a backup into a database; raises Occupied where it may not, and then changes nothing."""
     with plain_connection(dsn) as connection:
         check_cluster(*connection.fetch_all(CLUSTER)[0])
+        strangers_in(connection.fetch_all(FIND_STRANGERS, (list(TABLES),))).refuse()
         with connection.transaction():
             _take_turn(connection)
             _refuse_others(connection)
@@ -105,9 +106,23 @@ def restore(dsn: str, archive: Archive, wanted: Wanted) -> Restored:
 
 def _take_turn(connection: PlainConnection) -> None:
     """Wait until no server looks at its schema, and let none do so until we are done."""
-    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS:.0f}s'")
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    began = time.monotonic()
+    connection.execute(SET_STEP, (PATIENCE.milliseconds,))
+    while not _has_turn(connection):
+        holder = holder_in(connection.fetch_all(FIND_HOLDER, (LOCK,)))
+        if PATIENCE.is_over(holder, time.monotonic() - began):
+            raise Occupied(refusal(holder))
     connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
+
+
+def _has_turn(connection: PlainConnection) -> bool:
+    connection.execute("SAVEPOINT turn")
+    try:
+        connection.execute(TAKE, (LOCK,))
+    except LockNotAvailable:
+        connection.execute("ROLLBACK TO SAVEPOINT turn")
+        return False
+    return True
 
 
 def _refuse_others(connection: PlainConnection) -> None:

@@ -1,11 +1,14 @@
 """What the queries return."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 # A row as the driver returns it.
 Row = tuple[Any, ...]
+# What %s and %(name)s in a statement stand for.
+Parameters = Sequence[object] | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,15 @@
 """Bringing the schema into the database, once, however many processes start at a time."""
 
+import asyncio
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from db.errors import SchemaError
+from db.errors import Locked, SchemaError
 from db.pool import Connection, Database
+from db.strangers import FIND_STRANGERS, strangers_in
+from db.turn import FIND_HOLDER, LOCK, PATIENCE, TAKE, Patience, holder_in, refusal
+from ops.logs import SERVER
 
 VERSION = 4
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -36,26 +41,30 @@ OLDEST_POSTGRES = 13
 CLUSTER = (
     "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')"
 )
-# Any number will do, as long as nothing else in the database locks it: "user" in ASCII.
-LOCK = 0x75736572
-# Another process may be at it; that is no reason to give up.
-LOCK_TIMEOUT_SECONDS = 600.0
 TABLE_LOCK_MILLISECONDS = 5000
+# What a migration may take, once it is its turn.
+_MOST_SECONDS = 600.0
 
 
-async def apply_schema(database: Database, schema: str, *, may_migrate: bool = True) -> None:
+async def apply_schema(
+    database: Database,
+    schema: str,
+    *,
+    may_migrate: bool = True,
+    patience: Patience = PATIENCE,
+) -> None:
     """Apply the text of schema.sql to a database that has none of it, or bring it up to date.
 
     A database of an earlier version gets one file of db/migrations after the other; all of it
     is one transaction. Where it may not, an earlier version is refused. Raises SchemaError,
     with a sentence for the operator, where the database cannot be used: it is too old, is
-    not in UTF-8, or holds a schema that this server does not know.
+    not in UTF-8, holds a schema that this server does not know, is open to functions of other
+    roles, or somebody else holds the lock.
     """
-    async with database.transaction(LOCK_TIMEOUT_SECONDS) as connection:
-        row = await connection.fetch_one(CLUSTER)
-        check_cluster(*(row or (0, "")))
+    async with database.transaction(patience.ours + _MOST_SECONDS) as connection:
+        await _check_surroundings(connection)
         await connection.execute("SET LOCAL statement_timeout = 0")
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        await _take_turn(connection, patience)
         version = await _find_version(connection)
         if version is None:
             await _check_room(connection)
@@ -71,6 +80,45 @@ async def apply_schema(database: Database, schema: str, *, may_migrate: bool = T
         await connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
         for migration in migrations(version):
             await connection.execute(migration)
+
+
+async def check_schema(database: Database) -> None:
+    """Raise SchemaError where the database cannot be used; nothing is changed."""
+    async with database.connection() as connection:
+        await _check_surroundings(connection)
+        version = await _find_version(connection)
+        if version is None:
+            await _check_room(connection)
+        else:
+            check_version(version)
+
+
+async def _check_surroundings(connection: Connection) -> None:
+    """Refuse a cluster that is too old, and a schema that is not ours alone."""
+    row = await connection.fetch_one(CLUSTER)
+    check_cluster(*(row or (0, "")))
+    strangers_in(await connection.fetch_all(FIND_STRANGERS, (list(TABLES),))).refuse()
+
+
+async def _take_turn(connection: Connection, patience: Patience) -> None:
+    """Wait until nobody else looks at the schema; raises SchemaError where that does not end."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    await connection.execute(
+        "SELECT set_config('lock_timeout', %s, true)", (patience.milliseconds,)
+    )
+    while True:
+        await connection.execute("SAVEPOINT turn")
+        try:
+            await connection.execute(TAKE, (LOCK,))
+        except Locked:
+            await connection.execute("ROLLBACK TO SAVEPOINT turn")
+        else:
+            return
+        holder = holder_in(await connection.fetch_all(FIND_HOLDER, (LOCK,)))
+        if patience.is_over(holder, clock() - began):
+            raise SchemaError(refusal(holder))
+        logging.getLogger(SERVER).warning("waiting for the lock of the schema, held by %s", holder)
 
 
 def migrations(version: int) -> list[str]:

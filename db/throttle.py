@@ -74,7 +74,11 @@ asked AS (
         next_at = CASE
             WHEN due.failures >= due.most - due.most / 5 THEN 'infinity'
             WHEN due.failures >= due.free
-            THEN %s + make_interval(secs => least(%s, %s * 2 ^ least(due.failures - due.free, 40)))
+            THEN %s + make_interval(secs => least(
+                %s::double precision,
+                %s::double precision
+                * power(2::double precision, least(due.failures - due.free, 40)::double precision)
+            ))
         END,
         place_next_at = CASE WHEN due.failures >= due.most THEN 'infinity'::timestamptz END
     FROM due

@@ -75,6 +75,13 @@ class Pool(Protocol):
     def failures(self) -> int: ...
 
 
+class HostClock(Protocol):
+    """Knows by how many seconds the clock of this host is ahead of that of Postgres."""
+
+    @property
+    def offset(self) -> float: ...
+
+
 class Tokens(Protocol):
     """Knows how many tokens were issued, and revoked for which reason."""
 
@@ -132,6 +139,7 @@ class Metrics(Collector):
         self._lookup_seconds: dict[str, Histogram] = {}
         self._sources: Sources | None = None
         self._running: Requests | None = None
+        self._clock: HostClock | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -182,6 +190,10 @@ class Metrics(Collector):
     def watch_requests(self, requests: Requests) -> None:
         """Read these as well."""
         self._running = requests
+
+    def watch_clock(self, clock: HostClock) -> None:
+        """Read this as well."""
+        self._clock = clock
 
     async def expose(self, accept: str) -> Exposition:
         """Return everything, in the format that an Accept header asks for.
@@ -246,6 +258,12 @@ class Metrics(Collector):
             yield _gauge("userauth_requests_running", "Requests that run.", self._running.running)
             yield _gauge(
                 "userauth_draining", "1 while the server stops.", int(self._running.draining)
+            )
+        if self._clock is not None:
+            yield _gauge(
+                "userauth_clock_offset_seconds",
+                "How far the clock of this host is ahead of that of Postgres.",
+                self._clock.offset,
             )
         if self._sources is not None:
             yield from _read(self._sources)

@@ -22,7 +22,8 @@ from auth.backups import Backups
 from db.archives import open_archive
 from db.embedded_programs import find_programs
 from db.errors import BackupError
-from db.schema import LOCK, SCHEMAS, TABLES, VERSION
+from db.schema import SCHEMAS, TABLES, VERSION
+from db.turn import LOCK
 from tests.api import PASSWORD, Api, basic, bearer
 from tests.clock import Clock
 from tests.configuration import ROOT

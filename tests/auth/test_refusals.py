@@ -68,7 +68,7 @@ def hasher(
     monkeypatch.setattr("auth.passwords.bcrypt.checkpw", slow)
     monkeypatch.setattr("auth.passwords._measure_cheapest", lambda: GUESS)
     hasher = PasswordHasher(
-        cost=4, workers=1, max_wait_seconds=5, read_foreign=others.__getitem__, timer=clock
+        cost=4, workers=2, max_wait_seconds=5, read_foreign=others.__getitem__, timer=clock
     )
     yield hasher
     hasher.close()

@@ -1,0 +1,20 @@
+"""What the settings of a cluster put at risk, however a connection is set up."""
+
+from db.pool import Connection
+
+_FIND_SETTINGS = "SELECT current_setting('fsync'), current_setting('full_page_writes')"
+_FSYNC = (
+    "fsync is off in Postgres: after a crash of its machine revoked tokens can be good again, and"
+    " the whole database can be lost. Set fsync = on."
+)
+_FULL_PAGE_WRITES = (
+    "full_page_writes is off in Postgres: a crash of its machine can damage the database. Set"
+    " full_page_writes = on."
+)
+
+
+async def find_risks(connection: Connection) -> list[str]:
+    """Return a sentence for each setting by which a crash loses what was acknowledged."""
+    row = await connection.fetch_one(_FIND_SETTINGS) or ("on", "on")
+    sentences = zip(row, (_FSYNC, _FULL_PAGE_WRITES), strict=True)
+    return [sentence for value, sentence in sentences if value == "off"]
