@@ -311,7 +311,6 @@ async def open_services(
             lookups=lookups,
             digests=digests,
             limits=ThrottleLimits(**settings.throttle.model_dump()),
-            clock=clock,
         )
         identities = Identities(
             lookups=lookups,
@@ -352,9 +351,7 @@ async def open_services(
             max_per_user=settings.tokens.max_per_user,
             counts=token_counts,
         )
-        clients = Clients(
-            database=database, lookups=lookups, throttle=throttle, audit=audit, clock=clock
-        )
+        clients = Clients(database=database, lookups=lookups, throttle=throttle, audit=audit)
         users = Users(
             database=database,
             hasher=hasher,
