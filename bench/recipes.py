@@ -41,13 +41,13 @@ FROM generate_series(1, {EXPIRED_ROWS}) AS n,
     LATERAL (SELECT timestamptz '2026-01-02Z' + n * interval '1 s') AS expiry (at)
 ON CONFLICT DO NOTHING
 """
-# Counts of a day of guessing from anywhere: all of them are over but those of the last hour.
+# Counts of a day of guessing from anywhere, as they came: all are over but those of the last hour.
 _FILL_COUNTS = """
 INSERT INTO throttle (subject, failures, last_at)
 SELECT
     CASE n % 20 WHEN 0 THEN 'account:' WHEN 1 THEN 'address:' ELSE 'pair:' END
-        || substr(encode(sha256(n::text::bytea), 'base64'), 1, 24),
-    1, now() - (n % 86400) * interval '1 s'
+        || lpad(to_hex(n), 24, '0'),
+    1, now() - ({rows} - n) * interval '1 day' / {rows}
 FROM generate_series(1, {rows}) AS n
 """
 _END_LOG_INS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
