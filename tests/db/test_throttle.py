@@ -1,11 +1,14 @@
 """Counts of tries: written in place, and removed by an index, whatever there is of them."""
 
+import math
 from datetime import datetime
 
 import pytest
 
 from db import throttle
+from db.lookups import open_lookups
 from db.pool import Connection, Database
+from db.rows import CountRow, Verdict
 from tests.db.test_pool import use
 from tests.sql import run_sql
 
@@ -18,7 +21,7 @@ SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 't
 """
 
 
-async def charge(connection: Connection) -> None:
+async def charge(connection: Connection) -> Verdict:
     verdict = await throttle.charge(
         connection,
         SUBJECTS,
@@ -30,7 +33,7 @@ async def charge(connection: Connection) -> None:
         longest_delay_seconds=60,
     )
     assert verdict is not None
-    assert verdict.is_allowed
+    return verdict
 
 
 def test_counts_are_written_in_place(dsn: str) -> None:
@@ -38,7 +41,7 @@ def test_counts_are_written_in_place(dsn: str) -> None:
         async with database.transaction() as connection:
             await throttle.ensure_counts(connection, SUBJECTS)
             for _ in range(TRIES):
-                await charge(connection)
+                assert (await charge(connection)).is_allowed
             row = await connection.fetch_one(_UPDATES)
         assert row is not None
         updated, in_place = row
@@ -47,6 +50,24 @@ def test_counts_are_written_in_place(dsn: str) -> None:
         assert in_place >= updated - len(SUBJECTS)
 
     use(dsn, work)
+
+
+def test_a_wait_without_an_end_is_infinite_and_nothing_is_counted(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await throttle.ensure_counts(connection, SUBJECTS)
+            await connection.execute(
+                "UPDATE throttle SET next_at = 'infinity' WHERE subject = 'pair:c'"
+            )
+            verdict = await charge(connection)
+        assert (verdict.is_allowed, verdict.wait_seconds) == (False, math.inf)
+        lookups = open_lookups(database)
+        found = await lookups.counts_of_tries.find("pair:c")
+        await lookups.close()
+        assert found == CountRow(wait_seconds=math.inf, place=None, place_wait_seconds=None)
+
+    use(dsn, work)
+    assert run_sql(dsn, "SELECT max(failures) FROM throttle") == [(0,)]
 
 
 def fill(dsn: str) -> None:
