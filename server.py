@@ -361,7 +361,6 @@ async def open_services(
             lookups=lookups,
             digests=digests,
             limits=_throttle_limits(settings),
-            clock=clock,
         )
         hashes = Budget(settings.throttle.hashes_per_minute, time.monotonic)
         writes = WriteTurns(
@@ -415,9 +414,7 @@ async def open_services(
             max_per_user=settings.tokens.max_per_user,
             counts=token_counts,
         )
-        clients = Clients(
-            database=database, lookups=lookups, throttle=throttle, audit=audit, clock=clock
-        )
+        clients = Clients(database=database, lookups=lookups, throttle=throttle, audit=audit)
         users = Users(
             database=database,
             hasher=hasher,

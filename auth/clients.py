@@ -3,9 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from auth.audit import AuditTrail, Kind
 from auth.credentials import Credentials, PasswordCredentials
@@ -42,7 +40,7 @@ class ClientSecret:
 
 
 class Clients:
-    """What can be done with clients. ``clock`` returns the time in UTC seconds."""
+    """What can be done with clients."""
 
     def __init__(
         self,
@@ -51,13 +49,11 @@ class Clients:
         lookups: Lookups,
         throttle: Throttle,
         audit: AuditTrail,
-        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._lookups = lookups
         self._throttle = throttle
         self._audit = audit
-        self._clock = clock
 
     async def authenticate(self, credentials: Credentials | None, origin: Origin) -> str:
         """Return the id of the client whose credentials these are.
@@ -69,35 +65,24 @@ class Clients:
         if not isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid("Send the client's id and its secret, not a token.")
         client_id = credentials.email
-        tried = self._throttle.try_of_client(client_id, origin.ip)
-        has_failed = (await self._throttle.check(tried)).has_failed
         stored = await answer(self._lookups.secrets_of_clients.find(client_id))
-        if self._is_right(credentials.password, stored):
-            # Counted only where it failed: it takes no hash, and no number of guesses helps.
-            if has_failed:
-                await self._throttle.clear_uncharged(tried)
+        # Before any count is looked at: it takes no hash, no number of guesses helps, and the
+        # failures of others must not keep a service out.
+        if _is_right(credentials.password, stored):
             return client_id
+        tried = self._throttle.try_of_client(client_id, origin.ip)
+        await self._throttle.check(tried)
         await self._throttle.charge(tried)
         known = client_id if stored else None
         await self._audit.record(Kind.CLIENT_FAILED, origin, client_id=known)
         raise CredentialsInvalid(_NOT_VALID)
-
-    def _is_right(self, secret: str, stored: ClientSecretRow | None) -> bool:
-        digest = _digest(secret)
-        is_right = hmac.compare_digest(digest, stored.digest if stored else _NO_DIGEST)
-        old = stored.old_digest if stored else None
-        was_right = hmac.compare_digest(digest, old or _NO_DIGEST)
-        if stored is None:
-            return False
-        is_still_good = stored.old_until is not None and self._now() < stored.old_until
-        return is_right or (was_right and is_still_good)
 
     async def add(self, name: str) -> ClientSecret:
         """Make a client; raises ClientNameTaken."""
         made = ClientSecret(secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES))
         async with transaction_on(self._database) as connection:
             inserted = await clients.insert_client(
-                connection, made.client_id, name=name, digest=_digest(made.secret), at=self._now()
+                connection, made.client_id, name=name, digest=_digest(made.secret)
             )
             if not inserted:
                 raise ClientNameTaken
@@ -112,14 +97,9 @@ class Clients:
     async def rotate(self, name: str, *, keep_old_seconds: int) -> ClientSecret:
         """Give a client a new secret; the old one stays good for a time. Or ClientNotFound."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        now = self._now()
         async with transaction_on(self._database) as connection:
             client_id = await clients.replace_secret(
-                connection,
-                name,
-                digest=_digest(secret),
-                old_until=now + timedelta(seconds=keep_old_seconds),
-                at=now,
+                connection, name, digest=_digest(secret), keep_old_seconds=keep_old_seconds
             )
             if client_id is None:
                 raise ClientNotFound
@@ -137,8 +117,13 @@ class Clients:
     async def _write(self, connection: Connection, kind: Kind, client_id: str) -> None:
         await self._audit.write(connection, kind, ADMINISTRATION, client_id=client_id)
 
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
+
+def _is_right(secret: str, stored: ClientSecretRow | None) -> bool:
+    digest = _digest(secret)
+    is_right = hmac.compare_digest(digest, stored.digest if stored else _NO_DIGEST)
+    old = stored.old_digest if stored else None
+    was_right = hmac.compare_digest(digest, old or _NO_DIGEST)
+    return stored is not None and (is_right or was_right)
 
 
 def _digest(secret: str) -> bytes:

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from auth.throttle import ACCOUNT
 from db import events, housekeeping, reserved_emails, throttle
 from db.pool import Connection, Database
 
@@ -14,13 +13,10 @@ _BATCH = 500
 # After a batch there is a pause of so many times its length: most of the time is everybody's.
 _PAUSE = 3
 _IDLE_SECONDS = 60.0
-# Counts have no index of times, which change at every try: the whole table is read.
-_COUNTS_SECONDS = 3600.0
-_COUNTS_BATCH = 5000
 # How long one may be at it before it asks again whose turn it is.
 _MOST_SECONDS = 3600.0
 # Failures in a row, and the place of the last success, are kept for those who come seldom.
-_ACCOUNT_DAYS = 365
+_ACCOUNT_SECONDS = 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,6 @@ class Housekeeping:
         self._database = database
         self._clock = clock
         self._keep = keep
-        self._counts_due = 0.0
 
     async def remove(self) -> float:
         """Remove what is due, batch by batch; return in how many seconds to look again.
@@ -57,9 +52,8 @@ class Housekeeping:
                 await self._remove_tokens(connection)
                 await self._remove_events(connection)
                 await _remove_reservations(connection)
-                if self._clock() >= self._counts_due:
-                    await self._remove_counts(connection)
-                    self._counts_due = self._clock() + _COUNTS_SECONDS
+                await self._remove_counts(connection, self._keep.count_seconds)
+                await self._remove_counts(connection, _ACCOUNT_SECONDS, accounts=True)
         return _IDLE_SECONDS
 
     async def _remove_tokens(self, connection: Connection) -> None:
@@ -81,15 +75,19 @@ class Housekeeping:
             lambda: events.delete_old(connection, before=before, most=_BATCH), full=_BATCH
         )
 
-    async def _remove_counts(self, connection: Connection) -> None:
-        before = self._ago(timedelta(seconds=self._keep.count_seconds))
-        kept_before = self._ago(timedelta(days=_ACCOUNT_DAYS))
-        await _repeat(
-            lambda: throttle.delete_old(
-                connection, before=before, kept=ACCOUNT, kept_before=kept_before, most=_COUNTS_BATCH
-            ),
-            full=_COUNTS_BATCH,
-        )
+    async def _remove_counts(
+        self, connection: Connection, kept_seconds: float, *, accounts: bool = False
+    ) -> None:
+        since = datetime.min  # noqa: DTZ901 - a column without a time zone
+
+        async def remove() -> int:
+            nonlocal since
+            removed, since = await throttle.delete_old(
+                connection, accounts=accounts, since=since, kept_seconds=kept_seconds, most=_BATCH
+            )
+            return removed
+
+        await _repeat(remove, full=_BATCH)
 
     def _ago(self, time: timedelta) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC) - time

@@ -187,9 +187,9 @@ class Identities:
         while it has to wait.
         """
         tried = self._throttle.try_of(email_key, origin.ip)
-        checked = await self._throttle.check(tried)
+        is_at_place = await self._throttle.check(tried)
         stored = await answer(self._lookups.users_by_email.find(email_key))
-        caller = Caller.at(origin.ip, email_key, is_known=checked.is_at_place)
+        caller = Caller.at(origin.ip, email_key, is_known=is_at_place)
         return _Attempt(email_key, tried, caller, stored)
 
     async def _prove(self, attempt: _Attempt, password: str, origin: Origin) -> bool:

@@ -10,13 +10,16 @@ A right password sets the count of its e-mail address back, and makes the addres
 place: there, what others did to the account from elsewhere does not hold. At most ``most_in_a_row``
 failures of an e-mail address, of which others than its place get four fifths: then no
 password is taken until there was a right one at the place, or an administrator helped.
+
+Wrong secrets of clients have counts of their own: of a client's id with an address, and of each
+address. What people do at an address makes no client wait, and the other way round.
 """
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from auth import emails
 from auth.database import answer, connection_to
@@ -28,7 +31,9 @@ from db.lookups import Lookups
 from db.pool import Connection, Database
 from db.rows import UserRow
 
+# The indexes for the housekeeping know that of accounts: see schema.sql.
 ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
+CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
 # A wait without an end is told as one day.
 _LONGEST_TOLD_SECONDS = 86_400
 
@@ -60,26 +65,13 @@ class Subject:
         """Tell whether it is an e-mail address, wherever it is tried from: it has a place."""
         return self.most is not None
 
-    @property
-    def is_address(self) -> bool:
-        """Tell whether it is an address, whatever is tried from there."""
-        return self.name.startswith(ADDRESS)
-
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What a try of a password is counted under, and the place that it comes from."""
+    """What a try of a password or secret is counted under, and the place that it comes from."""
 
     subjects: tuple[Subject, ...]
     place: str
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A try that may be made: whether others failed, and whether it comes from the place."""
-
-    has_failed: bool
-    is_at_place: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ class Charged:
 
 
 class Throttle:
-    """Decides whether a password may be tried. ``clock`` returns the time in UTC seconds."""
+    """Decides whether a password may be tried."""
 
     def __init__(
         self,
@@ -100,26 +92,35 @@ class Throttle:
         lookups: Lookups,
         digests: Digests,
         limits: ThrottleLimits,
-        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._lookups = lookups
         self._digests = digests
         self._limits = limits
-        self._clock = clock
 
     def try_of(self, login: str, ip: str | None) -> Try:
-        """Return what a try is counted under: of an e-mail address's key, or a client's id."""
+        """Return what a try of a password is counted under, of an e-mail address's key."""
         limits = self._limits
-        network = network_of(ip)
-        place = self._digests.of(ADDRESS, network)
-        subjects = [
-            Subject(self.account(login), limits.account_failures, limits.most_in_a_row),
-            Subject(PAIR + self._digests.of(PAIR, f"{network}\0{login}"), limits.pair_failures),
-        ]
+        account = Subject(self.account(login), limits.account_failures, limits.most_in_a_row)
+        return self._try(PAIR, ADDRESS, login, ip, first=(account,))
+
+    def try_of_client(self, client_id: str, ip: str | None) -> Try:
+        """Return what a wrong secret of a client is counted under.
+
+        Not the client alone: nobody guesses 256 bits, and its id is no secret.
+        """
+        return self._try(CLIENT_PAIR, CLIENT_ADDRESS, client_id, ip)
+
+    def _try(
+        self, pair: str, address: str, login: str, ip: str | None, first: tuple[Subject, ...] = ()
+    ) -> Try:
+        limits, network = self._limits, network_of(ip)
+        both = Subject(pair + self._digests.of(pair, f"{network}\0{login}"), limits.pair_failures)
+        subjects = (*first, both)
         if ip is not None:
-            subjects.append(Subject(ADDRESS + place, limits.address_failures))
-        return Try(tuple(subjects), place)
+            name = address + self._digests.of(address, network)
+            subjects = (*subjects, Subject(name, limits.address_failures))
+        return Try(subjects, self._digests.of(ADDRESS, network))
 
     def registration(self, ip: str | None) -> Try:
         """Return what a registration is counted under."""
@@ -130,39 +131,27 @@ class Throttle:
         """Return the name of the count of an e-mail address's key."""
         return ACCOUNT + self._digests.of(ACCOUNT, login)
 
-    def try_of_client(self, client_id: str, ip: str | None) -> Try:
-        """Return what a try of a client's secret is counted under.
-
-        Not the client alone: nobody guesses 256 bits, and its id is no secret.
-        """
-        tried = self.try_of(f"client\0{client_id}", ip)
-        return Try(tried.subjects[1:], tried.place)
-
-    async def check(self, tried: Try) -> Checked:
-        """Return what is known of a try; raises TooManyTries where it has to wait.
+    async def check(self, tried: Try) -> bool:
+        """Return whether a try comes from the place; raises TooManyTries where it has to wait.
 
         Cheap: a look-up that requests share.
         """
         find = self._lookups.counts_of_tries.find
         found = await answer(asyncio.gather(*[find(subject.name) for subject in tried.subjects]))
         rows = [row for row in found if row is not None]
-        waits = [row.place_next_at if row.place == tried.place else row.next_at for row in rows]
-        latest = max((until for until in waits if until is not None), default=0.0)
-        if latest > self._clock():
-            raise self._too_many(latest)
-        counted = zip(tried.subjects, found, strict=True)
-        return Checked(
-            any(row and row.failures for subject, row in counted if not subject.is_address),
-            any(row.place == tried.place for row in rows),
+        longest = _longest(
+            row.place_wait_seconds if row.place == tried.place else row.wait_seconds for row in rows
         )
+        if longest > 0:
+            raise _too_many(longest)
+        return any(row.place == tried.place for row in rows)
 
     async def charge(self, tried: Try) -> Charged:
         """Count a try as a failure.
 
         Raises TooManyTries where it may not be made.
         """
-        limits, now = self._limits, self._now()
-        forget_before = now - timedelta(seconds=limits.forget_seconds)
+        limits = self._limits
         names = [subject.name for subject in tried.subjects]
         async with connection_to(self._database) as connection:
             verdict = None
@@ -171,48 +160,39 @@ class Throttle:
                     connection,
                     names,
                     free=[subject.free for subject in tried.subjects],
-                    forget_before=[
-                        None if subject.is_account else forget_before for subject in tried.subjects
+                    forget_seconds=[
+                        None if subject.is_account else limits.forget_seconds
+                        for subject in tried.subjects
                     ],
                     most=[subject.most for subject in tried.subjects],
                     place=tried.place,
                     first_delay_seconds=limits.first_delay_seconds,
                     longest_delay_seconds=limits.longest_delay_seconds,
-                    at=now,
                 )
                 if verdict is None:
-                    await throttle.ensure_counts(connection, names, at=now)
+                    await throttle.ensure_counts(connection, names)
         if not verdict.is_allowed:
-            raise self._too_many(verdict.waits_until)
-        return Charged(now, verdict.begins_to_wait)
+            raise _too_many(_longest([verdict.wait_seconds]))
+        return Charged(verdict.at, verdict.begins_to_wait)
 
     async def clear(self, tried: Try, charged: Charged) -> None:
-        """Count a try out that was right, and set back what it was counted under."""
-        await self._clear(tried, [subject.name for subject in tried.subjects], charged.at)
-
-    async def clear_uncharged(self, tried: Try) -> None:
-        """Set back what a try is counted under that was right, and not counted; not the address."""
-        names = [subject.name for subject in tried.subjects if not subject.is_address]
-        await self._clear(tried, names, self._now())
-
-    async def _clear(self, tried: Try, names: list[str], charged_at: datetime) -> None:
+        """Count a try of a password out that was right, and set back what it was counted under."""
         account = next((subject.name for subject in tried.subjects if subject.is_account), "")
         async with connection_to(self._database) as connection:
             await throttle.clear(
                 connection,
-                names,
+                [subject.name for subject in tried.subjects],
                 address=ADDRESS + tried.place,
                 account=account,
                 place=tried.place,
-                charged_at=charged_at,
-                at=self._now(),
+                charged_at=charged.at,
             )
 
     async def begin(self, connection: Connection, user: UserRow, ip: str | None) -> None:
         """Make the address that an account was made from its place."""
         tried = self.try_of(emails.email_key(user.email), ip)
         account = tried.subjects[0].name
-        await throttle.set_place(connection, account, place=tried.place, at=self._now())
+        await throttle.set_place(connection, account, place=tried.place)
 
     async def reset(self, connection: Connection, user: UserRow) -> None:
         """Set the failures in a row of a user back; what a pair or an address waits for stays."""
@@ -222,9 +202,10 @@ class Throttle:
         """Forget the failures of a user who goes, and the place of the last success."""
         await throttle.delete_count(connection, self.account(emails.email_key(user.email)))
 
-    def _too_many(self, until: float | None) -> TooManyTries:
-        seconds = (until or 0.0) - self._clock()
-        return TooManyTries(math.ceil(min(seconds, _LONGEST_TOLD_SECONDS)))
 
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
+def _longest(waits: Iterable[float | None]) -> float:
+    return max((seconds for seconds in waits if seconds is not None), default=0.0)
+
+
+def _too_many(seconds: float) -> TooManyTries:
+    return TooManyTries(max(1, math.ceil(min(seconds, _LONGEST_TOLD_SECONDS))))

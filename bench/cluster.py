@@ -73,6 +73,12 @@ class Cluster:
                 cursor.execute("VACUUM ANALYZE")
         return url
 
+    def drop(self, recipe: Recipe) -> None:
+        """Remove the database of a recipe: it is large, or of no use any more."""
+        name = sql.Identifier(recipe.database)
+        with closing(_connect(self.dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+
     def _fingerprint(self, database: str) -> str | None:
         with closing(_connect(self.dsn)) as connection, connection.cursor() as cursor:
             cursor.execute(
@@ -86,8 +92,8 @@ class Cluster:
         print(f"preparing the database {recipe.database} (once) …", flush=True)
         parameters = recipe.parameters()
         name = sql.Identifier(recipe.database)
+        self.drop(recipe)
         with closing(_connect(self.dsn)) as connection, connection.cursor() as cursor:
-            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
             cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
         with closing(_connect(url)) as connection, connection.cursor() as cursor:
             # The rows are right by construction, and may be lost: they are made again.

@@ -41,6 +41,15 @@ FROM generate_series(1, {EXPIRED_ROWS}) AS n,
     LATERAL (SELECT timestamptz '2026-01-02Z' + n * interval '1 s') AS expiry (at)
 ON CONFLICT DO NOTHING
 """
+# Counts of a day of guessing from anywhere, as they came: all are over but those of the last hour.
+_FILL_COUNTS = """
+INSERT INTO throttle (subject, failures, last_at)
+SELECT
+    CASE n % 20 WHEN 0 THEN 'account:' WHEN 1 THEN 'address:' ELSE 'pair:' END
+        || lpad(to_hex(n), 24, '0'),
+    1, now() - ({rows} - n) * interval '1 day' / {rows}
+FROM generate_series(1, {rows}) AS n
+"""
 _END_LOG_INS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
 
 
@@ -55,6 +64,13 @@ def purge_recipe() -> Recipe:
     """Return the recipe of a database with 100,000 good tokens and 5,000,000 expired ones."""
     recipe = userauth_recipe("bench_expired", USERS)
     return replace(recipe, statements=(*recipe.statements, _FILL_EXPIRED), restore=_FILL_EXPIRED)
+
+
+def counts_recipe(rows: int) -> Recipe:
+    """Return the recipe of a database with so many counts of tries, made anew each time."""
+    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
+    fill = _FILL_COUNTS.format(rows=rows)
+    return Recipe("bench_counts", (schema, fill), dict)
 
 
 def _parameters() -> dict[str, object]:

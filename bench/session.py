@@ -38,13 +38,31 @@ class Pace:
     further_requests: int
     # How many log-ins of an honest user there are beside each flood.
     honest: int
+    # How many counts of tries there are to be removed.
+    counts: int
 
 
 QUICK = Pace(
-    "quick", rounds=3, slices=2, slice=2, hashing=10, paced=10, further_requests=20_000, honest=20
+    "quick",
+    rounds=3,
+    slices=2,
+    slice=2,
+    hashing=10,
+    paced=10,
+    further_requests=20_000,
+    honest=20,
+    counts=1_000_000,
 )
 FULL = Pace(
-    "full", rounds=5, slices=4, slice=3, hashing=20, paced=20, further_requests=200_000, honest=100
+    "full",
+    rounds=5,
+    slices=4,
+    slice=3,
+    hashing=20,
+    paced=20,
+    further_requests=200_000,
+    honest=100,
+    counts=20_000_000,
 )
 
 

@@ -1,37 +1,35 @@
-"""The clients table."""
-
-from datetime import datetime
+"""The clients table. Times are Postgres's own: the clocks of hosts may differ."""
 
 from db.joined_lookup import LookupQuery
 from db.pool import Connection
 from db.rows import ClientRow, ClientSecretRow
 
-# What the secrets of clients are verified against, by the clients' ids, for JoinedLookup.
+# What the secrets of clients are verified against, by the clients' ids, for JoinedLookup: old ones
+# while they are good.
 FIND_SECRETS = LookupQuery(
     name="find_secrets_of_clients",
     sql="""
-SELECT id, secret_digest, old_secret_digest, old_secret_until
+SELECT
+    id, secret_digest, CASE WHEN clock_timestamp() < old_secret_until THEN old_secret_digest END
 FROM clients
 WHERE id = ANY($1)
 """,
     key_type="text",
-    make=lambda row: ClientSecretRow(
-        bytes(row[0]), None if row[1] is None else bytes(row[1]), row[2]
-    ),
+    make=lambda row: ClientSecretRow(bytes(row[0]), None if row[1] is None else bytes(row[1])),
 )
 
 _INSERT = """
 INSERT INTO clients (id, name, secret_digest, created_at, secret_made_at)
-VALUES (%s, %s, %s, %s, %s)
+VALUES (%s, %s, %s, now(), now())
 ON CONFLICT (name) DO NOTHING
 """
 
 
 async def insert_client(
-    connection: Connection, client_id: str, *, name: str, digest: bytes, at: datetime
+    connection: Connection, client_id: str, *, name: str, digest: bytes
 ) -> bool:
     """Insert a client, unless the name is taken."""
-    return await connection.execute(_INSERT, (client_id, name, digest, at, at)) == 1
+    return await connection.execute(_INSERT, (client_id, name, digest)) == 1
 
 
 _FIND_ALL = """
@@ -49,18 +47,19 @@ async def find_all(connection: Connection) -> list[ClientRow]:
 _ROTATE = """
 UPDATE clients
 SET
-    old_secret_digest = secret_digest, old_secret_until = %s,
-    secret_digest = %s, secret_made_at = %s
+    old_secret_digest = secret_digest,
+    old_secret_until = clock_timestamp() + make_interval(secs => %s),
+    secret_digest = %s, secret_made_at = now()
 WHERE name = %s
 RETURNING id
 """
 
 
 async def replace_secret(
-    connection: Connection, name: str, *, digest: bytes, old_until: datetime, at: datetime
+    connection: Connection, name: str, *, digest: bytes, keep_old_seconds: int
 ) -> str | None:
     """Give a client another secret; return its id, or None where there is none of that name."""
-    row = await connection.fetch_one(_ROTATE, (old_until, digest, at, name))
+    row = await connection.fetch_one(_ROTATE, (keep_old_seconds, digest, name))
     return None if row is None else str(row[0])
 
 

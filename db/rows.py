@@ -74,33 +74,33 @@ class ClientRow:
 
 @dataclass(frozen=True, slots=True)
 class ClientSecretRow:
-    """What a client's secret is verified against, and until when its old one is."""
+    """What a client's secret is verified against, and its old one while that is still good."""
 
     digest: bytes = field(repr=False)
     old_digest: bytes | None = field(repr=False)
-    old_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """How often something was tried, and until when it may not be, in UTC seconds.
+    """For how many seconds, from the answer of Postgres on, something may not be tried.
 
-    ``place_next_at`` holds instead of ``next_at`` at the ``place`` of the last success.
+    ``place_wait_seconds`` hold instead of ``wait_seconds`` at the ``place`` of the last success.
+    Both are 0 or less, or None, where nothing has to wait.
     """
 
-    failures: int
-    next_at: float | None
+    wait_seconds: float | None
     place: str | None
-    place_next_at: float | None
+    place_wait_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a try was counted; until when none may be, or whether a wait begins by it."""
+    """Whether a try was counted; how long none may be, or whether a wait begins by it, and when."""
 
     is_allowed: bool
-    waits_until: float | None
+    wait_seconds: float | None
     begins_to_wait: bool
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

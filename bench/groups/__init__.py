@@ -22,6 +22,7 @@ GROUPS: Mapping[str, Callable[[Session], Findings]] = {
     "connections": connections.measure,
     "rows": rows.measure,
     "purge": purge.measure,
+    "purge-counts": purge.measure_counts,
     "log-ins": log_ins.measure,
     "beside-32": beside.measure_32,
     "beside-200": beside.measure_200,
@@ -33,5 +34,5 @@ GROUPS: Mapping[str, Callable[[Session], Findings]] = {
     "peers": peers.measure,
 }
 # Minutes of preparation and a gigabyte: only where asked for.
-ONLY_FULL = frozenset({"rows", "purge"})
+ONLY_FULL = frozenset({"rows", "purge", "purge-counts"})
 ONLY_PEERS = frozenset({"peers"})

@@ -101,16 +101,17 @@ def _figures(flood: Flood, paced: PacedFindings, found: ContestFindings) -> tupl
 
 
 def _note(flood: Flood, found: ContestFindings) -> str:
-    slowest = f"{max(found.successes):.1f} s" if found.successes else "none"
-    median = f"{percentile(found.successes, 50):.1f} s" if found.successes else "none"
+    took = "no honest log-in succeeded"
+    if found.successes:
+        took = (
+            f"an honest log-in that succeeded took {percentile(found.successes, 50):.1f} s at the"
+            f" median and {max(found.successes):.1f} s at most"
+        )
     rates = ", ".join(
         f"{status} {count / found.crowd_seconds:,.1f}/s"
         for status, count in sorted(found.crowd_statuses.items())
     )
-    return (
-        f"Beside {flood.name}, an honest log-in that succeeded took {median} at the median and"
-        f" {slowest} at most; the flood was answered: {rates}."
-    )
+    return f"Beside {flood.name}, {took}; the flood was answered: {rates}."
 
 
 def _changes(target: Target) -> list[str]:

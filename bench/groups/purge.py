@@ -1,20 +1,30 @@
-"""Five million expired tokens are removed while requests go on."""
+"""What is over is removed: expired tokens while requests go on, and counts of tries."""
 
+import asyncio
 import time
 from contextlib import closing
+from datetime import datetime
 
 import psycopg2
 
-from bench.findings import Figure, Findings, Limit, Mark, Sense, series
+from bench.findings import Figure, Findings, Limit, Mark, Sense, percentile, series
 from bench.load.wrk import Load
 from bench.processes import BenchError
-from bench.recipes import EXPIRED_ROWS, purge_recipe
+from bench.recipes import EXPIRED_ROWS, counts_recipe, purge_recipe
 from bench.session import Session
 from bench.targets import Target, userauth
+from db import throttle
+from db.connecting import PoolLimits
+from db.pool import Database
 
 CONNECTIONS = 128
 # By then all of them must be gone.
 MOST_SECONDS = 1800
+# As in auth/housekeeping.py, and how long counts are kept by settings.toml.
+STEP, KEPT_SECONDS = 500, 4500.0
+# Within it every step must end, or Postgres ends it.
+STEP_SECONDS = 3.0
+LONGEST_STEP_SECONDS = 0.5
 
 
 def measure(session: Session) -> Findings:
@@ -59,3 +69,52 @@ def _count(url: str) -> int:
         cursor.execute("SELECT count(*) FROM tokens WHERE expires_at < now()")
         row = cursor.fetchone()
     return int(row[0]) if row else 0
+
+
+def measure_counts(session: Session) -> Findings:
+    """Remove counts of tries from a table full of them, step by step."""
+    recipe = counts_recipe(session.pace.counts)
+    url = session.cluster.prepare(recipe)
+    try:
+        steps, removed = asyncio.run(_remove_counts(url))
+    finally:
+        session.cluster.drop(recipe)
+    longest = Figure(
+        f"longest step of the removal of counts, {session.pace.counts:,} rows",
+        series([max(steps)]),
+        "s",
+        mark=Mark(Sense.AT_MOST, LONGEST_STEP_SECONDS, "s"),
+    )
+    rate = Figure("counts removed, without pauses", series([removed / sum(steps)]), "rows/s")
+    note = (
+        f"{removed:,} of {session.pace.counts:,} counts were over, and gone after {len(steps):,}"
+        f" steps: {1000 * percentile(steps, 50):.1f} ms at the median,"
+        f" {1000 * percentile(steps, 99):.1f} ms for 99 %; the last 100 took"
+        f" {1000 * percentile(steps[-101:-1], 50):.1f} ms at the median."
+    )
+    return Findings(figures=(longest, rate), notes=(note,))
+
+
+async def _remove_counts(url: str) -> tuple[list[float], int]:
+    """Return how long each step took, and how many rows are gone."""
+    limits = PoolLimits(
+        pool_min=1,
+        pool_max=1,
+        acquire_timeout_seconds=STEP_SECONDS,
+        query_timeout_seconds=STEP_SECONDS,
+    )
+    database = await Database.open(url, limits)
+    steps, whole, since = [], 0, datetime.min  # noqa: DTZ901 - a column without a time zone
+    try:
+        async with database.connection(MOST_SECONDS) as connection:
+            removed = STEP
+            while removed == STEP:
+                began = time.perf_counter()
+                removed, since = await throttle.delete_old(
+                    connection, accounts=False, since=since, kept_seconds=KEPT_SECONDS, most=STEP
+                )
+                steps.append(time.perf_counter() - began)
+                whole += removed
+    finally:
+        await database.close()
+    return steps, whole

@@ -24,6 +24,8 @@ WAIT_STATUSES = {429, 503}
 # What the crowd may be answered: a right password is accepted, a wrong one is not, or there were
 # too many.
 CROWD_STATUSES = {200, 401, *WAIT_STATUSES}
+# An honest log-in whose patience ended before its answer came: a failure, no fault.
+UNANSWERED = "no answer in time"
 INTERVAL_SECONDS = 2.0
 PATIENCE_SECONDS = 10.0
 # A refused connection of the crowd asks again after this.
@@ -62,7 +64,7 @@ class ContestFindings:
     @property
     def faults(self) -> dict[str, int]:
         """Return what neither side should have been answered."""
-        expected = {str(status) for status in CROWD_STATUSES}
+        expected = {UNANSWERED, *(str(status) for status in CROWD_STATUSES)}
         answers = Counter(self.honest_statuses) + Counter(self.crowd_statuses)
         return {status: count for status, count in answers.items() if status not in expected}
 
@@ -132,7 +134,7 @@ class _Contest:
                 async with asyncio.timeout(left):
                     answer = await _ask(connection, request, self._honest)
             except TimeoutError:
-                self._honest["none in time"] += 1
+                self._honest[UNANSWERED] += 1
                 connection.close()
                 return False
             if answer is not None and answer.status == GOOD:

@@ -141,11 +141,16 @@ def test_old_events_and_counts_go_and_failures_in_a_row_stay(dsn: str, clock: Cl
             "INSERT INTO events (at, kind, outcome) VALUES (%s, 'added', 'success')",
             (now - timedelta(days=days),),
         )
-    for subject, hours in (("pair:new", 1), ("pair:old", 2), ("account:a", 2), ("account:b", 9000)):
+    # By the clock of Postgres, and its full hours.
+    for subject, hours in (
+        *(("pair:new", 1), ("account:a", 3), ("account:b", 9000)),
+        *((f"client-pair:old {number}", 3) for number in range(25)),
+    ):
         run_sql(
             dsn,
-            "INSERT INTO throttle (subject, failures, last_at) VALUES (%s, 3, %s)",
-            (subject, now - timedelta(hours=hours)),
+            "INSERT INTO throttle (subject, failures, last_at)"
+            " VALUES (%s, 3, now() - make_interval(hours => %s))",
+            (subject, hours),
         )
 
     async def work(database: Database) -> None:

@@ -137,16 +137,21 @@ async def test_a_client_is_no_user(api: Api, app: Application) -> None:
 
 
 @pytest.mark.gen_test
-async def test_an_old_secret_is_good_for_the_time_that_was_said(
-    api: Api, app: Application, clock: Clock
+async def test_an_old_secret_is_good_for_the_time_that_was_said_by_the_clock_of_postgres(
+    api: Api, app: Application, clock: Clock, dsn: str
 ) -> None:
     old = await new_client(app)
     token = await api.registered_token()
-    new = await app.services.clients.rotate("billing", keep_old_seconds=60)
+    new = await app.services.clients.rotate("billing", keep_old_seconds=600)
     assert new.client_id == old.client_id
+    clock.advance(3600)
     for client in (old, new):
         assert (await ask(api, INTROSPECT, credentials(client), f"token={token}")).status == 200
-    clock.advance(60)
+    [(left,)] = run_sql(
+        dsn, "SELECT extract(epoch FROM old_secret_until - clock_timestamp()) FROM clients"
+    )
+    assert 500 < left <= 600
+    run_sql(dsn, "UPDATE clients SET old_secret_until = old_secret_until - interval '600 s'")
     statuses = [
         (await ask(api, INTROSPECT, credentials(client), f"token={token}")).status
         for client in (old, new)

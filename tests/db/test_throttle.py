@@ -1,0 +1,145 @@
+"""Counts of tries: written in place, and removed by an index, whatever there is of them."""
+
+import math
+from datetime import datetime
+
+import pytest
+
+from db import throttle
+from db.lookups import open_lookups
+from db.pool import Connection, Database
+from db.rows import CountRow, Verdict
+from tests.db.test_pool import use
+from tests.sql import run_sql
+
+SUBJECTS = ["account:a", "address:b", "pair:c"]
+TRIES = 10
+ROWS = 30_000
+BEGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - the column is in UTC, and says so of itself
+_UPDATES = """
+SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'throttle'
+"""
+
+
+async def charge(connection: Connection) -> Verdict:
+    verdict = await throttle.charge(
+        connection,
+        SUBJECTS,
+        free=[100] * 3,
+        forget_seconds=[None, 60, 60],
+        most=[100, None, None],
+        place="here",
+        first_delay_seconds=1,
+        longest_delay_seconds=60,
+    )
+    assert verdict is not None
+    return verdict
+
+
+def test_counts_are_written_in_place(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.transaction() as connection:
+            await throttle.ensure_counts(connection, SUBJECTS)
+            for _ in range(TRIES):
+                assert (await charge(connection)).is_allowed
+            row = await connection.fetch_one(_UPDATES)
+        assert row is not None
+        updated, in_place = row
+        assert updated == TRIES * len(SUBJECTS)
+        # But for those that were the first of an hour.
+        assert in_place >= updated - len(SUBJECTS)
+
+    use(dsn, work)
+
+
+def test_a_wait_without_an_end_is_infinite_and_nothing_is_counted(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await throttle.ensure_counts(connection, SUBJECTS)
+            await connection.execute(
+                "UPDATE throttle SET next_at = 'infinity' WHERE subject = 'pair:c'"
+            )
+            verdict = await charge(connection)
+        assert (verdict.is_allowed, verdict.wait_seconds) == (False, math.inf)
+        lookups = open_lookups(database)
+        found = await lookups.counts_of_tries.find("pair:c")
+        await lookups.close()
+        assert found == CountRow(wait_seconds=math.inf, place=None, place_wait_seconds=None)
+
+    use(dsn, work)
+    assert run_sql(dsn, "SELECT max(failures) FROM throttle") == [(0,)]
+
+
+def fill(dsn: str) -> None:
+    """Insert counts of accounts and of others: half of each are over."""
+    run_sql(
+        dsn,
+        "INSERT INTO throttle (subject, failures, last_at)"
+        " SELECT kind || n, 1, clock_timestamp() - make_interval(hours => n %% 48)"
+        " FROM generate_series(1, %s) AS n, (VALUES ('account:'), ('pair:')) AS kinds (kind)",
+        (ROWS // 2,),
+    )
+    run_sql(dsn, "ANALYZE throttle")
+
+
+def parts_of(plan: list[tuple[str]]) -> list[str]:
+    return [line.strip(" ->") for (line,) in plan]
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (throttle.DELETE_OLD, "throttle_last_hour"),
+        (throttle.DELETE_OLD_ACCOUNTS, "throttle_account_last_hour"),
+    ],
+)
+def test_old_counts_are_found_by_their_index(dsn: str, sql: str, index: str) -> None:
+    fill(dsn)
+    parts = parts_of(run_sql(dsn, f"EXPLAIN {sql}", (BEGIN, 86400.0, 500)))
+    assert any(part.startswith(f"Index Scan using {index} on throttle") for part in parts), parts
+    assert any(part.startswith("Tid Scan on throttle") for part in parts)
+    assert not any("Seq Scan" in part or "Sort" in part for part in parts), parts
+
+
+def test_counts_of_accounts_and_others_are_removed_apart_the_oldest_first(dsn: str) -> None:
+    fill(dsn)
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            since, removed = BEGIN, []
+            for _ in range(20):
+                count, since = await throttle.delete_old(
+                    connection, accounts=False, since=since, kept_seconds=86400, most=500
+                )
+                removed.append(count)
+        assert removed[:3] == [500] * 3
+        assert removed[-1] == 0
+
+    use(dsn, work)
+    left = run_sql(
+        dsn,
+        "SELECT split_part(subject, ':', 1), count(*), min(last_at) > now() - interval '26 hours'"
+        " FROM throttle GROUP BY 1 ORDER BY 1",
+    )
+    [(_, accounts, are_new), (_, others, others_are_new)] = left
+    assert (accounts, are_new, others_are_new) == (ROWS // 2, False, True)
+    assert ROWS // 4 <= others <= ROWS // 3
+
+
+def test_a_count_that_somebody_holds_is_left_for_later(dsn: str) -> None:
+    run_sql(dsn, "INSERT INTO throttle VALUES ('pair:a', 1, now() - interval '9 h')")
+
+    async def work(database: Database) -> None:
+        async def remove() -> int:
+            async with database.connection() as connection:
+                removed, _ = await throttle.delete_old(
+                    connection, accounts=False, since=BEGIN, kept_seconds=3600, most=500
+                )
+                return removed
+
+        async with database.transaction() as holder:
+            await holder.execute("UPDATE throttle SET failures = 2")
+            assert await remove() == 0
+        assert await remove() == 1
+
+    use(dsn, work)
