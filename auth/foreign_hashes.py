@@ -102,6 +102,7 @@ class ForeignHash:
         try:
             password.encode()
         except UnicodeEncodeError:  # half of a surrogate pair
+            self._parsed.matches("")  # as long as for any other wrong password
             return False
         forms = dict.fromkeys((password, nfc(password)))
         return any(self._parsed.matches(form) for form in forms)
@@ -331,9 +332,11 @@ def _is_by_passlib(handler: str, text: str, password: str | bytes) -> bool:
 
     with _loading_bcrypt:  # passlib, left to load it, asserts that no other thread just has
         passlib.hash.bcrypt.set_backend()
+    hasher = getattr(passlib.hash, handler)
     try:
-        return bool(getattr(passlib.hash, handler).verify(password, text))
+        return bool(hasher.verify(password, text))
     except passlib.exc.PasswordValueError:  # NUL for bcrypt, or more than 4096 characters
+        hasher.verify("", text)  # as long as for any other wrong password
         return False
 
 

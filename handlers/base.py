@@ -14,7 +14,6 @@ from auth.credentials import Credentials, decode_authorization
 from auth.errors import (
     ClientGone,
     ContentTooLarge,
-    CrossSiteRequest,
     HttpsRequired,
     InternalError,
     MalformedRequest,
@@ -94,10 +93,8 @@ class BaseHandler(AnsweringHandler):
         if self.request.method == "OPTIONS" and self.calls:
             return
         call = self._find_call()
-        if call.is_guarded_from_other_sites(
-            self.request.method or ""
-        ) and self.application.cross_origin.refuses(self.request):
-            raise CrossSiteRequest
+        if call.is_guarded_from_other_sites(self.request.method or ""):
+            self.application.cross_origin.check(self.request)
         if call.guard is Guard.CLIENT:
             self._client_id = await self.application.services.clients.authenticate(
                 self._credentials(), self.origin
@@ -157,11 +154,8 @@ class BaseHandler(AnsweringHandler):
         if self.application.metrics is not None:
             self.application.metrics.problem(problem.name)
         document = problem_document(problem, self.request_id)
-        self.answer(
-            problem.status,
-            (_PROBLEM_JSON, *self.problem_fields(problem)),
-            to_json(document) + b"\n",
-        )
+        fields = (_PROBLEM_JSON, *self.problem_fields(problem))
+        self.answer(problem.status, fields, to_json(document) + b"\n")
 
     def problem_fields(self, problem: Problem) -> Fields:
         """Return the header fields that go with a problem document."""

@@ -1,19 +1,19 @@
 """Whether a request comes from a browser."""
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders
 
 _HTML = "text/html"
 _JSON = ("application/json", "application/problem+json")
 
 
-def is_from_browser(request: HTTPServerRequest) -> bool:
+def is_from_browser(headers: HTTPHeaders) -> bool:
     """Tell whether a browser sent a request, by what no page can set, or by wanting HTML.
 
     Sec-Fetch-Mode comes over HTTPS only. HTML counts where it is named, and preferred to JSON.
     """
-    if "Sec-Fetch-Mode" in request.headers:
+    if "Sec-Fetch-Mode" in headers:
         return True
-    wanted = dict(map(_weighed, request.headers.get("Accept", "").split(",")))
+    wanted = dict(map(_weighed, headers.get("Accept", "").split(",")))
     return wanted.get(_HTML, 0.0) > max(wanted.get(name, 0.0) for name in _JSON)
 
 

@@ -1,16 +1,17 @@
 """Which pages of other sites may read answers: the CORS protocol of the Fetch standard.
 
-Credentials are in header fields here, never in cookies. A page has to know a token itself. An
-e-mail address and a password, too; but those that a person once gave to the browser's own dialog,
-the browser adds to requests of any page. So any page may be let in (``*``), without what the
-browser would add; pages that are named may let the browser add what it has; and what changes
-something is refused with ``Basic`` from a page that is not let in.
+Credentials are in header fields here, never in cookies. A page has to know a token itself. But
+e-mail address and password, once a person gave them to the browser's own dialog, are added to the
+requests of any page. So any page may be let in (``*``), without what the browser would add; pages
+that are named may let the browser add what it has; and what changes something is refused with
+``Basic`` from a page that is not let in.
 """
 
 from collections.abc import Sequence
 
 from tornado.httputil import HTTPServerRequest
 
+from auth.errors import CrossSiteRequest
 from handlers.answers import Fields
 
 ANY = "*"
@@ -46,14 +47,15 @@ class CrossOrigin:
             exposed,
         )
 
-    def refuses(self, request: HTTPServerRequest) -> bool:
-        """Tell whether credentials may have been added for a page that is not let in."""
+    def check(self, request: HTTPServerRequest) -> None:
+        """Raise CrossSiteRequest where a browser may have added the credentials for a page."""
         headers = request.headers
-        return (
+        if (
             headers.get("Sec-Fetch-Site") == "cross-site"
             and headers.get("Authorization", "").partition(" ")[0].lower() == "basic"
             and not self._lets_in(request)
-        )
+        ):
+            raise CrossSiteRequest
 
     def preflight_fields(self, request: HTTPServerRequest, methods: str) -> Fields:
         """Return what an answer to OPTIONS says besides, where a browser asks for a page."""

@@ -141,10 +141,7 @@ _HEADERS: Json = {
         ("X-Content-Type-Options", "The type is what it says.", {"const": "nosniff"}),
         (
             "WWW-Authenticate",
-            (
-                'Basic, and Bearer with `error="invalid_token"` where a token was refused; to a'
-                " browser at `/api/verify` Bearer alone."
-            ),
+            "Basic and Bearer, which says that a token was refused; to a browser Bearer alone.",
             {},
         ),
         ("Retry-After", "When to try again, in seconds.", {"pattern": "^[1-9][0-9]*$"}),

@@ -36,7 +36,7 @@ class VerifyHandler(BaseHandler):
 
         It would add what was typed there to each request to the service, of any site's pages.
         """
-        if isinstance(problem, Unauthorized) and is_from_browser(self.request):
+        if isinstance(problem, Unauthorized) and is_from_browser(self.request.headers):
             return problem.bearer_challenge
         return problem.headers
 

@@ -333,6 +333,25 @@ def test_what_costs_more_is_refused_by_default_and_still_verified(stored: str) -
     read(stored)
 
 
+@pytest.mark.parametrize("name", ["bcrypt 2b", "passlib bcrypt_sha256", "django bcrypt_sha256"])
+@pytest.mark.parametrize("password", ["x" * 5000, "nul\0", "a\ud800"])
+def test_a_password_that_cannot_be_verified_costs_a_hash_all_the_same(
+    name: str, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = MAKERS[name]("correct horse")
+    verify("correct horse", stored)  # so that passlib has looked for its bcrypt
+    rounds = []
+    hashpw = bcrypt.hashpw
+
+    def recorded(password: bytes, salt: bytes) -> bytes:
+        rounds.append(salt)
+        return hashpw(password, salt)
+
+    monkeypatch.setattr(bcrypt, "hashpw", recorded)
+    assert not verify(password, stored)
+    assert len(rounds) == 1
+
+
 def test_hashes_that_take_the_same_time_are_of_one_kind() -> None:
     assert read(by_bcrypt("one")).kind == read(by_bcrypt_2y("other")).kind
     kinds = {name: read(make("correct horse")).kind for name, make in MAKERS.items()}
