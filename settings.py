@@ -69,6 +69,8 @@ TABLES = ("default", *Profile)
 class Context(NamedTuple):
     profile: Profile
     folder: Path
+    # Whether tokens are signed and verified: a backup works without the keys.
+    needs_keys: bool = True
 
 
 Info = ValidationInfo[Context]
@@ -111,7 +113,7 @@ def _pool_max(pool_max: int, info: Info) -> int:
 def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
     _check_secrets(keys, "key")
     nowhere = not keys and info.data.get("keys_file", ...) is None
-    if nowhere and info.context.profile is Profile.PRODUCTION:
+    if nowhere and info.context.needs_keys and info.context.profile is Profile.PRODUCTION:
         raise ValueError("set SECRET_KEYS to a random text of at least 32 characters")
     return keys
 
@@ -339,12 +341,12 @@ class SettingsError(Exception):
         super().__init__("\n".join(self.faults))
 
 
-def load_settings(environ: Mapping[str, str], file: Path) -> Settings:
+def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = True) -> Settings:
     """Return the settings of the profile that APP_SETTINGS names, environ laid over file.
 
     Variables may also come as files of $CREDENTIALS_DIRECTORY (systemd's LoadCredential=), named
     as the variable. Relative paths start at the folder of file. SettingsError brings all faults
-    at once.
+    at once. What signs no token may do without keys in production.
     """
     tables, faults = _read(file)
     texts, more = _from_credentials(environ)
@@ -355,7 +357,8 @@ def load_settings(environ: Mapping[str, str], file: Path) -> Settings:
     choice = texts.get("APP_SETTINGS", "development")
     if choice not in PROFILES:
         faults.append(f"APP_SETTINGS = {json.dumps(choice)}: must be one of {', '.join(PROFILES)}")
-    context = Context(PROFILES.get(choice, Profile.DEVELOPMENT), file.absolute().parent)
+    profile = PROFILES.get(choice, Profile.DEVELOPMENT)
+    context = Context(profile, file.absolute().parent, needs_keys)
     # The profiles that do not run are checked too: a slip in one shows before it is deployed.
     lenient = context._replace(profile=Profile.DEVELOPMENT)
     for name in Profile:

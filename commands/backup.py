@@ -126,10 +126,12 @@ def _contents(manifest: Manifest) -> str:
 def _tell_what_is_missing(settings: Settings) -> None:
     file = settings.tokens.keys_file
     where = "SECRET_KEYS" if settings.tokens.keys or file is None else str(file)
-    missing = [f"the signing keys ({where}), or every token ends"]
-    if settings.passwords.pepper:
-        missing.append("the pepper (PASSWORD_PEPPER), or no password is right")
-    click.echo(f"Not in it, and needed with it: {'; '.join(missing)}.", err=True)
+    # Whether there is a pepper is not known to one who is not handed the secrets.
+    click.echo(
+        f"Not in it, and needed with it: the signing keys ({where}), or every token ends; the"
+        " pepper (PASSWORD_PEPPER), where one is set, or no password is right.",
+        err=True,
+    )
 
 
 def _tell(done: Restoration, *, keep_tokens: bool) -> None:

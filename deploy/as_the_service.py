@@ -5,23 +5,40 @@
 Nothing of the caller's environment goes along but its terminal and its language; settings in it
 are refused, for whoever set them means them to count. What a drop-in of the unit says is not seen.
 With DESTDIR=/some/folder it is an installation there, and no other user.
+
+The secrets are root's. As systemd does for the service, this hands the command copies of them, in a
+folder in memory that is gone afterwards. The command gets a session and a terminal of its own: it
+could type into the caller's, which is root's.
 """
 
+import fcntl
 import os
+import pwd
 import re
+import select
+import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import termios
+import tty
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _FROM_CALLER = ("TERM", "LANG", "LC_ALL")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_AS_USER = ["setpriv", "--reuid=userauth", "--regid=userauth", "--init-groups", "--no-new-privs"]
+_USER = "userauth"
+_AS_USER = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--init-groups", "--no-new-privs"]
 _SETTING = re.compile(r"USERAUTH_|(APP_SETTINGS|DATABASE_URL|SECRET_KEYS|PASSWORD_PEPPER)$")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
+_MEMORY = "/run"
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def main(command: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Become the command; raises OSError where that cannot be, SystemExit as said above."""
+def main(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the command; return its exit code. Raises SystemExit as said above."""
     ours = sorted(name for name in environ if _SETTING.match(name))
     if ours:
         sys.exit(
@@ -40,8 +57,94 @@ def main(command: Sequence[str], environ: Mapping[str, str]) -> None:
         **read_variables((settings / "environment").read_text(encoding="utf-8")),
         "CREDENTIALS_DIRECTORY": str(settings / "credentials"),
     }
-    whole = [*([] if root else _AS_USER), *command]
-    os.execvpe(whole[0], whole, variables)  # noqa: S606 - what the caller names is run
+    if root:
+        return run_apart(command, variables)
+    with handed_over(settings / "credentials", pwd.getpwnam(_USER).pw_gid, _MEMORY) as folder:
+        variables["CREDENTIALS_DIRECTORY"] = folder
+        return run_apart([*_AS_USER, *command], variables)
+
+
+@contextmanager
+def handed_over(credentials: Path, gid: int, memory: str) -> Iterator[str]:
+    """Yield a folder with copies of the credentials, which a group can read and not change."""
+    folder = tempfile.mkdtemp(prefix="userauth-credentials-", dir=memory)
+    try:
+        for file in credentials.iterdir():
+            if file.is_file():
+                copy = Path(folder, file.name)
+                copy.touch(0o600)
+                copy.write_bytes(file.read_bytes())
+                shutil.chown(copy, group=gid)
+                copy.chmod(0o440)
+        shutil.chown(folder, group=gid)
+        Path(folder).chmod(0o750)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def run_apart(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run a command in a session of its own, with a terminal of its own in place of ours."""
+    terminals = [number for number in (0, 1, 2) if os.isatty(number)]
+    master, slave = os.openpty() if terminals else (None, None)
+
+    def take_terminal() -> None:
+        fcntl.ioctl(terminals[0], termios.TIOCSCTTY, 0)
+
+    ours = {number: slave if number in terminals else None for number in (0, 1, 2)}
+    if slave is not None:
+        # The new one behaves as ours, for instance by which key interrupts.
+        termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(terminals[0]))
+        _copy_size(terminals[0], slave)
+    process = subprocess.Popen(  # noqa: S603 - what the caller names is run
+        command,
+        env=dict(variables),
+        stdin=ours[0],
+        stdout=ours[1],
+        stderr=ours[2],
+        start_new_session=True,
+        preexec_fn=take_terminal if terminals else None,  # noqa: PLW1509 - there are no threads
+    )
+    for number in _PASSED_ON:
+        signal.signal(number, lambda number, _frame: process.send_signal(number))
+    if master is not None and slave is not None:
+        os.close(slave)
+        signal.signal(signal.SIGWINCH, lambda *_: _copy_size(terminals[0], master))
+        _relay(master, terminals)
+    code = process.wait()
+    return 128 - code if code < 0 else code
+
+
+def _copy_size(source: int, target: int) -> None:
+    size = fcntl.ioctl(source, termios.TIOCGWINSZ, bytes(8))
+    fcntl.ioctl(target, termios.TIOCSWINSZ, size)
+
+
+def _relay(master: int, terminals: Sequence[int]) -> None:
+    """Carry what is typed to the terminal behind ``master``, and back what is shown there."""
+    # A job in the background does not read what is typed.
+    reads = 0 in terminals and os.tcgetpgrp(0) == os.getpgrp()
+    shown = terminals[-1]
+    before = termios.tcgetattr(0) if reads else None
+    try:
+        if reads:
+            tty.setraw(0)
+        sources = {master: shown, **({0: master} if reads else {})}
+        while True:
+            for source in select.select(list(sources), [], [])[0]:
+                # Reading fails once nobody has the other side open any more.
+                data = b""
+                with suppress(OSError):
+                    data = os.read(source, 65_536)
+                if not data and source == master:
+                    return
+                if not data:
+                    del sources[source]
+                while data:
+                    data = data[os.write(sources[source], data) :]
+    finally:
+        if before is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 def read_variables(text: str) -> dict[str, str]:
@@ -57,4 +160,4 @@ def read_variables(text: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:], os.environ)
+    sys.exit(main(sys.argv[1:], os.environ))

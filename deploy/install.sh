@@ -42,6 +42,7 @@ main() {
         --no-start)
             install_all
             forget_program_before
+            close_credentials
             say "installed in $program, and not started"
             ;;
         --uninstall) uninstall ;;
@@ -133,12 +134,11 @@ list_files() {
 }
 
 install_settings() {
-    mkdir -p "$settings/credentials"
+    mkdir -p "$settings"
+    (umask 077 && mkdir -p "$settings/credentials")
     exec {lock}<"$settings"
     flock --nonblock "$lock" || fail "another installation runs"
     chmod 0755 "$settings"
-    chmod 0750 "$settings/credentials"
-    owned root:userauth "$settings/credentials"
     if [ ! -e "$settings/environment" ]; then
         install -m 0640 "$checkout/deploy/environment" "$settings/environment"
         owned root:userauth "$settings/environment"
@@ -152,8 +152,16 @@ install_settings() {
 new_secret() {
     local file=$settings/credentials/$1
     [ -e "$file" ] || (umask 077 && printf '%s\n' "$2" >"$file")
-    chmod 0640 "$file"
-    owned root:userauth "$file"
+}
+
+# They are root's alone: systemd and userauth-manage hand them over. An earlier program, should it have
+# come back, reads them as the user userauth.
+close_credentials() {
+    local file
+    for file in "$settings/credentials" "$settings/credentials"/*; do
+        owned root:root "$file"
+        chmod go= "$file"
+    done
 }
 
 # An earlier program, which comes back, may not have had it.
@@ -179,6 +187,7 @@ install_units() {
 start() {
     if ! has_systemd; then
         forget_program_before
+        close_credentials
         say "installed in $program; systemd does not run here, so nothing was started"
         return
     fi
@@ -187,6 +196,7 @@ start() {
         fail "it does not start: journalctl -u userauth says why"
     fi
     forget_program_before
+    close_credentials
     say "serves; settings are in $settings, see 'systemctl status userauth'"
 }
 

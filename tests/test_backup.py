@@ -656,3 +656,20 @@ def test_the_timer_and_what_it_starts_are_good_units(tmp_path: Path) -> None:
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_backup_in_production_needs_neither_keys_nor_pepper(dsn: str, tmp_path: Path) -> None:
+    production = {
+        "APP_SETTINGS": "production",
+        "DATABASE_URL": dsn,
+        "SECRET_KEYS": "",
+        "PASSWORD_PEPPER": "",
+        "USERAUTH_SERVER__TRUSTED_PROXIES": "::1",
+    }
+    made = manage("backup", str(tmp_path / "made"), **production)
+    assert made.returncode == 0, made
+    assert "the pepper (PASSWORD_PEPPER), where one is set" in made.stderr
+    # The server does need them, and the check says so.
+    checked = manage("check", **production)
+    assert (checked.returncode, checked.stdout) == (2, "")
+    assert "set SECRET_KEYS" in checked.stderr

@@ -20,7 +20,8 @@ from tests.configuration import KEY, ROOT
 from tests.processes import environment, free_port, running_server, wait_for_listener
 
 DEPLOY = ROOT / "deploy"
-UNITS = [DEPLOY / "userauth.service", DEPLOY / "userauth.socket"]
+SERVICE, BACKUP = DEPLOY / "userauth.service", DEPLOY / "userauth-backup.service"
+UNITS = [SERVICE, DEPLOY / "userauth.socket", BACKUP, DEPLOY / "userauth-backup.timer"]
 # What this process gets by systemd-socket-activate goes to one server after the other.
 RESTARTING = 'while :; do (LISTEN_PID=$BASHPID exec "$0" "$1"); done'
 
@@ -269,21 +270,50 @@ def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-def test_the_service_is_exposed_as_little_as_can_be() -> None:
+@pytest.mark.parametrize(("unit", "most"), [(SERVICE, 2.0), (BACKUP, 2.5)])
+def test_a_service_is_exposed_as_little_as_can_be(unit: Path, most: float) -> None:
     ended = subprocess.run(
-        [*["/usr/bin/systemd-analyze", "security", "--offline=true"], str(UNITS[0])],
+        [*["/usr/bin/systemd-analyze", "security", "--offline=true"], str(unit)],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    level = re.search(r"Overall exposure level for userauth.service: ([0-9.]+)", ended.stdout)
+    level = re.search(rf"Overall exposure level for {unit.name}: ([0-9.]+)", ended.stdout)
     assert level is not None
-    assert float(level[1]) <= 2.0
+    assert float(level[1]) <= most
+
+
+def switches_of(unit: Path) -> set[str]:
+    _, _, section = unit.read_text("utf-8").partition("[Service]\n")
+    section, _, _ = section.partition("[Install]")
+    return {line for line in section.splitlines() if line and not line.startswith("#")}
+
+
+def test_a_backup_is_barred_from_what_the_server_is_barred_from() -> None:
+    _, _, barriers = SERVICE.read_text("utf-8").partition("# The rest bars")
+    barriers, _, _ = barriers.partition("[Install]")
+    wanted = {line for line in barriers.splitlines()[1:] if "=" in line and line[0] != "#"}
+    # These would hide the Postgres that the other unit has started.
+    wanted -= {"PrivateUsers=yes", "ProtectProc=invisible"}
+    assert len(wanted) > 20
+    assert wanted <= switches_of(BACKUP)
+    assert "ReadWritePaths=/var/lib/userauth /var/backups/userauth" in switches_of(BACKUP)
+
+
+def test_a_backup_is_handed_no_secret_that_it_does_not_need() -> None:
+    handed = {line for line in switches_of(BACKUP) if line.startswith("LoadCredential=")}
+    assert handed == {"LoadCredential=DATABASE_URL:/etc/userauth/credentials/DATABASE_URL"}
+
+
+@pytest.mark.parametrize("unit", [SERVICE, BACKUP])
+def test_a_service_has_bounds_of_memory_and_tasks_and_leaves_no_core(unit: Path) -> None:
+    names = {line.partition("=")[0] for line in switches_of(unit)}
+    assert names >= {"MemoryMax", "TasksMax", "LimitCORE"}
 
 
 def test_each_switch_of_the_service_is_told_why() -> None:
-    _, _, section = UNITS[0].read_text("utf-8").partition("[Service]\n")
+    _, _, section = SERVICE.read_text("utf-8").partition("[Service]\n")
     section, _, _ = section.partition("[Install]")
     before, switches = "", 0
     for line in section.splitlines():
@@ -362,8 +392,10 @@ def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Pat
     assert set(secrets) == {"DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER"}
     assert secrets["DATABASE_URL"] == "embedded\n"
     assert len(secrets["SECRET_KEYS"].strip()) >= 32
-    for file in (installed / "etc/userauth/credentials").iterdir():
-        assert file.stat().st_mode & 0o777 == 0o640
+    credentials = installed / "etc/userauth/credentials"
+    assert credentials.stat().st_mode & 0o777 == 0o700
+    for file in credentials.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o600
     checked = subprocess.run(
         [program / ".venv/bin/python", program / "server.py", "--check"],
         env={
@@ -377,7 +409,7 @@ def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Pat
         check=False,
     )
     assert (checked.returncode, checked.stdout) == (0, "The settings are good (production).\n")
-    for unit in [*UNITS, DEPLOY / "userauth-backup.service", DEPLOY / "userauth-backup.timer"]:
+    for unit in UNITS:
         assert (installed / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
 
 
@@ -391,7 +423,13 @@ def test_to_install_again_changes_no_setting_and_no_secret(installed: Path) -> N
     before = secrets_of(installed)
     python = python_of(installed).stat().st_ino
     marker = mark(installed)
+    # As an earlier version left them.
+    credentials = installed / "etc/userauth/credentials"
+    for path, mode in ((credentials, 0o750), (credentials / "SECRET_KEYS", 0o640)):
+        path.chmod(mode)
     install(installed)
+    assert credentials.stat().st_mode & 0o777 == 0o700
+    assert (credentials / "SECRET_KEYS").stat().st_mode & 0o777 == 0o600
     assert secrets_of(installed) == before
     assert settings.read_text("utf-8").startswith("HOST=127.0.0.2\n")
     assert not marker.exists()

@@ -177,6 +177,15 @@ def wait_for_single_user(member: Member) -> psutil.Process:
                 continue
 
 
+def test_what_an_earlier_version_made_since_is_brought_over_as_well(of_before: Path) -> None:
+    EmbeddedPostgres.start(of_before).stop()
+    execute(start_as_before(of_before), "CREATE TABLE since AS SELECT 4 AS four")
+    postgres = EmbeddedPostgres.start(of_before)
+    is_brought_over(postgres.dsn)
+    assert execute(postgres.dsn, "SELECT four FROM since") == [(4,)]
+    postgres.stop()
+
+
 def test_one_that_an_earlier_version_left_running_is_brought_over(of_before: Path) -> None:
     start_as_before(of_before)
     before = postmaster(of_before)
