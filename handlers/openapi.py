@@ -32,6 +32,7 @@ from auth.errors import (
     Problem,
     TokenExpired,
     TokenInvalid,
+    TooManyHeaderFields,
     TooManyTries,
     UnsupportedMediaType,
     problem_types,
@@ -40,6 +41,7 @@ from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, HeaderField, Link
 from handlers.documents import ProblemDocument, problem_document
 from handlers.forms import NoFields
+from handlers.heads import MOST_FIELDS
 from handlers.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ _REFUSED_ANYWHERE = (
     ContentTooLarge,
     UnsupportedMediaType,
     InvalidFields,
+    TooManyHeaderFields,
     InternalError,
 )
 _REFUSED_BY: Mapping[Guard, tuple[type[Problem], ...]] = {
@@ -281,6 +284,7 @@ def _samples(terms: Terms) -> dict[type[Problem], Problem]:
         ContentTooLarge(terms.max_body_bytes),
         UnsupportedMediaType("application/json"),
         InvalidFields([FieldError("email", "is required")]),
+        TooManyHeaderFields(MOST_FIELDS),
         TooManyTries(1),
         Overloaded(1),
     )
