@@ -289,7 +289,8 @@ class Docs(Section):
 
 
 class Limits(Section):
-    max_body_bytes: int = Field(ge=1024, le=16 * 1024 * 1024)
+    # No call takes a larger one, and a larger one would take long to parse.
+    max_body_bytes: int = Field(ge=1024, le=256 * 1024)
     max_connections: int = Field(ge=1, le=1_000_000)
     idle_timeout_seconds: float = Field(gt=0, le=3600)
     body_timeout_seconds: float = Field(gt=0, le=3600)

@@ -21,6 +21,7 @@ Problem
 ├── InvalidFields           422  invalid-fields         errors
 ├── TooManyTries            429  too-many-tries         Retry-After
 │   └── TooManyWrites            too-many-writes
+├── TooManyHeaderFields     431  too-many-header-fields
 ├── InternalError           500  internal-error
 └── Unavailable             503                         Retry-After
     ├── DatabaseUnavailable      database-unavailable
@@ -225,6 +226,17 @@ class InvalidFields(Problem):
         self.errors = tuple(errors)
         said = "; ".join(f"{error.field} {error.message}" for error in self.errors)
         super().__init__(f"Correct these and send the request again: {said}.")
+
+
+class TooManyHeaderFields(Problem):
+    """RFC 6585, section 5. Nothing of the header was looked at."""
+
+    status = 431
+    name = "too-many-header-fields"
+    title = "The header has too many fields"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"Send a header of at most {most} fields.")
 
 
 class TooManyTries(Problem):

@@ -50,12 +50,13 @@ class PasswordRules:
             self._check_not_guessed(password, own_words)
 
     def _check_not_guessed(self, password: str, own_words: Iterable[str]) -> None:
-        if _folded(password) in self._common:
+        folded = _folded(password)
+        if folded in self._common:
             raise Refused("password-common", "is on a list of common passwords; choose another")
-        if _is_made_of(password, own_words):
+        if _is_made_of(folded, own_words):
             reason = "is made of your own e-mail address or name; choose another"
             raise Refused("password-own-words", reason)
-        if _is_made_of(password, self._service_words):
+        if _is_made_of(folded, self._service_words):
             reason = "is made of the name of this service; choose another"
             raise Refused("password-service-words", reason)
 
@@ -75,8 +76,8 @@ def _folded(text: str) -> str:
     return nfkc(text).casefold()
 
 
-def _is_made_of(password: str, texts: Iterable[str]) -> bool:
-    rest = _folded(password)
+def _is_made_of(rest: str, texts: Iterable[str]) -> bool:
+    """Tell whether a folded password has hardly a letter besides the words of some texts."""
     words = {word for text in texts for word in _words(text)}
     if not any(word in rest for word in words):
         return False

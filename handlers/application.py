@@ -13,7 +13,12 @@ from tornado.httputil import HTTPServerRequest
 
 from auth.services import Services
 from handlers import routes
-from handlers.base import BaseHandler, UnknownPathHandler
+from handlers.base import (
+    BaseHandler,
+    RefusedHeadHandler,
+    UnknownPathHandler,
+    refusal_of_head,
+)
 from handlers.cross_origin import CrossOrigin
 from handlers.delegate import RequestDelegate
 from handlers.origin import ClientAddresses
@@ -65,6 +70,8 @@ class Application(tornado.web.Application):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return what receives a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
+        if refusal_of_head(request) is not None:
+            return RequestDelegate(self, request, RefusedHeadHandler)
         if not request.path.startswith("/"):
             with suppress(ValueError):  # what is no URL stays what it is, and is found nowhere
                 request.path = urlsplit(request.path).path or "/"

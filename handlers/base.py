@@ -5,9 +5,11 @@ import re
 from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic_core import to_json
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, stream_request_body
 
 from auth.credentials import Credentials, decode_authorization
@@ -30,6 +32,7 @@ from handlers.documents import problem_document
 from handlers.forms import FormType, NoFields
 from handlers.origin import RequestOrigin
 from handlers.parameters import Parameter, Value
+from handlers.stream import Stream
 from ops.logs import RequestRecord, log_failure, log_refusal
 from ops.spent import Spent
 from ops.trace_context import read_traceparent
@@ -275,3 +278,17 @@ def _without_tokens(text: str) -> str:
 
 class UnknownPathHandler(BaseHandler):
     """Every path that no other handler has: not found, whatever the method."""
+
+
+class RefusedHeadHandler(BaseHandler):
+    """Every path, where the head of the request is refused for all that is in it."""
+
+    async def prepare(self) -> None:
+        refusal = refusal_of_head(self.request)
+        if refusal is not None:
+            raise refusal
+
+
+def refusal_of_head(request: HTTPServerRequest) -> Problem | None:
+    """Return why the head of a request is refused, if it is."""
+    return cast(Stream, cast(HTTP1Connection, request.connection).stream).refusal

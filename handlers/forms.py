@@ -1,6 +1,6 @@
 """Bodies: from bytes to a typed form."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from itertools import islice
 from typing import ClassVar, Self, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -18,6 +18,8 @@ _MOST_ERRORS = 20
 _LONGEST_FIELD = 100
 
 _MOST_PARAMETERS = 100
+# Of a character: four bytes of UTF-8, each with a percent sign and two digits.
+_ENCODED_BYTES = 12
 
 _MESSAGES = {
     "missing": "is required",
@@ -96,7 +98,7 @@ class UrlEncodedForm(Form):
         Raises MalformedRequest for what cannot be read or names a parameter twice, and
         InvalidFields for parameters that are missing.
         """
-        return cls.of(_read_parameters(content))
+        return cls.of(_read_parameters(content, cls.model_fields))
 
 
 class NoFields(Form):
@@ -113,17 +115,29 @@ def _read_json(content: bytes) -> dict[str, object]:
     return members
 
 
-def _read_parameters(content: bytes) -> dict[str, str]:
+def _read_parameters(content: bytes, wanted: Container[str]) -> dict[str, str]:
+    """Return the parameters of these names; the values of others are not even decoded."""
     if content.count(b"&") >= _MOST_PARAMETERS:
         raise MalformedRequest(f"Send a form of at most {_MOST_PARAMETERS} parameters.")
-    found: dict[str, str] = {}
-    for pair in filter(None, content.split(b"&")):
-        name, _, value = map(_read_urlencoded, pair.partition(b"="))
+    found: dict[str, bytes] = {}
+    for pair in content.split(b"&"):
+        encoded, _, value = pair.partition(b"=")
+        if not pair or len(encoded) > _LONGEST_FIELD * _ENCODED_BYTES:
+            continue
+        name = _read_urlencoded(encoded)
         if name in found:
             raise MalformedRequest("Send each parameter once.")
         found[name] = value
     # An empty value is an absent one (RFC 6749, section 3.2).
-    return {name: value for name, value in found.items() if value}
+    return {
+        name: _read_value(name, value) for name, value in found.items() if value and name in wanted
+    }
+
+
+def _read_value(name: str, value: bytes) -> str:
+    if len(value) > LONGEST * _ENCODED_BYTES:
+        raise InvalidFields([FieldError(name, _MESSAGES["string_too_long"])])
+    return _read_urlencoded(value)
 
 
 def _read_urlencoded(content: bytes) -> str:

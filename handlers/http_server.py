@@ -14,6 +14,7 @@ from tornado.netutil import bind_sockets
 
 from handlers.application import Application
 from handlers.certificate import Certificate
+from handlers.heads import MOST_PARAMETERS
 from handlers.stream import Stream, TlsStream
 from settings import Limits
 
@@ -37,9 +38,8 @@ class Server:
     def __init__(
         self, application: Application, limits: Limits, certificate: Certificate | None = None
     ) -> None:
-        # Tornado would refuse more than 1,000 fields of a query string with a bare 400, though
-        # nothing here reads any; the limit of the head bounds them. It knows no setting but this.
-        fields = ParseUrlEncodedConfig(max_arguments=MAX_HEADER_BYTES)
+        # More are refused before, with a problem document: by handlers.heads.
+        fields = ParseUrlEncodedConfig(max_arguments=MOST_PARAMETERS)
         set_parse_body_config(ParseBodyConfig(urlencoded=fields))
         self._application = application
         self._http = _LimitedServer(

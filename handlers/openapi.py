@@ -33,6 +33,7 @@ from auth.errors import (
     Problem,
     TokenExpired,
     TokenInvalid,
+    TooManyHeaderFields,
     TooManyTries,
     TooManyWrites,
     UnsupportedMediaType,
@@ -42,6 +43,7 @@ from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, HeaderField, Link
 from handlers.documents import ProblemDocument, problem_document
 from handlers.forms import NoFields
+from handlers.heads import MOST_FIELDS
 from handlers.parameters import Parameter
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ _REFUSED_ANYWHERE = (
     ContentTooLarge,
     UnsupportedMediaType,
     InvalidFields,
+    TooManyHeaderFields,
     InternalError,
 )
 _REFUSED_BY: Mapping[Guard, tuple[type[Problem], ...]] = {
@@ -290,6 +293,7 @@ def _samples(terms: Terms) -> dict[type[Problem], Problem]:
         ContentTooLarge(terms.max_body_bytes),
         UnsupportedMediaType("application/json"),
         InvalidFields([FieldError("email", "is required")]),
+        TooManyHeaderFields(MOST_FIELDS),
         TooManyTries(1),
         TooManyWrites(1),
         Overloaded(1),

@@ -12,6 +12,7 @@ _LONGEST_USER_AGENT = 400
 # Of X-Forwarded-For: an address with brackets, a zone and a port; and what is worth remembering.
 _LONGEST_ENTRY = 80
 _LONGEST_REMEMBERED = 1_000
+_MOST_PROXIES = 100
 _WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[^\]]+)\](?::[0-9]{1,5})?", re.ASCII)
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
@@ -53,11 +54,10 @@ class ClientAddresses:
         client = _address(peer)
         if client is None:
             return None
-        unread = forwarded
-        while unread is not None and self._trusts(client):
-            rest, comma, entry = unread.rpartition(",")
-            unread = rest if comma else None
-            address = _entry(entry)
+        # A client that is trusted could write thousands.
+        entries = forwarded.rsplit(",", _MOST_PROXIES)[-_MOST_PROXIES:] if forwarded else []
+        while entries and self._trusts(client):
+            address = _entry(entries.pop())
             if address is None:
                 break
             client = address
@@ -103,9 +103,8 @@ class RequestOrigin:
     @property
     def user_agent(self) -> str | None:
         """Return what the client says it is, without what cannot be printed."""
-        agent = self._request.headers.get("User-Agent", "")
-        printable = "".join(character for character in agent if character.isprintable())
-        return printable[:_LONGEST_USER_AGENT] or None
+        agent = self._request.headers.get("User-Agent", "")[:_LONGEST_USER_AGENT]
+        return "".join(character for character in agent if character.isprintable()) or None
 
 
 @lru_cache(maxsize=10_000)

@@ -7,7 +7,10 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from typing import cast
 
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+
+from auth.errors import Problem
+from handlers.heads import refusal_of, without_excess
 
 # What may gather of a client's next requests, or of a body, before it is read on.
 _ENOUGH_BYTES = 64 * 1024
@@ -26,6 +29,8 @@ class Stream(IOStream):
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(connection, max_buffer_size=MAX_BUFFER_BYTES)
         super().set_nodelay(True)
+        # Why the head that was read last is refused, if it is.
+        self.refusal: Problem | None = None
         self._head: Future[bytes] | None = None
         self._head_awaited_since = 0.0
         self._accepted_at = time.monotonic()
@@ -33,10 +38,20 @@ class Stream(IOStream):
         self._seen_written_at = 0.0
 
     def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
-        """Read the head of a request, which is all that Tornado reads by a pattern."""
+        """Read the head of a request, which is all that Tornado reads by a pattern.
+
+        Behind one that was refused nothing is read: nobody knows where its body ends.
+        """
+        if self.refusal is not None:
+            raise StreamClosedError
         self._head_awaited_since = time.monotonic()
         self._head = cast("Future[bytes]", super().read_until_regex(regex, max_bytes))
-        return self._head
+        return self._with_few_parts(self._head)
+
+    async def _with_few_parts(self, coming: "Future[bytes]") -> bytes:
+        head = await coming
+        self.refusal = refusal_of(head)
+        return head if self.refusal is None else without_excess(head)
 
     def close_if_idle(self, *, since: float) -> None:
         """Close a stream that has been waiting for a head since before some time (monotonic)."""

@@ -181,3 +181,39 @@ async def test_many_large_bodies_at_once_leave_the_server_serving(api: Api) -> N
     request = raw_request("POST", REGISTER, JSON, body=b"x" * 200_000)
     async with asyncio.timeout(SECONDS):
         await asyncio.gather(*(expect_too_large(api, request) for _ in range(20)))
+
+
+@pytest.mark.gen_test
+async def test_a_head_of_100_fields_is_taken_and_one_of_more_is_431(api: Api) -> None:
+    fields = [f"X-{number}: y" for number in range(99)]  # and Host
+    answer = await answer_to(api, raw_request("GET", "/health/live", *fields))
+    assert answer.status == 200
+    for more in (["X: y"], ["X:"] * 3_000):
+        answer = await answer_to(api, raw_request("GET", "/health/live?a", *fields, *more))
+        assert (answer.status, answer.problem) == (431, "too-many-header-fields")
+        assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.gen_test
+async def test_a_query_of_100_parameters_is_taken_and_one_of_more_is_400(api: Api) -> None:
+    most = "&".join(f"p{number}=&" for number in range(50))
+    answer = await answer_to(api, raw_request("GET", f"/health/live?{most[:-1]}"))
+    assert answer.status == 200
+    for path in (f"/health/live?{most}&", "/api/user?" + "a&" * 5_000, "/?" + "&" * 100):
+        answer = await answer_to(api, raw_request("GET", path))
+        assert (answer.status, answer.problem) == (400, "malformed-request")
+        assert "at most 100 parameters" in answer.json["detail"]
+        assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+@pytest.mark.gen_test
+async def test_behind_a_head_that_is_refused_nothing_is_read(
+    api: Api, dsn: str, method: str
+) -> None:
+    hidden = raw_request("POST", REGISTER, JSON, body=registration(100))
+    fields = [f"X-{number}: y" for number in range(200)]
+    sent = raw_request(method, REGISTER, JSON, *fields, body=hidden) + hidden
+    [answer] = await answers_to(api, sent, [method])
+    assert answer.status == 431
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]

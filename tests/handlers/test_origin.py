@@ -185,7 +185,12 @@ def test_what_is_no_network_cannot_be_trusted() -> None:
 
 def test_a_long_field_is_read_as_any_other() -> None:
     assert address_of("10.0.0.1", f"{'198.51.100.1, ' * 1_000}{CLIENT}, 10.0.0.2") == CLIENT
-    assert address_of("10.0.0.1", f"{CLIENT}{', 10.0.0.2' * 1_000}") == CLIENT
+    assert address_of("10.0.0.1", f"{CLIENT}{', 10.0.0.2' * 99}") == CLIENT
+
+
+def test_of_a_hundred_trusted_proxies_in_a_row_no_more_are_read() -> None:
+    assert address_of("10.0.0.1", f"{CLIENT}, 10.0.0.3{', 10.0.0.2' * 99}") == "10.0.0.3"
+    assert address_of("10.0.0.1", f"{CLIENT}{', 10.0.0.2' * 1_000}") == "10.0.0.2"
     assert address_of("10.0.0.1", "," * 15_000) == "10.0.0.1"
     assert address_of("10.0.0.1", "x" * 15_000) == "10.0.0.1"
 
