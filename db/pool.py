@@ -21,7 +21,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from db.connecting import PoolLimits, Wanted, connect
 from db.errors import DatabaseError, ReadOnly
 from db.failures import translated
-from db.prepared import PreparedQuery
+from db.prepared import PreparedQuery, prove_primary
 from db.rows import Parameters, Row
 from ops.logs import SERVER
 from ops.spent import current
@@ -32,13 +32,6 @@ ObserveWait = Callable[[float], None]
 _GRACE_SECONDS = 0.5
 # How often the log tells that Postgres is not to be trusted.
 _TELL_SECONDS = 10.0
-# A query that returns a row where it finds nothing, too: an empty answer of a standby, which may
-# lack the newest counts of tries, must not be taken for one of the primary.
-_PROVE_PRIMARY = """
-SELECT pg_is_in_recovery(), found.*
-FROM (VALUES (1)) AS one (row)
-LEFT JOIN ({sql}) AS found ON true
-"""
 
 
 class Connection:
@@ -160,7 +153,7 @@ class Database:
         """
         setup = (
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-            f" PREPARE {name} ({key_type}[]) AS {_PROVE_PRIMARY.format(sql=sql)}"
+            f" PREPARE {name} ({key_type}[]) AS {prove_primary(sql)}"
         )
         raw = await self._connect(setup)
         return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
