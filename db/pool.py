@@ -19,7 +19,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, Wanted, connect
-from db.errors import DatabaseError, ReadOnly
+from db.errors import DatabaseError, ReadOnly, Unavailable
 from db.failures import translated
 from db.prepared import PreparedQuery, prove_primary
 from db.rows import Parameters, Row
@@ -67,6 +67,16 @@ class Connection:
         """Run a statement whose answer has no rows; return how many it changed."""
         _, count = await self._run(sql, parameters)
         return count
+
+    async def commit(self) -> None:
+        """End a transaction; raises Unavailable where it may be lost in a failover.
+
+        Whoever cancels the wait for a synchronous standby has Postgres commit without it, and warn.
+        """
+        self._raw.raw.notices.clear()
+        await self.execute("COMMIT")
+        if self._raw.raw.notices:
+            raise Unavailable("Postgres committed with a warning: a failover may undo it")
 
     async def _run(self, sql: str, parameters: Parameters) -> tuple[list[Row], int]:
         left = max(0.0, self._until - asyncio.get_running_loop().time())
@@ -188,7 +198,7 @@ class Database:
             except BaseException:
                 await _roll_back(connection)
                 raise
-            await connection.execute("COMMIT")
+            await connection.commit()
 
     async def _take(self) -> aiopg.Connection:
         began = time.perf_counter()

@@ -23,6 +23,7 @@ from tests.processes import environment, manage, running_server
 
 LAG = "recovery_min_apply_delay=1h"
 USERS = 4
+WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
 def ask(url: str, work: Callable[[Api], Awaitable[None]]) -> None:
@@ -101,6 +102,30 @@ def test_a_revocation_survives_kill_9_of_postgres_whatever_its_role_inherits(
     primary.start()
     with running_server(variables, tmp_path / "again") as server:
         ask(server.url, look)
+
+
+def test_a_commit_whose_wait_for_the_standby_is_cancelled_is_no_success(primary: Cluster) -> None:
+    """Postgres commits then without the standby, and says so by a warning alone."""
+
+    async def write(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("CREATE TABLE written ()")
+
+    async def run() -> None:
+        database = await Database.open(primary.url(), replace(LIMITS, query_timeout_seconds=60))
+        primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "postgres")
+        primary.sql("SELECT pg_reload_conf()", "postgres")
+        primary.wait_for("current_setting('synchronous_standby_names') = 'nobody'")
+        writing = asyncio.create_task(write(database))
+        await asyncio.to_thread(primary.wait_for, f"EXISTS (SELECT {WAITING})")
+        primary.sql(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event='SyncRep'"
+        )
+        with pytest.raises(Unavailable, match="a failover may undo it"):
+            await writing
+        await database.close()
+
+    asyncio.run(run())
 
 
 def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:

@@ -14,6 +14,7 @@ from db.pool import Database
 from db.schema import apply_schema
 from db.turn import LOCK, Patience
 from tests.api import Api
+from tests.configuration import ROOT
 from tests.db.databases import SCHEMA, apply
 from tests.db.limits import LIMITS
 from tests.given_cluster import PASSWORD, Cluster, new_cluster
@@ -139,6 +140,24 @@ def test_nothing_of_others_runs_in_statements_of_a_schema_of_its_own(
     assert ended.returncode == 0, ended
     assert database.sql("SELECT * FROM public.stolen") == []
     assert database.sql("SELECT count(*) FROM userauth.users") == [(1,)]
+
+
+def test_the_statements_of_the_documentation_make_a_database_for_nobody_else(
+    database: Cluster,
+) -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    shown = page.partition("## The database")[2].partition("```sql\n")[2].partition("```")[0]
+    before, connect, after = shown.partition("\\connect userauth\n")
+    assert connect
+    database.sql("DROP DATABASE userauth WITH (FORCE)", "postgres")
+    for statement in before.splitlines()[1:]:  # the role is there already
+        database.sql(statement, "postgres")
+    for statement in after.splitlines():
+        database.sql(statement)
+    apply(database.url())
+    assert database.sql("SELECT to_regclass('userauth.users') IS NOT NULL") == [(True,)]
+    with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
+        as_mallory(database, "SELECT 1")
 
 
 def apply_with(url: str, patience: Patience) -> None:
