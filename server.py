@@ -211,11 +211,17 @@ def postgres(settings: Settings) -> Iterator[str]:
 
 @asynccontextmanager
 async def open_application(
-    settings: Settings, keys: Sequence[str], dsn: str, clock: Callable[[], float] | None = None
+    settings: Settings,
+    keys: Sequence[str],
+    dsn: str,
+    clock: Callable[[], float] | None = None,
+    *,
+    wall: Callable[[], float] = time.time,
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and release it after use.
 
-    ``clock`` returns UTC seconds; without one the time is that of Postgres.
+    ``clock`` returns UTC seconds; without one the time is that of Postgres, and ``wall``, that of
+    this host, is compared with it.
     """
     metrics = (
         Metrics(version=_version(), problems=(kind.name for kind in problem_types()))
@@ -227,12 +233,12 @@ async def open_application(
         AsyncExitStack() as stack,
     ):
         await _tell_risks(database)
-        postgres_clock = await measured_clock(database)
+        postgres_clock = await measured_clock(database, wall)
         comparing = Repeating("clocks are not compared", postgres_clock.measure)
         stack.push_async_callback(comparing.close)
         if metrics is not None:
             metrics.watch_clock(postgres_clock)
-        host_clock, clock = clock or time.time, clock or postgres_clock
+        host_clock, clock = clock or wall, clock or postgres_clock
         services = await stack.enter_async_context(
             open_services(settings, keys, database, clock, metrics)
         )
@@ -520,9 +526,11 @@ def _advice(error: DatabaseError) -> str:
     )
 
 
-async def measured_clock(database: Database) -> PostgresClock:
+async def measured_clock(
+    database: Database, wall: Callable[[], float] = time.time
+) -> PostgresClock:
     """Return the clock of Postgres."""
-    clock = PostgresClock(database)
+    clock = PostgresClock(database, wall=wall)
     with _start_errors():
         await clock.measure()
     return clock

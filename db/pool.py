@@ -19,9 +19,9 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, Wanted, connect
-from db.errors import DatabaseError, ReadOnly
+from db.errors import DatabaseError, ReadOnly, Unavailable
 from db.failures import translated
-from db.prepared import PreparedQuery
+from db.prepared import PreparedQuery, prove_primary
 from db.rows import Parameters, Row
 from ops.logs import SERVER
 from ops.spent import current
@@ -32,13 +32,6 @@ ObserveWait = Callable[[float], None]
 _GRACE_SECONDS = 0.5
 # How often the log tells that Postgres is not to be trusted.
 _TELL_SECONDS = 10.0
-# A query that returns a row where it finds nothing, too: an empty answer of a standby, which may
-# lack the newest counts of tries, must not be taken for one of the primary.
-_PROVE_PRIMARY = """
-SELECT pg_is_in_recovery(), found.*
-FROM (VALUES (1)) AS one (row)
-LEFT JOIN ({sql}) AS found ON true
-"""
 
 
 class Connection:
@@ -74,6 +67,16 @@ class Connection:
         """Run a statement whose answer has no rows; return how many it changed."""
         _, count = await self._run(sql, parameters)
         return count
+
+    async def commit(self) -> None:
+        """End a transaction; raises Unavailable where it may be lost in a failover.
+
+        Whoever cancels the wait for a synchronous standby has Postgres commit without it, and warn.
+        """
+        self._raw.raw.notices.clear()
+        await self.execute("COMMIT")
+        if self._raw.raw.notices:
+            raise Unavailable("Postgres committed with a warning: a failover may undo it")
 
     async def _run(self, sql: str, parameters: Parameters) -> tuple[list[Row], int]:
         left = max(0.0, self._until - asyncio.get_running_loop().time())
@@ -160,7 +163,7 @@ class Database:
         """
         setup = (
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-            f" PREPARE {name} ({key_type}[]) AS {_PROVE_PRIMARY.format(sql=sql)}"
+            f" PREPARE {name} ({key_type}[]) AS {prove_primary(sql)}"
         )
         raw = await self._connect(setup)
         return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
@@ -195,7 +198,7 @@ class Database:
             except BaseException:
                 await _roll_back(connection)
                 raise
-            await connection.execute("COMMIT")
+            await connection.commit()
 
     async def _take(self) -> aiopg.Connection:
         began = time.perf_counter()

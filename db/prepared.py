@@ -19,6 +19,19 @@ from db.rows import Row
 Received = Callable[[list[Row], DatabaseError | None], None]
 
 
+def prove_primary(sql: str) -> str:
+    """Return a query whose rows begin with whether Postgres is in recovery.
+
+    Where it finds nothing there is a row, too: an empty answer of a standby, which may lack the
+    newest counts of tries, must not be taken for one of the primary.
+    """
+    return f"""
+SELECT pg_is_in_recovery(), found.*
+FROM (VALUES (1)) AS one (row)
+LEFT JOIN ({sql}) AS found ON true
+"""  # noqa: S608 - our own statements
+
+
 class PreparedQuery:
     """Sends one statement at a time and hands over what comes back.
 

@@ -25,19 +25,18 @@ class Cluster:
     """A Postgres in a folder that its system user can reach."""
 
     def __init__(self, folder: Path, data: Path, *options: str) -> None:
+        # Another address may be given to it while it is stopped.
         self.port = free_port()
         self._folder = folder
         self._data = data
         self._account = account_for(data)
         self._programs = max(Path("/usr/lib/postgresql").glob("*/bin/initdb")).parent
-        self._options = (
-            *("ssl=on", "listen_addresses=127.0.0.1", "unix_socket_directories="),
-            *(f"port={self.port}", *options),
-        )
+        self.host = "127.0.0.1"
+        self._options = ("ssl=on", "unix_socket_directories=", *options)
 
     def url(self, role: str = "userauth", database: str = "userauth") -> str:
         """Return where a database is, for a role with the password of all."""
-        place = f"{role}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
+        place = f"{role}:{quote(PASSWORD, safe='')}@{self.host}:{self.port}/{database}"
         return f"postgresql://{place}?sslmode=verify-ca&sslrootcert={self._folder / 'server.crt'}"
 
     def sql(self, statement: str, database: str = "userauth") -> list[tuple[object, ...]]:
@@ -61,7 +60,8 @@ class Cluster:
         make_certificate(self._data, self._account)
 
     def start(self) -> None:
-        options = " ".join(f"-c {option}" for option in self._options)
+        place = (f"listen_addresses={self.host}", f"port={self.port}")
+        options = " ".join(f"-c {option}" for option in (*place, *self._options))
         log = f"--log={self._data / 'log'}"
         self._run("pg_ctl", f"--pgdata={self._data}", "start", "--wait", log, f"-o {options}")
 

@@ -12,11 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from server import open_application
 from tests.api import Api, bearer
-from tests.configuration import ROOT
+from tests.configuration import KEY, ROOT, settings_with
 from tests.handlers.raw_http import raw_request
 from tests.processes import free_port, running_server
 from tests.scraping import read, read_now, scrape
+from tests.sql import run_sql
 from tests.test_server import run_to_the_end
 
 
@@ -146,3 +148,24 @@ def test_reading_metrics_under_load_loses_no_request_and_counts_each(
         asyncio.run(use(server.url, port))
         assert server.stop() == 0
     assert set(statuses) == {b"200"}
+
+
+@pytest.mark.parametrize("ahead", [0.0, 960.0])
+def test_a_clock_that_differs_from_that_of_postgres_is_measured_and_counts_for_nothing(
+    dsn: str, caplog: pytest.LogCaptureFixture, ahead: float
+) -> None:
+    async def run() -> None:
+        settings = settings_with(METRICS__PORT=free_port())
+        opened = open_application(settings, [KEY], dsn, wall=lambda: time.time() + ahead)
+        async with opened as application:
+            assert application.metrics is not None
+            told = read((await application.metrics.expose("")).text.decode())
+            assert told.value("userauth_clock_offset_seconds") == pytest.approx(ahead, abs=5)
+            await application.services.clients.add("service")
+
+    asyncio.run(run())
+    [(age,)] = run_sql(
+        dsn, "SELECT extract(epoch FROM clock_timestamp() - created_at)::float FROM clients"
+    )
+    assert -0.5 < age < 60
+    assert ("the clock of this host is" in caplog.text) is (ahead > 1)

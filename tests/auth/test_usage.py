@@ -8,7 +8,8 @@ from auth.usage import TokenUsage
 from db.errors import Unavailable
 from db.pool import Database
 from tests.clock import Clock
-from tests.db.test_pool import LIMITS, use
+from tests.db.limits import LIMITS
+from tests.db.test_pool import use
 from tests.sql import run_sql
 
 MINUTE = 60

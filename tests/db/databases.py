@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from db.pool import Database
 from db.schema import apply_schema
 from tests.configuration import ROOT
-from tests.db.test_pool import LIMITS
+from tests.db.limits import LIMITS
 from tests.sql import run_sql
 
 SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")

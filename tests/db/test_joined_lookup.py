@@ -12,7 +12,8 @@ from db.pool import Database
 from db.prepared import PreparedQuery, Received
 from db.rows import UserRow
 from db.tokens import FIND_USERS
-from tests.db.test_pool import LIMITS, use
+from tests.db.limits import LIMITS
+from tests.db.test_pool import use
 from tests.sql import run_sql
 
 

@@ -1,18 +1,20 @@
 """Connections: in turn, within their time, and whole again after Postgres was away."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from db.connecting import PoolLimits
-from db.errors import Failed, Unavailable
+from db.errors import Failed, Locked, ReadOnly, SchemaError, Unavailable
+from db.plain_connection import plain_connection
 from db.pool import Connection, Database
+from tests.db.databases import new_database
+from tests.db.limits import LIMITS
 from tests.proxy import Proxy
 from tests.sql import run_sql
-
-LIMITS = PoolLimits(pool_min=1, pool_max=2, acquire_timeout_seconds=0.3, query_timeout_seconds=1)
 
 
 def use(dsn: str, work: Callable[[Database], Awaitable[None]], limits: PoolLimits = LIMITS) -> None:
@@ -162,12 +164,105 @@ def test_a_database_that_only_reads_is_unavailable_for_writing(dsn: str) -> None
     use(dsn, work)
 
 
+def test_a_lock_that_another_session_holds_is_unavailable_before_the_statement_ends(
+    dsn: str,
+) -> None:
+    async def work(database: Database) -> None:
+        async with database.transaction() as holder:
+            await holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(Locked, match="another session holds a lock"):
+                await names(database)
+
+    use(dsn, work, replace(LIMITS, query_timeout_seconds=0.2))
+
+
+@pytest.mark.parametrize(
+    ("inherited", "pinned"),
+    [
+        ("off", "on"),
+        ("local", "on"),
+        ("remote_write", "on"),
+        ("on", "on"),
+        ("remote_apply", "remote_apply"),
+    ],
+)
+def test_a_commit_is_durable_whatever_the_database_has_as_its_default(
+    postgres: str, inherited: str, pinned: str
+) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            assert await connection.fetch_one("SHOW synchronous_commit") == (pinned,)
+            assert await connection.fetch_one("SHOW lock_timeout") == ("1s",)
+
+    with new_database(postgres, f"commits_{inherited}") as dsn:
+        run_sql(dsn, f"ALTER DATABASE commits_{inherited} SET synchronous_commit = {inherited}")
+        use(dsn, work)
+        with plain_connection(dsn) as connection:
+            assert connection.value("SHOW synchronous_commit") == pinned
+
+
+def test_a_role_that_only_reads_is_refused(postgres: str) -> None:
+    async def work(_: Database) -> None:
+        raise AssertionError("it may not be used")
+
+    with new_database(postgres, "reading") as dsn:
+        run_sql(dsn, "ALTER DATABASE reading SET default_transaction_read_only = on")
+        with pytest.raises(ReadOnly, match="only reads"):
+            use(dsn, work)
+
+
+def test_names_are_those_of_our_schema_whatever_the_role_searches(postgres: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            path = await connection.fetch_one("SHOW search_path")
+            assert path == ('"Our ""own", pg_temp',)
+            current = await connection.fetch_one("SELECT to_regclass('elsewhere') IS NULL")
+            assert current == (True,)
+
+    with new_database(postgres, "searched") as dsn:
+        run_sql(dsn, 'CREATE SCHEMA "Our ""own"; CREATE TABLE elsewhere (id integer)')
+        run_sql(
+            dsn, 'ALTER DATABASE searched SET search_path = missing, "Our ""own", public, pg_temp'
+        )
+        use(dsn, work)
+
+
+def test_a_role_without_a_schema_is_told_so(postgres: str) -> None:
+    async def work(_: Database) -> None:
+        raise AssertionError("it may not be used")
+
+    with new_database(postgres, "schemaless") as dsn:
+        run_sql(dsn, "ALTER DATABASE schemaless SET search_path = missing")
+        with pytest.raises(SchemaError, match="create one"):
+            use(dsn, work)
+
+
 def test_a_database_that_is_away_is_unavailable_at_once() -> None:
     async def work(_: Database) -> None:
         raise AssertionError("there is no database")
 
     with pytest.raises(Unavailable):
         use("postgresql://127.0.0.1:1/none", work)
+
+
+def test_a_silent_address_of_a_host_is_not_the_end(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        proxy = Proxy(dsn)
+        await proxy.open()
+
+        async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+            return [(0, 0, 0, "", ("127.0.0.2", 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
+        with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and says nothing
+            url = proxy.url.replace("127.0.0.1", "db.example.com")
+            database = await Database.open(url, replace(LIMITS, acquire_timeout_seconds=2))
+        await database.close()
+        await proxy.close()
+
+    asyncio.run(run())
 
 
 def test_each_address_of_a_host_is_tried(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

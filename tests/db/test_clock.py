@@ -1,0 +1,66 @@
+"""The time of Postgres, whatever the clock of the host says."""
+
+import logging
+import time
+
+import pytest
+
+from db.clock import PostgresClock, steady_seconds
+from db.pool import Database
+from tests.clock import Clock
+from tests.db.test_pool import use
+from tests.sql import run_sql
+
+AHEAD = 16 * 60.0
+
+
+def now(dsn: str) -> float:
+    return float(run_sql(dsn, "SELECT extract(epoch FROM clock_timestamp())")[0][0])
+
+
+def test_hosts_with_other_clocks_have_one_time(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        for off in (0.0, AHEAD, -AHEAD):
+            clock = PostgresClock(database, wall=lambda off=off: time.time() + off)  # type: ignore[misc]
+            before = now(dsn)
+            await clock.measure()
+            doubt = 5.0  # a busy machine between two statements
+            assert before - doubt < clock() < now(dsn) + doubt
+            assert clock.offset == pytest.approx(off, abs=doubt)
+
+    use(dsn, work)
+
+
+def test_a_clock_that_is_set_meanwhile_changes_no_time(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        wall, steady = Clock(now(dsn)), Clock(1000.0)
+        clock = PostgresClock(database, wall=wall, steady=steady)
+        await clock.measure()
+        before = clock()
+        wall.advance(AHEAD)
+        assert clock() == before
+        steady.advance(10)
+        assert clock() == before + 10
+
+    use(dsn, work)
+
+
+def test_a_clock_that_differs_is_told_once_until_it_is_right_again(
+    dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(database: Database) -> None:
+        wall = Clock(now(dsn))
+        clock = PostgresClock(database, wall=wall, steady=Clock(0.0))
+        for ahead, told in ((AHEAD, 1), (AHEAD, 1), (0, 1), (-AHEAD, 2)):
+            wall.now = now(dsn) + ahead
+            await clock.measure()
+            assert caplog.text.count("the clock of this host is") == told
+        assert "+960." in caplog.text or "+959." in caplog.text
+
+    with caplog.at_level(logging.WARNING):
+        use(dsn, work)
+
+
+def test_the_steady_clock_counts_seconds_and_never_goes_back() -> None:
+    first = steady_seconds()
+    assert 0 < first <= steady_seconds()
