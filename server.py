@@ -62,7 +62,8 @@ from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
 from ops.lag import LagWatch
-from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging
+from ops.log_writer import LogWriter
+from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging, open_log
 from ops.metrics import Metrics, Sources
 from ops.systemd import Systemd, SystemdError
 from settings import Profile, Settings, SettingsError, load_settings
@@ -75,6 +76,8 @@ _COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 ROOT = Path(__file__).resolve().parent
 # How long the stop of a server waits for the last uses of tokens to be written.
 _LAST_WRITE_SECONDS = 2.0
+# How long the end of a server waits for whoever reads its log.
+_LAST_LINES_SECONDS = 2.0
 # What else there is to close at a stop.
 _OTHER_STOP_SECONDS = 10.0
 
@@ -98,8 +101,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if options.check:
             print(check(settings))
             return 0
-        configure_logging(settings.logging.format)
-        serve(settings, Systemd(environ))
+        with _log(settings) as log:
+            configure_logging(log)
+            serve(settings, Systemd(environ), log)
     except (
         StartError,
         EmbeddedPostgresError,
@@ -125,7 +129,17 @@ def check(settings: Settings) -> str:
     return f"The settings are good ({settings.profile})."
 
 
-def serve(settings: Settings, systemd: Systemd) -> None:
+@contextmanager
+def _log(settings: Settings) -> Iterator[LogWriter]:
+    """Open the log, and write what is left of it at the end, if somebody takes it soon."""
+    log = open_log(sys.stderr, settings.logging.format)
+    try:
+        yield log
+    finally:
+        log.close(_LAST_LINES_SECONDS)
+
+
+def serve(settings: Settings, systemd: Systemd, log: LogWriter) -> None:
     """Serve until SIGTERM or SIGINT."""
     # Until the loop takes over, a signal unwinds what was started.
     for number in _stop_signals():
@@ -135,7 +149,7 @@ def serve(settings: Settings, systemd: Systemd) -> None:
     keys = signing_keys(settings)
     certificate = _certificate(settings)
     with postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(_serve(settings, systemd, keys, certificate, dsn))
+        runner.run(_serve(settings, systemd, keys, certificate, dsn, log))
 
 
 def signing_keys(settings: Settings) -> Sequence[str]:
@@ -177,9 +191,17 @@ def postgres(settings: Settings) -> Iterator[str]:
 
 @asynccontextmanager
 async def open_application(
-    settings: Settings, keys: Sequence[str], dsn: str, clock: Callable[[], float] = time.time
+    settings: Settings,
+    keys: Sequence[str],
+    dsn: str,
+    clock: Callable[[], float] = time.time,
+    *,
+    log: LogWriter | None = None,
 ) -> AsyncIterator[Application]:
-    """Build the application on a database with the schema in it, and release it after use."""
+    """Build the application on a database with the schema in it, and release it after use.
+
+    ``log`` is where it writes of each request; one to standard error, if none is given.
+    """
     metrics = (
         Metrics(version=_version(), problems=(kind.name for kind in problem_types()))
         if settings.metrics.port
@@ -206,7 +228,9 @@ async def open_application(
         )
         removing = Repeating("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
-        lines = RequestLog(sys.stderr, clock, settings.logging.format, _dumps)
+        if log is None:
+            log = stack.enter_context(_log(settings))
+        lines = RequestLog(log, clock, _dumps)
         stack.callback(lines.flush)
         request_log = stack.enter_context(_traced(lines, clock))
         application = Application(
@@ -221,6 +245,7 @@ async def open_application(
         )
         if metrics is not None:
             metrics.watch_requests(application)
+            metrics.watch_log(log)
         yield application
 
 
@@ -456,11 +481,12 @@ async def _serve(
     keys: Sequence[str],
     certificate: Certificate | None,
     dsn: str,
+    log: LogWriter,
 ) -> None:
     with _told_to_stop() as told_to_stop:
         async with AsyncExitStack() as stack:
             opening = asyncio.ensure_future(
-                stack.enter_async_context(open_application(settings, keys, dsn))
+                stack.enter_async_context(open_application(settings, keys, dsn, log=log))
             )
             stopping = asyncio.ensure_future(told_to_stop.wait())
             await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -500,7 +526,14 @@ async def _serve(
 
 def _most_seconds_to_stop(settings: Settings) -> float:
     drain = settings.server.quiet_seconds + settings.server.drain_seconds
-    return drain + _LAST_WRITE_SECONDS + LOCK_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
+    return (
+        drain
+        + _LAST_WRITE_SECONDS
+        + _LAST_LINES_SECONDS
+        + LOCK_SECONDS
+        + STOP_SECONDS
+        + _OTHER_STOP_SECONDS
+    )
 
 
 def _reload(
