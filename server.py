@@ -149,7 +149,7 @@ def serve(settings: Settings, systemd: Systemd, log: LogWriter) -> None:
     keys = signing_keys(settings)
     certificate = _certificate(settings)
     with postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(_serve(settings, systemd, keys, certificate, dsn, log))
+        runner.run(_serve(settings, systemd, keys, certificate, dsn, log=log))
 
 
 def signing_keys(settings: Settings) -> Sequence[str]:
@@ -481,6 +481,7 @@ async def _serve(
     keys: Sequence[str],
     certificate: Certificate | None,
     dsn: str,
+    *,
     log: LogWriter,
 ) -> None:
     with _told_to_stop() as told_to_stop:
@@ -526,14 +527,8 @@ async def _serve(
 
 def _most_seconds_to_stop(settings: Settings) -> float:
     drain = settings.server.quiet_seconds + settings.server.drain_seconds
-    return (
-        drain
-        + _LAST_WRITE_SECONDS
-        + _LAST_LINES_SECONDS
-        + LOCK_SECONDS
-        + STOP_SECONDS
-        + _OTHER_STOP_SECONDS
-    )
+    last = _LAST_WRITE_SECONDS + _LAST_LINES_SECONDS
+    return drain + last + LOCK_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
 
 
 def _reload(

@@ -116,15 +116,13 @@ def test_messages_and_traces_have_a_bounded_length(form: LogFormat) -> None:
     stream = io.StringIO()
     writer = open_log(stream, form)
     configure_logging(writer)
-    try:
-        raise ValueError("x" * 100_000)
-    except ValueError:
-        logging.getLogger("userauth").exception("y" * 100_000)
+    failure = ValueError("x" * 100_000)
+    logging.getLogger("userauth").error("y" * 100_000, exc_info=failure)
     logging.getLogger("userauth").warning("%d", "no number")
     writer.close(SECONDS)
     text = stream.getvalue()
     assert 1_000 < len(text) < 20_000
-    assert "Traceback" in text
+    assert "ValueError" in text
     last = text.splitlines()[-1]
     assert "a message cannot be written" in last
     assert (form is LogFormat.JSON) == last.startswith("{")

@@ -6,8 +6,6 @@ import json
 import re
 from collections.abc import Callable
 
-import pytest
-
 from ops.log_format import LogFormat
 from ops.logs import RequestLog, RequestRecord, open_log
 from ops.trace_context import TraceParent
