@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from auth.backups import Backups
+from auth.origin import Administration
 from db.archives import open_archive
 from db.embedded_programs import find_programs
 from db.errors import BackupError
@@ -572,7 +573,9 @@ def test_a_cluster_newer_than_every_pg_dump_is_refused(
 ) -> None:
     monkeypatch.setattr("db.backup.MAJOR_VERSION", "12")
     with (tmp_path / "backup").open("wb") as target:
-        backups = Backups(dsn, environ={}, schema=SCHEMA, clock=Clock())
+        backups = Backups(
+            dsn, environ={}, schema=SCHEMA, clock=Clock(), administration=Administration()
+        )
         with pytest.raises(BackupError, match="install postgresql-client-18"):
             backups.write(target)
 
