@@ -3,7 +3,8 @@
     .venv/bin/python -I deploy/as_the_service.py COMMAND …
 
 Nothing of the caller's environment goes along but its terminal, its language, and for whom sudo
-runs it, which the audit trail tells; settings in it are refused, for whoever set them means them to count. What a drop-in of the unit says is not seen.
+runs it, which the audit trail tells; settings in it are refused, for whoever set them means them to
+count. What a drop-in of the unit says is not seen.
 With DESTDIR=/some/folder it is an installation there, and no other user.
 """
 
