@@ -318,8 +318,17 @@ def test_users_are_replaced_only_where_that_is_asked_for(
         ended = manage("restore", file, *arguments, DATABASE_URL=empty)
         assert (ended.returncode, said in ended.stderr) == (code, True), ended
         assert contents(empty) == before
-    assert manage("restore", file, "--replace", "--yes", DATABASE_URL=empty).returncode == 0
+    [(lost,)] = run_sql(empty, "SELECT count(*) FROM events")
+    done = manage(
+        "restore", file, "--replace", "--yes", DATABASE_URL=empty, SUDO_USER="susan", SUDO_UID="7"
+    )
+    assert done.returncode == 0
+    assert f"The audit trail of before is gone, {lost} events" in done.stderr
     assert contents(empty)["users"] == contents(dsn)["users"]
+    told = run_sql(empty, "SELECT kind, actor FROM events ORDER BY id DESC LIMIT 1")
+    assert [(kind, actor.endswith(" for susan (7)")) for kind, actor in told] == [
+        ("restored", True)
+    ]
 
 
 @pytest.mark.parametrize(
