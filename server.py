@@ -13,8 +13,8 @@ import socket
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
@@ -30,11 +30,12 @@ from auth.clients import Clients
 from auth.confirmation import Confirmation
 from auth.counts import TokenCounts
 from auth.digests import Digests
-from auth.errors import problem_types
+from auth.errors import DatabaseUnavailable, problem_types
 from auth.hash_kinds import HashKinds
 from auth.housekeeping import Housekeeping, Kept
 from auth.identities import Identities
 from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
+from auth.origin import Administration
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
@@ -70,7 +71,8 @@ from ops.background import Repeating
 from ops.event_loop import EventLoop
 from ops.garbage import spare_what_stays
 from ops.lag import LagWatch
-from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging
+from ops.log_writer import LogWriter
+from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging, open_log
 from ops.metrics import Metrics, Sources
 from ops.systemd import Systemd, SystemdError
 from settings import Profile, Settings, SettingsError, load_settings
@@ -83,6 +85,8 @@ _COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT
 ROOT = Path(__file__).resolve().parent
 # How long the stop of a server waits for the last uses of tokens to be written.
 _LAST_WRITE_SECONDS = 2.0
+# How long the end of a server waits for whoever reads its log.
+_LAST_LINES_SECONDS = 2.0
 # What else there is to close at a stop.
 _OTHER_STOP_SECONDS = 10.0
 
@@ -106,8 +110,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if options.check:
             print(check(settings))
             return 0
-        configure_logging(settings.logging.format)
-        serve(settings, Systemd(environ))
+        with _log(settings) as log:
+            configure_logging(log)
+            serve(settings, Systemd(environ), log)
     except (
         StartError,
         EmbeddedPostgresError,
@@ -159,7 +164,17 @@ async def _examine(settings: Settings) -> list[str]:
         await database.close()
 
 
-def serve(settings: Settings, systemd: Systemd) -> None:
+@contextmanager
+def _log(settings: Settings) -> Iterator[LogWriter]:
+    """Open the log, and write what is left of it at the end, if somebody takes it soon."""
+    log = open_log(sys.stderr, settings.logging.format)
+    try:
+        yield log
+    finally:
+        log.close(_LAST_LINES_SECONDS)
+
+
+def serve(settings: Settings, systemd: Systemd, log: LogWriter) -> None:
     """Serve until SIGTERM or SIGINT."""
     # Until the loop takes over, a signal unwinds what was started.
     for number in _stop_signals():
@@ -169,7 +184,7 @@ def serve(settings: Settings, systemd: Systemd) -> None:
     keys = signing_keys(settings)
     certificate = _certificate(settings)
     with postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(_serve(settings, systemd, keys, certificate, dsn))
+        runner.run(_serve(settings, systemd, keys, certificate, dsn, log=log))
 
 
 def signing_keys(settings: Settings) -> Sequence[str]:
@@ -217,11 +232,13 @@ async def open_application(
     clock: Callable[[], float] | None = None,
     *,
     wall: Callable[[], float] = time.time,
+    log: LogWriter | None = None,
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and release it after use.
 
     ``clock`` returns UTC seconds; without one the time is that of Postgres, and ``wall``, that of
-    this host, is compared with it.
+    this host, is compared with it. ``log`` is where it writes of each request; one to standard
+    error, if none is given.
     """
     metrics = (
         Metrics(version=_version(), problems=(kind.name for kind in problem_types()))
@@ -243,7 +260,10 @@ async def open_application(
             open_services(settings, keys, database, clock, metrics)
         )
         # What was noted is written at the end, too, but an end waits for no database.
-        stack.push_async_callback(_last_write, services.usage)
+        stack.push_async_callback(_last_write, "uses of tokens", services.usage.write)
+        stack.push_async_callback(_last_write, "failures", services.audit.write_all_counted)
+        counting = Repeating("counted failures are not written", services.audit.write_counted)
+        stack.push_async_callback(counting.close)
         writing = Repeating("token uses are not written", services.usage.write)
         stack.push_async_callback(writing.close)
         housekeeping = Housekeeping(
@@ -260,7 +280,9 @@ async def open_application(
         stack.push_async_callback(removing.close)
         measuring = Repeating("kinds of hashes are not measured", services.hash_kinds.measure)
         stack.push_async_callback(measuring.close)
-        lines = RequestLog(sys.stderr, host_clock, settings.logging.format, _dumps)
+        if log is None:
+            log = stack.enter_context(_log(settings))
+        lines = RequestLog(log, host_clock, _dumps)
         stack.callback(lines.flush)
         request_log = stack.enter_context(_traced(lines, host_clock))
         application = Application(
@@ -275,6 +297,7 @@ async def open_application(
         )
         if metrics is not None:
             metrics.watch_requests(application)
+            metrics.watch_log(log)
         yield application
 
 
@@ -337,8 +360,14 @@ async def open_services(
     database: Database,
     clock: Callable[[], float],
     metrics: Metrics | None = None,
+    *,
+    administration: Administration | None = None,
 ) -> AsyncIterator[Services]:
-    """Build the services on a database, and release what they hold after use."""
+    """Build the services on a database, and release what they hold after use.
+
+    ``administration`` is who uses those of an administrator.
+    """
+    administration = administration or Administration()
     async with AsyncExitStack() as stack:
         hasher = PasswordHasher(
             cost=settings.passwords.bcrypt_cost,
@@ -420,7 +449,13 @@ async def open_services(
             max_per_user=settings.tokens.max_per_user,
             counts=token_counts,
         )
-        clients = Clients(database=database, lookups=lookups, throttle=throttle, audit=audit)
+        clients = Clients(
+            database=database,
+            lookups=lookups,
+            throttle=throttle,
+            audit=audit,
+            administration=administration,
+        )
         users = Users(
             database=database,
             hasher=hasher,
@@ -428,6 +463,7 @@ async def open_services(
             throttle=throttle,
             audit=audit,
             reservations=reservations,
+            administration=administration,
             clock=clock,
         )
         if metrics is not None:
@@ -456,6 +492,7 @@ async def open_services(
                 hasher=hasher,
                 audit=audit,
                 reservations=reservations,
+                administration=administration,
                 clock=clock,
             ),
             hash_kinds=HashKinds(database, hasher),
@@ -550,10 +587,12 @@ async def _digests(database: Database) -> Digests:
             return Digests(await get_digest_key(connection))
 
 
-async def _last_write(usage: TokenUsage) -> None:
-    with suppress(DatabaseError, TimeoutError):
+async def _last_write(what: str, write: Callable[[], Awaitable[object]]) -> None:
+    try:
         async with asyncio.timeout(_LAST_WRITE_SECONDS):
-            await usage.write()
+            await write()
+    except (DatabaseError, DatabaseUnavailable, TimeoutError) as error:
+        logging.getLogger(SERVER).warning("the last %s are not written: %r", what, error)
 
 
 async def _serve(
@@ -562,11 +601,13 @@ async def _serve(
     keys: Sequence[str],
     certificate: Certificate | None,
     dsn: str,
+    *,
+    log: LogWriter,
 ) -> None:
     with _told_to_stop() as told_to_stop:
         async with AsyncExitStack() as stack:
             opening = asyncio.ensure_future(
-                stack.enter_async_context(open_application(settings, keys, dsn))
+                stack.enter_async_context(open_application(settings, keys, dsn, log=log))
             )
             stopping = asyncio.ensure_future(told_to_stop.wait())
             await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -606,7 +647,8 @@ async def _serve(
 
 def _most_seconds_to_stop(settings: Settings) -> float:
     drain = settings.server.quiet_seconds + settings.server.drain_seconds
-    return drain + _LAST_WRITE_SECONDS + LOCK_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
+    last = 2 * _LAST_WRITE_SECONDS + _LAST_LINES_SECONDS
+    return drain + last + LOCK_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
 
 
 def _reload(

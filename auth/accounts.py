@@ -171,7 +171,8 @@ class Accounts:
         revoked = 0
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
-            if name is not UNSET:
+            # A name that stays is no change: it leaves no event, and updated_at as it was.
+            if name is not UNSET and name != user.name:
                 user = await users.update_name(connection, user.id, name)
                 await self._audit.write(connection, Kind.NAME_CHANGED, origin, user=user)
             if password_hash is not UNSET:

@@ -9,7 +9,7 @@ from auth.audit import AuditTrail, Kind
 from auth.credentials import Credentials, PasswordCredentials
 from auth.database import answer, connection_to, transaction_on
 from auth.errors import CredentialsInvalid, CredentialsMissing
-from auth.origin import ADMINISTRATION, Origin
+from auth.origin import Administration, Origin
 from auth.throttle import Throttle
 from db import clients
 from db.lookups import Lookups
@@ -49,11 +49,13 @@ class Clients:
         lookups: Lookups,
         throttle: Throttle,
         audit: AuditTrail,
+        administration: Administration,
     ) -> None:
         self._database = database
         self._lookups = lookups
         self._throttle = throttle
         self._audit = audit
+        self._administration = administration
 
     async def authenticate(self, credentials: Credentials | None, origin: Origin) -> str:
         """Return the id of the client whose credentials these are.
@@ -115,7 +117,7 @@ class Clients:
             await self._write(connection, Kind.CLIENT_REMOVED, client_id)
 
     async def _write(self, connection: Connection, kind: Kind, client_id: str) -> None:
-        await self._audit.write(connection, kind, ADMINISTRATION, client_id=client_id)
+        await self._audit.write(connection, kind, self._administration, client_id=client_id)
 
 
 def _is_right(secret: str, stored: ClientSecretRow | None) -> bool:

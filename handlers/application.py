@@ -1,7 +1,5 @@
 """The application: what handlers need, as typed attributes."""
 
-import itertools
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -57,8 +55,6 @@ class Application(tornado.web.Application):
         self.metrics = metrics
         self.publications = publications
         self.running = 0
-        self._process_id = os.urandom(12).hex()
-        self._numbers = itertools.count()
         self.draining = False
         self._handlers: dict[str, type[BaseHandler]] = {
             str(path): handler for path, handler in routes if path == re.escape(path)
@@ -84,10 +80,6 @@ class Application(tornado.web.Application):
     def route_of(self, handler: type[BaseHandler]) -> str:
         """Return the path of a handler, or one name for all that nobody has."""
         return self._routes.get(handler, UNKNOWN_ROUTE)
-
-    def new_request_id(self) -> str:
-        """Return an id that no other request has, of this process or another."""
-        return f"{self._process_id}{next(self._numbers):08x}"
 
     def get_handler_delegate(
         self,

@@ -1,6 +1,7 @@
 """What all handlers share: who is asking, what they sent, and the one way out of every error."""
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
@@ -33,7 +34,8 @@ from handlers.forms import FormType, NoFields
 from handlers.origin import RequestOrigin
 from handlers.parameters import Parameter, Value
 from handlers.stream import Stream
-from ops.logs import RequestRecord, log_failure, log_refusal
+from ops.logs import REFUSALS, RequestIds, RequestRecord, log_failure, log_refusal
+from ops.metrics import known_method
 from ops.spent import Spent
 from ops.trace_context import read_traceparent
 
@@ -42,12 +44,12 @@ if TYPE_CHECKING:
 
 _JSON = ("Content-Type", "application/json; charset=UTF-8")
 _PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
+_ID_BYTES = 16
 # What others, nginx first, log where a client hung up before it was answered.
 _CLIENT_CLOSED_REQUEST = 499
-_TOKEN = re.compile(r"[0-9a-f-]{36}(?:\.|%2e)[0-9]+(?:\.|%2e)[A-Za-z0-9_-]+", re.IGNORECASE)
-# Of a URL: who asks, and by which password.
-_USER_INFORMATION = re.compile(r"(?:(?<=/)|^)[^/:]*:[^/]*@")
+# What a client may call its request; a token is none, whatever stands between its parts.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TOKEN = re.compile(r"[0-9a-f-]{36}[._-]+[0-9]{9,12}[._-]", re.IGNORECASE)
 
 
 # Streaming, so that Tornado leaves bodies alone: handlers.delegate gathers them.
@@ -66,7 +68,8 @@ class BaseHandler(AnsweringHandler):
         self.body_too_large = body_too_large
         self._identity: Identity | None = None
         self._client_id: str | None = None
-        self._request_id = self._choose_request_id()
+        # Random, not counted: a number would tell each client how many requests there are.
+        self._ids = RequestIds(os.urandom(_ID_BYTES).hex(), self._given_request_id())
         self._task: asyncio.Task[object] | None = None
         self._spent = Spent()
 
@@ -124,7 +127,7 @@ class BaseHandler(AnsweringHandler):
         """Return where the request comes from."""
         addresses = self.application.addresses
         return RequestOrigin(
-            self.request, addresses, self._request_id, asks_for_others=self.asks_for_others
+            self.request, addresses, self._ids.ours, asks_for_others=self.asks_for_others
         )
 
     def options(self, *_path: str) -> None:
@@ -167,7 +170,7 @@ class BaseHandler(AnsweringHandler):
     @property
     def request_id(self) -> str:
         """Return the client's id of this request, where it is a sensible one, or ours."""
-        return self._request_id
+        return self._ids.clients or self._ids.ours
 
     @property
     def cross_origin_fields(self) -> Fields:
@@ -189,9 +192,9 @@ class BaseHandler(AnsweringHandler):
         if value is None or isinstance(value, HTTPError | ClientGone):
             return
         if not isinstance(value, Problem):
-            log_failure(self.request_id, value)
+            log_failure(self._ids, value)
         elif isinstance(value, Unavailable):
-            log_refusal(self.request_id, value.title, value.__cause__)
+            log_refusal(self._ids, value.title, value.__cause__)
 
     def on_connection_close(self) -> None:
         """Let nobody wait, or hash, for a client that hung up."""
@@ -205,7 +208,7 @@ class BaseHandler(AnsweringHandler):
 
     def log(self) -> None:
         """Measure the request, and log it."""
-        method = self.request.method or ""
+        method = known_method(self.request.method)
         route = self.application.route_of(type(self))
         status = self.get_status()
         seconds = self.request.request_time()
@@ -214,14 +217,15 @@ class BaseHandler(AnsweringHandler):
         self.application.request_log.write(
             RequestRecord(
                 method=method,
-                path=_without_tokens(self.request.path),
                 route=route,
                 status=status,
                 milliseconds=seconds * 1000,
                 database_milliseconds=self._spent.database * 1000,
                 hashing_milliseconds=self._spent.hashing * 1000,
-                request_id=self.request_id,
+                request_id=self._ids.ours,
+                client_request_id=self._ids.clients,
                 user_id=self._identity.user.id if self._identity else None,
+                ip=self.origin.ip if status in REFUSALS else None,
                 trace=read_traceparent(self.request.headers.get("Traceparent")),
             )
         )
@@ -262,18 +266,9 @@ class BaseHandler(AnsweringHandler):
             return MalformedRequest()
         return InternalError()
 
-    def _choose_request_id(self) -> str:
+    def _given_request_id(self) -> str | None:
         given = self.request.headers.get("X-Request-ID", "")
-        if _REQUEST_ID.fullmatch(given) and given == _without_tokens(given):
-            return given
-        return self.application.new_request_id()
-
-
-def _without_tokens(text: str) -> str:
-    """Return a text for the log without tokens and passwords that are in the wrong place."""
-    if "@" in text:
-        text = _USER_INFORMATION.sub("[credentials]@", text)
-    return _TOKEN.sub("[token]", text) if "." in text or "%" in text else text
+        return given if _REQUEST_ID.fullmatch(given) and not _TOKEN.search(given) else None
 
 
 class UnknownPathHandler(BaseHandler):

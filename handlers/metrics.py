@@ -16,7 +16,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from auth.errors import InternalError, MalformedRequest, MethodNotAllowed, NotFound, Problem
 from handlers.documents import problem_document
-from ops.logs import log_failure
+from ops.logs import RequestIds, log_failure
 from ops.metrics import Metrics
 
 # Prometheus needs one connection. More would take the files that clients of the server need.
@@ -66,7 +66,7 @@ class _Handler(RequestHandler):
     ) -> None:
         """Log failures, without the request: its target is whatever somebody sends."""
         if value is not None and not isinstance(value, HTTPError):
-            log_failure(self._headers["X-Request-ID"], value)
+            log_failure(RequestIds(self._headers["X-Request-ID"]), value)
 
     def _problem(self, status: int) -> Problem:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

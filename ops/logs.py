@@ -1,25 +1,35 @@
 """What is logged, and in which form: text for people, or JSON lines; on standard error.
 
-Nothing a client keeps secret is written: no header, no query string, no body, no e-mail.
+Of what a client sends nothing is written but the id that it gave its request: no path, no header,
+no query string, no body, no e-mail. A line has a bounded length.
 """
 
 import asyncio
+import json
 import logging
-import sys
 import time
 from collections.abc import Callable, MutableMapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol, TextIO
 
 import structlog
 from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level
 
 from ops.log_format import LogFormat
+from ops.log_writer import LogWriter
 from ops.trace_context import TraceParent
 
 SERVER = "userauth"
 # How long lines wait for others: what a crash can lose.
 _GATHER_SECONDS = 0.02
+# Of a message, and of an exception with its trace.
+_LONGEST_MESSAGE = 2_000
+_LONGEST_EXCEPTION = 16_000
+# Credentials were refused, or have to wait: only then the client's address is written.
+REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+# What a line has only where there is something to tell, and how text names it.
+_MORE = (("client_request_id", "client"), ("ip", "ip"), ("trace_id", "trace"))
 _Event = MutableMapping[str, Any]
 # Writes JSON, called as json.dumps is.
 Serializer = Callable[..., str]
@@ -28,25 +38,32 @@ Serializer = Callable[..., str]
 class RequestRecord(NamedTuple):
     """What is told of one request: a tuple, since a frozen dataclass takes twice as long to make.
 
-    Times are in milliseconds.
+    Times are in milliseconds. ``ip`` is there where credentials were refused.
     """
 
     method: str
-    path: str
     route: str
     status: int
     milliseconds: float
     database_milliseconds: float
     hashing_milliseconds: float
     request_id: str
+    client_request_id: str | None
     user_id: str | None
+    ip: str | None
     trace: TraceParent | None
 
 
-def configure_logging(form: LogFormat) -> None:
-    """Send everything to standard error, a line each, with the time in UTC."""
-    handler = logging.StreamHandler(sys.stderr)
-    if form.chosen_for(sys.stderr) is LogFormat.JSON:
+def open_log(stream: TextIO, form: LogFormat) -> LogWriter:
+    """Return what writes to a stream, and tells in the form of the log how much it dropped."""
+    chosen = form.chosen_for(stream)
+    return LogWriter(stream, chosen, partial(_dropped_line, chosen))
+
+
+def configure_logging(writer: LogWriter) -> None:
+    """Send everything to the log, a line each, with the time in UTC."""
+    handler = _Handler(writer)
+    if writer.form is LogFormat.JSON:
         handler.setFormatter(_json_formatter())
     else:
         handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -55,6 +72,23 @@ def configure_logging(form: LogFormat) -> None:
     general = logging.getLogger("tornado.general")
     general.setLevel(logging.WARNING)
     general.addFilter(_is_no_fault_of_a_client)
+
+
+class _Handler(logging.Handler):
+    """Hands what the logging module has to say to the writer of the log."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over one message."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - the logging module's own way would write to the stream
+            record.msg, record.args, record.exc_info = "a message cannot be written", (), None
+            line = self.format(record)
+        self._writer.write(line + "\n")
 
 
 def _is_no_fault_of_a_client(told: logging.LogRecord) -> bool:
@@ -76,15 +110,13 @@ class RequestLog:
     quicker by half. ``dumps`` is quicker than the standard library's for JSON.
     """
 
-    def __init__(
-        self, stream: TextIO, clock: Callable[[], float], form: LogFormat, dumps: Serializer
-    ) -> None:
-        self._stream = stream
+    def __init__(self, writer: LogWriter, clock: Callable[[], float], dumps: Serializer) -> None:
+        self._writer = writer
         self._clock = clock
         self._records: list[tuple[float, RequestRecord]] = []
         self._lines: list[str] = []
         json = structlog.processors.JSONRenderer(serializer=dumps)
-        is_json = form.chosen_for(stream) is LogFormat.JSON
+        is_json = writer.form is LogFormat.JSON
         self._logger = structlog.wrap_logger(
             self,
             processors=[_add_level, json if is_json else _text],
@@ -103,8 +135,8 @@ class RequestLog:
         for ended, record in records:
             self._log(ended, record)
         lines, self._lines = self._lines, []
-        self._stream.write("".join(lines))
-        self._stream.flush()
+        if lines:
+            self._writer.write("".join(lines))
 
     def info(self, line: str) -> None:
         """Take a line; structlog calls it."""
@@ -112,10 +144,16 @@ class RequestLog:
 
     def _log(self, ended: float, record: RequestRecord) -> None:
         trace = record.trace
+        more: dict[str, str] = {}
+        if record.client_request_id is not None:
+            more["client_request_id"] = record.client_request_id
+        if record.ip is not None:
+            more["ip"] = record.ip
+        if trace is not None:
+            more["trace_id"], more["parent_id"] = trace.trace_id, trace.parent_id
         self._logger.info(
             "request",
             method=record.method,
-            path=_printable(record.path),
             route=record.route,
             status=record.status,
             milliseconds=round(record.milliseconds, 2),
@@ -123,22 +161,34 @@ class RequestLog:
             hashing_milliseconds=round(record.hashing_milliseconds, 2),
             request_id=record.request_id,
             user_id=record.user_id,
-            **({"trace_id": trace.trace_id, "parent_id": trace.parent_id} if trace else {}),
+            **more,
             time=_timestamp(ended),
         )
 
 
-def log_failure(request_id: str, error: BaseException) -> None:
+class RequestIds(NamedTuple):
+    """Our id of a request, and the one that its client gave it, if it did."""
+
+    ours: str
+    clients: str | None = None
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields of an event that is about the request."""
+        more = {} if self.clients is None else {"client_request_id": self.clients}
+        return {"request_id": self.ours, **more}
+
+
+def log_failure(ids: RequestIds, error: BaseException) -> None:
     """Write what the server could not do for a request, with the trace."""
     logging.getLogger(SERVER).error(
-        "request=%s failed", request_id, exc_info=error, extra={"request_id": request_id}
+        "request=%s failed", ids.ours, exc_info=error, extra=ids.fields()
     )
 
 
-def log_refusal(request_id: str, title: str, cause: BaseException | None) -> None:
+def log_refusal(ids: RequestIds, title: str, cause: BaseException | None) -> None:
     """Write why a request was refused for a reason that is not the client's."""
     logging.getLogger(SERVER).warning(
-        "request=%s %s (%s)", request_id, title, cause or "-", extra={"request_id": request_id}
+        "request=%s %s (%s)", ids.ours, title, cause or "-", extra=ids.fields()
     )
 
 
@@ -147,6 +197,16 @@ class _Formatter(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line of a message."""
+        return _shortened(super().formatMessage(record), _LONGEST_MESSAGE)
+
+    def formatException(  # noqa: N802 - logging's name
+        self, ei: tuple[type[BaseException], BaseException, Any] | tuple[None, None, None]
+    ) -> str:
+        """Return the lines of an exception."""
+        return _shortened(super().formatException(ei), _LONGEST_EXCEPTION)
+
 
 def _json_formatter() -> logging.Formatter:
     return ProcessorFormatter(
@@ -154,9 +214,29 @@ def _json_formatter() -> logging.Formatter:
         processors=[
             ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
+            _keep_short,
             structlog.processors.JSONRenderer(),
         ],
     )
+
+
+def _keep_short(_logger: object, _method: str, event: _Event) -> _Event:
+    for name, most in (("event", _LONGEST_MESSAGE), ("exception", _LONGEST_EXCEPTION)):
+        if name in event:
+            event[name] = _shortened(str(event[name]), most)
+    return event
+
+
+def _shortened(text: str, most: int) -> str:
+    """Return a text with its middle cut out where it is too long: of a trace the end says most."""
+    return text if len(text) <= most else f"{text[: most // 4]} [...] {text[-most // 2 :]}"
+
+
+def _dropped_line(form: LogFormat, number: int) -> str:
+    now, said = _timestamp(time.time()), f"{number} lines of the log were dropped"
+    if form is LogFormat.JSON:
+        return json.dumps({"event": said, "level": "warning", "time": now}) + "\n"
+    return f"{now} WARNING {said}\n"
 
 
 def _timed_as_logged(_logger: object, _method: str, event: _Event) -> _Event:
@@ -170,12 +250,12 @@ def _add_level(_logger: object, method: str, event: _Event) -> _Event:
 
 
 def _text(_logger: object, _method: str, event: _Event) -> str:
-    trace = f" trace={event['trace_id']}" if "trace_id" in event else ""
+    more = "".join(f" {shown}={event[name]}" for name, shown in _MORE if name in event)
     return (
-        f"{event['time']} INFO {event['method']} {event['path']} {event['status']}"
+        f"{event['time']} INFO {event['method']} {event['route']} {event['status']}"
         f" {event['milliseconds']:.1f}ms database={event['database_milliseconds']:.1f}ms"
         f" hashing={event['hashing_milliseconds']:.1f}ms request={event['request_id']}"
-        f" user={event['user_id'] or '-'}{trace}"
+        f" user={event['user_id'] or '-'}{more}"
     )
 
 
@@ -187,10 +267,3 @@ def _timestamp(seconds: float) -> str:
 @lru_cache(maxsize=2)
 def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
-def _printable(text: str) -> str:
-    """Return text in which nothing can break or forge a line."""
-    if text.isascii() and text.isprintable():
-        return text
-    return text.encode("unicode_escape").decode("ascii")

@@ -40,6 +40,11 @@ KEYS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 _END = b"# EOF\n"
 
 
+def known_method(method: str | None) -> str:
+    """Return a method of HTTP, or one name for all others, which may be any text."""
+    return method if method in _METHODS else OTHER_METHOD
+
+
 class Requests(Protocol):
     """Knows of the requests that run."""
 
@@ -91,6 +96,13 @@ class Tokens(Protocol):
     def revoked(self) -> Mapping[str, int]: ...
 
 
+class Log(Protocol):
+    """Knows how many lines of the log were dropped."""
+
+    @property
+    def dropped(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What is read when somebody asks."""
@@ -140,6 +152,7 @@ class Metrics(Collector):
         self._sources: Sources | None = None
         self._running: Requests | None = None
         self._clock: HostClock | None = None
+        self._log: Log | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -194,6 +207,10 @@ class Metrics(Collector):
     def watch_clock(self, clock: HostClock) -> None:
         """Read this as well."""
         self._clock = clock
+
+    def watch_log(self, log: Log) -> None:
+        """Read this as well."""
+        self._log = log
 
     async def expose(self, accept: str) -> Exposition:
         """Return everything, in the format that an Accept header asks for.
@@ -265,13 +282,16 @@ class Metrics(Collector):
                 "How far the clock of this host is ahead of that of Postgres.",
                 self._clock.offset,
             )
+        if self._log is not None:
+            yield CounterMetricFamily(
+                "userauth_log_lines_dropped", "Lines of the log that were lost.", self._log.dropped
+            )
         if self._sources is not None:
             yield from _read(self._sources)
 
     def _request_series(self, route: str, method: str, status: int) -> Histogram:
         """Return what counts such requests: of no more kinds than there are routes and statuses."""
-        known = method if method in _METHODS else OTHER_METHOD
-        return self._requests.setdefault((route, known, status), Histogram(SECONDS))
+        return self._requests.setdefault((route, known_method(method), status), Histogram(SECONDS))
 
     def _collect_requests(self) -> Iterator[Metric]:
         counts = CounterMetricFamily(

@@ -65,6 +65,8 @@ class TracedRequests:
                 "userauth.hashing_milliseconds": round(record.hashing_milliseconds, 2),
             },
         )
+        if record.client_request_id is not None:
+            span.set_attribute("userauth.client_request_id", record.client_request_id)
         if record.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             span.set_status(StatusCode.ERROR)
         span.end(ended)

@@ -13,7 +13,7 @@ from auth.identities import Identities
 from auth.sessions import Sessions
 from handlers.application import Application
 from ops.log_format import LogFormat
-from ops.logs import RequestLog
+from ops.logs import RequestLog, open_log
 from tests.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
 from tests.clock import Clock
 from tests.sql import run_sql
@@ -191,7 +191,8 @@ async def test_no_secret_of_a_request_is_in_any_log_line(
     api: Api, app: Application, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = io.StringIO()
-    app.request_log = RequestLog(lines, clock, LogFormat.JSON, json.dumps)
+    writer = open_log(lines, LogFormat.JSON)
+    app.request_log = RequestLog(writer, clock, json.dumps)
     with caplog.at_level("DEBUG"):
         token = await api.registered_token()
         await api.log_in(EMAIL, "wrong password")
@@ -202,6 +203,7 @@ async def test_no_secret_of_a_request_is_in_any_log_line(
         await api.request("GET", "/api/user", authorization=bearer(token + "x"))
         await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
     app.request_log.flush()
+    writer.close(2)
     written = lines.getvalue()
     assert len(written.splitlines()) == 9
     for hidden in (

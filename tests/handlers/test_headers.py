@@ -210,9 +210,53 @@ async def test_a_token_in_a_path_or_a_request_id_is_not_logged(
     records: list[RequestRecord] = []
     monkeypatch.setattr(app.request_log, "write", records.append)
     for path in (f"/api/user/tokens/{token}", f"/api/user/{token}"):
-        answer = await api.request(
-            "DELETE", path, authorization=bearer(token), headers={"X-Request-ID": token}
-        )
-        assert answer.headers["X-Request-ID"] != token
-    assert [record.path for record in records] == ["/api/user/tokens/[token]", "/api/user/[token]"]
-    assert not any(token in repr(record) for record in records)
+        for given in (token, token.replace(".", "-"), f"x{token}", token.upper()):
+            answer = await api.request(
+                "DELETE", path, authorization=bearer(token), headers={"X-Request-ID": given}
+            )
+            assert answer.headers["X-Request-ID"] != given
+    assert {record.route for record in records} == {"/api/user/tokens/{id}", "unknown"}
+    assert not any(token.partition(".")[0] in repr(record).lower() for record in records)
+
+
+@pytest.mark.gen_test
+async def test_a_request_has_an_id_of_ours_beside_the_clients(
+    api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.register()
+    records: list[RequestRecord] = []
+    monkeypatch.setattr(app.request_log, "write", records.append)
+    given = {"X-Request-ID": "of-another-request"}
+    await api.request("GET", "/api/user/login", authorization=basic(EMAIL, PASSWORD), headers=given)
+    answer = await api.request("GET", "/api/user/events", authorization=basic(EMAIL, PASSWORD))
+    assert [record.client_request_id for record in records] == ["of-another-request", None]
+    assert answer.json["events"][0]["request_id"] == records[0].request_id != "of-another-request"
+
+
+@pytest.mark.gen_test
+async def test_ids_of_requests_count_nothing(api: Api) -> None:
+    answers = [await api.request("GET", "/health/live") for _ in range(8)]
+    ids = [answer.headers["X-Request-ID"] for answer in answers]
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+    # Whatever part of them: none stays the same, and none rises with the requests.
+    for start in range(0, 32, 8):
+        parts = [int(each[start : start + 8], 16) for each in ids]
+        assert len(set(parts)) == len(parts)
+        assert parts != sorted(parts)
+
+
+@pytest.mark.gen_test
+async def test_the_address_is_logged_of_refused_credentials_alone(
+    api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await api.registered_token()
+    records: list[RequestRecord] = []
+    monkeypatch.setattr(app.request_log, "write", records.append)
+    for authorization in (bearer(token), bearer(token + "x"), basic(EMAIL, "wrong password"), None):
+        await api.request("GET", "/api/user", authorization=authorization)
+    await api.request("GET", "/nowhere")
+    assert [(record.status, record.ip) for record in records] == [
+        (200, None),
+        *[(401, "127.0.0.1")] * 3,
+        (404, None),
+    ]

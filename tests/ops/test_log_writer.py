@@ -1,0 +1,128 @@
+"""Lines on their way to standard error: nobody waits for them, and none is lost in silence."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+
+from ops.log_format import LogFormat
+from ops.log_writer import LogWriter
+from ops.logs import configure_logging, open_log
+
+SECONDS = 5.0
+
+
+class Stuck(io.StringIO):
+    """A stream that takes nothing until it may; ``is_asked`` once somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_go_on = Event(), Event()
+
+    def write(self, text: str) -> int:
+        self.is_asked.set()
+        assert self.may_go_on.wait(SECONDS)
+        return super().write(text)
+
+
+class Broken(io.StringIO):
+    """A stream whose reader is gone until it is mended."""
+
+    is_broken = True
+
+    def write(self, text: str) -> int:
+        if self.is_broken:
+            raise BrokenPipeError
+        return super().write(text)
+
+
+@pytest.fixture
+def _own_logging() -> Iterator[None]:
+    root, general = logging.getLogger(), logging.getLogger("tornado.general")
+    before = root.handlers[:], root.level, general.level
+    yield
+    root.handlers[:], root.level, general.level = before
+
+
+def test_what_a_stream_does_not_take_is_dropped_counted_and_told() -> None:
+    stream = Stuck()
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=12)
+    writer.write("first\n")
+    assert stream.is_asked.wait(SECONDS)
+    writer.write("next\n")
+    for _ in range(100):
+        writer.write("too\nmany\n")
+    assert writer.dropped == 200
+    stream.may_go_on.set()
+    writer.close(SECONDS)
+    assert stream.getvalue() == "first\nnext\n200 dropped\n"
+
+
+def test_after_that_lines_are_taken_again() -> None:
+    stream = Stuck()
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=6)
+    writer.write("first\n")
+    writer.write("lost\n")
+    stream.may_go_on.set()
+    while "dropped" not in stream.getvalue():
+        assert writer.dropped == 1
+    writer.close(SECONDS)
+    assert stream.getvalue() == "first\n1 dropped\n"
+
+
+def test_lines_that_a_stream_refuses_are_counted_and_told_when_it_takes_some_again() -> None:
+    stream = Broken()
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
+    writer.write("lost\n")
+    while not writer.dropped:
+        pass
+    stream.is_broken = False
+    writer.write("kept\n")
+    writer.close(SECONDS)
+    assert stream.getvalue() == "kept\n1 dropped\n"
+
+
+def test_an_end_waits_for_a_stuck_stream_no_longer_than_told() -> None:
+    stream = Stuck()
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
+    writer.write("first\n")
+    writer.close(0.01)
+    assert stream.getvalue() == ""
+    stream.may_go_on.set()
+
+
+@pytest.mark.parametrize("form", [LogFormat.TEXT, LogFormat.JSON])
+def test_the_line_of_dropped_ones_has_the_form_of_the_log(form: LogFormat) -> None:
+    stream = Broken()
+    writer = open_log(stream, form)
+    writer.write("lost\n")
+    while not writer.dropped:
+        pass
+    stream.is_broken = False
+    writer.write("")
+    writer.write("kept\n")
+    writer.close(SECONDS)
+    told = stream.getvalue().splitlines()[-1]
+    said = json.loads(told)["event"] if form is LogFormat.JSON else told.partition(" WARNING ")[2]
+    assert said == "1 lines of the log were dropped"
+
+
+@pytest.mark.usefixtures("_own_logging")
+@pytest.mark.parametrize("form", [LogFormat.TEXT, LogFormat.JSON])
+def test_messages_and_traces_have_a_bounded_length(form: LogFormat) -> None:
+    stream = io.StringIO()
+    writer = open_log(stream, form)
+    configure_logging(writer)
+    failure = ValueError("x" * 100_000)
+    logging.getLogger("userauth").error("y" * 100_000, exc_info=failure)
+    logging.getLogger("userauth").warning("%d", "no number")
+    writer.close(SECONDS)
+    text = stream.getvalue()
+    assert 1_000 < len(text) < 20_000
+    assert "ValueError" in text
+    last = text.splitlines()[-1]
+    assert "a message cannot be written" in last
+    assert (form is LogFormat.JSON) == last.startswith("{")
