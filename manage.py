@@ -22,6 +22,7 @@ from auth.backups import Backups
 from auth.errors import Problem
 from auth.keys import KeysFileError
 from auth.services import Services
+from cautions import cautions
 from commands.administrator import Administrator, Result
 from commands.audit import audit
 from commands.backup import backup, restore
@@ -99,7 +100,10 @@ def cli() -> None:
 @click.pass_obj
 def check_settings(administrator: Administrator) -> None:
     """Check the settings, as server.py --check does; nothing is started or changed."""
-    click.echo(check(administrator.settings))
+    good = check(administrator.settings)
+    for caution in cautions(administrator.settings):
+        click.echo(f"warning: {caution}", err=True)
+    click.echo(good)
 
 
 for command in (users, clients, keys, audit, backup, restore):
