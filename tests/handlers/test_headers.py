@@ -216,3 +216,20 @@ async def test_a_token_in_a_path_or_a_request_id_is_not_logged(
         assert answer.headers["X-Request-ID"] != token
     assert [record.path for record in records] == ["/api/user/tokens/[token]", "/api/user/[token]"]
     assert not any(token in repr(record) for record in records)
+
+
+@pytest.mark.gen_test
+async def test_no_answer_of_the_api_may_be_stored_by_a_cache(api: Api) -> None:
+    token = await api.registered_token()
+    for method, path, authorization, status in (
+        ("GET", "/api/user", bearer(token), 200),
+        ("GET", "/api/user/tokens", bearer(token), 200),
+        ("GET", "/api/user/events", bearer(token), 200),
+        ("GET", "/api/verify", bearer(token), 200),
+        ("GET", "/api/user", None, 401),
+        ("GET", "/api/none", None, 404),
+        ("PUT", "/api/user", None, 405),
+        ("DELETE", "/api/user", bearer(token), 200),
+    ):
+        answer = await api.request(method, path, authorization=authorization)
+        assert (answer.status, answer.headers.get_list("Cache-Control")) == (status, ["no-store"])
