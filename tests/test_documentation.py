@@ -124,6 +124,22 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def sections_of(page: Path) -> set[str]:
+    """Return the fragments by which the headings of a page are linked."""
+    text = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_sections_lead_to_headings(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target, fragment in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+        assert fragment in sections_of(page.parent / target if target else page), fragment
+
+
 ASVS = (ROOT / "docs" / "asvs.md").read_text(encoding="utf-8")
 # The requirements of OWASP ASVS 5.0.0, of the chapters and the section that the page is about.
 LEVEL_1 = """
