@@ -22,6 +22,7 @@ from auth.errors import Problem
 from auth.keys import KeysFileError
 from auth.origin import Administration
 from auth.services import Services
+from cautions import cautions
 from commands.actor import find_actor
 from commands.administrator import Administrator, Result
 from commands.audit import audit
@@ -127,7 +128,10 @@ def cli() -> None:
 @click.pass_obj
 def check_settings(administrator: _Administrator) -> None:
     """Check the settings, as server.py --check does; nothing is started or changed."""
-    say(administrator.check())
+    good = administrator.check()
+    for caution in cautions(administrator.settings):
+        say(f"warning: {caution}", err=True)
+    say(good)
 
 
 for command in (users, clients, keys, audit, backup, restore):

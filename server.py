@@ -40,6 +40,7 @@ from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
 from auth.reservations import Reservations
+from auth.secret_strength import is_guessable
 from auth.services import Services
 from auth.sessions import Sessions
 from auth.throttle import Throttle, ThrottleLimits
@@ -48,6 +49,7 @@ from auth.transfer import Transfer
 from auth.usage import TokenUsage
 from auth.users import Users
 from auth.write_turns import WriteTurns
+from cautions import cautions
 from db.clock import PostgresClock
 from db.connecting import PoolLimits, describe
 from db.durability import find_risks
@@ -75,7 +77,7 @@ from ops.log_writer import LogWriter
 from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging, open_log
 from ops.metrics import Metrics, Sources
 from ops.systemd import Systemd, SystemdError
-from settings import Profile, Settings, SettingsError, load_settings
+from settings import HOW_TO_MAKE_A_KEY, Profile, Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from ops.traces import TracedRequests
@@ -108,10 +110,15 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return 2
     try:
         if options.check:
-            print(check(settings))
+            good = check(settings)
+            for caution in cautions(settings):
+                print(f"warning: {caution}", file=sys.stderr)
+            print(good)
             return 0
         with _log(settings) as log:
             configure_logging(log)
+            for caution in cautions(settings):
+                logging.getLogger(SERVER).warning("settings: %s", caution)
             serve(settings, Systemd(environ), log)
     except (
         StartError,
@@ -194,14 +201,27 @@ def signing_keys(settings: Settings) -> Sequence[str]:
     if settings.tokens.keys_file is None:
         raise StartError("there is no signing key: set SECRET_KEYS or tokens.keys_file.")
     if settings.profile is Profile.PRODUCTION:
-        return read_keys(settings.tokens.keys_file)
+        return _read_good_keys(settings, settings.tokens.keys_file)
     return read_or_create_keys(settings.tokens.keys_file)
 
 
 def _keys_file(settings: Settings) -> KeysFile | None:
     """Return the file that the signing keys come from, if they come from one."""
     file = settings.tokens.keys_file
-    return None if settings.tokens.keys or file is None else KeysFile(file)
+    if settings.tokens.keys or file is None:
+        return None
+    return KeysFile(file, partial(_read_good_keys, settings))
+
+
+def _read_good_keys(settings: Settings, file: Path) -> tuple[str, ...]:
+    """Return the keys in a file; in production they are held to what keys of the settings are."""
+    keys = read_keys(file)
+    if settings.profile is Profile.PRODUCTION:
+        if any(map(is_guessable, keys)):
+            raise KeysFileError(f"{file} holds a key that can be guessed; {HOW_TO_MAKE_A_KEY}")
+        if {pepper.get_secret_value() for pepper in settings.passwords.pepper} & set(keys):
+            raise KeysFileError(f"{file} holds a key that passwords.pepper holds as well.")
+    return keys
 
 
 def _certificate(settings: Settings) -> Certificate | None:

@@ -32,23 +32,21 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from auth.secret_strength import is_guessable
+from exposure import DATABASE_URL, ENCRYPTED, is_everybody, sslmode_over_network
 from ops.log_format import LogFormat
 
 # What database.url says of the Postgres that comes along.
 EMBEDDED = frozenset({"", "embedded"})
-# Read as libpq does: a general URL parser would end the host at a # in the password.
-DATABASE_URL = re.compile(
-    r"""(?!.*(\s|%(?![0-9A-Fa-f]{2}))) postgres(ql)?:// ([^@/]*@)?
-    (?P<host>\[[^][]+\]|[^][:@/?,]*) (:\d*)? (?P<more>,[^@/?]*)?
-    (/[^?]*)? (\?(?P<options>.*))?""",
-    re.VERBOSE | re.DOTALL,
-)
 
 
 # As browsers send it (RFC 6454): in lower case, a name in ASCII, no port that is the scheme's own.
 ORIGIN = re.compile(
     r"(http(?!.*:80$)|https(?!.*:443$))://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
 )
+
+
+HOW_TO_MAKE_A_KEY = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 class Profile(StrEnum):
@@ -101,7 +99,19 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
         raise ValueError("libpq's failover is not supported: name one host or a proxy")
     if not hosts + addresses:
         raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")
+    if info.context.profile is Profile.PRODUCTION:
+        _refuse_silent_clear_text(sslmode_over_network(url.get_secret_value()))
     return url
+
+
+def _refuse_silent_clear_text(sslmode: str | None) -> None:
+    """Refuse where libpq would fall back to clear text unless that is what the URL asks for."""
+    if sslmode is not None and sslmode not in ENCRYPTED | {"disable"}:
+        raise ValueError(
+            "add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=require, which checks no"
+            " certificate: otherwise libpq sends the password in clear text to whoever offers no"
+            " TLS; sslmode=disable says that you want clear text"
+        )
 
 
 def _pool_max(pool_max: int, info: Info) -> int:
@@ -111,19 +121,24 @@ def _pool_max(pool_max: int, info: Info) -> int:
 
 
 def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
-    _check_secrets(keys, "key")
+    _check_secrets(keys, "key", info)
     nowhere = not keys and info.data.get("keys_file", ...) is None
     if nowhere and info.context.needs_keys and info.context.profile is Profile.PRODUCTION:
         raise ValueError("set SECRET_KEYS to a random text of at least 32 characters")
     return keys
 
 
-def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+def _networks(networks: tuple[str, ...], info: Info) -> tuple[str, ...]:
     for network in networks:
         try:
             ip_network(network)
         except ValueError as error:
             raise ValueError(f"must hold networks, as 10.0.0.0/8: {error}") from None
+        if info.context.profile is Profile.PRODUCTION and is_everybody(network):
+            raise ValueError(
+                f"{network} has clients in it, who would choose their own address: name your"
+                " proxies (in production at least a /8 of IPv4, a /16 of IPv6)"
+            )
     return networks
 
 
@@ -152,16 +167,19 @@ def _require_https(require_https: bool, info: Info) -> bool:  # noqa: FBT001 - p
     return require_https
 
 
-def _peppers(peppers: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    _check_secrets(peppers, "pepper")
+def _peppers(peppers: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
+    _check_secrets(peppers, "pepper", info)
     return peppers
 
 
-def _check_secrets(secrets: tuple[SecretStr, ...], what: str) -> None:
+def _check_secrets(secrets: tuple[SecretStr, ...], what: str, info: Info) -> None:
     if any(not secret.get_secret_value().isprintable() for secret in secrets):
         raise ValueError("must hold printable characters only")
     if len(set(secrets)) < len(secrets):
         raise ValueError(f"must not hold the same {what} twice")
+    is_production = info.context.profile is Profile.PRODUCTION
+    if is_production and any(is_guessable(secret.get_secret_value()) for secret in secrets):
+        raise ValueError(f"holds a {what} that can be guessed; {HOW_TO_MAKE_A_KEY}")
 
 
 def _in_production(*, least: int | None = None, most: int | None = None) -> AfterValidator:
@@ -364,7 +382,11 @@ def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = 
     lenient = context._replace(profile=Profile.DEVELOPMENT)
     for name in Profile:
         faults += _validate(lenient, [tables[name], tables["default"]])[1]
-    settings, more = _validate(context, [*variables, tables[context.profile], tables["default"]])
+    layers = [*variables, tables[context.profile], tables["default"]]
+    settings, more = _validate(context, layers)
+    if settings is not None:
+        more = _faults_across(settings, layers)
+        faults += more
     if settings is None or faults:
         raise SettingsError(*dict.fromkeys(faults + more))
     return settings
@@ -453,6 +475,16 @@ def _validate(context: Context, layers: Sequence[Layer]) -> tuple[Settings | Non
         return Settings.model_validate(merged, context=context), []
     except ValidationError as error:
         return None, [_fault(details, layers) for details in error.errors()]
+
+
+def _faults_across(settings: Settings, layers: Sequence[Layer]) -> list[str]:
+    """Return the faults that are of no section alone."""
+    shared = set(settings.tokens.keys) & set(settings.passwords.pepper)
+    if not shared or settings.profile is not Profile.PRODUCTION:
+        return []
+    origin, _ = _find(["passwords", "pepper"], layers)
+    must = "must hold no key of tokens.keys: one that leaks would give away the other"
+    return [f"passwords.pepper = ********** (from {origin}): {must}"]
 
 
 def _merged(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Keyed digests: names by which something is found again, and which tell nothing of it."""
+"""Keyed digests: names that find something again, and reveal nothing without the key."""
 
 import base64
 import hashlib

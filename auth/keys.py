@@ -4,7 +4,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,14 +61,16 @@ def read_or_create_keys(file: Path) -> tuple[str, ...]:
 class KeysFile:
     """A keys file that may change while a server runs."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, read: Callable[[Path], tuple[str, ...]] = read_keys) -> None:
+        """Read a file with ``read``, which raises KeysFileError where a key is not good."""
         self._file = file
+        self._read = read
         self._seen = self._look()
 
     def read(self) -> tuple[str, ...]:
         """Return the keys that are there now; raises KeysFileError."""
         self._seen = self._look()
-        return read_keys(self._file)
+        return self._read(self._file)
 
     def read_changed(self) -> tuple[str, ...] | None:
         """Return the keys where the file is another one than was read last, and a good one."""

@@ -261,7 +261,7 @@ def is_ours(stored: str) -> bool:
 
 
 def pepper_id(pepper: str) -> str:
-    """Return the name by which hashes speak of a pepper; it tells nothing of the pepper."""
+    """Return the name by which hashes speak of a pepper; it reveals nothing of a random one."""
     return hmac.digest(pepper.encode(), b"userauth.pepper-id", hashlib.sha256).hex()[:12]
 
 

@@ -1,5 +1,6 @@
 """Tokens as people and services use them: log in, log out, list, end, introspect."""
 
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -92,7 +93,9 @@ class Sessions:
             raise TokenInvalid(NO_RENEWAL)
         await self._renew_hash(identity.proof, origin)
         now = self._now()
-        claims = TokenClaims(str(uuid.uuid4()), int(now.timestamp()) + self._lifetime_seconds)
+        # In the form of a UUID; but of one, six bits are not random.
+        token_id = uuid.UUID(bytes=secrets.token_bytes(16))
+        claims = TokenClaims(str(token_id), int(now.timestamp()) + self._lifetime_seconds)
         expires_at = datetime.fromtimestamp(claims.expires_at, UTC)
         # Signed first: a key that goes meanwhile is not one that the row does not name.
         key_id, token = self._signer.key_id, self._signer.issue(claims)

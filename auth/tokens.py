@@ -92,7 +92,7 @@ class TokenSigner:
 
 
 def key_id(key: str) -> str:
-    """Return the name by which a signing key is spoken of; it tells nothing of the key."""
+    """Return the name by which a signing key is spoken of; it reveals nothing of a random key."""
     return hmac.digest(key.encode(), b"userauth.key-id", hashlib.sha256).hex()[:12]
 
 

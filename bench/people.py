@@ -18,7 +18,7 @@ USERS = 100_000
 PASSWORD_USERS = 50
 # How many tokens a load rotates over, spread over all rows.
 ROTATED = 20_000
-SIGNING_KEY = "a-signing-key-for-the-benchmark-only"
+SIGNING_KEY = "WT0UmSlqPzR7yQ3cEokd5bXn1vHfGaJ9uLgB2iMKsNw"  # in production, it must look random
 # Far away, so that a prepared database stays good and nobody cleans its rows up.
 EXPIRES_AT = datetime(2040, 1, 1, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 from settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-KEY = "a-signing-key-for-the-tests-0000"
+KEY = "Zk4tW9hXq2LrB7vNcY0mSgD5pJf8EuTa"
 
 
 def settings_with(**over: object) -> Settings:

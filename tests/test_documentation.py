@@ -1,5 +1,6 @@
 """What the documentation says is there, and what is there is in the documentation."""
 
+import ast
 import json
 import re
 import shutil
@@ -121,6 +122,84 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def sections_of(page: Path) -> set[str]:
+    """Return the fragments by which the headings of a page are linked."""
+    text = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_sections_lead_to_headings(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target, fragment in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+        assert fragment in sections_of(page.parent / target if target else page), fragment
+
+
+ASVS = (ROOT / "docs" / "asvs.md").read_text(encoding="utf-8")
+# The requirements of OWASP ASVS 5.0.0, of the chapters and the section that the page is about.
+LEVEL_1 = """
+    6.1.1 6.2.1 6.2.2 6.2.3 6.2.4 6.2.5 6.2.6 6.2.7 6.2.8 6.3.1 6.3.2 6.4.1 6.4.2 7.2.1 7.2.2
+    7.2.3 7.2.4 7.4.1 7.4.2 9.1.1 9.1.2 9.1.3 9.2.1 11.3.1 11.3.2 11.4.1 13.4.1 14.2.1 14.3.1
+"""
+LEVEL_2 = """
+    6.1.2 6.1.3 6.2.9 6.2.10 6.2.11 6.2.12 6.3.3 6.3.4 6.4.3 6.4.4 6.5.1 6.5.2 6.5.3 6.5.4
+    6.5.5 6.6.1 6.6.2 6.6.3 6.8.1 6.8.2 6.8.3 6.8.4 7.1.1 7.1.2 7.1.3 7.3.1 7.3.2 7.4.3 7.4.4
+    7.4.5 7.5.1 7.5.2 7.6.1 7.6.2 9.2.2 9.2.3 9.2.4 11.1.1 11.1.2 11.2.1 11.2.2 11.2.3 11.3.3
+    11.4.2 11.4.3 11.4.4 11.5.1 11.6.1 12.3.1 12.3.2 12.3.3 12.3.4 13.1.1 13.2.1 13.2.2 13.2.3
+    13.2.4 13.2.5 13.3.1 13.3.2 13.4.2 13.4.3 13.4.4 13.4.5 14.1.1 14.1.2 14.2.2 14.2.3 14.2.4
+    14.3.2 14.3.3 16.1.1 16.2.1 16.2.2 16.2.3 16.2.4 16.2.5 16.3.1 16.3.2 16.3.3 16.3.4 16.4.1
+    16.4.2 16.4.3 16.5.1 16.5.2 16.5.3
+"""
+ASVS_LEVELS = dict.fromkeys(LEVEL_1.split(), "1") | dict.fromkeys(LEVEL_2.split(), "2")
+ASVS_ROWS = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in ASVS.splitlines()
+    if re.match(r"\| \d", line)
+]
+
+
+def named_tests(text: str) -> set[str]:
+    return set(re.findall(r"`((?:\w+/)*test_\w+\.py::\w+)`", text))
+
+
+def existing_tests() -> set[str]:
+    folder = ROOT / "tests"
+    return {
+        f"{file.relative_to(folder)}::{node.name}"
+        for file in folder.rglob("test_*.py")
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_test_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert named_tests(text) - existing_tests() == set()
+    for file in re.findall(r"`((?:\w+/)*test_\w+\.py)`", text):
+        assert (ROOT / "tests" / file.removeprefix("tests/")).exists(), file
+
+
+def test_each_requirement_of_the_asvs_has_one_row_with_its_level() -> None:
+    rows = [(row[0], row[1]) for row in ASVS_ROWS]
+    assert sorted(rows) == sorted(ASVS_LEVELS.items())
+
+
+@pytest.mark.parametrize("row", ASVS_ROWS, ids=lambda row: row[0])
+def test_each_requirement_has_a_verdict_and_what_shows_it(row: list[str]) -> None:
+    _, _, wants, verdict, how, tests = row
+    assert wants
+    if verdict == "met":
+        assert named_tests(tests)
+    else:
+        assert verdict in {"not met", "n. a."}
+        assert how
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from uuid import uuid4
 
 from auth.keys import add_key, remove_keys
+from auth.tokens import TokenClaims, TokenSigner
 from tests.api import Api, bearer
+from tests.configuration import KEY
 from tests.processes import ServerProcess, running_server
 
 EMAIL = "susan@example.com"
 OLD = "an-old-signing-key-for-the-tests-0"
+GUESSED = "change-me-change-me-change-me-change-me"
 CLIENTS = 16
 
 
@@ -116,6 +120,35 @@ def test_a_faulty_file_keeps_the_old_keys_and_says_so(dsn: str, tmp_path: Path) 
     written = with_a_keys_file(dsn, tmp_path, use)
     assert OLD not in written
     assert "Traceback" not in written
+
+
+def test_in_production_a_file_with_a_key_that_can_be_guessed_keeps_the_old_keys(
+    dsn: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    write(file, KEY + "\n")
+    expired = TokenClaims(str(uuid4()), 1_700_000_000)
+    forged = TokenSigner([GUESSED], time.time).issue(expired)
+    variables = variables_of(dsn, file) | {
+        "APP_SETTINGS": "production",
+        "USERAUTH_SERVER__REQUIRE_HTTPS": "false",
+    }
+
+    async def use(server: ServerProcess) -> None:
+        api = Api(server.url)
+        token = await api.registered_token()
+        write(file, f"{GUESSED}\n{KEY}\n")
+        # A token of a key that is not known has the file read, too.
+        refused = await api.request("GET", "/api/user", authorization=bearer(forged))
+        assert refused.problem == "token-invalid"
+        await reloaded(server, "The old keys stay.")
+        assert await status(api, token) == 200
+        api.close()
+
+    with running_server(variables, tmp_path / "log") as server:
+        asyncio.run(use(server))
+        assert server.stop() == 0
+        assert "signing keys read" not in server.written()
 
 
 def test_keys_of_the_environment_are_not_read_again(dsn: str, tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ from settings import FIELDS, VARIABLES, Profile, Settings, SettingsError, load_s
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "settings.toml"
-NEW_KEY = "new-" + "n" * 32
-OLD_KEY = "old-" + "o" * 32
+NEW_KEY = "x3vNw9QmZ0rTfBq7LdYs1KaUeHc5JgPo8WiXnRtMbVk"
+OLD_KEY = "8e1f0b6c2d9a47538e60c1b5f4a7d293605b8e1c9f3d72a4"
 SECRET = "hunter2hunter2"
 PRODUCTION = {
     "APP_SETTINGS": "production",
-    "DATABASE_URL": "postgresql://db.example/users",
+    "DATABASE_URL": "postgresql://db.example/users?sslmode=verify-full",
     "SECRET_KEYS": NEW_KEY,
     "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
 }
@@ -289,6 +289,123 @@ def test_production_has_stricter_bounds(
     (fault,) = faults(PRODUCTION | {variable: value})
     assert fault.endswith(f"= {value} (from {variable}): must be at least {least} in production")
     load(PRODUCTION | {variable: str(least)})
+
+
+WORTHLESS = ["0" * 32, "change-me-" * 4, "a-very-secret-key-for-production", "abcd" * 8]
+
+
+@pytest.mark.parametrize("variable", ["SECRET_KEYS", "PASSWORD_PEPPER"])
+@pytest.mark.parametrize("secret", WORTHLESS)
+def test_production_takes_no_key_and_no_pepper_that_can_be_guessed(
+    load: Load, faults: Faults, variable: str, secret: str
+) -> None:
+    load({variable: secret})
+    for secrets in (secret, f"{OLD_KEY},{secret}"):
+        (fault,) = faults(PRODUCTION | {variable: secrets})
+        assert fault.startswith(("tokens.keys = *****", "passwords.pepper = *****"))
+        assert f"(from {variable}): holds a " in fault
+        assert "token_urlsafe(32)" in fault
+        assert secret not in fault
+
+
+def test_production_takes_no_pepper_that_is_a_signing_key(load: Load, faults: Faults) -> None:
+    both = {"SECRET_KEYS": f"{NEW_KEY},{OLD_KEY}", "PASSWORD_PEPPER": OLD_KEY}
+    load(both)
+    (fault,) = faults(PRODUCTION | both)
+    assert fault.startswith(
+        "passwords.pepper = ********** (from PASSWORD_PEPPER): must hold no key"
+    )
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        "0.0.0.0/0",
+        "::/0",
+        "0.0.0.0/1,128.0.0.0/1",
+        "10.0.0.0/8,8.0.0.0/7",
+        "2000::/3",
+        "::/15",
+        "::ffff:0.0.0.0/96",
+        "::ffff:0.0.0.0/103",
+    ],
+)
+def test_production_trusts_no_network_that_has_clients_in_it(
+    load: Load, faults: Faults, networks: str
+) -> None:
+    variable = {"USERAUTH_SERVER__TRUSTED_PROXIES": networks}
+    load(variable)
+    (fault,) = faults(PRODUCTION | variable)
+    assert fault.startswith("server.trusted_proxies = [")
+    assert "name your proxies" in fault
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "fc00::/7",
+        "fd00::/8",
+        "fe80::/10",
+        "2001:db8::/32",
+        "::ffff:10.0.0.0/104",
+        "173.245.48.0/20",
+    ],
+)
+def test_production_trusts_networks_of_ones_own(load: Load, networks: str) -> None:
+    variable = {"USERAUTH_SERVER__TRUSTED_PROXIES": networks}
+    assert load(PRODUCTION | variable).server.trusted_proxies == (networks,)
+
+
+IN_THE_OPEN = "postgresql://user:hunter2hunter2@"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "db.example/users",
+        "db.example/users?sslmode=prefer",
+        "db.example/users?sslmode=allow",
+        "db.example/users?sslmode=",
+        "db.example/users?sslmode=verify_full",
+        "db.example/users?sslmode=verify-full&sslmode=prefer",
+        "10.0.0.5/users",
+        "[2001:db8::1]/users",
+        "/users?host=db.example",
+        "/users?hostaddr=10.0.0.5",
+        "localhost/users?hostaddr=10.0.0.5",
+    ],
+)
+def test_production_takes_no_database_over_a_network_that_may_end_up_in_clear_text(
+    load: Load, faults: Faults, url: str
+) -> None:
+    load({"DATABASE_URL": IN_THE_OPEN + url})
+    (fault,) = faults(PRODUCTION | {"DATABASE_URL": IN_THE_OPEN + url})
+    assert fault.startswith("database.url = ********** (from DATABASE_URL): add ?sslmode=verify")
+    assert SECRET not in fault
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "db.example/users?sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca.pem",
+        "db.example/users?sslmode=verify-ca",
+        "db.example/users?sslmode=require",
+        "db.example/users?sslmode=disable",
+        "db.example/users?sslmode=prefer&sslmode=require",
+        "localhost/users",
+        "127.0.0.1:5433/users?sslmode=prefer",
+        "[::1]/users",
+        "/users?host=/var/run/postgresql",
+        "%2Fvar%2Frun%2Fpostgresql/users",
+        "db.example/users?hostaddr=127.0.0.1",
+    ],
+)
+def test_production_takes_a_database_that_is_encrypted_near_or_told_to_be_open(
+    load: Load, url: str
+) -> None:
+    load(PRODUCTION | {"DATABASE_URL": IN_THE_OPEN + url})
 
 
 # The environment

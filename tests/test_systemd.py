@@ -389,6 +389,7 @@ def secrets_of(root: Path) -> dict[str, str]:
 def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Path) -> None:
     program = installed / "opt/userauth"
     secrets = secrets_of(installed)
+    assert not (program / ".git").exists()
     assert set(secrets) == {"DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER"}
     assert secrets["DATABASE_URL"] == "embedded\n"
     assert len(secrets["SECRET_KEYS"].strip()) >= 32

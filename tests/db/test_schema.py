@@ -33,6 +33,12 @@ def test_a_database_that_has_the_schema_keeps_its_data(empty: str) -> None:
     assert run_sql(empty, "SELECT email FROM users") == [("a",)]
 
 
+def test_an_empty_database_gets_no_account_and_no_client(empty: str) -> None:
+    apply(empty)
+    counts = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM clients)"
+    assert run_sql(empty, counts) == [(0, 0)]
+
+
 def test_a_schema_that_is_newer_stops_the_start_with_a_sentence(empty: str) -> None:
     apply(empty)
     run_sql(empty, "UPDATE userauth_schema SET version = version + 1")

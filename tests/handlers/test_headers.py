@@ -260,3 +260,20 @@ async def test_the_address_is_logged_of_refused_credentials_alone(
         *[(401, "127.0.0.1")] * 3,
         (404, None),
     ]
+
+
+@pytest.mark.gen_test
+async def test_no_answer_of_the_api_may_be_stored_by_a_cache(api: Api) -> None:
+    token = await api.registered_token()
+    for method, path, authorization, status in (
+        ("GET", "/api/user", bearer(token), 200),
+        ("GET", "/api/user/tokens", bearer(token), 200),
+        ("GET", "/api/user/events", bearer(token), 200),
+        ("GET", "/api/verify", bearer(token), 200),
+        ("GET", "/api/user", None, 401),
+        ("GET", "/api/none", None, 404),
+        ("PUT", "/api/user", None, 405),
+        ("DELETE", "/api/user", bearer(token), 200),
+    ):
+        answer = await api.request(method, path, authorization=authorization)
+        assert (answer.status, answer.headers.get_list("Cache-Control")) == (status, ["no-store"])

@@ -202,3 +202,10 @@ async def test_a_log_in_takes_a_whole_hash_each_time(
         answer = await api.request(method, LOGIN, authorization=basic(EMAIL, PASSWORD))
         assert answer.status == 200
     assert len(checks) == 3
+
+
+@pytest.mark.gen_test
+async def test_a_password_is_good_for_years(api: Api, clock: Clock) -> None:
+    await api.register()
+    clock.advance(20 * 365 * 86_400)
+    assert (await api.log_in()).status == 200

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import uuid
+from functools import reduce
+from operator import and_, or_
 
 import pytest
 from itsdangerous import Signer
@@ -66,6 +68,15 @@ async def test_the_signature_is_as_long_as_sha_256_or_longer(api: Api) -> None:
     token = await api.registered_token()
     signature = base64.urlsafe_b64decode(token.rpartition(".")[2] + "==")
     assert len(signature) >= hashlib.sha256().digest_size
+
+
+@pytest.mark.gen_test
+async def test_the_id_of_a_token_has_128_random_bits(api: Api) -> None:
+    await api.register()
+    ids = [uuid.UUID(claims_of(await api.token()).token_id).int for _ in range(40)]
+    # Each bit is set in some and not in others, but for a chance of 2 in a thousand million.
+    assert reduce(or_, ids) == 2**128 - 1
+    assert reduce(and_, ids) == 0
 
 
 @pytest.mark.gen_test
