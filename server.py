@@ -28,7 +28,7 @@ from auth.clients import Clients
 from auth.confirmation import Confirmation
 from auth.counts import TokenCounts
 from auth.digests import Digests
-from auth.errors import problem_types
+from auth.errors import DatabaseUnavailable, problem_types
 from auth.hash_kinds import HashKinds
 from auth.housekeeping import Housekeeping, Kept
 from auth.identities import Identities
@@ -209,6 +209,8 @@ async def open_application(
         )
         removing = Repeating("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
+        with suppress(DatabaseUnavailable):  # it is looked for again
+            await services.hash_kinds.find()
         measuring = Repeating("kinds of hashes are not measured", services.hash_kinds.measure)
         stack.push_async_callback(measuring.close)
         lines = RequestLog(sys.stderr, clock, settings.logging.format, _dumps)
