@@ -298,6 +298,8 @@ async def open_application(
         )
         removing = Repeating("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
+        with suppress(DatabaseUnavailable):  # it is looked for again
+            await services.hash_kinds.find()
         measuring = Repeating("kinds of hashes are not measured", services.hash_kinds.measure)
         stack.push_async_callback(measuring.close)
         if log is None:

@@ -20,16 +20,24 @@ class HashKinds:
     def __init__(self, database: Database, hasher: PasswordHasher) -> None:
         self._database = database
         self._hasher = hasher
+        self._found: list[str] | None = None
 
-    async def measure(self) -> float:
-        """Hash once for each kind in use; return in how many seconds to look again.
-
-        Raises Unavailable.
-        """
+    async def find(self) -> None:
+        """Look which kinds are in use; raises DatabaseUnavailable."""
         async with connection_to(self._database) as connection:
             sample = await users.sample_foreign_hashes(connection, most=_SAMPLE)
-        for stored in await asyncio.to_thread(_one_of_each_kind, sample):
+        self._found = await asyncio.to_thread(_one_of_each_kind, sample)
+
+    async def measure(self) -> float:
+        """Hash once for each kind in use; return in how many seconds to do so again.
+
+        Raises DatabaseUnavailable, or Overloaded.
+        """
+        if self._found is None:
+            await self.find()
+        for stored in self._found or ():
             await self._hasher.measure(stored)
+        self._found = None
         return _AGAIN_SECONDS
 
 
