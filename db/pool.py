@@ -154,7 +154,9 @@ class Database:
         now = asyncio.get_running_loop().time()
         if now >= self._told_at + _TELL_SECONDS:
             self._told_at = now
-            logging.getLogger(SERVER).error("%s: requests get 503 until it is a primary", error)
+            logging.getLogger(SERVER).warning(
+                "%s: requests get 503 until there is a primary that writes", error
+            )
 
     async def prepare(self, name: str, sql: str, key_type: str) -> PreparedQuery:
         """Return a query of one array, prepared on a connection of its own.
