@@ -402,7 +402,7 @@ def test_users_who_were_deleted_or_disabled_since_are_named(dsn: str, tmp_path: 
         ended = manage("users", "delete", "--yes", f"{email}@example.com", **variables)
         assert ended.returncode == 0
     ended = manage("restore", "--replace", "--yes", file, **variables)
-    assert ended.stderr.splitlines()[1:] == [
+    assert ended.stderr.splitlines()[2:] == [
         "both@example.com was deleted since the backup, and is back.",
         "deleted@example.com was deleted since the backup, and is back.",
         "disabled@example.com was disabled since the backup, and is back.",
