@@ -21,12 +21,15 @@ import click
 from auth.backups import Backups
 from auth.errors import Problem
 from auth.keys import KeysFileError
+from auth.origin import Administration
 from auth.services import Services
+from commands.actor import find_actor
 from commands.administrator import Administrator, Result
 from commands.audit import audit
 from commands.backup import backup, restore
 from commands.clients import clients
 from commands.keys import keys
+from commands.terminal import fail, say
 from commands.users import users
 from db.embedded import EmbeddedPostgresError
 from db.errors import DatabaseError
@@ -66,13 +69,24 @@ class _Administrator(Administrator):
         """Return where the database is, without a password."""
         return place_of_data(self.settings)
 
+    @property
+    def administration(self) -> Administration:
+        """Return who acts, for the audit trail."""
+        return Administration(find_actor(self._environ))
+
     @contextmanager
     def backups(self) -> Iterator[Backups]:
         """Yield a way to the database as a whole, whatever version its schema has."""
         # The embedded Postgres is found without what the environment says of another one.
         environ = {} if self.settings.database.is_embedded else self._environ
         with postgres(self.settings) as dsn:
-            yield Backups(dsn, environ=environ, schema=read_schema(), clock=time.time)
+            yield Backups(
+                dsn,
+                environ=environ,
+                schema=read_schema(),
+                clock=time.time,
+                administration=self.administration,
+            )
 
     def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
         """Do some work with the services, which are there as long as it takes."""
@@ -85,7 +99,9 @@ class _Administrator(Administrator):
         keys = [secrets.token_urlsafe()]
         async with (
             open_database(settings, dsn, may_migrate=False) as database,
-            open_services(settings, keys, database, clock) as services,
+            open_services(
+                settings, keys, database, clock, administration=self.administration
+            ) as services,
         ):
             return await work(services)
 
@@ -99,7 +115,7 @@ def cli() -> None:
 @click.pass_obj
 def check_settings(administrator: Administrator) -> None:
     """Check the settings, as server.py --check does; nothing is started or changed."""
-    click.echo(check(administrator.settings))
+    say(check(administrator.settings))
 
 
 for command in (users, clients, keys, audit, backup, restore):
@@ -117,7 +133,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except click.Abort:
         code, faults = 1, ("Interrupted.",)
     except click.ClickException as error:
-        error.show()
+        fail(error)
         code = error.exit_code
     except SettingsError as error:
         code, faults = 2, error.faults
@@ -132,7 +148,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     ) as error:
         code, faults = 1, (str(error),)
     for fault in faults:
-        click.echo(f"manage.py: {fault}", err=True)
+        say(f"manage.py: {fault}", err=True)
     return code
 
 

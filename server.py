@@ -13,8 +13,8 @@ import socket
 import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +27,11 @@ from auth.audit import AuditTrail
 from auth.clients import Clients
 from auth.counts import TokenCounts
 from auth.digests import Digests
-from auth.errors import problem_types
+from auth.errors import DatabaseUnavailable, problem_types
 from auth.housekeeping import Housekeeping, Kept
 from auth.identities import Identities
 from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
+from auth.origin import Administration
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.remembered import RememberedPasswords
@@ -213,7 +214,10 @@ async def open_application(
         AsyncExitStack() as stack,
     ):
         # What was noted is written at the end, too, but an end waits for no database.
-        stack.push_async_callback(_last_write, services.usage)
+        stack.push_async_callback(_last_write, "uses of tokens", services.usage.write)
+        stack.push_async_callback(_last_write, "failures", services.audit.write_all_counted)
+        counting = Repeating("counted failures are not written", services.audit.write_counted)
+        stack.push_async_callback(counting.close)
         writing = Repeating("token uses are not written", services.usage.write)
         stack.push_async_callback(writing.close)
         housekeeping = Housekeeping(
@@ -308,8 +312,14 @@ async def open_services(
     database: Database,
     clock: Callable[[], float],
     metrics: Metrics | None = None,
+    *,
+    administration: Administration | None = None,
 ) -> AsyncIterator[Services]:
-    """Build the services on a database, and release what they hold after use."""
+    """Build the services on a database, and release what they hold after use.
+
+    ``administration`` is who uses those of an administrator.
+    """
+    administration = administration or Administration()
     async with AsyncExitStack() as stack:
         hasher = PasswordHasher(
             cost=settings.passwords.bcrypt_cost,
@@ -378,7 +388,12 @@ async def open_services(
             counts=token_counts,
         )
         clients = Clients(
-            database=database, lookups=lookups, throttle=throttle, audit=audit, clock=clock
+            database=database,
+            lookups=lookups,
+            throttle=throttle,
+            audit=audit,
+            administration=administration,
+            clock=clock,
         )
         users = Users(
             database=database,
@@ -386,6 +401,7 @@ async def open_services(
             rules=rules,
             throttle=throttle,
             audit=audit,
+            administration=administration,
             clock=clock,
         )
         if metrics is not None:
@@ -409,7 +425,13 @@ async def open_services(
             throttle=throttle,
             audit=audit,
             users=users,
-            transfer=Transfer(database=database, hasher=hasher, audit=audit, clock=clock),
+            transfer=Transfer(
+                database=database,
+                hasher=hasher,
+                audit=audit,
+                administration=administration,
+                clock=clock,
+            ),
         )
 
 
@@ -469,10 +491,12 @@ async def _digests(database: Database) -> Digests:
             return Digests(await get_digest_key(connection))
 
 
-async def _last_write(usage: TokenUsage) -> None:
-    with suppress(DatabaseError, TimeoutError):
+async def _last_write(what: str, write: Callable[[], Awaitable[object]]) -> None:
+    try:
         async with asyncio.timeout(_LAST_WRITE_SECONDS):
-            await usage.write()
+            await write()
+    except (DatabaseError, DatabaseUnavailable, TimeoutError) as error:
+        logging.getLogger(SERVER).warning("the last %s are not written: %r", what, error)
 
 
 async def _serve(
@@ -527,7 +551,7 @@ async def _serve(
 
 def _most_seconds_to_stop(settings: Settings) -> float:
     drain = settings.server.quiet_seconds + settings.server.drain_seconds
-    last = _LAST_WRITE_SECONDS + _LAST_LINES_SECONDS
+    last = 2 * _LAST_WRITE_SECONDS + _LAST_LINES_SECONDS
     return drain + last + LOCK_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
 
 

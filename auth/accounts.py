@@ -128,7 +128,8 @@ class Accounts:
         revoked = 0
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
-            if clean_name is not UNSET:
+            # A name that stays is no change: it leaves no event, and updated_at as it was.
+            if clean_name is not UNSET and clean_name != user.name:
                 user = await users.update_name(connection, user.id, clean_name)
                 await self._audit.write(connection, Kind.NAME_CHANGED, origin, user=user)
             if password_hash is not UNSET:

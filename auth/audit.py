@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import TypedDict, Unpack
 
 from auth import emails
-from auth.database import connection_to
+from auth.database import connection_to, transaction_on
 from auth.digests import Digests
-from auth.origin import Origin
+from auth.failure_counts import MINUTE, FailureCounts
+from auth.origin import Origin, network_of
 from db import events
 from db.pool import Connection, Database
 from db.rows import EventRow, NewEvent, UserRow
@@ -45,12 +46,19 @@ class Kind(StrEnum):
     CLIENT_FAILED = "client-failed"
     KEY_ADDED = "key-added"
     KEY_RETIRED = "key-retired"
+    USER_READ = "user-read"
+    USERS_LISTED = "users-listed"
+    AUDIT_READ = "audit-read"
+
+    @property
+    def is_failure(self) -> bool:
+        """Tell whether it is a failure: those are what anybody can cause, without credentials."""
+        return self in {Kind.PASSWORD_FAILED, Kind.THROTTLED, Kind.CLIENT_FAILED}
 
     @property
     def outcome(self) -> str:
         """Return success, or failure."""
-        failures = {Kind.PASSWORD_FAILED, Kind.THROTTLED, Kind.CLIENT_FAILED}
-        return "failure" if self in failures else "success"
+        return "failure" if self.is_failure else "success"
 
 
 class About(TypedDict, total=False):
@@ -69,13 +77,14 @@ class About(TypedDict, total=False):
 class AuditTrail:
     """Writes events, and finds them. ``clock`` returns the time in UTC seconds.
 
-    ``counts`` tells how many of each kind this process wrote since it began.
+    ``counts`` tells how many of each kind there were in this process since it began.
     """
 
     def __init__(self, database: Database, digests: Digests, clock: Callable[[], float]) -> None:
         self._database = database
         self._digests = digests
         self._clock = clock
+        self._failures = FailureCounts()
         self.counts = {kind.value: 0 for kind in Kind}
 
     async def write(
@@ -86,9 +95,50 @@ class AuditTrail:
         **about: Unpack[About],
     ) -> None:
         """Write an event, in the transaction of what it tells, if the connection is in one."""
+        await self._insert(connection, self._event(kind, origin, about))
+
+    async def record(self, kind: Kind, origin: Origin, **about: Unpack[About]) -> None:
+        """Write an event that tells of nothing in the database.
+
+        A failure that follows another one of its kind from the same network is counted, and
+        written by ``write_counted``.
+        """
+        event = self._event(kind, origin, about)
+        if kind.is_failure and not self._failures.note(event, network_of(origin.ip)):
+            self.counts[kind.value] += 1
+            return
+        async with connection_to(self._database) as connection:
+            await self._insert(connection, event)
+
+    async def write_counted(self) -> float:
+        """Write failures that were counted in minutes that are over.
+
+        Returns in how many seconds the present one is. Raises DatabaseUnavailable; then they are
+        still counted.
+        """
+        now = self._clock()
+        await self._write_taken(self._failures.take(now))
+        return MINUTE - now % MINUTE
+
+    async def write_all_counted(self) -> None:
+        """Write failures that were counted, for an end."""
+        await self._write_taken(self._failures.take())
+
+    async def _write_taken(self, counted: Sequence[NewEvent]) -> None:
+        if not counted:
+            return
+        try:
+            async with transaction_on(self._database) as connection:
+                for event in counted:
+                    await events.insert_event(connection, event)
+        except BaseException:
+            self._failures.put_back(counted)
+            raise
+
+    def _event(self, kind: Kind, origin: Origin, about: About) -> NewEvent:
         user = about.get("user")
         key = emails.email_key(user.email) if user else about.get("email_key")
-        event = NewEvent(
+        return NewEvent(
             at=self._now(),
             kind=kind,
             outcome=kind.outcome,
@@ -98,17 +148,19 @@ class AuditTrail:
             client_id=about.get("client_id"),
             key_id=about.get("key_id"),
             request_id=origin.request_id,
+            actor=origin.actor,
         )
-        await events.insert_event(connection, event)
-        self.counts[kind.value] += 1
 
-    async def record(self, kind: Kind, origin: Origin, **about: Unpack[About]) -> None:
-        """Write an event that tells of nothing in the database."""
-        async with connection_to(self._database) as connection:
-            await self.write(connection, kind, origin, **about)
+    async def _insert(self, connection: Connection, event: NewEvent) -> None:
+        await events.insert_event(connection, event)
+        self.counts[event.kind] += 1
 
     async def write_for_users(
-        self, connection: Connection, kind: Kind, users: Sequence[tuple[str, str]]
+        self,
+        connection: Connection,
+        kind: Kind,
+        origin: Origin,
+        users: Sequence[tuple[str, str]],
     ) -> None:
         """Write the same event for many users, given by id and e-mail address's key."""
         await events.insert_for_users(
@@ -116,6 +168,7 @@ class AuditTrail:
             at=self._now(),
             kind=kind,
             outcome=kind.outcome,
+            actor=origin.actor,
             user_ids=[user_id for user_id, _ in users],
             email_digests=[self.email_digest(key) for _, key in users],
         )
@@ -128,10 +181,13 @@ class AuditTrail:
         email: str | None = None,
         kind: Kind | None = None,
         since: datetime | None = None,
-        before: int | None = None,
+        before: str | None = None,
         after: int | None = None,
     ) -> list[EventRow]:
-        """Return events, newest first; ``before`` and ``after`` are ids of events."""
+        """Return events, newest first.
+
+        ``before`` is the public id of an event, ``after`` the number of one.
+        """
         digest = None if email is None else self.email_digest(emails.lookup_key(email))
         async with connection_to(self._database) as connection:
             return await events.find_events(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from auth.audit import Kind
+from auth.origin import Administration
 from db import backup, restore
 from db.archives import Archive, Manifest, open_archive
 from db.errors import NothingThere, Occupied
@@ -34,11 +35,13 @@ _STATES = (Kind.DELETED, Kind.DISABLED, Kind.ENABLED)
 class Restoration:
     """What was restored: the users, the good tokens ended, and from which version of the schema.
 
-    ``deleted`` and ``disabled`` are e-mail addresses of users who had been, since the backup.
+    ``deleted`` and ``disabled`` are e-mail addresses of users who had been, since the backup;
+    ``lost_events`` is how many events there were in the database that was replaced.
     """
 
     users: int
     ended_tokens: int
+    lost_events: int
     migrated_from: int | None
     deleted: Sequence[str]
     disabled: Sequence[str]
@@ -51,12 +54,19 @@ class Backups:
     """
 
     def __init__(
-        self, dsn: str, *, environ: Mapping[str, str], schema: str, clock: Callable[[], float]
+        self,
+        dsn: str,
+        *,
+        environ: Mapping[str, str],
+        schema: str,
+        clock: Callable[[], float],
+        administration: Administration,
     ) -> None:
         self._dsn = dsn
         self._environ = environ
         self._schema = schema
         self._clock = clock
+        self._administration = administration
 
     def write(self, target: BinaryIO) -> Manifest:
         """Write a backup; return what is in it. Raises NothingThere where there is no schema."""
@@ -77,6 +87,7 @@ class Backups:
         return Restoration(
             users=done.users,
             ended_tokens=done.ended_tokens,
+            lost_events=done.lost_events,
             migrated_from=version if version < VERSION else None,
             deleted=[email for kind, email in done.changed_since if kind == Kind.DELETED],
             disabled=[email for kind, email in done.changed_since if kind == Kind.DISABLED],
@@ -84,4 +95,5 @@ class Backups:
 
     def _event(self, kind: Kind) -> NewEvent:
         at = datetime.fromtimestamp(self._clock(), UTC)
-        return NewEvent(at=at, kind=kind, outcome=kind.outcome)
+        actor = self._administration.actor
+        return NewEvent(at=at, kind=kind, outcome=kind.outcome, actor=actor)

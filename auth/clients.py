@@ -11,7 +11,7 @@ from auth.audit import AuditTrail, Kind
 from auth.credentials import Credentials, PasswordCredentials
 from auth.database import answer, connection_to, transaction_on
 from auth.errors import CredentialsInvalid, CredentialsMissing
-from auth.origin import ADMINISTRATION, Origin
+from auth.origin import Administration, Origin
 from auth.throttle import Throttle
 from db import clients
 from db.lookups import Lookups
@@ -51,12 +51,14 @@ class Clients:
         lookups: Lookups,
         throttle: Throttle,
         audit: AuditTrail,
+        administration: Administration,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._lookups = lookups
         self._throttle = throttle
         self._audit = audit
+        self._administration = administration
         self._clock = clock
 
     async def authenticate(self, credentials: Credentials | None, origin: Origin) -> str:
@@ -135,7 +137,7 @@ class Clients:
             await self._write(connection, Kind.CLIENT_REMOVED, client_id)
 
     async def _write(self, connection: Connection, kind: Kind, client_id: str) -> None:
-        await self._audit.write(connection, kind, ADMINISTRATION, client_id=client_id)
+        await self._audit.write(connection, kind, self._administration, client_id=client_id)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

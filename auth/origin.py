@@ -27,18 +27,20 @@ class Origin(Protocol):
     def request_id(self) -> str | None:
         """Return the id of the request."""
 
+    @property
+    def actor(self) -> str | None:
+        """Return the account on this machine of an administrator who acts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Administration:
     """An administrator at the command line: no request at all."""
 
+    actor: str | None = None
     ip: str | None = None
     user_ip: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
-
-
-ADMINISTRATION = Administration()
 
 
 @lru_cache(maxsize=10_000)

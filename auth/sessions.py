@@ -146,7 +146,8 @@ class Sessions:
         async with transaction_on(self._database) as connection:
             user = await self._identities.lock(connection, identity)
             ended = await tokens.revoke_all(connection, user.id, at=self._now(), keep=kept)
-            await self._audit.write(connection, Kind.TOKENS_ENDED, origin, user=user)
+            if ended:
+                await self._audit.write(connection, Kind.TOKENS_ENDED, origin, user=user)
         self._counts.revoke(Reason.ENDED, ended)
         return ended
 

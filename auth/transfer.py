@@ -8,6 +8,7 @@ from auth import emails, foreign_hashes, names, passwords
 from auth.audit import AuditTrail, Kind
 from auth.database import connection_to, transaction_on
 from auth.field_errors import FieldErrors
+from auth.origin import Administration
 from db import transfer
 from db.pool import Database
 from db.rows import MovedUser
@@ -36,11 +37,13 @@ class Transfer:
         database: Database,
         hasher: passwords.PasswordHasher,
         audit: AuditTrail,
+        administration: Administration,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._hasher = hasher
         self._audit = audit
+        self._administration = administration
         self._clock = clock
 
     def check(self, record: UserRecord) -> MovedUser:
@@ -76,11 +79,14 @@ class Transfer:
         """
         async with transaction_on(self._database) as connection:
             inserted = await transfer.insert_users(connection, moved)
-            await self._audit.write_for_users(connection, Kind.IMPORTED, inserted)
+            await self._audit.write_for_users(
+                connection, Kind.IMPORTED, self._administration, inserted
+            )
         return {key for _, key in inserted}
 
     async def give_back(self) -> AsyncIterator[MovedUser]:
-        """Yield every user, by the key of the e-mail address."""
+        """Yield every user, by the key of the e-mail address, after an event that tells of it."""
+        await self._audit.record(Kind.EXPORTED, self._administration)
         after = ""
         while True:
             async with connection_to(self._database) as connection:

@@ -11,7 +11,7 @@ from auth.audit import AuditTrail, Kind
 from auth.database import connection_to, transaction_on
 from auth.enrollment import check_newcomer, insert_newcomer
 from auth.field_errors import FieldErrors
-from auth.origin import ADMINISTRATION
+from auth.origin import Administration
 from auth.password_rules import PasswordRules
 from auth.passwords import PasswordHasher
 from auth.throttle import Throttle
@@ -49,6 +49,7 @@ class Users:
         rules: PasswordRules,
         throttle: Throttle,
         audit: AuditTrail,
+        administration: Administration,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
@@ -56,23 +57,29 @@ class Users:
         self._rules = rules
         self._throttle = throttle
         self._audit = audit
+        self._administration = administration
         self._clock = clock
 
     async def find_page(
         self, *, after: str, most: int, text: str = "", only_disabled: bool = False
     ) -> list[UserStateRow]:
-        """Return users by e-mail address, from behind one on: those who hold a text, if one."""
+        """Return users by e-mail address, from behind one on: those who hold a text, if one.
+
+        That somebody read them is an event.
+        """
         async with connection_to(self._database) as connection:
-            return await users.find_page(
+            found = await users.find_page(
                 connection,
                 after=emails.lookup_key(after),
                 text=text,
                 only_disabled=only_disabled,
                 most=most,
             )
+        await self._audit.record(Kind.USERS_LISTED, self._administration)
+        return found
 
     async def get(self, email: str) -> UserDetails:
-        """Return what there is to know of a user; raises UserNotFound."""
+        """Return what there is to know of a user, which is an event; raises UserNotFound."""
         key = emails.lookup_key(email)
         async with connection_to(self._database) as connection:
             state = await users.find_state(connection, key)
@@ -81,6 +88,9 @@ class Users:
             live = await tokens.find_live(connection, state.id, at=self._now())
             failures = await counts.count_failures(connection, self._throttle.account(key))
         logged_in = await self._audit.find(most=1, user_id=state.id, kind=Kind.LOGGED_IN)
+        await self._audit.record(
+            Kind.USER_READ, self._administration, user_id=state.id, email_key=key
+        )
         return UserDetails(
             state=state,
             good_tokens=len(live),
@@ -103,7 +113,7 @@ class Users:
                 newcomer,
                 password_hash=password_hash,
                 kind=Kind.ADDED,
-                origin=ADMINISTRATION,
+                origin=self._administration,
             )
 
     async def set_password(self, email: str, password: str) -> None:
@@ -119,38 +129,48 @@ class Users:
         # Hashed before a connection is taken: nobody waits for one meanwhile.
         with self._hasher.place():
             password_hash = await self._hasher.hash(password)
-        async with self._changing(email, Kind.PASSWORD_CHANGED) as (connection, user):
+        async with self._locked(email) as (connection, user):
             await users.update_password(connection, user.id, password_hash)
             await tokens.revoke_all(connection, user.id, at=self._now())
             await self._throttle.reset(connection, user)
+            await self._write(connection, Kind.PASSWORD_CHANGED, user)
 
     async def disable(self, email: str) -> None:
         """Keep a user out, and revoke every token; raises UserNotFound."""
-        async with self._changing(email, Kind.DISABLED) as (connection, user):
-            await users.disable(connection, user.id, at=self._now())
-            await tokens.revoke_all(connection, user.id, at=self._now())
+        async with self._locked(email) as (connection, user):
+            is_new = await users.disable(connection, user.id, at=self._now())
+            ended = await tokens.revoke_all(connection, user.id, at=self._now())
+            if is_new or ended:
+                await self._write(connection, Kind.DISABLED, user)
 
     async def enable(self, email: str) -> None:
         """Let a user in again, and set the failures in a row back; raises UserNotFound."""
-        async with self._changing(email, Kind.ENABLED) as (connection, user):
-            await users.enable(connection, user.id)
+        async with self._locked(email) as (connection, user):
+            account = self._throttle.account(emails.email_key(user.email))
+            failures = await counts.count_failures(connection, account)
             await self._throttle.reset(connection, user)
+            if await users.enable(connection, user.id) or failures:
+                await self._write(connection, Kind.ENABLED, user)
 
     async def end_tokens(self, email: str) -> int:
         """Revoke every token of a user; return how many were good. Or UserNotFound."""
-        async with self._changing(email, Kind.TOKENS_ENDED) as (connection, user):
-            return await tokens.revoke_all(connection, user.id, at=self._now())
+        async with self._locked(email) as (connection, user):
+            ended = await tokens.revoke_all(connection, user.id, at=self._now())
+            if ended:
+                await self._write(connection, Kind.TOKENS_ENDED, user)
+        return ended
 
     async def delete(self, email: str) -> None:
         """Delete a user and revoke every token; raises UserNotFound."""
-        async with self._changing(email, Kind.DELETED) as (connection, user):
+        async with self._locked(email) as (connection, user):
             await tokens.forget_user(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
             await self._throttle.forget(connection, user)
+            await self._write(connection, Kind.DELETED, user)
 
     @asynccontextmanager
-    async def _changing(self, email: str, kind: Kind) -> AsyncIterator[tuple[Connection, UserRow]]:
-        """Lend a transaction that holds the lock on a user's row, and write the event in it."""
+    async def _locked(self, email: str) -> AsyncIterator[tuple[Connection, UserRow]]:
+        """Lend a transaction that holds the lock on a user's row."""
         async with transaction_on(self._database) as connection:
             state = await users.find_state(connection, emails.lookup_key(email))
             # Whoever was there may be gone before the row is locked.
@@ -158,7 +178,9 @@ class Users:
             if locked is None:
                 raise UserNotFound
             yield connection, locked.user
-            await self._audit.write(connection, kind, ADMINISTRATION, user=locked.user)
+
+    async def _write(self, connection: Connection, kind: Kind, user: UserRow) -> None:
+        await self._audit.write(connection, kind, self._administration, user=user)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

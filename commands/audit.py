@@ -1,20 +1,23 @@
 """``manage.py audit``: what happened, to whom, and from where."""
 
 import asyncio
-import json
 from datetime import datetime
 
 import click
 
 from auth.audit import Kind
+from auth.origin import Administration
 from auth.rows import EventRow
 from auth.services import Services
-from commands.administrator import Administrator, as_json, cells, print_documents, shown_time
+from commands.administrator import Administrator, as_json, shown_time
+from commands.terminal import as_json_text, cells, print_cells, print_documents, say
 
 _POLL_SECONDS = 1.0
 _MOST_AT_A_TIME = 10_000
 _LATE = 1000
-_TITLES = ("TIME", "KIND", "OUTCOME", "USER", "IP", "CLIENT", "KEY", "REQUEST")
+_TITLES = (
+    *("TIME", "KIND", "OUTCOME", "TIMES", "USER", "IP", "CLIENT", "KEY", "REQUEST", "ACTOR", "ID"),
+)
 
 
 class _Time(click.ParamType[datetime]):
@@ -42,6 +45,7 @@ def audit() -> None:
 @click.option("--user-id", type=click.UUID, help="Of a user, there or gone.")
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]))
 @click.option("--since", type=_Time())
+@click.option("--before", type=click.UUID, metavar="ID", help="Older than the event of that id.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @as_json
 @click.pass_obj
@@ -52,19 +56,26 @@ def list_events(
     user_id: object,
     kind: str | None,
     since: datetime | None,
+    before: object,
     limit: int,
     as_json: bool,
 ) -> None:
     """List events, newest first."""
-    found = administrator.run(
-        lambda services: services.audit.find(
+
+    async def read(services: Services) -> list[EventRow]:
+        found = await services.audit.find(
             most=limit,
             email=email,
             user_id=None if user_id is None else str(user_id),
             kind=None if kind is None else Kind(kind),
             since=since,
+            before=None if before is None else str(before),
         )
-    )
+        # After them, so that it is not the first of them.
+        await services.audit.record(Kind.AUDIT_READ, administrator.administration)
+        return found
+
+    found = administrator.run(read)
     print_documents(_TITLES, [_document(event) for event in found], as_json=as_json)
 
 
@@ -74,13 +85,17 @@ def list_events(
 def follow(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
     """Print events as they happen, until you interrupt it."""
     try:
-        administrator.run(lambda services: _follow(services, as_json=as_json))
+        administrator.run(
+            lambda services: _follow(services, administrator.administration, as_json=as_json)
+        )
     except KeyboardInterrupt:
-        click.echo(err=True)
+        say(err=True)
 
 
-async def _follow(services: Services, *, as_json: bool) -> None:
+async def _follow(services: Services, origin: Administration, *, as_json: bool) -> None:
     newest = await services.audit.find(most=1)
+    # Among what it prints: whoever follows sees who else does.
+    await services.audit.record(Kind.AUDIT_READ, origin)
     last = newest[0].id if newest else 0
     # An event has its id before its transaction ends: one of a lower id may come later.
     printed = set(range(last - _LATE, last + 1))
@@ -88,12 +103,18 @@ async def _follow(services: Services, *, as_json: bool) -> None:
         found = await services.audit.find(most=_MOST_AT_A_TIME, after=last - _LATE)
         for event in reversed(found):
             if event.id not in printed:
-                document = _document(event)
-                click.echo(json.dumps(document) if as_json else "  ".join(cells(document)))
+                _print_one(_document(event), as_json=as_json)
         printed.update(event.id for event in found)
         last = max(printed)
         printed = {number for number in printed if number >= last - _LATE}
         await asyncio.sleep(_POLL_SECONDS)
+
+
+def _print_one(document: dict[str, str | None], *, as_json: bool) -> None:
+    if as_json:
+        say(as_json_text(document))
+    else:
+        print_cells(cells(document))
 
 
 def _document(event: EventRow) -> dict[str, str | None]:
@@ -101,9 +122,12 @@ def _document(event: EventRow) -> dict[str, str | None]:
         "at": shown_time(event.at),
         "kind": event.kind,
         "outcome": event.outcome,
+        "times": str(event.times),
         "user_id": event.user_id,
         "ip": event.ip,
         "client_id": event.client_id,
         "key_id": event.key_id,
         "request_id": event.request_id,
+        "actor": event.actor,
+        "id": event.public_id,
     }

@@ -11,6 +11,7 @@ import click
 from auth.backups import Manifest, NothingThere, Occupied, Restoration, open_archive
 from commands.administrator import Administrator, AlreadyThere, NoSuchThing, shown_time
 from commands.backup_files import complete_file, name_at, remove_old
+from commands.terminal import confirm, say
 from settings import Settings
 
 _STANDARD_OUTPUT = "-"
@@ -45,9 +46,9 @@ def backup(
     with _told_by_path(path):
         manifest = _to_file(administrator, path, overwrite=overwrite)
         removed = remove_old(folder, keep=keep) if folder and keep else []
-    click.echo(f"{path.absolute()}: {_contents(manifest)}, checked")
+    say(f"{path.absolute()}: {_contents(manifest)}, checked")
     for old in removed:
-        click.echo(f"{old.absolute()}: removed")
+        say(f"{old.absolute()}: removed")
     _tell_what_is_missing(administrator.settings)
 
 
@@ -71,11 +72,11 @@ def restore(
     """
     with _told_by_path(file), open_archive(file) as archive:
         manifest = archive.manifest
-        click.echo(f"{_contents(manifest)}, of {shown_time(manifest.made_at)}", err=True)
+        say(f"{_contents(manifest)}, of {shown_time(manifest.made_at)}", err=True)
         if replace and not yes:
             if not sys.stdin.isatty():
                 raise click.UsageError("Say --yes: there is nobody to ask.")
-            click.confirm(f"Lose what is in {administrator.place}, and restore this?", abort=True)
+            confirm(f"Lose what is in {administrator.place}, and restore this?")
         with administrator.backups() as backups:
             try:
                 done = backups.restore(archive, may_replace=replace, keeps_tokens=keep_tokens)
@@ -104,7 +105,7 @@ def _to_standard_output(administrator: Administrator) -> None:
     with _told_by_path(Path("standard output")), administrator.backups() as backups:
         manifest = backups.write(target)
         target.flush()
-    click.echo(f"{_contents(manifest)}, not checked", err=True)
+    say(f"{_contents(manifest)}, not checked", err=True)
     _tell_what_is_missing(administrator.settings)
 
 
@@ -129,14 +130,20 @@ def _tell_what_is_missing(settings: Settings) -> None:
     missing = [f"the signing keys ({where}), or every token ends"]
     if settings.passwords.pepper:
         missing.append("the pepper (PASSWORD_PEPPER), or no password is right")
-    click.echo(f"Not in it, and needed with it: {'; '.join(missing)}.", err=True)
+    say(f"Not in it, and needed with it: {'; '.join(missing)}.", err=True)
 
 
 def _tell(done: Restoration, *, keep_tokens: bool) -> None:
     tokens = "tokens kept" if keep_tokens else f"{done.ended_tokens} tokens ended"
-    click.echo(f"{done.users} users restored, {tokens}")
+    say(f"{done.users} users restored, {tokens}")
     if done.migrated_from is not None:
-        click.echo(f"The schema was brought up to date from version {done.migrated_from}.")
+        say(f"The schema was brought up to date from version {done.migrated_from}.")
+    if done.lost_events:
+        say(
+            f"The audit trail of before is gone, {done.lost_events} events: what there is now is"
+            " that of the backup, and this restore.",
+            err=True,
+        )
     for what, emails in (("deleted", done.deleted), ("disabled", done.disabled)):
         for email in emails:
-            click.echo(f"{email} was {what} since the backup, and is back.", err=True)
+            say(f"{email} was {what} since the backup, and is back.", err=True)

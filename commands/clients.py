@@ -8,10 +8,9 @@ from commands.administrator import (
     AlreadyThere,
     NoSuchThing,
     as_json,
-    print_documents,
-    print_json,
     shown_time,
 )
+from commands.terminal import print_documents, print_json, say
 
 _LONGEST_NAME = 100
 
@@ -106,5 +105,6 @@ def _print_secret(name: str, made: ClientSecret, *, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "id": made.client_id, "secret": made.secret})
         return
-    click.echo(f"id      {made.client_id}\nsecret  {made.secret}")
-    click.echo("Keep the secret now: it is not shown again.", err=True)
+    say(f"id      {made.client_id}")
+    say(f"secret  {made.secret}")
+    say("Keep the secret now: it is not shown again.", err=True)

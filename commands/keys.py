@@ -8,10 +8,11 @@ import click
 
 from auth.audit import Kind
 from auth.keys import add_key, read_keys, remove_keys
-from auth.origin import ADMINISTRATION
+from auth.origin import Administration
 from auth.services import Services
 from auth.tokens import key_id
-from commands.administrator import Administrator, as_json, print_json, print_table
+from commands.administrator import Administrator, as_json
+from commands.terminal import print_json, print_table, say
 from settings import Settings
 
 
@@ -43,8 +44,9 @@ def list_keys(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT
 def add(administrator: Administrator) -> None:
     """Put a new key first; it signs as soon as the servers were sent SIGHUP."""
     file = _file(administrator.settings)
-    click.echo(administrator.run(lambda services: _add(services, file)))
-    click.echo("Now send SIGHUP to every server process.", err=True)
+    origin = administrator.administration
+    say(administrator.run(lambda services: _add(services, file, origin)))
+    say("Now send SIGHUP to every server process.", err=True)
 
 
 @keys.command()
@@ -52,21 +54,20 @@ def add(administrator: Administrator) -> None:
 def retire(administrator: Administrator) -> None:
     """Drop the keys that no living token needs, but never the newest; print their ids."""
     file = _file(administrator.settings)
-    dropped = administrator.run(lambda services: _retire(services, file))
+    origin = administrator.administration
+    dropped = administrator.run(lambda services: _retire(services, file, origin))
     for key in dropped:
-        click.echo(key_id(key))
-    click.echo(
-        "Now send SIGHUP to every server process." if dropped else "Nothing to drop.", err=True
-    )
+        say(key_id(key))
+    say("Now send SIGHUP to every server process." if dropped else "Nothing to drop.", err=True)
 
 
-async def _add(services: Services, file: Path) -> str:
+async def _add(services: Services, file: Path, origin: Administration) -> str:
     added = key_id(add_key(file))
-    await services.audit.record(Kind.KEY_ADDED, ADMINISTRATION, key_id=added)
+    await services.audit.record(Kind.KEY_ADDED, origin, key_id=added)
     return added
 
 
-async def _retire(services: Services, file: Path) -> Sequence[str]:
+async def _retire(services: Services, file: Path, origin: Administration) -> Sequence[str]:
     _newest, *older = read_keys(file)
     needed = await services.sessions.find_keys_in_use()
     # None: tokens from before the server wrote down which key signed them. Any key may be theirs.
@@ -74,7 +75,7 @@ async def _retire(services: Services, file: Path) -> Sequence[str]:
     if dropped:
         remove_keys(file, dropped)
     for key in dropped:
-        await services.audit.record(Kind.KEY_RETIRED, ADMINISTRATION, key_id=key_id(key))
+        await services.audit.record(Kind.KEY_RETIRED, origin, key_id=key_id(key))
     return dropped
 
 

@@ -14,13 +14,12 @@ import click
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
-from auth.audit import Kind
 from auth.errors import InvalidFields
-from auth.origin import ADMINISTRATION
 from auth.rows import MovedUser
 from auth.services import Services
 from auth.transfer import UserRecord
 from commands.administrator import Administrator
+from commands.terminal import say
 
 _BATCH = 2000
 _MOST_FAULTS_SHOWN = 1000
@@ -69,7 +68,7 @@ def import_users(
     broken off goes on where it was.
     """
     read = _reader(file, form)
-    click.echo(administrator.run(lambda services: _import(services, file, read, dry_run=dry_run)))
+    say(administrator.run(lambda services: _import(services, file, read, dry_run=dry_run)))
 
 
 @click.command("export")
@@ -83,7 +82,6 @@ def export_users(administrator: Administrator, file: Path) -> None:
 
     async def write(services: Services) -> int:
         count = 0
-        await services.audit.record(Kind.EXPORTED, ADMINISTRATION)
         async for user in services.transfer.give_back():
             document = {name: getattr(user, name) for name in _FIELDS}
             target.write(to_json(document) + b"\n")
@@ -101,7 +99,7 @@ def export_users(administrator: Administrator, file: Path) -> None:
         # A part of it would pass for the whole.
         file.unlink()
         raise
-    click.echo(f"{count} written")
+    say(f"{count} written")
 
 
 _Reader = Callable[[BinaryIO], Iterator[_Line]]
@@ -128,7 +126,7 @@ async def _check(services: Services, file: Path, read: _Reader) -> tuple[int, in
         for line, (_, fault) in zip(batch, checked, strict=True):
             faulty += bool(fault)
             if fault and faulty <= _MOST_FAULTS_SHOWN:
-                click.echo(f"line {line.number}: {fault}", err=True)
+                say(f"line {line.number}: {fault}", err=True)
         users = [user for user, _ in checked if user is not None]
         taken += len(await services.transfer.find_taken(users))
         lines += len(batch)

@@ -15,10 +15,9 @@ from commands.administrator import (
     AlreadyThere,
     NoSuchThing,
     as_json,
-    print_documents,
-    print_json,
     shown_time,
 )
+from commands.terminal import ask_secret, confirm, print_documents, print_json, say
 from commands.transfer import export_users, import_users
 
 Result = TypeVar("Result")
@@ -56,7 +55,7 @@ def list_users(
     )
     _print_users(found, as_json=as_json)
     if len(found) == limit:
-        click.echo(f"There may be more: --after {found[-1].email}", err=True)
+        say(f"There may be more: --after {found[-1].email}", err=True)
 
 
 @users.command()
@@ -89,7 +88,7 @@ def show(administrator: Administrator, email: str, as_json: bool) -> None:  # no
         print_json(document)
         return
     for name, value in document.items():
-        click.echo(f"{name.replace('_', ' '):<18} {'-' if value is None else value}")
+        say(f"{name.replace('_', ' '):<18} {'-' if value is None else value}")
 
 
 @users.command()
@@ -105,7 +104,7 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
         raise AlreadyThere(f"{email} has an account already.") from None
     except InvalidFields as error:
         raise _refusal(error) from None
-    click.echo(user.id)
+    say(user.id)
 
 
 @users.command("set-password")
@@ -141,7 +140,7 @@ def enable(administrator: Administrator, email: str) -> None:
 @click.pass_obj
 def end_tokens(administrator: Administrator, email: str) -> None:
     """End all tokens of a user; print how many."""
-    click.echo(_with(administrator, email, lambda services: services.users.end_tokens(email)))
+    say(str(_with(administrator, email, lambda services: services.users.end_tokens(email))))
 
 
 @users.command()
@@ -153,7 +152,7 @@ def delete(administrator: Administrator, email: str, yes: bool) -> None:  # noqa
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("Say --yes: there is nobody to ask.")
-        click.confirm(f"Delete {email}?", abort=True)
+        confirm(f"Delete {email}?")
     _with(administrator, email, lambda services: services.users.delete(email))
 
 
@@ -169,7 +168,7 @@ def _with(
 
 def _ask_password() -> str:
     if sys.stdin.isatty():
-        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+        return ask_secret("Password")
     try:
         return sys.stdin.readline().rstrip("\r\n")
     except UnicodeDecodeError:

@@ -31,7 +31,7 @@ def write_backup(
     with plain_connection(dsn) as connection:
         version, namespace, tables = _find_schema(connection)
         if "events" in tables:
-            connection.insert_event(event)
+            connection.insert_event(event, version)
         pg_dump = _choose_program(connection)
         # What is counted here is what pg_dump sees: it joins the snapshot.
         with connection.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"):

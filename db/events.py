@@ -8,8 +8,13 @@ from db.rows import EventRow, NewEvent
 
 INSERT = """
 INSERT INTO events (
-    at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id
+    at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id, actor, times
 )
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+# Into a database of an earlier version, of which a backup is made.
+INSERT_BEFORE_4 = """
+INSERT INTO events (at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
@@ -24,12 +29,13 @@ def parameters_of(event: NewEvent) -> tuple[object, ...]:
     return (
         *(event.at, event.kind, event.outcome, event.user_id, event.email_digest),
         *(event.ip, event.client_id, event.key_id, event.request_id),
+        *(event.actor, event.times),
     )
 
 
 _INSERT_FOR_USERS = """
-INSERT INTO events (at, kind, outcome, user_id, email_digest)
-SELECT %s, %s, %s, user_id, email_digest
+INSERT INTO events (at, kind, outcome, actor, user_id, email_digest)
+SELECT %s, %s, %s, %s, user_id, email_digest
 FROM unnest(%s::uuid[], %s::text[]) AS new (user_id, email_digest)
 """
 
@@ -40,23 +46,35 @@ async def insert_for_users(
     at: datetime,
     kind: str,
     outcome: str,
+    actor: str | None,
     user_ids: Sequence[str],
     email_digests: Sequence[str],
 ) -> None:
     """Insert the same event for many users."""
-    parameters = (at, kind, outcome, list(user_ids), list(email_digests))
+    parameters = (at, kind, outcome, actor, list(user_ids), list(email_digests))
     await connection.execute(_INSERT_FOR_USERS, parameters)
 
 
 _FIND = """
-SELECT id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id, request_id
+SELECT
+    id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
+    request_id, actor, times
 FROM events
 WHERE
     (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s::uuid)
     AND (%(email_digest)s::text IS NULL OR email_digest = %(email_digest)s)
     AND (%(kind)s::text IS NULL OR kind = %(kind)s)
     AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
-    AND (%(before)s::bigint IS NULL OR id < %(before)s)
+    AND (
+        %(before)s::uuid IS NULL
+        OR id < (
+            SELECT max(last.id)
+            FROM events AS last
+            WHERE
+                last.public_id = %(before)s::uuid
+                AND (%(user_id)s::uuid IS NULL OR last.user_id = %(user_id)s::uuid)
+        )
+    )
     AND (%(after)s::bigint IS NULL OR id > %(after)s)
 ORDER BY id DESC
 LIMIT %(most)s
@@ -71,12 +89,13 @@ async def find_events(
     email_digest: str | None = None,
     kind: str | None = None,
     since: datetime | None = None,
-    before: int | None = None,
+    before: str | None = None,
     after: int | None = None,
 ) -> list[EventRow]:
     """Return events, newest first: those of which everything holds that is asked for.
 
-    ``before`` and ``after`` are the ids of events.
+    ``before`` is the public id of an event; none comes before one that does not exist, or is of
+    another user. ``after`` is an id.
     """
     asked = {
         "user_id": user_id,

@@ -9,12 +9,15 @@ from psycopg2 import extensions
 from psycopg2.sql import Composable
 
 from db.errors import Unavailable
-from db.events import INSERT, parameters_of
+from db.events import INSERT, INSERT_BEFORE_4, parameters_of
 from db.failures import connection_failure, database_error
 from db.rows import NewEvent, Row
+from db.schema import VERSION
 
 _CONNECT_SECONDS = 10
 _TRANSACTIONS_END_SINCE = 170_000
+# The version of the schema that gave events an actor and a count.
+_ACTORS_SINCE = 4
 # What runs here may take hours; a database, or a role, may have limits of its own.
 _BEHAVE = """
 SELECT
@@ -46,9 +49,13 @@ class PlainConnection:
         """Return the first column of the first row."""
         return self.fetch_all(sql, parameters)[0][0]
 
-    def insert_event(self, event: NewEvent) -> None:
-        """Insert an event into the audit trail."""
-        self.execute(INSERT, parameters_of(event))
+    def insert_event(self, event: NewEvent, version: int = VERSION) -> None:
+        """Insert an event into the audit trail, of a schema of that version."""
+        if version < _ACTORS_SINCE:
+            parameters = parameters_of(event)
+            self.execute(INSERT_BEFORE_4, parameters[: INSERT_BEFORE_4.count("%s")])
+        else:
+            self.execute(INSERT, parameters_of(event))
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:

@@ -7,9 +7,9 @@ starts meanwhile waits for the lock that it takes for its schema.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
@@ -80,12 +80,21 @@ class Restored:
     """What a restore did: users that there are, good tokens that were ended.
 
     ``changed_since`` are kinds of events, and the e-mail addresses of users that had them in the
-    database that was replaced, after the backup.
+    database that was replaced, after the backup; ``lost_events`` is how many events it held.
     """
 
     users: int
     ended_tokens: int
+    lost_events: int
     changed_since: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Replaced:
+    """What the audit trail told that is gone: how many events, what befell users last, by id."""
+
+    events: int = 0
+    last_states: Mapping[str, str] = field(default_factory=dict)
 
 
 def restore(dsn: str, archive: Archive, wanted: Wanted) -> Restored:
@@ -95,8 +104,8 @@ def restore(dsn: str, archive: Archive, wanted: Wanted) -> Restored:
         with connection.transaction():
             _take_turn(connection)
             _refuse_others(connection)
-            last_states = _make_room(connection, archive, wanted)
-            restored = _fill(connection, archive, wanted, last_states)
+            replaced = _make_room(connection, archive, wanted)
+            restored = _fill(connection, archive, wanted, replaced)
         # Until then Postgres would plan for empty tables.
         for name in TABLES:
             connection.execute(f"ANALYZE {name}")
@@ -122,25 +131,28 @@ def _refuse_others(connection: PlainConnection) -> None:
         connection.execute("SELECT pg_stat_clear_snapshot()")
 
 
-def _make_room(connection: PlainConnection, archive: Archive, wanted: Wanted) -> dict[str, str]:
-    """Drop the tables that there are, if that may be; return what befell users last, by id."""
+def _make_room(connection: PlainConnection, archive: Archive, wanted: Wanted) -> _Replaced:
+    """Drop the tables that there are, if that may be; return what their audit trail told."""
     ours = connection.fetch_all(FIND_OURS, (list(TABLES),))
     if not ours:
         check_room(row[0] for row in connection.fetch_all(FIND_TABLES, (list(TABLES),)))
-        return {}
+        return _Replaced()
     tables = [name for _, name in ours]
     listed = sql.SQL(", ").join(sql.Identifier(*names) for names in ours)
     check_version(int(connection.value("SELECT version FROM userauth_schema")))
-    last_states: dict[str, str] = {}
+    replaced = _Replaced()
     with _somebody_elses_locks():
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(listed))
         if not wanted.may_replace:
             _refuse_people(connection, tables)
         if "events" in tables:
             parameters = (archive.manifest.made_at, list(wanted.kinds))
-            last_states = dict(connection.fetch_all(_LAST_STATES, parameters))
+            replaced = _Replaced(
+                int(connection.value("SELECT count(*) FROM events")),
+                dict(connection.fetch_all(_LAST_STATES, parameters)),
+            )
         connection.execute(sql.SQL("DROP TABLE {}").format(listed))
-    return last_states
+    return replaced
 
 
 def _refuse_people(connection: PlainConnection, tables: Sequence[str]) -> None:
@@ -154,7 +166,7 @@ def _refuse_people(connection: PlainConnection, tables: Sequence[str]) -> None:
 
 
 def _fill(
-    connection: PlainConnection, archive: Archive, wanted: Wanted, last_states: dict[str, str]
+    connection: PlainConnection, archive: Archive, wanted: Wanted, replaced: _Replaced
 ) -> Restored:
     manifest = archive.manifest
     connection.execute(schema_of(manifest.version, wanted.schema))
@@ -168,10 +180,12 @@ def _fill(
     now = wanted.event.at
     ended = 0 if wanted.keeps_tokens else int(connection.value(_END_TOKENS, (now, now)))
     connection.insert_event(wanted.event)
+    last_states = replaced.last_states
     named = connection.fetch_all(_NAME_USERS, (list(last_states),))
     return Restored(
         users=manifest.rows["users"],
         ended_tokens=ended,
+        lost_events=replaced.events,
         changed_since=[(last_states[user_id], email) for user_id, email in named],
     )
 

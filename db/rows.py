@@ -113,13 +113,16 @@ class NewEvent:
     client_id: str | None = None
     key_id: str | None = None
     request_id: str | None = None
+    actor: str | None = None
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event of the audit trail."""
+    """An event of the audit trail; clients know it by its ``public_id``."""
 
     id: int
+    public_id: str
     at: datetime
     kind: str
     outcome: str
@@ -129,6 +132,8 @@ class EventRow:
     client_id: str | None
     key_id: str | None
     request_id: str | None
+    actor: str | None
+    times: int
 
 
 @dataclass(frozen=True, slots=True)

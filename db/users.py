@@ -124,20 +124,20 @@ async def find_page(
     return [UserStateRow(*row) for row in await connection.fetch_all(_FIND_PAGE, asked)]
 
 
-_DISABLE = "UPDATE users SET disabled_at = coalesce(disabled_at, %s) WHERE id = %s"
+_DISABLE = "UPDATE users SET disabled_at = %s WHERE id = %s AND disabled_at IS NULL"
 
 
-async def disable(connection: Connection, user_id: str, *, at: datetime) -> None:
-    """Keep a user out since a time, or since an earlier one."""
-    await connection.execute(_DISABLE, (at, user_id))
+async def disable(connection: Connection, user_id: str, *, at: datetime) -> bool:
+    """Keep a user out since a time; tell whether that is new."""
+    return await connection.execute(_DISABLE, (at, user_id)) > 0
 
 
-_ENABLE = "UPDATE users SET disabled_at = NULL WHERE id = %s"
+_ENABLE = "UPDATE users SET disabled_at = NULL WHERE id = %s AND disabled_at IS NOT NULL"
 
 
-async def enable(connection: Connection, user_id: str) -> None:
-    """Let a user in again."""
-    await connection.execute(_ENABLE, (user_id,))
+async def enable(connection: Connection, user_id: str) -> bool:
+    """Let a user in again; tell whether that is new."""
+    return await connection.execute(_ENABLE, (user_id,)) > 0
 
 
 _DELETE = "DELETE FROM users WHERE id = %s"

@@ -2,8 +2,9 @@
 
     .venv/bin/python -I deploy/as_the_service.py COMMAND …
 
-Nothing of the caller's environment goes along but its terminal and its language; settings in it
-are refused, for whoever set them means them to count. What a drop-in of the unit says is not seen.
+Nothing of the caller's environment goes along but its terminal, its language, and for whom sudo
+runs it, which the audit trail tells; settings in it are refused, for whoever set them means them to
+count. What a drop-in of the unit says is not seen.
 With DESTDIR=/some/folder it is an installation there, and no other user.
 """
 
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_FROM_CALLER = ("TERM", "LANG", "LC_ALL")
+_FROM_CALLER = ("TERM", "LANG", "LC_ALL", "SUDO_USER", "SUDO_UID")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _AS_USER = ["setpriv", "--reuid=userauth", "--regid=userauth", "--init-groups", "--no-new-privs"]
 _SETTING = re.compile(r"USERAUTH_|(APP_SETTINGS|DATABASE_URL|SECRET_KEYS|PASSWORD_PEPPER)$")

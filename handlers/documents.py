@@ -79,22 +79,23 @@ class Revoked(TypedDict):
 
 
 class Event(TypedDict):
-    """Something that happened to the account."""
+    """Something that happened to the account, so many times in the minute that ended at ``at``."""
 
-    id: str
+    id: Id
     at: Time
     kind: EventKind
     outcome: Outcome
     ip: str | None
     client_id: str | None
     request_id: str | None
+    times: int
 
 
 class Events(TypedDict):
     """A page of events, newest first; ``before`` is what asks for the next one, if there is one."""
 
     events: list[Event]
-    before: str | None
+    before: Id | None
 
 
 class ActiveToken(TypedDict):
@@ -171,13 +172,14 @@ def token_document(token: TokenRow, *, current: bool) -> Token:
 def event_document(event: EventRow) -> Event:
     """Return the document of an event in the list of whom it happened to."""
     return {
-        "id": str(event.id),
+        "id": event.public_id,
         "at": rfc3339(event.at),
         "kind": event.kind,
         "outcome": event.outcome,
         "ip": event.ip,
         "client_id": event.client_id,
         "request_id": event.request_id,
+        "times": event.times,
     }
 
 

@@ -5,16 +5,10 @@ from typing import ClassVar
 from handlers.base import BaseHandler
 from handlers.calls import Answer, Call, Guard, Link
 from handlers.documents import Events, event_document
-from handlers.parameters import Number
+from handlers.parameters import Identifier, Number
 
-_LARGEST_ID = 2**63 - 1
 _LIMIT = Number("limit", "How many events, at the most.", default=50, largest=100)
-_BEFORE = Number(
-    "before",
-    "The `before` of the page that this one follows.",
-    default=_LARGEST_ID,
-    largest=_LARGEST_ID,
-)
+_BEFORE = Identifier("before", "The `before` of the page that this one follows.")
 _LIST = Call(
     Guard.USER,
     query=(_LIMIT, _BEFORE),
@@ -37,7 +31,7 @@ class EventsHandler(BaseHandler):
             user_id=self.identity.user.id,
             before=self.query(_BEFORE),
         )
-        older = str(found[-1].id) if len(found) == most else None
+        older = found[-1].public_id if len(found) == most else None
         self.send({"events": [event_document(event) for event in found], "before": older})
 
     head = get

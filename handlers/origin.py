@@ -101,6 +101,11 @@ class RequestOrigin:
         return None if self._asks_for_others and ip == _peer(self._request.remote_ip or "") else ip
 
     @property
+    def actor(self) -> None:
+        """Return nobody: who acts by a request is not an administrator of this machine."""
+        return
+
+    @property
     def user_agent(self) -> str | None:
         """Return what the client says it is, without what cannot be printed."""
         agent = self._request.headers.get("User-Agent", "")

@@ -1,5 +1,6 @@
 """Parameters of the query string: how each is read, and what is told of it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,6 +9,7 @@ from auth.errors import FieldError, InvalidFields
 
 Value = TypeVar("Value")
 _MOST_DIGITS = 20
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,22 @@ class Number(Parameter[int]):
     def schema(self) -> dict[str, object]:
         bounds = {"type": "integer", "format": "int64", "minimum": 1, "maximum": self.largest}
         return bounds if self.default == self.largest else {**bounds, "default": self.default}
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier(Parameter[str | None]):
+    """A UUID; None where it is left out."""
+
+    def read(self, values: Sequence[str]) -> str | None:
+        match values:
+            case []:
+                return None
+            case [text] if _UUID.fullmatch(text):
+                return text
+        raise InvalidFields([FieldError(self.name, "must be a UUID in lower case, once")])
+
+    def schema(self) -> dict[str, object]:
+        return {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from auth.backups import Backups
+from auth.origin import Administration
 from db.archives import open_archive
 from db.embedded_programs import find_programs
 from db.errors import BackupError
@@ -317,8 +318,17 @@ def test_users_are_replaced_only_where_that_is_asked_for(
         ended = manage("restore", file, *arguments, DATABASE_URL=empty)
         assert (ended.returncode, said in ended.stderr) == (code, True), ended
         assert contents(empty) == before
-    assert manage("restore", file, "--replace", "--yes", DATABASE_URL=empty).returncode == 0
+    [(lost,)] = run_sql(empty, "SELECT count(*) FROM events")
+    done = manage(
+        "restore", file, "--replace", "--yes", DATABASE_URL=empty, SUDO_USER="susan", SUDO_UID="7"
+    )
+    assert done.returncode == 0
+    assert f"The audit trail of before is gone, {lost} events" in done.stderr
     assert contents(empty)["users"] == contents(dsn)["users"]
+    told = run_sql(empty, "SELECT kind, actor FROM events ORDER BY id DESC LIMIT 1")
+    assert [(kind, actor.endswith(" for susan (7)")) for kind, actor in told] == [
+        ("restored", True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -391,7 +401,7 @@ def test_users_who_were_deleted_or_disabled_since_are_named(dsn: str, tmp_path: 
         ended = manage("users", "delete", "--yes", f"{email}@example.com", **variables)
         assert ended.returncode == 0
     ended = manage("restore", "--replace", "--yes", file, **variables)
-    assert ended.stderr.splitlines()[1:] == [
+    assert ended.stderr.splitlines()[2:] == [
         "both@example.com was deleted since the backup, and is back.",
         "deleted@example.com was deleted since the backup, and is back.",
         "disabled@example.com was disabled since the backup, and is back.",
@@ -572,7 +582,9 @@ def test_a_cluster_newer_than_every_pg_dump_is_refused(
 ) -> None:
     monkeypatch.setattr("db.backup.MAJOR_VERSION", "12")
     with (tmp_path / "backup").open("wb") as target:
-        backups = Backups(dsn, environ={}, schema=SCHEMA, clock=Clock())
+        backups = Backups(
+            dsn, environ={}, schema=SCHEMA, clock=Clock(), administration=Administration()
+        )
         with pytest.raises(BackupError, match="install postgresql-client-18"):
             backups.write(target)
 

@@ -48,8 +48,9 @@ def test_each_request_is_one_event_with_what_its_time_went_into(server: ServerPr
         client.get("/api/user?secret=1", headers=fields)
         client.delete(f"/api/user/tokens/{token.partition('.')[0]}", headers=fields)
         client.get("/nowhere")
-    register, login, get, delete, nowhere = events(server)
-    assert [event["event"] for event in (register, login, get, delete, nowhere)] == ["request"] * 5
+    # A busy machine makes the event loop late, which is told as well.
+    requests = [event for event in events(server) if event["event"] == "request"]
+    register, login, get, delete, nowhere = requests
     assert (get["route"], get["status"]) == ("/api/user", 200)
     assert get["client_request_id"] == delete["client_request_id"] == "id-7"
     assert get["request_id"] != delete["request_id"]

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +36,7 @@ def shown(*arguments: str, dsn: str) -> Any:
 
 
 def kinds(dsn: str) -> list[str]:
-    return [event["kind"] for event in shown("audit", "list", dsn=dsn)]
+    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id DESC")]
 
 
 def test_a_user_is_added_disabled_enabled_given_a_password_and_deleted(
@@ -69,7 +71,8 @@ def test_a_user_is_added_disabled_enabled_given_a_password_and_deleted(
         asyncio.run(use(server.url))
     assert kinds(dsn) == [
         *("password-failed", "deleted", "tokens-ended", "logged-in", "password-changed"),
-        *("logged-in", "enabled", "disabled", "password-failed", "logged-in", "added"),
+        *("logged-in", "enabled", "disabled", "user-read", "password-failed", "logged-in"),
+        "added",
     ]
     of_user = shown("audit", "list", "--user", EMAIL.upper(), "--kind", "deleted", dsn=dsn)
     assert [event["user_id"] for event in of_user] == [added.stdout.strip()]
@@ -115,6 +118,39 @@ def test_what_is_refused_says_why_and_repeats_no_password(dsn: str) -> None:
         assert said in ended.stderr
         assert "hunter2" not in ended.stderr
     assert kinds(dsn) == ["added"]
+
+
+def test_what_an_administrator_reads_of_people_is_an_event_with_who_it_was(dsn: str) -> None:
+    user_id = given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).stdout.strip()
+    sudo = {"SUDO_USER": "susan", "SUDO_UID": "1000"}
+    account = f"{pwd.getpwuid(os.getuid()).pw_name} ({os.getuid()})"
+    for arguments in (
+        ("users", "show", EMAIL),
+        ("users", "list"),
+        ("users", "search", "susan"),
+        ("audit", "list"),
+    ):
+        assert manage(*arguments, DATABASE_URL=dsn, **sudo).returncode == 0
+    assert manage("users", "show", "nobody@example.com", DATABASE_URL=dsn).returncode == 3
+    told = run_sql(dsn, "SELECT kind, user_id::text, actor FROM events ORDER BY id")
+    assert told == [
+        ("added", user_id, account),
+        ("user-read", user_id, f"{account} for susan (1000)"),
+        ("users-listed", None, f"{account} for susan (1000)"),
+        ("users-listed", None, f"{account} for susan (1000)"),
+        ("audit-read", None, f"{account} for susan (1000)"),
+    ]
+    newest, *older = shown("audit", "list", dsn=dsn)
+    assert (newest["kind"], newest["actor"]) == ("audit-read", f"{account} for susan (1000)")
+    assert (newest["times"], len(older)) == ("1", 4)
+    assert shown("audit", "list", "--before", newest["id"], dsn=dsn) == older
+
+
+def test_what_changes_nothing_is_no_event(dsn: str) -> None:
+    assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
+    for command in ("enable", "end-tokens", "disable", "disable", "enable", "enable"):
+        assert manage("users", command, EMAIL, DATABASE_URL=dsn).returncode == 0
+    assert kinds(dsn) == ["enabled", "disabled", "added"]
 
 
 def test_keys_and_clients_leave_events(dsn: str, tmp_path: Path) -> None:

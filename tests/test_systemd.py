@@ -498,7 +498,15 @@ def test_commands_get_the_settings_as_systemd_reads_them_and_nothing_of_the_call
     )
     ended = subprocess.run(
         [sys.executable, "-I", str(DEPLOY / "as_the_service.py"), "env"],
-        env={"DESTDIR": str(installed), "PATH": "/nowhere", "PGPASSWORD": "x", "TERM": "dumb"},
+        env={
+            "DESTDIR": str(installed),
+            "PATH": "/nowhere",
+            "PGPASSWORD": "x",
+            "TERM": "dumb",
+            "SUDO_USER": "susan",
+            "SUDO_UID": "1000",
+            "SUDO_COMMAND": "x",
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -506,6 +514,8 @@ def test_commands_get_the_settings_as_systemd_reads_them_and_nothing_of_the_call
     settings.write_text(good, "utf-8")
     assert dict(line.split("=", 1) for line in ended.stdout.splitlines()) == {
         "TERM": "dumb",
+        "SUDO_USER": "susan",
+        "SUDO_UID": "1000",
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": f"{installed}/var/lib/userauth",
         "PYTHONDONTWRITEBYTECODE": "1",

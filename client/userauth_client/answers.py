@@ -38,7 +38,10 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an account, as the audit trail tells it."""
+    """Something that happened to an account, as the audit trail tells it.
+
+    ``times`` is how often it happened, in the minute that ended at ``at``.
+    """
 
     id: str
     at: datetime
@@ -47,6 +50,7 @@ class Event:
     ip: str | None
     client_id: str | None
     request_id: str | None
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)

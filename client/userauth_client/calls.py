@@ -221,6 +221,7 @@ def _event(document: Document) -> Event:
         ip=document.optional_text("ip"),
         client_id=document.optional_text("client_id"),
         request_id=document.optional_text("request_id"),
+        times=document.number("times") if "times" in document.members else 1,
     )
 
 

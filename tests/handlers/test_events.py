@@ -1,10 +1,15 @@
 """GET /api/user/events: what happened to an account, and nothing of anybody else's."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from db.errors import DatabaseError
+from handlers.application import Application
 from tests.api import PASSWORD, Api, basic, bearer
+from tests.clock import Clock
+from tests.configuration import laid_over
 from tests.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -27,12 +32,16 @@ async def test_each_change_is_an_event_with_where_and_in_which_request(api: Api)
         ("POST", "/api/user/logout", None),
     ):
         answer = await api.request(method, path, authorization=bearer(token), json_body=body)
-    assert (
-        await api.request("DELETE", "/api/user/tokens", authorization=basic(EMAIL, PASSWORD))
-    ).status == 200
+    await api.token(EMAIL)
+    for _ in range(2):
+        ended = await api.request(
+            "DELETE", "/api/user/tokens", authorization=basic(EMAIL, PASSWORD)
+        )
+        assert ended.status == 200
     found = (await events(api))["events"]
     assert [event["kind"] for event in found] == [
         "tokens-ended",
+        "logged-in",
         "token-ended",
         "password-changed",
         "name-changed",
@@ -43,9 +52,18 @@ async def test_each_change_is_an_event_with_where_and_in_which_request(api: Api)
     assert {event["outcome"] for event in found if event["kind"] != "password-failed"} == {
         "success"
     }
-    assert found[1]["request_id"] == answer.headers["X-Request-ID"]
+    assert found[2]["request_id"] == answer.headers["X-Request-ID"]
     assert {event["ip"] for event in found} == {"127.0.0.1"}
-    assert set(found[0]) == {"id", "at", "kind", "outcome", "ip", "client_id", "request_id"}
+    assert set(found[0]) == {
+        "id",
+        "at",
+        "kind",
+        "outcome",
+        "ip",
+        "client_id",
+        "request_id",
+        "times",
+    }
 
 
 @pytest.mark.gen_test
@@ -55,10 +73,107 @@ async def test_they_come_in_pages_newest_first(api: Api) -> None:
         await api.token(EMAIL)
     first = await events(api, "?limit=3")
     second = await events(api, f"?limit=3&before={first['before']}")
-    seen = [event["id"] for page in (first, second) for event in page["events"]]
-    assert len(set(seen)) == 5
-    assert seen == sorted(seen, key=int, reverse=True)
+    seen = [event for page in (first, second) for event in page["events"]]
+    assert seen == (await events(api))["events"]
+    assert len({event["id"] for event in seen}) == 5
     assert second["before"] is None
+
+
+@pytest.mark.gen_test
+async def test_ids_of_events_and_pages_count_nothing(api: Api) -> None:
+    await api.register(EMAIL)
+    await api.token(EMAIL)
+    page = await events(api, "?limit=2")
+    ids = [event["id"] for event in page["events"]]
+    assert [UUID(each).version for each in ids] == [4, 4]
+    assert page["before"] == ids[-1]
+
+
+@pytest.mark.gen_test
+async def test_no_page_follows_an_event_that_is_somebody_elses_or_none(api: Api) -> None:
+    await api.register("other@example.com")
+    [other] = (await events(api, email="other@example.com"))["events"]
+    await api.register(EMAIL)
+    for before in (other["id"], str(UUID(int=7))):
+        assert await events(api, f"?before={before}") == {"events": [], "before": None}
+
+
+@pytest.mark.gen_test
+async def test_what_changes_nothing_is_no_event(api: Api) -> None:
+    await api.register(EMAIL, name="Susan")
+    token = await api.token(EMAIL)
+    for method, path, body in (
+        ("PATCH", "/api/user", {"name": "Susan"}),
+        ("PATCH", "/api/user", {"name": " Susan "}),
+        ("DELETE", "/api/user/tokens?keep_current=true", None),
+    ):
+        answer = await api.request(method, path, authorization=bearer(token), json_body=body)
+        assert answer.status == 200
+    user = (await api.request("GET", "/api/user", authorization=bearer(token))).json
+    assert user["updated_at"] == user["created_at"]
+    found = (await events(api))["events"]
+    assert [event["kind"] for event in found] == ["logged-in", "registered"]
+
+
+@pytest.mark.gen_test
+async def test_failures_of_a_minute_are_one_event_at_once_and_one_for_the_others(
+    api: Api, app: Application, clock: Clock
+) -> None:
+    await api.register(EMAIL)
+    for _ in range(3):
+        await api.log_in(EMAIL, "wrong password")
+    [first, _] = (await events(api))["events"]
+    assert (first["kind"], first["times"]) == ("password-failed", 1)
+    clock.advance(60)
+    await app.services.audit.write_counted()
+    found = (await events(api))["events"]
+    assert [(event["kind"], event["times"]) for event in found] == [
+        ("password-failed", 2),
+        ("password-failed", 1),
+        ("registered", 1),
+    ]
+    assert {event["ip"] for event in found} == {"127.0.0.1"}
+    assert app.services.audit.counts["password-failed"] == 3
+
+
+@laid_over(SERVER__TRUSTED_PROXIES="127.0.0.1")
+@pytest.mark.gen_test
+async def test_nobody_fills_the_table_with_failures_from_many_addresses(
+    api: Api, app: Application, clock: Clock, dsn: str
+) -> None:
+    for number in range(40):
+        answer = await api.request(
+            "POST",
+            "/api/token/introspect",
+            authorization=basic(f"client-{number}", "secret"),
+            body=b"token=x",
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "X-Forwarded-For": f"2001:db8:0:{number:x}::1",
+            },
+        )
+        assert answer.status == 401
+    clock.advance(60)
+    await app.services.audit.write_counted()
+    assert run_sql(dsn, "SELECT count(*), sum(times) FROM events") == [(31, 40)]
+
+
+@pytest.mark.gen_test
+async def test_failures_that_could_not_be_written_are_written_later(
+    api: Api, app: Application, clock: Clock, dsn: str
+) -> None:
+    await api.register(EMAIL)
+    for _ in range(3):
+        await api.log_in(EMAIL, "wrong password")
+    clock.advance(60)
+    run_sql(dsn, "ALTER TABLE events RENAME TO gone")
+    try:
+        with pytest.raises(DatabaseError):
+            await app.services.audit.write_counted()
+    finally:
+        run_sql(dsn, "ALTER TABLE gone RENAME TO events")
+    await app.services.audit.write_all_counted()
+    assert run_sql(dsn, "SELECT sum(times) FROM events WHERE kind = 'password-failed'") == [(3,)]
 
 
 @pytest.mark.parametrize(
@@ -68,8 +183,9 @@ async def test_they_come_in_pages_newest_first(api: Api) -> None:
         "limit=101",
         "limit=x",
         "limit=1&limit=2",
-        "before=-1",
-        "before=" + "9" * 30,
+        "before=17",
+        "before=7B9C0000-0000-0000-0000-000000000000",
+        "before=7b9c00000000000000000000000000000000",
         "limit=\u0661",
     ],
 )

@@ -1,0 +1,103 @@
+"""What commands print, and ask: the one way to the terminal.
+
+What people, files and the database say is printed with everything that is not printable as
+escapes: control characters would drive the terminal, others reorder or hide what stands beside.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+import click
+
+# Around text from right to left, so that it does not reorder its neighbours.
+_FIRST_STRONG_ISOLATE, _POP_DIRECTIONAL_ISOLATE = "\u2068", "\u2069"
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
+
+
+def escaped(text: str) -> str:
+    """Return a text of one line in which each character that is not printable is an escape."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print a line."""
+    click.echo(escaped(text), err=err)
+
+
+def confirm(question: str) -> None:
+    """Ask, and abort the command unless the answer is yes."""
+    click.confirm(escaped(question), abort=True)
+
+
+def ask_secret(what: str) -> str:
+    """Ask twice for what is not to be shown."""
+    return str(click.prompt(escaped(what), hide_input=True, confirmation_prompt=True))
+
+
+def fail(error: click.ClickException) -> None:
+    """Print why a command was refused."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        for line in context.get_usage().split("\n"):
+            say(line, err=True)
+        say(f"Try '{context.command_path} --help' for help.", err=True)
+    say(f"Error: {error.format_message()}", err=True)
+
+
+def print_json(document: object) -> None:
+    """Print a document, readable for people too."""
+    click.echo(as_json_text(document, indent=2))
+
+
+def as_json_text(document: object, *, indent: int | None = None) -> str:
+    """Return a document as JSON in which what is not printable is an escape."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
+    )
+
+
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under titles, in columns."""
+    table = [titles, *([escaped(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(titles))]
+    for row in table:
+        print_cells([cell.ljust(width) for cell, width in zip(row, widths, strict=True)])
+
+
+def print_cells(cells: Sequence[str]) -> None:
+    """Print the cells of one row."""
+    click.echo("  ".join(_isolated(escaped(cell)) for cell in cells).rstrip())
+
+
+def print_documents(
+    titles: Sequence[str], documents: Sequence[Mapping[str, str | None]], *, as_json: bool
+) -> None:
+    """Print documents of one kind as JSON, or as a table under titles."""
+    if as_json:
+        print_json(documents)
+    else:
+        print_table(titles, [cells(document) for document in documents])
+
+
+def cells(document: Mapping[str, str | None]) -> Sequence[str]:
+    """Return the values of a document as people read them."""
+    return [value or "-" for value in document.values()]
+
+
+def _isolated(cell: str) -> str:
+    """Return a cell that leaves its neighbours in their order, where a terminal shows it."""
+    if cell.isascii() or not sys.stdout.isatty():
+        return cell
+    if not any(unicodedata.bidirectional(each) in _RIGHT_TO_LEFT for each in cell):
+        return cell
+    return f"{_FIRST_STRONG_ISOLATE}{cell}{_POP_DIRECTIONAL_ISOLATE}"
