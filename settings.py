@@ -310,6 +310,8 @@ class Limits(Section):
     # No call takes a larger one, and a larger one would take long to parse.
     max_body_bytes: int = Field(ge=1024, le=256 * 1024)
     max_connections: int = Field(ge=1, le=1_000_000)
+    network_connections: int = Field(ge=0, le=1_000_000)
+    first_request_seconds: float = Field(gt=0, le=3600)
     idle_timeout_seconds: float = Field(gt=0, le=3600)
     body_timeout_seconds: float = Field(gt=0, le=3600)
 

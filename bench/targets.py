@@ -74,6 +74,8 @@ def userauth(database_url: str, name: str = "userauth", **variables: str) -> Ite
         "DATABASE_URL": database_url,
         "SECRET_KEYS": SIGNING_KEY,
         "PORT": "0",
+        # A thousand connections come from one address.
+        "USERAUTH_LIMITS__NETWORK_CONNECTIONS": "0",
         "USERAUTH_PASSWORDS__BCRYPT_COST": str(BCRYPT_COST),
         **variables,
     }

@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import cast
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import ParseBodyConfig, ParseUrlEncodedConfig, set_parse_body_config
@@ -14,6 +13,7 @@ from tornado.netutil import bind_sockets
 
 from handlers.application import Application
 from handlers.certificate import Certificate
+from handlers.connections import Connections
 from handlers.heads import MOST_PARAMETERS
 from handlers.stream import Stream, TlsStream
 from settings import Limits
@@ -28,6 +28,7 @@ _POLL_SECONDS = 0.02
 _BACKLOG = 4096
 # What those who were accepted last have to send a request, a handshake before it included.
 _FIRST_REQUEST_SECONDS = 0.5
+_OF_NETWORKS = (socket.AF_INET, socket.AF_INET6)
 # How often a look is taken for idle connections, at the least.
 _MOST_PERIOD_SECONDS = 1.0
 
@@ -49,8 +50,15 @@ class Server:
             body_timeout=limits.body_timeout_seconds,
         )
         self._http.conn_params.header_timeout = None
-        self._http.max_connections = _possible_connections(limits.max_connections)
+        self._http.connections = Connections(
+            most=_possible_connections(limits.max_connections),
+            most_of_network=limits.network_connections,
+            is_trusted=application.addresses.trusts,
+        )
         self._http.idle_timeout_seconds = limits.idle_timeout_seconds
+        self._http.first_request_seconds = min(
+            limits.first_request_seconds, limits.idle_timeout_seconds
+        )
         self._http.certificate = certificate
 
     def listen(self, host: str, port: int) -> int:
@@ -87,7 +95,7 @@ class Server:
         self._http.stop()
         deadline = clock() + drain_seconds
         self._http.close_unused_streams()
-        while self._http.has_connections and clock() < deadline:
+        while self._http.connections and clock() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
             self._http.close_unused_streams()
         await self._http.close_all_connections()
@@ -99,36 +107,32 @@ class Server:
 
 
 class _LimitedServer(HTTPServer):
-    """Tornado's server, with a limit to its connections, and to their idle time.
+    """Tornado's server, with limits to its connections, and to their idle time.
 
     Tornado's own limit of idle time costs a timer and two futures for each request.
     """
 
-    max_connections: int
+    connections: Connections
     idle_timeout_seconds: float
+    first_request_seconds: float
     certificate: Certificate | None
     watch: asyncio.TimerHandle
 
     def close_idle_streams(self) -> None:
         """Close those that have waited too long, for a request or for whom to take an answer."""
-        since = time.monotonic() - self.idle_timeout_seconds
-        for connection in tuple(self._connections):
-            stream = cast(Stream, connection.stream)
-            stream.close_if_idle(since=since)
+        now = time.monotonic()
+        since = now - self.idle_timeout_seconds
+        for stream in self.connections:
+            stream.close_if_idle(since=since, first_since=now - self.first_request_seconds)
             stream.close_if_stuck(since=since)
-        period = min(_MOST_PERIOD_SECONDS, self.idle_timeout_seconds / 4)
+        period = min(_MOST_PERIOD_SECONDS, self.first_request_seconds / 4)
         self.watch = asyncio.get_running_loop().call_later(period, self.close_idle_streams)
-
-    @property
-    def has_connections(self) -> bool:
-        """Tell whether there is any connection left."""
-        return bool(self._connections)
 
     def close_unused_streams(self) -> None:
         """Close those that wait for a request of which nothing has come."""
         accepted_before = time.monotonic() - _FIRST_REQUEST_SECONDS
-        for connection in tuple(self._connections):
-            cast(Stream, connection.stream).close_if_unused(accepted_before=accepted_before)
+        for stream in self.connections:
+            stream.close_if_unused(accepted_before=accepted_before)
 
     def accept_waiting(self, listener: socket.socket) -> None:
         """Accept everybody who waits at a listening socket."""
@@ -137,17 +141,23 @@ class _LimitedServer(HTTPServer):
                 self._handle_connection(*listener.accept())
 
     def _handle_connection(self, connection: socket.socket, address: tuple[object, ...]) -> None:
-        if len(self._connections) >= self.max_connections:
+        ip = str(address[0]) if connection.family in _OF_NETWORKS else None
+        if not self.connections.make_room(ip):
             connection.close()
-        elif self.certificate is None:
-            self.handle_stream(Stream(connection), address)
-        else:
-            try:
-                stream = TlsStream(self.certificate.wrap(connection))
-            except OSError:  # who connected is gone already
-                connection.close()
-            else:
-                self.handle_stream(stream, address)
+            return
+        try:
+            stream = self._stream(connection)
+        except OSError:  # who connected is gone already
+            connection.close()
+            return
+        self.connections.add(stream, ip)
+        stream.when_closed = self.connections.remove
+        self.handle_stream(stream, address)
+
+    def _stream(self, connection: socket.socket) -> Stream:
+        if self.certificate is None:
+            return Stream(connection)
+        return TlsStream(self.certificate.wrap(connection))
 
 
 def _possible_connections(wanted: int) -> int:

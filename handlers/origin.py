@@ -29,7 +29,7 @@ class ClientAddresses:
         """Trust these networks; raises ValueError where one is none."""
         self._trusted = tuple(map(_network, trusted_proxies))
         self._remembered = lru_cache(maxsize=5_000)(self._read)
-        self._trusts_peer = lru_cache(maxsize=5_000)(self._is_trusted)
+        self.trusts = lru_cache(maxsize=5_000)(self._is_trusted)
 
     def of(self, request: HTTPServerRequest) -> str | None:
         """Return the address that a request comes from; None where there is none."""
@@ -48,7 +48,7 @@ class ClientAddresses:
             return True
         # A list would be of a proxy that appends what the client claims.
         forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
-        return forwarded == "https" and self._trusts_peer(request.remote_ip or "")
+        return forwarded == "https" and self.trusts(request.remote_ip or "")
 
     def _read(self, peer: str, forwarded: str | None) -> str | None:
         client = _address(peer)

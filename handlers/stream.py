@@ -3,7 +3,7 @@
 import socket
 import time
 from asyncio import Future
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import cast
 
@@ -31,8 +31,10 @@ class Stream(IOStream):
         super().set_nodelay(True)
         # Why the head that was read last is refused, if it is.
         self.refusal: Problem | None = None
+        self.when_closed: Callable[[Stream], None] = _do_nothing
         self._head: Future[bytes] | None = None
         self._head_awaited_since = 0.0
+        self._is_first_head = True
         self._accepted_at = time.monotonic()
         self._seen_written = -1
         self._seen_written_at = 0.0
@@ -45,6 +47,7 @@ class Stream(IOStream):
         if self.refusal is not None:
             raise StreamClosedError
         self._head_awaited_since = time.monotonic()
+        self._is_first_head = self._head is None
         self._head = cast("Future[bytes]", super().read_until_regex(regex, max_bytes))
         return self._with_few_parts(self._head)
 
@@ -53,9 +56,23 @@ class Stream(IOStream):
         self.refusal = refusal_of(head)
         return head if self.refusal is None else without_excess(head)
 
-    def close_if_idle(self, *, since: float) -> None:
-        """Close a stream that has been waiting for a head since before some time (monotonic)."""
-        if self._head_awaited_since < since and self._head is not None and not self._head.done():
+    @property
+    def idle_since(self) -> float | None:
+        """Return since when (monotonic) a head is waited for, or half of one; None if none is."""
+        is_waiting = self._head is not None and not self._head.done()
+        return self._head_awaited_since if is_waiting else None
+
+    def is_about_to_be_read(self) -> bool:
+        """Tell whether bytes have come that this turn of the loop, or the next one, reads."""
+        return Stream._has_come(self)
+
+    def close_if_idle(self, *, since: float, first_since: float) -> None:
+        """Close a stream that has been waiting for a head since before some time (monotonic).
+
+        ``first_since`` is for those who connected, and did not send one head yet.
+        """
+        idle_since = self.idle_since
+        if idle_since is not None and idle_since < (first_since if self._is_first_head else since):
             self.close()
 
     def close_if_stuck(self, *, since: float) -> None:
@@ -85,6 +102,11 @@ class Stream(IOStream):
             return bool(socket.socket.recv(self.socket, 1, socket.MSG_PEEK))
         except OSError:
             return False
+
+    def close_fd(self) -> None:
+        """Close, and say so."""
+        super().close_fd()
+        self.when_closed(self)
 
     def reading(self) -> bool:
         """Tell whether to listen: while little is there that was not read yet."""
@@ -123,3 +145,7 @@ class TlsStream(Stream, SSLIOStream):
 
     def _has_come(self) -> bool:
         return self._part_has_come or super()._has_come()
+
+
+def _do_nothing(_stream: Stream) -> None:
+    pass

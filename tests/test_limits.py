@@ -155,22 +155,103 @@ def let_in(server: ServerProcess, stack: ExitStack) -> socket.socket:
     raise AssertionError("There is no room.")
 
 
-def test_one_too_many_is_closed_at_once_and_gets_in_after_another_left(
-    small: ServerProcess,
-) -> None:
-    for _ in range(3):
-        with ExitStack() as stack:
-            inside = [let_in(small, stack) for _ in range(MOST)]
-            for _ in range(3 * MOST):
-                with connected(small) as refused:
-                    refused.settimeout(1)
-                    wait_until_closed(refused)
-            assert all(map(is_served, inside))
-            inside[0].close()
-            inside[0] = let_in(small, stack)
+def is_open(connection: socket.socket) -> bool:
+    """Tell whether the server keeps a connection that nothing is sent on."""
+    connection.settimeout(0.2)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        connection.settimeout(4)
+
+
+def begin_request(connection: socket.socket) -> None:
+    """Send half of a body, and wait until the server has begun to read it."""
+    connection.sendall(HALF_BODY.replace(b"Host:", b"Expect: 100-continue\r\nHost:", 1))
+    assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+
+
+def test_for_a_newcomer_the_longest_idle_connection_is_closed(small: ServerProcess) -> None:
+    with ExitStack() as stack:
+        inside = [let_in(small, stack) for _ in range(MOST)]
+        assert is_served(inside[0])  # the second one is idle for longest
+        for idle in (1, 2, 3, 0):
+            newcomer = stack.enter_context(connected(small))
+            assert is_served(newcomer)
+            assert not is_open(inside[idle])
+        assert is_served(newcomer)
+
+
+def test_a_connection_that_sent_half_of_a_head_counts_as_idle(small: ServerProcess) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connected(small)) for _ in range(MOST)]
+        for connection in slow:
+            connection.sendall(HALF_HEAD)
+        assert all(map(is_open, slow))
+        assert is_served(stack.enter_context(connected(small)))
+        assert not is_open(slow[0])
+
+
+def test_where_none_is_idle_the_newcomer_is_closed_until_another_left(small: ServerProcess) -> None:
+    with ExitStack() as stack:
+        busy = [stack.enter_context(connected(small)) for _ in range(MOST)]
+        for connection in busy:
+            begin_request(connection)
+        for _ in range(3 * MOST):
             with connected(small) as refused:
-                assert not is_served(refused)
-            assert all(map(is_served, inside))
+                refused.settimeout(1)
+                wait_until_closed(refused)
+        assert all(map(is_open, busy))
+        busy[0].close()
+        let_in(small, stack)
+
+
+@contextmanager
+def connected_from(address: str, server: ServerProcess) -> Iterator[socket.socket]:
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 4, (address, 0)) as connection:
+        yield connection
+
+
+def test_one_network_has_a_share_and_a_trusted_proxy_has_all(dsn: str, tmp_path: Path) -> None:
+    share = 3
+    variables = {
+        "DATABASE_URL": dsn,
+        "USERAUTH_LIMITS__NETWORK_CONNECTIONS": str(share),
+        "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.9/32",
+    }
+    with running_server(variables, tmp_path / "log") as server, ExitStack() as stack:
+
+        def come_from(address: str) -> socket.socket:
+            connection = stack.enter_context(connected_from(address, server))
+            assert is_served(connection)
+            return connection
+
+        neighbour = come_from("127.0.0.2")
+        proxied = [come_from("127.0.0.9") for _ in range(3 * share)]
+        crowd = [come_from("127.0.0.3") for _ in range(3 * share)]
+        assert [is_open(connection) for connection in crowd] == [False] * 6 + [True] * 3
+        assert all(map(is_served, [neighbour, *proxied]))
+        assert "Traceback" not in server.written()
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", HALF_HEAD])
+def test_the_first_request_has_less_time_than_later_ones(
+    dsn: str, tmp_path: Path, sent: bytes
+) -> None:
+    variables = {"DATABASE_URL": dsn, "USERAUTH_LIMITS__FIRST_REQUEST_SECONDS": "0.5"}
+    with (
+        running_server(variables, tmp_path / "log") as server,
+        connected(server) as served,
+        connected(server) as silent,
+    ):
+        assert is_served(served)
+        silent.sendall(sent)
+        wait_until_closed(silent)
+        assert is_served(served)
 
 
 def test_whoever_was_reset_leaves_room(small: ServerProcess) -> None:
