@@ -1,5 +1,6 @@
 """The body of calls that destroy something: nothing, or the current password."""
 
+from handlers.fields import CurrentPassword
 from handlers.forms import Form
 
 # What the calls say of it.
@@ -11,4 +12,4 @@ CONFIRMED = (
 class Confirmation(Form):
     """The current password. It is looked at whenever it is sent; a wrong one changes nothing."""
 
-    current_password: str | None = None
+    current_password: CurrentPassword | None = None
