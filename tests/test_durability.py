@@ -177,7 +177,8 @@ def test_a_demoted_primary_answers_503_until_it_is_promoted_and_never_with_old_r
         for work in (prepare, refused, served):
             ask(server.url, work)
         written = server.written()
-    assert written.count("WARNING Postgres at 127.0.0.1 is a standby: requests get 503") == 1
+    # Not for each request: once in ten seconds.
+    assert 1 <= written.count("127.0.0.1 is a standby: requests get 503") < USERS
     assert "Traceback" not in written
 
 
