@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from db.schema import VERSION
 from tests.api import Api, basic, bearer
 from tests.processes import manage, running_server
 from tests.sql import run_sql
@@ -155,6 +156,6 @@ def test_keys_are_added_listed_and_retired_when_no_token_needs_them(
 def test_a_schema_of_an_earlier_version_is_left_to_the_server(dsn: str) -> None:
     run_sql(dsn, "UPDATE userauth_schema SET version = 1")
     ended = manage("clients", "list", DATABASE_URL=dsn)
-    run_sql(dsn, "UPDATE userauth_schema SET version = 3")
+    run_sql(dsn, "UPDATE userauth_schema SET version = %s", (VERSION,))
     assert ended.returncode == 1
     assert "start the server" in ended.stderr
