@@ -155,6 +155,6 @@ def _environment(dsn: str) -> dict[str, str]:
         "SECRET_KEYS": "a-signing-key-for-the-soak-00000",
         # Long enough for every client to be told, with its next answer, to go elsewhere.
         "USERAUTH_SERVER__QUIET_SECONDS": "1",
-        # Some milliseconds a hash: the lane fills and empties.
+        # Some milliseconds a hash: the queue fills and empties.
         "USERAUTH_PASSWORDS__BCRYPT_COST": "6",
     }
