@@ -131,7 +131,8 @@ def check_settings(administrator: _Administrator) -> None:
     good = administrator.check()
     for caution in cautions(administrator.settings):
         say(f"warning: {caution}", err=True)
-    say(good)
+    for line in good.splitlines():
+        say(line)
 
 
 for command in (users, clients, keys, audit, backup, restore):

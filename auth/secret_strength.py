@@ -10,7 +10,8 @@ import re
 
 # Half of what 128 random bits amount to here, so that no random key of that size fails by chance.
 _LEAST_BITS = 64
-_LEAST_DISTINCT = 8
+# Forty random digits have fewer once in billions.
+_LEAST_DISTINCT = 6
 # In these, each character follows from the ones before it.
 _ROWS = "abcdefghijklmnopqrstuvwxyz 01234567890 qwertyuiop asdfghjkl zxcvbnm qwertzuiop yxcvbnm"
 _SEQUENCES = {

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, quote_plus, urlencode
+from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
 
 import pytest
 
@@ -250,8 +250,11 @@ def reload(server: ServerProcess, said: str) -> None:
 
 
 def log_of_postgres(dsn: str) -> str:
-    [(folder,)] = run_sql(dsn, "SHOW data_directory")
-    return "\n".join(path.read_text(errors="replace") for path in Path(folder).rglob("*.log"))
+    # Its socket is in the folder of its data.
+    [folder] = parse_qs(urlsplit(dsn).query)["host"]
+    logs = list(Path(folder).rglob("*.log"))
+    assert logs
+    return "\n".join(path.read_text(errors="replace") for path in logs)
 
 
 @pytest.mark.parametrize("keys_are_in_a_file", [False, True])

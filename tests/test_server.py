@@ -342,7 +342,7 @@ def test_the_log_tells_of_requests_and_of_no_secret(server: ServerProcess) -> No
     server.stop()
     written = server.written()
     assert "GET /api/user 200" in written
-    assert "request=id-7" in written
+    assert "client=id-7" in written
     for hidden in (secret, email, token, "token="):
         assert hidden not in written
     assert len(written.splitlines()) == 5

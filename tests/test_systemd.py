@@ -78,9 +78,10 @@ def test_systemd_is_told_each_step(
         stopping = systemd.receive()
         assert stopping["STOPPING"] == "1"
         assert re.fullmatch(r"userauth ends: \d+ requests are running", stopping["STATUS"])
-        # Drain, last writes, the embedded Postgres and the wait for it, and what else there is.
+        # Drain, two last writes and the last lines, the embedded Postgres and the wait for it,
+        # and what else there is.
         assert stopping["EXTEND_TIMEOUT_USEC"] == str(
-            round((0.1 + 600 + 2 + 150 + 60 + 10) * 1_000_000)
+            round((0.1 + 600 + 2 + 2 + 2 + 150 + 60 + 10) * 1_000_000)
         )
         assert server.wait() == 0
 

@@ -22,7 +22,8 @@ async def delete(
     if path == "one token":
         await api.token(EMAIL)
         listed = await api.request("GET", "/api/user/tokens", authorization=authorization)
-        path = f"/api/user/tokens/{listed.json['tokens'][0]['id']}"
+        other = next(row for row in listed.json["tokens"] if not row["current"])
+        path = f"/api/user/tokens/{other['id']}"
     return await api.request("DELETE", path, authorization=authorization, json_body=body)
 
 

@@ -44,6 +44,15 @@ async def test_each_problem_type_is_met_once_and_documented(
         await api.request("GET", "/api/user", authorization=basic(EMAIL, "wrong password")),
         await api.request("GET", "/api/user", authorization=bearer(token + "x")),
         await api.request("GET", "/nowhere"),
+        await api.request(
+            "GET", "/api/user", headers={f"X-{number}": "x" for number in range(101)}
+        ),
+        await api.request(
+            "GET",
+            "/api/user/login",
+            authorization=basic(EMAIL, PASSWORD),
+            headers={"Sec-Fetch-Site": "cross-site"},
+        ),
         await api.request("PUT", "/api/user"),
         await api.register(),
         await api.request("POST", REGISTER, headers=json, body=b"x" * 70_000),

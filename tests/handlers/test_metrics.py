@@ -240,7 +240,8 @@ async def test_connections_that_are_lent_and_waited_for_are_told(
     after = await read()
     assert after.value("userauth_pool_in_use") == after.value("userauth_pool_waiting") == 0
     name = "userauth_pool_wait_seconds_count"
-    assert after.value(name) == before.value(name) + 2
+    # What the server does by itself may have taken one as well.
+    assert after.value(name) >= before.value(name) + 2
 
 
 @pytest.mark.gen_test

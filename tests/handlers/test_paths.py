@@ -95,9 +95,6 @@ async def test_bytes_that_are_no_text_are_no_path_either(api: Api, path: bytes) 
         b"?/health/ready?",
         b"'%20OR%201=1;--",
         b"x" * 15_000,
-        b"&" * 2_000,
-        b"&".join([b"a=1"] * 1_001),
-        b"&".join([b"a=1"] * 3_000),
     ],
     ids=lambda query: f"{query[:20]!r}-{len(query)}",
 )
