@@ -14,7 +14,7 @@ from auth.confirmation import FIELD, Confirmation
 from auth.counts import Reason, TokenCounts
 from auth.database import answer, transaction_on
 from auth.enrollment import check_newcomer, insert_newcomer
-from auth.errors import DatabaseUnavailable, TooManyTries
+from auth.errors import DatabaseUnavailable
 from auth.field_errors import FieldErrors
 from auth.identities import Identities, Identity
 from auth.origin import Origin
@@ -122,11 +122,12 @@ class Accounts:
         self._writes.spend(identity.credential)
         if current_password is not None:
             await self._confirmation.check(identity, current_password, origin)
-        async with self._writes.turn(identity.user.id):
-            if password is UNSET:
-                return await self._write(identity, origin, changes, UNSET)
-            # Hashed before a connection is taken: nobody waits for one meanwhile.
+        # Hashed before the turn of the write, and before a connection is taken: nobody waits for
+        # either meanwhile.
+        password_hash: str | Unset = UNSET
+        if password is not UNSET:
             password_hash = await self._hash_new(identity, password, origin)
+        async with self._writes.turn(identity.user.id):
             return await self._write(identity, origin, changes, password_hash)
 
     def _check_changes(
@@ -152,13 +153,13 @@ class Accounts:
 
     async def _hash_new(self, identity: Identity, password: str, origin: Origin) -> str:
         """Hash a new password; raises Overloaded, or TooManyTries."""
-        user_id = identity.user.id
-        wait = self._hashes.wait_seconds(user_id)
-        if wait:
-            raise TooManyTries(wait)
+        self._identities.check_hashes(identity.user)
         # The credential proves that the account logged in before.
-        async with self._hasher.slot(Caller.at(origin.ip, user_id, is_known=True)):
-            self._hashes.spend(user_id)
+        account = emails.email_key(identity.user.email)
+        async with self._hasher.slot(Caller.at(origin.ip, account, is_known=True)):
+            # Again: others of this user may have been hashed while this one waited.
+            self._identities.check_hashes(identity.user)
+            self._hashes.spend(identity.user.id)
             return await self._hasher.hash(password)
 
     async def _write(

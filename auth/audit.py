@@ -107,8 +107,13 @@ class AuditTrail:
         if kind.is_failure and not self._failures.note(event, network_of(origin.ip)):
             self.counts[kind.value] += 1
             return
-        async with connection_to(self._database) as connection:
-            await self._insert(connection, event)
+        try:
+            async with connection_to(self._database) as connection:
+                await self._insert(connection, event)
+        except BaseException:
+            if kind.is_failure:
+                self._failures.put_back([event])
+            raise
 
     async def write_counted(self) -> float:
         """Write failures that were counted in minutes that are over.

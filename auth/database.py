@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from auth.errors import DatabaseUnavailable
-from db.errors import Unavailable
+from auth.errors import DatabaseUnavailable, RowLocked
+from db.errors import Locked, Unavailable
 from db.pool import Connection, Database
 
 Found = TypeVar("Found")
@@ -42,5 +42,7 @@ async def transaction_on(database: Database) -> AsyncIterator[Connection]:
 def _unavailable() -> Iterator[None]:
     try:
         yield
+    except Locked as error:
+        raise RowLocked from error
     except Unavailable as error:
         raise DatabaseUnavailable from error

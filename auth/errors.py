@@ -289,6 +289,10 @@ class DatabaseUnavailable(Unavailable):
     retry_after_seconds = 2
 
 
+class RowLocked(DatabaseUnavailable):
+    """One row is locked for too long, which says nothing of other requests."""
+
+
 class Overloaded(Unavailable):
     """More passwords wait to be checked than can be in the time allowed."""
 

@@ -1,7 +1,8 @@
 """Failures that anybody can cause, counted, so that nobody fills the audit trail with them.
 
-Of each kind the first one from a network in a minute is an event at once. Those that follow it are
-counted here, and become one event when the minute is over: of a known user or client by
+Of each kind the first one from a network in a minute is an event at once, whomever it is about:
+whether a statement is sent must not depend on whether there is such a user. Those that follow it
+are counted here, and become one event when the minute is over: of a known user or client by
 themselves, of all others together. A minute has room for a bounded number of networks and of
 users; what has none is counted in one event for each kind, which names no address.
 """
@@ -14,7 +15,7 @@ from auth.origin import network_of
 from db.rows import NewEvent
 
 MINUTE = 60
-# Of a kind, in a minute: networks from which nobody known is tried, and known users and clients.
+# Of a kind, in a minute: networks, and known users that are tried from one.
 MOST_UNKNOWN = 30
 MOST_KNOWN = 1_000
 
@@ -33,17 +34,19 @@ class FailureCounts:
     """Tells which failures are events, and counts the others until they are taken."""
 
     def __init__(self) -> None:
-        # Of each key, the event that stands for what was counted; none yet after the first one.
-        self._counted: dict[_Key, NewEvent | None] = {}
+        # Of each minute and kind, the networks whose first failure was an event.
+        self._networks: dict[tuple[int, str], set[str]] = {}
+        # Of each key, the event that stands for what was counted.
+        self._counted: dict[_Key, NewEvent] = {}
         self._keys_of: Counter[tuple[int, str, bool]] = Counter()
 
     def note(self, event: NewEvent, network: str) -> bool:
         """Tell whether a failure has to be written as an event now; otherwise it is counted."""
-        key = self._key(event, network)
-        if key not in self._counted and key.network is not None:
-            self._counted[key] = None
-            self._keys_of[_room(key)] += 1
+        networks = self._networks.setdefault((_minute(event), event.kind), set())
+        if network not in networks and len(networks) < MOST_UNKNOWN:
+            networks.add(network)
             return True
+        key = self._key(event, network, is_room_for_network=network in networks)
         if key.network is None:
             event = replace(event, ip=None, request_id=None)
         self._add(key, event)
@@ -52,8 +55,10 @@ class FailureCounts:
     def take(self, before: float | None = None) -> list[NewEvent]:
         """Return the events of what was counted in minutes over at a time; at the end, of all."""
         minute = None if before is None else int(before // MINUTE)
+        for over in [each for each in self._networks if minute is None or each[0] < minute]:
+            del self._networks[over]
         keys = [key for key in self._counted if minute is None or key.minute < minute]
-        events = [event for key in keys if (event := self._counted.pop(key)) is not None]
+        events = [self._counted.pop(key) for key in keys]
         for room in {_room(key) for key in keys}:
             del self._keys_of[room]
         return events
@@ -64,14 +69,16 @@ class FailureCounts:
             key = _Key(_minute(event), event.kind, None, _subject(event))
             self._add(self._bounded(key), event)
 
-    def _key(self, event: NewEvent, network: str) -> _Key:
+    def _key(self, event: NewEvent, network: str, *, is_room_for_network: bool) -> _Key:
         key = _Key(_minute(event), event.kind, network, _subject(event))
         if key in self._counted:
             return key
-        most = MOST_UNKNOWN if event.user_id is None else MOST_KNOWN
-        if self._keys_of[_room(key)] < most:
-            return key
-        return self._bounded(replace(key, network=None))
+        is_room = is_room_for_network
+        if event.user_id is not None:
+            is_room = self._keys_of[_room(key)] < MOST_KNOWN
+        key = self._bounded(key if is_room else replace(key, network=None))
+        self._keys_of[_room(key)] += 1
+        return key
 
     def _bounded(self, key: _Key) -> _Key:
         if key in self._counted or len(self._counted) < 4 * MOST_KNOWN:

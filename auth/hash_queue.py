@@ -14,7 +14,7 @@ from statistics import median
 from typing import TypeVar
 from weakref import WeakSet
 
-from auth.errors import ClientGone, Overloaded, Unavailable
+from auth.errors import ClientGone, Overloaded, RowLocked, Unavailable
 from auth.retries import Retries
 from auth.turns import Caller, Standing, Turns
 from ops.spent import current
@@ -120,7 +120,8 @@ class HashQueue:
 
         Raises Overloaded where the wait would be too long, was longer than foreseen, or the place
         went to a caller that has fewer; and ClientGone in a task that was abandoned. Where the
-        body raises Unavailable, all that wait get that error: none of them would fare better.
+        body raises Unavailable, all that wait get that error, where it is not about one row alone:
+        none of them would fare better.
         """
         ticket = self._admit(caller)
         try:
@@ -128,7 +129,7 @@ class HashQueue:
             try:
                 yield
             except Unavailable as error:
-                if not isinstance(error, Overloaded):
+                if not isinstance(error, Overloaded | RowLocked):
                     self._drop_all(error)
                 raise
             finally:

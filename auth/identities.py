@@ -198,9 +198,11 @@ class Identities:
         Raises TooManyTries, or Overloaded. Takes as long where nobody has the e-mail address.
         """
         stored = attempt.stored
-        self._check_budget(attempt.user)
+        self.check_hashes(attempt.user)
         stored_hash = stored.password_hash if stored else None
         async with self._hasher.slot(attempt.caller, stored_hash):
+            # Again: others of this user may have been hashed while this one waited.
+            self.check_hashes(attempt.user)
             charged = await self._throttle.charge(attempt.tried)
             checked = await self._hasher.check(password, stored_hash)
         if stored is not None and checked.matches:
@@ -215,8 +217,8 @@ class Identities:
             await self._audit.record(Kind.THROTTLED, origin, user=user, email_key=key)
         return False
 
-    def _check_budget(self, user: UserRow | None) -> None:
-        """Raise TooManyTries where right passwords of a user took many hashes of late.
+    def check_hashes(self, user: UserRow | None) -> None:
+        """Raise TooManyTries where right and new passwords of a user took many hashes of late.
 
         Wrong ones take none of it: a stranger must not keep the user out.
         """

@@ -141,7 +141,8 @@ class PasswordHasher:
 
         ``stored`` is what a password will be compared with, if it is.
         """
-        async with self._memory(stored), self.queue.slot(caller):
+        # In turn first: those who wait for memory must not pass by the bounds of the queue.
+        async with self.queue.slot(caller), self._memory(stored):
             yield
 
     @property

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from auth import emails
 from auth.audit import AuditTrail, Kind
 from auth.confirmation import Confirmation
 from auth.counts import Reason, TokenCounts
@@ -126,7 +127,8 @@ class Sessions:
         """Revoke the token that was presented; raises CredentialsInvalid for a password."""
         if identity.token_id is None:
             raise CredentialsInvalid(WRONG_KIND)
-        async with self._turn(identity) as connection:
+        # No turn: it locks the row of the token alone, and must not be refused.
+        async with transaction_on(self._database) as connection:
             ended = await tokens.revoke(connection, identity.token_id, at=self._now())
             if ended:
                 await self._audit.write(connection, Kind.TOKEN_ENDED, origin, user=identity.user)
@@ -236,11 +238,12 @@ class Sessions:
             return
         if not self._hasher.may_renew(proof.password, old):
             return
-        user_id = proof.stored.user.id
-        async with self._hasher.slot(Caller.at(origin.ip, user_id, is_known=True)):
+        user = proof.stored.user
+        account = emails.email_key(user.email)
+        async with self._hasher.slot(Caller.at(origin.ip, account, is_known=True)):
             new = await self._hasher.hash(proof.password)
         async with connection_to(self._database) as connection:
-            await users.renew_hash(connection, user_id, old=old, new=new)
+            await users.renew_hash(connection, user.id, old=old, new=new)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -39,18 +39,35 @@ def test_the_next_minute_begins_with_an_event_again() -> None:
     assert counts.take() == []
 
 
-def test_kinds_networks_and_known_users_are_counted_by_themselves() -> None:
+def test_kinds_and_networks_are_counted_by_themselves() -> None:
     counts = FailureCounts()
     for event, network in (
         (EVENT, "192.0.2.1"),
         (EVENT, "192.0.2.2"),
         (replace(EVENT, kind="throttled"), "192.0.2.1"),
-        (replace(EVENT, user_id=SUSAN), "192.0.2.1"),
-        (replace(EVENT, client_id="billing"), "192.0.2.1"),
     ):
         assert counts.note(event, network)
         assert not counts.note(event, network)
-    assert sorted(event.times for event in counts.take()) == [1] * 5
+    assert sorted(event.times for event in counts.take()) == [1] * 3
+
+
+def test_known_users_and_clients_are_counted_by_themselves() -> None:
+    counts = FailureCounts()
+    counts.note(EVENT, "192.0.2.1")
+    known = [replace(EVENT, user_id=SUSAN), replace(EVENT, client_id="billing")]
+    for event in known:
+        assert not counts.note(event, "192.0.2.1")
+    assert counts.take() == known
+
+
+def test_whether_a_failure_is_written_at_once_does_not_depend_on_whom_it_is_about() -> None:
+    known, unknown = replace(EVENT, user_id=SUSAN), EVENT
+    for first, second in ((known, unknown), (unknown, known)):
+        counts = FailureCounts()
+        assert [counts.note(each, "192.0.2.1") for each in (first, second)] == [True, False]
+        for number in range(MOST_UNKNOWN):
+            counts.note(unknown, f"network {number}")
+        assert [counts.note(each, "192.0.2.9") for each in (first, second)] == [False, False]
 
 
 def test_what_several_failures_do_not_have_in_common_is_not_told() -> None:
@@ -76,9 +93,10 @@ def test_those_who_are_known_find_their_failures_however_many_unknown_are_tried(
     counts = FailureCounts()
     for number in range(1_000):
         counts.note(EVENT, f"network {number}")
-    assert counts.note(replace(EVENT, user_id=SUSAN), "network 5000")
-    assert not counts.note(replace(EVENT, user_id=SUSAN), "network 5000")
-    assert [event.times for event in counts.take() if event.user_id == SUSAN] == [1]
+    counts.note(replace(EVENT, user_id=SUSAN), "network 5000")
+    counts.note(replace(EVENT, user_id=SUSAN), "network 5000")
+    found = [event for event in counts.take() if event.user_id == SUSAN]
+    assert [(event.times, event.ip) for event in found] == [(2, EVENT.ip)]
 
 
 def test_memory_is_bounded_whoever_is_tried_from_wherever() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from auth.errors import ClientGone, DatabaseUnavailable, Overloaded
+from auth.errors import ClientGone, DatabaseUnavailable, Overloaded, RowLocked
 from auth.hash_queue import HashQueue
 from auth.turns import Caller
 from handlers.application import Application
@@ -298,6 +298,22 @@ def test_where_one_finds_no_database_those_who_wait_do_not_try_one_after_the_oth
 
     run(flow)
     assert (len(asked), work.begun) == (1, [1])
+
+
+def test_a_row_that_is_locked_ends_the_wait_of_nobody_else(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    async def flow() -> None:
+        queue = make_queue()
+        with pytest.raises(RowLocked):
+            async with queue.slot(caller(1)):
+                (task,) = queued(queue, work, [caller(2)])
+                await waiting(queue, 1)
+                raise RowLocked
+        work.may_end.set()
+        assert await task == 0
+
+    run(flow)
 
 
 @pytest.mark.parametrize(("workers", "places", "retry_after"), [(1, 2, "3"), (2, 4, "3")])
