@@ -11,8 +11,9 @@ from auth.turns import Caller
 
 # How much sooner than told a caller may come: clocks and timers are not exact.
 _EARLY_SECONDS = 0.2
-# How much later than told it may come, and is still remembered.
-_LATE_SECONDS = 60.0
+# How much later than told it may come. Whoever goes through many addresses comes to each of them
+# again much later, without having waited for any.
+_LATE_SECONDS = 10.0
 # How many are remembered: some 10 MiB, and a minute of the fastest flood that was measured.
 MOST = 50_000
 
