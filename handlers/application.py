@@ -1,7 +1,8 @@
 """The application: what handlers need, as typed attributes."""
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -23,6 +24,11 @@ from handlers.origin import ClientAddresses
 from handlers.published import PAGE_PATH, Publication, PublicationHandler
 from ops.logs import RequestEvents
 from ops.metrics import UNKNOWN_ROUTE, Metrics
+
+# Random, not counted: a number would tell each client how many requests there are.
+_ID_BYTES = 16
+# Of how many ids the random bytes are read at a time: each read is a system call.
+_IDS_AT_A_TIME = 256
 
 
 class Application(tornado.web.Application):
@@ -55,6 +61,7 @@ class Application(tornado.web.Application):
         self.metrics = metrics
         self.publications = publications
         self.running = 0
+        self.request_ids = _random_ids()
         self.draining = False
         self._handlers: dict[str, type[BaseHandler]] = {
             str(path): handler for path, handler in routes if path == re.escape(path)
@@ -91,3 +98,12 @@ class Application(tornado.web.Application):
     ) -> RequestDelegate:
         """Return what receives a request."""
         return RequestDelegate(self, request, target_class, path_args)
+
+
+def _random_ids() -> Iterator[str]:
+    """Yield ids of requests, without an end."""
+    length = 2 * _ID_BYTES
+    while True:
+        digits = os.urandom(_ID_BYTES * _IDS_AT_A_TIME).hex()
+        for start in range(0, len(digits), length):
+            yield digits[start : start + length]

@@ -1,7 +1,6 @@
 """What all handlers share: who is asking, what they sent, and the one way out of every error."""
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 
 _JSON = ("Content-Type", "application/json; charset=UTF-8")
 _PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
-_ID_BYTES = 16
 # What others, nginx first, log where a client hung up before it was answered.
 _CLIENT_CLOSED_REQUEST = 499
 # What a client may call its request; a token is none, whatever stands between its parts.
@@ -68,8 +66,7 @@ class BaseHandler(AnsweringHandler):
         self.body_too_large = body_too_large
         self._identity: Identity | None = None
         self._client_id: str | None = None
-        # Random, not counted: a number would tell each client how many requests there are.
-        self._ids = RequestIds(os.urandom(_ID_BYTES).hex(), self._given_request_id())
+        self._ids = RequestIds(next(self.application.request_ids), self._given_request_id())
         self._task: asyncio.Task[object] | None = None
         self._spent = Spent()
 
@@ -267,7 +264,9 @@ class BaseHandler(AnsweringHandler):
         return InternalError()
 
     def _given_request_id(self) -> str | None:
-        given = self.request.headers.get("X-Request-ID", "")
+        given = self.request.headers.get("X-Request-ID")
+        if given is None:
+            return None
         return given if _REQUEST_ID.fullmatch(given) and not _TOKEN.search(given) else None
 
 
