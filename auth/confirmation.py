@@ -1,6 +1,6 @@
 """The current password, asked for again before an account is taken over or destroyed."""
 
-from auth.errors import FieldError, InvalidFields
+from auth.errors import CurrentPasswordWrong, FieldError, InvalidFields
 from auth.identities import Identities, Identity
 from auth.origin import Origin
 
@@ -22,12 +22,13 @@ class Confirmation:
         return self._required and password is None and identity.token_id is not None
 
     async def check(self, identity: Identity, password: str | None, origin: Origin) -> None:
-        """Raise InvalidFields where the current password is missing, or wrong: a counted try.
+        """Raise InvalidFields where the current password is missing.
 
+        Raises CurrentPasswordWrong, which is one, where it is wrong: a counted try.
         One that was sent is verified, required or not.
         """
         if self.is_missing(identity, password):
             raise InvalidFields([FieldError(FIELD, "is required")])
         if password is None or await self._identities.prove_again(identity, password, origin):
             return
-        raise InvalidFields([FieldError(FIELD, "is not the current password")])
+        raise CurrentPasswordWrong(FIELD)

@@ -19,6 +19,7 @@ Problem
 ├── ContentTooLarge         413  content-too-large
 ├── UnsupportedMediaType    415  unsupported-media-type
 ├── InvalidFields           422  invalid-fields         errors
+│   └── CurrentPasswordWrong
 ├── TooManyTries            429  too-many-tries         Retry-After
 │   └── TooManyWrites            too-many-writes
 ├── TooManyHeaderFields     431  too-many-header-fields
@@ -226,6 +227,13 @@ class InvalidFields(Problem):
         self.errors = tuple(errors)
         said = "; ".join(f"{error.field} {error.message}" for error in self.errors)
         super().__init__(f"Correct these and send the request again: {said}.")
+
+
+class CurrentPasswordWrong(InvalidFields):
+    """A guess at a credential: answered as any field, and logged as refused credentials are."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__([FieldError(field, "is not the current password")])
 
 
 class TooManyHeaderFields(Problem):

@@ -23,10 +23,13 @@ class HashKinds:
         self._found: list[str] | None = None
 
     async def find(self) -> None:
-        """Look which kinds are in use; raises DatabaseUnavailable."""
+        """Look which kinds are in use, and forget others; raises DatabaseUnavailable."""
         async with connection_to(self._database) as connection:
-            sample = await users.sample_foreign_hashes(connection, most=_SAMPLE)
-        self._found = await asyncio.to_thread(_one_of_each_kind, sample)
+            sample, is_complete = await users.sample_foreign_hashes(connection, most=_SAMPLE)
+        found = await asyncio.to_thread(_one_of_each_kind, sample)
+        if is_complete:
+            self._hasher.forget_kinds_but(found)
+        self._found = list(found.values())
 
     async def measure(self) -> float:
         """Hash once for each kind in use; return in how many seconds to do so again.
@@ -41,11 +44,12 @@ class HashKinds:
         return _AGAIN_SECONDS
 
 
-def _one_of_each_kind(sample: Sequence[str]) -> list[str]:
+def _one_of_each_kind(sample: Sequence[str]) -> dict[str, str]:
+    """Return a hash for each kind; of those that cannot be read, none."""
     found: dict[str, str] = {}
     for stored in sample:
         try:
             found.setdefault(foreign_hashes.read(stored).kind, stored)
         except ValueError:  # by whatever way it came there: no password matches it
             continue
-    return list(found.values())
+    return found

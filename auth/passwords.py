@@ -25,7 +25,7 @@ import re
 import secrets
 import string
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,6 +49,8 @@ _SALT = slice(7, 29)  # of "$2b$12$" + 22 characters of salt + 31 of digest
 _DIGEST_ALPHABET = "./" + string.ascii_letters + string.digits
 # Hashes that take more memory are computed one at a time.
 _BIG_BYTES = 64 * 2**20
+# How the kinds of our own hashes begin, those of a higher cost than new ones.
+_OURS = "ours, cost "
 # Nobody waits for it, and it waits like everybody.
 _MEASURING = Caller.at(None, "measurement")
 _log = logging.getLogger("userauth")  # ops.logs.SERVER, which rules do not know
@@ -183,6 +185,10 @@ class PasswordHasher:
         async with self.slot(_MEASURING, stored):
             await self.check("", stored)
 
+    def forget_kinds_but(self, kinds: Container[str]) -> None:
+        """Let no refusal wait for hashes of other services, but for those of some kinds."""
+        self._refusals.keep(lambda kind: kind in kinds or kind.startswith(_OURS))
+
     def may_renew(self, password: str, stored: str) -> bool:
         """Tell whether a stored hash that a password matches may be replaced by one of it.
 
@@ -224,7 +230,7 @@ class PasswordHasher:
         if foreign is not None:
             self._refusals.note(foreign.kind, seconds / forms)
         elif _cost(_parts(stored)[1]) > self._cost:
-            self._refusals.note(f"ours, cost {_cost(_parts(stored)[1])}", seconds)
+            self._refusals.note(f"{_OURS}{_cost(_parts(stored)[1])}", seconds)
         else:
             self._refusals.note_usual(seconds)
 

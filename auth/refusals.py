@@ -9,7 +9,7 @@ password, of whomever, lasts twice as long.
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # Refusals are not made to wait for kinds that take longer: those tell by their time that there is a
 # user.
@@ -45,6 +45,10 @@ class RefusalTimes:
         """
         of_kind = self._of_kinds.setdefault(kind, deque(maxlen=_OF_A_KIND))
         of_kind.append(seconds / _quantile(self._usual, 0.5))
+
+    def keep(self, is_in_use: Callable[[str], bool]) -> None:
+        """Forget the kinds that are not in use any more: nobody has to wait for those."""
+        self._of_kinds = {kind: each for kind, each in self._of_kinds.items() if is_in_use(kind)}
 
     def rest(self, spent: float, *, forms: int) -> float:
         """Return how many seconds a refusal has to last, beyond those spent on hashes."""

@@ -126,19 +126,24 @@ async def find_page(
 
 # Of a large table about 4 MiB are read.
 _SAMPLE_FOREIGN = """
-SELECT password_hash
-FROM users TABLESAMPLE SYSTEM (
-    (SELECT least(100, 100.0 * 4194304 / greatest(pg_relation_size('users'), 1)))
+WITH share AS MATERIALIZED (
+    SELECT least(100, 100.0 * 4194304 / greatest(pg_relation_size('users'), 1)) AS percent
 )
-WHERE password_hash NOT LIKE '$userauth-%%'
-ORDER BY random()
-LIMIT %s
+SELECT percent = 100, ARRAY(
+    SELECT password_hash
+    FROM users TABLESAMPLE SYSTEM ((SELECT percent FROM share))
+    WHERE password_hash NOT LIKE '$userauth-%%'
+    ORDER BY random()
+    LIMIT %s
+)
+FROM share
 """
 
 
-async def sample_foreign_hashes(connection: Connection, *, most: int) -> list[str]:
-    """Return hashes of other services: all that there are, or those of a part of the users."""
-    return [row[0] for row in await connection.fetch_all(_SAMPLE_FOREIGN, (most,))]
+async def sample_foreign_hashes(connection: Connection, *, most: int) -> tuple[list[str], bool]:
+    """Return hashes of other services, and whether these are all that there are."""
+    [(read_whole, found)] = await connection.fetch_all(_SAMPLE_FOREIGN, (most,))
+    return found, read_whole and len(found) < most
 
 
 _DISABLE = "UPDATE users SET disabled_at = %s WHERE id = %s AND disabled_at IS NULL"

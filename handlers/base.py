@@ -16,6 +16,7 @@ from auth.credentials import Credentials, decode_authorization
 from auth.errors import (
     ClientGone,
     ContentTooLarge,
+    CurrentPasswordWrong,
     HttpsRequired,
     InternalError,
     MalformedRequest,
@@ -69,6 +70,7 @@ class BaseHandler(AnsweringHandler):
         self._ids = RequestIds(next(self.application.request_ids), self._given_request_id())
         self._task: asyncio.Task[object] | None = None
         self._spent = Spent()
+        self._has_refused_credentials = False
 
     @property
     def identity(self) -> Identity:
@@ -154,6 +156,9 @@ class BaseHandler(AnsweringHandler):
             self.answer(_CLIENT_CLOSED_REQUEST, ())
             return
         problem = self._problem(status_code, error)
+        self._has_refused_credentials = problem.status in REFUSALS or isinstance(
+            problem, CurrentPasswordWrong
+        )
         if self.application.metrics is not None:
             self.application.metrics.problem(problem.name)
         document = problem_document(problem, self.request_id)
@@ -222,7 +227,7 @@ class BaseHandler(AnsweringHandler):
                 request_id=self._ids.ours,
                 client_request_id=self._ids.clients,
                 user_id=self._identity.user.id if self._identity else None,
-                ip=self.origin.ip if status in REFUSALS else None,
+                ip=self.origin.ip if self._has_refused_credentials else None,
                 trace=read_traceparent(self.request.headers.get("Traceparent")),
             )
         )

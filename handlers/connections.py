@@ -4,17 +4,20 @@ Where there is no room for a newcomer, the connection that has been idle for lon
 look for it among thousands at each newcomer would be slow: one look finds many, for others to come.
 """
 
-import heapq
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from operator import itemgetter
 
 from handlers.stream import Stream
 
-# How many idle connections one look finds; where it found none, how long it is before the next.
+# How many idle connections one look finds; where it found none, how long it is before the next,
+# and how long for each that it passed over: those who trickle bytes must not make it look all the
+# time.
 _FOUND = 64
 _FRUITLESS_SECONDS = 0.1
+_PASSED_OVER_SECONDS = 0.00001
 # Of IPv6, a site has a /48, and each of its networks a /64; all those of a site together have as
 # much as some networks.
 _SITE_BITS, _NETWORK_BITS, _ALL_BITS = 48, 64, 128
@@ -39,10 +42,8 @@ class Group:
         """Return the connection that has waited for a request for longest, if any waits."""
         stream = self._next_found()
         if stream is None and now >= self._look_at:
-            self._found = self._look()
+            self._look(now)
             stream = self._next_found()
-            if stream is None:
-                self._look_at = now + _FRUITLESS_SECONDS
         return stream
 
     def _next_found(self) -> Stream | None:
@@ -54,11 +55,21 @@ class Group:
                 return stream
         return None
 
-    def _look(self) -> list[tuple[float, Stream]]:
-        """Return those that have been idle for longest, the very longest last."""
+    def _look(self, now: float) -> None:
+        """Find those that have been idle for longest, the very longest last."""
         each = ((stream.idle_since, stream) for stream in self.streams)
-        idle = ((since, stream) for since, stream in each if since is not None)
-        return heapq.nsmallest(_FOUND, idle, key=lambda found: found[0])[::-1]
+        idle = [(since, stream) for since, stream in each if since is not None]
+        passed_over = 0
+        for since, stream in sorted(idle, key=itemgetter(0)):
+            if stream.is_about_to_be_read():
+                passed_over += 1
+                continue
+            self._found.append((since, stream))
+            if len(self._found) == _FOUND:
+                break
+        self._found.reverse()
+        pause = passed_over * _PASSED_OVER_SECONDS if self._found else _FRUITLESS_SECONDS
+        self._look_at = now + pause
 
 
 class Connections:

@@ -4,12 +4,12 @@ Credentials are in header fields here, never in cookies. A page has to know a to
 e-mail address and password, once a person gave them to the browser's own dialog, are added to the
 requests of any page. So any page may be let in (``*``), without what the browser would add; pages
 that are named may let the browser add what it has; and what changes something is refused with
-``Basic`` from a page that is not let in.
+``Basic`` from a page of another origin, be it a sibling host, that is not let in.
 """
 
 from collections.abc import Sequence
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from auth.errors import CrossSiteRequest
 from handlers.answers import Fields
@@ -20,6 +20,8 @@ _MAX_AGE = 600
 _REQUEST_FIELDS = "Authorization, Content-Type, X-Request-ID, traceparent"
 _RESPONSE_FIELDS = "Allow, Location, Retry-After, WWW-Authenticate, X-Request-ID"
 _NONE: Fields = ()
+# What Sec-Fetch-Site says of a page of this very origin, and of no page at all.
+_OWN = frozenset({"same-origin", "none"})
 
 
 class CrossOrigin:
@@ -51,8 +53,8 @@ class CrossOrigin:
         """Raise CrossSiteRequest where a browser may have added the credentials for a page."""
         headers = request.headers
         if (
-            headers.get("Sec-Fetch-Site") == "cross-site"
-            and headers.get("Authorization", "").partition(" ")[0].lower() == "basic"
+            headers.get("Authorization", "").partition(" ")[0].lower() == "basic"
+            and _is_from_another_origin(headers)
             and not self._lets_in(request)
         ):
             raise CrossSiteRequest
@@ -69,3 +71,18 @@ class CrossOrigin:
 
     def _lets_in(self, request: HTTPServerRequest) -> bool:
         return ANY in self._origins or request.headers.get("Origin") in self._origins
+
+
+def _is_from_another_origin(headers: HTTPHeaders) -> bool:
+    """Tell whether a browser says that a page of another origin sends a request.
+
+    Over plain HTTP, and if it is an old one, it says no more than the origin of some pages. What
+    follows its scheme is what the same browser sends as Host, unless a proxy changed that.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in _OWN
+    origin = headers.get("Origin")
+    return (
+        origin is not None and origin.partition("://")[2].lower() != headers.get("Host", "").lower()
+    )

@@ -68,7 +68,7 @@ class LogWriter:
         while lines := self._next():
             try:
                 self._put(lines)
-            except OSError:
+            except (OSError, ValueError):  # the latter of a text stream that is closed
                 with self._changed:
                     self._drop(lines)
             self._in_writing = 0

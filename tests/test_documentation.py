@@ -186,6 +186,28 @@ def test_each_test_that_a_page_names_is_there(page: Path) -> None:
         assert (ROOT / "tests" / file.removeprefix("tests/")).exists(), file
 
 
+def named_sources(text: str) -> set[str]:
+    """Return the source files that a text names, tests by their path in ``tests/`` or with it."""
+    return set(re.findall(r"(?<![\w/.-])(?:auth|db|handlers|ops|tests)/[\w/-]+\.py\b", text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_source_file_that_a_page_names_is_there(page: Path) -> None:
+    named = named_sources(page.read_text(encoding="utf-8"))
+    roots = (ROOT, ROOT / "tests")
+    assert [
+        file for file in sorted(named) if not any((root / file).exists() for root in roots)
+    ] == []
+
+
+def test_the_source_files_that_pages_name_are_found() -> None:
+    assert {"auth/refusals.py", "db/pool.py", "handlers/stream.py"} <= named_sources(TEXT)
+    assert named_sources("by `auth/gone.py`, (db/gone.py) [x](../ops/gone.py)") == {
+        "auth/gone.py",
+        "db/gone.py",
+    }
+
+
 def test_each_requirement_of_the_asvs_has_one_row_with_its_level() -> None:
     rows = [(row[0], row[1]) for row in ASVS_ROWS]
     assert sorted(rows) == sorted(ASVS_LEVELS.items())

@@ -215,6 +215,20 @@ def test_a_browser_is_not_asked_for_a_password(sample: str, dsn: str, tmp_path: 
     behind(sample, dsn, tmp_path, use)
 
 
+def test_a_browser_that_says_the_origin_alone_logs_in_by_basic_from_the_same_origin(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        for origin, status in ((site.url, 200), ("https://www.example.com", 403)):
+            answer = await site.ask(
+                basic("susan@example.com", PASSWORD), "/api/user/login", more={"Origin": origin}
+            )
+            assert answer.code == status
+
+    behind(sample, dsn, tmp_path, use)
+
+
 def test_the_upstream_sees_the_user_and_nothing_that_the_client_made_up(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:

@@ -108,6 +108,36 @@ def test_what_was_measured_once_is_waited_for_by_everybody_from_then_on(
     assert lasts(hasher, clock, "wrong", None) == pytest.approx(0.75)
 
 
+def test_a_kind_that_is_not_in_use_any_more_is_not_waited_for(
+    hasher: PasswordHasher, clock: Clock, others: dict[str, Other]
+) -> None:
+    others["left"] = Other(0.75, clock, kind="left")
+    others["kept"] = Other(0.5, clock, kind="kept")
+    for _ in range(40):
+        lasts(hasher, clock, "wrong", None)
+    for stored in others:
+        asyncio.run(hasher.measure(stored))
+    assert lasts(hasher, clock, "wrong", None) == pytest.approx(0.75)
+    hasher.forget_kinds_but({"kept"})
+    assert lasts(hasher, clock, "wrong", None) == pytest.approx(0.5)
+
+
+def test_our_own_hashes_of_a_higher_cost_are_waited_for_whatever_others_have(
+    hasher: PasswordHasher, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_password: bytes, stored: bytes) -> bool:
+        clock.advance(USUAL * (2 if b"$05$" in stored else 1))
+        return False
+
+    monkeypatch.setattr("auth.passwords.bcrypt.checkpw", refuse)
+    costly = asyncio.run(hasher.hash("right")).replace("$2b$04$", "$2b$05$")
+    for _ in range(40):
+        lasts(hasher, clock, "wrong", None)
+    lasts(hasher, clock, "wrong", costly)
+    hasher.forget_kinds_but(())
+    assert lasts(hasher, clock, "wrong", None) == pytest.approx(2 * USUAL)
+
+
 def test_a_right_password_waits_for_nothing(
     hasher: PasswordHasher, clock: Clock, others: dict[str, Other]
 ) -> None:

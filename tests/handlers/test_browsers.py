@@ -99,41 +99,65 @@ async def test_a_token_as_bearer_is_added_by_no_browser(api: Api) -> None:
     assert answer.status == 200
 
 
-@pytest.mark.parametrize("site", ["same-origin", "same-site", "none"])
-@pytest.mark.gen_test
-async def test_pages_of_the_same_site_log_in_by_basic(api: Api, site: str) -> None:
-    await api.register(EMAIL)
+async def log_in_from(api: Api, **fields: str | None) -> int:
+    """Log in with header fields, _ for - in their names; return the status."""
+    headers = {name.replace("_", "-"): value for name, value in fields.items() if value is not None}
     answer = await api.request(
-        "GET",
-        "/api/user/login",
-        authorization=basic(EMAIL, PASSWORD),
-        headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors"},
-    )
-    assert answer.status == 200
-
-
-async def log_in_from(api: Api, origin: str | None) -> int:
-    """Log in from a page of another site; return the status."""
-    fields = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
-    answer = await api.request(
-        "GET",
-        "/api/user/login",
-        authorization=basic(EMAIL, PASSWORD),
-        headers=fields if origin is None else {**fields, "Origin": origin},
+        "GET", "/api/user/login", authorization=basic(EMAIL, PASSWORD), headers=headers
     )
     return answer.status
 
 
-@named
+@pytest.mark.parametrize("site", ["same-origin", "none"])
 @pytest.mark.gen_test
-async def test_a_page_that_is_named_logs_in_and_no_other(api: Api) -> None:
+async def test_pages_of_the_same_origin_log_in_by_basic(api: Api, site: str) -> None:
     await api.register(EMAIL)
-    answers = [await log_in_from(api, origin) for origin in (PAGE, EVIL, "null", None)]
-    assert answers == [200, 403, 403, 403]
+    assert await log_in_from(api, Sec_Fetch_Site=site, Sec_Fetch_Mode="cors") == 200
+
+
+@named
+@pytest.mark.parametrize("site", ["cross-site", "same-site", None])
+@pytest.mark.gen_test
+async def test_a_page_that_is_named_logs_in_and_no_other(api: Api, site: str | None) -> None:
+    await api.register(EMAIL)
+    origins = (PAGE, EVIL, PAGE + ":8443", "null", "")
+    answers = [await log_in_from(api, Sec_Fetch_Site=site, Origin=origin) for origin in origins]
+    assert answers == [200, 403, 403, 403, 403]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none, same-origin", "anything"])
+@pytest.mark.gen_test
+async def test_a_page_of_a_sibling_host_does_not_log_in_without_its_origin(
+    api: Api, site: str
+) -> None:
+    await api.register(EMAIL)
+    assert await log_in_from(api, Sec_Fetch_Site=site) == 403
+
+
+@pytest.mark.gen_test
+async def test_a_browser_that_says_the_origin_alone_logs_in_where_it_is_that_of_the_host(
+    api: Api,
+) -> None:
+    await api.register(EMAIL)
+    for host, origin, status in (
+        ("auth.example.com", "https://auth.example.com", 200),
+        ("Auth.example.com:8443", "https://auth.example.com:8443", 200),
+        ("[::1]:8000", "http://[::1]:8000", 200),
+        ("auth.example.com", "https://auth.example.com:8443", 403),
+        ("auth.example.com", "https://www.example.com", 403),
+        ("auth.example.com", "null", 403),
+    ):
+        assert await log_in_from(api, Host=host, Origin=origin) == status, origin
+
+
+@pytest.mark.gen_test
+async def test_of_who_is_no_browser_nothing_is_refused(api: Api) -> None:
+    await api.register(EMAIL)
+    assert await log_in_from(api) == 200
 
 
 @anybody
 @pytest.mark.gen_test
 async def test_any_page_logs_in_where_any_is_let_in(api: Api) -> None:
     await api.register(EMAIL)
-    assert await log_in_from(api, EVIL) == 200
+    assert await log_in_from(api, Sec_Fetch_Site="cross-site", Origin=EVIL) == 200

@@ -156,6 +156,30 @@ def test_one_look_serves_many_newcomers_and_a_fruitless_one_is_not_repeated_at_o
     assert crowd.come("203.0.113.1")
 
 
+def test_however_many_trickle_bytes_an_idle_connection_makes_room(crowd: Crowd) -> None:
+    trickling = crowd.come_all((f"192.0.2.{number}" for number in range(90)), since=1.0)
+    idle = crowd.come_all((f"198.51.100.{number}" for number in range(10)), since=2.0)
+    for stream in trickling:
+        stream.theirs.sendall(b"G")
+    for number in range(10):
+        assert crowd.come(f"203.0.113.{number}", since=None)
+    assert all(stream.closed() for stream in idle)
+    assert not any(stream.closed() for stream in trickling)
+
+
+def test_those_who_trickle_bytes_do_not_make_each_newcomer_look_at_all(crowd: Crowd) -> None:
+    crowd.come_all((f"192.0.2.{number}" for number in range(99)), since=1.0)
+    crowd.come("198.51.100.1", since=2.0)
+    for stream in crowd.all[:99]:
+        stream.theirs.sendall(b"G")
+    assert crowd.come("203.0.113.1", since=3.0)
+    Waiting.asked = 0
+    assert crowd.come("203.0.113.2") is None
+    assert Waiting.asked == 0
+    crowd.clock.advance(0.001)
+    assert crowd.come("203.0.113.2")
+
+
 def test_nothing_is_kept_of_networks_whose_connections_are_closed(crowd: Crowd) -> None:
     for stream in crowd.come_all(f"2001:db8:{number:x}::1" for number in range(1, 50)):
         stream.close()

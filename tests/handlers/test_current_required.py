@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from handlers.application import Application
+from ops.logs import RequestRecord
 from tests.api import PASSWORD, Answer, Api, basic, bearer
 from tests.configuration import laid_over
 
@@ -124,3 +126,18 @@ async def test_without_the_setting_a_password_that_is_sent_is_verified(api: Api,
     token = await api.registered_token(EMAIL)
     answer = await delete(api, path, bearer(token), {"current_password": PASSWORD})
     assert answer.status in {200, 204}
+
+
+@pytest.mark.parametrize(("method", "path"), [("PATCH", "/api/user"), ("DELETE", "/api/user")])
+@pytest.mark.gen_test
+async def test_who_guesses_with_a_token_is_logged_with_the_address(
+    api: Api, app: Application, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    token = await api.registered_token(EMAIL)
+    records: list[RequestRecord] = []
+    monkeypatch.setattr(app.request_log, "write", records.append)
+    more = {"name": "Susan"} if method == "PATCH" else {}
+    for password in (WRONG, 1):
+        body = {"current_password": password, **more}
+        await api.request(method, path, authorization=bearer(token), json_body=body)
+    assert [(record.status, record.ip) for record in records] == [(422, "127.0.0.1"), (422, None)]

@@ -29,13 +29,16 @@ class Stuck(io.StringIO):
 
 
 class Broken(io.StringIO):
-    """A stream whose reader is gone until it is mended."""
+    """A stream that fails until it is mended."""
 
-    is_broken = True
+    def __init__(self, failure: Exception | None = None) -> None:
+        super().__init__()
+        self.is_broken = True
+        self._failure = failure or BrokenPipeError()
 
     def write(self, text: str) -> int:
         if self.is_broken:
-            raise BrokenPipeError
+            raise self._failure
         return super().write(text)
 
 
@@ -73,8 +76,13 @@ def test_after_that_lines_are_taken_again() -> None:
     assert stream.getvalue() == "first\n1 dropped\n"
 
 
-def test_lines_that_a_stream_refuses_are_counted_and_told_when_it_takes_some_again() -> None:
-    stream = Broken()
+@pytest.mark.parametrize(
+    "failure", [BrokenPipeError(), ValueError("I/O operation on closed file.")], ids=repr
+)
+def test_lines_that_a_stream_refuses_are_counted_and_told_when_it_takes_some_again(
+    failure: Exception,
+) -> None:
+    stream = Broken(failure)
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
     writer.write("lost\n")
     while not writer.dropped:
