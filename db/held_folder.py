@@ -5,6 +5,7 @@ descriptor: it does not matter what the path leads to afterwards.
 """
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,13 +75,17 @@ class HeldFolder:
 
     def write(self, name: str, text: str, uid: int, gid: int) -> None:
         """Put a new file, private to a user, in place of what has the name; it appears whole."""
-        draft = f".{name}.new"
-        self.remove(draft)
-        with os.fdopen(self.create(draft, uid, gid), "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        self.rename(draft, name)
+        # Nobody can have put anything where nobody knows the name.
+        draft = f".{name}.{secrets.token_hex(16)}.new"
+        try:
+            with os.fdopen(self.create(draft, uid, gid), "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            self.rename(draft, name)
+        except OSError:
+            self.remove(draft)
+            raise
         self.sync()
 
     def rename(self, name: str, new_name: str) -> None:
