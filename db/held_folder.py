@@ -134,13 +134,13 @@ def open_folder(path: Path, *, make: bool = False) -> int:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, _FOLDER)
     descriptor = os.open("/", _FOLDER)
-    *_, last = path.parts
-    for name in path.parts[1:]:
+    names = path.parts[1:]
+    for position, name in enumerate(names, 1):
         above = descriptor
         try:
             if make:
                 with suppress(FileExistsError):
-                    os.mkdir(name, 0o700 if name is last else 0o777, dir_fd=above)
+                    os.mkdir(name, 0o700 if position == len(names) else 0o777, dir_fd=above)
             descriptor = os.open(name, _FOLDER, dir_fd=above)
         finally:
             os.close(above)

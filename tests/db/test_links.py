@@ -161,6 +161,14 @@ def test_a_text_that_cannot_be_put_in_place_leaves_no_draft(place: Path) -> None
     assert [path.name for path in place.iterdir()] == ["text"]
 
 
+def test_the_last_folder_of_a_path_alone_is_private(place: Path) -> None:
+    os.close(open_folder(place / "data" / "data", make=True))
+    mask = os.umask(0o022)
+    os.umask(mask)
+    for path, mode in ((place / "data", 0o777 & ~mask), (place / "data" / "data", 0o700)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
 def test_no_other_folder_is_removed_than_that_of_the_socket(cluster: Path, place: Path) -> None:
     other = place / "other"
     other.mkdir()
