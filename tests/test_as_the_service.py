@@ -33,6 +33,16 @@ except KeyboardInterrupt:
     print('interrupted'); raise SystemExit(7)
 """
 
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
+HOLD_COPIES = """
+import pathlib, runpy, signal, sys
+script, credentials, group, memory = sys.argv[1:]
+handed_over = runpy.run_path(script)["handed_over"]
+with handed_over(pathlib.Path(credentials), int(group), memory) as folder:
+    print(folder, flush=True)
+    signal.pause()
+"""
+
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
@@ -136,7 +146,7 @@ def test_without_a_terminal_input_output_and_exit_code_pass_through(installed: P
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, "typed True\n", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_passed_on(installed: Path, number: signal.Signals) -> None:
     code = (
         f"import signal, sys; signal.signal({int(number)}, lambda *_: sys.exit(9));"
@@ -152,6 +162,22 @@ def test_a_signal_is_passed_on(installed: Path, number: signal.Signals) -> None:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.wait(timeout=20) == 9
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_before_the_command_runs_is_passed_on_once_it_does(
+    installed: Path, number: signal.Signals
+) -> None:
+    settings = installed / "etc/userauth/environment"
+    settings.unlink()
+    os.mkfifo(settings)
+    with subprocess.Popen(
+        [sys.executable, "-I", str(SCRIPT), "sleep", "60"],
+        env={"DESTDIR": str(installed), "PATH": os.environ["PATH"]},
+    ) as process:
+        with settings.open("w", encoding="utf-8"):  # waits until they are being read
+            process.send_signal(number)
+        assert process.wait(timeout=20) == 128 + number
 
 
 def test_secrets_are_handed_over_as_copies_that_go_with_the_command(tmp_path: Path) -> None:
@@ -172,6 +198,30 @@ def test_secrets_are_handed_over_as_copies_that_go_with_the_command(tmp_path: Pa
         assert copy.read_text("ascii") == KEY
     assert list(memory.iterdir()) == []
     assert stat.S_IMODE((credentials / "SECRET_KEYS").stat().st_mode) == 0o600
+
+
+def test_copies_that_a_killed_process_has_left_go_with_the_next_command(tmp_path: Path) -> None:
+    credentials, memory = tmp_path / "credentials", tmp_path / "memory"
+    credentials.mkdir()
+    (credentials / "SECRET_KEYS").write_text(KEY, encoding="ascii")
+    memory.mkdir()
+    arguments = (credentials, os.getegid(), str(memory))
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_COPIES, str(SCRIPT), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        others = Path(process.stdout.readline().strip())
+        # Its process is gone, and another one has the number.
+        of_a_number = memory / f"userauth-credentials-{process.pid}-1-x"
+        of_a_number.mkdir()
+        with handed_over()(*arguments) as ours:
+            assert set(memory.iterdir()) == {others, Path(ours)}
+        process.kill()
+    assert (others / "SECRET_KEYS").exists()
+    with handed_over()(*arguments) as ours:
+        assert set(memory.iterdir()) == {Path(ours)}
 
 
 def handed_over() -> Callable[[Path, int, str], AbstractContextManager[str]]:
