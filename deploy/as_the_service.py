@@ -174,27 +174,57 @@ def _relay(master: int, terminals: Sequence[int]) -> None:
     """Carry what is typed to the terminal behind ``master``, and back what is shown there."""
     # A job in the background does not read what is typed.
     reads = 0 in terminals and os.tcgetpgrp(0) == os.getpgrp()
-    shown = terminals[-1]
+    os.set_blocking(master, False)
+    # Opened anew: that ours does not block would show to all who have it open, such as the shell.
+    ours = f"/proc/self/fd/{terminals[-1]}"
+    shown = os.open(ours, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
     before = termios.tcgetattr(0) if reads else None
     try:
         if reads:
             tty.setraw(0)
-        sources = {master: shown, **({0: master} if reads else {})}
-        while True:
-            for source in select.select(list(sources), [], [])[0]:
-                # Reading fails once nobody has the other side open any more.
-                data = b""
-                with suppress(OSError):
-                    data = os.read(source, 65_536)
-                if not data and source == master:
-                    return
-                if not data:
-                    del sources[source]
-                while data:
-                    data = data[os.write(sources[source], data) :]
+        _carry(master, shown, typed=0 if reads else None)
     finally:
+        os.close(shown)
         if before is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _carry(master: int, shown: int, typed: int | None) -> None:
+    """Carry both ways until the command's terminal has ended; neither way waits for the other.
+
+    A command that waits until its output is read does not read what is typed meanwhile.
+    """
+    targets = {master: shown} if typed is None else {master: shown, typed: master}
+    pending = dict.fromkeys(targets.values(), b"")
+    while master in targets or pending[shown]:
+        readable, writable, _ = select.select(
+            [source for source, target in targets.items() if not pending[target]],
+            [target for target, data in pending.items() if data],
+            [],
+        )
+        for source in readable:
+            pending[targets[source]] = data = _read(source)
+            if not data:
+                del targets[source]
+        for target in writable:
+            pending[target] = _write(target, pending[target])
+
+
+def _read(source: int) -> bytes:
+    # Reading fails once nobody has the other side open any more.
+    with suppress(OSError):
+        return os.read(source, 65_536)
+    return b""
+
+
+def _write(target: int, data: bytes) -> bytes:
+    """Write what there is room for; return the rest, which is nothing where nobody reads it."""
+    try:
+        return data[os.write(target, data) :]
+    except BlockingIOError:
+        return data
+    except OSError:
+        return b""
 
 
 def read_variables(text: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ import termios
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -26,13 +27,25 @@ print(os.ttyname(0), os.getsid(0) == os.getpid(), os.tcgetpgrp(0) == os.getpgrp(
 TELL_PASSWORD = "import getpass; print('got', getpass.getpass('Password: '))"
 WAIT_FOR_INTERRUPT = """
 import time
-print('waits', flush=True)
 try:
+    print('waits', flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print('interrupted'); raise SystemExit(7)
 """
 
+# It shows much once something is typed, and reads that afterwards.
+SHOW_BEFORE_READING = """
+import os, select, tty
+tty.setraw(0)
+print('ready', flush=True)
+select.select([0], [], [])
+os.write(1, b'.' * 1_000_000)
+left = 300_000
+while left:
+    left -= len(os.read(0, 65_536))
+print('all read')
+"""
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
 HOLD_COPIES = """
 import pathlib, runpy, signal, sys
@@ -72,7 +85,9 @@ class Terminal:
         os.close(slave)
 
     def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
+        data = text.encode()
+        while data:
+            data = data[os.write(self._master, data) :]
 
     def read_until(self, text: str) -> str:
         while text not in self.shown:
@@ -119,6 +134,15 @@ def test_a_key_interrupts_the_command_and_the_terminal_is_as_before(installed: P
     assert terminal.process.wait() == 7
     assert terminal.is_shown_what_is_typed()
     terminal.read_all()
+
+
+def test_what_is_pasted_and_what_is_shown_do_not_wait_for_each_other(installed: Path) -> None:
+    terminal = Terminal(installed, SHOW_BEFORE_READING)
+    terminal.read_until("ready")
+    Thread(target=terminal.type, args=["x" * 300_000], daemon=True).start()
+    terminal.read_until("all read")
+    assert terminal.read_all().count(".") == 1_000_000
+    assert terminal.process.wait() == 0
 
 
 def test_what_goes_into_a_file_or_a_pipe_goes_there_unchanged(
