@@ -49,6 +49,11 @@ NAMESPACE = "namespace"
 LAST_START = "postmaster.opts"
 DRAFT = ".initdb"
 DONE = ".initdb-done"
+# What a start that was interrupted leaves where there is no cluster yet.
+OF_A_START = re.compile(
+    rf"{re.escape(START_LOCK)}|{re.escape(MEMBERS_LOCK)}|{re.escape(DRAFT)}"
+    rf"|{NAMESPACE}|\.{NAMESPACE}\.(?:[0-9a-f]+\.)?new"
+)
 LOCK_SECONDS = 150
 PRIVATE = 0o700
 # A socket's address has room for 107 bytes (103 on macOS), and libpq takes a comma for a list.
@@ -170,13 +175,7 @@ class ClusterFolder:
             if folder.has("PG_VERSION"):
                 return
             if not folder.has(DONE):
-                if folder.names() - {
-                    START_LOCK,
-                    MEMBERS_LOCK,
-                    NAMESPACE,
-                    f".{NAMESPACE}.new",
-                    DRAFT,
-                }:
+                if any(not OF_A_START.fullmatch(name) for name in folder.names()):
                     raise _foreign(self.path)
                 self._initdb(folder, start_lock)
             with folder.below(DONE) as done:

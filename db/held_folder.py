@@ -5,6 +5,7 @@ descriptor: it does not matter what the path leads to afterwards.
 """
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,13 +75,17 @@ class HeldFolder:
 
     def write(self, name: str, text: str, uid: int, gid: int) -> None:
         """Put a new file, private to a user, in place of what has the name; it appears whole."""
-        draft = f".{name}.new"
-        self.remove(draft)
-        with os.fdopen(self.create(draft, uid, gid), "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        self.rename(draft, name)
+        # Nobody can have put anything where nobody knows the name.
+        draft = f".{name}.{secrets.token_hex(16)}.new"
+        try:
+            with os.fdopen(self.create(draft, uid, gid), "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            self.rename(draft, name)
+        except OSError:
+            self.remove(draft)
+            raise
         self.sync()
 
     def rename(self, name: str, new_name: str) -> None:
@@ -129,13 +134,13 @@ def open_folder(path: Path, *, make: bool = False) -> int:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, _FOLDER)
     descriptor = os.open("/", _FOLDER)
-    *_, last = path.parts
-    for name in path.parts[1:]:
+    names = path.parts[1:]
+    for position, name in enumerate(names, 1):
         above = descriptor
         try:
             if make:
                 with suppress(FileExistsError):
-                    os.mkdir(name, 0o700 if name is last else 0o777, dir_fd=above)
+                    os.mkdir(name, 0o700 if position == len(names) else 0o777, dir_fd=above)
             descriptor = os.open(name, _FOLDER, dir_fd=above)
         finally:
             os.close(above)

@@ -42,8 +42,9 @@ CLUSTER = (
     "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')"
 )
 TABLE_LOCK_MILLISECONDS = 5000
-# What a migration may take, once it is its turn.
-_MOST_SECONDS = 600.0
+# What a migration may take, once it is its turn. One that is cut off is rolled back, and each start
+# begins it anew.
+_MOST_SECONDS = 86_400.0
 
 
 async def apply_schema(

@@ -12,6 +12,7 @@ import termios
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -26,11 +27,33 @@ print(os.ttyname(0), os.getsid(0) == os.getpid(), os.tcgetpgrp(0) == os.getpgrp(
 TELL_PASSWORD = "import getpass; print('got', getpass.getpass('Password: '))"
 WAIT_FOR_INTERRUPT = """
 import time
-print('waits', flush=True)
 try:
+    print('waits', flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print('interrupted'); raise SystemExit(7)
+"""
+
+# It shows much once something is typed, and reads that afterwards.
+SHOW_BEFORE_READING = """
+import os, select, tty
+tty.setraw(0)
+print('ready', flush=True)
+select.select([0], [], [])
+os.write(1, b'.' * 1_000_000)
+left = 300_000
+while left:
+    left -= len(os.read(0, 65_536))
+print('all read')
+"""
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
+HOLD_COPIES = """
+import pathlib, runpy, signal, sys
+script, credentials, group, memory = sys.argv[1:]
+handed_over = runpy.run_path(script)["handed_over"]
+with handed_over(pathlib.Path(credentials), int(group), memory) as folder:
+    print(folder, flush=True)
+    signal.pause()
 """
 
 
@@ -62,7 +85,9 @@ class Terminal:
         os.close(slave)
 
     def type(self, text: str) -> None:
-        os.write(self._master, text.encode())
+        data = text.encode()
+        while data:
+            data = data[os.write(self._master, data) :]
 
     def read_until(self, text: str) -> str:
         while text not in self.shown:
@@ -111,6 +136,15 @@ def test_a_key_interrupts_the_command_and_the_terminal_is_as_before(installed: P
     terminal.read_all()
 
 
+def test_what_is_pasted_and_what_is_shown_do_not_wait_for_each_other(installed: Path) -> None:
+    terminal = Terminal(installed, SHOW_BEFORE_READING)
+    terminal.read_until("ready")
+    Thread(target=terminal.type, args=["x" * 300_000], daemon=True).start()
+    terminal.read_until("all read")
+    assert terminal.read_all().count(".") == 1_000_000
+    assert terminal.process.wait() == 0
+
+
 def test_what_goes_into_a_file_or_a_pipe_goes_there_unchanged(
     installed: Path, tmp_path: Path
 ) -> None:
@@ -136,7 +170,7 @@ def test_without_a_terminal_input_output_and_exit_code_pass_through(installed: P
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, "typed True\n", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_passed_on(installed: Path, number: signal.Signals) -> None:
     code = (
         f"import signal, sys; signal.signal({int(number)}, lambda *_: sys.exit(9));"
@@ -152,6 +186,22 @@ def test_a_signal_is_passed_on(installed: Path, number: signal.Signals) -> None:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         assert process.wait(timeout=20) == 9
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_before_the_command_runs_is_passed_on_once_it_does(
+    installed: Path, number: signal.Signals
+) -> None:
+    settings = installed / "etc/userauth/environment"
+    settings.unlink()
+    os.mkfifo(settings)
+    with subprocess.Popen(
+        [sys.executable, "-I", str(SCRIPT), "sleep", "60"],
+        env={"DESTDIR": str(installed), "PATH": os.environ["PATH"]},
+    ) as process:
+        with settings.open("w", encoding="utf-8"):  # waits until they are being read
+            process.send_signal(number)
+        assert process.wait(timeout=20) == 128 + number
 
 
 def test_secrets_are_handed_over_as_copies_that_go_with_the_command(tmp_path: Path) -> None:
@@ -172,6 +222,30 @@ def test_secrets_are_handed_over_as_copies_that_go_with_the_command(tmp_path: Pa
         assert copy.read_text("ascii") == KEY
     assert list(memory.iterdir()) == []
     assert stat.S_IMODE((credentials / "SECRET_KEYS").stat().st_mode) == 0o600
+
+
+def test_copies_that_a_killed_process_has_left_go_with_the_next_command(tmp_path: Path) -> None:
+    credentials, memory = tmp_path / "credentials", tmp_path / "memory"
+    credentials.mkdir()
+    (credentials / "SECRET_KEYS").write_text(KEY, encoding="ascii")
+    memory.mkdir()
+    arguments = (credentials, os.getegid(), str(memory))
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_COPIES, str(SCRIPT), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        others = Path(process.stdout.readline().strip())
+        # Its process is gone, and another one has the number.
+        of_a_number = memory / f"userauth-credentials-{process.pid}-1-x"
+        of_a_number.mkdir()
+        with handed_over()(*arguments) as ours:
+            assert set(memory.iterdir()) == {others, Path(ours)}
+        process.kill()
+    assert (others / "SECRET_KEYS").exists()
+    with handed_over()(*arguments) as ours:
+        assert set(memory.iterdir()) == {Path(ours)}
 
 
 def handed_over() -> Callable[[Path, int, str], AbstractContextManager[str]]:

@@ -313,6 +313,10 @@ def test_a_service_has_bounds_of_memory_and_tasks_and_leaves_no_core(unit: Path)
     assert names >= {"MemoryMax", "TasksMax", "LimitCORE"}
 
 
+def test_no_migration_is_cut_off_by_systemd() -> None:
+    assert "TimeoutStartSec=infinity" in switches_of(SERVICE)
+
+
 def test_each_switch_of_the_service_is_told_why() -> None:
     _, _, section = SERVICE.read_text("utf-8").partition("[Service]\n")
     section, _, _ = section.partition("[Install]")

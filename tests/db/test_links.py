@@ -138,6 +138,37 @@ def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(cluster: Path) -> None:
     starts_and_works(cluster)
 
 
+def test_a_folder_in_place_of_a_draft_keeps_nobody_from_starting(cluster: Path) -> None:
+    for name in ("namespace", "access.conf"):
+        (cluster / f".{name}.new").mkdir()
+        (cluster / name).unlink()
+    starts_and_works(cluster)
+    assert {".namespace.new", ".access.conf.new"} == {path.name for path in cluster.glob(".*.new")}
+
+
+def test_what_an_interrupted_start_leaves_is_nobody_elses(place: Path) -> None:
+    folder = place / "postgres"
+    folder.mkdir(mode=0o700)
+    for name in ("start.lock", "members.lock", ".namespace.new", ".namespace.0a1b.new"):
+        (folder / name).touch(0o600)
+    assert said_at_a_start(folder) == ""
+
+
+def test_a_text_that_cannot_be_put_in_place_leaves_no_draft(place: Path) -> None:
+    (place / "text").mkdir()
+    with hold(place, frozenset({os.geteuid()})) as folder, pytest.raises(IsADirectoryError):
+        folder.write("text", "new", os.geteuid(), os.getegid())
+    assert [path.name for path in place.iterdir()] == ["text"]
+
+
+def test_the_last_folder_of_a_path_alone_is_private(place: Path) -> None:
+    os.close(open_folder(place / "data" / "data", make=True))
+    mask = os.umask(0o022)
+    os.umask(mask)
+    for path, mode in ((place / "data", 0o777 & ~mask), (place / "data" / "data", 0o700)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
 def test_no_other_folder_is_removed_than_that_of_the_socket(cluster: Path, place: Path) -> None:
     other = place / "other"
     other.mkdir()
