@@ -24,6 +24,9 @@ SERVICE, BACKUP = DEPLOY / "userauth.service", DEPLOY / "userauth-backup.service
 UNITS = [SERVICE, DEPLOY / "userauth.socket", BACKUP, DEPLOY / "userauth-backup.timer"]
 # What this process gets by systemd-socket-activate goes to one server after the other.
 RESTARTING = 'while :; do (LISTEN_PID=$BASHPID exec "$0" "$1"); done'
+# An installation downloads and unpacks all packages.
+INSTALL_SECONDS = 500
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 60)
 
 
 class NotifySocket:
@@ -355,7 +358,7 @@ def run_installation(
         env={**os.environ, "DESTDIR": str(root), "SYSTEMCTL": str(systemctl or "")},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=INSTALL_SECONDS,
         check=False,
     )
 
