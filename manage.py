@@ -144,6 +144,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     code = 0
     faults: tuple[str, ...] = ()
     try:
+        _check_text(arguments)
         administrator = _Administrator(environ)
         # A number where click itself has ended it, as for --help.
         code = cli.main(list(arguments), "manage.py", standalone_mode=False, obj=administrator) or 0
@@ -167,6 +168,15 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     for fault in faults:
         say(f"manage.py: {fault}", err=True)
     return code
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuse what is no UTF-8, which Python hands on as lone surrogates."""
+    for number, argument in enumerate(arguments, 1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"Argument {number} must be UTF-8.") from None
 
 
 def _end(_number: int, _frame: object) -> None:

@@ -126,6 +126,9 @@ CREATE TABLE events (
 -- The events of a user, newest first.
 CREATE INDEX events_user_id ON events (user_id, id) WHERE user_id IS NOT NULL;
 
+-- The event that a page of them follows.
+CREATE INDEX events_public_id ON events (public_id);
+
 -- Those of an e-mail address, of users or not.
 CREATE INDEX events_email_digest ON events (email_digest, id) WHERE email_digest IS NOT NULL;
 

@@ -89,6 +89,8 @@ ROOT = Path(__file__).resolve().parent
 _LAST_WRITE_SECONDS = 2.0
 # How long the end of a server waits for whoever reads its log.
 _LAST_LINES_SECONDS = 2.0
+# By how many credentials a user may use up their budgets of writes at a time.
+_CREDENTIALS_AT_A_TIME = 10
 # What else there is to close at a stop.
 _OTHER_STOP_SECONDS = 10.0
 
@@ -422,6 +424,7 @@ async def open_services(
         hashes = Budget(settings.throttle.hashes_per_minute, time.monotonic)
         writes = WriteTurns(
             Budget(settings.throttle.writes_per_minute, time.monotonic),
+            Budget(_CREDENTIALS_AT_A_TIME * settings.throttle.writes_per_minute, time.monotonic),
             settings.database.acquire_timeout_seconds,
         )
         reservations = Reservations(digests, quarantine_days=settings.registration.quarantine_days)

@@ -119,7 +119,7 @@ class Accounts:
         password revokes all tokens of the user but the one that was presented.
         """
         changes = self._check_changes(identity, name, password, current_password)
-        self._writes.spend(identity.credential)
+        self._writes.spend_change(identity.credential, identity.user.id)
         if current_password is not None:
             await self._confirmation.check(identity, current_password, origin)
         # Hashed before the turn of the write, and before a connection is taken: nobody waits for

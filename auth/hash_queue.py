@@ -40,11 +40,15 @@ _SHARE_OF_GROUP = 0.5
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    """A caller with a place in the queue; ``turn`` is set while it waits."""
+    """A caller with a place in the queue; ``turn`` is set while it waits.
+
+    ``since`` is when it was refused first, if it has kept to Retry-After from then on.
+    """
 
     number: int
     caller: Caller
     standing: Standing
+    since: float | None = None
     turn: "asyncio.Future[None] | None" = None
     has_left: bool = False
 
@@ -166,10 +170,12 @@ class HashQueue:
         task = asyncio.current_task()
         if task is None or task in self._abandoned:
             raise ClientGone
-        is_returning = self._retries.take(caller)
-        standing = Standing.RETURNING if is_returning else Standing.UNKNOWN
+        since = self._retries.take(caller)
+        standing = Standing.UNKNOWN if since is None else Standing.RETURNING
         self._tickets += 1
-        ticket = _Ticket(self._tickets, caller, Standing.KNOWN if caller.is_known else standing)
+        ticket = _Ticket(
+            self._tickets, caller, Standing.KNOWN if caller.is_known else standing, since
+        )
         if not self.has_free_worker:
             self._make_room(ticket)
         self._places += 1
@@ -207,6 +213,7 @@ class HashQueue:
 
         Known callers and the others each have a share that the other group cannot take. Within a
         group a site with more places gives way to one with fewer: the last of its largest account.
+        Where all have the same, whoever was refused first has the longest claim.
         """
         waiting = [each for each in self._turns if each.waits]
         is_known = newcomer.caller.is_known
@@ -224,8 +231,10 @@ class HashQueue:
         if largest is None:
             return None
         sites = self._sites
-        gains = sites[largest.caller.site] > sites[newcomer.caller.site] + 1
-        return largest if gains else None
+        if sites[largest.caller.site] > sites[newcomer.caller.site] + 1:
+            return largest
+        latest = max(equal, key=_refused_at)
+        return latest if _refused_at(newcomer) < _refused_at(latest) else None
 
     def _last_of_largest(self, tickets: list[_Ticket]) -> _Ticket | None:
         return max(
@@ -247,7 +256,7 @@ class HashQueue:
     def _refusal(self, ticket: _Ticket) -> Overloaded:
         self.refused += 1
         refusal = Overloaded(math.ceil(self._wait_seconds()))
-        self._retries.add(ticket.caller, refusal.retry_after_seconds)
+        self._retries.add(ticket.caller, refusal.retry_after_seconds, ticket.since)
         return refusal
 
     def _wait_seconds(self) -> float:
@@ -318,6 +327,10 @@ class HashQueue:
         self._leave(ticket)
         ticket.turn = None
         turn.set_exception(error)
+
+
+def _refused_at(ticket: _Ticket) -> float:
+    return math.inf if ticket.since is None else ticket.since
 
 
 Key = TypeVar("Key")

@@ -205,12 +205,14 @@ class Identities:
             self.check_hashes(attempt.user)
             charged = await self._throttle.charge(attempt.tried)
             checked = await self._hasher.check(password, stored_hash)
+            # In the slot: of several tries at a time, too, the time must not tell what was hashed.
+            if not checked.matches:
+                await rest(checked.rest_seconds)
         if stored is not None and checked.matches:
             self._hashes.spend(stored.user.id)
             await self._throttle.clear(attempt.tried, charged)
             self._remembered.add(password, stored.password_hash, attempt.tried.place)
             return True
-        await rest(checked.rest_seconds)
         user, key = attempt.user, attempt.email_key
         await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=key)
         if charged.begins_to_wait:

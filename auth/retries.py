@@ -4,6 +4,7 @@ A caller that keeps to ``Retry-After`` (RFC 9110, section 10.2.3) gets ahead of 
 else whoever sends the most requests takes each slot that becomes free.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -23,23 +24,27 @@ class Retries:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._due: OrderedDict[tuple[str, str], float] = OrderedDict()
+        # When each is due, and when it was refused first.
+        self._due: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many are remembered."""
         return len(self._due)
 
-    def add(self, caller: Caller, retry_after_seconds: float) -> None:
-        """Remember a caller that was refused."""
+    def add(self, caller: Caller, retry_after_seconds: float, since: float | None = None) -> None:
+        """Remember a caller that was refused now, and the first time at ``since``."""
         key = (caller.network, caller.account)
-        self._due[key] = self._clock() + retry_after_seconds
+        now = self._clock()
+        self._due[key] = (now + retry_after_seconds, now if since is None else since)
         self._due.move_to_end(key)
         while len(self._due) > MOST:
             self._due.popitem(last=False)
 
-    def take(self, caller: Caller) -> bool:
-        """Return whether a caller comes back when it was told to; it is forgotten after that."""
-        due = self._due.pop((caller.network, caller.account), None)
-        if due is None:
-            return False
-        return due - _EARLY_SECONDS <= self._clock() <= due + _LATE_SECONDS
+    def take(self, caller: Caller) -> float | None:
+        """Return since when a caller has been refused that comes back when it was told to.
+
+        It is forgotten after that. None for any other.
+        """
+        due, since = self._due.pop((caller.network, caller.account), (math.inf, 0.0))
+        is_in_time = due - _EARLY_SECONDS <= self._clock() <= due + _LATE_SECONDS
+        return since if is_in_time else None

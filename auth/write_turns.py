@@ -24,13 +24,15 @@ class _User:
 
 
 class WriteTurns:
-    """Lets the writes of a user take turns, and bounds how many a credential may make.
+    """Lets the writes of a user take turns, and bounds how many there may be.
 
-    Nobody waits longer than ``max_wait_seconds`` for a turn.
+    ``budget`` is that of each credential, ``changes`` that of each user. Nobody waits longer than
+    ``max_wait_seconds`` for a turn.
     """
 
-    def __init__(self, budget: Budget, max_wait_seconds: float) -> None:
+    def __init__(self, budget: Budget, changes: Budget, max_wait_seconds: float) -> None:
         self._budget = budget
+        self._changes = changes
         self._max_wait_seconds = max_wait_seconds
         self._users: dict[str, _User] = {}
 
@@ -39,10 +41,12 @@ class WriteTurns:
 
         By credential, not by user: whoever stole a token must not keep its owner from writing.
         """
-        wait = self._budget.wait_seconds(credential)
-        if wait:
-            raise TooManyWrites(wait)
-        self._budget.spend(credential)
+        _spend(self._budget, credential)
+
+    def spend_change(self, credential: str, user_id: str) -> None:
+        """Count a write that ends nothing, by its user as well, who may have many tokens."""
+        self.spend(credential)
+        _spend(self._changes, user_id)
 
     @asynccontextmanager
     async def turn(self, user_id: str) -> AsyncIterator[None]:
@@ -71,3 +75,10 @@ class WriteTurns:
                 await user.lock.acquire()
         except TimeoutError:
             raise TooManyWrites(_RETRY_AFTER_SECONDS) from None
+
+
+def _spend(budget: Budget, key: str) -> None:
+    wait = budget.wait_seconds(key)
+    if wait:
+        raise TooManyWrites(wait)
+    budget.spend(key)

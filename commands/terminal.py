@@ -42,7 +42,11 @@ def ask_secret(what: str) -> str:
 
 
 def fail(error: click.ClickException) -> None:
-    """Print why a command was refused."""
+    """Print why a command was refused; of a group without a command, its help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        for line in error.format_message().split("\n"):
+            say(line, err=True)
+        return
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         for line in context.get_usage().split("\n"):

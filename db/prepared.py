@@ -12,7 +12,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 
-from db.errors import DatabaseError, ReadOnly, Unavailable
+from db.errors import DatabaseError, Failed, ReadOnly, Unavailable
 from db.failures import database_error
 from db.rows import Row
 
@@ -67,6 +67,9 @@ class PreparedQuery:
             self._cursor.execute(self._statement, (keys,))
         except psycopg2.Error as error:
             self._fail(database_error(error))
+        except ValueError:
+            # A key that no text of Postgres can be. Nothing was sent.
+            self._finish([], Failed("A key cannot be written as text of Postgres."))
         else:
             self._proceed()
 

@@ -77,7 +77,9 @@ class Application(tornado.web.Application):
             return RequestDelegate(self, request, RefusedHeadHandler)
         if not request.path.startswith("/"):
             with suppress(ValueError):  # what is no URL stays what it is, and is found nowhere
-                request.path = urlsplit(request.path).path or "/"
+                target = urlsplit(request.path)
+                if target.scheme in {"http", "https"}:
+                    request.path = target.path or "/"
         # Most paths are no patterns: a dictionary finds them, in a tenth of the time.
         handler = self._handlers.get(request.path)
         if handler is not None:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.api import PASSWORD, Api, bearer
 from tests.configuration import ROOT
 from tests.processes import environment, manage, running_server
@@ -167,3 +169,12 @@ def test_keys_and_clients_leave_events(dsn: str, tmp_path: Path) -> None:
         *("key-retired", "key-added"),
         *("client-removed", "client-secret-replaced", "client-added"),
     ]
+
+
+@pytest.mark.parametrize("arguments", [("show", "a\udcff@b"), ("search", "\udcff")])
+def test_an_argument_that_is_no_utf_8_is_refused_in_a_sentence(
+    dsn: str, arguments: tuple[str, ...]
+) -> None:
+    ended = manage("users", *arguments, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Argument 3 must be UTF-8." in ended.stderr

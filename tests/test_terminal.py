@@ -129,3 +129,11 @@ def test_nothing_is_printed_by_another_way(file: Path) -> None:
     others |= {name for name in calls if name == "print" or name.endswith(".show")}
     others |= {name for name in named if name.startswith(("sys.stderr", "sys.stdout."))} - ASKED
     assert others == set() or file.name == "terminal.py"
+
+
+@pytest.mark.parametrize("command", [(), ("users",)])
+def test_without_a_command_the_help_is_shown_line_by_line(command: tuple[str, ...]) -> None:
+    shown = manage(*command).stderr
+    assert shown.startswith("Usage: manage.py")
+    assert "\\n" not in shown
+    assert "\nCommands:\n" in shown

@@ -13,6 +13,8 @@ ALTER TABLE events
     ADD COLUMN actor text,
     ADD COLUMN times integer NOT NULL DEFAULT 1 CHECK (times > 0);
 
+CREATE INDEX events_public_id ON events (public_id);
+
 ALTER TABLE throttle
     ADD COLUMN last_hour timestamp
         GENERATED ALWAYS AS (date_trunc('hour', last_at AT TIME ZONE 'UTC')) STORED;

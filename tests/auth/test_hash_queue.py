@@ -276,6 +276,35 @@ def test_a_caller_that_keeps_to_retry_after_gets_ahead_of_one_that_does_not(
     assert work.begun[:2] == [0, 5]
 
 
+def test_of_callers_that_come_back_the_one_that_was_refused_first_gets_the_place(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    clock = Clock()
+    queue = make_queue(max_wait_seconds=5, clock=clock)
+
+    async def refused(who: Caller) -> None:
+        with pytest.raises(Overloaded):
+            await in_slot(queue, lambda: None, who)
+
+    async def flow() -> None:
+        tasks = queued(queue, work, [caller(number) for number in range(4)])
+        await work.started(1)
+        await refused(caller(9))
+        clock.advance(1)
+        for number in (4, 5, 6):
+            await refused(caller(number))
+        clock.advance(5)
+        # Three that were refused later have the places of three strangers.
+        tasks += queued(queue, work, [caller(4), caller(5), caller(6)], first=4)
+        await until(lambda: all(task.done() for task in tasks[1:4]))
+        tasks += queued(queue, work, [caller(9)], first=7)
+        await until(lambda: sum(task.done() for task in tasks[4:7]) == 1)
+        work.may_end.set()
+        assert (await outcomes(tasks))[7]
+
+    run(flow)
+
+
 def test_where_one_finds_no_database_those_who_wait_do_not_try_one_after_the_other(
     make_queue: MakeQueue, work: Work
 ) -> None:

@@ -11,7 +11,8 @@ from tests.clock import Clock
 
 
 def turns(per_minute: int = 60, max_wait_seconds: float = 60) -> WriteTurns:
-    return WriteTurns(Budget(per_minute, Clock()), max_wait_seconds)
+    clock = Clock()
+    return WriteTurns(Budget(per_minute, clock), Budget(2 * per_minute, clock), max_wait_seconds)
 
 
 def test_writes_of_one_user_run_one_at_a_time_and_few_wait() -> None:
@@ -87,3 +88,13 @@ def test_nobody_waits_for_a_turn_without_end() -> None:
             pass
 
     asyncio.run(flow())
+
+
+def test_changes_by_many_credentials_of_one_user_are_bounded_and_what_ends_tokens_is_not() -> None:
+    writes = turns(per_minute=2)
+    for number in range(4):
+        writes.spend_change(f"token {number}", "susan")
+    with pytest.raises(TooManyWrites):
+        writes.spend_change("token 5", "susan")
+    writes.spend("token 5")
+    writes.spend_change("token of peter", "peter")
