@@ -2,7 +2,7 @@
 
 A wrong password of a user with an imported hash, one of our users and an unknown address cost
 different work. So every refusal lasts at least as long as the slowest kind of hash that is in use:
-what was quicker waits for the rest, without a worker. Another service may have stored a password
+what was quicker waits for the rest in its slot. Another service may have stored a password
 as it was typed or in its NFC form; where these differ, both are tried, and every refusal of such a
 password, of whomever, lasts twice as long.
 """
