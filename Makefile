@@ -41,7 +41,7 @@ lock: ## write the lock files anew, of what requirements*.txt pin
 	rm -rf $(VENV).lock
 
 picture: $(VENV)/.develop ## take the picture of the page at /docs anew
-	DOCS_PAGE_PICTURE=docs/docs-page.png $(BIN)/python -m pytest -q tests/test_docs_page.py -k registers
+	DOCS_PAGE_PICTURE=docs/docs-page.png $(BIN)/python -m pytest -q tests/system/test_docs_page.py -k registers
 
 format: $(VENV)/.develop ## bring the code into shape
 	$(BIN)/ruff check --fix .

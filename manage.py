@@ -17,12 +17,6 @@ from pathlib import Path
 
 import click
 
-from auth.backups import Backups
-from auth.errors import Problem
-from auth.keys import KeysFileError
-from auth.origin import Administration
-from auth.services import Services
-from cautions import cautions
 from commands.actor import find_actor
 from commands.administrator import Administrator, Result
 from commands.audit import audit
@@ -31,11 +25,13 @@ from commands.clients import clients
 from commands.keys import keys
 from commands.terminal import fail, say
 from commands.users import users
-from db.embedded import EmbeddedPostgresError
 from db.errors import DatabaseError
-from db.plain_connection import postgres_time
-from handlers.certificate import CertificateError
 from ops.event_loop import EventLoop
+from postgres.embedded import EmbeddedPostgresError
+from postgres.plain_connection import postgres_time
+from rules.errors import Problem
+from rules.keys import KeysFileError
+from rules.origin import Administration
 from server import (
     StartError,
     check,
@@ -46,7 +42,11 @@ from server import (
     postgres,
     read_schema,
 )
+from services.all_services import Services
+from services.backups import Backups
 from settings import Settings, SettingsError, load_settings
+from settings.cautions import cautions
+from transport.certificate import CertificateError
 
 ROOT = Path(__file__).resolve().parent
 # A command may look at every row.

@@ -20,7 +20,7 @@ CREATE TABLE users (
     -- looked up, and what must be unique.
     email_key        text        NOT NULL CONSTRAINT users_email_key_unique UNIQUE,
     name             text,
-    -- Scheme and hash: see auth/passwords.py.
+    -- Scheme and hash: see rules/passwords.py.
     password_hash    text        NOT NULL,
     -- Counts changes of the password (not renewals of its hash): a log-in, or a change, that
     -- was allowed by an older password finds out by it.
@@ -41,7 +41,7 @@ CREATE TABLE tokens (
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
     revoked_at   timestamptz,
-    -- Which key signed it (see auth/tokens.py): a key that no living token needs can go. Null
+    -- Which key signed it (see rules/tokens.py): a key that no living token needs can go. Null
     -- in rows from before version 2.
     key_id       text,
     -- What its owner recognises it by: the client that logged in, and when and from where
@@ -78,7 +78,7 @@ CREATE TABLE clients (
 -- Wrong passwords, counted for each e-mail address with an address, each e-mail address, and each
 -- address; and registrations of each address. A missing row is a count of none.
 CREATE TABLE throttle (
-    -- A keyed digest of what is counted: see auth/throttle.py.
+    -- A keyed digest of what is counted: see services/throttle.py.
     subject     text        PRIMARY KEY,
     failures    integer     NOT NULL,
     last_at     timestamptz NOT NULL,

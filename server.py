@@ -22,39 +22,10 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
-from auth import foreign_hashes
-from auth.accounts import Accounts
-from auth.audit import AuditTrail
-from auth.budget import Budget
-from auth.clients import Clients
-from auth.confirmation import Confirmation
-from auth.counts import TokenCounts
-from auth.digests import Digests
-from auth.errors import DatabaseUnavailable, problem_types
-from auth.hash_kinds import HashKinds
-from auth.housekeeping import Housekeeping, Kept
-from auth.identities import Identities
-from auth.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
-from auth.origin import Administration
-from auth.password_rules import PasswordRules
-from auth.passwords import PasswordHasher
-from auth.remembered import RememberedPasswords
-from auth.reservations import Reservations
-from auth.secret_strength import is_guessable
-from auth.services import Services
-from auth.sessions import Sessions
-from auth.throttle import Throttle, ThrottleLimits
-from auth.tokens import TokenSigner
-from auth.transfer import Transfer
-from auth.usage import TokenUsage
-from auth.users import Users
-from auth.write_turns import WriteTurns
-from cautions import cautions
+from contract.openapi import Terms, encode, openapi_document
 from db.clock import PostgresClock
 from db.connecting import PoolLimits, describe
 from db.durability import find_risks
-from db.embedded import STOP_SECONDS, EmbeddedPostgres, EmbeddedPostgresError
-from db.embedded_folder import LOCK_SECONDS
 from db.errors import DatabaseError, ReadOnly, SchemaError, Unavailable
 from db.events import get_digest_key
 from db.lookups import open_lookups
@@ -62,22 +33,51 @@ from db.pool import Database
 from db.schema import apply_schema, check_schema
 from handlers import routes
 from handlers.application import Application
-from handlers.certificate import Certificate, CertificateError
-from handlers.cross_origin import CrossOrigin
-from handlers.http_server import Server
+from handlers.docs import Publication, read_publications
 from handlers.metrics import MetricsServer
-from handlers.openapi import Terms, encode, openapi_document
-from handlers.origin import ClientAddresses
-from handlers.published import Publication, read_publications
-from ops.background import Repeating
 from ops.event_loop import EventLoop
-from ops.garbage import spare_what_stays
+from ops.gc import spare_what_stays
 from ops.lag import LagWatch
 from ops.log_writer import LogWriter
 from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging, open_log
 from ops.metrics import Metrics, Sources
+from ops.periodic import Repeating
 from ops.systemd import Systemd, SystemdError
+from postgres.embedded import STOP_SECONDS, EmbeddedPostgres, EmbeddedPostgresError
+from postgres.folder import LOCK_SECONDS
+from rules import imported_hashes
+from rules.budget import Budget
+from rules.digests import Digests
+from rules.errors import DatabaseUnavailable, problem_types
+from rules.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
+from rules.origin import Administration
+from rules.password_cache import RememberedPasswords
+from rules.password_rules import PasswordRules
+from rules.passwords import PasswordHasher
+from rules.tokens import TokenSigner
+from rules.write_turns import WriteTurns
+from services.accounts import Accounts
+from services.administration import Users
+from services.all_services import Services
+from services.audit import AuditTrail
+from services.clients import Clients
+from services.confirmation import Confirmation
+from services.counts import TokenCounts
+from services.hash_kinds import HashKinds
+from services.housekeeping import Housekeeping, Kept
+from services.identities import Identities
+from services.reservations import Reservations
+from services.throttle import Throttle, ThrottleLimits
+from services.tokens import Sessions
+from services.transfer import Transfer
+from services.usage import TokenUsage
 from settings import HOW_TO_MAKE_A_KEY, Profile, Settings, SettingsError, load_settings
+from settings.cautions import cautions
+from settings.secret_strength import is_guessable
+from transport.certificate import Certificate, CertificateError
+from transport.client_address import ClientAddresses
+from transport.cors import CrossOrigin
+from transport.server import Server
 
 if TYPE_CHECKING:
     from ops.traces import TracedRequests
@@ -397,7 +397,7 @@ async def open_services(
             cost=settings.passwords.bcrypt_cost,
             workers=settings.passwords.workers,
             max_wait_seconds=settings.passwords.max_wait_seconds,
-            read_foreign=foreign_hashes.read,
+            read_foreign=imported_hashes.read,
             peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
             most_per_account=settings.passwords.most_per_account,
             observe_wait=metrics.hash_waited if metrics else None,

@@ -23,7 +23,7 @@ from bench.places import BENCH, LISTS, LOGS, STORE
 from bench.processes import BenchError, allow_many_files, end_like_interrupt, only_run
 from bench.report import render
 from bench.session import FULL, QUICK, Pace, Session
-from db.embedded import EmbeddedPostgresError
+from postgres.embedded import EmbeddedPostgresError
 
 # 1,000 connections, and what a process needs besides.
 FILES = 4096

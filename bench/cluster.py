@@ -10,9 +10,9 @@ import psycopg2
 from psycopg2 import sql
 
 from bench.places import CLUSTER
-from db.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from db.embedded_folder import ClusterFolder
-from db.serving_role import ROLE
+from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from postgres.folder import ClusterFolder
+from postgres.serving_role import ROLE
 
 # What a server has no use for, and preparing databases has.
 _MAY_PREPARE = f"""

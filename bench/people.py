@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from auth.tokens import TokenClaims, TokenSigner
+from rules.tokens import TokenClaims, TokenSigner
 
 USERS = 100_000
 # Those who can log in: a hash of cost 12 for each of 100,000 users would take hours.

@@ -4,11 +4,11 @@ import asyncio
 import os
 from dataclasses import replace
 
-from auth.foreign_hashes import read
-from auth.passwords import SCHEME, PasswordHasher
 from bench.cluster import Recipe
 from bench.people import EXPIRES_AT, USERS, password_people
 from bench.places import ROOT
+from rules.imported_hashes import read
+from rules.passwords import SCHEME, PasswordHasher
 
 BCRYPT_COST = 12
 

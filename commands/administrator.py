@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import click
 
-from auth.backups import Backups
-from auth.origin import Administration
-from auth.services import Services
+from rules.origin import Administration
+from services.all_services import Services
+from services.backups import Backups
 from settings import Settings
 
 Result = TypeVar("Result")

@@ -5,12 +5,12 @@ from datetime import datetime
 
 import click
 
-from auth.audit import Kind
-from auth.origin import Administration
-from auth.rows import EventRow
-from auth.services import Services
 from commands.administrator import Administrator, as_json, shown_time
 from commands.terminal import as_json_text, cells, print_cells, print_documents, say
+from db.rows import EventRow
+from rules.origin import Administration
+from services.all_services import Services
+from services.audit import Kind
 
 _POLL_SECONDS = 1.0
 _MOST_AT_A_TIME = 10_000

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
-from auth.backups import Manifest, NothingThere, Occupied, Restoration, open_archive
 from commands.administrator import Administrator, AlreadyThere, NoSuchThing, shown_time
 from commands.backup_files import complete_file, name_at, remove_old
 from commands.terminal import confirm, say
+from db.errors import NothingThere, Occupied
+from postgres.archives import Manifest, open_archive
+from services.backups import Restoration
 from settings import Settings
 
 _STANDARD_OUTPUT = "-"

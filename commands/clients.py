@@ -2,7 +2,6 @@
 
 import click
 
-from auth.clients import ClientNameTaken, ClientNotFound, ClientSecret
 from commands.administrator import (
     Administrator,
     AlreadyThere,
@@ -11,6 +10,7 @@ from commands.administrator import (
     shown_time,
 )
 from commands.terminal import print_documents, print_json, say
+from services.clients import ClientNameTaken, ClientNotFound, ClientSecret
 
 _LONGEST_NAME = 100
 

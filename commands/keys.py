@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from auth.audit import Kind
-from auth.keys import add_key, read_keys, remove_keys
-from auth.origin import Administration
-from auth.services import Services
-from auth.tokens import key_id
 from commands.administrator import Administrator, as_json
 from commands.terminal import print_json, print_table, say
+from rules.keys import add_key, read_keys, remove_keys
+from rules.origin import Administration
+from rules.tokens import key_id
+from services.all_services import Services
+from services.audit import Kind
 from settings import Settings
 
 

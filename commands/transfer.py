@@ -14,12 +14,12 @@ import click
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
-from auth.errors import InvalidFields
-from auth.rows import MovedUser
-from auth.services import Services
-from auth.transfer import UserRecord
 from commands.administrator import Administrator
 from commands.terminal import say
+from db.rows import MovedUser
+from rules.errors import InvalidFields
+from services.all_services import Services
+from services.transfer import UserRecord
 
 _BATCH = 2000
 _MOST_FAULTS_SHOWN = 1000

@@ -6,10 +6,6 @@ from typing import TypeVar
 
 import click
 
-from auth.errors import EmailTaken, InvalidFields
-from auth.rows import UserStateRow
-from auth.services import Services
-from auth.users import UserNotFound
 from commands.administrator import (
     Administrator,
     AlreadyThere,
@@ -19,6 +15,10 @@ from commands.administrator import (
 )
 from commands.terminal import ask_secret, confirm, print_documents, print_json, say
 from commands.transfer import export_users, import_users
+from db.rows import UserStateRow
+from rules.errors import EmailTaken, InvalidFields
+from services.administration import UserNotFound
+from services.all_services import Services
 
 Result = TypeVar("Result")
 

@@ -1,6 +1,6 @@
 """The clients table. Times are Postgres's own: the clocks of hosts may differ."""
 
-from db.joined_lookup import LookupQuery
+from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import ClientRow, ClientSecretRow
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from db.batch_loader import JoinedLookup, ObserveStatement
 from db.clients import FIND_SECRETS
-from db.joined_lookup import JoinedLookup, ObserveStatement
 from db.pool import Database
 from db.rows import ClientSecretRow, CountRow, OwnerRow, PasswordRow, UserRow
 from db.throttle import FIND_COUNTS

@@ -24,7 +24,7 @@ from db.failures import translated
 from db.prepared import PreparedQuery, prove_primary
 from db.rows import Parameters, Row
 from ops.logs import SERVER
-from ops.spent import current
+from ops.timing import current
 
 # Told of each connection that is lent: how many seconds it was waited for.
 ObserveWait = Callable[[float], None]

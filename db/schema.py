@@ -7,8 +7,8 @@ from pathlib import Path
 
 from db.errors import Locked, SchemaError
 from db.pool import Connection, Database
+from db.schema_lock import FIND_HOLDER, LOCK, PATIENCE, TAKE, Patience, holder_in, refusal
 from db.strangers import FIND_STRANGERS, strangers_in
-from db.turn import FIND_HOLDER, LOCK, PATIENCE, TAKE, Patience, holder_in, refusal
 from ops.logs import SERVER
 
 VERSION = 4

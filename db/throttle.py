@@ -6,7 +6,7 @@ Times are Postgres's own: the clocks of the hosts that count may differ.
 from collections.abc import Sequence
 from datetime import datetime
 
-from db.joined_lookup import LookupQuery
+from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import CountRow, Row, Verdict
 
@@ -191,8 +191,8 @@ async def clear(
     )
 
 
-# The names of accounts begin with "account:" (auth/throttle.py). It stands here as the indexes have
-# it: they would not be used for a parameter. By ctid, no plan reads the table.
+# The names of accounts begin with "account:" (services/throttle.py). It is written out as in the
+# indexes: Postgres does not use them for a parameter. By ctid, no plan reads the table.
 _DELETE_OLD = """
 WITH gone AS (
     DELETE FROM throttle

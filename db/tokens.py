@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from db.joined_lookup import LookupQuery
+from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import OwnerRow, TokenRow, Use, UserRow
 

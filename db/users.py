@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from db.joined_lookup import LookupQuery
+from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import PasswordRow, Row, UserRow, UserStateRow
 

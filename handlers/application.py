@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import tornado.web
 from tornado.httputil import HTTPServerRequest
 
-from auth.services import Services
 from handlers import routes
 from handlers.base import (
     BaseHandler,
@@ -18,12 +17,14 @@ from handlers.base import (
     UnknownPathHandler,
     refusal_of_head,
 )
-from handlers.cross_origin import CrossOrigin
-from handlers.delegate import RequestDelegate
-from handlers.origin import ClientAddresses
-from handlers.published import PAGE_PATH, Publication, PublicationHandler
+from handlers.docs import PAGE_PATH, Publication, PublicationHandler
 from ops.logs import RequestEvents
 from ops.metrics import UNKNOWN_ROUTE, Metrics
+from services.all_services import Services
+from transport.application import ServedApplication
+from transport.body import RequestDelegate
+from transport.client_address import ClientAddresses
+from transport.cors import CrossOrigin
 
 # Random, not counted: a number would tell each client how many requests there are.
 _ID_BYTES = 16
@@ -31,7 +32,7 @@ _ID_BYTES = 16
 _IDS_AT_A_TIME = 256
 
 
-class Application(tornado.web.Application):
+class Application(ServedApplication):
     """Routes requests to handlers, counts those that run, and knows when the server drains.
 
     Other settings of Tornado stay at their defaults: no debug mode, no templates, no cookies.

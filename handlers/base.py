@@ -12,8 +12,16 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, stream_request_body
 
-from auth.credentials import Credentials, decode_authorization
-from auth.errors import (
+from contract.calls import Call, Endpoint, Guard
+from contract.documents import problem_document
+from contract.forms import FormType, NoFields
+from contract.parameters import Parameter, Value
+from ops.logs import REFUSALS, RequestIds, RequestRecord, log_failure, log_refusal
+from ops.metrics import known_method
+from ops.timing import Spent
+from ops.trace_context import read_traceparent
+from rules.credentials import Credentials, decode_authorization
+from rules.errors import (
     ClientGone,
     ContentTooLarge,
     CurrentPasswordWrong,
@@ -26,18 +34,10 @@ from auth.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from auth.identities import Identity
-from handlers.answers import AnsweringHandler, Fields
-from handlers.calls import Call, Guard
-from handlers.documents import problem_document
-from handlers.forms import FormType, NoFields
-from handlers.origin import RequestOrigin
-from handlers.parameters import Parameter, Value
-from handlers.stream import Stream
-from ops.logs import REFUSALS, RequestIds, RequestRecord, log_failure, log_refusal
-from ops.metrics import known_method
-from ops.spent import Spent
-from ops.trace_context import read_traceparent
+from services.identities import Identity
+from transport.client_address import RequestOrigin
+from transport.connection import Stream
+from transport.response import AnsweringHandler, Fields
 
 if TYPE_CHECKING:
     from handlers.application import Application
@@ -51,17 +51,14 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TOKEN = re.compile(r"[0-9a-f-]{36}[._-]+[0-9]{9,12}[._-]", re.IGNORECASE)
 
 
-# Streaming, so that Tornado leaves bodies alone: handlers.delegate gathers them.
+# Streaming, so that Tornado leaves bodies alone: transport.body gathers them.
 @stream_request_body
-class BaseHandler(AnsweringHandler):
+class BaseHandler(AnsweringHandler, Endpoint):
     """A path. ``calls`` says what its methods ask for; prepare() sees to it."""
 
     application: "Application"
-    calls: ClassVar[Mapping[str, Call]] = {}
     # Whether it is somebody else who presents a user's credentials.
     asks_for_others: ClassVar[bool] = False
-    # Whether it is answered over plain HTTP, too, where HTTPS is required.
-    is_open_to_plain_http: ClassVar[bool] = False
 
     def initialize(self, *, body_too_large: bool) -> None:
         self.body_too_large = body_too_large

@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
+from contract.calls import Answer, Call, Guard, Link
+from contract.documents import Events, event_document
+from contract.parameters import Identifier, Number
 from handlers.base import BaseHandler
-from handlers.calls import Answer, Call, Guard, Link
-from handlers.documents import Events, event_document
-from handlers.parameters import Identifier, Number
 
 _LIMIT = Number("limit", "How many events, at the most.", default=50, largest=100)
 _BEFORE = Identifier("before", "The `before` of the page that this one follows.")

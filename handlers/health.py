@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from auth.errors import DatabaseUnavailable, ShuttingDown
+from contract.calls import Answer, Call
+from contract.documents import Status
 from handlers.base import BaseHandler
-from handlers.calls import Answer, Call
-from handlers.documents import Status
+from rules.errors import DatabaseUnavailable, ShuttingDown
 
 _LIVE = Call(summary="Tell whether the server runs", answer=Answer("It does.", Status))
 _READY = Call(

@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
+from contract.calls import Answer, Call, Guard
+from contract.documents import NewToken, new_token_document
 from handlers.base import BaseHandler
-from handlers.calls import Answer, Call, Guard
-from handlers.documents import NewToken, new_token_document
 
 _LOG_IN = Call(
     Guard.PASSWORD,

@@ -14,10 +14,10 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
-from auth.errors import InternalError, MalformedRequest, MethodNotAllowed, NotFound, Problem
-from handlers.documents import problem_document
+from contract.documents import problem_document
 from ops.logs import RequestIds, log_failure
 from ops.metrics import Metrics
+from rules.errors import InternalError, MalformedRequest, MethodNotAllowed, NotFound, Problem
 
 # Prometheus needs one connection. More would take the files that clients of the server need.
 _MOST_CONNECTIONS = 20

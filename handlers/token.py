@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from auth.text_bounds import LONGEST
+from contract.calls import Answer, Call, Guard
+from contract.documents import ActiveToken, Empty, InactiveToken, introspection_document
+from contract.forms import UrlEncodedForm
 from handlers.base import BaseHandler
-from handlers.calls import Answer, Call, Guard
-from handlers.documents import ActiveToken, Empty, InactiveToken, introspection_document
-from handlers.forms import UrlEncodedForm
+from rules.text_bounds import LONGEST
 
 
 class TokenForm(UrlEncodedForm):

@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-from auth.errors import NotFound, TooManyWrites
+from contract.calls import Answer, Call, Guard, Link
+from contract.confirmation import CONFIRMED, Confirmation
+from contract.documents import Revoked, Tokens, token_document
+from contract.parameters import Flag
 from handlers.base import BaseHandler
-from handlers.calls import Answer, Call, Guard, Link
-from handlers.confirmation import CONFIRMED, Confirmation
-from handlers.documents import Revoked, Tokens, token_document
-from handlers.parameters import Flag
+from rules.errors import NotFound, TooManyWrites
 
 _KEEP_CURRENT = Flag("keep_current", "Whether the presented token stays good.")
 _LIST = Call(

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
-from auth.accounts import UNSET
-from auth.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries, TooManyWrites
+from contract.calls import Answer, Call, Guard, HeaderField
+from contract.confirmation import CONFIRMED, Confirmation
+from contract.documents import Empty, User, user_document
+from contract.fields import CurrentPassword, Email, Name, NewPassword
+from contract.forms import Form
 from handlers.base import BaseHandler
-from handlers.calls import Answer, Call, Guard, HeaderField
-from handlers.confirmation import CONFIRMED, Confirmation
-from handlers.documents import Empty, User, user_document
-from handlers.fields import CurrentPassword, Email, Name, NewPassword
-from handlers.forms import Form
+from rules.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries, TooManyWrites
+from services.accounts import UNSET
 
 _READ = Call(Guard.USER, summary="Read the user", answer=Answer("The user.", User))
 

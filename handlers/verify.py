@@ -4,11 +4,11 @@ import string
 from typing import ClassVar
 from urllib.parse import quote
 
-from auth.errors import Problem, Unauthorized
-from handlers.answers import Fields
+from contract.calls import Answer, Call, Guard, HeaderField
 from handlers.base import BaseHandler
-from handlers.browsers import is_from_browser
-from handlers.calls import Answer, Call, Guard, HeaderField
+from rules.errors import Problem, Unauthorized
+from transport.browsers import is_from_browser
+from transport.response import Fields
 
 # What stands for itself in an e-mail address: everything printable in ASCII, but the percent sign.
 _PLAIN = string.punctuation.replace("%", "")

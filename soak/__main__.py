@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from db.embedded import EmbeddedPostgresError
+from postgres.embedded import EmbeddedPostgresError
 from soak.cluster import SoakError, running_cluster
 from soak.fleet import running_fleet
 from soak.session import Plan, Session

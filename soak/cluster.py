@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.embedded import EmbeddedPostgres
-from db.embedded_folder import ClusterFolder
+from postgres.embedded import EmbeddedPostgres
+from postgres.folder import ClusterFolder
 
 RESTART_SECONDS = 60
 

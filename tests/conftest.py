@@ -11,18 +11,18 @@ import bcrypt
 import pytest
 from tornado.ioloop import IOLoop
 
-from db.embedded import EmbeddedPostgres
-from db.embedded_folder import ClusterFolder
-from db.serving_role import ROLE
 from handlers.application import Application
-from handlers.http_server import Server
 from ops.event_loop import EventLoop
+from postgres.embedded import EmbeddedPostgres
+from postgres.folder import ClusterFolder
+from postgres.serving_role import ROLE
 from server import open_application
 from settings import Settings
-from tests.api import Api
-from tests.clock import Clock
-from tests.configuration import KEY, ROOT, settings_with
-from tests.sql import run_sql
+from tests.harness.api import Api
+from tests.harness.clock import Clock
+from tests.harness.configuration import KEY, ROOT, settings_with
+from tests.harness.sql import run_sql
+from transport.server import Server
 
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
@@ -99,7 +99,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(stored)
         return check(password, stored)
 
-    monkeypatch.setattr("auth.passwords.bcrypt.checkpw", recorded)
+    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", recorded)
     return seen
 
 

@@ -20,7 +20,7 @@ from db.pool import Database
 CONNECTIONS = 128
 # By then all of them must be gone.
 MOST_SECONDS = 1800
-# As in auth/housekeeping.py, and how long counts are kept by settings.toml.
+# As in services/housekeeping.py, and how long counts are kept by settings.toml.
 STEP, KEPT_SECONDS = 500, 4500.0
 # Within it every step must end, or Postgres ends it.
 STEP_SECONDS = 3.0

@@ -6,8 +6,8 @@ from bench.cluster import Cluster
 from bench.people import USERS
 from bench.places import LISTS
 from bench.processes import BenchError, run_bounded
-from db.embedded_programs import find_programs
-from db.serving_role import ROLE
+from postgres.programs import find_programs
+from postgres.serving_role import ROLE
 
 CLIENTS = 16
 _LOOK_UP = f"""\\set n random(1, {USERS})

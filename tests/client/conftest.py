@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client.flavours import FLAVOURS, Driven, Flavour
-from tests.processes import manage, running_server
+from tests.harness.flavours import FLAVOURS, Driven, Flavour
+from tests.harness.processes import manage, running_server
 from userauth_client import UserAuthClient
 
 EMAIL = "susan@example.com"

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.api import PASSWORD
 from tests.client.conftest import EMAIL
-from tests.client.flavours import Driven, Flavour
+from tests.harness.api import PASSWORD
+from tests.harness.flavours import Driven, Flavour
 from userauth_client import (
     AsyncUserAuthClient,
     Conflict,

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import userauth_client
-from auth.errors import Problem, problem_types
-from tests.api import PASSWORD
+from rules.errors import Problem, problem_types
 from tests.client.conftest import EMAIL
-from tests.client.flavours import Driven, Flavour
-from tests.client.other_servers import answering, http_answer
-from tests.processes import free_port, manage, running_server
+from tests.harness.api import PASSWORD
+from tests.harness.flavours import Driven, Flavour
+from tests.harness.other_servers import answering, http_answer
+from tests.harness.processes import free_port, manage, running_server
 from userauth_client import (
     Conflict,
     FieldError,

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import userauth_client
-from tests.configuration import ROOT
+from tests.harness.configuration import ROOT
 from userauth_client import UserAuthClient
 
 PACKAGE = ROOT / "client"

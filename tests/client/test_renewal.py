@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.api import PASSWORD
 from tests.client.conftest import EMAIL
-from tests.client.flavours import Driven, Flavour
-from tests.client.other_servers import answering, http_answer
+from tests.harness.api import PASSWORD
+from tests.harness.flavours import Driven, Flavour
+from tests.harness.other_servers import answering, http_answer
 from userauth_client import (
     AsyncUserAuthClient,
     InvalidArgumentError,

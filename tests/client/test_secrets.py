@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.client.flavours import Driven, Flavour
-from tests.client.other_servers import answering, http_answer
-from tests.processes import free_port
+from tests.harness.flavours import Driven, Flavour
+from tests.harness.other_servers import answering, http_answer
+from tests.harness.processes import free_port
 from userauth_client import Token, UserAuthError, calls
 
 EMAIL = "susan@example.com"

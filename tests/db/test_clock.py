@@ -7,9 +7,9 @@ import pytest
 
 from db.clock import PostgresClock, steady_seconds
 from db.pool import Database
-from tests.clock import Clock
 from tests.db.test_pool import use
-from tests.sql import run_sql
+from tests.harness.clock import Clock
+from tests.harness.sql import run_sql
 
 AHEAD = 16 * 60.0
 

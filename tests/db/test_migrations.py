@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from db.schema import MIGRATIONS, SCHEMAS, VERSION
-from tests.db.databases import apply, new_database
-from tests.sql import run_sql
+from tests.harness.databases import apply, new_database
+from tests.harness.sql import run_sql
 
 RELEASED = sorted(SCHEMAS.glob("*.sql"))
 # Everything that a table is made of.

@@ -9,12 +9,12 @@ import pytest
 
 from db.connecting import PoolLimits
 from db.errors import Failed, Locked, ReadOnly, SchemaError, Unavailable
-from db.plain_connection import plain_connection
 from db.pool import Connection, Database
-from tests.db.databases import new_database
-from tests.db.limits import LIMITS
-from tests.proxy import Proxy
-from tests.sql import run_sql
+from postgres.plain_connection import plain_connection
+from tests.harness.databases import new_database
+from tests.harness.pool_limits import LIMITS
+from tests.harness.proxy import Proxy
+from tests.harness.sql import run_sql
 
 
 def use(dsn: str, work: Callable[[Database], Awaitable[None]], limits: PoolLimits = LIMITS) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from db.errors import SchemaError
 from db.schema import VERSION
-from tests.db.databases import apply, new_database
-from tests.sql import run_sql
+from tests.harness.databases import apply, new_database
+from tests.harness.sql import run_sql
 
 _numbers = itertools.count()
 

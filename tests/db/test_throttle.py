@@ -10,7 +10,7 @@ from db.lookups import open_lookups
 from db.pool import Connection, Database
 from db.rows import CountRow, Verdict
 from tests.db.test_pool import use
-from tests.sql import run_sql
+from tests.harness.sql import run_sql
 
 SUBJECTS = ["account:a", "address:b", "pair:c"]
 TRIES = 10

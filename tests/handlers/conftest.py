@@ -1,26 +1,5 @@
-"""What holds for every request of these tests: the server neither fails over it nor loses it."""
+"""What holds for every request of these tests."""
 
-import logging
-from collections.abc import Iterator
+from tests.harness.invariants import _no_failure_is_logged, _no_request_is_still_counted
 
-import pytest
-
-from handlers.application import Application
-
-
-@pytest.fixture(autouse=True)
-def _no_failure_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Assert that nothing was logged as an error; who provokes one clears caplog."""
-    yield
-    errors = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
-    assert not errors, [record.getMessage() for record in errors]
-
-
-@pytest.fixture(autouse=True)
-def _no_request_is_still_counted(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Assert that, once the server has drained, it believes so too."""
-    application: Application | None = None
-    if "app" in request.fixturenames:
-        application = request.getfixturevalue("app")
-    yield
-    assert application is None or application.running == 0
+__all__ = ["_no_failure_is_logged", "_no_request_is_still_counted"]

@@ -3,10 +3,10 @@
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from handlers.browsers import is_from_browser
-from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.configuration import laid_over
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.configuration import laid_over
+from tests.harness.sql import run_sql
+from transport.browsers import is_from_browser
 
 EMAIL = "susan@example.com"
 PAGE = "https://app.example.com"

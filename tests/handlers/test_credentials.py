@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.handlers.raw_http import answer_to, raw_request
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.raw_http import answer_to, raw_request
 
 EMAIL = "susan@example.com"
 NEVER_ISSUED = "0123456789abcdef0123456789abcdef.1900000000.c2lnbmF0dXJl"

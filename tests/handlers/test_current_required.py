@@ -6,8 +6,8 @@ import pytest
 
 from handlers.application import Application
 from ops.logs import RequestRecord
-from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.configuration import laid_over
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.configuration import laid_over
 
 EMAIL = "susan@example.com"
 WRONG = "not the password"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.api import PASSWORD, Api, basic, bearer
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.sql import run_sql
 
 EMAIL = "Susan.Miller@example.com"
 NAME = "Susan Émilie Miller"

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from auth.accounts import Accounts
-from auth.errors import DatabaseUnavailable, Overloaded, TooManyWrites, problem_types
-from auth.identities import Identities
-from auth.sessions import Sessions
 from handlers.application import Application
 from ops.log_format import LogFormat
 from ops.logs import RequestLog, open_log
-from tests.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
-from tests.clock import Clock
-from tests.sql import run_sql
+from rules.errors import DatabaseUnavailable, Overloaded, TooManyWrites, problem_types
+from services.accounts import Accounts
+from services.identities import Identities
+from services.tokens import Sessions
+from tests.harness.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
+from tests.harness.clock import Clock
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 # Whose methods they are, where not those of Accounts.

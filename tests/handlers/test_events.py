@@ -7,10 +7,10 @@ import pytest
 
 from db.errors import DatabaseError
 from handlers.application import Application
-from tests.api import PASSWORD, Api, basic, bearer
-from tests.clock import Clock
-from tests.configuration import laid_over
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.clock import Clock
+from tests.harness.configuration import laid_over
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 EVENTS = "/api/user/events"

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import bcrypt
 import pytest
 
-from auth.write_turns import MOST_WAITING
-from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.configuration import laid_over
-from tests.sql import run_sql
-from tests.test_locks import holding
+from rules.write_turns import MOST_WAITING
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.configuration import laid_over
+from tests.harness.sql import run_sql
+from tests.system.test_locks import holding
 
 EMAIL, OTHER = "susan@example.com", "peter@example.com"
 HOME = "198.51.100.7"
@@ -148,7 +148,7 @@ class Hashes:
         self.may_go_on.set()
         self.begun = 0
         self._check = bcrypt.checkpw
-        monkeypatch.setattr("auth.passwords.bcrypt.checkpw", self._wait)
+        monkeypatch.setattr("rules.passwords.bcrypt.checkpw", self._wait)
 
     def _wait(self, password: bytes, stored: bytes) -> bool:
         self.begun += 1
@@ -179,7 +179,7 @@ async def test_who_comes_from_where_the_account_logged_in_before_gets_in_beside_
 ) -> None:
     await api.register(EMAIL)
     assert (await log_in(api, EMAIL, HOME)).status == 200
-    monkeypatch.setattr("auth.hash_queue.MOST_PLACES", 4)
+    monkeypatch.setattr("rules.hash_queue.MOST_PLACES", 4)
     hashes.may_go_on.clear()
     flood = [
         asyncio.create_task(log_in(api, f"nobody{number}@example.com", f"192.0.2.{number}", "x"))

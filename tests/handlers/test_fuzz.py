@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 from tornado.ioloop import IOLoop
 
-from tests.api import Api, bearer, check_invariants
-from tests.configuration import ROOT, laid_over
-from tests.handlers.raw_http import exchange, parse_answer
+from tests.harness.api import Api, bearer, check_invariants
+from tests.harness.configuration import ROOT, laid_over
+from tests.harness.raw_http import exchange, parse_answer
 
 # What it keeps, it keeps where this program keeps things.
 set_hypothesis_home_dir(ROOT / "var" / "hypothesis")
 
-# The largest head that is read: see handlers/http_server.py.
+# The largest head that is read: see transport/server.py.
 HEAD_BYTES = 16 * 1024
 ACCEPTED = {200, 201, 400, 409, 415, 422, 429}
 # Wrong credentials are sent again and again.

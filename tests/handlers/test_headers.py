@@ -6,8 +6,8 @@ import pytest
 
 from handlers.application import Application
 from ops.logs import RequestRecord
-from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.handlers.raw_http import JSON, answer_to, chunked, raw_request
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.raw_http import JSON, answer_to, chunked, raw_request
 
 EMAIL = "susan@example.com"
 MADE_HERE = re.compile(r"[0-9a-f]{32}")

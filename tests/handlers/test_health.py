@@ -6,8 +6,8 @@ import time
 import pytest
 
 from handlers.application import Application
-from tests.api import PASSWORD, Api, basic
-from tests.handlers.raw_http import answer_to, raw_request
+from tests.harness.api import PASSWORD, Api, basic
+from tests.harness.raw_http import answer_to, raw_request
 
 EMAIL = "susan@example.com"
 

@@ -5,10 +5,10 @@ import unicodedata
 import bcrypt
 import pytest
 
-from auth import identities
-from tests.api import Api
-from tests.auth.test_foreign_hashes import by_bcrypt
-from tests.sql import run_sql
+from services import identities
+from tests.harness.api import Api
+from tests.harness.sql import run_sql
+from tests.rules.test_imported_hashes import by_bcrypt
 
 EMAIL = "susan@example.com"
 LONG = "0123456789" * 8

@@ -5,11 +5,11 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from auth.clients import ClientSecret
 from handlers.application import Application
-from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.clock import Clock
-from tests.sql import run_sql
+from services.clients import ClientSecret
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.clock import Clock
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 FORM = "application/x-www-form-urlencoded"

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import bcrypt
 import pytest
 
-from auth.passwords import SCHEME
-from tests.api import PASSWORD, Api, basic, bearer
-from tests.clock import Clock
-from tests.configuration import laid_over, settings_with
-from tests.handlers.another_server import another_server
-from tests.sql import run_sql
+from rules.passwords import SCHEME
+from tests.harness.another_server import another_server
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.clock import Clock
+from tests.harness.configuration import laid_over, settings_with
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 LOGIN = "/api/user/login"
@@ -163,7 +163,7 @@ async def test_a_hash_is_not_renewed_while_others_wait_for_theirs(
         made.append(salt)
         return make(password, salt)
 
-    monkeypatch.setattr("auth.passwords.bcrypt.hashpw", recorded)
+    monkeypatch.setattr("rules.passwords.bcrypt.hashpw", recorded)
     answers = await asyncio.gather(*(api.log_in() for _ in range(5)))
     assert [answer.status for answer in answers] == [200] * 5
     # The last one found the worker free.

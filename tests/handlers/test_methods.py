@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.api import PASSWORD, Api, basic
-from tests.handlers.raw_http import answer_to, raw_request
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Api, basic
+from tests.harness.raw_http import answer_to, raw_request
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 ALLOWED = {

@@ -13,21 +13,21 @@ from prometheus_client.openmetrics.parser import (
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.ioloop import IOLoop
 
-from auth.accounts import Accounts
-from auth.audit import Kind
-from auth.errors import DatabaseUnavailable, problem_types
 from handlers import routes
 from handlers.application import Application
 from handlers.metrics import MetricsServer
+from rules.errors import DatabaseUnavailable, problem_types
+from services.accounts import Accounts
+from services.audit import Kind
 from settings import Settings
-from tests.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
-from tests.clock import Clock
-from tests.configuration import laid_over, settings_with
-from tests.handlers.gate import Gate
-from tests.handlers.raw_http import exchange, raw_request
 from tests.handlers.test_errors import raising
-from tests.handlers.test_gone import Hashes, send_and_hang_up
-from tests.scraping import Scrape, scrape
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
+from tests.harness.clock import Clock
+from tests.harness.configuration import laid_over, settings_with
+from tests.harness.gate import Gate
+from tests.harness.raw_http import exchange, raw_request
+from tests.harness.scraping import Scrape, scrape
+from tests.transport.test_disconnected_clients import Hashes, send_and_hang_up
 
 EMAIL = "susan@example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -69,7 +69,7 @@ def dsn(dsn: str, gate: Gate) -> str:
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
     """Hold verifications up until they may go on."""
     hashes = Hashes()
-    monkeypatch.setattr("auth.passwords.bcrypt.checkpw", hashes.check)
+    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", hashes.check)
     yield hashes
     hashes.may_go_on.set()
 

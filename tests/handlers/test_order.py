@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.api import Api
-from tests.handlers.raw_http import JSON, answer_to, raw_request
+from tests.harness.api import Api
+from tests.harness.raw_http import JSON, answer_to, raw_request
 
 TEXT = "Content-Type: text/plain"
 TOO_LARGE = b"x" * 70_000

@@ -4,13 +4,13 @@ import unicodedata
 
 import pytest
 
-from auth.foreign_hashes import read
-from auth.passwords import SCHEME, PasswordHasher, pepper_id
+from rules.imported_hashes import read
+from rules.passwords import SCHEME, PasswordHasher, pepper_id
 from settings import load_settings
-from tests.api import PASSWORD, Api, basic, bearer
-from tests.configuration import KEY, ROOT, laid_over
 from tests.handlers.test_register import refused_fields
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.configuration import KEY, ROOT, laid_over
+from tests.harness.sql import run_sql
 
 EMAIL = "susan.miller@example.com"
 PEPPER = "a-pepper-for-the-tests-000000000"

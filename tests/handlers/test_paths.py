@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.api import Api
-from tests.handlers.raw_http import JSON, answer_to, raw_request
-from tests.sql import run_sql
+from tests.harness.api import Api
+from tests.harness.raw_http import JSON, answer_to, raw_request
+from tests.harness.sql import run_sql
 
 UNKNOWN = [
     "/",

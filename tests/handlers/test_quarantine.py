@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.api import PASSWORD, Answer, Api, basic
-from tests.configuration import laid_over
+from tests.commands.test_manage_users import given
+from tests.commands.test_transfer import HASH, written
 from tests.handlers.test_deletion import all_text
-from tests.processes import manage
-from tests.sql import run_sql
-from tests.test_manage_users import given
-from tests.test_transfer import HASH, written
+from tests.harness.api import PASSWORD, Answer, Api, basic
+from tests.harness.configuration import laid_over
+from tests.harness.processes import manage
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 DAYS = 7
@@ -141,7 +141,7 @@ async def test_a_deletion_that_fails_reserves_nothing(
         raise RuntimeError("the event cannot be written")
 
     await api.register(EMAIL)
-    monkeypatch.setattr("auth.audit.AuditTrail.write", fail)
+    monkeypatch.setattr("services.audit.AuditTrail.write", fail)
     answer = await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
     caplog.clear()
     assert answer.status == 500

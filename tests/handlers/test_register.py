@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from tests.api import PASSWORD, Answer, Api, basic
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Answer, Api, basic
+from tests.harness.sql import run_sql
 
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
 MAX_EMAIL = "a" * 64 + "@" + ".".join(["b" * 62, "c" * 62, "d" * 59, "com"])

@@ -6,10 +6,10 @@ import uuid
 import pytest
 
 from handlers.application import Application
-from tests.api import PASSWORD, Api, basic, bearer
-from tests.clock import Clock
-from tests.configuration import laid_over
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.clock import Clock
+from tests.harness.configuration import laid_over
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 BY_PASSWORD = basic(EMAIL, PASSWORD)

@@ -8,10 +8,10 @@ import psycopg2
 import pytest
 
 from handlers.application import Application
-from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.clock import Clock
-from tests.configuration import laid_over
-from tests.sql import moving_counts_back, run_sql
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.clock import Clock
+from tests.harness.configuration import laid_over
+from tests.harness.sql import moving_counts_back, run_sql
 
 EMAIL = "susan@example.com"
 WRONG = "wrong password"

@@ -16,16 +16,15 @@ from tornado.httputil import (
     set_parse_body_config,
 )
 
-from auth.clients import ClientSecret
-from handlers import origin, routes
-from handlers.calls import Answer, Call, Guard
-from handlers.forms import Form
-from handlers.heads import MOST_FIELDS, MOST_PARAMETERS
+from contract.calls import Answer, Call, Guard
+from contract.forms import Form
+from handlers import routes
 from handlers.user import Registration, UserChanges
-from tests.api import PASSWORD, basic, bearer
-from tests.configuration import settings_with
-from tests.handlers.held_loop import HeldLoop, watched_server
-from tests.handlers.hostile import (
+from services.clients import ClientSecret
+from tests.harness.api import PASSWORD, basic, bearer
+from tests.harness.configuration import settings_with
+from tests.harness.held_loop import HeldLoop, watched_server
+from tests.harness.hostile import (
     HEAD_BYTES,
     bodies,
     filled,
@@ -34,8 +33,10 @@ from tests.handlers.hostile import (
     paths,
     queries,
 )
-from tests.handlers.raw_http import JSON, chunked, raw_request
-from tests.sql import run_sql
+from tests.harness.raw_http import JSON, chunked, raw_request
+from tests.harness.sql import run_sql
+from transport import client_address
+from transport.head import MOST_FIELDS, MOST_PARAMETERS
 
 # 50 ms are promised, on a machine of two cores that may be slower than this one.
 MOST_SECONDS = 0.02
@@ -181,9 +182,9 @@ def _check_nothing(_text: str) -> None:
 
 @pytest.fixture
 def _without_bounds_of_text(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("auth.text_bounds._check_marks", _check_nothing)
-    monkeypatch.setattr("auth.text_bounds.LONGEST", 10**9)
-    monkeypatch.setattr("auth.text_bounds.EXPANSION", 10**9)
+    monkeypatch.setattr("rules.text_bounds._check_marks", _check_nothing)
+    monkeypatch.setattr("rules.text_bounds.LONGEST", 10**9)
+    monkeypatch.setattr("rules.text_bounds.EXPANSION", 10**9)
     with monkeypatch.context() as config:
         for form in (Registration, UserChanges):
             config.setitem(form.model_config, "str_max_length", None)
@@ -261,7 +262,7 @@ def test_without_a_bound_of_fields_all_those_of_a_head_are_parsed(
     parsed = Counted(HTTPHeaders.parse_line)
     monkeypatch.setattr(HTTPHeaders, "parse_line", partialmethod(parsed))
     assert 0 < parsed.by(attacker, request) <= MOST_FIELDS
-    monkeypatch.setattr("handlers.heads.MOST_FIELDS", 10**9)
+    monkeypatch.setattr("transport.head.MOST_FIELDS", 10**9)
     assert parsed.by(attacker, request) >= 1_500
 
 
@@ -275,7 +276,7 @@ def test_without_a_bound_of_parameters_all_those_of_a_query_are_decoded(
     assert decoded.by(attacker, raw_request("GET", f"{LIVE}?{few}")) == MOST_PARAMETERS - 1
     request = raw_request("GET", f"{LIVE}?{query}")
     assert decoded.by(attacker, request) == 0
-    monkeypatch.setattr("handlers.heads.MOST_PARAMETERS", 10**9)
+    monkeypatch.setattr("transport.head.MOST_PARAMETERS", 10**9)
     _parse_parameters(10**9)
     try:
         assert decoded.by(attacker, request) == 5_000
@@ -292,9 +293,9 @@ def test_without_a_bound_of_proxies_a_list_of_them_is_read_to_its_end(
 ) -> None:
     addresses = f"X-Forwarded-For: {filled('', '::1,', HEAD_BYTES)}::1"
     request = raw_request("GET", "/api/user", addresses, f"Authorization: {basic('a@b.c', 'd')}")
-    read = Counted(origin._entry)  # noqa: SLF001 - the work that is bounded
-    monkeypatch.setattr("handlers.origin._entry", read)
+    read = Counted(client_address._entry)  # noqa: SLF001 - the work that is bounded
+    monkeypatch.setattr("transport.client_address._entry", read)
     # A hundred, each of the few times that the address of a request is asked for.
     assert 0 < read.by(attacker, request) <= 1_000
-    monkeypatch.setattr("handlers.origin._MOST_PROXIES", 10**9)
+    monkeypatch.setattr("transport.client_address._MOST_PROXIES", 10**9)
     assert read.by(attacker, request) > 5_000

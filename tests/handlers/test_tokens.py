@@ -10,12 +10,12 @@ import pytest
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_decode
 
-from auth.tokens import PURPOSE, TokenClaims, TokenSigner
+from rules.tokens import PURPOSE, TokenClaims, TokenSigner
 from settings import Settings
-from tests.api import Answer, Api, bearer
-from tests.clock import Clock
-from tests.handlers.another_server import another_server
-from tests.sql import run_sql
+from tests.harness.another_server import another_server
+from tests.harness.api import Answer, Api, bearer
+from tests.harness.clock import Clock
+from tests.harness.sql import run_sql
 
 NEW_KEY, OLD_KEY, REMOVED_KEY = (f"{name}-signing-key-for-the-tests-0" for name in ("n", "o", "r"))
 LIFETIME = 86400

@@ -11,10 +11,10 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from settings import Settings
-from tests.api import PASSWORD, Answer, Api, basic, bearer
-from tests.configuration import settings_with
-from tests.handlers.gate import Gate
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.configuration import settings_with
+from tests.harness.gate import Gate
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 ACQUIRE_SECONDS = 0.4

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.api import PASSWORD, Answer, Api, basic, bearer
 from tests.handlers.test_register import refused_fields
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 NEW_PASSWORD = "another horse battery"

@@ -5,8 +5,8 @@ from urllib.parse import unquote
 import pytest
 
 from handlers.application import Application
-from tests.api import PASSWORD, Api, basic, bearer
-from tests.sql import run_sql
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.sql import run_sql
 
 VERIFY = "/api/verify"
 FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")

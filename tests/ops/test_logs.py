@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ops.log_format import LogFormat
 from ops.logs import RequestLog, RequestRecord, open_log
 from ops.trace_context import TraceParent
-from tests.clock import Clock
+from tests.harness.clock import Clock
 
 RECORD = RequestRecord(
     method="GET",

@@ -1,0 +1,225 @@
+"""How things look in JSON: types, which contract.openapi tells readers of, and what fills them."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import WithJsonSchema
+from typing_extensions import TypedDict
+
+from db.rows import EventRow, TokenRow, UserRow
+from rules.errors import FieldError, InvalidFields, Problem
+from services.audit import Kind
+from services.tokens import Introspection, IssuedToken
+
+Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+Time = Annotated[
+    str,
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-11-24T11:08:25.123Z"]}
+    ),
+]
+Seconds = Annotated[
+    int, WithJsonSchema({"type": "integer", "format": "int64", "examples": [1795604905]})
+]
+# What rows hold as plain text.
+EventKind = Annotated[str, WithJsonSchema({"type": "string", "enum": [*Kind]})]
+Outcome = Annotated[str, WithJsonSchema({"type": "string", "enum": ["success", "failure"]})]
+
+
+class Empty(TypedDict):
+    """Nothing to tell."""
+
+
+class Status(TypedDict):
+    """All is well."""
+
+    status: Literal["ok"]
+
+
+class User(TypedDict):
+    """A user."""
+
+    id: Id
+    email: str
+    name: str | None
+    created_at: Time
+    updated_at: Time
+
+
+class NewToken(TypedDict):
+    """A token, when it expires, and how many seconds that is from now."""
+
+    token: str
+    expires_at: Time
+    expires_in: int
+
+
+class Token(TypedDict):
+    """A good token of the user; ``current`` is the one that the request presents."""
+
+    id: Id
+    created_at: Time
+    expires_at: Time
+    last_used_at: Time | None
+    user_agent: str | None
+    ip: str | None
+    current: bool
+
+
+class Tokens(TypedDict):
+    """The good tokens of the user, newest first."""
+
+    tokens: list[Token]
+
+
+class Revoked(TypedDict):
+    """How many tokens were ended."""
+
+    revoked: int
+
+
+class Event(TypedDict):
+    """Something that happened to the account, so many times in the minute that ended at ``at``."""
+
+    id: Id
+    at: Time
+    kind: EventKind
+    outcome: Outcome
+    ip: str | None
+    client_id: str | None
+    request_id: str | None
+    times: int
+
+
+class Events(TypedDict):
+    """A page of events, newest first; ``before`` is what asks for the next one, if there is one."""
+
+    events: list[Event]
+    before: Id | None
+
+
+class ActiveToken(TypedDict):
+    """What a service is told of a good token (RFC 7662, section 2.2)."""
+
+    active: Literal[True]
+    sub: Id
+    email: str
+    name: str | None
+    iat: Seconds
+    exp: Seconds
+    jti: Id
+    token_type: Literal["Bearer"]
+
+
+class InactiveToken(TypedDict):
+    """All that a service is told of any other token."""
+
+    active: Literal[False]
+
+
+class FieldProblem(TypedDict):
+    """What is wrong with one field; ``code`` names it for programs."""
+
+    field: str
+    message: str
+    code: NotRequired[str]
+
+
+class ProblemDocument(TypedDict):
+    """A refusal (RFC 9457); ``type`` is stable, ``detail`` says what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: NotRequired[list[FieldProblem]]
+
+
+def user_document(user: UserRow) -> User:
+    """Return the document of a user."""
+    return {
+        "id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "created_at": rfc3339(user.created_at),
+        "updated_at": rfc3339(user.updated_at),
+    }
+
+
+def new_token_document(issued: IssuedToken) -> NewToken:
+    """Return the document of a token that was just issued."""
+    return {
+        "token": issued.token,
+        "expires_at": rfc3339(issued.expires_at),
+        "expires_in": issued.expires_in,
+    }
+
+
+def token_document(token: TokenRow, *, current: bool) -> Token:
+    """Return the document of a token in the list of its owner."""
+    return {
+        "id": token.id,
+        "created_at": rfc3339(token.created_at),
+        "expires_at": rfc3339(token.expires_at),
+        "last_used_at": None if token.last_used_at is None else rfc3339(token.last_used_at),
+        "user_agent": token.user_agent,
+        "ip": token.ip,
+        "current": current,
+    }
+
+
+def event_document(event: EventRow) -> Event:
+    """Return the document of an event in the list of whom it happened to."""
+    return {
+        "id": event.public_id,
+        "at": rfc3339(event.at),
+        "kind": event.kind,
+        "outcome": event.outcome,
+        "ip": event.ip,
+        "client_id": event.client_id,
+        "request_id": event.request_id,
+        "times": event.times,
+    }
+
+
+def introspection_document(found: Introspection | None) -> ActiveToken | InactiveToken:
+    """Return what a service is told of a token."""
+    if found is None:
+        return {"active": False}
+    return {
+        "active": True,
+        "sub": found.user.id,
+        "email": found.user.email,
+        "name": found.user.name,
+        "iat": found.issued_at,
+        "exp": found.expires_at,
+        "jti": found.token_id,
+        "token_type": "Bearer",
+    }
+
+
+def problem_document(problem: Problem, request_id: str) -> ProblemDocument:
+    """Return the document of a refusal."""
+    document: ProblemDocument = {
+        "type": problem.type_uri(),
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "request_id": request_id,
+    }
+    if isinstance(problem, InvalidFields):
+        document["errors"] = [_field_problem(error) for error in problem.errors]
+    return document
+
+
+def _field_problem(error: FieldError) -> FieldProblem:
+    said: FieldProblem = {"field": error.field, "message": error.message}
+    return said if error.code is None else {**said, "code": error.code}
+
+
+def rfc3339(time: datetime) -> str:
+    """Return a time as RFC 3339 has it, in UTC, to the millisecond."""
+    if time.tzinfo is not UTC:
+        time = time.astimezone(UTC)
+    return time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,93 @@
+"""Which passwords are accepted: NIST SP 800-63B-4 section 3.1.1, OWASP ASVS 5.0 chapter 6.2."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from runpy import run_path
+
+from rules.errors import Refused
+from rules.text_bounds import MAX_LENGTH, nfc, nfkc
+
+# A password must hold at least this many letters that are not taken from the user's own
+# words, and as many that are not taken from the service's.
+_OWN_LETTERS = 4
+_SHORTEST_WORD = 3
+
+
+class PasswordRules:
+    """The rules for a new password.
+
+    ``min_length`` counts code points after NFC. ``refuse_common`` refuses what is on
+    zxcvbn's list of common passwords, or is made of the user's own e-mail address or name, or
+    of ``service_words``, the names of the service itself.
+    """
+
+    def __init__(
+        self, *, min_length: int, refuse_common: bool, service_words: Sequence[str]
+    ) -> None:
+        self._min_length = min_length
+        self._refuse_common = refuse_common
+        self._service_words = tuple(service_words)
+        self._common = _common_passwords() if refuse_common else frozenset()
+
+    def check(self, password: str, *, own_words: Iterable[str]) -> None:
+        """Raise Refused, or another ValueError, with a reason where the password is not accepted.
+
+        ``own_words`` are short: an e-mail address and a name that were accepted.
+        """
+        # It is measured as it is compared.
+        password = nfc(password)
+        length = f"must have {self._min_length} to {MAX_LENGTH} characters"
+        if len(password) < self._min_length:
+            raise Refused("password-too-short", length)
+        if len(password) > MAX_LENGTH:
+            raise Refused("password-too-long", length)
+        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in password):
+            raise Refused("password-control-characters", "must not contain control characters")
+        if self._refuse_common:
+            self._check_not_guessed(password, own_words)
+
+    def _check_not_guessed(self, password: str, own_words: Iterable[str]) -> None:
+        folded = _folded(password)
+        if folded in self._common:
+            raise Refused("password-common", "is on a list of common passwords; choose another")
+        if _is_made_of(folded, own_words):
+            reason = "is made of your own e-mail address or name; choose another"
+            raise Refused("password-own-words", reason)
+        if _is_made_of(folded, self._service_words):
+            reason = "is made of the name of this service; choose another"
+            raise Refused("password-service-words", reason)
+
+
+def _common_passwords() -> frozenset[str]:
+    # The file of the lists alone, without the package around it: that makes tables of all lists,
+    # for a judgment that nobody asks for here, and takes twice the memory.
+    package = find_spec("zxcvbn")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("zxcvbn is not installed.", name="zxcvbn")
+    lists = run_path(str(Path(package.origin).with_name("frequency_lists.py")))
+    return frozenset(map(_folded, lists["FREQUENCY_LISTS"]["passwords"]))
+
+
+def _folded(text: str) -> str:
+    """Return what spellings in other cases and widths have in common."""
+    return nfkc(text).casefold()
+
+
+def _is_made_of(rest: str, texts: Iterable[str]) -> bool:
+    """Tell whether a folded password has hardly a letter besides the words of some texts."""
+    words = {word for text in texts for word in _words(text)}
+    if not any(word in rest for word in words):
+        return False
+    for word in sorted(words, key=len, reverse=True):
+        rest = rest.replace(word, "")
+    return sum(character.isalpha() for character in rest) < _OWN_LETTERS
+
+
+def _words(text: str) -> Iterator[str]:
+    folded = _folded(text)
+    for word in (folded, *re.split(r"[\W_\d]+", folded)):
+        if len(word) >= _SHORTEST_WORD:
+            yield word

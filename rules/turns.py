@@ -1,0 +1,139 @@
+"""The order in which those who wait get a slot: in turn by network, and within it by account.
+
+First-come, first-served would give a client that sends many requests many slots. Here a site has
+one turn, however much of it waits: an IPv4 address, or the /48 of an IPv6 address. Within a site
+its networks (/64) take turns, and within a network its accounts; within an account, the first
+comes first.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Generic, Self, TypeVar
+
+from rules.origin import network_of, site_of
+
+Item = TypeVar("Item")
+
+
+class Standing(IntEnum):
+    """What is known of a caller that asks for a slot."""
+
+    UNKNOWN = 0
+    # It was refused before, and came back when it was told to.
+    RETURNING = 1
+    # The account logged in from this network before, or a token proved that it logged in.
+    KNOWN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """On whose behalf a slot is asked for: ``account`` is whatever names one account."""
+
+    site: str
+    network: str
+    account: str
+    is_known: bool = False
+
+    @classmethod
+    def at(cls, address: str | None, account: str, *, is_known: bool = False) -> Self:
+        """Return the caller at an address."""
+        return cls(site_of(address), network_of(address), account, is_known)
+
+
+class Turns(Generic[Item]):
+    """Callers that wait, in the order in which they get a slot.
+
+    Known callers and the others alternate, where both wait. Of the others, those that return
+    when they were told to come first.
+    """
+
+    def __init__(self) -> None:
+        self._by_standing = {standing: _Branch[Item](depth=3) for standing in Standing}
+        self._is_turn_of_known = True
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return sum(len(branch) for branch in self._by_standing.values())
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield all that wait, in no order that matters."""
+        for branch in self._by_standing.values():
+            yield from branch
+
+    def add(self, caller: Caller, standing: Standing, item: Item) -> None:
+        """Let an item wait for its turn."""
+        self._by_standing[standing].add(_path(caller), item)
+
+    def remove(self, caller: Caller, standing: Standing, item: Item) -> None:
+        """Remove an item; raises KeyError where it does not wait."""
+        self._by_standing[standing].remove(_path(caller), item)
+
+    def pop(self) -> Item:
+        """Remove and return the item whose turn it is; raises IndexError where none waits."""
+        known = self._by_standing[Standing.KNOWN]
+        returning = self._by_standing[Standing.RETURNING]
+        others = returning or self._by_standing[Standing.UNKNOWN]
+        is_for_known = bool(known) and (self._is_turn_of_known or not others)
+        self._is_turn_of_known = not is_for_known
+        return known.pop() if is_for_known else others.pop()
+
+
+class _Branch(Generic[Item]):
+    """A node of the tree of those that wait: its children take turns."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._count = 0
+        self._children: OrderedDict[str, _Branch[Item]] = OrderedDict()
+        self._items: deque[Item] = deque()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Item]:
+        yield from self._items
+        for child in self._children.values():
+            yield from child
+
+    def add(self, path: tuple[str, ...], item: Item) -> None:
+        if not self._depth:
+            self._items.append(item)
+        else:
+            child = self._children.get(path[0])
+            if child is None:
+                child = self._children[path[0]] = _Branch(self._depth - 1)
+            child.add(path[1:], item)
+        self._count += 1
+
+    def remove(self, path: tuple[str, ...], item: Item) -> None:
+        if not self._depth:
+            try:
+                self._items.remove(item)
+            except ValueError:
+                raise KeyError(item) from None
+        else:
+            child = self._children[path[0]]
+            child.remove(path[1:], item)
+            if not child:
+                del self._children[path[0]]
+        self._count -= 1
+
+    def pop(self) -> Item:
+        if not self._count:
+            raise IndexError("nothing waits")
+        self._count -= 1
+        if not self._depth:
+            return self._items.popleft()
+        name, child = next(iter(self._children.items()))
+        item = child.pop()
+        if child:
+            self._children.move_to_end(name)
+        else:
+            del self._children[name]
+        return item
+
+
+def _path(caller: Caller) -> tuple[str, ...]:
+    return (caller.site, caller.network, caller.account)

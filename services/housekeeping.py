@@ -1,0 +1,107 @@
+"""Rows that are of no use any more, removed a few at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from db import events, expired_tokens, reserved_emails, throttle
+from db.pool import Connection, Database
+
+# How many rows go at a time: few enough for requests not to feel it.
+_BATCH = 500
+# After a batch there is a pause of so many times its length: most of the time is everybody's.
+_PAUSE = 3
+_IDLE_SECONDS = 60.0
+# How long one may be at it before it asks again whose turn it is.
+_MOST_SECONDS = 3600.0
+# Failures in a row, and the place of the last success, are kept for those who come seldom.
+_ACCOUNT_SECONDS = 365 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long rows are kept: expired tokens, events, and counts of tries."""
+
+    expired_days: int
+    event_days: int
+    count_seconds: float
+
+
+class Housekeeping:
+    """Removes what was kept long enough.
+
+    Of any number of processes one is at it at a time. ``clock`` returns UTC seconds.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float], keep: Kept) -> None:
+        self._database = database
+        self._clock = clock
+        self._keep = keep
+
+    async def remove(self) -> float:
+        """Remove what is due, batch by batch; return in how many seconds to look again.
+
+        Raises DatabaseError.
+        """
+        async with (
+            self._database.connection(_MOST_SECONDS) as connection,
+            expired_tokens.turn(connection) as is_ours,
+        ):
+            if is_ours:
+                await self._remove_tokens(connection)
+                await self._remove_events(connection)
+                await _remove_reservations(connection)
+                await self._remove_counts(connection, self._keep.count_seconds)
+                await self._remove_counts(connection, _ACCOUNT_SECONDS, accounts=True)
+        return _IDLE_SECONDS
+
+    async def _remove_tokens(self, connection: Connection) -> None:
+        before = self._ago(timedelta(days=self._keep.expired_days))
+        since = datetime.min.replace(tzinfo=UTC)
+
+        async def remove() -> int:
+            nonlocal since
+            removed, since = await expired_tokens.delete_expired(
+                connection, since=since, before=before, most=_BATCH
+            )
+            return removed
+
+        await _repeat(remove, full=_BATCH)
+
+    async def _remove_events(self, connection: Connection) -> None:
+        before = self._ago(timedelta(days=self._keep.event_days))
+        await _repeat(
+            lambda: events.delete_old(connection, before=before, most=_BATCH), full=_BATCH
+        )
+
+    async def _remove_counts(
+        self, connection: Connection, kept_seconds: float, *, accounts: bool = False
+    ) -> None:
+        since = datetime.min  # noqa: DTZ901 - a column without a time zone
+
+        async def remove() -> int:
+            nonlocal since
+            removed, since = await throttle.delete_old(
+                connection, accounts=accounts, since=since, kept_seconds=kept_seconds, most=_BATCH
+            )
+            return removed
+
+        await _repeat(remove, full=_BATCH)
+
+    def _ago(self, time: timedelta) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC) - time
+
+
+async def _remove_reservations(connection: Connection) -> None:
+    await _repeat(lambda: reserved_emails.delete_past(connection, most=_BATCH), full=_BATCH)
+
+
+async def _repeat(remove: Callable[[], Awaitable[int]], *, full: int) -> None:
+    """Remove batch after batch while they are full, and let others have most of the time."""
+    clock = asyncio.get_running_loop().time
+    removed = full
+    while removed == full:
+        began = clock()
+        removed = await remove()
+        await asyncio.sleep(_PAUSE * (clock() - began))

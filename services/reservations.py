@@ -1,0 +1,46 @@
+"""E-mail addresses of deleted users, which nobody can register for some days.
+
+A service that goes by e-mail address would take the next user of an address for the last one. Only
+a keyed digest of the address is kept.
+
+A registration inserts its user first and looks here afterwards, by a second statement of the same
+transaction. Two users never have one address, so while a deletion of the last user is under way
+the insertion waits for its commit; and under READ COMMITTED the statement that follows sees all
+that was committed by then, the reservation included. To look first, or in the statement of the
+insertion, would miss it.
+"""
+
+from collections.abc import Sequence
+
+from db import reserved_emails
+from db.pool import Connection
+from db.rows import UserRow
+from rules import emails
+from rules.digests import Digests
+
+_PURPOSE = "reserved-email"
+
+
+class Reservations:
+    """Reserves the e-mail addresses of deleted users for ``quarantine_days``, 0 for not at all."""
+
+    def __init__(self, digests: Digests, *, quarantine_days: int) -> None:
+        self._digests = digests
+        self._quarantine_days = quarantine_days
+
+    async def reserve(self, connection: Connection, user: UserRow) -> None:
+        """Reserve the address of a user, in the transaction that deletes the user."""
+        if self._quarantine_days:
+            digest = self._digest(emails.email_key(user.email))
+            await reserved_emails.reserve(connection, digest, days=self._quarantine_days)
+
+    async def holds(self, connection: Connection, email_key: str) -> bool:
+        """Tell whether an address is reserved."""
+        return await reserved_emails.is_reserved(connection, self._digest(email_key))
+
+    async def end(self, connection: Connection, email_keys: Sequence[str]) -> None:
+        """End the reservations of addresses."""
+        await reserved_emails.end(connection, [self._digest(key) for key in email_keys])
+
+    def _digest(self, email_key: str) -> str:
+        return self._digests.of(_PURPOSE, email_key)

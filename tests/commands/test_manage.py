@@ -1,0 +1,161 @@
+"""The administrator's command line, as a process."""
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from db.schema import VERSION
+from tests.harness.api import Api, basic, bearer
+from tests.harness.processes import manage, running_server
+from tests.harness.sql import run_sql
+
+
+def test_a_client_is_made_listed_rotated_and_removed(dsn: str) -> None:
+    made = json.loads(manage("clients", "add", "billing", "--json", DATABASE_URL=dsn).stdout)
+    assert set(made) == {"name", "id", "secret"}
+    listed = json.loads(manage("clients", "list", "--json", DATABASE_URL=dsn).stdout)
+    assert [(row["name"], row["id"], row["old_secret_until"]) for row in listed] == [
+        ("billing", made["id"], None)
+    ]
+    rotated = manage("clients", "rotate", "billing", DATABASE_URL=dsn).stdout.split()
+    assert rotated[:3] == ["id", made["id"], "secret"]
+    assert rotated[3] != made["secret"]
+    shown = manage("clients", "list", DATABASE_URL=dsn).stdout
+    assert shown.splitlines()[1].startswith(f"billing  {made['id']}  20")
+    assert made["secret"] not in shown
+    assert manage("clients", "remove", "billing", DATABASE_URL=dsn).returncode == 0
+    assert json.loads(manage("clients", "list", "--json", DATABASE_URL=dsn).stdout) == []
+
+
+def test_check_looks_into_what_the_settings_name_and_starts_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "postgres"
+    variables = {"DATABASE_URL": "embedded", "USERAUTH_DATABASE__EMBEDDED_DIR": str(folder)}
+    ended = manage("check", **variables)
+    assert (ended.returncode, ended.stdout) == (0, "The settings are good (testing).\n")
+    for more, code, said in (
+        ({"PORT": "many"}, 2, "server.port"),
+        (
+            {
+                "USERAUTH_SERVER__CERTIFICATE": str(tmp_path / "none.pem"),
+                "USERAUTH_SERVER__PRIVATE_KEY": str(tmp_path / "none.key"),
+            },
+            1,
+            "server.certificate",
+        ),
+        (
+            {
+                "APP_SETTINGS": "production",
+                "SECRET_KEYS": "",
+                "USERAUTH_SERVER__TRUSTED_PROXIES": "::1",
+                "USERAUTH_TOKENS__KEYS_FILE": str(tmp_path / "none"),
+            },
+            1,
+            "none",
+        ),
+    ):
+        ended = manage("check", **variables, **more)
+        assert (ended.returncode, ended.stdout) == (code, ""), ended
+        assert said in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_fails_says_why_and_exits_with_a_code_of_its_own(dsn: str) -> None:
+    assert manage("clients", "add", "billing", DATABASE_URL=dsn).returncode == 0
+    for arguments, url, code, said in (
+        (("clients", "add", "billing"), dsn, 4, "There is a client billing already."),
+        (("clients", "rotate", "nobody"), dsn, 3, "There is no client nobody."),
+        (("clients", "remove", "nobody"), dsn, 3, "There is no client nobody."),
+        (("clients", "add", "a\nb"), dsn, 2, "printable"),
+        (("clients", "add", ""), dsn, 2, "1 to 100"),
+        (("clients", "wrong"), dsn, 2, "No such command"),
+        (("keys", "add"), dsn, 2, "unset SECRET_KEYS"),
+        (("clients", "list"), "postgresql://u@127.0.0.1:1/x", 1, "Postgres does not answer"),
+        (("clients", "list"), "nonsense", 2, "database.url"),
+    ):
+        ended = manage(*arguments, DATABASE_URL=url)
+        assert (ended.returncode, ended.stdout) == (code, ""), ended
+        assert said in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("users", "--help"),
+        ("clients", "--help"),
+        ("keys", "--help"),
+        ("audit", "--help"),
+        ("backup", "--help"),
+        ("restore", "--help"),
+    ],
+)
+def test_help_needs_neither_settings_nor_database(arguments: tuple[str, ...]) -> None:
+    ended = manage(*arguments, DATABASE_URL="nonsense")
+    assert ended.returncode == 0
+    assert "Usage: manage.py" in ended.stdout
+
+
+def test_a_secret_that_was_printed_opens_introspection(dsn: str, tmp_path: Path) -> None:
+    async def use(url: str, made: dict[str, str]) -> None:
+        api = Api(url)
+        token = await api.registered_token()
+        answer = await api.request(
+            "POST",
+            "/api/token/introspect",
+            authorization=basic(made["id"], made["secret"]),
+            body=urlencode({"token": token}).encode(),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        )
+        assert answer.json["active"]
+        api.close()
+
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server:
+        made = json.loads(manage("clients", "add", "billing", "--json", DATABASE_URL=dsn).stdout)
+        asyncio.run(use(server.url, made))
+        assert made["secret"] not in server.written()
+
+
+def test_keys_are_added_listed_and_retired_when_no_token_needs_them(
+    dsn: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    variables = {
+        "DATABASE_URL": dsn,
+        "SECRET_KEYS": "",
+        "USERAUTH_TOKENS__KEYS_FILE": str(file),
+    }
+
+    async def use(url: str) -> None:
+        api = Api(url)
+        token = await api.registered_token()
+        [old] = listed()
+        assert old["needed"]
+        assert manage("keys", "add", **variables).returncode == 0
+        assert manage("keys", "retire", **variables).stdout == ""
+        assert [row["needed"] for row in listed()] == [False, True]
+        answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
+        assert answer.status == 204
+        assert manage("keys", "retire", **variables).stdout.split() == [old["id"]]
+        assert [row["signs"] for row in listed()] == [True]
+        api.close()
+
+    def listed() -> list[dict[str, object]]:
+        return list(json.loads(manage("keys", "list", "--json", **variables).stdout))
+
+    with running_server(variables, tmp_path / "log") as server:
+        asyncio.run(use(server.url))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert len(file.read_text().split()) == 1
+
+
+def test_a_schema_of_an_earlier_version_is_left_to_the_server(dsn: str) -> None:
+    run_sql(dsn, "UPDATE userauth_schema SET version = 1")
+    ended = manage("clients", "list", DATABASE_URL=dsn)
+    run_sql(dsn, f"UPDATE userauth_schema SET version = {VERSION}")  # noqa: S608
+    assert ended.returncode == 1
+    assert "start the server" in ended.stderr

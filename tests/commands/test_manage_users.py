@@ -1,0 +1,180 @@
+"""The administrator's commands for users and the audit trail, as processes."""
+
+import asyncio
+import json
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.api import PASSWORD, Api, bearer
+from tests.harness.configuration import ROOT
+from tests.harness.processes import environment, manage, running_server
+from tests.harness.sql import run_sql
+
+EMAIL = "susan@example.com"
+NEW = "another password"
+
+
+def given(text: str, *arguments: str, dsn: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command that reads a line of standard input."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env=environment(DATABASE_URL=dsn),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def shown(*arguments: str, dsn: str) -> Any:
+    return json.loads(manage(*arguments, "--json", DATABASE_URL=dsn).stdout)
+
+
+def kinds(dsn: str) -> list[str]:
+    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id DESC")]
+
+
+def test_a_user_is_added_disabled_enabled_given_a_password_and_deleted(
+    dsn: str, tmp_path: Path
+) -> None:
+    added = given(f"{PASSWORD}\n", "users", "add", EMAIL, "--name", "Susan", dsn=dsn)
+    assert added.returncode == 0, added
+
+    async def use(url: str) -> None:
+        api = Api(url)
+        token = await api.token(EMAIL)
+        assert (await api.log_in(EMAIL, "wrong password")).status == 401
+        details = shown("users", "show", EMAIL, dsn=dsn)
+        assert (details["good_tokens"], details["failures_in_a_row"]) == (1, 1)
+        assert details["last_log_in"] is not None
+        assert manage("users", "disable", EMAIL, DATABASE_URL=dsn).returncode == 0
+        assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
+        assert (await api.log_in(EMAIL)).problem == "account-disabled"
+        assert manage("users", "enable", EMAIL, DATABASE_URL=dsn).returncode == 0
+        assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
+        token = await api.token(EMAIL)
+        assert given(f"{NEW}\n", "users", "set-password", EMAIL, dsn=dsn).returncode == 0
+        assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
+        await api.token(EMAIL, NEW)
+        assert manage("users", "end-tokens", EMAIL, DATABASE_URL=dsn).stdout == "1\n"
+        assert manage("users", "delete", EMAIL, DATABASE_URL=dsn).returncode == 2
+        assert manage("users", "delete", EMAIL, "--yes", DATABASE_URL=dsn).returncode == 0
+        assert (await api.log_in(EMAIL, NEW)).status == 401
+        api.close()
+
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server:
+        asyncio.run(use(server.url))
+    assert kinds(dsn) == [
+        *("password-failed", "deleted", "tokens-ended", "logged-in", "password-changed"),
+        *("logged-in", "enabled", "disabled", "user-read", "password-failed", "logged-in"),
+        "added",
+    ]
+    of_user = shown("audit", "list", "--user", EMAIL.upper(), "--kind", "deleted", dsn=dsn)
+    assert [event["user_id"] for event in of_user] == [added.stdout.strip()]
+    assert manage("audit", "list", "--since", "yesterday", DATABASE_URL=dsn).returncode == 2
+
+
+def test_users_are_listed_in_pages_and_found_by_a_part_of_address_or_name(dsn: str) -> None:
+    run_sql(
+        dsn,
+        "INSERT INTO users (email, email_key, name, password_hash, disabled_at) VALUES"
+        " ('Ann@example.com', 'ann@example.com', 'Ann 100%', 'x', NULL),"
+        " ('bob@example.com', 'bob@example.com', NULL, 'x', now()),"
+        " ('cid@example.net', 'cid@example.net', 'Cid Miller', 'x', NULL)",
+    )
+    first = manage("users", "list", "--limit", "2", DATABASE_URL=dsn)
+    assert [line.split()[0] for line in first.stdout.splitlines()] == [
+        *("EMAIL", "Ann@example.com", "bob@example.com"),
+    ]
+    assert "--after bob@example.com" in first.stderr
+    for arguments, found in (
+        (("list", "--after", "bob@example.com"), ["cid@example.net"]),
+        (("list", "--disabled"), ["bob@example.com"]),
+        (("search", "MILLER"), ["cid@example.net"]),
+        (("search", "100%"), ["Ann@example.com"]),
+        (("search", "_"), []),
+    ):
+        users = shown("users", *arguments, dsn=dsn)
+        assert [user["email"] for user in users] == found
+
+
+def test_what_is_refused_says_why_and_repeats_no_password(dsn: str) -> None:
+    assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
+    for text, arguments, code, said in (
+        (PASSWORD, ("add", EMAIL), 4, "has an account already"),
+        ("hunter2", ("add", "no address"), 1, "password must have"),
+        ("hunter2", ("set-password", EMAIL), 1, "password must have"),
+        (PASSWORD, ("set-password", "nobody@example.com"), 3, "Nobody has"),
+        ("", ("show", "nobody@example.com"), 3, "Nobody has"),
+        ("", ("disable", "nobody@example.com"), 3, "Nobody has"),
+    ):
+        ended = given(text, "users", *arguments, dsn=dsn)
+        assert (ended.returncode, ended.stdout) == (code, ""), ended
+        assert said in ended.stderr
+        assert "hunter2" not in ended.stderr
+    assert kinds(dsn) == ["added"]
+
+
+def test_what_an_administrator_reads_of_people_is_an_event_with_who_it_was(dsn: str) -> None:
+    user_id = given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).stdout.strip()
+    sudo = {"SUDO_USER": "susan", "SUDO_UID": "1000"}
+    account = f"{pwd.getpwuid(os.getuid()).pw_name} ({os.getuid()})"
+    for arguments in (
+        ("users", "show", EMAIL),
+        ("users", "list"),
+        ("users", "search", "susan"),
+        ("audit", "list"),
+    ):
+        assert manage(*arguments, DATABASE_URL=dsn, **sudo).returncode == 0
+    assert manage("users", "show", "nobody@example.com", DATABASE_URL=dsn).returncode == 3
+    told = run_sql(dsn, "SELECT kind, user_id::text, actor FROM events ORDER BY id")
+    assert told == [
+        ("added", user_id, account),
+        ("user-read", user_id, f"{account} for susan (1000)"),
+        ("users-listed", None, f"{account} for susan (1000)"),
+        ("users-listed", None, f"{account} for susan (1000)"),
+        ("audit-read", None, f"{account} for susan (1000)"),
+    ]
+    newest, *older = shown("audit", "list", dsn=dsn)
+    assert (newest["kind"], newest["actor"]) == ("audit-read", f"{account} for susan (1000)")
+    assert (newest["times"], len(older)) == ("1", 4)
+    assert shown("audit", "list", "--before", newest["id"], dsn=dsn) == older
+
+
+def test_what_changes_nothing_is_no_event(dsn: str) -> None:
+    assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
+    for command in ("enable", "end-tokens", "disable", "disable", "enable", "enable"):
+        assert manage("users", command, EMAIL, DATABASE_URL=dsn).returncode == 0
+    assert kinds(dsn) == ["enabled", "disabled", "added"]
+
+
+def test_keys_and_clients_leave_events(dsn: str, tmp_path: Path) -> None:
+    assert manage("clients", "add", "billing", DATABASE_URL=dsn).returncode == 0
+    assert manage("clients", "rotate", "billing", DATABASE_URL=dsn).returncode == 0
+    assert manage("clients", "remove", "billing", DATABASE_URL=dsn).returncode == 0
+    file = tmp_path / "keys"
+    file.write_text("a-key-of-more-than-32-characters-1\n", encoding="ascii")
+    file.chmod(0o600)
+    variables = {"DATABASE_URL": dsn, "SECRET_KEYS": "", "USERAUTH_TOKENS__KEYS_FILE": str(file)}
+    assert manage("keys", "add", **variables).returncode == 0
+    assert manage("keys", "retire", **variables).returncode == 0
+    assert kinds(dsn) == [
+        *("key-retired", "key-added"),
+        *("client-removed", "client-secret-replaced", "client-added"),
+    ]
+
+
+@pytest.mark.parametrize("arguments", [("show", "a\udcff@b"), ("search", "\udcff")])
+def test_an_argument_that_is_no_utf_8_is_refused_in_a_sentence(
+    dsn: str, arguments: tuple[str, ...]
+) -> None:
+    ended = manage("users", *arguments, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Argument 3 must be UTF-8." in ended.stderr

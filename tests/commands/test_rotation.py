@@ -1,0 +1,183 @@
+"""Signing keys change while the server runs."""
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from uuid import uuid4
+
+from rules.keys import add_key, remove_keys
+from rules.tokens import TokenClaims, TokenSigner
+from tests.harness.api import Api, bearer
+from tests.harness.configuration import KEY
+from tests.harness.processes import ServerProcess, running_server
+
+EMAIL = "susan@example.com"
+OLD = "an-old-signing-key-for-the-tests-0"
+GUESSED = "change-me-change-me-change-me-change-me"
+CLIENTS = 16
+
+
+def write(file: Path, content: str, mode: int = 0o600) -> None:
+    file.write_text(content)
+    file.chmod(mode)
+
+
+def variables_of(dsn: str, file: Path) -> dict[str, str]:
+    return {
+        "DATABASE_URL": dsn,
+        "SECRET_KEYS": "",
+        "USERAUTH_TOKENS__KEYS_FILE": str(file),
+        # The load logs in again and again, and the first token must stay.
+        "USERAUTH_TOKENS__MAX_PER_USER": "10000",
+    }
+
+
+def with_a_keys_file(
+    dsn: str, folder: Path, use: Callable[[ServerProcess, Path], Coroutine[None, None, None]]
+) -> str:
+    """Run a server whose keys stand in a file; return what it logged."""
+    file = folder / "keys"
+    write(file, OLD + "\n")
+    with running_server(variables_of(dsn, file), folder / "log") as server:
+        asyncio.run(use(server, file))
+        assert server.stop() == 0
+        return server.written()
+
+
+async def reloaded(server: ServerProcess, said: str) -> None:
+    """Send SIGHUP, and wait for what the server says of it."""
+    before = server.written().count(said)
+    server.signal(signal.SIGHUP)
+    deadline = time.monotonic() + 5
+    while server.written().count(said) == before:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def status(api: Api, token: str) -> int:
+    return (await api.request("GET", "/api/user", authorization=bearer(token))).status
+
+
+def test_a_rotation_under_load_fails_no_request(dsn: str, tmp_path: Path) -> None:
+    async def use(server: ServerProcess, file: Path) -> None:
+        api = Api(server.url)
+        old = await api.registered_token()
+        statuses: Counter[int] = Counter()
+        is_over = asyncio.Event()
+
+        async def load() -> None:
+            while not is_over.is_set():
+                fresh = await api.token()
+                for token in (old, fresh):
+                    statuses[await status(api, token)] += 1
+
+        running = [asyncio.create_task(load()) for _ in range(CLIENTS)]
+        for _ in range(5):
+            add_key(file)
+            await reloaded(server, "SIGHUP: ")
+            await asyncio.sleep(0.05)
+        is_over.set()
+        await asyncio.gather(*running)
+        assert set(statuses) == {200}
+        assert statuses[200] > CLIENTS
+        api.close()
+
+    assert "SIGHUP: 6 signing keys read" in with_a_keys_file(dsn, tmp_path, use)
+
+
+def test_tokens_of_an_old_key_are_good_until_it_is_removed(dsn: str, tmp_path: Path) -> None:
+    async def use(server: ServerProcess, file: Path) -> None:
+        api = Api(server.url)
+        old = await api.registered_token()
+        add_key(file)
+        await reloaded(server, "2 signing keys read")
+        new = await api.token()
+        assert [await status(api, old), await status(api, new)] == [200, 200]
+        remove_keys(file, [OLD])
+        await reloaded(server, "1 signing keys read")
+        assert [await status(api, old), await status(api, new)] == [401, 200]
+        api.close()
+
+    with_a_keys_file(dsn, tmp_path, use)
+
+
+def test_a_faulty_file_keeps_the_old_keys_and_says_so(dsn: str, tmp_path: Path) -> None:
+    async def use(server: ServerProcess, file: Path) -> None:
+        api = Api(server.url)
+        token = await api.registered_token()
+        for content, mode in (("short\n", 0o600), ("", 0o600), (OLD + "\n", 0o644)):
+            write(file, content, mode)
+            await reloaded(server, "The old keys stay.")
+            assert await status(api, token) == 200
+        write(file, "")
+        await reloaded(server, "The old keys stay.")
+        assert await status(api, await api.token()) == 200
+        api.close()
+
+    written = with_a_keys_file(dsn, tmp_path, use)
+    assert OLD not in written
+    assert "Traceback" not in written
+
+
+def test_in_production_a_file_with_a_key_that_can_be_guessed_keeps_the_old_keys(
+    dsn: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    write(file, KEY + "\n")
+    expired = TokenClaims(str(uuid4()), 1_700_000_000)
+    forged = TokenSigner([GUESSED], time.time).issue(expired)
+    variables = variables_of(dsn, file) | {
+        "APP_SETTINGS": "production",
+        "USERAUTH_SERVER__REQUIRE_HTTPS": "false",
+    }
+
+    async def use(server: ServerProcess) -> None:
+        api = Api(server.url)
+        token = await api.registered_token()
+        write(file, f"{GUESSED}\n{KEY}\n")
+        # A token of a key that is not known has the file read, too.
+        refused = await api.request("GET", "/api/user", authorization=bearer(forged))
+        assert refused.problem == "token-invalid"
+        await reloaded(server, "The old keys stay.")
+        assert await status(api, token) == 200
+        api.close()
+
+    with running_server(variables, tmp_path / "log") as server:
+        asyncio.run(use(server))
+        assert server.stop() == 0
+        assert "signing keys read" not in server.written()
+
+
+def test_keys_of_the_environment_are_not_read_again(dsn: str, tmp_path: Path) -> None:
+    async def use(server: ServerProcess) -> None:
+        api = Api(server.url)
+        token = await api.registered_token()
+        await reloaded(server, "which only a restart reads again")
+        assert await status(api, token) == 200
+        api.close()
+
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server:
+        asyncio.run(use(server))
+
+
+def test_a_process_that_was_not_told_yet_takes_tokens_of_the_new_key(
+    dsn: str, tmp_path: Path
+) -> None:
+    async def use(server: ServerProcess, file: Path) -> None:
+        with running_server(variables_of(dsn, file), tmp_path / "other") as other:
+            apis = [Api(server.url), Api(other.url)]
+            old = await apis[0].registered_token()
+            add_key(file)
+            await reloaded(server, "2 signing keys read")
+            new = await apis[0].token()
+            assert [await status(apis[1], token) for token in (new, old)] == [200, 200]
+            # A forged token is not good for that, and a faulty file changes nothing.
+            write(file, "short")
+            assert [await status(apis[1], token) for token in (new + "x", new)] == [401, 200]
+            for api in apis:
+                api.close()
+
+    with_a_keys_file(dsn, tmp_path, use)

@@ -1,0 +1,139 @@
+"""What commands print goes one way to the terminal, and nothing on it drives the terminal."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.terminal import as_json_text, escaped, print_table
+from tests.harness.configuration import ROOT
+from tests.harness.processes import manage
+from tests.harness.sql import run_sql
+
+# Control characters, an order of a terminal, one of 8 bits, bidirectional controls, zero width,
+# tags, line separators, a lone surrogate cannot be stored.
+HOSTILE = "\x07\x1b]0;owned\x1b[2J\x9b31m\u202e\u2066\u200b\u200d\U000e0041\u2028\x85\r\n\tend"
+EMAIL = f"susan{HOSTILE}@example.com"
+PRINTERS = {
+    *("click.echo", "click.secho", "click.echo_via_pager", "click.prompt", "click.confirm"),
+}
+# Where a backup goes, which is never a terminal.
+ASKED = {"sys.stdout.buffer"}
+LISTINGS = [
+    ("users", "list"),
+    ("users", "list", "--limit", "1"),
+    ("users", "search", "end"),
+    ("users", "show", EMAIL),
+    ("users", "disable", f"nobody{HOSTILE}"),
+    ("clients", "list"),
+    ("audit", "list"),
+]
+
+
+def is_harmless(text: str) -> bool:
+    return all(each.isprintable() or each == "\n" for each in text)
+
+
+@pytest.fixture
+def hostile(dsn: str) -> str:
+    """Put rows into the database that no rule of ours would let in."""
+    run_sql(
+        dsn,
+        "INSERT INTO users (email, email_key, name, password_hash) VALUES (%s, %s, %s, 'x')",
+        (EMAIL, EMAIL, HOSTILE),
+    )
+    run_sql(
+        dsn,
+        "INSERT INTO clients (id, name, secret_digest, created_at, secret_made_at)"
+        " VALUES (%s, %s, '', now(), now())",
+        (HOSTILE, HOSTILE),
+    )
+    run_sql(
+        dsn,
+        "INSERT INTO events (at, kind, outcome, client_id, key_id, request_id, actor)"
+        " VALUES (now(), %s, 'success', %s, %s, %s, %s)",
+        (HOSTILE,) * 5,
+    )
+    return dsn
+
+
+@pytest.mark.parametrize("arguments", LISTINGS, ids=" ".join)
+def test_no_command_lets_the_database_drive_the_terminal(
+    hostile: str, arguments: tuple[str, ...]
+) -> None:
+    ended = manage(*arguments, DATABASE_URL=hostile)
+    assert is_harmless(ended.stdout), ended.stdout
+    assert is_harmless(ended.stderr), ended.stderr
+    assert r"\u202e" in ended.stdout + ended.stderr
+    # A name breaks no line and makes none.
+    assert ended.stdout.count("\n") in {0, 2, 8}
+
+
+@pytest.mark.parametrize(
+    "arguments", [("users", "list"), ("users", "search", "end"), ("clients", "list")]
+)
+def test_json_says_the_same_in_escapes(hostile: str, arguments: tuple[str, ...]) -> None:
+    text = manage(*arguments, "--json", DATABASE_URL=hostile).stdout
+    assert is_harmless(text)
+    [row] = [each for each in _rows(json.loads(text)) if "end" in each["name"]]
+    assert row["name"] == HOSTILE
+
+
+def _rows(document: Any) -> list[dict[str, str]]:
+    return document if isinstance(document, list) else [document]
+
+
+def test_faults_of_a_file_are_printed_in_escapes(dsn: str, tmp_path: Path) -> None:
+    file = tmp_path / "users\x1b[2J.csv"
+    file.write_text(f"email,password_hash,{HOSTILE!a}\nx\x1b[2J,\x1b\n", encoding="utf-8")
+    ended = manage("users", "import", str(file), DATABASE_URL=dsn)
+    assert ended.returncode == 1
+    assert is_harmless(ended.stdout + ended.stderr)
+    ended = manage("restore", str(file), DATABASE_URL=dsn)
+    assert ended.returncode == 1
+    assert is_harmless(ended.stderr)
+    ended = manage("users\x1b[2J", DATABASE_URL=dsn)
+    assert ended.returncode == 2
+    assert is_harmless(ended.stderr)
+
+
+def test_letters_of_any_language_are_printed_as_they_are() -> None:
+    for text in ("Zoë", "שלום", "سوزان", "王秀英", "😀", "a b"):
+        assert escaped(text) == text
+        assert as_json_text([text]) == f'["{text}"]'
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_names_from_right_to_left_leave_their_neighbours_in_order_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_terminal: bool
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    print_table(("NAME", "ID"), [("שלום\u2068", "17"), ("Zoë", "18")])
+    _, right_to_left, other = capsys.readouterr().out.splitlines()
+    cell = r"שלום\u2068"
+    assert right_to_left == (f"\u2068{cell}\u2069  17" if is_terminal else f"{cell}  17")
+    assert other == f"{'Zoë':<10}  18"
+
+
+COMMANDS = [*sorted((ROOT / "commands").glob("*.py")), ROOT / "manage.py"]
+
+
+@pytest.mark.parametrize("file", COMMANDS, ids=lambda file: file.name)
+def test_nothing_is_printed_by_another_way(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    others = {name for name in named if name.startswith("click.")} & PRINTERS
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    others |= {name for name in calls if name == "print" or name.endswith(".show")}
+    others |= {name for name in named if name.startswith(("sys.stderr", "sys.stdout."))} - ASKED
+    assert others == set() or file.name == "terminal.py"
+
+
+@pytest.mark.parametrize("command", [(), ("users",)])
+def test_without_a_command_the_help_is_shown_line_by_line(command: tuple[str, ...]) -> None:
+    shown = manage(*command).stderr
+    assert shown.startswith("Usage: manage.py")
+    assert "\\n" not in shown
+    assert "\nCommands:\n" in shown

@@ -1,0 +1,181 @@
+"""Users who come from other services, and users who are given back."""
+
+import asyncio
+import csv
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from rules.passwords import SCHEME, pepper_id
+from tests.harness.api import PASSWORD, Api, basic
+from tests.harness.processes import manage, running_server
+from tests.harness.sql import run_sql
+from tests.rules.test_imported_hashes import MAKERS
+
+HASH = MAKERS["bcrypt 2b"](PASSWORD)
+
+
+def written(file: Path, *records: object) -> str:
+    file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return str(file)
+
+
+def test_users_with_hashes_of_each_service_log_in_and_get_ours(dsn: str, tmp_path: Path) -> None:
+    emails = [f"user{number}@example.com" for number in range(len(MAKERS))]
+    records = [
+        {"email": email, "password_hash": make(PASSWORD), "created_at": "2020-01-02T03:04:05Z"}
+        for email, make in zip(emails, MAKERS.values(), strict=True)
+    ]
+    file = written(tmp_path / "users.jsonl", *records)
+    ended = manage("users", "import", file, DATABASE_URL=dsn)
+    assert ended.stdout.splitlines()[-1] == f"{len(emails)} brought in, 0 there already", ended
+    assert run_sql(dsn, "SELECT DISTINCT created_at::date::text FROM users") == [("2020-01-02",)]
+
+    async def use(url: str) -> None:
+        api = Api(url)
+        for email in emails:
+            assert (await api.log_in(email, "wrong password")).status == 401
+            basic_call = await api.request("GET", "/api/user", authorization=basic(email, PASSWORD))
+            assert basic_call.status == 200
+            assert (await api.log_in(email)).status == 200
+        api.close()
+
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server:
+        asyncio.run(use(server.url))
+    count = "SELECT count(*) FROM users WHERE password_hash LIKE '$userauth-%'"
+    assert run_sql(dsn, count) == [(len(emails),)]
+    kinds = run_sql(dsn, "SELECT count(*) FROM events WHERE kind = 'imported'")
+    assert kinds == [(len(emails),)]
+
+
+def test_expensive_hashes_come_in_only_where_they_are_allowed(dsn: str, tmp_path: Path) -> None:
+    expensive = HASH.replace("$04$", "$15$")
+    file = written(tmp_path / "users.jsonl", {"email": "a@example.com", "password_hash": expensive})
+    refused = manage("users", "import", file, DATABASE_URL=dsn)
+    assert refused.returncode == 1
+    assert "bcrypt's cost is over 14" in refused.stderr
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+    taken = manage("users", "import", "--allow-expensive-hashes", file, DATABASE_URL=dsn)
+    assert taken.stdout.splitlines()[-1] == "1 brought in, 0 there already", taken
+
+
+def test_faults_are_told_by_line_and_nothing_is_brought_in(dsn: str, tmp_path: Path) -> None:
+    good = {"email": "susan@example.com", "password_hash": HASH}
+    file = tmp_path / "users.jsonl"
+    written(
+        file,
+        good,
+        {**good, "email": "no address"},
+        {**good, "email": "SUSAN@example.com"},
+        {"email": "other@example.com", "password_hash": "secret words"},
+        {**good, "role": "admin"},
+        {"email": "other@example.com"},
+        {**good, "email": 5},
+        {**good, "email": "early@example.com", "created_at": "0001-01-01T00:00:00+14:00"},
+        {**good, "email": "late@example.com", "disabled_at": "9999-12-31T23:59:59-14:00"},
+    )
+    with file.open("ab") as target:
+        target.write(b"{broken\n\xff\n")
+    ended = manage("users", "import", str(file), DATABASE_URL=dsn)
+    assert ended.returncode == 1
+    faults = [line for line in ended.stderr.splitlines() if line.startswith("line ")]
+    assert [fault.split(":")[:2] for fault in faults[:8]] == [
+        ["line 2", " email"],
+        ["line 3", " email"],
+        ["line 4", " password_hash"],
+        ["line 5", " a field that is not known"],
+        ["line 6", " password_hash"],
+        ["line 7", " email"],
+        ["line 8", " created_at"],
+        ["line 9", " disabled_at"],
+    ]
+    assert len(faults) == 10
+    assert "10 of 11 lines are faulty: nothing was brought in." in ended.stderr
+    assert "secret words" not in ended.stderr
+    assert HASH not in ended.stderr
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+def test_a_table_is_taken_and_those_who_are_there_stay_as_they_are(
+    dsn: str, tmp_path: Path
+) -> None:
+    run_sql(
+        dsn,
+        "INSERT INTO users (email, email_key, password_hash)"
+        " VALUES ('Susan@example.com', 'susan@example.com', 'theirs')",
+    )
+    file = tmp_path / "users.csv"
+    with file.open("w", encoding="utf-8", newline="") as target:
+        rows = csv.writer(target)
+        rows.writerow(["email", "name", "password_hash", "disabled_at"])
+        rows.writerow(["susan@example.com", "", HASH, ""])
+        rows.writerow(["zoë@example.com", 'Zoë "Z", Miller', HASH, "2026-01-01T00:00:00+01:00"])
+    for said in (
+        ("--dry-run", "1 to bring in, 1 there already"),
+        ("--format=csv", "1 brought in, 1 there already"),
+        ("--format=csv", "0 brought in, 2 there already"),
+    ):
+        ended = manage("users", "import", said[0], str(file), DATABASE_URL=dsn)
+        assert ended.stdout.splitlines()[-1] == said[1], ended
+    assert run_sql(
+        dsn,
+        "SELECT email, name, password_hash = 'theirs', disabled_at IS NULL FROM users ORDER BY 1",
+    ) == [
+        ("Susan@example.com", None, True, True),
+        ("zoë@example.com", 'Zoë "Z", Miller', False, False),
+    ]
+
+
+def test_what_was_exported_is_imported_and_readable_to_nobody_else(
+    dsn: str, tmp_path: Path
+) -> None:
+    given = {"email": "susan@example.com", "password_hash": HASH, "name": "Susan"}
+    file = written(tmp_path / "users.jsonl", given, {**given, "email": "other@example.com"})
+    assert manage("users", "import", file, DATABASE_URL=dsn).returncode == 0
+    columns = "SELECT email, name, password_hash, created_at, disabled_at FROM users ORDER BY 1"
+    before = run_sql(dsn, columns)
+    out = tmp_path / "out.jsonl"
+    assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "2 written\n"
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    again = manage("users", "export", str(out), DATABASE_URL=dsn)
+    assert (again.returncode, "exists" in again.stderr) == (1, True)
+    run_sql(dsn, "TRUNCATE users CASCADE")
+    assert manage("users", "import", str(out), DATABASE_URL=dsn).returncode == 0
+    assert run_sql(dsn, columns) == before
+
+
+def test_a_hash_that_needs_a_pepper_comes_in_only_where_that_pepper_is(
+    dsn: str, tmp_path: Path
+) -> None:
+    pepper = "the-pepper-of-this-test-000000000"
+    stored = f"{SCHEME}+{pepper_id(pepper)}$2b$04${'.' * 53}"
+    file = written(
+        tmp_path / "users.jsonl", {"email": "susan@example.com", "password_hash": stored}
+    )
+    refused = manage("users", "import", file, DATABASE_URL=dsn)
+    assert (refused.returncode, f"needs the pepper {pepper_id(pepper)}" in refused.stderr) == (
+        1,
+        True,
+    )
+    assert stored not in refused.stderr
+    taken = manage("users", "import", file, DATABASE_URL=dsn, PASSWORD_PEPPER=pepper)
+    assert taken.stdout.splitlines()[-1] == "1 brought in, 0 there already", taken
+
+
+def test_json_lines_may_begin_with_a_byte_order_mark(dsn: str, tmp_path: Path) -> None:
+    file = tmp_path / "users.jsonl"
+    record = json.dumps({"email": "susan@example.com", "password_hash": HASH})
+    file.write_text(record, encoding="utf-8-sig")
+    ended = manage("users", "import", "--dry-run", str(file), DATABASE_URL=dsn)
+    assert ended.stdout.splitlines()[-1] == "1 to bring in, 0 there already", ended
+
+
+@pytest.mark.parametrize(("name", "code"), [("users.txt", 2), ("missing.csv", 2)])
+def test_a_file_that_cannot_be_read_is_refused(
+    dsn: str, tmp_path: Path, name: str, code: int
+) -> None:
+    (tmp_path / "users.txt").write_text("", encoding="utf-8")
+    ended = manage("users", "import", str(tmp_path / name), DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (code, "")

@@ -1,0 +1,210 @@
+"""The OpenAPI document: that it is one, that it tells of everything, and of nothing else.
+
+That answers are as it says is checked of each answer that tests get: see tests.harness.openapi.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from contract.openapi import Terms, openapi_document
+from handlers import routes
+from rules import names
+from rules.errors import Problem, problem_types
+from tests.harness.configuration import ROOT
+from tests.harness.openapi import document, resolved, validator
+
+STRICT = Terms(
+    min_password_length=12,
+    refuse_common_passwords=True,
+    current_password_required=True,
+    max_body_bytes=2048,
+)
+OPERATIONS = [
+    (method, path, operation)
+    for path, item in document()["paths"].items()
+    for method, operation in item.items()
+    if method != "parameters"
+]
+IDS = [f"{method}-{path}" for method, path, _ in OPERATIONS]
+
+
+def parts(part: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a document."""
+    if isinstance(part, dict):
+        yield part
+    for inner in part.values() if isinstance(part, dict) else part:
+        if isinstance(inner, dict | list):
+            yield from parts(inner)
+
+
+@pytest.mark.parametrize("told", [document(), openapi_document(routes, STRICT, version="1.2.3")])
+def test_the_document_is_valid(told: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(told).validate()
+
+
+def test_every_route_and_method_is_in_the_document_and_no_other() -> None:
+    told = {(method.upper(), path) for method, path, _ in OPERATIONS}
+    assert told == {
+        (method, path.replace("([^/]+)", "{id}"))
+        for path, handler in routes
+        for method in handler.calls
+    }
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
+def test_an_operation_says_what_it_is_and_whom_it_is_open_to(
+    method: str, path: str, operation: dict[str, Any]
+) -> None:
+    assert operation["summary"]
+    assert operation["operationId"].startswith(method)
+    is_open = path in {"/api/user/register", "/health/live", "/health/ready"}
+    assert (operation["security"] == []) == is_open
+    assert ("401" in operation["responses"]) != is_open
+
+
+def test_names_of_operations_are_unique_and_links_lead_to_them() -> None:
+    names_of_operations = [operation["operationId"] for *_, operation in OPERATIONS]
+    assert len(set(names_of_operations)) == len(names_of_operations)
+    links = [link for part in parts(document()) for link in part.get("links", {}).values()]
+    assert {link["operationId"] for link in links} <= {*names_of_operations}
+    assert links
+
+
+def test_every_problem_that_a_call_can_be_refused_with_is_in_the_document() -> None:
+    told = {
+        schema["properties"]["type"]["const"]
+        for schema in document()["components"]["schemas"].values()
+        if "allOf" in schema
+    }
+    elsewhere = {"method-not-allowed"}  # of what is no operation
+    expected = {cls.type_uri() for cls in problem_types() if cls.name not in elsewhere}
+    assert told == expected
+
+
+def test_no_component_is_unused() -> None:
+    text = json.dumps(document())
+    for kind in ("schemas", "responses", "headers"):
+        for name in document()["components"][kind]:
+            assert f'"#/components/{kind}/{name}"' in text, name
+
+
+@pytest.mark.parametrize("problem", list(problem_types()), ids=lambda problem: problem.name)
+def test_a_status_that_has_header_fields_of_its_own_tells_them(problem: type[Problem]) -> None:
+    own = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+    for _, _, operation in OPERATIONS:
+        response = operation["responses"].get(str(problem.status))
+        if response is not None and problem.status >= 400:
+            common = {"X-Request-ID", "Cache-Control", "X-Content-Type-Options"}
+            assert {*resolved(response)["headers"]} == {*common, *own.get(problem.status, [])}
+
+
+def test_examples_are_as_their_schemas_say() -> None:
+    found = 0
+    for name, schema in document()["components"]["schemas"].items():
+        for example in schema.get("examples", []):
+            found += 1
+            validator(json.dumps({"$ref": f"#/components/schemas/{name}"})).validate(example)
+    assert found > 15
+
+
+def test_settings_that_a_client_meets_are_told() -> None:
+    schemas = openapi_document(routes, STRICT, version="1.2.3")["components"]["schemas"]
+    assert schemas["NewPassword"]["minLength"] == 12
+    assert "common password" in schemas["NewPassword"]["description"]
+    assert "Required" in described(schemas["UserChanges"])
+    assert "Required" in described(schemas["Confirmation"])
+    assert "2048 bytes" in schemas["ContentTooLarge"]["examples"][0]["detail"]
+    lenient = document()["components"]["schemas"]
+    assert lenient["NewPassword"]["minLength"] == 8
+    assert "common password" not in lenient["NewPassword"]["description"]
+    assert not described(lenient["UserChanges"]) + described(lenient["Confirmation"])
+
+
+def described(form: Mapping[str, Any]) -> str:
+    """Return what a form says of the current password."""
+    return str(form["properties"]["current_password"].get("description", ""))
+
+
+def test_the_body_of_a_deletion_may_be_missing() -> None:
+    paths = document()["paths"]
+    for path in ("/api/user", "/api/user/tokens", "/api/user/tokens/{id}"):
+        assert paths[path]["delete"]["requestBody"]["required"] is False
+    assert paths["/api/user"]["patch"]["requestBody"]["required"] is True
+
+
+def test_two_processes_make_the_same_document() -> None:
+    """An entity tag holds at all the processes behind a proxy."""
+    program = (
+        "from tests.harness.configuration import settings_with; from server import publications;"
+        "print(publications(settings_with())['/openapi.json'].entity_tag)"
+    )
+    tags = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in (1, 2)
+    }
+    assert len(tags) == 1
+
+
+SPACES = "".join(character for character in map(chr, range(0x3001)) if character.isspace())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        SPACES,
+        "S",
+        "Susan Miller",
+        f"{SPACES}Susan\t",
+        f"{SPACES}x{SPACES}",
+        "x" * 200,
+        "x" * 201,
+        f" {'x' * 200} ",
+        "😀" * 200,
+        "😀" * 201,
+        *(f"a{chr(code)}b" for code in (0, 9, 10, 0x1F, 0x20, 0x7F, 0x85, 0x9F, 0xA0, 0x2028)),
+        *(f"{chr(code)}a" for code in (0, 7, 0x1C, 0x7F, 0x80, 0x85, 0x9F, 0x2029, 0x200B)),
+    ],
+    ids=ascii,
+)
+def test_the_pattern_of_names_accepts_what_the_rule_does(text: str) -> None:
+    by_schema = validator(json.dumps({"$ref": "#/components/schemas/Name"})).is_valid(text)
+    try:
+        names.normalize_name(text)
+    except ValueError:
+        assert not by_schema
+    else:
+        assert by_schema
+
+
+def test_each_character_that_the_rule_of_names_refuses_or_trims_is_in_the_pattern() -> None:
+    pattern = re.compile(document()["components"]["schemas"]["Name"]["pattern"])
+    planes = (
+        range(0xD800),
+        range(0xE000, 0x14000),
+        range(0x1B000, 0x1E000),
+        range(0xE0000, 0xE1000),
+    )
+    for code in chain(*planes):
+        for text in (f"a{chr(code)}b", chr(code)):
+            try:
+                names.normalize_name(text)
+            except ValueError:
+                assert not pattern.search(text), ascii(text)
+            else:
+                assert pattern.search(text), ascii(text)

@@ -1,0 +1,204 @@
+"""What deploy/ and docs/monitoring.md say of metrics is what a running server tells."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.configuration import ROOT
+from tests.harness.processes import free_port, running_server
+from tests.harness.scraping import Scrape, read, read_now
+
+DEPLOY = ROOT / "deploy"
+PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+PANELS_PAGE = (ROOT / "docs" / "dashboard.md").read_text(encoding="utf-8")
+DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8"))
+RULES = (DEPLOY / "alerts.yml").read_text(encoding="utf-8")
+TESTS = (ROOT / "tests" / "alerts.yml").read_text(encoding="utf-8")
+ALERTS = re.findall(r"- alert: (\w+)", RULES)
+# What Grafana puts in: any job, server and interval will do to see whether it can be read.
+VARIABLES = {"$job": "userauth", "$instance": ".*", "$__rate_interval": "1m"}
+
+
+def promtool(*arguments: str | Path, stdin: str = "") -> str:
+    """Run promtool; return what it said, having found nothing wrong."""
+    program = shutil.which("promtool")
+    assert program, "promtool is missing: .ci/run installs it"
+    ended = subprocess.run(
+        [program, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+def panels() -> Iterator[dict[str, Any]]:
+    return (panel for panel in DASHBOARD["panels"] if panel["type"] != "row")
+
+
+EXPRESSIONS = [
+    (panel["title"], target["expr"]) for panel in panels() for target in panel["targets"]
+]
+
+
+def filled(expression: str) -> str:
+    for variable, value in VARIABLES.items():
+        expression = expression.replace(variable, value)
+    return expression
+
+
+def metrics_in(expressions: str) -> set[str]:
+    """Return the names of the metrics that expressions ask for."""
+    return set(re.findall(r"\b((?:userauth|process|python)_\w+)(?={)", expressions))
+
+
+def labels_in(expressions: str) -> set[tuple[str, str]]:
+    """Return each label with each value that expressions ask for."""
+    asked = re.findall(r'(route|method|problem|kind|reason|lookup)=~?"([^"]+)"', expressions)
+    return {(label, value) for label, values in asked for value in values.split("|")}
+
+
+def table(heading: str, page: str = PAGE) -> list[list[str]]:
+    """Return the cells of the rows of the table under a heading of a page."""
+    section = page.partition(f"# {heading}\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    return [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+        for row in rows[2:]
+    ]
+
+
+@pytest.fixture(scope="module")
+def told(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Scrape:
+    """Return what a server process tells that has answered a request."""
+    port = free_port()
+    variables = {"DATABASE_URL": postgres, "USERAUTH_METRICS__PORT": str(port)}
+    with running_server(variables, tmp_path_factory.mktemp("metrics") / "log") as server:
+        read_now(f"{server.url}/health/live")
+        return read(read_now(f"http://127.0.0.1:{port}/metrics"))
+
+
+def families(scrape: Scrape) -> dict[str, str]:
+    """Return the type of each metric, by its name without what histograms add."""
+    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", scrape.text, re.MULTILINE))
+
+
+def test_promtool_finds_nothing_wrong_with_the_metrics(told: Scrape) -> None:
+    ours = "".join(
+        line
+        for line in told.text.splitlines(keepends=True)
+        if re.match(r"(# \w+ )?userauth_", line)
+    )
+    assert promtool("check", "metrics", stdin=ours) == ""
+
+
+def test_the_configuration_of_prometheus_is_good() -> None:
+    said = promtool("check", "config", DEPLOY / "prometheus.yml")
+    assert "is valid" in said
+    assert "1 rule files found" in said
+
+
+def test_the_alerts_are_good() -> None:
+    assert f"{len(ALERTS)} rules found" in promtool("check", "rules", DEPLOY / "alerts.yml")
+    assert len(set(ALERTS)) == len(ALERTS) > 8
+
+
+def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
+    promtool("test", "rules", ROOT / "tests" / "alerts.yml")
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_has_a_test_with_and_one_without_it(alert: str) -> None:
+    cases = re.split(r"\n  - name: ", TESTS)[1:]
+    [case] = [case for case in cases if f"alertname: {alert}\n" in case]
+    assert "exp_alerts:" in case
+    instances = set(re.findall(r'instance="([^"]+)"', case))
+    quiet = re.search(rf"alertname: {alert}\n(?!\s+exp_alerts)", case + "\n")
+    assert len(instances) > 1 or quiet, "nothing in it is quiet"
+
+
+def test_the_dashboard_can_be_imported() -> None:
+    assert DASHBOARD["uid"] == "userauth"
+    assert "id" not in DASHBOARD
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(ids)) == len(ids)
+    titles = [panel["title"] for panel in panels()]
+    assert len(set(titles)) == len(titles) > 15
+    places = [tuple(sorted(panel["gridPos"].items())) for panel in DASHBOARD["panels"]]
+    assert len(set(places)) == len(places)
+    for panel in panels():
+        grid = panel["gridPos"]
+        assert 0 <= grid["x"] <= 24 - grid["w"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+
+
+def test_each_expression_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{number}", "expr": filled(expression)}
+        for number, (_, expression) in enumerate(EXPRESSIONS)
+    ]
+    file = tmp_path / "rules.yml"
+    # JSON is YAML.
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    assert f"{len(rules)} rules found" in promtool("check", "rules", file)
+    assert "$" not in "".join(str(rule["expr"]) for rule in rules)
+
+
+def test_each_expression_chooses_the_server() -> None:
+    for title, expression in EXPRESSIONS:
+        asked = len(re.findall(r"(?:userauth|process)_\w+{|\bup{", expression))
+        assert asked == expression.count('job="$job",instance=~"$instance"') > 0, title
+
+
+@pytest.mark.parametrize("expressions", [RULES, json.dumps(EXPRESSIONS)], ids=["rules", "panels"])
+def test_each_metric_that_is_asked_for_is_told_with_that_label(
+    told: Scrape, expressions: str
+) -> None:
+    expressions = expressions.replace('\\"', '"')
+    asked = metrics_in(expressions)
+    assert len(asked) > 5
+    assert asked <= told.names
+    known = {label: told.labels(label) for label in ("problem", "kind", "reason", "lookup")}
+    for label, value in labels_in(expressions):
+        assert label in {"route", "method"} or value in known[label], (label, value)
+
+
+def test_each_metric_is_documented_as_what_it_is(told: Scrape) -> None:
+    documented = {row[0].strip("`"): row[1] for row in table("What is measured")}
+    ours = {name: kind for name, kind in families(told).items() if name.startswith("userauth_")}
+    assert documented == ours
+
+
+def test_each_label_is_documented(told: Scrape) -> None:
+    documented = {
+        row[0].strip("`"): set(re.findall(r"`(\w+)`", row[2])) for row in table("What is measured")
+    }
+    for name, labels in told.samples:
+        family = name if name in documented else re.sub(r"_(bucket|sum|count)$", "", name)
+        if family.startswith("userauth_"):
+            assert {label for label, _ in labels} - {"le"} == documented[family], name
+
+
+def test_each_alert_is_documented() -> None:
+    assert [row[0].strip("`") for row in table("Alerts")] == ALERTS
+
+
+def test_the_panels_are_documented_with_their_expressions() -> None:
+    documented = [
+        (row[0], row[1].strip("`")) for row in table("The dashboard's panels", PANELS_PAGE)
+    ]
+    assert documented == EXPRESSIONS
+
+
+def test_the_port_in_the_page_is_the_one_that_prometheus_asks() -> None:
+    [port] = set(re.findall(r"127\.0\.0\.1:(\d+)", (DEPLOY / "prometheus.yml").read_text("utf-8")))
+    assert f"USERAUTH_METRICS__PORT={port}" in PAGE

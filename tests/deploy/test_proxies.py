@@ -1,0 +1,397 @@
+"""A real nginx and a real Caddy, set up as deploy/ shows, ask userauth who may come in."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.certificates import make_certificate
+from tests.harness.configuration import ROOT
+from tests.harness.processes import free_port, running_server, wait_for_listener
+from tests.harness.proxy import Proxy
+
+PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
+FORGED = {"X-Auth-User-Id": "1", "X-Auth-Email": "admin@example.com", "X-Auth-Name": "Admin"}
+# One of this machine's own that is not the one that a proxy connects from.
+CLIENT = "127.0.0.5"
+# What a client claims: somebody else, the proxy, garbage.
+CLAIMS = ("203.0.113.9", "203.0.113.9, 127.0.0.1", "127.0.0.1", "203.0.113.9, unknown", ",")
+TRUSTED = {"USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32,::1/128"}
+HTTPS_ONLY = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true", **TRUSTED}
+UseSite = Callable[["Site", Api], Awaitable[None]]
+
+
+class Upstream(RequestHandler):
+    """Tells which header fields it saw."""
+
+    def initialize(self, seen: list[dict[str, str]]) -> None:
+        self.seen = seen
+
+    def get(self) -> None:
+        self.seen.append(dict(self.request.headers))
+        self.write(json.dumps(self.seen[-1]))
+
+    post = get
+
+
+class Site:
+    """What a proxy protects, and a client in front of it."""
+
+    def __init__(
+        self, url: str, certificate: Path, seen: list[dict[str, str]], database: Proxy
+    ) -> None:
+        self.seen = seen
+        self.database = database
+        self.url = url
+        self._certificate = certificate
+        self._client = AsyncHTTPClient(force_instance=True)
+
+    async def ask(
+        self,
+        authorization: str | None,
+        path: str = "/",
+        *,
+        body: bytes | None = None,
+        more: Mapping[str, str] | None = None,
+        source: str | None = None,
+    ) -> HTTPResponse:
+        """Send a request, from a given address of this machine."""
+        headers = dict(more or {})
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        return await self._client.fetch(
+            self.url + path,
+            method="GET" if body is None else "POST",
+            headers=headers,
+            body=body,
+            network_interface=source,
+            allow_ipv6=False,
+            ca_certs=str(self._certificate),
+            raise_error=False,
+        )
+
+
+def nginx_command(folder: Path, site: str) -> list[str]:
+    """Write the configuration around the sample for nginx; return how to start it."""
+    paths = "".join(
+        f"{name}_temp_path {folder}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{ access_log off;\n{paths}{site}}}\n"
+    )
+    return ["nginx", "-p", str(folder), "-c", str(configuration)]
+
+
+def caddy_command(folder: Path, site: str) -> list[str]:
+    """Write the sample for Caddy; return how to start it."""
+    configuration = folder / "Caddyfile"
+    configuration.write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n\n{site}")
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(configuration)]
+
+
+PROXIES = {"nginx.conf": nginx_command, "Caddyfile": caddy_command}
+
+
+@pytest.fixture(params=list(PROXIES))
+def sample(request: pytest.FixtureRequest) -> str:
+    """Name a sample."""
+    return str(request.param)
+
+
+@contextmanager
+def running_proxy(
+    sample: str, folder: Path, userauth: str, service: int, files: tuple[Path, Path]
+) -> Iterator[str]:
+    """Run a proxy with a sample, its addresses and its certificate put in; yield where it is."""
+    port = free_port()
+    certificate, key = files
+    host = "auth.example.com"
+    text = (ROOT / "deploy" / sample).read_text(encoding="utf-8")
+    for shown, real in (
+        ("127.0.0.1:8000", userauth.removeprefix("http://")),
+        ("127.0.0.1:9000", f"127.0.0.1:{service}"),
+        ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
+        (f"/etc/letsencrypt/live/{host}/fullchain.pem", str(certificate)),
+        (f"/etc/letsencrypt/live/{host}/privkey.pem", str(key)),
+        # What Caddy would get by itself.
+        (f"{host} {{", f"https://localhost:{port} {{\n\ttls {certificate} {key}"),
+        (host, "localhost"),
+    ):
+        text = text.replace(shown, real)
+    name, *arguments = PROXIES[sample](folder, text)
+    program = shutil.which(name, path=PATH)
+    assert program, f"{name} is missing: .ci/run installs it"
+    with (folder / "proxy.log").open("w") as log:
+        process = subprocess.Popen(
+            [program, *arguments],
+            stdout=log,
+            stderr=log,
+            env={"HOME": str(folder), "XDG_DATA_HOME": str(folder), "PATH": PATH},
+        )
+    try:
+        wait_for_listener(process, port)
+        yield f"https://localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def behind(sample: str, dsn: str, folder: Path, use: UseSite, **settings: str) -> None:
+    """Run a database proxy, userauth, an upstream and a proxy in front of them."""
+
+    async def run() -> None:
+        seen: list[dict[str, str]] = []
+        sockets = bind_sockets(0, "127.0.0.1")
+        upstream = HTTPServer(Application([(r"/.*", Upstream, {"seen": seen})]))
+        upstream.add_sockets(sockets)
+        database = Proxy(dsn)
+        await database.open()
+        variables = {
+            "DATABASE_URL": database.url,
+            "USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": "1",
+            "USERAUTH_DATABASE__QUERY_TIMEOUT_SECONDS": "1",
+            **settings,
+        }
+        starting = running_server(variables, folder / "log")
+        server = await asyncio.to_thread(starting.__enter__)
+        try:
+            api = Api(server.url)
+            service = int(sockets[0].getsockname()[1])
+            files = make_certificate(folder / "tls")
+            with running_proxy(sample, folder, server.url, service, files) as url:
+                site = Site(url, files[0], seen, database)
+                await use(site, api)
+            api.close()
+        finally:
+            await asyncio.to_thread(starting.__exit__, None, None, None)
+            await database.close()
+            upstream.stop()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await run()
+
+    asyncio.run(bounded())
+
+
+def test_who_has_no_good_token_is_401_and_the_upstream_never_sees_it(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        for authorization in (None, bearer("a.b.c"), basic("susan@example.com", "wrong password")):
+            answer = await site.ask(authorization, more=FORGED)
+            assert answer.code == 401
+            assert answer.headers.get_list("WWW-Authenticate")
+        assert site.seen == []
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_a_browser_is_not_asked_for_a_password(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, _api: Api) -> None:
+        for more in ({"Sec-Fetch-Mode": "navigate"}, {"Accept": "text/html,*/*;q=0.8"}):
+            answer = await site.ask(None, more=more)
+            assert answer.code == 401
+            [challenge] = answer.headers.get_list("WWW-Authenticate")
+            assert challenge.startswith("Bearer ")
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_a_browser_that_says_the_origin_alone_logs_in_by_basic_from_the_same_origin(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        for origin, status in ((site.url, 200), ("https://www.example.com", 403)):
+            answer = await site.ask(
+                basic("susan@example.com", PASSWORD), "/api/user/login", more={"Origin": origin}
+            )
+            assert answer.code == status
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_the_upstream_sees_the_user_and_nothing_that_the_client_made_up(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        user = (await api.register(name="Zoë %")).json
+        token = await api.token()
+        for authorization in (bearer(token), basic(token), basic("susan@example.com", PASSWORD)):
+            answer = await site.ask(authorization, more=FORGED)
+            assert answer.code == 200
+            seen = json.loads(answer.body)
+            assert [seen[field] for field in FIELDS] == [
+                user["id"],
+                "susan@example.com",
+                "Zo%C3%AB%20%25",
+            ]
+            assert "Authorization" not in seen
+        await api.request(
+            "PATCH", "/api/user", authorization=bearer(token), json_body={"name": None}
+        )
+        seen = json.loads((await site.ask(bearer(token), more=FORGED)).body)
+        assert not seen.get("X-Auth-Name")
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_no_spelling_of_a_header_field_gets_through_or_takes_ours_out(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        user = (await api.register(name="Susan")).json
+        token = await api.token()
+        spellings = {
+            f"{first}{second}": "forged"
+            for field in FIELDS
+            for first in ("X-Auth-", "x_auth_", "X-Auth_", "X_AUTH-")
+            for second in (field[7:], field[7:].replace("-", "_"))
+        }
+        for connection in ("close", f"close, {', '.join(FIELDS)}", "X-Auth-User-Id"):
+            answer = await site.ask(bearer(token), more=spellings | {"Connection": connection})
+            assert answer.code == 200
+            # As a service sees them that takes _ for -.
+            seen = [
+                (name.replace("_", "-").lower(), value)
+                for name, value in json.loads(answer.body).items()
+                if "auth" in name.lower()
+            ]
+            expected = (user["id"], "susan@example.com", "Susan")
+            assert sorted(seen) == sorted(zip(map(str.lower, FIELDS), expected, strict=True))
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_one_connection_carries_calls_of_every_kind(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        for _ in range(100):
+            assert (await site.ask(None, "/api/user")).code == 401
+            assert (await site.ask(None, "/api/user/register", body=b"{}")).code == 422
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_a_revoked_token_is_out_at_the_next_request(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        for _ in range(10):
+            token = await api.token()
+            assert (await site.ask(bearer(token))).code == 200
+            answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
+            assert answer.status == 204
+            assert (await site.ask(bearer(token))).code == 401
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_while_postgres_is_away_nobody_gets_in(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, api: Api) -> None:
+        token = await api.registered_token()
+        assert (await site.ask(bearer(token))).code == 200
+        await site.database.close()
+        seen = len(site.seen)
+        answer = await site.ask(bearer(token))
+        assert answer.code == 503
+        assert answer.headers["Retry-After"]
+        assert len(site.seen) == seen
+        await site.database.open()
+        while (await site.ask(bearer(token))).code != 200:
+            await asyncio.sleep(0.05)
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_logging_in_goes_through(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        answer = await site.ask(basic("susan@example.com", PASSWORD), "/api/user/login")
+        assert (await site.ask(bearer(json.loads(answer.body)["token"]))).code == 200
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_what_came_over_https_to_the_proxy_counts_as_such_whatever_the_client_says(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        account = json.dumps({"email": "susan@example.com", "password": PASSWORD}).encode()
+        answer = await site.ask(None, "/api/user/register", body=account)
+        assert answer.code == 201
+        by_password = basic("susan@example.com", PASSWORD)
+        for more in ({}, {"X-Forwarded-Proto": "http"}, {"x_forwarded_proto": "http"}):
+            answer = await site.ask(by_password, "/api/user/login", more=more)
+            assert (await site.ask(bearer(json.loads(answer.body)["token"]), more=more)).code == 200
+        site.url = api.url  # past the proxy
+        assert (await site.ask(by_password, "/api/user/login")).code == 403
+
+    behind(sample, dsn, tmp_path, use, **HTTPS_ONLY)
+
+
+async def shown_address(site: Site, more: Mapping[str, str]) -> str:
+    """Log in through the proxy; return where the list of tokens says that it was."""
+    answer = await site.ask(
+        basic("susan@example.com", PASSWORD), "/api/user/login", more=more, source=CLIENT
+    )
+    assert answer.code == 200
+    token = json.loads(answer.body)["token"]
+    answer = await site.ask(bearer(token), "/api/user/tokens", source=CLIENT)
+    [address] = [row["ip"] for row in json.loads(answer.body)["tokens"] if row["current"]]
+    return str(address)
+
+
+def test_through_a_trusted_proxy_the_address_is_the_one_that_the_proxy_saw(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        assert await shown_address(site, {}) == CLIENT
+        for claim in CLAIMS:
+            for name in ("X-Forwarded-For", "x_forwarded_for", "Forwarded", "X-Real-IP"):
+                assert await shown_address(site, {name: claim}) == CLIENT
+            taken_out = {"X-Forwarded-For": claim, "Connection": "close, X-Forwarded-For"}
+            assert await shown_address(site, taken_out) == CLIENT
+
+    behind(sample, dsn, tmp_path, use, **TRUSTED)
+
+
+def test_through_a_proxy_that_is_not_trusted_the_address_is_the_proxy_s(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        for claim in CLAIMS:
+            assert await shown_address(site, {"X-Forwarded-For": claim}) == "127.0.0.1"
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_past_the_proxy_a_client_cannot_claim_an_address(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        site.url = api.url
+        for claim in CLAIMS:
+            assert await shown_address(site, {"X-Forwarded-For": claim}) == CLIENT
+
+    behind(sample, dsn, tmp_path, use, **TRUSTED)

@@ -1,0 +1,140 @@
+"""/openapi.json and /docs: how they are served, and to whom."""
+
+import hashlib
+import json
+import re
+
+import pytest
+
+from handlers.application import Application
+from tests.harness.api import Api
+from tests.harness.configuration import ROOT, laid_over
+from tests.harness.raw_http import answer_to, raw_request
+
+PATHS = {
+    "/openapi.json": "application/json; charset=UTF-8",
+    "/docs": "text/html; charset=UTF-8",
+    "/docs/docs.css": "text/css; charset=UTF-8",
+    "/docs/docs.js": "text/javascript; charset=UTF-8",
+    "/docs/swagger-ui.css": "text/css; charset=UTF-8",
+    "/docs/swagger-ui-bundle.js": "text/javascript; charset=UTF-8",
+    "/docs/problems.md": "text/plain; charset=UTF-8",
+}
+SUMS = re.findall(
+    r"^([0-9a-f]{64})  (\S+)$",
+    (ROOT / "web" / "swagger-ui" / "VERSION.txt").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.gen_test
+async def test_what_is_published_is_there_for_anybody_and_is_revalidated(api: Api) -> None:
+    for path, media_type in PATHS.items():
+        answer = await api.request("GET", path)
+        assert answer.status == 200, path
+        assert answer.headers["Content-Type"] == media_type
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert re.fullmatch(r'"[\w-]{24}"', answer.headers["ETag"])
+        assert answer.content
+
+
+def test_nothing_else_is_published(app: Application) -> None:
+    assert set(app.publications) == set(PATHS)
+
+
+@pytest.mark.gen_test
+async def test_the_page_may_load_what_is_here_and_nothing_else(api: Api) -> None:
+    policy = (await api.request("GET", "/docs")).headers["Content-Security-Policy"].split("; ")
+    assert policy == [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+
+
+@pytest.mark.gen_test
+async def test_head_tells_what_get_would(api: Api) -> None:
+    for path in PATHS:
+        got, headed = [await api.request(method, path) for method in ("GET", "HEAD")]
+        assert headed.status == 200
+        assert headed.content == b""
+        for name in ("Content-Length", "Content-Type", "ETag", "Content-Security-Policy"):
+            assert headed.headers[name] == got.headers[name]
+
+
+@pytest.mark.gen_test
+async def test_another_method_is_405_and_options_tells_which_there_are(api: Api) -> None:
+    for path in PATHS:
+        refused = await api.request("POST", path, body=b"")
+        assert (refused.status, refused.problem) == (405, "method-not-allowed")
+        assert refused.headers["Allow"] == "GET, HEAD, OPTIONS"
+        assert refused.headers["Cache-Control"] == "no-store"
+        asked = await api.request("OPTIONS", path)
+        assert (asked.status, asked.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+@pytest.mark.gen_test
+async def test_who_has_it_already_is_told_so_without_the_content(api: Api) -> None:
+    for path in PATHS:
+        tag = (await api.request("GET", path)).headers["ETag"]
+        for given in (tag, f"W/{tag}", f'"other", {tag}', f'"a,b" ,W/"c",{tag}', "*", " * "):
+            for method in ("GET", "HEAD"):
+                request = raw_request(method, path, f"If-None-Match: {given}")
+                answer = await answer_to(api, request)
+                assert (answer.status, answer.content) == (304, b""), given
+                assert answer.headers["ETag"] == tag
+                assert "Content-Length" not in answer.headers
+
+
+@pytest.mark.parametrize("given", ["", "other", '"other"', '"', "W/", "**", '"*"', 'w/"x"', "\xff"])
+@pytest.mark.gen_test
+async def test_who_has_something_else_gets_the_content(api: Api, given: str) -> None:
+    answer = await answer_to(api, raw_request("GET", "/docs", f"If-None-Match: {given}"))
+    assert (answer.status, answer.content[:9]) == (200, b"<!doctype")
+
+
+def test_another_content_has_another_entity_tag(app: Application) -> None:
+    tags = {app.publications[path].entity_tag for path in PATHS}
+    assert len(tags) == len(PATHS)
+
+
+@laid_over(DOCS__ENABLED=False)
+@pytest.mark.gen_test
+async def test_where_it_is_switched_off_there_is_nothing(api: Api) -> None:
+    for path in PATHS:
+        for method in ("GET", "HEAD", "OPTIONS", "POST"):
+            assert (await api.request(method, path)).status == 404, (method, path)
+
+
+@pytest.mark.gen_test
+async def test_the_last_answer_of_a_draining_server_is_whole(api: Api, app: Application) -> None:
+    app.draining = True
+    answer = await api.request("GET", "/docs/swagger-ui-bundle.js")
+    assert len(answer.content) == int(answer.headers["Content-Length"]) > 1_000_000
+
+
+@pytest.mark.gen_test
+async def test_where_the_type_of_a_problem_leads_it_is_explained(api: Api) -> None:
+    path, _, name = (await api.request("GET", "/nowhere")).json["type"].partition("#")
+    page = (await api.request("GET", path)).content.decode()
+    assert f"\n## {name}\n" in page
+
+
+def test_swagger_ui_is_as_it_came() -> None:
+    folder = ROOT / "web" / "swagger-ui"
+    assert {name for _, name in SUMS} == {file.name for file in folder.iterdir()} - {"VERSION.txt"}
+    for digest, name in SUMS:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.gen_test
+async def test_the_document_is_json_and_tells_the_version(api: Api) -> None:
+    document = json.loads((await api.request("GET", "/openapi.json")).content)
+    assert document["openapi"].startswith("3.1.")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{document["info"]["version"]}"' in project

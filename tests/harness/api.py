@@ -1,0 +1,174 @@
+"""The one way in which tests send requests: it checks what must hold for every answer."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.httputil import HTTPHeaders
+
+from tests.harness.configuration import ROOT
+from tests.harness.openapi import check_answer
+
+PROBLEM_TYPES = frozenset(
+    re.findall(
+        r"^## ([a-z-]+)$",
+        (ROOT / "docs" / "problems.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+)
+PASSWORD = "correct horse battery"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer whose invariants were checked."""
+
+    status: int
+    headers: HTTPHeaders
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    @property
+    def problem(self) -> str:
+        """Return the name of the problem type."""
+        return str(self.json["type"]).partition("#")[2]
+
+
+def basic(user: str, password: str | None = None) -> str:
+    """Return the Authorization value of HTTP Basic."""
+    text = user if password is None else f"{user}:{password}"
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def bearer(token: str) -> str:
+    return f"Bearer {token}"
+
+
+class Api:
+    """A client of one server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = AsyncHTTPClient(force_instance=True, max_clients=200)
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        authorization: str | None = None,
+        json_body: object = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a request and return the answer, after checking its invariants."""
+        fields = dict(headers or {})
+        if authorization is not None:
+            fields["Authorization"] = authorization
+        if json_body is not None:
+            body = json.dumps(json_body).encode()
+            fields.setdefault("Content-Type", "application/json")
+        response = await self._client.fetch(
+            HTTPRequest(
+                self.url + path,
+                method=method,
+                headers=fields,
+                body=body,
+                allow_nonstandard_methods=True,
+                follow_redirects=False,
+                decompress_response=False,
+                request_timeout=15,
+            ),
+            raise_error=False,
+        )
+        answer = Answer(response.code, response.headers, response.body)
+        is_from_browser = path.startswith("/api/verify") and "Sec-Fetch-Mode" in fields
+        check_invariants(answer, method=method, is_from_browser=is_from_browser)
+        check_answer(answer, method=method, target=path)
+        return answer
+
+    async def register(
+        self, email: str = "susan@example.com", password: str = PASSWORD, **fields: object
+    ) -> Answer:
+        return await self.request(
+            "POST",
+            "/api/user/register",
+            json_body={"email": email, "password": password, **fields},
+        )
+
+    async def log_in(self, email: str = "susan@example.com", password: str = PASSWORD) -> Answer:
+        return await self.request("GET", "/api/user/login", authorization=basic(email, password))
+
+    async def token(self, email: str = "susan@example.com", password: str = PASSWORD) -> str:
+        """Log in and return the token."""
+        answer = await self.log_in(email, password)
+        assert answer.status == 200, answer
+        return str(answer.json["token"])
+
+    async def registered_token(self, email: str = "susan@example.com") -> str:
+        """Register, log in, and return the token."""
+        answer = await self.register(email)
+        assert answer.status == 201, answer
+        return await self.token(email)
+
+
+def check_invariants(answer: Answer, *, method: str, is_from_browser: bool = False) -> None:
+    """Assert what the contract says of every answer."""
+    headers = answer.headers
+    assert _REQUEST_ID.fullmatch(headers["X-Request-ID"])
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    # What is published of the API is the only thing that may be kept.
+    assert headers["Cache-Control"] == ("no-cache" if "Etag" in headers else "no-store")
+    assert "Server" not in headers
+    if answer.status in {204, 304}:
+        assert not answer.content
+        return
+    assert "Etag" in headers or headers.get("Content-Type") == _media_type(answer)
+    if method == "HEAD":
+        assert not answer.content
+    elif answer.status >= 400:
+        check_problem(answer)
+    if answer.status in {429, 503}:
+        assert headers["Retry-After"].isdecimal()
+    if answer.status == 405:
+        assert "OPTIONS" in headers["Allow"]
+    if answer.status == 401:
+        challenges = headers.get_list("WWW-Authenticate")
+        expected = ["Bearer"] if is_from_browser else ["Basic", "Bearer"]
+        assert [challenge.split()[0] for challenge in challenges] == expected
+        assert is_from_browser or 'charset="UTF-8"' in challenges[0]
+
+
+def check_problem(answer: Answer) -> None:
+    """Assert that the body is a problem document, of a documented type."""
+    document = answer.json
+    required = {"type", "title", "status", "detail", "request_id"}
+    assert set(document) in (required, required | {"errors"})
+    assert document["type"] == f"/docs/problems.md#{answer.problem}"
+    assert answer.problem in PROBLEM_TYPES
+    assert document["status"] == answer.status
+    assert document["request_id"] == answer.headers["X-Request-ID"]
+    assert document["detail"].endswith(".")
+    assert ("errors" in document) == (answer.status == 422)
+    for error in document.get("errors", []):
+        assert set(error) - {"code"} == {"field", "message"}
+
+
+def _media_type(answer: Answer) -> str | None:
+    if "X-Auth-User-Id" in answer.headers:
+        # What a proxy asks for is in the header alone.
+        assert not answer.content
+        return None
+    kind = "problem+json" if answer.status >= 400 else "json"
+    return f"application/{kind}; charset=UTF-8"

@@ -1,0 +1,23 @@
+"""The settings of tests, and what a test lays over them."""
+
+from pathlib import Path
+
+import pytest
+
+from settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "Zk4tW9hXq2LrB7vNcY0mSgD5pJf8EuTa"
+
+
+def settings_with(**over: object) -> Settings:
+    """Return the settings of tests with some of them set, as PASSWORDS__WORKERS=1."""
+    variables = {f"USERAUTH_{name}": str(value) for name, value in over.items()}
+    return load_settings(
+        {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **variables}, ROOT / "settings.toml"
+    )
+
+
+def laid_over(**over: object) -> pytest.MarkDecorator:
+    """Mark a test whose settings have some of them set."""
+    return pytest.mark.parametrize("settings", [over], indirect=True)

@@ -1,0 +1,155 @@
+"""A Postgres that an administrator gives: Debian's, of another version, with TLS and a password."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import psycopg2
+
+from postgres.programs import Account, account_for, run
+from tests.harness.processes import free_port
+from tests.harness.sql import run_sql
+
+PASSWORD = "the pässword/of+the=cluster"
+_START_SECONDS = 60
+
+
+class Cluster:
+    """A Postgres in a folder that its system user can reach."""
+
+    def __init__(self, folder: Path, data: Path, *options: str) -> None:
+        # Another address may be given to it while it is stopped.
+        self.port = free_port()
+        self._folder = folder
+        self._data = data
+        self._account = account_for(data)
+        self._programs = max(Path("/usr/lib/postgresql").glob("*/bin/initdb")).parent
+        self.host = "127.0.0.1"
+        self._options = ("ssl=on", "unix_socket_directories=", *options)
+
+    def url(self, role: str = "userauth", database: str = "userauth") -> str:
+        """Return where a database is, for a role with the password of all."""
+        place = f"{role}:{quote(PASSWORD, safe='')}@{self.host}:{self.port}/{database}"
+        return f"postgresql://{place}?sslmode=verify-ca&sslrootcert={self._folder / 'server.crt'}"
+
+    def sql(self, statement: str, database: str = "userauth") -> list[tuple[object, ...]]:
+        """Run a statement as the superuser."""
+        return run_sql(self.url("postgres", database), statement)
+
+    def make(self) -> None:
+        """Make the cluster."""
+        password = self._folder / "password"
+        password.write_text(PASSWORD, encoding="utf-8")
+        shutil.chown(password, self._account.uid, self._account.gid)
+        self._run(
+            "initdb",
+            f"--pgdata={self._data}",
+            "--username=postgres",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+        )
+        make_certificate(self._data, self._account)
+
+    def start(self) -> None:
+        place = (f"listen_addresses={self.host}", f"port={self.port}")
+        options = " ".join(f"-c {option}" for option in (*place, *self._options))
+        log = f"--log={self._data / 'log'}"
+        self._run("pg_ctl", f"--pgdata={self._data}", "start", "--wait", log, f"-o {options}")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", f"--pgdata={self._data}", "stop", "--mode=immediate", "--wait")
+
+    def promote(self) -> None:
+        self._run("pg_ctl", f"--pgdata={self._data}", "promote", "--wait")
+
+    def kill(self) -> None:
+        """End all of its processes, as a power cut would: SIGKILL."""
+        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        postmaster.suspend()
+        processes = [*postmaster.children(recursive=True), postmaster]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=10)
+
+    def standby(self, *options: str) -> "Cluster":
+        """Make a hot standby of this cluster, which replays what it receives."""
+        data = self._folder / "standby"
+        data.mkdir(mode=0o700)
+        shutil.chown(data, self._account.uid, self._account.gid)
+        self._run(
+            *("pg_basebackup", "-R", "-X", "stream", "--checkpoint=fast", "-D", str(data)),
+            *("-d", self.url("postgres", "postgres")),
+        )
+        return Cluster(self._folder, data, *options)
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until a condition holds, in SQL."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with suppress(psycopg2.OperationalError):
+                if self.sql(f"SELECT {condition}") == [(True,)]:
+                    return
+            assert time.monotonic() < deadline, condition
+            time.sleep(0.02)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        code, said = run([str(self._programs / program), *arguments], self._account, self._folder)
+        assert code == 0, said
+
+
+@contextmanager
+def new_cluster(folder: Path, *options: str) -> Iterator[Cluster]:
+    """Run a cluster with an empty database, and a role that owns it."""
+    data = folder / "given"
+    data.mkdir(mode=0o700)
+    account = account_for(data)
+    shutil.chown(data, account.uid, account.gid)
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        shutil.chown(folder, account.uid, account.gid)
+    cluster = Cluster(folder, data, *options)
+    cluster.make()
+    cluster.start()
+    try:
+        cluster.sql(f"CREATE ROLE userauth LOGIN PASSWORD '{PASSWORD}'", "postgres")
+        cluster.sql(
+            "CREATE DATABASE userauth OWNER userauth ENCODING 'UTF8' TEMPLATE template0", "postgres"
+        )
+        yield cluster
+    finally:
+        with suppress(AssertionError):  # stopped by the test
+            cluster.stop()
+
+
+@contextmanager
+def given_cluster(folder: Path) -> Iterator[str]:
+    """Run a cluster; yield where an empty database is."""
+    with new_cluster(folder) as cluster:
+        yield cluster.url()
+
+
+def make_certificate(data: Path, account: Account) -> None:
+    """Make a certificate for the cluster, which clients find beside its folder."""
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-subj", "/CN=127.0.0.1", "-days", "2"),
+            *("-keyout", str(data / "server.key"), "-out", str(data / "server.crt")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    (data / "server.key").chmod(0o600)
+    for name in ("server.key", "server.crt"):
+        shutil.chown(data / name, account.uid, account.gid)
+    shutil.copy(data / "server.crt", data.parent / "server.crt")

@@ -1,0 +1,100 @@
+"""What Schemathesis has to know of the server beside its document: who may ask, and rules.
+
+It loads this module itself, in a process of its own: see tests.system.test_schemathesis.
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import schemathesis
+from hypothesis import strategies
+from schemathesis import AuthContext, Case, HookContext
+
+from rules.emails import normalize_email
+from tests.harness.api import PASSWORD, basic, bearer
+
+URL = os.environ["USERAUTH_URL"]
+CLIENT = basic(os.environ["CLIENT_ID"], os.environ["CLIENT_SECRET"])
+_numbers = itertools.count()
+
+
+def is_email(text: str) -> bool:
+    """Tell whether an address is one by the server's rule, which the format is described by."""
+    try:
+        return bool(normalize_email(text))
+    except ValueError:
+        return False
+
+
+schemathesis.openapi.format("idn-email", strategies.emails().filter(is_email))
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user, with both kinds of credentials."""
+
+    password: str
+    token: str
+
+    def is_known(self) -> bool:
+        """Tell whether the server takes either: a call may have ended them."""
+        return all(
+            requests.get(f"{URL}/api/user", headers={"Authorization": form}, timeout=10).ok
+            for form in (self.password, bearer(self.token))
+        )
+
+
+def new_person() -> Person:
+    """Register, and log in."""
+    email = f"somebody-{os.getpid()}-{next(_numbers)}@example.com"
+    fields = {"email": email, "password": PASSWORD}
+    requests.post(f"{URL}/api/user/register", json=fields, timeout=10).raise_for_status()
+    password = basic(email, PASSWORD)
+    answer = requests.get(f"{URL}/api/user/login", headers={"Authorization": password}, timeout=10)
+    answer.raise_for_status()
+    return Person(password, answer.json()["token"])
+
+
+@schemathesis.auth(refresh_interval=None)
+class Credentials:
+    """Credentials of each kind in turn, of somebody whom the server knows."""
+
+    def __init__(self) -> None:
+        self._person: Person | None = None
+
+    def get(self, _case: Case[Any], context: AuthContext) -> str | None:
+        """Return the value of Authorization, from those that the operation takes."""
+        security = context.operation.definition.raw.get("security", [])
+        schemes = [name for requirement in security for name in requirement]
+        if not schemes:
+            return None
+        if context.operation.method == "patch":
+            # Its password may change, which nobody else may notice.
+            return self._form(new_person(), schemes)
+        if self._person is None or not self._person.is_known():
+            self._person = new_person()
+        return self._form(self._person, schemes)
+
+    def set(self, case: Case[Any], data: str, _context: AuthContext) -> None:
+        """Put it into the header."""
+        case.headers["Authorization"] = data
+
+    def _form(self, person: Person, schemes: Sequence[str]) -> str:
+        forms = {
+            "password": person.password,
+            "token": bearer(person.token),
+            "tokenAsUserName": basic(person.token, "anything"),
+            "client": CLIENT,
+        }
+        return forms[schemes[next(_numbers) % len(schemes)]]
+
+
+@schemathesis.hook
+def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, object]) -> None:
+    """Send the current password where one is sent: like credentials, no schema can tell it."""
+    if isinstance(case.body, dict) and isinstance(case.body.get("current_password"), str):
+        case.body["current_password"] = PASSWORD

@@ -1,0 +1,69 @@
+"""Work that goes on beside the requests."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from ops import periodic
+from ops.periodic import Repeating
+
+
+def test_work_is_done_again_and_again_until_it_is_closed() -> None:
+    async def run() -> None:
+        done = 0
+
+        async def work() -> float:
+            nonlocal done
+            done += 1
+            return 0
+
+        repeating = Repeating("work", work)
+        while done < 3:
+            await asyncio.sleep(0)
+        await repeating.close()
+        before = done
+        await asyncio.sleep(0.01)
+        assert done == before
+
+    asyncio.run(run())
+
+
+def test_what_failed_is_logged_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(periodic, "_RETRY_SECONDS", 0.001)
+
+    async def run() -> None:
+        tries = 0
+
+        async def work() -> float:
+            nonlocal tries
+            tries += 1
+            raise RuntimeError(f"number {tries}")
+
+        repeating = Repeating("the work is not done", work)
+        while tries < 2:
+            await asyncio.sleep(0.001)
+        await repeating.close()
+
+    asyncio.run(run())
+    assert "the work is not done: number 1" in caplog.messages
+
+
+def test_work_that_overlooks_its_cancellation_is_stopped_all_the_same() -> None:
+    async def run() -> None:
+        has_begun = asyncio.Event()
+
+        async def work() -> float:
+            has_begun.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            return 60
+
+        repeating = Repeating("work", work)
+        await has_begun.wait()
+        async with asyncio.timeout(1):
+            await repeating.close()
+
+    asyncio.run(run())

@@ -1,0 +1,275 @@
+"""A revocation that was answered holds: after a crash of Postgres, and beside a standby."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import aiopg
+import pytest
+
+from db.errors import DatabaseError, ReadOnly, Unavailable
+from db.pool import Database
+from db.prepared import PreparedQuery, prove_primary
+from db.rows import Row
+from tests.harness.api import Api, bearer
+from tests.harness.configuration import ROOT
+from tests.harness.given_cluster import Cluster, new_cluster
+from tests.harness.pool_limits import LIMITS
+from tests.harness.processes import environment, manage, running_server
+
+LAG = "recovery_min_apply_delay=1h"
+USERS = 4
+WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+def ask(url: str, work: Callable[[Api], Awaitable[None]]) -> None:
+    async def run() -> None:
+        api = Api(url)
+        try:
+            await work(api)
+        finally:
+            api.close()
+
+    asyncio.run(run())
+
+
+async def statuses(api: Api, tokens: list[str]) -> list[int]:
+    answers = [
+        await api.request("GET", "/api/user", authorization=bearer(token)) for token in tokens
+    ]
+    return [answer.status for answer in answers]
+
+
+async def registered(api: Api, prefix: str) -> list[str]:
+    return [await api.registered_token(f"{prefix}{n}@example.com") for n in range(USERS)]
+
+
+async def log_out(api: Api, token: str) -> None:
+    answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
+    assert answer.status == 204
+
+
+@pytest.fixture
+def primary(open_folder: Path) -> Iterator[Cluster]:
+    with new_cluster(open_folder, "wal_writer_delay=10s", "wal_level=replica") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def standby(primary: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    """Make a standby that holds the schema, and applies from then on what is an hour old."""
+    with running_server({"DATABASE_URL": primary.url()}, tmp_path / "schema"):
+        pass
+    made = primary.standby(LAG)
+    made.start()
+    yield made
+    made.stop()
+
+
+def started_and_refused(url: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(ROOT / "server.py")],
+        env=environment(DATABASE_URL=url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_revocation_survives_kill_9_of_postgres_whatever_its_role_inherits(
+    primary: Cluster, tmp_path: Path
+) -> None:
+    primary.sql("ALTER ROLE userauth SET synchronous_commit = off")
+    tokens: list[str] = []
+
+    async def revoke(api: Api) -> None:
+        tokens.extend(await registered(api, "susan"))
+        for token in tokens:
+            await log_out(api, token)
+        primary.kill()
+
+    async def look(api: Api) -> None:
+        assert await statuses(api, tokens) == [401] * USERS
+
+    variables = {"DATABASE_URL": primary.url()}
+    with running_server(variables, tmp_path / "log") as server:
+        ask(server.url, revoke)
+    primary.start()
+    with running_server(variables, tmp_path / "again") as server:
+        ask(server.url, look)
+
+
+def test_a_commit_whose_wait_for_the_standby_is_cancelled_is_no_success(primary: Cluster) -> None:
+    """Postgres commits then without the standby, and says so by a warning alone."""
+
+    async def write(database: Database) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("CREATE TABLE written ()")
+
+    async def run() -> None:
+        database = await Database.open(primary.url(), replace(LIMITS, query_timeout_seconds=60))
+        primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "postgres")
+        primary.sql("SELECT pg_reload_conf()", "postgres")
+        primary.wait_for("current_setting('synchronous_standby_names') = 'nobody'")
+        writing = asyncio.create_task(write(database))
+        await asyncio.to_thread(primary.wait_for, f"EXISTS (SELECT {WAITING})")
+        primary.sql(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event='SyncRep'"
+        )
+        with pytest.raises(Unavailable, match="a failover may undo it"):
+            await writing
+        await database.close()
+
+    asyncio.run(run())
+
+
+def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:
+    ended = started_and_refused(standby.url())
+    assert ended.returncode == 1
+    assert "is a standby" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    ended = manage("users", "list", DATABASE_URL=standby.url())
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "is a standby" in ended.stderr
+
+
+def test_a_demoted_primary_answers_503_until_it_is_promoted_and_never_with_old_rows(
+    primary: Cluster, standby: Cluster, tmp_path: Path
+) -> None:
+    """The standby takes the primary's address, with rows from before the revocations."""
+    variables = {"DATABASE_URL": primary.url()}
+    kept: list[str] = []
+    revoked: list[str] = []
+
+    async def prepare(api: Api) -> None:
+        revoked.extend(await registered(api, "revoked"))
+        kept.extend(await registered(api, "kept"))
+        received = "pg_last_wal_receive_lsn() >= "
+        [(before,)] = primary.sql("SELECT pg_current_wal_flush_lsn()::text")
+        standby.wait_for(f"{received}'{before}'::pg_lsn")
+        for token in revoked:
+            await log_out(api, token)
+        [(after,)] = primary.sql("SELECT pg_current_wal_flush_lsn()::text")
+        standby.wait_for(f"{received}'{after}'::pg_lsn")
+        standby.stop()
+        primary.kill()
+        standby.port = primary.port
+        standby.start()
+
+    async def refused(api: Api) -> None:
+        assert await statuses(api, revoked + kept) == [503] * 2 * USERS
+        assert (await api.log_in("revoked0@example.com")).status == 503
+        assert (await api.request("GET", "/health/ready")).status == 503
+        standby.promote()
+
+    async def served(api: Api) -> None:
+        while (await api.request("GET", "/health/ready")).status != 200:
+            await asyncio.sleep(0.05)
+        assert await statuses(api, revoked) == [401] * USERS
+        assert await statuses(api, kept) == [200] * USERS
+
+    with running_server(variables, tmp_path / "log") as server:
+        for work in (prepare, refused, served):
+            ask(server.url, work)
+        written = server.written()
+    # Not for each request: once in ten seconds.
+    assert 1 <= written.count("127.0.0.1 is a standby: requests get 503") < USERS
+    assert "Traceback" not in written
+
+
+def test_of_the_addresses_of_a_host_the_primary_is_taken(
+    primary: Cluster, standby: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standby.stop()
+    standby.host, standby.port = "127.0.0.2", primary.port
+    standby.start()
+
+    async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(0, 0, 0, "", (address, 0)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    async def run() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
+        database = await Database.open(
+            primary.url().replace("@127.0.0.1", "@db.example.com"), replace(LIMITS, pool_max=3)
+        )
+        async with database.connection() as one, database.connection() as two:
+            for connection in (one, two):
+                assert await connection.fetch_one("SELECT pg_is_in_recovery()") == (False,)
+            assert database.age == 0
+            primary.kill()
+            with pytest.raises(Unavailable):
+                await one.fetch_one("SELECT 1")
+            # No primary is left: what was connected before is not used again.
+            with pytest.raises(ReadOnly, match="is a standby"):
+                await database.prepare("q", "SELECT id FROM users WHERE id = ANY($1)", "uuid")
+            assert database.age == 1
+        await database.close()
+
+    asyncio.run(run())
+
+
+def _hand_over(
+    answered: "asyncio.Future[DatabaseError | None]", _: list[Row], error: DatabaseError | None
+) -> None:
+    answered.set_result(error)
+
+
+def test_what_a_standby_answers_is_no_answer_not_even_that_there_is_nothing(
+    standby: Cluster,
+) -> None:
+    """A connection to it could only come from a proxy that hides the change: each answer tells."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        for sql in ("SELECT 1", "SELECT 1 WHERE false"):
+            raw = await aiopg.connect(standby.url())
+            cursor = await raw.cursor()
+            await cursor.execute(f"PREPARE q (text[]) AS {prove_primary(sql)}")
+            query = PreparedQuery(raw, "EXECUTE q (%s::text[])")
+            answered: asyncio.Future[DatabaseError | None] = loop.create_future()
+            query.send(["key"], partial(_hand_over, answered))
+            assert isinstance(await answered, ReadOnly)
+            assert query.closed
+
+    asyncio.run(run())
+
+
+def test_a_cluster_without_fsync_is_told_at_the_start_and_by_check(
+    primary: Cluster, tmp_path: Path
+) -> None:
+    variables = {"DATABASE_URL": primary.url()}
+    with running_server(variables, tmp_path / "good") as server:
+        pass
+    assert "fsync" not in server.written()
+    said = manage("check", **variables)
+    assert (said.returncode, said.stdout) == (0, "The settings are good (testing).\n")
+    primary.sql("ALTER SYSTEM SET fsync = off", "postgres")
+    primary.sql("SELECT pg_reload_conf()", "postgres")
+    primary.wait_for("current_setting('fsync') = 'off'")
+    with running_server(variables, tmp_path / "bad") as server:
+        pass
+    assert "WARNING fsync is off in Postgres" in server.written()
+    said = manage("check", **variables)
+    assert said.returncode == 0
+    assert "Warning: fsync is off in Postgres" in said.stdout
+
+
+def test_check_tells_of_a_database_that_is_away_and_refuses_one_that_cannot_serve(
+    primary: Cluster, standby: Cluster
+) -> None:
+    said = manage("check", DATABASE_URL=standby.url())
+    assert said.returncode == 1
+    assert "is a standby" in said.stderr
+    before = primary.sql("SELECT count(*) FROM pg_class")
+    empty = primary.url(database="postgres")
+    assert manage("check", DATABASE_URL=empty).returncode == 0
+    assert primary.sql("SELECT count(*) FROM pg_class") == before
+    primary.kill()
+    said = manage("check", DATABASE_URL=primary.url())
+    assert said.returncode == 0
+    assert "The database was not looked at" in said.stdout

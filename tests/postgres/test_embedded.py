@@ -1,0 +1,429 @@
+"""The embedded Postgres: real processes, real kills, a real Postgres."""
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from postgres.folder import ClusterFolder
+from tests.harness.embedded_clusters import (
+    NOBODY,
+    Member,
+    as_ordinary_user,
+    end_postgres_below,
+    execute,
+    postgres_processes,
+    postmaster,
+    runs,
+    starts_and_works,
+    wait_until,
+)
+
+SECRET = "$userauth-bcrypt-sha384$never-in-a-log"
+KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Path]:
+    """Yield a cluster for all tests that leave it whole: one is half a second of initdb."""
+    place = Path(tempfile.mkdtemp(prefix="embedded-"))
+    try:
+        EmbeddedPostgres.start(place / "postgres").stop()
+        yield place / "postgres"
+    finally:
+        end_postgres_below(place)
+        shutil.rmtree(place)
+
+
+@pytest.fixture
+def folder(shared: Path) -> Iterator[Path]:
+    """Yield the folder of a cluster that is not running."""
+    assert not runs(shared)
+    yield shared
+    end_postgres_below(shared)
+
+
+def test_the_first_start_makes_a_cluster_and_the_next_finds_its_data(place: Path) -> None:
+    folder = place / "var" / "postgres"
+    postgres = EmbeddedPostgres.start(folder)
+    assert postgres.folder == folder
+    execute(postgres.dsn, "CREATE TABLE kept AS SELECT lower('ÄÖ') AS word")
+    assert psutil.Process(postmaster(folder)).uids().effective != 0
+    postgres.stop()
+    postgres.stop()
+    assert not runs(folder)
+
+    postgres = EmbeddedPostgres.start(folder)
+    assert execute(postgres.dsn, "SELECT word FROM kept") == [("äö",)]
+    postgres.stop()
+
+
+def test_it_is_durable_private_and_off_the_network(folder: Path) -> None:
+    postgres = EmbeddedPostgres.start(folder)
+    expected = {
+        "fsync": "on",
+        "full_page_writes": "on",
+        "data_checksums": "on",
+        "listen_addresses": "",
+        "server_encoding": "UTF8",
+        "TimeZone": "UTC",
+        "max_connections": "100",
+    }
+    for name, value in expected.items():
+        assert execute(postgres.dsn, f"SHOW {name}") == [(value,)]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / ".s.PGSQL.5432").stat().st_mode) == 0o700
+    # Above it, others may at most pass.
+    assert folder.parent.stat().st_mode & 0o066 == 0
+    postgres.stop()
+
+
+def test_starting_and_stopping_an_existing_cluster_is_fast(folder: Path) -> None:
+    begun = time.monotonic()
+    postgres = EmbeddedPostgres.start(folder)
+    started = time.monotonic()
+    postgres.stop()
+    assert started - begun < 1.5
+    assert time.monotonic() - started < 1.5
+
+
+def test_the_last_process_out_stops_it(folder: Path) -> None:
+    first, second = Member(folder), Member(folder)
+    assert first.line() == second.line() != ""
+    first.leave()
+    assert runs(folder)
+    second.leave()
+    assert not runs(folder)
+
+
+def test_two_users_in_one_process_count_as_two(folder: Path) -> None:
+    first, second = EmbeddedPostgres.start(folder), EmbeddedPostgres.start(folder)
+    first.stop()
+    first.stop()
+    assert execute(second.dsn, "SELECT 1") == [(1,)]
+    second.stop()
+    assert not runs(folder)
+
+
+def test_processes_that_start_at_once_share_one_new_cluster(place: Path) -> None:
+    folder = place / "postgres"
+    members = [Member(folder) for _ in range(4)]
+    assert len({member.line() for member in members} - {""}) == 1
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(Member.leave, members))
+    assert not runs(folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_process_leaves_it_running_and_the_next_one_joins(
+    folder: Path, number: signal.Signals
+) -> None:
+    member = Member(folder)
+    execute(member.line(), KEEP)
+    server = postmaster(folder)
+    member.kill(number)
+
+    postgres = EmbeddedPostgres.start(folder)
+    assert postmaster(folder) == server
+    assert execute(postgres.dsn, "SELECT * FROM kept") == [(1,)]
+    postgres.stop()
+    assert not runs(folder)
+
+
+def test_a_killed_postgres_recovers_at_the_next_start(folder: Path) -> None:
+    member = Member(folder)
+    dsn = member.line()
+    execute(dsn, KEEP)
+    with closing(psycopg2.connect(dsn)):
+        os.kill(postmaster(folder), signal.SIGKILL)
+        postgres = EmbeddedPostgres.start(folder)
+    assert execute(postgres.dsn, "SELECT * FROM kept") == [(1,)]
+    member.leave()
+    assert execute(postgres.dsn, "SELECT 1") == [(1,)]
+    postgres.stop()
+    assert not runs(folder)
+
+
+def test_a_start_waits_for_the_children_of_a_killed_postgres(folder: Path) -> None:
+    member = Member(folder)
+    assert member.line()
+    children = psutil.Process(postmaster(folder)).children()
+    straggler = next(child for child in children if "checkpointer" in child.cmdline()[0])
+    straggler.suspend()
+    os.kill(postmaster(folder), signal.SIGKILL)
+    with ThreadPoolExecutor() as threads:
+        start = threads.submit(EmbeddedPostgres.start, folder)
+        time.sleep(0.5)
+        assert not start.done()
+        straggler.resume()
+        postgres = start.result(timeout=20)
+    member.leave()
+    postgres.stop()
+    assert not runs(folder)
+
+
+@pytest.fixture
+def crashed(folder: Path) -> Path:
+    """Give a folder as a power cut leaves it, with lock files of a process that is no more."""
+    member = Member(folder)
+    assert member.line()
+    member.kill()
+    for process in postgres_processes(folder):
+        process.kill()
+    wait_until(lambda: not runs(folder))
+    assert (folder / "postmaster.pid").exists()
+    return folder
+
+
+def give_number(folder: Path, number: int) -> None:
+    for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+        _, rest = (folder / name).read_text().split("\n", 1)
+        (folder / name).write_text(f"{number}\n{rest}")
+
+
+def test_a_stale_number_of_an_unrelated_process_does_not_matter(crashed: Path) -> None:
+    # Only a process of the same user keeps Postgres from starting. This one is in the folder, too.
+    owner = crashed.stat().st_uid
+    user = owner if os.geteuid() == 0 else None
+    with subprocess.Popen(["/bin/sleep", "60"], user=user, cwd=crashed) as unrelated:
+        give_number(crashed, unrelated.pid)
+        starts_and_works(crashed)
+        assert unrelated.poll() is None
+        unrelated.kill()
+
+
+def test_a_stale_number_of_another_postgres_does_not_matter(place: Path, crashed: Path) -> None:
+    other = EmbeddedPostgres.start(place / "other")
+    give_number(crashed, postmaster(other.folder))
+    starts_and_works(crashed)
+    assert execute(other.dsn, "SELECT 1") == [(1,)]
+    other.stop()
+
+
+@pytest.mark.parametrize("content", ["", "no number\n"])
+def test_a_damaged_postmaster_pid_does_not_matter(crashed: Path, content: str) -> None:
+    (crashed / "postmaster.pid").write_text(content)
+    starts_and_works(crashed)
+
+
+@pytest.mark.parametrize("initdb_dies_too", [True, False])
+def test_an_interrupted_initdb_is_done_again(place: Path, *, initdb_dies_too: bool) -> None:
+    folder = place / "postgres"
+    member = Member(folder)
+    wait_until((folder / ".initdb" / "base").exists)
+    children = psutil.Process(member.process.pid).children(recursive=True)
+    member.kill()
+    if initdb_dies_too:
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    assert not (folder / "PG_VERSION").exists()
+    starts_and_works(folder)
+    assert not [path for path in folder.iterdir() if path.name.startswith(".initdb")]
+
+
+def test_a_cluster_that_was_being_moved_into_place_is_finished(folder: Path) -> None:
+    done = folder / ".initdb-done"
+    done.mkdir()
+    for name in ("base", "global", "postgresql.conf", "PG_VERSION"):
+        (folder / name).rename(done / name)
+    starts_and_works(folder)
+    assert not done.exists()
+
+
+@pytest.fixture
+def far(folder: Path) -> Iterator[Path]:
+    """Give a cluster at a path that no socket, no shell and no list of hosts takes as it is."""
+    far = folder.rename(folder.with_name('it\'s "odd", $(false) `so` ' + 15 * "far away "))
+    yield far
+    end_postgres_below(far)
+    far.rename(folder)
+
+
+def test_the_path_may_be_long_and_odd(far: Path) -> None:
+    postgres = EmbeddedPostgres.start(far)
+    joined = EmbeddedPostgres.start(far)
+    assert joined.dsn == postgres.dsn
+    socket_folder = ClusterFolder.open(far).socket_folder()
+    assert stat.S_IMODE(socket_folder.stat().st_mode) == 0o700
+    assert execute(joined.dsn, "SELECT 1") == [(1,)]
+    assert (far / "postmaster.pid").read_text().splitlines()[1] == str(far)
+    joined.stop()
+    postgres.stop()
+    assert not runs(far)
+    assert not socket_folder.exists()
+
+
+def test_a_socket_folder_that_somebody_else_made_is_not_used(place: Path, far: Path) -> None:
+    planned = ClusterFolder.open(far).socket_folder()
+    planned.rmdir()
+    planned.symlink_to(place)
+    try:
+        postgres = EmbeddedPostgres.start(far)
+        assert execute(postgres.dsn, "SELECT 1") == [(1,)]
+        assert not list(place.iterdir())
+        postgres.stop()
+    finally:
+        planned.unlink()
+
+
+def test_neither_home_nor_tmpdir_has_to_be_there(folder: Path) -> None:
+    member = Member(folder, {"HOME": "/nonexistent", "TMPDIR": "/nonexistent", "PGPORT": "1"})
+    assert execute(member.line(), "SELECT 1") == [(1,)]
+    member.leave()
+    assert not runs(folder)
+
+
+def test_an_ordinary_user_runs_it_as_oneself_and_root_may_join(place: Path) -> None:
+    home = place / "home"
+    home.mkdir()
+    if os.geteuid() == 0:
+        place.chmod(0o711)
+        os.chown(home, NOBODY, NOBODY)
+    folder = home / "postgres"
+
+    def work() -> None:
+        postgres = EmbeddedPostgres.start(folder)
+        assert psutil.Process(postmaster(folder)).uids().effective == os.geteuid()
+        execute(postgres.dsn, KEEP)
+        postgres.stop()
+
+    as_ordinary_user(work)
+    assert not runs(folder)
+    postgres = EmbeddedPostgres.start(folder)
+    assert psutil.Process(postmaster(folder)).uids().effective == folder.stat().st_uid
+    assert execute(postgres.dsn, "SELECT * FROM kept") == [(1,)]
+    as_ordinary_user(lambda: EmbeddedPostgres.start(folder).stop())
+    assert runs(folder)
+    postgres.stop()
+    as_ordinary_user(lambda: starts_and_works(folder))
+
+
+def test_an_ordinary_user_is_told_whose_folder_it_is() -> None:
+    def work() -> None:
+        with pytest.raises(
+            EmbeddedPostgresError, match=r"/usr belongs to the user root.* run it as"
+        ):
+            EmbeddedPostgres.start(Path("/usr"))
+
+    as_ordinary_user(work)
+
+
+def test_a_parent_that_may_not_be_written_to_is_told() -> None:
+    def work() -> None:
+        with pytest.raises(EmbeddedPostgresError, match=r"/usr/postgres.*denied.*DATABASE_URL"):
+            EmbeddedPostgres.start(Path("/usr/postgres"))
+
+    as_ordinary_user(work)
+
+
+def test_values_of_failing_statements_stay_out_of_the_log(folder: Path) -> None:
+    postgres = EmbeddedPostgres.start(folder)
+    execute(postgres.dsn, "CREATE TABLE t (hash text PRIMARY KEY CHECK (length(hash) < 60), n int)")
+    execute(postgres.dsn, "INSERT INTO t VALUES (%s, 1)", SECRET)
+    for statement in (
+        "INSERT INTO t VALUES (%s, 1)",
+        "INSERT INTO t VALUES (repeat(%s, 2), 1)",
+        "SELECT %s::int",
+        "SELECT nonsense(%s)",
+    ):
+        with pytest.raises(psycopg2.Error, match=r"duplicate|violates|invalid|not exist"):
+            execute(postgres.dsn, statement, SECRET)
+    # A backend that is killed has its statement reported by Postgres.
+    with ThreadPoolExecutor() as threads, closing(psycopg2.connect(postgres.dsn)) as connection:
+        asking = threads.submit(sleep_with, connection, SECRET)
+        sleeping = (
+            "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%'"
+            " AND pid <> pg_backend_pid() AND wait_event = 'PgSleep'"
+        )
+        wait_until(lambda: execute(postgres.dsn, sleeping))
+        ((number,),) = execute(postgres.dsn, sleeping)
+        os.kill(int(str(number)), signal.SIGKILL)
+        with pytest.raises(psycopg2.OperationalError):
+            asking.result()
+    wait_until(lambda: answers(postgres.dsn))
+    postgres.stop()
+    log = "".join(path.read_text() for path in (folder / "logs").iterdir())
+    assert "was terminated by signal 9" in log
+    assert SECRET not in log + (folder / "startup.log").read_text()
+
+
+def sleep_with(connection: "psycopg2.extensions.connection", secret: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(60), %s", (secret,))
+
+
+def answers(dsn: str) -> bool:
+    try:
+        return execute(dsn, "SELECT 1") == [(1,)]
+    except psycopg2.OperationalError:
+        return False
+
+
+def test_ctrl_c_in_the_terminal_does_not_reach_postgres(folder: Path) -> None:
+    member = Member(folder)
+    dsn = member.line()
+    os.killpg(member.process.pid, signal.SIGINT)
+    assert member.line() == "interrupted"
+    assert execute(dsn, "SELECT 1") == [(1,)]
+    member.leave()
+    assert not runs(folder)
+
+
+def test_a_foreign_folder_stays_as_it_is(place: Path) -> None:
+    foreign = place / "photos"
+    foreign.mkdir(mode=0o755)
+    (foreign / "cat.jpeg").touch()
+    before = foreign.stat()
+    with pytest.raises(EmbeddedPostgresError, match="photos is not empty and holds no Postgres"):
+        EmbeddedPostgres.start(foreign)
+    assert [path.name for path in foreign.iterdir()] == ["cat.jpeg"]
+    assert foreign.stat() == before
+
+
+def test_a_file_in_its_place_stays_as_it_is(place: Path) -> None:
+    (place / "postgres").write_text("a letter")
+    with pytest.raises(EmbeddedPostgresError, match=r"(File exists|Not a directory).*DATABASE_URL"):
+        EmbeddedPostgres.start(place / "postgres")
+    assert (place / "postgres").read_text() == "a letter"
+
+
+def test_data_of_another_version_stays_as_it_is(place: Path) -> None:
+    folder = place / "postgres"
+    (folder / "base").mkdir(parents=True)
+    (folder / "PG_VERSION").write_text("16\n")
+    with pytest.raises(EmbeddedPostgresError, match=r"holds data of Postgres 16.*docs/backup.md"):
+        EmbeddedPostgres.start(folder)
+    assert (folder / "base").is_dir()
+
+
+def test_an_empty_folder_that_is_there_already_will_do(place: Path) -> None:
+    folder = place / "postgres"
+    folder.mkdir(mode=0o755)
+    starts_and_works(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_start_that_fails_tells_why_and_leaves_nothing_behind(folder: Path) -> None:
+    configuration = folder / "postgresql.conf"
+    before = configuration.read_text()
+    configuration.write_text(f"{before}nonsense = on\n")
+    try:
+        with pytest.raises(EmbeddedPostgresError, match=r'does not start.*"nonsense"'):
+            EmbeddedPostgres.start(folder)
+    finally:
+        configuration.write_text(before)
+    assert not runs(folder)
+    assert not ClusterFolder.open(folder).has_members()

@@ -1,0 +1,290 @@
+"""Links where the embedded Postgres keeps files: root follows none that its user made."""
+
+import logging
+import os
+import shutil
+import stat
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from postgres.folder import ClusterFolder
+from postgres.held_folder import hold, open_folder
+from postgres.passage import NoPassageError, let_through
+from tests.harness.embedded_clusters import NOBODY, as_ordinary_user, starts_and_works
+
+SECRET = "what only root may read"
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """Yield a cluster that does not run."""
+    with TemporaryDirectory(prefix="embedded-") as folder:
+        EmbeddedPostgres.start(Path(folder) / "postgres").stop()
+        yield Path(folder) / "postgres"
+
+
+@pytest.fixture
+def cluster(place: Path, made: Path) -> Path:
+    """Return a copy of the cluster."""
+    subprocess.run(["/bin/cp", "--archive", str(made), str(place)], check=True)
+    return place / "postgres"
+
+
+@pytest.fixture
+def victim(place: Path) -> Path:
+    """Return a folder with a file, to which nobody else has any right."""
+    folder = place / "private"
+    folder.mkdir(mode=0o700)
+    (folder / "secret").write_text(SECRET, encoding="utf-8")
+    (folder / "secret").chmod(0o600)
+    return folder
+
+
+def as_it_was(victim: Path) -> None:
+    assert [path.name for path in victim.iterdir()] == ["secret"]
+    assert (victim / "secret").read_text("utf-8") == SECRET
+    for path, mode in ((victim, 0o700), (victim / "secret", 0o600)):
+        status = path.stat()
+        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), mode)
+
+
+def put(link: Path, target: Path, *, hard: bool = False) -> None:
+    """Put a link in place of what is there."""
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)
+    link.unlink(missing_ok=True)
+    if hard:
+        link.hardlink_to(target)
+    else:
+        link.symlink_to(target)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "namespace",
+        ".namespace.new",
+        "access.conf",
+        ".access.conf.new",
+        "start.lock",
+        "members.lock",
+        "postmaster.pid",
+        "startup.log",
+        "PG_VERSION",
+        "logs/postgresql.log",
+        ".s.PGSQL.5432.lock",
+    ],
+)
+def test_a_link_in_place_of_a_file_changes_nothing_and_shows_nothing(
+    cluster: Path, victim: Path, name: str, *, hard: bool
+) -> None:
+    put(cluster / name, victim / "secret", hard=hard)
+    said = said_at_a_start(cluster)
+    assert said == "" or "cannot use" in said
+    assert SECRET not in said
+    as_it_was(victim)
+
+
+def said_at_a_start(cluster: Path) -> str:
+    """Start and stop; return why it did not start, where it did not."""
+    try:
+        EmbeddedPostgres.start(cluster).stop()
+    except EmbeddedPostgresError as error:
+        return str(error)
+    return ""
+
+
+def test_a_start_that_fails_quotes_no_file_that_a_link_leads_to(
+    cluster: Path, victim: Path
+) -> None:
+    with (cluster / "postgresql.conf").open("a") as configuration:
+        configuration.write("nonsense = on\n")
+    put(cluster / "logs", victim)
+    (victim / "secret").rename(victim / "secret.log")
+    with pytest.raises(EmbeddedPostgresError) as raised:
+        EmbeddedPostgres.start(cluster)
+    assert SECRET not in str(raised.value)
+    (victim / "secret.log").rename(victim / "secret")
+    as_it_was(victim)
+
+
+@pytest.mark.parametrize("name", [".initdb", ".initdb-done"])
+def test_a_link_in_place_of_a_cluster_in_the_making_moves_and_removes_nothing(
+    cluster: Path, victim: Path, name: str
+) -> None:
+    (cluster / "PG_VERSION").unlink()
+    put(cluster / name, victim)
+    with pytest.raises(EmbeddedPostgresError):
+        EmbeddedPostgres.start(cluster)
+    as_it_was(victim)
+
+
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(cluster: Path) -> None:
+    for name in ("start.lock", "members.lock", "postmaster.pid"):
+        with suppress(FileNotFoundError):
+            (cluster / name).unlink()
+        os.mkfifo(cluster / name)
+        with pytest.raises(EmbeddedPostgresError, match="no plain file"):
+            EmbeddedPostgres.start(cluster)
+        (cluster / name).unlink()
+    starts_and_works(cluster)
+
+
+def test_a_folder_in_place_of_a_draft_keeps_nobody_from_starting(cluster: Path) -> None:
+    for name in ("namespace", "access.conf"):
+        (cluster / f".{name}.new").mkdir()
+        (cluster / name).unlink()
+    starts_and_works(cluster)
+    assert {".namespace.new", ".access.conf.new"} == {path.name for path in cluster.glob(".*.new")}
+
+
+def test_what_an_interrupted_start_leaves_is_nobody_elses(place: Path) -> None:
+    folder = place / "postgres"
+    folder.mkdir(mode=0o700)
+    for name in ("start.lock", "members.lock", ".namespace.new", ".namespace.0a1b.new"):
+        (folder / name).touch(0o600)
+    assert said_at_a_start(folder) == ""
+
+
+def test_a_text_that_cannot_be_put_in_place_leaves_no_draft(place: Path) -> None:
+    (place / "text").mkdir()
+    with hold(place, frozenset({os.geteuid()})) as folder, pytest.raises(IsADirectoryError):
+        folder.write("text", "new", os.geteuid(), os.getegid())
+    assert [path.name for path in place.iterdir()] == ["text"]
+
+
+def test_the_last_folder_of_a_path_alone_is_private(place: Path) -> None:
+    os.close(open_folder(place / "data" / "data", make=True))
+    mask = os.umask(0o022)
+    os.umask(mask)
+    for path, mode in ((place / "data", 0o777 & ~mask), (place / "data" / "data", 0o700)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_no_other_folder_is_removed_than_that_of_the_socket(cluster: Path, place: Path) -> None:
+    other = place / "other"
+    other.mkdir()
+    ClusterFolder.open(cluster).remove_socket_folder(other)
+    assert other.is_dir()
+
+
+def test_a_folder_that_became_a_link_meanwhile_is_not_used(cluster: Path, victim: Path) -> None:
+    held = ClusterFolder.open(cluster)
+    cluster.rename(cluster.with_name("moved"))
+    cluster.symlink_to(victim)
+    with pytest.raises(OSError, match=r"Not a directory|symbolic links"), held.hold():
+        pass
+    if os.geteuid() == 0:
+        # Nor one above it, by which it would be another folder.
+        with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+            os.close(open_folder(cluster / "below", make=True))
+    as_it_was(victim)
+
+
+def test_a_folder_of_somebody_else_is_not_used(victim: Path) -> None:
+    with pytest.raises(PermissionError), hold(victim, frozenset({NOBODY})):
+        pass
+
+
+# The way to the data and the programs
+
+
+def can_list(folder: Path) -> bool:
+    with suppress(PermissionError):
+        return bool(list(folder.iterdir())) or True
+    return False
+
+
+def can_read(file: Path) -> bool:
+    with suppress(PermissionError):
+        return bool(file.read_text("utf-8"))
+    return False
+
+
+def test_below_a_private_folder_one_user_gets_through_and_nobody_else(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if os.geteuid() != 0:
+        return  # who is not root closes nothing to oneself
+    home = place / "home"
+    home.mkdir(mode=0o700)
+    (home / "letter").write_text(SECRET, encoding="utf-8")
+    (home / "letter").chmod(0o644)
+    place.chmod(0o755)
+    with caplog.at_level(logging.WARNING):
+        starts_and_works(home / "postgres")
+    assert f"not list, {home}" in caplog.text
+    assert home.stat().st_mode & 0o007 == 0
+
+    def work() -> None:
+        assert not can_list(home)
+        assert not can_read(home / "letter")
+
+    as_ordinary_user(work)
+    caplog.clear()
+    starts_and_works(home / "postgres")
+    assert caplog.text == ""
+    # Closed again by whoever it belongs to, and then as before.
+    home.chmod(0o700)
+    starts_and_works(home / "postgres")
+    let_through(home / "letter", NOBODY, NOBODY)
+
+    def pass_through() -> None:
+        assert not can_list(home)
+        assert can_read(home / "letter")
+
+    as_ordinary_user(pass_through)
+
+
+def test_a_way_for_one_user_gives_no_other_one_more_than_before(place: Path) -> None:
+    if os.geteuid() != 0:
+        return
+    place.chmod(0o755)
+    home = place / "home"
+    home.mkdir(mode=0o700)
+    (home / "letter").touch(0o644)
+    # Somebody whose entry the mask has no effect for, as after chmod 700.
+    lines = [(0x01, 7, -1), (0x02, 5, 4711), (0x04, 5, -1), (0x10, 0, -1), (0x20, 0, -1)]
+    packed = b"".join(struct.pack("<HHi", *line) for line in lines)
+    os.setxattr(home, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    let_through(home / "letter", NOBODY, NOBODY)
+    packed = os.getxattr(home, "system.posix_acl_access")
+    assert list(struct.iter_unpack("<HHi", packed[4:])) == [
+        (0x01, 7, -1),
+        (0x02, 0, 4711),
+        (0x02, 1, NOBODY),
+        (0x04, 0, -1),
+        (0x10, 1, -1),
+        (0x20, 0, -1),
+    ]
+
+
+def test_a_private_folder_of_another_user_stays_closed(place: Path) -> None:
+    if os.geteuid() != 0:
+        return
+    place.chmod(0o755)
+    home = place / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, NOBODY, NOBODY)
+    (home / "checkout").mkdir()
+    with pytest.raises(
+        EmbeddedPostgresError, match=r"belongs to the user nobody.*chmod o\+x.*DATABASE_URL"
+    ):
+        EmbeddedPostgres.start(home / "checkout" / "postgres")
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+
+
+def test_a_file_system_without_access_lists_is_told() -> None:
+    if os.geteuid() != 0:
+        return
+    # The kernel's own have none.
+    with pytest.raises(NoPassageError, match=r"/proc/1/map_files|/proc/1/fd"):
+        let_through(Path("/proc/1/fd/none"), NOBODY, NOBODY)

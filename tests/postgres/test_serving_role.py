@@ -1,0 +1,219 @@
+"""The role that the embedded Postgres serves: no superuser, and the owner of what is there."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import psycopg2
+import pytest
+
+from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from postgres.folder import ClusterFolder
+from tests.harness.configuration import ROOT
+from tests.harness.embedded_clusters import Member, execute, postmaster, runs
+
+OLD_SCHEMA = (ROOT / "db" / "schemas" / "1.sql").read_text("utf-8")
+OTHER_THINGS = """
+CREATE SEQUENCE counting;
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE DOMAIN small AS integer CHECK (VALUE < 10);
+CREATE VIEW seen AS SELECT 1 AS one;
+CREATE FUNCTION of_old() RETURNS integer LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';
+CREATE SCHEMA "Quoted ""one";
+CREATE TABLE "Quoted ""one"."Odd; DROP TABLE x" (id integer GENERATED ALWAYS AS IDENTITY);
+INSERT INTO "Quoted ""one"."Odd; DROP TABLE x" DEFAULT VALUES;
+"""
+OWNED_BY_ANOTHER = """
+SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND relowner <> 'userauth'::regrole
+UNION ALL
+SELECT proname FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND proowner <> 'userauth'::regrole
+UNION ALL
+SELECT typname FROM pg_type JOIN pg_namespace n ON n.oid = typnamespace
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+    AND typowner <> 'userauth'::regrole
+UNION ALL
+SELECT datname FROM pg_database WHERE NOT datistemplate AND datdba <> 'userauth'::regrole
+"""
+
+
+def start_as_before(folder: Path) -> str:
+    """Start a cluster as version 0.1.0 did; return where its superuser is let in by trust."""
+    cluster = ClusterFolder.open(folder)
+    with cluster.start_lock() as lock:
+        cluster.make_cluster(lock)
+    (folder / "pg_hba.conf").write_text("local all all trust\n", encoding="utf-8")
+    options = f"--options=-c listen_addresses= -c unix_socket_directories={folder}"
+    code, said = cluster.run("pg_ctl", "start", "--wait", "--log=startup.log", options)
+    assert code == 0, said
+    return f"postgresql://postgres@/postgres?host={folder}"
+
+
+def stop_as_before(folder: Path) -> None:
+    assert ClusterFolder.open(folder).run("pg_ctl", "stop", "--wait")[0] == 0
+
+
+@pytest.fixture
+def of_before(place: Path) -> Path:
+    """Return the folder of a cluster with data that the superuser owns, which does not run."""
+    folder = place / "postgres"
+    dsn = start_as_before(folder)
+    execute(dsn, OLD_SCHEMA + OTHER_THINGS)
+    execute(dsn, "CREATE DATABASE another")
+    execute(dsn.replace("/postgres?", "/another?"), "CREATE TABLE there AS SELECT 2 AS two")
+    stop_as_before(folder)
+    return folder
+
+
+def is_brought_over(dsn: str) -> None:
+    assert execute(dsn, OWNED_BY_ANOTHER) == []
+    assert execute(dsn, "SELECT version FROM userauth_schema") == [(1,)]
+    assert execute(dsn, 'SELECT id FROM "Quoted ""one"."Odd; DROP TABLE x"') == [(1,)]
+    execute(dsn, 'INSERT INTO "Quoted ""one"."Odd; DROP TABLE x" DEFAULT VALUES')
+    assert execute(dsn, "SELECT of_old(), nextval('counting')") == [(1, 1)]
+    another = dsn.replace("/postgres?", "/another?")
+    assert execute(another, OWNED_BY_ANOTHER) == []
+    assert execute(another, "UPDATE there SET two = 3 RETURNING two") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT pg_read_file('/etc/hostname')",
+        "SELECT pg_read_binary_file('PG_VERSION')",
+        "SELECT pg_ls_dir('/')",
+        "SELECT lo_import('/etc/hostname')",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "COPY pg_class FROM PROGRAM 'true'",
+        "COPY (SELECT 1) TO '/tmp/written'",
+        "ALTER SYSTEM SET fsync = off",
+        "ALTER ROLE userauth SUPERUSER",
+        "CREATE ROLE another SUPERUSER",
+        "SET ROLE postgres",
+        "SET SESSION AUTHORIZATION postgres",
+        "GRANT pg_read_server_files TO userauth",
+        "CREATE DATABASE another",
+        "SELECT rolpassword FROM pg_authid",
+    ],
+)
+def test_what_serves_reads_no_file_and_runs_no_program(served: str, statement: str) -> None:
+    with pytest.raises((psycopg2.errors.InsufficientPrivilege, psycopg2.errors.WrongObjectType)):
+        execute(served, statement)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """Yield where a new cluster is served."""
+    # Not tmp_path: its parent becomes private again whenever another pytest starts.
+    with TemporaryDirectory(prefix="embedded-") as folder:
+        postgres = EmbeddedPostgres.start(Path(folder) / "postgres")
+        yield postgres.dsn
+        postgres.stop()
+
+
+def test_what_serves_is_no_superuser_and_a_member_of_nothing(served: str) -> None:
+    assert execute(served, "SHOW is_superuser") == [("off",)]
+    assert execute(served, "SELECT current_user") == [("userauth",)]
+    assert execute(
+        served,
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles"
+        " WHERE rolname = current_user",
+    ) == [(False,) * 5]
+    assert (
+        execute(served, "SELECT 1 FROM pg_auth_members WHERE member = current_user::regrole") == []
+    )
+
+
+@pytest.mark.parametrize("options", ["", "&replication=database", "&replication=true"])
+def test_nobody_is_let_in_as_the_superuser(served: str, options: str) -> None:
+    dsn = served.replace("userauth@", "postgres@") + options
+    with pytest.raises(psycopg2.OperationalError, match=r"rejects|no pg_hba.conf entry"):
+        execute(dsn, "SELECT 1")
+
+
+def test_a_cluster_of_an_earlier_version_is_brought_over_with_its_data(of_before: Path) -> None:
+    postgres = EmbeddedPostgres.start(of_before)
+    is_brought_over(postgres.dsn)
+    assert execute(postgres.dsn, "SHOW is_superuser") == [("off",)]
+    postgres.stop()
+
+
+def test_to_bring_a_cluster_over_twice_changes_nothing(of_before: Path) -> None:
+    EmbeddedPostgres.start(of_before).stop()
+    # As where the first was interrupted before it could note that it was done.
+    (of_before / "access.conf").unlink()
+    postgres = EmbeddedPostgres.start(of_before)
+    is_brought_over(postgres.dsn)
+    postgres.stop()
+
+
+def test_a_bringing_over_that_is_killed_is_done_again(of_before: Path) -> None:
+    member = Member(of_before)
+    single = wait_for_single_user(member)
+    member.kill()
+    single.kill()
+    assert not (of_before / "access.conf").exists()
+    postgres = EmbeddedPostgres.start(of_before)
+    is_brought_over(postgres.dsn)
+    postgres.stop()
+    assert not runs(of_before)
+
+
+def wait_for_single_user(member: Member) -> psutil.Process:
+    """Return the first Postgres in single-user mode that another process runs."""
+    parent = psutil.Process(member.process.pid)
+    while True:
+        for child in parent.children():
+            try:
+                if "--single" in child.cmdline():
+                    child.suspend()
+                    return child
+            except psutil.NoSuchProcess:
+                continue
+
+
+def test_what_an_earlier_version_made_since_is_brought_over_as_well(of_before: Path) -> None:
+    EmbeddedPostgres.start(of_before).stop()
+    execute(start_as_before(of_before), "CREATE TABLE since AS SELECT 4 AS four")
+    postgres = EmbeddedPostgres.start(of_before)
+    is_brought_over(postgres.dsn)
+    assert execute(postgres.dsn, "SELECT four FROM since") == [(4,)]
+    postgres.stop()
+
+
+def test_one_that_an_earlier_version_left_running_is_brought_over(of_before: Path) -> None:
+    start_as_before(of_before)
+    before = postmaster(of_before)
+    postgres = EmbeddedPostgres.start(of_before)
+    assert postmaster(of_before) != before
+    is_brought_over(postgres.dsn)
+    postgres.stop()
+
+
+def test_one_that_a_server_of_an_earlier_version_uses_is_left_alone(of_before: Path) -> None:
+    dsn = start_as_before(of_before)
+    cluster = ClusterFolder.open(of_before)
+    with cluster.start_lock():
+        earlier = cluster.join()
+    with pytest.raises(EmbeddedPostgresError, match=r"of an earlier version uses .*: end it"):
+        EmbeddedPostgres.start(of_before)
+    assert execute(dsn, "SELECT version FROM userauth_schema") == [(1,)]
+    os.close(earlier)
+    postgres = EmbeddedPostgres.start(of_before)
+    is_brought_over(postgres.dsn)
+    postgres.stop()
+
+
+def test_who_is_let_in_is_written_anew_where_somebody_changed_it(place: Path) -> None:
+    folder = place / "postgres"
+    EmbeddedPostgres.start(folder).stop()
+    (folder / "access.conf").write_text("local all all trust\n", encoding="utf-8")
+    postgres = EmbeddedPostgres.start(folder)
+    with pytest.raises(psycopg2.OperationalError, match="rejects"):
+        execute(postgres.dsn.replace("userauth@", "postgres@"), "SELECT 1")
+    postgres.stop()

@@ -1,0 +1,330 @@
+"""What the documentation says is there, and what is there is in the documentation."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers import routes
+from handlers.docs import OPENAPI_PATH, PAGE_PATH, PublicationHandler
+from rules.errors import Problem, problem_types
+from settings import FIELDS
+from tests.harness.configuration import ROOT
+from tests.harness.processes import environment, running_server
+from tests.harness.sql import run_sql
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+PROBLEMS = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+ADDRESS = "http://127.0.0.1:8000"
+USER = {"id", "email", "name", "created_at", "updated_at"}
+LOGIN = {"token", "expires_at", "expires_in"}
+PROBLEM_CLASSES = list(problem_types())
+
+
+def blocks(text: str) -> list[tuple[str, str]]:
+    """Return the language and the content of each fenced block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> list[str]:
+    """Return the commands of a block of shell, those over several lines in one."""
+    return block.replace("\\\n", " ").splitlines()
+
+
+TOKENS = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+USE_IT = README.partition("\n## Use it\n")[2].partition("\n## ")[0]
+COMMANDS = [
+    command
+    for language, block in blocks(USE_IT)
+    if language == "sh"
+    for command in commands(block)
+    if "manage.py" not in command
+]
+
+
+def documented_calls() -> set[tuple[str, str]]:
+    """Return method and path of each call that is written as such, or as a curl command."""
+    calls = set(re.findall(r"\b([A-Z]+) (/[a-z/]+(?:{id}|\.json)?)", TEXT))
+    for language, block in blocks(TEXT):
+        for command in commands(block) if language == "sh" else []:
+            for path in re.findall(re.escape(ADDRESS) + r"(/[a-z/]+(?:\$ID|\.json)?)", command):
+                method = re.search(r"-X ([A-Z]+)", command)
+                usual = "POST" if " -d " in command.partition("|")[0] else "GET"
+                calls.add((method[1] if method else usual, path.replace("$ID", "{id}")))
+    return calls
+
+
+def section_of(problem: type[Problem]) -> str:
+    return PROBLEMS.partition(f"\n## {problem.name}\n")[2].partition("\n## ")[0].strip()
+
+
+PATHS = [*routes, (OPENAPI_PATH, PublicationHandler), (PAGE_PATH, PublicationHandler)]
+CALLS = {
+    (method, path.replace("([^/]+)", "{id}")) for path, handler in PATHS for method in handler.calls
+} | {(method, "/metrics") for method in ("GET", "HEAD")}
+
+
+@pytest.mark.parametrize("call", sorted(call for call in CALLS if call[0] != "HEAD"))
+def test_every_call_is_documented(call: tuple[str, str]) -> None:
+    assert call in documented_calls()
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+def test_what_head_and_options_do_is_documented(method: str) -> None:
+    assert f"`{method}`" in TEXT
+
+
+def test_no_call_is_documented_that_is_not_there() -> None:
+    assert documented_calls() <= CALLS
+
+
+def test_the_problem_types_documented_are_those_that_there_are() -> None:
+    documented = re.findall(r"^## (.*)$", PROBLEMS, re.MULTILINE)
+    assert sorted(documented) == sorted(cls.name for cls in PROBLEM_CLASSES)
+
+
+@pytest.mark.parametrize("problem", PROBLEM_CLASSES, ids=lambda problem: problem.name)
+def test_a_problem_is_documented_with_its_status(problem: type[Problem]) -> None:
+    assert re.match(rf"{problem.status}\b", section_of(problem))
+
+
+def test_every_problem_is_documented_with_its_title() -> None:
+    missing = [cls.title for cls in PROBLEM_CLASSES if cls.title not in section_of(cls)]
+    assert missing == []
+
+
+def test_the_problem_that_is_shown_is_one_that_there_is() -> None:
+    [shown] = [json.loads(block) for language, block in blocks(PROBLEMS) if language == "json"]
+    [problem] = [cls for cls in PROBLEM_CLASSES if shown["type"].endswith("#" + cls.name)]
+    assert shown["title"] == problem.title
+    assert shown["status"] == problem.status
+    assert set(shown) == {"type", "title", "status", "detail", "request_id"}
+
+
+def test_no_setting_is_documented_that_is_not_there() -> None:
+    documented = re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", SETTINGS, re.MULTILINE)
+    assert sorted(documented) == sorted(
+        f"{section}.{key}" for section, keys in FIELDS.items() for key in keys
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def sections_of(page: Path) -> set[str]:
+    """Return the fragments by which the headings of a page are linked."""
+    text = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_sections_lead_to_headings(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target, fragment in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+        assert fragment in sections_of(page.parent / target if target else page), fragment
+
+
+ASVS = (ROOT / "docs" / "asvs.md").read_text(encoding="utf-8")
+# The requirements of OWASP ASVS 5.0.0, of the chapters and the section that the page is about.
+LEVEL_1 = """
+    6.1.1 6.2.1 6.2.2 6.2.3 6.2.4 6.2.5 6.2.6 6.2.7 6.2.8 6.3.1 6.3.2 6.4.1 6.4.2 7.2.1 7.2.2
+    7.2.3 7.2.4 7.4.1 7.4.2 9.1.1 9.1.2 9.1.3 9.2.1 11.3.1 11.3.2 11.4.1 13.4.1 14.2.1 14.3.1
+"""
+LEVEL_2 = """
+    6.1.2 6.1.3 6.2.9 6.2.10 6.2.11 6.2.12 6.3.3 6.3.4 6.4.3 6.4.4 6.5.1 6.5.2 6.5.3 6.5.4
+    6.5.5 6.6.1 6.6.2 6.6.3 6.8.1 6.8.2 6.8.3 6.8.4 7.1.1 7.1.2 7.1.3 7.3.1 7.3.2 7.4.3 7.4.4
+    7.4.5 7.5.1 7.5.2 7.6.1 7.6.2 9.2.2 9.2.3 9.2.4 11.1.1 11.1.2 11.2.1 11.2.2 11.2.3 11.3.3
+    11.4.2 11.4.3 11.4.4 11.5.1 11.6.1 12.3.1 12.3.2 12.3.3 12.3.4 13.1.1 13.2.1 13.2.2 13.2.3
+    13.2.4 13.2.5 13.3.1 13.3.2 13.4.2 13.4.3 13.4.4 13.4.5 14.1.1 14.1.2 14.2.2 14.2.3 14.2.4
+    14.3.2 14.3.3 16.1.1 16.2.1 16.2.2 16.2.3 16.2.4 16.2.5 16.3.1 16.3.2 16.3.3 16.3.4 16.4.1
+    16.4.2 16.4.3 16.5.1 16.5.2 16.5.3
+"""
+ASVS_LEVELS = dict.fromkeys(LEVEL_1.split(), "1") | dict.fromkeys(LEVEL_2.split(), "2")
+ASVS_ROWS = [
+    [cell.strip() for cell in line.strip("|").split(" | ")]
+    for line in ASVS.splitlines()
+    if re.match(r"\| \d", line)
+]
+
+
+def named_tests(text: str) -> set[str]:
+    return set(re.findall(r"`((?:\w+/)*test_\w+\.py::\w+)`", text))
+
+
+def existing_tests() -> set[str]:
+    folder = ROOT / "tests"
+    return {
+        f"{file.relative_to(folder)}::{node.name}"
+        for file in folder.rglob("test_*.py")
+        for node in ast.parse(file.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_test_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert named_tests(text) - existing_tests() == set()
+    for file in re.findall(r"`((?:\w+/)*test_\w+\.py)`", text):
+        assert (ROOT / "tests" / file.removeprefix("tests/")).exists(), file
+
+
+def named_sources(text: str) -> set[str]:
+    """Return the source files that a text names, tests by their path in ``tests/`` or with it."""
+    return set(re.findall(r"(?<![\w/.-])(?:auth|db|handlers|ops|tests)/[\w/-]+\.py\b", text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_source_file_that_a_page_names_is_there(page: Path) -> None:
+    named = named_sources(page.read_text(encoding="utf-8"))
+    roots = (ROOT, ROOT / "tests")
+    assert [
+        file for file in sorted(named) if not any((root / file).exists() for root in roots)
+    ] == []
+
+
+def test_the_source_files_that_pages_name_are_found() -> None:
+    assert {"rules/refusals.py", "db/pool.py", "transport/connection.py"} <= named_sources(TEXT)
+    assert named_sources("by `auth/gone.py`, (db/gone.py) [x](../ops/gone.py)") == {
+        "auth/gone.py",
+        "db/gone.py",
+    }
+
+
+def test_each_requirement_of_the_asvs_has_one_row_with_its_level() -> None:
+    rows = [(row[0], row[1]) for row in ASVS_ROWS]
+    assert sorted(rows) == sorted(ASVS_LEVELS.items())
+
+
+@pytest.mark.parametrize("row", ASVS_ROWS, ids=lambda row: row[0])
+def test_each_requirement_has_a_verdict_and_what_shows_it(row: list[str]) -> None:
+    _, _, wants, verdict, how, tests = row
+    assert wants
+    if verdict == "met":
+        assert named_tests(tests)
+    else:
+        assert verdict in {"not met", "n. a."}
+        assert how
+
+
+@pytest.fixture(scope="module")
+def printed(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Run the README's commands, one after another in one shell; return what each printed."""
+    assert shutil.which("curl")
+    run_sql(postgres, "TRUNCATE users, tokens, clients")
+    variables = {
+        "APP_SETTINGS": "development",
+        "DATABASE_URL": postgres,
+        "USERAUTH_PASSWORDS__BCRYPT_COST": "4",
+    }
+    with running_server(variables, tmp_path_factory.mktemp("readme") / "log") as server:
+        return run_all(COMMANDS, server.url)
+
+
+def run_all(lines: list[str], url: str, **variables: str) -> list[str]:
+    """Run commands one after another in one shell; return what each printed."""
+    script = "\necho; echo =====\n".join(lines).replace(ADDRESS, url)
+    ended = subprocess.run(
+        ["/bin/bash", "-euo", "pipefail", "-c", script.replace(".venv/bin/python", sys.executable)],
+        cwd=ROOT,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return [part.strip() for part in ended.stdout.split("=====\n")]
+
+
+def expected_shape(command: str) -> set[str] | None:
+    """Return the members of the object that a command prints; None where it prints nothing."""
+    if command.startswith("TOKEN="):
+        return None
+    if "/login" in command:
+        return LOGIN
+    return set() if "DELETE" in command else USER
+
+
+def test_each_command_of_the_readme_gives_what_it_is_there_for(printed: list[str]) -> None:
+    assert len(printed) == len(COMMANDS) >= 9
+    for command, output in zip(COMMANDS, printed, strict=True):
+        shape = expected_shape(command)
+        assert (set(json.loads(output)) if output else None) == shape, command
+
+
+def test_the_answers_that_the_readme_shows_look_like_those_that_come(printed: list[str]) -> None:
+    found = iter(printed)
+    last = ""
+    shown = 0
+    for language, block in blocks(USE_IT):
+        if language == "sh":
+            for command in commands(block):
+                if command in COMMANDS:
+                    last = next(found)
+        elif language == "json":
+            shown += 1
+            assert shape_of(json.loads(block)) == shape_of(json.loads(last))
+    assert shown >= 3
+
+
+def test_what_the_page_on_tokens_shows_is_what_comes(postgres: str, tmp_path: Path) -> None:
+    run_sql(postgres, "TRUNCATE users, tokens, clients")
+    lines = [
+        line for language, block in blocks(TOKENS) if language == "sh" for line in commands(block)
+    ]
+    with running_server({"DATABASE_URL": postgres}, tmp_path / "log") as server:
+        found = iter(run_all(lines, server.url, DATABASE_URL=postgres))
+    last, shown = "", 0
+    for language, block in blocks(TOKENS):
+        if language == "sh":
+            for _ in commands(block):
+                last = next(found)
+        elif language == "json":
+            shown += 1
+            assert members(json.loads(last)) == members(json.loads(block))
+    assert shown == 5
+
+
+def members(document: dict[str, Any]) -> object:
+    """Return the members of a document, those of a list in it as well, and which are true."""
+    return {
+        name: [members(entry) for entry in value] if isinstance(value, list) else value is True
+        for name, value in document.items()
+    }
+
+
+def shape_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document with its digits and opaque texts made alike."""
+    return {
+        name: re.sub(r"\d", "0", value) if name.endswith("_at") else type(value)
+        for name, value in document.items()
+        if name not in {"email", "name"}
+    } | {name: document[name] for name in ("email", "name") if name in document}
+
+
+def test_the_readme_shows_each_form_of_credentials() -> None:
+    for form in (
+        '"Authorization: Bearer $TOKEN"',
+        '"Authorization: Basic $TOKEN"',
+        '-u "$TOKEN:"',
+        "-u susan@example.com:password",
+    ):
+        assert any(form in command and command.endswith("/api/user") for command in COMMANDS)

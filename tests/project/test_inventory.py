@@ -1,0 +1,112 @@
+"""docs/inventory.md names what there is in the code and in the schema."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.audit import Kind
+from tests.harness.configuration import ROOT
+
+INVENTORY = (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+FOLDERS = ("auth", "commands", "db", "handlers", "ops")
+SOURCES = sorted(
+    [*ROOT.glob("*.py"), *(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))]
+)
+CRYPTOGRAPHY = {
+    "argon2", "bcrypt", "Crypto", "cryptography", "hashlib", "hmac", "itsdangerous", "nacl",
+    "passlib", "secrets", "ssl", "werkzeug",
+}  # fmt: skip
+CONNECTIONS = {
+    "aiohttp", "aiopg", "ftplib", "http.client", "httpx", "opentelemetry", "psycopg2", "requests",
+    "smtplib", "socket", "subprocess", "tornado.httpclient", "tornado.tcpclient",
+    "urllib.request",
+}  # fmt: skip
+FORESEEABLE = {"numpy", "random", "time.random"}
+
+
+def section(name: str) -> str:
+    return INVENTORY.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    """Return each module that a file imports, with the packages that it is in."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+
+
+def importers_of(modules: set[str]) -> set[str]:
+    return {str(file.relative_to(ROOT)) for file in SOURCES if modules & set(imports_of(file))}
+
+
+def files_in(text: str) -> set[str]:
+    return set(re.findall(r"`([\w/]+\.py)`", text))
+
+
+def columns() -> set[str]:
+    """Return each column of the schema as table.column."""
+    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
+    tables = re.findall(r"^CREATE TABLE (\w+) \((.*?)^\)", schema, re.MULTILINE | re.DOTALL)
+    return {
+        f"{table}.{column}"
+        for table, body in tables
+        for column in re.findall(r"^    ([a-z_]+) ", body, re.MULTILINE)
+    }
+
+
+def is_of_nobody(column: str) -> bool:
+    """Tell whether the last level names a column by its kind: a time, a count or a version."""
+    name = column.partition(".")[2]
+    is_time = name.endswith(("_at", "_until", "_hour")) or name in {"at", "until"}
+    return is_time or name in {"failures", "only_row", "version", "password_version"}
+
+
+def test_every_module_that_uses_cryptography_is_in_the_inventory() -> None:
+    listed = files_in(section("Algorithms"))
+    assert importers_of(CRYPTOGRAPHY) - listed == set()
+    assert {file for file in listed if not (ROOT / file).exists()} == set()
+
+
+def test_every_module_that_connects_or_listens_is_in_the_inventory() -> None:
+    listed = files_in(section("Connections"))
+    assert importers_of(CONNECTIONS) - listed == set()
+    assert {file for file in listed if not (ROOT / file).exists()} == set()
+
+
+def test_no_weak_hash_function_is_used() -> None:
+    weak = re.compile(r"\bhashlib\.(md5|sha1|new)\b|\bSHA1\b|usedforsecurity", re.IGNORECASE)
+    users = {file.name for file in SOURCES if weak.search(file.read_text(encoding="utf-8"))}
+    assert users <= {"imported_hashes.py"}, "hashes of others may be PBKDF2 over SHA-1"
+
+
+def test_nothing_is_drawn_from_a_generator_that_can_be_foreseen() -> None:
+    assert importers_of(FORESEEABLE) == set()
+
+
+def test_every_column_of_the_schema_is_classified() -> None:
+    listed = re.findall(r"`([a-z_]+\.[a-z_]+)`", section("Data"))
+    listed = [name for name in listed if name in columns()]
+    assert len(listed) == len(set(listed))
+    assert {column for column in columns() if not is_of_nobody(column)} - set(listed) == set()
+
+
+def test_each_level_says_how_its_data_is_protected() -> None:
+    rows = re.findall(r"^\| (\w+) \| (.+) \| (.+) \| (.+) \|$", section("Data"), re.MULTILINE)
+    assert [row[0] for row in rows[1:]] == ["secret", "personal", "pseudonymous", "internal"]
+    assert all(cell.strip() for row in rows for cell in row)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_event_is_documented(kind: Kind) -> None:
+    trail = SECURITY.partition("\n## Audit trail\n")[2].partition("\n## ")[0]
+    assert f"`{kind.value}`" in trail

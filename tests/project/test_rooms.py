@@ -1,0 +1,95 @@
+"""Which room may import which library: each library has one home."""
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.harness.configuration import ROOT
+
+ROOMS = (
+    *("server.py", "manage.py", "wiring", "handlers", "commands", "contract", "services"),
+    *("transport", "postgres", "rules", "db", "settings", "ops"),
+)
+# A folder stands for all of its modules.
+HOMES: Mapping[str, tuple[str, ...]] = {
+    "aiopg": ("db",),
+    "argon2": ("rules/imported_hashes.py",),
+    "bcrypt": ("rules/passwords.py",),
+    "click": ("commands", "manage.py"),
+    "email_validator": ("rules/emails.py",),
+    "itsdangerous": ("rules/tokens.py",),
+    "opentelemetry": ("ops/traces.py",),
+    "passlib": ("rules/imported_hashes.py",),
+    "prometheus_client": ("ops/metrics.py",),
+    "psutil": ("postgres/embedded.py",),
+    "psycopg2": ("db", "postgres"),
+    "pydantic": ("commands/transfer.py", "contract", "handlers", "settings"),
+    "pydantic_core": ("commands/transfer.py", "contract", "handlers", "settings", "server.py"),
+    "structlog": ("ops/logs.py",),
+    "tornado": ("handlers", "transport"),
+    "typing_extensions": ("contract",),
+    "uvloop": ("ops/event_loop.py",),
+    "werkzeug": ("rules/imported_hashes.py",),
+}
+# It exists for type checkers alone.
+_TYPES_ALONE = {"_typeshed"}
+_OWN = {room.removesuffix(".py") for room in ROOMS}
+
+
+def _imports(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: a relative import"
+            yield (node.module or "").partition(".")[0]
+
+
+def _library_imports(root: Path) -> set[tuple[str, str]]:
+    found = set()
+    for room in ROOMS:
+        path = root / room
+        for module in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            libraries = {*_imports(module)} - sys.stdlib_module_names - _OWN - _TYPES_ALONE
+            found |= {(library, module.relative_to(root).as_posix()) for library in libraries}
+    return found
+
+
+def _strays(root: Path) -> list[tuple[str, str]]:
+    def is_at_home(library: str, module: str) -> bool:
+        homes = HOMES.get(library, ())
+        return any(module == home or module.startswith(f"{home}/") for home in homes)
+
+    return sorted(pair for pair in _library_imports(root) if not is_at_home(*pair))
+
+
+def test_a_library_is_imported_in_its_home_alone() -> None:
+    assert _strays(ROOT) == []
+
+
+def test_each_home_imports_its_library() -> None:
+    found = _library_imports(ROOT)
+    for library, homes in HOMES.items():
+        for home in homes:
+            users = {module for name, module in found if name == library}
+            assert any(module == home or module.startswith(f"{home}/") for module in users)
+
+
+def test_a_library_outside_its_home_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "services" / "throttle.py"
+    module.parent.mkdir()
+    module.write_text("import bcrypt\n\ndef late() -> None:\n    from unknown.part import thing\n")
+    assert _strays(tmp_path) == [
+        ("bcrypt", "services/throttle.py"),
+        ("unknown", "services/throttle.py"),
+    ]
+
+
+def test_the_server_and_the_command_line_do_not_import_each_other() -> None:
+    for room in ROOMS:
+        path = ROOT / room
+        for module in [path] if path.is_file() else path.rglob("*.py"):
+            imported = {*_imports(module)}
+            assert "manage" not in imported, module
+            assert "server" not in imported or module.name == "manage.py", module

@@ -1,0 +1,594 @@
+"""Where hashes wait for a core."""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any
+
+import bcrypt
+import pytest
+
+from handlers.application import Application
+from rules.errors import ClientGone, DatabaseUnavailable, Overloaded, RowLocked
+from rules.hash_queue import HashQueue
+from rules.turns import Caller
+from settings import Settings
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.clock import Clock
+from tests.harness.configuration import laid_over, settings_with
+from tests.harness.raw_http import connected, raw_request
+
+SECONDS = 5.0
+EMAIL = "susan@example.com"
+MakeQueue = Callable[..., HashQueue]
+
+
+class Work:
+    """A slow function: runs until it is told to end, and tells how often it began."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.begun: list[int] = []
+        self.threads: set[int] = set()
+        self.at_a_time = 0
+        self._lock = threading.Lock()
+
+    def run(self, number: int) -> int:
+        with self._lock:
+            self.begun.append(number)
+            self.threads.add(threading.get_ident())
+            self.at_a_time += 1
+        self.may_end.wait(SECONDS)
+        with self._lock:
+            self.at_a_time -= 1
+        return number
+
+    async def started(self, number: int) -> None:
+        await until(lambda: len(self.begun) >= number)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def work() -> Iterator[Work]:
+    work = Work()
+    yield work
+    work.may_end.set()
+
+
+@pytest.fixture
+def make_queue(work: Work) -> Iterator[MakeQueue]:
+    queues: list[HashQueue] = []
+
+    def make(**changes: Any) -> HashQueue:
+        defaults = {
+            "workers": 1,
+            "max_wait_seconds": 100,
+            "seconds_each": 1,
+            "most_per_account": 1000,
+        }
+        queues.append(HashQueue(**{**defaults, **changes}))
+        return queues[-1]
+
+    yield make
+    work.may_end.set()
+    for queue in queues:
+        queue.close()
+
+
+def run(flow: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(flow(), 2 * SECONDS))
+
+
+def caller(number: int = 0, *, is_known: bool = False) -> Caller:
+    """Return a caller at a network of its own."""
+    return Caller.at(f"192.0.2.{number}", f"account {number}", is_known=is_known)
+
+
+async def in_slot(queue: HashQueue, function: Callable[[], Any], who: Caller | None = None) -> Any:
+    async with queue.slot(who or caller()):
+        return await queue.run(function)
+
+
+def queued(
+    queue: HashQueue, work: Work, callers: Sequence[Caller], first: int = 0
+) -> "list[asyncio.Task[Any]]":
+    """Let callers wait, in this order; each runs a number of its own, from ``first`` on."""
+    return [
+        asyncio.create_task(in_slot(queue, partial(work.run, number), who))
+        for number, who in enumerate(callers, first)
+    ]
+
+
+async def waiting(queue: HashQueue, number: int) -> None:
+    await until(lambda: queue.waiting == number)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_so_many_run_at_a_time_and_no_more(make_queue: MakeQueue, work: Work, workers: int) -> None:
+    async def flow() -> None:
+        tasks = queued(make_queue(workers=workers), work, [caller()] * 12)
+        await work.started(workers)
+        assert work.at_a_time == workers
+        work.may_end.set()
+        assert await asyncio.gather(*tasks) == list(range(12))
+
+    run(flow)
+    assert len(work.threads) == workers
+
+
+def test_those_of_one_account_run_in_the_order_in_which_they_came(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    async def flow() -> None:
+        tasks = queued(make_queue(), work, [caller()] * 12)
+        work.may_end.set()
+        await asyncio.gather(*tasks)
+
+    run(flow)
+    assert work.begun == list(range(12))
+
+
+def ran(make_queue: MakeQueue, work: Work, callers: Sequence[Caller]) -> list[int]:
+    """Return in which order callers run that wait behind one."""
+
+    async def flow() -> None:
+        tasks = queued(make_queue(), work, [caller(0), *callers])
+        await work.started(1)
+        work.may_end.set()
+        await asyncio.gather(*tasks)
+
+    run(flow)
+    return [number - 1 for number in work.begun[1:]]
+
+
+def test_networks_take_turns_however_much_of_one_waits(make_queue: MakeQueue, work: Work) -> None:
+    crowd = [caller(1)] * 4
+    assert ran(make_queue, work, [*crowd, caller(2), caller(3)]) == [0, 4, 5, 1, 2, 3]
+
+
+def test_the_networks_of_one_48_have_one_turn_together(make_queue: MakeQueue, work: Work) -> None:
+    crowd = [Caller.at(f"2001:db8:1:{number}::1", str(number)) for number in range(4)]
+    honest = Caller.at("2001:db8:2::1", "susan")
+    assert ran(make_queue, work, [*crowd, honest]) == [0, 4, 1, 2, 3]
+
+
+def test_accounts_of_one_network_take_turns(make_queue: MakeQueue, work: Work) -> None:
+    crowd = [Caller.at("192.0.2.1", "a crowd")] * 3
+    susan = Caller.at("192.0.2.1", "susan")
+    assert ran(make_queue, work, [*crowd, susan]) == [0, 3, 1, 2]
+
+
+def test_known_callers_get_every_other_slot(make_queue: MakeQueue, work: Work) -> None:
+    strangers = [caller(number) for number in range(1, 5)]
+    known = [caller(number, is_known=True) for number in range(5, 7)]
+    assert ran(make_queue, work, [*strangers, *known]) == [4, 0, 5, 1, 2, 3]
+
+
+def test_one_account_at_one_network_has_a_few_places(make_queue: MakeQueue, work: Work) -> None:
+    queue = make_queue(most_per_account=3)
+
+    async def flow() -> None:
+        tasks = queued(queue, work, [caller(1)] * 3)
+        await work.started(1)
+        with pytest.raises(Overloaded):
+            await in_slot(queue, lambda: None, caller(1))
+        elsewhere = Caller.at("192.0.2.2", "account 1")
+        tasks += queued(queue, work, [caller(2), elsewhere], first=3)
+        work.may_end.set()
+        await asyncio.gather(*tasks)
+        assert await in_slot(queue, lambda: "again", caller(1)) == "again"
+
+    run(flow)
+    assert sorted(work.begun) == [0, 1, 2, 3, 4]
+
+
+def test_one_site_has_three_quarters_of_all_places(make_queue: MakeQueue, work: Work) -> None:
+    queue = make_queue(max_wait_seconds=10)  # 8 places of 1 s each
+
+    async def flow() -> None:
+        crowd = [Caller.at("192.0.2.1", str(number)) for number in range(7)]
+        tasks = queued(queue, work, crowd[:6])
+        await work.started(1)
+        with pytest.raises(Overloaded):
+            await in_slot(queue, lambda: None, crowd[6])
+        tasks += queued(queue, work, [caller(2), caller(3)], first=6)
+        work.may_end.set()
+        await asyncio.gather(*tasks)
+
+    run(flow)
+    assert len(work.begun) == 8
+
+
+async def outcomes(tasks: "Sequence[asyncio.Task[Any]]") -> list[bool]:
+    """Return which tasks were let in."""
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(each, int | Overloaded) for each in ended), ended
+    return [isinstance(each, int) for each in ended]
+
+
+def test_in_a_full_queue_the_largest_site_gives_way(make_queue: MakeQueue, work: Work) -> None:
+    queue = make_queue(max_wait_seconds=5)  # 4 places
+
+    async def flow() -> None:
+        crowd = [Caller.at("192.0.2.1", str(number)) for number in range(3)]
+        tasks = queued(queue, work, [*crowd, caller(2)])
+        await work.started(1)
+        # The last of the crowd give way, until no site has more places than another.
+        tasks += queued(queue, work, [caller(3), caller(4), caller(5)], first=4)
+        await until(lambda: tasks[1].done() and tasks[2].done() and tasks[6].done())
+        work.may_end.set()
+        assert await outcomes(tasks) == [True, False, False, True, True, True, False]
+
+    run(flow)
+    assert queue.refused == 3
+
+
+def test_in_a_full_queue_half_is_kept_for_known_callers_and_half_for_others(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    queue = make_queue(max_wait_seconds=5)  # 4 places
+
+    async def flow() -> None:
+        strangers = [caller(number) for number in range(4)]
+        tasks = queued(queue, work, strangers)
+        await work.started(1)
+        known = [caller(number, is_known=True) for number in range(4, 7)]
+        tasks += queued(queue, work, known, first=4)
+        await until(tasks[6].done)
+        work.may_end.set()
+        assert await outcomes(tasks) == [True, True, False, False, True, True, False]
+
+    run(flow)
+
+
+def test_a_caller_that_keeps_to_retry_after_gets_ahead_of_one_that_does_not(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    clock = Clock()
+    queue = make_queue(max_wait_seconds=5, clock=clock)
+
+    async def flow() -> None:
+        tasks = queued(queue, work, [caller(number) for number in range(4)])
+        await work.started(1)
+        for number in (4, 5):
+            with pytest.raises(Overloaded) as refused:
+                await in_slot(queue, lambda: None, caller(number))
+        clock.advance(refused.value.retry_after_seconds - 1)
+        with pytest.raises(Overloaded):
+            await in_slot(queue, lambda: None, caller(4))  # too soon
+        clock.advance(1)
+        tasks += queued(queue, work, [caller(4), caller(5)], first=4)
+        await until(lambda: tasks[3].done() and tasks[4].done())
+        work.may_end.set()
+        assert await outcomes(tasks) == [True, True, True, False, False, True]
+
+    run(flow)
+    assert work.begun[:2] == [0, 5]
+
+
+def test_of_callers_that_come_back_the_one_that_was_refused_first_gets_the_place(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    clock = Clock()
+    queue = make_queue(max_wait_seconds=5, clock=clock)
+
+    async def refused(who: Caller) -> None:
+        with pytest.raises(Overloaded):
+            await in_slot(queue, lambda: None, who)
+
+    async def flow() -> None:
+        tasks = queued(queue, work, [caller(number) for number in range(4)])
+        await work.started(1)
+        await refused(caller(9))
+        clock.advance(1)
+        for number in (4, 5, 6):
+            await refused(caller(number))
+        clock.advance(5)
+        # Three that were refused later have the places of three strangers.
+        tasks += queued(queue, work, [caller(4), caller(5), caller(6)], first=4)
+        await until(lambda: all(task.done() for task in tasks[1:4]))
+        tasks += queued(queue, work, [caller(9)], first=7)
+        await until(lambda: sum(task.done() for task in tasks[4:7]) == 1)
+        work.may_end.set()
+        assert (await outcomes(tasks))[7]
+
+    run(flow)
+
+
+def test_where_one_finds_no_database_those_who_wait_do_not_try_one_after_the_other(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    asked: list[None] = []
+
+    async def count_and_hash(queue: HashQueue) -> None:
+        async with queue.slot(caller()):
+            asked.append(None)
+            await asyncio.sleep(0)
+            raise DatabaseUnavailable
+
+    async def flow() -> None:
+        queue = make_queue()
+        hashes = [count_and_hash(queue) for _ in range(12)]
+        for outcome in await asyncio.gather(*hashes, return_exceptions=True):
+            assert isinstance(outcome, DatabaseUnavailable)
+        # The queue goes on.
+        work.may_end.set()
+        assert await in_slot(queue, partial(work.run, 1)) == 1
+
+    run(flow)
+    assert (len(asked), work.begun) == (1, [1])
+
+
+def test_a_row_that_is_locked_ends_the_wait_of_nobody_else(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    async def flow() -> None:
+        queue = make_queue()
+        with pytest.raises(RowLocked):
+            async with queue.slot(caller(1)):
+                (task,) = queued(queue, work, [caller(2)])
+                await waiting(queue, 1)
+                raise RowLocked
+        work.may_end.set()
+        assert await task == 0
+
+    run(flow)
+
+
+@pytest.mark.parametrize(("workers", "places", "retry_after"), [(1, 2, "3"), (2, 4, "3")])
+def test_whoever_would_wait_too_long_is_told_how_long_and_let_in_afterwards(
+    make_queue: MakeQueue, work: Work, workers: int, places: int, retry_after: str
+) -> None:
+    """With 1 s each, the third of one worker ends after 3 s, the fifth of two after 2.5 s."""
+    queue = make_queue(workers=workers, max_wait_seconds=2.9, seconds_each=1)
+
+    async def flow() -> None:
+        tasks = queued(queue, work, [caller(number) for number in range(places)])
+        await work.started(workers)
+        with pytest.raises(Overloaded) as refusal:
+            await in_slot(queue, lambda: None, caller(places))
+        assert dict(refusal.value.headers)["Retry-After"] == retry_after
+        work.may_end.set()
+        await asyncio.gather(*tasks)
+        assert await in_slot(queue, lambda: "in") == "in"
+
+    run(flow)
+
+
+def test_an_idle_queue_lets_in_however_slow_it_is(make_queue: MakeQueue) -> None:
+    queue = make_queue(workers=2, max_wait_seconds=0.01, seconds_each=100)
+
+    async def flow() -> None:
+        async with queue.slot(caller(1)), queue.slot(caller(2)):
+            with pytest.raises(Overloaded):
+                await in_slot(queue, lambda: None, caller(3))
+
+    run(flow)
+
+
+def test_a_slot_is_given_back_by_whoever_fails_in_it(make_queue: MakeQueue) -> None:
+    queue = make_queue(max_wait_seconds=0.01)
+
+    async def flow() -> None:
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="on purpose"):
+                async with queue.slot(caller()):
+                    raise RuntimeError("on purpose")
+
+    run(flow)
+    assert (queue.running, queue.waiting) == (0, 0)
+
+
+def test_the_guess_gives_way_to_what_was_measured(make_queue: MakeQueue, work: Work) -> None:
+    queue = make_queue(max_wait_seconds=1, seconds_each=100)
+
+    async def flow() -> None:
+        await in_slot(queue, lambda: None)
+        async with queue.slot(caller(1)):
+            # The median of 100 s and next to nothing is 50 s.
+            with pytest.raises(Overloaded):
+                await in_slot(queue, lambda: None, caller(2))
+            await queue.run(lambda: None)
+            (task,) = queued(queue, work, [caller(3)])
+            await waiting(queue, 1)
+        work.may_end.set()
+        await task
+
+    run(flow)
+
+
+def test_one_hash_that_starved_does_not_close_the_queue(make_queue: MakeQueue, work: Work) -> None:
+    queue = make_queue(max_wait_seconds=0.1, seconds_each=0)
+
+    async def flow() -> None:
+        for seconds in (0.0, 0.0, 0.3):
+            await in_slot(queue, partial(time.sleep, seconds))
+        work.may_end.set()
+        assert await asyncio.gather(*queued(queue, work, [caller(1), caller(2)])) == [0, 1]
+
+    run(flow)
+
+
+def test_whoever_waited_longer_than_foreseen_is_not_hashed_any_more(make_queue: MakeQueue) -> None:
+    queue = make_queue(workers=1, max_wait_seconds=0.05, seconds_each=0)
+    ran: list[str] = []
+
+    async def flow() -> None:
+        first = asyncio.create_task(in_slot(queue, partial(time.sleep, 0.2)))
+        second = asyncio.create_task(in_slot(queue, partial(ran.append, "second")))
+        await first
+        with pytest.raises(Overloaded):
+            await second
+
+    run(flow)
+    assert ran == []
+
+
+def test_what_has_not_begun_is_dropped_and_what_runs_goes_on(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    queue = make_queue()
+
+    async def flow() -> None:
+        running, dropped, last = queued(queue, work, [caller()] * 3)
+        await work.started(1)
+        queue.abandon(dropped)
+        queue.abandon(running)
+        with pytest.raises(ClientGone):
+            await dropped
+        work.may_end.set()
+        assert await last == 2
+
+    run(flow)
+    assert work.begun == [0, 2]
+
+
+def test_a_task_that_waits_for_nothing_here_is_left_alone(make_queue: MakeQueue) -> None:
+    async def flow() -> None:
+        other = asyncio.create_task(asyncio.sleep(0, "done"))
+        make_queue().abandon(other)
+        assert await other == "done"
+
+    run(flow)
+
+
+def test_a_task_that_is_cancelled_stays_cancelled(make_queue: MakeQueue, work: Work) -> None:
+    async def flow() -> None:
+        _, cancelled = queued(make_queue(), work, [caller()] * 2)
+        await work.started(1)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+
+    run(flow)
+    assert work.begun == [0]
+
+
+def test_a_turn_that_comes_with_a_cancellation_goes_to_the_next(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    async def flow() -> None:
+        queue = make_queue()
+        async with queue.slot(caller()):
+            cancelled, following, last = queued(queue, work, [caller(1), caller(2), caller(3)])
+            await waiting(queue, 3)
+            cancelled.cancel()
+        # The slot was passed on before the cancelled task could act.
+        following.cancel()
+        work.may_end.set()
+        assert await last == 2
+        assert [
+            type(error)
+            for error in await asyncio.gather(cancelled, following, return_exceptions=True)
+        ] == [asyncio.CancelledError] * 2
+        assert (queue.running, queue.waiting) == (0, 0)
+
+    run(flow)
+    assert work.begun == [2]
+
+
+def test_workers_step_back_and_the_loop_does_not(make_queue: MakeQueue) -> None:
+    def look() -> tuple[int, int]:
+        number = threading.get_native_id()
+        return number, os.getpriority(os.PRIO_PROCESS, number)
+
+    async def flow() -> None:
+        before = look()
+        worker, niceness = await in_slot(make_queue(), look)
+        assert worker != before[0]
+        # Elsewhere a thread has no niceness of its own.
+        assert niceness == (19 if sys.platform == "linux" else before[1])
+        assert look() == before
+
+    run(flow)
+
+
+class Check:
+    """bcrypt's check, which waits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.may_go_on = threading.Event()
+        self.asked = 0
+        self.threads: list[threading.Thread] = []
+        self._check = bcrypt.checkpw
+        monkeypatch.setattr("rules.passwords.bcrypt.checkpw", self._wait)
+        slot = HashQueue.slot
+
+        def counted(queue: HashQueue, who: Caller) -> AbstractAsyncContextManager[None]:
+            self.asked += 1
+            return slot(queue, who)
+
+        monkeypatch.setattr(HashQueue, "slot", counted)
+
+    def _wait(self, password: bytes, stored: bytes) -> bool:
+        self.threads.append(threading.current_thread())
+        self.may_go_on.wait(SECONDS)
+        return self._check(password, stored)
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
+    check = Check(monkeypatch)
+    yield check
+    check.may_go_on.set()
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """Allow one worker, so that a second hash has to wait."""
+    return settings_with(PASSWORDS__WORKERS=1, **getattr(request, "param", {}))
+
+
+@pytest.mark.gen_test
+@laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
+async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(api: Api, check: Check) -> None:
+    check.may_go_on.set()
+    token = await api.registered_token(EMAIL)
+    check.may_go_on.clear()
+    check.threads.clear()
+    first = asyncio.create_task(api.log_in(EMAIL))
+    await until(lambda: bool(check.threads))
+    for answer in await asyncio.gather(*(api.log_in(EMAIL) for _ in range(20))):
+        assert (answer.status, answer.problem) == (503, "overloaded")
+        assert int(answer.headers["Retry-After"]) >= 1
+    refused = await api.register("peter@example.com")
+    assert (refused.status, refused.problem) == (503, "overloaded")
+    for authorization in (bearer(token), basic(token)):
+        answer = await api.request("GET", "/api/user", authorization=authorization)
+        assert answer.status == 200
+    assert not first.done()
+    check.may_go_on.set()
+    assert (await first).status == 200
+    assert (await api.log_in(EMAIL)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_hashed_for_a_client_that_hung_up(
+    app: Application, api: Api, check: Check, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (await api.register(EMAIL)).status == 201
+    first = asyncio.create_task(api.log_in(EMAIL))
+    await until(lambda: bool(check.threads))
+    asked = check.asked
+    async with connected(api) as (_, writer):
+        writer.write(
+            raw_request("GET", "/api/user/login", f"Authorization: {basic(EMAIL, PASSWORD)}")
+        )
+        await until(lambda: check.asked > asked)
+    await until(lambda: app.running == 1)
+    check.may_go_on.set()
+    assert (await first).status == 200
+    assert (await api.log_in(EMAIL)).status == 200
+    assert len(check.threads) == 2
+    assert threading.main_thread() not in check.threads
+    assert not caplog.records

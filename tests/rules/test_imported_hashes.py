@@ -1,0 +1,395 @@
+"""Password hashes that users bring from other services, made by the libraries of those."""
+
+import base64
+import hashlib
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import argon2
+import bcrypt
+import passlib.hash
+import pytest
+from django.contrib.auth import hashers as django
+from werkzeug.security import generate_password_hash
+
+from rules.imported_hashes import check, read, verify
+
+Maker = Callable[[str], str]
+
+SALT = "OZIAyGKPDmn2"
+CHEAP_ARGON2: dict[str, Any] = {"time_cost": 1, "memory_cost": 64, "parallelism": 1}
+
+
+class CheapDjangoArgon2(django.Argon2PasswordHasher):  # type: ignore[misc]
+    time_cost = 1
+    memory_cost = 64
+    parallelism = 1
+
+
+def by_bcrypt(password: str, prefix: bytes = b"2b") -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, prefix=prefix)).decode()
+
+
+def by_bcrypt_2a(password: str) -> str:
+    return by_bcrypt(password, b"2a")
+
+
+def by_bcrypt_2y(password: str) -> str:
+    return by_bcrypt(password).replace("$2b$", "$2y$")  # PHP's name of the same
+
+
+def by_werkzeug(method: str) -> Maker:
+    return lambda password: generate_password_hash(password, method)
+
+
+def by_django(hasher: Any, **parameters: int) -> Maker:
+    return lambda password: str(hasher.encode(password, SALT, **parameters))
+
+
+def by_django_bcrypt(hasher: Any) -> Maker:
+    return lambda password: str(hasher.encode(password, bcrypt.gensalt(4)))
+
+
+def by_passlib(handler: Any, **parameters: Any) -> Maker:
+    return lambda password: str(handler.using(**parameters).hash(password))
+
+
+def by_argon2(kind: argon2.Type) -> Maker:
+    return argon2.PasswordHasher(**CHEAP_ARGON2, type=kind).hash
+
+
+def by_old_argon2(password: str) -> str:
+    parameters = {**CHEAP_ARGON2, "hash_len": 32, "type": argon2.Type.I, "version": 16}
+    secret = argon2.low_level.hash_secret(password.encode(), SALT.encode(), **parameters)
+    return secret.decode().replace("v=16$", "")  # a version that was not written yet
+
+
+def by_kratos(password: str) -> str:
+    salt = b"a salt of Kratos, of 32 bytes .."
+    key = hashlib.scrypt(password.encode(), salt=salt, n=1024, r=8, p=1, dklen=32)
+    parts = (base64.b64encode(part).decode() for part in (salt, key))
+    return "$scrypt$ln=1024,r=8,p=1$" + "$".join(parts)
+
+
+MAKERS: dict[str, Maker] = {
+    "bcrypt 2a": by_bcrypt_2a,
+    "bcrypt 2b": by_bcrypt,
+    "bcrypt 2y": by_bcrypt_2y,
+    "werkzeug scrypt": by_werkzeug("scrypt:1024:8:1"),
+    "werkzeug scrypt, least N": by_werkzeug("scrypt:128:8:1"),
+    "werkzeug scrypt, most p": by_werkzeug("scrypt:128:8:16"),
+    "werkzeug sha1": by_werkzeug("pbkdf2:sha1:10"),
+    "werkzeug sha256": by_werkzeug("pbkdf2:sha256:10"),
+    "werkzeug sha512": by_werkzeug("pbkdf2:sha512:10"),
+    "django pbkdf2_sha256": by_django(django.PBKDF2PasswordHasher(), iterations=10),
+    "django pbkdf2_sha1": by_django(django.PBKDF2SHA1PasswordHasher(), iterations=10),
+    "django scrypt": by_django(django.ScryptPasswordHasher(), n=1024, r=4, p=2),
+    "django argon2": by_django(CheapDjangoArgon2()),
+    "django bcrypt_sha256": by_django_bcrypt(django.BCryptSHA256PasswordHasher()),
+    "django bcrypt": by_django_bcrypt(django.BCryptPasswordHasher()),
+    "passlib bcrypt": by_passlib(passlib.hash.bcrypt, rounds=4),
+    "passlib bcrypt_sha256": by_passlib(passlib.hash.bcrypt_sha256, rounds=4),
+    "passlib bcrypt_sha256 v1": by_passlib(passlib.hash.bcrypt_sha256, rounds=4, version=1),
+    "passlib bcrypt_sha256 v1 2a": by_passlib(
+        passlib.hash.bcrypt_sha256, rounds=4, version=1, ident="2a"
+    ),
+    "passlib scrypt": by_passlib(passlib.hash.scrypt, rounds=10),
+    "passlib argon2": by_passlib(passlib.hash.argon2, **CHEAP_ARGON2),
+    "kratos scrypt": by_kratos,
+    "argon2id": by_argon2(argon2.Type.ID),
+    "argon2i": by_argon2(argon2.Type.I),
+    "argon2i without a version": by_old_argon2,
+}
+
+every_format = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
+PLAIN_BCRYPT = [by_bcrypt_2a, by_bcrypt, by_bcrypt_2y]
+LONG = "0123456789" * 7 + "ab"
+
+
+@every_format
+def test_a_hash_of_each_service_is_taken_and_verified(make: Maker) -> None:
+    stored = make("correct horse")
+    check(stored)
+    assert verify("correct horse", stored)
+    assert not verify("Correct horse", stored)
+    assert not verify("", stored)
+
+
+@every_format
+def test_a_password_may_be_of_any_script(make: Maker) -> None:
+    stored = make("пароль😀 密码")
+    assert verify("пароль😀 密码", stored)
+    assert not verify("пароль😀 密碼", stored)
+
+
+@every_format
+def test_a_password_is_tried_as_typed_and_in_nfc(make: Maker) -> None:
+    composed = unicodedata.normalize("NFC", "pässwörd")
+    decomposed = unicodedata.normalize("NFD", "pässwörd")
+    assert verify(composed, make(composed))
+    assert verify(decomposed, make(composed))
+    assert verify(decomposed, make(decomposed))
+    assert not verify(composed, make(decomposed))
+
+
+@every_format
+def test_nul_and_huge_and_broken_passwords_are_mismatches(make: Maker) -> None:
+    stored = make("correct horse")
+    assert not verify("correct\0horse", stored)
+    assert not verify("x" * 10_000, stored)
+    assert not verify("correct horse\ud800", stored)
+
+
+@every_format
+def test_a_hash_that_is_cut_or_longer_is_refused(make: Maker) -> None:
+    stored = make("correct horse")
+    for text in (stored + "$", stored + "\n", " " + stored, stored[: stored.rindex("$") + 1]):
+        with pytest.raises(ValueError, match=r"hash"):
+            check(text)
+        with pytest.raises(ValueError, match=r"hash"):
+            verify("correct horse", text)
+
+
+@pytest.mark.parametrize("make", PLAIN_BCRYPT)
+def test_bcrypt_of_others_reads_72_bytes(make: Maker) -> None:
+    assert len(LONG) == 72
+    stored = make(LONG)
+    assert verify(LONG, stored)
+    assert verify(LONG + "more", stored)
+    assert not verify(LONG[:-1] + "x", stored)
+
+
+@pytest.mark.parametrize("make", PLAIN_BCRYPT)
+def test_bcrypt_of_others_takes_no_nul(make: Maker) -> None:
+    assert not verify("correct horse\0", make("correct horse"))
+    assert not verify("\0", make(""))
+    assert verify(LONG + "\0", make(LONG))  # it is behind the cut
+
+
+def test_the_cut_at_72_bytes_may_divide_a_character() -> None:
+    salt = bcrypt.gensalt(4)
+    stored = bcrypt.hashpw(("x" * 71 + "ä").encode()[:72], salt).decode()
+    assert verify("x" * 71 + "ä", stored)
+    assert verify("x" * 71 + "ö", stored)  # its first byte is the same
+    assert not verify("x" * 71 + "y", stored)
+
+
+@pytest.mark.parametrize("name", ["django bcrypt_sha256", "passlib bcrypt_sha256", "argon2id"])
+def test_formats_without_a_cut_read_the_whole_password(name: str) -> None:
+    stored = MAKERS[name](LONG + "more")
+    assert verify(LONG + "more", stored)
+    assert not verify(LONG + "less", stored)
+
+
+def test_unused_bits_of_a_bcrypt_salt_and_hash_do_not_matter() -> None:
+    alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    stored = by_bcrypt("correct horse")
+    salt_end, hash_end = (alphabet[alphabet.index(stored[at]) + 1] for at in (28, 59))
+    unclean = stored[:28] + salt_end + stored[29:59] + hash_end
+    check(unclean)
+    assert verify("correct horse", unclean)
+    assert not verify("Correct horse", unclean)
+
+
+def test_several_threads_may_verify_at_once() -> None:
+    stored = [make("correct horse") for make in MAKERS.values()]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(verify, ["correct horse"] * len(stored), stored))
+
+
+BCRYPT_END = "5BJqKfqMQvV7nS.yUguNcueVirQqDBGaLXSqj.rs.pZPlNR0UX/HK"
+SHA256 = "00" * 32
+SHA256_BASE64 = "A" * 43
+SCRYPT_BASE64 = "A" * 86 + "=="
+ARGON2_END = f"c29tZXNhbHQ${SHA256_BASE64}"
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ("", "unknown format"),
+        ("correct horse", "unknown format"),
+        ("5f4dcc3b5aa765d61d8327deb882cf99", "unknown format"),
+        (f"$2x$10${BCRYPT_END}", "unknown format"),
+        (f"$userauth-bcrypt-sha384$2b$10${BCRYPT_END}", "unknown format"),
+        ("sha1$salt$" + "0" * 40, "unknown format"),
+        ("$1$salt$qJH7.N4xYta3aEG/dfqo/0", "unknown format"),
+        ("$argon2d$v=19$m=64,t=1,p=1$" + ARGON2_END, "unknown format"),
+        ("!", "unknown format"),
+        ("$2b$10$ü", "printable ASCII"),
+        (f"$2b$10${BCRYPT_END}\0", "printable ASCII"),
+        ("pbkdf2:sha256:10$sa\nlt$" + SHA256, "printable ASCII"),
+        ("pbkdf2:sha256:10$" + "s" * 1000 + "$" + SHA256, "1000 characters"),
+        (f"$2b$1${BCRYPT_END}", "well-formed hash of bcrypt"),
+        (f"$2b$10${BCRYPT_END[:-1]}", "well-formed hash of bcrypt"),
+        (f"$2b$10${BCRYPT_END[:-1]}_", "well-formed hash of bcrypt"),
+        (f"$2b$03${BCRYPT_END}", "cost is not 4 to 18"),
+        (f"$2b$19${BCRYPT_END}", "cost is not 4 to 18"),
+        (f"bcrypt_sha256$$2b$31${BCRYPT_END}", "cost is not 4 to 18"),
+        (f"bcrypt_sha256$2b$12${BCRYPT_END}", "well-formed hash of Django's bcrypt_sha256"),
+        (
+            f"$bcrypt-sha256$v=2,t=2b,r=19${BCRYPT_END[:22]}${BCRYPT_END[22:]}",
+            "cost is not 4 to 18",
+        ),
+        (
+            f"$bcrypt-sha256$v=3,t=2b,r=12${BCRYPT_END[:22]}${BCRYPT_END[22:]}",
+            "well-formed hash of passlib's bcrypt_sha256",
+        ),
+        ("pbkdf2:sha256:10$salt$" + SHA256[:-2], "has not 32 bytes"),
+        ("pbkdf2:sha512:10$salt$" + SHA256, "has not 64 bytes"),
+        ("pbkdf2:sha256:10$salt$" + "zz" * 32, "well-formed hash of Werkzeug's pbkdf2"),
+        ("pbkdf2:sha256:10$$" + SHA256, "well-formed hash of Werkzeug's pbkdf2"),
+        ("pbkdf2:md5:10$salt$" + "00" * 16, "well-formed hash of Werkzeug's pbkdf2"),
+        ("pbkdf2:sha256:0$salt$" + SHA256, "well-formed hash of Werkzeug's pbkdf2"),
+        ("pbkdf2:sha256:10000001$salt$" + SHA256, "iterations is not 1 to 10000000"),
+        ("pbkdf2:sha256:" + "9" * 900 + "$s$" + SHA256, "iterations is not 1 to 10000000"),
+        (f"pbkdf2_sha256$10000001$salt${SHA256_BASE64}=", "iterations is not 1 to 10000000"),
+        (f"pbkdf2_sha256$10$salt${SHA256_BASE64[:-1]}B=", "unused bits"),
+        (f"pbkdf2_sha256$10$salt${SHA256_BASE64[:-2]}", "malformed base64"),
+        ("pbkdf2_sha256$10$salt$AAAA", "has not 32 bytes"),
+        ("scrypt:1000:8:1$salt$" + "00" * 64, "power of two"),
+        ("scrypt:64:8:1$salt$" + "00" * 64, "power of two"),
+        ("scrypt:65536:1:1$salt$" + "00" * 64, "less than 2"),
+        ("scrypt:1024:8:1$salt$" + "00" * 32, "has not 64 bytes"),
+        ("scrypt:1024:8:17$salt$" + "00" * 64, "p is not 1 to 16"),
+        ("scrypt:524288:8:1$salt$" + "00" * 64, "memory in bytes is not"),
+        ("scrypt:1024:4096:1$salt$" + "00" * 64, "memory in bytes is not"),
+        ("scrypt:262144:8:5$salt$" + "00" * 64, "times p is not"),
+        (f"scrypt$524288$salt$8$1${SCRYPT_BASE64}", "memory in bytes is not"),
+        (f"scrypt$1024$salt$8${SCRYPT_BASE64}", "well-formed hash of Django's scrypt"),
+        (f"$scrypt$ln=19,r=8,p=1$c2FsdA${SHA256_BASE64}", "memory in bytes is not"),
+        (f"$scrypt$ln=31,r=8,p=1$c2FsdA${SHA256_BASE64}", "memory in bytes is not"),
+        (f"$scrypt$ln=32,r=8,p=1$c2FsdA${SHA256_BASE64}", "power of two"),
+        (f"$scrypt$ln=10,r=8,p=1$c2FsdA${SCRYPT_BASE64}", "has not 32 bytes"),
+        (f"$scrypt$ln=10,r=8,p=1$c2Fsd${SHA256_BASE64}", "malformed base64"),
+        (f"$scrypt$r=8,ln=10,p=1$c2FsdA${SHA256_BASE64}", "well-formed hash of scrypt"),
+        (f"$argon2id$v=19$m=1048577,t=1,p=1${ARGON2_END}", "memory in KiB is not"),
+        (f"$argon2id$v=19$m=1048576,t=5,p=1${ARGON2_END}", "times passes is not"),
+        (f"$argon2id$v=19$m=64,t=33,p=1${ARGON2_END}", "passes is not 1 to 32"),
+        (f"$argon2id$v=19$m=1024,t=1,p=65${ARGON2_END}", "lanes is not 1 to 64"),
+        (f"$argon2id$v=19$m=64,t=1,p=9${ARGON2_END}", "8 KiB a lane"),
+        (f"$argon2id$v=18$m=64,t=1,p=1${ARGON2_END}", "well-formed hash of argon2"),
+        (f"$argon2id$v=19$m=64,t=1,p=1$c2FsdA${SHA256_BASE64}", "at least 8 bytes"),
+        ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAA", "at least 16 bytes"),
+        (f"argon2$argon2id$v=19$m=1048577,t=1,p=1${ARGON2_END}", "memory in KiB is not"),
+    ],
+)
+def test_a_malformed_or_absurd_hash_is_refused_with_a_reason(stored: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as refused:
+        check(stored)
+    assert SHA256_BASE64[:20] not in str(refused.value)
+    assert BCRYPT_END[:20] not in str(refused.value)
+    with pytest.raises(ValueError, match=reason):
+        verify("correct horse", stored)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        f"$2b$18${BCRYPT_END}",
+        f"pbkdf2_sha256$10000000$salt${SHA256_BASE64}=",
+        "scrypt:262144:8:4$salt$" + "00" * 64,
+        f"$scrypt$ln=18,r=8,p=4$c2FsdA${SHA256_BASE64}",
+        f"$argon2id$v=19$m=1048576,t=4,p=64${ARGON2_END}",
+    ],
+)
+def test_the_most_costly_hashes_are_taken_only_where_they_are_allowed(stored: str) -> None:
+    check(stored, allow_expensive=True)
+    with pytest.raises(ValueError, match="the most that is taken by default"):
+        check(stored)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        f"$2b$14${BCRYPT_END}",
+        f"pbkdf2_sha256$2000000$salt${SHA256_BASE64}=",
+        "scrypt:131072:8:2$salt$" + "00" * 64,
+        f"$scrypt$ln=17,r=8,p=1$c2FsdA${SHA256_BASE64}",
+        f"$argon2id$v=19$m=131072,t=4,p=4${ARGON2_END}",
+        f"$argon2id$v=19$m=65536,t=3,p=4${ARGON2_END}",
+    ],
+)
+def test_what_owasp_and_the_libraries_recommend_is_taken_by_default(stored: str) -> None:
+    check(stored)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        f"$2b$15${BCRYPT_END}",
+        f"pbkdf2_sha256$2000001$salt${SHA256_BASE64}=",
+        "scrypt:131072:8:3$salt$" + "00" * 64,
+        f"$scrypt$ln=18,r=8,p=1$c2FsdA${SHA256_BASE64}",
+        f"$argon2id$v=19$m=131073,t=1,p=1${ARGON2_END}",
+        f"$argon2id$v=19$m=131072,t=5,p=1${ARGON2_END}",
+    ],
+)
+def test_what_costs_more_is_refused_by_default_and_still_verified(stored: str) -> None:
+    with pytest.raises(ValueError, match="the most that is taken by default"):
+        check(stored)
+    read(stored)
+
+
+@pytest.mark.parametrize("name", ["bcrypt 2b", "passlib bcrypt_sha256", "django bcrypt_sha256"])
+@pytest.mark.parametrize("password", ["x" * 5000, "nul\0", "a\ud800"])
+def test_a_password_that_cannot_be_verified_costs_a_hash_all_the_same(
+    name: str, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = MAKERS[name]("correct horse")
+    verify("correct horse", stored)  # so that passlib has looked for its bcrypt
+    rounds = []
+    hashpw = bcrypt.hashpw
+
+    def recorded(password: bytes, salt: bytes) -> bytes:
+        rounds.append(salt)
+        return hashpw(password, salt)
+
+    monkeypatch.setattr(bcrypt, "hashpw", recorded)
+    assert not verify(password, stored)
+    assert len(rounds) == 1
+
+
+def test_hashes_that_take_the_same_time_are_of_one_kind() -> None:
+    assert read(by_bcrypt("one")).kind == read(by_bcrypt_2y("other")).kind
+    kinds = {name: read(make("correct horse")).kind for name, make in MAKERS.items()}
+    assert kinds["django pbkdf2_sha1"] != kinds["django pbkdf2_sha256"]
+    assert kinds["werkzeug scrypt"] != kinds["werkzeug scrypt, most p"]
+    assert kinds["bcrypt 2b"] != read(f"$2b$05${BCRYPT_END}").kind
+    assert not [kind for kind in kinds.values() if "salt" in kind or "hash=" in kind]
+
+
+def test_the_memory_of_a_hash_is_known() -> None:
+    assert read(f"$argon2id$v=19$m=131072,t=1,p=1${ARGON2_END}").memory == 128 * 2**20
+    assert read(f"$scrypt$ln=16,r=8,p=1$c2FsdA${SHA256_BASE64}").memory == 64 * 2**20
+    assert read(f"$2b$12${BCRYPT_END}").memory == 0
+
+
+@every_format
+def test_a_match_proves_a_password_that_fits_whole(make: Maker) -> None:
+    assert read(make("x")).reads_whole("x" * 72)
+    assert read(make("x")).reads_whole("ä" * 36)
+
+
+@pytest.mark.parametrize("name", ["bcrypt 2a", "bcrypt 2b", "bcrypt 2y", "django bcrypt"])
+@pytest.mark.parametrize("password", ["x" * 73, "ä" * 37, "a\N{COMBINING DIAERESIS}" * 25])
+def test_a_match_of_what_cuts_does_not_prove_the_end(name: str, password: str) -> None:
+    assert not read(MAKERS[name]("x")).reads_whole(password)
+
+
+@pytest.mark.parametrize(
+    "name", ["werkzeug scrypt", "werkzeug sha256", "django pbkdf2_sha1", "passlib scrypt"]
+)
+def test_a_match_of_what_fills_up_with_nul_does_not_prove_a_nul(name: str) -> None:
+    stored = read(MAKERS[name]("correct horse"))
+    assert stored.matches("correct horse\0")
+    assert not stored.reads_whole("correct horse\0")
+
+
+@pytest.mark.parametrize("name", ["argon2id", "argon2i", "django argon2"])
+def test_what_reads_every_byte_reads_a_nul_too(name: str) -> None:
+    stored = read(MAKERS[name]("correct horse"))
+    assert not stored.matches("correct horse\0")
+    assert stored.reads_whole("x" * 5000)

@@ -1,0 +1,178 @@
+"""Signing keys kept in a file."""
+
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from rules.keys import KeysFileError, add_key, read_keys, read_or_create_keys, remove_keys
+
+KEY = "k" * 32
+NOBODY = 65534
+
+
+def written(file: Path, text: str, mode: int = 0o600) -> Path:
+    file.write_text(text)
+    file.chmod(mode)
+    return file
+
+
+def test_a_missing_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    file = tmp_path / "var" / "secret_keys"
+    keys = read_or_create_keys(file)
+    assert len(keys) == 1
+    assert len(keys[0]) >= 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert read_or_create_keys(file) == keys
+    assert [entry.name for entry in file.parent.iterdir()] == ["secret_keys"]
+
+
+def test_processes_that_start_at_once_agree_on_the_key(tmp_path: Path) -> None:
+    file = tmp_path / "secret_keys"
+    with ThreadPoolExecutor(16) as pool:
+        found = set(pool.map(read_or_create_keys, [file] * 16))
+    assert len(found) == 1
+
+
+def test_keys_are_read_newest_first(tmp_path: Path) -> None:
+    file = written(tmp_path / "keys", f"{'n' * 32}\n{'o' * 32}\n")
+    assert read_keys(file) == ("n" * 32, "o" * 32)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "short", f"{KEY}\nshort", "ä" * 32])
+def test_a_file_without_good_keys_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(KeysFileError, match="keys"):
+        read_keys(written(tmp_path / "keys", text))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    with pytest.raises(KeysFileError, match="chmod 600"):
+        read_keys(written(tmp_path / "keys", KEY, mode))
+
+
+def test_a_missing_file_is_refused_where_it_may_not_be_made(tmp_path: Path) -> None:
+    with pytest.raises(KeysFileError, match="SECRET_KEYS"):
+        read_keys(tmp_path / "keys")
+
+
+def test_a_new_key_goes_first_and_the_file_stays_what_it_was(tmp_path: Path) -> None:
+    file = written(tmp_path / "keys", f"{KEY}\n", 0o400)
+    key = add_key(file)
+    assert read_keys(file) == (key, KEY)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
+    remove_keys(file, [KEY])
+    assert read_keys(file) == (key,)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keys"]
+
+
+def test_the_first_key_makes_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "keys"
+    key = add_key(file)
+    assert read_keys(file) == (key,)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_keys_added_at_once_are_all_there(tmp_path: Path) -> None:
+    file = written(tmp_path / "keys", f"{KEY}\n")
+    with ThreadPoolExecutor(8) as pool:
+        added = list(pool.map(add_key, [file] * 8))
+    assert sorted(read_keys(file)) == sorted([*added, KEY])
+
+
+def test_a_faulty_file_is_not_written_over(tmp_path: Path) -> None:
+    file = written(tmp_path / "keys", "short\n")
+    with pytest.raises(KeysFileError):
+        add_key(file)
+    assert file.read_text() == "short\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "user", "is_read"),
+    [
+        (0o440, 0, 1000, True),
+        (0o640, 0, 1000, True),
+        (0o660, 0, 1000, False),
+        (0o444, 0, 1000, False),
+        (0o440, 1000, 1000, False),
+        (0o440, 0, 0, False),
+    ],
+)
+def test_what_root_hands_in_may_be_readable_by_the_group(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int,
+    owner: int,
+    user: int,
+    *,
+    is_read: bool,
+) -> None:
+    file = written(tmp_path / "keys", f"{KEY}\n", mode)
+    known = os.fstat
+
+    def owned(descriptor: int) -> os.stat_result:
+        found = list(known(descriptor))
+        found[4] = owner
+        return os.stat_result(found)
+
+    monkeypatch.setattr("rules.keys.os.fstat", owned)
+    monkeypatch.setattr("rules.keys.os.geteuid", lambda: user)
+    with nullcontext() if is_read else pytest.raises(KeysFileError, match="by others"):
+        read_keys(file)
+
+
+@pytest.fixture
+def of_another(tmp_path: Path) -> Path:
+    """Return a folder of another user, where we can make one."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+    return folder
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("change", [add_key, lambda file: remove_keys(file, ())])
+def test_keys_behind_a_link_are_not_copied_to_whoever_made_it(
+    of_another: Path, tmp_path: Path, change: Callable[[Path], object], *, hard: bool
+) -> None:
+    secret = written(tmp_path / "secret", f"{KEY}\n")
+    before = secret.stat()
+    file = of_another / "keys"
+    if hard:
+        file.hardlink_to(secret)
+    else:
+        file.symlink_to(secret)
+    with pytest.raises(KeysFileError, match="is a link"):
+        change(file)
+    file.unlink()
+    after = secret.stat()
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+    assert secret.read_text() == f"{KEY}\n"
+    assert list(of_another.iterdir()) == []
+
+
+def test_a_file_that_is_swapped_while_it_is_written_is_not_given_away(
+    of_another: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = written(tmp_path / "secret", f"{KEY}\n")
+    before = secret.stat()
+    sync = os.fsync
+
+    def swap(descriptor: int) -> None:
+        # Whatever has a name in that folder becomes a link, at the last moment.
+        for entry in of_another.iterdir():
+            if not entry.is_symlink():
+                entry.unlink()
+                entry.symlink_to(secret)
+        sync(descriptor)
+
+    monkeypatch.setattr("rules.keys.os.fsync", swap)
+    add_key(of_another / "keys")
+    after = secret.stat()
+    assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
+    assert secret.read_text() == f"{KEY}\n"

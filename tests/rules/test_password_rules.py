@@ -1,0 +1,100 @@
+"""The reason a refused password is given, in words and as a code for programs."""
+
+import re
+
+import pytest
+
+from contract.documents import problem_document
+from rules.errors import InvalidFields, Refused
+from rules.field_errors import FieldErrors
+from rules.password_rules import PasswordRules
+from tests.harness.configuration import ROOT
+
+OWN = ("susan.miller@example.com", "Susan Miller-Jones")
+SERVICE = ("userauth", "Acme Portal")
+STRICT = PasswordRules(min_length=8, refuse_common=True, service_words=SERVICE)
+LENIENT = PasswordRules(min_length=8, refuse_common=False, service_words=SERVICE)
+REASONS = [
+    ("", "password-too-short"),
+    ("1234567", "password-too-short"),
+    ("\x00", "password-too-short"),
+    ("x" * 1025, "password-too-long"),
+    ("\u0958" * 600, "password-too-long"),  # NFC makes two of each
+    ("with\x00null", "password-control-characters"),
+    ("password\n", "password-control-characters"),
+    ("password", "password-common"),
+    ("Password1", "password-common"),
+    ("susan.miller@example.com", "password-own-words"),
+    ("millersusan2024!", "password-own-words"),
+    ("userauth", "password-service-words"),
+    ("UserAuth-2024", "password-service-words"),
+    ("\uff35serauth123", "password-service-words"),  # a wide U
+    ("acmeportal", "password-service-words"),
+    ("portal-acme-99", "password-service-words"),
+    ("userauth-userauth", "password-service-words"),
+]
+
+
+@pytest.mark.parametrize(("password", "code"), REASONS)
+def test_a_refused_password_has_the_code_of_the_rule_that_refuses_it(
+    password: str, code: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        STRICT.check(password, own_words=OWN)
+    assert refused.value.code == code
+    assert str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "password", ["userauth likes horses", "acme correct battery", "7f!Kq92_xZ"]
+)
+def test_a_password_that_is_more_than_the_names_of_the_service_is_accepted(password: str) -> None:
+    STRICT.check(password, own_words=OWN)
+
+
+@pytest.mark.parametrize("password", ["password", "userauth", "acmeportal", "susanmiller"])
+def test_without_refuse_common_no_word_is_refused(password: str) -> None:
+    LENIENT.check(password, own_words=OWN)
+
+
+def test_without_service_words_the_name_of_the_service_is_a_word_as_any_other() -> None:
+    rules = PasswordRules(min_length=8, refuse_common=True, service_words=())
+    rules.check("userauth-2024", own_words=OWN)
+
+
+def test_who_has_the_name_of_the_service_is_told_of_the_own_name() -> None:
+    with pytest.raises(Refused) as refused:
+        STRICT.check("userauth-2024", own_words=("admin@userauth.com", ""))
+    assert refused.value.code == "password-own-words"
+
+
+def test_a_code_stands_in_the_problem_document_beside_field_and_message() -> None:
+    errors = FieldErrors()
+    errors.check("password", lambda text: STRICT.check(text, own_words=OWN), "short")
+    with pytest.raises(InvalidFields) as raised:
+        errors.raise_if_any()
+    assert problem_document(raised.value, "an-id")["errors"] == [
+        {
+            "field": "password",
+            "message": "must have 8 to 1024 characters",
+            "code": "password-too-short",
+        }
+    ]
+
+
+def test_an_error_without_a_code_has_field_and_message_only() -> None:
+    errors = FieldErrors()
+    errors.check("count", int, "many")
+    errors.add("name", "is required")
+    with pytest.raises(InvalidFields) as raised:
+        errors.raise_if_any()
+    told = problem_document(raised.value, "an-id")["errors"]
+    assert told[1] == {"field": "name", "message": "is required"}
+    assert [set(error) for error in told] == [{"field", "message"}] * 2
+
+
+def test_every_code_is_documented_and_no_other() -> None:
+    page = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
+    section = page.partition("\n## invalid-fields\n")[2].partition("\n## ")[0]
+    documented = re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)
+    assert documented == list(dict.fromkeys(code for _, code in REASONS))

@@ -1,0 +1,82 @@
+"""Tokens: signature first, then expiry; one spelling only."""
+
+import string
+
+import pytest
+
+from rules.errors import TokenExpired, TokenInvalid
+from rules.tokens import MAX_LENGTH, TokenClaims, TokenSigner
+from tests.harness.clock import Clock
+
+OLD, NEW, OTHER = (letter * 32 for letter in "abc")
+TOKEN_ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
+URL_SAFE = set(string.ascii_letters + string.digits + "-_.")
+
+
+def claims(clock: Clock, lifetime: int = 60) -> TokenClaims:
+    return TokenClaims(TOKEN_ID, int(clock()) + lifetime)
+
+
+def test_a_token_is_read_back(clock: Clock) -> None:
+    signer = TokenSigner([NEW], clock)
+    assert signer.read(signer.issue(claims(clock))) == claims(clock)
+
+
+def test_a_token_is_url_safe_and_short(clock: Clock) -> None:
+    token = TokenSigner([NEW], clock).issue(claims(clock))
+    assert set(token) <= URL_SAFE
+    assert len(token) <= MAX_LENGTH
+
+
+def test_a_token_expires_at_its_second(clock: Clock) -> None:
+    signer = TokenSigner([NEW], clock)
+    token = signer.issue(claims(clock, lifetime=60))
+    clock.advance(59.9)
+    signer.read(token)
+    clock.advance(0.1)
+    with pytest.raises(TokenExpired):
+        signer.read(token)
+
+
+def test_every_changed_character_is_noticed(clock: Clock) -> None:
+    signer = TokenSigner([NEW], clock)
+    token = signer.issue(claims(clock))
+    for place, character in enumerate(token):
+        for other in URL_SAFE - {character}:
+            with pytest.raises(TokenInvalid):
+                signer.read(token[:place] + other + token[place + 1 :])
+
+
+@pytest.mark.parametrize("length", range(0, 87, 7))
+def test_a_token_that_was_cut_off_is_refused(clock: Clock, length: int) -> None:
+    signer = TokenSigner([NEW], clock)
+    with pytest.raises(TokenInvalid):
+        signer.read(signer.issue(claims(clock))[:length])
+
+
+@pytest.mark.parametrize("suffix", ["=", ".", "A", " ", "\x00", "é", "x" * 100])
+def test_nothing_may_follow_a_token(clock: Clock, suffix: str) -> None:
+    signer = TokenSigner([NEW], clock)
+    with pytest.raises(TokenInvalid):
+        signer.read(signer.issue(claims(clock)) + suffix)
+
+
+def test_an_expired_token_with_a_bad_signature_is_not_told_apart(clock: Clock) -> None:
+    token = TokenSigner([OTHER], clock).issue(claims(clock, lifetime=-60))
+    with pytest.raises(TokenInvalid) as refusal:
+        TokenSigner([NEW], clock).read(token)
+    assert not isinstance(refusal.value, TokenExpired)
+
+
+def test_the_newest_key_signs_and_a_rotated_one_still_verifies(clock: Clock) -> None:
+    before = TokenSigner([OLD], clock).issue(claims(clock))
+    rotated = TokenSigner([NEW, OLD], clock)
+    assert rotated.read(before) == claims(clock)
+    after = rotated.issue(claims(clock))
+    assert TokenSigner([NEW], clock).read(after) == claims(clock)
+
+
+def test_a_removed_key_no_longer_verifies(clock: Clock) -> None:
+    before = TokenSigner([OLD], clock).issue(claims(clock))
+    with pytest.raises(TokenInvalid):
+        TokenSigner([NEW], clock).read(before)

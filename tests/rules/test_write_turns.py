@@ -1,0 +1,100 @@
+"""Writes of one user take turns."""
+
+import asyncio
+
+import pytest
+
+from rules.budget import Budget
+from rules.errors import TooManyWrites
+from rules.write_turns import MOST_WAITING, WriteTurns
+from tests.harness.clock import Clock
+
+
+def turns(per_minute: int = 60, max_wait_seconds: float = 60) -> WriteTurns:
+    clock = Clock()
+    return WriteTurns(Budget(per_minute, clock), Budget(2 * per_minute, clock), max_wait_seconds)
+
+
+def test_writes_of_one_user_run_one_at_a_time_and_few_wait() -> None:
+    async def flow() -> None:
+        writes, at_a_time, ran = turns(), 0, []
+
+        async def write(number: int) -> None:
+            nonlocal at_a_time
+            async with writes.turn("susan"):
+                at_a_time += 1
+                assert at_a_time == 1
+                await asyncio.sleep(0)
+                at_a_time -= 1
+                ran.append(number)
+
+        ended = await asyncio.gather(*map(write, range(40)), return_exceptions=True)
+        refused = [each for each in ended if each is not None]
+        assert all(isinstance(each, TooManyWrites) for each in refused)
+        assert len(refused) == 40 - 1 - MOST_WAITING
+        assert ran == list(range(1 + MOST_WAITING))
+        await write(40)
+
+    asyncio.run(flow())
+
+
+def test_users_do_not_wait_for_each_other() -> None:
+    async def flow() -> None:
+        writes = turns()
+        async with asyncio.timeout(1), writes.turn("susan"), writes.turn("peter"):
+            pass
+
+    asyncio.run(flow())
+
+
+def test_a_write_that_fails_or_is_cancelled_makes_way() -> None:
+    async def flow() -> None:
+        writes = turns()
+
+        async def wait_in_turn() -> None:
+            async with writes.turn("susan"):
+                await asyncio.sleep(0)
+
+        with pytest.raises(RuntimeError, match="on purpose"):
+            async with writes.turn("susan"):
+                waiting = asyncio.create_task(wait_in_turn())
+                await asyncio.sleep(0)
+                waiting.cancel()
+                raise RuntimeError("on purpose")
+        async with asyncio.timeout(1):
+            await wait_in_turn()
+
+    asyncio.run(flow())
+
+
+def test_a_credential_has_a_budget_that_another_of_the_user_does_not_share() -> None:
+    writes = turns(per_minute=2)
+    writes.spend("stolen token")
+    writes.spend("stolen token")
+    with pytest.raises(TooManyWrites) as refused:
+        writes.spend("stolen token")
+    assert refused.value.retry_after_seconds == 30
+    writes.spend("token of the owner")
+
+
+def test_nobody_waits_for_a_turn_without_end() -> None:
+    async def flow() -> None:
+        writes = turns(max_wait_seconds=0.01)
+        async with writes.turn("susan"):
+            with pytest.raises(TooManyWrites):
+                async with writes.turn("susan"):
+                    pass
+        async with writes.turn("susan"):
+            pass
+
+    asyncio.run(flow())
+
+
+def test_changes_by_many_credentials_of_one_user_are_bounded_and_what_ends_tokens_is_not() -> None:
+    writes = turns(per_minute=2)
+    for number in range(4):
+        writes.spend_change(f"token {number}", "susan")
+    with pytest.raises(TooManyWrites):
+        writes.spend_change("token 5", "susan")
+    writes.spend("token 5")
+    writes.spend_change("token of peter", "peter")

@@ -1,0 +1,162 @@
+"""Rows of expired tokens are removed, a few at a time, by one process at a time."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from db import expired_tokens
+from db.pool import Connection, Database
+from services import housekeeping as service
+from services.housekeeping import Housekeeping, Kept
+from tests.db.test_pool import use
+from tests.harness.clock import Clock
+from tests.harness.sql import run_sql
+
+DAYS = 7
+KEEP = Kept(expired_days=DAYS, event_days=90, count_seconds=4500)
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "_BATCH", 10)
+
+
+def insert_tokens(dsn: str, clock: Clock, *days_ago: float) -> None:
+    """Insert tokens that expired so many days ago."""
+    now = datetime.fromtimestamp(clock(), UTC)
+    times = [now - timedelta(days=days) for days in days_ago]
+    run_sql(
+        dsn,
+        "INSERT INTO tokens (id, created_at, expires_at)"
+        " SELECT gen_random_uuid(), at - interval '1 day', at FROM unnest(%s) AS at",
+        (times,),
+    )
+
+
+def test_reservations_of_addresses_go_when_they_are_over(dsn: str, clock: Clock) -> None:
+    run_sql(
+        dsn,
+        "INSERT INTO reserved_emails (email_digest, until)"
+        " SELECT n::text, clock_timestamp() + (n - 25.5) * interval '1 hour'"
+        " FROM generate_series(1, 30) AS n",
+    )
+    use(dsn, lambda database: remove(database, clock))
+    left = run_sql(dsn, "SELECT email_digest::integer FROM reserved_emails ORDER BY 1")
+    assert left == [(26,), (27,), (28,), (29,), (30,)]
+
+
+async def remove(database: Database, clock: Clock) -> None:
+    await Housekeeping(database, clock=clock, keep=KEEP).remove()
+
+
+def count(dsn: str) -> int:
+    return int(run_sql(dsn, "SELECT count(*) FROM tokens")[0][0])
+
+
+def test_rows_go_in_batches_when_they_have_been_kept_long_enough(
+    dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 0.1] * 25, DAYS - 0.1, -1)
+    left = []
+    delete = expired_tokens.delete_expired
+
+    async def counted(connection: Connection, **more: Any) -> tuple[int, datetime]:
+        found = await delete(connection, **more)
+        left.append(count(dsn))
+        return found
+
+    monkeypatch.setattr(expired_tokens, "delete_expired", counted)
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep=KEEP)
+        assert await house.remove() >= 1
+
+    use(dsn, work)
+    assert left == [17, 7, 2]
+
+
+def test_rows_that_somebody_holds_are_left_for_later(dsn: str, clock: Clock) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 1] * 5)
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep=KEEP)
+        async with database.transaction() as connection:
+            await connection.execute(
+                "UPDATE tokens SET revoked_at = now() WHERE id = (SELECT min(id::text)::uuid"
+                " FROM tokens)"
+            )
+            await house.remove()
+        assert count(dsn) == 1
+        await house.remove()
+
+    use(dsn, work)
+    assert count(dsn) == 0
+
+
+def test_only_one_process_is_at_it_and_the_next_goes_on(dsn: str, clock: Clock) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 1] * 20)
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep=KEEP)
+        async with database.connection() as other, expired_tokens.turn(other) as is_ours:
+            assert is_ours
+            assert await house.remove() >= 1
+            assert count(dsn) == 20
+        await house.remove()
+
+    use(dsn, work)
+    assert count(dsn) == 0
+
+
+def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
+    dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 1] * 30)
+    monkeypatch.setattr(service, "_PAUSE", 100_000)
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep=KEEP)
+        stopped = asyncio.create_task(house.remove())
+        while count(dsn) == 30:
+            await asyncio.sleep(0.01)
+        # Again and again: what waits by asyncio.wait_for can overlook a cancellation.
+        while not stopped.done():
+            stopped.cancel()
+            await asyncio.sleep(0.01)
+        assert stopped.cancelled()
+        monkeypatch.setattr(service, "_PAUSE", 0)
+        while count(dsn):
+            await house.remove()
+
+    use(dsn, work)
+
+
+def test_old_events_and_counts_go_and_failures_in_a_row_stay(dsn: str, clock: Clock) -> None:
+    now = datetime.fromtimestamp(clock.now, UTC)
+    for days in (89, 91):
+        run_sql(
+            dsn,
+            "INSERT INTO events (at, kind, outcome) VALUES (%s, 'added', 'success')",
+            (now - timedelta(days=days),),
+        )
+    # By the clock of Postgres, and its full hours.
+    for subject, hours in (
+        *(("pair:new", 1), ("account:a", 3), ("account:b", 9000)),
+        *((f"client-pair:old {number}", 3) for number in range(25)),
+    ):
+        run_sql(
+            dsn,
+            "INSERT INTO throttle (subject, failures, last_at)"
+            " VALUES (%s, 3, now() - make_interval(hours => %s))",
+            (subject, hours),
+        )
+
+    async def work(database: Database) -> None:
+        await Housekeeping(database, clock=clock, keep=KEEP).remove()
+
+    use(dsn, work)
+    assert run_sql(dsn, "SELECT count(*) FROM events") == [(1,)]
+    left = run_sql(dsn, "SELECT subject FROM throttle ORDER BY subject")
+    assert left == [("account:a",), ("pair:new",)]

@@ -1,0 +1,134 @@
+"""When tokens were used: gathered, written in batches, never in a request's way."""
+
+import uuid
+
+import pytest
+
+from db.errors import Unavailable
+from db.pool import Database
+from services.usage import TokenUsage
+from tests.db.test_pool import use
+from tests.harness.clock import Clock
+from tests.harness.pool_limits import LIMITS
+from tests.harness.sql import run_sql
+
+MINUTE = 60
+
+
+@pytest.fixture
+def token(dsn: str) -> str:
+    """Insert a user with a token; return the token's id."""
+    return insert_tokens(dsn, 1)[0]
+
+
+def insert_tokens(dsn: str, number: int) -> list[str]:
+    ids = [str(uuid.uuid4()) for _ in range(number)]
+    run_sql(
+        dsn,
+        "WITH made AS (INSERT INTO users (email, email_key, password_hash)"
+        " VALUES ('a', 'a', 'x') RETURNING id)"
+        " INSERT INTO tokens (id, user_id, created_at, expires_at)"
+        " SELECT token, made.id, now(), now() FROM made, unnest(%s::uuid[]) AS token",
+        (ids,),
+    )
+    return ids
+
+
+def uses(dsn: str) -> list[tuple[float, str]]:
+    return run_sql(
+        dsn, "SELECT extract(epoch FROM last_used_at)::float, host(ip) FROM tokens ORDER BY id"
+    )
+
+
+def test_the_last_use_is_written_to_the_minute(dsn: str, token: str, clock: Clock) -> None:
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+        usage.note(token, "192.0.2.1")
+        clock.advance(59)
+        usage.note(token, "2001:db8::1")
+        await usage.write()
+
+    start = clock.now - clock.now % MINUTE
+    use(dsn, work)
+    assert uses(dsn) == [(start, "2001:db8::1")]
+
+
+def test_a_use_without_an_address_leaves_the_one_there_is(
+    dsn: str, token: str, clock: Clock
+) -> None:
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+        usage.note(token, "192.0.2.1")
+        usage.note(token, None)
+        clock.advance(MINUTE)
+        usage.note(token, None)
+        await usage.write()
+        clock.advance(MINUTE)
+        usage.note(token, None)
+        await usage.write()
+
+    start = clock.now - clock.now % MINUTE
+    use(dsn, work)
+    assert uses(dsn) == [(start + 2 * MINUTE, "192.0.2.1")]
+
+
+def test_a_token_is_written_once_a_minute_however_often_it_is_used(
+    dsn: str, token: str, clock: Clock
+) -> None:
+    rows: set[str] = set()
+
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+        for _ in range(3):
+            usage.note(token, "192.0.2.1")
+            await usage.write()
+            async with database.connection() as connection:
+                row = await connection.fetch_one("SELECT xmin::text FROM tokens")
+            assert row is not None
+            rows.add(row[0])
+
+    use(dsn, work)
+    assert len(rows) == 1
+
+
+def test_thousands_of_uses_are_written_in_batches(dsn: str, clock: Clock) -> None:
+    tokens = insert_tokens(dsn, 2500)
+
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+        for number, token in enumerate(tokens):
+            usage.note(token, None if number % 2 else "192.0.2.1")
+        await usage.write()
+
+    use(dsn, work)
+    assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE last_used_at IS NULL") == [(0,)]
+    assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE ip IS NULL") == [(1250,)]
+
+
+def test_what_could_not_be_written_is_kept(dsn: str, token: str, clock: Clock) -> None:
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+        usage.note(token, "192.0.2.1")
+        async with database.connection(), database.connection():
+            with pytest.raises(Unavailable):
+                await usage.write()
+        await usage.write()
+
+    assert LIMITS.pool_max == 2
+    use(dsn, work)
+    assert uses(dsn)[0][1] == "192.0.2.1"
+
+
+def test_a_row_that_somebody_holds_is_not_waited_for(dsn: str, clock: Clock) -> None:
+    held, free = sorted(insert_tokens(dsn, 2))
+
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+        usage.note(held, "192.0.2.1")
+        usage.note(free, "192.0.2.1")
+        async with database.transaction() as connection:
+            await connection.execute("UPDATE tokens SET revoked_at = now() WHERE id = %s", (held,))
+            await usage.write()
+
+    use(dsn, work)
+    assert [address for _, address in uses(dsn)] == [None, "192.0.2.1"]

@@ -1,0 +1,129 @@
+"""What production accepts and warns of."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from settings import load_settings
+from settings.cautions import cautions
+from tests.harness.configuration import KEY, ROOT
+from tests.harness.processes import environment, manage, running_server
+
+PRODUCTION = {
+    "APP_SETTINGS": "production",
+    "DATABASE_URL": "embedded",
+    "SECRET_KEYS": KEY,
+    "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
+}
+OPEN = {"HOST": "0.0.0.0", "USERAUTH_SERVER__REQUIRE_HTTPS": "false"}  # noqa: S104 - it warns
+CASES = [
+    ("server.require_https", OPEN),
+    ("server.require_https", OPEN | {"HOST": "auth.example.com"}),
+    ("metrics.host", {"USERAUTH_METRICS__HOST": "::", "USERAUTH_METRICS__PORT": "9464"}),
+    ("database.url", {"DATABASE_URL": "postgresql://u:hidden@db.example/u?sslmode=disable"}),
+    ("database.url", {"DATABASE_URL": "postgresql://u:hidden@db.example/u?sslmode=require"}),
+    ("throttle.pair_failures", {"USERAUTH_THROTTLE__PAIR_FAILURES": "1000000"}),
+    ("throttle.account_failures", {"USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000000"}),
+    ("throttle.address_failures", {"USERAUTH_THROTTLE__ADDRESS_FAILURES": "1000000"}),
+    ("throttle.registrations", {"USERAUTH_THROTTLE__REGISTRATIONS": "1000000"}),
+    ("throttle.longest_delay_seconds", {"USERAUTH_THROTTLE__LONGEST_DELAY_SECONDS": "30"}),
+    ("throttle.forget_seconds", {"USERAUTH_THROTTLE__FORGET_SECONDS": "1"}),
+    ("passwords.refuse_common", {"USERAUTH_PASSWORDS__REFUSE_COMMON": "false"}),
+    ("tokens.lifetime_seconds", {"USERAUTH_TOKENS__LIFETIME_SECONDS": "315360000"}),
+    ("cors.origins", {"USERAUTH_CORS__ORIGINS": "*"}),
+    ("docs.enabled", {"USERAUTH_DOCS__ENABLED": "true"}),
+]
+ALL = {name: value for _, variables in reversed(CASES) for name, value in variables.items()}
+
+
+def told(variables: dict[str, str]) -> tuple[str, ...]:
+    return cautions(load_settings(PRODUCTION | variables, ROOT / "settings.toml"))
+
+
+@pytest.mark.parametrize(("path", "variables"), CASES)
+def test_each_setting_that_production_seldom_means_is_one_line_with_its_path(
+    path: str, variables: dict[str, str]
+) -> None:
+    (caution,) = told(variables)
+    assert caution.startswith(path)
+    assert caution.isprintable()
+    assert "hidden" not in caution
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"USERAUTH_SERVER__REQUIRE_HTTPS": "false"},
+        OPEN | {"HOST": "127.0.0.2"},
+        OPEN | {"HOST": "localhost"},
+        OPEN | {"USERAUTH_SERVER__CERTIFICATE": "c", "USERAUTH_SERVER__PRIVATE_KEY": "k"},
+        {"USERAUTH_METRICS__HOST": "::"},
+        {"USERAUTH_METRICS__PORT": "9464"},
+        {"DATABASE_URL": "postgresql://db.example/users?sslmode=verify-full"},
+        {"DATABASE_URL": "postgresql://localhost/users"},
+        {"DATABASE_URL": "postgresql:///users?host=/run/postgresql&sslmode=disable"},
+        {"USERAUTH_CORS__ORIGINS": "https://app.example.com"},
+    ],
+)
+def test_what_production_usually_means_is_no_caution(variables: dict[str, str]) -> None:
+    assert told(variables) == ()
+
+
+def test_elsewhere_than_in_production_nothing_is_a_caution() -> None:
+    assert told(ALL | {"APP_SETTINGS": "development"}) == ()
+
+
+def test_check_prints_each_caution_and_exits_with_0() -> None:
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "server.py"), "--check"],
+        env=environment(**PRODUCTION | ALL),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    good, of_database = ended.stdout.splitlines()
+    assert (ended.returncode, good) == (0, "The settings are good (production).")
+    assert of_database.startswith("The database was not looked at: it does not answer")
+    assert ended.stderr.splitlines() == [f"warning: {caution}" for caution in told(ALL)]
+    assert len(ended.stderr.splitlines()) == len({path for path, _ in CASES})
+    by_command = manage("check", **PRODUCTION | ALL)
+    assert (by_command.returncode, by_command.stdout, by_command.stderr) == (
+        ended.returncode,
+        ended.stdout,
+        ended.stderr,
+    )
+
+
+def test_a_start_logs_each_caution(dsn: str, tmp_path: Path) -> None:
+    variables = PRODUCTION | {
+        "DATABASE_URL": dsn,
+        "USERAUTH_CORS__ORIGINS": "*",
+        "USERAUTH_THROTTLE__PAIR_FAILURES": "1000",
+    }
+    with running_server(variables, tmp_path / "log") as server:
+        assert server.stop() == 0
+        written = server.written()
+    assert "settings: cors.origins = " in written
+    assert "settings: throttle.pair_failures = 1000" in written
+
+
+def test_in_production_a_key_of_the_keys_file_that_can_be_guessed_stops_the_start(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "keys"
+    variables = PRODUCTION | {"SECRET_KEYS": "", "USERAUTH_TOKENS__KEYS_FILE": str(file)}
+    for content, said in (
+        (f"{KEY}\nchange-me-change-me-change-me-change-me\n", "holds a key that can be guessed"),
+        (f"{KEY}\n", "holds a key that passwords.pepper holds as well"),
+    ):
+        file.write_text(content, encoding="ascii")
+        file.chmod(0o600)
+        ended = manage("check", **variables, PASSWORD_PEPPER=KEY)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert said in ended.stderr
+        assert not any(line in ended.stderr for line in content.splitlines())
+    assert manage("check", **variables).returncode == 0

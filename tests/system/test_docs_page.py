@@ -1,0 +1,174 @@
+"""The page at /docs, in a real Chromium, as somebody uses it who writes a client."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.harness.browser import chromium, complaints, hosts
+from tests.harness.openapi import document
+from tests.harness.processes import ServerProcess, running_server
+from tests.harness.sql import run_sql
+
+SECONDS = 20
+# Where to put a picture of the page, of the last call.
+PICTURE = os.environ.get("DOCS_PAGE_PICTURE")
+EMAIL = "susan@example.com"
+PASSWORD = "correct horse battery"
+SCHEMES = ["password", "token", "tokenAsUserName", "client"]
+
+
+class Page:
+    """The page, by what a person does on it."""
+
+    def __init__(self, driver: Chrome, url: str) -> None:
+        self._driver = driver
+        self._wait = WebDriverWait(driver, SECONDS)
+        driver.get(f"{url}/docs")
+        self.find("#operations-user-getUser")
+
+    def find(self, selector: str) -> WebElement:
+        """Return an element once it can be seen."""
+
+        def seen(driver: WebDriver) -> WebElement | None:
+            found = driver.find_elements(By.CSS_SELECTOR, selector)
+            return found[0] if found and found[0].is_displayed() else None
+
+        return cast(WebElement, self._wait.until(seen))
+
+    def show(self, element: WebElement, place: str = "center") -> None:
+        """Scroll to an element, so that it is at some place of the window."""
+        self._driver.execute_script(
+            "arguments[0].scrollIntoView({block: arguments[1]})", element, place
+        )
+
+    def click(self, selector: str) -> None:
+        """Press what can be pressed."""
+        element = self.find(selector)
+        self.show(element)
+        element.click()
+
+    def fill(self, selector: str, text: str) -> None:
+        """Write into a field, in place of what is there."""
+        element = self.find(selector)
+        element.send_keys(Keys.CONTROL, "a")
+        element.send_keys(text)
+
+    def authorize(self, scheme: str, **fields: str) -> None:
+        """Hand over credentials of a scheme: what goes into which field."""
+        self.click(".auth-wrapper .btn.authorize")
+        place = f".auth-container:nth-child({1 + SCHEMES.index(scheme)})"
+        for name, text in fields.items():
+            self.fill(f"{place} #auth-{name}", text)
+        self.click(f"{place} button[type=submit]")
+        self.find(f"{place} button[aria-label='Remove authorization']")
+        self.click(".close-modal")
+
+    def call(self, operation: str, body: object = None) -> tuple[int, Any]:
+        """Run an operation and return the status and the document that are shown."""
+        block = f"#operations-{operation}"
+        self.click(f"{block} .opblock-summary-control")
+        if body is not None:
+            self.fill(f"{block} textarea.body-param__text", json.dumps(body))
+        self.click(f"{block} .btn.execute")
+        answer = f"{block} .live-responses-table"
+        status = self.find(f"{answer} tr.response td.response-col_status").text
+        shown = self.find(f"{answer} .highlight-code code").get_attribute("textContent")
+        self.picture()
+        # An open one makes all that follows slow.
+        self.click(f"{block} .opblock-summary-control")
+        return int(status.split()[0]), json.loads(shown or "")
+
+    def picture(self) -> None:
+        """Take the picture of docs/api.md, where ``make picture`` asks for it."""
+        if PICTURE is not None:
+            self.show(self.find(".opblock.is-open"), "start")
+            self._driver.save_screenshot(PICTURE)
+
+
+@pytest.fixture(scope="module")
+def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events, reserved_emails")
+    log = tmp_path_factory.mktemp("docs-page") / "log"
+    with running_server({"DATABASE_URL": postgres}, log) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chrome]:
+    with chromium() as driver:
+        yield driver
+
+
+def test_a_user_registers_logs_in_and_calls_with_the_token_on_the_page(
+    server: ServerProcess, browser: Chrome
+) -> None:
+    page = Page(browser, server.url)
+    fields = {"email": EMAIL, "password": PASSWORD, "name": "Susan"}
+    status, user = page.call("user-postRegister", fields)
+    assert (status, user["email"]) == (201, EMAIL)
+    page.authorize("password", **{"basic-username": EMAIL, "basic-password": PASSWORD})
+    status, issued = page.call("login-getLogin")
+    assert status == 200
+    page.authorize("token", **{"bearer-value": issued["token"]})
+    status, listed = page.call("tokens-getTokens")
+    assert (status, [token["current"] for token in listed["tokens"]]) == (200, [True])
+    status, changed = page.call("user-patchUser", {"name": "Susan Miller"})
+    assert (status, changed["name"]) == (200, "Susan Miller")
+    assert page.call("user-getUser") == (200, changed)
+    assert complaints(browser) == []
+    assert hosts(browser) == {urlsplit(server.url).netloc}
+
+
+def test_a_wrong_password_is_told_on_the_page_not_asked_for_by_the_browser(
+    server: ServerProcess, browser: Chrome
+) -> None:
+    page = Page(browser, server.url)
+    page.authorize("password", **{"basic-username": EMAIL, "basic-password": "wrong password"})
+    status, problem = page.call("login-getLogin")
+    assert (status, problem["type"]) == (401, "/docs/problems.md#credentials-invalid")
+    [complaint] = complaints(browser)
+    assert "status of 401" in complaint
+
+
+def test_nobody_is_known_to_the_page_once_it_is_loaded_again(
+    server: ServerProcess, browser: Chrome
+) -> None:
+    page = Page(browser, server.url)
+    page.authorize("password", **{"basic-username": EMAIL, "basic-password": PASSWORD})
+    status, problem = Page(browser, server.url).call("user-getUser")
+    assert (status, problem["type"]) == (401, "/docs/problems.md#credentials-missing")
+    kept = browser.execute_script(
+        "return [localStorage.length, sessionStorage.length, document.cookie]"
+    )
+    assert kept == [0, 0, ""]
+
+
+def test_a_script_that_stands_in_the_page_would_not_run(
+    server: ServerProcess, browser: Chrome
+) -> None:
+    """The policy is seen to hold, and its breach to be told: the other tests would notice one."""
+    Page(browser, server.url)
+    complaints(browser)
+    browser.execute_script(
+        "const script = document.createElement('script');"
+        "script.textContent = 'document.title = 1'; document.body.append(script);"
+        "const image = new Image(); image.src = 'http://example.com/x.png';"
+    )
+    told = complaints(browser)
+    assert [entry for entry in told if "script-src 'self'" in entry]
+    assert [entry for entry in told if "img-src 'self' data:" in entry]
+    assert browser.title == "userauth: the API"
+
+
+def test_schemes_stand_in_the_order_in_which_they_are_found_here() -> None:
+    assert [*document()["components"]["securitySchemes"]] == SCHEMES

@@ -1,0 +1,199 @@
+"""Other roles of the cluster: what they put where names are looked for, and locks they hold."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg2
+import pytest
+
+from db.errors import SchemaError
+from db.pool import Database
+from db.schema import apply_schema
+from db.schema_lock import LOCK, Patience
+from tests.harness.api import Api
+from tests.harness.configuration import ROOT
+from tests.harness.databases import SCHEMA, apply
+from tests.harness.given_cluster import PASSWORD, Cluster, new_cluster
+from tests.harness.pool_limits import LIMITS
+from tests.harness.processes import manage, running_server
+
+# What would be an exact match where an expression of integers is raised to a power, and others.
+TRAPS = """
+CREATE TABLE {schema}.stolen (role text, hash text);
+GRANT INSERT ON {schema}.stolen TO PUBLIC;
+CREATE FUNCTION {schema}.steal() RETURNS double precision LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO {schema}.stolen SELECT current_user, password_hash FROM users; RETURN 1; END $$;
+CREATE FUNCTION {schema}.trap(integer, integer) RETURNS double precision
+    LANGUAGE sql AS 'SELECT {schema}.steal()';
+CREATE FUNCTION {schema}.trap(numeric, double precision) RETURNS double precision
+    LANGUAGE sql AS 'SELECT {schema}.steal()';
+CREATE OPERATOR {schema}.^ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = {schema}.trap);
+CREATE OPERATOR {schema}.* (
+    LEFTARG = numeric, RIGHTARG = double precision, FUNCTION = {schema}.trap);
+CREATE FUNCTION {schema}.power(double precision, integer) RETURNS double precision
+    LANGUAGE sql AS 'SELECT {schema}.steal()';
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with (
+        TemporaryDirectory(prefix="userauth-") as folder,
+        new_cluster(Path(folder)) as made,
+    ):
+        made.sql(f"CREATE ROLE mallory LOGIN PASSWORD '{PASSWORD}'")
+        yield made
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Cluster]:
+    """Empty the database, and take back what a test granted."""
+    yield cluster
+    cluster.sql("DROP DATABASE userauth WITH (FORCE)", "postgres")
+    cluster.sql("ALTER ROLE userauth RESET ALL", "postgres")
+    cluster.sql(
+        "CREATE DATABASE userauth OWNER userauth ENCODING 'UTF8' TEMPLATE template0", "postgres"
+    )
+
+
+def as_mallory(cluster: Cluster, statement: str) -> None:
+    with closing(psycopg2.connect(cluster.url("mallory"))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("grant", "named"),
+    [
+        ("GRANT CREATE ON SCHEMA public TO PUBLIC", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
+        ("GRANT CREATE ON SCHEMA public TO mallory", "'mallory' may create"),
+        ("ALTER SCHEMA public OWNER TO mallory", "'mallory' may create"),
+        (
+            "CREATE ROLE gang; GRANT gang TO mallory; GRANT CREATE ON SCHEMA public TO gang",
+            "'mallory' may create",
+        ),
+    ],
+)
+def test_a_schema_in_which_others_may_create_is_refused_until_that_is_revoked(
+    database: Cluster, grant: str, named: str
+) -> None:
+    database.sql("GRANT CREATE ON SCHEMA public TO userauth")
+    database.sql(grant)
+    with pytest.raises(SchemaError, match=named):
+        apply(database.url())
+    assert database.sql("SELECT to_regclass('userauth_schema')") == [(None,)]
+    said = manage("check", DATABASE_URL=database.url())
+    assert (said.returncode, said.stdout) == (1, "")
+    assert named in said.stderr
+    database.sql("ALTER SCHEMA public OWNER TO pg_database_owner")
+    database.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC, mallory")
+    database.sql("DO $$ BEGIN REVOKE gang FROM mallory; EXCEPTION WHEN others THEN END $$")
+    apply(database.url())
+
+
+def test_what_others_left_behind_in_the_schema_is_refused_as_well(database: Cluster) -> None:
+    apply(database.url())
+    database.sql("GRANT CREATE ON SCHEMA public TO mallory")
+    as_mallory(database, TRAPS.format(schema="public"))
+    database.sql("REVOKE CREATE ON SCHEMA public FROM mallory")
+    with pytest.raises(SchemaError, match="'mallory' owns functions"):
+        apply(database.url())
+
+
+def test_roles_that_can_become_ours_anyway_are_no_strangers(database: Cluster) -> None:
+    database.sql("CREATE ROLE deputy LOGIN; GRANT userauth TO deputy")
+    database.sql("CREATE ROLE admins; GRANT admins TO userauth")
+    database.sql("GRANT CREATE ON SCHEMA public TO deputy, admins, postgres")
+    apply(database.url())
+
+
+def test_nothing_of_others_runs_in_statements_of_a_schema_of_its_own(
+    database: Cluster, tmp_path: Path
+) -> None:
+    """Where public is open, as before Postgres 15, and the role searches it as well."""
+    database.sql("CREATE SCHEMA userauth AUTHORIZATION userauth")
+    database.sql("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    as_mallory(database, TRAPS.format(schema="public"))
+    variables = {
+        "DATABASE_URL": database.url(),
+        "USERAUTH_THROTTLE__PAIR_FAILURES": "1",
+    }
+
+    async def guess(url: str) -> None:
+        api = Api(url)
+        await api.registered_token()
+        answers = [await api.log_in(password="wrong horse battery") for _ in range(3)]
+        api.close()
+        assert 401 in {answer.status for answer in answers}
+
+    with running_server(variables, tmp_path / "log") as server:
+        asyncio.run(guess(server.url))
+    assert "Traceback" not in server.written()
+    assert database.sql("SELECT * FROM public.stolen") == []
+    file = tmp_path / "backup"
+    assert manage("backup", str(file), DATABASE_URL=database.url()).returncode == 0
+    ended = manage("restore", "--replace", "--yes", str(file), DATABASE_URL=database.url())
+    assert ended.returncode == 0, ended
+    assert database.sql("SELECT * FROM public.stolen") == []
+    assert database.sql("SELECT count(*) FROM userauth.users") == [(1,)]
+
+
+def test_the_statements_of_the_documentation_make_a_database_for_nobody_else(
+    database: Cluster,
+) -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    shown = page.partition("## The database")[2].partition("```sql\n")[2].partition("```")[0]
+    before, connect, after = shown.partition("\\connect userauth\n")
+    assert connect
+    database.sql("DROP DATABASE userauth WITH (FORCE)", "postgres")
+    for statement in before.splitlines()[1:]:  # the role is there already
+        database.sql(statement, "postgres")
+    for statement in after.splitlines():
+        database.sql(statement)
+    apply(database.url())
+    assert database.sql("SELECT to_regclass('userauth.users') IS NOT NULL") == [(True,)]
+    with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
+        as_mallory(database, "SELECT 1")
+
+
+def apply_with(url: str, patience: Patience) -> None:
+    async def run() -> None:
+        database = await Database.open(url, LIMITS)
+        try:
+            await apply_schema(database, SCHEMA, patience=patience)
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+
+
+def test_a_lock_that_another_role_holds_stops_the_start_and_is_named(
+    database: Cluster,
+) -> None:
+    with closing(
+        psycopg2.connect(database.url("mallory"), application_name="userauth")
+    ) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        holder = f"process {connection.info.backend_pid} of the role 'mallory'"
+        with pytest.raises(SchemaError, match=f"held by {holder}, application 'userauth'"):
+            apply_with(database.url(), Patience(ours=3600, others=0.05, step=0.05))
+    apply(database.url())
+
+
+def test_a_process_of_ours_that_migrates_is_waited_for(
+    database: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Longer than anybody else, and the log tells of it meanwhile."""
+    with (
+        closing(psycopg2.connect(database.url(), application_name="userauth")) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        with pytest.raises(SchemaError, match="of the role 'userauth'"):
+            apply_with(database.url(), Patience(ours=0.2, others=0, step=0.05))
+    assert caplog.text.count("waiting for the lock of the schema, held by") >= 2

@@ -1,0 +1,301 @@
+"""HTTPS: shown by the server itself, or by a proxy that is trusted."""
+
+import asyncio
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import pytest
+
+from tests.harness.api import PASSWORD
+from tests.harness.certificates import make_certificate
+from tests.harness.configuration import ROOT
+from tests.harness.processes import ServerProcess, environment, running_server
+
+REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
+Result = TypeVar("Result")
+ACCOUNT = {"email": "susan@example.com", "password": PASSWORD}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    return make_certificate(tmp_path / "tls")
+
+
+def variables(dsn: str, files: tuple[Path, Path]) -> dict[str, str]:
+    return {
+        "DATABASE_URL": dsn,
+        "USERAUTH_SERVER__CERTIFICATE": str(files[0]),
+        "USERAUTH_SERVER__PRIVATE_KEY": str(files[1]),
+        **REQUIRED,
+    }
+
+
+@pytest.fixture
+def server(dsn: str, files: tuple[Path, Path], tmp_path: Path) -> Iterator[ServerProcess]:
+    with running_server(variables(dsn, files), tmp_path / "log") as running:
+        yield running
+
+
+def trusting(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate))
+
+
+def shown_by(server: ServerProcess) -> bytes:
+    """Return the certificate that a new connection is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    port = int(server.url.rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        context.wrap_socket(plain) as wrapped,
+    ):
+        shown = wrapped.getpeercert(binary_form=True)
+    assert shown is not None
+    return shown
+
+
+def test_everything_works_over_https(server: ServerProcess, files: tuple[Path, Path]) -> None:
+    assert server.url.startswith("https://")
+    with httpx.Client(base_url=server.url, verify=trusting(files[0])) as client:
+        assert client.post("/api/user/register", json=ACCOUNT).status_code == 201
+        login = client.get("/api/user/login", auth=(ACCOUNT["email"], PASSWORD))
+        token = login.json()["token"]
+        for _ in range(20):
+            answer = client.get("/api/user", headers={"Authorization": f"Bearer {token}"})
+            assert answer.json()["email"] == ACCOUNT["email"]
+        large = client.post("/api/user/register", content=b"x" * 200_000)
+        assert large.status_code in {413, 415}
+
+
+def test_many_at_a_time_are_served_over_https(
+    server: ServerProcess, files: tuple[Path, Path]
+) -> None:
+    async def ask(client: httpx.AsyncClient) -> set[int]:
+        return {(await client.get("/health/ready")).status_code for _ in range(10)}
+
+    async def run() -> set[int]:
+        limits = httpx.Limits(max_connections=50)
+        async with httpx.AsyncClient(
+            base_url=server.url, verify=trusting(files[0]), limits=limits
+        ) as client:
+            return set().union(*await asyncio.gather(*[ask(client) for _ in range(50)]))
+
+    assert asyncio.run(run()) == {200}
+
+
+def test_no_version_of_tls_before_1_2_is_spoken(server: ServerProcess) -> None:
+    host = server.url.removeprefix("https://")
+    command = ["openssl", "s_client", "-connect", host, "-cipher", "ALL:@SECLEVEL=0"]
+    for version, spoken in (("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)):
+        ended = subprocess.run(
+            [*command, version], input=b"", capture_output=True, timeout=20, check=False
+        )
+        assert (b"BEGIN CERTIFICATE" in ended.stdout) == spoken, version
+
+
+def test_who_speaks_plainly_to_it_or_not_at_all_harms_nobody(
+    server: ServerProcess, files: tuple[Path, Path]
+) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 5):
+        with socket.create_connection(("127.0.0.1", port), 5) as plain:
+            plain.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            with suppress(ConnectionResetError):
+                assert b"200" not in plain.recv(1000)
+        answer = httpx.get(f"{server.url}/health/live", verify=trusting(files[0]))
+        assert answer.status_code == 200
+    assert "Traceback" not in server.written()
+    assert "SSL Error" not in server.written()
+
+
+class Records:
+    """A client whose TLS records are sent by hand."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        port = int(server.url.rpartition(":")[2])
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing)
+        self._exchange(self._tls.do_handshake)
+
+    def enciphered(self, plain: bytes) -> bytes:
+        self._tls.write(plain)
+        return self._outgoing.read()
+
+    def read(self) -> bytes:
+        """Return what comes next; nothing, where the other side says that this is the end."""
+        try:
+            return self._exchange(partial(self._tls.read, 65536))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _exchange(self, step: Callable[[], Result]) -> Result:
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self.socket.sendall(self._outgoing.read())
+                received = self.socket.recv(65536)
+                assert received, "cut"
+                self._incoming.write(received)
+            else:
+                self.socket.sendall(self._outgoing.read())
+                return result
+
+
+@pytest.mark.parametrize("after_another", [False, True])
+def test_a_request_of_which_a_part_of_a_record_has_come_is_answered_at_a_stop(
+    server: ServerProcess, *, after_another: bool
+) -> None:
+    with closing(Records(server)) as client, closing(Records(server)) as idle:
+        head = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+        begun = b""
+        if after_another:
+            begun = client.enciphered(head + b"\r\n")
+        record = client.enciphered(head + b"X-Padding: " + b"x" * 1500 + b"\r\n\r\n")
+        client.socket.sendall(begun + record[:700])
+        if after_another:
+            assert client.read().startswith(b"HTTP/1.1 200 ")
+        server.signal(signal.SIGTERM)
+        # Until whoever waits in vain has been sent away.
+        assert idle.read() == b""
+        client.socket.sendall(record[700:])
+        assert client.read().startswith(b"HTTP/1.1 200 ")
+        assert client.read() == b""
+    assert server.wait() == 0
+
+
+def test_a_request_that_came_in_parts_and_was_answered_does_not_hold_a_stop(
+    server: ServerProcess,
+) -> None:
+    with closing(Records(server)) as client:
+        record = client.enciphered(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for part in (record[:20], record[20:]):
+            client.socket.sendall(part)
+            # The first part has been read by then: the same loop has answered another.
+            with closing(Records(server)):
+                pass
+        assert client.read().startswith(b"HTTP/1.1 200 ")
+        server.signal(signal.SIGTERM)
+        # Long before server.drain_seconds are over.
+        client.socket.settimeout(5)
+        assert client.read() == b""
+    assert server.wait() == 0
+
+
+def test_garbage_after_the_handshake_is_not_logged(server: ServerProcess) -> None:
+    with closing(Records(server)) as client:
+        client.socket.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        with suppress(ssl.SSLError, AssertionError, ConnectionError):
+            while client.read():
+                pass
+    assert server.stop() == 0
+    assert "SSL" not in server.written()
+
+
+def test_a_renewed_certificate_is_shown_after_sighup(
+    server: ServerProcess, files: tuple[Path, Path]
+) -> None:
+    before = shown_by(server)
+    with httpx.Client(base_url=server.url, verify=trusting(files[0])) as client:
+        assert client.get("/health/live").status_code == 200
+        make_certificate(files[0].parent)
+        server.signal(signal.SIGHUP)
+        server.wait_for("the certificate was read")
+        # The connection that is open stays so.
+        assert client.get("/health/live").status_code == 200
+    assert shown_by(server) != before
+
+
+def test_a_renewal_that_does_not_fit_leaves_the_old_certificate(
+    server: ServerProcess, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    before = shown_by(server)
+    _, other_key = make_certificate(tmp_path / "other")
+    files[1].write_bytes(other_key.read_bytes())
+    server.signal(signal.SIGHUP)
+    server.wait_for("The old certificate stays.")
+    assert shown_by(server) == before
+    assert "PRIVATE KEY" not in server.written()
+
+
+@pytest.mark.parametrize("fault", ["missing", "other key", "passphrase", "no certificate"])
+def test_what_is_no_certificate_stops_the_start(
+    dsn: str, files: tuple[Path, Path], tmp_path: Path, fault: str
+) -> None:
+    certificate, key = files
+    if fault == "missing":
+        key.unlink()
+    elif fault == "other key":
+        key.write_bytes(make_certificate(tmp_path / "other")[1].read_bytes())
+    elif fault == "no certificate":
+        certificate.write_text("nothing", encoding="utf-8")
+    else:
+        subprocess.run(
+            [*f"openssl ec -in {key} -out {key} -aes256 -passout pass:secret".split()],
+            check=True,
+            capture_output=True,
+        )
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "server.py")],
+        env=environment(**variables(dsn, files)),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "server.certificate" in line
+
+
+@pytest.mark.parametrize(
+    ("proxies", "sent", "status"),
+    [
+        ("127.0.0.0/8", "https", 200),
+        ("127.0.0.0/8", "HTTPS", 200),
+        ("127.0.0.0/8", "http", 403),
+        ("127.0.0.0/8", "https, http", 403),
+        ("127.0.0.0/8", "", 403),
+        ("127.0.0.0/8", None, 403),
+        ("10.0.0.0/8", "https", 403),
+        ("", "https", 403),
+    ],
+)
+def test_a_proxy_that_is_trusted_says_how_it_was_asked(
+    dsn: str, tmp_path: Path, proxies: str, sent: str | None, status: int
+) -> None:
+    settings = {
+        "DATABASE_URL": dsn,
+        "USERAUTH_SERVER__TRUSTED_PROXIES": proxies,
+        **REQUIRED,
+    }
+    fields = {} if sent is None else {"X-Forwarded-Proto": sent}
+    with (
+        running_server(settings, tmp_path / "log") as server,
+        httpx.Client(base_url=server.url, headers=fields) as client,
+    ):
+        answer = client.post("/api/user/register", json=ACCOUNT)
+        assert answer.status_code == (201 if status == 200 else status)
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/health/ready").status_code == 200
+        if status == 403:
+            assert answer.json()["type"] == "/docs/problems.md#https-required"
+            for method, path in (("GET", "/nowhere"), ("OPTIONS", "/api/user"), ("PUT", "/api")):
+                assert client.request(method, path).status_code == 403

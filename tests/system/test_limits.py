@@ -1,0 +1,321 @@
+"""Limits of a running server: how long a client may take, and how many there may be."""
+
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from tests.harness.configuration import ROOT
+from tests.harness.processes import ServerProcess, environment, running_server
+from tests.harness.raw_http import JSON, raw_request
+
+HEAD_SECONDS = 0.5
+BODY_SECONDS = 0.3
+SLACK_SECONDS = 3.0
+MOST = 4
+LIVE = raw_request("GET", "/health/live")
+HALF_HEAD = LIVE[:-2]
+HALF_BODY = raw_request(
+    "POST", "/api/user/register", JSON, "Content-Length: 9999", body=b'{"email":'
+)
+HALF_CHUNK = raw_request(
+    "POST", "/api/user/register", JSON, "Transfer-Encoding: chunked", body=b"99\r\n{"
+)
+
+
+@pytest.fixture(scope="module")
+def impatient(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Run a server that waits for nobody."""
+    variables = {
+        "DATABASE_URL": postgres,
+        "USERAUTH_LIMITS__IDLE_TIMEOUT_SECONDS": str(HEAD_SECONDS),
+        "USERAUTH_LIMITS__BODY_TIMEOUT_SECONDS": str(BODY_SECONDS),
+    }
+    with running_server(variables, tmp_path_factory.mktemp("impatient") / "log") as server:
+        yield server
+        assert "Traceback" not in server.written()
+
+
+@pytest.fixture
+def small(postgres: str, tmp_path: Path) -> Iterator[ServerProcess]:
+    """Run a server with few connections."""
+    variables = {"DATABASE_URL": postgres, "USERAUTH_LIMITS__MAX_CONNECTIONS": str(MOST)}
+    with running_server(variables, tmp_path / "log") as server:
+        yield server
+        assert "Traceback" not in server.written()
+
+
+@contextmanager
+def connected(server: ServerProcess) -> Iterator[socket.socket]:
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port or 0), 4) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield connection
+
+
+def is_served(connection: socket.socket) -> bool:
+    """Tell whether a request on this connection is answered; else it must be closed."""
+    received = b""
+    with suppress(ConnectionError):
+        connection.sendall(LIVE)
+        while not received.endswith(b"}\n"):
+            data = connection.recv(65536)
+            if not data:
+                break
+            received += data
+    assert received == b"" or received.startswith(b"HTTP/1.1 200 ")
+    return bool(received)
+
+
+def wait_until_closed(connection: socket.socket) -> None:
+    with suppress(ConnectionError):
+        while connection.recv(65536):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("sent", "least"),
+    [
+        (b"", HEAD_SECONDS),
+        (b"G", HEAD_SECONDS),
+        (HALF_HEAD, HEAD_SECONDS),
+        (HALF_BODY, BODY_SECONDS),
+        (HALF_CHUNK, BODY_SECONDS),
+    ],
+)
+def test_whoever_sends_half_of_something_is_let_go_in_time(
+    impatient: ServerProcess, sent: bytes, least: float
+) -> None:
+    began = time.monotonic()
+    with connected(impatient) as connection:
+        connection.sendall(sent)
+        wait_until_closed(connection)
+    assert least * 0.9 <= time.monotonic() - began <= least + SLACK_SECONDS
+    with connected(impatient) as connection:
+        assert is_served(connection)
+
+
+@pytest.mark.parametrize("sent", [b"", HALF_HEAD, HALF_BODY])
+def test_a_connection_that_was_served_before_is_let_go_too(
+    impatient: ServerProcess, sent: bytes
+) -> None:
+    least = BODY_SECONDS if sent == HALF_BODY else HEAD_SECONDS
+    with connected(impatient) as connection:
+        began = time.monotonic()
+        assert is_served(connection)
+        connection.sendall(sent)
+        wait_until_closed(connection)
+    assert least * 0.9 <= time.monotonic() - began <= least + SLACK_SECONDS
+
+
+@pytest.mark.parametrize(("begun", "drop"), [(LIVE[:-4], b"\r\nX: y"), (HALF_BODY, b"xxxx")])
+def test_a_drop_now_and_then_buys_no_more_time(
+    impatient: ServerProcess, begun: bytes, drop: bytes
+) -> None:
+    with connected(impatient) as connection:
+        connection.sendall(begun)
+        connection.settimeout(0.1)
+        began = time.monotonic()
+        is_open = True
+        while is_open:
+            try:
+                connection.sendall(drop)
+                is_open = connection.recv(65536) != b""
+            except TimeoutError:
+                assert time.monotonic() - began < HEAD_SECONDS + SLACK_SECONDS
+            except ConnectionError:
+                is_open = False
+
+
+def test_a_connection_in_use_lives_longer_than_its_idle_time(impatient: ServerProcess) -> None:
+    with connected(impatient) as connection:
+        ends = time.monotonic() + HEAD_SECONDS * 1.5
+        while time.monotonic() < ends:
+            assert is_served(connection)
+            time.sleep(HEAD_SECONDS / 8)
+
+
+def let_in(server: ServerProcess, stack: ExitStack) -> socket.socket:
+    """Return a connection that is served, trying until there is room."""
+    ends = time.monotonic() + 3
+    while time.monotonic() < ends:
+        with ExitStack() as attempt:
+            connection = attempt.enter_context(connected(server))
+            if is_served(connection):
+                stack.push(attempt.pop_all())
+                return connection
+    raise AssertionError("There is no room.")
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Tell whether the server keeps a connection that nothing is sent on."""
+    connection.settimeout(0.2)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        connection.settimeout(4)
+
+
+def begin_request(connection: socket.socket) -> None:
+    """Send half of a body, and wait until the server has begun to read it."""
+    connection.sendall(HALF_BODY.replace(b"Host:", b"Expect: 100-continue\r\nHost:", 1))
+    assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+
+
+def test_for_a_newcomer_the_longest_idle_connection_is_closed(small: ServerProcess) -> None:
+    with ExitStack() as stack:
+        inside = [let_in(small, stack) for _ in range(MOST)]
+        assert is_served(inside[0])  # the second one is idle for longest
+        for idle in (1, 2, 3, 0):
+            newcomer = stack.enter_context(connected(small))
+            assert is_served(newcomer)
+            assert not is_open(inside[idle])
+        assert is_served(newcomer)
+
+
+def test_a_connection_that_sent_half_of_a_head_counts_as_idle(small: ServerProcess) -> None:
+    with ExitStack() as stack:
+        slow = [stack.enter_context(connected(small)) for _ in range(MOST)]
+        for connection in slow:
+            connection.sendall(HALF_HEAD)
+        assert all(map(is_open, slow))
+        assert is_served(stack.enter_context(connected(small)))
+        assert not is_open(slow[0])
+
+
+def test_where_none_is_idle_the_newcomer_is_closed_until_another_left(small: ServerProcess) -> None:
+    with ExitStack() as stack:
+        busy = [stack.enter_context(connected(small)) for _ in range(MOST)]
+        for connection in busy:
+            begin_request(connection)
+        for _ in range(3 * MOST):
+            with connected(small) as refused:
+                refused.settimeout(1)
+                wait_until_closed(refused)
+        assert all(map(is_open, busy))
+        busy[0].close()
+        let_in(small, stack)
+
+
+@contextmanager
+def connected_from(address: str, server: ServerProcess) -> Iterator[socket.socket]:
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), 4, (address, 0)) as connection:
+        yield connection
+
+
+def test_one_network_has_a_share_and_a_trusted_proxy_has_all(dsn: str, tmp_path: Path) -> None:
+    share = 3
+    variables = {
+        "DATABASE_URL": dsn,
+        "USERAUTH_LIMITS__NETWORK_CONNECTIONS": str(share),
+        "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.9/32",
+    }
+    with running_server(variables, tmp_path / "log") as server, ExitStack() as stack:
+
+        def come_from(address: str) -> socket.socket:
+            connection = stack.enter_context(connected_from(address, server))
+            assert is_served(connection)
+            return connection
+
+        neighbour = come_from("127.0.0.2")
+        proxied = [come_from("127.0.0.9") for _ in range(3 * share)]
+        crowd = [come_from("127.0.0.3") for _ in range(3 * share)]
+        assert [is_open(connection) for connection in crowd] == [False] * 6 + [True] * 3
+        assert all(map(is_served, [neighbour, *proxied]))
+        assert "Traceback" not in server.written()
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", HALF_HEAD])
+def test_the_first_request_has_less_time_than_later_ones(
+    dsn: str, tmp_path: Path, sent: bytes
+) -> None:
+    variables = {"DATABASE_URL": dsn, "USERAUTH_LIMITS__FIRST_REQUEST_SECONDS": "0.5"}
+    with (
+        running_server(variables, tmp_path / "log") as server,
+        connected(server) as served,
+        connected(server) as silent,
+    ):
+        assert is_served(served)
+        silent.sendall(sent)
+        wait_until_closed(silent)
+        assert is_served(served)
+
+
+def test_whoever_was_reset_leaves_room(small: ServerProcess) -> None:
+    for number in range(3 * MOST):
+        with ExitStack() as stack:
+            connection = let_in(small, stack)
+            connection.sendall((HALF_HEAD, HALF_BODY, LIVE * 20)[number % 3])
+            # Closed without a farewell: with a reset.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    with ExitStack() as stack:
+        inside = [let_in(small, stack) for _ in range(MOST)]
+        assert all(map(is_served, inside))
+
+
+@contextmanager
+def server_with_files(most: int, dsn: str, log: Path) -> Iterator[ServerProcess]:
+    """Run a server that may have so many files open."""
+    with (
+        log.open("w", encoding="utf-8") as stream,
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "server.py")],
+            env=environment(DATABASE_URL=dsn),
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)),  # noqa: PLW1509
+        ) as process,
+    ):
+        assert process.stdout is not None
+        server = ServerProcess(process, process.stdout.readline().strip(), log)
+        try:
+            yield server
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(("files", "clients"), [(130, 30), (60, 1)])
+def test_with_few_files_fewer_are_let_in_and_nothing_spins(
+    postgres: str, tmp_path: Path, files: int, clients: int
+) -> None:
+    with server_with_files(files, postgres, tmp_path / "log") as server, ExitStack() as stack:
+        attempts = [stack.enter_context(connected(server)) for _ in range(clients + 40)]
+        served = [connection for connection in attempts if is_served(connection)]
+        assert len(served) == clients
+        process = psutil.Process(server.process.pid)
+        before = process.cpu_times()
+        time.sleep(0.5)
+        after = process.cpu_times()
+        assert after.user + after.system - before.user - before.system < 0.25
+        assert all(map(is_served, served))
+        served.pop().close()
+        let_in(server, stack)
+        assert server.stop() == 0
+        assert "Traceback" not in server.written()
+
+
+def test_who_never_reads_the_answers_is_let_go(dsn: str, tmp_path: Path) -> None:
+    variables = {"DATABASE_URL": dsn, "USERAUTH_LIMITS__IDLE_TIMEOUT_SECONDS": "1"}
+    with running_server(variables, tmp_path / "log") as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.socket() as stuck:
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stuck.settimeout(20)
+            stuck.connect(("127.0.0.1", port))
+            with pytest.raises(OSError, match=r"reset|Broken pipe"):
+                while True:
+                    stuck.sendall(b"GET /n HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)

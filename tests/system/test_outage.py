@@ -1,0 +1,96 @@
+"""Postgres goes away and comes back, behind a real server process on TCP."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tests.harness.api import Answer, Api, basic, bearer
+from tests.harness.processes import running_server
+from tests.harness.proxy import Proxy
+
+ACQUIRE_SECONDS = 1.0
+VARIABLES = {
+    "USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": str(ACQUIRE_SECONDS),
+    "USERAUTH_DATABASE__QUERY_TIMEOUT_SECONDS": str(ACQUIRE_SECONDS),
+}
+
+
+def behind_a_proxy(dsn: str, log: Path, use: Callable[[Api, Proxy], Awaitable[None]]) -> str:
+    """Run a server whose way to Postgres can be cut; return what it logged."""
+
+    async def run() -> str:
+        proxy = Proxy(dsn)
+        await proxy.open()
+        variables = {**VARIABLES, "DATABASE_URL": proxy.url}
+        starting = running_server(variables, log)
+        server = await asyncio.to_thread(starting.__enter__)
+        try:
+            api = Api(server.url)
+            await use(api, proxy)
+            api.close()
+        finally:
+            await asyncio.to_thread(starting.__exit__, None, None, None)
+            await proxy.close()
+        return server.written()
+
+    return asyncio.run(run())
+
+
+async def ask_everything(api: Api, token: str) -> list[Answer]:
+    """Send one request of each kind that needs the database, ten times at once."""
+    requests = [
+        api.request("GET", "/api/user", authorization=bearer(token)),
+        api.request("GET", "/api/user", authorization=basic("susan@example.com", "password")),
+        api.request("GET", "/health/ready"),
+        api.register("other@example.com"),
+    ]
+    more = [api.request("GET", "/api/user", authorization=bearer(token)) for _ in range(40)]
+    return list(await asyncio.gather(*requests, *more))
+
+
+async def expect_unavailable(api: Api, token: str, *, within: float) -> None:
+    started = time.monotonic()
+    answers = await ask_everything(api, token)
+    assert {answer.status for answer in answers} == {503}
+    assert time.monotonic() - started < within
+    assert (await api.request("GET", "/health/live")).status == 200
+
+
+async def expect_recovery(api: Api, token: str, *, within: float) -> None:
+    deadline = time.monotonic() + within
+    while (await api.request("GET", "/health/ready")).status != 200:
+        assert time.monotonic() < deadline
+    while (await api.request("GET", "/api/user", authorization=bearer(token))).status != 200:
+        assert time.monotonic() < deadline
+    assert (await api.log_in()).status == 200
+
+
+def test_a_postgres_that_refuses_connections_is_503_at_once_and_heals(
+    dsn: str, tmp_path: Path
+) -> None:
+    async def use(api: Api, proxy: Proxy) -> None:
+        token = await api.registered_token()
+        for _ in range(3):
+            await proxy.close()
+            await expect_unavailable(api, token, within=0.9)
+            await expect_unavailable(api, token, within=0.9)
+            await proxy.open()
+            await expect_recovery(api, token, within=2)
+
+    written = behind_a_proxy(dsn, tmp_path / "log", use)
+    assert "Traceback" not in written
+    assert "The database does not answer" in written
+
+
+def test_a_postgres_that_goes_silent_is_503_in_time_and_heals(dsn: str, tmp_path: Path) -> None:
+    async def use(api: Api, proxy: Proxy) -> None:
+        token = await api.registered_token()
+        for _ in range(2):
+            proxy.silent = True
+            await expect_unavailable(api, token, within=2 * ACQUIRE_SECONDS + 1)
+            await expect_unavailable(api, token, within=2 * ACQUIRE_SECONDS + 1)
+            proxy.silent = False
+            await expect_recovery(api, token, within=2)
+
+    assert "Traceback" not in behind_a_proxy(dsn, tmp_path / "log", use)

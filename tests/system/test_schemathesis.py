@@ -1,0 +1,71 @@
+"""Requests that the OpenAPI document allows, and others, sent to a server by Schemathesis."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.harness.configuration import ROOT
+from tests.harness.openapi import document
+from tests.harness.processes import manage, running_server
+
+PROGRAM = Path(sys.executable).with_name("schemathesis")
+# Wrong passwords are sent by the hundred, from one address.
+WIDE = {
+    f"USERAUTH_THROTTLE__{name}": "1000000"
+    for name in ("PAIR_FAILURES", "ACCOUNT_FAILURES", "ADDRESS_FAILURES", "MOST_IN_A_ROW")
+}
+# All phases: examples, coverage, fuzzing, stateful. Not a check is left out; that this machine is
+# slow at making data is no fault of the server.
+ARGUMENTS = (
+    "--checks=all",
+    "--max-examples=12",
+    "--seed=1",
+    "--suppress-health-check=too_slow",
+    "--no-color",
+)
+
+
+def test_schemathesis_finds_nothing_and_gets_into_every_call(dsn: str, tmp_path: Path) -> None:
+    client = json.loads(manage("clients", "add", "billing", "--json", DATABASE_URL=dsn).stdout)
+    with running_server({"DATABASE_URL": dsn, **WIDE}, tmp_path / "log") as server:
+        ended = subprocess.run(
+            [str(PROGRAM), "run", *ARGUMENTS, f"{server.url}/openapi.json"],
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "SCHEMATHESIS_HOOKS": "tests.harness.schemathesis_hooks",
+                "USERAUTH_URL": server.url,
+                "CLIENT_ID": client["id"],
+                "CLIENT_SECRET": client["secret"],
+            },
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "Failures:" not in ended.stdout
+        assert "Warnings:" not in ended.stdout
+        log = server.written()
+    assert " ERROR " not in log
+    assert successes(log) == {
+        (method.upper(), path)
+        for path, item in document()["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+
+
+def successes(log: str) -> set[tuple[str, str]]:
+    """Return the calls of the document that were answered with success."""
+    found = re.findall(r" INFO ([A-Z]+) (/\S+) 2\d\d ", log)
+    calls = {(method, re.sub(r"/[0-9a-f-]{36}$", "/{id}", path)) for method, path in found}
+    return {
+        (method, path)
+        for method, path in calls
+        if path in document()["paths"] and method != "OPTIONS"
+    }

@@ -1,0 +1,348 @@
+"""The server as a process: start, stop, crash, and settings that are wrong."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.configuration import ROOT
+from tests.harness.processes import ServerProcess, environment, running_server
+from tests.harness.raw_http import connected, raw_request
+from tests.harness.sql import run_sql
+
+CONNECTIONS = 100
+
+
+@pytest.fixture
+def server(dsn: str, tmp_path: Path) -> Iterator[ServerProcess]:
+    """Run a server on the database of this run."""
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as process:
+        yield process
+
+
+def run_to_the_end(**variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(ROOT / "server.py")],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_server_serves_on_uvloop_and_stops_cleanly(server: ServerProcess) -> None:
+    async def use() -> None:
+        api = Api(server.url)
+        token = await api.registered_token()
+        assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 200
+        api.close()
+
+    asyncio.run(use())
+    libraries = {
+        Path(mapped.path).name for mapped in psutil.Process(server.process.pid).memory_maps()
+    }
+    assert any(name.startswith("loop.") and "cpython" in name for name in libraries)
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_without_connections_stops_at_once(server: ServerProcess, number: int) -> None:
+    started = time.monotonic()
+    server.signal(number)
+    assert server.wait() == 0
+    assert time.monotonic() - started < 3
+    assert "Traceback" not in server.written()
+
+
+def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
+    dsn: str, tmp_path: Path
+) -> None:
+    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__QUIET_SECONDS": "2"}
+    with running_server(variables, tmp_path / "log") as server:
+        address = urlsplit(server.url)
+        kept, late, new = (
+            HTTPConnection(address.hostname or "", address.port or 0) for _ in range(3)
+        )
+        for connection in (kept, late):
+            connection.request("GET", "/health/ready")
+            assert connection.getresponse().read() == b'{"status":"ok"}\n'
+        server.signal(signal.SIGTERM)
+        time.sleep(0.2)
+        for connection in (kept, new):
+            connection.request("GET", "/health/ready")
+            answer = connection.getresponse()
+            assert answer.status == 503
+            assert answer.headers["Retry-After"]
+            assert json.loads(answer.read())["type"] == "/docs/problems.md#shutting-down"
+        late.request("GET", "/health/live")
+        answer = late.getresponse()
+        assert answer.status == 200
+        assert answer.headers["Connection"] == "close"
+        for connection in (kept, late, new):
+            connection.close()
+        assert server.wait() == 0
+
+
+def test_sigterm_under_load_fails_no_request_that_was_sent(dsn: str, tmp_path: Path) -> None:
+    statuses: list[int] = []
+
+    async def log_in(api: Api) -> None:
+        answer = await api.log_in()
+        statuses.append(answer.status)
+
+    async def use(server: ServerProcess) -> None:
+        api = Api(server.url)
+        await api.register()
+        running = [asyncio.create_task(log_in(api)) for _ in range(40)]
+        while not statuses:
+            await asyncio.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        await asyncio.gather(*running)
+        api.close()
+
+    # At this cost a log-in takes some 20 ms: most of them wait when the signal comes.
+    variables = {"DATABASE_URL": dsn, "USERAUTH_PASSWORDS__BCRYPT_COST": "8"}
+    with running_server(variables, tmp_path / "log") as server:
+        asyncio.run(use(server))
+        assert server.wait() == 0
+    assert statuses == [200] * 40
+
+
+def test_sigterm_under_full_load_answers_each_request_of_every_connection(
+    dsn: str, tmp_path: Path
+) -> None:
+    statuses: Counter[int] = Counter()
+
+    async def ask_until_told_to_leave(api: Api, request: bytes) -> None:
+        async with connected(api) as (reader, writer):
+            is_last = False
+            while not is_last:
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
+                await reader.readexactly(length)
+                statuses[int(head.split()[1])] += 1
+                is_last = b"Connection: close" in head
+
+    async def use(server: ServerProcess) -> None:
+        api = Api(server.url)
+        token = await api.registered_token()
+        request = raw_request("GET", "/api/user", f"Authorization: {bearer(token)}")
+        running = [
+            asyncio.create_task(ask_until_told_to_leave(api, request)) for _ in range(CONNECTIONS)
+        ]
+        while statuses[200] < 10 * CONNECTIONS:
+            await asyncio.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        await asyncio.gather(*running)
+        api.close()
+
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server:
+        asyncio.run(use(server))
+        assert server.wait() == 0
+    assert set(statuses) == {200}
+
+
+def test_each_request_that_is_begun_at_the_end_of_a_drain_is_answered(
+    dsn: str, tmp_path: Path
+) -> None:
+    answered = connections = 0
+
+    async def ask_late(
+        api: Api, request: bytes, is_over: asyncio.Event, milliseconds: float
+    ) -> None:
+        nonlocal answered, connections
+        async with connected(api) as (reader, writer):
+            connections += 1
+            await is_over.wait()
+            await asyncio.sleep(milliseconds / 1000)
+            writer.write(request)
+            with suppress(ConnectionError):
+                received = await reader.read()
+                answered += received.startswith(b"HTTP/1.1 200 ")
+
+    async def use(server: ServerProcess) -> None:
+        api = Api(server.url)
+        await api.register()
+        by_password = f"Authorization: {basic('susan@example.com', PASSWORD)}"
+        request = raw_request("GET", "/api/user/login", by_password)
+        # Idle through the quiet time, then all at about its end; the first of them so long before
+        # it that a moment in which this process stands still does not make all of them late.
+        is_over = asyncio.Event()
+        running = [
+            asyncio.create_task(ask_late(api, request, is_over, number / 2))
+            for number in range(4 * CONNECTIONS)
+        ]
+        while connections < len(running):
+            await asyncio.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        await asyncio.sleep(0.35)
+        is_over.set()
+        await asyncio.gather(*running)
+        api.close()
+
+    variables = {
+        "DATABASE_URL": dsn,
+        "USERAUTH_SERVER__QUIET_SECONDS": "0.5",
+        "USERAUTH_PASSWORDS__BCRYPT_COST": "6",  # some milliseconds: requests overlap
+    }
+    with running_server(variables, tmp_path / "log") as server:
+        asyncio.run(use(server))
+        assert server.wait() == 0
+        begun = server.written().count("GET /api/user/login ")
+    assert 0 < answered == begun, (answered, begun, server.written()[-2000:])
+
+
+def test_a_second_request_to_stop_does_not_break_the_first(server: ServerProcess) -> None:
+    for _ in range(3):
+        server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+
+
+def test_embedded_data_survives_kill_9_and_the_next_start_finds_it(
+    tmp_path: Path, open_folder: Path
+) -> None:
+    variables = {
+        "DATABASE_URL": "embedded",
+        "USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "data"),
+    }
+
+    async def register_then(server: ServerProcess) -> str:
+        api = Api(server.url)
+        token = await api.registered_token()
+        server.signal(signal.SIGKILL)
+        api.close()
+        return token
+
+    async def use(server: ServerProcess, token: str) -> None:
+        api = Api(server.url)
+        assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 200
+        assert (await api.log_in()).status == 200
+        api.close()
+
+    with running_server(variables, tmp_path / "log") as server:
+        token = asyncio.run(register_then(server))
+        assert server.wait() == -signal.SIGKILL
+    with running_server(variables, tmp_path / "log") as server:
+        asyncio.run(use(server, token))
+        assert server.stop() == 0
+    assert not [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == "postgres"
+        and str(open_folder) in " ".join(process.info["cmdline"] or ())
+    ]
+
+
+def test_wrong_settings_stop_the_start_with_exit_code_2_and_a_line_a_fault() -> None:
+    ended = run_to_the_end(PORT="many", USERAUTH_DATABASE__POOL_MAX="0", DATABASE_URL="mysql://x")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 3
+    for path in ("server.port", "database.pool_max", "database.url"):
+        assert any(path in line for line in lines)
+
+
+def test_check_tells_without_starting_anything(tmp_path: Path) -> None:
+    folder = tmp_path / "postgres"
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "server.py"), "--check"],
+        env=environment(USERAUTH_DATABASE__EMBEDDED_DIR=str(folder)),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not folder.exists()
+
+
+def test_production_needs_a_database_and_keys() -> None:
+    ended = run_to_the_end(APP_SETTINGS="production", SECRET_KEYS="", DATABASE_URL="")
+    assert ended.returncode == 2
+    assert "DATABASE_URL" in ended.stderr
+    assert "SECRET_KEYS" in ended.stderr
+
+
+def test_a_port_in_use_stops_the_start_with_a_sentence(dsn: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run_to_the_end(DATABASE_URL=dsn, PORT=str(taken.getsockname()[1]))
+    assert ended.returncode == 1
+    assert "cannot listen" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_database_that_is_away_stops_the_start_with_a_sentence_and_no_password() -> None:
+    ended = run_to_the_end(DATABASE_URL="postgresql://susan:open-sesame@127.0.0.1:1/none")
+    assert ended.returncode == 1
+    assert "DATABASE_URL" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "open-sesame" not in ended.stderr
+
+
+def test_processes_that_start_at_once_agree_on_the_schema(postgres: str) -> None:
+    run_sql(postgres, "CREATE DATABASE crowd ENCODING 'UTF8' TEMPLATE template0")
+    url = postgres.replace("@/postgres?", "@/crowd?")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "server.py")],
+            env=environment(DATABASE_URL=url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert "serves" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+    run_sql(postgres, "DROP DATABASE crowd")
+
+
+def test_the_log_tells_of_requests_and_of_no_secret(server: ServerProcess) -> None:
+    secret = "a password that nobody may read"
+    email = "susan.secret@example.com"
+
+    async def use() -> str:
+        api = Api(server.url)
+        await api.register(email, secret)
+        token = await api.token(email, secret)
+        await api.request(
+            "GET",
+            f"/api/user?token={token}",
+            authorization=bearer(token),
+            headers={"X-Request-ID": "id-7"},
+        )
+        await api.request("GET", "/api/user", authorization=basic(email, secret + "?"))
+        await api.request("GET", "/line%0abreak", authorization=basic(token))
+        api.close()
+        return token
+
+    token = asyncio.run(use())
+    server.stop()
+    written = server.written()
+    assert "GET /api/user 200" in written
+    assert "client=id-7" in written
+    for hidden in (secret, email, token, "token="):
+        assert hidden not in written
+    assert len(written.splitlines()) == 5

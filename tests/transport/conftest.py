@@ -1,0 +1,5 @@
+"""What holds for every request of these tests."""
+
+from tests.harness.invariants import _no_failure_is_logged, _no_request_is_still_counted
+
+__all__ = ["_no_failure_is_logged", "_no_request_is_still_counted"]

@@ -1,0 +1,269 @@
+"""Bodies: what is no JSON object is 400, what is one and does not fit is 422."""
+
+import json
+
+import pytest
+
+from tests.handlers.test_register import refused_fields
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.raw_http import JSON, answer_to, raw_request
+from tests.harness.sql import run_sql
+
+EMAIL = "susan@example.com"
+REGISTER = "/api/user/register"
+VALID = json.dumps({"email": EMAIL, "password": PASSWORD}).encode()
+BOM = b"\xef\xbb\xbf"
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+def with_name(value: str) -> bytes:
+    """Return a good registration but for the JSON text of its name."""
+    return VALID[:-1] + f', "name": {value}}}'.encode()
+
+
+NOT_JSON = {
+    "empty": b"",
+    "white space": b" \r\n\t",
+    "words": b"email=susan",
+    "not utf-8": with_name('"x"').replace(b"x", b"\xff"),
+    "latin-1": with_name('"Zoë"').decode().encode("latin1"),
+    "overlong utf-8": with_name('"x"').replace(b"x", b"\xc0\xaf"),
+    "a surrogate in utf-8": with_name('"x"').replace(b"x", b"\xed\xa0\x80"),
+    "a byte order mark": BOM + VALID,
+    "utf-16": VALID.decode().encode("utf-16"),
+    "utf-32": VALID.decode().encode("utf-32-le"),
+    "a high surrogate": with_name(r'"\ud83d"'),
+    "a low surrogate": with_name(r'"\ude00"'),
+    "two high surrogates": with_name(r'"\ud83d\ud83d"'),
+    "surrogates in the wrong order": with_name(r'"\ude00\ud83d"'),
+    "a surrogate in a field's name": rb'{"\ud83d": 1}',
+    "NaN": with_name("NaN"),
+    "Infinity": with_name("Infinity"),
+    "-Infinity": with_name("-Infinity"),
+    "deep arrays": with_name("[" * 10_000 + "]" * 10_000),
+    "deep objects": b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+    "deep and never closed": b"[" * 60_000,
+    "array": b"[" + VALID + b"]",
+    "empty array": b"[]",
+    "string": b'"susan"',
+    "number": b"1",
+    "null": b"null",
+    "true": b"true",
+    "words behind": VALID + b" x",
+    "a second object behind": VALID + VALID,
+    "NUL behind": VALID + b"\x00",
+    "a trailing comma": VALID[:-1] + b",}",
+    "a comment": b"/* */" + VALID,
+    "single quotes": VALID.replace(b'"', b"'"),
+    "a raw line break in a string": with_name('"a\nb"'),
+    "a bad escape": with_name(r'"\x41"'),
+    "a number with a leading zero": with_name("01"),
+    "cut off": VALID[:-5],
+}
+
+
+def outcome(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.problem
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_what_is_no_json_object_is_400(api: Api, dsn: str) -> None:
+    outcomes = {
+        name: outcome(await api.request("POST", REGISTER, body=body, headers=JSON_TYPE))
+        for name, body in NOT_JSON.items()
+    }
+    assert outcomes == dict.fromkeys(NOT_JSON, (400, "malformed-request"))
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.gen_test(timeout=15)
+async def test_it_is_400_for_a_change_too(api: Api) -> None:
+    authorization = bearer(await api.registered_token())
+    outcomes = {
+        name: outcome(
+            await api.request(
+                "PATCH", "/api/user", authorization=authorization, body=body, headers=JSON_TYPE
+            )
+        )
+        for name, body in NOT_JSON.items()
+    }
+    assert outcomes == dict.fromkeys(NOT_JSON, (400, "malformed-request"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b" \r\n\t" + VALID + b"\r\n ",
+        with_name(r'"\ud83d\ude00"'),
+        with_name('"\\u0053usan"'),
+        VALID.replace(b'"email"', b'"\\u0065mail"'),
+    ],
+)
+@pytest.mark.gen_test
+async def test_json_may_be_written_in_any_way_that_json_allows(api: Api, body: bytes) -> None:
+    answer = await api.request("POST", REGISTER, body=body, headers=JSON_TYPE)
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [
+        ({}, ["email", "password"]),
+        ({"email": EMAIL}, ["password"]),
+        ({"password": PASSWORD}, ["email"]),
+        ({"email": EMAIL, "password": PASSWORD, "nickname": "Sue"}, ["nickname"]),
+        ({"email": EMAIL, "password": PASSWORD, "Name": "Sue"}, ["Name"]),
+        ({"email": EMAIL, "password": PASSWORD, "id": "1", "admin": True}, ["admin", "id"]),
+        ({"email": EMAIL, "password": PASSWORD, "model_config": {}}, ["model_config"]),
+        ({"Email": EMAIL, "PASSWORD": PASSWORD}, ["Email", "PASSWORD", "email", "password"]),
+    ],
+)
+@pytest.mark.gen_test
+async def test_missing_and_unknown_fields_are_422_and_named(
+    api: Api, dsn: str, fields: object, refused: list[str]
+) -> None:
+    answer = await api.request("POST", REGISTER, json_body=fields)
+    assert answer.problem == "invalid-fields"
+    assert sorted(refused_fields(answer)) == refused
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize("field", ["email", "password", "name"])
+@pytest.mark.gen_test
+async def test_a_value_of_the_wrong_type_is_422_and_never_coerced(api: Api, field: str) -> None:
+    good = {"email": f'"{EMAIL}"', "password": f'"{PASSWORD}"'}
+    for value in ("5", "1.5", "1e999", "9" * 40, "true", "false", "[]", "{}", '["a"]'):
+        fields = {**good, field: value}
+        body = "{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}"
+        answer = await api.request("POST", REGISTER, body=body.encode(), headers=JSON_TYPE)
+        assert refused_fields(answer) == [field], value
+
+
+@pytest.mark.parametrize("field", ["email", "password"])
+@pytest.mark.gen_test
+async def test_null_is_422_where_a_value_is_needed(api: Api, field: str) -> None:
+    fields = {"email": EMAIL, "password": PASSWORD, field: None}
+    answer = await api.request("POST", REGISTER, json_body=fields)
+    assert refused_fields(answer) == [field]
+
+
+@pytest.mark.gen_test
+async def test_thousands_of_unknown_fields_are_answered_with_a_few(api: Api) -> None:
+    answer = await api.request("POST", REGISTER, json_body={f"f{n}": n for n in range(4000)})
+    assert 1 <= len(refused_fields(answer)) <= 100
+    assert len(answer.content) < 10_000
+
+
+@pytest.mark.gen_test
+async def test_a_very_long_field_name_is_not_sent_back_whole(api: Api) -> None:
+    answer = await api.request("POST", REGISTER, json_body={"x" * 60_000: 1})
+    assert answer.status == 422
+    assert len(answer.content) < 10_000
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"; x=y',
+        "APPLICATION/Json",
+        "application/json ;a=b",
+        "application/json;",
+    ],
+)
+@pytest.mark.gen_test
+async def test_json_is_taken_with_parameters_and_in_any_case(api: Api, media_type: str) -> None:
+    headers = {"Content-Type": media_type}
+    assert (await api.request("POST", REGISTER, body=VALID, headers=headers)).status == 201
+
+
+NOT_SUPPORTED = [
+    [],
+    ["Content-Type:"],
+    ["Content-Type: text/plain"],
+    ["Content-Type: text/json"],
+    ["Content-Type: application/jsonx"],
+    ["Content-Type: application/problem+json"],
+    ["Content-Type: application/x-www-form-urlencoded"],
+    ["Content-Type: multipart/form-data; boundary=x"],
+    ["Content-Type: multipart/form-data"],
+    ["Content-Type: ; application/json"],
+    ["Content-Type: text/plain", JSON],
+    [JSON, "Content-Type: text/plain"],
+    [JSON, "Content-Encoding: gzip"],
+    [JSON, "Content-Encoding: deflate"],
+    [JSON, "Content-Encoding: unheard-of"],
+]
+
+
+@pytest.mark.gen_test
+async def test_a_body_of_another_type_or_encoding_is_415(api: Api, dsn: str) -> None:
+    for headers in NOT_SUPPORTED:
+        answer = await answer_to(api, raw_request("POST", REGISTER, *headers, body=VALID))
+        assert outcome(answer) == (415, "unsupported-media-type"), headers
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+CALLS_WITHOUT_BODY = [
+    ("GET", "/api/user"),
+    ("HEAD", "/api/user"),
+    ("DELETE", "/api/user"),
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/api/user/login"),
+    ("POST", "/api/user/login"),
+]
+
+
+SAYS_SOMETHING = [
+    ("application/json", b'{"name": "Susan"}', 422),
+    ("application/json", b"[]", 400),
+    ("application/json", b"null", 400),
+    ("application/json", b"susan", 400),
+    ("text/plain", b"susan", 415),
+    ("application/x-www-form-urlencoded", b"name=susan", 415),
+]
+SAYS_NOTHING = [("text/plain", b""), ("application/json", b"{}"), ("application/json", b" { } ")]
+
+
+@pytest.mark.parametrize("call", CALLS_WITHOUT_BODY)
+@pytest.mark.gen_test
+async def test_a_call_without_a_body_takes_none_that_says_anything(
+    api: Api, call: tuple[str, str]
+) -> None:
+    token = await api.registered_token()
+    authorization = basic(EMAIL, PASSWORD) if call[1].endswith("login") else bearer(token)
+    for media_type, body, status in SAYS_SOMETHING:
+        answer = await api.request(
+            *call, authorization=authorization, body=body, headers={"Content-Type": media_type}
+        )
+        assert answer.status == status, body
+
+
+@pytest.mark.parametrize("call", CALLS_WITHOUT_BODY)
+@pytest.mark.gen_test
+async def test_a_call_without_a_body_overlooks_one_that_says_nothing(
+    api: Api, call: tuple[str, str]
+) -> None:
+    for media_type, body in SAYS_NOTHING:
+        await api.register()
+        authorization = basic(EMAIL, PASSWORD)
+        answer = await api.request(
+            *call, authorization=authorization, body=body, headers={"Content-Type": media_type}
+        )
+        assert answer.status == 200, body
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.gen_test
+async def test_a_log_in_that_is_refused_for_its_body_makes_no_token(
+    api: Api, dsn: str, method: str
+) -> None:
+    await api.register()
+    authorization = basic(EMAIL, PASSWORD)
+    answer = await api.request(
+        method, "/api/user/login", authorization=authorization, json_body={"expires_in": 1}
+    )
+    assert answer.status == 422
+    assert run_sql(dsn, "SELECT count(*) FROM tokens") == [(0,)]

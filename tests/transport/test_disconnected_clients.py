@@ -1,0 +1,133 @@
+"""Clients that hang up before their hash has begun cost no hash."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import bcrypt
+import pytest
+
+from db.batch_loader import JoinedLookup
+from handlers.application import Application
+from settings import Settings
+from tests.harness.api import PASSWORD, Api, basic
+from tests.harness.configuration import settings_with
+from tests.harness.raw_http import connected, raw_request
+
+REQUEST = (
+    "GET /api/user/login HTTP/1.1\r\nHost: localhost\r\n"
+    f"Authorization: {basic('susan@example.com', PASSWORD)}\r\n\r\n"
+).encode()
+
+
+class Hashes:
+    """Counts verifications, and holds them up until they may go on."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.may_go_on = threading.Event()
+        self._check = bcrypt.checkpw
+
+    def check(self, password: bytes, stored: bytes) -> bool:
+        self.begun += 1
+        self.may_go_on.wait(5)
+        return self._check(password, stored)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Allow one worker, so that a second hash has to wait."""
+    return settings_with(PASSWORDS__WORKERS=1)
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> Hashes:
+    hashes = Hashes()
+    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", hashes.check)
+    return hashes
+
+
+def send_and_hang_up(api: Api) -> None:
+    address = urlsplit(api.url)
+    with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
+        connection.sendall(REQUEST)
+
+
+async def ended(app: Application, running: int) -> None:
+    while app.running > running:
+        await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def only_one_hash(api: Api, app: Application, hashes: Hashes) -> AsyncIterator[None]:
+    """Keep the worker busy with a log-in; what comes meanwhile must end and cost no other hash."""
+    await api.register()
+    first = asyncio.create_task(api.log_in())
+    while not hashes.begun:
+        await asyncio.sleep(0.005)
+    yield
+    await ended(app, running=1)
+    hashes.may_go_on.set()
+    assert (await first).status == 200
+    assert hashes.begun == 1
+
+
+@pytest.mark.gen_test
+async def test_clients_that_send_and_hang_up_at_once_cost_no_hash(
+    api: Api, app: Application, hashes: Hashes
+) -> None:
+    async with only_one_hash(api, app, hashes):
+        for _ in range(20):
+            await asyncio.to_thread(send_and_hang_up, api)
+
+
+@pytest.mark.gen_test
+async def test_clients_that_hang_up_on_a_body_too_large_cost_no_hash(
+    api: Api, app: Application, hashes: Hashes
+) -> None:
+    async with only_one_hash(api, app, hashes):
+        for _ in range(5):
+            async with connected(api) as (_, writer):
+                writer.write(
+                    raw_request(
+                        "PATCH",
+                        "/api/user",
+                        f"Authorization: {basic('susan@example.com', 'wrong password')}",
+                        "Content-Type: application/json",
+                        "Content-Length: 3000000",
+                    )
+                )
+                while app.running < 2:
+                    await asyncio.sleep(0.005)
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_hangs_up_during_the_look_up_costs_no_hash(
+    api: Api, app: Application, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.register()
+    hashes.may_go_on.set()
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+    find = JoinedLookup.find
+
+    async def slow(self: JoinedLookup[object], key: str) -> object:
+        asked.set()
+        await may_answer.wait()
+        answer: Awaitable[object] = find(self, key)
+        return await answer
+
+    monkeypatch.setattr(JoinedLookup, "find", slow)
+    address = urlsplit(api.url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(REQUEST)
+    await asked.wait()
+    writer.transport.abort()
+    # The server's loop is this one: a turn of it is enough to hear of the end.
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+    may_answer.set()
+    await ended(app, running=0)
+    assert hashes.begun == 0

@@ -1,0 +1,219 @@
+"""How large a body and headers may be, and what happens beyond."""
+
+import asyncio
+
+import pytest
+
+from tests.harness.api import PASSWORD, Api
+from tests.harness.raw_http import (
+    JSON,
+    SECONDS,
+    answer_to,
+    answers_to,
+    chunked,
+    connected,
+    exchange,
+    expect_refusal,
+    parse_answer,
+    raw_request,
+    read_to_end,
+)
+from tests.harness.sql import run_sql
+
+REGISTER = "/api/user/register"
+LIMIT = 64 * 1024
+CHUNKED = "Transfer-Encoding: chunked"
+EXPECT = "Expect: 100-continue"
+AT_ONCE = 1.5  # less than the server lingers
+
+
+def registration(size: int) -> bytes:
+    """Return a good registration of so many bytes."""
+    body = f'{{"email": "susan@example.com", "password": "{PASSWORD}"}}'.encode()
+    return body + b" " * (size - len(body))
+
+
+def in_chunks(body: bytes, size: int) -> bytes:
+    return chunked(*(body[start : start + size] for start in range(0, len(body), size)))
+
+
+async def expect_too_large(api: Api, request: bytes) -> None:
+    answer = await answer_to(api, request)
+    assert (answer.status, answer.problem) == (413, "content-too-large")
+    assert answer.headers["Connection"] == "close"
+    assert str(LIMIT) in answer.json["detail"]
+    assert (await api.request("GET", "/health/live")).status == 200
+
+
+@pytest.mark.parametrize("size", [LIMIT - 1, LIMIT])
+@pytest.mark.gen_test
+async def test_a_body_up_to_the_limit_is_taken(api: Api, size: int) -> None:
+    answer = await answer_to(api, raw_request("POST", REGISTER, JSON, body=registration(size)))
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("size", [1000, 30_000, LIMIT])
+@pytest.mark.gen_test
+async def test_a_chunked_body_up_to_the_limit_is_taken(api: Api, size: int) -> None:
+    body = in_chunks(registration(LIMIT), size)
+    answer = await answer_to(api, raw_request("POST", REGISTER, JSON, CHUNKED, body=body))
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, 500_000])
+@pytest.mark.gen_test
+async def test_a_body_over_the_limit_is_413(api: Api, dsn: str, size: int) -> None:
+    await expect_too_large(api, raw_request("POST", REGISTER, JSON, body=registration(size)))
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize("size", [1000, 30_000, LIMIT + 1])
+@pytest.mark.gen_test
+async def test_a_chunked_body_over_the_limit_is_413(api: Api, dsn: str, size: int) -> None:
+    body = in_chunks(registration(LIMIT + 1), size)
+    await expect_too_large(api, raw_request("POST", REGISTER, JSON, CHUNKED, body=body))
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize("length", ["65537", "9999999999", "4611686018427387904", "9" * 30])
+@pytest.mark.gen_test
+async def test_content_length_alone_is_refused_before_any_of_the_body_comes(
+    api: Api, length: str
+) -> None:
+    async with connected(api) as (reader, writer):
+        writer.write(raw_request("POST", REGISTER, JSON, f"Content-Length: {length}"))
+        async with asyncio.timeout(AT_ONCE):
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("length", ["4611686018427387905", "9" * 30])
+@pytest.mark.gen_test
+async def test_one_request_gets_one_answer_however_long_its_content_length(
+    api: Api, length: str
+) -> None:
+    await expect_too_large(api, raw_request("POST", REGISTER, JSON, f"Content-Length: {length}"))
+
+
+@pytest.mark.parametrize("digits", [4300, 4301, 10_000])
+@pytest.mark.gen_test
+async def test_a_content_length_of_thousands_of_digits_is_413(api: Api, digits: int) -> None:
+    length = "9" * digits
+    await expect_too_large(api, raw_request("POST", REGISTER, JSON, f"Content-Length: {length}"))
+
+
+@pytest.mark.gen_test
+async def test_a_chunked_body_is_refused_before_its_end(api: Api) -> None:
+    async with connected(api) as (reader, writer):
+        body = chunked(b"x" * (LIMIT + 1))[:-5]
+        writer.write(raw_request("POST", REGISTER, JSON, CHUNKED, body=body))
+        async with asyncio.timeout(AT_ONCE):
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.gen_test
+async def test_who_never_sends_the_body_is_let_go(api: Api) -> None:
+    received = await exchange(api, raw_request("POST", REGISTER, JSON, "Content-Length: 70000"))
+    assert parse_answer(received, "POST")[0].status == 413
+
+
+@pytest.mark.gen_test
+async def test_a_request_behind_a_body_that_is_too_large_is_never_run(api: Api, dsn: str) -> None:
+    hidden = raw_request("POST", REGISTER, JSON, body=registration(100))
+    sent = raw_request("POST", REGISTER, JSON, body=b"x" * 70_000) + hidden
+    [answer] = await answers_to(api, sent, ["POST"])
+    assert answer.status == 413
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize("expectation", [EXPECT, "Expect: 100-Continue", "expect: 100-CONTINUE"])
+@pytest.mark.gen_test
+async def test_who_waits_to_continue_is_told_to(api: Api, expectation: str) -> None:
+    body = registration(100)
+    async with connected(api) as (reader, writer):
+        writer.write(
+            raw_request(
+                "POST", REGISTER, JSON, expectation, f"Content-Length: {len(body)}", close=True
+            )
+        )
+        async with asyncio.timeout(AT_ONCE):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        writer.write(body)
+        answer, rest = parse_answer(await read_to_end(reader), "POST")
+        assert (answer.status, rest) == (201, b"")
+
+
+@pytest.mark.gen_test
+async def test_who_waits_to_continue_with_too_much_is_refused_at_once_and_let_go(api: Api) -> None:
+    async with asyncio.timeout(AT_ONCE):
+        await expect_too_large(
+            api, raw_request("POST", REGISTER, JSON, EXPECT, "Content-Length: 70000")
+        )
+
+
+@pytest.mark.gen_test
+async def test_headers_below_16_kib_are_taken(api: Api) -> None:
+    answer = await answer_to(api, raw_request("GET", "/health/live", "X-Long: " + "x" * 16_000))
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        raw_request("GET", "/health/live", "X-Long: " + "x" * 17_000),
+        raw_request("GET", "/health/live", *(f"X-{n}: y" for n in range(3000))),
+        raw_request("GET", "/" + "x" * 17_000),
+        raw_request("GET", "/health/live?" + "x" * 17_000),
+        raw_request("GET", "/api/user", "Authorization: Basic " + "A" * 17_000),
+        b"GET /health/live HTTP/1.1\r\nX-Endless: " + b"x" * 300_000,
+        b"x" * 300_000,
+    ],
+    ids=["field", "fields", "path", "query", "credentials", "endless field", "endless line"],
+)
+@pytest.mark.gen_test
+async def test_more_than_16_kib_of_headers_are_refused(api: Api, request_bytes: bytes) -> None:
+    await expect_refusal(api, request_bytes)
+
+
+@pytest.mark.gen_test
+async def test_many_large_bodies_at_once_leave_the_server_serving(api: Api) -> None:
+    request = raw_request("POST", REGISTER, JSON, body=b"x" * 200_000)
+    async with asyncio.timeout(SECONDS):
+        await asyncio.gather(*(expect_too_large(api, request) for _ in range(20)))
+
+
+@pytest.mark.gen_test
+async def test_a_head_of_100_fields_is_taken_and_one_of_more_is_431(api: Api) -> None:
+    fields = [f"X-{number}: y" for number in range(99)]  # and Host
+    answer = await answer_to(api, raw_request("GET", "/health/live", *fields))
+    assert answer.status == 200
+    for more in (["X: y"], ["X:"] * 3_000):
+        answer = await answer_to(api, raw_request("GET", "/health/live?a", *fields, *more))
+        assert (answer.status, answer.problem) == (431, "too-many-header-fields")
+        assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.gen_test
+async def test_a_query_of_100_parameters_is_taken_and_one_of_more_is_400(api: Api) -> None:
+    most = "&".join(f"p{number}=&" for number in range(50))
+    answer = await answer_to(api, raw_request("GET", f"/health/live?{most[:-1]}"))
+    assert answer.status == 200
+    for path in (f"/health/live?{most}&", "/api/user?" + "a&" * 5_000, "/?" + "&" * 100):
+        answer = await answer_to(api, raw_request("GET", path))
+        assert (answer.status, answer.problem) == (400, "malformed-request")
+        assert "at most 100 parameters" in answer.json["detail"]
+        assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+@pytest.mark.gen_test
+async def test_behind_a_head_that_is_refused_nothing_is_read(
+    api: Api, dsn: str, method: str
+) -> None:
+    hidden = raw_request("POST", REGISTER, JSON, body=registration(100))
+    fields = [f"X-{number}: y" for number in range(200)]
+    sent = raw_request(method, REGISTER, JSON, *fields, body=hidden) + hidden
+    [answer] = await answers_to(api, sent, [method])
+    assert answer.status == 431
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]

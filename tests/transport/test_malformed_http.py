@@ -1,0 +1,255 @@
+"""What is hardly HTTP: refused or served, but never a hang, a trace, or a smuggled request."""
+
+import asyncio
+
+import pytest
+
+from handlers.application import Application
+from tests.harness.api import PASSWORD, Api
+from tests.harness.raw_http import (
+    JSON,
+    answer_to,
+    answers_to,
+    chunked,
+    connected,
+    exchange,
+    expect_refusal,
+    parse_answer,
+    raw_request,
+    read_to_end,
+)
+from tests.harness.sql import run_sql
+
+LIVE = "/health/live"
+REGISTER = "/api/user/register"
+BODY = f'{{"email": "susan@example.com", "password": "{PASSWORD}"}}'.encode()
+CHUNKED = "Transfer-Encoding: chunked"
+HIDDEN = raw_request("POST", REGISTER, JSON, body=BODY)
+
+
+def lines(*content: str) -> bytes:
+    return "\r\n".join([*content, "", ""]).encode("latin1")
+
+
+NO_HTTP = {
+    "words": b"hello there\r\n\r\n",
+    "a TLS greeting": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200 + b"\r\n\r\n",
+    "NUL": b"\x00" * 100 + b"\r\n\r\n",
+    "HTTP/0.9": b"GET /health/live\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/9.9": lines("GET /health/live HTTP/9.9", "Host: x"),
+    "no version number": lines("GET /health/live HTTP/", "Host: x"),
+    "lower case http": lines("GET /health/live http/1.1", "Host: x"),
+    "two spaces": lines("GET  /health/live HTTP/1.1", "Host: x"),
+    "a space in the target": lines("GET /health/live x HTTP/1.1", "Host: x"),
+    "a tab in the line": lines("GET\t/health/live\tHTTP/1.1", "Host: x"),
+    "NUL in the target": lines("GET /health/live\x00 HTTP/1.1", "Host: x"),
+    "no target": lines("GET HTTP/1.1", "Host: x"),
+    "a method with brackets": lines("G(E)T /health/live HTTP/1.1", "Host: x"),
+    "no host": lines("GET /health/live HTTP/1.1", "X: y"),
+    "two hosts": lines("GET /health/live HTTP/1.1", "Host: a", "Host: b"),
+    "a host with a slash": lines("GET /health/live HTTP/1.1", "Host: a/b"),
+    "a field without a colon": lines("GET /health/live HTTP/1.1", "Host: x", "field"),
+    "a field without a name": lines("GET /health/live HTTP/1.1", "Host: x", ": y"),
+    "a space before the colon": lines("GET /health/live HTTP/1.1", "Host: x", "X : y"),
+    "a folded field": lines("GET /health/live HTTP/1.1", "Host: x", "X: a", " b"),
+    "NUL in a field": lines("GET /health/live HTTP/1.1", "Host: x", "X: a\x00b"),
+    "a bare CR in a field": lines("GET /health/live HTTP/1.1", "Host: x", "X: a\rY: b"),
+}
+
+
+@pytest.mark.parametrize("sent", NO_HTTP.values(), ids=NO_HTTP.keys())
+@pytest.mark.gen_test
+async def test_what_is_no_http_is_refused(api: Api, sent: bytes) -> None:
+    await expect_refusal(api, sent)
+
+
+@pytest.mark.parametrize(
+    "length", ["-1", "+5", "abc", "0x10", "1_0", "1.0", "5 5", "", "\u00b2", "1e2", "5, 6", "5,"]
+)
+@pytest.mark.gen_test
+async def test_a_content_length_that_is_no_number_is_refused(
+    api: Api, dsn: str, length: str
+) -> None:
+    await expect_refusal(
+        api, raw_request("POST", REGISTER, JSON, f"Content-Length: {length}", body=BODY + HIDDEN)
+    )
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+AMBIGUOUS = {
+    "length and chunked": [f"Content-Length: {len(BODY)}", CHUNKED],
+    "chunked and length": [CHUNKED, "Content-Length: 5"],
+    "two lengths": [f"Content-Length: {len(BODY)}", "Content-Length: 5"],
+    "an unknown coding": ["Transfer-Encoding: xchunked"],
+    "gzip": ["Transfer-Encoding: gzip"],
+    "gzip, chunked": ["Transfer-Encoding: gzip, chunked"],
+    "chunked, identity": ["Transfer-Encoding: chunked, identity"],
+    "chunked twice": [CHUNKED, CHUNKED],
+    "chunked with a vertical tab": ["Transfer-Encoding: \x0bchunked"],
+    "chunked in quotes": ['Transfer-Encoding: "chunked"'],
+    "a space before the colon": ["Transfer-Encoding : chunked", "Content-Length: 5"],
+    "folded": ["Transfer-Encoding:", " chunked"],
+    "an empty coding": ["Transfer-Encoding:", "Content-Length: 5"],
+}
+
+
+@pytest.mark.parametrize("headers", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+@pytest.mark.gen_test
+async def test_a_body_whose_end_can_be_read_in_two_ways_ends_the_connection(
+    api: Api, dsn: str, headers: list[str]
+) -> None:
+    for body in (BODY + HIDDEN, chunked(b"x") + HIDDEN, b"0\r\n\r\n" + HIDDEN):
+        await expect_refusal(api, raw_request("POST", LIVE, JSON, *headers, body=body))
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"zz\r\nabc\r\n0\r\n\r\n",
+        b"-1\r\nabc\r\n0\r\n\r\n",
+        b"+3\r\nabc\r\n0\r\n\r\n",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b"\r\nabc\r\n0\r\n\r\n",
+        b"3 \r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabcX0\r\n\r\n",
+        b"3\r\nabcdef\r\n0\r\n\r\n",
+        b"3\nabc\n0\n\n" + b"x" * 100,
+        b"0\r\nX\r\n\r\n",
+        b"0" * 1000 + b"3\r\nabc\r\n0\r\n\r\n",
+        b"7fffffffffffffff\r\nabc",
+        b"f" * 60 + b"\r\nabc",
+    ],
+)
+@pytest.mark.gen_test
+async def test_chunks_that_are_none_are_refused(api: Api, dsn: str, body: bytes) -> None:
+    request = raw_request("POST", REGISTER, JSON, CHUNKED, body=body + HIDDEN)
+    await expect_refusal(api, request)
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"%x;name=value\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
+        b"%x\r\n%b\r\n0\r\nX-Trailer: x\r\n\r\n" % (len(BODY), BODY),
+    ],
+    ids=["an extension", "a trailer"],
+)
+@pytest.mark.gen_test
+async def test_rare_parts_of_the_chunked_coding_are_taken_or_refused_cleanly(
+    api: Api, body: bytes
+) -> None:
+    received = await exchange(
+        api, raw_request("POST", REGISTER, JSON, CHUNKED, body=body, close=True)
+    )
+    answer, rest = parse_answer(received, "POST")
+    assert (answer.status, rest) in {(201, b""), (400, b"")}
+
+
+CUT_OFF = {
+    "nothing": b"",
+    "half a line": b"GET /heal",
+    "half the headers": b"GET /health/live HTTP/1.1\r\nHost: x\r\n",
+    "half a body": raw_request("POST", REGISTER, "Content-Length: 100", body=b"{"),
+    "half a chunk": raw_request("POST", REGISTER, CHUNKED, body=b"5\r\nab"),
+    "no last chunk": raw_request("POST", REGISTER, CHUNKED, body=b"2\r\nab\r\n"),
+    "half a body that is too large": raw_request(
+        "POST", REGISTER, JSON, "Content-Length: 70000", body=b"{"
+    ),
+}
+
+
+@pytest.mark.parametrize("sent", CUT_OFF.values(), ids=CUT_OFF.keys())
+@pytest.mark.gen_test
+async def test_a_request_that_is_cut_off_is_let_go(api: Api, sent: bytes) -> None:
+    await expect_refusal(api, sent, then_end=True)
+
+
+@pytest.mark.gen_test
+async def test_requests_that_never_end_hold_up_nobody_else(api: Api) -> None:
+    async with connected(api) as one, connected(api) as two, connected(api) as three:
+        one[1].write(b"GET /heal")
+        two[1].write(raw_request("POST", REGISTER, JSON, "Content-Length: 100", body=b"{"))
+        three[1].write(raw_request("POST", REGISTER, JSON, CHUNKED, body=b"5\r\n"))
+        assert (await api.register()).status == 201
+
+
+@pytest.mark.gen_test
+async def test_clients_that_leave_before_the_answer_do_no_harm(api: Api, app: Application) -> None:
+    await api.register()
+    for _ in range(20):
+        async with connected(api) as (_, writer):
+            writer.write(HIDDEN)
+            writer.transport.abort()
+    assert (await api.log_in()).status == 200
+    async with asyncio.timeout(2):
+        while app.running:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.gen_test
+async def test_a_request_may_come_byte_by_byte(api: Api) -> None:
+    request = raw_request("POST", REGISTER, JSON, body=BODY, close=True)
+    async with connected(api) as (reader, writer):
+        for byte in request:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        answer, _ = parse_answer(await read_to_end(reader), "POST")
+    assert answer.status == 201
+
+
+@pytest.mark.gen_test
+async def test_pipelined_requests_are_answered_in_order_whatever_each_is_answered(
+    api: Api, dsn: str
+) -> None:
+    token = await api.registered_token("other@example.com")
+    requests = [
+        (200, raw_request("GET", LIVE)),
+        (401, raw_request("GET", "/api/user")),
+        (200, raw_request("HEAD", LIVE)),
+        (415, raw_request("POST", REGISTER, body=BODY)),
+        (404, raw_request("POST", "/nowhere", JSON, body=HIDDEN)),
+        (405, raw_request("PUT", "/api/user", JSON, body=HIDDEN)),
+        (400, raw_request("POST", REGISTER, JSON, body=HIDDEN)),
+        (422, raw_request("POST", REGISTER, JSON, CHUNKED, body=chunked(b"{", b"}"))),
+        (204, raw_request("OPTIONS", "/api/user")),
+        (401, raw_request("GET", "/api/user", JSON, body=HIDDEN)),
+        (200, raw_request("GET", "/api/user", f"Authorization: Bearer {token}", close=True)),
+    ]
+    methods = [request.partition(b" ")[0].decode() for _, request in requests]
+    answers = await answers_to(api, b"".join(request for _, request in requests), methods)
+    assert [answer.status for answer in answers] == [status for status, _ in requests]
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(1,)]
+
+
+@pytest.mark.gen_test
+async def test_http_1_0_is_served_and_then_let_go(api: Api) -> None:
+    answer = await answer_to(api, raw_request("GET", LIVE, version="HTTP/1.0"))
+    assert answer.status == 200
+    assert "Transfer-Encoding" not in answer.headers
+
+
+@pytest.mark.gen_test
+async def test_http_1_0_that_asks_for_it_is_kept_alive(api: Api) -> None:
+    keep = "Connection: keep-alive"
+    first = raw_request("GET", LIVE, keep, version="HTTP/1.0")
+    last = raw_request("GET", LIVE, version="HTTP/1.0")
+    answers = await answers_to(api, first + last, ["GET", "GET"])
+    assert [answer.status for answer in answers] == [200, 200]
+
+
+@pytest.mark.gen_test
+async def test_an_empty_line_ahead_of_a_request_is_overlooked(api: Api) -> None:
+    """As RFC 9112 asks for in section 2.2."""
+    answer = await exchange(api, b"\r\n" + raw_request("GET", LIVE, close=True))
+    assert parse_answer(answer, "GET")[0].status == 200
+
+
+@pytest.mark.gen_test
+async def test_the_same_content_length_twice_is_one(api: Api) -> None:
+    length = f"Content-Length: {len(BODY)}"
+    answer = await answer_to(api, raw_request("POST", REGISTER, JSON, length, length, body=BODY))
+    assert answer.status == 201

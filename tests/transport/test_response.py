@@ -1,0 +1,243 @@
+"""Two ways to put an answer on the wire: what the client reads is the same."""
+
+import asyncio
+import socket
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import pytest
+
+from handlers.application import Application
+from services.identities import Identities
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
+from tests.harness.raw_http import JSON, connected, exchange, parse_answer, raw_request
+from transport import body as body_module
+
+EMAIL = "susan@example.com"
+BY_PASSWORD = f"Authorization: {basic(EMAIL, PASSWORD)}"
+WRONG = f"Authorization: {basic(EMAIL, 'a wrong password')}"
+SAME_ID = "X-Request-ID: same"
+# Method, path, header fields, body and the status of calls that can be made again and again.
+Request = tuple[str, str, tuple[str, ...], bytes]
+CALLS: list[tuple[Request, int]] = [
+    (("GET", "/api/user", (BY_PASSWORD,), b""), 200),
+    (("HEAD", "/api/user", (BY_PASSWORD,), b""), 200),
+    (("OPTIONS", "/api/user", (), b""), 204),
+    (("GET", "/health/live", (), b""), 200),
+    (("HEAD", "/health/ready", (), b""), 200),
+    (("PATCH", "/api/user", (BY_PASSWORD, JSON), b"["), 400),
+    (("GET", "/api/user", (), b""), 401),
+    (("GET", "/api/user", (WRONG,), b""), 401),
+    (("HEAD", "/api/user", (WRONG,), b""), 401),
+    (("GET", "/api/user", ("Authorization: Bearer x",), b""), 401),
+    (("GET", "/nowhere", (), b""), 404),
+    (("HEAD", "/nowhere", (), b""), 404),
+    (("OPTIONS", "/nowhere", (), b""), 404),
+    (("HEAD", "/api/user/login", (), b""), 405),
+    (("BREW", "/api/user", (), b""), 405),
+    (("PATCH", "/api/user", (BY_PASSWORD, JSON), b"{}"), 422),
+    (("POST", "/api/user/register", (), b"{}"), 415),
+    (("POST", "/api/user/register", (JSON,), b'{"email": "\xc3\xbc", "password": "x"}'), 422),
+]
+# Version, a header field, and what the answer says of the connection.
+WAYS = [
+    ("HTTP/1.1", "Connection: close", "close"),
+    ("HTTP/1.1", "Connection: CLOSE", "close"),
+    ("HTTP/1.1", "Connection: keep-alive", None),
+    ("HTTP/1.0", "Accept: */*", "close"),
+    ("HTTP/1.0", "Connection: close", "close"),
+    ("HTTP/1.0", "Connection: keep-alive", "Keep-Alive"),
+]
+
+
+def sent(request: Request, *more: str, version: str = "HTTP/1.1") -> bytes:
+    method, path, headers, body = request
+    return raw_request(method, path, SAME_ID, *headers, *more, body=body, version=version)
+
+
+def fields(answer: Answer) -> list[tuple[str, str]]:
+    """Return all fields but the date and what says how the connection goes on."""
+    left_out = {"Date", "Connection"}
+    return sorted(field for field in answer.headers.get_all() if field[0] not in left_out)
+
+
+async def quick_answer(api: Api, request: Request) -> Answer:
+    """Return the answer on a connection that stays open."""
+    rest = await exchange(api, sent(request) + sent(LAST, "Connection: close"))
+    answer, rest = parse_answer(rest, request[0])
+    last, rest = parse_answer(rest, "GET")
+    assert (last.status, rest) == (200, b"")
+    assert "Connection" not in answer.headers
+    check_invariants(answer, method=request[0])
+    return answer
+
+
+LAST: Request = ("GET", "/health/live", (), b"")
+
+
+@pytest.mark.parametrize(("request_", "status"), CALLS)
+@pytest.mark.gen_test
+async def test_an_answer_is_the_same_whichever_way_it_goes(
+    api: Api, request_: Request, status: int
+) -> None:
+    await api.register(EMAIL)
+    quick = await quick_answer(api, request_)
+    assert quick.status == status
+    for version, more, connection in WAYS:
+        data = sent(request_, more, version=version)
+        stays_open = more.endswith("keep-alive")
+        if stays_open:
+            data += sent(LAST, "Connection: close")
+        other, rest = parse_answer(await exchange(api, data), request_[0])
+        assert (other.status, other.content) == (quick.status, quick.content), (version, more)
+        assert fields(other) == fields(quick), (version, more)
+        assert other.headers.get("Connection") == connection, (version, more)
+        # With HTTP/1.0, Tornado keeps only a connection whose request said how long it was.
+        if stays_open and (version == "HTTP/1.1" or rest):
+            last, rest = parse_answer(rest, "GET")
+            assert last.status == 200
+        assert rest == b"", (version, more)
+
+
+@pytest.mark.parametrize(("request_", "status"), CALLS)
+@pytest.mark.gen_test
+async def test_a_server_that_drains_adds_close_and_nothing_else(
+    api: Api, app: Application, request_: Request, status: int
+) -> None:
+    if request_[1] == "/health/ready":
+        status = 503
+    await api.register(EMAIL)
+    quick = await quick_answer(api, request_)
+    app.draining = True
+    data = sent(request_) + sent(LAST, "Connection: close")
+    last, _ = parse_answer(await exchange(api, data), request_[0])
+    assert last.status == status
+    assert last.headers["Connection"] == "close"
+    if status != 503:
+        assert fields(last) == fields(quick)
+        assert last.content == quick.content
+
+
+@pytest.mark.gen_test
+async def test_a_failure_is_the_same_either_way_and_the_connection_goes_on(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_self: Identities, *_arguments: object, **_more: object) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(Identities, "identify", fail)
+    request: Request = ("GET", "/api/user", (BY_PASSWORD,), b"")
+    quick = await quick_answer(api, request)
+    other, rest = parse_answer(await exchange(api, sent(request, "Connection: close")), "GET")
+    assert (quick.status, rest) == (500, b"")
+    assert (other.status, other.content) == (quick.status, quick.content)
+    assert fields(other) == fields(quick)
+    caplog.clear()
+
+
+@pytest.mark.gen_test
+async def test_answers_on_one_connection_come_in_order_and_do_not_mix(api: Api) -> None:
+    await api.register(EMAIL)
+    requests = [request for request, _ in CALLS]
+    data = b"".join(
+        raw_request(method, path, f"X-Request-ID: id-{number}", *headers, body=body)
+        for number, (method, path, headers, body) in enumerate(requests)
+    )
+    rest = await exchange(api, data + sent(LAST, "Connection: close"))
+    for number, (request, status) in enumerate(CALLS):
+        answer, rest = parse_answer(rest, request[0])
+        check_invariants(answer, method=request[0])
+        assert (answer.status, answer.headers["X-Request-ID"]) == (status, f"id-{number}")
+    last, rest = parse_answer(rest, "GET")
+    assert (last.status, rest) == (200, b"")
+
+
+@pytest.mark.parametrize("more", [(), ("Connection: close",)])
+@pytest.mark.gen_test
+async def test_the_date_is_the_time_of_the_answer(
+    api: Api, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    for now in (1_800_000_000.0, 1_800_000_000.9, 1_800_000_001.0, 1_700_000_000.5):
+        monkeypatch.setattr("transport.response.time.time", lambda now=now: now)
+        data = sent(LAST, *more) + (b"" if more else sent(LAST, "Connection: close"))
+        answer, _ = parse_answer(await exchange(api, data), "GET")
+        date = answer.headers["Date"]
+        assert date.endswith(" GMT")
+        assert parsedate_to_datetime(date).timestamp() == int(now)
+
+
+@pytest.mark.gen_test
+async def test_whoever_hangs_up_before_the_answer_harms_nobody(
+    api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, may_go_on = asyncio.Event(), asyncio.Event()
+    identify = Identities.identify
+
+    async def wait(self: Identities, *arguments: object, **more: object) -> object:
+        asked.set()
+        await may_go_on.wait()
+        return await identify(self, *arguments, **more)  # type: ignore[arg-type]
+
+    token = await api.registered_token(EMAIL)
+    monkeypatch.setattr(Identities, "identify", wait)
+    for more in ((), ("Connection: close",)):
+        async with connected(api) as (_, writer):
+            writer.write(
+                sent(("GET", "/api/user", (f"Authorization: {bearer(token)}",), b""), *more)
+            )
+            await asked.wait()
+        assert (await api.request("GET", "/health/live")).status == 200
+        may_go_on.set()
+        async with asyncio.timeout(4):
+            while app.running:
+                await asyncio.sleep(0.002)
+        asked.clear()
+        may_go_on.clear()
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_never_reads_its_answers_is_asked_no_further(
+    api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = 0
+
+    def count(_record: object) -> None:
+        nonlocal answered
+        answered += 1
+
+    monkeypatch.setattr(app.request_log, "write", count)
+    requests = 60_000
+    address = urlsplit(api.url)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((address.hostname, address.port))
+        connection.settimeout(0)
+        _, writer = await asyncio.open_connection(sock=connection, limit=1)
+        writer.write(raw_request("GET", "/nowhere") * requests)
+        before = -1
+        while answered > before:
+            before = answered
+            await asyncio.sleep(0.3)
+        writer.transport.abort()
+    assert 0 < answered < requests
+
+
+@pytest.mark.gen_test
+async def test_a_body_too_large_is_read_after_the_answer_however_late_that_comes(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(body_module, "LINGER_SECONDS", 0.2)
+    identify = Identities.identify
+
+    async def slowly(self: Identities, *arguments: object, **more: object) -> object:
+        await asyncio.sleep(0.4)
+        return await identify(self, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Identities, "identify", slowly)
+    body = b"{" * 12_000_000
+    async with connected(api) as (reader, writer):
+        writer.write(raw_request("PATCH", "/api/user", WRONG, JSON, body=body))
+        await writer.drain()
+        answer, rest = parse_answer(await reader.read(), "PATCH")
+    assert answer.status == 401
+    assert rest == b""
