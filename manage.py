@@ -31,7 +31,7 @@ from postgres.embedded import EmbeddedPostgresError
 from postgres.plain_connection import postgres_time
 from rules.errors import Problem
 from rules.keys import KeysFileError
-from rules.origin import Administration
+from rules.origin import LocalOrigin
 from server import (
     StartError,
     check,
@@ -79,9 +79,9 @@ class _Administrator(Administrator):
         return place_of_data(self.settings)
 
     @property
-    def administration(self) -> Administration:
+    def administration(self) -> LocalOrigin:
         """Return who acts, for the audit trail."""
-        return Administration(find_actor(self._environ))
+        return LocalOrigin(find_actor(self._environ))
 
     @contextmanager
     def backups(self) -> Iterator[Backups]:

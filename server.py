@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
-from contract.openapi import Terms, encode, openapi_document
+from contract.openapi import DocumentOptions, encode, openapi_document
 from db.clock import PostgresClock
 from db.connecting import PoolLimits, describe
 from db.durability import find_risks
@@ -33,15 +33,15 @@ from db.pool import Database
 from db.schema import apply_schema, check_schema
 from handlers import routes
 from handlers.application import Application
-from handlers.docs import Publication, read_publications
+from handlers.docs import StaticDocument, read_static_documents
 from handlers.metrics import MetricsServer
 from ops.event_loop import EventLoop
-from ops.gc import spare_what_stays
+from ops.gc import freeze_gc
 from ops.lag import LagWatch
 from ops.log_writer import LogWriter
 from ops.logs import SERVER, RequestEvents, RequestLog, configure_logging, open_log
 from ops.metrics import Metrics, Sources
-from ops.periodic import Repeating
+from ops.periodic import PeriodicTask
 from ops.systemd import Systemd, SystemdError
 from postgres.embedded import STOP_SECONDS, EmbeddedPostgres, EmbeddedPostgresError
 from postgres.folder import LOCK_SECONDS
@@ -50,8 +50,8 @@ from rules.budget import Budget
 from rules.digests import Digests
 from rules.errors import DatabaseUnavailable, problem_types
 from rules.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
-from rules.origin import Administration
-from rules.password_cache import RememberedPasswords
+from rules.origin import LocalOrigin
+from rules.password_cache import PasswordCache
 from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
@@ -64,7 +64,7 @@ from services.clients import Clients
 from services.confirmation import Confirmation
 from services.counts import TokenCounts
 from services.hash_kinds import HashKinds
-from services.housekeeping import Housekeeping, Kept
+from services.housekeeping import Housekeeping, RetentionPolicy
 from services.identities import Identities
 from services.reservations import Reservations
 from services.throttle import Throttle, ThrottleLimits
@@ -273,7 +273,7 @@ async def open_application(
     ):
         await _tell_risks(database)
         postgres_clock = await measured_clock(database, wall)
-        comparing = Repeating("clocks are not compared", postgres_clock.measure)
+        comparing = PeriodicTask("clocks are not compared", postgres_clock.measure)
         stack.push_async_callback(comparing.close)
         if metrics is not None:
             metrics.watch_clock(postgres_clock)
@@ -284,25 +284,25 @@ async def open_application(
         # What was noted is written at the end, too, but an end waits for no database.
         stack.push_async_callback(_last_write, "uses of tokens", services.usage.write)
         stack.push_async_callback(_last_write, "failures", services.audit.write_all_counted)
-        counting = Repeating("counted failures are not written", services.audit.write_counted)
+        counting = PeriodicTask("counted failures are not written", services.audit.write_counted)
         stack.push_async_callback(counting.close)
-        writing = Repeating("token uses are not written", services.usage.write)
+        writing = PeriodicTask("token uses are not written", services.usage.write)
         stack.push_async_callback(writing.close)
         housekeeping = Housekeeping(
             database,
             clock=clock,
-            keep=Kept(
+            keep=RetentionPolicy(
                 expired_days=settings.tokens.keep_expired_days,
                 event_days=settings.audit.keep_days,
                 count_seconds=settings.throttle.forget_seconds
                 + settings.throttle.longest_delay_seconds,
             ),
         )
-        removing = Repeating("what is over is not removed", housekeeping.remove)
+        removing = PeriodicTask("what is over is not removed", housekeeping.remove)
         stack.push_async_callback(removing.close)
         with suppress(DatabaseUnavailable):  # it is looked for again
             await services.hash_kinds.find()
-        measuring = Repeating("kinds of hashes are not measured", services.hash_kinds.measure)
+        measuring = PeriodicTask("kinds of hashes are not measured", services.hash_kinds.measure)
         stack.push_async_callback(measuring.close)
         if log is None:
             log = stack.enter_context(_log(settings))
@@ -317,7 +317,7 @@ async def open_application(
             require_https=settings.server.require_https,
             max_body_bytes=settings.limits.max_body_bytes,
             metrics=metrics,
-            publications=publications(settings) if settings.docs.enabled else {},
+            static_documents=static_documents(settings) if settings.docs.enabled else {},
         )
         if metrics is not None:
             metrics.watch_requests(application)
@@ -355,9 +355,9 @@ def _find_tracing() -> "type[TracedRequests] | None":
     return TracedRequests
 
 
-def publications(settings: Settings) -> Mapping[str, Publication]:
+def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
     """Return what is published of the API, which is one with this program and its settings."""
-    terms = Terms(
+    terms = DocumentOptions(
         min_password_length=settings.passwords.min_length,
         refuse_common_passwords=settings.passwords.refuse_common,
         current_password_required=settings.passwords.current_required,
@@ -365,7 +365,7 @@ def publications(settings: Settings) -> Mapping[str, Publication]:
     )
     document = openapi_document(routes, terms, version=_version())
     try:
-        return read_publications(ROOT, encode(document))
+        return read_static_documents(ROOT, encode(document))
     except OSError as error:
         raise StartError(f"a file of the page at /docs cannot be read: {error}") from error
 
@@ -385,13 +385,13 @@ async def open_services(
     clock: Callable[[], float],
     metrics: Metrics | None = None,
     *,
-    administration: Administration | None = None,
+    administration: LocalOrigin | None = None,
 ) -> AsyncIterator[Services]:
     """Build the services on a database, and release what they hold after use.
 
     ``administration`` is who uses those of an administrator.
     """
-    administration = administration or Administration()
+    administration = administration or LocalOrigin()
     async with AsyncExitStack() as stack:
         hasher = PasswordHasher(
             cost=settings.passwords.bcrypt_cost,
@@ -399,7 +399,7 @@ async def open_services(
             max_wait_seconds=settings.passwords.max_wait_seconds,
             read_foreign=imported_hashes.read,
             peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
-            most_per_account=settings.passwords.most_per_account,
+            max_per_account=settings.passwords.max_per_account,
             observe_wait=metrics.hash_waited if metrics else None,
             observe_hash=metrics.hashed if metrics else None,
         )
@@ -407,8 +407,8 @@ async def open_services(
         lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
         stack.push_async_callback(lookups.close)
         digests = await _digests(database)
-        remembered = RememberedPasswords(settings.passwords.remember_seconds, time.monotonic)
-        forgetting = Repeating("old passwords are not forgotten", remembered.forget)
+        remembered = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
+        forgetting = PeriodicTask("old passwords are not forgotten", remembered.forget)
         stack.push_async_callback(forgetting.close)
         usage = TokenUsage(database, clock)
         keys_file = _keys_file(settings)
@@ -652,7 +652,7 @@ async def _serve(
                 settings.server.lag_warning_seconds,
                 application.metrics.lagged if application.metrics else None,
             )
-            spare_what_stays()
+            freeze_gc()
             print(greeting, flush=True)
             systemd.ready(greeting)
             await stopping
@@ -664,14 +664,14 @@ async def _serve(
                 most_seconds=_most_seconds_to_stop(settings),
             )
             await server.drain(
-                quiet_seconds=settings.server.quiet_seconds,
+                drain_delay_seconds=settings.server.drain_delay_seconds,
                 drain_seconds=settings.server.drain_seconds,
             )
             watch.close()
 
 
 def _most_seconds_to_stop(settings: Settings) -> float:
-    drain = settings.server.quiet_seconds + settings.server.drain_seconds
+    drain = settings.server.drain_delay_seconds + settings.server.drain_seconds
     last = 2 * _LAST_WRITE_SECONDS + _LAST_LINES_SECONDS
     return drain + last + LOCK_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS
 

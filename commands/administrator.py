@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from rules.origin import Administration
+from rules.origin import LocalOrigin
 from services.all_services import Services
 from services.backups import Backups
 from settings import Settings
@@ -33,7 +33,7 @@ class Administrator(ABC):
 
     @property
     @abstractmethod
-    def administration(self) -> Administration:
+    def administration(self) -> LocalOrigin:
         """Return who acts, for the audit trail."""
 
     @abstractmethod
@@ -45,13 +45,13 @@ class Administrator(ABC):
         """Do some work with the services, which are there as long as it takes."""
 
 
-class NoSuchThing(click.ClickException):
+class NotFoundError(click.ClickException):
     """What was named is not there."""
 
     exit_code = 3
 
 
-class AlreadyThere(click.ClickException):
+class AlreadyExists(click.ClickException):
     """What was to be made is there already."""
 
     exit_code = 4

@@ -8,7 +8,7 @@ import click
 from commands.administrator import Administrator, as_json, shown_time
 from commands.terminal import as_json_text, cells, print_cells, print_documents, say
 from db.rows import EventRow
-from rules.origin import Administration
+from rules.origin import LocalOrigin
 from services.all_services import Services
 from services.audit import Kind
 
@@ -92,7 +92,7 @@ def follow(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
         say(err=True)
 
 
-async def _follow(services: Services, origin: Administration, *, as_json: bool) -> None:
+async def _follow(services: Services, origin: LocalOrigin, *, as_json: bool) -> None:
     newest = await services.audit.find(most=1)
     # Among what it prints: whoever follows sees who else does.
     await services.audit.record(Kind.AUDIT_READ, origin)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from commands.administrator import Administrator, AlreadyThere, NoSuchThing, shown_time
+from commands.administrator import Administrator, AlreadyExists, NotFoundError, shown_time
 from commands.backup_files import complete_file, name_at, remove_old
 from commands.terminal import confirm, say
-from db.errors import NothingThere, Occupied
+from db.errors import DatabaseNotEmpty, SchemaMissing
 from postgres.archives import Manifest, open_archive
 from services.backups import Restoration
 from settings import Settings
@@ -82,8 +82,8 @@ def restore(
         with administrator.backups() as backups:
             try:
                 done = backups.restore(archive, may_replace=replace, keeps_tokens=keep_tokens)
-            except Occupied as error:
-                raise AlreadyThere(str(error)) from None
+            except DatabaseNotEmpty as error:
+                raise AlreadyExists(str(error)) from None
     _tell(done, keep_tokens=keep_tokens)
 
 
@@ -92,8 +92,8 @@ def _to_file(administrator: Administrator, path: Path, *, overwrite: bool) -> Ma
         with administrator.backups() as backups:
             try:
                 manifest = backups.write(target)
-            except NothingThere as error:
-                raise NoSuchThing(str(error)) from None
+            except SchemaMissing as error:
+                raise NotFoundError(str(error)) from None
         target.flush()
         with open_archive(Path(target.name)) as archive:
             archive.check()

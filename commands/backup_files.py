@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from commands.administrator import AlreadyThere
+from commands.administrator import AlreadyExists
 
 _NAME = re.compile(r"userauth-\d{8}T\d{6}Z\.dump")
 
@@ -82,5 +82,5 @@ def _claim(path: Path, folder: int) -> None:
         raise _already_there(path) from None
 
 
-def _already_there(path: Path) -> AlreadyThere:
-    return AlreadyThere(f"{path} is there already: name another, or say --overwrite of a file.")
+def _already_there(path: Path) -> AlreadyExists:
+    return AlreadyExists(f"{path} is there already: name another, or say --overwrite of a file.")

@@ -4,8 +4,8 @@ import click
 
 from commands.administrator import (
     Administrator,
-    AlreadyThere,
-    NoSuchThing,
+    AlreadyExists,
+    NotFoundError,
     as_json,
     shown_time,
 )
@@ -39,7 +39,7 @@ def add(administrator: Administrator, name: str, as_json: bool) -> None:  # noqa
     try:
         made = administrator.run(lambda services: services.clients.add(name))
     except ClientNameTaken:
-        raise AlreadyThere(f"There is a client {name} already.") from None
+        raise AlreadyExists(f"There is a client {name} already.") from None
     _print_secret(name, made, as_json=as_json)
 
 
@@ -86,7 +86,7 @@ def rotate(
             lambda services: services.clients.rotate(name, keep_old_seconds=keep_old_seconds)
         )
     except ClientNotFound:
-        raise NoSuchThing(f"There is no client {name}.") from None
+        raise NotFoundError(f"There is no client {name}.") from None
     _print_secret(name, made, as_json=as_json)
 
 
@@ -98,7 +98,7 @@ def remove(administrator: Administrator, name: str) -> None:
     try:
         administrator.run(lambda services: services.clients.remove(name))
     except ClientNotFound:
-        raise NoSuchThing(f"There is no client {name}.") from None
+        raise NotFoundError(f"There is no client {name}.") from None
 
 
 def _print_secret(name: str, made: ClientSecret, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 from commands.administrator import Administrator, as_json
 from commands.terminal import print_json, print_table, say
 from rules.keys import add_key, read_keys, remove_keys
-from rules.origin import Administration
+from rules.origin import LocalOrigin
 from rules.tokens import key_id
 from services.all_services import Services
 from services.audit import Kind
@@ -61,13 +61,13 @@ def retire(administrator: Administrator) -> None:
     say("Now send SIGHUP to every server process." if dropped else "Nothing to drop.", err=True)
 
 
-async def _add(services: Services, file: Path, origin: Administration) -> str:
+async def _add(services: Services, file: Path, origin: LocalOrigin) -> str:
     added = key_id(add_key(file))
     await services.audit.record(Kind.KEY_ADDED, origin, key_id=added)
     return added
 
 
-async def _retire(services: Services, file: Path, origin: Administration) -> Sequence[str]:
+async def _retire(services: Services, file: Path, origin: LocalOrigin) -> Sequence[str]:
     _newest, *older = read_keys(file)
     needed = await services.sessions.find_keys_in_use()
     # None: tokens from before the server wrote down which key signed them. Any key may be theirs.

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from commands.administrator import Administrator
 from commands.terminal import say
-from db.rows import MovedUser
+from db.rows import ImportedUser
 from rules.errors import InvalidFields
 from services.all_services import Services
 from services.transfer import UserRecord
@@ -89,7 +89,7 @@ def export_users(administrator: Administrator, file: Path) -> None:
 
     async def write(services: Services) -> int:
         count = 0
-        async for user in services.transfer.give_back():
+        async for user in services.transfer.export_users():
             document = {name: getattr(user, name) for name in _FIELDS}
             target.write(to_json(document) + b"\n")
             count += 1
@@ -120,7 +120,7 @@ class _Source:
     read: _Reader
     allow_expensive: bool
 
-    def check(self, services: Services, record: UserRecord) -> MovedUser:
+    def check(self, services: Services, record: UserRecord) -> ImportedUser:
         """Return the user that a record makes; raises InvalidFields."""
         return services.transfer.check(record, allow_expensive=self.allow_expensive)
 
@@ -157,7 +157,7 @@ async def _check(services: Services, source: _Source) -> tuple[int, int]:
 
 def _checked(
     services: Services, source: _Source, line: _Line, seen: dict[str, int]
-) -> tuple[MovedUser | None, str]:
+) -> tuple[ImportedUser | None, str]:
     """Return the user that a line makes, or what is wrong with it."""
     if line.record is None:
         return None, line.fault
@@ -177,7 +177,7 @@ async def _bring_in(services: Services, source: _Source) -> int:
         if len(records) < len(lines):
             raise click.ClickException("The file changed while it was read: begin again.")
         users = [source.check(services, record) for record in records]
-        new += len(await services.transfer.bring_in(users))
+        new += len(await services.transfer.import_users(users))
     return new
 
 

@@ -8,8 +8,8 @@ import click
 
 from commands.administrator import (
     Administrator,
-    AlreadyThere,
-    NoSuchThing,
+    AlreadyExists,
+    NotFoundError,
     as_json,
     shown_time,
 )
@@ -101,7 +101,7 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
     try:
         user = administrator.run(lambda services: services.users.add(email, password, name))
     except EmailTaken:
-        raise AlreadyThere(f"{email} has an account already.") from None
+        raise AlreadyExists(f"{email} has an account already.") from None
     except InvalidFields as error:
         raise _refusal(error) from None
     say(user.id)
@@ -163,7 +163,7 @@ def _with(
     try:
         return administrator.run(work)
     except UserNotFound:
-        raise NoSuchThing(f"Nobody has the e-mail address {email}.") from None
+        raise NotFoundError(f"Nobody has the e-mail address {email}.") from None
 
 
 def _ask_password() -> str:

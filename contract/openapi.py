@@ -164,7 +164,7 @@ credentials.
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class DocumentOptions:
     """What the settings say that readers of the document should know."""
 
     min_password_length: int
@@ -173,7 +173,7 @@ class Terms:
     max_body_bytes: int
 
 
-def openapi_document(routes: Routes, terms: Terms, *, version: str) -> Json:
+def openapi_document(routes: Routes, terms: DocumentOptions, *, version: str) -> Json:
     """Return the OpenAPI 3.1 document of some routes."""
     samples = _samples(terms)
     calls = [
@@ -183,11 +183,11 @@ def openapi_document(routes: Routes, terms: Terms, *, version: str) -> Json:
     ]
     schemas, names = _schemas([call for *_, call in calls])
     _add_terms(schemas, terms)
-    told = _Told(names, samples, {})
+    components = _Components(names, samples, {})
     paths: Json = {}
     for path, method, handler, call in calls:
         item = paths.setdefault(path, _path_item(path))
-        item[method.lower()] = _operation(method, handler, call, told)
+        item[method.lower()] = _operation(method, handler, call, components)
     used = dict.fromkeys(
         cls for _, method, handler, call in calls for cls in _refusals(method, handler, call)
     )
@@ -204,7 +204,7 @@ def openapi_document(routes: Routes, terms: Terms, *, version: str) -> Json:
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.items())),
-            "responses": dict(sorted(told.refusals.items())),
+            "responses": dict(sorted(components.refusals.items())),
             "headers": _HEADERS,
             "securitySchemes": _SCHEMES,
         },
@@ -217,7 +217,7 @@ def encode(document: Json) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Components:
     """What answers refer to: schemas by type, a sample of each problem, refusals by name."""
 
     schemas: Mapping[Any, Json]
@@ -225,8 +225,10 @@ class _Told:
     refusals: Json
 
 
-def _operation(method: str, handler: type[Endpoint], call: Call, told: _Told) -> Json:
-    refusals = sorted((told.samples[cls] for cls in _refusals(method, handler, call)), key=_status)
+def _operation(method: str, handler: type[Endpoint], call: Call, components: _Components) -> Json:
+    refusals = sorted(
+        (components.samples[cls] for cls in _refusals(method, handler, call)), key=_status
+    )
     operation: Json = {
         "operationId": _operation_id(method, handler),
         "tags": [_tag(handler)],
@@ -235,32 +237,34 @@ def _operation(method: str, handler: type[Endpoint], call: Call, told: _Told) ->
         "parameters": [_query_parameter(parameter) for parameter in call.query],
         "security": [{scheme: []} for scheme in _SCHEMES_OF[call.guard]],
         "responses": {
-            str(int(call.answer.status)): _success(call.answer, told, has_body=method != "HEAD"),
+            str(int(call.answer.status)): _success(
+                call.answer, components, has_body=method != "HEAD"
+            ),
             **{
-                str(status): _refused(list(problems), told, has_body=method != "HEAD")
+                str(status): _refused(list(problems), components, has_body=method != "HEAD")
                 for status, problems in groupby(refusals, key=_status)
             },
         },
     }
     if call.body is not NoFields:
-        content = {call.body.media_type: {"schema": told.schemas[call.body]}}
+        content = {call.body.media_type: {"schema": components.schemas[call.body]}}
         operation["requestBody"] = {"required": not call.body_is_optional, "content": content}
     return {name: value for name, value in operation.items() if value or name == "security"}
 
 
-def _success(answer: Answer, told: _Told, *, has_body: bool) -> Json:
+def _success(answer: Answer, components: _Components, *, has_body: bool) -> Json:
     response: Json = {
         "description": answer.text,
         "headers": {**_headers(_EVERY_ANSWER), **dict(map(_header, answer.fields))},
     }
     if answer.document is not None and has_body:
-        response["content"] = {"application/json": {"schema": told.schemas[answer.document]}}
+        response["content"] = {"application/json": {"schema": components.schemas[answer.document]}}
     if answer.links and has_body:
         response["links"] = dict(map(_link, answer.links))
     return response
 
 
-def _refused(problems: Sequence[Problem], told: _Told, *, has_body: bool) -> Json:
+def _refused(problems: Sequence[Problem], components: _Components, *, has_body: bool) -> Json:
     """Return a reference to the response that stands for all problems of a status."""
     names = [type(problem).__name__ for problem in problems]
     own = dict.fromkeys(name for problem in problems for name, _ in problem.headers)
@@ -273,7 +277,7 @@ def _refused(problems: Sequence[Problem], told: _Told, *, has_body: bool) -> Jso
         schema = schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
         response["content"] = {"application/problem+json": {"schema": schema}}
     name = "Or".join(names) + ("" if has_body else "WithoutBody")
-    told.refusals[name] = response
+    components.refusals[name] = response
     return {"$ref": f"#/components/responses/{name}"}
 
 
@@ -286,7 +290,7 @@ def _refusals(method: str, handler: type[Endpoint], call: Call) -> Iterable[type
     )
 
 
-def _samples(terms: Terms) -> dict[type[Problem], Problem]:
+def _samples(terms: DocumentOptions) -> dict[type[Problem], Problem]:
     """Return one of each problem that a call may answer with."""
     with_arguments: tuple[Problem, ...] = (
         ContentTooLarge(terms.max_body_bytes),
@@ -323,9 +327,9 @@ def _schemas(calls: Sequence[Call]) -> tuple[Json, Mapping[Any, Json]]:
     """Return the schemas of all that calls take and answer, and how to refer to each."""
     taken: dict[Any, JsonSchemaMode] = {call.body: "validation" for call in calls}
     del taken[NoFields]
-    told: dict[Any, JsonSchemaMode] = {call.answer.document: "serialization" for call in calls}
-    del told[None]
-    types = {**taken, **told, ProblemDocument: "serialization"}
+    answered: dict[Any, JsonSchemaMode] = {call.answer.document: "serialization" for call in calls}
+    del answered[None]
+    types = {**taken, **answered, ProblemDocument: "serialization"}
     references, schemas = TypeAdapter.json_schemas(
         [(kind, mode, TypeAdapter(kind)) for kind, mode in types.items()],
         ref_template=_SCHEMAS + "{model}",
@@ -347,7 +351,7 @@ def _without_titles(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
     return [_without_titles(part) for part in schema] if isinstance(schema, list) else schema
 
 
-def _add_terms(schemas: Json, terms: Terms) -> None:
+def _add_terms(schemas: Json, terms: DocumentOptions) -> None:
     """Write what the settings say into the schemas of fields."""
     password = schemas["NewPassword"]
     password["minLength"] = terms.min_password_length

@@ -17,7 +17,7 @@ from db.errors import DatabaseError, ReadOnly, Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery
 from db.rows import Row
-from ops.timing import Spent, current
+from ops.timing import RequestTiming, current_timing
 
 Found = TypeVar("Found")
 # Told of each statement that was answered: how many keys it asked for, and the seconds it took.
@@ -45,7 +45,7 @@ class LookupQuery(Generic[Found]):
     make: Callable[[Row], Found]
 
 
-class JoinedLookup(Generic[Found]):
+class BatchLoader(Generic[Found]):
     """Finds rows by their keys, over one connection of its own that heals itself.
 
     ``failures`` counts the batches of keys that were not answered.
@@ -183,7 +183,7 @@ class _Batch(Generic[Found]):
         self._loop = loop
         self._waiting: dict[str, list[asyncio.Future[Found | None]]] = {}
         # Since when the requests wait that asked; one that asks twice waits once.
-        self._since: dict[Spent, float] = {}
+        self._since: dict[RequestTiming, float] = {}
         self.began = loop.time()
         self.sent_at = 0.0
         self.may_be_sent_again = True
@@ -206,7 +206,7 @@ class _Batch(Generic[Found]):
     def add(self, key: str) -> "asyncio.Future[Found | None]":
         answer: asyncio.Future[Found | None] = self._loop.create_future()
         self._waiting.setdefault(key, []).append(answer)
-        spent = current()
+        spent = current_timing()
         if spent is not None:
             self._since.setdefault(spent, time.perf_counter())
         return answer

@@ -4,7 +4,7 @@ from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import ClientRow, ClientSecretRow
 
-# What the secrets of clients are verified against, by the clients' ids, for JoinedLookup: old ones
+# What the secrets of clients are verified against, by the clients' ids, for BatchLoader: old ones
 # while they are good.
 FIND_SECRETS = LookupQuery(
     name="find_secrets_of_clients",

@@ -4,10 +4,10 @@ DatabaseError
 ├── Unavailable   Postgres is away, too slow, out of connections: try again
 │   ├── ReadOnly      it is a standby, or takes no writes: what it holds may be out of date
 │   └── Locked        another session holds a lock for longer than we wait
-├── Failed        a statement was refused: a fault of ours
+├── StatementError        a statement was refused: a fault of ours
 ├── SchemaError   the database holds a schema that this server cannot use
-├── NothingThere  the database holds none of ours
-├── Occupied      the database holds users already, or is in use
+├── SchemaMissing  the database holds none of ours
+├── DatabaseNotEmpty      the database holds users already, or is in use
 └── BackupError   a backup cannot be made, or is none
 """
 
@@ -28,7 +28,7 @@ class Locked(Unavailable):
     """Another session holds a lock for longer than a statement waits."""
 
 
-class Failed(DatabaseError):
+class StatementError(DatabaseError):
     """Postgres refused a statement, which another try would not change."""
 
 
@@ -36,11 +36,11 @@ class SchemaError(DatabaseError):
     """The schema in the database is not one that this server can use."""
 
 
-class NothingThere(DatabaseError):
+class SchemaMissing(DatabaseError):
     """There is no schema of ours in the database."""
 
 
-class Occupied(DatabaseError):
+class DatabaseNotEmpty(DatabaseError):
     """There are users in the database, which are not to be replaced, or somebody uses it."""
 
 

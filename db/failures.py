@@ -4,7 +4,7 @@ import asyncio
 
 import psycopg2
 
-from db.errors import DatabaseError, Failed, Locked, ReadOnly, Unavailable
+from db.errors import DatabaseError, Locked, ReadOnly, StatementError, Unavailable
 
 Failure = psycopg2.Error | TimeoutError
 
@@ -51,7 +51,7 @@ def database_error(error: Failure) -> DatabaseError:
         return ReadOnly(f"Postgres takes no writes: {said}")
     if error.pgcode == _LOCK_NOT_AVAILABLE:
         return Locked(f"another session holds a lock that the statement needs: {said}")
-    return Unavailable(said) if _is_transient(error) else Failed(said)
+    return Unavailable(said) if _is_transient(error) else StatementError(said)
 
 
 def _is_transient(error: psycopg2.Error) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from db.batch_loader import JoinedLookup, ObserveStatement
+from db.batch_loader import BatchLoader, ObserveStatement
 from db.clients import FIND_SECRETS
 from db.pool import Database
 from db.rows import ClientSecretRow, CountRow, OwnerRow, PasswordRow, UserRow
@@ -17,11 +17,11 @@ from db.users import FIND_BY_EMAIL
 class Lookups:
     """Users by token and by e-mail address, owners of tokens, secrets of clients, counts."""
 
-    users_of_tokens: JoinedLookup[UserRow]
-    owners_of_tokens: JoinedLookup[OwnerRow]
-    users_by_email: JoinedLookup[PasswordRow]
-    secrets_of_clients: JoinedLookup[ClientSecretRow]
-    counts_of_tries: JoinedLookup[CountRow]
+    users_of_tokens: BatchLoader[UserRow]
+    owners_of_tokens: BatchLoader[OwnerRow]
+    users_by_email: BatchLoader[PasswordRow]
+    secrets_of_clients: BatchLoader[ClientSecretRow]
+    counts_of_tries: BatchLoader[CountRow]
 
     @property
     def failures(self) -> Mapping[str, int]:
@@ -33,7 +33,7 @@ class Lookups:
         for _, lookup in self._by_name():
             await lookup.close()
 
-    def _by_name(self) -> Iterator[tuple[str, JoinedLookup[Any]]]:
+    def _by_name(self) -> Iterator[tuple[str, BatchLoader[Any]]]:
         for each in fields(self):
             yield each.name, getattr(self, each.name)
 
@@ -46,9 +46,9 @@ def open_lookups(
     ``observer`` returns what is told of the statements of one of them.
     """
     return Lookups(
-        JoinedLookup(database, FIND_USERS, observer("users_of_tokens")),
-        JoinedLookup(database, FIND_OWNERS, observer("owners_of_tokens")),
-        JoinedLookup(database, FIND_BY_EMAIL, observer("users_by_email")),
-        JoinedLookup(database, FIND_SECRETS, observer("secrets_of_clients")),
-        JoinedLookup(database, FIND_COUNTS, observer("counts_of_tries")),
+        BatchLoader(database, FIND_USERS, observer("users_of_tokens")),
+        BatchLoader(database, FIND_OWNERS, observer("owners_of_tokens")),
+        BatchLoader(database, FIND_BY_EMAIL, observer("users_by_email")),
+        BatchLoader(database, FIND_SECRETS, observer("secrets_of_clients")),
+        BatchLoader(database, FIND_COUNTS, observer("counts_of_tries")),
     )

@@ -24,7 +24,7 @@ from db.failures import translated
 from db.prepared import PreparedQuery, prove_primary
 from db.rows import Parameters, Row
 from ops.logs import SERVER
-from ops.timing import current
+from ops.timing import current_timing
 
 # Told of each connection that is lent: how many seconds it was waited for.
 ObserveWait = Callable[[float], None]
@@ -262,7 +262,7 @@ class Database:
 
 def _count_since(began: float) -> None:
     """Count what a request waited since some time, where it is one."""
-    spent = current()
+    spent = current_timing()
     if spent is not None:
         spent.database += time.perf_counter() - began
 

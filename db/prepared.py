@@ -12,7 +12,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 
-from db.errors import DatabaseError, Failed, ReadOnly, Unavailable
+from db.errors import DatabaseError, ReadOnly, StatementError, Unavailable
 from db.failures import database_error
 from db.rows import Row
 
@@ -69,7 +69,7 @@ class PreparedQuery:
             self._fail(database_error(error))
         except ValueError:
             # A key that no text of Postgres can be. Nothing was sent.
-            self._finish([], Failed("A key cannot be written as text of Postgres."))
+            self._finish([], StatementError("A key cannot be written as text of Postgres."))
         else:
             self._proceed()
 

@@ -94,12 +94,12 @@ class CountRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ThrottleDecision:
     """Whether a try was counted; how long none may be, or whether a wait begins by it, and when."""
 
     is_allowed: bool
     wait_seconds: float | None
-    begins_to_wait: bool
+    is_newly_blocked: bool
     at: datetime
 
 
@@ -140,7 +140,7 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
-class MovedUser:
+class ImportedUser:
     """A user with all that moves from one service to another."""
 
     email: str

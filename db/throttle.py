@@ -8,9 +8,9 @@ from datetime import datetime
 
 from db.batch_loader import LookupQuery
 from db.pool import Connection
-from db.rows import CountRow, Row, Verdict
+from db.rows import CountRow, Row, ThrottleDecision
 
-# Counts by what is counted, for JoinedLookup. Of 'infinity', which an interval cannot hold before
+# Counts by what is counted, for BatchLoader. Of 'infinity', which an interval cannot hold before
 # Postgres 17, a number of seconds is infinite as well.
 FIND_COUNTS = LookupQuery(
     name="find_counts",
@@ -119,7 +119,7 @@ async def charge(
     place: str,
     first_delay_seconds: float,
     longest_delay_seconds: float,
-) -> Verdict | None:
+) -> ThrottleDecision | None:
     """Count one more try of each subject, unless one of them may not be tried at that time.
 
     From ``free`` tries on the next one has to wait, twice as long each time; what was last
@@ -140,10 +140,12 @@ async def charge(
     return _verdict(row)
 
 
-def _verdict(row: Row | None) -> Verdict | None:
+def _verdict(row: Row | None) -> ThrottleDecision | None:
     if row is None or not row[0]:
         return None
-    return Verdict(is_allowed=row[2], wait_seconds=row[1], begins_to_wait=row[3], at=row[4])
+    return ThrottleDecision(
+        is_allowed=row[2], wait_seconds=row[1], is_newly_blocked=row[3], at=row[4]
+    )
 
 
 _CLEAR = """

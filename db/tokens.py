@@ -7,7 +7,7 @@ from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import OwnerRow, TokenRow, Use, UserRow
 
-# The users of tokens, for JoinedLookup: of those that are not revoked, and belong to somebody.
+# The users of tokens, for BatchLoader: of those that are not revoked, and belong to somebody.
 FIND_USERS = LookupQuery(
     name="find_users_of_tokens",
     sql="""

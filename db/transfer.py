@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from db.pool import Connection
-from db.rows import MovedUser
+from db.rows import ImportedUser
 
 _FIND_TAKEN = "SELECT email_key FROM users WHERE email_key = ANY (%s::text[])"
 
@@ -26,7 +26,9 @@ RETURNING id, email_key
 """
 
 
-async def insert_users(connection: Connection, users: Sequence[MovedUser]) -> list[tuple[str, str]]:
+async def insert_users(
+    connection: Connection, users: Sequence[ImportedUser]
+) -> list[tuple[str, str]]:
     """Insert users but those whose e-mail address is taken; return the ids and keys of the new."""
     rows = await connection.fetch_all(
         _INSERT,
@@ -51,6 +53,6 @@ LIMIT %s
 """
 
 
-async def find_users(connection: Connection, *, after: str, most: int) -> list[MovedUser]:
+async def find_users(connection: Connection, *, after: str, most: int) -> list[ImportedUser]:
     """Return users in the order of their keys, beginning after one."""
-    return [MovedUser(*row) for row in await connection.fetch_all(_FIND_PAGE, (after, most))]
+    return [ImportedUser(*row) for row in await connection.fetch_all(_FIND_PAGE, (after, most))]

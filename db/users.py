@@ -6,7 +6,7 @@ from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import PasswordRow, Row, UserRow, UserStateRow
 
-# Users with their stored passwords, by the key of their e-mail address, for JoinedLookup.
+# Users with their stored passwords, by the key of their e-mail address, for BatchLoader.
 FIND_BY_EMAIL = LookupQuery(
     name="find_users_by_email",
     sql="""

@@ -17,7 +17,7 @@ from handlers.base import (
     UnknownPathHandler,
     refusal_of_head,
 )
-from handlers.docs import PAGE_PATH, Publication, PublicationHandler
+from handlers.docs import PAGE_PATH, StaticDocument, StaticDocumentHandler
 from ops.logs import RequestEvents
 from ops.metrics import UNKNOWN_ROUTE, Metrics
 from services.all_services import Services
@@ -47,7 +47,7 @@ class Application(ServedApplication):
         cross_origin: CrossOrigin,
         require_https: bool,
         max_body_bytes: int,
-        publications: Mapping[str, Publication],
+        static_documents: Mapping[str, StaticDocument],
         metrics: Metrics | None = None,
     ) -> None:
         super().__init__(
@@ -60,17 +60,17 @@ class Application(ServedApplication):
         self.require_https = require_https
         self.max_body_bytes = max_body_bytes
         self.metrics = metrics
-        self.publications = publications
+        self.static_documents = static_documents
         self.running = 0
         self.request_ids = _random_ids()
         self.draining = False
         self._handlers: dict[str, type[BaseHandler]] = {
             str(path): handler for path, handler in routes if path == re.escape(path)
-        } | dict.fromkeys(publications, PublicationHandler)
+        } | dict.fromkeys(static_documents, StaticDocumentHandler)
         # What stands for a part of the path that anything may be, such as an id, is told as that.
         self._routes: dict[type[BaseHandler], str] = {
             handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes
-        } | {PublicationHandler: PAGE_PATH}
+        } | {StaticDocumentHandler: PAGE_PATH}
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return what receives a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""

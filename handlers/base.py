@@ -18,7 +18,7 @@ from contract.forms import FormType, NoFields
 from contract.parameters import Parameter, Value
 from ops.logs import REFUSALS, RequestIds, RequestRecord, log_failure, log_refusal
 from ops.metrics import known_method
-from ops.timing import Spent
+from ops.timing import RequestTiming
 from ops.trace_context import read_traceparent
 from rules.credentials import Credentials, decode_authorization
 from rules.errors import (
@@ -66,7 +66,7 @@ class BaseHandler(AnsweringHandler, Endpoint):
         self._client_id: str | None = None
         self._ids = RequestIds(next(self.application.request_ids), self._given_request_id())
         self._task: asyncio.Task[object] | None = None
-        self._spent = Spent()
+        self._timing = RequestTiming()
         self._has_refused_credentials = False
 
     @property
@@ -86,7 +86,7 @@ class BaseHandler(AnsweringHandler, Endpoint):
     async def prepare(self) -> None:
         """Refuse what can be refused before the verb method: path, method, credentials, body."""
         self._task = asyncio.current_task()
-        self._spent.begin()
+        self._timing.activate()
         if self.client_is_gone:
             # It went before Tornado would have told of it.
             raise ClientGone
@@ -177,7 +177,7 @@ class BaseHandler(AnsweringHandler, Endpoint):
         return self.application.cross_origin.fields(self.request)
 
     @property
-    def is_last(self) -> bool:
+    def closes_connection(self) -> bool:
         """Tell whether the server drains: clients should come back on a new connection."""
         return self.application.draining
 
@@ -219,8 +219,8 @@ class BaseHandler(AnsweringHandler, Endpoint):
                 route=route,
                 status=status,
                 milliseconds=seconds * 1000,
-                database_milliseconds=self._spent.database * 1000,
-                hashing_milliseconds=self._spent.hashing * 1000,
+                database_milliseconds=self._timing.database * 1000,
+                hashing_milliseconds=self._timing.hashing * 1000,
                 request_id=self._ids.ours,
                 client_request_id=self._ids.clients,
                 user_id=self._identity.user.id if self._identity else None,

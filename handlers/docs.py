@@ -52,7 +52,7 @@ _READ = Call(summary="Read about the API", answer=Answer("What there is to read.
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class StaticDocument:
     """Something to read, with its strong entity tag: another content has another one."""
 
     content: bytes = field(repr=False)
@@ -70,11 +70,11 @@ class Publication:
         return given.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(given)
 
 
-class PublicationHandler(BaseHandler):
+class StaticDocumentHandler(BaseHandler):
     calls: ClassVar = {"GET": _READ, "HEAD": _READ}
 
     def get(self) -> None:
-        publication = self.application.publications[self.request.path]
+        publication = self.application.static_documents[self.request.path]
         # Kept by caches, but not used unasked: a server of another version has other ones.
         self.cache_control = "no-cache"
         if publication.is_known(self.request.headers.get("If-None-Match")):
@@ -86,7 +86,7 @@ class PublicationHandler(BaseHandler):
     head = get
 
 
-def read_publications(root: Path, openapi: bytes) -> Mapping[str, Publication]:
+def read_static_documents(root: Path, openapi: bytes) -> Mapping[str, StaticDocument]:
     """Return what is published, by path; raises OSError where a file is missing."""
     files = {
         path: _publication((root / name).read_bytes(), _MEDIA_TYPES[Path(name).suffix])
@@ -95,7 +95,7 @@ def read_publications(root: Path, openapi: bytes) -> Mapping[str, Publication]:
     return {OPENAPI_PATH: _publication(openapi, "application/json; charset=UTF-8"), **files}
 
 
-def _publication(content: bytes, media_type: str) -> Publication:
+def _publication(content: bytes, media_type: str) -> StaticDocument:
     digest = hashlib.sha256(content).digest()[:_TAG_BYTES]
     tag = base64.urlsafe_b64encode(digest).decode("ascii")
-    return Publication(content, media_type, f'"{tag}"')
+    return StaticDocument(content, media_type, f'"{tag}"')

@@ -12,7 +12,7 @@ import gc
 _THRESHOLDS = (20_000, 10, 5)
 
 
-def spare_what_stays() -> None:
+def freeze_gc() -> None:
     """Leave alone what was made so far, and look seldom at what comes."""
     gc.collect()
     gc.freeze()

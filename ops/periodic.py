@@ -11,7 +11,7 @@ from ops.logs import SERVER
 _RETRY_SECONDS = 10.0
 
 
-class Repeating:
+class PeriodicTask:
     """Does some work until it is closed.
 
     ``work`` returns in how many seconds it wants to be done again. What failed is logged, and

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True, eq=False)
-class Spent:
+class RequestTiming:
     """Seconds that a request waited for the database, and that its hashes took to compute."""
 
     database: float = 0.0
     hashing: float = 0.0
 
-    def begin(self) -> None:
+    def activate(self) -> None:
         """Take what is spent from now on, in this task and those that it starts."""
         _CURRENT.set(self)
 
 
-def current() -> Spent | None:
+def current_timing() -> RequestTiming | None:
     """Return what is spent by the request that runs, where there is one."""
     return _CURRENT.get()
 
 
 # A variable of the context: what waits for the database is far below what knows the request.
-_CURRENT: ContextVar[Spent | None] = ContextVar("spent", default=None)
+_CURRENT: ContextVar[RequestTiming | None] = ContextVar("spent", default=None)

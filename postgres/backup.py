@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from db.errors import BackupError, NothingThere
+from db.errors import BackupError, SchemaMissing
 from db.rows import NewEvent
 from db.schema import FIND_OURS, TABLES, check_version
 from postgres.archives import ENVIRONMENT, Manifest, copy
@@ -57,7 +57,7 @@ def _find_schema(connection: PlainConnection) -> tuple[int, str, Sequence[str]]:
     """Return the version of the schema, the namespace that it is in, and the tables there."""
     found = connection.fetch_all(FIND_OURS, (list(TABLES),))
     if not found:
-        raise NothingThere("The database holds nothing of this server, so nothing to back up.")
+        raise SchemaMissing("The database holds nothing of this server, so nothing to back up.")
     version = int(connection.value("SELECT version FROM userauth_schema"))
     check_version(version)
     return version, str(found[0][0]), [str(row[1]) for row in found]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from psycopg2 import sql
 from psycopg2.errors import LockNotAvailable
 
-from db.errors import BackupError, Occupied
+from db.errors import BackupError, DatabaseNotEmpty
 from db.rows import NewEvent
 from db.schema import (
     CLUSTER,
@@ -98,7 +98,10 @@ class _Replaced:
 
 
 def restore(dsn: str, archive: Archive, wanted: Wanted) -> Restored:
-    """Put a backup into a database; raises Occupied where it may not, and then changes nothing."""
+    """Put a backup into a database.
+
+    Raises DatabaseNotEmpty where it may not, and then changes nothing.
+    """
     with plain_connection(dsn) as connection:
         check_cluster(*connection.fetch_all(CLUSTER)[0])
         strangers_in(connection.fetch_all(FIND_STRANGERS, (list(TABLES),))).refuse()
@@ -120,7 +123,7 @@ def _take_turn(connection: PlainConnection) -> None:
     while not _has_turn(connection):
         holder = holder_in(connection.fetch_all(FIND_HOLDER, (LOCK,)))
         if PATIENCE.is_over(holder, time.monotonic() - began):
-            raise Occupied(refusal(holder))
+            raise DatabaseNotEmpty(refusal(holder))
     connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
 
 
@@ -139,7 +142,7 @@ def _refuse_others(connection: PlainConnection) -> None:
     deadline = time.monotonic() + _OTHERS_SECONDS
     while others := connection.value(_COUNT_OTHERS):
         if time.monotonic() > deadline:
-            raise Occupied(
+            raise DatabaseNotEmpty(
                 f"Servers or commands use the database, by {others} connections: stop them first."
             )
         time.sleep(0.05)
@@ -174,7 +177,7 @@ def _refuse_people(connection: PlainConnection, tables: Sequence[str]) -> None:
     users = connection.value("SELECT count(*) FROM users")
     clients = connection.value("SELECT count(*) FROM clients") if "clients" in tables else 0
     if users or clients:
-        raise Occupied(
+        raise DatabaseNotEmpty(
             f"The database holds {users} users and {clients} clients already: say --replace to"
             " lose them, or restore into a new database."
         )
@@ -228,6 +231,6 @@ def _somebody_elses_locks() -> Iterator[None]:
     try:
         yield
     except LockNotAvailable:
-        raise Occupied(
+        raise DatabaseNotEmpty(
             "Somebody uses the tables, a backup perhaps or a person with psql: wait, or end that."
         ) from None

@@ -14,7 +14,7 @@ from statistics import median
 from typing import TypeVar
 from weakref import WeakSet
 
-from ops.timing import current
+from ops.timing import current_timing
 from rules.errors import ClientGone, Overloaded, RowLocked, Unavailable
 from rules.retries import Retries
 from rules.turns import Caller, Standing, Turns
@@ -67,7 +67,7 @@ class HashQueue:
     ``workers`` is how many run at a time, 0 for one per core. Nobody is let in who would wait
     longer than ``max_wait_seconds`` for the result, unless a worker is free; ``seconds_each``
     is how long one takes, as a first guess: the queue measures on. One account at one network has
-    ``most_per_account`` places at most. ``refused`` counts callers that were not let in, gave way
+    ``max_per_account`` places at most. ``refused`` counts callers that were not let in, gave way
     to others, or waited for too long. ``observe_wait`` and ``observe_hash`` are called with the
     seconds that a caller waited, and that a function took.
     """
@@ -78,7 +78,7 @@ class HashQueue:
         workers: int,
         max_wait_seconds: float,
         seconds_each: float,
-        most_per_account: int,
+        max_per_account: int,
         observe_wait: Observe | None = None,
         observe_hash: Observe | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -88,7 +88,7 @@ class HashQueue:
         self._observe_wait = observe_wait
         self._observe_hash = observe_hash
         self._max_wait_seconds = max_wait_seconds
-        self._most_per_account = most_per_account
+        self._most_per_account = max_per_account
         self._seconds = deque([seconds_each], maxlen=_MEASUREMENTS)
         self._retries = Retries(clock)
         self._tickets = 0
@@ -146,7 +146,7 @@ class HashQueue:
         running = self._executor.submit(_measured, function)
         result, seconds = await asyncio.wrap_future(running)
         self._seconds.append(seconds)
-        spent = current()
+        spent = current_timing()
         if spent is not None:
             spent.hashing += seconds
         if self._observe_hash is not None:

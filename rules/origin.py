@@ -35,7 +35,7 @@ class Origin(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Administration:
+class LocalOrigin:
     """An administrator at the command line: no request at all."""
 
     actor: str | None = None

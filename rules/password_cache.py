@@ -31,7 +31,7 @@ class _Remembered:
     misses: int = 0
 
 
-class RememberedPasswords:
+class PasswordCache:
     """Remembers passwords that were right, for ``seconds`` (0: not at all) after the last use.
 
     The number is bounded.

@@ -94,7 +94,7 @@ class Checked:
 class PasswordHasher:
     """Hashes and verifies passwords off the event loop.
 
-    ``cost`` is bcrypt's: 2^cost rounds. ``workers``, ``max_wait_seconds``, ``most_per_account``
+    ``cost`` is bcrypt's: 2^cost rounds. ``workers``, ``max_wait_seconds``, ``max_per_account``
     and the two observers are those of the queue in which hashes wait. ``peppers`` are newest
     first: the first one makes hashes, all of them verify; without any, hashes are made without.
     ``read_foreign`` reads a hash of another service, and raises ValueError where it knows none
@@ -109,7 +109,7 @@ class PasswordHasher:
         max_wait_seconds: float,
         read_foreign: ReadForeign,
         peppers: Sequence[str] = (),
-        most_per_account: int = 1_000,
+        max_per_account: int = 1_000,
         observe_wait: Observe | None = None,
         observe_hash: Observe | None = None,
         timer: Callable[[], float] = time.perf_counter,
@@ -129,7 +129,7 @@ class PasswordHasher:
             workers=workers,
             max_wait_seconds=max_wait_seconds,
             seconds_each=seconds_each,
-            most_per_account=most_per_account,
+            max_per_account=max_per_account,
             observe_wait=observe_wait,
             observe_hash=observe_hash,
         )

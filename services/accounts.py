@@ -24,7 +24,7 @@ from services.audit import AuditTrail, Kind
 from services.confirmation import FIELD, Confirmation
 from services.counts import Reason, TokenCounts
 from services.identities import Identities, Identity
-from services.registration import check_newcomer, insert_newcomer
+from services.registration import check_new_user, insert_new_user
 from services.reservations import Reservations
 from services.throttle import Throttle
 from services.transactions import answer, transaction_on
@@ -85,12 +85,12 @@ class Accounts:
         """
         tried = self._throttle.registration(origin.ip)
         await self._throttle.check(tried)
-        newcomer = check_newcomer(self._rules, email=email, password=password, name=name)
+        newcomer = check_new_user(self._rules, email=email, password=password, name=name)
         async with self._hasher.slot(Caller.at(origin.ip, emails.email_key(newcomer.email))):
             await self._throttle.charge(tried)
             password_hash = await self._hasher.hash(password)
         async with transaction_on(self._database) as connection:
-            user = await insert_newcomer(
+            user = await insert_new_user(
                 connection,
                 self._audit,
                 self._reservations,

@@ -12,12 +12,12 @@ from db.pool import Connection, Database
 from db.rows import UserRow, UserStateRow
 from rules import emails
 from rules.field_errors import FieldErrors
-from rules.origin import Administration
+from rules.origin import LocalOrigin
 from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
 from services.audit import AuditTrail, Kind
-from services.registration import check_newcomer, insert_newcomer
+from services.registration import check_new_user, insert_new_user
 from services.reservations import Reservations
 from services.throttle import Throttle
 from services.transactions import connection_to, transaction_on
@@ -55,7 +55,7 @@ class Users:
         throttle: Throttle,
         audit: AuditTrail,
         reservations: Reservations,
-        administration: Administration,
+        administration: LocalOrigin,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
@@ -110,11 +110,11 @@ class Users:
 
         Raises InvalidFields with all that is wrong, or EmailTaken.
         """
-        newcomer = check_newcomer(self._rules, email=email, password=password, name=name)
+        newcomer = check_new_user(self._rules, email=email, password=password, name=name)
         async with self._hasher.slot(_ADMINISTRATOR):
             password_hash = await self._hasher.hash(password)
         async with transaction_on(self._database) as connection:
-            return await insert_newcomer(
+            return await insert_new_user(
                 connection,
                 self._audit,
                 self._reservations,

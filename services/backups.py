@@ -14,7 +14,7 @@ from db.rows import NewEvent
 from db.schema import VERSION
 from postgres import backup, restore
 from postgres.archives import Archive, Manifest
-from rules.origin import Administration
+from rules.origin import LocalOrigin
 from services.audit import Kind
 
 _STATES = (Kind.DELETED, Kind.DISABLED, Kind.ENABLED)
@@ -49,7 +49,7 @@ class Backups:
         environ: Mapping[str, str],
         schema: str,
         clock: Callable[[], float],
-        administration: Administration,
+        administration: LocalOrigin,
     ) -> None:
         self._dsn = dsn
         self._environ = environ
@@ -58,12 +58,12 @@ class Backups:
         self._administration = administration
 
     def write(self, target: BinaryIO) -> Manifest:
-        """Write a backup; return what is in it. Raises NothingThere where there is no schema."""
+        """Write a backup; return what is in it. Raises SchemaMissing where there is no schema."""
         event = self._event(Kind.BACKED_UP)
         return backup.write_backup(self._dsn, self._environ, target, event)
 
     def restore(self, archive: Archive, *, may_replace: bool, keeps_tokens: bool) -> Restoration:
-        """Make the database what a backup holds; raises Occupied where it may not."""
+        """Make the database what a backup holds; raises DatabaseNotEmpty where it may not."""
         wanted = restore.Wanted(
             schema=self._schema,
             event=self._event(Kind.RESTORED),

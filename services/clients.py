@@ -11,7 +11,7 @@ from db.pool import Connection, Database
 from db.rows import ClientRow, ClientSecretRow
 from rules.credentials import Credentials, PasswordCredentials
 from rules.errors import CredentialsInvalid, CredentialsMissing
-from rules.origin import Administration, Origin
+from rules.origin import LocalOrigin, Origin
 from services.audit import AuditTrail, Kind
 from services.throttle import Throttle
 from services.transactions import answer, connection_to, transaction_on
@@ -49,7 +49,7 @@ class Clients:
         lookups: Lookups,
         throttle: Throttle,
         audit: AuditTrail,
-        administration: Administration,
+        administration: LocalOrigin,
     ) -> None:
         self._database = database
         self._lookups = lookups

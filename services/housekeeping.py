@@ -20,7 +20,7 @@ _ACCOUNT_SECONDS = 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetentionPolicy:
     """How long rows are kept: expired tokens, events, and counts of tries."""
 
     expired_days: int
@@ -34,7 +34,9 @@ class Housekeeping:
     Of any number of processes one is at it at a time. ``clock`` returns UTC seconds.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], float], keep: Kept) -> None:
+    def __init__(
+        self, database: Database, *, clock: Callable[[], float], keep: RetentionPolicy
+    ) -> None:
         self._database = database
         self._clock = clock
         self._keep = keep

@@ -20,7 +20,7 @@ from rules.errors import (
     Unauthorized,
 )
 from rules.origin import Origin
-from rules.password_cache import RememberedPasswords
+from rules.password_cache import PasswordCache
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.turns import Caller
@@ -88,7 +88,7 @@ class Identities:
         *,
         lookups: Lookups,
         hasher: PasswordHasher,
-        remembered: RememberedPasswords,
+        remembered: PasswordCache,
         signer: TokenSigner,
         usage: TokenUsage,
         throttle: Throttle,
@@ -215,7 +215,7 @@ class Identities:
             return True
         user, key = attempt.user, attempt.email_key
         await self._audit.record(Kind.PASSWORD_FAILED, origin, user=user, email_key=key)
-        if charged.begins_to_wait:
+        if charged.is_newly_blocked:
             await self._audit.record(Kind.THROTTLED, origin, user=user, email_key=key)
         return False
 

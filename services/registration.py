@@ -16,16 +16,14 @@ from services.reservations import Reservations
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
+class NewUser:
     """Whom an account may be made for, but for the password."""
 
     email: str
     name: str | None
 
 
-def check_newcomer(
-    rules: PasswordRules, *, email: str, password: str, name: str | None
-) -> Newcomer:
+def check_new_user(rules: PasswordRules, *, email: str, password: str, name: str | None) -> NewUser:
     """Return who may have an account; raises InvalidFields with all that is wrong."""
     errors = FieldErrors()
     address = errors.check("email", emails.normalize_email, email) or ""
@@ -33,14 +31,14 @@ def check_newcomer(
     own_words = (address, clean_name or "")
     errors.check("password", partial(rules.check, own_words=own_words), password)
     errors.raise_if_any()
-    return Newcomer(address, clean_name)
+    return NewUser(address, clean_name)
 
 
-async def insert_newcomer(
+async def insert_new_user(
     connection: Connection,
     audit: AuditTrail,
     reservations: Reservations,
-    newcomer: Newcomer,
+    newcomer: NewUser,
     *,
     password_hash: str,
     kind: Kind,

@@ -6,10 +6,11 @@ the e-mail address that was sent, whether or not somebody has it, together with 
 it comes from; and each of both alone, with wider bounds. Whoever has used up a count waits, twice
 as long after each failure.
 
-A right password sets the count of its e-mail address back, and makes the address it came from its
-place: there, what others did to the account from elsewhere does not hold. At most ``most_in_a_row``
-failures of an e-mail address, of which others than its place get four fifths: then no
-password is taken until there was a right one at the place, or an administrator helped.
+A right password resets the count of its e-mail address, and makes the network it came from the
+trusted network of the account: there, failures from other networks do not count. An e-mail address
+has at most ``max_consecutive_failures``, four fifths of them from networks that are not trusted.
+Beyond that no password is accepted until a right one comes from the trusted network, or an
+administrator clears the count.
 
 Wrong secrets of clients have counts of their own: of a client's id with an address, and of each
 address. What people do at an address makes no client wait, and the other way round.
@@ -46,7 +47,7 @@ class ThrottleLimits:
     account_failures: int
     address_failures: int
     registrations: int
-    most_in_a_row: int
+    max_consecutive_failures: int
     first_delay_seconds: float
     longest_delay_seconds: float
     forget_seconds: int
@@ -79,7 +80,7 @@ class Charged:
     """A try that was counted: when, and whether further ones have to wait."""
 
     at: datetime
-    begins_to_wait: bool
+    is_newly_blocked: bool
 
 
 class Throttle:
@@ -101,7 +102,9 @@ class Throttle:
     def try_of(self, login: str, ip: str | None) -> Try:
         """Return what a try of a password is counted under, of an e-mail address's key."""
         limits = self._limits
-        account = Subject(self.account(login), limits.account_failures, limits.most_in_a_row)
+        account = Subject(
+            self.account(login), limits.account_failures, limits.max_consecutive_failures
+        )
         return self._try(PAIR, ADDRESS, login, ip, first=(account,))
 
     def try_of_client(self, client_id: str, ip: str | None) -> Try:
@@ -173,7 +176,7 @@ class Throttle:
                     await throttle.ensure_counts(connection, names)
         if not verdict.is_allowed:
             raise _too_many(_longest([verdict.wait_seconds]))
-        return Charged(verdict.at, verdict.begins_to_wait)
+        return Charged(verdict.at, verdict.is_newly_blocked)
 
     async def clear(self, tried: Try, charged: Charged) -> None:
         """Count a try of a password out that was right, and set back what it was counted under."""

@@ -7,10 +7,10 @@ from functools import partial
 
 from db import transfer
 from db.pool import Database
-from db.rows import MovedUser
+from db.rows import ImportedUser
 from rules import emails, imported_hashes, names, passwords
 from rules.field_errors import FieldErrors
-from rules.origin import Administration
+from rules.origin import LocalOrigin
 from services.audit import AuditTrail, Kind
 from services.reservations import Reservations
 from services.transactions import connection_to, transaction_on
@@ -40,7 +40,7 @@ class Transfer:
         hasher: passwords.PasswordHasher,
         audit: AuditTrail,
         reservations: Reservations,
-        administration: Administration,
+        administration: LocalOrigin,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
@@ -50,7 +50,7 @@ class Transfer:
         self._administration = administration
         self._clock = clock
 
-    def check(self, record: UserRecord, *, allow_expensive: bool = False) -> MovedUser:
+    def check(self, record: UserRecord, *, allow_expensive: bool = False) -> ImportedUser:
         """Return the user that a record makes; raises InvalidFields with all that is wrong.
 
         The password cannot be looked at; nothing is hashed. ``allow_expensive`` is that of
@@ -64,7 +64,7 @@ class Transfer:
         errors.check("created_at", self._check_time, record.created_at)
         errors.check("disabled_at", self._check_time, record.disabled_at)
         errors.raise_if_any()
-        return MovedUser(
+        return ImportedUser(
             email=address,
             email_key=emails.email_key(address),
             name=name,
@@ -73,12 +73,12 @@ class Transfer:
             disabled_at=record.disabled_at,
         )
 
-    async def find_taken(self, moved: Sequence[MovedUser]) -> set[str]:
+    async def find_taken(self, moved: Sequence[ImportedUser]) -> set[str]:
         """Return the keys of the e-mail addresses among these that are somebody's already."""
         async with connection_to(self._database) as connection:
             return await transfer.find_taken(connection, [user.email_key for user in moved])
 
-    async def bring_in(self, moved: Sequence[MovedUser]) -> set[str]:
+    async def import_users(self, moved: Sequence[ImportedUser]) -> set[str]:
         """Insert users, all in one transaction; return the keys of those that are new.
 
         Whoever has one of the e-mail addresses already stays as they are; reservations of the
@@ -92,7 +92,7 @@ class Transfer:
             )
         return {key for _, key in inserted}
 
-    async def give_back(self) -> AsyncIterator[MovedUser]:
+    async def export_users(self) -> AsyncIterator[ImportedUser]:
         """Yield every user, by the key of the e-mail address, after an event that tells of it."""
         await self._audit.record(Kind.EXPORTED, self._administration)
         after = ""

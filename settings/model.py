@@ -201,7 +201,7 @@ class Section(BaseModel):
 class Server(Section):
     host: str = Field(min_length=1, description="an address or a host name")
     port: int = Field(ge=0, le=65535)
-    quiet_seconds: float = Field(ge=0, le=60)
+    drain_delay_seconds: float = Field(ge=0, le=60)
     drain_seconds: float = Field(ge=0, le=600)
     lag_warning_seconds: float = Field(gt=0, le=60)
     trusted_proxies: Annotated[
@@ -250,7 +250,7 @@ class Passwords(Section):
     refuse_common: bool
     workers: int = Field(ge=0, le=64)
     max_wait_seconds: float = Field(gt=0, le=60)
-    most_per_account: int = Field(ge=1, le=10_000)
+    max_per_account: int = Field(ge=1, le=10_000)
     remember_seconds: float = Field(ge=0, le=3600)
     current_required: bool
     service_words: Annotated[
@@ -273,7 +273,7 @@ class Throttle(Section):
     account_failures: int = Field(ge=1, le=1_000_000)
     address_failures: int = Field(ge=1, le=1_000_000)
     registrations: int = Field(ge=1, le=1_000_000)
-    most_in_a_row: Annotated[int, _in_production(most=100)] = Field(ge=10, le=1_000_000)
+    max_consecutive_failures: Annotated[int, _in_production(most=100)] = Field(ge=10, le=1_000_000)
     first_delay_seconds: float = Field(ge=1, le=3600)
     longest_delay_seconds: float = Field(ge=1, le=86_400)
     forget_seconds: int = Field(ge=1, le=30 * 86_400)

@@ -154,7 +154,7 @@ def _environment(dsn: str) -> dict[str, str]:
         "PORT": "0",
         "SECRET_KEYS": "a-signing-key-for-the-soak-00000",
         # Long enough for every client to be told, with its next answer, to go elsewhere.
-        "USERAUTH_SERVER__QUIET_SECONDS": "1",
+        "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "1",
         # Some milliseconds a hash: the queue fills and empties.
         "USERAUTH_PASSWORDS__BCRYPT_COST": "6",
     }

@@ -134,4 +134,4 @@ def api(io_loop: IOLoop, app: Application, settings: Settings) -> Iterator[Api]:
     client = Api(f"http://127.0.0.1:{port}")
     yield client
     client.close()
-    io_loop.run_sync(lambda: server.drain(quiet_seconds=0, drain_seconds=5))
+    io_loop.run_sync(lambda: server.drain(drain_delay_seconds=0, drain_seconds=5))

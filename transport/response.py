@@ -38,7 +38,7 @@ class AnsweringHandler(RequestHandler):
         raise NotImplementedError
 
     @property
-    def is_last(self) -> bool:
+    def closes_connection(self) -> bool:
         """Tell whether this should be the last answer on its connection."""
         raise NotImplementedError
 
@@ -57,9 +57,9 @@ class AnsweringHandler(RequestHandler):
         connection = self.request.connection
         if (
             type(connection) is HTTP1Connection
-            and not self.is_last
+            and not self.closes_connection
             and not self.client_is_gone
-            and _stays_open(self.request)
+            and _keeps_open(self.request)
         ):
             content = b"" if self.request.method == "HEAD" else body
             head = _head(status, fields, len(body), self.cache_control)
@@ -79,12 +79,12 @@ class AnsweringHandler(RequestHandler):
         self._headers = HTTPHeaders()
         for name, value in (*_common(self.cache_control), *fields):
             self.add_header(name, value)
-        if self.is_last or not _may_stay_open(self.request):
+        if self.closes_connection or not _is_keep_alive(self.request):
             # Said to HTTP/1.0 too, which an answer of HTTP/1.1 would tell the opposite.
             self.set_header("Connection", "close")
         self.set_header("Date", format_timestamp(time.time()))
         written = self.finish(body or None)
-        if self.is_last and isinstance(connection, HTTP1Connection):
+        if self.closes_connection and isinstance(connection, HTTP1Connection):
             written.add_done_callback(lambda _: connection.close())
 
     @property
@@ -101,12 +101,12 @@ class AnsweringHandler(RequestHandler):
         self._break_cycles()
 
 
-def _stays_open(request: HTTPServerRequest) -> bool:
+def _keeps_open(request: HTTPServerRequest) -> bool:
     """Tell whether the connection outlives the answer: then nothing has to be waited for."""
     return request.version == "HTTP/1.1" and "Connection" not in request.headers
 
 
-def _may_stay_open(request: HTTPServerRequest) -> bool:
+def _is_keep_alive(request: HTTPServerRequest) -> bool:
     """Tell whether Tornado keeps the connection, or closes it after the answer."""
     wanted = request.headers.get("Connection", "").lower()
     return wanted != "close" if request.version == "HTTP/1.1" else wanted == "keep-alive"

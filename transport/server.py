@@ -75,10 +75,10 @@ class Server:
         self._own_sockets = []
         self._begin(sockets)
 
-    async def drain(self, *, quiet_seconds: float, drain_seconds: float) -> None:
+    async def drain(self, *, drain_delay_seconds: float, drain_seconds: float) -> None:
         """Stop without losing a request.
 
-        For ``quiet_seconds`` everything is served as before, while /health/ready says that
+        For ``drain_delay_seconds`` everything is served as before, while /health/ready says that
         it is time to go elsewhere. Then nobody is accepted any more, and requests that run,
         or of which a part has come, have ``drain_seconds`` to finish. Answers carry
         Connection: close all the while. At sockets of somebody else nobody new is accepted from
@@ -88,7 +88,7 @@ class Server:
         self._application.draining = True
         if not self._own_sockets:
             self._http.stop()
-        await asyncio.sleep(quiet_seconds)
+        await asyncio.sleep(drain_delay_seconds)
         # Whoever connected by now, but was not accepted, would find the connection reset.
         for listener in self._own_sockets:
             self._http.accept_waiting(listener)

@@ -120,7 +120,7 @@ def test_too_many_tries_tell_when_to_come_back(client: Driven) -> None:
 def test_a_server_that_stops_is_unavailable_and_then_unreachable(
     flavour: Flavour, dsn: str, tmp_path: Path
 ) -> None:
-    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__QUIET_SECONDS": "60"}
+    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "60"}
     with running_server(variables, tmp_path / "log") as server:
         client = flavour.open(server.url)
         client.check_ready()

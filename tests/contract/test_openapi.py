@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from contract.openapi import Terms, openapi_document
+from contract.openapi import DocumentOptions, openapi_document
 from handlers import routes
 from rules import names
 from rules.errors import Problem, problem_types
 from tests.harness.configuration import ROOT
 from tests.harness.openapi import document, resolved, validator
 
-STRICT = Terms(
+STRICT = DocumentOptions(
     min_password_length=12,
     refuse_common_passwords=True,
     current_password_required=True,
@@ -143,8 +143,9 @@ def test_the_body_of_a_deletion_may_be_missing() -> None:
 def test_two_processes_make_the_same_document() -> None:
     """An entity tag holds at all the processes behind a proxy."""
     program = (
-        "from tests.harness.configuration import settings_with; from server import publications;"
-        "print(publications(settings_with())['/openapi.json'].entity_tag)"
+        "from tests.harness.configuration import settings_with;"
+        "from server import static_documents;"
+        "print(static_documents(settings_with())['/openapi.json'].entity_tag)"
     )
     tags = {
         subprocess.run(

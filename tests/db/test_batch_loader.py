@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from db.batch_loader import JoinedLookup
+from db.batch_loader import BatchLoader
 from db.errors import Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery, Received
@@ -46,9 +46,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def look_up(dsn: str, work: Callable[[Database, JoinedLookup[UserRow]], Awaitable[None]]) -> None:
+def look_up(dsn: str, work: Callable[[Database, BatchLoader[UserRow]], Awaitable[None]]) -> None:
     async def run(database: Database) -> None:
-        lookup = JoinedLookup(database, FIND_USERS)
+        lookup = BatchLoader(database, FIND_USERS)
         try:
             await work(database, lookup)
         finally:
@@ -58,7 +58,7 @@ def look_up(dsn: str, work: Callable[[Database, JoinedLookup[UserRow]], Awaitabl
 
 
 def test_everybody_gets_their_own_answer(dsn: str, tokens: list[str]) -> None:
-    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
+    async def work(_: Database, lookup: BatchLoader[UserRow]) -> None:
         unknown = [str(uuid.uuid4()) for _ in tokens]
         found = await asyncio.gather(*map(lookup.find, tokens + unknown))
         assert [owner.id if owner else None for owner in found] == tokens + [None] * len(unknown)
@@ -69,7 +69,7 @@ def test_everybody_gets_their_own_answer(dsn: str, tokens: list[str]) -> None:
 def test_those_who_ask_in_the_same_turn_share_one_statement(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
+    async def work(_: Database, lookup: BatchLoader[UserRow]) -> None:
         await asyncio.gather(*map(lookup.find, tokens))
 
     look_up(dsn, work)
@@ -79,7 +79,7 @@ def test_those_who_ask_in_the_same_turn_share_one_statement(
 def test_an_answer_is_never_used_for_a_later_request(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
+    async def work(database: Database, lookup: BatchLoader[UserRow]) -> None:
         assert await lookup.find(tokens[0]) is not None
         async with database.connection() as connection:
             await connection.execute("UPDATE tokens SET revoked_at = now()")
@@ -92,7 +92,7 @@ def test_an_answer_is_never_used_for_a_later_request(
 def test_whoever_asks_while_a_statement_is_under_way_waits_for_the_next(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
+    async def work(_: Database, lookup: BatchLoader[UserRow]) -> None:
         first = asyncio.ensure_future(lookup.find(tokens[0]))
         while not statements:
             await asyncio.sleep(0)
@@ -105,7 +105,7 @@ def test_whoever_asks_while_a_statement_is_under_way_waits_for_the_next(
 
 
 def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> None:
-    async def work(_: Database, lookup: JoinedLookup[UserRow]) -> None:
+    async def work(_: Database, lookup: BatchLoader[UserRow]) -> None:
         waiting = [asyncio.ensure_future(lookup.find(tokens[0])) for _ in range(10)]
         await asyncio.sleep(0)
         for task in waiting[:5]:
@@ -120,7 +120,7 @@ def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> No
 def test_a_look_up_that_is_closed_tells_those_who_wait_and_connects_no_more(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
+    async def work(database: Database, lookup: BatchLoader[UserRow]) -> None:
         await lookup.find(tokens[0])
         async with database.connection() as connection:
             await connection.execute("BEGIN; LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
@@ -141,7 +141,7 @@ def test_a_look_up_that_is_closed_tells_those_who_wait_and_connects_no_more(
 
 
 def test_a_connection_that_was_ended_is_replaced_unseen(dsn: str, tokens: list[str]) -> None:
-    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
+    async def work(database: Database, lookup: BatchLoader[UserRow]) -> None:
         assert await lookup.find(tokens[0]) is not None
         async with database.connection() as connection:
             await connection.fetch_all(
@@ -156,7 +156,7 @@ def test_a_connection_that_was_ended_is_replaced_unseen(dsn: str, tokens: list[s
 def test_a_table_that_is_locked_is_unavailable_in_time_and_heals(
     dsn: str, tokens: list[str]
 ) -> None:
-    async def work(database: Database, lookup: JoinedLookup[UserRow]) -> None:
+    async def work(database: Database, lookup: BatchLoader[UserRow]) -> None:
         async with database.transaction() as connection:
             await connection.execute("LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
             answers = await asyncio.gather(*map(lookup.find, tokens[:5]), return_exceptions=True)

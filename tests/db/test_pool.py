@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from db.connecting import PoolLimits
-from db.errors import Failed, Locked, ReadOnly, SchemaError, Unavailable
+from db.errors import Locked, ReadOnly, SchemaError, StatementError, Unavailable
 from db.pool import Connection, Database
 from postgres.plain_connection import plain_connection
 from tests.harness.databases import new_database
@@ -105,7 +105,7 @@ def test_a_statement_that_postgres_cancels_is_unavailable(dsn: str) -> None:
 def test_a_fault_in_a_statement_tells_no_values(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:
-            with pytest.raises(Failed) as fault:
+            with pytest.raises(StatementError) as fault:
                 await connection.execute("SELECT %s::integer", ("secret",))
         assert "secret" not in str(fault.value)
         assert fault.value.__cause__ is None

@@ -8,7 +8,7 @@ import pytest
 from db import throttle
 from db.lookups import open_lookups
 from db.pool import Connection, Database
-from db.rows import CountRow, Verdict
+from db.rows import CountRow, ThrottleDecision
 from tests.db.test_pool import use
 from tests.harness.sql import run_sql
 
@@ -21,7 +21,7 @@ SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 't
 """
 
 
-async def charge(connection: Connection) -> Verdict:
+async def charge(connection: Connection) -> ThrottleDecision:
     verdict = await throttle.charge(
         connection,
         SUBJECTS,

@@ -98,7 +98,7 @@ def test_the_watchdog_hears_of_a_loop_that_turns_and_nothing_of_one_that_stands(
     keys.chmod(0o600)
     variables |= {
         "DATABASE_URL": dsn,
-        "USERAUTH_SERVER__QUIET_SECONDS": "0.5",
+        "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "0.5",
         "SECRET_KEYS": "",
         "USERAUTH_TOKENS__KEYS_FILE": str(keys),
         "WATCHDOG_USEC": "300000",

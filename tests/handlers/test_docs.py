@@ -39,7 +39,7 @@ async def test_what_is_published_is_there_for_anybody_and_is_revalidated(api: Ap
 
 
 def test_nothing_else_is_published(app: Application) -> None:
-    assert set(app.publications) == set(PATHS)
+    assert set(app.static_documents) == set(PATHS)
 
 
 @pytest.mark.gen_test
@@ -99,7 +99,7 @@ async def test_who_has_something_else_gets_the_content(api: Api, given: str) -> 
 
 
 def test_another_content_has_another_entity_tag(app: Application) -> None:
-    tags = {app.publications[path].entity_tag for path in PATHS}
+    tags = {app.static_documents[path].entity_tag for path in PATHS}
     assert len(tags) == len(PATHS)
 
 

@@ -131,7 +131,7 @@ def attacker(postgres: str) -> Iterator[Attacker]:
         THROTTLE__PAIR_FAILURES=most,
         THROTTLE__ACCOUNT_FAILURES=most,
         THROTTLE__ADDRESS_FAILURES=most,
-        THROTTLE__MOST_IN_A_ROW=most,
+        THROTTLE__MAX_CONSECUTIVE_FAILURES=most,
     )
     with watched_server(settings, postgres) as (server, service):
         yield Attacker(server, service)

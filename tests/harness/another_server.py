@@ -19,4 +19,4 @@ async def another_server(
         api = Api(f"http://127.0.0.1:{server.listen('127.0.0.1', 0)}")
         yield api
         api.close()
-        await server.drain(quiet_seconds=0, drain_seconds=5)
+        await server.drain(drain_delay_seconds=0, drain_seconds=5)

@@ -95,7 +95,7 @@ def watched_server(settings: Settings, dsn: str) -> Iterator[tuple[HeldLoop, Cli
             started.set_result((held, client, stop))
             await stopping.wait()
             held.end()
-            await server.drain(quiet_seconds=0, drain_seconds=5)
+            await server.drain(drain_delay_seconds=0, drain_seconds=5)
 
     def run() -> None:
         try:

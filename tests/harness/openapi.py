@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import jsonschema_rs
 
 from handlers.docs import OPENAPI_PATH
-from server import publications
+from server import static_documents
 from tests.harness.configuration import settings_with
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _OF_BROWSERS = "Access-Control-"
 @cache
 def document() -> dict[str, Any]:
     """Return the document of a server with the settings of tests."""
-    content: dict[str, Any] = json.loads(publications(settings_with())[OPENAPI_PATH].content)
+    content: dict[str, Any] = json.loads(static_documents(settings_with())[OPENAPI_PATH].content)
     return content
 
 

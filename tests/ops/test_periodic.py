@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from ops import periodic
-from ops.periodic import Repeating
+from ops.periodic import PeriodicTask
 
 
 def test_work_is_done_again_and_again_until_it_is_closed() -> None:
@@ -18,7 +18,7 @@ def test_work_is_done_again_and_again_until_it_is_closed() -> None:
             done += 1
             return 0
 
-        repeating = Repeating("work", work)
+        repeating = PeriodicTask("work", work)
         while done < 3:
             await asyncio.sleep(0)
         await repeating.close()
@@ -42,7 +42,7 @@ def test_what_failed_is_logged_and_tried_again(
             tries += 1
             raise RuntimeError(f"number {tries}")
 
-        repeating = Repeating("the work is not done", work)
+        repeating = PeriodicTask("the work is not done", work)
         while tries < 2:
             await asyncio.sleep(0.001)
         await repeating.close()
@@ -61,7 +61,7 @@ def test_work_that_overlooks_its_cancellation_is_stopped_all_the_same() -> None:
                 await asyncio.sleep(60)
             return 60
 
-        repeating = Repeating("work", work)
+        repeating = PeriodicTask("work", work)
         await has_begun.wait()
         async with asyncio.timeout(1):
             await repeating.close()

@@ -23,7 +23,7 @@ from db.schema import SCHEMAS, TABLES, VERSION
 from db.schema_lock import LOCK
 from postgres.archives import open_archive
 from postgres.programs import find_programs
-from rules.origin import Administration
+from rules.origin import LocalOrigin
 from services.backups import Backups
 from tests.db.test_migrations import DESCRIBE, data, fill
 from tests.harness.api import PASSWORD, Api, basic, bearer
@@ -584,7 +584,7 @@ def test_a_cluster_newer_than_every_pg_dump_is_refused(
     monkeypatch.setattr("postgres.backup.MAJOR_VERSION", "12")
     with (tmp_path / "backup").open("wb") as target:
         backups = Backups(
-            dsn, environ={}, schema=SCHEMA, clock=Clock(), administration=Administration()
+            dsn, environ={}, schema=SCHEMA, clock=Clock(), administration=LocalOrigin()
         )
         with pytest.raises(BackupError, match="install postgresql-client-18"):
             backups.write(target)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from handlers import routes
-from handlers.docs import OPENAPI_PATH, PAGE_PATH, PublicationHandler
+from handlers.docs import OPENAPI_PATH, PAGE_PATH, StaticDocumentHandler
 from rules.errors import Problem, problem_types
 from settings import FIELDS
 from tests.harness.configuration import ROOT
@@ -67,7 +67,7 @@ def section_of(problem: type[Problem]) -> str:
     return PROBLEMS.partition(f"\n## {problem.name}\n")[2].partition("\n## ")[0].strip()
 
 
-PATHS = [*routes, (OPENAPI_PATH, PublicationHandler), (PAGE_PATH, PublicationHandler)]
+PATHS = [*routes, (OPENAPI_PATH, StaticDocumentHandler), (PAGE_PATH, StaticDocumentHandler)]
 CALLS = {
     (method, path.replace("([^/]+)", "{id}")) for path, handler in PATHS for method in handler.calls
 } | {(method, "/metrics") for method in ("GET", "HEAD")}

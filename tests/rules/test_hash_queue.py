@@ -74,7 +74,7 @@ def make_queue(work: Work) -> Iterator[MakeQueue]:
             "workers": 1,
             "max_wait_seconds": 100,
             "seconds_each": 1,
-            "most_per_account": 1000,
+            "max_per_account": 1000,
         }
         queues.append(HashQueue(**{**defaults, **changes}))
         return queues[-1]
@@ -175,7 +175,7 @@ def test_known_callers_get_every_other_slot(make_queue: MakeQueue, work: Work) -
 
 
 def test_one_account_at_one_network_has_a_few_places(make_queue: MakeQueue, work: Work) -> None:
-    queue = make_queue(most_per_account=3)
+    queue = make_queue(max_per_account=3)
 
     async def flow() -> None:
         tasks = queued(queue, work, [caller(1)] * 3)

@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from rules import password_cache
-from rules.password_cache import RememberedPasswords
+from rules.password_cache import PasswordCache
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.configuration import laid_over
@@ -18,7 +18,7 @@ STORED = "$userauth-bcrypt-sha384$2b$04$stored"
 
 
 def test_a_password_is_remembered_for_its_seconds(clock: Clock) -> None:
-    passwords = RememberedPasswords(60, clock)
+    passwords = PasswordCache(60, clock)
     assert not passwords.holds(PASSWORD, STORED, HOME)
     passwords.add(PASSWORD, STORED, HOME)
     clock.advance(59.5)
@@ -30,7 +30,7 @@ def test_a_password_is_remembered_for_its_seconds(clock: Clock) -> None:
 
 
 def test_what_was_remembered_long_enough_is_not_kept(clock: Clock) -> None:
-    passwords = RememberedPasswords(60, clock)
+    passwords = PasswordCache(60, clock)
     for number in range(3):
         passwords.add(PASSWORD, f"{STORED}{number}", HOME)
         clock.advance(20)
@@ -42,7 +42,7 @@ def test_what_was_remembered_long_enough_is_not_kept(clock: Clock) -> None:
 
 
 def test_who_comes_again_in_time_is_remembered_anew(clock: Clock) -> None:
-    passwords = RememberedPasswords(60, clock)
+    passwords = PasswordCache(60, clock)
     passwords.add(PASSWORD, STORED, HOME)
     passwords.add("another password", STORED, "elsewhere")
     for _ in range(5):
@@ -68,19 +68,19 @@ def test_who_comes_again_in_time_is_remembered_anew(clock: Clock) -> None:
 def test_it_is_that_password_against_that_hash_and_no_other(
     clock: Clock, password: str, stored: str
 ) -> None:
-    passwords = RememberedPasswords(60, clock)
+    passwords = PasswordCache(60, clock)
     passwords.add(PASSWORD, STORED, HOME)
     assert not passwords.holds(password, stored, HOME)
 
 
 def test_the_forms_of_unicode_are_the_same_password(clock: Clock) -> None:
-    passwords = RememberedPasswords(60, clock)
+    passwords = PasswordCache(60, clock)
     passwords.add(unicodedata.normalize("NFD", "pässwörd"), STORED, HOME)
     assert passwords.holds(unicodedata.normalize("NFC", "pässwörd"), STORED, HOME)
 
 
 def test_zero_seconds_remember_nothing(clock: Clock) -> None:
-    passwords = RememberedPasswords(0, clock)
+    passwords = PasswordCache(0, clock)
     passwords.add(PASSWORD, STORED, HOME)
     clock.now -= 1
     assert not passwords.holds(PASSWORD, STORED, HOME)
@@ -90,7 +90,7 @@ def test_the_one_that_was_proved_longest_ago_makes_room(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(password_cache, "MOST", 3)
-    passwords = RememberedPasswords(60, clock)
+    passwords = PasswordCache(60, clock)
     for number in (1, 2, 3, 1, 4):
         passwords.add(PASSWORD, f"{STORED}{number}", HOME)
         clock.advance(1)
@@ -103,7 +103,7 @@ def test_the_one_that_was_proved_longest_ago_makes_room(
 def test_no_two_processes_keep_the_same_thing(clock: Clock) -> None:
     kept = []
     for _ in range(2):
-        passwords = RememberedPasswords(60, clock)
+        passwords = PasswordCache(60, clock)
         passwords.add(PASSWORD, STORED, HOME)
         kept.append(list(vars(passwords)["_entries"]))
         assert PASSWORD not in repr(vars(passwords))
@@ -222,14 +222,14 @@ async def test_without_memory_every_request_by_password_takes_a_hash(
 
 
 def test_a_password_is_known_again_only_at_the_place_where_it_was_right(clock: Clock) -> None:
-    passwords = RememberedPasswords(60, clock)
+    passwords = PasswordCache(60, clock)
     passwords.add(PASSWORD, STORED, HOME)
     assert not passwords.holds(PASSWORD, STORED, "elsewhere")
     assert passwords.holds(PASSWORD, STORED, HOME)
 
 
 def test_after_a_few_others_it_is_forgotten(clock: Clock) -> None:
-    passwords = RememberedPasswords(60, clock)
+    passwords = PasswordCache(60, clock)
     passwords.add(PASSWORD, STORED, HOME)
     for _ in range(password_cache.MISSES):
         assert not passwords.holds(NEW_PASSWORD, STORED, HOME)

@@ -9,13 +9,13 @@ import pytest
 from db import expired_tokens
 from db.pool import Connection, Database
 from services import housekeeping as service
-from services.housekeeping import Housekeeping, Kept
+from services.housekeeping import Housekeeping, RetentionPolicy
 from tests.db.test_pool import use
 from tests.harness.clock import Clock
 from tests.harness.sql import run_sql
 
 DAYS = 7
-KEEP = Kept(expired_days=DAYS, event_days=90, count_seconds=4500)
+KEEP = RetentionPolicy(expired_days=DAYS, event_days=90, count_seconds=4500)
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,7 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
     assert settings.server.model_dump() == {
         "host": "127.0.0.1",
         "port": 8000,
-        "quiet_seconds": 1.0,
+        "drain_delay_seconds": 1.0,
         "drain_seconds": 10.0,
         "lag_warning_seconds": 0.05,
         "trusted_proxies": (),
@@ -90,7 +90,7 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "refuse_common": False,
         "workers": 0,
         "max_wait_seconds": 5.0,
-        "most_per_account": 8,
+        "max_per_account": 8,
         "remember_seconds": 60.0,
         "current_required": False,
         "service_words": ("userauth",),
@@ -102,7 +102,7 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "account_failures": 30,
         "address_failures": 100,
         "registrations": 20,
-        "most_in_a_row": 100,
+        "max_consecutive_failures": 100,
         "first_delay_seconds": 1.0,
         "longest_delay_seconds": 900.0,
         "forget_seconds": 3600,
@@ -753,8 +753,8 @@ def test_an_unknown_key_like_no_other_is_named_with_those_that_are_known(faults:
     assert faults(toml="[development.server]\nzzz = 5\n") == (
         (
             "server.zzz (from settings.toml [development]): "
-            "unknown; known are host, port, quiet_seconds, drain_seconds, lag_warning_seconds,"
-            " trusted_proxies, certificate, private_key, require_https"
+            "unknown; known are host, port, drain_delay_seconds, drain_seconds, "
+            "lag_warning_seconds, trusted_proxies, certificate, private_key, require_https"
         ),
     )
 

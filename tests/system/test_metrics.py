@@ -85,7 +85,7 @@ def test_metrics_are_read_until_the_server_is_gone(dsn: str, tmp_path: Path) -> 
     variables = {
         "DATABASE_URL": dsn,
         "USERAUTH_METRICS__PORT": str(port),
-        "USERAUTH_SERVER__QUIET_SECONDS": "2",
+        "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "2",
     }
     with running_server(variables, tmp_path / "log") as server:
         kept = HTTPConnection("127.0.0.1", port, timeout=5)

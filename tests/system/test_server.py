@@ -72,7 +72,7 @@ def test_a_signal_without_connections_stops_at_once(server: ServerProcess, numbe
 def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
     dsn: str, tmp_path: Path
 ) -> None:
-    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__QUIET_SECONDS": "2"}
+    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "2"}
     with running_server(variables, tmp_path / "log") as server:
         address = urlsplit(server.url)
         kept, late, new = (
@@ -130,14 +130,14 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
 
     async def ask_until_told_to_leave(api: Api, request: bytes) -> None:
         async with connected(api) as (reader, writer):
-            is_last = False
-            while not is_last:
+            closes_connection = False
+            while not closes_connection:
                 writer.write(request)
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
                 await reader.readexactly(length)
                 statuses[int(head.split()[1])] += 1
-                is_last = b"Connection: close" in head
+                closes_connection = b"Connection: close" in head
 
     async def use(server: ServerProcess) -> None:
         api = Api(server.url)
@@ -198,7 +198,7 @@ def test_each_request_that_is_begun_at_the_end_of_a_drain_is_answered(
 
     variables = {
         "DATABASE_URL": dsn,
-        "USERAUTH_SERVER__QUIET_SECONDS": "0.5",
+        "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "0.5",
         "USERAUTH_PASSWORDS__BCRYPT_COST": "6",  # some milliseconds: requests overlap
     }
     with running_server(variables, tmp_path / "log") as server:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import bcrypt
 import pytest
 
-from db.batch_loader import JoinedLookup
+from db.batch_loader import BatchLoader
 from handlers.application import Application
 from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic
@@ -111,15 +111,15 @@ async def test_a_client_that_hangs_up_during_the_look_up_costs_no_hash(
     await api.register()
     hashes.may_go_on.set()
     asked, may_answer = asyncio.Event(), asyncio.Event()
-    find = JoinedLookup.find
+    find = BatchLoader.find
 
-    async def slow(self: JoinedLookup[object], key: str) -> object:
+    async def slow(self: BatchLoader[object], key: str) -> object:
         asked.set()
         await may_answer.wait()
         answer: Awaitable[object] = find(self, key)
         return await answer
 
-    monkeypatch.setattr(JoinedLookup, "find", slow)
+    monkeypatch.setattr(BatchLoader, "find", slow)
     address = urlsplit(api.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(REQUEST)
