@@ -15,7 +15,7 @@ from handlers import routes
 from handlers.docs import OPENAPI_PATH, PAGE_PATH, StaticDocumentHandler
 from rules.errors import Problem, problem_types
 from settings import FIELDS
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOMS, ROOT
 from tests.harness.processes import environment, running_server
 from tests.harness.sql import run_sql
 
@@ -186,9 +186,12 @@ def test_each_test_that_a_page_names_is_there(page: Path) -> None:
         assert (ROOT / "tests" / file.removeprefix("tests/")).exists(), file
 
 
+_ROOMS = "|".join(room for room in ROOMS if not room.endswith(".py"))
+
+
 def named_sources(text: str) -> set[str]:
     """Return the source files that a text names, tests by their path in ``tests/`` or with it."""
-    return set(re.findall(r"(?<![\w/.-])(?:auth|db|handlers|ops|tests)/[\w/-]+\.py\b", text))
+    return set(re.findall(rf"(?<![\w/.-])(?:{_ROOMS}|tests)/[\w/-]+\.py\b", text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -202,8 +205,8 @@ def test_each_source_file_that_a_page_names_is_there(page: Path) -> None:
 
 def test_the_source_files_that_pages_name_are_found() -> None:
     assert {"rules/refusals.py", "db/pool.py", "transport/connection.py"} <= named_sources(TEXT)
-    assert named_sources("by `auth/gone.py`, (db/gone.py) [x](../ops/gone.py)") == {
-        "auth/gone.py",
+    assert named_sources("by `rules/gone.py`, (db/gone.py) [x](../ops/gone.py)") == {
+        "rules/gone.py",
         "db/gone.py",
     }
 

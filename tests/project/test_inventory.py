@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from services.audit import Kind
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOMS, ROOT
 
 INVENTORY = (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-FOLDERS = ("auth", "commands", "db", "handlers", "ops")
+FOLDERS = tuple(room for room in ROOMS if (ROOT / room).is_dir())
 SOURCES = sorted(
     [*ROOT.glob("*.py"), *(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))]
 )

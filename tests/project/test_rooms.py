@@ -5,12 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOMS, ROOT
 
-ROOMS = (
-    *("server.py", "manage.py", "wiring", "handlers", "commands", "contract", "services"),
-    *("transport", "postgres", "rules", "db", "settings", "ops"),
-)
 # A folder stands for all of its modules.
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiopg": ("db",),

@@ -17,7 +17,7 @@ from rules.names import REFUSED, normalize_name
 from rules.password_rules import PasswordRules
 from rules.text_bounds import EXPANSION, LONGEST, MAX_LENGTH, MOST_MARKS, check_text, nfc
 from tests.harness.api import basic
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOMS, ROOT
 
 RULES = PasswordRules(min_length=8, refuse_common=True, service_words=("userauth",))
 # Four code points of its decomposition are one character again.
@@ -127,11 +127,7 @@ def test_a_name_that_would_show_as_another_one_is_refused(character: str) -> Non
 
 
 def test_only_one_module_normalizes_text() -> None:
-    modules = [
-        path
-        for folder in ("auth", "handlers", "commands", "db", "ops")
-        for path in (ROOT / folder).rglob("*.py")
-    ]
+    modules = [path for folder in ROOMS for path in (ROOT / folder).rglob("*.py")]
     found = {
         str(path.relative_to(ROOT))
         for path in modules
