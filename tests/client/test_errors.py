@@ -1,4 +1,4 @@
-"""What is refused, and what does not answer as it should, as exceptions."""
+"""Rejected requests and unexpected responses, as exceptions."""
 
 import json
 import pickle
@@ -28,10 +28,10 @@ from userauth_client import (
     NotFound,
     ProblemError,
     TimedOutError,
-    TooManyTries,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     UserAuthError,
 )
@@ -43,7 +43,7 @@ CLASSES = {
     404: NotFound,
     409: Conflict,
     422: InvalidFields,
-    429: TooManyTries,
+    429: TooManyRequests,
     500: InternalError,
     503: Unavailable,
 }
@@ -51,7 +51,7 @@ PROBLEM = "application/problem+json; charset=UTF-8"
 
 
 @pytest.mark.parametrize("problem", list(problem_types()), ids=lambda problem: problem.name)
-def test_each_problem_of_the_server_is_an_exception_of_its_status(
+def test_each_problem_type_of_the_server_raises_the_exception_of_its_status(
     flavour: Flavour, problem: type[Problem]
 ) -> None:
     document = {
@@ -63,8 +63,8 @@ def test_each_problem_of_the_server_is_an_exception_of_its_status(
         "errors": [{"field": "email", "message": "is required"}],
     }
     body = json.dumps(document).encode()
-    answer = http_answer(problem.status, body, media_type=PROBLEM)
-    with answering(answer) as other, pytest.raises(ProblemError) as raised:
+    response = http_answer(problem.status, body, media_type=PROBLEM)
+    with answering(response) as other, pytest.raises(ProblemError) as raised:
         flavour.open(other.url).get_user()
     error = raised.value
     assert type(error) is CLASSES.get(problem.status, ProblemError)
@@ -78,7 +78,7 @@ def test_each_problem_of_the_server_is_an_exception_of_its_status(
     assert str(error) == f"{problem.status} {problem.title}: Do something else. (request 3f6c)"
 
 
-def test_the_live_server_refuses_in_each_way_that_a_client_can_meet(
+def test_the_server_rejects_requests_with_the_documented_exceptions(
     client: Driven, dsn: str
 ) -> None:
     client.register(EMAIL, PASSWORD)
@@ -90,7 +90,7 @@ def test_the_live_server_refuses_in_each_way_that_a_client_can_meet(
     assert unauthorized.value.type == "/docs/problems.md#credentials-invalid"
     assert unauthorized.value.request_id
     with pytest.raises(NotFound):
-        susan.end_token("nonsense")
+        susan.revoke_token("nonsense")
     with pytest.raises(Conflict):
         client.register(EMAIL, PASSWORD)
     with pytest.raises(ProblemError) as too_large:
@@ -108,16 +108,16 @@ def test_the_live_server_refuses_in_each_way_that_a_client_can_meet(
         client.log_in(EMAIL, PASSWORD)
 
 
-def test_too_many_tries_tell_when_to_come_back(client: Driven) -> None:
+def test_too_many_failed_logins_raise_the_seconds_to_wait(client: Driven) -> None:
     for _ in range(10):
         with pytest.raises(Unauthorized):
             client.log_in(EMAIL, "a wrong password")
-    with pytest.raises(TooManyTries) as raised:
+    with pytest.raises(TooManyRequests) as raised:
         client.log_in(EMAIL, "a wrong password")
     assert raised.value.retry_after == 1
 
 
-def test_a_server_that_stops_is_unavailable_and_then_unreachable(
+def test_a_stopping_server_is_unavailable_and_then_unreachable(
     flavour: Flavour, dsn: str, tmp_path: Path
 ) -> None:
     variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "60"}
@@ -135,14 +135,14 @@ def test_a_server_that_stops_is_unavailable_and_then_unreachable(
             client.check_live()
 
 
-def test_a_server_that_is_down_is_unreachable(flavour: Flavour) -> None:
-    address = f"http://127.0.0.1:{free_port()}"
+def test_a_stopped_server_is_unreachable(flavour: Flavour) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UnreachableError) as raised:
-        flavour.open(address).log_in(EMAIL, PASSWORD)
-    assert address in str(raised.value)
+        flavour.open(url).log_in(EMAIL, PASSWORD)
+    assert url in str(raised.value)
 
 
-def test_a_server_that_says_nothing_is_given_up(flavour: Flavour) -> None:
+def test_a_server_that_does_not_respond_times_out(flavour: Flavour) -> None:
     with answering(None) as other, pytest.raises(TimedOutError):
         flavour.open(other.url, timeout_seconds=0.2).get_user()
 
@@ -156,23 +156,25 @@ def test_a_server_that_says_nothing_is_given_up(flavour: Flavour) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_what_is_no_whole_answer_is_unreachable(flavour: Flavour, answer: bytes) -> None:
+def test_an_incomplete_response_is_unreachable(flavour: Flavour, answer: bytes) -> None:
     with answering(answer) as other, pytest.raises(UnreachableError):
         flavour.open(other.url).get_user()
 
 
 @contextmanager
-def unexpected(flavour: Flavour, answer: bytes, **options: Any) -> Iterator[UnexpectedAnswerError]:
-    """Ask a server that answers so, who a token belongs to; yield what is raised."""
+def unexpected(
+    flavour: Flavour, answer: bytes, **options: Any
+) -> Iterator[UnexpectedResponseError]:
+    """Send one request to a server with a fixed response; yield the exception."""
     with answering(answer) as other:
         client = flavour.open(other.url, token="a.b", **options)
-        with pytest.raises(UnexpectedAnswerError) as raised:
+        with pytest.raises(UnexpectedResponseError) as raised:
             client.get_user()
         assert len(other.heads) == 1
         yield raised.value
 
 
-def test_the_page_of_a_proxy_is_unexpected_and_not_quoted(flavour: Flavour) -> None:
+def test_the_error_page_of_a_proxy_is_unexpected_and_not_quoted(flavour: Flavour) -> None:
     page = http_answer(502, b"<h1>Bad Gateway</h1>", "Retry-After: 7", media_type="text/html")
     with unexpected(flavour, page) as error:
         assert (error.status, error.retry_after) == (502, 7)
@@ -189,7 +191,7 @@ def test_a_redirect_is_not_followed(flavour: Flavour, status: int) -> None:
         assert elsewhere.heads == []
 
 
-GOOD = {
+VALID = {
     "id": "7c9f",
     "email": EMAIL,
     "name": None,
@@ -209,7 +211,7 @@ GOOD = {
         b"9" * 10_000,
         b"{}",
         *(
-            json.dumps({**GOOD, **wrong}).encode()
+            json.dumps({**VALID, **wrong}).encode()
             for wrong in (
                 {"id": None},
                 {"id": 5},
@@ -222,7 +224,7 @@ GOOD = {
     ],
     ids=range(13),
 )
-def test_an_answer_that_cannot_be_read_is_unexpected(flavour: Flavour, body: bytes) -> None:
+def test_a_malformed_body_is_unexpected(flavour: Flavour, body: bytes) -> None:
     with unexpected(flavour, http_answer(200, body)) as error:
         assert error.__cause__ is None
 
@@ -231,40 +233,38 @@ def test_an_answer_that_cannot_be_read_is_unexpected(flavour: Flavour, body: byt
     "answer",
     [
         http_answer(200, b"<html>", media_type="text/html"),
-        http_answer(202, json.dumps(GOOD).encode()),
-        http_answer(200, json.dumps(GOOD).encode(), "Content-Encoding: gzip"),
+        http_answer(202, json.dumps(VALID).encode()),
+        http_answer(200, json.dumps(VALID).encode(), "Content-Encoding: gzip"),
         http_answer(500, b"nonsense", media_type=PROBLEM),
         http_answer(422, b'{"errors": [5]}', media_type=PROBLEM),
     ],
     ids=range(5),
 )
-def test_an_answer_of_another_kind_is_unexpected(flavour: Flavour, answer: bytes) -> None:
+def test_a_response_of_another_kind_is_unexpected(flavour: Flavour, answer: bytes) -> None:
     with unexpected(flavour, answer):
         pass
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"active": "true"}', b'{"active": true}'])
-def test_a_token_is_good_only_where_the_answer_says_so_in_full(
-    flavour: Flavour, body: bytes
-) -> None:
-    with answering(http_answer(200, body)) as other, pytest.raises(UnexpectedAnswerError):
+def test_a_token_is_active_only_if_the_response_is_complete(flavour: Flavour, body: bytes) -> None:
+    with answering(http_answer(200, body)) as other, pytest.raises(UnexpectedResponseError):
         flavour.open(other.url).introspect("a.b")
 
 
-def test_members_that_are_not_known_are_ignored(flavour: Flavour) -> None:
-    body = json.dumps({**GOOD, "shoe_size": 39}).encode()
+def test_unknown_members_are_ignored(flavour: Flavour) -> None:
+    body = json.dumps({**VALID, "shoe_size": 39}).encode()
     with answering(http_answer(200, body)) as other:
         assert flavour.open(other.url).get_user().email == EMAIL
 
 
-def test_an_answer_without_an_end_is_not_read_to_it(flavour: Flavour) -> None:
+def test_a_response_is_read_only_up_to_its_maximum_size(flavour: Flavour) -> None:
     flood = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b" " * 300_000
-    with unexpected(flavour, flood, max_answer_bytes=100_000) as error:
+    with unexpected(flavour, flood, max_response_bytes=100_000) as error:
         assert "100000 bytes" in str(error)
 
 
 @pytest.mark.parametrize("text", ["Wed, 25 Nov 2026 11:00:00 GMT", "-1", "1e3", "9" * 30, "٣"])
-def test_a_time_to_wait_that_is_no_number_of_seconds_is_none(flavour: Flavour, text: str) -> None:
+def test_a_retry_after_that_is_not_a_number_of_seconds_is_none(flavour: Flavour, text: str) -> None:
     answer = http_answer(503, b"{}", f"Retry-After: {text}", media_type=PROBLEM)
     with answering(answer) as other, pytest.raises(Unavailable) as raised:
         flavour.open(other.url).get_user()
@@ -272,13 +272,13 @@ def test_a_time_to_wait_that_is_no_number_of_seconds_is_none(flavour: Flavour, t
     assert raised.value.type == "about:blank"
 
 
-def test_cookies_are_not_kept_and_proxies_of_the_environment_not_used(
+def test_cookies_are_not_stored_and_proxies_of_the_environment_not_used(
     flavour: Flavour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with answering(http_answer(200, b"{}")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
-        answer = http_answer(200, json.dumps(GOOD).encode(), "Set-Cookie: who=susan; Path=/")
+        answer = http_answer(200, json.dumps(VALID).encode(), "Set-Cookie: user=susan; Path=/")
         with answering(answer) as other:
             client = flavour.open(other.url)
             client.get_user()
@@ -306,22 +306,20 @@ def test_cookies_are_not_kept_and_proxies_of_the_environment_not_used(
         "https://auth.example.com/#hunter22",
     ],
 )
-def test_an_address_that_is_none_is_refused_and_not_repeated(
-    flavour: Flavour, base_url: str
-) -> None:
+def test_an_invalid_base_url_is_rejected_and_not_quoted(flavour: Flavour, base_url: str) -> None:
     with pytest.raises(InvalidArgumentError) as raised:
         flavour.open(base_url)
     assert "hunter22" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("base_url", "asked"),
+    ("suffix", "path"),
     [("", "/api/user"), ("/", "/api/user"), ("/auth/", "/auth/api/user")],
 )
-def test_an_address_may_have_a_path(flavour: Flavour, base_url: str, asked: str) -> None:
-    with answering(http_answer(200, json.dumps(GOOD).encode())) as other:
-        flavour.open(other.url + base_url).get_user()
-    assert other.heads[0].startswith(f"GET {asked} HTTP/1.1")
+def test_a_base_url_may_have_a_path(flavour: Flavour, suffix: str, path: str) -> None:
+    with answering(http_answer(200, json.dumps(VALID).encode())) as other:
+        flavour.open(other.url + suffix).get_user()
+    assert other.heads[0].startswith(f"GET {path} HTTP/1.1")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +328,7 @@ def test_an_address_may_have_a_path(flavour: Flavour, base_url: str, asked: str)
         {"timeout_seconds": 0},
         {"timeout_seconds": float("nan")},
         {"timeout_seconds": float("inf")},
-        {"max_answer_bytes": 0},
+        {"max_response_bytes": 0},
         {"user_agent": ""},
         {"user_agent": "Süsan"},
         {"user_agent": "x\r\nAuthorization: Bearer a.b"},
@@ -338,18 +336,18 @@ def test_an_address_may_have_a_path(flavour: Flavour, base_url: str, asked: str)
     ],
     ids=repr,
 )
-def test_an_option_that_cannot_be_is_refused(flavour: Flavour, options: dict[str, Any]) -> None:
+def test_an_invalid_option_is_rejected(flavour: Flavour, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
         flavour.open("https://auth.example.com", **options)
 
 
 @pytest.mark.parametrize("token_id", ["", ".", "..", "../../user", "a/b", "a?b", "é"])
-def test_an_id_does_not_become_another_path(flavour: Flavour, token_id: str) -> None:
+def test_an_id_cannot_change_the_path(flavour: Flavour, token_id: str) -> None:
     with pytest.raises(InvalidArgumentError):
-        flavour.open("https://auth.example.com").end_token(token_id)
+        flavour.open("https://auth.example.com").revoke_token(token_id)
 
 
-def test_what_would_be_read_as_part_of_the_password_is_refused(flavour: Flavour) -> None:
+def test_a_colon_before_the_password_is_rejected(flavour: Flavour) -> None:
     client = flavour.open("https://auth.example.com")
     with pytest.raises(InvalidArgumentError):
         client.log_in("susan@example.com:pass", "word")
@@ -357,18 +355,18 @@ def test_what_would_be_read_as_part_of_the_password_is_refused(flavour: Flavour)
         client.with_service("id:secret", "")
 
 
-def test_every_error_is_of_one_tree_is_exported_and_survives_pickling() -> None:
+def test_every_exception_is_exported_in_one_tree_and_survives_pickling() -> None:
     problem = userauth_client.Problem("about:blank", "Not now", 503, "Wait.", retry_after=3)
     errors = [
         Unavailable(problem),
-        UnexpectedAnswerError("The answer is not JSON.", 200, 5),
-        UnreachableError("Nobody is there."),
+        UnexpectedResponseError("The response is not JSON.", 200, 5),
+        UnreachableError("The connection was refused."),
     ]
     for error in errors:
-        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled above
         assert (type(again), str(again)) == (type(error), str(error))
         assert vars(again) == vars(error)
     exported = [getattr(userauth_client, name) for name in userauth_client.__all__]
-    for one in exported:
-        if isinstance(one, type) and issubclass(one, Exception):
-            assert issubclass(one, UserAuthError)
+    for value in exported:
+        if isinstance(value, type) and issubclass(value, Exception):
+            assert issubclass(value, UserAuthError)

@@ -1,4 +1,4 @@
-"""No secret is shown: by no repr, no message, no traceback, no log."""
+"""Secrets appear in no repr, message, traceback or log."""
 
 import base64
 import logging
@@ -17,7 +17,7 @@ EMAIL = "susan@example.com"
 PASSWORD = "hunter22-of-susan"
 TOKEN = "0a1b.1795604905.c2VjcmV0"
 SECRETS = [PASSWORD, TOKEN, base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()]
-ASK: dict[str, Callable[[Driven], Any]] = {
+CALLS: dict[str, Callable[[Driven], Any]] = {
     "log_in": lambda client: client.log_in(EMAIL, PASSWORD),
     "register": lambda client: client.register(EMAIL, PASSWORD),
     "update_user": lambda client: client.with_token(TOKEN).update_user(
@@ -27,25 +27,25 @@ ASK: dict[str, Callable[[Driven], Any]] = {
     "by password": lambda client: client.with_password(EMAIL, PASSWORD).get_user(),
     "introspect": lambda client: client.with_service("billing", PASSWORD).introspect(TOKEN),
 }
-asking = pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
+each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
 
-def shows_nothing(text: str) -> bool:
+def has_no_secret(text: str) -> bool:
     return not any(secret in text for secret in SECRETS)
 
 
 def check(raised: BaseException, caplog: pytest.LogCaptureFixture) -> None:
-    """Assert that an error shows no secret, nor what it is raised from, nor the log."""
-    told = "".join(traceback.format_exception(raised))
-    assert shows_nothing(told), told
+    """Assert that neither an exception, nor its causes, nor the log contain a secret."""
+    text = "".join(traceback.format_exception(raised))
+    assert has_no_secret(text), text
     error: BaseException | None = raised
     while error is not None:
-        assert shows_nothing(f"{error} {error!r} {error.args}")
+        assert has_no_secret(f"{error} {error!r} {error.args}")
         error = error.__cause__
-    assert shows_nothing(caplog.text)
+    assert has_no_secret(caplog.text)
 
 
-@asking
+@each_call
 @pytest.mark.parametrize(
     "answer",
     [
@@ -57,41 +57,41 @@ def check(raised: BaseException, caplog: pytest.LogCaptureFixture) -> None:
     ],
     ids=range(5),
 )
-def test_a_refusal_shows_no_secret(
-    flavour: Flavour, ask: Any, answer: bytes, caplog: pytest.LogCaptureFixture
+def test_a_rejected_call_shows_no_secret(
+    flavour: Flavour, call: Any, answer: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with answering(answer) as other, pytest.raises(UserAuthError) as raised:
-        ask(flavour.open(other.url))
+        call(flavour.open(other.url))
     check(raised.value, caplog)
 
 
-@asking
+@each_call
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\n"])
-def test_a_server_that_sends_back_what_it_got_shows_no_secret(
-    flavour: Flavour, ask: Any, before: bytes, caplog: pytest.LogCaptureFixture
+def test_a_server_that_echoes_the_request_shows_no_secret(
+    flavour: Flavour, call: Any, before: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     with answering(before, echoes=True) as other, pytest.raises(UserAuthError) as raised:
-        ask(flavour.open(other.url))
+        call(flavour.open(other.url))
     check(raised.value, caplog)
 
 
-@asking
-def test_a_server_that_is_down_shows_no_secret(
-    flavour: Flavour, ask: Any, caplog: pytest.LogCaptureFixture
+@each_call
+def test_a_stopped_server_shows_no_secret(
+    flavour: Flavour, call: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(UserAuthError) as raised:
-        ask(flavour.open(f"http://127.0.0.1:{free_port()}"))
+        call(flavour.open(f"http://127.0.0.1:{free_port()}"))
     check(raised.value, caplog)
 
 
 @pytest.mark.parametrize("broken", ["\ud800", "\r\n", "é"])
-def test_what_cannot_be_sent_shows_no_secret(
+def test_an_invalid_argument_shows_no_secret(
     flavour: Flavour, broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = flavour.open("https://auth.example.com")
-    for use in (
+    for call in (
         lambda: client.with_token(TOKEN + broken),
         lambda: client.log_in(f"{PASSWORD}:{broken}", PASSWORD),
         lambda: client.log_in(EMAIL, f"{PASSWORD}\ud800"),
@@ -99,21 +99,21 @@ def test_what_cannot_be_sent_shows_no_secret(
         lambda: client.list_events(before=f"{TOKEN}\ud800"),
     ):
         with pytest.raises(UserAuthError) as raised:
-            use()
+            call()
         check(raised.value, caplog)
 
 
-def test_what_is_shown_of_clients_tokens_and_calls_is_no_secret(flavour: Flavour) -> None:
+def test_the_repr_of_clients_tokens_and_calls_shows_no_secret(flavour: Flavour) -> None:
     client = flavour.open("https://auth.example.com", token=TOKEN)
-    for shown in (
+    for value in (
         client,
         client.with_password(EMAIL, PASSWORD),
         client.with_service("billing", PASSWORD),
         Token(TOKEN),
-        client.client._session.held,  # noqa: SLF001
+        client.client._credentials.current,  # noqa: SLF001
         calls.log_in(EMAIL, PASSWORD),
         calls.register(EMAIL, PASSWORD, None),
         calls.introspect(TOKEN),
     ):
-        assert shows_nothing(f"{shown!r} {shown}")
+        assert has_no_secret(f"{value!r} {value}")
     assert "auth.example.com" in repr(client)
