@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.flavours import FLAVOURS, Driven, Flavour
+from tests.harness.client_drivers import DRIVERS, DrivenClient, Driver
 from tests.harness.processes import manage, running_server
 from userauth_client import UserAuthClient
 
@@ -27,17 +27,17 @@ def url(running_url: str, dsn: str) -> str:  # noqa: ARG001 - it empties the dat
     return running_url
 
 
-@pytest.fixture(params=FLAVOURS, ids=["sync", "async"])
-def flavour(request: pytest.FixtureRequest) -> Iterator[Flavour]:
-    flavour: Flavour = request.param()
-    yield flavour
-    flavour.close()
+@pytest.fixture(params=DRIVERS, ids=["sync", "async"])
+def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    driver: Driver = request.param()
+    yield driver
+    driver.close()
 
 
 @pytest.fixture
-def client(url: str, flavour: Flavour) -> Driven:
+def client(url: str, driver: Driver) -> DrivenClient:
     """Return a client without credentials."""
-    return flavour.open(url)
+    return driver.open(url)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from tests.client.conftest import EMAIL
 from tests.harness.api import PASSWORD
-from tests.harness.flavours import Driven, Flavour
+from tests.harness.client_drivers import DrivenClient, Driver
 from userauth_client import (
     AsyncUserAuthClient,
     Conflict,
@@ -22,7 +22,7 @@ from userauth_client import (
 NEW_PASSWORD = "another horse battery"
 
 
-def registered(client: Driven, email: str = EMAIL) -> Driven:
+def registered(client: DrivenClient, email: str = EMAIL) -> DrivenClient:
     """Register and log in; return a client that sends the token."""
     client.register(email, PASSWORD, "Susan")
     return client.with_token(client.log_in(email, PASSWORD))
@@ -44,7 +44,7 @@ def test_both_clients_have_the_same_methods() -> None:
     assert len(methods(UserAuthClient)) == 19
 
 
-def test_a_registration_returns_the_user_with_times_in_utc(client: Driven) -> None:
+def test_a_registration_returns_the_user_with_times_in_utc(client: DrivenClient) -> None:
     user = client.register("Susan@Example.com", PASSWORD, "Süsan Миллер")
     assert (user.email, user.name) == ("Susan@example.com", "Süsan Миллер")
     assert user.created_at.tzinfo is UTC
@@ -52,17 +52,17 @@ def test_a_registration_returns_the_user_with_times_in_utc(client: Driven) -> No
     assert client.with_password(EMAIL, PASSWORD).get_user() == user
 
 
-def test_a_user_need_not_have_a_name(client: Driven) -> None:
+def test_a_user_need_not_have_a_name(client: DrivenClient) -> None:
     assert client.register(EMAIL, PASSWORD).name is None
 
 
-def test_a_taken_email_address_is_a_conflict(client: Driven) -> None:
+def test_a_taken_email_address_is_a_conflict(client: DrivenClient) -> None:
     client.register(EMAIL, PASSWORD)
     with pytest.raises(Conflict):
         client.register(EMAIL.upper(), PASSWORD)
 
 
-def test_a_login_returns_a_token_with_its_expiry_time(client: Driven) -> None:
+def test_a_login_returns_a_token_with_its_expiry_time(client: DrivenClient) -> None:
     client.register(EMAIL, PASSWORD)
     token = client.log_in(EMAIL, PASSWORD)
     assert isinstance(token, Token)
@@ -72,7 +72,7 @@ def test_a_login_returns_a_token_with_its_expiry_time(client: Driven) -> None:
     assert client.with_token(token).get_user() == client.with_token(token.value).get_user()
 
 
-def test_a_login_does_not_change_the_client(client: Driven) -> None:
+def test_a_login_does_not_change_the_client(client: DrivenClient) -> None:
     client.register(EMAIL, PASSWORD)
     client.log_in(EMAIL, PASSWORD)
     with pytest.raises(Unauthorized) as raised:
@@ -80,13 +80,13 @@ def test_a_login_does_not_change_the_client(client: Driven) -> None:
     assert raised.value.type.endswith("#credentials-missing")
 
 
-def test_a_password_with_a_colon_in_any_script_logs_in(client: Driven) -> None:
+def test_a_password_with_a_colon_in_any_script_logs_in(client: DrivenClient) -> None:
     password = "Пароль: 密码 🐎"
     client.register(EMAIL, password)
     assert client.log_in(EMAIL, password)
 
 
-def test_an_update_changes_or_removes_the_name_and_otherwise_keeps_it(client: Driven) -> None:
+def test_an_update_changes_or_removes_the_name_and_otherwise_keeps_it(client: DrivenClient) -> None:
     susan = registered(client)
     assert susan.update_user(name="Susan Miller").name == "Susan Miller"
     assert susan.update_user(password=NEW_PASSWORD).name == "Susan Miller"
@@ -94,7 +94,7 @@ def test_an_update_changes_or_removes_the_name_and_otherwise_keeps_it(client: Dr
     assert susan.get_user().name is None
 
 
-def test_a_new_password_revokes_the_other_tokens(client: Driven) -> None:
+def test_a_new_password_revokes_the_other_tokens(client: DrivenClient) -> None:
     susan, other = registered(client), client.with_token(client.log_in(EMAIL, PASSWORD))
     susan.update_user(password=NEW_PASSWORD, current_password=PASSWORD)
     assert susan.get_user()
@@ -103,14 +103,14 @@ def test_a_new_password_revokes_the_other_tokens(client: Driven) -> None:
     assert client.log_in(EMAIL, NEW_PASSWORD)
 
 
-def test_a_wrong_current_password_is_an_invalid_field(client: Driven) -> None:
+def test_a_wrong_current_password_is_an_invalid_field(client: DrivenClient) -> None:
     with pytest.raises(InvalidFields) as raised:
         registered(client).update_user(password=NEW_PASSWORD, current_password="a wrong password")
     assert [error.field for error in raised.value.errors] == ["current_password"]
 
 
 def test_destructive_calls_send_the_current_password(
-    client: Driven,
+    client: DrivenClient,
 ) -> None:
     susan = registered(client)
     client.log_in(EMAIL, PASSWORD)
@@ -126,19 +126,19 @@ def test_destructive_calls_send_the_current_password(
     assert susan.delete_user(current_password=PASSWORD) is None
 
 
-def test_the_server_rejects_an_empty_update(client: Driven) -> None:
+def test_the_server_rejects_an_empty_update(client: DrivenClient) -> None:
     with pytest.raises(InvalidFields):
         registered(client).update_user()
 
 
-def test_a_deleted_user_cannot_log_in(client: Driven) -> None:
+def test_a_deleted_user_cannot_log_in(client: DrivenClient) -> None:
     susan = registered(client)
     assert susan.delete_user() is None
     with pytest.raises(Unauthorized):
         client.log_in(EMAIL, PASSWORD)
 
 
-def test_a_logout_revokes_only_its_own_token(client: Driven) -> None:
+def test_a_logout_revokes_only_its_own_token(client: DrivenClient) -> None:
     susan, other = registered(client), client.with_token(client.log_in(EMAIL, PASSWORD))
     assert susan.log_out() is None
     with pytest.raises(Unauthorized):
@@ -146,9 +146,9 @@ def test_a_logout_revokes_only_its_own_token(client: Driven) -> None:
     assert other.get_user()
 
 
-def test_tokens_are_listed_newest_first_and_revoked_one_by_one(url: str, flavour: Flavour) -> None:
-    laptop = registered(flavour.open(url, user_agent="My laptop"))
-    phone = flavour.open(url, user_agent="My phone")
+def test_tokens_are_listed_newest_first_and_revoked_one_by_one(url: str, driver: Driver) -> None:
+    laptop = registered(driver.open(url, user_agent="My laptop"))
+    phone = driver.open(url, user_agent="My phone")
     phone = phone.with_token(phone.log_in(EMAIL, PASSWORD))
     records = laptop.list_tokens()
     assert [(record.user_agent, record.current) for record in records] == [
@@ -163,7 +163,7 @@ def test_tokens_are_listed_newest_first_and_revoked_one_by_one(url: str, flavour
         phone.get_user()
 
 
-def test_all_tokens_are_revoked_with_or_without_the_current_one(client: Driven) -> None:
+def test_all_tokens_are_revoked_with_or_without_the_current_one(client: DrivenClient) -> None:
     susan = registered(client)
     for _ in range(3):
         client.log_in(EMAIL, PASSWORD)
@@ -173,14 +173,16 @@ def test_all_tokens_are_revoked_with_or_without_the_current_one(client: Driven) 
         susan.list_tokens()
 
 
-def test_a_client_with_a_password_still_works_after_it_revokes_all_tokens(client: Driven) -> None:
+def test_a_client_with_a_password_still_works_after_it_revokes_all_tokens(
+    client: DrivenClient,
+) -> None:
     registered(client)
     susan = client.with_password(EMAIL, PASSWORD)
     assert susan.revoke_tokens() == 1
     assert susan.list_tokens() == ()
 
 
-def test_events_are_paged_newest_first(client: Driven) -> None:
+def test_events_are_paged_newest_first(client: DrivenClient) -> None:
     susan = registered(client)
     # Not a wrong password: only the first failure of a network in a minute is an event at once.
     client.log_in(EMAIL, PASSWORD)
@@ -198,19 +200,19 @@ def test_events_are_paged_newest_first(client: Driven) -> None:
     assert all_events[0].ip == "127.0.0.1"
 
 
-def test_verify_returns_the_owner_of_the_credentials(client: Driven) -> None:
+def test_verify_returns_the_owner_of_the_credentials(client: DrivenClient) -> None:
     user = client.register("søren%7@example.com", PASSWORD, "Søren, % and ünïcode")
     verified = client.with_password(user.email, PASSWORD).verify()
     assert verified == VerifiedUser(user.id, user.email, user.name)
 
 
-def test_verify_returns_no_name_for_a_user_without_one(client: Driven) -> None:
+def test_verify_returns_no_name_for_a_user_without_one(client: DrivenClient) -> None:
     client.register(EMAIL, PASSWORD)
     assert client.with_password(EMAIL, PASSWORD).verify().name is None
 
 
 def test_a_service_introspects_a_token_and_revokes_it(
-    client: Driven, service: tuple[str, str]
+    client: DrivenClient, service: tuple[str, str]
 ) -> None:
     user = client.register(EMAIL, PASSWORD, "Susan")
     token = client.log_in(EMAIL, PASSWORD)
@@ -227,7 +229,7 @@ def test_a_service_introspects_a_token_and_revokes_it(
         client.with_token(token).get_user()
 
 
-def test_a_service_needs_its_secret(client: Driven, service: tuple[str, str]) -> None:
+def test_a_service_needs_its_secret(client: DrivenClient, service: tuple[str, str]) -> None:
     wrong_secret = client.with_service(service[0], "a wrong secret")
     for rejected in (client, wrong_secret, registered(client)):
         with pytest.raises(Unauthorized):
@@ -236,20 +238,20 @@ def test_a_service_needs_its_secret(client: Driven, service: tuple[str, str]) ->
             rejected.revoke("nonsense")
 
 
-def test_a_running_server_is_live_and_ready(client: Driven) -> None:
+def test_a_running_server_is_live_and_ready(client: DrivenClient) -> None:
     assert client.check_live() is None
     assert client.check_ready() is None
 
 
 def test_closing_a_derived_client_leaves_the_shared_connections_open(
-    client: Driven,
+    client: DrivenClient,
 ) -> None:
     susan = registered(client)
     client.with_token("another.token").close()
     assert susan.get_user()
 
 
-def test_anonymous_calls_and_logins_never_send_the_token(client: Driven) -> None:
+def test_anonymous_calls_and_logins_never_send_the_token(client: DrivenClient) -> None:
     client.register(EMAIL, PASSWORD)
     invalid = client.with_token("not.valid")
     invalid.check_live()

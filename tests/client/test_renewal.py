@@ -6,8 +6,8 @@ import pytest
 
 from tests.client.conftest import EMAIL
 from tests.harness.api import PASSWORD
-from tests.harness.flavours import Driven, Flavour
-from tests.harness.other_servers import answering, http_answer
+from tests.harness.client_drivers import DrivenClient, Driver
+from tests.harness.stub_server import http_response, stub_server
 from userauth_client import (
     AsyncUserAuthClient,
     InvalidArgumentError,
@@ -19,7 +19,7 @@ from userauth_client import (
 )
 
 MANY = 50
-REJECTION = http_answer(
+REJECTION = http_response(
     401, b'{"title": "The token is not valid"}', media_type="application/problem+json"
 )
 
@@ -44,7 +44,7 @@ def renewals(another: UserAuthClient) -> Renewals:
 
 
 def test_a_revoked_token_is_renewed_and_the_call_sent_again(
-    client: Driven, another: UserAuthClient, renewals: Renewals
+    client: DrivenClient, another: UserAuthClient, renewals: Renewals
 ) -> None:
     susan = client.with_token(another.log_in(EMAIL, PASSWORD), renew=renewals)
     assert susan.get_user().email == EMAIL
@@ -56,57 +56,57 @@ def test_a_revoked_token_is_renewed_and_the_call_sent_again(
 
 
 def test_a_client_without_a_token_gets_its_first_token_by_renewal(
-    url: str, flavour: Flavour, renewals: Renewals
+    url: str, driver: Driver, renewals: Renewals
 ) -> None:
-    client = flavour.open(url, renew=renewals)
+    client = driver.open(url, renew=renewals)
     assert client.get_user().email == EMAIL
     assert client.get_user().email == EMAIL
     assert renewals.count == 1
 
 
 def test_fifty_calls_rejected_at_once_renew_once(
-    client: Driven, flavour: Flavour, renewals: Renewals
+    client: DrivenClient, driver: Driver, renewals: Renewals
 ) -> None:
     susan = client.with_token("not.valid", renew=renewals)
-    users = flavour.at_once([susan.client.get_user] * MANY)
+    users = driver.run_concurrently([susan.client.get_user] * MANY)
     assert {user.email for user in users} == {EMAIL}
     assert renewals.count == 1
 
 
-def test_fifty_rejected_calls_share_the_failure_of_one_renewal(flavour: Flavour) -> None:
+def test_fifty_rejected_calls_share_the_failure_of_one_renewal(driver: Driver) -> None:
     failures = []
-    with answering(REJECTION) as other:
+    with stub_server(REJECTION) as stub:
 
         def renew() -> str:
-            other.wait_for(MANY)
+            stub.wait_for(MANY)
             failures.append(LookupError("The keyring is locked."))
             raise failures[-1]
 
-        susan = flavour.open(other.url, token="not.valid", renew=renew)
-        errors = flavour.at_once([susan.client.get_user] * MANY)
-        assert len(other.heads) == MANY
+        susan = driver.open(stub.url, token="not.valid", renew=renew)
+        errors = driver.run_concurrently([susan.client.get_user] * MANY)
+        assert len(stub.requests) == MANY
     assert len(failures) == 1
     assert set(errors) == set(failures)
 
 
-def test_calls_rejected_during_a_renewal_use_the_new_token(flavour: Flavour) -> None:
+def test_calls_rejected_during_a_renewal_use_the_new_token(driver: Driver) -> None:
     renewed = []
-    with answering(REJECTION) as other:
+    with stub_server(REJECTION) as stub:
 
         def renew() -> str:
-            other.wait_for(MANY)
+            stub.wait_for(MANY)
             renewed.append("new.token")
             return renewed[-1]
 
-        susan = flavour.open(other.url, token="not.valid", renew=renew)
-        flavour.at_once([susan.client.get_user] * MANY)
-        tokens = [head.partition("Bearer ")[2].split()[0] for head in other.heads]
+        susan = driver.open(stub.url, token="not.valid", renew=renew)
+        driver.run_concurrently([susan.client.get_user] * MANY)
+        tokens = [request.partition("Bearer ")[2].split()[0] for request in stub.requests]
     assert len(renewed) == 1
     assert sorted(tokens) == ["new.token"] * MANY + ["not.valid"] * MANY
 
 
 def test_a_call_after_a_failed_renewal_renews_again(
-    client: Driven, another: UserAuthClient
+    client: DrivenClient, another: UserAuthClient
 ) -> None:
     another.register(EMAIL, PASSWORD)
     outcomes: list[str] = ["", another.log_in(EMAIL, PASSWORD).value]
@@ -123,7 +123,7 @@ def test_a_call_after_a_failed_renewal_renews_again(
 
 
 def test_a_renewed_token_that_is_rejected_is_not_renewed_again(
-    client: Driven,
+    client: DrivenClient,
 ) -> None:
     renewed: list[str] = []
 
@@ -139,13 +139,13 @@ def test_a_renewed_token_that_is_rejected_is_not_renewed_again(
 
 
 @pytest.mark.parametrize("value", [None, "", "a\r\nb", "ünïcode", 7])
-def test_a_renewed_value_that_is_not_a_token_is_not_sent(client: Driven, value: str) -> None:
+def test_a_renewed_value_that_is_not_a_token_is_not_sent(client: DrivenClient, value: str) -> None:
     susan = client.with_token("not.valid", renew=lambda: value)
     with pytest.raises(InvalidArgumentError):
         susan.get_user()
 
 
-def test_only_a_rejected_token_is_renewed(client: Driven, renewals: Renewals) -> None:
+def test_only_a_rejected_token_is_renewed(client: DrivenClient, renewals: Renewals) -> None:
     susan = client.with_token(renewals(), renew=renewals)
     with pytest.raises(NotFound):
         susan.revoke_token("7c9f")
@@ -159,18 +159,18 @@ def test_only_a_rejected_token_is_renewed(client: Driven, renewals: Renewals) ->
     assert renewals.count == 1
 
 
-def test_a_401_from_a_proxy_renews_nothing(flavour: Flavour) -> None:
-    page = http_answer(401, b"<h1>Authorization Required</h1>", media_type="text/html")
-    with answering(page) as other:
-        client = flavour.open(other.url, token="a.b", renew=lambda: "c.d")
+def test_a_401_from_a_proxy_renews_nothing(driver: Driver) -> None:
+    page = http_response(401, b"<h1>Authorization Required</h1>", media_type="text/html")
+    with stub_server(page) as stub:
+        client = driver.open(stub.url, token="a.b", renew=lambda: "c.d")
         with pytest.raises(UnexpectedResponseError, match="problem document"):
             client.get_user()
-        assert len(other.heads) == 1
+        assert len(stub.requests) == 1
 
 
 @pytest.mark.parametrize("method", ["log_out", "revoke_tokens", "delete_user"])
 def test_a_client_does_not_renew_after_its_own_token_is_revoked(
-    client: Driven, renewals: Renewals, method: str
+    client: DrivenClient, renewals: Renewals, method: str
 ) -> None:
     susan = client.with_token(renewals(), renew=renewals)
     getattr(susan, method)()
@@ -181,7 +181,7 @@ def test_a_client_does_not_renew_after_its_own_token_is_revoked(
 
 
 def test_a_client_that_revokes_the_other_tokens_still_renews_its_own(
-    client: Driven, another: UserAuthClient, renewals: Renewals
+    client: DrivenClient, another: UserAuthClient, renewals: Renewals
 ) -> None:
     susan = client.with_token(renewals(), renew=renewals)
     susan.revoke_tokens(keep_current=True)

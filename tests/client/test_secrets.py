@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.harness.flavours import Driven, Flavour
-from tests.harness.other_servers import answering, http_answer
+from tests.harness.client_drivers import DrivenClient, Driver
 from tests.harness.processes import free_port
+from tests.harness.stub_server import http_response, stub_server
 from userauth_client import Token, UserAuthError, calls
 
 EMAIL = "susan@example.com"
 PASSWORD = "hunter22-of-susan"
 TOKEN = "0a1b.1795604905.c2VjcmV0"
 SECRETS = [PASSWORD, TOKEN, base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()]
-CALLS: dict[str, Callable[[Driven], Any]] = {
+CALLS: dict[str, Callable[[DrivenClient], Any]] = {
     "log_in": lambda client: client.log_in(EMAIL, PASSWORD),
     "register": lambda client: client.register(EMAIL, PASSWORD),
     "update_user": lambda client: client.with_token(TOKEN).update_user(
@@ -47,50 +47,50 @@ def check(raised: BaseException, caplog: pytest.LogCaptureFixture) -> None:
 
 @each_call
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        http_answer(401, b"{}", media_type="application/problem+json"),
-        http_answer(502, f"{PASSWORD} {TOKEN}".encode(), media_type="text/html"),
-        http_answer(200, f'["{PASSWORD}", "{TOKEN}"'.encode()),
-        http_answer(200, f'{{"token": "{TOKEN}", "expires_at": "{TOKEN}"}}'.encode()),
+        http_response(401, b"{}", media_type="application/problem+json"),
+        http_response(502, f"{PASSWORD} {TOKEN}".encode(), media_type="text/html"),
+        http_response(200, f'["{PASSWORD}", "{TOKEN}"'.encode()),
+        http_response(200, f'{{"token": "{TOKEN}", "expires_at": "{TOKEN}"}}'.encode()),
         b"",
     ],
     ids=range(5),
 )
 def test_a_rejected_call_shows_no_secret(
-    flavour: Flavour, call: Any, answer: bytes, caplog: pytest.LogCaptureFixture
+    driver: Driver, call: Any, response: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with answering(answer) as other, pytest.raises(UserAuthError) as raised:
-        call(flavour.open(other.url))
+    with stub_server(response) as stub, pytest.raises(UserAuthError) as raised:
+        call(driver.open(stub.url))
     check(raised.value, caplog)
 
 
 @each_call
 @pytest.mark.parametrize("before", [b"", b"HTTP/1.1 200 OK\r\n"])
 def test_a_server_that_echoes_the_request_shows_no_secret(
-    flavour: Flavour, call: Any, before: bytes, caplog: pytest.LogCaptureFixture
+    driver: Driver, call: Any, before: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with answering(before, echoes=True) as other, pytest.raises(UserAuthError) as raised:
-        call(flavour.open(other.url))
+    with stub_server(before, echoes=True) as stub, pytest.raises(UserAuthError) as raised:
+        call(driver.open(stub.url))
     check(raised.value, caplog)
 
 
 @each_call
 def test_a_stopped_server_shows_no_secret(
-    flavour: Flavour, call: Any, caplog: pytest.LogCaptureFixture
+    driver: Driver, call: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with pytest.raises(UserAuthError) as raised:
-        call(flavour.open(f"http://127.0.0.1:{free_port()}"))
+        call(driver.open(f"http://127.0.0.1:{free_port()}"))
     check(raised.value, caplog)
 
 
 @pytest.mark.parametrize("broken", ["\ud800", "\r\n", "é"])
 def test_an_invalid_argument_shows_no_secret(
-    flavour: Flavour, broken: str, caplog: pytest.LogCaptureFixture
+    driver: Driver, broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = flavour.open("https://auth.example.com")
+    client = driver.open("https://auth.example.com")
     for call in (
         lambda: client.with_token(TOKEN + broken),
         lambda: client.log_in(f"{PASSWORD}:{broken}", PASSWORD),
@@ -103,8 +103,8 @@ def test_an_invalid_argument_shows_no_secret(
         check(raised.value, caplog)
 
 
-def test_the_repr_of_clients_tokens_and_calls_shows_no_secret(flavour: Flavour) -> None:
-    client = flavour.open("https://auth.example.com", token=TOKEN)
+def test_the_repr_of_clients_tokens_and_calls_shows_no_secret(driver: Driver) -> None:
+    client = driver.open("https://auth.example.com", token=TOKEN)
     for value in (
         client,
         client.with_password(EMAIL, PASSWORD),
