@@ -1,19 +1,19 @@
-"""/api/user/events: what happened to the account of whoever asks."""
+"""/api/user/events: the events of the user's account."""
 
 from typing import ClassVar
 
-from contract.calls import Answer, Call, Guard, Link
+from contract.calls import Call, Guard, Link, Response
 from contract.documents import Events, event_document
 from contract.parameters import Identifier, Number
 from handlers.base import BaseHandler
 
-_LIMIT = Number("limit", "How many events, at the most.", default=50, largest=100)
-_BEFORE = Identifier("before", "The `before` of the page that this one follows.")
+_LIMIT = Number("limit", "The maximum number of events.", default=50, maximum=100)
+_BEFORE = Identifier("before", "The `before` of the previous page.")
 _LIST = Call(
     Guard.USER,
     query=(_LIMIT, _BEFORE),
-    summary="List what happened to the account",
-    answer=Answer(
+    summary="List the events of the account",
+    response=Response(
         "A page of events, newest first.",
         Events,
         links=(Link("older", "getEvents", "before", "$response.body#/before"),),
@@ -25,13 +25,13 @@ class EventsHandler(BaseHandler):
     calls: ClassVar = {"GET": _LIST, "HEAD": _LIST}
 
     async def get(self) -> None:
-        most = self.query(_LIMIT)
+        limit = self.query(_LIMIT)
         found = await self.application.services.audit.find(
-            most=most,
+            most=limit,
             user_id=self.identity.user.id,
             before=self.query(_BEFORE),
         )
-        older = found[-1].public_id if len(found) == most else None
+        older = found[-1].public_id if len(found) == limit else None
         self.send({"events": [event_document(event) for event in found], "before": older})
 
     head = get

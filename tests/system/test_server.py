@@ -341,7 +341,7 @@ def test_the_log_tells_of_requests_and_of_no_secret(server: ServerProcess) -> No
     token = asyncio.run(use())
     server.stop()
     written = server.written()
-    assert "GET /api/user 200" in written
+    assert "GET /api/user 422" in written
     assert "client=id-7" in written
     for hidden in (secret, email, token, "token="):
         assert hidden not in written
