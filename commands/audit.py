@@ -39,9 +39,7 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option(
-    "--user", "email", metavar="EMAIL", help="About an e-mail address, registered or not."
-)
+@click.option("--user", "email", metavar="EMAIL", help="About an email address, registered or not.")
 @click.option("--user-id", type=click.UUID, help="About a user, deleted or not.")
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Of one kind.")
 @click.option("--since", type=_Time(), help="Not older than this time.")

@@ -28,7 +28,7 @@ _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json
 
 
 class _Record(BaseModel):
-    """A line of the file; all fields but e-mail address and hash are optional."""
+    """A line of the file; all fields but email address and hash are optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -76,7 +76,7 @@ def import_users(
 
     FILE contains JSON lines, or CSV with a header: email, password_hash, and optionally name,
     created_at and disabled_at (RFC 3339). All lines are checked first; if one is invalid, none is
-    imported. Users with an existing e-mail address are skipped, so an interrupted import can be
+    imported. Users with an existing email address are skipped, so an interrupted import can be
     repeated.
     """
     source = _Source(file, _reader(file, form), allow_expensive=allow_expensive)
@@ -140,7 +140,7 @@ async def _import(services: AdministrationServices, source: _Source, *, dry_run:
 
 
 async def _check(services: AdministrationServices, source: _Source) -> tuple[int, int]:
-    """Return the number of lines, and of those whose e-mail address exists.
+    """Return the number of lines, and of those whose email address exists.
 
     Prints what is wrong with invalid lines, and raises ClickException if there are any.
     """

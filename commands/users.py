@@ -49,7 +49,7 @@ def list_users(
     disabled: bool,
     as_json: bool,
 ) -> None:
-    """List users by e-mail address, one page at a time."""
+    """List users by email address, one page at a time."""
     found = administrator.run(
         lambda services: services.users.find_page(after=after, most=limit, only_disabled=disabled)
     )
@@ -64,7 +64,7 @@ def list_users(
 @as_json
 @click.pass_obj
 def search(administrator: Administrator, text: str, limit: int, as_json: bool) -> None:
-    """List users whose e-mail address or name contains TEXT."""
+    """List users whose email address or name contains TEXT."""
     found = administrator.run(
         lambda services: services.users.find_page(after="", most=limit, text=text)
     )
@@ -76,7 +76,7 @@ def search(administrator: Administrator, text: str, limit: int, as_json: bool) -
 @as_json
 @click.pass_obj
 def show(administrator: Administrator, email: str, as_json: bool) -> None:
-    """Show a user, with the last log-in and the numbers of tokens and of failures."""
+    """Show a user, with the last login and the numbers of tokens and of failures."""
     details = _with(administrator, email, lambda services: services.users.get(email))
     document = {
         **_document(details.state),
@@ -101,7 +101,7 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
     try:
         user = administrator.run(lambda services: services.users.add(email, password, name))
     except EmailTaken:
-        raise AlreadyExists(f"A user with the e-mail address {email} already exists.") from None
+        raise AlreadyExists(f"A user with the email address {email} already exists.") from None
     except InvalidFields as error:
         raise _refusal(error) from None
     say(user.id)
@@ -177,7 +177,7 @@ def _with(
     try:
         return administrator.run(work)
     except UserNotFound:
-        raise NotFoundError(f"No user has the e-mail address {email}.") from None
+        raise NotFoundError(f"No user has the email address {email}.") from None
 
 
 def _read_password() -> str:
