@@ -224,7 +224,7 @@ async def test_concurrent_lookups_share_a_statement_whose_keys_are_counted(
 async def test_connections_in_use_and_waiting_requests_are_counted(
     app: Application, read: Read, settings: Settings
 ) -> None:
-    database = app.services.users._database  # noqa: SLF001 - handlers cannot hold one
+    database = app.services.usage._database  # noqa: SLF001 - handlers cannot hold one
     before = await read()
     async with AsyncExitStack() as stack:
         for _ in range(settings.database.pool_max):
