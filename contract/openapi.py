@@ -33,6 +33,11 @@ refused. So is a query parameter that the call does not declare, except at `/api
 unknown path is 404; a method that a path does not support is 405 with `Allow`; `OPTIONS` returns
 204 with `Allow`, without credentials.
 """
+_INFO = {
+    "title": "userauth",
+    "summary": "A user-authentication server.",
+    "description": _DESCRIPTION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +64,11 @@ def openapi_document(routes: Routes, options: DocumentOptions, *, version: str) 
     for path, method, handler, call in calls:
         item = paths.setdefault(path, _path_item(path))
         item[method.lower()] = operation(method, handler, call, components)
-    for _, method, handler, call in calls:
         for cls in problems_of(method, handler, call):
             schemas[cls.__name__] = problem_schema(components.samples[cls])
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "userauth",
-            "version": version,
-            "summary": "A user-authentication server.",
-            "description": _DESCRIPTION,
-        },
+        "info": {**_INFO, "version": version},
         "tags": _tags(handler for _, handler in routes),
         "paths": paths,
         "components": {

@@ -28,6 +28,11 @@ from transport.cors import CrossOrigin
 _ID_BYTES = 16
 # Reading random bytes is a system call: it is done for many ids at once.
 _IDS_AT_ONCE = 256
+# A group matches an id, which must not become part of a metric or a log line.
+_TEMPLATES: Mapping[type[RequestHandler], str] = {
+    **{handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes},
+    StaticDocumentHandler: PAGE_PATH,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,6 @@ class Application(ApplicationState):
         self._handlers: dict[str, type[BaseHandler]] = {
             str(path): handler for path, handler in routes if path == re.escape(path)
         } | dict.fromkeys(static_documents, StaticDocumentHandler)
-        # A group matches an id, which must not become part of a metric or a log line.
-        self._routes: dict[type[RequestHandler], str] = {
-            handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes
-        }
-        self._routes[StaticDocumentHandler] = PAGE_PATH
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return the delegate of a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
@@ -95,7 +95,7 @@ class Application(ApplicationState):
 
     def route_of(self, handler: type[RequestHandler]) -> str:
         """Return the path template of a handler, or one name for all unknown paths."""
-        return self._routes.get(handler, UNKNOWN_ROUTE)
+        return _TEMPLATES.get(handler, UNKNOWN_ROUTE)
 
     def get_handler_delegate(
         self,
