@@ -55,7 +55,7 @@ def read_greeting(process: "subprocess.Popen[str]", log: Path) -> str:
             return line.strip()
         if not line:
             break
-    raise StartError(f"The server did not start: {line}{last_lines(log)}")
+    raise StartError(f"{process.args!r} did not start: {line}{last_lines(log)}")
 
 
 def url_in(greeting: str) -> str:
