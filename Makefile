@@ -22,7 +22,7 @@ check: $(VENV)/.server ## check the settings and stop
 	@$(BIN)/python server.py --check
 
 test: $(VENV)/.develop ## run the tests against a real Postgres
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.develop ## style, types and floors
 	$(BIN)/ruff check .

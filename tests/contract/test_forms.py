@@ -7,7 +7,8 @@ from handlers import routes
 from rules.errors import InvalidFields, MalformedRequest
 from rules.text_bounds import LONGEST
 
-FORMS = {call.body for _, handler in routes for call in handler.calls.values()}
+# Ordered, so that every worker of a parallel run collects the same tests.
+FORMS = dict.fromkeys(call.body for _, handler in routes for call in handler.calls.values())
 FIELDS = [(form, field) for form in FORMS for field in form.model_fields]
 MARKS = "a" + "\u0301\u0316" * 16
 
