@@ -202,7 +202,7 @@ def test_a_signal_before_the_command_starts_is_forwarded_after_it_starts(
         assert process.wait(timeout=20) == 128 + number
 
 
-def test_secrets_are_copied_credentials_as_copies_that_go_with_the_command(tmp_path: Path) -> None:
+def test_copies_of_the_credentials_are_removed_after_the_command(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.mkdir(0o700)
     (credentials / "SECRET_KEYS").write_text(KEY, encoding="ascii")
