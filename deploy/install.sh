@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts userauth on a Debian 12 machine as a systemd service, from the checkout it stands in; run
+# Puts userauth on a Debian 12 or 13 machine as a systemd service, from the checkout it stands in; run
 # again, it upgrades. Settings, secrets and data that are there stay as they are. A program that does
 # not take the settings, or does not start, leaves the one before in its place.
 #
@@ -68,7 +68,7 @@ install_python() {
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv
     fi
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 is needed"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or later is required"
 }
 
 add_user() {

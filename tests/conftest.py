@@ -24,6 +24,8 @@ from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.sql import run_sql
 from transport.server import Server
 
+pytest_plugins = ["tests.harness.needs"]
+
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
     """Makes every loop of the tests one as the server's."""

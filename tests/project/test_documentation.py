@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.harness.processes import environment, running_server
 from tests.harness.sql import run_sql
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 PROBLEMS = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -230,7 +229,6 @@ def test_each_requirement_has_a_verdict_and_what_shows_it(row: list[str]) -> Non
 @pytest.fixture(scope="module")
 def printed(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Run the README's commands, one after another in one shell; return what each printed."""
-    assert shutil.which("curl")
     run_sql(postgres, "TRUNCATE users, tokens, clients")
     variables = {
         "APP_SETTINGS": "development",
@@ -266,6 +264,7 @@ def expected_shape(command: str) -> set[str] | None:
     return set() if "DELETE" in command else USER
 
 
+@pytest.mark.needs("curl")
 def test_each_command_of_the_readme_gives_what_it_is_there_for(printed: list[str]) -> None:
     assert len(printed) == len(COMMANDS) >= 9
     for command, output in zip(COMMANDS, printed, strict=True):
@@ -273,6 +272,7 @@ def test_each_command_of_the_readme_gives_what_it_is_there_for(printed: list[str
         assert (set(json.loads(output)) if output else None) == shape, command
 
 
+@pytest.mark.needs("curl")
 def test_the_answers_that_the_readme_shows_look_like_those_that_come(printed: list[str]) -> None:
     found = iter(printed)
     last = ""
@@ -288,6 +288,7 @@ def test_the_answers_that_the_readme_shows_look_like_those_that_come(printed: li
     assert shown >= 3
 
 
+@pytest.mark.needs("curl")
 def test_what_the_page_on_tokens_shows_is_what_comes(postgres: str, tmp_path: Path) -> None:
     run_sql(postgres, "TRUNCATE users, tokens, clients")
     lines = [
