@@ -1,15 +1,14 @@
-"""What every command needs, and how it refuses."""
+"""What commands share: access to the services, options, and refusals."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import click
 
 from rules.origin import LocalOrigin
-from services.all_services import Services
+from services.all_services import AdministrationServices
 from services.backups import Backups
 from settings import Settings
 
@@ -18,47 +17,51 @@ Result = TypeVar("Result")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class Administrator(ABC):
-    """The settings, and a way to the services."""
+class Administrator(Protocol):
+    """The settings, and access to the services and to the database as a whole."""
 
     @property
-    @abstractmethod
     def settings(self) -> Settings:
         """Return the server's settings."""
+        ...
 
     @property
-    @abstractmethod
-    def place(self) -> str:
-        """Return where the database is, without a password."""
+    def location(self) -> str:
+        """Return the location of the database, without a password."""
+        ...
 
     @property
-    @abstractmethod
-    def administration(self) -> LocalOrigin:
-        """Return who acts, for the audit trail."""
+    def origin(self) -> LocalOrigin:
+        """Return the origin of what commands do, for the audit trail."""
+        ...
 
-    @abstractmethod
+    def check(self) -> str:
+        """Check the settings as the server does, and return a report."""
+        ...
+
     def backups(self) -> AbstractContextManager[Backups]:
-        """Return a way to the database as a whole, for the length of a block."""
+        """Return access to the database as a whole, for the length of a block."""
+        ...
 
-    @abstractmethod
-    def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
-        """Do some work with the services, which are there as long as it takes."""
+    def run(self, work: Callable[[AdministrationServices], Awaitable[Result]]) -> Result:
+        """Open the services, do some work with them, and close them."""
+        ...
 
 
 class NotFoundError(click.ClickException):
-    """What was named is not there."""
+    """An argument names something that does not exist."""
 
     exit_code = 3
 
 
 class AlreadyExists(click.ClickException):
-    """What was to be made is there already."""
+    """What the command creates exists already."""
 
     exit_code = 4
 
 
 def shown_time(time: datetime | None) -> str | None:
-    """Return a time to the second, in UTC."""
+    """Return a time in UTC, to the second."""
     if time is None:
         return None
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -2,17 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
 
 from db import tokens, users
-from db.lookups import Lookups
-from db.pool import Database
 from db.rows import UserRow
 from rules import emails, names
-from rules.budget import Budget
 from rules.errors import DatabaseUnavailable
 from rules.field_errors import FieldErrors
 from rules.origin import Origin
@@ -20,8 +16,9 @@ from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
 from rules.write_turns import WriteTurns
-from services.audit import AuditTrail, Kind
+from services.audit import Kind
 from services.confirmation import FIELD, Confirmation
+from services.core import Core
 from services.counts import Reason, TokenCounts
 from services.identities import Identities, Identity
 from services.registration import check_new_user, insert_new_user
@@ -43,36 +40,31 @@ UNSET = Unset.UNSET
 
 
 class Accounts:
-    """What can be done with accounts. ``clock`` returns the time in UTC seconds."""
+    """Registers, updates and deletes accounts."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        database: Database,
-        lookups: Lookups,
         identities: Identities,
+        confirmation: Confirmation,
         hasher: PasswordHasher,
         rules: PasswordRules,
         throttle: Throttle,
-        hashes: Budget,
         writes: WriteTurns,
-        audit: AuditTrail,
         reservations: Reservations,
-        clock: Callable[[], float],
-        confirmation: Confirmation,
         counts: TokenCounts,
     ) -> None:
-        self._database = database
-        self._lookups = lookups
+        self._database = core.database
+        self._lookups = core.lookups
+        self._audit = core.audit
+        self._clock = core.clock
         self._identities = identities
         self._hasher = hasher
         self._rules = rules
         self._throttle = throttle
-        self._hashes = hashes
         self._writes = writes
-        self._audit = audit
         self._reservations = reservations
-        self._clock = clock
         self._confirmation = confirmation
         self._counts = counts
 
@@ -159,7 +151,7 @@ class Accounts:
         async with self._hasher.slot(Caller.at(origin.ip, account, is_known=True)):
             # Again: others of this user may have been hashed while this one waited.
             self._identities.check_hashes(identity.user)
-            self._hashes.spend(identity.user.id)
+            self._identities.spend_hash(identity.user)
             return await self._hasher.hash(password)
 
     async def _write(

@@ -1,6 +1,6 @@
 """Users as an administrator sees them, who names them by their e-mail addresses."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from functools import partial
 
 from db import throttle as counts
 from db import tokens, users
-from db.pool import Connection, Database
+from db.pool import Connection
 from db.rows import UserRow, UserStateRow
 from rules import emails
 from rules.field_errors import FieldErrors
@@ -16,7 +16,8 @@ from rules.origin import LocalOrigin
 from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
-from services.audit import AuditTrail, Kind
+from services.audit import Kind
+from services.core import Core
 from services.registration import check_new_user, insert_new_user
 from services.reservations import Reservations
 from services.throttle import Throttle
@@ -44,28 +45,26 @@ class UserDetails:
 
 
 class Users:
-    """What an administrator can do with users. ``clock`` returns the time in UTC seconds."""
+    """Administers users, found by their e-mail addresses."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        database: Database,
         hasher: PasswordHasher,
         rules: PasswordRules,
         throttle: Throttle,
-        audit: AuditTrail,
         reservations: Reservations,
-        administration: LocalOrigin,
-        clock: Callable[[], float],
+        origin: LocalOrigin,
     ) -> None:
-        self._database = database
+        self._database = core.database
+        self._audit = core.audit
+        self._clock = core.clock
         self._hasher = hasher
         self._rules = rules
         self._throttle = throttle
-        self._audit = audit
         self._reservations = reservations
-        self._administration = administration
-        self._clock = clock
+        self._origin = origin
 
     async def find_page(
         self, *, after: str, most: int, text: str = "", only_disabled: bool = False
@@ -82,7 +81,7 @@ class Users:
                 only_disabled=only_disabled,
                 most=most,
             )
-        await self._audit.record(Kind.USERS_LISTED, self._administration)
+        await self._audit.record(Kind.USERS_LISTED, self._origin)
         return found
 
     async def get(self, email: str) -> UserDetails:
@@ -95,9 +94,7 @@ class Users:
             live = await tokens.find_live(connection, state.id, at=self._now())
             failures = await counts.count_failures(connection, self._throttle.account(key))
         logged_in = await self._audit.find(most=1, user_id=state.id, kind=Kind.LOGGED_IN)
-        await self._audit.record(
-            Kind.USER_READ, self._administration, user_id=state.id, email_key=key
-        )
+        await self._audit.record(Kind.USER_READ, self._origin, user_id=state.id, email_key=key)
         return UserDetails(
             state=state,
             good_tokens=len(live),
@@ -121,7 +118,7 @@ class Users:
                 newcomer,
                 password_hash=password_hash,
                 kind=Kind.ADDED,
-                origin=self._administration,
+                origin=self._origin,
             )
 
     async def set_password(self, email: str, password: str) -> None:
@@ -137,7 +134,9 @@ class Users:
         # Hashed before a connection is taken: nobody waits for one meanwhile.
         async with self._hasher.slot(_ADMINISTRATOR):
             password_hash = await self._hasher.hash(password)
-        async with self._locked(email) as (connection, user):
+        async with transaction_on(self._database) as connection:
+            # By id: another account may have the address by now, which must not get the password.
+            user = await _lock(connection, state.id)
             await users.update_password(connection, user.id, password_hash)
             await tokens.revoke_all(connection, user.id, at=self._now())
             await self._throttle.reset(connection, user)
@@ -182,14 +181,20 @@ class Users:
         """Lend a transaction that holds the lock on a user's row."""
         async with transaction_on(self._database) as connection:
             state = await users.find_state(connection, emails.lookup_key(email))
-            # Whoever was there may be gone before the row is locked.
-            locked = await users.find_for_update(connection, state.id) if state else None
-            if locked is None:
+            if state is None:
                 raise UserNotFound
-            yield connection, locked.user
+            yield connection, await _lock(connection, state.id)
 
     async def _write(self, connection: Connection, kind: Kind, user: UserRow) -> None:
-        await self._audit.write(connection, kind, self._administration, user=user)
+        await self._audit.write(connection, kind, self._origin, user=user)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
+
+
+async def _lock(connection: Connection, user_id: str) -> UserRow:
+    """Lock a user's row; raises UserNotFound where the user was deleted meanwhile."""
+    locked = await users.find_for_update(connection, user_id)
+    if locked is None:
+        raise UserNotFound
+    return locked.user

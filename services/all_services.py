@@ -1,4 +1,4 @@
-"""Everything that handlers and commands may ask for, in one hand."""
+"""The services that handlers call, and those that commands call."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,10 @@ from services.accounts import Accounts
 from services.administration import Users
 from services.audit import AuditTrail
 from services.clients import Clients
+from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
-from services.throttle import Throttle
+from services.signing_keys import SigningKeys
 from services.tokens import Sessions
 from services.transfer import Transfer
 from services.usage import TokenUsage
@@ -18,7 +19,7 @@ from services.usage import TokenUsage
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The services on one database."""
+    """The services of the server, on one database."""
 
     identities: Identities
     accounts: Accounts
@@ -27,8 +28,17 @@ class Services:
     signer: TokenSigner
     keys_file: KeysFile | None
     usage: TokenUsage
-    throttle: Throttle
     audit: AuditTrail
-    users: Users
-    transfer: Transfer
     hash_kinds: HashKinds
+
+
+@dataclass(frozen=True, slots=True)
+class AdministrationServices:
+    """The services of commands, on one database."""
+
+    users: Users
+    clients: Clients
+    signing_keys: SigningKeys
+    transfer: Transfer
+    audit: AuditTrail
+    event_stream: EventStream

@@ -5,7 +5,6 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from db import tokens, users
-from db.lookups import Lookups
 from db.pool import Connection
 from db.rows import PasswordRow, UserRow
 from rules import emails
@@ -24,7 +23,8 @@ from rules.password_cache import PasswordCache
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.turns import Caller
-from services.audit import AuditTrail, Kind
+from services.audit import Kind
+from services.core import Core
 from services.throttle import Throttle, Try
 from services.transactions import answer
 from services.usage import TokenUsage
@@ -85,24 +85,23 @@ class Identities:
 
     def __init__(
         self,
+        core: Core,
         *,
-        lookups: Lookups,
         hasher: PasswordHasher,
         remembered: PasswordCache,
         signer: TokenSigner,
         usage: TokenUsage,
         throttle: Throttle,
         hashes: Budget,
-        audit: AuditTrail,
     ) -> None:
-        self._lookups = lookups
+        self._lookups = core.lookups
+        self._audit = core.audit
         self._hasher = hasher
         self._remembered = remembered
         self._signer = signer
         self._usage = usage
         self._throttle = throttle
         self._hashes = hashes
-        self._audit = audit
 
     def identify(self, credentials: Credentials | None, origin: Origin) -> Awaitable[Identity]:
         """Return whose credentials these are.
@@ -227,3 +226,7 @@ class Identities:
         wait = self._hashes.wait_seconds(user.id) if user else 0
         if wait:
             raise TooManyTries(wait)
+
+    def spend_hash(self, user: UserRow) -> None:
+        """Count a hash of a user."""
+        self._hashes.spend(user.id)

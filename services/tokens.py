@@ -2,14 +2,13 @@
 
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from db import tokens, users
-from db.lookups import Lookups
-from db.pool import Connection, Database
+from db.pool import Connection
 from db.rows import TokenRow, UserRow
 from rules import emails
 from rules.errors import CredentialsInvalid, NotFound, TokenInvalid
@@ -18,12 +17,14 @@ from rules.passwords import PasswordHasher
 from rules.tokens import TokenClaims, TokenSigner
 from rules.turns import Caller
 from rules.write_turns import WriteTurns
-from services.audit import AuditTrail, Kind
+from services.audit import Kind
 from services.confirmation import Confirmation
+from services.core import Core
 from services.counts import Reason, TokenCounts
 from services.identities import NO_RENEWAL, WRONG_KIND, Identities, Identity, PasswordProof
 from services.transactions import answer, connection_to, transaction_on
 from services.usage import TokenUsage
+from settings.model import TokenSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +47,33 @@ class Introspection:
 
 
 class Sessions:
-    """What can be done with tokens.
-
-    ``clock`` returns the time in UTC seconds; ``lifetime_seconds`` is that of new tokens, of
-    which a user has ``max_per_user`` at a time.
-    """
+    """Issues, lists, introspects and revokes tokens."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        database: Database,
-        lookups: Lookups,
         identities: Identities,
         confirmation: Confirmation,
         hasher: PasswordHasher,
         signer: TokenSigner,
         usage: TokenUsage,
         writes: WriteTurns,
-        audit: AuditTrail,
-        clock: Callable[[], float],
-        lifetime_seconds: int,
-        max_per_user: int,
+        limits: TokenSettings,
         counts: TokenCounts,
     ) -> None:
-        self._database = database
-        self._lookups = lookups
+        self._database = core.database
+        self._lookups = core.lookups
+        self._audit = core.audit
+        self._clock = core.clock
         self._identities = identities
         self._confirmation = confirmation
         self._hasher = hasher
         self._signer = signer
         self._usage = usage
         self._writes = writes
-        self._audit = audit
-        self._clock = clock
-        self._lifetime_seconds = lifetime_seconds
-        self._max_per_user = max_per_user
+        self._lifetime_seconds = limits.lifetime_seconds
+        self._max_per_user = limits.max_per_user
         self._counts = counts
 
     async def log_in(self, identity: Identity, origin: Origin) -> IssuedToken:
@@ -216,11 +209,6 @@ class Sessions:
                 )
         if user_id is not None:
             self._counts.revoke(Reason.CLIENT)
-
-    async def find_keys_in_use(self) -> set[str | None]:
-        """Return the ids of the keys that signed good tokens; None is a key nobody knows."""
-        async with connection_to(self._database) as connection:
-            return await tokens.find_keys_in_use(connection, at=self._now())
 
     @asynccontextmanager
     async def _turn(self, identity: Identity) -> AsyncIterator[Connection]:

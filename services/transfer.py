@@ -1,17 +1,17 @@
 """Users on the move: in, with the hashes that they had elsewhere, and out again."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
 from db import transfer
-from db.pool import Database
 from db.rows import ImportedUser
 from rules import emails, imported_hashes, names, passwords
 from rules.field_errors import FieldErrors
 from rules.origin import LocalOrigin
-from services.audit import AuditTrail, Kind
+from services.audit import Kind
+from services.core import Core
 from services.reservations import Reservations
 from services.transactions import connection_to, transaction_on
 
@@ -31,24 +31,22 @@ class UserRecord:
 
 
 class Transfer:
-    """Brings users in, and gives them back. ``clock`` returns the time in UTC seconds."""
+    """Imports and exports users."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        database: Database,
         hasher: passwords.PasswordHasher,
-        audit: AuditTrail,
         reservations: Reservations,
-        administration: LocalOrigin,
-        clock: Callable[[], float],
+        origin: LocalOrigin,
     ) -> None:
-        self._database = database
+        self._database = core.database
+        self._audit = core.audit
+        self._clock = core.clock
         self._hasher = hasher
-        self._audit = audit
         self._reservations = reservations
-        self._administration = administration
-        self._clock = clock
+        self._origin = origin
 
     def check(self, record: UserRecord, *, allow_expensive: bool = False) -> ImportedUser:
         """Return the user that a record makes; raises InvalidFields with all that is wrong.
@@ -87,14 +85,12 @@ class Transfer:
         async with transaction_on(self._database) as connection:
             inserted = await transfer.insert_users(connection, moved)
             await self._reservations.end(connection, [key for _, key in inserted])
-            await self._audit.write_for_users(
-                connection, Kind.IMPORTED, self._administration, inserted
-            )
+            await self._audit.write_for_users(connection, Kind.IMPORTED, self._origin, inserted)
         return {key for _, key in inserted}
 
     async def export_users(self) -> AsyncIterator[ImportedUser]:
         """Yield every user, by the key of the e-mail address, after an event that tells of it."""
-        await self._audit.record(Kind.EXPORTED, self._administration)
+        await self._audit.record(Kind.EXPORTED, self._origin)
         after = ""
         while True:
             async with connection_to(self._database) as connection:

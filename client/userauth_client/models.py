@@ -1,0 +1,82 @@
+"""The data that the server returns. All times are timezone-aware, in UTC."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A registered user."""
+
+    id: str
+    email: str
+    name: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token, as a login returns it. ``value`` is a secret and is left out of the repr."""
+
+    value: str = field(repr=False)
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A valid token as its owner lists it: everything but its value."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    last_used_at: datetime | None
+    user_agent: str | None
+    ip: str | None
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event in the audit trail of an account.
+
+    ``times`` is how often it occurred in the minute that ended at ``at``.
+    """
+
+    id: str
+    at: datetime
+    kind: str
+    outcome: str
+    ip: str | None
+    client_id: str | None
+    request_id: str | None
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events, newest first; ``before`` requests the next page, None if this is the last one."""
+
+    events: tuple[Event, ...]
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedUser:
+    """The owner of verified credentials."""
+
+    id: str
+    email: str
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveToken:
+    """The introspection result for a valid token, with its owner."""
+
+    token_id: str
+    user_id: str
+    email: str
+    name: str | None
+    issued_at: datetime
+    expires_at: datetime

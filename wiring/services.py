@@ -1,0 +1,250 @@
+"""The services: what handlers and commands call, built on one database."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from db.lookups import open_lookups
+from db.pool import Database
+from ops.cpus import available_cpus
+from ops.metrics import Metrics, Sources
+from ops.periodic import PeriodicTask
+from rules import imported_hashes
+from rules.budget import Budget
+from rules.origin import LocalOrigin
+from rules.password_cache import PasswordCache
+from rules.password_rules import PasswordRules
+from rules.passwords import PasswordHasher
+from rules.tokens import TokenSigner
+from rules.write_turns import WriteTurns
+from services.accounts import Accounts
+from services.administration import Users
+from services.all_services import AdministrationServices, Services
+from services.audit import AuditTrail
+from services.clients import Clients
+from services.confirmation import Confirmation
+from services.core import Core
+from services.counts import TokenCounts
+from services.event_stream import EventStream
+from services.hash_kinds import HashKinds
+from services.identities import Identities
+from services.reservations import Reservations
+from services.signing_keys import SigningKeys
+from services.throttle import Throttle
+from services.tokens import Sessions
+from services.transfer import Transfer
+from services.usage import TokenUsage
+from settings import Settings
+from wiring.database import read_digests
+from wiring.secrets import keys_file
+
+# A user has the write budgets of this many credentials.
+_CREDENTIALS_AT_A_TIME = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the services of the server and those of commands are built from."""
+
+    core: Core
+    hasher: PasswordHasher
+    rules: PasswordRules
+    throttle: Throttle
+    reservations: Reservations
+
+
+@dataclass(frozen=True, slots=True)
+class _ServerParts:
+    """What the services of the server alone are built from."""
+
+    signer: TokenSigner
+    usage: TokenUsage
+    identities: Identities
+    confirmation: Confirmation
+    writes: WriteTurns
+    counts: TokenCounts
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings,
+    keys: Sequence[str],
+    database: Database,
+    clock: Callable[[], float],
+    metrics: Metrics | None = None,
+) -> AsyncIterator[Services]:
+    """Build the services of the server on a database, and close them after use."""
+    async with (
+        _open_parts(settings, database, clock, metrics) as parts,
+        _open_cache(settings) as cache,
+    ):
+        file = keys_file(settings)
+        signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
+        server = _server_parts(settings, parts, cache, signer)
+        if metrics is not None:
+            metrics.watch(_sources(parts, server.counts))
+        yield Services(
+            identities=server.identities,
+            accounts=_accounts(parts, server),
+            sessions=_sessions(settings, parts, server),
+            clients=Clients(parts.core, parts.throttle, LocalOrigin()),
+            signer=signer,
+            keys_file=file,
+            usage=server.usage,
+            audit=parts.core.audit,
+            hash_kinds=HashKinds(database, parts.hasher),
+        )
+
+
+@asynccontextmanager
+async def open_administration(
+    settings: Settings, database: Database, clock: Callable[[], float], origin: LocalOrigin
+) -> AsyncIterator[AdministrationServices]:
+    """Build the services of commands on a database, and close them after use.
+
+    Nothing runs beside the command: threads that hash, and the connections of look-ups, start when
+    they are first used.
+    """
+    async with _open_parts(settings, database, clock) as parts:
+        core, hasher, reservations = parts.core, parts.hasher, parts.reservations
+        yield AdministrationServices(
+            users=Users(
+                core,
+                hasher=hasher,
+                rules=parts.rules,
+                throttle=parts.throttle,
+                reservations=reservations,
+                origin=origin,
+            ),
+            clients=Clients(core, parts.throttle, origin),
+            signing_keys=SigningKeys(core, origin),
+            transfer=Transfer(core, hasher=hasher, reservations=reservations, origin=origin),
+            audit=core.audit,
+            event_stream=EventStream(database),
+        )
+
+
+@asynccontextmanager
+async def _open_parts(
+    settings: Settings,
+    database: Database,
+    clock: Callable[[], float],
+    metrics: Metrics | None = None,
+) -> AsyncIterator[_Parts]:
+    async with AsyncExitStack() as stack:
+        hasher = _hasher(settings, metrics)
+        stack.callback(hasher.close)
+        lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
+        stack.push_async_callback(lookups.close)
+        digests = await read_digests(database)
+        limits, days = settings.throttle, settings.registration.quarantine_days
+        yield _Parts(
+            core=Core(database, lookups, AuditTrail(database, digests, clock), clock),
+            hasher=hasher,
+            rules=_password_rules(settings),
+            throttle=Throttle(database=database, lookups=lookups, digests=digests, limits=limits),
+            reservations=Reservations(digests, quarantine_days=days),
+        )
+
+
+def _hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
+    return PasswordHasher(
+        cost=settings.passwords.bcrypt_cost,
+        workers=settings.passwords.workers or available_cpus(),
+        max_wait_seconds=settings.passwords.max_wait_seconds,
+        read_foreign=imported_hashes.read,
+        peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+        max_per_account=settings.passwords.max_per_account,
+        observe_wait=metrics.hash_waited if metrics else None,
+        observe_hash=metrics.hashed if metrics else None,
+    )
+
+
+def _password_rules(settings: Settings) -> PasswordRules:
+    return PasswordRules(
+        min_length=settings.passwords.min_length,
+        refuse_common=settings.passwords.refuse_common,
+        service_words=settings.passwords.service_words,
+    )
+
+
+@asynccontextmanager
+async def _open_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
+    cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
+    sweep = PeriodicTask("password cache sweep failed", cache.forget)
+    try:
+        yield cache
+    finally:
+        await sweep.close()
+
+
+def _sources(parts: _Parts, counts: TokenCounts) -> Sources:
+    lookups = parts.core.lookups
+    return Sources(
+        queue=parts.hasher.queue,
+        pool=parts.core.database,
+        tokens=counts,
+        events=parts.core.audit.counts,
+        lookup_failures=lambda: lookups.failures,
+    )
+
+
+def _server_parts(
+    settings: Settings, parts: _Parts, cache: PasswordCache, signer: TokenSigner
+) -> _ServerParts:
+    usage = TokenUsage(parts.core.database, parts.core.clock)
+    identities = Identities(
+        parts.core,
+        hasher=parts.hasher,
+        remembered=cache,
+        signer=signer,
+        usage=usage,
+        throttle=parts.throttle,
+        hashes=Budget(settings.throttle.hashes_per_minute, time.monotonic),
+    )
+    return _ServerParts(
+        signer=signer,
+        usage=usage,
+        identities=identities,
+        confirmation=Confirmation(identities, required=settings.passwords.current_required),
+        writes=_write_turns(settings),
+        counts=TokenCounts(),
+    )
+
+
+def _write_turns(settings: Settings) -> WriteTurns:
+    per_minute = settings.throttle.writes_per_minute
+    return WriteTurns(
+        Budget(per_minute, time.monotonic),
+        Budget(_CREDENTIALS_AT_A_TIME * per_minute, time.monotonic),
+        settings.database.acquire_timeout_seconds,
+    )
+
+
+def _accounts(parts: _Parts, server: _ServerParts) -> Accounts:
+    return Accounts(
+        parts.core,
+        identities=server.identities,
+        confirmation=server.confirmation,
+        hasher=parts.hasher,
+        rules=parts.rules,
+        throttle=parts.throttle,
+        writes=server.writes,
+        reservations=parts.reservations,
+        counts=server.counts,
+    )
+
+
+def _sessions(settings: Settings, parts: _Parts, server: _ServerParts) -> Sessions:
+    return Sessions(
+        parts.core,
+        identities=server.identities,
+        confirmation=server.confirmation,
+        hasher=parts.hasher,
+        signer=server.signer,
+        usage=server.usage,
+        writes=server.writes,
+        limits=settings.tokens,
+        counts=server.counts,
+    )
