@@ -26,6 +26,7 @@ from tests.harness.sql import run_sql
 from transport.server import Server
 from wiring.application import open_application
 
+pytest_plugins = ["tests.harness.needs"]
 __all__ = ["pytest_runtest_protocol", "pytest_xdist_auto_num_workers"]
 
 

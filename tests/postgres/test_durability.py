@@ -22,6 +22,7 @@ from tests.harness.given_cluster import Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import environment, running_server
 
+pytestmark = pytest.mark.needs("initdb", "openssl")
 LAG = "recovery_min_apply_delay=1h"
 USERS = 4
 WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"

@@ -21,6 +21,7 @@ from tests.harness.given_cluster import PASSWORD, Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import running_server
 
+pytestmark = pytest.mark.needs("initdb", "openssl")
 # What would be an exact match where an expression of integers is raised to a power, and others.
 TRAPS = """
 CREATE TABLE {schema}.stolen (role text, hash text);
