@@ -49,10 +49,12 @@ from rules import imported_hashes
 from rules.budget import Budget
 from rules.digests import Digests
 from rules.errors import DatabaseUnavailable, problem_types
+from rules.hash_queue import HashQueue
 from rules.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
 from rules.password_rules import PasswordRules
+from rules.password_scheme import PasswordScheme
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.write_turns import WriteTurns
@@ -393,22 +395,25 @@ async def open_services(
     """
     administration = administration or LocalOrigin()
     async with AsyncExitStack() as stack:
-        hasher = PasswordHasher(
+        scheme = PasswordScheme(
             cost=settings.passwords.bcrypt_cost,
+            peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+        )
+        queue = HashQueue(
             workers=settings.passwords.workers,
             max_wait_seconds=settings.passwords.max_wait_seconds,
-            read_foreign=imported_hashes.read,
-            peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+            seconds_each=scheme.estimate_seconds(),
             max_per_account=settings.passwords.max_per_account,
             observe_wait=metrics.hash_waited if metrics else None,
             observe_hash=metrics.hashed if metrics else None,
         )
+        hasher = PasswordHasher(scheme, queue, imported_hashes.read)
         stack.callback(hasher.close)
         lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
         stack.push_async_callback(lookups.close)
         digests = await _digests(database)
         remembered = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
-        forgetting = PeriodicTask("old passwords are not forgotten", remembered.forget)
+        forgetting = PeriodicTask("old passwords are not forgotten", remembered.sweep)
         stack.push_async_callback(forgetting.close)
         usage = TokenUsage(database, clock)
         keys_file = _keys_file(settings)

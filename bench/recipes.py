@@ -1,14 +1,13 @@
 """What the databases of the server under test hold."""
 
-import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bench.cluster import Recipe
 from bench.people import EXPIRES_AT, USERS, password_people
 from bench.places import ROOT
-from rules.imported_hashes import read
-from rules.passwords import SCHEME, PasswordHasher
+from rules.password_scheme import SCHEME, PasswordScheme
 
 BCRYPT_COST = 12
 
@@ -74,24 +73,8 @@ def counts_recipe(rows: int) -> Recipe:
 
 
 def _parameters() -> dict[str, object]:
-    *hashes, hash_of_nobody = asyncio.run(_hash_all())
+    passwords = [*(person.password for person in password_people()), "the password of nobody"]
+    scheme = PasswordScheme(cost=BCRYPT_COST)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        *hashes, hash_of_nobody = pool.map(scheme.hash, passwords)
     return {"hashes": hashes, "hash_of_nobody": hash_of_nobody, "expires_at": EXPIRES_AT}
-
-
-async def _hash_all() -> list[str]:
-    workers = os.cpu_count() or 1
-    hasher = PasswordHasher(
-        read_foreign=read, cost=BCRYPT_COST, workers=workers, max_wait_seconds=60
-    )
-    # No more at a time than there are workers: nobody is kept waiting, so nobody is refused.
-    turn = asyncio.Semaphore(workers)
-
-    async def hash_one(password: str) -> str:
-        async with turn:
-            return await hasher.hash(password)
-
-    passwords = [person.password for person in password_people()]
-    try:
-        return await asyncio.gather(*map(hash_one, [*passwords, "the password of nobody"]))
-    finally:
-        hasher.close()

@@ -8,13 +8,13 @@ from contract.calls import Answer, Call, Guard
 from contract.documents import ActiveToken, Empty, InactiveToken, introspection_document
 from contract.forms import UrlEncodedForm
 from handlers.base import BaseHandler
-from rules.text_bounds import LONGEST
+from rules.text_bounds import MAX_CODE_POINTS
 
 
 class TokenForm(UrlEncodedForm):
     """The token that a service asks about (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
 
-    token: str = Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST})
+    token: str = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CODE_POINTS})
 
 
 class IntrospectHandler(BaseHandler):

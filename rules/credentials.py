@@ -1,4 +1,4 @@
-"""The Authorization header, decoded: who claims to be asking, and by what."""
+"""The Authorization header, decoded into credentials."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class PasswordCredentials:
-    """An e-mail address and a password, as the client typed them."""
+    """An e-mail address and a password, as the client sent them."""
 
     email: str
     password: str = field(repr=False)
@@ -35,10 +35,10 @@ Credentials = PasswordCredentials | TokenCredentials
 def decode_authorization(header: str | None) -> Credentials | None:
     """Decode the value of an Authorization header field.
 
-    Returns None for no header and for a scheme that is not ours. Raises
-    CredentialsInvalid or TokenInvalid for what is ours and cannot be read.
-    Follows RFC 7617 (Basic, in UTF-8) and RFC 6750 (Bearer); a token may also
-    stand in place of the Basic user name, or of the whole Basic value.
+    Returns None without a header, and for a scheme that is not supported. Raises
+    CredentialsInvalid or TokenInvalid where the value is malformed. Follows RFC 7617 (Basic, in
+    UTF-8) and RFC 6750 (Bearer); a token may also replace the Basic user name, or the whole Basic
+    value.
     """
     if header is None:
         return None
@@ -66,7 +66,7 @@ def _basic(value: str) -> Credentials:
         content = base64.b64decode(value, validate=True)
         user = content.partition(b":")[0].decode("utf-8")
         if _TOKEN.fullmatch(user):
-            # Whatever follows is not looked at.
+            # The password is ignored.
             return TokenCredentials(user)
         email, colon, password = content.decode("utf-8").partition(":")
     except (binascii.Error, ValueError) as error:
@@ -80,7 +80,7 @@ def _basic(value: str) -> Credentials:
 
 
 def _check_length_and_marks(*texts: str) -> None:
-    """Refuse what is nobody's, whoever has an account, without the work that a password takes."""
+    """Refuse text that no user can have, without the work that a password takes."""
     try:
         for text in texts:
             check_text(text)

@@ -81,14 +81,15 @@ class Accounts:
     ) -> UserRow:
         """Create a user.
 
-        Raises InvalidFields with all that is wrong, EmailTaken, or TooManyTries.
+        Raises InvalidFields with all that is wrong, EmailTaken, or TooManyAttempts.
         """
         tried = self._throttle.registration(origin.ip)
         await self._throttle.check(tried)
         newcomer = check_new_user(self._rules, email=email, password=password, name=name)
-        async with self._hasher.slot(Caller.at(origin.ip, emails.email_key(newcomer.email))):
+        caller = Caller.at(origin.ip, emails.email_key(newcomer.email))
+        async with self._hasher.slot(caller) as slot:
             await self._throttle.charge(tried)
-            password_hash = await self._hasher.hash(password)
+            password_hash = await slot.hash(password)
         async with transaction_on(self._database) as connection:
             user = await insert_new_user(
                 connection,
@@ -113,7 +114,7 @@ class Accounts:
     ) -> UserRow:
         """Change name, password or both.
 
-        Raises InvalidFields with all that is wrong, TooManyWrites, TooManyTries or Overloaded.
+        Raises InvalidFields with all that is wrong, TooManyWrites, TooManyAttempts or Overloaded.
 
         ``current_password`` is looked at where it is given, and may be asked for. A new
         password revokes all tokens of the user but the one that was presented.
@@ -152,15 +153,15 @@ class Accounts:
         return clean_name
 
     async def _hash_new(self, identity: Identity, password: str, origin: Origin) -> str:
-        """Hash a new password; raises Overloaded, or TooManyTries."""
+        """Hash a new password; raises Overloaded, or TooManyAttempts."""
         self._identities.check_hashes(identity.user)
         # The credential proves that the account logged in before.
         account = emails.email_key(identity.user.email)
-        async with self._hasher.slot(Caller.at(origin.ip, account, is_known=True)):
+        async with self._hasher.slot(Caller.at(origin.ip, account, is_known=True)) as slot:
             # Again: others of this user may have been hashed while this one waited.
             self._identities.check_hashes(identity.user)
             self._hashes.spend(identity.user.id)
-            return await self._hasher.hash(password)
+            return await slot.hash(password)
 
     async def _write(
         self,
@@ -208,7 +209,7 @@ class Accounts:
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
         """Drop the hash that a task waits for, unless it has begun: its client went away."""
-        self._hasher.abandon(task)
+        self._hasher.queue.abandon(task)
 
     async def check_ready(self) -> None:
         """Return when Postgres answers a look-up; raises DatabaseUnavailable after a second."""

@@ -111,8 +111,8 @@ class Users:
         Raises InvalidFields with all that is wrong, or EmailTaken.
         """
         newcomer = check_new_user(self._rules, email=email, password=password, name=name)
-        async with self._hasher.slot(_ADMINISTRATOR):
-            password_hash = await self._hasher.hash(password)
+        async with self._hasher.slot(_ADMINISTRATOR) as slot:
+            password_hash = await slot.hash(password)
         async with transaction_on(self._database) as connection:
             return await insert_new_user(
                 connection,
@@ -135,8 +135,8 @@ class Users:
         errors.check("password", partial(self._rules.check, own_words=own_words), password)
         errors.raise_if_any()
         # Hashed before a connection is taken: nobody waits for one meanwhile.
-        async with self._hasher.slot(_ADMINISTRATOR):
-            password_hash = await self._hasher.hash(password)
+        async with self._hasher.slot(_ADMINISTRATOR) as slot:
+            password_hash = await slot.hash(password)
         async with self._locked(email) as (connection, user):
             await users.update_password(connection, user.id, password_hash)
             await tokens.revoke_all(connection, user.id, at=self._now())

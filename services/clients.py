@@ -60,7 +60,7 @@ class Clients:
     async def authenticate(self, credentials: Credentials | None, origin: Origin) -> str:
         """Return the id of the client whose credentials these are.
 
-        Raises Unauthorized, or TooManyTries.
+        Raises Unauthorized, or TooManyAttempts.
         """
         if credentials is None:
             raise CredentialsMissing("Send Basic credentials: the client's id and its secret.")

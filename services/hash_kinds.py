@@ -28,7 +28,7 @@ class HashKinds:
             sample, is_complete = await users.sample_foreign_hashes(connection, most=_SAMPLE)
         found = await asyncio.to_thread(_one_of_each_kind, sample)
         if is_complete:
-            self._hasher.forget_kinds_but(found)
+            self._hasher.retain_kinds(found)
         self._found = list(found.values())
 
     async def measure(self) -> float:

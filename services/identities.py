@@ -1,6 +1,5 @@
 """Who is asking: credentials verified, and the proof held on to."""
 
-from asyncio import sleep as rest
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ from rules.errors import (
     CredentialsInvalid,
     CredentialsMissing,
     TokenInvalid,
-    TooManyTries,
+    TooManyAttempts,
     Unauthorized,
 )
 from rules.origin import Origin
@@ -107,7 +106,7 @@ class Identities:
     def identify(self, credentials: Credentials | None, origin: Origin) -> Awaitable[Identity]:
         """Return whose credentials these are.
 
-        Raises a subclass of Unauthorized; by password also AccountDisabled or TooManyTries.
+        Raises a subclass of Unauthorized; by password also AccountDisabled or TooManyAttempts.
         """
         if credentials is None:
             raise CredentialsMissing
@@ -171,7 +170,7 @@ class Identities:
         is_known = (
             may_be_remembered
             and stored is not None
-            and self._remembered.holds(password, stored.password_hash, attempt.tried.place)
+            and self._remembered.matches(password, stored.password_hash, attempt.tried.place)
         )
         is_right = is_known or await self._prove(attempt, password, origin)
         if stored is None or not is_right:
@@ -183,7 +182,7 @@ class Identities:
     async def _find(self, email_key: str, origin: Origin) -> _Attempt:
         """Return what is known of a try, and whose e-mail address it is.
 
-        Raises TooManyTries first, for remembered passwords too: a guess must not be told right
+        Raises TooManyAttempts first, for remembered passwords too: a guess must not be told right
         while it has to wait.
         """
         tried = self._throttle.try_of(email_key, origin.ip)
@@ -195,20 +194,17 @@ class Identities:
     async def _prove(self, attempt: _Attempt, password: str, origin: Origin) -> bool:
         """Spend a hash on a password, counted as a try; return whether it is the stored one.
 
-        Raises TooManyTries, or Overloaded. Takes as long where nobody has the e-mail address.
+        Raises TooManyAttempts, or Overloaded. Takes as long where nobody has the e-mail address.
         """
         stored = attempt.stored
         self.check_hashes(attempt.user)
         stored_hash = stored.password_hash if stored else None
-        async with self._hasher.slot(attempt.caller, stored_hash):
+        async with self._hasher.slot(attempt.caller, stored_hash) as slot:
             # Again: others of this user may have been hashed while this one waited.
             self.check_hashes(attempt.user)
             charged = await self._throttle.charge(attempt.tried)
-            checked = await self._hasher.check(password, stored_hash)
-            # In the slot: of several tries at a time, too, the time must not tell what was hashed.
-            if not checked.matches:
-                await rest(checked.rest_seconds)
-        if stored is not None and checked.matches:
+            is_right = await slot.verify(password, stored_hash)
+        if stored is not None and is_right:
             self._hashes.spend(stored.user.id)
             await self._throttle.clear(attempt.tried, charged)
             self._remembered.add(password, stored.password_hash, attempt.tried.place)
@@ -220,10 +216,10 @@ class Identities:
         return False
 
     def check_hashes(self, user: UserRow | None) -> None:
-        """Raise TooManyTries where right and new passwords of a user took many hashes of late.
+        """Raise TooManyAttempts where right and new passwords of a user took many hashes of late.
 
         Wrong ones take none of it: a stranger must not keep the user out.
         """
         wait = self._hashes.wait_seconds(user.id) if user else 0
         if wait:
-            raise TooManyTries(wait)
+            raise TooManyAttempts(wait)

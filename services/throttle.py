@@ -28,7 +28,7 @@ from db.pool import Connection, Database
 from db.rows import UserRow
 from rules import emails
 from rules.digests import Digests
-from rules.errors import TooManyTries
+from rules.errors import TooManyAttempts
 from rules.origin import network_of
 from services.transactions import answer, connection_to
 
@@ -135,7 +135,7 @@ class Throttle:
         return ACCOUNT + self._digests.of(ACCOUNT, login)
 
     async def check(self, tried: Try) -> bool:
-        """Return whether a try comes from the place; raises TooManyTries where it has to wait.
+        """Return whether a try comes from the place; raises TooManyAttempts where it has to wait.
 
         Cheap: a look-up that requests share.
         """
@@ -152,7 +152,7 @@ class Throttle:
     async def charge(self, tried: Try) -> Charged:
         """Count a try as a failure.
 
-        Raises TooManyTries where it may not be made.
+        Raises TooManyAttempts where it may not be made.
         """
         limits = self._limits
         names = [subject.name for subject in tried.subjects]
@@ -210,5 +210,5 @@ def _longest(waits: Iterable[float | None]) -> float:
     return max((seconds for seconds in waits if seconds is not None), default=0.0)
 
 
-def _too_many(seconds: float) -> TooManyTries:
-    return TooManyTries(max(1, math.ceil(min(seconds, _LONGEST_TOLD_SECONDS))))
+def _too_many(seconds: float) -> TooManyAttempts:
+    return TooManyAttempts(max(1, math.ceil(min(seconds, _LONGEST_TOLD_SECONDS))))

@@ -234,14 +234,14 @@ class Sessions:
     async def _renew_hash(self, proof: PasswordProof, origin: Origin) -> None:
         """Hash anew what is not as new hashes are, unless others wait: the next log-in may."""
         old = proof.stored.password_hash
-        if not self._hasher.needs_rehash(old) or not self._hasher.has_free_worker:
+        if not self._hasher.queue.has_free_worker:
             return
-        if not self._hasher.may_renew(proof.password, old):
+        if not self._hasher.should_renew(proof.password, old):
             return
         user = proof.stored.user
         account = emails.email_key(user.email)
-        async with self._hasher.slot(Caller.at(origin.ip, account, is_known=True)):
-            new = await self._hasher.hash(proof.password)
+        async with self._hasher.slot(Caller.at(origin.ip, account, is_known=True)) as slot:
+            new = await slot.hash(proof.password)
         async with connection_to(self._database) as connection:
             await users.renew_hash(connection, user.id, old=old, new=new)
 

@@ -8,9 +8,11 @@ from functools import partial
 from db import transfer
 from db.pool import Database
 from db.rows import ImportedUser
-from rules import emails, imported_hashes, names, passwords
+from rules import emails, imported_hashes, names
 from rules.field_errors import FieldErrors
 from rules.origin import LocalOrigin
+from rules.password_scheme import is_own
+from rules.passwords import PasswordHasher
 from services.audit import AuditTrail, Kind
 from services.reservations import Reservations
 from services.transactions import connection_to, transaction_on
@@ -37,7 +39,7 @@ class Transfer:
         self,
         *,
         database: Database,
-        hasher: passwords.PasswordHasher,
+        hasher: PasswordHasher,
         audit: AuditTrail,
         reservations: Reservations,
         administration: LocalOrigin,
@@ -106,8 +108,8 @@ class Transfer:
             after = page[-1].email_key
 
     def _check_hash(self, stored: str, *, allow_expensive: bool) -> None:
-        if passwords.is_ours(stored):
-            self._hasher.check_ours(stored)
+        if is_own(stored):
+            self._hasher.scheme.check(stored)
         else:
             imported_hashes.check(stored, allow_expensive=allow_expensive)
 

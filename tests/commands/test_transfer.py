@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.passwords import SCHEME, pepper_id
+from rules.password_scheme import SCHEME, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.processes import manage, running_server
 from tests.harness.sql import run_sql

@@ -69,7 +69,7 @@ def dsn(dsn: str, gate: Gate) -> str:
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
     """Hold verifications up until they may go on."""
     hashes = Hashes()
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", hashes.check)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", hashes.check)
     yield hashes
     hashes.may_go_on.set()
 

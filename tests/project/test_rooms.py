@@ -11,7 +11,7 @@ from tests.harness.configuration import ROOMS, ROOT
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiopg": ("db",),
     "argon2": ("rules/imported_verifiers.py",),
-    "bcrypt": ("rules/passwords.py",),
+    "bcrypt": ("rules/password_scheme.py",),
     "click": ("commands", "manage.py"),
     "email_validator": ("rules/emails.py",),
     "itsdangerous": ("rules/tokens.py",),
