@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from db import throttle as counts
-from db import tokens, users
+from db import counts, tokens, users
 from db.pool import Connection, Database
 from db.rows import UserRow, UserStateRow
 from rules import emails

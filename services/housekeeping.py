@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from db import events, expired_tokens, reserved_emails, throttle
+from db import counts, events, expired_tokens, reserved_emails
 from db.pool import Connection, Database
 
 # How many rows go at a time: few enough for requests not to feel it.
@@ -74,7 +74,7 @@ class Housekeeping:
     async def _remove_events(self, connection: Connection) -> None:
         before = self._ago(timedelta(days=self._keep.event_days))
         await _repeat(
-            lambda: events.delete_old(connection, before=before, most=_BATCH), full=_BATCH
+            lambda: events.delete_old(connection, before=before, limit=_BATCH), full=_BATCH
         )
 
     async def _remove_counts(
@@ -84,8 +84,8 @@ class Housekeeping:
 
         async def remove() -> int:
             nonlocal since
-            removed, since = await throttle.delete_old(
-                connection, accounts=accounts, since=since, kept_seconds=kept_seconds, most=_BATCH
+            removed, since = await counts.delete_old(
+                connection, accounts=accounts, since=since, kept_seconds=kept_seconds, limit=_BATCH
             )
             return removed
 

@@ -13,7 +13,7 @@ from bench.processes import BenchError
 from bench.recipes import EXPIRED_ROWS, counts_recipe, purge_recipe
 from bench.session import Session
 from bench.targets import Target, userauth
-from db import throttle
+from db import counts
 from db.connecting import PoolLimits
 from db.pool import Database
 
@@ -110,8 +110,8 @@ async def _remove_counts(url: str) -> tuple[list[float], int]:
             removed = STEP
             while removed == STEP:
                 began = time.perf_counter()
-                removed, since = await throttle.delete_old(
-                    connection, accounts=False, since=since, kept_seconds=KEPT_SECONDS, most=STEP
+                removed, since = await counts.delete_old(
+                    connection, accounts=False, since=since, kept_seconds=KEPT_SECONDS, limit=STEP
                 )
                 steps.append(time.perf_counter() - began)
                 whole += removed

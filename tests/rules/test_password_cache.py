@@ -108,7 +108,7 @@ def test_no_two_processes_store_the_same_digest(clock: Clock) -> None:
         cached.append(list(vars(cache)["_entries"]))
         assert PASSWORD not in repr(vars(cache))
         assert STORED not in repr(vars(cache))
-    assert cached[0] != kept[1]
+    assert cached[0] != cached[1]
 
 
 async def ask(api: Api, password: str = PASSWORD, email: str = EMAIL) -> int:
