@@ -1,10 +1,9 @@
 """What every command needs, and how it refuses."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import click
 
@@ -18,31 +17,35 @@ Result = TypeVar("Result")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class Administrator(ABC):
-    """The settings, and a way to the services."""
+class Administrator(Protocol):
+    """The settings, and access to the services and to the database as a whole."""
 
     @property
-    @abstractmethod
     def settings(self) -> Settings:
         """Return the server's settings."""
+        ...
 
     @property
-    @abstractmethod
     def place(self) -> str:
         """Return where the database is, without a password."""
+        ...
 
     @property
-    @abstractmethod
     def administration(self) -> LocalOrigin:
         """Return who acts, for the audit trail."""
+        ...
 
-    @abstractmethod
+    def check(self) -> str:
+        """Check the settings as the server does, and return a report."""
+        ...
+
     def backups(self) -> AbstractContextManager[Backups]:
         """Return a way to the database as a whole, for the length of a block."""
+        ...
 
-    @abstractmethod
     def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
         """Do some work with the services, which are there as long as it takes."""
+        ...
 
 
 class NotFoundError(click.ClickException):

@@ -16,13 +16,13 @@ from ops.event_loop import EventLoop
 from postgres.embedded import EmbeddedPostgres
 from postgres.folder import ClusterFolder
 from postgres.serving_role import ROLE
-from server import open_application
 from settings import Settings
 from tests.harness.api import Api
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.sql import run_sql
 from transport.server import Server
+from wiring.application import open_application
 
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):

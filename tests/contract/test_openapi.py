@@ -144,7 +144,7 @@ def test_two_processes_make_the_same_document() -> None:
     """An entity tag holds at all the processes behind a proxy."""
     program = (
         "from tests.harness.configuration import settings_with;"
-        "from server import static_documents;"
+        "from wiring.documents import static_documents;"
         "print(static_documents(settings_with())['/openapi.json'].entity_tag)"
     )
     tags = {

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from server import open_application
 from settings import Settings
 from tests.harness.api import Api
 from transport.server import Server
+from wiring.application import open_application
 
 
 @asynccontextmanager

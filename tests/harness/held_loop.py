@@ -17,13 +17,13 @@ from functools import partial
 
 from handlers.application import Application
 from ops.event_loop import EventLoop
-from server import open_application
 from services.clients import ClientSecret
 from settings import Settings
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY
 from tests.harness.raw_http import raw_request
 from transport.server import Server
+from wiring.application import open_application
 
 SECONDS = 10.0
 _LAST = raw_request("GET", "/health/live", close=True)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import jsonschema_rs
 
 from handlers.docs import OPENAPI_PATH
-from server import static_documents
 from tests.harness.configuration import settings_with
+from wiring.documents import static_documents
 
 if TYPE_CHECKING:
     from tests.harness.api import Answer

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from server import open_application
 from tests.harness.api import Api, bearer
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.processes import free_port, running_server
@@ -20,6 +19,7 @@ from tests.harness.raw_http import raw_request
 from tests.harness.scraping import read, read_now, scrape
 from tests.harness.sql import run_sql
 from tests.system.test_server import run_to_the_end
+from wiring.application import open_application
 
 
 def test_by_default_nobody_listens_for_those_who_read_metrics(dsn: str, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""What commands need: the settings, and the services or the database as a whole."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, partial
+from typing import TypeVar
+
+from commands.actor import find_actor
+from ops.event_loop import EventLoop
+from postgres.plain_connection import postgres_time
+from rules.origin import LocalOrigin
+from services.all_services import Services
+from services.backups import Backups
+from settings import Settings, load_settings
+from wiring.check import check
+from wiring.database import database_location, measured_clock, open_database, open_postgres
+from wiring.program import SETTINGS_FILE, read_schema
+from wiring.services import open_services
+
+Result = TypeVar("Result")
+
+# A command may read every row.
+_QUERY_SECONDS = 600.0
+
+
+class LocalAdministrator:
+    """Loads the settings, and opens the services on the server's database, when a command does."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the server's settings, but for the time that a query may take.
+
+        Commands sign nothing: the service that makes backups has no access to the keys.
+        """
+        settings = load_settings(self._environ, SETTINGS_FILE, needs_keys=False)
+        database = settings.database.model_copy(update={"query_timeout_seconds": _QUERY_SECONDS})
+        return settings.model_copy(update={"database": database})
+
+    def check(self) -> str:
+        """Check the settings as the server does, and return a report."""
+        return check(load_settings(self._environ, SETTINGS_FILE))
+
+    @property
+    def place(self) -> str:
+        """Return the location of the database, without a password."""
+        return database_location(self.settings)
+
+    @property
+    def administration(self) -> LocalOrigin:
+        """Return the origin of what commands do, for the audit trail."""
+        return LocalOrigin(find_actor(self._environ))
+
+    @contextmanager
+    def backups(self) -> Iterator[Backups]:
+        """Yield access to the database as a whole, whatever version its schema has."""
+        # libpq must not look for the embedded Postgres where the environment names another.
+        environ = {} if self.settings.database.is_embedded else self._environ
+        with open_postgres(self.settings) as dsn:
+            yield Backups(
+                dsn,
+                environ=environ,
+                schema=read_schema(),
+                clock=partial(postgres_time, dsn),
+                administration=self.administration,
+            )
+
+    def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
+        """Open the services, do some work with them, and close them."""
+        with open_postgres(self.settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
+            return runner.run(self._run(dsn, work))
+
+    async def _run(self, dsn: str, work: Callable[[Services], Awaitable[Result]]) -> Result:
+        settings = self.settings
+        # Commands sign nothing, and leave it to the server to change a schema that is in use.
+        keys = [secrets.token_urlsafe()]
+        async with (
+            open_database(settings, dsn, may_migrate=False) as database,
+            open_services(
+                settings,
+                keys,
+                database,
+                await measured_clock(database),
+                administration=self.administration,
+            ) as services,
+        ):
+            return await work(services)

@@ -1,0 +1,85 @@
+"""The application: the services, with what handlers need beside them."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from handlers.application import Application
+from ops.log_writer import LogWriter
+from ops.logs import RequestEvents, RequestLog
+from ops.metrics import Metrics
+from rules.errors import problem_types
+from services.all_services import Services
+from settings import Settings
+from transport.client_address import ClientAddresses
+from transport.cors import CrossOrigin
+from wiring.database import measured_clock, open_database, warn_of_risks
+from wiring.documents import static_documents
+from wiring.logs import dumps, server_log
+from wiring.program import version
+from wiring.services import open_services
+from wiring.tasks import periodic_tasks
+from wiring.tracing import traced
+
+
+@asynccontextmanager
+async def open_application(
+    settings: Settings,
+    keys: Sequence[str],
+    dsn: str,
+    clock: Callable[[], float] | None = None,
+    *,
+    wall: Callable[[], float] = time.time,
+    log: LogWriter | None = None,
+) -> AsyncIterator[Application]:
+    """Build the application on a database with the schema in it, and close it after use.
+
+    ``clock`` returns UTC seconds; without one the time is that of Postgres, and ``wall``, the
+    clock of this host, is compared with it. Requests are logged to ``log``, or else to standard
+    error.
+    """
+    metrics = _metrics(settings)
+    async with (
+        open_database(settings, dsn, metrics=metrics) as database,
+        AsyncExitStack() as stack,
+    ):
+        await warn_of_risks(database)
+        postgres_clock = await measured_clock(database, wall)
+        host_clock, clock = clock or wall, clock or postgres_clock
+        services = await stack.enter_async_context(
+            open_services(settings, keys, database, clock, metrics)
+        )
+        await stack.enter_async_context(
+            periodic_tasks(settings, database, services, postgres_clock, clock)
+        )
+        log = log or stack.enter_context(server_log(settings))
+        lines = RequestLog(log, host_clock, dumps)
+        stack.callback(lines.flush)
+        request_log = stack.enter_context(traced(lines, host_clock))
+        application = _build(settings, services, request_log, metrics)
+        if metrics is not None:
+            metrics.watch_clock(postgres_clock)
+            metrics.watch_requests(application)
+            metrics.watch_log(log)
+        yield application
+
+
+def _metrics(settings: Settings) -> Metrics | None:
+    if not settings.metrics.port:
+        return None
+    return Metrics(version=version(), problems=(kind.name for kind in problem_types()))
+
+
+def _build(
+    settings: Settings, services: Services, request_log: RequestEvents, metrics: Metrics | None
+) -> Application:
+    return Application(
+        services=services,
+        request_log=request_log,
+        addresses=ClientAddresses(settings.server.trusted_proxies),
+        cross_origin=CrossOrigin(settings.cors.origins),
+        require_https=settings.server.require_https,
+        max_body_bytes=settings.limits.max_body_bytes,
+        metrics=metrics,
+        static_documents=static_documents(settings) if settings.docs.enabled else {},
+    )

@@ -1,0 +1,54 @@
+"""What ``server.py --check`` checks: the settings, and the files and database that they name."""
+
+import asyncio
+from dataclasses import replace
+
+from db.durability import find_risks
+from db.errors import DatabaseError, ReadOnly, SchemaError, Unavailable
+from db.pool import Database
+from db.schema import check_schema
+from ops.event_loop import EventLoop
+from settings import Profile, Settings
+from wiring.database import pool_limits
+from wiring.errors import StartError, advice
+from wiring.secrets import read_certificate, signing_keys
+from wiring.tracing import find_tracing
+
+
+def check(settings: Settings) -> str:
+    """Check what the settings name, and return a report for the operator.
+
+    Raises CertificateError, StartError where packages of OpenTelemetry are missing or the database
+    could not be used, and in production, where no keys file is created, KeysFileError. A database
+    that does not answer is no fault of the settings; the embedded one is not started.
+    """
+    read_certificate(settings)
+    if settings.profile is Profile.PRODUCTION:
+        signing_keys(settings)
+    find_tracing()
+    risks = [] if settings.database.is_embedded else _find_risks(settings)
+    return "\n".join([f"The settings are good ({settings.profile}).", *risks])
+
+
+def _find_risks(settings: Settings) -> list[str]:
+    """Return the warnings about a database, which this does not change."""
+    with asyncio.Runner(loop_factory=EventLoop) as runner:
+        try:
+            return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
+        except (ReadOnly, SchemaError) as error:
+            raise StartError(advice(error)) from error
+        except Unavailable as error:
+            return [f"The database was not looked at: it does not answer ({error})."]
+        except DatabaseError as error:
+            raise StartError(advice(error)) from error
+
+
+async def _examine(settings: Settings) -> list[str]:
+    limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
+    database = await Database.open(settings.database.url.get_secret_value(), limits)
+    try:
+        await check_schema(database)
+        async with database.connection() as connection:
+            return await find_risks(connection)
+    finally:
+        await database.close()

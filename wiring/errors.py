@@ -1,0 +1,40 @@
+"""Why the server or a command cannot start."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from db.errors import DatabaseError, ReadOnly, SchemaError, Unavailable
+from postgres.embedded import EmbeddedPostgresError
+from rules.keys import KeysFileError
+from transport.certificate import CertificateError
+
+
+class StartError(Exception):
+    """The server cannot start; the message tells the operator why."""
+
+
+# What opening a server or its services raises; each message is for the operator.
+START_ERRORS = (StartError, EmbeddedPostgresError, KeysFileError, CertificateError)
+
+
+@contextmanager
+def database_advice() -> Iterator[None]:
+    """Turn an error of the database into a StartError that advises the operator."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise StartError(advice(error)) from error
+
+
+def advice(error: DatabaseError) -> str:
+    """Return what the operator should do about a database that cannot be used."""
+    if isinstance(error, SchemaError):
+        return str(error)
+    if isinstance(error, ReadOnly):
+        return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."
+    if isinstance(error, Unavailable):
+        return f"Postgres does not answer ({error}): check DATABASE_URL."
+    return (
+        f"Postgres refuses to serve ({error}): check the options in DATABASE_URL, and that its role"
+        " may create tables."
+    )

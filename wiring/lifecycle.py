@@ -1,0 +1,110 @@
+"""The life of the server: open, listen, serve, drain, stop."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+
+from handlers.application import Application
+from ops.event_loop import EventLoop
+from ops.gc import freeze_gc
+from ops.lag import LagWatch
+from ops.log_writer import LogWriter
+from ops.systemd import Systemd
+from postgres.embedded import STOP_SECONDS
+from postgres.folder import LOCK_SECONDS
+from settings import Settings
+from transport.certificate import Certificate
+from transport.server import Server
+from wiring.application import open_application
+from wiring.database import open_postgres
+from wiring.listening import greeting, listen, listen_for_metrics
+from wiring.logs import LAST_LINES_SECONDS
+from wiring.reloading import reload
+from wiring.secrets import read_certificate, signing_keys
+from wiring.signals import exit_on_stop_signals, reload_on_hangup, stop_event
+from wiring.tasks import LAST_WRITE_SECONDS
+
+# How long a stop takes beside the waits that have a limit of their own.
+_OTHER_STOP_SECONDS = 10.0
+
+
+def serve(settings: Settings, systemd: Systemd, log: LogWriter) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    exit_on_stop_signals()
+    keys = signing_keys(settings)
+    certificate = read_certificate(settings)
+    with open_postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
+        runner.run(_serve(settings, systemd, keys, certificate, dsn, log=log))
+
+
+async def _serve(
+    settings: Settings,
+    systemd: Systemd,
+    keys: Sequence[str],
+    certificate: Certificate | None,
+    dsn: str,
+    *,
+    log: LogWriter,
+) -> None:
+    with stop_event() as stop:
+        async with AsyncExitStack() as stack:
+            opening = open_application(settings, keys, dsn, log=log)
+            application = await _enter_unless_stopped(stack, opening, stop)
+            if application is None:
+                return
+            metrics_server = listen_for_metrics(application.metrics, settings)
+            if metrics_server is not None:
+                stack.push_async_callback(metrics_server.close)
+            server = Server(application, settings.limits, certificate)
+            status = greeting(settings, listen(server, settings, systemd.sockets))
+            reload_on_hangup(partial(reload, application, certificate, systemd, status))
+            watch = _watch_lag(settings, application)
+            freeze_gc()
+            print(status, flush=True)
+            systemd.ready(status)
+            await stop.wait()
+            await _drain(settings, systemd, application, server)
+            watch.close()
+
+
+async def _enter_unless_stopped(
+    stack: AsyncExitStack, opening: AbstractAsyncContextManager[Application], stop: asyncio.Event
+) -> Application | None:
+    """Open the application, or give up and return None once ``stop`` is set."""
+    entering = asyncio.ensure_future(stack.enter_async_context(opening))
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((entering, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if entering.done():
+        stopping.cancel()
+        return entering.result()
+    entering.cancel()
+    await asyncio.wait((entering,))
+    return None
+
+
+def _watch_lag(settings: Settings, application: Application) -> LagWatch:
+    observe = application.metrics.lagged if application.metrics else None
+    return LagWatch(settings.server.lag_warning_seconds, observe)
+
+
+async def _drain(
+    settings: Settings, systemd: Systemd, application: Application, server: Server
+) -> None:
+    application.draining = True
+    # A watchdog message after this would make systemd expect more, while Postgres is stopped.
+    systemd.close()
+    systemd.stopping(
+        f"userauth ends: {application.running} requests are running",
+        most_seconds=_max_stop_seconds(settings),
+    )
+    await server.drain(
+        drain_delay_seconds=settings.server.drain_delay_seconds,
+        drain_seconds=settings.server.drain_seconds,
+    )
+
+
+def _max_stop_seconds(settings: Settings) -> float:
+    drain = settings.server.drain_delay_seconds + settings.server.drain_seconds
+    last = 2 * LAST_WRITE_SECONDS + LAST_LINES_SECONDS
+    return drain + last + LOCK_SECONDS + STOP_SECONDS + _OTHER_STOP_SECONDS

@@ -1,0 +1,53 @@
+"""The sockets of the server: the one for clients, and the one for Prometheus."""
+
+import socket
+from collections.abc import Sequence
+
+from handlers.metrics import MetricsServer
+from ops.metrics import Metrics
+from settings import Settings
+from transport.server import Server
+from wiring.database import database_location
+from wiring.errors import StartError
+
+
+def listen(
+    server: Server, settings: Settings, inherited: Sequence[socket.socket]
+) -> tuple[str, int]:
+    """Listen at the inherited sockets, or else where the settings say; return host and port."""
+    if inherited:
+        server.listen_at(inherited)
+        name = inherited[0].getsockname()
+        return name[0], name[1]
+    host, port = settings.server.host, settings.server.port
+    try:
+        return host, server.listen(host, port)
+    except (OSError, UnicodeError) as error:
+        raise StartError(
+            f"it cannot listen on {host} port {port} ({error}): set HOST or PORT."
+        ) from error
+
+
+def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
+    """Listen for Prometheus, where the settings say so."""
+    if metrics is None:
+        return None
+    host, port = settings.metrics.host, settings.metrics.port
+    server = MetricsServer(metrics)
+    try:
+        server.listen(host, port)
+    except (OSError, UnicodeError) as error:
+        raise StartError(
+            f"it cannot listen on {host} port {port} for /metrics ({error}):"
+            " set metrics.host or metrics.port."
+        ) from error
+    return server
+
+
+def greeting(settings: Settings, address: tuple[str, int]) -> str:
+    """Return the line that announces the server."""
+    host, port = address
+    shown = f"[{host}]" if ":" in host else host
+    scheme = "http" if settings.server.certificate is None else "https"
+    data = database_location(settings)
+    return f"userauth ({settings.profile}) serves {scheme}://{shown}:{port}, data in {data}"

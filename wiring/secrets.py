@@ -1,0 +1,52 @@
+"""The secrets of the server: the keys that sign tokens, and the certificate."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from rules.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
+from settings import HOW_TO_MAKE_A_KEY, Profile, Settings
+from settings.secret_strength import is_guessable
+from transport.certificate import Certificate
+from wiring.errors import StartError
+
+
+def signing_keys(settings: Settings) -> Sequence[str]:
+    """Return the signing keys, newest first, from the settings or from the keys file.
+
+    Outside production, a keys file that is missing is created with one key.
+    """
+    if settings.tokens.keys:
+        return [key.get_secret_value() for key in settings.tokens.keys]
+    if settings.tokens.keys_file is None:
+        raise StartError("there is no signing key: set SECRET_KEYS or tokens.keys_file.")
+    if settings.profile is Profile.PRODUCTION:
+        return _read_checked_keys(settings, settings.tokens.keys_file)
+    return read_or_create_keys(settings.tokens.keys_file)
+
+
+def keys_file(settings: Settings) -> KeysFile | None:
+    """Return the file that holds the signing keys, or None where the settings hold them."""
+    file = settings.tokens.keys_file
+    if settings.tokens.keys or file is None:
+        return None
+    return KeysFile(file, partial(_read_checked_keys, settings))
+
+
+def _read_checked_keys(settings: Settings, file: Path) -> tuple[str, ...]:
+    """Return the keys in a file; in production, check them as keys in the settings are checked."""
+    keys = read_keys(file)
+    if settings.profile is Profile.PRODUCTION:
+        if any(map(is_guessable, keys)):
+            raise KeysFileError(f"{file} holds a key that can be guessed; {HOW_TO_MAKE_A_KEY}")
+        if {pepper.get_secret_value() for pepper in settings.passwords.pepper} & set(keys):
+            raise KeysFileError(f"{file} holds a key that passwords.pepper holds as well.")
+    return keys
+
+
+def read_certificate(settings: Settings) -> Certificate | None:
+    """Return the certificate for HTTPS, or None where the settings name none."""
+    certificate, private_key = settings.server.certificate, settings.server.private_key
+    if certificate is None or private_key is None:
+        return None
+    return Certificate(certificate, private_key)

@@ -1,0 +1,63 @@
+"""The periodic tasks of the server, and what is written a last time at its stop."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from db.clock import PostgresClock
+from db.errors import DatabaseError
+from db.pool import Database
+from ops.logs import SERVER
+from ops.periodic import PeriodicTask
+from rules.errors import DatabaseUnavailable
+from services.all_services import Services
+from services.housekeeping import Housekeeping, RetentionPolicy
+from settings import Settings
+
+# How long a stop waits for the last token uses, and for the last failures, to be written.
+LAST_WRITE_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def periodic_tasks(
+    settings: Settings,
+    database: Database,
+    services: Services,
+    postgres_clock: PostgresClock,
+    clock: Callable[[], float],
+) -> AsyncIterator[None]:
+    """Run the periodic tasks until the end, and then write what they have not written."""
+    housekeeping = Housekeeping(database, clock=clock, keep=_retention(settings))
+    with suppress(DatabaseUnavailable):  # the task below tries again
+        await services.hash_kinds.find()
+    tasks = (
+        ("clock comparison failed", postgres_clock.measure),
+        ("writing counted failures failed", services.audit.write_counted),
+        ("writing token uses failed", services.usage.write),
+        ("housekeeping failed", housekeeping.remove),
+        ("measuring hash kinds failed", services.hash_kinds.measure),
+    )
+    async with AsyncExitStack() as stack:
+        # First, so that they run last: a task may add to both until it is closed.
+        stack.push_async_callback(_write_last, "token uses", services.usage.write)
+        stack.push_async_callback(_write_last, "failures", services.audit.write_all_counted)
+        for name, work in tasks:
+            stack.push_async_callback(PeriodicTask(name, work).close)
+        yield
+
+
+def _retention(settings: Settings) -> RetentionPolicy:
+    return RetentionPolicy(
+        expired_days=settings.tokens.keep_expired_days,
+        event_days=settings.audit.keep_days,
+        count_seconds=settings.throttle.forget_seconds + settings.throttle.longest_delay_seconds,
+    )
+
+
+async def _write_last(what: str, write: Callable[[], Awaitable[object]]) -> None:
+    try:
+        async with asyncio.timeout(LAST_WRITE_SECONDS):
+            await write()
+    except (DatabaseError, DatabaseUnavailable, TimeoutError) as error:
+        logging.getLogger(SERVER).warning("the last %s are not written: %r", what, error)
