@@ -7,10 +7,12 @@ import click
 
 from commands.administrator import Administrator, as_json, shown_time
 from commands.terminal import as_json_text, cells, print_cells, print_documents, say
+from db.events import EventFilter
 from db.rows import EventRow
+from rules.emails import lookup_key
 from rules.origin import LocalOrigin
 from services.all_services import Services
-from services.audit import Kind
+from services.event_kinds import EventKind
 
 _POLL_SECONDS = 1.0
 _MOST_AT_A_TIME = 10_000
@@ -43,7 +45,7 @@ def audit() -> None:
 @audit.command("list")
 @click.option("--user", "email", metavar="EMAIL", help="Of an e-mail address, somebody's or not.")
 @click.option("--user-id", type=click.UUID, help="Of a user, there or gone.")
-@click.option("--kind", type=click.Choice([kind.value for kind in Kind]))
+@click.option("--kind", type=click.Choice([kind.value for kind in EventKind]))
 @click.option("--since", type=_Time())
 @click.option("--before", type=click.UUID, metavar="ID", help="Older than the event of that id.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
@@ -63,16 +65,16 @@ def list_events(
     """List events, newest first."""
 
     async def read(services: Services) -> list[EventRow]:
-        found = await services.audit.find(
-            most=limit,
-            email=email,
+        wanted = EventFilter(
             user_id=None if user_id is None else str(user_id),
-            kind=None if kind is None else Kind(kind),
+            email_digest=None if email is None else services.audit.email_digest(lookup_key(email)),
+            kind=kind,
             since=since,
             before=None if before is None else str(before),
         )
+        found = await services.audit.find(wanted, limit=limit)
         # After them, so that it is not the first of them.
-        await services.audit.record(Kind.AUDIT_READ, administrator.administration)
+        await services.audit.record(EventKind.AUDIT_READ, administrator.administration)
         return found
 
     found = administrator.run(read)
@@ -93,14 +95,14 @@ def follow(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
 
 
 async def _follow(services: Services, origin: LocalOrigin, *, as_json: bool) -> None:
-    newest = await services.audit.find(most=1)
+    newest = await services.audit.find(EventFilter(), limit=1)
     # Among what it prints: whoever follows sees who else does.
-    await services.audit.record(Kind.AUDIT_READ, origin)
+    await services.audit.record(EventKind.AUDIT_READ, origin)
     last = newest[0].id if newest else 0
     # An event has its id before its transaction ends: one of a lower id may come later.
     printed = set(range(last - _LATE, last + 1))
     while True:
-        found = await services.audit.find(most=_MOST_AT_A_TIME, after=last - _LATE)
+        found = await services.audit.find(EventFilter(after=last - _LATE), limit=_MOST_AT_A_TIME)
         for event in reversed(found):
             if event.id not in printed:
                 _print_one(_document(event), as_json=as_json)

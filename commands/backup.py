@@ -138,7 +138,7 @@ def _tell_what_is_missing(settings: Settings) -> None:
 
 
 def _tell(done: Restoration, *, keep_tokens: bool) -> None:
-    tokens = "tokens kept" if keep_tokens else f"{done.ended_tokens} tokens ended"
+    tokens = "tokens kept" if keep_tokens else f"{done.revoked_tokens} tokens ended"
     say(f"{done.users} users restored, {tokens}")
     if done.migrated_from is not None:
         say(f"The schema was brought up to date from version {done.migrated_from}.")

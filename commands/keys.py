@@ -12,7 +12,7 @@ from rules.keys import add_key, read_keys, remove_keys
 from rules.origin import LocalOrigin
 from rules.tokens import key_id
 from services.all_services import Services
-from services.audit import Kind
+from services.event_kinds import EventKind
 from settings import Settings
 
 
@@ -27,7 +27,7 @@ def keys() -> None:
 def list_keys(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
     """List the keys by their ids, newest first, and whether living tokens need them."""
     ids = [key_id(key) for key in read_keys(_file(administrator.settings))]
-    needed = administrator.run(lambda services: services.sessions.find_keys_in_use())
+    needed = administrator.run(lambda services: services.tokens.find_keys_in_use())
     documents = [
         {"id": name, "signs": index == 0, "needed": name in needed or None in needed}
         for index, name in enumerate(ids)
@@ -63,19 +63,19 @@ def retire(administrator: Administrator) -> None:
 
 async def _add(services: Services, file: Path, origin: LocalOrigin) -> str:
     added = key_id(add_key(file))
-    await services.audit.record(Kind.KEY_ADDED, origin, key_id=added)
+    await services.audit.record(EventKind.KEY_ADDED, origin, key_id=added)
     return added
 
 
 async def _retire(services: Services, file: Path, origin: LocalOrigin) -> Sequence[str]:
     _newest, *older = read_keys(file)
-    needed = await services.sessions.find_keys_in_use()
+    needed = await services.tokens.find_keys_in_use()
     # None: tokens from before the server wrote down which key signed them. Any key may be theirs.
     dropped = [] if None in needed else [key for key in older if key_id(key) not in needed]
     if dropped:
         remove_keys(file, dropped)
     for key in dropped:
-        await services.audit.record(Kind.KEY_RETIRED, origin, key_id=key_id(key))
+        await services.audit.record(EventKind.KEY_RETIRED, origin, key_id=key_id(key))
     return dropped
 
 

@@ -51,7 +51,9 @@ def list_users(
 ) -> None:
     """List users by e-mail address, a page at a time."""
     found = administrator.run(
-        lambda services: services.users.find_page(after=after, most=limit, only_disabled=disabled)
+        lambda services: services.administration.find_page(
+            after=after, limit=limit, only_disabled=disabled
+        )
     )
     _print_users(found, as_json=as_json)
     if len(found) == limit:
@@ -66,7 +68,7 @@ def list_users(
 def search(administrator: Administrator, text: str, limit: int, as_json: bool) -> None:  # noqa: FBT001
     """List users with a text in the e-mail address or the name."""
     found = administrator.run(
-        lambda services: services.users.find_page(after="", most=limit, text=text)
+        lambda services: services.administration.find_page(after="", limit=limit, text=text)
     )
     _print_users(found, as_json=as_json)
 
@@ -77,11 +79,11 @@ def search(administrator: Administrator, text: str, limit: int, as_json: bool) -
 @click.pass_obj
 def show(administrator: Administrator, email: str, as_json: bool) -> None:  # noqa: FBT001
     """Show a user: tokens, the last log-in, and wrong passwords in a row."""
-    details = _with(administrator, email, lambda services: services.users.get(email))
+    details = _with(administrator, email, lambda services: services.administration.get(email))
     document = {
         **_document(details.state),
-        "good_tokens": details.good_tokens,
-        "failures_in_a_row": details.failures_in_a_row,
+        "good_tokens": details.valid_tokens,
+        "failures_in_a_row": details.consecutive_failures,
         "last_log_in": shown_time(details.last_log_in),
     }
     if as_json:
@@ -99,7 +101,9 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
     """Make an account; the password is asked for, or read from standard input."""
     password = _ask_password()
     try:
-        user = administrator.run(lambda services: services.users.add(email, password, name))
+        user = administrator.run(
+            lambda services: services.administration.add(email, password, name)
+        )
     except EmailTaken:
         raise AlreadyExists(f"{email} has an account already.") from None
     except InvalidFields as error:
@@ -114,7 +118,11 @@ def set_password(administrator: Administrator, email: str) -> None:
     """Set a password, asked for or read from standard input; all tokens are ended."""
     password = _ask_password()
     try:
-        _with(administrator, email, lambda services: services.users.set_password(email, password))
+        _with(
+            administrator,
+            email,
+            lambda services: services.administration.set_password(email, password),
+        )
     except InvalidFields as error:
         raise _refusal(error) from None
 
@@ -124,7 +132,7 @@ def set_password(administrator: Administrator, email: str) -> None:
 @click.pass_obj
 def disable(administrator: Administrator, email: str) -> None:
     """Keep a user out, at once; all tokens are ended."""
-    _with(administrator, email, lambda services: services.users.disable(email))
+    _with(administrator, email, lambda services: services.administration.disable(email))
 
 
 @users.command()
@@ -132,7 +140,7 @@ def disable(administrator: Administrator, email: str) -> None:
 @click.pass_obj
 def enable(administrator: Administrator, email: str) -> None:
     """Let a user in again, who was disabled or had too many wrong passwords."""
-    _with(administrator, email, lambda services: services.users.enable(email))
+    _with(administrator, email, lambda services: services.administration.enable(email))
 
 
 @users.command("end-tokens")
@@ -140,7 +148,13 @@ def enable(administrator: Administrator, email: str) -> None:
 @click.pass_obj
 def end_tokens(administrator: Administrator, email: str) -> None:
     """End all tokens of a user; print how many."""
-    say(str(_with(administrator, email, lambda services: services.users.end_tokens(email))))
+    say(
+        str(
+            _with(
+                administrator, email, lambda services: services.administration.revoke_tokens(email)
+            )
+        )
+    )
 
 
 @users.command()
@@ -153,7 +167,7 @@ def delete(administrator: Administrator, email: str, yes: bool) -> None:  # noqa
         if not sys.stdin.isatty():
             raise click.UsageError("Say --yes: there is nobody to ask.")
         confirm(f"Delete {email}?")
-    _with(administrator, email, lambda services: services.users.delete(email))
+    _with(administrator, email, lambda services: services.administration.delete(email))
 
 
 def _with(

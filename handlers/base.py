@@ -199,7 +199,7 @@ class BaseHandler(AnsweringHandler, Endpoint):
         """Let nobody wait, or hash, for a client that hung up."""
         super().on_connection_close()
         if self._task is not None:
-            self.application.services.accounts.abandon(self._task)
+            self.application.services.hash_queue.abandon(self._task)
 
     def on_finish(self) -> None:
         """Count the request out."""

@@ -107,7 +107,7 @@ class PasswordScheme:
 
     def estimate_seconds(self) -> float:
         """Return roughly how long a hash takes, having computed a cheap one."""
-        return _measure_cheapest() * 2 ** (self.cost - MIN_COST)
+        return _measure_cheapest() * float(2 ** (self.cost - MIN_COST))
 
     def _prefix(self) -> str:
         return SCHEME if self._newest is None else f"{SCHEME}+{self._newest.id}"

@@ -1,17 +1,19 @@
-"""Everything that handlers and commands may ask for, in one hand."""
+"""All services, for handlers and commands."""
 
 from dataclasses import dataclass
 
+from rules.hash_queue import HashQueue
 from rules.keys import KeysFile
 from rules.tokens import TokenSigner
 from services.accounts import Accounts
-from services.administration import Users
+from services.administration import Administration
 from services.audit import AuditTrail
 from services.clients import Clients
 from services.hash_kinds import HashKinds
 from services.identities import Identities
+from services.readiness import Readiness
 from services.throttle import Throttle
-from services.tokens import Sessions
+from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
 
@@ -22,13 +24,15 @@ class Services:
 
     identities: Identities
     accounts: Accounts
-    sessions: Sessions
+    tokens: Tokens
     clients: Clients
     signer: TokenSigner
     keys_file: KeysFile | None
     usage: TokenUsage
     throttle: Throttle
     audit: AuditTrail
-    users: Users
+    administration: Administration
     transfer: Transfer
     hash_kinds: HashKinds
+    hash_queue: HashQueue
+    readiness: Readiness

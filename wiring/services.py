@@ -11,6 +11,7 @@ from ops.metrics import Metrics, Sources
 from ops.periodic import PeriodicTask
 from rules import imported_hashes
 from rules.budget import Budget
+from rules.hash_budget import HashBudget
 from rules.hash_queue import HashQueue
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
@@ -20,19 +21,20 @@ from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.write_turns import WriteTurns
 from services.accounts import Accounts
-from services.administration import Users
+from services.administration import Administration
 from services.all_services import Services
 from services.audit import AuditTrail
 from services.clients import Clients
 from services.confirmation import Confirmation
-from services.counts import TokenCounts
 from services.hash_kinds import HashKinds
 from services.identities import Identities
+from services.readiness import Readiness
 from services.reservations import Reservations
 from services.throttle import Throttle, ThrottleLimits
-from services.tokens import Sessions
+from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
+from services.user_writes import UserWrites
 from settings import Settings
 from wiring.database import read_digests
 from wiring.secrets import keys_file
@@ -74,31 +76,31 @@ async def open_services(
         lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
         stack.push_async_callback(lookups.close)
         digests = await read_digests(database)
-        remembered = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
-        forgetting = PeriodicTask("password cache sweep failed", remembered.sweep)
+        password_cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
+        forgetting = PeriodicTask("password cache sweep failed", password_cache.sweep)
         stack.push_async_callback(forgetting.close)
         usage = TokenUsage(database, clock)
         file = keys_file(settings)
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
         audit = AuditTrail(database, digests, clock)
-        token_counts = TokenCounts()
         throttle = Throttle(
             database=database,
             lookups=lookups,
             digests=digests,
             limits=_throttle_limits(settings),
         )
-        hashes = Budget(settings.throttle.hashes_per_minute, time.monotonic)
-        writes = WriteTurns(
+        hashes = HashBudget(Budget(settings.throttle.hashes_per_minute, time.monotonic))
+        turns = WriteTurns(
             Budget(settings.throttle.writes_per_minute, time.monotonic),
             Budget(_CREDENTIALS_AT_A_TIME * settings.throttle.writes_per_minute, time.monotonic),
             settings.database.acquire_timeout_seconds,
         )
+        writes = UserWrites(database, turns)
         reservations = Reservations(digests, quarantine_days=settings.registration.quarantine_days)
         identities = Identities(
             lookups=lookups,
             hasher=hasher,
-            remembered=remembered,
+            password_cache=password_cache,
             signer=signer,
             usage=usage,
             throttle=throttle,
@@ -113,8 +115,6 @@ async def open_services(
         )
         accounts = Accounts(
             database=database,
-            lookups=lookups,
-            identities=identities,
             hasher=hasher,
             rules=rules,
             throttle=throttle,
@@ -124,12 +124,10 @@ async def open_services(
             reservations=reservations,
             clock=clock,
             confirmation=confirmation,
-            counts=token_counts,
         )
-        sessions = Sessions(
+        tokens = Tokens(
             database=database,
             lookups=lookups,
-            identities=identities,
             confirmation=confirmation,
             hasher=hasher,
             signer=signer,
@@ -139,7 +137,6 @@ async def open_services(
             clock=clock,
             lifetime_seconds=settings.tokens.lifetime_seconds,
             max_per_user=settings.tokens.max_per_user,
-            counts=token_counts,
         )
         clients = Clients(
             database=database,
@@ -148,7 +145,7 @@ async def open_services(
             audit=audit,
             administration=administration,
         )
-        users = Users(
+        administrator = Administration(
             database=database,
             hasher=hasher,
             rules=rules,
@@ -163,22 +160,22 @@ async def open_services(
                 Sources(
                     queue=hasher.queue,
                     pool=database,
-                    tokens=token_counts,
-                    events=audit.counts,
+                    tokens=audit.counts,
+                    events=audit.counts.events,
                     lookup_failures=lambda: lookups.failures,
                 )
             )
         yield Services(
             identities=identities,
             accounts=accounts,
-            sessions=sessions,
+            tokens=tokens,
             clients=clients,
             signer=signer,
             keys_file=file,
             usage=usage,
             throttle=throttle,
             audit=audit,
-            users=users,
+            administration=administrator,
             transfer=Transfer(
                 database=database,
                 hasher=hasher,
@@ -188,6 +185,8 @@ async def open_services(
                 clock=clock,
             ),
             hash_kinds=HashKinds(database, hasher),
+            hash_queue=queue,
+            readiness=Readiness(lookups),
         )
 
 

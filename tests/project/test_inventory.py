@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.audit import Kind
+from services.event_kinds import EventKind
 from tests.harness.configuration import ROOMS, ROOT
 
 INVENTORY = (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def test_each_level_says_how_its_data_is_protected() -> None:
     assert all(cell.strip() for row in rows for cell in row)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_event_is_documented(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", EventKind)
+def test_every_kind_of_event_is_documented(kind: EventKind) -> None:
     trail = SECURITY.partition("\n## Audit trail\n")[2].partition("\n## ")[0]
     assert f"`{kind.value}`" in trail
