@@ -2,15 +2,15 @@
 
     .venv/bin/python -I deploy/as_the_service.py COMMAND …
 
-Nothing of the caller's environment goes along but its terminal, its language, and for whom sudo
-runs it, which the audit trail tells; settings in it are refused, for whoever set them means them to
-count. What a drop-in of the unit says is not seen.
-With DESTDIR=/some/folder it is an installation there, and no other user.
+Of the caller's environment, the command gets only the terminal type, the locale, and the sudo
+variables that the audit trail records. Settings in that environment are an error, because the
+caller would expect them to have an effect. Drop-ins of the unit are not read. With
+DESTDIR=/some/directory, the command runs for an installation there, as the same user.
 
-The secrets are root's. As systemd does for the service, this hands the command copies of them, in a
-folder in memory that is gone afterwards; the next command removes what a killed one has left. The
-command gets a session and a terminal of its own: it
-could type into the caller's, which is root's.
+Only root can read the secrets. As systemd does for the service, this passes copies of them to the
+command, in a directory in memory that is removed afterwards; the next command removes the copies of
+a killed one. The command gets a session and a terminal of its own, because it could otherwise type
+into root's terminal.
 """
 
 import fcntl
@@ -38,28 +38,28 @@ _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 _MEMORY = "/run"
 _COPIES = "userauth-credentials-"
 _OWNER = re.compile(rf"{_COPIES}([0-9]+)-([0-9]+)-.+")
-_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Signals:
-    """Passes signals on to the command; those that come before it runs wait for it.
+    """Forwards signals to the command, including those that arrive before it starts.
 
-    So no signal ends this process while there are copies of secrets to remove.
+    So no signal ends this process before it has removed the copies of the secrets.
     """
 
     def __init__(self) -> None:
         self._command: subprocess.Popen[bytes] | None = None
         self._waiting: list[int] = []
-        for number in _PASSED_ON:
-            signal.signal(number, self._pass_on)
+        for number in _FORWARDED:
+            signal.signal(number, self._forward)
 
-    def pass_to(self, command: "subprocess.Popen[bytes]") -> None:
-        """Pass on what has come, and what comes."""
+    def start_forwarding(self, command: "subprocess.Popen[bytes]") -> None:
+        """Forward the signals received so far, and all later ones."""
         self._command = command
         for number in self._waiting:
             command.send_signal(number)
 
-    def _pass_on(self, number: int, _frame: object) -> None:
+    def _forward(self, number: int, _frame: object) -> None:
         if self._command is None:
             self._waiting.append(number)
         else:
@@ -67,12 +67,13 @@ class Signals:
 
 
 def main(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run the command; return its exit code. Raises SystemExit as said above."""
+    """Run the command and return its exit code; raise SystemExit if a setting is in environ."""
     signals = Signals()
-    ours = sorted(name for name in environ if _SETTING.match(name))
-    if ours:
+    settings_in_shell = sorted(name for name in environ if _SETTING.match(name))
+    if settings_in_shell:
         sys.exit(
-            f"{ours[0]} of the shell does not count here: unset it; settings are in /etc/userauth"
+            "userauth-manage reads its settings from /etc/userauth only, but"
+            f" {settings_in_shell[0]} is set in this shell. Unset it."
         )
     root = environ.get("DESTDIR", "")
     settings = Path(f"{root}/etc/userauth")
@@ -88,16 +89,18 @@ def main(command: Sequence[str], environ: Mapping[str, str]) -> int:
         "CREDENTIALS_DIRECTORY": str(settings / "credentials"),
     }
     if root:
-        return run_apart(command, variables, signals)
-    with handed_over(settings / "credentials", pwd.getpwnam(_USER).pw_gid, _MEMORY) as folder:
+        return run_in_new_session(command, variables, signals)
+    with copied_credentials(
+        settings / "credentials", pwd.getpwnam(_USER).pw_gid, _MEMORY
+    ) as folder:
         variables["CREDENTIALS_DIRECTORY"] = folder
-        return run_apart([*_AS_USER, *command], variables, signals)
+        return run_in_new_session([*_AS_USER, *command], variables, signals)
 
 
 @contextmanager
-def handed_over(credentials: Path, gid: int, memory: str) -> Iterator[str]:
-    """Yield a folder with copies of the credentials, which a group can read and not change."""
-    _remove_left(Path(memory))
+def copied_credentials(credentials: Path, gid: int, memory: str) -> Iterator[str]:
+    """Yield a directory with copies of the credentials that a group can only read."""
+    _remove_stale(Path(memory))
     owner = f"{os.getpid()}-{_start_of(os.getpid())}"
     folder = tempfile.mkdtemp(prefix=f"{_COPIES}{owner}-", dir=memory)
     try:
@@ -115,48 +118,50 @@ def handed_over(credentials: Path, gid: int, memory: str) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _remove_left(memory: Path) -> None:
-    """Remove the copies of processes that were killed."""
+def _remove_stale(memory: Path) -> None:
+    """Remove the copies that killed processes have left."""
     for folder in memory.glob(f"{_COPIES}*"):
         owner = _OWNER.fullmatch(folder.name)
         if owner and _start_of(int(owner[1])) != owner[2]:
-            # Another command may be removing them as well.
+            # Another command may be removing them too.
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start_of(pid: int) -> str | None:
-    """Return when a process started, in ticks since the boot, or None where there is none."""
+    """Return the start time of a process in ticks since the boot, or None if it does not exist."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The 22nd field; the second is a name in parentheses, which may have anything in it.
+    # The 22nd field; the second is a name in parentheses, which may contain any character.
     return status.rpartition(")")[2].split()[19]
 
 
-def run_apart(command: Sequence[str], variables: Mapping[str, str], signals: Signals) -> int:
-    """Run a command in a session of its own, with a terminal of its own in place of ours."""
+def run_in_new_session(
+    command: Sequence[str], variables: Mapping[str, str], signals: Signals
+) -> int:
+    """Run a command in a new session, with a new terminal in place of ours."""
     terminals = [number for number in (0, 1, 2) if os.isatty(number)]
     master, slave = os.openpty() if terminals else (None, None)
 
     def take_terminal() -> None:
         fcntl.ioctl(terminals[0], termios.TIOCSCTTY, 0)
 
-    ours = {number: slave if number in terminals else None for number in (0, 1, 2)}
+    streams = {number: slave if number in terminals else None for number in (0, 1, 2)}
     if slave is not None:
-        # The new one behaves as ours, for instance by which key interrupts.
+        # The new terminal behaves like ours, for example has the same interrupt key.
         termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(terminals[0]))
         _copy_size(terminals[0], slave)
-    process = subprocess.Popen(  # noqa: S603 - what the caller names is run
+    process = subprocess.Popen(  # noqa: S603 - runs the caller's command
         command,
         env=dict(variables),
-        stdin=ours[0],
-        stdout=ours[1],
-        stderr=ours[2],
+        stdin=streams[0],
+        stdout=streams[1],
+        stderr=streams[2],
         start_new_session=True,
         preexec_fn=take_terminal if terminals else None,  # noqa: PLW1509 - there are no threads
     )
-    signals.pass_to(process)
+    signals.start_forwarding(process)
     if master is not None and slave is not None:
         os.close(slave)
         signal.signal(signal.SIGWINCH, lambda *_: _copy_size(terminals[0], master))
@@ -171,32 +176,32 @@ def _copy_size(source: int, target: int) -> None:
 
 
 def _relay(master: int, terminals: Sequence[int]) -> None:
-    """Carry what is typed to the terminal behind ``master``, and back what is shown there."""
-    # A job in the background does not read what is typed.
+    """Copy input to the terminal behind ``master``, and its output back."""
+    # A background job does not read the terminal.
     reads = 0 in terminals and os.tcgetpgrp(0) == os.getpgrp()
     os.set_blocking(master, False)
-    # Opened anew: that ours does not block would show to all who have it open, such as the shell.
-    ours = f"/proc/self/fd/{terminals[-1]}"
-    shown = os.open(ours, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    # Opened again: O_NONBLOCK on our descriptor would affect all that share it, such as the shell.
+    path = f"/proc/self/fd/{terminals[-1]}"
+    output = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
     before = termios.tcgetattr(0) if reads else None
     try:
         if reads:
             tty.setraw(0)
-        _carry(master, shown, typed=0 if reads else None)
+        _carry(master, output, keyboard=0 if reads else None)
     finally:
-        os.close(shown)
+        os.close(output)
         if before is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
-def _carry(master: int, shown: int, typed: int | None) -> None:
-    """Carry both ways until the command's terminal has ended; neither way waits for the other.
+def _carry(master: int, output: int, keyboard: int | None) -> None:
+    """Copy in both directions until the command's terminal is closed.
 
-    A command that waits until its output is read does not read what is typed meanwhile.
+    Neither direction waits for the other: a command that is blocked on output does not read input.
     """
-    targets = {master: shown} if typed is None else {master: shown, typed: master}
+    targets = {master: output} if keyboard is None else {master: output, keyboard: master}
     pending = dict.fromkeys(targets.values(), b"")
-    while master in targets or pending[shown]:
+    while master in targets or pending[output]:
         readable, writable, _ = select.select(
             [source for source, target in targets.items() if not pending[target]],
             [target for target, data in pending.items() if data],
@@ -211,14 +216,14 @@ def _carry(master: int, shown: int, typed: int | None) -> None:
 
 
 def _read(source: int) -> bytes:
-    # Reading fails once nobody has the other side open any more.
+    # Reading fails after the last process has closed the other side.
     with suppress(OSError):
         return os.read(source, 65_536)
     return b""
 
 
 def _write(target: int, data: bytes) -> bytes:
-    """Write what there is room for; return the rest, which is nothing where nobody reads it."""
+    """Write as much as fits and return the rest, or nothing if the reader has gone."""
     try:
         return data[os.write(target, data) :]
     except BlockingIOError:
@@ -228,7 +233,7 @@ def _write(target: int, data: bytes) -> bytes:
 
 
 def read_variables(text: str) -> dict[str, str]:
-    """Read what systemd reads of an EnvironmentFile=: values of one line, without backslashes."""
+    """Parse an EnvironmentFile= as systemd does, for values of one line without backslashes."""
     variables = {}
     for line in text.splitlines():
         found = _VARIABLE.fullmatch(line.strip())

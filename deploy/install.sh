@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Puts userauth on a Debian 12 machine as a systemd service, from the checkout it stands in; run
-# again, it upgrades. Settings, secrets and data that are there stay as they are. A program that does
-# not take the settings, or does not start, leaves the one before in its place.
+# Installs userauth from this checkout as a systemd service on a Debian 12 machine, or upgrades it.
+# Existing settings, secrets and data are kept. If the new version rejects the settings or does not
+# start, the old version is restored.
 #
 #   deploy/install.sh                 install or upgrade, and start
-#   deploy/install.sh --no-start      the same, and leave the services as they are
-#   deploy/install.sh --uninstall     stop, and remove all but settings, secrets and data
+#   deploy/install.sh --no-start      install or upgrade; leave the services as they are
+#   deploy/install.sh --uninstall     stop; remove everything except settings, secrets and data
 #
-# DESTDIR=/some/folder puts the files there, and touches neither users nor services. SYSTEMCTL is what
-# stands for systemctl there.
+# DESTDIR=/some/directory installs the files there and changes neither users nor services. SYSTEMCTL
+# names a program to run there in place of systemctl.
 set -euo pipefail
 
 checkout=$(cd "$(dirname "$0")/.." && pwd)
@@ -41,9 +41,9 @@ main() {
             ;;
         --no-start)
             install_all
-            forget_program_before
+            remove_old_program
             close_credentials
-            say "installed in $program, and not started"
+            say "installed in $program, not started"
             ;;
         --uninstall) uninstall ;;
         *) fail "usage: deploy/install.sh [--no-start | --uninstall]" ;;
@@ -51,14 +51,14 @@ main() {
 }
 
 install_all() {
-    if on_machine && [ "$(id -u)" -ne 0 ]; then fail "run it as root"; fi
+    if on_machine && [ "$(id -u)" -ne 0 ]; then fail "must be run as root"; fi
     umask 022
     install_python
     add_user
     install_settings
-    make_next_program
+    prepare_next_program
     check_next_program
-    take_next_program
+    switch_programs
     install_units
 }
 
@@ -78,9 +78,9 @@ add_user() {
             --shell /usr/sbin/nologin userauth
 }
 
-# The new program is made whole beside the old one, which serves on meanwhile.
-make_next_program() {
-    # An installation that was killed did not come to know whether its program starts.
+# Prepare the new version next to the old one, which keeps running.
+prepare_next_program() {
+    # An earlier installation was killed before it knew whether its version starts.
     if [ -e "$before" ]; then
         rm -rf "$program"
         mv "$before" "$program"
@@ -89,24 +89,24 @@ make_next_program() {
     mkdir -p "$next"
     (cd "$checkout" && list_files | tar --create --null --files-from=- --owner=0 --group=0 --mode=u=rwX,go=rX) |
         tar --extract --directory "$next" --no-same-owner
-    local made_of=$next/.made-of
-    packages >"$made_of"
-    if cmp -s "$made_of" "$program/.made-of" && "$program/.venv/bin/python" -c "" 2>/dev/null; then
+    local inputs=$next/.made-of
+    packages >"$inputs"
+    if cmp -s "$inputs" "$program/.made-of" && "$program/.venv/bin/python" -c "" 2>/dev/null; then
         cp --archive --link "$program/.venv" "$next/.venv"
         return
     fi
-    # It is moved later: only the scripts in its bin/ know where it was made, and none is used.
+    # The environment is moved later. Only the scripts in its bin/ contain its path; none is used.
     python3 -m venv --copies "$next/.venv"
     local install=("$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check)
     "${install[@]}" --require-hashes --requirement "$next/requirements.lock"
-    # Afterwards: hashes would be demanded of the operator's packages as well. Where they want
-    # another version of ours, that is an error.
+    # A separate step, because --require-hashes would apply to the operator's packages too. The
+    # constraint makes it an error if they require another version of one of ours.
     if [ -e "$settings/requirements.txt" ]; then
         "${install[@]}" --constraint "$next/requirements.txt" --requirement "$settings/requirements.txt"
     fi
 }
 
-# What decides whether the old packages will do: those that are wanted, and this Python.
+# The old environment is reused only if this output is the same.
 packages() {
     python3 -VV
     cat "$checkout/requirements.lock"
@@ -117,10 +117,10 @@ check_next_program() {
     local python=$next/.venv/bin/python
     "$python" -I "$next/deploy/as_the_service.py" "$python" "$next/server.py" --check >/dev/null && return
     rm -rf "$next"
-    fail "the program is left as it was: mend what is said above, and install again"
+    fail "not upgraded; the old version is still in place. Fix the error above and run install.sh again."
 }
 
-take_next_program() {
+switch_programs() {
     if [ -e "$program" ]; then mv "$program" "$before"; fi
     mv "$next" "$program"
 }
@@ -137,7 +137,7 @@ install_settings() {
     mkdir -p "$settings"
     (umask 077 && mkdir -p "$settings/credentials")
     exec {lock}<"$settings"
-    flock --nonblock "$lock" || fail "another installation runs"
+    flock --nonblock "$lock" || fail "another installation is running"
     chmod 0755 "$settings"
     if [ ! -e "$settings/environment" ]; then
         install -m 0640 "$checkout/deploy/environment" "$settings/environment"
@@ -148,14 +148,14 @@ install_settings() {
     new_secret PASSWORD_PEPPER ""
 }
 
-# What is there already stays.
+# Keep an existing secret.
 new_secret() {
     local file=$settings/credentials/$1
     [ -e "$file" ] || (umask 077 && printf '%s\n' "$2" >"$file")
 }
 
-# They are root's alone: systemd and userauth-manage hand them over. An earlier program, should it have
-# come back, reads them as the user userauth.
+# Only root may read the credentials; systemd and userauth-manage pass them on. This comes last, because
+# an earlier version, if it is restored, reads them as the user userauth.
 close_credentials() {
     local file
     for file in "$settings/credentials" "$settings/credentials"/*; do
@@ -164,7 +164,7 @@ close_credentials() {
     done
 }
 
-# An earlier program, which comes back, may not have had it.
+# An earlier version, if it is restored, may not have the file.
 install_or_remove() {
     if [ -e "$2" ]; then install -m "$1" "$2" "$3"; else rm -f "$3"; fi
 }
@@ -186,49 +186,49 @@ install_units() {
 
 start() {
     if ! has_systemd; then
-        forget_program_before
+        remove_old_program
         close_credentials
-        say "installed in $program; systemd does not run here, so nothing was started"
+        say "installed in $program, not started: systemd is not running"
         return
     fi
-    if ! bring_up; then
-        take_program_before
-        fail "it does not start: journalctl -u userauth says why"
+    if ! start_units; then
+        restore_old_program
+        fail "the new version does not start; see: journalctl -u userauth"
     fi
-    forget_program_before
+    remove_old_program
     close_credentials
-    say "serves; settings are in $settings, see 'systemctl status userauth'"
+    say "running; settings are in $settings. Status: systemctl status userauth"
 }
 
-# While the service restarts, who connects waits at the socket.
-bring_up() {
+# While the service restarts, new connections wait at the socket.
+start_units() {
     systemctl daemon-reload &&
         systemctl --quiet enable userauth.socket userauth.service userauth-backup.timer &&
         systemctl start userauth.socket userauth-backup.timer &&
         systemctl restart userauth.service
 }
 
-# In one step: what is left of a removal must not be taken for a whole program.
-forget_program_before() {
+# Rename first: an interrupted removal must not leave an incomplete version under its name.
+remove_old_program() {
     if [ -e "$before" ]; then mv "$before" "$gone"; fi
     rm -rf "$gone"
 }
 
-take_program_before() {
+restore_old_program() {
     [ -e "$before" ] || return 0
     rm -rf "$program"
     mv "$before" "$program"
     install_units
     if systemctl daemon-reload && systemctl restart userauth.service; then
-        say "the program before is back, and serves"
+        say "the old version is running again"
     else
-        say "the program before is back, and does not start either"
+        say "the old version is restored but does not start either"
     fi >&2
 }
 
 uninstall() {
     local name
-    if on_machine && [ "$(id -u)" -ne 0 ]; then fail "run it as root"; fi
+    if on_machine && [ "$(id -u)" -ne 0 ]; then fail "must be run as root"; fi
     if has_systemd; then
         for name in "${unit_names[@]}"; do
             systemctl --quiet disable --now "$name" 2>/dev/null || true
@@ -238,7 +238,7 @@ uninstall() {
     rm -rf "$program" "$next" "$before" "$gone"
     rm -f "$manage"
     if has_systemd; then systemctl daemon-reload; fi
-    say "removed; $settings, $data, $backups and the user userauth are still there"
+    say "removed. $settings, $data, $backups and the user userauth are kept."
 }
 
 main "$@"

@@ -1,30 +1,31 @@
-"""What settings allow and production seldom means: told to the operator, and not refused."""
+"""Warnings about settings that are valid, and in production seldom intended."""
 
 from collections.abc import Iterator
 from itertools import chain
 
 from settings.exposure import is_loopback, sslmode_over_network
-from settings.model import Profile, Settings
+from settings.model import Settings
+from settings.profiles import Profile
 
-# Beyond these, a count hinders nobody who guesses.
-_MOST_FAILURES = {
+# Higher limits do not stop an attacker who guesses passwords.
+_MAX_FAILURES = {
     "pair_failures": 100,
     "account_failures": 1_000,
     "address_failures": 10_000,
     "registrations": 10_000,
 }
-_LEAST_DELAY_SECONDS = 60
-_MOST_LIFETIME_SECONDS = 30 * 86_400
+_MIN_DELAY_SECONDS = 60
+_MAX_LIFETIME_SECONDS = 30 * 86_400
 
 
 def cautions(settings: Settings) -> tuple[str, ...]:
-    """Return what an operator should know of the settings, a line each; in production only."""
+    """Return the warnings, a line each; outside production only those about old names."""
     if settings.profile is not Profile.PRODUCTION:
-        return ()
-    return tuple(chain(_of_the_network(settings), _of_passwords(settings), _of_others(settings)))
+        return tuple(settings.old_names)
+    return (*settings.old_names, *chain(_network(settings), _passwords(settings), _api(settings)))
 
 
-def _of_the_network(settings: Settings) -> Iterator[str]:
+def _network(settings: Settings) -> Iterator[str]:
     server, metrics = settings.server, settings.metrics
     if not (server.require_https or server.certificate or is_loopback(server.host)):
         yield (
@@ -33,48 +34,48 @@ def _of_the_network(settings: Settings) -> Iterator[str]:
         )
     if metrics.port and not is_loopback(metrics.host):
         yield (
-            f"metrics.host = {_shown(metrics.host)}: whoever reaches the port reads the metrics,"
-            " without credentials"
+            f"metrics.host = {_shown(metrics.host)}: any client that reaches the port can read the"
+            " metrics without credentials"
         )
     match sslmode_over_network(settings.database.url.get_secret_value()):
         case "disable":
-            yield "database.url has sslmode=disable: all goes to Postgres in clear text"
+            yield "database.url has sslmode=disable: the connection to Postgres is not encrypted"
         case "require":
             yield (
-                "database.url has sslmode=require: no certificate is checked, so somebody between"
-                " here and Postgres can take its place; use verify-full"
+                "database.url has sslmode=require: no certificate is checked, so another machine"
+                " on the network can impersonate Postgres; use verify-full"
             )
 
 
-def _of_passwords(settings: Settings) -> Iterator[str]:
+def _passwords(settings: Settings) -> Iterator[str]:
     throttle = settings.throttle
-    for name, most in _MOST_FAILURES.items():
-        if (value := getattr(throttle, name)) > most:
-            yield f"throttle.{name} = {value}: more than {most} hinder nobody who guesses"
-    if throttle.longest_delay_seconds < _LEAST_DELAY_SECONDS:
+    for name, limit in _MAX_FAILURES.items():
+        if (value := getattr(throttle, name)) > limit:
+            yield f"throttle.{name} = {value}: more than {limit} does not stop password guessing"
+    if throttle.longest_delay_seconds < _MIN_DELAY_SECONDS:
         yield (
-            f"throttle.longest_delay_seconds = {throttle.longest_delay_seconds:g}: waits of less"
-            f" than {_LEAST_DELAY_SECONDS} s hinder nobody who guesses"
+            f"throttle.longest_delay_seconds = {throttle.longest_delay_seconds:g}: a delay of less"
+            f" than {_MIN_DELAY_SECONDS} s does not stop password guessing"
         )
     if throttle.forget_seconds < throttle.longest_delay_seconds:
         yield (
-            f"throttle.forget_seconds = {throttle.forget_seconds}: counts are forgotten before the"
-            " longest wait, throttle.longest_delay_seconds, is over"
+            f"throttle.forget_seconds = {throttle.forget_seconds}: counts expire before the longest"
+            " delay, throttle.longest_delay_seconds, ends"
         )
     if not settings.passwords.refuse_common:
         yield "passwords.refuse_common = false: the most common passwords are accepted"
 
 
-def _of_others(settings: Settings) -> Iterator[str]:
-    if settings.tokens.lifetime_seconds > _MOST_LIFETIME_SECONDS:
+def _api(settings: Settings) -> Iterator[str]:
+    if settings.tokens.lifetime_seconds > _MAX_LIFETIME_SECONDS:
         yield (
-            f"tokens.lifetime_seconds = {settings.tokens.lifetime_seconds}: a token is good for"
-            " more than 30 days, the most that NIST SP 800-63B-4 recommends"
+            f"tokens.lifetime_seconds = {settings.tokens.lifetime_seconds}: a token is valid for"
+            " more than 30 days, the maximum that NIST SP 800-63B-4 recommends"
         )
     if "*" in settings.cors.origins:
-        yield 'cors.origins = ["*"]: the pages of every site may call the API'
+        yield 'cors.origins = ["*"]: pages of every site may call the API'
     if settings.docs.enabled:
-        yield "docs.enabled = true: /openapi.json and /docs are read without credentials"
+        yield "docs.enabled = true: /openapi.json and /docs can be read without credentials"
 
 
 def _shown(text: str) -> str:

@@ -1,17 +1,17 @@
-"""How hard a key is to guess, estimated from its text alone.
+"""How hard a key is to guess, estimated from its text.
 
 The estimate finds what a person typed or copied from an example: repetition, sequences, few
-different characters, words that stand for a key. It cannot tell a random key from one that only
-looks random.
+different characters, words of placeholders. It cannot tell a random key from one that only looks
+random.
 """
 
 import math
 import re
 
-# Half of what 128 random bits amount to here, so that no random key of that size fails by chance.
-_LEAST_BITS = 64
-# Forty random digits have fewer once in billions.
-_LEAST_DISTINCT = 6
+# Half of the estimate for 128 random bits, so that no random key of that size fails by chance.
+_MIN_BITS = 64
+# Forty random digits have fewer only once in billions.
+_MIN_DISTINCT = 6
 # In these, each character follows from the ones before it.
 _ROWS = "abcdefghijklmnopqrstuvwxyz 01234567890 qwertyuiop asdfghjkl zxcvbnm qwertzuiop yxcvbnm"
 _SEQUENCES = {
@@ -20,7 +20,7 @@ _SEQUENCES = {
     for row in _ROWS[::order].split()
     for start in range(len(row) - 2)
 }
-# What keys in documentation and code are made of.
+# The words of placeholders in documentation and code.
 _WORDS = re.findall(
     r"\w+",
     """
@@ -38,23 +38,23 @@ _PLACEHOLDERS = re.compile(
 
 
 def is_guessable(secret: str) -> bool:
-    """Tell whether a key is worthless, because its text is not random."""
-    return len(set(secret)) < _LEAST_DISTINCT or _estimated_bits(secret) < _LEAST_BITS
+    """Return whether a key can be guessed because its text is not random."""
+    return len(set(secret)) < _MIN_DISTINCT or _estimated_bits(secret) < _MIN_BITS
 
 
 def _estimated_bits(secret: str) -> float:
-    """Return what the characters amount to that do not follow from those before them."""
+    """Return the bits of the characters that do not follow from those before them."""
     text = _PLACEHOLDERS.sub("", secret.lower())
     seen: set[str] = set()
-    unforeseen = min(len(text), 2)
+    unpredicted = min(len(text), 2)
     for start in range(len(text) - 2):
         three = text[start : start + 3]
-        unforeseen += not (three in seen or three in _SEQUENCES or _is_steady(three))
+        unpredicted += not (three in seen or three in _SEQUENCES or _is_steady(three))
         seen.add(three)
-    return unforeseen * math.log2(max(1, len(set(text))))
+    return unpredicted * math.log2(max(1, len(set(text))))
 
 
 def _is_steady(three: str) -> bool:
-    """Tell whether three characters are the same distance apart, such as aaa, 246 or fed."""
+    """Return whether three characters are the same distance apart, such as aaa, 246 or fed."""
     first, second, third = map(ord, three)
     return third - second == second - first

@@ -11,7 +11,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import ParseBodyConfig, ParseUrlEncodedConfig, set_parse_body_config
 from tornado.netutil import bind_sockets
 
-from settings.model import Limits
+from settings.model import LimitSettings
 from transport.application import ServedApplication
 from transport.certificate import Certificate
 from transport.connection import Stream, TlsStream
@@ -37,7 +37,10 @@ class Server:
     """Listens for an application; over HTTPS, where there is a certificate."""
 
     def __init__(
-        self, application: ServedApplication, limits: Limits, certificate: Certificate | None = None
+        self,
+        application: ServedApplication,
+        limits: LimitSettings,
+        certificate: Certificate | None = None,
     ) -> None:
         # More are refused before, with a problem document: by transport.head.
         fields = ParseUrlEncodedConfig(max_arguments=MOST_PARAMETERS)

@@ -38,9 +38,9 @@ def _read_checked_keys(settings: Settings, file: Path) -> tuple[str, ...]:
     keys = read_keys(file)
     if settings.profile is Profile.PRODUCTION:
         if any(map(is_guessable, keys)):
-            raise KeysFileError(f"{file} holds a key that can be guessed; {HOW_TO_MAKE_A_KEY}")
+            raise KeysFileError(f"{file} contains a key that can be guessed; {HOW_TO_MAKE_A_KEY}")
         if {pepper.get_secret_value() for pepper in settings.passwords.pepper} & set(keys):
-            raise KeysFileError(f"{file} holds a key that passwords.pepper holds as well.")
+            raise KeysFileError(f"{file} contains a key that passwords.pepper contains too.")
     return keys
 
 

@@ -1,14 +1,5 @@
-"""Clients of the userauth server: typed, sync and async."""
+"""Typed clients for the userauth server, sync and async."""
 
-from userauth_client.answers import (
-    ActiveToken,
-    Event,
-    EventPage,
-    Token,
-    TokenRecord,
-    User,
-    VerifiedUser,
-)
 from userauth_client.async_client import AsyncUserAuthClient
 from userauth_client.calls import UNSET
 from userauth_client.client import UserAuthClient
@@ -24,12 +15,21 @@ from userauth_client.errors import (
     Problem,
     ProblemError,
     TimedOutError,
-    TooManyTries,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     UserAuthError,
+)
+from userauth_client.models import (
+    ActiveToken,
+    Event,
+    EventPage,
+    Token,
+    TokenRecord,
+    User,
+    VerifiedUser,
 )
 
 __all__ = [
@@ -51,10 +51,10 @@ __all__ = [
     "TimedOutError",
     "Token",
     "TokenRecord",
-    "TooManyTries",
+    "TooManyRequests",
     "Unauthorized",
     "Unavailable",
-    "UnexpectedAnswerError",
+    "UnexpectedResponseError",
     "UnreachableError",
     "User",
     "UserAuthClient",

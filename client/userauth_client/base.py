@@ -1,4 +1,4 @@
-"""What both clients share: all but the sending."""
+"""What the two clients share: everything but sending."""
 
 import copy
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ from typing import Generic, Self, TypedDict, TypeVar
 import httpx
 
 from userauth_client import arguments
-from userauth_client.answers import Token
-from userauth_client.calls import Call, Presents, Result
+from userauth_client.calls import AuthMode, Call, Result
+from userauth_client.credentials import Credential, CredentialProvider
 from userauth_client.errors import InvalidArgumentError, TimedOutError, UnreachableError
-from userauth_client.replies import Gathering, Reply
-from userauth_client.sessions import Held, Session
+from userauth_client.models import Token
+from userauth_client.responses import BodyBuffer, Response
 from userauth_client.version import VERSION
 
 TIMEOUT_SECONDS = 15.0
 USER_AGENT = f"userauth-client/{VERSION}"
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_RESPONSE_BYTES = 1024 * 1024
 _CONNECT_SECONDS = 5.0
 
 RenewType = TypeVar("RenewType")
 
 
 class HttpOptions(TypedDict):
-    """How httpx is set up."""
+    """The options of both httpx clients."""
 
     timeout: httpx.Timeout
     headers: dict[str, str]
@@ -35,61 +35,60 @@ class HttpOptions(TypedDict):
 
 
 class BaseClient(Generic[RenewType]):
-    """Knows the server, the credentials, and what becomes of a call."""
+    """Builds requests and converts responses to results or exceptions."""
 
     _http: httpx.Client | httpx.AsyncClient
-    _session: Session[RenewType]
+    _credentials: CredentialProvider[RenewType]
 
     def __init__(
-        self, base_url: str, *, token: Token | str | None, renew: RenewType | None, most_bytes: int
+        self, base_url: str, *, token: Token | str | None, renew: RenewType | None, max_bytes: int
     ) -> None:
-        if most_bytes <= 0:
-            raise InvalidArgumentError("max_answer_bytes must be above 0.")
+        if max_bytes <= 0:
+            raise InvalidArgumentError("max_response_bytes must be greater than 0.")
         self._base_url = arguments.base_url(base_url)
-        self._most_bytes = most_bytes
-        self._is_owner = True
+        self._max_bytes = max_bytes
+        self._owns_connections = True
         authorization = None if token is None else arguments.bearer(token)
-        self._session = self._open_session(authorization, renew)
+        self._credentials = self._credential_provider(authorization, renew)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._base_url!r})"
 
     @property
     def base_url(self) -> str:
-        """Return the address of the server."""
+        """Return the URL of the server."""
         return self._base_url
 
     def with_token(self, token: Token | str, *, renew: RenewType | None = None) -> Self:
-        """Return a client on the same connections that presents a token.
+        """Return a client that sends a token, on the same connections.
 
-        Where the token is refused, ``renew`` is called for another one.
+        If the server rejects the token, ``renew`` is called for a new one.
         """
-        return self._with(self._open_session(arguments.bearer(token), renew))
+        return self._with(self._credential_provider(arguments.bearer(token), renew))
 
     def with_password(self, email: str, password: str) -> Self:
-        """Return a client on the same connections that presents e-mail and password."""
-        authorization = arguments.basic(email, password)
-        return self._with(self._open_session(authorization, None))
+        """Return a client that sends an email address and a password, on the same connections."""
+        return self._with(self._credential_provider(arguments.basic(email, password), None))
 
     def with_service(self, client_id: str, secret: str) -> Self:
-        """Return a client on the same connections that presents a service's id and secret."""
-        return self._with(self._open_session(arguments.basic(client_id, secret), None))
+        """Return a client that sends the id and secret of a service, on the same connections."""
+        return self._with(self._credential_provider(arguments.basic(client_id, secret), None))
 
-    def _open_session(
+    def _credential_provider(
         self, authorization: str | None, renew: RenewType | None
-    ) -> Session[RenewType]:
+    ) -> CredentialProvider[RenewType]:
         raise NotImplementedError
 
-    def _with(self, session: Session[RenewType]) -> Self:
+    def _with(self, credentials: CredentialProvider[RenewType]) -> Self:
         client = copy.copy(self)
-        client._session = session  # noqa: SLF001 - it is one of these
-        client._is_owner = False  # noqa: SLF001
+        client._credentials = credentials  # noqa: SLF001 - a copy of this object
+        client._owns_connections = False  # noqa: SLF001
         return client
 
-    def _request(self, call: Call[object], held: Held) -> httpx.Request:
-        # A call that presents nobody has none of its own.
-        is_of_client = call.presents is Presents.CLIENT
-        authorization = held.authorization if is_of_client else call.authorization
+    def _request(self, call: Call[object], credential: Credential) -> httpx.Request:
+        # An anonymous call has no authorization of its own.
+        uses_client = call.auth_mode is AuthMode.CLIENT
+        authorization = credential.authorization if uses_client else call.authorization
         headers = {} if authorization is None else {"Authorization": authorization}
         if call.content_type is not None:
             headers["Content-Type"] = call.content_type
@@ -97,42 +96,42 @@ class BaseClient(Generic[RenewType]):
             call.method, self._base_url + call.path, headers=headers, content=call.content
         )
 
-    def _gathering(self, response: httpx.Response) -> Gathering:
-        return Gathering(response, self._most_bytes)
+    def _body_buffer(self, response: httpx.Response) -> BodyBuffer:
+        return BodyBuffer(response, self._max_bytes)
 
-    def _result(self, call: Call[Result], reply: Reply) -> Result:
-        """Return what an answer says; raises what it refuses by."""
-        if reply.status != call.status:
-            raise reply.error()
-        result = call.read(reply)
-        if call.ends_token:
-            self._session.end()
+    def _result(self, call: Call[Result], response: Response) -> Result:
+        """Return the result of a call; raises the error of a response without success."""
+        if response.status != call.status:
+            raise response.error()
+        result = call.parse(response)
+        if call.revokes_token:
+            self._credentials.log_out()
         return result
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """Raise errors of httpx as ours.
+    def _translated_errors(self) -> Iterator[None]:
+        """Raise errors of httpx as errors of this package.
 
-        What the network says comes along. What a library says of bytes that are no HTTP does not:
-        it quotes them, and they may be ours, sent back.
+        Network errors are quoted. Protocol errors are not: they quote bytes that the server sent,
+        which may be the caller's own secrets, echoed.
         """
         try:
             yield
         except httpx.TimeoutException as error:
-            raise TimedOutError(f"{self._base_url} did not answer in time.") from error
+            raise TimedOutError(f"{self._base_url} did not respond in time.") from error
         except httpx.NetworkError as error:
             raise UnreachableError(f"{self._base_url} cannot be reached: {error}") from error
         except httpx.TransportError as error:
             name = type(error).__name__
-            raise UnreachableError(f"{self._base_url} gave no whole answer: {name}") from None
+            raise UnreachableError(f"{self._base_url} sent no complete response: {name}") from None
 
 
 def http_options(timeout_seconds: float, user_agent: str) -> HttpOptions:
-    """Return what httpx is told.
+    """Return the options of httpx.
 
-    It keeps no cookie, which would be shared by all whom a client speaks for, and takes
-    nothing from the environment: neither a proxy, which would read the passwords of plain HTTP, nor
-    .netrc, whose password would be sent where none was asked for.
+    Cookies are not stored, since clients with different credentials share one jar. The environment
+    is ignored: a proxy could read the passwords of plain HTTP, and httpx would add the password
+    in .netrc to requests that carry no credentials.
     """
     seconds = arguments.seconds(timeout_seconds)
     return {

@@ -1,4 +1,4 @@
-"""The calls of the server: what each sends, and how its answer is read. Nothing is sent here."""
+"""The calls of the API: the request of each, and the parser of its response. Sends nothing."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,24 +7,23 @@ from enum import Enum
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlencode
 
-from userauth_client import arguments
-from userauth_client.answers import (
+from userauth_client import arguments, parsers
+from userauth_client.models import (
     ActiveToken,
-    Event,
     EventPage,
     Token,
     TokenRecord,
     User,
     VerifiedUser,
 )
-from userauth_client.replies import Document, Reply
+from userauth_client.responses import Response
 
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 
 class Unset(Enum):
-    """The type of UNSET, which stands for what was not given, as None is a value."""
+    """The type of UNSET, the default of an argument that may be None."""
 
     UNSET = "UNSET"
 
@@ -32,29 +31,29 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
-class Presents(Enum):
-    """Whose credentials go with a call."""
+class AuthMode(Enum):
+    """Which credentials a call sends."""
 
-    NOBODY = "nobody"
-    CLIENT = "client"  # what the client was given
-    OWN = "own"
+    ANONYMOUS = "anonymous"
+    CLIENT = "client"  # those that the client was created with
+    OWN = "own"  # those in the call itself
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Result_co]):
-    """A request and the way to read its answer."""
+    """A request and the parser of its response."""
 
     method: str
     path: str
-    read: Callable[[Reply], Result_co] = field(repr=False)
+    parse: Callable[[Response], Result_co] = field(repr=False)
     status: int = 200
-    presents: Presents = Presents.CLIENT
-    authorization: str | None = field(default=None, repr=False)  # its own
+    auth_mode: AuthMode = AuthMode.CLIENT
+    authorization: str | None = field(default=None, repr=False)  # for AuthMode.OWN
     content_type: str | None = None
     content: bytes = field(default=b"", repr=False)
-    # Whether a refused token is renewed, and whether the token is over afterwards.
+    # Whether a rejected token is renewed, and whether success revokes the token.
     renews: bool = True
-    ends_token: bool = False
+    revokes_token: bool = False
 
 
 def register(email: str, password: str, name: str | None) -> Call[User]:
@@ -62,9 +61,9 @@ def register(email: str, password: str, name: str | None) -> Call[User]:
     return Call(
         "POST",
         "/api/user/register",
-        _user,
+        parsers.user,
         status=201,
-        presents=Presents.NOBODY,
+        auth_mode=AuthMode.ANONYMOUS,
         content_type="application/json",
         content=_json(fields if name is None else {**fields, "name": name}),
     )
@@ -74,14 +73,14 @@ def log_in(email: str, password: str) -> Call[Token]:
     return Call(
         "POST",
         "/api/user/login",
-        _token,
-        presents=Presents.OWN,
+        parsers.token,
+        auth_mode=AuthMode.OWN,
         authorization=arguments.basic(email, password),
     )
 
 
 def get_user() -> Call[User]:
-    return Call("GET", "/api/user", _user)
+    return Call("GET", "/api/user", parsers.user)
 
 
 def update_user(
@@ -94,76 +93,86 @@ def update_user(
         fields["password"] = password
     if current_password is not None:
         fields["current_password"] = current_password
-    return Call("PATCH", "/api/user", _user, content_type="application/json", content=_json(fields))
+    return Call(
+        "PATCH",
+        "/api/user",
+        parsers.user,
+        content_type="application/json",
+        content=_json(fields),
+    )
 
 
 def delete_user(current_password: str | None) -> Call[None]:
-    return _confirmed(Call("DELETE", "/api/user", _nothing, ends_token=True), current_password)
+    call = Call("DELETE", "/api/user", parsers.nothing, revokes_token=True)
+    return _with_current_password(call, current_password)
 
 
 def log_out() -> Call[None]:
-    # A token that is refused is as good as logged out: a new one would be made for nothing.
-    return Call("POST", "/api/user/logout", _nothing, status=204, renews=False, ends_token=True)
+    # A rejected token is already logged out: renewing it would create a token only to revoke it.
+    return Call(
+        "POST", "/api/user/logout", parsers.nothing, status=204, renews=False, revokes_token=True
+    )
 
 
 def list_tokens() -> Call[tuple[TokenRecord, ...]]:
-    return Call("GET", "/api/user/tokens", _token_records)
+    return Call("GET", "/api/user/tokens", parsers.token_records)
 
 
-def end_token(token_id: str, current_password: str | None) -> Call[None]:
-    path = f"/api/user/tokens/{arguments.path_part(token_id)}"
-    return _confirmed(Call("DELETE", path, _nothing, status=204), current_password)
+def revoke_token(token_id: str, current_password: str | None) -> Call[None]:
+    path = f"/api/user/tokens/{arguments.path_segment(token_id)}"
+    call = Call("DELETE", path, parsers.nothing, status=204)
+    return _with_current_password(call, current_password)
 
 
-def end_tokens(*, keep_current: bool, current_password: str | None) -> Call[int]:
-    query = "?keep_current=true" if keep_current else ""
-    call = Call("DELETE", f"/api/user/tokens{query}", _revoked, ends_token=not keep_current)
-    return _confirmed(call, current_password)
+def revoke_tokens(*, keep_current: bool, current_password: str | None) -> Call[int]:
+    path = "/api/user/tokens" + ("?keep_current=true" if keep_current else "")
+    call = Call("DELETE", path, parsers.revoked_count, revokes_token=not keep_current)
+    return _with_current_password(call, current_password)
 
 
 def list_events(limit: int | None, before: str | None) -> Call[EventPage]:
-    chosen: dict[str, int | bytes] = {}
+    parameters: dict[str, int | bytes] = {}
     if limit is not None:
-        chosen["limit"] = limit
+        parameters["limit"] = limit
     if before is not None:
-        chosen["before"] = arguments.utf8(before)
-    query = urlencode(chosen)
-    return Call("GET", "/api/user/events" + (f"?{query}" if query else ""), _event_page)
+        parameters["before"] = arguments.utf8(before)
+    query = f"?{urlencode(parameters)}" if parameters else ""
+    return Call("GET", f"/api/user/events{query}", parsers.event_page)
 
 
 def verify() -> Call[VerifiedUser]:
-    return Call("GET", "/api/verify", _verified_user)
+    return Call("GET", "/api/verify", parsers.verified_user)
 
 
 def introspect(token: Token | str) -> Call[ActiveToken | None]:
-    return _about_token("/api/token/introspect", token, _active_token)
+    return _token_form("/api/token/introspect", token, parsers.active_token)
 
 
 def revoke(token: Token | str) -> Call[None]:
-    return _about_token("/api/token/revoke", token, _nothing)
+    return _token_form("/api/token/revoke", token, parsers.nothing)
 
 
 def check_live() -> Call[None]:
-    return Call("GET", "/health/live", _nothing, presents=Presents.NOBODY)
+    return Call("GET", "/health/live", parsers.nothing, auth_mode=AuthMode.ANONYMOUS)
 
 
 def check_ready() -> Call[None]:
-    return Call("GET", "/health/ready", _nothing, presents=Presents.NOBODY)
+    return Call("GET", "/health/ready", parsers.nothing, auth_mode=AuthMode.ANONYMOUS)
 
 
-def _about_token(path: str, token: Token | str, read: Callable[[Reply], Result]) -> Call[Result]:
+def _token_form(path: str, token: Token | str, parse: Callable[[Response], Result]) -> Call[Result]:
+    """Return a call that sends a token as a form, as RFC 7662 and RFC 7009 require."""
     return Call(
         "POST",
         path,
-        read,
+        parse,
         content_type="application/x-www-form-urlencoded",
         content=urlencode({"token": arguments.utf8(arguments.token_value(token))}).encode(),
         renews=False,
     )
 
 
-def _confirmed(call: Call[Result], current_password: str | None) -> Call[Result]:
-    """Return a call with the current password, where there is one."""
+def _with_current_password(call: Call[Result], current_password: str | None) -> Call[Result]:
     if current_password is None:
         return call
     content = _json({"current_password": current_password})
@@ -171,86 +180,5 @@ def _confirmed(call: Call[Result], current_password: str | None) -> Call[Result]
 
 
 def _json(fields: Mapping[str, str | None]) -> bytes:
-    # In ASCII: a lone surrogate is for the server to refuse, as it does in a name.
+    # In ASCII: a lone surrogate in a name reaches the server, which rejects it.
     return json.dumps(fields).encode("ascii")
-
-
-def _nothing(_reply: Reply) -> None:
-    """Read an answer whose status says it all."""
-
-
-def _user(reply: Reply) -> User:
-    document = reply.document()
-    return User(
-        id=document.text("id"),
-        email=document.text("email"),
-        name=document.optional_text("name"),
-        created_at=document.time("created_at"),
-        updated_at=document.time("updated_at"),
-    )
-
-
-def _token(reply: Reply) -> Token:
-    document = reply.document()
-    return Token(document.text("token"), document.optional_time("expires_at"))
-
-
-def _token_records(reply: Reply) -> tuple[TokenRecord, ...]:
-    return tuple(map(_token_record, reply.document().each("tokens")))
-
-
-def _token_record(document: Document) -> TokenRecord:
-    return TokenRecord(
-        id=document.text("id"),
-        created_at=document.time("created_at"),
-        expires_at=document.time("expires_at"),
-        last_used_at=document.optional_time("last_used_at"),
-        user_agent=document.optional_text("user_agent"),
-        ip=document.optional_text("ip"),
-        current=document.flag("current"),
-    )
-
-
-def _revoked(reply: Reply) -> int:
-    return reply.document().number("revoked")
-
-
-def _event_page(reply: Reply) -> EventPage:
-    document = reply.document()
-    events = tuple(map(_event, document.each("events")))
-    return EventPage(events, document.optional_text("before"))
-
-
-def _event(document: Document) -> Event:
-    return Event(
-        id=document.text("id"),
-        at=document.time("at"),
-        kind=document.text("kind"),
-        outcome=document.text("outcome"),
-        ip=document.optional_text("ip"),
-        client_id=document.optional_text("client_id"),
-        request_id=document.optional_text("request_id"),
-        times=document.number("times") if "times" in document.members else 1,
-    )
-
-
-def _verified_user(reply: Reply) -> VerifiedUser:
-    return VerifiedUser(
-        id=reply.decoded("X-Auth-User-Id"),
-        email=reply.decoded("X-Auth-Email"),
-        name=reply.decoded("X-Auth-Name") or None,
-    )
-
-
-def _active_token(reply: Reply) -> ActiveToken | None:
-    document = reply.document()
-    if not document.flag("active"):
-        return None
-    return ActiveToken(
-        token_id=document.text("jti"),
-        user_id=document.text("sub"),
-        email=document.text("email"),
-        name=document.optional_text("name"),
-        issued_at=document.epoch("iat"),
-        expires_at=document.epoch("exp"),
-    )

@@ -1,4 +1,4 @@
-"""The client for programs that wait; async_client.py has its twin."""
+"""The synchronous client; async_client.py is its twin."""
 
 from types import TracebackType
 from typing import Self
@@ -6,7 +6,17 @@ from typing import Self
 import httpx
 
 from userauth_client import calls
-from userauth_client.answers import (
+from userauth_client.base import (
+    MAX_RESPONSE_BYTES,
+    TIMEOUT_SECONDS,
+    USER_AGENT,
+    BaseClient,
+    http_options,
+)
+from userauth_client.calls import UNSET, Call, Result, Unset
+from userauth_client.credentials import Credential, Renew, SyncCredentialProvider
+from userauth_client.errors import Unauthorized
+from userauth_client.models import (
     ActiveToken,
     EventPage,
     Token,
@@ -14,27 +24,17 @@ from userauth_client.answers import (
     User,
     VerifiedUser,
 )
-from userauth_client.base import (
-    MAX_ANSWER_BYTES,
-    TIMEOUT_SECONDS,
-    USER_AGENT,
-    BaseClient,
-    http_options,
-)
-from userauth_client.calls import UNSET, Call, Result, Unset
-from userauth_client.errors import Unauthorized
-from userauth_client.replies import Reply
-from userauth_client.sessions import Held, Renew, SyncSession
+from userauth_client.responses import Response
 
 
 class UserAuthClient(BaseClient[Renew]):
-    """Calls one server, from any number of threads.
+    """Calls one server from any number of threads.
 
-    All methods raise errors of the tree in userauth_client.errors.
+    Every method may raise the exceptions of userauth_client.errors.
     """
 
     _http: httpx.Client
-    _session: SyncSession
+    _credentials: SyncCredentialProvider
 
     def __init__(
         self,
@@ -44,17 +44,17 @@ class UserAuthClient(BaseClient[Renew]):
         renew: Renew | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
         user_agent: str = USER_AGENT,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """Make a client; nothing is sent yet.
+        """Create a client; nothing is sent yet.
 
-        ``renew`` is called where the token is refused, and returns another one. The time-out
-        is for each step: to connect, to send, to wait for a piece of the answer. ``user_agent``
-        is what people see in the list of their tokens. ``transport`` is one of httpx, with a
-        certificate authority or a proxy of your own.
+        ``renew`` is called when the server rejects the token, and returns a new one. The timeout
+        applies to each step: connecting, sending, waiting for the next piece of the response.
+        Users see ``user_agent`` in the list of their tokens. ``transport`` is a transport of
+        httpx, for a certificate authority or a proxy of your own.
         """
-        super().__init__(base_url, token=token, renew=renew, most_bytes=max_answer_bytes)
+        super().__init__(base_url, token=token, renew=renew, max_bytes=max_response_bytes)
         self._http = httpx.Client(transport=transport, **http_options(timeout_seconds, user_agent))
 
     def __enter__(self) -> Self:
@@ -69,23 +69,23 @@ class UserAuthClient(BaseClient[Renew]):
         self.close()
 
     def close(self) -> None:
-        """Close the connections; those that with_…() made use them, and do not close them."""
-        if self._is_owner:
+        """Close the connections. A client from with_…() shares them and does not close them."""
+        if self._owns_connections:
             self._http.close()
 
     def register(self, email: str, password: str, name: str | None = None) -> User:
-        """Make an account; raises Conflict, InvalidFields, TooManyTries."""
+        """Create an account; raises Conflict, InvalidFields, TooManyRequests."""
         return self._make(calls.register(email, password, name))
 
     def log_in(self, email: str, password: str) -> Token:
-        """Return a new token; raises Unauthorized, Forbidden, TooManyTries.
+        """Return a new token; raises Unauthorized, Forbidden, TooManyRequests.
 
-        This client goes on as before: with_token() gives one that presents it.
+        This client does not change: with_token() returns one that sends the token.
         """
         return self._make(calls.log_in(email, password))
 
     def get_user(self) -> User:
-        """Return whom this client speaks for; raises Unauthorized."""
+        """Return the user whose credentials this client sends; raises Unauthorized."""
         return self._make(calls.get_user())
 
     def update_user(
@@ -95,99 +95,104 @@ class UserAuthClient(BaseClient[Renew]):
         password: str | None = None,
         current_password: str | None = None,
     ) -> User:
-        """Change the name, where None removes it, or the password, or both.
+        """Change the name (None removes it), the password, or both.
 
-        A new password ends every token of the user but the one that this client presents.
-        Raises InvalidFields, also for a wrong or missing current password.
+        A new password revokes every token of the user but the one that this client sends.
+        Raises InvalidFields, also if the current password is wrong or missing.
         """
         return self._make(calls.update_user(name, password, current_password))
 
     def delete_user(self, *, current_password: str | None = None) -> None:
-        """Remove the account and all its tokens.
+        """Delete the account and all its tokens.
 
-        Raises InvalidFields for a wrong current password, or a missing one where the server asks
-        for it.
+        Raises InvalidFields if the current password is wrong, or missing where the server
+        requires it.
         """
         self._make(calls.delete_user(current_password))
 
     def log_out(self) -> None:
-        """End the token that this client presents; it is renewed no more.
+        """Revoke the token that this client sends; it is not renewed again.
 
-        Raises Unauthorized where the token was over before.
+        Raises Unauthorized if the token is no longer valid.
         """
         self._make(calls.log_out())
 
     def list_tokens(self) -> tuple[TokenRecord, ...]:
-        """Return the good tokens of the user, newest first."""
+        """Return the valid tokens of the user, newest first."""
         return self._make(calls.list_tokens())
 
-    def end_token(self, token_id: str, *, current_password: str | None = None) -> None:
-        """End one token, by its id; raises NotFound where it is not a good one of the user.
+    def revoke_token(self, token_id: str, *, current_password: str | None = None) -> None:
+        """Revoke one token by its id; raises NotFound if the user has no such valid token.
 
         Raises InvalidFields as delete_user() does.
         """
-        self._make(calls.end_token(token_id, current_password))
+        self._make(calls.revoke_token(token_id, current_password))
 
-    def end_tokens(self, *, keep_current: bool = False, current_password: str | None = None) -> int:
-        """End all tokens of the user, or all others; return how many there were.
+    def revoke_tokens(
+        self, *, keep_current: bool = False, current_password: str | None = None
+    ) -> int:
+        """Revoke all tokens of the user, or all others; return how many were revoked.
 
-        Where its own token ends, this client renews no more. Raises InvalidFields as
+        If this revokes its own token, the client does not renew it. Raises InvalidFields as
         delete_user() does.
         """
-        call = calls.end_tokens(keep_current=keep_current, current_password=current_password)
+        call = calls.revoke_tokens(keep_current=keep_current, current_password=current_password)
         return self._make(call)
 
     def list_events(self, *, limit: int | None = None, before: str | None = None) -> EventPage:
-        """Return what happened to the account, newest first: up to 100 events, 50 if not said."""
+        """Return events of the account, newest first; ``limit`` is 1 to 100, by default 50."""
         return self._make(calls.list_events(limit, before))
 
     def verify(self) -> VerifiedUser:
-        """Return whose credentials this client presents, as a reverse proxy asks for it."""
+        """Return the owner of this client's credentials, as a reverse proxy requests it."""
         return self._make(calls.verify())
 
     def introspect(self, token: Token | str) -> ActiveToken | None:
-        """Return what there is to know of a token that a service was handed; None: it is not good.
+        """Return a token that a service received, with its owner; None if it is not valid.
 
-        For a client that presents a service: with_service().
+        Requires the credentials of a service: with_service().
         """
         return self._make(calls.introspect(token))
 
     def revoke(self, token: Token | str) -> None:
-        """End a token that a service was handed, whatever it is.
+        """Revoke a token that a service received; an invalid token is not an error.
 
-        For a client that presents a service: with_service().
+        Requires the credentials of a service: with_service().
         """
         self._make(calls.revoke(token))
 
     def check_live(self) -> None:
-        """Return where the server runs; raises UnreachableError."""
+        """Check that the server is running; raises UnreachableError."""
         self._make(calls.check_live())
 
     def check_ready(self) -> None:
-        """Return where the server is ready to serve; raises Unavailable, UnreachableError."""
+        """Check that the server is ready; raises Unavailable, UnreachableError."""
         self._make(calls.check_ready())
 
-    def _open_session(self, authorization: str | None, renew: Renew | None) -> SyncSession:
-        return SyncSession(authorization, renew)
+    def _credential_provider(
+        self, authorization: str | None, renew: Renew | None
+    ) -> SyncCredentialProvider:
+        return SyncCredentialProvider(authorization, renew)
 
     def _make(self, call: Call[Result]) -> Result:
-        held = self._session.held
+        credential = self._credentials.current
         try:
-            return self._result(call, self._reply(call, held))
+            return self._result(call, self._send(call, credential))
         except Unauthorized:
-            if not self._session.may_renew(call):
+            if not self._credentials.may_renew(call):
                 raise
-        held = self._session.renewed(held)
-        return self._result(call, self._reply(call, held))
+        # Outside the except block: an error below must not have the rejection as its context.
+        credential = self._credentials.renew(credential)
+        return self._result(call, self._send(call, credential))
 
-    def _reply(self, call: Call[object], held: Held) -> Reply:
-        request = self._request(call, held)
-        with self._reaching():
+    def _send(self, call: Call[object], credential: Credential) -> Response:
+        request = self._request(call, credential)
+        with self._translated_errors():
             response = self._http.send(request, stream=True)
             try:
-                gathering = self._gathering(response)
+                body = self._body_buffer(response)
                 for chunk in response.iter_raw():
-                    gathering.add(chunk)
+                    body.add(chunk)
             finally:
                 response.close()
-        return gathering.reply()
+        return body.response()

@@ -1,23 +1,23 @@
-"""Everything that can go wrong, as one tree.
+"""The exceptions of this package, in one tree.
 
 UserAuthError
-├── InvalidArgumentError         what was given cannot be sent; also a ValueError
-├── UnreachableError             no whole answer came; a change may have happened or not
+├── InvalidArgumentError         an argument cannot be sent; also a ValueError
+├── UnreachableError             no complete response arrived; a change may or may not have happened
 │   └── TimedOutError            … in time
-├── UnexpectedAnswerError        an answer that is none of this server's, as a proxy's page
-└── ProblemError                 the server refused, by a problem document
+├── UnexpectedResponseError      the response is not from a userauth server: a proxy's page
+└── ProblemError                 the server returned a problem document
     ├── MalformedRequest    400
     ├── Unauthorized        401
     ├── Forbidden           403
     ├── NotFound            404
     ├── Conflict            409
     ├── InvalidFields       422  errors
-    ├── TooManyTries        429  retry_after
+    ├── TooManyRequests     429  retry_after
     ├── InternalError       500
     └── Unavailable         503  retry_after
 
-A status that is not listed is a plain ProblemError. No error holds what the caller sent, so that
-none can show a password or a token.
+Any other status is a plain ProblemError. No exception holds what the caller sent, so none can
+show a password or a token.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field; ``code``, where there is one, names it for programs."""
+    """An error in one field; ``code``, if present, identifies it for programs."""
 
     field: str
     message: str
@@ -36,7 +36,7 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem document (RFC 9457), with what the header tells beside it."""
+    """A problem document (RFC 9457), with the Retry-After header of its response."""
 
     type: str
     title: str
@@ -48,23 +48,23 @@ class Problem:
 
 
 class UserAuthError(Exception):
-    """Anything that this package raises."""
+    """The base class of every exception that this package raises."""
 
 
 class InvalidArgumentError(UserAuthError, ValueError):
-    """What was given cannot be sent; nothing was."""
+    """An argument cannot be sent; nothing was sent."""
 
 
 class UnreachableError(UserAuthError):
-    """No whole answer came. A change that was asked for may have happened or not."""
+    """No complete response arrived. A requested change may or may not have happened."""
 
 
 class TimedOutError(UnreachableError):
-    """No whole answer came in time."""
+    """No complete response arrived in time."""
 
 
-class UnexpectedAnswerError(UserAuthError):
-    """An answer came that is none of this server's; ``status`` is its HTTP status."""
+class UnexpectedResponseError(UserAuthError):
+    """The response is not from a userauth server; ``status`` is its HTTP status."""
 
     def __init__(self, reason: str, status: int, retry_after: int | None = None) -> None:
         super().__init__(reason, status, retry_after)
@@ -77,19 +77,19 @@ class UnexpectedAnswerError(UserAuthError):
 
 
 class ProblemError(UserAuthError):
-    """The server refused, and said why."""
+    """The server rejected the request with a problem document."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self.problem = problem
 
     def __str__(self) -> str:
-        asked = f" (request {self.request_id})" if self.request_id else ""
-        return f"{self.status} {self.title}: {self.detail}{asked}"
+        request = f" (request {self.request_id})" if self.request_id else ""
+        return f"{self.status} {self.title}: {self.detail}{request}"
 
     @property
     def type(self) -> str:
-        """Return the problem type, as the server sends it; compare it whole."""
+        """Return the problem type as the server sent it; compare the whole string."""
         return self.problem.type
 
     @property
@@ -103,22 +103,22 @@ class ProblemError(UserAuthError):
 
     @property
     def detail(self) -> str:
-        """Return what to do, in words that may change."""
+        """Return the advice for people; its wording may change."""
         return self.problem.detail
 
     @property
     def request_id(self) -> str | None:
-        """Return the id by which the server's log knows the request."""
+        """Return the id of the request in the server's log."""
         return self.problem.request_id
 
     @property
     def errors(self) -> tuple[FieldError, ...]:
-        """Return what is wrong with which field."""
+        """Return the errors of the fields."""
         return self.problem.errors
 
     @property
     def retry_after(self) -> int | None:
-        """Return how many seconds to wait before the next try, where the server says so."""
+        """Return the seconds to wait before the next attempt, if the server sent them."""
         return self.problem.retry_after
 
 
@@ -127,11 +127,11 @@ class MalformedRequest(ProblemError):
 
 
 class Unauthorized(ProblemError):
-    """401: nobody, or not who they say."""
+    """401: the credentials are missing or invalid."""
 
 
 class Forbidden(ProblemError):
-    """403: a disabled account, for one."""
+    """403: the account is disabled, for example."""
 
 
 class NotFound(ProblemError):
@@ -139,14 +139,14 @@ class NotFound(ProblemError):
 
 
 class Conflict(ProblemError):
-    """409: the e-mail address is taken."""
+    """409: the email address is taken."""
 
 
 class InvalidFields(ProblemError):
-    """422: ``errors`` tells which fields, and why."""
+    """422: ``errors`` lists the fields and the reasons."""
 
 
-class TooManyTries(ProblemError):
+class TooManyRequests(ProblemError):
     """429: wait for ``retry_after`` seconds."""
 
 
@@ -155,7 +155,7 @@ class InternalError(ProblemError):
 
 
 class Unavailable(ProblemError):
-    """503: not now; try again after ``retry_after`` seconds."""
+    """503: try again after ``retry_after`` seconds."""
 
 
 _BY_STATUS: Mapping[int, type[ProblemError]] = MappingProxyType(
@@ -166,7 +166,7 @@ _BY_STATUS: Mapping[int, type[ProblemError]] = MappingProxyType(
         404: NotFound,
         409: Conflict,
         422: InvalidFields,
-        429: TooManyTries,
+        429: TooManyRequests,
         500: InternalError,
         503: Unavailable,
     }
@@ -174,5 +174,5 @@ _BY_STATUS: Mapping[int, type[ProblemError]] = MappingProxyType(
 
 
 def problem_error(problem: Problem) -> ProblemError:
-    """Return the error of a problem, by its status."""
+    """Return the exception for a problem, by its status."""
     return _BY_STATUS.get(problem.status, ProblemError)(problem)

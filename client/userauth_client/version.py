@@ -1,3 +1,3 @@
-"""Which version of the client this is."""
+"""The version of the client library."""
 
 VERSION = "0.1.0"

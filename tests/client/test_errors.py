@@ -1,4 +1,4 @@
-"""What is refused, and what does not answer as it should, as exceptions."""
+"""Rejected requests and unexpected responses, as exceptions."""
 
 import json
 import pickle
@@ -14,9 +14,9 @@ import userauth_client
 from rules.errors import Problem, problem_types
 from tests.client.conftest import EMAIL
 from tests.harness.api import PASSWORD
-from tests.harness.flavours import Driven, Flavour
-from tests.harness.other_servers import answering, http_answer
+from tests.harness.client_drivers import DrivenClient, Driver
 from tests.harness.processes import free_port, manage, running_server
+from tests.harness.stub_server import http_response, stub_server
 from userauth_client import (
     Conflict,
     FieldError,
@@ -28,10 +28,10 @@ from userauth_client import (
     NotFound,
     ProblemError,
     TimedOutError,
-    TooManyTries,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     UserAuthError,
 )
@@ -43,7 +43,7 @@ CLASSES = {
     404: NotFound,
     409: Conflict,
     422: InvalidFields,
-    429: TooManyTries,
+    429: TooManyRequests,
     500: InternalError,
     503: Unavailable,
 }
@@ -51,8 +51,8 @@ PROBLEM = "application/problem+json; charset=UTF-8"
 
 
 @pytest.mark.parametrize("problem", list(problem_types()), ids=lambda problem: problem.name)
-def test_each_problem_of_the_server_is_an_exception_of_its_status(
-    flavour: Flavour, problem: type[Problem]
+def test_each_problem_type_of_the_server_raises_the_exception_of_its_status(
+    driver: Driver, problem: type[Problem]
 ) -> None:
     document = {
         "type": f"/docs/problems.md#{problem.name}",
@@ -63,9 +63,9 @@ def test_each_problem_of_the_server_is_an_exception_of_its_status(
         "errors": [{"field": "email", "message": "is required"}],
     }
     body = json.dumps(document).encode()
-    answer = http_answer(problem.status, body, media_type=PROBLEM)
-    with answering(answer) as other, pytest.raises(ProblemError) as raised:
-        flavour.open(other.url).get_user()
+    response = http_response(problem.status, body, media_type=PROBLEM)
+    with stub_server(response) as stub, pytest.raises(ProblemError) as raised:
+        driver.open(stub.url).get_user()
     error = raised.value
     assert type(error) is CLASSES.get(problem.status, ProblemError)
     assert (error.type, error.title, error.status) == (
@@ -78,8 +78,8 @@ def test_each_problem_of_the_server_is_an_exception_of_its_status(
     assert str(error) == f"{problem.status} {problem.title}: Do something else. (request 3f6c)"
 
 
-def test_the_live_server_refuses_in_each_way_that_a_client_can_meet(
-    client: Driven, dsn: str
+def test_the_server_rejects_requests_with_the_documented_exceptions(
+    client: DrivenClient, dsn: str
 ) -> None:
     client.register(EMAIL, PASSWORD)
     susan = client.with_password(EMAIL, PASSWORD)
@@ -90,7 +90,7 @@ def test_the_live_server_refuses_in_each_way_that_a_client_can_meet(
     assert unauthorized.value.type == "/docs/problems.md#credentials-invalid"
     assert unauthorized.value.request_id
     with pytest.raises(NotFound):
-        susan.end_token("nonsense")
+        susan.revoke_token("nonsense")
     with pytest.raises(Conflict):
         client.register(EMAIL, PASSWORD)
     with pytest.raises(ProblemError) as too_large:
@@ -108,21 +108,21 @@ def test_the_live_server_refuses_in_each_way_that_a_client_can_meet(
         client.log_in(EMAIL, PASSWORD)
 
 
-def test_too_many_tries_tell_when_to_come_back(client: Driven) -> None:
+def test_too_many_failed_logins_raise_the_seconds_to_wait(client: DrivenClient) -> None:
     for _ in range(10):
         with pytest.raises(Unauthorized):
             client.log_in(EMAIL, "a wrong password")
-    with pytest.raises(TooManyTries) as raised:
+    with pytest.raises(TooManyRequests) as raised:
         client.log_in(EMAIL, "a wrong password")
     assert raised.value.retry_after == 1
 
 
-def test_a_server_that_stops_is_unavailable_and_then_unreachable(
-    flavour: Flavour, dsn: str, tmp_path: Path
+def test_a_stopping_server_is_unavailable_and_then_unreachable(
+    driver: Driver, dsn: str, tmp_path: Path
 ) -> None:
     variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "60"}
     with running_server(variables, tmp_path / "log") as server:
-        client = flavour.open(server.url)
+        client = driver.open(server.url)
         client.check_ready()
         server.signal(signal.SIGTERM)
         with pytest.raises(Unavailable) as raised:
@@ -135,20 +135,20 @@ def test_a_server_that_stops_is_unavailable_and_then_unreachable(
             client.check_live()
 
 
-def test_a_server_that_is_down_is_unreachable(flavour: Flavour) -> None:
-    address = f"http://127.0.0.1:{free_port()}"
+def test_a_stopped_server_is_unreachable(driver: Driver) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UnreachableError) as raised:
-        flavour.open(address).log_in(EMAIL, PASSWORD)
-    assert address in str(raised.value)
+        driver.open(url).log_in(EMAIL, PASSWORD)
+    assert url in str(raised.value)
 
 
-def test_a_server_that_says_nothing_is_given_up(flavour: Flavour) -> None:
-    with answering(None) as other, pytest.raises(TimedOutError):
-        flavour.open(other.url, timeout_seconds=0.2).get_user()
+def test_a_server_that_does_not_respond_times_out(driver: Driver) -> None:
+    with stub_server(None) as stub, pytest.raises(TimedOutError):
+        driver.open(stub.url, timeout_seconds=0.2).get_user()
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"",
         b"SSH-2.0-OpenSSH_9.2\r\n",
@@ -156,40 +156,42 @@ def test_a_server_that_says_nothing_is_given_up(flavour: Flavour) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_what_is_no_whole_answer_is_unreachable(flavour: Flavour, answer: bytes) -> None:
-    with answering(answer) as other, pytest.raises(UnreachableError):
-        flavour.open(other.url).get_user()
+def test_an_incomplete_response_is_unreachable(driver: Driver, response: bytes) -> None:
+    with stub_server(response) as stub, pytest.raises(UnreachableError):
+        driver.open(stub.url).get_user()
 
 
 @contextmanager
-def unexpected(flavour: Flavour, answer: bytes, **options: Any) -> Iterator[UnexpectedAnswerError]:
-    """Ask a server that answers so, who a token belongs to; yield what is raised."""
-    with answering(answer) as other:
-        client = flavour.open(other.url, token="a.b", **options)
-        with pytest.raises(UnexpectedAnswerError) as raised:
+def unexpected(
+    driver: Driver, response: bytes, **options: Any
+) -> Iterator[UnexpectedResponseError]:
+    """Send one request to a server with a fixed response; yield the exception."""
+    with stub_server(response) as stub:
+        client = driver.open(stub.url, token="a.b", **options)
+        with pytest.raises(UnexpectedResponseError) as raised:
             client.get_user()
-        assert len(other.heads) == 1
+        assert len(stub.requests) == 1
         yield raised.value
 
 
-def test_the_page_of_a_proxy_is_unexpected_and_not_quoted(flavour: Flavour) -> None:
-    page = http_answer(502, b"<h1>Bad Gateway</h1>", "Retry-After: 7", media_type="text/html")
-    with unexpected(flavour, page) as error:
+def test_the_error_page_of_a_proxy_is_unexpected_and_not_quoted(driver: Driver) -> None:
+    page = http_response(502, b"<h1>Bad Gateway</h1>", "Retry-After: 7", media_type="text/html")
+    with unexpected(driver, page) as error:
         assert (error.status, error.retry_after) == (502, 7)
         assert "502" in str(error)
         assert "Gateway" not in repr(error)
 
 
 @pytest.mark.parametrize("status", [301, 307, 308])
-def test_a_redirect_is_not_followed(flavour: Flavour, status: int) -> None:
-    with answering(http_answer(200, b"{}")) as elsewhere:
-        redirect = http_answer(status, b"", f"Location: {elsewhere.url}/api/user")
-        with unexpected(flavour, redirect) as error:
+def test_a_redirect_is_not_followed(driver: Driver, status: int) -> None:
+    with stub_server(http_response(200, b"{}")) as elsewhere:
+        redirect = http_response(status, b"", f"Location: {elsewhere.url}/api/user")
+        with unexpected(driver, redirect) as error:
             assert "redirect" in str(error)
-        assert elsewhere.heads == []
+        assert elsewhere.requests == []
 
 
-GOOD = {
+VALID = {
     "id": "7c9f",
     "email": EMAIL,
     "name": None,
@@ -209,7 +211,7 @@ GOOD = {
         b"9" * 10_000,
         b"{}",
         *(
-            json.dumps({**GOOD, **wrong}).encode()
+            json.dumps({**VALID, **wrong}).encode()
             for wrong in (
                 {"id": None},
                 {"id": 5},
@@ -222,70 +224,68 @@ GOOD = {
     ],
     ids=range(13),
 )
-def test_an_answer_that_cannot_be_read_is_unexpected(flavour: Flavour, body: bytes) -> None:
-    with unexpected(flavour, http_answer(200, body)) as error:
+def test_a_malformed_body_is_unexpected(driver: Driver, body: bytes) -> None:
+    with unexpected(driver, http_response(200, body)) as error:
         assert error.__cause__ is None
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
-        http_answer(200, b"<html>", media_type="text/html"),
-        http_answer(202, json.dumps(GOOD).encode()),
-        http_answer(200, json.dumps(GOOD).encode(), "Content-Encoding: gzip"),
-        http_answer(500, b"nonsense", media_type=PROBLEM),
-        http_answer(422, b'{"errors": [5]}', media_type=PROBLEM),
+        http_response(200, b"<html>", media_type="text/html"),
+        http_response(202, json.dumps(VALID).encode()),
+        http_response(200, json.dumps(VALID).encode(), "Content-Encoding: gzip"),
+        http_response(500, b"nonsense", media_type=PROBLEM),
+        http_response(422, b'{"errors": [5]}', media_type=PROBLEM),
     ],
     ids=range(5),
 )
-def test_an_answer_of_another_kind_is_unexpected(flavour: Flavour, answer: bytes) -> None:
-    with unexpected(flavour, answer):
+def test_a_response_of_another_kind_is_unexpected(driver: Driver, response: bytes) -> None:
+    with unexpected(driver, response):
         pass
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"active": "true"}', b'{"active": true}'])
-def test_a_token_is_good_only_where_the_answer_says_so_in_full(
-    flavour: Flavour, body: bytes
-) -> None:
-    with answering(http_answer(200, body)) as other, pytest.raises(UnexpectedAnswerError):
-        flavour.open(other.url).introspect("a.b")
+def test_a_token_is_active_only_if_the_response_is_complete(driver: Driver, body: bytes) -> None:
+    with stub_server(http_response(200, body)) as stub, pytest.raises(UnexpectedResponseError):
+        driver.open(stub.url).introspect("a.b")
 
 
-def test_members_that_are_not_known_are_ignored(flavour: Flavour) -> None:
-    body = json.dumps({**GOOD, "shoe_size": 39}).encode()
-    with answering(http_answer(200, body)) as other:
-        assert flavour.open(other.url).get_user().email == EMAIL
+def test_unknown_members_are_ignored(driver: Driver) -> None:
+    body = json.dumps({**VALID, "shoe_size": 39}).encode()
+    with stub_server(http_response(200, body)) as stub:
+        assert driver.open(stub.url).get_user().email == EMAIL
 
 
-def test_an_answer_without_an_end_is_not_read_to_it(flavour: Flavour) -> None:
+def test_a_response_is_read_only_up_to_its_maximum_size(driver: Driver) -> None:
     flood = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b" " * 300_000
-    with unexpected(flavour, flood, max_answer_bytes=100_000) as error:
+    with unexpected(driver, flood, max_response_bytes=100_000) as error:
         assert "100000 bytes" in str(error)
 
 
 @pytest.mark.parametrize("text", ["Wed, 25 Nov 2026 11:00:00 GMT", "-1", "1e3", "9" * 30, "٣"])
-def test_a_time_to_wait_that_is_no_number_of_seconds_is_none(flavour: Flavour, text: str) -> None:
-    answer = http_answer(503, b"{}", f"Retry-After: {text}", media_type=PROBLEM)
-    with answering(answer) as other, pytest.raises(Unavailable) as raised:
-        flavour.open(other.url).get_user()
+def test_a_retry_after_that_is_not_a_number_of_seconds_is_none(driver: Driver, text: str) -> None:
+    response = http_response(503, b"{}", f"Retry-After: {text}", media_type=PROBLEM)
+    with stub_server(response) as stub, pytest.raises(Unavailable) as raised:
+        driver.open(stub.url).get_user()
     assert raised.value.retry_after is None
     assert raised.value.type == "about:blank"
 
 
-def test_cookies_are_not_kept_and_proxies_of_the_environment_not_used(
-    flavour: Flavour, monkeypatch: pytest.MonkeyPatch
+def test_cookies_are_not_stored_and_proxies_of_the_environment_not_used(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with answering(http_answer(200, b"{}")) as proxy:
+    with stub_server(http_response(200, b"{}")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
-        answer = http_answer(200, json.dumps(GOOD).encode(), "Set-Cookie: who=susan; Path=/")
-        with answering(answer) as other:
-            client = flavour.open(other.url)
+        response = http_response(200, json.dumps(VALID).encode(), "Set-Cookie: user=susan; Path=/")
+        with stub_server(response) as stub:
+            client = driver.open(stub.url)
             client.get_user()
             client.get_user()
-        assert len(other.heads) == 2
-        assert proxy.heads == []
-    assert "cookie" not in "".join(other.heads).lower()
+        assert len(stub.requests) == 2
+        assert proxy.requests == []
+    assert "cookie" not in "".join(stub.requests).lower()
 
 
 @pytest.mark.parametrize(
@@ -306,22 +306,20 @@ def test_cookies_are_not_kept_and_proxies_of_the_environment_not_used(
         "https://auth.example.com/#hunter22",
     ],
 )
-def test_an_address_that_is_none_is_refused_and_not_repeated(
-    flavour: Flavour, base_url: str
-) -> None:
+def test_an_invalid_base_url_is_rejected_and_not_quoted(driver: Driver, base_url: str) -> None:
     with pytest.raises(InvalidArgumentError) as raised:
-        flavour.open(base_url)
+        driver.open(base_url)
     assert "hunter22" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("base_url", "asked"),
+    ("suffix", "path"),
     [("", "/api/user"), ("/", "/api/user"), ("/auth/", "/auth/api/user")],
 )
-def test_an_address_may_have_a_path(flavour: Flavour, base_url: str, asked: str) -> None:
-    with answering(http_answer(200, json.dumps(GOOD).encode())) as other:
-        flavour.open(other.url + base_url).get_user()
-    assert other.heads[0].startswith(f"GET {asked} HTTP/1.1")
+def test_a_base_url_may_have_a_path(driver: Driver, suffix: str, path: str) -> None:
+    with stub_server(http_response(200, json.dumps(VALID).encode())) as stub:
+        driver.open(stub.url + suffix).get_user()
+    assert stub.requests[0].startswith(f"GET {path} HTTP/1.1")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +328,7 @@ def test_an_address_may_have_a_path(flavour: Flavour, base_url: str, asked: str)
         {"timeout_seconds": 0},
         {"timeout_seconds": float("nan")},
         {"timeout_seconds": float("inf")},
-        {"max_answer_bytes": 0},
+        {"max_response_bytes": 0},
         {"user_agent": ""},
         {"user_agent": "Süsan"},
         {"user_agent": "x\r\nAuthorization: Bearer a.b"},
@@ -338,37 +336,37 @@ def test_an_address_may_have_a_path(flavour: Flavour, base_url: str, asked: str)
     ],
     ids=repr,
 )
-def test_an_option_that_cannot_be_is_refused(flavour: Flavour, options: dict[str, Any]) -> None:
+def test_an_invalid_option_is_rejected(driver: Driver, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
-        flavour.open("https://auth.example.com", **options)
+        driver.open("https://auth.example.com", **options)
 
 
 @pytest.mark.parametrize("token_id", ["", ".", "..", "../../user", "a/b", "a?b", "é"])
-def test_an_id_does_not_become_another_path(flavour: Flavour, token_id: str) -> None:
+def test_an_id_cannot_change_the_path(driver: Driver, token_id: str) -> None:
     with pytest.raises(InvalidArgumentError):
-        flavour.open("https://auth.example.com").end_token(token_id)
+        driver.open("https://auth.example.com").revoke_token(token_id)
 
 
-def test_what_would_be_read_as_part_of_the_password_is_refused(flavour: Flavour) -> None:
-    client = flavour.open("https://auth.example.com")
+def test_a_colon_before_the_password_is_rejected(driver: Driver) -> None:
+    client = driver.open("https://auth.example.com")
     with pytest.raises(InvalidArgumentError):
         client.log_in("susan@example.com:pass", "word")
     with pytest.raises(InvalidArgumentError):
         client.with_service("id:secret", "")
 
 
-def test_every_error_is_of_one_tree_is_exported_and_survives_pickling() -> None:
+def test_every_exception_is_exported_in_one_tree_and_survives_pickling() -> None:
     problem = userauth_client.Problem("about:blank", "Not now", 503, "Wait.", retry_after=3)
     errors = [
         Unavailable(problem),
-        UnexpectedAnswerError("The answer is not JSON.", 200, 5),
-        UnreachableError("Nobody is there."),
+        UnexpectedResponseError("The response is not JSON.", 200, 5),
+        UnreachableError("The connection was refused."),
     ]
     for error in errors:
-        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - pickled above
         assert (type(again), str(again)) == (type(error), str(error))
         assert vars(again) == vars(error)
     exported = [getattr(userauth_client, name) for name in userauth_client.__all__]
-    for one in exported:
-        if isinstance(one, type) and issubclass(one, Exception):
-            assert issubclass(one, UserAuthError)
+    for value in exported:
+        if isinstance(value, type) and issubclass(value, Exception):
+            assert issubclass(value, UserAuthError)

@@ -1,4 +1,4 @@
-"""The package stands by itself, and its README tells what is so."""
+"""The package is self-contained, and its README is correct."""
 
 import ast
 import os
@@ -15,7 +15,7 @@ from userauth_client import UserAuthClient
 PACKAGE = ROOT / "client"
 README = (PACKAGE / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-# Offline, with what the tests have.
+# Offline: the test environment has the build backend and httpx.
 PIP_OPTIONS = [
     "--quiet",
     "--no-deps",
@@ -24,12 +24,12 @@ PIP_OPTIONS = [
     "--disable-pip-version-check",
     "--root-user-action=ignore",
 ]
-ADDRESS = "http://127.0.0.1:8000"
+BASE_URL = "http://127.0.0.1:8000"
 
 
 def run_python(*arguments: str, path: Path, **variables: str) -> str:
-    """Run Python with one folder more to import from; return what it prints."""
-    ended = subprocess.run(
+    """Run Python with an additional import path; return its output."""
+    result = subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         env={**os.environ, "PYTHONPATH": str(path), **variables},
         cwd=path,
@@ -38,12 +38,12 @@ def run_python(*arguments: str, path: Path, **variables: str) -> str:
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_it_installs_as_a_typed_package(tmp_path: Path) -> None:
-    # Builds leave folders beside the source.
+    # A build leaves directories next to the source.
     source = shutil.copytree(PACKAGE, tmp_path / "source")
     target = tmp_path / "target"
     subprocess.run(
@@ -69,28 +69,28 @@ def test_it_installs_as_a_typed_package(tmp_path: Path) -> None:
     assert run_python("-c", code, path=target).strip().startswith(str(target))
 
 
-def test_it_imports_httpx_and_nothing_else_that_is_not_python_s_own() -> None:
+def test_it_imports_only_httpx_and_the_standard_library() -> None:
     imported = set()
     for file in (PACKAGE / "userauth_client").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                imported |= {name.name.partition(".")[0] for name in node.names}
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add((node.module or "").partition(".")[0])
     assert imported - sys.stdlib_module_names == {"httpx", "userauth_client"}
 
 
-def test_the_server_starts_without_the_client() -> None:
+def test_the_server_does_not_import_the_client() -> None:
     code = "import server, manage, sys; print('userauth_client' in sys.modules)"
     assert run_python("-c", code, path=ROOT).strip() == "False"
 
 
-def test_the_examples_of_the_readme_run(url: str, service: tuple[str, str], tmp_path: Path) -> None:
+def test_the_readme_examples_run(url: str, service: tuple[str, str], tmp_path: Path) -> None:
     printed = []
     for number, example in enumerate(EXAMPLES):
-        assert ADDRESS in example
+        assert BASE_URL in example
         file = tmp_path / f"example_{number}.py"
-        file.write_text(example.replace(ADDRESS, url), encoding="utf-8")
+        file.write_text(example.replace(BASE_URL, url), encoding="utf-8")
         printed.append(
             run_python(str(file), path=PACKAGE, CLIENT_ID=service[0], CLIENT_SECRET=service[1])
         )
@@ -103,13 +103,14 @@ def test_the_examples_of_the_readme_run(url: str, service: tuple[str, str], tmp_
     assert failures[-1].startswith("/docs/problems.md#credentials-invalid Check ")
 
 
-def test_the_readme_names_each_method_and_each_exception() -> None:
+def test_the_readme_lists_every_method_and_every_exception() -> None:
     public = {name for name in vars(UserAuthClient) if not name.startswith("_")} - {"close"}
     public |= {"with_token", "with_password", "with_service"}
     assert {name for name in public if f"`{name}(" not in README} == set()
     raised = {
         name
         for name in userauth_client.__all__
-        if isinstance(one := getattr(userauth_client, name), type) and issubclass(one, Exception)
+        if isinstance(value := getattr(userauth_client, name), type)
+        and issubclass(value, Exception)
     }
     assert {name for name in raised if f"`{name}`" not in README} == set()

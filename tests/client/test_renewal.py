@@ -1,4 +1,4 @@
-"""A refused token is renewed, once for all who were refused, and the call made once more."""
+"""Renewal of a rejected token: once for all rejected calls, which are then sent again."""
 
 import asyncio
 
@@ -6,26 +6,26 @@ import pytest
 
 from tests.client.conftest import EMAIL
 from tests.harness.api import PASSWORD
-from tests.harness.flavours import Driven, Flavour
-from tests.harness.other_servers import answering, http_answer
+from tests.harness.client_drivers import DrivenClient, Driver
+from tests.harness.stub_server import http_response, stub_server
 from userauth_client import (
     AsyncUserAuthClient,
     InvalidArgumentError,
     NotFound,
     Token,
     Unauthorized,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UserAuthClient,
 )
 
 MANY = 50
-REFUSAL = http_answer(
+REJECTION = http_response(
     401, b'{"title": "The token is not valid"}', media_type="application/problem+json"
 )
 
 
 class Renewals:
-    """A callback that counts, and logs in by another client."""
+    """A callback that logs in with another client and counts its calls."""
 
     def __init__(self, another: UserAuthClient, password: str = PASSWORD) -> None:
         self._another = another
@@ -43,69 +43,71 @@ def renewals(another: UserAuthClient) -> Renewals:
     return Renewals(another)
 
 
-def test_a_revoked_token_is_renewed_and_the_call_made_again(
-    client: Driven, another: UserAuthClient, renewals: Renewals
+def test_a_revoked_token_is_renewed_and_the_call_sent_again(
+    client: DrivenClient, another: UserAuthClient, renewals: Renewals
 ) -> None:
     susan = client.with_token(another.log_in(EMAIL, PASSWORD), renew=renewals)
     assert susan.get_user().email == EMAIL
     assert renewals.count == 0
-    another.with_password(EMAIL, PASSWORD).end_tokens()
+    another.with_password(EMAIL, PASSWORD).revoke_tokens()
     assert susan.update_user(name="Susan").name == "Susan"
     assert susan.get_user().name == "Susan"
     assert renewals.count == 1
 
 
-def test_a_client_without_a_token_gets_its_first_one_the_same_way(
-    url: str, flavour: Flavour, renewals: Renewals
+def test_a_client_without_a_token_gets_its_first_token_by_renewal(
+    url: str, driver: Driver, renewals: Renewals
 ) -> None:
-    client = flavour.open(url, renew=renewals)
+    client = driver.open(url, renew=renewals)
     assert client.get_user().email == EMAIL
     assert client.get_user().email == EMAIL
     assert renewals.count == 1
 
 
-def test_fifty_calls_that_are_refused_at_once_renew_once(
-    client: Driven, flavour: Flavour, renewals: Renewals
+def test_fifty_calls_rejected_at_once_renew_once(
+    client: DrivenClient, driver: Driver, renewals: Renewals
 ) -> None:
-    susan = client.with_token("no.good", renew=renewals)
-    users = flavour.at_once([susan.client.get_user] * MANY)
+    susan = client.with_token("not.valid", renew=renewals)
+    users = driver.run_concurrently([susan.client.get_user] * MANY)
     assert {user.email for user in users} == {EMAIL}
     assert renewals.count == 1
 
 
-def test_fifty_calls_that_are_refused_share_the_failure_of_a_renewal(flavour: Flavour) -> None:
+def test_fifty_rejected_calls_share_the_failure_of_one_renewal(driver: Driver) -> None:
     failures = []
-    with answering(REFUSAL) as other:
+    with stub_server(REJECTION) as stub:
 
         def renew() -> str:
-            other.wait_for(MANY)
+            stub.wait_for(MANY)
             failures.append(LookupError("The keyring is locked."))
             raise failures[-1]
 
-        susan = flavour.open(other.url, token="no.good", renew=renew)
-        errors = flavour.at_once([susan.client.get_user] * MANY)
-        assert len(other.heads) == MANY
+        susan = driver.open(stub.url, token="not.valid", renew=renew)
+        errors = driver.run_concurrently([susan.client.get_user] * MANY)
+        assert len(stub.requests) == MANY
     assert len(failures) == 1
     assert set(errors) == set(failures)
 
 
-def test_a_token_that_was_renewed_meanwhile_is_used(flavour: Flavour) -> None:
+def test_calls_rejected_during_a_renewal_use_the_new_token(driver: Driver) -> None:
     renewed = []
-    with answering(REFUSAL) as other:
+    with stub_server(REJECTION) as stub:
 
         def renew() -> str:
-            other.wait_for(MANY)
+            stub.wait_for(MANY)
             renewed.append("new.token")
             return renewed[-1]
 
-        susan = flavour.open(other.url, token="no.good", renew=renew)
-        flavour.at_once([susan.client.get_user] * MANY)
-        presented = [head.partition("Bearer ")[2].split()[0] for head in other.heads]
+        susan = driver.open(stub.url, token="not.valid", renew=renew)
+        driver.run_concurrently([susan.client.get_user] * MANY)
+        tokens = [request.partition("Bearer ")[2].split()[0] for request in stub.requests]
     assert len(renewed) == 1
-    assert sorted(presented) == ["new.token"] * MANY + ["no.good"] * MANY
+    assert sorted(tokens) == ["new.token"] * MANY + ["not.valid"] * MANY
 
 
-def test_a_call_after_a_failed_renewal_tries_anew(client: Driven, another: UserAuthClient) -> None:
+def test_a_call_after_a_failed_renewal_renews_again(
+    client: DrivenClient, another: UserAuthClient
+) -> None:
     another.register(EMAIL, PASSWORD)
     outcomes: list[str] = ["", another.log_in(EMAIL, PASSWORD).value]
 
@@ -114,81 +116,81 @@ def test_a_call_after_a_failed_renewal_tries_anew(client: Driven, another: UserA
             raise LookupError("The keyring is locked.")
         return outcome
 
-    susan = client.with_token("no.good", renew=renew)
+    susan = client.with_token("not.valid", renew=renew)
     with pytest.raises(LookupError):
         susan.get_user()
     assert susan.get_user()
 
 
-def test_a_new_token_that_is_refused_as_well_is_not_renewed_again(
-    client: Driven,
+def test_a_renewed_token_that_is_rejected_is_not_renewed_again(
+    client: DrivenClient,
 ) -> None:
-    asked: list[str] = []
+    renewed: list[str] = []
 
     def renew() -> str:
-        asked.append("once")
-        return "no.better"
+        renewed.append("still.invalid")
+        return renewed[-1]
 
-    susan = client.with_token("no.good", renew=renew)
+    susan = client.with_token("not.valid", renew=renew)
     with pytest.raises(Unauthorized) as raised:
         susan.get_user()
-    assert len(asked) == 1
+    assert len(renewed) == 1
     assert raised.value.__context__ is None
 
 
-@pytest.mark.parametrize("nonsense", [None, "", "a\r\nb", "ünïcode", 7])
-def test_what_is_no_token_is_not_sent(client: Driven, nonsense: str) -> None:
-    susan = client.with_token("no.good", renew=lambda: nonsense)
+@pytest.mark.parametrize("value", [None, "", "a\r\nb", "ünïcode", 7])
+def test_a_renewed_value_that_is_not_a_token_is_not_sent(client: DrivenClient, value: str) -> None:
+    susan = client.with_token("not.valid", renew=lambda: value)
     with pytest.raises(InvalidArgumentError):
         susan.get_user()
 
 
-def test_nothing_but_a_refused_token_renews(client: Driven, renewals: Renewals) -> None:
+def test_only_a_rejected_token_is_renewed(client: DrivenClient, renewals: Renewals) -> None:
     susan = client.with_token(renewals(), renew=renewals)
     with pytest.raises(NotFound):
-        susan.end_token("7c9f")
-    nobody = client.with_token("no.good", renew=renewals)
+        susan.revoke_token("7c9f")
+    invalid = client.with_token("not.valid", renew=renewals)
     with pytest.raises(Unauthorized):
-        nobody.log_in(EMAIL, "a wrong password")
+        invalid.log_in(EMAIL, "a wrong password")
     with pytest.raises(Unauthorized):
-        nobody.introspect("no.good")
+        invalid.introspect("not.valid")
     with pytest.raises(Unauthorized):
-        nobody.log_out()
+        invalid.log_out()
     assert renewals.count == 1
 
 
-def test_a_401_of_a_proxy_renews_nothing(flavour: Flavour) -> None:
-    page = http_answer(401, b"<h1>Who are you?</h1>", media_type="text/html")
-    with answering(page) as other:
-        client = flavour.open(other.url, token="a.b", renew=lambda: "c.d")
-        with pytest.raises(UnexpectedAnswerError, match="problem document"):
+def test_a_401_from_a_proxy_renews_nothing(driver: Driver) -> None:
+    page = http_response(401, b"<h1>Authorization Required</h1>", media_type="text/html")
+    with stub_server(page) as stub:
+        client = driver.open(stub.url, token="a.b", renew=lambda: "c.d")
+        with pytest.raises(UnexpectedResponseError, match="problem document"):
             client.get_user()
-        assert len(other.heads) == 1
+        assert len(stub.requests) == 1
 
 
-@pytest.mark.parametrize("end", ["log_out", "end_tokens", "delete_user"])
-def test_after_a_log_out_nothing_logs_in_again(
-    client: Driven, renewals: Renewals, end: str
+@pytest.mark.parametrize("method", ["log_out", "revoke_tokens", "delete_user"])
+def test_a_client_does_not_renew_after_its_own_token_is_revoked(
+    client: DrivenClient, renewals: Renewals, method: str
 ) -> None:
     susan = client.with_token(renewals(), renew=renewals)
-    getattr(susan, end)()
+    getattr(susan, method)()
     with pytest.raises(Unauthorized) as raised:
         susan.get_user()
     assert raised.value.type == "/docs/problems.md#credentials-missing"
     assert renewals.count == 1
 
 
-def test_a_client_that_ends_the_other_tokens_goes_on_renewing(
-    client: Driven, another: UserAuthClient, renewals: Renewals
+def test_a_client_that_revokes_the_other_tokens_still_renews_its_own(
+    client: DrivenClient, another: UserAuthClient, renewals: Renewals
 ) -> None:
     susan = client.with_token(renewals(), renew=renewals)
-    susan.end_tokens(keep_current=True)
-    another.with_password(EMAIL, PASSWORD).end_tokens()
+    susan.revoke_tokens(keep_current=True)
+    another.with_password(EMAIL, PASSWORD).revoke_tokens()
     assert susan.get_user()
     assert renewals.count == 2
 
 
-def test_a_renewal_that_uses_the_client_itself_does_not_wait_for_itself(url: str) -> None:
+def test_a_renewal_that_uses_its_own_client_does_not_deadlock(url: str) -> None:
     with UserAuthClient(url) as client:
         client.register(EMAIL, PASSWORD)
 
@@ -197,12 +199,12 @@ def test_a_renewal_that_uses_the_client_itself_does_not_wait_for_itself(url: str
                 susan.get_user()
             return susan.log_in(EMAIL, PASSWORD)
 
-        susan = client.with_token("no.good", renew=renew)
+        susan = client.with_token("not.valid", renew=renew)
         assert susan.get_user()
 
 
-def test_an_async_renewal_that_uses_the_client_itself_does_not_wait_for_itself(url: str) -> None:
-    async def use() -> None:
+def test_an_async_renewal_that_uses_its_own_client_does_not_deadlock(url: str) -> None:
+    async def scenario() -> None:
         async with AsyncUserAuthClient(url) as client:
             await client.register(EMAIL, PASSWORD)
 
@@ -211,33 +213,33 @@ def test_an_async_renewal_that_uses_the_client_itself_does_not_wait_for_itself(u
                     await susan.get_user()
                 return await susan.log_in(EMAIL, PASSWORD)
 
-            susan = client.with_token("no.good", renew=renew)
+            susan = client.with_token("not.valid", renew=renew)
             assert await susan.get_user()
 
-    asyncio.run(use())
+    asyncio.run(scenario())
 
 
-def test_a_task_that_is_cancelled_while_it_renews_leaves_it_to_the_next(url: str) -> None:
-    async def use() -> None:
+def test_after_a_cancelled_renewal_the_next_task_renews(url: str) -> None:
+    async def scenario() -> None:
         async with AsyncUserAuthClient(url) as client:
             await client.register(EMAIL, PASSWORD)
-            has_begun, count = asyncio.Event(), 0
+            has_started, count = asyncio.Event(), 0
 
             async def renew() -> Token:
                 nonlocal count
                 count += 1
                 if count == 1:
-                    has_begun.set()
+                    has_started.set()
                     await asyncio.Event().wait()
                 return await client.log_in(EMAIL, PASSWORD)
 
-            susan = client.with_token("no.good", renew=renew)
+            susan = client.with_token("not.valid", renew=renew)
             first, second = (asyncio.create_task(susan.get_user()) for _ in range(2))
-            await has_begun.wait()
+            await has_started.wait()
             first.cancel()
             assert (await second).email == EMAIL
             with pytest.raises(asyncio.CancelledError):
                 await first
             assert count == 2
 
-    asyncio.run(use())
+    asyncio.run(scenario())

@@ -50,8 +50,8 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
 HOLD_COPIES = """
 import pathlib, runpy, signal, sys
 script, credentials, group, memory = sys.argv[1:]
-handed_over = runpy.run_path(script)["handed_over"]
-with handed_over(pathlib.Path(credentials), int(group), memory) as folder:
+copied_credentials = runpy.run_path(script)["copied_credentials"]
+with copied_credentials(pathlib.Path(credentials), int(group), memory) as folder:
     print(folder, flush=True)
     signal.pause()
 """
@@ -204,7 +204,7 @@ def test_a_signal_before_the_command_runs_is_passed_on_once_it_does(
         assert process.wait(timeout=20) == 128 + number
 
 
-def test_secrets_are_handed_over_as_copies_that_go_with_the_command(tmp_path: Path) -> None:
+def test_secrets_are_copied_credentials_as_copies_that_go_with_the_command(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.mkdir(0o700)
     (credentials / "SECRET_KEYS").write_text(KEY, encoding="ascii")
@@ -213,7 +213,7 @@ def test_secrets_are_handed_over_as_copies_that_go_with_the_command(tmp_path: Pa
     memory = tmp_path / "memory"
     memory.mkdir()
     group = 65534 if os.geteuid() == 0 else os.getegid()
-    with handed_over()(credentials, group, str(memory)) as folder:
+    with copied_credentials()(credentials, group, str(memory)) as folder:
         (copy,) = Path(folder).iterdir()
         for path, mode in ((Path(folder), 0o750), (copy, 0o440)):
             status = path.stat()
@@ -240,16 +240,16 @@ def test_copies_that_a_killed_process_has_left_go_with_the_next_command(tmp_path
         # Its process is gone, and another one has the number.
         of_a_number = memory / f"userauth-credentials-{process.pid}-1-x"
         of_a_number.mkdir()
-        with handed_over()(*arguments) as ours:
+        with copied_credentials()(*arguments) as ours:
             assert set(memory.iterdir()) == {others, Path(ours)}
         process.kill()
     assert (others / "SECRET_KEYS").exists()
-    with handed_over()(*arguments) as ours:
+    with copied_credentials()(*arguments) as ours:
         assert set(memory.iterdir()) == {Path(ours)}
 
 
-def handed_over() -> Callable[[Path, int, str], AbstractContextManager[str]]:
+def copied_credentials() -> Callable[[Path, int, str], AbstractContextManager[str]]:
     found: Mapping[str, object] = runpy.run_path(str(SCRIPT))
-    function = found["handed_over"]
+    function = found["copied_credentials"]
     assert callable(function)
     return function

@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
 PANELS_PAGE = (ROOT / "docs" / "dashboard.md").read_text(encoding="utf-8")
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8"))
 RULES = (DEPLOY / "alerts.yml").read_text(encoding="utf-8")
-TESTS = (ROOT / "tests" / "alerts.yml").read_text(encoding="utf-8")
+TESTS = (ROOT / "tests" / "deploy" / "alerts.yml").read_text(encoding="utf-8")
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
 # What Grafana puts in: any job, server and interval will do to see whether it can be read.
 VARIABLES = {"$job": "userauth", "$instance": ".*", "$__rate_interval": "1m"}
@@ -113,7 +113,7 @@ def test_the_alerts_are_good() -> None:
 
 
 def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
-    promtool("test", "rules", ROOT / "tests" / "alerts.yml")
+    promtool("test", "rules", ROOT / "tests" / "deploy" / "alerts.yml")
 
 
 @pytest.mark.parametrize("alert", ALERTS)

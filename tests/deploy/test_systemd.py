@@ -295,7 +295,7 @@ def switches_of(unit: Path) -> set[str]:
 
 
 def test_a_backup_is_barred_from_what_the_server_is_barred_from() -> None:
-    _, _, barriers = SERVICE.read_text("utf-8").partition("# The rest bars")
+    _, _, barriers = SERVICE.read_text("utf-8").partition("# The restrictions below")
     barriers, _, _ = barriers.partition("[Install]")
     wanted = {line for line in barriers.splitlines()[1:] if "=" in line and line[0] != "#"}
     # These would hide the Postgres that the other unit has started.
@@ -461,7 +461,7 @@ def test_a_program_that_does_not_take_the_settings_leaves_the_one_before(install
     settings.write_text(good, "utf-8")
     assert ended.returncode == 1
     assert "server.port" in ended.stderr
-    assert "the program is left as it was" in ended.stderr
+    assert "the old version is still in place" in ended.stderr
     assert marker.exists()
     assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
 
@@ -484,7 +484,7 @@ def test_a_program_that_does_not_start_gives_way_to_the_one_before(
     stand_in = systemctl(CHOOSY.format(refused=refused, root=installed))
     ended = run_installation(installed, systemctl=stand_in)
     assert ended.returncode == 1
-    assert "the program before is back, and serves" in ended.stderr
+    assert "the old version is running again" in ended.stderr
     assert marker.exists()
     assert unit.read_bytes() == old.read_bytes() != shipped
     assert not unit.with_name("userauth-backup.timer").exists()
@@ -505,7 +505,7 @@ def test_after_an_installation_that_was_killed_the_program_that_is_known_to_star
     assert not marker.exists()
     choosy = systemctl(CHOOSY.format(refused="restart", root=installed))
     ended = run_installation(installed, systemctl=choosy)
-    assert "the program before is back, and serves" in ended.stderr
+    assert "the old version is running again" in ended.stderr
     assert marker.exists()
 
 
@@ -521,7 +521,7 @@ def test_two_installations_do_not_run_at_once(
             second = run_installation(installed)
             go_on.write("on\n")
         first.result()
-    assert (second.returncode, second.stderr) == (1, "userauth: another installation runs\n")
+    assert (second.returncode, second.stderr) == (1, "userauth: another installation is running\n")
 
 
 def test_an_installation_that_is_not_to_start_calls_nothing(
@@ -587,7 +587,7 @@ def test_a_setting_of_the_shell_is_refused_rather_than_left_out(name: str) -> No
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"{name} of the shell does not count here" in ended.stderr
+    assert f"{name} is set in this shell" in ended.stderr
 
 
 @pytest.fixture

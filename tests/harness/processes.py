@@ -1,7 +1,6 @@
 """Server processes, as an operator starts them."""
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -13,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.harness import child_processes
+from tests.harness.child_processes import START_SECONDS
 from tests.harness.configuration import KEY, ROOT
-
-START_SECONDS = 30
 
 
 @dataclass
@@ -29,7 +28,7 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """Return the address that it printed."""
-        return self.greeting.partition("serves ")[2].partition(",")[0]
+        return child_processes.url_in(self.greeting)
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
@@ -66,28 +65,19 @@ def environment(**variables: str) -> dict[str, str]:
 
 @contextmanager
 def running_server(variables: Mapping[str, str], log: Path) -> Iterator[ServerProcess]:
-    """Start a server, wait until it says that it serves, and make sure that it is gone."""
+    """Run a server for the duration of the block; it accepts connections when the block starts."""
     with log.open("a", encoding="utf-8") as stream:
         process = start(variables, stream)
-        try:
-            yield ServerProcess(process, _greeting(process, log), log)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.wait(20)
-            if process.stdout is not None:
-                process.stdout.close()
+    try:
+        yield ServerProcess(process, child_processes.read_greeting(process, log), log)
+    finally:
+        child_processes.stop(process)
 
 
 def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "server.py")],
-        env=environment(**variables),
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        start_new_session=True,
-    )
+    """Start a server."""
+    command = [sys.executable, str(ROOT / "server.py")]
+    return child_processes.start(command, log, environment(**variables))
 
 
 def manage(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -121,13 +111,3 @@ def wait_for_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
             time.sleep(0.02)
         else:
             return
-
-
-def _greeting(process: "subprocess.Popen[str]", log: Path) -> str:
-    if process.stdout is None:
-        raise RuntimeError("The server's output is not piped.")
-    readable, _, _ = select.select([process.stdout], [], [], START_SECONDS)
-    line = process.stdout.readline() if readable else ""
-    if "serves" not in line:
-        raise RuntimeError(f"The server did not start: {line}{log.read_text(encoding='utf-8')}")
-    return line.strip()

@@ -117,8 +117,8 @@ def test_in_production_a_key_of_the_keys_file_that_can_be_guessed_stops_the_star
     file = tmp_path / "keys"
     variables = PRODUCTION | {"SECRET_KEYS": "", "USERAUTH_TOKENS__KEYS_FILE": str(file)}
     for content, said in (
-        (f"{KEY}\nchange-me-change-me-change-me-change-me\n", "holds a key that can be guessed"),
-        (f"{KEY}\n", "holds a key that passwords.pepper holds as well"),
+        (f"{KEY}\nchange-me-change-me-change-me-change-me\n", "contains a key that can be guessed"),
+        (f"{KEY}\n", "contains a key that passwords.pepper contains too"),
     ):
         file.write_text(content, encoding="ascii")
         file.chmod(0o600)

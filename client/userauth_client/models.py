@@ -1,4 +1,4 @@
-"""What the server answers. All times are aware, in UTC."""
+"""The data that the server returns. All times are timezone-aware, in UTC."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A registered person."""
+    """A registered user."""
 
     id: str
     email: str
@@ -17,7 +17,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, as the log-in gives it. ``value`` is a secret; it is not shown."""
+    """A token, as a login returns it. ``value`` is a secret and is left out of the repr."""
 
     value: str = field(repr=False)
     expires_at: datetime | None = None
@@ -25,7 +25,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A good token in the list of its owner, which tells everything but its value."""
+    """A valid token as its owner lists it: everything but its value."""
 
     id: str
     created_at: datetime
@@ -38,9 +38,9 @@ class TokenRecord:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an account, as the audit trail tells it.
+    """An event in the audit trail of an account.
 
-    ``times`` is how often it happened, in the minute that ended at ``at``.
+    ``times`` is how often it occurred in the minute that ended at ``at``.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events, newest first; ``before`` asks for those that are older, None if there are none."""
+    """Events, newest first; ``before`` requests the next page, None if this is the last one."""
 
     events: tuple[Event, ...]
     before: str | None
@@ -63,7 +63,7 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedUser:
-    """Whom presented credentials belong to."""
+    """The owner of verified credentials."""
 
     id: str
     email: str
@@ -72,7 +72,7 @@ class VerifiedUser:
 
 @dataclass(frozen=True, slots=True)
 class ActiveToken:
-    """What a service is told of a good token, and of whom it belongs to."""
+    """The introspection result for a valid token, with its owner."""
 
     token_id: str
     user_id: str

@@ -1,0 +1,195 @@
+"""The rules that a value has to meet beside its type and its bounds, as types of fields.
+
+A ValueError completes the line "section.key = value (from where): …" that the operator reads.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, NamedTuple
+from urllib.parse import parse_qs, unquote
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+
+from settings.exposure import DATABASE_URL, ENCRYPTED, includes_clients, sslmode_over_network
+from settings.profiles import Profile
+from settings.secret_strength import is_guessable
+
+# The values of database.url that select the embedded Postgres.
+EMBEDDED = frozenset({"", "embedded"})
+HOW_TO_MAKE_A_KEY = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+# As browsers send it (RFC 6454): in lower case, a name in ASCII, not the default port.
+_ORIGIN = re.compile(
+    r"(http(?!.*:80$)|https(?!.*:443$))://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
+)
+
+
+class Context(NamedTuple):
+    """What checks depend on beside the value.
+
+    ``folder`` is where relative paths start; ``old_names`` are warnings about renamed settings.
+    """
+
+    profile: Profile
+    folder: Path
+    # Whether tokens are signed and verified: a backup works without the keys.
+    needs_keys: bool = True
+    old_names: Sequence[str] = ()
+
+
+Info = ValidationInfo[Context]
+
+
+def _path(value: object, info: Info) -> object:
+    if value == "":
+        return None
+    return info.context.folder / value if isinstance(value, str | Path) else value
+
+
+def _database_url(url: SecretStr, info: Info) -> SecretStr:
+    """Refuse a URL that does not name one Postgres, without quoting any part of it.
+
+    A part that does not parse may be a part of the password.
+    """
+    if not url and info.context.profile is Profile.PRODUCTION:
+        raise ValueError("set DATABASE_URL=postgresql://… or DATABASE_URL=embedded")
+    if url.get_secret_value() in EMBEDDED:
+        return url
+    match = DATABASE_URL.fullmatch(url.get_secret_value())
+    if not match:
+        raise ValueError(
+            "must be embedded or postgresql://user:password@host:port/name, "
+            "with special characters in the user or password written as %40 and the like"
+        )
+    options = parse_qs(match["options"] or "")
+    hosts = [host for host in (unquote(match["host"]), *options.get("host", [])) if host]
+    addresses = options.get("hostaddr", [])
+    if match["more"] or len(hosts) > 1 or "," in "".join(hosts + addresses):
+        raise ValueError("libpq's failover is not supported: name one host or a proxy")
+    if not hosts + addresses:
+        raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")
+    if info.context.profile is Profile.PRODUCTION:
+        _refuse_silent_clear_text(sslmode_over_network(url.get_secret_value()))
+    return url
+
+
+def _refuse_silent_clear_text(sslmode: str | None) -> None:
+    """Refuse where libpq would fall back to clear text unless the URL asks for clear text."""
+    if sslmode is not None and sslmode not in ENCRYPTED | {"disable"}:
+        raise ValueError(
+            "add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=require, which checks no"
+            " certificate: otherwise libpq sends the password in clear text to a server that"
+            " offers no TLS; sslmode=disable chooses clear text"
+        )
+
+
+def _pool_max(pool_max: int, info: Info) -> int:
+    if pool_max < info.data.get("pool_min", pool_max):
+        raise ValueError(f"must be at least database.pool_min, which is {info.data['pool_min']}")
+    return pool_max
+
+
+def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
+    _check_secrets(keys, "key", info)
+    has_none = not keys and info.data.get("keys_file", ...) is None
+    if has_none and info.context.needs_keys and info.context.profile is Profile.PRODUCTION:
+        raise ValueError("set SECRET_KEYS to a random text of at least 32 characters")
+    return keys
+
+
+def _peppers(peppers: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
+    _check_secrets(peppers, "pepper", info)
+    return peppers
+
+
+def _check_secrets(secrets: tuple[SecretStr, ...], what: str, info: Info) -> None:
+    if any(not secret.get_secret_value().isprintable() for secret in secrets):
+        raise ValueError("must contain printable characters only")
+    if len(set(secrets)) < len(secrets):
+        raise ValueError(f"must not contain the same {what} twice")
+    is_production = info.context.profile is Profile.PRODUCTION
+    if is_production and any(is_guessable(secret.get_secret_value()) for secret in secrets):
+        raise ValueError(f"contains a {what} that can be guessed; {HOW_TO_MAKE_A_KEY}")
+
+
+def _networks(networks: tuple[str, ...], info: Info) -> tuple[str, ...]:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"must contain networks, as 10.0.0.0/8: {error}") from None
+        if info.context.profile is Profile.PRODUCTION and includes_clients(network):
+            raise ValueError(
+                f"{network} includes clients, which could choose their own address: name your"
+                " proxies (in production at least a /8 of IPv4, a /16 of IPv6)"
+            )
+    return networks
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins and len(origins) > 1:
+        raise ValueError('must contain either "*" or origins')
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                "must contain origins as browsers send them, as https://app.example.com"
+            )
+    return origins
+
+
+def _private_key(private_key: Path | None, info: Info) -> Path | None:
+    if (private_key is None) != (info.data.get("certificate") is None):
+        raise ValueError("must be set together with server.certificate, or neither")
+    return private_key
+
+
+def _require_https(require_https: bool, info: Info) -> bool:  # noqa: FBT001 - pydantic's signature
+    is_possible = info.data.get("certificate") or info.data.get("trusted_proxies", ...)
+    if require_https and not is_possible and info.context.profile is Profile.PRODUCTION:
+        raise ValueError(
+            "no request could arrive over HTTPS: set server.certificate, or name the proxy that"
+            " has one in server.trusted_proxies"
+        )
+    return require_https
+
+
+def in_production(*, minimum: int | None = None, maximum: int | None = None) -> AfterValidator:
+    """Return bounds that hold in production only."""
+
+    def check(value: int, info: Info) -> int:
+        if info.context.profile is Profile.PRODUCTION:
+            if minimum is not None and value < minimum:
+                raise ValueError(f"must be at least {minimum} in production")
+            if maximum is not None and value > maximum:
+                raise ValueError(f"must be at most {maximum} in production")
+        return value
+
+    return AfterValidator(check)
+
+
+# A path from the folder of settings.toml; the description is what a fault says it must be.
+FilePath = Annotated[Path, BeforeValidator(_path), Field(description="a path")]
+OptionalPath = Annotated[Path | None, BeforeValidator(_path), Field(description="a path or empty")]
+PrivateKey = Annotated[OptionalPath, AfterValidator(_private_key)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url), Field(description="text")]
+PoolMax = Annotated[int, AfterValidator(_pool_max)]
+RequireHttps = Annotated[bool, AfterValidator(_require_https)]
+_Secret = Annotated[SecretStr, Field(min_length=32)]
+_SECRETS = Field(strict=False, description="a list of texts of at least 32 characters")
+Keys = Annotated[tuple[_Secret, ...], _SECRETS, AfterValidator(_keys)]
+Peppers = Annotated[tuple[_Secret, ...], _SECRETS, AfterValidator(_peppers)]
+Words = Annotated[
+    tuple[Annotated[str, Field(min_length=3)], ...],
+    Field(strict=False, description="a list of words of at least 3 characters"),
+]
+Networks = Annotated[
+    tuple[str, ...],
+    Field(strict=False, description="a list of networks"),
+    AfterValidator(_networks),
+]
+Origins = Annotated[
+    tuple[str, ...],
+    Field(strict=False, description="a list of origins"),
+    AfterValidator(_origins),
+]

@@ -1,0 +1,95 @@
+"""The faults of settings, each as one line for the operator that shows no secret."""
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from functools import reduce
+from operator import getitem
+from typing import Any, get_args
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from settings.model import FIELDS, Settings
+from settings.profiles import Profile
+
+# The origin of some values, and the values by section and key.
+Layer = tuple[str, dict[str, Any]]
+
+_MASK = "**********"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; ``faults`` holds a printable line for each reason."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = tuple(
+            "".join(c if c.isprintable() else ascii(c)[1:-1] for c in fault) for fault in faults
+        )
+        super().__init__("\n".join(self.faults))
+
+
+def fault_of(error: ErrorDetails, layers: Sequence[Layer]) -> str:
+    """Return the line for an error of pydantic, with the origin of the value."""
+    location = [str(part) for part in error["loc"][:2]]
+    path, name = ".".join(location), location[-1]
+    if error["type"] == "missing":
+        return f"{path}: missing; settings.toml has to give its default in [default]"
+    origin, value = _find(location, layers)
+    fields = FIELDS[location[0]] if len(location) > 1 else Settings.model_fields
+    if error["type"] == "extra_forbidden":
+        return f"{path} (from {origin}): {unknown(name, fields)}"
+    if error["type"] == "model_type":
+        return f"{path} (from {origin}): must be a table"
+    shown = _MASK if value and _is_secret(fields[name]) else json.dumps(value, default=str)
+    wanted = error.get("ctx", {}).get("error") or f"must be {_wanted(fields[name])}"
+    return f"{path} = {shown} (from {origin}): {wanted}"
+
+
+def faults_across_sections(settings: Settings, layers: Sequence[Layer]) -> list[str]:
+    """Return the faults that involve more than one section."""
+    shared = set(settings.tokens.keys) & set(settings.passwords.pepper)
+    if not shared or settings.profile is not Profile.PRODUCTION:
+        return []
+    origin, _ = _find(["passwords", "pepper"], layers)
+    must = "must not contain a key of tokens.keys: one that leaks would give away the other"
+    return [f"passwords.pepper = {_MASK} (from {origin}): {must}"]
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """Return the end of a line about an unknown name, with the closest known one."""
+    spellings = {spelling.lower(): spelling for spelling in known}
+    for closest in get_close_matches(name.lower(), spellings, 1):
+        return f"unknown; did you mean {spellings[closest]}?"
+    return f"unknown; known are {', '.join(known)}"
+
+
+def _find(location: list[str], layers: Sequence[Layer]) -> tuple[str, object]:
+    for origin, values in layers:
+        with suppress(KeyError, TypeError):  # TypeError: the section is not a table
+            return origin, reduce(getitem, location, values)
+    raise LookupError(location)
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    """Return whether a field is, or contains, a secret."""
+
+    def contains_secret(kind: object) -> bool:
+        return kind is SecretStr or any(map(contains_secret, get_args(kind)))
+
+    return contains_secret(field.annotation)
+
+
+def _wanted(field: FieldInfo) -> str:
+    kinds: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+    kind = field.description or kinds.get(field.annotation, "of another type")
+    words = {"ge": "at least", "gt": "more than", "le": "at most"}
+    bounds = [
+        f"{words[name]} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name in words
+        if hasattr(rule, name)
+    ]
+    return f"{kind} of {' and '.join(bounds)}" if bounds else kind

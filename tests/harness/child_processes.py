@@ -1,0 +1,111 @@
+"""Child processes of the tests, the bench and the soak. Needs neither pytest nor settings."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60
+STOP_SECONDS = 20
+_URL = re.compile(r"https?://[^\s,]+")
+
+
+class StartError(Exception):
+    """A server did not start; the message contains the end of its log."""
+
+
+def start(
+    command: Sequence[str],
+    log: IO[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    directory: Path = ROOT,
+) -> "subprocess.Popen[str]":
+    """Start a process whose standard error goes to a log; the other streams are pipes."""
+    return subprocess.Popen(
+        command,
+        env=environment,
+        cwd=directory,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        # Its own process group: Ctrl-C must reach only the parent, which stops the group.
+        start_new_session=True,
+    )
+
+
+def read_greeting(process: "subprocess.Popen[str]", log: Path) -> str:
+    """Return the line in which a server prints its URL; raises StartError."""
+    if process.stdout is None:
+        raise StartError("The output of the server is not piped.")
+    deadline = time.monotonic() + START_SECONDS
+    line = ""
+    while (remaining := deadline - time.monotonic()) > 0:
+        readable, _, _ = select.select([process.stdout], [], [], remaining)
+        line = process.stdout.readline() if readable else ""
+        if _URL.search(line):
+            return line.strip()
+        if not line:
+            break
+    raise StartError(f"{process.args!r} did not start: {line}{last_lines(log)}")
+
+
+def url_in(greeting: str) -> str:
+    """Return the URL in a greeting."""
+    match = _URL.search(greeting)
+    if match is None:
+        raise StartError(f"The greeting contains no URL: {greeting}")
+    return match[0]
+
+
+def stop(process: "subprocess.Popen[str]", number: int = signal.SIGTERM) -> int:
+    """Send a signal, wait for the process to exit and return its exit code.
+
+    If it does not exit in time, its process group is killed and TimeoutExpired is raised.
+    """
+    try:
+        process.send_signal(number)
+        return process.wait(STOP_SECONDS)
+    finally:
+        # Also after an interrupted wait: nothing may keep running.
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(STOP_SECONDS)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    directory: Path = ROOT,
+) -> Iterator["subprocess.Popen[str]"]:
+    """Run a process for the duration of the block; standard error is appended to a log."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as stream:
+        process = start(command, stream, environment, directory=directory)
+    try:
+        yield process
+    finally:
+        with suppress(subprocess.TimeoutExpired):
+            stop(process)
+
+
+def last_lines(log: Path, count: int = 15) -> str:
+    """Return the last lines of a log."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return "\n".join(text.splitlines()[-count:])
