@@ -1,8 +1,8 @@
 """The administrator's command line: ``python manage.py --help``.
 
-It uses the settings, and the database, of the server. Exits with 0 when it is done, 1 where the
-database or a file cannot be used, 2 for wrong usage or settings, 3 where what was named is not
-there, and 4 where what was to be made is there already.
+It uses the settings and the database of the server. Exit codes: 0 on success, 1 if the database or
+a file cannot be used, 2 for wrong usage or settings, 3 if an argument names something that does not
+exist, 4 if what the command creates already exists.
 """
 
 import os

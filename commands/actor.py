@@ -1,4 +1,4 @@
-"""Which person runs a command, as far as the system tells."""
+"""The account that runs a command, for the audit trail."""
 
 import os
 import pwd
@@ -9,10 +9,10 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?")
 
 
 def find_actor(environ: Mapping[str, str]) -> str:
-    """Return the account that this process belongs to, and for whom sudo made it so, if it did.
+    """Return the account of this process, and the one that ran sudo, if any.
 
-    The account is the system's word. What sudo leaves in the environment is not, to whoever may
-    choose that: so it stands beside the account, never in its place.
+    The account is known to the system. The caller can set sudo's variables, so they are added to
+    the account and never replace it.
     """
     uid = os.getuid()
     caller, number = environ.get("SUDO_USER", ""), environ.get("SUDO_UID", "")

@@ -1,4 +1,4 @@
-"""What every command needs, and how it refuses."""
+"""What commands share: access to the services, options, and refusals."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import click
 
 from rules.origin import LocalOrigin
-from services.all_services import Services
+from services.all_services import AdministrationServices
 from services.backups import Backups
 from settings import Settings
 
@@ -26,13 +26,13 @@ class Administrator(Protocol):
         ...
 
     @property
-    def place(self) -> str:
-        """Return where the database is, without a password."""
+    def location(self) -> str:
+        """Return the location of the database, without a password."""
         ...
 
     @property
-    def administration(self) -> LocalOrigin:
-        """Return who acts, for the audit trail."""
+    def origin(self) -> LocalOrigin:
+        """Return the origin of what commands do, for the audit trail."""
         ...
 
     def check(self) -> str:
@@ -40,28 +40,28 @@ class Administrator(Protocol):
         ...
 
     def backups(self) -> AbstractContextManager[Backups]:
-        """Return a way to the database as a whole, for the length of a block."""
+        """Return access to the database as a whole, for the length of a block."""
         ...
 
-    def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
-        """Do some work with the services, which are there as long as it takes."""
+    def run(self, work: Callable[[AdministrationServices], Awaitable[Result]]) -> Result:
+        """Open the services, do some work with them, and close them."""
         ...
 
 
 class NotFoundError(click.ClickException):
-    """What was named is not there."""
+    """An argument names something that does not exist."""
 
     exit_code = 3
 
 
 class AlreadyExists(click.ClickException):
-    """What was to be made is there already."""
+    """What the command creates exists already."""
 
     exit_code = 4
 
 
 def shown_time(time: datetime | None) -> str | None:
-    """Return a time to the second, in UTC."""
+    """Return a time in UTC, to the second."""
     if time is None:
         return None
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

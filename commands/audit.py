@@ -1,4 +1,4 @@
-"""``manage.py audit``: what happened, to whom, and from where."""
+"""``manage.py audit``: the events of the audit trail."""
 
 import asyncio
 from datetime import datetime
@@ -11,12 +11,10 @@ from db.events import EventFilter
 from db.rows import EventRow
 from rules.emails import lookup_key
 from rules.origin import LocalOrigin
-from services.all_services import Services
+from services.all_services import AdministrationServices
 from services.event_kinds import EventKind
 
 _POLL_SECONDS = 1.0
-_MOST_AT_A_TIME = 10_000
-_LATE = 1000
 _TITLES = (
     *("TIME", "KIND", "OUTCOME", "TIMES", "USER", "IP", "CLIENT", "KEY", "REQUEST", "ACTOR", "ID"),
 )
@@ -31,23 +29,23 @@ class _Time(click.ParamType[datetime]):
         try:
             time = datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail("give a time as 2026-11-24T10:00:00Z", param, ctx)
+            self.fail("not a time; write it as 2026-11-24T10:00:00Z", param, ctx)
         if time.tzinfo is None:
-            self.fail("say in which zone: 2026-11-24T10:00:00Z", param, ctx)
+            self.fail("no time zone; write the time as 2026-11-24T10:00:00Z", param, ctx)
         return time
 
 
 @click.group()
 def audit() -> None:
-    """Print what the audit trail tells."""
+    """Print events of the audit trail."""
 
 
 @audit.command("list")
-@click.option("--user", "email", metavar="EMAIL", help="Of an e-mail address, somebody's or not.")
-@click.option("--user-id", type=click.UUID, help="Of a user, there or gone.")
-@click.option("--kind", type=click.Choice([kind.value for kind in EventKind]))
-@click.option("--since", type=_Time())
-@click.option("--before", type=click.UUID, metavar="ID", help="Older than the event of that id.")
+@click.option("--user", "email", metavar="EMAIL", help="About an email address, registered or not.")
+@click.option("--user-id", type=click.UUID, help="About a user, deleted or not.")
+@click.option("--kind", type=click.Choice([kind.value for kind in EventKind]), help="Of one kind.")
+@click.option("--since", type=_Time(), help="Not older than this time.")
+@click.option("--before", type=click.UUID, metavar="ID", help="Older than the event with this ID.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @as_json
 @click.pass_obj
@@ -64,7 +62,7 @@ def list_events(
 ) -> None:
     """List events, newest first."""
 
-    async def read(services: Services) -> list[EventRow]:
+    async def read(services: AdministrationServices) -> list[EventRow]:
         wanted = EventFilter(
             user_id=None if user_id is None else str(user_id),
             email_digest=None if email is None else services.audit.email_digest(lookup_key(email)),
@@ -73,8 +71,8 @@ def list_events(
             before=None if before is None else str(before),
         )
         found = await services.audit.find(wanted, limit=limit)
-        # After them, so that it is not the first of them.
-        await services.audit.record(EventKind.AUDIT_READ, administrator.administration)
+        # Afterwards, so that the list does not begin with it.
+        await services.audit.record(EventKind.AUDIT_READ, administrator.origin)
         return found
 
     found = administrator.run(read)
@@ -84,32 +82,24 @@ def list_events(
 @audit.command()
 @as_json
 @click.pass_obj
-def follow(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
-    """Print events as they happen, until you interrupt it."""
+def follow(administrator: Administrator, as_json: bool) -> None:
+    """Print events as they happen, until you interrupt the command."""
     try:
-        administrator.run(
-            lambda services: _follow(services, administrator.administration, as_json=as_json)
-        )
+        administrator.run(lambda services: _follow(services, administrator.origin, as_json=as_json))
     except KeyboardInterrupt:
         say(err=True)
 
 
-async def _follow(services: Services, origin: LocalOrigin, *, as_json: bool) -> None:
-    newest = await services.audit.find(EventFilter(), limit=1)
-    # Among what it prints: whoever follows sees who else does.
+async def _follow(services: AdministrationServices, origin: LocalOrigin, *, as_json: bool) -> None:
+    await services.event_stream.seek_end()
+    # Among the printed events: each reader sees the others.
     await services.audit.record(EventKind.AUDIT_READ, origin)
-    last = newest[0].id if newest else 0
-    # An event has its id before its transaction ends: one of a lower id may come later.
-    printed = set(range(last - _LATE, last + 1))
     while True:
-        found = await services.audit.find(EventFilter(after=last - _LATE), limit=_MOST_AT_A_TIME)
-        for event in reversed(found):
-            if event.id not in printed:
-                _print_one(_document(event), as_json=as_json)
-        printed.update(event.id for event in found)
-        last = max(printed)
-        printed = {number for number in printed if number >= last - _LATE}
-        await asyncio.sleep(_POLL_SECONDS)
+        found = await services.event_stream.read()
+        for event in found:
+            _print_one(_document(event), as_json=as_json)
+        if not found:
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _print_one(document: dict[str, str | None], *, as_json: bool) -> None:

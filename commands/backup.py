@@ -1,4 +1,4 @@
-"""``manage.py backup`` and ``manage.py restore``: the whole database in a file, and back."""
+"""``manage.py backup`` and ``manage.py restore``: the whole database as a file."""
 
 import sys
 from collections.abc import Iterator
@@ -21,70 +21,70 @@ _STANDARD_OUTPUT = "-"
 
 @click.command()
 @click.argument("file", required=False, default=".", type=click.Path(path_type=Path))
-@click.option("--overwrite", is_flag=True, help="Put it in place of a file that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option(
-    "--keep", type=click.IntRange(1), metavar="N", help="Then remove all but N of the newest."
+    "--keep", type=click.IntRange(1), metavar="N", help="Then remove all but the newest N backups."
 )
 @click.pass_obj
 def backup(
     administrator: Administrator,
     file: Path,
-    overwrite: bool,  # noqa: FBT001 - click's way
+    overwrite: bool,
     keep: int | None,
 ) -> None:
-    """Write the whole database into a new FILE, whether or not a server runs.
+    """Write the whole database to a new FILE, whether or not a server runs.
 
-    FILE may be a folder, the current one by default: the file is named after the time there. It
-    may be - for standard output. The file is readable to nobody but you, is checked by reading
-    it, and is there only when it is complete.
+    FILE may be a folder, by default the current one: the file in it is named after the time. FILE
+    may be - for standard output. Only you can read the file; it is verified by reading it back,
+    and appears only when it is complete.
     """
     if str(file) == _STANDARD_OUTPUT:
         _to_standard_output(administrator)
         return
     folder = file if file.is_dir() else None
     if keep is not None and folder is None:
-        raise click.UsageError("--keep works on a folder of backups: name one.")
+        raise click.UsageError("--keep needs a folder of backups.")
     path = folder / name_at(datetime.now(UTC)) if folder else file
-    with _told_by_path(path):
+    with _file_errors(path):
         manifest = _to_file(administrator, path, overwrite=overwrite)
         removed = remove_old(folder, keep=keep) if folder and keep else []
-    say(f"{path.absolute()}: {_contents(manifest)}, checked")
+    say(f"{path.absolute()}: {_contents(manifest)}, verified")
     for old in removed:
         say(f"{old.absolute()}: removed")
-    _tell_what_is_missing(administrator.settings)
+    _say_what_is_missing(administrator.settings)
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--replace", is_flag=True, help="Lose what is in the database.")
-@click.option("--keep-tokens", is_flag=True, help="Leave tokens good: nothing happened since.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--replace", is_flag=True, help="Delete the present contents of the database.")
+@click.option("--keep-tokens", is_flag=True, help="Keep tokens valid: none was revoked since.")
+@click.option("--yes", is_flag=True, help="Do not prompt for confirmation.")
 @click.pass_obj
 def restore(
     administrator: Administrator,
     file: Path,
-    replace: bool,  # noqa: FBT001 - click's way
-    keep_tokens: bool,  # noqa: FBT001
-    yes: bool,  # noqa: FBT001
+    replace: bool,
+    keep_tokens: bool,
+    yes: bool,
 ) -> None:
-    """Bring the database back that FILE holds, wholly or not at all.
+    """Restore the database from FILE, completely or not at all.
 
-    Stop every server before. All tokens are ended: the backup does not know which of them were
-    revoked since. A backup of an earlier version is brought up to date.
+    Stop every server first. All tokens are revoked: the backup does not contain later revocations.
+    A backup of an earlier schema version is migrated.
     """
-    with _told_by_path(file), open_archive(file) as archive:
+    with _file_errors(file), open_archive(file) as archive:
         manifest = archive.manifest
         say(f"{_contents(manifest)}, of {shown_time(manifest.made_at)}", err=True)
         if replace and not yes:
             if not sys.stdin.isatty():
-                raise click.UsageError("Say --yes: there is nobody to ask.")
-            confirm(f"Lose what is in {administrator.place}, and restore this?")
+                raise click.UsageError("Not a terminal: pass --yes.")
+            confirm(f"Delete the contents of {administrator.location}, and restore this backup?")
         with administrator.backups() as backups:
             try:
                 done = backups.restore(archive, may_replace=replace, keeps_tokens=keep_tokens)
             except DatabaseNotEmpty as error:
                 raise AlreadyExists(str(error)) from None
-    _tell(done, keep_tokens=keep_tokens)
+    _report(done, keep_tokens=keep_tokens)
 
 
 def _to_file(administrator: Administrator, path: Path, *, overwrite: bool) -> Manifest:
@@ -103,17 +103,17 @@ def _to_file(administrator: Administrator, path: Path, *, overwrite: bool) -> Ma
 def _to_standard_output(administrator: Administrator) -> None:
     target = sys.stdout.buffer
     if target.isatty():
-        raise click.UsageError("Standard output is a terminal: name a file, or a pipe.")
-    with _told_by_path(Path("standard output")), administrator.backups() as backups:
+        raise click.UsageError("Standard output is a terminal: name a file, or use a pipe.")
+    with _file_errors(Path("standard output")), administrator.backups() as backups:
         manifest = backups.write(target)
         target.flush()
-    say(f"{_contents(manifest)}, not checked", err=True)
-    _tell_what_is_missing(administrator.settings)
+    say(f"{_contents(manifest)}, not verified", err=True)
+    _say_what_is_missing(administrator.settings)
 
 
 @contextmanager
-def _told_by_path(path: Path) -> Iterator[None]:
-    """Say which file cannot be read or written, and why."""
+def _file_errors(path: Path) -> Iterator[None]:
+    """Name the file that cannot be read or written, and the reason."""
     try:
         yield
     except OSError as error:
@@ -126,28 +126,28 @@ def _contents(manifest: Manifest) -> str:
     )
 
 
-def _tell_what_is_missing(settings: Settings) -> None:
+def _say_what_is_missing(settings: Settings) -> None:
     file = settings.tokens.keys_file
     where = "SECRET_KEYS" if settings.tokens.keys or file is None else str(file)
-    # Whether there is a pepper is not known to one who is not handed the secrets.
+    # The service that makes backups has no access to the pepper, so cannot tell whether one is set.
     say(
-        f"Not in it, and needed with it: the signing keys ({where}), or every token ends; the"
-        " pepper (PASSWORD_PEPPER), where one is set, or no password is right.",
+        f"The backup does not contain the signing keys ({where}), without which no token is valid,"
+        " nor the pepper (PASSWORD_PEPPER), if one is set, without which no password matches.",
         err=True,
     )
 
 
-def _tell(done: Restoration, *, keep_tokens: bool) -> None:
-    tokens = "tokens kept" if keep_tokens else f"{done.revoked_tokens} tokens ended"
+def _report(done: Restoration, *, keep_tokens: bool) -> None:
+    tokens = "tokens kept" if keep_tokens else f"{done.revoked_tokens} tokens revoked"
     say(f"{done.users} users restored, {tokens}")
     if done.migrated_from is not None:
-        say(f"The schema was brought up to date from version {done.migrated_from}.")
+        say(f"The schema was migrated from version {done.migrated_from}.")
     if done.lost_events:
         say(
-            f"The audit trail of before is gone, {done.lost_events} events: what there is now is"
-            " that of the backup, and this restore.",
+            f"{done.lost_events} events of the replaced database were deleted: the audit trail now"
+            " contains those of the backup, and this restore.",
             err=True,
         )
     for what, emails in (("deleted", done.deleted), ("disabled", done.disabled)):
         for email in emails:
-            say(f"{email} was {what} since the backup, and is back.", err=True)
+            say(f"{email} was {what} after the backup, and is restored.", err=True)

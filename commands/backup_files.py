@@ -1,4 +1,4 @@
-"""Files that are there when they are complete, and never before; and old ones that go."""
+"""Files that appear only when they are complete, and the removal of old backups."""
 
 import os
 import re
@@ -15,22 +15,22 @@ _NAME = re.compile(r"userauth-\d{8}T\d{6}Z\.dump")
 
 
 def name_at(time: datetime) -> str:
-    """Return the name of a backup made at a time; names sort as their times do."""
+    """Return the name of a backup made at a time; names sort by time."""
     return f"userauth-{time.astimezone(UTC):%Y%m%dT%H%M%SZ}.dump"
 
 
 @contextmanager
 def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """Yield a file, readable to nobody else, that becomes ``path`` when the block has ended well.
+    """Yield a file with mode 0600 that becomes ``path`` when the block succeeds.
 
-    A block that fails leaves nothing; a process that is killed, a file whose name ends in .part.
+    A block that fails leaves nothing; a process that is killed leaves a file named ….part.
     """
-    # A device, or a folder, is not to be replaced, whatever is said.
+    # --overwrite must not replace a device or a folder.
     if path.exists() and not (overwrite and path.is_file()):
-        raise _already_there(path)
+        raise _already_exists(path)
     part = f".{path.name}.{secrets.token_hex(8)}.part"
-    # Names are looked up in the open folder: what its path leads to may change meanwhile.
-    with _opened(path.parent) as folder:
+    # Names are resolved in the open folder: its path may lead elsewhere meanwhile.
+    with _open_folder(path.parent) as folder:
         try:
             with _new_file(path.parent / part, folder) as target:
                 yield target
@@ -47,8 +47,8 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 def remove_old(folder: Path, *, keep: int) -> list[Path]:
-    """Remove all but so many of the newest backups in a folder; return what was removed."""
-    with _opened(folder) as descriptor:
+    """Remove all but the newest backups in a folder; return the removed files."""
+    with _open_folder(folder) as descriptor:
         with os.scandir(descriptor) as entries:
             backups = sorted(entry.name for entry in entries if _NAME.fullmatch(entry.name))
         removed = backups[:-keep]
@@ -58,7 +58,7 @@ def remove_old(folder: Path, *, keep: int) -> list[Path]:
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[int]:
+def _open_folder(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield descriptor
@@ -67,20 +67,22 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _new_file(path: Path, folder: int) -> BinaryIO:
-    """Make a file in an open folder; it knows its path, to be read by that."""
+    """Create a file in an open folder; its name is the path, for a reader."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
     return open(path, "wb", opener=lambda _path, _flags: descriptor)
 
 
 def _claim(path: Path, folder: int) -> None:
-    """Make an empty file, unless somebody else made one meanwhile."""
+    """Create an empty file; raises AlreadyExists where another process did."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         os.close(os.open(path.name, flags, 0o600, dir_fd=folder))
     except FileExistsError:
-        raise _already_there(path) from None
+        raise _already_exists(path) from None
 
 
-def _already_there(path: Path) -> AlreadyExists:
-    return AlreadyExists(f"{path} is there already: name another, or say --overwrite of a file.")
+def _already_exists(path: Path) -> AlreadyExists:
+    return AlreadyExists(
+        f"{path} already exists: choose another name, or pass --overwrite for a file."
+    )

@@ -1,4 +1,4 @@
-"""``manage.py clients``: services that may introspect and revoke tokens."""
+"""``manage.py clients``: the services that may introspect and revoke tokens."""
 
 import click
 
@@ -12,13 +12,13 @@ from commands.administrator import (
 from commands.terminal import print_documents, print_json, say
 from services.clients import ClientNameTaken, ClientNotFound, ClientSecret
 
-_LONGEST_NAME = 100
+_MAX_NAME_LENGTH = 100
 
 
 def _name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     name = value.strip()
-    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise click.BadParameter(f"give 1 to {_LONGEST_NAME} printable characters")
+    if not name or len(name) > _MAX_NAME_LENGTH or not name.isprintable():
+        raise click.BadParameter(f"must be 1 to {_MAX_NAME_LENGTH} printable characters")
     return name
 
 
@@ -27,27 +27,27 @@ name_argument = click.argument("name", callback=_name)
 
 @click.group()
 def clients() -> None:
-    """Services that may introspect and revoke tokens."""
+    """Manage the services that may introspect and revoke tokens."""
 
 
 @clients.command()
 @name_argument
 @as_json
 @click.pass_obj
-def add(administrator: Administrator, name: str, as_json: bool) -> None:  # noqa: FBT001
-    """Make a client and print its id and secret, this once."""
+def add(administrator: Administrator, name: str, as_json: bool) -> None:
+    """Add a client; print its id and its secret, which is not shown again."""
     try:
-        made = administrator.run(lambda services: services.clients.add(name))
+        secret = administrator.run(lambda services: services.clients.add(name))
     except ClientNameTaken:
-        raise AlreadyExists(f"There is a client {name} already.") from None
-    _print_secret(name, made, as_json=as_json)
+        raise AlreadyExists(f"A client named {name} already exists.") from None
+    _print_secret(name, secret, as_json=as_json)
 
 
 @clients.command("list")
 @as_json
 @click.pass_obj
-def list_clients(administrator: Administrator, as_json: bool) -> None:  # noqa: FBT001
-    """List the clients, by name."""
+def list_clients(administrator: Administrator, as_json: bool) -> None:
+    """List the clients by name."""
     rows = administrator.run(lambda services: services.clients.find_all())
     documents = [
         {
@@ -59,7 +59,7 @@ def list_clients(administrator: Administrator, as_json: bool) -> None:  # noqa: 
         }
         for row in rows
     ]
-    titles = ("NAME", "ID", "CREATED", "SECRET MADE", "OLD SECRET UNTIL")
+    titles = ("NAME", "ID", "CREATED", "SECRET CREATED", "OLD SECRET UNTIL")
     print_documents(titles, documents, as_json=as_json)
 
 
@@ -70,7 +70,7 @@ def list_clients(administrator: Administrator, as_json: bool) -> None:  # noqa: 
     type=click.IntRange(0, 30 * 86400),
     default=86400,
     show_default=True,
-    help="How long the old secret stays good.",
+    help="How long the old secret remains valid.",
 )
 @as_json
 @click.pass_obj
@@ -78,33 +78,33 @@ def rotate(
     administrator: Administrator,
     name: str,
     keep_old_seconds: int,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> None:
-    """Give a client a new secret and print it, this once."""
+    """Replace the secret of a client; print the new one, which is not shown again."""
     try:
-        made = administrator.run(
+        secret = administrator.run(
             lambda services: services.clients.rotate(name, keep_old_seconds=keep_old_seconds)
         )
     except ClientNotFound:
-        raise NotFoundError(f"There is no client {name}.") from None
-    _print_secret(name, made, as_json=as_json)
+        raise NotFoundError(f"No client is named {name}.") from None
+    _print_secret(name, secret, as_json=as_json)
 
 
 @clients.command()
 @name_argument
 @click.pass_obj
 def remove(administrator: Administrator, name: str) -> None:
-    """Remove a client; its secrets are good no more."""
+    """Remove a client; its secrets become invalid."""
     try:
         administrator.run(lambda services: services.clients.remove(name))
     except ClientNotFound:
-        raise NotFoundError(f"There is no client {name}.") from None
+        raise NotFoundError(f"No client is named {name}.") from None
 
 
-def _print_secret(name: str, made: ClientSecret, *, as_json: bool) -> None:
+def _print_secret(name: str, secret: ClientSecret, *, as_json: bool) -> None:
     if as_json:
-        print_json({"name": name, "id": made.client_id, "secret": made.secret})
+        print_json({"name": name, "id": secret.client_id, "secret": secret.secret})
         return
-    say(f"id      {made.client_id}")
-    say(f"secret  {made.secret}")
-    say("Keep the secret now: it is not shown again.", err=True)
+    say(f"id      {secret.client_id}")
+    say(f"secret  {secret.secret}")
+    say("Store the secret now: it is not shown again.", err=True)

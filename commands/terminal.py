@@ -1,7 +1,7 @@
-"""What commands print, and ask: the one way to the terminal.
+"""Output and prompts: the only way from commands to the terminal.
 
-What people, files and the database say is printed with everything that is not printable as
-escapes: control characters would drive the terminal, others reorder or hide what stands beside.
+Text from users, files and the database is printed with unprintable characters as escapes: control
+characters would control the terminal, others could reorder or hide the text beside them.
 """
 
 import json
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-# Around text from right to left, so that it does not reorder its neighbours.
+# Isolate text from right to left from its neighbours.
 _FIRST_STRONG_ISOLATE, _POP_DIRECTIONAL_ISOLATE = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
 
 def escaped(text: str) -> str:
-    """Return a text of one line in which each character that is not printable is an escape."""
+    """Return a text as one line, with escapes for unprintable characters."""
     if text.isprintable():
         return text
     return "".join(
@@ -32,17 +32,17 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 
 def confirm(question: str) -> None:
-    """Ask, and abort the command unless the answer is yes."""
+    """Prompt for confirmation, and abort the command unless the answer is yes."""
     click.confirm(escaped(question), abort=True)
 
 
-def ask_secret(what: str) -> str:
-    """Ask twice for what is not to be shown."""
+def prompt_secret(what: str) -> str:
+    """Prompt twice for a text that is not shown."""
     return str(click.prompt(escaped(what), hide_input=True, confirmation_prompt=True))
 
 
 def fail(error: click.ClickException) -> None:
-    """Print why a command was refused; of a group without a command, its help."""
+    """Print why a command was refused, or the help of a group without a command."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         for line in error.format_message().split("\n"):
             say(line, err=True)
@@ -56,12 +56,12 @@ def fail(error: click.ClickException) -> None:
 
 
 def print_json(document: object) -> None:
-    """Print a document, readable for people too."""
+    """Print a document as indented JSON."""
     click.echo(as_json_text(document, indent=2))
 
 
 def as_json_text(document: object, *, indent: int | None = None) -> str:
-    """Return a document as JSON in which what is not printable is an escape."""
+    """Return a document as JSON, with escapes for unprintable characters."""
     text = json.dumps(document, indent=indent, ensure_ascii=False)
     if text.isprintable():
         return text
@@ -71,7 +71,7 @@ def as_json_text(document: object, *, indent: int | None = None) -> str:
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under titles, in columns."""
+    """Print rows in columns under titles."""
     table = [titles, *([escaped(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(titles))]
     for row in table:
@@ -86,7 +86,7 @@ def print_cells(cells: Sequence[str]) -> None:
 def print_documents(
     titles: Sequence[str], documents: Sequence[Mapping[str, str | None]], *, as_json: bool
 ) -> None:
-    """Print documents of one kind as JSON, or as a table under titles."""
+    """Print documents as JSON, or as a table under titles."""
     if as_json:
         print_json(documents)
     else:
@@ -94,12 +94,12 @@ def print_documents(
 
 
 def cells(document: Mapping[str, str | None]) -> Sequence[str]:
-    """Return the values of a document as people read them."""
+    """Return the values of a document as cells."""
     return [value or "-" for value in document.values()]
 
 
 def _isolated(cell: str) -> str:
-    """Return a cell that leaves its neighbours in their order, where a terminal shows it."""
+    """Return a cell isolated so that its direction does not reorder its neighbours."""
     if cell.isascii() or not sys.stdout.isatty():
         return cell
     if not any(unicodedata.bidirectional(each) in _RIGHT_TO_LEFT for each in cell):

@@ -1,4 +1,4 @@
-"""``manage.py users import`` and ``users export``: users who come, and users who go."""
+"""``manage.py users import`` and ``users export``: users from and for other services."""
 
 import csv
 import io
@@ -18,17 +18,17 @@ from commands.administrator import Administrator
 from commands.terminal import say
 from db.rows import ImportedUser
 from rules.errors import InvalidFields
-from services.all_services import Services
+from services.all_services import AdministrationServices
 from services.transfer import UserRecord
 
 _BATCH = 2000
-_MOST_FAULTS_SHOWN = 1000
+_MAX_FAULTS_SHOWN = 1000
 _FIELDS = ("email", "name", "password_hash", "created_at", "disabled_at")
 _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 
 
 class _Record(BaseModel):
-    """A line of the file. What it lacks, the user lacks; but for e-mail address and hash."""
+    """A line of the file; all fields but email address and hash are optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -41,7 +41,7 @@ class _Record(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line that was read: its number, what it holds or what is wrong, and where it ends."""
+    """A line: its number, the offset of its end, and its record or what is wrong."""
 
     number: int
     end: int
@@ -51,28 +51,33 @@ class _Line:
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="By default, by name.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "jsonl"]),
+    help="By default, from the name of FILE.",
+)
 @click.option(
     "--allow-expensive-hashes",
     "allow_expensive",
     is_flag=True,
-    help="Take hashes that cost much memory or time.",
+    help="Accept hashes that take much memory or time.",
 )
-@click.option("--dry-run", is_flag=True, help="Check every line, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Check every line without a change.")
 @click.pass_obj
 def import_users(
     administrator: Administrator,
     file: Path,
     form: str | None,
-    allow_expensive: bool,  # noqa: FBT001 - click's way
-    dry_run: bool,  # noqa: FBT001
+    allow_expensive: bool,
+    dry_run: bool,
 ) -> None:
-    """Bring users in, with the password hashes that they had elsewhere.
+    """Import users with the password hashes of another service.
 
-    FILE holds JSON lines, or CSV with a head: email, password_hash, and as you like name,
-    created_at and disabled_at (RFC 3339). All lines are checked first; where one is faulty, none
-    is brought in. Whoever has an e-mail address already stays as they are: an import that was
-    broken off goes on where it was.
+    FILE contains JSON lines, or CSV with a header: email, password_hash, and optionally name,
+    created_at and disabled_at (RFC 3339). All lines are checked first; if one is invalid, none is
+    imported. Users with an existing email address are skipped, so an interrupted import can be
+    repeated.
     """
     source = _Source(file, _reader(file, form), allow_expensive=allow_expensive)
     say(administrator.run(lambda services: _import(services, source, dry_run=dry_run)))
@@ -82,12 +87,12 @@ def import_users(
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.pass_obj
 def export_users(administrator: Administrator, file: Path) -> None:
-    """Write all users, with their password hashes, as JSON lines into a new FILE.
+    """Write all users, with their password hashes, as JSON lines to a new FILE.
 
-    The file is readable to nobody but you. ``users import`` takes it.
+    Only you can read the file. ``users import`` accepts it.
     """
 
-    async def write(services: Services) -> int:
+    async def write(services: AdministrationServices) -> int:
         count = 0
         async for user in services.transfer.export_users():
             document = {name: getattr(user, name) for name in _FIELDS}
@@ -103,10 +108,10 @@ def export_users(administrator: Administrator, file: Path) -> None:
         with os.fdopen(number, "wb") as target:
             count = administrator.run(write)
     except BaseException:
-        # A part of it would pass for the whole.
+        # A partial file could be mistaken for a complete one.
         file.unlink()
         raise
-    say(f"{count} written")
+    say(f"{count} exported")
 
 
 _Reader = Callable[[BinaryIO], Iterator[_Line]]
@@ -114,51 +119,51 @@ _Reader = Callable[[BinaryIO], Iterator[_Line]]
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A file of users, how it is read, and which hashes in it are taken."""
+    """A file of users, how to read it, and which hashes in it to accept."""
 
     file: Path
     read: _Reader
     allow_expensive: bool
 
-    def check(self, services: Services, record: UserRecord) -> ImportedUser:
-        """Return the user that a record makes; raises InvalidFields."""
+    def check(self, services: AdministrationServices, record: UserRecord) -> ImportedUser:
+        """Return the user of a record; raises InvalidFields."""
         return services.transfer.check(record, allow_expensive=self.allow_expensive)
 
 
-async def _import(services: Services, source: _Source, *, dry_run: bool) -> str:
-    """Check every line, then bring it in; return what to say of it."""
-    lines, taken = await _check(services, source)
+async def _import(services: AdministrationServices, source: _Source, *, dry_run: bool) -> str:
+    """Check every line, then import them; return a summary."""
+    lines, existing = await _check(services, source)
     if dry_run:
-        return f"{lines - taken} to bring in, {taken} there already"
-    new = await _bring_in(services, source)
-    return f"{new} brought in, {lines - new} there already"
+        return f"{lines - existing} to import, {existing} existing"
+    new = await _import_lines(services, source)
+    return f"{new} imported, {lines - new} existing"
 
 
-async def _check(services: Services, source: _Source) -> tuple[int, int]:
-    """Return how many lines there are, and of how many the e-mail address is taken.
+async def _check(services: AdministrationServices, source: _Source) -> tuple[int, int]:
+    """Return the number of lines, and of those whose email address exists.
 
-    Tells what is wrong with the others; then none is brought in.
+    Prints what is wrong with invalid lines, and raises ClickException if there are any.
     """
-    lines = faulty = taken = 0
+    lines = invalid = existing = 0
     seen: dict[str, int] = {}
     for batch in _batches(source, "checking"):
         checked = [_checked(services, source, line, seen) for line in batch]
         for line, (_, fault) in zip(batch, checked, strict=True):
-            faulty += bool(fault)
-            if fault and faulty <= _MOST_FAULTS_SHOWN:
+            invalid += bool(fault)
+            if fault and invalid <= _MAX_FAULTS_SHOWN:
                 say(f"line {line.number}: {fault}", err=True)
         users = [user for user, _ in checked if user is not None]
-        taken += len(await services.transfer.find_taken(users))
+        existing += len(await services.transfer.find_taken(users))
         lines += len(batch)
-    if faulty:
-        raise click.ClickException(f"{faulty} of {lines} lines are faulty: nothing was brought in.")
-    return lines, taken
+    if invalid:
+        raise click.ClickException(f"{invalid} of {lines} lines are invalid: nothing was imported.")
+    return lines, existing
 
 
 def _checked(
-    services: Services, source: _Source, line: _Line, seen: dict[str, int]
+    services: AdministrationServices, source: _Source, line: _Line, seen: dict[str, int]
 ) -> tuple[ImportedUser | None, str]:
-    """Return the user that a line makes, or what is wrong with it."""
+    """Return the user of a line, or what is wrong with it."""
     if line.record is None:
         return None, line.fault
     try:
@@ -166,23 +171,23 @@ def _checked(
     except InvalidFields as error:
         return None, "; ".join(f"{each.field}: {each.message}" for each in error.errors)
     first = seen.setdefault(user.email_key, line.number)
-    return (user, "") if first == line.number else (None, f"email: is that of line {first}")
+    return (user, "") if first == line.number else (None, f"email: is the same as in line {first}")
 
 
-async def _bring_in(services: Services, source: _Source) -> int:
-    """Bring in every line, a batch in a transaction; return how many are new."""
+async def _import_lines(services: AdministrationServices, source: _Source) -> int:
+    """Import every line, a batch in a transaction; return how many users are new."""
     new = 0
-    for lines in _batches(source, "bringing in"):
+    for lines in _batches(source, "importing"):
         records = [line.record for line in lines if line.record is not None]
         if len(records) < len(lines):
-            raise click.ClickException("The file changed while it was read: begin again.")
+            raise click.ClickException("The file changed while it was read: start again.")
         users = [source.check(services, record) for record in records]
         new += len(await services.transfer.import_users(users))
     return new
 
 
 def _batches(source: _Source, label: str) -> Iterator[Sequence[_Line]]:
-    """Yield the lines of a file, some at a time, and show how far it is."""
+    """Yield the lines of a file in batches, and show the progress."""
     size = source.file.stat().st_size
     with source.file.open("rb") as lines, click.progressbar(length=size, label=label) as bar:
         done = 0
@@ -200,10 +205,10 @@ def _batches(source: _Source, label: str) -> Iterator[Sequence[_Line]]:
 
 def _reader(file: Path, form: str | None) -> _Reader:
     if not file.is_file():
-        raise click.UsageError("FILE is read twice: give a regular file.")
+        raise click.UsageError("FILE is read twice: name a regular file.")
     chosen = form or _FORMATS.get(file.suffix.lower())
     if chosen is None:
-        raise click.UsageError("Say --format csv or jsonl: the file's name does not tell.")
+        raise click.UsageError("The name of FILE has no known extension: pass --format.")
     return _read_csv if chosen == "csv" else _read_json_lines
 
 
@@ -221,18 +226,18 @@ def _read_csv(source: BinaryIO) -> Iterator[_Line]:
     rows = csv.DictReader(text, strict=True)
     try:
         if not {"email", "password_hash"} <= set(rows.fieldnames or ()):
-            yield _Line(1, source.tell(), fault="is no head that names email and password_hash")
+            yield _Line(1, source.tell(), fault="is not a header with email and password_hash")
             return
         for row in rows:
             end = source.tell()
-            # Cells beyond the head's go by the name of None.
+            # csv collects the cells beyond the header under None.
             if None in row:
-                yield _Line(rows.line_num, end, fault="has more cells than the head")
+                yield _Line(rows.line_num, end, fault="has more cells than the header")
                 continue
             fields = {name: value for name, value in row.items() if value}
             yield _line(rows.line_num, end, partial(_Record.model_validate_strings, fields))
     except (csv.Error, UnicodeDecodeError) as error:
-        yield _Line(rows.line_num + 1, source.tell(), fault=f"is no CSV in UTF-8 ({error})")
+        yield _Line(rows.line_num + 1, source.tell(), fault=f"is not CSV in UTF-8 ({error})")
     finally:
         text.detach()
 
@@ -247,6 +252,6 @@ def _line(number: int, end: int, validate: Callable[[], _Record]) -> _Line:
 
 def _faults(error: ValidationError) -> Iterator[str]:
     for each in error.errors(include_url=False, include_input=False, include_context=False):
-        # Where a head is missing, a name may be a hash.
+        # Without a header, a name may be a hash, which must not be printed.
         field = str(each["loc"][0]) if each["loc"] else "the line"
-        yield f"{field if field in _FIELDS else 'a field that is not known'}: {each['msg']}"
+        yield f"{field if field in _FIELDS else 'unknown field'}: {each['msg']}"

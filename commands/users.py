@@ -1,4 +1,4 @@
-"""``manage.py users``: who has an account, and what an administrator does about it."""
+"""``manage.py users``: the users, and what an administrator changes about them."""
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,12 +13,12 @@ from commands.administrator import (
     as_json,
     shown_time,
 )
-from commands.terminal import ask_secret, confirm, print_documents, print_json, say
+from commands.terminal import confirm, print_documents, print_json, prompt_secret, say
 from commands.transfer import export_users, import_users
 from db.rows import UserStateRow
 from rules.errors import EmailTaken, InvalidFields
 from services.administration import UserNotFound
-from services.all_services import Services
+from services.all_services import AdministrationServices
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,7 @@ limit = click.option("--limit", type=click.IntRange(1, 10_000), default=50, show
 
 @click.group()
 def users() -> None:
-    """People who have an account."""
+    """Manage users."""
 
 
 users.add_command(import_users)
@@ -38,26 +38,24 @@ users.add_command(export_users)
 
 @users.command("list")
 @limit
-@click.option("--after", default="", metavar="EMAIL", help="Begin after this one.")
-@click.option("--disabled", is_flag=True, help="Only those who are disabled.")
+@click.option("--after", default="", metavar="EMAIL", help="Start after this address.")
+@click.option("--disabled", is_flag=True, help="List disabled users only.")
 @as_json
 @click.pass_obj
 def list_users(
     administrator: Administrator,
     limit: int,
     after: str,
-    disabled: bool,  # noqa: FBT001 - click's way
-    as_json: bool,  # noqa: FBT001
+    disabled: bool,
+    as_json: bool,
 ) -> None:
-    """List users by e-mail address, a page at a time."""
+    """List users by email address, one page at a time."""
     found = administrator.run(
-        lambda services: services.administration.find_page(
-            after=after, limit=limit, only_disabled=disabled
-        )
+        lambda services: services.users.find_page(after=after, limit=limit, only_disabled=disabled)
     )
     _print_users(found, as_json=as_json)
     if len(found) == limit:
-        say(f"There may be more: --after {found[-1].email}", err=True)
+        say(f"There may be more; for the next page pass --after {found[-1].email}", err=True)
 
 
 @users.command()
@@ -65,10 +63,10 @@ def list_users(
 @limit
 @as_json
 @click.pass_obj
-def search(administrator: Administrator, text: str, limit: int, as_json: bool) -> None:  # noqa: FBT001
-    """List users with a text in the e-mail address or the name."""
+def search(administrator: Administrator, text: str, limit: int, as_json: bool) -> None:
+    """List users whose email address or name contains TEXT."""
     found = administrator.run(
-        lambda services: services.administration.find_page(after="", limit=limit, text=text)
+        lambda services: services.users.find_page(after="", limit=limit, text=text)
     )
     _print_users(found, as_json=as_json)
 
@@ -77,20 +75,20 @@ def search(administrator: Administrator, text: str, limit: int, as_json: bool) -
 @email_argument
 @as_json
 @click.pass_obj
-def show(administrator: Administrator, email: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show a user: tokens, the last log-in, and wrong passwords in a row."""
-    details = _with(administrator, email, lambda services: services.administration.get(email))
+def show(administrator: Administrator, email: str, as_json: bool) -> None:
+    """Show a user, with the last login and the numbers of tokens and of failures."""
+    details = _with(administrator, email, lambda services: services.users.get(email))
     document = {
         **_document(details.state),
-        "good_tokens": details.valid_tokens,
-        "failures_in_a_row": details.consecutive_failures,
+        "valid_tokens": details.valid_tokens,
+        "consecutive_failures": details.consecutive_failures,
         "last_log_in": shown_time(details.last_log_in),
     }
     if as_json:
         print_json(document)
         return
     for name, value in document.items():
-        say(f"{name.replace('_', ' '):<18} {'-' if value is None else value}")
+        say(f"{name.replace('_', ' '):<21} {'-' if value is None else value}")
 
 
 @users.command()
@@ -98,14 +96,12 @@ def show(administrator: Administrator, email: str, as_json: bool) -> None:  # no
 @click.option("--name")
 @click.pass_obj
 def add(administrator: Administrator, email: str, name: str | None) -> None:
-    """Make an account; the password is asked for, or read from standard input."""
-    password = _ask_password()
+    """Add a user; prompt for the password, or read it from standard input."""
+    password = _read_password()
     try:
-        user = administrator.run(
-            lambda services: services.administration.add(email, password, name)
-        )
+        user = administrator.run(lambda services: services.users.add(email, password, name))
     except EmailTaken:
-        raise AlreadyExists(f"{email} has an account already.") from None
+        raise AlreadyExists(f"A user with the email address {email} already exists.") from None
     except InvalidFields as error:
         raise _refusal(error) from None
     say(user.id)
@@ -115,14 +111,10 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
 @email_argument
 @click.pass_obj
 def set_password(administrator: Administrator, email: str) -> None:
-    """Set a password, asked for or read from standard input; all tokens are ended."""
-    password = _ask_password()
+    """Set a password, from a prompt or standard input, and revoke all tokens."""
+    password = _read_password()
     try:
-        _with(
-            administrator,
-            email,
-            lambda services: services.administration.set_password(email, password),
-        )
+        _with(administrator, email, lambda services: services.users.set_password(email, password))
     except InvalidFields as error:
         raise _refusal(error) from None
 
@@ -131,62 +123,70 @@ def set_password(administrator: Administrator, email: str) -> None:
 @email_argument
 @click.pass_obj
 def disable(administrator: Administrator, email: str) -> None:
-    """Keep a user out, at once; all tokens are ended."""
-    _with(administrator, email, lambda services: services.administration.disable(email))
+    """Disable a user at once, and revoke all tokens."""
+    _with(administrator, email, lambda services: services.users.disable(email))
 
 
 @users.command()
 @email_argument
 @click.pass_obj
 def enable(administrator: Administrator, email: str) -> None:
-    """Let a user in again, who was disabled or had too many wrong passwords."""
-    _with(administrator, email, lambda services: services.administration.enable(email))
+    """Enable a user who was disabled or had too many failed attempts."""
+    _with(administrator, email, lambda services: services.users.enable(email))
 
 
-@users.command("end-tokens")
+@users.command("revoke-tokens")
 @email_argument
 @click.pass_obj
-def end_tokens(administrator: Administrator, email: str) -> None:
-    """End all tokens of a user; print how many."""
-    say(
-        str(
-            _with(
-                administrator, email, lambda services: services.administration.revoke_tokens(email)
-            )
-        )
+def revoke_tokens(administrator: Administrator, email: str) -> None:
+    """Revoke all tokens of a user; print how many."""
+    say(str(_with(administrator, email, lambda services: services.users.revoke_tokens(email))))
+
+
+# The name of the last release.
+users.add_command(
+    click.Command(
+        "end-tokens",
+        callback=revoke_tokens.callback,
+        params=revoke_tokens.params,
+        hidden=True,
+        deprecated="Use revoke-tokens.",
     )
+)
 
 
 @users.command()
 @email_argument
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not prompt for confirmation.")
 @click.pass_obj
-def delete(administrator: Administrator, email: str, yes: bool) -> None:  # noqa: FBT001
-    """Delete a user, with all that is personal; all tokens are ended."""
+def delete(administrator: Administrator, email: str, yes: bool) -> None:
+    """Delete a user and all personal data, and revoke all tokens."""
     if not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError("Say --yes: there is nobody to ask.")
+            raise click.UsageError("Not a terminal: pass --yes.")
         confirm(f"Delete {email}?")
-    _with(administrator, email, lambda services: services.administration.delete(email))
+    _with(administrator, email, lambda services: services.users.delete(email))
 
 
 def _with(
-    administrator: Administrator, email: str, work: Callable[[Services], Awaitable[Result]]
+    administrator: Administrator,
+    email: str,
+    work: Callable[[AdministrationServices], Awaitable[Result]],
 ) -> Result:
-    """Do some work with a user who has to be there."""
+    """Do some work with a user; raises NotFoundError where the user does not exist."""
     try:
         return administrator.run(work)
     except UserNotFound:
-        raise NotFoundError(f"Nobody has the e-mail address {email}.") from None
+        raise NotFoundError(f"No user has the email address {email}.") from None
 
 
-def _ask_password() -> str:
+def _read_password() -> str:
     if sys.stdin.isatty():
-        return ask_secret("Password")
+        return prompt_secret("Password")
     try:
         return sys.stdin.readline().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise click.UsageError("The password on standard input is not in UTF-8.") from None
+        raise click.UsageError("The password on standard input must be UTF-8.") from None
 
 
 def _refusal(error: InvalidFields) -> click.ClickException:

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -43,7 +42,7 @@ class Slot:
 class HashQueue:
     """Gives callers a slot each, in turn, for slow functions on a few worker threads.
 
-    ``workers`` is how many slots there are, 0 for one per core. A caller that would wait longer
+    ``workers`` is how many slots there are. A caller that would wait longer
     than ``max_wait_seconds`` for its result is refused, unless a worker is free; ``seconds_each``
     is an initial estimate of what one function takes. One account at one network has at most
     ``max_per_account`` callers. ``refused`` counts callers that were not admitted, made way for
@@ -62,7 +61,7 @@ class HashQueue:
         observe_hash: Observe | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = workers
         self.max_wait_seconds = max_wait_seconds
         self.refused = 0
         self._observe_wait = observe_wait

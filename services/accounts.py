@@ -1,12 +1,9 @@
 """Accounts, managed by their users: register, change, delete."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
 
 from db import tokens, users
-from db.pool import Database
 from db.rows import UserRow
 from rules import emails, names
 from rules.field_errors import FieldErrors
@@ -15,8 +12,8 @@ from rules.origin import Origin
 from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
-from services.audit import AuditTrail
 from services.confirmation import FIELD, Confirmation
+from services.core import Core
 from services.event_kinds import EventKind, Revocation
 from services.identities import Identity
 from services.registration import check_new_user, insert_new_user
@@ -36,31 +33,28 @@ UNSET = Unset.UNSET
 
 
 class Accounts:
-    """Registers, changes and deletes accounts. ``clock`` returns the time in UTC seconds."""
+    """Registers, changes and deletes accounts."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        database: Database,
         hasher: PasswordHasher,
         rules: PasswordRules,
         throttle: Throttle,
         hashes: HashBudget,
         writes: UserWrites,
-        audit: AuditTrail,
         reservations: Reservations,
-        clock: Callable[[], float],
         confirmation: Confirmation,
     ) -> None:
-        self._database = database
+        self._core = core
+        self._audit = core.audit
         self._hasher = hasher
         self._rules = rules
         self._throttle = throttle
         self._hashes = hashes
         self._writes = writes
-        self._audit = audit
         self._reservations = reservations
-        self._clock = clock
         self._confirmation = confirmation
 
     async def register(
@@ -77,7 +71,7 @@ class Accounts:
         async with self._hasher.slot(caller) as slot:
             await self._throttle.record_failure(attempt)
             password_hash = await slot.hash(password)
-        async with transaction_on(self._database) as transaction:
+        async with transaction_on(self._core.database) as transaction:
             user = await insert_new_user(
                 transaction,
                 self._audit,
@@ -164,7 +158,7 @@ class Accounts:
         connection = transaction.connection
         user = await users.update_password(connection, identity.user.id, password_hash)
         number = await tokens.revoke_all(
-            connection, user.id, at=self._now(), keep=identity.token_id
+            connection, user.id, at=self._core.now(), keep=identity.token_id
         )
         revoked = (Revocation.PASSWORD_CHANGED, number)
         await self._audit.write(
@@ -183,7 +177,7 @@ class Accounts:
         await self._confirmation.check(identity, current_password, origin)
         async with self._writes.begin(identity) as (transaction, user):
             connection = transaction.connection
-            number = await tokens.forget_user(connection, user.id, at=self._now())
+            number = await tokens.forget_user(connection, user.id, at=self._core.now())
             await users.delete_user(connection, user.id)
             await self._reservations.reserve(connection, user)
             await self._throttle.delete_count(connection, user)
@@ -191,6 +185,3 @@ class Accounts:
             await self._audit.write(
                 transaction, EventKind.DELETED, origin, user=user, revoked=revoked
             )
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)

@@ -1,14 +1,14 @@
 """What administrators do with users, whom they name by e-mail address."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 
 from db import counts, tokens, users
 from db.events import EventFilter
-from db.pool import Database
+from db.pool import Connection
 from db.rows import UserRow, UserStateRow
 from rules import emails
 from rules.field_errors import FieldErrors
@@ -16,7 +16,7 @@ from rules.origin import LocalOrigin
 from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
-from services.audit import AuditTrail
+from services.core import Core
 from services.event_kinds import EventKind
 from services.registration import check_new_user, insert_new_user
 from services.reservations import Reservations
@@ -45,28 +45,26 @@ class UserDetails:
 
 
 class Administration:
-    """Reads and changes users for an administrator. ``clock`` returns the time in UTC seconds."""
+    """Reads and changes users for an administrator, who names them by e-mail address."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        database: Database,
         hasher: PasswordHasher,
         rules: PasswordRules,
         throttle: Throttle,
-        audit: AuditTrail,
         reservations: Reservations,
-        administration: LocalOrigin,
-        clock: Callable[[], float],
+        origin: LocalOrigin,
     ) -> None:
-        self._database = database
+        self._core = core
+        self._database = core.database
+        self._audit = core.audit
         self._hasher = hasher
         self._rules = rules
         self._throttle = throttle
-        self._audit = audit
         self._reservations = reservations
-        self._administration = administration
-        self._clock = clock
+        self._origin = origin
 
     async def find_page(
         self, *, after: str, limit: int, text: str = "", only_disabled: bool = False
@@ -83,7 +81,7 @@ class Administration:
                 only_disabled=only_disabled,
                 most=limit,
             )
-        await self._audit.record(EventKind.USERS_LISTED, self._administration)
+        await self._audit.record(EventKind.USERS_LISTED, self._origin)
         return found
 
     async def get(self, email: str) -> UserDetails:
@@ -93,13 +91,11 @@ class Administration:
             state = await users.find_state(connection, key)
             if state is None:
                 raise UserNotFound
-            valid = await tokens.find_live(connection, state.id, at=self._now())
+            valid = await tokens.find_live(connection, state.id, at=self._core.now())
             failures = await counts.count_failures(connection, self._throttle.account(key))
         log_ins = EventFilter(user_id=state.id, kind=EventKind.LOGGED_IN)
         last = await self._audit.find(log_ins, limit=1)
-        await self._audit.record(
-            EventKind.USER_READ, self._administration, user_id=state.id, email_key=key
-        )
+        await self._audit.record(EventKind.USER_READ, self._origin, user_id=state.id, email_key=key)
         return UserDetails(
             state=state,
             valid_tokens=len(valid),
@@ -123,7 +119,7 @@ class Administration:
                 new_user,
                 password_hash=password_hash,
                 kind=EventKind.ADDED,
-                origin=self._administration,
+                origin=self._origin,
             )
 
     async def set_password(self, email: str, password: str) -> None:
@@ -139,13 +135,12 @@ class Administration:
         # Hashed without a connection: no other statement waits for one meanwhile.
         async with self._hasher.slot(_ADMINISTRATOR) as slot:
             password_hash = await slot.hash(password)
-        async with self._locked(email) as (transaction, user):
-            if user.id != state.id:
-                # The address was deleted and registered again while the password was hashed.
-                raise UserNotFound
+        async with transaction_on(self._database) as transaction:
             connection = transaction.connection
+            # By id: another account may have the address by now, which must not get the password.
+            user = await _lock(connection, state.id)
             await users.update_password(connection, user.id, password_hash)
-            await tokens.revoke_all(connection, user.id, at=self._now())
+            await tokens.revoke_all(connection, user.id, at=self._core.now())
             await self._throttle.reset(connection, user)
             await self._write(transaction, EventKind.PASSWORD_CHANGED, user)
 
@@ -153,8 +148,8 @@ class Administration:
         """Disable a user and revoke every token; raises UserNotFound."""
         async with self._locked(email) as (transaction, user):
             connection = transaction.connection
-            is_new = await users.disable(connection, user.id, at=self._now())
-            revoked = await tokens.revoke_all(connection, user.id, at=self._now())
+            is_new = await users.disable(connection, user.id, at=self._core.now())
+            revoked = await tokens.revoke_all(connection, user.id, at=self._core.now())
             if is_new or revoked:
                 await self._write(transaction, EventKind.DISABLED, user)
 
@@ -171,7 +166,7 @@ class Administration:
     async def revoke_tokens(self, email: str) -> int:
         """Revoke every token of a user; return how many were valid. Raises UserNotFound."""
         async with self._locked(email) as (transaction, user):
-            revoked = await tokens.revoke_all(transaction.connection, user.id, at=self._now())
+            revoked = await tokens.revoke_all(transaction.connection, user.id, at=self._core.now())
             if revoked:
                 await self._write(transaction, EventKind.TOKENS_REVOKED, user)
         return revoked
@@ -180,7 +175,7 @@ class Administration:
         """Delete a user and revoke every token; raises UserNotFound."""
         async with self._locked(email) as (transaction, user):
             connection = transaction.connection
-            await tokens.forget_user(connection, user.id, at=self._now())
+            await tokens.forget_user(connection, user.id, at=self._core.now())
             await users.delete_user(connection, user.id)
             await self._reservations.reserve(connection, user)
             await self._throttle.delete_count(connection, user)
@@ -192,14 +187,17 @@ class Administration:
         async with transaction_on(self._database) as transaction:
             connection = transaction.connection
             state = await users.find_state(connection, emails.lookup_key(email))
-            # The user may be deleted before the row is locked.
-            locked = await users.find_for_update(connection, state.id) if state else None
-            if locked is None:
+            if state is None:
                 raise UserNotFound
-            yield transaction, locked.user
+            yield transaction, await _lock(connection, state.id)
 
     async def _write(self, transaction: Transaction, kind: EventKind, user: UserRow) -> None:
-        await self._audit.write(transaction, kind, self._administration, user=user)
+        await self._audit.write(transaction, kind, self._origin, user=user)
 
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
+
+async def _lock(connection: Connection, user_id: str) -> UserRow:
+    """Lock a user's row; raises UserNotFound where the user was deleted meanwhile."""
+    locked = await users.find_for_update(connection, user_id)
+    if locked is None:
+        raise UserNotFound
+    return locked.user

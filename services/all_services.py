@@ -1,4 +1,4 @@
-"""All services, for handlers and commands."""
+"""The services that handlers call, and those that commands call."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,11 @@ from services.accounts import Accounts
 from services.administration import Administration
 from services.audit import AuditTrail
 from services.clients import Clients
+from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.readiness import Readiness
-from services.throttle import Throttle
+from services.signing_keys import SigningKeys
 from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
@@ -20,7 +21,7 @@ from services.usage import TokenUsage
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The services on one database."""
+    """The services of the server, on one database."""
 
     identities: Identities
     accounts: Accounts
@@ -29,10 +30,19 @@ class Services:
     signer: TokenSigner
     keys_file: KeysFile | None
     usage: TokenUsage
-    throttle: Throttle
     audit: AuditTrail
-    administration: Administration
-    transfer: Transfer
     hash_kinds: HashKinds
     hash_queue: HashQueue
     readiness: Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class AdministrationServices:
+    """The services of commands, on one database."""
+
+    users: Administration
+    clients: Clients
+    signing_keys: SigningKeys
+    transfer: Transfer
+    audit: AuditTrail
+    event_stream: EventStream

@@ -51,13 +51,13 @@ class Backups:
         environ: Mapping[str, str],
         schema: str,
         clock: Callable[[], float],
-        administration: LocalOrigin,
+        origin: LocalOrigin,
     ) -> None:
         self._dsn = dsn
         self._environ = environ
         self._schema = schema
         self._clock = clock
-        self._administration = administration
+        self._origin = origin
 
     def write(self, target: BinaryIO) -> Manifest:
         """Write a backup; return its manifest. Raises SchemaMissing where the schema is missing."""
@@ -86,5 +86,5 @@ class Backups:
 
     def _event(self, kind: EventKind) -> NewEvent:
         at = datetime.fromtimestamp(self._clock(), UTC)
-        actor = self._administration.actor
+        actor = self._origin.actor
         return NewEvent(at=at, kind=kind, outcome=kind.outcome, actor=actor)

@@ -6,13 +6,11 @@ import secrets
 from dataclasses import dataclass, field
 
 from db import clients
-from db.lookups import Lookups
-from db.pool import Database
 from db.rows import ClientRow, ClientSecretRow
 from rules.credentials import Credentials, PasswordCredentials
 from rules.errors import CredentialsInvalid, CredentialsMissing
 from rules.origin import LocalOrigin, Origin
-from services.audit import AuditTrail
+from services.core import Core
 from services.event_kinds import EventKind
 from services.throttle import Throttle
 from services.transactions import Transaction, answer, connection_to, transaction_on
@@ -41,22 +39,14 @@ class ClientSecret:
 
 
 class Clients:
-    """Authenticates and manages clients."""
+    """Authenticates clients, and administers them; ``origin`` is that of the administrator."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        lookups: Lookups,
-        throttle: Throttle,
-        audit: AuditTrail,
-        administration: LocalOrigin,
-    ) -> None:
-        self._database = database
-        self._lookups = lookups
+    def __init__(self, core: Core, throttle: Throttle, origin: LocalOrigin) -> None:
+        self._database = core.database
+        self._lookups = core.lookups
+        self._audit = core.audit
         self._throttle = throttle
-        self._audit = audit
-        self._administration = administration
+        self._origin = origin
 
     async def authenticate(self, credentials: Credentials | None, origin: Origin) -> str:
         """Return the id of the client whose credentials these are.
@@ -127,7 +117,7 @@ class Clients:
             await self._write(transaction, EventKind.CLIENT_REMOVED, client_id)
 
     async def _write(self, transaction: Transaction, kind: EventKind, client_id: str) -> None:
-        await self._audit.write(transaction, kind, self._administration, client_id=client_id)
+        await self._audit.write(transaction, kind, self._origin, client_id=client_id)
 
 
 def _is_right(secret: str, stored: ClientSecretRow | None) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
-from db.lookups import Lookups
 from db.rows import PasswordRow, UserRow
 from rules import emails
 from rules.credentials import Credentials, PasswordCredentials, TokenCredentials
@@ -14,7 +13,7 @@ from rules.password_cache import PasswordCache
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.turns import Caller
-from services.audit import AuditTrail
+from services.core import Core
 from services.event_kinds import EventKind
 from services.throttle import Attempt, RecordedFailure, Throttle
 from services.transactions import answer
@@ -80,24 +79,23 @@ class Identities:
 
     def __init__(
         self,
+        core: Core,
         *,
-        lookups: Lookups,
         hasher: PasswordHasher,
         password_cache: PasswordCache,
         signer: TokenSigner,
         usage: TokenUsage,
         throttle: Throttle,
         hashes: HashBudget,
-        audit: AuditTrail,
     ) -> None:
-        self._lookups = lookups
+        self._lookups = core.lookups
+        self._audit = core.audit
         self._hasher = hasher
         self._password_cache = password_cache
         self._signer = signer
         self._usage = usage
         self._throttle = throttle
         self._hashes = hashes
-        self._audit = audit
 
     def identify(self, credentials: Credentials | None, origin: Origin) -> Awaitable[Identity]:
         """Identify a user by a password or a token.

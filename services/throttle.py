@@ -32,26 +32,13 @@ from rules.digests import Digests
 from rules.errors import TooManyAttempts
 from rules.origin import network_of
 from services.transactions import answer, connection_to
+from settings.model import ThrottleSettings
 
 # The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
 ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
 CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
 # Retry-After where attempts are refused without end.
 _MAX_RETRY_AFTER_SECONDS = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class ThrottleLimits:
-    """How many failures are free, and how long the waits after them are, in seconds."""
-
-    pair_failures: int
-    account_failures: int
-    address_failures: int
-    registrations: int
-    max_consecutive_failures: int
-    first_delay_seconds: float
-    longest_delay_seconds: float
-    forget_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +66,7 @@ class Throttle:
     """Decides whether an attempt is allowed."""
 
     def __init__(
-        self,
-        *,
-        database: Database,
-        lookups: Lookups,
-        digests: Digests,
-        limits: ThrottleLimits,
+        self, *, database: Database, lookups: Lookups, digests: Digests, limits: ThrottleSettings
     ) -> None:
         self._database = database
         self._lookups = lookups

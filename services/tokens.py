@@ -2,13 +2,10 @@
 
 import secrets
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from db import tokens, users
-from db.lookups import Lookups
-from db.pool import Database
 from db.rows import TokenRow, UserRow
 from rules import emails
 from rules.errors import CredentialsInvalid, NotFound, TokenInvalid
@@ -16,13 +13,14 @@ from rules.origin import Origin
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenClaims, TokenSigner
 from rules.turns import Caller
-from services.audit import AuditTrail
 from services.confirmation import Confirmation
+from services.core import Core
 from services.event_kinds import EventKind, Revocation
 from services.identities import Identity, PasswordProof, TokenProof
 from services.transactions import Transaction, answer, connection_to, transaction_on
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
+from settings.model import TokenSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +43,29 @@ class Introspection:
 
 
 class Tokens:
-    """Issues and revokes tokens.
-
-    ``clock`` returns the time in UTC seconds; ``lifetime_seconds`` is that of new tokens, of
-    which a user has at most ``max_per_user`` at a time.
-    """
+    """Issues, lists, introspects and revokes tokens."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        database: Database,
-        lookups: Lookups,
         confirmation: Confirmation,
         hasher: PasswordHasher,
         signer: TokenSigner,
         usage: TokenUsage,
         writes: UserWrites,
-        audit: AuditTrail,
-        clock: Callable[[], float],
-        lifetime_seconds: int,
-        max_per_user: int,
+        limits: TokenSettings,
     ) -> None:
-        self._database = database
-        self._lookups = lookups
+        self._core = core
+        self._database = core.database
+        self._lookups = core.lookups
+        self._audit = core.audit
         self._confirmation = confirmation
         self._hasher = hasher
         self._signer = signer
         self._usage = usage
         self._writes = writes
-        self._audit = audit
-        self._clock = clock
-        self._lifetime_seconds = lifetime_seconds
-        self._max_per_user = max_per_user
+        self._limits = limits
 
     async def log_in(self, identity: Identity, origin: Origin) -> IssuedToken:
         """Issue a token to an identity proved by password.
@@ -88,7 +77,7 @@ class Tokens:
         if not isinstance(proof, PasswordProof):
             raise TypeError("The guard of a log-in accepts passwords only.")
         await self._renew_hash(proof, origin)
-        now = self._now()
+        now = self._core.now()
         claims = self._new_claims(now)
         # Signed first: if the key is replaced meanwhile, the row still names the key that signed.
         key_id, token = self._signer.key_id, self._signer.issue(claims)
@@ -108,7 +97,7 @@ class Tokens:
             if not inserted:
                 raise CredentialsInvalid
             await self._finish_log_in(transaction, identity.user, claims.token_id, origin, now)
-        return IssuedToken(token, expires_at, self._lifetime_seconds)
+        return IssuedToken(token, expires_at, self._limits.lifetime_seconds)
 
     async def log_out(self, identity: Identity, origin: Origin) -> None:
         """Revoke the token that was presented."""
@@ -117,7 +106,7 @@ class Tokens:
             raise TypeError("The guard of a log-out accepts tokens only.")
         # No turn: it locks only the row of the token, and must not be refused.
         async with transaction_on(self._database) as transaction:
-            if await tokens.revoke(transaction.connection, proof.token_id, at=self._now()):
+            if await tokens.revoke(transaction.connection, proof.token_id, at=self._core.now()):
                 revoked = (Revocation.LOGGED_OUT, 1)
                 await self._audit.write(
                     transaction,
@@ -130,7 +119,7 @@ class Tokens:
     async def find_all(self, identity: Identity) -> list[TokenRow]:
         """Return the valid tokens of the user, newest first."""
         async with connection_to(self._database) as connection:
-            return await tokens.find_live(connection, identity.user.id, at=self._now())
+            return await tokens.find_live(connection, identity.user.id, at=self._core.now())
 
     async def revoke(
         self,
@@ -150,7 +139,7 @@ class Tokens:
             await self._confirmation.check(identity, current_password, origin)
         async with self._writes.begin(identity) as (transaction, user):
             is_revoked = _is_id(token_id) and await tokens.revoke_live(
-                transaction.connection, token_id, user_id=user.id, at=self._now()
+                transaction.connection, token_id, user_id=user.id, at=self._core.now()
             )
             if is_revoked:
                 revoked = (Revocation.ENDED, 1)
@@ -177,7 +166,7 @@ class Tokens:
         kept = identity.token_id if keep_current else None
         async with self._writes.begin(identity) as (transaction, user):
             number = await tokens.revoke_all(
-                transaction.connection, user.id, at=self._now(), keep=kept
+                transaction.connection, user.id, at=self._core.now(), keep=kept
             )
             if number:
                 revoked = (Revocation.ENDED, number)
@@ -205,7 +194,9 @@ class Tokens:
         except TokenInvalid:
             return
         async with transaction_on(self._database) as transaction:
-            user_id = await tokens.revoke(transaction.connection, claims.token_id, at=self._now())
+            user_id = await tokens.revoke(
+                transaction.connection, claims.token_id, at=self._core.now()
+            )
             if user_id is not None:
                 await self._audit.write(
                     transaction,
@@ -216,17 +207,12 @@ class Tokens:
                     revoked=(Revocation.CLIENT, 1),
                 )
 
-    async def find_keys_in_use(self) -> set[str | None]:
-        """Return the ids of the keys that signed valid tokens; None is an unknown key."""
-        async with connection_to(self._database) as connection:
-            return await tokens.find_keys_in_use(connection, at=self._now())
-
     async def _finish_log_in(
         self, transaction: Transaction, user: UserRow, token_id: str, origin: Origin, now: datetime
     ) -> None:
         """Revoke the oldest tokens beyond the limit, and write the event."""
         surplus = await tokens.revoke_surplus(
-            transaction.connection, user.id, newest=token_id, most=self._max_per_user, at=now
+            transaction.connection, user.id, newest=token_id, most=self._limits.max_per_user, at=now
         )
         revoked = (Revocation.SURPLUS, surplus)
         await self._audit.write(
@@ -250,10 +236,7 @@ class Tokens:
     def _new_claims(self, now: datetime) -> TokenClaims:
         # In the form of a UUID, but all of its bits are random: six bits of a version 4 are not.
         token_id = uuid.UUID(bytes=secrets.token_bytes(16))
-        return TokenClaims(str(token_id), int(now.timestamp()) + self._lifetime_seconds)
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
+        return TokenClaims(str(token_id), int(now.timestamp()) + self._limits.lifetime_seconds)
 
 
 def _is_id(text: str) -> bool:

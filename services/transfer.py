@@ -1,19 +1,18 @@
 """The import of users with their password hashes, and their export."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
 from db import transfer
-from db.pool import Database
 from db.rows import ImportedUser
 from rules import emails, imported_hashes, names
 from rules.field_errors import FieldErrors
 from rules.origin import LocalOrigin
 from rules.password_scheme import is_own
 from rules.passwords import PasswordHasher
-from services.audit import AuditTrail
+from services.core import Core
 from services.event_kinds import EventKind
 from services.reservations import Reservations
 from services.transactions import connection_to, transaction_on
@@ -34,24 +33,22 @@ class UserRecord:
 
 
 class Transfer:
-    """Imports and exports users. ``clock`` returns the time in UTC seconds."""
+    """Imports and exports users."""
 
     def __init__(
         self,
+        core: Core,
         *,
-        database: Database,
         hasher: PasswordHasher,
-        audit: AuditTrail,
         reservations: Reservations,
-        administration: LocalOrigin,
-        clock: Callable[[], float],
+        origin: LocalOrigin,
     ) -> None:
-        self._database = database
+        self._core = core
+        self._database = core.database
+        self._audit = core.audit
         self._hasher = hasher
-        self._audit = audit
         self._reservations = reservations
-        self._administration = administration
-        self._clock = clock
+        self._origin = origin
 
     def check(self, record: UserRecord, *, allow_expensive: bool = False) -> ImportedUser:
         """Return the user of a record; raises InvalidFields with all faults.
@@ -72,7 +69,7 @@ class Transfer:
             email_key=emails.email_key(address),
             name=name,
             password_hash=record.password_hash,
-            created_at=record.created_at or self._now(),
+            created_at=record.created_at or self._core.now(),
             disabled_at=record.disabled_at,
         )
 
@@ -91,13 +88,13 @@ class Transfer:
             inserted = await transfer.insert_users(connection, imported)
             await self._reservations.end(connection, [key for _, key in inserted])
             await self._audit.write_for_users(
-                connection, EventKind.IMPORTED, self._administration, inserted
+                connection, EventKind.IMPORTED, self._origin, inserted
             )
         return {key for _, key in inserted}
 
     async def export_users(self) -> AsyncIterator[ImportedUser]:
         """Write an event, and yield every user in the order of their e-mail addresses."""
-        await self._audit.record(EventKind.EXPORTED, self._administration)
+        await self._audit.record(EventKind.EXPORTED, self._origin)
         after = ""
         while True:
             async with connection_to(self._database) as connection:
@@ -116,8 +113,5 @@ class Transfer:
 
     def _check_time(self, time: datetime) -> None:
         # Postgres stores times that Python cannot represent in every time zone.
-        if not _EARLIEST <= time <= self._now():
+        if not _EARLIEST <= time <= self._core.now():
             raise ValueError("must be a time since 1900, and not in the future")
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)

@@ -1,7 +1,6 @@
 """What commands need: the settings, and the services or the database as a whole."""
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -11,13 +10,13 @@ from commands.actor import find_actor
 from ops.event_loop import EventLoop
 from postgres.plain_connection import postgres_time
 from rules.origin import LocalOrigin
-from services.all_services import Services
+from services.all_services import AdministrationServices
 from services.backups import Backups
 from settings import Settings, load_settings
 from wiring.check import check
 from wiring.database import database_location, measured_clock, open_database, open_postgres
 from wiring.program import SETTINGS_FILE, read_schema
-from wiring.services import open_services
+from wiring.services import open_administration
 
 Result = TypeVar("Result")
 
@@ -46,12 +45,12 @@ class LocalAdministrator:
         return check(load_settings(self._environ, SETTINGS_FILE))
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Return the location of the database, without a password."""
         return database_location(self.settings)
 
     @property
-    def administration(self) -> LocalOrigin:
+    def origin(self) -> LocalOrigin:
         """Return the origin of what commands do, for the audit trail."""
         return LocalOrigin(find_actor(self._environ))
 
@@ -66,26 +65,23 @@ class LocalAdministrator:
                 environ=environ,
                 schema=read_schema(),
                 clock=partial(postgres_time, dsn),
-                administration=self.administration,
+                origin=self.origin,
             )
 
-    def run(self, work: Callable[[Services], Awaitable[Result]]) -> Result:
+    def run(self, work: Callable[[AdministrationServices], Awaitable[Result]]) -> Result:
         """Open the services, do some work with them, and close them."""
         with open_postgres(self.settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
             return runner.run(self._run(dsn, work))
 
-    async def _run(self, dsn: str, work: Callable[[Services], Awaitable[Result]]) -> Result:
+    async def _run(
+        self, dsn: str, work: Callable[[AdministrationServices], Awaitable[Result]]
+    ) -> Result:
         settings = self.settings
-        # Commands sign nothing, and leave it to the server to change a schema that is in use.
-        keys = [secrets.token_urlsafe()]
+        # The server may use the schema: only the server migrates it.
         async with (
             open_database(settings, dsn, may_migrate=False) as database,
-            open_services(
-                settings,
-                keys,
-                database,
-                await measured_clock(database),
-                administration=self.administration,
+            open_administration(
+                settings, database, await measured_clock(database), self.origin
             ) as services,
         ):
             return await work(services)

@@ -1,12 +1,13 @@
-"""The services: everything that handlers and commands call, built on one database."""
+"""The services: what handlers and commands call, built on one database."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import fields
+from dataclasses import dataclass
 
 from db.lookups import open_lookups
 from db.pool import Database
+from ops.cpus import available_cpus
 from ops.metrics import Metrics, Sources
 from ops.periodic import PeriodicTask
 from rules import imported_hashes
@@ -22,15 +23,18 @@ from rules.tokens import TokenSigner
 from rules.write_turns import WriteTurns
 from services.accounts import Accounts
 from services.administration import Administration
-from services.all_services import Services
+from services.all_services import AdministrationServices, Services
 from services.audit import AuditTrail
 from services.clients import Clients
 from services.confirmation import Confirmation
+from services.core import Core
+from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.readiness import Readiness
 from services.reservations import Reservations
-from services.throttle import Throttle, ThrottleLimits
+from services.signing_keys import SigningKeys
+from services.throttle import Throttle
 from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
@@ -39,8 +43,31 @@ from settings import Settings
 from wiring.database import read_digests
 from wiring.secrets import keys_file
 
-# By how many credentials a user may use up their budgets of writes at a time.
+# A user has the write budgets of this many credentials.
 _CREDENTIALS_AT_A_TIME = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the services of the server and those of commands are built from."""
+
+    core: Core
+    hasher: PasswordHasher
+    rules: PasswordRules
+    throttle: Throttle
+    reservations: Reservations
+
+
+@dataclass(frozen=True, slots=True)
+class _ServerParts:
+    """What the services of the server alone are built from."""
+
+    signer: TokenSigner
+    usage: TokenUsage
+    identities: Identities
+    confirmation: Confirmation
+    hashes: HashBudget
+    writes: UserWrites
 
 
 @asynccontextmanager
@@ -50,146 +77,181 @@ async def open_services(
     database: Database,
     clock: Callable[[], float],
     metrics: Metrics | None = None,
-    *,
-    administration: LocalOrigin | None = None,
 ) -> AsyncIterator[Services]:
-    """Build the services on a database, and release what they hold after use.
+    """Build the services of the server on a database, and close them after use."""
+    async with (
+        _open_parts(settings, database, clock, metrics) as parts,
+        _open_cache(settings) as cache,
+    ):
+        file = keys_file(settings)
+        signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
+        server = _server_parts(settings, parts, cache, signer)
+        if metrics is not None:
+            metrics.watch(_sources(parts))
+        yield Services(
+            identities=server.identities,
+            accounts=_accounts(parts, server),
+            tokens=_tokens(settings, parts, server),
+            clients=Clients(parts.core, parts.throttle, LocalOrigin()),
+            signer=signer,
+            keys_file=file,
+            usage=server.usage,
+            audit=parts.core.audit,
+            hash_kinds=HashKinds(database, parts.hasher),
+            hash_queue=parts.hasher.queue,
+            readiness=Readiness(parts.core.lookups),
+        )
 
-    ``administration`` is who uses those of an administrator.
+
+@asynccontextmanager
+async def open_administration(
+    settings: Settings, database: Database, clock: Callable[[], float], origin: LocalOrigin
+) -> AsyncIterator[AdministrationServices]:
+    """Build the services of commands on a database, and close them after use.
+
+    Nothing runs beside the command: threads that hash, and the connections of look-ups, start when
+    they are first used.
     """
-    administration = administration or LocalOrigin()
+    async with _open_parts(settings, database, clock) as parts:
+        core, hasher, reservations = parts.core, parts.hasher, parts.reservations
+        yield AdministrationServices(
+            users=Administration(
+                core,
+                hasher=hasher,
+                rules=parts.rules,
+                throttle=parts.throttle,
+                reservations=reservations,
+                origin=origin,
+            ),
+            clients=Clients(core, parts.throttle, origin),
+            signing_keys=SigningKeys(core, origin),
+            transfer=Transfer(core, hasher=hasher, reservations=reservations, origin=origin),
+            audit=core.audit,
+            event_stream=EventStream(database),
+        )
+
+
+@asynccontextmanager
+async def _open_parts(
+    settings: Settings,
+    database: Database,
+    clock: Callable[[], float],
+    metrics: Metrics | None = None,
+) -> AsyncIterator[_Parts]:
     async with AsyncExitStack() as stack:
-        scheme = PasswordScheme(
-            cost=settings.passwords.bcrypt_cost,
-            peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
-        )
-        queue = HashQueue(
-            workers=settings.passwords.workers,
-            max_wait_seconds=settings.passwords.max_wait_seconds,
-            seconds_each=scheme.estimate_seconds(),
-            max_per_account=settings.passwords.max_per_account,
-            observe_wait=metrics.hash_waited if metrics else None,
-            observe_hash=metrics.hashed if metrics else None,
-        )
-        hasher = PasswordHasher(scheme, queue, imported_hashes.read)
+        hasher = _hasher(settings, metrics)
         stack.callback(hasher.close)
         lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
         stack.push_async_callback(lookups.close)
         digests = await read_digests(database)
-        password_cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
-        forgetting = PeriodicTask("password cache sweep failed", password_cache.sweep)
-        stack.push_async_callback(forgetting.close)
-        usage = TokenUsage(database, clock)
-        file = keys_file(settings)
-        signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
-        audit = AuditTrail(database, digests, clock)
-        throttle = Throttle(
-            database=database,
-            lookups=lookups,
-            digests=digests,
-            limits=_throttle_limits(settings),
-        )
-        hashes = HashBudget(Budget(settings.throttle.hashes_per_minute, time.monotonic))
-        turns = WriteTurns(
-            Budget(settings.throttle.writes_per_minute, time.monotonic),
-            Budget(_CREDENTIALS_AT_A_TIME * settings.throttle.writes_per_minute, time.monotonic),
-            settings.database.acquire_timeout_seconds,
-        )
-        writes = UserWrites(database, turns)
-        reservations = Reservations(digests, quarantine_days=settings.registration.quarantine_days)
-        identities = Identities(
-            lookups=lookups,
+        limits, days = settings.throttle, settings.registration.quarantine_days
+        yield _Parts(
+            core=Core(database, lookups, AuditTrail(database, digests, clock), clock),
             hasher=hasher,
-            password_cache=password_cache,
-            signer=signer,
-            usage=usage,
-            throttle=throttle,
-            hashes=hashes,
-            audit=audit,
-        )
-        confirmation = Confirmation(identities, required=settings.passwords.current_required)
-        rules = PasswordRules(
-            min_length=settings.passwords.min_length,
-            refuse_common=settings.passwords.refuse_common,
-            service_words=settings.passwords.service_words,
-        )
-        accounts = Accounts(
-            database=database,
-            hasher=hasher,
-            rules=rules,
-            throttle=throttle,
-            hashes=hashes,
-            writes=writes,
-            audit=audit,
-            reservations=reservations,
-            clock=clock,
-            confirmation=confirmation,
-        )
-        tokens = Tokens(
-            database=database,
-            lookups=lookups,
-            confirmation=confirmation,
-            hasher=hasher,
-            signer=signer,
-            usage=usage,
-            writes=writes,
-            audit=audit,
-            clock=clock,
-            lifetime_seconds=settings.tokens.lifetime_seconds,
-            max_per_user=settings.tokens.max_per_user,
-        )
-        clients = Clients(
-            database=database,
-            lookups=lookups,
-            throttle=throttle,
-            audit=audit,
-            administration=administration,
-        )
-        administrator = Administration(
-            database=database,
-            hasher=hasher,
-            rules=rules,
-            throttle=throttle,
-            audit=audit,
-            reservations=reservations,
-            administration=administration,
-            clock=clock,
-        )
-        if metrics is not None:
-            metrics.watch(
-                Sources(
-                    queue=hasher.queue,
-                    pool=database,
-                    tokens=audit.counts,
-                    events=audit.counts.events,
-                    lookup_failures=lambda: lookups.failures,
-                )
-            )
-        yield Services(
-            identities=identities,
-            accounts=accounts,
-            tokens=tokens,
-            clients=clients,
-            signer=signer,
-            keys_file=file,
-            usage=usage,
-            throttle=throttle,
-            audit=audit,
-            administration=administrator,
-            transfer=Transfer(
-                database=database,
-                hasher=hasher,
-                audit=audit,
-                reservations=reservations,
-                administration=administration,
-                clock=clock,
-            ),
-            hash_kinds=HashKinds(database, hasher),
-            hash_queue=queue,
-            readiness=Readiness(lookups),
+            rules=_password_rules(settings),
+            throttle=Throttle(database=database, lookups=lookups, digests=digests, limits=limits),
+            reservations=Reservations(digests, quarantine_days=days),
         )
 
 
-def _throttle_limits(settings: Settings) -> ThrottleLimits:
-    values = settings.throttle.model_dump()
-    return ThrottleLimits(**{each.name: values[each.name] for each in fields(ThrottleLimits)})
+def _hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
+    scheme = PasswordScheme(
+        cost=settings.passwords.bcrypt_cost,
+        peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+    )
+    queue = HashQueue(
+        workers=settings.passwords.workers or available_cpus(),
+        max_wait_seconds=settings.passwords.max_wait_seconds,
+        seconds_each=scheme.estimate_seconds(),
+        max_per_account=settings.passwords.max_per_account,
+        observe_wait=metrics.hash_waited if metrics else None,
+        observe_hash=metrics.hashed if metrics else None,
+    )
+    return PasswordHasher(scheme, queue, imported_hashes.read)
+
+
+def _password_rules(settings: Settings) -> PasswordRules:
+    return PasswordRules(
+        min_length=settings.passwords.min_length,
+        refuse_common=settings.passwords.refuse_common,
+        service_words=settings.passwords.service_words,
+    )
+
+
+@asynccontextmanager
+async def _open_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
+    cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
+    sweep = PeriodicTask("password cache sweep failed", cache.sweep)
+    try:
+        yield cache
+    finally:
+        await sweep.close()
+
+
+def _sources(parts: _Parts) -> Sources:
+    lookups, counts = parts.core.lookups, parts.core.audit.counts
+    return Sources(
+        queue=parts.hasher.queue,
+        pool=parts.core.database,
+        tokens=counts,
+        events=counts.events,
+        lookup_failures=lambda: lookups.failures,
+    )
+
+
+def _server_parts(
+    settings: Settings, parts: _Parts, cache: PasswordCache, signer: TokenSigner
+) -> _ServerParts:
+    usage = TokenUsage(parts.core.database, parts.core.clock)
+    hashes = HashBudget(Budget(settings.throttle.hashes_per_minute, time.monotonic))
+    identities = Identities(
+        parts.core,
+        hasher=parts.hasher,
+        password_cache=cache,
+        signer=signer,
+        usage=usage,
+        throttle=parts.throttle,
+        hashes=hashes,
+    )
+    return _ServerParts(
+        signer=signer,
+        usage=usage,
+        identities=identities,
+        confirmation=Confirmation(identities, required=settings.passwords.current_required),
+        hashes=hashes,
+        writes=UserWrites(parts.core.database, _write_turns(settings)),
+    )
+
+
+def _write_turns(settings: Settings) -> WriteTurns:
+    per_minute = settings.throttle.writes_per_minute
+    return WriteTurns(
+        Budget(per_minute, time.monotonic),
+        Budget(_CREDENTIALS_AT_A_TIME * per_minute, time.monotonic),
+        settings.database.acquire_timeout_seconds,
+    )
+
+
+def _accounts(parts: _Parts, server: _ServerParts) -> Accounts:
+    return Accounts(
+        parts.core,
+        confirmation=server.confirmation,
+        hasher=parts.hasher,
+        rules=parts.rules,
+        throttle=parts.throttle,
+        hashes=server.hashes,
+        writes=server.writes,
+        reservations=parts.reservations,
+    )
+
+
+def _tokens(settings: Settings, parts: _Parts, server: _ServerParts) -> Tokens:
+    return Tokens(
+        parts.core,
+        confirmation=server.confirmation,
+        hasher=parts.hasher,
+        signer=server.signer,
+        usage=server.usage,
+        writes=server.writes,
+        limits=settings.tokens,
+    )

@@ -66,9 +66,9 @@ def test_check_looks_into_what_the_settings_name_and_starts_nothing(tmp_path: Pa
 def test_what_fails_says_why_and_exits_with_a_code_of_its_own(dsn: str) -> None:
     assert manage("clients", "add", "billing", DATABASE_URL=dsn).returncode == 0
     for arguments, url, code, said in (
-        (("clients", "add", "billing"), dsn, 4, "There is a client billing already."),
-        (("clients", "rotate", "nobody"), dsn, 3, "There is no client nobody."),
-        (("clients", "remove", "nobody"), dsn, 3, "There is no client nobody."),
+        (("clients", "add", "billing"), dsn, 4, "A client named billing already exists."),
+        (("clients", "rotate", "nobody"), dsn, 3, "No client is named nobody."),
+        (("clients", "remove", "nobody"), dsn, 3, "No client is named nobody."),
         (("clients", "add", "a\nb"), dsn, 2, "printable"),
         (("clients", "add", ""), dsn, 2, "1 to 100"),
         (("clients", "wrong"), dsn, 2, "No such command"),

@@ -52,7 +52,7 @@ def test_a_user_is_added_disabled_enabled_given_a_password_and_deleted(
         token = await api.token(EMAIL)
         assert (await api.log_in(EMAIL, "wrong password")).status == 401
         details = shown("users", "show", EMAIL, dsn=dsn)
-        assert (details["good_tokens"], details["failures_in_a_row"]) == (1, 1)
+        assert (details["valid_tokens"], details["consecutive_failures"]) == (1, 1)
         assert details["last_log_in"] is not None
         assert manage("users", "disable", EMAIL, DATABASE_URL=dsn).returncode == 0
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
@@ -63,7 +63,7 @@ def test_a_user_is_added_disabled_enabled_given_a_password_and_deleted(
         assert given(f"{NEW}\n", "users", "set-password", EMAIL, dsn=dsn).returncode == 0
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
         await api.token(EMAIL, NEW)
-        assert manage("users", "end-tokens", EMAIL, DATABASE_URL=dsn).stdout == "1\n"
+        assert manage("users", "revoke-tokens", EMAIL, DATABASE_URL=dsn).stdout == "1\n"
         assert manage("users", "delete", EMAIL, DATABASE_URL=dsn).returncode == 2
         assert manage("users", "delete", EMAIL, "--yes", DATABASE_URL=dsn).returncode == 0
         assert (await api.log_in(EMAIL, NEW)).status == 401
@@ -108,12 +108,12 @@ def test_users_are_listed_in_pages_and_found_by_a_part_of_address_or_name(dsn: s
 def test_what_is_refused_says_why_and_repeats_no_password(dsn: str) -> None:
     assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
     for text, arguments, code, said in (
-        (PASSWORD, ("add", EMAIL), 4, "has an account already"),
+        (PASSWORD, ("add", EMAIL), 4, "already exists"),
         ("hunter2", ("add", "no address"), 1, "password must have"),
         ("hunter2", ("set-password", EMAIL), 1, "password must have"),
-        (PASSWORD, ("set-password", "nobody@example.com"), 3, "Nobody has"),
-        ("", ("show", "nobody@example.com"), 3, "Nobody has"),
-        ("", ("disable", "nobody@example.com"), 3, "Nobody has"),
+        (PASSWORD, ("set-password", "nobody@example.com"), 3, "No user has"),
+        ("", ("show", "nobody@example.com"), 3, "No user has"),
+        ("", ("disable", "nobody@example.com"), 3, "No user has"),
     ):
         ended = given(text, "users", *arguments, dsn=dsn)
         assert (ended.returncode, ended.stdout) == (code, ""), ended
@@ -150,7 +150,7 @@ def test_what_an_administrator_reads_of_people_is_an_event_with_who_it_was(dsn: 
 
 def test_what_changes_nothing_is_no_event(dsn: str) -> None:
     assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
-    for command in ("enable", "end-tokens", "disable", "disable", "enable", "enable"):
+    for command in ("enable", "revoke-tokens", "disable", "disable", "enable", "enable"):
         assert manage("users", command, EMAIL, DATABASE_URL=dsn).returncode == 0
     assert kinds(dsn) == ["enabled", "disabled", "added"]
 

@@ -30,7 +30,7 @@ def test_users_with_hashes_of_each_service_log_in_and_get_ours(dsn: str, tmp_pat
     ]
     file = written(tmp_path / "users.jsonl", *records)
     ended = manage("users", "import", file, DATABASE_URL=dsn)
-    assert ended.stdout.splitlines()[-1] == f"{len(emails)} brought in, 0 there already", ended
+    assert ended.stdout.splitlines()[-1] == f"{len(emails)} imported, 0 existing", ended
     assert run_sql(dsn, "SELECT DISTINCT created_at::date::text FROM users") == [("2020-01-02",)]
 
     async def use(url: str) -> None:
@@ -58,7 +58,7 @@ def test_expensive_hashes_come_in_only_where_they_are_allowed(dsn: str, tmp_path
     assert "bcrypt's cost is over 14" in refused.stderr
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
     taken = manage("users", "import", "--allow-expensive-hashes", file, DATABASE_URL=dsn)
-    assert taken.stdout.splitlines()[-1] == "1 brought in, 0 there already", taken
+    assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
 
 
 def test_faults_are_told_by_line_and_nothing_is_brought_in(dsn: str, tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ def test_faults_are_told_by_line_and_nothing_is_brought_in(dsn: str, tmp_path: P
         ["line 2", " email"],
         ["line 3", " email"],
         ["line 4", " password_hash"],
-        ["line 5", " a field that is not known"],
+        ["line 5", " unknown field"],
         ["line 6", " password_hash"],
         ["line 7", " email"],
         ["line 8", " created_at"],
         ["line 9", " disabled_at"],
     ]
     assert len(faults) == 10
-    assert "10 of 11 lines are faulty: nothing was brought in." in ended.stderr
+    assert "10 of 11 lines are invalid: nothing was imported." in ended.stderr
     assert "secret words" not in ended.stderr
     assert HASH not in ended.stderr
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
@@ -113,9 +113,9 @@ def test_a_table_is_taken_and_those_who_are_there_stay_as_they_are(
         rows.writerow(["susan@example.com", "", HASH, ""])
         rows.writerow(["zoë@example.com", 'Zoë "Z", Miller', HASH, "2026-01-01T00:00:00+01:00"])
     for said in (
-        ("--dry-run", "1 to bring in, 1 there already"),
-        ("--format=csv", "1 brought in, 1 there already"),
-        ("--format=csv", "0 brought in, 2 there already"),
+        ("--dry-run", "1 to import, 1 existing"),
+        ("--format=csv", "1 imported, 1 existing"),
+        ("--format=csv", "0 imported, 2 existing"),
     ):
         ended = manage("users", "import", said[0], str(file), DATABASE_URL=dsn)
         assert ended.stdout.splitlines()[-1] == said[1], ended
@@ -137,7 +137,7 @@ def test_what_was_exported_is_imported_and_readable_to_nobody_else(
     columns = "SELECT email, name, password_hash, created_at, disabled_at FROM users ORDER BY 1"
     before = run_sql(dsn, columns)
     out = tmp_path / "out.jsonl"
-    assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "2 written\n"
+    assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "2 exported\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     again = manage("users", "export", str(out), DATABASE_URL=dsn)
     assert (again.returncode, "exists" in again.stderr) == (1, True)
@@ -161,7 +161,7 @@ def test_a_hash_that_needs_a_pepper_comes_in_only_where_that_pepper_is(
     )
     assert stored not in refused.stderr
     taken = manage("users", "import", file, DATABASE_URL=dsn, PASSWORD_PEPPER=pepper)
-    assert taken.stdout.splitlines()[-1] == "1 brought in, 0 there already", taken
+    assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
 
 
 def test_json_lines_may_begin_with_a_byte_order_mark(dsn: str, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_json_lines_may_begin_with_a_byte_order_mark(dsn: str, tmp_path: Path) -
     record = json.dumps({"email": "susan@example.com", "password_hash": HASH})
     file.write_text(record, encoding="utf-8-sig")
     ended = manage("users", "import", "--dry-run", str(file), DATABASE_URL=dsn)
-    assert ended.stdout.splitlines()[-1] == "1 to bring in, 0 there already", ended
+    assert ended.stdout.splitlines()[-1] == "1 to import, 0 existing", ended
 
 
 @pytest.mark.parametrize(("name", "code"), [("users.txt", 2), ("missing.csv", 2)])

@@ -225,7 +225,7 @@ async def test_who_asks_together_shares_a_statement_and_its_keys_are_counted(
 async def test_connections_that_are_lent_and_waited_for_are_told(
     app: Application, read: Read, settings: Settings
 ) -> None:
-    database = app.services.administration._database  # noqa: SLF001 - handlers have no way to hold one
+    database = app.services.usage._database  # noqa: SLF001 - handlers have no way to hold one
     before = await read()
     async with AsyncExitStack() as stack:
         for _ in range(settings.database.pool_max):

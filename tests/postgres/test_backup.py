@@ -144,7 +144,7 @@ def test_everything_is_there_again_but_the_tokens_are_ended(
     assert 0 < file.stat().st_size - int(shown[1]) < 1000
     assert "signing keys (SECRET_KEYS)" in ended.stderr
     ended = manage("restore", str(file), DATABASE_URL=empty)
-    assert (ended.returncode, ended.stdout) == (0, "2 users restored, 2 tokens ended\n"), ended
+    assert (ended.returncode, ended.stdout) == (0, "2 users restored, 2 tokens revoked\n"), ended
     after = contents(empty)
     for name in set(TABLES) - {"tokens", "events"}:
         assert after[name] == before[name] != []
@@ -314,7 +314,7 @@ def test_users_are_replaced_only_where_that_is_asked_for(
     before = contents(empty)
     for arguments, code, said in (
         ((), 4, "holds 2 users and 1 clients already"),
-        (("--replace",), 2, "Say --yes"),
+        (("--replace",), 2, "pass --yes"),
     ):
         ended = manage("restore", file, *arguments, DATABASE_URL=empty)
         assert (ended.returncode, said in ended.stderr) == (code, True), ended
@@ -403,9 +403,9 @@ def test_users_who_were_deleted_or_disabled_since_are_named(dsn: str, tmp_path: 
         assert ended.returncode == 0
     ended = manage("restore", "--replace", "--yes", file, **variables)
     assert ended.stderr.splitlines()[2:] == [
-        "both@example.com was deleted since the backup, and is back.",
-        "deleted@example.com was deleted since the backup, and is back.",
-        "disabled@example.com was disabled since the backup, and is back.",
+        "both@example.com was deleted after the backup, and is restored.",
+        "deleted@example.com was deleted after the backup, and is restored.",
+        "disabled@example.com was disabled after the backup, and is restored.",
     ]
 
 
@@ -422,7 +422,7 @@ def test_a_restore_waits_for_a_server_that_looks_at_its_schema(
         f" WHILE ({waiting}) = 0 LOOP PERFORM pg_sleep(0.01); END LOOP; END $$",
     )
     said, _ = process.communicate(timeout=30)
-    assert (process.returncode, said) == (0, b"0 users restored, 0 tokens ended\n")
+    assert (process.returncode, said) == (0, b"0 users restored, 0 tokens revoked\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -487,7 +487,7 @@ def test_a_backup_is_readable_to_its_owner_alone_and_replaces_none(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     file.write_bytes(b"precious")
     ended = manage("backup", str(file), DATABASE_URL=dsn)
-    assert (ended.returncode, "is there already" in ended.stderr) == (4, True)
+    assert (ended.returncode, "already exists" in ended.stderr) == (4, True)
     assert file.read_bytes() == b"precious"
     assert manage("backup", "--overwrite", str(file), DATABASE_URL=dsn).returncode == 0
     with open_archive(file) as archive:
@@ -553,7 +553,7 @@ def test_a_backup_goes_through_a_pipe(dsn: str, empty: str, tmp_path: Path) -> N
     fill_everything(dsn)
     process = started("backup", "-", DATABASE_URL=dsn)
     content, said = process.communicate(timeout=30)
-    assert (process.returncode, b"not checked" in said) == (0, True)
+    assert (process.returncode, b"not verified" in said) == (0, True)
     (tmp_path / "piped").write_bytes(content)
     assert manage("restore", str(tmp_path / "piped"), DATABASE_URL=empty).returncode == 0
     assert contents(empty)["users"] == contents(dsn)["users"]
@@ -583,9 +583,7 @@ def test_a_cluster_newer_than_every_pg_dump_is_refused(
 ) -> None:
     monkeypatch.setattr("postgres.backup.MAJOR_VERSION", "12")
     with (tmp_path / "backup").open("wb") as target:
-        backups = Backups(
-            dsn, environ={}, schema=SCHEMA, clock=Clock(), administration=LocalOrigin()
-        )
+        backups = Backups(dsn, environ={}, schema=SCHEMA, clock=Clock(), origin=LocalOrigin())
         with pytest.raises(BackupError, match="install postgresql-client-18"):
             backups.write(target)
 
@@ -631,7 +629,7 @@ def test_the_embedded_postgres_is_backed_up_and_moved_to_a_given_cluster(
         assert "sslmode=verify-ca" in seen
         assert CLUSTER_PASSWORD not in seen
         again = manage("restore", str(tmp_path / "given"), "--replace", "--yes", **given)
-        assert again.stdout == "1 users restored, 3 tokens ended\n", again
+        assert again.stdout == "1 users restored, 3 tokens revoked\n", again
     # And back, into a new embedded one.
     back = embedded | {"USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "back")}
     ended = manage("restore", str(tmp_path / "given"), **back)

@@ -10,7 +10,7 @@ ACCOUNTS = "SELECT count(*) FROM throttle WHERE subject LIKE 'account:%'"
 
 
 @pytest.mark.gen_test
-async def test_a_deletion_deletes_the_counts_of_the_account(api: Api, dsn: str) -> None:
+async def test_a_deletion_deletes_the_count_of_the_account(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
     await api.log_in(EMAIL, "wrong password")
     assert run_sql(dsn, ACCOUNTS) == [(1,)]

@@ -863,7 +863,7 @@ def test_the_settings_file_of_the_last_release_is_accepted(
     text = file.read_text(encoding="utf-8")
     file.write_text(re.sub(rf"^{new} ", f"{old} ", text, flags=re.MULTILINE), encoding="utf-8")
     settings, shipped = load_settings({}, file), load_settings({}, SHIPPED)
-    assert settings == shipped
+    assert getattr(settings, section) == getattr(shipped, section)
     assert f"{section}.{old} (from settings.toml [default]) was" in cautions(settings)[0]
     assert cautions(shipped) == ()
 

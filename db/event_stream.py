@@ -1,0 +1,45 @@
+"""The events table, read upwards by id."""
+
+from collections.abc import Sequence
+
+from db.pool import Connection
+from db.rows import EventRow
+
+_GET_LAST_ID = "SELECT coalesce(max(id), 0) FROM events"
+
+
+async def get_last_id(connection: Connection) -> int:
+    """Return the id of the newest event, or 0."""
+    return int((await connection.fetch_all(_GET_LAST_ID))[0][0])
+
+
+_FIND_AFTER = """
+SELECT
+    id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
+    request_id, actor, times
+FROM events
+WHERE id > %s
+ORDER BY id
+LIMIT %s
+"""
+
+
+async def find_after(connection: Connection, last_id: int, *, limit: int) -> list[EventRow]:
+    """Return the events with higher ids, lowest first."""
+    return [EventRow(*row) for row in await connection.fetch_all(_FIND_AFTER, (last_id, limit))]
+
+
+_FIND_BY_IDS = """
+SELECT
+    id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
+    request_id, actor, times
+FROM events
+WHERE id = ANY(%s::bigint[])
+ORDER BY id
+LIMIT %s
+"""
+
+
+async def find_by_ids(connection: Connection, ids: Sequence[int], *, limit: int) -> list[EventRow]:
+    """Return the events with some ids, lowest first."""
+    return [EventRow(*row) for row in await connection.fetch_all(_FIND_BY_IDS, (list(ids), limit))]

@@ -1,0 +1,44 @@
+"""The rotation of the signing keys in a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from db import tokens
+from rules.keys import add_key, read_keys, remove_keys
+from rules.origin import LocalOrigin
+from rules.tokens import key_id
+from services.core import Core
+from services.event_kinds import EventKind
+from services.transactions import connection_to
+
+
+class SigningKeys:
+    """Adds and retires signing keys, with an event for each."""
+
+    def __init__(self, core: Core, origin: LocalOrigin) -> None:
+        self._core = core
+        self._origin = origin
+
+    async def find_in_use(self) -> set[str | None]:
+        """Return the ids of the keys that signed valid tokens; None is an unknown key."""
+        async with connection_to(self._core.database) as connection:
+            return await tokens.find_keys_in_use(connection, at=self._core.now())
+
+    async def add(self, file: Path) -> str:
+        """Insert a new key at the top of a file; return its id."""
+        added = key_id(add_key(file))
+        await self._core.audit.record(EventKind.KEY_ADDED, self._origin, key_id=added)
+        return added
+
+    async def retire(self, file: Path) -> Sequence[str]:
+        """Remove the keys that no valid token needs, but never the newest; return their ids."""
+        _newest, *older = read_keys(file)
+        in_use = await self.find_in_use()
+        # None: tokens issued before the server recorded the key; any key may have signed them.
+        retired = [] if None in in_use else [key for key in older if key_id(key) not in in_use]
+        if retired:
+            remove_keys(file, retired)
+        ids = [key_id(key) for key in retired]
+        for each in ids:
+            await self._core.audit.record(EventKind.KEY_RETIRED, self._origin, key_id=each)
+        return ids
