@@ -105,9 +105,7 @@ class Accounts:
             await self._confirmation.check(identity, current_password, origin)
         # Hashed before the turn of the write, and without a connection: no other request waits for
         # either meanwhile.
-        password_hash: str | Unset = UNSET
-        if password is not UNSET:
-            password_hash = await self._hash_new(identity, password, origin)
+        password_hash = await self._hash_new(identity, password, origin)
         async with self._writes.begin(identity) as (transaction, locked):
             user = locked
             # An unchanged name writes no event, and leaves updated_at as it is.
@@ -139,8 +137,12 @@ class Accounts:
         errors.raise_if_any()
         return clean_name
 
-    async def _hash_new(self, identity: Identity, password: str, origin: Origin) -> str:
-        """Hash a new password; raises Overloaded or TooManyAttempts."""
+    async def _hash_new(
+        self, identity: Identity, password: str | Unset, origin: Origin
+    ) -> str | Unset:
+        """Hash a new password, if any; raises Overloaded or TooManyAttempts."""
+        if password is UNSET:
+            return UNSET
         user = identity.user
         self._hashes.check(user.id)
         # The credential proves that the account logged in before.

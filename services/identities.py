@@ -51,6 +51,13 @@ class Identity:
         return self.proof.token_id if isinstance(self.proof, TokenProof) else None
 
     @property
+    def password_proof(self) -> PasswordProof:
+        """Return the proof of a call that accepts passwords only."""
+        if not isinstance(self.proof, PasswordProof):
+            raise TypeError("The guard of this call accepts tokens.")
+        return self.proof
+
+    @property
     def credential(self) -> str:
         """Return a name of the credential: a token, or the password of the user."""
         return self.token_id or f"password of {self.user.id}"

@@ -49,20 +49,19 @@ async def insert_new_user(
 
     An administrator ends the reservation of an address; a registration is refused.
     """
-    connection = transaction.connection
     key = emails.email_key(new_user.email)
     user = await users.insert_user(
-        connection,
+        transaction.connection,
         email=new_user.email,
         email_key=key,
         name=new_user.name,
         password_hash=password_hash,
     )
     # After the insertion, and whatever its outcome: see services/reservations.py.
-    is_reserved = await reservations.holds(connection, key)
+    is_reserved = await reservations.holds(transaction.connection, key)
     if user is None or (is_reserved and kind is EventKind.REGISTERED):
         raise EmailTaken
     if is_reserved:
-        await reservations.end(connection, [key])
+        await reservations.end(transaction.connection, [key])
     await audit.write(transaction, kind, origin, user=user)
     return user

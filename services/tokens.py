@@ -16,7 +16,7 @@ from rules.turns import Caller
 from services.confirmation import Confirmation
 from services.core import Core
 from services.event_kinds import EventKind, Revocation
-from services.identities import Identity, PasswordProof, TokenProof
+from services.identities import Identity, PasswordProof
 from services.transactions import Transaction, answer, connection_to, transaction_on
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
@@ -73,9 +73,7 @@ class Tokens:
         Raises CredentialsInvalid where the password was changed after it was verified. Of a user
         with ``max_per_user`` tokens the oldest is revoked.
         """
-        proof = identity.proof
-        if not isinstance(proof, PasswordProof):
-            raise TypeError("The guard of a log-in accepts passwords only.")
+        proof = identity.password_proof
         await self._renew_hash(proof, origin)
         now = self._core.now()
         claims = self._new_claims(now)
@@ -101,12 +99,11 @@ class Tokens:
 
     async def log_out(self, identity: Identity, origin: Origin) -> None:
         """Revoke the token that was presented."""
-        proof = identity.proof
-        if not isinstance(proof, TokenProof):
-            raise TypeError("The guard of a log-out accepts tokens only.")
+        if identity.token_id is None:
+            raise TypeError("The guard of this call accepts passwords.")
         # No turn: it locks only the row of the token, and must not be refused.
         async with transaction_on(self._database) as transaction:
-            if await tokens.revoke(transaction.connection, proof.token_id, at=self._core.now()):
+            if await tokens.revoke(transaction.connection, identity.token_id, at=self._core.now()):
                 revoked = (Revocation.LOGGED_OUT, 1)
                 await self._audit.write(
                     transaction,
