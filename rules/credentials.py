@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rules.errors import CredentialsInvalid, TokenInvalid
 from rules.text_bounds import check_text
 
-# Dot-separated runs of the URL-safe alphabet; base64 has no dot, an e-mail address has an "@".
+# Dot-separated runs of the URL-safe alphabet; base64 has no dot, an email address has an "@".
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
 # RFC 7617, section 2: neither part may hold a control character.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class PasswordCredentials:
-    """An e-mail address and a password, as the client sent them."""
+    """An email address and a password, as the client sent them."""
 
     email: str
     password: str = field(repr=False)
@@ -72,7 +72,7 @@ def _basic(value: str) -> Credentials:
     except (binascii.Error, ValueError) as error:
         raise CredentialsInvalid("Send Basic credentials in base64 of UTF-8.") from error
     if not colon:
-        raise CredentialsInvalid("Send Basic credentials as e-mail, colon, password.")
+        raise CredentialsInvalid("Send Basic credentials as email, colon, password.")
     _check_length_and_marks(email, password)
     if _CONTROL.search(email + password):
         raise CredentialsInvalid("Send Basic credentials without control characters.")

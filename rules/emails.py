@@ -1,4 +1,4 @@
-"""E-mail addresses: which are accepted, and which are the same."""
+"""Email addresses: which are accepted, and which are the same."""
 
 from functools import lru_cache
 
@@ -14,17 +14,17 @@ _NO_KEY = ""
 def normalize_email(text: str) -> str:
     """Return the address in its normal form; raises ValueError with a reason.
 
-    Checks the syntax only, by email-validator (RFC 5321, 6531), without any look-up.
+    Checks the syntax only, by email-validator (RFC 5321, 6531), without any lookup.
     """
     text = nfc(text, max_length=MAX_LENGTH)
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"must be an e-mail address of at most {MAX_LENGTH} characters")
+        raise ValueError(f"must be an email address of at most {MAX_LENGTH} characters")
     try:
         address = validate_email(text, check_deliverability=False).normalized
     except EmailNotValidError as error:
-        raise ValueError("must be an e-mail address, such as susan@example.com") from error
+        raise ValueError("must be an email address, such as susan@example.com") from error
     if len(address) > MAX_LENGTH:
-        raise ValueError(f"must be an e-mail address of at most {MAX_LENGTH} characters")
+        raise ValueError(f"must be an email address of at most {MAX_LENGTH} characters")
     return address
 
 

@@ -107,19 +107,19 @@ class Unauthorized(Problem):
 class CredentialsMissing(Unauthorized):
     name = "credentials-missing"
     title = "Credentials are required"
-    advice = "Send an Authorization header: Basic with e-mail and password, or a token."
+    advice = "Send an Authorization header: Basic with email and password, or a token."
 
 
 class CredentialsInvalid(Unauthorized):
     name = "credentials-invalid"
     title = "The credentials are not valid"
-    advice = "Check the e-mail address and the password."
+    advice = "Check the email address and the password."
 
 
 class TokenInvalid(Unauthorized):
     name = "token-invalid"
     title = "The token is not valid"
-    advice = "Log in again with e-mail and password to get a new token."
+    advice = "Log in again with email and password to get a new token."
     bearer_error = "invalid_token"
 
 
@@ -179,8 +179,8 @@ class MethodNotAllowed(Problem):
 class EmailTaken(Problem):
     status = 409
     name = "email-taken"
-    title = "The e-mail address is taken"
-    advice = "Log in, or register with another e-mail address."
+    title = "The email address is taken"
+    advice = "Log in, or register with another email address."
 
 
 class ContentTooLarge(Problem):

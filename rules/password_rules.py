@@ -20,7 +20,7 @@ class PasswordRules:
     """The rules for a new password.
 
     ``min_length`` counts code points after NFC. ``refuse_common`` refuses passwords on zxcvbn's
-    list of common passwords, and those made of the user's own e-mail address or name, or of
+    list of common passwords, and those made of the user's own email address or name, or of
     ``service_words``, the names of the service itself.
     """
 
@@ -35,7 +35,7 @@ class PasswordRules:
     def check(self, password: str, *, own_words: Iterable[str]) -> None:
         """Raise Refused, or another ValueError, with a reason where the password is not accepted.
 
-        ``own_words`` are an e-mail address and a name that were accepted, and therefore short.
+        ``own_words`` are an email address and a name that were accepted, and therefore short.
         """
         password = nfc(password)
         length = f"must have {self._min_length} to {MAX_LENGTH} characters"
@@ -53,7 +53,7 @@ class PasswordRules:
         if folded in self._common:
             raise Refused("password-common", "is on a list of common passwords; choose another")
         if _is_made_of(folded, own_words):
-            reason = "is made of your own e-mail address or name; choose another"
+            reason = "is made of your own email address or name; choose another"
             raise Refused("password-own-words", reason)
         if _is_made_of(folded, self._service_words):
             reason = "is made of the name of this service; choose another"

@@ -1,4 +1,4 @@
-"""What administrators do with users, whom they name by e-mail address."""
+"""What administrators do with users, whom they name by email address."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ _ADMINISTRATOR = Caller.at(None, "administrator", is_known=True)
 
 
 class UserNotFound(Exception):
-    """No user has that e-mail address."""
+    """No user has that email address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class UserDetails:
 
 
 class Administration:
-    """Reads and changes users for an administrator, who names them by e-mail address."""
+    """Reads and changes users for an administrator, who names them by email address."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Administration:
     async def find_page(
         self, *, after: str, limit: int, text: str = "", only_disabled: bool = False
     ) -> list[UserStateRow]:
-        """Return users in the order of their e-mail addresses, from the one after ``after``.
+        """Return users in the order of their email addresses, from the one after ``after``.
 
         Those whose address or name contains a text, if one is given. Writes an event.
         """

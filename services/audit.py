@@ -1,7 +1,7 @@
 """The audit trail: what happened to accounts, clients and keys, and from where.
 
 The event of a change is written in the transaction of that change. It contains no secret, and only
-a keyed digest of an e-mail address: the events of an address can be found by it, but the address
+a keyed digest of an email address: the events of an address can be found by it, but the address
 cannot be read from them.
 """
 
@@ -27,7 +27,7 @@ _EMAIL = "audit.email"
 class About(TypedDict, total=False):
     """The subject of an event.
 
-    ``email_key`` is the key of an e-mail address that no user has, or perhaps none.
+    ``email_key`` is the key of an email address that no user has, or perhaps none.
     """
 
     user: UserRow | None
@@ -104,7 +104,7 @@ class AuditTrail:
         origin: Origin,
         users: Sequence[tuple[str, str]],
     ) -> None:
-        """Write the same event for many users, given by id and by the key of the e-mail address."""
+        """Write the same event for many users, given by id and by the key of the email address."""
         await events.insert_for_users(
             connection,
             at=self._now(),
@@ -121,7 +121,7 @@ class AuditTrail:
             return await events.find_events(connection, wanted, limit=limit)
 
     def email_digest(self, email_key: str) -> str:
-        """Return the digest that events contain for the key of an e-mail address."""
+        """Return the digest that events contain for the key of an email address."""
         return self._digests.of(_EMAIL, email_key)
 
     async def _write_taken(self, counted: Sequence[NewEvent]) -> None:

@@ -24,7 +24,7 @@ _STATES = (EventKind.DELETED, EventKind.DISABLED, EventKind.ENABLED)
 class Restoration:
     """The result of a restore: how many users, and how many valid tokens were revoked.
 
-    ``deleted`` and ``disabled`` are the e-mail addresses of users that were deleted or disabled
+    ``deleted`` and ``disabled`` are the email addresses of users that were deleted or disabled
     after the backup; ``lost_events`` is how many events the replaced database contained.
     ``migrated_from`` is the version of the schema in the backup, if it is an earlier one.
     """

@@ -19,7 +19,7 @@ from services.throttle import Attempt, RecordedFailure, Throttle
 from services.transactions import answer
 from services.usage import TokenUsage
 
-_NO_RENEWAL = "Log in with e-mail and password: a token cannot renew itself."
+_NO_RENEWAL = "Log in with email and password: a token cannot renew itself."
 _NOT_A_TOKEN = "Send the token that this call is about, not a password."  # noqa: S105
 
 
@@ -65,7 +65,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """The check of a password: for which e-mail address, counted how, and for which caller."""
+    """The check of a password: for which email address, counted how, and for which caller."""
 
     email_key: str
     attempt: Attempt
@@ -180,7 +180,7 @@ class Identities:
     async def _verify(self, check: _Check, password: str, origin: Origin) -> bool:
         """Hash a password, counted as an attempt; return whether it is the stored one.
 
-        Raises TooManyAttempts or Overloaded. Takes as long for an unknown e-mail address.
+        Raises TooManyAttempts or Overloaded. Takes as long for an unknown email address.
         """
         stored = check.stored
         user_id = stored.user.id if stored else None

@@ -12,7 +12,7 @@ _NO_TOKEN = str(uuid.UUID(int=0))
 
 
 class Readiness:
-    """Checks that Postgres responds, by a look-up as requests make it."""
+    """Checks that Postgres responds, by a lookup as requests make it."""
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups

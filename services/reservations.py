@@ -1,6 +1,6 @@
-"""E-mail addresses of deleted users, which cannot be registered for some days.
+"""Email addresses of deleted users, which cannot be registered for some days.
 
-A service that identifies users by e-mail address would mistake the next user of an address for the
+A service that identifies users by email address would mistake the next user of an address for the
 previous one. Only a keyed digest of the address is stored.
 
 A registration inserts its user first and checks the reservation afterwards, by a second statement
@@ -22,7 +22,7 @@ _PURPOSE = "reserved-email"
 
 
 class Reservations:
-    """Reserves the e-mail addresses of deleted users for ``quarantine_days``; 0 disables it."""
+    """Reserves the email addresses of deleted users for ``quarantine_days``; 0 disables it."""
 
     def __init__(self, digests: Digests, *, quarantine_days: int) -> None:
         self._digests = digests

@@ -2,12 +2,12 @@
 
 An attempt is counted as a failure before its hash is computed, and the count is taken back if the
 password was right: of any number of concurrent attempts, on any number of processes, no more
-begin than are allowed. Counted are the e-mail address, whether or not a user has it, together with
+begin than are allowed. Counted are the email address, whether or not a user has it, together with
 the address of the request; and each of both alone, with wider limits. After a limit each attempt
 has to wait, twice as long after each failure.
 
-A right password resets the count of its e-mail address, and makes the network of the request the
-trusted network of the account: there, failures from other networks do not count. An e-mail address
+A right password resets the count of its email address, and makes the network of the request the
+trusted network of the account: there, failures from other networks do not count. An email address
 has at most ``max_consecutive_failures``, four fifths of them from untrusted networks. Beyond that
 no password is accepted until a right one comes from the trusted network, or an administrator resets
 the count.
@@ -74,7 +74,7 @@ class Throttle:
         self._limits = limits
 
     def password_attempt(self, email_key: str, ip: str | None) -> Attempt:
-        """Return an attempt with the password of an e-mail address, given by its key."""
+        """Return an attempt with the password of an email address, given by its key."""
         limits = self._limits
         account = Subject(
             self.account(email_key),
@@ -99,13 +99,13 @@ class Throttle:
         return Attempt((subject,), network)
 
     def account(self, email_key: str) -> str:
-        """Return the name of the count of an e-mail address, given by its key."""
+        """Return the name of the count of an email address, given by its key."""
         return ACCOUNT + self._digests.of(ACCOUNT, email_key)
 
     async def check(self, attempt: Attempt) -> bool:
         """Return whether an attempt comes from the trusted network of its account.
 
-        Raises TooManyAttempts where it has to wait. Cheap: a look-up that requests share.
+        Raises TooManyAttempts where it has to wait. Cheap: a lookup that requests share.
         """
         find = self._lookups.counts_of_tries.find
         found = await answer(asyncio.gather(*[find(each.name) for each in attempt.subjects]))

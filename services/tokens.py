@@ -1,4 +1,4 @@
-"""Tokens: issued at a log-in, listed, revoked, and introspected by services."""
+"""Tokens: issued at a login, listed, revoked, and introspected by services."""
 
 import secrets
 import uuid
@@ -217,7 +217,7 @@ class Tokens:
         )
 
     async def _renew_hash(self, proof: PasswordProof, origin: Origin) -> None:
-        """Replace an outdated hash, unless other hashes wait: a later log-in may replace it."""
+        """Replace an outdated hash, unless other hashes wait: a later login may replace it."""
         old = proof.stored.password_hash
         if not self._hasher.queue.has_free_worker:
             return

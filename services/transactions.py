@@ -25,9 +25,9 @@ class Transaction:
 
 
 async def answer(lookup: Awaitable[Found]) -> Found:
-    """Return the result of a look-up; raises DatabaseUnavailable.
+    """Return the result of a lookup; raises DatabaseUnavailable.
 
-    Every request makes look-ups; the context managers below would add noticeable time.
+    Every request makes lookups; the context managers below would add noticeable time.
     """
     try:
         return await lookup

@@ -74,14 +74,14 @@ class Transfer:
         )
 
     async def find_taken(self, imported: Sequence[ImportedUser]) -> set[str]:
-        """Return the keys of the e-mail addresses that are taken already."""
+        """Return the keys of the email addresses that are taken already."""
         async with connection_to(self._database) as connection:
             return await transfer.find_taken(connection, [user.email_key for user in imported])
 
     async def import_users(self, imported: Sequence[ImportedUser]) -> set[str]:
         """Insert users in one transaction; return the keys of those that are new.
 
-        Users whose e-mail address is taken already are skipped; reservations of the others end.
+        Users whose email address is taken already are skipped; reservations of the others end.
         """
         async with transaction_on(self._database) as transaction:
             connection = transaction.connection
@@ -93,7 +93,7 @@ class Transfer:
         return {key for _, key in inserted}
 
     async def export_users(self) -> AsyncIterator[ImportedUser]:
-        """Write an event, and yield every user in the order of their e-mail addresses."""
+        """Write an event, and yield every user in the order of their email addresses."""
         await self._audit.record(EventKind.EXPORTED, self._origin)
         after = ""
         while True:

@@ -353,18 +353,18 @@ def test_a_locked_row_does_not_end_the_wait_of_other_callers(
     run(flow)
 
 
-@pytest.mark.parametrize(("workers", "places", "retry_after"), [(1, 2, "3"), (2, 4, "3")])
+@pytest.mark.parametrize(("workers", "admitted", "retry_after"), [(1, 2, "3"), (2, 4, "3")])
 def test_a_caller_that_would_wait_too_long_is_refused_with_retry_after_and_admitted_later(
-    make_queue: MakeQueue, work: Work, workers: int, places: int, retry_after: str
+    make_queue: MakeQueue, work: Work, workers: int, admitted: int, retry_after: str
 ) -> None:
     """With 1 s each, the third of one worker ends after 3 s, the fifth of two after 2.5 s."""
     queue = make_queue(workers=workers, max_wait_seconds=2.9, seconds_each=1)
 
     async def flow() -> None:
-        tasks = queued(queue, work, [caller(number) for number in range(places)])
+        tasks = queued(queue, work, [caller(number) for number in range(admitted)])
         await work.started(workers)
         with pytest.raises(Overloaded) as refusal:
-            await in_slot(queue, lambda: None, caller(places))
+            await in_slot(queue, lambda: None, caller(admitted))
         assert dict(refusal.value.headers)["Retry-After"] == retry_after
         work.may_end.set()
         await asyncio.gather(*tasks)

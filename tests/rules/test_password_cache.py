@@ -111,7 +111,7 @@ def test_no_two_processes_store_the_same_digest(clock: Clock) -> None:
     assert cached[0] != cached[1]
 
 
-async def ask(api: Api, password: str = PASSWORD, email: str = EMAIL) -> int:
+async def request(api: Api, password: str = PASSWORD, email: str = EMAIL) -> int:
     answer = await api.request("GET", "/api/user", authorization=basic(email, password))
     return answer.status
 
@@ -119,10 +119,10 @@ async def ask(api: Api, password: str = PASSWORD, email: str = EMAIL) -> int:
 @pytest.mark.gen_test
 async def test_the_second_request_by_password_takes_no_hash(api: Api, checks: list[bytes]) -> None:
     await api.register(EMAIL)
-    assert await ask(api) == 200
+    assert await request(api) == 200
     assert len(checks) == 1
     for email in (EMAIL, EMAIL.upper()):
-        assert await ask(api, email=email) == 200
+        assert await request(api, email=email) == 200
     change = await api.request(
         "PATCH", "/api/user", authorization=basic(EMAIL, PASSWORD), json_body={"name": "Susan"}
     )
@@ -136,19 +136,19 @@ async def test_a_log_in_is_cached_but_takes_a_hash_each_time(api: Api, checks: l
     for number in (1, 2, 3):
         assert (await api.log_in(EMAIL)).status == 200
         assert len(checks) == number
-        assert await ask(api) == 200
+        assert await request(api) == 200
         assert len(checks) == number
 
 
 @pytest.mark.gen_test
 async def test_a_wrong_password_is_never_cached(api: Api, checks: list[bytes]) -> None:
     await api.register(EMAIL)
-    assert await ask(api) == 200
+    assert await request(api) == 200
     for number in (2, 3, 4):
-        assert await ask(api, "a wrong password") == 401
+        assert await request(api, "a wrong password") == 401
         assert len(checks) == number
     for number in (5, 6):
-        assert await ask(api, email="unknown@example.com") == 401
+        assert await request(api, email="unknown@example.com") == 401
         assert len(checks) == number
 
 
@@ -158,8 +158,8 @@ async def test_another_user_with_the_same_password_does_not_match(
 ) -> None:
     await api.register(EMAIL)
     await api.register("peter@example.com")
-    assert await ask(api) == 200
-    assert await ask(api, email="peter@example.com") == 200
+    assert await request(api) == 200
+    assert await request(api, email="peter@example.com") == 200
     assert len(checks) == 2
 
 
@@ -168,14 +168,14 @@ async def test_a_changed_password_is_refused_at_once_although_it_is_cached(
     api: Api, checks: list[bytes]
 ) -> None:
     token = await api.registered_token(EMAIL)
-    assert await ask(api) == 200
+    assert await request(api) == 200
     change = await api.request(
         "PATCH", "/api/user", authorization=bearer(token), json_body={"password": NEW_PASSWORD}
     )
     assert change.status == 200
-    assert await ask(api) == 401
-    assert await ask(api, NEW_PASSWORD) == 200
-    assert await ask(api) == 401
+    assert await request(api) == 401
+    assert await request(api, NEW_PASSWORD) == 200
+    assert await request(api) == 401
     assert len(checks) == 4
 
 
@@ -187,7 +187,7 @@ async def test_the_same_password_with_a_new_hash_takes_a_hash_again(
     await api.request(
         "PATCH", "/api/user", authorization=bearer(token), json_body={"password": PASSWORD}
     )
-    assert await ask(api) == 200
+    assert await request(api) == 200
     assert len(checks) == 2
 
 
@@ -199,15 +199,15 @@ async def test_a_deleted_user_is_refused_at_once_although_cached(
     by_api: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     await api.register(EMAIL)
-    assert await ask(api) == 200
+    assert await request(api) == 200
     if by_api:
         deletion = await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
         assert deletion.status == 200
     else:
         run_sql(dsn, "DELETE FROM users")
-    assert await ask(api) == 401
+    assert await request(api) == 401
     assert (await api.register(EMAIL, NEW_PASSWORD)).status == 201
-    assert await ask(api) == 401
+    assert await request(api) == 401
 
 
 @pytest.mark.gen_test
@@ -217,7 +217,7 @@ async def test_without_the_cache_every_request_by_password_takes_a_hash(
 ) -> None:
     await api.register(EMAIL)
     for number in (1, 2, 3):
-        assert await ask(api) == 200
+        assert await request(api) == 200
         assert len(checks) == number
 
 

@@ -1,4 +1,4 @@
-"""Which e-mail addresses, names and passwords are accepted."""
+"""Which email addresses, names and passwords are accepted."""
 
 import unicodedata
 
@@ -51,7 +51,7 @@ def test_an_address_is_normalized(typed: str, normalized: str) -> None:
     ],
 )
 def test_text_that_is_not_an_address_is_refused(typed: str) -> None:
-    with pytest.raises(ValueError, match=r"must be an e-mail address"):
+    with pytest.raises(ValueError, match=r"must be an email address"):
         normalize_email(typed)
 
 

@@ -77,7 +77,7 @@ def test_merged_failures_contain_only_what_they_have_in_common() -> None:
     counts.note(replace(EVENT, ip="2001:db8::1"), network)
     counts.note(replace(EVENT, ip="2001:db8::2", email_digest="b"), network)
     [event] = counts.take()
-    # The IP address is one of the network; the e-mail addresses differ.
+    # The IP address is one of the network; the email addresses differ.
     assert (event.ip, event.email_digest, event.times) == ("2001:db8::2", None, 2)
 
 
