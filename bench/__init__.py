@@ -1,1 +1,1 @@
-"""What is measured, and against what: `python -m bench`."""
+"""Measurements of the server against baselines: `python -m bench`."""

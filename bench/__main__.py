@@ -1,7 +1,7 @@
 """Measure the server: `python -m bench [--full] [--peers] [--only NAME ...]`.
 
-Exits with 0 where every answer was the expected one, whether or not the marks are met; 1 where
-some were not, or something broke; 2 where it cannot start.
+Exits with 0 if every response was expected, whether or not the goals are met; with 1 if some were
+not, or a measurement failed; with 2 if it cannot start.
 """
 
 import argparse
@@ -15,53 +15,55 @@ import psycopg2
 
 from bench.charts import draw_latency, draw_throughput
 from bench.cluster import running_cluster
-from bench.findings import Findings
 from bench.groups import GROUPS, ONLY_FULL, ONLY_PEERS
 from bench.load.wrk import require_wrk
 from bench.machine import Machine, busy_percent, describe
-from bench.places import BENCH, LISTS, LOGS, STORE
-from bench.processes import BenchError, allow_many_files, end_like_interrupt, only_run
+from bench.paths import BENCH, LISTS, LOGS, STORE
+from bench.processes import BenchError, exclusive_run, raise_file_limit, unwind_on_signals
 from bench.report import render
-from bench.session import FULL, QUICK, Pace, Session
+from bench.results import Results
+from bench.run import FULL, QUICK, Run, Schedule
 from postgres.embedded import EmbeddedPostgresError
 
-# 1,000 connections, and what a process needs besides.
-FILES = 4096
+# 1,000 connections, and the other files of a process.
+MIN_FILES = 4096
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the measurements that were asked for, and write the report."""
+    """Run the selected measurements and write the report."""
     options = _parse(arguments)
-    pace = FULL if options.full else QUICK
-    names = options.only or _usual(full=options.full, peers=options.peers)
-    # A part of the measurements does not replace a report on all of them.
-    folder = STORE / "partial" if options.only else BENCH
-    end_like_interrupt()
+    schedule = FULL if options.full else QUICK
+    names = options.only or _default_groups(full=options.full, peers=options.peers)
+    # A part of the measurements must not replace a report on all of them.
+    directory = STORE / "partial" if options.only else BENCH
+    unwind_on_signals()
     try:
         require_wrk()
-        allow_many_files(FILES)
-        with only_run():
-            machine, session, findings = _measure(pace, names)
+        raise_file_limit(MIN_FILES)
+        with exclusive_run():
+            machine, run, results = _measure(schedule, names)
     except BenchError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted; everything that was started is stopped.", file=sys.stderr)
+        print("Interrupted; all child processes are stopped.", file=sys.stderr)
         return INTERRUPTED
     except EmbeddedPostgresError as error:
         print(error, file=sys.stderr)
         return 1
-    if findings == Findings():
-        print("Nothing could be measured; the report is left as it was.", file=sys.stderr)
+    if results == Results():
+        print("Nothing was measured; the report is unchanged.", file=sys.stderr)
         return 1
-    _write(folder, render(machine, session, findings), findings)
-    return 1 if session.faults else 0
+    _write(directory, render(machine, run, results), results)
+    return 1 if run.faults else 0
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="measure longer, and 5,000,000 rows")
+    parser.add_argument(
+        "--full", action="store_true", help="measure longer, and a database with 5,000,000 tokens"
+    )
     parser.add_argument("--peers", action="store_true", help="measure other servers, too")
     parser.add_argument(
         "--only", nargs="+", choices=GROUPS, metavar="NAME", help=f"one of: {', '.join(GROUPS)}"
@@ -69,37 +71,37 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _usual(*, full: bool, peers: bool) -> list[str]:
-    left_out = (frozenset() if full else ONLY_FULL) | (frozenset() if peers else ONLY_PEERS)
-    return [name for name in GROUPS if name not in left_out]
+def _default_groups(*, full: bool, peers: bool) -> list[str]:
+    excluded = (frozenset() if full else ONLY_FULL) | (frozenset() if peers else ONLY_PEERS)
+    return [name for name in GROUPS if name not in excluded]
 
 
-def _measure(pace: Pace, names: Sequence[str]) -> tuple[Machine, Session, Findings]:
+def _measure(schedule: Schedule, names: Sequence[str]) -> tuple[Machine, Run, Results]:
     busy = busy_percent()
     with running_cluster() as cluster:
-        session = Session(cluster, pace)
-        findings = Findings()
+        run = Run(cluster, schedule)
+        results = Results()
         for name in names:
             try:
-                findings += GROUPS[name](session)
+                results += GROUPS[name](run)
             except (BenchError, OSError, psutil.Error, psycopg2.Error) as error:
-                # The others can still be measured; the details are for the terminal only.
-                session.faults.append(f"{name}: the measurement broke off")
-                print(f"{name} broke off: {error}", file=sys.stderr)
+                # The other groups still run. The report omits the details, which may name paths.
+                run.faults.append(f"{name}: the measurement failed")
+                print(f"{name} failed: {error}", file=sys.stderr)
         shutil.rmtree(LISTS, ignore_errors=True)
-        if not session.faults:
-            # A line for each of a million requests: worth keeping only where something is wrong.
+        if not run.faults:
+            # They have a line for each of a million requests, and only faults make them useful.
             shutil.rmtree(LOGS, ignore_errors=True)
-        return describe(cluster, busy=busy), session, findings
+        return describe(cluster, busy=busy), run, results
 
 
-def _write(folder: Path, report: str, findings: Findings) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.md").write_text(report, encoding="utf-8")
-    if findings.lines:
-        draw_throughput(findings, folder / "throughput.svg")
-    if findings.curves:
-        draw_latency(findings, folder / "latency.svg")
+def _write(directory: Path, report: str, results: Results) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "results.md").write_text(report, encoding="utf-8")
+    if results.lines:
+        draw_throughput(results, directory / "throughput.svg")
+    if results.curves:
+        draw_latency(results, directory / "latency.svg")
     print(f"\n{report}")
 
 

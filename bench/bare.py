@@ -1,7 +1,7 @@
-"""The limit `bare`: Tornado on uvloop with one stock handler, and nothing else.
+"""The baseline `bare`: Tornado on uvloop with one stock handler.
 
-No check, no database, no log: what the HTTP server itself costs. Run as `python -m bench.bare`;
-it listens on a free port of 127.0.0.1 and prints its address.
+Without authentication, database and log, it shows the cost of the HTTP server itself. Run as
+`python -m bench.bare`; it listens on a free port of 127.0.0.1 and prints its URL.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ class UserHandler(RequestHandler):
         self.write(USER)
 
 
-def _log_nothing(_handler: RequestHandler) -> None:
-    """Stand in for the access log."""
+def _no_log(_handler: RequestHandler) -> None:
+    """Replace the access log."""
 
 
 async def _serve() -> None:
-    server = HTTPServer(Application([("/api/user", UserHandler)], log_function=_log_nothing))
+    server = HTTPServer(Application([("/api/user", UserHandler)], log_function=_no_log))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
-    print(f"bare serves http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
+    print(f"bare listens on http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
     await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""The Postgres of a run: one cluster, a database for each of those who are measured."""
+"""The Postgres cluster of a run, with a database for each server under test."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,12 +9,12 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import psycopg2
 from psycopg2 import sql
 
-from bench.places import CLUSTER
+from bench.paths import CLUSTER
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from postgres.folder import ClusterFolder
 from postgres.serving_role import ROLE
 
-# What a server has no use for, and preparing databases has.
+# Privileges that preparing the databases needs and a server does not.
 _MAY_PREPARE = f"""
 ALTER ROLE {ROLE} CREATEDB;
 
@@ -27,16 +27,16 @@ GRANT SET ON PARAMETER session_replication_role TO {ROLE};
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes a database: statements, and parameters for all of them.
+    """The statements that create a database, and their parameters.
 
-    A database whose statements are those of its recipe is used again. The parameters are made
-    only where it is not there: hashes take long.
+    A database that was created by the same statements is reused. The parameters are computed only
+    if it is not: hashing takes long.
     """
 
     database: str
     statements: Sequence[str]
     parameters: Callable[[], dict[str, object]]
-    # What takes away that was measured into it.
+    # Removes the rows that a measurement added.
     restore: str = ""
 
     @property
@@ -53,7 +53,7 @@ class Cluster:
     socket_port: str
 
     def database_url(self, database: str) -> str:
-        """Return where one of its databases is."""
+        """Return the URL of a database."""
         return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{database}"))
 
     def version(self) -> str:
@@ -63,10 +63,10 @@ class Cluster:
             return str((cursor.fetchone() or ("?",))[0])
 
     def prepare(self, recipe: Recipe) -> str:
-        """Make the database of a recipe unless it is there already; return its URL."""
+        """Create the database of a recipe unless it exists; return its URL."""
         url = self.database_url(recipe.database)
         if self._fingerprint(recipe.database) != recipe.fingerprint:
-            self._make(recipe, url)
+            self._create(recipe, url)
         elif recipe.restore:
             with closing(_connect(url)) as connection, connection.cursor() as cursor:
                 cursor.execute(recipe.restore)
@@ -74,7 +74,7 @@ class Cluster:
         return url
 
     def drop(self, recipe: Recipe) -> None:
-        """Remove the database of a recipe: it is large, or of no use any more."""
+        """Drop the database of a recipe."""
         name = sql.Identifier(recipe.database)
         with closing(_connect(self.dsn)) as connection, connection.cursor() as cursor:
             cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
@@ -88,7 +88,7 @@ class Cluster:
             row = cursor.fetchone()
             return None if row is None else row[0]
 
-    def _make(self, recipe: Recipe, url: str) -> None:
+    def _create(self, recipe: Recipe, url: str) -> None:
         print(f"preparing the database {recipe.database} (once) …", flush=True)
         parameters = recipe.parameters()
         name = sql.Identifier(recipe.database)
@@ -96,17 +96,17 @@ class Cluster:
         with closing(_connect(self.dsn)) as connection, connection.cursor() as cursor:
             cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
         with closing(_connect(url)) as connection, connection.cursor() as cursor:
-            # The rows are right by construction, and may be lost: they are made again.
+            # The rows need no checks, and a crash may lose them: the database is created again.
             cursor.execute("SET session_replication_role = replica")
             cursor.execute("SET synchronous_commit = off")
             for statement in recipe.statements:
-                # A statement without %( is left alone: it may contain a percent sign.
+                # Without %( there are no parameters, and a percent sign must not be interpreted.
                 cursor.execute(statement, parameters if "%(" in statement else None)
             cursor.execute("VACUUM ANALYZE")
             # Written out now, not while somebody is measured.
             cursor.execute("CHECKPOINT")
             comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
-            # Last of all: an interrupted preparation is begun again.
+            # Last, so that an interrupted preparation starts over.
             cursor.execute(comment.format(name, sql.Literal(recipe.fingerprint)))
 
 
@@ -114,9 +114,9 @@ class Cluster:
 def running_cluster() -> Iterator[Cluster]:
     """Run the cluster in var/bench, which keeps the prepared databases between runs."""
     EmbeddedPostgres.start(CLUSTER).stop()
-    code, said = ClusterFolder.open(CLUSTER).as_superuser(_MAY_PREPARE)
+    code, output = ClusterFolder.open(CLUSTER).as_superuser(_MAY_PREPARE)
     if code:
-        raise EmbeddedPostgresError(f"The cluster in {CLUSTER} cannot be prepared: {said}")
+        raise EmbeddedPostgresError(f"The cluster in {CLUSTER} cannot be prepared: {output}")
     embedded = EmbeddedPostgres.start(CLUSTER)
     try:
         options = parse_qs(urlsplit(embedded.dsn).query)

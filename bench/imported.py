@@ -1,6 +1,6 @@
-"""Users who brought the hash of another service along, of each scheme that can be imported.
+"""Imported users, with a password hash of each scheme that the server can import.
 
-Parameters are those that the services and libraries use today, and some that are cheap or dear.
+The parameters are those that services and libraries use today, and some cheap or expensive ones.
 """
 
 import base64
@@ -12,7 +12,7 @@ import bcrypt
 import passlib.hash
 from werkzeug.security import generate_password_hash
 
-PASSWORD = "the right one of an imported user"  # noqa: S105
+PASSWORD = "the password of an imported user"  # noqa: S105
 _SALT = "OZIAyGKPDmn2"
 
 
@@ -42,8 +42,8 @@ def _phc_scrypt(ln: int) -> str:
 
 
 def _argon2(kib: int, passes: int, lanes: int) -> str:
-    made = argon2.PasswordHasher(time_cost=passes, memory_cost=kib, parallelism=lanes)
-    return made.hash(PASSWORD)
+    hasher = argon2.PasswordHasher(time_cost=passes, memory_cost=kib, parallelism=lanes)
+    return hasher.hash(PASSWORD)
 
 
 SCHEMES: dict[str, Callable[[], str]] = {
@@ -64,5 +64,5 @@ SCHEMES: dict[str, Callable[[], str]] = {
 
 
 def email_of(scheme: str, number: int) -> str:
-    """Return the e-mail address of an imported user."""
+    """Return the email address of an imported user."""
     return f"imported-{list(SCHEMES).index(scheme)}-{number}@example.com"

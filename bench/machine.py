@@ -1,4 +1,4 @@
-"""What was measured on: the machine and the versions, nothing that names a host or a path."""
+"""The machine and the versions of a run, without host names and paths."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ BUSY_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine, and how busy others kept it before anything was started."""
+    """The machine, and how busy it was before the run."""
 
     processor: str
     cores: int
@@ -31,17 +31,17 @@ class Machine:
 
 
 def busy_percent() -> float:
-    """Return how busy the cores are while we do nothing."""
+    """Return how busy the cores are before the run."""
     return psutil.cpu_percent(BUSY_SECONDS)
 
 
 def describe(cluster: Cluster, *, busy: float) -> Machine:
-    """Return what is measured on."""
+    """Return the machine of this run."""
     return Machine(
         processor=_processor(),
         cores=os.cpu_count() or 1,
         memory_gib=psutil.virtual_memory().total / GIBIBYTE,
-        # Major, minor and patch: the rest may name whose kernel it is.
+        # Without the suffix, which may name the hosting provider.
         kernel=f"{platform.system()} {platform.release().partition('-')[0]}",
         busy_percent=busy,
         versions=(
@@ -61,7 +61,7 @@ def _processor() -> str:
 
 
 def _wrk_version() -> str:
-    # It has no option for its version alone, and ends with 1.
+    # wrk has no option that prints only its version; --version exits with 1.
     result = subprocess.run(
         [require_wrk(), "--version"], capture_output=True, text=True, check=False, timeout=10
     )

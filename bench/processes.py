@@ -1,156 +1,118 @@
-"""Processes that are started here, and are gone at the end, whatever happens."""
+"""Child processes of a run: each logs to a file and is stopped at the end, whatever happens."""
 
 import fcntl
-import os
-import re
 import resource
-import select
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from bench.others import processor_seconds
-from bench.places import LOGS, ROOT, STORE
+from bench.noise import cpu_seconds
+from bench.paths import LOGS, ROOT, STORE
+from tests.harness import child_processes
 
-START_SECONDS = 60
-STOP_SECONDS = 20
 IDLE_PERCENT = 5.0
-_ADDRESS = re.compile(r"https?://127\.0\.0\.1:(\d+)")
 
 
 class BenchError(Exception):
-    """The measurement cannot go on; the message tells why, and what to do."""
+    """The measurement cannot continue; the message gives the reason and the remedy."""
 
 
-def allow_many_files(least: int) -> None:
-    """Raise the limit of open files, for this process and those it starts."""
+def raise_file_limit(minimum: int) -> None:
+    """Raise the limit of open files for this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < least:
+    if hard != resource.RLIM_INFINITY and hard < minimum:
         raise BenchError(
-            f"A process may open {hard} files here, and {least} are needed: raise the hard limit"
-            f" (`ulimit -Hn {least}` as root) and start again."
+            f"A process may open {hard} files here, but the bench needs {minimum}: raise the hard"
+            f" limit (`ulimit -Hn {minimum}` as root) and start again."
         )
-    wanted = hard if hard != resource.RLIM_INFINITY else least
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = hard if hard != resource.RLIM_INFINITY else minimum
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 @contextmanager
-def only_run() -> Iterator[None]:
-    """Be the only run on this folder: two would measure each other, and share their files."""
+def exclusive_run() -> Iterator[None]:
+    """Lock the bench's directory: two runs would measure each other and share files."""
     STORE.mkdir(parents=True, exist_ok=True)
     with (STORE / "run.lock").open("w", encoding="ascii") as lock:
         try:
-            # Held by this process alone: it goes with it, however that ends.
+            # The kernel releases the lock with this process, however it ends.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BenchError("Another run measures at this moment: wait for its end.") from error
+            raise BenchError("Another run is in progress: wait until it ends.") from error
         yield
 
 
-def end_like_interrupt() -> None:
-    """Let SIGTERM and SIGHUP unwind as Ctrl-C does, so that everything started is stopped."""
+def unwind_on_signals() -> None:
+    """Make SIGTERM and SIGHUP unwind the stack as Ctrl-C does, which stops the children."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _unwind)
 
 
 @contextmanager
-def started(
+def running(
     command: Sequence[str],
     *,
     log: str,
     environment: Mapping[str, str] | None = None,
-    folder: Path = ROOT,
+    directory: Path = ROOT,
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Start a process that complains into a log file; end it and its children at the end."""
-    LOGS.mkdir(parents=True, exist_ok=True)
-    with (LOGS / f"{log}.log").open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stream,
-            text=True,
-            # A group of its own: Ctrl-C is for us, and we end the whole group.
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            _end(process)
+    """Run a process for the duration of the block, with a new log."""
+    path = _log_path(log)
+    path.unlink(missing_ok=True)
+    with child_processes.running(command, path, environment, directory=directory) as process:
+        yield process
 
 
-def run_bounded(command: Sequence[str], *, seconds: float, log: str, given: str = "") -> str:
-    """Run a program to its end, within so many seconds; return what it printed."""
-    with started(command, log=log) as process:
-        return finish(process, seconds=seconds, log=log, given=given)
+def run_to_end(command: Sequence[str], *, timeout: float, log: str, stdin: str = "") -> str:
+    """Run a program to its end; return its output."""
+    with running(command, log=log) as process:
+        return read_output(process, timeout=timeout, log=log, stdin=stdin)
 
 
-def finish(process: "subprocess.Popen[str]", *, seconds: float, log: str, given: str = "") -> str:
-    """Wait for the end of a program; return what it printed."""
+def read_output(
+    process: "subprocess.Popen[str]", *, timeout: float, log: str, stdin: str = ""
+) -> str:
+    """Wait until a program exits; return its output."""
     try:
-        printed, _ = process.communicate(given, timeout=seconds)
+        output, _ = process.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{log} did not end within {seconds:.0f} seconds.") from error
+        raise BenchError(f"{log} did not exit within {timeout:.0f} seconds.") from error
     if process.returncode:
-        raise BenchError(f"{log} ended with {process.returncode}: {printed}{last_lines(log)}")
-    return printed
+        raise BenchError(f"{log} exited with {process.returncode}: {output}{last_lines(log)}")
+    return output
 
 
 def read_port(process: "subprocess.Popen[str]", log: str) -> int:
-    """Return the port of the address that a server prints once it listens."""
-    if process.stdout is None:
-        raise BenchError(f"The output of {log} is not piped.")
-    deadline = time.monotonic() + START_SECONDS
-    while (left := deadline - time.monotonic()) > 0:
-        readable, _, _ = select.select([process.stdout], [], [], left)
-        line = process.stdout.readline() if readable else ""
-        if match := _ADDRESS.search(line):
-            return int(match[1])
-        if not line:
-            break
-    raise BenchError(f"{log} did not start ({START_SECONDS} s at most): {last_lines(log)}")
+    """Return the port in the URL that a server prints when it listens."""
+    try:
+        greeting = child_processes.read_greeting(process, _log_path(log))
+    except child_processes.StartError as error:
+        raise BenchError(str(error)) from error
+    return int(child_processes.url_in(greeting).rpartition(":")[2])
 
 
 def last_lines(log: str) -> str:
-    """Return the end of a log file."""
-    path = LOGS / f"{log}.log"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    return "\n".join(lines[-15:])
+    """Return the last lines of a log."""
+    return child_processes.last_lines(_log_path(log))
 
 
-def settle(pid: int, seconds: float = 120) -> None:
-    """Wait until a server, its children included, is done with what an earlier load left behind."""
-    deadline = time.monotonic() + seconds
+def wait_until_idle(pid: int, timeout: float = 120) -> None:
+    """Wait until a server and its children have finished the work that an earlier load left."""
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        before, begun = processor_seconds(pid), time.monotonic()
+        before, started = cpu_seconds(pid), time.monotonic()
         time.sleep(0.4)
-        used = (processor_seconds(pid) - before) / (time.monotonic() - begun)
+        used = (cpu_seconds(pid) - before) / (time.monotonic() - started)
         if used * 100 < IDLE_PERCENT:
             return
-    raise BenchError(f"A server was not idle {seconds:.0f} seconds after its last request.")
+    raise BenchError(f"A server was not idle {timeout:.0f} seconds after its last request.")
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    """Ask the group to stop, then make it."""
-    try:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
-    finally:
-        # Also where somebody does not want to wait, and for what was left behind in the group.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(STOP_SECONDS)
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+def _log_path(log: str) -> Path:
+    return LOGS / f"{log}.log"
 
 
 def _unwind(number: int, _frame: object) -> None:

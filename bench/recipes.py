@@ -1,24 +1,24 @@
-"""What the databases of the server under test hold."""
+"""The databases of the servers under test."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bench.cluster import Recipe
-from bench.people import EXPIRES_AT, USERS, password_people
-from bench.places import ROOT
+from bench.dataset import EXPIRES_AT, USERS, password_credentials
+from bench.paths import ROOT
 from rules.password_scheme import SCHEME, PasswordScheme
 
 BCRYPT_COST = 12
 
-# Those who have no password of their own share the hash of one that nobody knows.
-# The scheme stands there so that a database with hashes of another one is made again.
+# Users without a password of their own share the hash of an unknown one. The comment in SQL changes
+# with the scheme, so that a database with hashes of another scheme is created again.
 _FILL_USERS = f"""
 -- {SCHEME}, cost {BCRYPT_COST}
 INSERT INTO users (id, email, email_key, name, password_hash, created_at, updated_at)
 SELECT
     md5('user ' || n)::uuid, 'user' || n || '@example.com', 'user' || n || '@example.com',
-    'User ' || n, coalesce((%(hashes)s::text[])[n], %(hash_of_nobody)s),
+    'User ' || n, coalesce((%(hashes)s::text[])[n], %(unknown_hash)s),
     '2026-01-01Z', '2026-01-01Z'
 FROM generate_series(1, {USERS}) AS n
 """
@@ -40,7 +40,7 @@ FROM generate_series(1, {EXPIRED_ROWS}) AS n,
     LATERAL (SELECT timestamptz '2026-01-02Z' + n * interval '1 s') AS expiry (at)
 ON CONFLICT DO NOTHING
 """
-# Counts of a day of guessing from anywhere, as they came: all are over but those of the last hour.
+# Failure counts of a distributed attack over one day: all have expired but those of the last hour.
 _FILL_COUNTS = """
 INSERT INTO throttle (subject, failures, last_at)
 SELECT
@@ -49,32 +49,32 @@ SELECT
     1, now() - ({rows} - n) * interval '1 day' / {rows}
 FROM generate_series(1, {rows}) AS n
 """
-_END_LOG_INS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
+_DELETE_LOGINS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
 
 
 def userauth_recipe(database: str, tokens: int) -> Recipe:
-    """Return the recipe of a database with 100,000 users and so many tokens."""
+    """Return the recipe of a database with 100,000 users and a number of tokens."""
     schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
     fill_tokens = _FILL_TOKENS.format(users=USERS, tokens=tokens)
-    return Recipe(database, (schema, _FILL_USERS, fill_tokens), _parameters, _END_LOG_INS)
+    return Recipe(database, (schema, _FILL_USERS, fill_tokens), _parameters, _DELETE_LOGINS)
 
 
 def purge_recipe() -> Recipe:
-    """Return the recipe of a database with 100,000 good tokens and 5,000,000 expired ones."""
+    """Return the recipe of a database with 100,000 valid tokens and 5,000,000 expired ones."""
     recipe = userauth_recipe("bench_expired", USERS)
     return replace(recipe, statements=(*recipe.statements, _FILL_EXPIRED), restore=_FILL_EXPIRED)
 
 
 def counts_recipe(rows: int) -> Recipe:
-    """Return the recipe of a database with so many counts of tries, made anew each time."""
+    """Return the recipe of a database with a number of failure counts."""
     schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
     fill = _FILL_COUNTS.format(rows=rows)
     return Recipe("bench_counts", (schema, fill), dict)
 
 
 def _parameters() -> dict[str, object]:
-    passwords = [*(person.password for person in password_people()), "the password of nobody"]
+    passwords = [*(each.password for each in password_credentials()), "a password of no user"]
     scheme = PasswordScheme(cost=BCRYPT_COST)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        *hashes, hash_of_nobody = pool.map(scheme.hash, passwords)
-    return {"hashes": hashes, "hash_of_nobody": hash_of_nobody, "expires_at": EXPIRES_AT}
+        *hashes, unknown_hash = pool.map(scheme.hash, passwords)
+    return {"hashes": hashes, "unknown_hash": unknown_hash, "expires_at": EXPIRES_AT}

@@ -1,67 +1,69 @@
-"""The report: what was found, in Markdown."""
+"""The report of a run, in Markdown."""
 
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from bench.findings import Contender, Figure, Findings, Line, Series, ratios
 from bench.machine import Machine
-from bench.session import Pace, Session
+from bench.results import Contender, Figure, Line, Results, Series, ratios
+from bench.run import Run, Schedule
 
-LIMITS = (
-    ("`bare`", "Tornado + uvloop, one stock handler writing the same JSON: no check, no log"),
+BASELINES = (
+    (
+        "`bare`",
+        "Tornado + uvloop, one stock handler that writes the same JSON, no authentication, no log",
+    ),
     ("`bcrypt`", "`bcrypt.checkpw` at the same cost on as many threads as the server has workers"),
-    ("`select`", "`pgbench` with the same look-up, prepared, 16 clients"),
+    ("`select`", "`pgbench` with the same lookup, prepared, 16 clients"),
 )
 _SMALL, _LARGE = 10, 1000
 
 
-def render(machine: Machine, session: Session, findings: Findings) -> str:
-    """Return the whole report."""
-    pace, faults = session.pace, session.faults
+def render(machine: Machine, run: Run, results: Results) -> str:
+    """Return the report."""
     sections = [
         "# Measurements",
-        _introduction(pace),
+        _introduction(run.schedule),
         _table(("machine", ""), _machine_rows(machine)),
-        "## Limits",
-        _table(("limit", "what"), LIMITS),
+        "## Baselines",
+        _table(("baseline", "what"), BASELINES),
     ]
-    if faults:
+    if run.faults:
         sections += [
-            "## Unexpected answers",
-            "The run has failed: these should have been 200, or for a log-in 503 with Retry-After.",
-            "\n".join(f"- {fault}" for fault in faults),
+            "## Unexpected responses",
+            "The run has failed: these should have been 200, or for a login 503 with Retry-After.",
+            "\n".join(f"- {fault}" for fault in run.faults),
         ]
-    if findings.figures:
-        sections += ["## Figures", _figures(findings.figures)]
-    if findings.lines:
-        sections += ["## Throughput by connections", _lines(findings.lines)]
-        sections += ["![Requests a second by the number of connections](throughput.svg)"]
-    if findings.curves:
-        sections += ["## Latency of log-ins, and of token requests beside them"]
+    if results.figures:
+        sections += ["## Figures", _figures(results.figures)]
+    if results.lines:
+        sections += ["## Throughput by connections", _lines(results.lines)]
+        sections += ["![Requests per second by the number of connections](throughput.svg)"]
+    if results.curves:
+        sections += ["## Latency of logins, and of token requests beside them"]
         sections += ["![Latency by percentile](latency.svg)"]
-    if findings.contenders:
-        sections += ["## Peers", _PEERS, _contenders(findings.contenders)]
-    sections += ["## Notes", _notes(findings, session.others)]
+    if results.contenders:
+        sections += ["## Peers", _PEERS, _contenders(results.contenders)]
+    sections += ["## Notes", _notes(results, run.noise)]
     return "\n\n".join(sections) + "\n"
 
 
 _PEERS = (
     "Each in one process on the same machine and the same Postgres, with its own database of"
-    " 100,000 users and tokens, loaded by the same scripts in the same rounds. No access log;"
-    " `userauth` writes its own. A server that cannot keep up with 100 token requests a second"
-    " while it hashes has a queue that grows for as long as it is measured, and its p99 with it."
+    " 100,000 users and tokens, loaded by the same scripts in the same rounds. The peers write no"
+    " access log; `userauth` does. If a server cannot keep up with 100 token requests per second"
+    " while it hashes, its queue and its p99 grow for as long as the measurement lasts."
 )
 
 
-def _introduction(pace: Pace) -> str:
+def _introduction(schedule: Schedule) -> str:
     return (
-        f"The {pace.name} pass of `python -m bench`: {pace.rounds} interleaved rounds. In each, a"
-        f" load takes {pace.slices} times {pace.slice} s, in turn with what it is compared with;"
-        f" log-ins take {pace.hashing} s, token requests beside log-ins {pace.paced} s."
-        " A value is the median of the rounds, with the lowest and the highest behind it. A"
-        " ratio is taken within each round, to a limit measured in that round. The server is one"
-        " process with a database of 100,000 users and tokens, bcrypt cost 12; client, server"
-        " and Postgres share the cores."
+        f"The {schedule.name} pass of `python -m bench`: {schedule.rounds} interleaved rounds. In"
+        f" each, a load takes {schedule.slices} times {schedule.slice} s, in turn with its"
+        f" baseline; logins take {schedule.hashing} s, token requests beside logins"
+        f" {schedule.paced} s. A value is the median of the rounds, followed by the lowest and the"
+        " highest. A ratio is computed within each round, to a baseline measured in that round. The"
+        " server is one process with a database of 100,000 users and tokens, bcrypt cost 12;"
+        " client, server and Postgres share the cores."
     )
 
 
@@ -74,29 +76,29 @@ def _machine_rows(machine: Machine) -> Iterable[Sequence[str]]:
 
 
 def _figures(figures: Sequence[Figure]) -> str:
-    head = ("figure", "value", "limit", "ratio", "mark", "")
+    head = ("figure", "value", "baseline", "ratio", "goal", "")
     return _table(head, [_figure_row(figure) for figure in figures])
 
 
 def _figure_row(figure: Figure) -> Sequence[str]:
-    mark, limit, ratio = figure.mark, figure.limit, figure.ratio
+    goal, baseline, ratio = figure.goal, figure.baseline, figure.ratio
     return (
         figure.name,
         f"{_spread(figure.values)} {figure.unit}",
-        f"{_number(limit.values.median)} ({limit.name})" if limit else "",
+        f"{_number(baseline.values.median)} ({baseline.name})" if baseline else "",
         _spread(ratio) if ratio else "",
-        f"{mark.sense} {mark.bound:g} {mark.unit}" if mark else "",
+        f"{goal.comparison} {goal.bound:g} {goal.unit}" if goal else "",
         verdict(figure),
     )
 
 
 def verdict(figure: Figure) -> str:
-    """Return whether a figure reaches its mark, and how far it is from it."""
-    if figure.mark is None:
+    """Return whether a figure meets its goal, or by how much it misses it."""
+    if figure.goal is None:
         return ""
     if figure.shortfall <= 0:
         return "met"
-    unit = "" if figure.ratio else f" {figure.mark.unit}"
+    unit = "" if figure.ratio else f" {figure.goal.unit}"
     return f"missed by {_number(figure.shortfall)}{unit}"
 
 
@@ -117,42 +119,42 @@ def _contenders(contenders: Sequence[Contender]) -> str:
         "p99, 128 connections",
         "p99 of token requests while 32 clients log in",
     )
-    limit = contenders[0].rate
+    baseline = contenders[0].rate
     rows = [
         (
             each.name,
             _spread(each.rate),
-            _number(ratios(each.rate, limit).median),
+            _number(ratios(each.rate, baseline).median),
             f"{_spread(each.p99)} ms",
-            f"{_spread(each.p99_beside)} ms" if each.p99_beside else "–",
+            f"{_spread(each.p99_during_logins)} ms" if each.p99_during_logins else "–",
         )
         for each in contenders
     ]
     return _table(head, rows)
 
 
-def _notes(findings: Findings, others: Sequence[float]) -> str:
-    notes = [*findings.notes, _noise(findings)]
-    if others:
+def _notes(results: Results, noise: Sequence[float]) -> str:
+    notes = [*results.notes, _variation(results)]
+    if noise:
         notes.append(
-            "Others, among them the hypervisor, used"
-            f" {median(others):.0%} of the cores at the median of all measurements, and"
-            f" {max(others):.0%} at the worst."
+            "Other processes and the hypervisor used"
+            f" {median(noise):.0%} of the cores at the median of all measurements, and"
+            f" {max(noise):.0%} at most."
         )
     return "\n".join(f"- {note}" for note in notes)
 
 
-def _noise(findings: Findings) -> str:
+def _variation(results: Results) -> str:
     widths = [
-        (found.highest - found.lowest) / found.median
-        for figure in findings.figures
-        if len((found := figure.ratio or figure.values).values) > 1 and found.median
+        (values.highest - values.lowest) / values.median
+        for figure in results.figures
+        if len((values := figure.ratio or figure.values).values) > 1 and values.median
     ]
     if not widths:
-        return "Noise: no figure has more than one round here."
+        return "Variation: no figure has more than one round."
     return (
-        "Noise: from the lowest to the highest round, the figures (the ratio, where there is one)"
-        f" differ by {min(widths):.0%} to {max(widths):.0%} of their median."
+        "Variation: from the lowest to the highest round, the figures (or their ratios) differ by"
+        f" {min(widths):.0%} to {max(widths):.0%} of their median."
     )
 
 
@@ -163,7 +165,7 @@ def _spread(values: Series) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a number with about three digits that count."""
+    """Return a number with about three significant digits."""
     if abs(value) >= _LARGE:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= _SMALL else f"{value:.2f}"

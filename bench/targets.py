@@ -1,4 +1,4 @@
-"""The servers under test, each one process on 127.0.0.1, and how a client asks them."""
+"""The servers under test, each one process on 127.0.0.1, and the requests to them."""
 
 import base64
 import json
@@ -8,18 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.people import SIGNING_KEY, Person
-from bench.processes import read_port, started
+from bench.dataset import SIGNING_KEY, Credentials
+from bench.processes import read_port, running
 from bench.recipes import BCRYPT_COST
 
 USER_PATH = "/api/user"
-# What of our own environment a server must not see: it would change its settings.
+# Environment variables that would change the settings of a server under test.
 _OWN_VARIABLES = ("USERAUTH_", "APP_SETTINGS", "DATABASE_URL", "SECRET_KEYS", "HOST", "PORT", "PG")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A server that runs."""
+    """A running server."""
 
     name: str
     port: int
@@ -30,62 +30,63 @@ class Target:
         return f"http://127.0.0.1:{self.port}{USER_PATH}"
 
     def user_request(self, authorization: str) -> str:
-        """Return the request for one's own user."""
+        """Return a request for the user who owns the credentials."""
         return _request("GET", USER_PATH, self.port, {"Authorization": authorization})
 
-    def log_in_request(self, person: Person, address: str | None = None) -> str:
-        """Return the request that logs somebody in, as a proxy sends it from an address."""
+    def login_request(self, credentials: Credentials, address: str | None = None) -> str:
+        """Return a login request, as a proxy forwards it from an IP address."""
         path = f"{USER_PATH}/login"
-        headers = {"Authorization": basic(person)} | _forwarded_for(address)
+        headers = {"Authorization": basic(credentials)} | _forwarded_for(address)
         return _request("GET", path, self.port, headers)
 
     def new_password_request(self, authorization: str, password: str, address: str) -> str:
-        """Return the request that changes a password, as a proxy sends it from an address."""
+        """Return a request to change a password, as a proxy forwards it from an IP address."""
         headers = {"Authorization": authorization, "Content-Type": "application/json"}
         body = json.dumps({"password": password})
         return _request("PATCH", USER_PATH, self.port, headers | _forwarded_for(address), body)
 
 
-def basic(person: Person) -> str:
-    """Return the Authorization value of somebody who presents e-mail and password."""
-    return "Basic " + base64.b64encode(f"{person.email}:{person.password}".encode()).decode()
+def basic(credentials: Credentials) -> str:
+    """Return the Authorization value for an email address and a password."""
+    user_pass = f"{credentials.email}:{credentials.password}"
+    return "Basic " + base64.b64encode(user_pass.encode()).decode()
 
 
 def bearers(tokens: Sequence[str]) -> list[str]:
-    """Return the Authorization values of tokens."""
+    """Return the Authorization values for tokens."""
     return [f"Bearer {token}" for token in tokens]
 
 
 @contextmanager
 def bare() -> Iterator[Target]:
-    """Run the limit: Tornado and nothing else."""
+    """Run the baseline: Tornado and nothing else."""
     command = [sys.executable, "-m", "bench.bare"]
-    with started(command, log="bare", environment=clean_environment()) as process:
+    with running(command, log="bare", environment=clean_environment()) as process:
         yield Target("bare", read_port(process, "bare"), process.pid)
 
 
 @contextmanager
 def userauth(database_url: str, name: str = "userauth", **variables: str) -> Iterator[Target]:
-    """Run the server as it is deployed, its log in a file."""
+    """Run the server with production settings."""
     environment = clean_environment() | {
         "APP_SETTINGS": "production",
-        # wrk speaks plain HTTP to it, as a proxy on the same machine does.
+        # wrk sends plain HTTP, as a proxy on the same machine does.
         "USERAUTH_SERVER__REQUIRE_HTTPS": "false",
         "DATABASE_URL": database_url,
         "SECRET_KEYS": SIGNING_KEY,
         "PORT": "0",
-        # A thousand connections come from one address.
+        # A thousand connections come from one IP address.
         "USERAUTH_LIMITS__NETWORK_CONNECTIONS": "0",
         "USERAUTH_PASSWORDS__BCRYPT_COST": str(BCRYPT_COST),
         **variables,
     }
     command = [sys.executable, "server.py"]
-    with started(command, log=name, environment=environment) as process:
+    with running(command, log=name, environment=environment) as process:
         yield Target(name, read_port(process, name), process.pid)
 
 
 def clean_environment() -> dict[str, str]:
-    """Return our environment without what steers a server or Postgres."""
+    """Return the environment without variables that configure a server or Postgres."""
     return {
         name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)
     }

@@ -1,6 +1,6 @@
 """Soak the server: `python -m soak [--minutes N] [--clients M] [--seed S]`.
 
-Exits with 0 where nothing contradicts the book, 1 where something does or something broke.
+Exits with 0 if nothing contradicts the model, 1 if something does or the run failed.
 """
 
 import argparse
@@ -18,15 +18,15 @@ import uvloop
 from postgres.embedded import EmbeddedPostgresError
 from soak.cluster import SoakError, running_cluster
 from soak.fleet import running_fleet
-from soak.session import Plan, Session
-from soak.tally import MOST_FAULTS_SHOWN, Tally
+from soak.run import Plan, Run
+from soak.tally import MAX_FAULTS_SHOWN, Tally
 
 INTERRUPTED = 130
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the soak that was asked for; return the exit code."""
+    """Run the soak; return the exit code."""
     plan = _parse(arguments)
     tally = Tally()
     for number in STOP_SIGNALS:
@@ -34,43 +34,47 @@ def main(arguments: Sequence[str]) -> int:
     try:
         _soak(plan, tally)
     except (asyncio.CancelledError, KeyboardInterrupt):
-        print("Interrupted; everything that was started is stopped.", file=sys.stderr)
+        print("Interrupted; all child processes are stopped.", file=sys.stderr)
         return INTERRUPTED
     except (SoakError, EmbeddedPostgresError) as error:
-        tally.fault(f"the soak broke off: {error}")
+        tally.fault(f"the run failed: {error}")
     print(f"soak: {tally.requests:,} requests, {len(tally.faults)} faults")
-    for fault in tally.faults[:MOST_FAULTS_SHOWN]:
+    for fault in tally.faults[:MAX_FAULTS_SHOWN]:
         print(f"  {fault}")
-    if len(tally.faults) > MOST_FAULTS_SHOWN:
-        print(f"  and {len(tally.faults) - MOST_FAULTS_SHOWN:,} more")
+    if len(tally.faults) > MAX_FAULTS_SHOWN:
+        print(f"  and {len(tally.faults) - MAX_FAULTS_SHOWN:,} more")
     return 1 if tally.faults else 0
 
 
 def _parse(arguments: Sequence[str]) -> Plan:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=2.0, help="how long the load lasts")
-    parser.add_argument("--clients", type=int, default=200, help="how many clients there are")
-    parser.add_argument("--seed", type=int, default=1, help="what the choices come from")
+    parser.add_argument(
+        "--minutes", type=float, default=2.0, help="duration of the load (default: 2)"
+    )
+    parser.add_argument("--clients", type=int, default=200, help="number of clients (default: 200)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the random choices (default: 1)"
+    )
     options = parser.parse_args(arguments)
     if options.minutes <= 0 or options.clients < 1:
-        parser.error("--minutes and --clients must be more than 0")
+        parser.error("--minutes and --clients must be greater than 0")
     return Plan(options.minutes, options.clients, options.seed)
 
 
 def _soak(plan: Plan, tally: Tally) -> None:
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="userauth-soak-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        # Nobody interrupts what stops and removes everything.
+        directory = Path(tempfile.mkdtemp(prefix="userauth-soak-"))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        # A signal must not interrupt the clean-up.
         stack.callback(_ignore_signals)
-        cluster = stack.enter_context(running_cluster(folder / "postgres"))
+        cluster = stack.enter_context(running_cluster(directory / "postgres"))
         stack.callback(_ignore_signals)
-        fleet = stack.enter_context(running_fleet(cluster.dsn, folder))
+        fleet = stack.enter_context(running_fleet(cluster.dsn, directory))
         stack.callback(_ignore_signals)
         tally.restart_clock()
-        session = Session(plan, cluster, fleet, tally)
-        uvloop.run(session.run())
-        for line in session.summary():
+        run = Run(plan, cluster, fleet, tally)
+        uvloop.run(run.run())
+        for line in run.summary():
             print(line)
 
 

@@ -1,4 +1,4 @@
-"""What a client can ask, and how that is written on the wire."""
+"""The calls of a client, and their encoding as requests."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ TOKEN_FORMS = 4
 
 
 class Effect(Enum):
-    """What a call does to the user where it succeeds."""
+    """What a successful call does to the user."""
 
     NONE = "none"
     REGISTER = "register"
@@ -20,8 +20,25 @@ class Effect(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ByPassword:
-    """Basic credentials with an e-mail address."""
+class Endpoint:
+    """A method and a path, and the effect of a successful call."""
+
+    method: str
+    path: str
+    effect: Effect = Effect.NONE
+
+
+REGISTER = Endpoint("POST", "/api/user/register", Effect.REGISTER)
+LOG_IN = Endpoint("POST", "/api/user/login", Effect.LOG_IN)
+LOG_IN_BY_GET = Endpoint("GET", "/api/user/login", Effect.LOG_IN)
+READ = Endpoint("GET", "/api/user")
+CHANGE = Endpoint("PATCH", "/api/user", Effect.CHANGE)
+DELETE = Endpoint("DELETE", "/api/user", Effect.DELETE)
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordCredentials:
+    """Basic credentials with an email address."""
 
     email: str
     password: str
@@ -32,8 +49,8 @@ class ByPassword:
 
 
 @dataclass(frozen=True, slots=True)
-class ByToken:
-    """A token, in one of the forms in which it may be presented."""
+class TokenCredentials:
+    """A token in one of the forms that the server accepts."""
 
     token: str
     form: int
@@ -49,53 +66,74 @@ class ByToken:
         return forms[self.form % TOKEN_FORMS]
 
 
+Credentials = PasswordCredentials | TokenCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields that a call sets; None leaves a field unchanged."""
+
+    email: str | None = None
+    name: str | None = None
+    password: str | None = None
+
+    def encoded(self) -> bytes:
+        members = {"email": self.email, "name": self.name, "password": self.password}
+        return json.dumps({key: value for key, value in members.items() if value}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidBody:
+    """A body that the server rejects with a status, if the credentials are valid."""
+
+    content: bytes
+    status: int
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, and what it means for the book.
-
-    ``refusal`` is the status of a call that is wrong in itself, once its credentials are good;
-    ``password`` and ``name`` are what it sets, None where it leaves them as they are.
-    """
+    """A request, and what the model needs to know about it."""
 
     number: int
     kind: str
-    method: str
-    path: str
-    effect: Effect = Effect.NONE
-    proof: ByPassword | ByToken | None = None
-    email: str = ""
-    name: str | None = None
-    password: str | None = None
-    refusal: int = 0
-    raw_body: bytes | None = None
-    hangs_up: bool = False
+    endpoint: Endpoint
+    credentials: Credentials | None = None
+    fields: Fields = Fields()
+    invalid_body: InvalidBody | None = None
+    # Whether the client disconnects without waiting for the response.
+    aborts: bool = False
+
+    @property
+    def effect(self) -> Effect:
+        return self.endpoint.effect
 
     @property
     def may_change(self) -> bool:
-        """Tell whether a lost answer leaves the book in doubt."""
-        return not self.refusal and self.effect not in {Effect.NONE, Effect.LOG_IN}
+        """Return whether a lost response leaves the state of the user in doubt."""
+        return not self.invalid_body and self.effect not in {Effect.NONE, Effect.LOG_IN}
 
     def encoded(self, request_id: str) -> bytes:
         """Return the request as it is sent."""
-        body = self.raw_body if self.raw_body is not None else self._body()
+        body = self._body()
         lines = [
-            f"{self.method} {self.path} HTTP/1.1",
+            f"{self.endpoint.method} {self.endpoint.path} HTTP/1.1",
             "Host: 127.0.0.1",
             f"X-Request-ID: {request_id}",
         ]
-        if self.proof is not None:
-            lines.append(f"Authorization: {self.proof.header}")
+        if self.credentials is not None:
+            lines.append(f"Authorization: {self.credentials.header}")
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-        elif self.method == "POST":
+        elif self.endpoint.method == "POST":
             lines.append("Content-Length: 0")
         return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
 
     def _body(self) -> bytes | None:
-        if self.effect not in {Effect.REGISTER, Effect.CHANGE}:
-            return None
-        members = {"email": self.email or None, "name": self.name, "password": self.password}
-        return json.dumps({key: value for key, value in members.items() if value}).encode()
+        if self.invalid_body is not None:
+            return self.invalid_body.content
+        if self.effect in {Effect.REGISTER, Effect.CHANGE}:
+            return self.fields.encoded()
+        return None
 
 
 def _base64(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The Postgres of a run: in a folder of its own, and restarted under load."""
+"""The Postgres cluster of a run, which is restarted under load."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ RESTART_SECONDS = 60
 
 
 class SoakError(Exception):
-    """The run cannot go on; the message tells why."""
+    """The run cannot continue; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -20,28 +20,28 @@ class Cluster:
     """A running Postgres."""
 
     dsn: str
-    folder: ClusterFolder
+    directory: ClusterFolder
 
     def restart(self, mode: str) -> None:
-        """Stop Postgres in one of pg_ctl's modes and start it; return when it answers."""
-        code, said = self.folder.run(
+        """Stop Postgres in a mode of pg_ctl and start it; return when it accepts connections."""
+        code, output = self.directory.run(
             "pg_ctl",
             "restart",
             "--wait",
             f"--mode={mode}",
             f"--timeout={RESTART_SECONDS}",
-            # Else it would inherit the pipe on which pg_ctl's own output is read to its end.
+            # Without it, Postgres would inherit the pipe of pg_ctl's output and keep it open.
             "--log=restart.log",
         )
         if code:
-            raise SoakError(f"Postgres did not restart ({mode}): {said}")
+            raise SoakError(f"Postgres did not restart ({mode}): {output}")
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """Run a new Postgres in a folder."""
-    embedded = EmbeddedPostgres.start(folder)
+def running_cluster(directory: Path) -> Iterator[Cluster]:
+    """Run a new Postgres cluster in a directory."""
+    embedded = EmbeddedPostgres.start(directory)
     try:
-        yield Cluster(embedded.dsn, ClusterFolder.open(folder))
+        yield Cluster(embedded.dsn, ClusterFolder.open(directory))
     finally:
         embedded.stop()

@@ -3,14 +3,14 @@
 import time
 from collections import Counter
 
-MOST_FAULTS_SHOWN = 20
+MAX_FAULTS_SHOWN = 20
 
 
 class Tally:
-    """What is printed at the end."""
+    """Counts the outcomes of requests, and collects faults."""
 
     def __init__(self) -> None:
-        self.began = time.monotonic()
+        self.started = time.monotonic()
         self.statuses: Counter[tuple[str, str]] = Counter()
         self.unknown: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
@@ -21,23 +21,23 @@ class Tally:
         return self.statuses.total()
 
     def restart_clock(self) -> None:
-        """Let the times of faults begin now."""
-        self.began = time.monotonic()
+        """Measure the times of faults from now on."""
+        self.started = time.monotonic()
 
     def count(self, kind: str, outcome: str, seconds: float) -> None:
-        """Count a request by what it was and how it ended."""
+        """Count a request by its kind and outcome."""
         self.statuses[kind, outcome] += 1
         self.slowest[kind] = max(self.slowest.get(kind, 0.0), seconds)
 
     def fault(self, text: str) -> None:
-        """Note what must not be; the first ones are told at once."""
-        at = time.monotonic() - self.began
+        """Record a fault; the first ones are printed at once."""
+        at = time.monotonic() - self.started
         self.faults.append(f"{at:7.2f} s: {text}")
-        if len(self.faults) <= MOST_FAULTS_SHOWN:
+        if len(self.faults) <= MAX_FAULTS_SHOWN:
             print(f"fault at {self.faults[-1]}", flush=True)
 
     def table(self) -> str:
-        """Return the counts, a line for each kind of request."""
+        """Return the counts, with a line for each kind of request."""
         lines = [f"{'request':<28}{'slowest':>9}  outcomes"]
         for kind in sorted({kind for kind, _ in self.statuses}):
             counts = ", ".join(

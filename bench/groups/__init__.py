@@ -1,29 +1,29 @@
-"""What is measured together: each group takes a session and returns its findings."""
+"""Groups of measurements: each takes a run and returns its results."""
 
 from collections.abc import Callable, Mapping
 
-from bench.findings import Findings
 from bench.groups import (
     basic,
     beside,
     connections,
     fairness,
     flood,
-    log_ins,
+    logins,
     memory,
     peers,
     purge,
     rows,
     timing,
 )
-from bench.session import Session
+from bench.results import Results
+from bench.run import Run
 
-GROUPS: Mapping[str, Callable[[Session], Findings]] = {
+GROUPS: Mapping[str, Callable[[Run], Results]] = {
     "connections": connections.measure,
     "rows": rows.measure,
     "purge": purge.measure,
     "purge-counts": purge.measure_counts,
-    "log-ins": log_ins.measure,
+    "logins": logins.measure,
     "beside-32": beside.measure_32,
     "beside-200": beside.measure_200,
     "timing": timing.measure,
@@ -33,6 +33,6 @@ GROUPS: Mapping[str, Callable[[Session], Findings]] = {
     "memory": memory.measure,
     "peers": peers.measure,
 }
-# Minutes of preparation and a gigabyte: only where asked for.
+# They need a gigabyte and minutes of preparation.
 ONLY_FULL = frozenset({"rows", "purge", "purge-counts"})
 ONLY_PEERS = frozenset({"peers"})

@@ -1,124 +1,119 @@
-"""Token requests, 100 a second, while others log in."""
+"""Token requests, 100 per second, while other clients log in."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.findings import Curve, Figure, Findings, Mark, Sense, percentile, series
-from bench.load.log_ins import LogInFindings, LogInPlan, logging_in
-from bench.load.paced import PacedFindings, PacedPlan, send_paced
-from bench.people import USERS, password_people, signed_tokens, spread
-from bench.processes import settle
-from bench.session import Session
+from bench.dataset import USERS, password_credentials, signed_tokens, spread
+from bench.load.logins import LoginPlan, LoginResults, logging_in
+from bench.load.paced import PacedPlan, PacedResults, send_paced
+from bench.processes import wait_until_idle
+from bench.results import Comparison, Curve, Figure, Goal, Results, percentile, series
+from bench.run import Run
 from bench.targets import Target, bearers, userauth
 
-# Until every log-in client has its place in the queue.
+# Until every client that logs in is in the hash queue.
 LEAD_SECONDS = 3
 TOKENS = 2_000
 P99_MILLISECONDS = 50
-REFUSAL_SECONDS = 1
-MAX_WAIT_SECONDS = 5  # passwords.max_wait_seconds, as settings.toml has it
+MAX_REJECTION_SECONDS = 1
+MAX_WAIT_SECONDS = 5  # passwords.max_wait_seconds in settings.toml
 
 
 @dataclass(frozen=True)
 class Beside:
-    """What became of the token requests, and of the log-ins beside them."""
+    """The results of the token requests, and of the logins beside them."""
 
-    paced: PacedFindings
-    log_ins: LogInFindings
+    paced: PacedResults
+    logins: LoginResults
 
     @property
     def p99(self) -> float:
         return percentile(self.paced.latencies, 99)
 
     @property
-    def slowest_let_in(self) -> float:
-        """Return the longest log-in in seconds; one that never ended counts as long as it was."""
-        return max([*self.log_ins.let_in, *self.log_ins.unfinished], default=0.0)
+    def slowest_accepted(self) -> float:
+        """Return the longest login in seconds; an unfinished one counts with its wait so far."""
+        return max([*self.logins.accepted, *self.logins.unfinished], default=0.0)
 
     @property
-    def slowest_refusal(self) -> float:
-        """Return the longest refusal in seconds; where nobody is refused, what they waited."""
-        return max(self.log_ins.refused, default=self.slowest_let_in)
+    def slowest_rejection(self) -> float:
+        """Return the longest rejection in seconds; without any, the longest login."""
+        return max(self.logins.rejected, default=self.slowest_accepted)
 
 
-def measure_32(session: Session) -> Findings:
-    """Measure token requests while 32 clients log in, and alone, for comparison."""
+def measure_32(run: Run) -> Results:
+    """Measure token requests while 32 clients log in, and without logins for comparison."""
     rounds, alone, tokens = [], [], bearers(signed_tokens(spread(USERS, TOKENS)))
-    with userauth(session.small_database()) as server:
-        for number in range(session.pace.rounds):
-            session.say(f"beside 32 log-ins, round {number + 1} of {session.pace.rounds}")
-            settle(server.pid)
-            alone += send_tokens(session, server, tokens, "alone", session.pace.paced / 2).latencies
-            rounds.append(measure_beside(session, server, tokens, 32))
+    with userauth(run.small_database()) as server:
+        for _ in run.rounds("beside 32 logins"):
+            wait_until_idle(server.pid)
+            alone += send_tokens(run, server, tokens, "alone", run.schedule.paced / 2).latencies
+            rounds.append(measure_beside(run, server, tokens, 32))
     curves = (
-        Curve("token requests, nobody logs in", tuple(alone)),
+        Curve("token requests, no logins", tuple(alone)),
         Curve("token requests, 32 clients log in", _token_latencies(rounds)),
-        Curve("log-ins of 32 clients", _log_in_latencies(rounds)),
+        Curve("logins of 32 clients", _login_latencies(rounds)),
     )
-    return Findings(figures=(_p99_figure(rounds, 32),), curves=curves, notes=_notes(rounds, 32))
+    return Results(figures=(_p99_figure(rounds, 32),), curves=curves, notes=_notes(rounds, 32))
 
 
-def measure_200(session: Session) -> Findings:
-    """Measure token requests while 200 clients log in, many more than can be served."""
-    rounds, tokens = [], bearers(signed_tokens(spread(USERS, TOKENS)))
-    with userauth(session.small_database()) as server:
-        for number in range(session.pace.rounds):
-            session.say(f"beside 200 log-ins, round {number + 1} of {session.pace.rounds}")
-            rounds.append(measure_beside(session, server, tokens, 200))
-    refusals = Figure(
-        "slowest refusal of a surplus log-in, 200 clients",
-        series([each.slowest_refusal for each in rounds]),
+def measure_200(run: Run) -> Results:
+    """Measure token requests while 200 clients log in, far more than the server can serve."""
+    tokens = bearers(signed_tokens(spread(USERS, TOKENS)))
+    with userauth(run.small_database()) as server:
+        rounds = [measure_beside(run, server, tokens, 200) for _ in run.rounds("beside 200 logins")]
+    rejections = Figure(
+        "slowest rejection of a login over the limit, 200 clients",
+        series([each.slowest_rejection for each in rounds]),
         "s",
-        mark=Mark(Sense.AT_MOST, REFUSAL_SECONDS, "s", every_round=True),
+        goal=Goal(Comparison.AT_MOST, MAX_REJECTION_SECONDS, "s", every_round=True),
     )
     waits = Figure(
-        "slowest log-in that was let in, 200 clients",
-        series([each.slowest_let_in for each in rounds]),
+        "slowest accepted login, 200 clients",
+        series([each.slowest_accepted for each in rounds]),
         "s",
-        mark=Mark(Sense.AT_MOST, MAX_WAIT_SECONDS, "s", every_round=True),
+        goal=Goal(Comparison.AT_MOST, MAX_WAIT_SECONDS, "s", every_round=True),
     )
     curves = (
         Curve("token requests, 200 clients log in", _token_latencies(rounds)),
-        Curve("log-ins of 200 clients, those let in", _log_in_latencies(rounds)),
+        Curve("accepted logins of 200 clients", _login_latencies(rounds)),
     )
-    figures = (_p99_figure(rounds, 200), refusals, waits)
-    return Findings(figures=figures, curves=curves, notes=_notes(rounds, 200))
+    figures = (_p99_figure(rounds, 200), rejections, waits)
+    return Results(figures=figures, curves=curves, notes=_notes(rounds, 200))
 
 
-def measure_beside(
-    session: Session, target: Target, authorizations: Sequence[str], clients: int
-) -> Beside:
-    """Measure the token requests of one round while so many clients log in."""
-    settle(target.pid)
-    log_ins = [target.log_in_request(person) for person in password_people()]
-    seconds = LEAD_SECONDS + session.pace.paced + 1.0
-    plan = LogInPlan(target.port, log_ins, clients, seconds)
-    what = f"{target.name}, log-ins of {clients} clients"
-    with session.watched(what, target), logging_in(plan, target.name) as wait:
+def measure_beside(run: Run, target: Target, authorizations: Sequence[str], clients: int) -> Beside:
+    """Measure the token requests of one round while clients log in."""
+    wait_until_idle(target.pid)
+    logins = [target.login_request(each) for each in password_credentials()]
+    seconds = LEAD_SECONDS + run.schedule.paced + 1.0
+    plan = LoginPlan(target.port, logins, clients, seconds)
+    what = f"{target.name}, logins of {clients} clients"
+    with run.watching_noise(what, target), logging_in(plan, target.name) as wait:
         time.sleep(LEAD_SECONDS)
         paced = send_tokens(
-            session, target, authorizations, f"while {clients} log in", session.pace.paced
+            run, target, authorizations, f"while {clients} log in", run.schedule.paced
         )
-        found = wait()
-    session.blame(what, found.faults)
-    session.say(
-        f"  {what}: {len(found.let_in)} let in, {len(found.refused)} refused,"
-        f" {len(found.unfinished)} without an answer"
+        results = wait()
+    run.record_faults(what, results.faults)
+    run.report(
+        f"  {what}: {len(results.accepted)} accepted, {len(results.rejected)} rejected,"
+        f" {len(results.unfinished)} unfinished"
     )
-    return Beside(paced, found)
+    return Beside(paced, results)
 
 
 def send_tokens(
-    session: Session, target: Target, authorizations: Sequence[str], when: str, seconds: float
-) -> PacedFindings:
+    run: Run, target: Target, authorizations: Sequence[str], when: str, seconds: float
+) -> PacedResults:
     """Send token requests at a constant rate."""
     requests = [target.user_request(value) for value in authorizations]
     plan = PacedPlan(target.port, requests, seconds)
     paced = send_paced(plan, target.name)
     what = f"{target.name}, token requests {when}"
-    session.blame(what, paced.faults)
-    session.say(f"  {what}: p99 {percentile(paced.latencies, 99):,.1f} ms")
+    run.record_faults(what, paced.faults)
+    run.report(f"  {what}: p99 {percentile(paced.latencies, 99):,.1f} ms")
     return paced
 
 
@@ -127,7 +122,7 @@ def _p99_figure(rounds: list[Beside], clients: int) -> Figure:
         f"p99 of token requests (100/s) while {clients} clients log in",
         series([each.p99 for each in rounds]),
         "ms",
-        mark=Mark(Sense.AT_MOST, P99_MILLISECONDS, "ms"),
+        goal=Goal(Comparison.AT_MOST, P99_MILLISECONDS, "ms"),
     )
 
 
@@ -135,25 +130,25 @@ def _token_latencies(rounds: list[Beside]) -> tuple[float, ...]:
     return tuple(latency for each in rounds for latency in each.paced.latencies)
 
 
-def _log_in_latencies(rounds: list[Beside]) -> tuple[float, ...]:
+def _login_latencies(rounds: list[Beside]) -> tuple[float, ...]:
     return tuple(
         seconds * 1000
         for each in rounds
-        for seconds in (*each.log_ins.let_in, *each.log_ins.unfinished)
+        for seconds in (*each.logins.accepted, *each.logins.unfinished)
     )
 
 
 def _notes(rounds: list[Beside], clients: int) -> tuple[str, ...]:
-    let_in = sum(len(each.log_ins.let_in) for each in rounds)
-    refused = sum(len(each.log_ins.refused) for each in rounds)
-    unfinished = sum(len(each.log_ins.unfinished) for each in rounds)
+    accepted = sum(len(each.logins.accepted) for each in rounds)
+    rejected = sum(len(each.logins.rejected) for each in rounds)
+    unfinished = sum(len(each.logins.unfinished) for each in rounds)
     late = percentile([value for each in rounds for value in each.paced.lateness], 99)
     raised = all(each.paced.raised_priority for each in rounds)
-    priority = "at a raised priority" if raised else "at ordinary priority (raising is not allowed)"
+    priority = "at a raised priority" if raised else "at normal priority (raising is not allowed)"
     note = (
-        f"While {clients} clients logged in, {let_in} log-ins were let in, {refused} refused with"
-        f" 503 and Retry-After, and {unfinished} had no answer when the client gave up. The client"
-        f" of the token requests ran {priority} and sent 99 % of them within {late:.1f} ms of"
-        " their time; that delay is part of the latencies."
+        f"While {clients} clients logged in, {accepted} logins were accepted, {rejected} rejected"
+        f" with 503 and Retry-After, and {unfinished} unfinished at the end. The client of the"
+        f" token requests ran {priority} and sent 99 % of them within {late:.1f} ms of their due"
+        " time; that delay is part of the latencies."
     )
     return (note,)

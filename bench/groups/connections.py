@@ -1,48 +1,78 @@
-"""Throughput and latency by the number of connections, against bare Tornado and Postgres."""
+"""Throughput and latency by the number of connections, compared with bare Tornado and Postgres.
+
+Also throughput with `Connection: keep-alive`, which most client libraries send, and without it.
+"""
 
 from collections import defaultdict
+from pathlib import Path
 
-from bench.findings import Figure, Findings, Limit, Line, Mark, Sense, Series, series
+from bench.dataset import signed_tokens
 from bench.load.pgbench import measure_selects
-from bench.load.wrk import Load
-from bench.people import signed_tokens
-from bench.session import SMALL, Session, check_user
-from bench.targets import bare, bearers, userauth
+from bench.load.wrk import Load, Workload
+from bench.results import Baseline, Comparison, Figure, Goal, Line, Results, Series, series
+from bench.run import SMALL, Run, check_user
+from bench.targets import Target, bare, bearers, userauth
 
 CONNECTIONS = (1, 8, 32, 128, 512, 1000)
 TYPICAL, MANY = 128, 1000
-# Opening 1,000 connections takes part of a second, which is not what is asked for.
-LONGER = 3
+# Opening 1,000 connections takes part of a second, which should not count.
+MANY_FACTOR = 3
+KEEP_ALIVE_RATIO = 0.97
 Loads = dict[tuple[str, int], list[Load]]
 
 
-def measure(session: Session) -> Findings:
-    """Load the server and the limits with more and more connections."""
+def measure(run: Run) -> Results:
+    """Load the server and the baselines with an increasing number of connections."""
     loads: Loads = defaultdict(list)
     selects: list[float] = []
-    tokens = session.token_list()
-    with bare() as limit, userauth(session.small_database()) as server:
+    plain: list[Load] = []
+    keep_alive: list[Load] = []
+    tokens = run.token_list()
+    with bare() as baseline, userauth(run.small_database()) as server:
         check_user(server, bearers(signed_tokens([7]))[0], 7)
-        session.warm_up(limit, server, authorizations=tokens)
-        for number in range(session.pace.rounds):
-            session.say(f"connections, round {number + 1} of {session.pace.rounds}")
-            selects.append(_select(session))
-            for connections in CONNECTIONS:
-                pairs = [(limit, tokens), (server, tokens)]
-                seconds = session.pace.slice * (LONGER if connections == MANY else 1)
-                found = session.compare(pairs, connections, number, seconds)
-                for (target, _), load in zip(pairs, found, strict=True):
-                    loads[target.name, connections].append(load)
+        run.warm_up(baseline, server, authorizations=tokens)
+        for number in run.rounds("connections"):
+            selects.append(_select(run))
+            _measure_round(
+                run, loads, [Workload(baseline, tokens), Workload(server, tokens)], number
+            )
+            without, with_header = _compare_keep_alive(run, server, tokens, number)
+            plain.append(without)
+            keep_alive.append(with_header)
     lines = tuple(
         Line(name, tuple((count, _rates(loads, name, count)) for count in CONNECTIONS))
-        for name in (limit.name, server.name)
+        for name in (baseline.name, server.name)
     )
-    return Findings(figures=_figures(loads, series(selects)), lines=lines)
+    figures = (*_figures(loads, series(selects)), _keep_alive_figure(plain, keep_alive))
+    return Results(figures=figures, lines=lines)
 
 
-def _select(session: Session) -> float:
-    rate = measure_selects(session.cluster, SMALL, session.pace.slices * session.pace.slice)
-    session.say(f"  pgbench: {rate:,.0f} look-ups/s")
+def _measure_round(run: Run, loads: Loads, workloads: list[Workload], number: int) -> None:
+    for connections in CONNECTIONS:
+        seconds = run.schedule.slice * (MANY_FACTOR if connections == MANY else 1)
+        measured = run.compare(workloads, connections, number, seconds)
+        for workload, load in zip(workloads, measured, strict=True):
+            loads[workload.target.name, connections].append(load)
+
+
+def _compare_keep_alive(run: Run, server: Target, tokens: Path, number: int) -> list[Load]:
+    workloads = [Workload(server, tokens), Workload(server, tokens, keep_alive=True)]
+    return run.compare(workloads, TYPICAL, number)
+
+
+def _keep_alive_figure(plain: list[Load], keep_alive: list[Load]) -> Figure:
+    return Figure(
+        f"throughput, {TYPICAL} connections, with Connection: keep-alive",
+        series([load.rate for load in keep_alive]),
+        "requests/s",
+        Baseline("itself without the header", series([load.rate for load in plain])),
+        Goal(Comparison.AT_LEAST, KEEP_ALIVE_RATIO, "× without"),
+    )
+
+
+def _select(run: Run) -> float:
+    rate = measure_selects(run.cluster, SMALL, run.schedule.slices * run.schedule.slice)
+    run.report(f"  pgbench: {rate:,.0f} lookups/s")
     return rate
 
 
@@ -55,22 +85,22 @@ def _figures(loads: Loads, selects: Series) -> tuple[Figure, ...]:
             "p99, 128 connections",
             own_p99,
             "ms",
-            Limit("bare", bare_p99),
-            Mark(Sense.AT_MOST, 1.5, "× bare"),
+            Baseline("bare", bare_p99),
+            Goal(Comparison.AT_MOST, 1.5, "× bare"),
         ),
         _throughput(loads, 1, "throughput, 1 connection", 0.55),
         Figure(
             "throughput, 1,000 connections",
             _rates(loads, "userauth", MANY),
             "requests/s",
-            Limit("itself at 128", _rates(loads, "userauth", TYPICAL)),
-            Mark(Sense.AT_LEAST, 0.9, "× itself at 128"),
+            Baseline("itself at 128", _rates(loads, "userauth", TYPICAL)),
+            Goal(Comparison.AT_LEAST, 0.9, "× itself at 128"),
         ),
         Figure(
-            "throughput, 128 connections, of look-ups one by one",
+            "throughput, 128 connections, compared with single lookups",
             _rates(loads, "userauth", TYPICAL),
             "requests/s",
-            Limit("select", selects),
+            Baseline("select", selects),
         ),
     )
 
@@ -80,8 +110,8 @@ def _throughput(loads: Loads, connections: int, name: str, bound: float) -> Figu
         name,
         _rates(loads, "userauth", connections),
         "requests/s",
-        Limit("bare", _rates(loads, "bare", connections)),
-        Mark(Sense.AT_LEAST, bound, "× bare"),
+        Baseline("bare", _rates(loads, "bare", connections)),
+        Goal(Comparison.AT_LEAST, bound, "× bare"),
     )
 
 

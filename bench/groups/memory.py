@@ -1,4 +1,4 @@
-"""The resident set of the server at 1,000 connections, and after many requests more."""
+"""The resident memory of the server at 1,000 connections, before and after many requests."""
 
 import threading
 import time
@@ -7,54 +7,68 @@ from contextlib import contextmanager
 
 import psutil
 
-from bench.findings import Figure, Findings, Limit, Mark, Sense, series
+from bench.load.wrk import Workload
 from bench.processes import BenchError
-from bench.session import Session
+from bench.results import Baseline, Comparison, Figure, Goal, Results, Series, series
+from bench.run import Run
 from bench.targets import userauth
 
 CONNECTIONS = 1000
 MEBIBYTE = 1024 * 1024
 SAMPLE_SECONDS = 0.2
-LONGEST_SECONDS = 1_200
+MAX_SECONDS = 1_200
+NOTE = "The memory of the server is the largest resident set in one run."
 
 
-def measure(session: Session) -> Findings:
-    """Load a fresh server, look, load it for long, look again."""
-    tokens = session.token_list()
-    with userauth(session.small_database()) as server:
-        session.say("memory")
-        session.warm_up(server, authorizations=tokens)
-        with _sampled(server.pid) as first:
-            session.load(server, tokens, CONNECTIONS)
-        sent, deadline = 0, time.monotonic() + LONGEST_SECONDS
-        while sent < session.pace.further_requests:
-            sent += session.load(server, tokens, CONNECTIONS, seconds=10).requests
-            if time.monotonic() > deadline:
-                raise BenchError(f"{sent} requests took longer than {LONGEST_SECONDS} seconds.")
-        with _sampled(server.pid) as last:
-            session.load(server, tokens, CONNECTIONS)
-    before, after = series([max(first)]), series([max(last)])
-    session.say(f"  {before.median:.1f} MiB, then {after.median:.1f} MiB")
-    at_first = Figure(
-        "resident at 1,000 connections",
-        before,
-        "MiB",
-        mark=Mark(Sense.AT_MOST, 90, "MiB"),
+def measure(run: Run) -> Results:
+    """Measure the memory of a new server at 1,000 connections, before and after many requests."""
+    tokens = run.token_list()
+    with userauth(run.small_database()) as server:
+        run.report("memory")
+        run.warm_up(server, authorizations=tokens)
+        workload = Workload(server, tokens)
+        before = _peak_memory(run, workload)
+        _send_further_requests(run, workload)
+        after = _peak_memory(run, workload)
+    run.report(f"  {before:.1f} MiB, then {after:.1f} MiB")
+    return Results(figures=_figures(run, series([before]), series([after])), notes=(NOTE,))
+
+
+def _peak_memory(run: Run, workload: Workload) -> float:
+    with _sampled(workload.target.pid) as samples:
+        run.load(workload, CONNECTIONS)
+    return max(samples)
+
+
+def _send_further_requests(run: Run, workload: Workload) -> None:
+    sent, deadline = 0, time.monotonic() + MAX_SECONDS
+    while sent < run.schedule.further_requests:
+        sent += run.load(workload, CONNECTIONS, seconds=10).requests
+        if time.monotonic() > deadline:
+            raise BenchError(f"{sent} requests took longer than {MAX_SECONDS} seconds.")
+
+
+def _figures(run: Run, before: Series, after: Series) -> tuple[Figure, Figure]:
+    return (
+        Figure(
+            "memory at 1,000 connections",
+            before,
+            "MiB",
+            goal=Goal(Comparison.AT_MOST, 90, "MiB"),
+        ),
+        Figure(
+            f"memory after {run.schedule.further_requests:,} further requests",
+            after,
+            "MiB",
+            Baseline("before", before),
+            Goal(Comparison.AT_MOST, 1.05, "× before"),
+        ),
     )
-    later = Figure(
-        f"the same after {session.pace.further_requests:,} further requests",
-        after,
-        "MiB",
-        Limit("before", before),
-        Mark(Sense.AT_MOST, 1.05, "× before"),
-    )
-    note = "The memory of the server is the highest resident set seen in one run."
-    return Findings(figures=(at_first, later), notes=(note,))
 
 
 @contextmanager
 def _sampled(pid: int) -> Iterator[list[float]]:
-    """Yield the resident sets of a process in MiB, looked at while the block runs."""
+    """Yield the resident sets of a process in MiB, sampled during the block."""
     process = psutil.Process(pid)
     samples = [process.memory_info().rss / MEBIBYTE]
     done = threading.Event()

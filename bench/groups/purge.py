@@ -1,4 +1,4 @@
-"""What is over is removed: expired tokens while requests go on, and counts of tries."""
+"""The removal of expired rows: tokens during a load, and failure counts."""
 
 import asyncio
 import time
@@ -7,61 +7,75 @@ from datetime import datetime
 
 import psycopg2
 
-from bench.findings import Figure, Findings, Limit, Mark, Sense, percentile, series
-from bench.load.wrk import Load
+from bench.load.wrk import Workload
 from bench.processes import BenchError
 from bench.recipes import EXPIRED_ROWS, counts_recipe, purge_recipe
-from bench.session import Session
-from bench.targets import Target, userauth
+from bench.results import (
+    Baseline,
+    Comparison,
+    Figure,
+    Goal,
+    Results,
+    Series,
+    percentile,
+    series,
+)
+from bench.run import Run
+from bench.targets import userauth
 from db import counts
 from db.connecting import PoolLimits
 from db.pool import Database
 
 CONNECTIONS = 128
-# By then all of them must be gone.
-MOST_SECONDS = 1800
-# As in services/housekeeping.py, and how long counts are kept by settings.toml.
+# All expired rows must be removed by then.
+MAX_SECONDS = 1800
+# The step of services/housekeeping.py, and the retention of counts in settings.toml.
 STEP, KEPT_SECONDS = 500, 4500.0
-# Within it every step must end, or Postgres ends it.
-STEP_SECONDS = 3.0
-LONGEST_STEP_SECONDS = 0.5
+# The statement timeout of a step.
+STEP_TIMEOUT_SECONDS = 3.0
+MAX_STEP_SECONDS = 0.5
 
 
-def measure(session: Session) -> Findings:
-    """Load a server that keeps the rows, then one that removes them."""
-    tokens = session.token_list()
-    url = session.cluster.prepare(purge_recipe())
-    seconds = session.pace.slice * session.pace.slices
-
-    def load(target: Target) -> Load:
-        return session.load(target, tokens, CONNECTIONS, seconds)
-
+def measure(run: Run) -> Results:
+    """Load a server that keeps expired rows, then one that removes them."""
+    tokens = run.token_list()
+    url = run.cluster.prepare(purge_recipe())
     with userauth(url, "keeping", USERAUTH_TOKENS__KEEP_EXPIRED_DAYS="3650") as keeping:
-        session.warm_up(keeping, authorizations=tokens)
-        before = [load(keeping) for _ in range(session.pace.rounds)]
+        run.warm_up(keeping, authorizations=tokens)
+        before = _p99s(run, Workload(keeping, tokens))
     with userauth(url, "removing") as removing:
-        began, first = time.monotonic(), _count(url)
-        session.warm_up(removing, authorizations=tokens)
-        meanwhile = [load(removing) for _ in range(session.pace.rounds)]
-        left = _count(url)
-        rate = (first - left) / (time.monotonic() - began)
-        if not left:
-            raise BenchError("The rows were gone before the measurement ended.")
-        while _count(url):
-            if time.monotonic() > began + MOST_SECONDS:
-                raise BenchError(f"Rows are left after {MOST_SECONDS} s.")
-            time.sleep(1)
-        whole = time.monotonic() - began
+        started, first = time.monotonic(), _count(url)
+        run.warm_up(removing, authorizations=tokens)
+        meanwhile = _p99s(run, Workload(removing, tokens))
+        remaining = _count(url)
+        rate = (first - remaining) / (time.monotonic() - started)
+        if not remaining:
+            raise BenchError("All rows were removed before the measurement ended.")
+        _wait_until_removed(url, started + MAX_SECONDS)
+        total = time.monotonic() - started
     p99 = Figure(
         "p99, 128 connections, while 5,000,000 expired rows are removed",
-        series([one.p99 for one in meanwhile]),
+        meanwhile,
         "ms",
-        Limit("itself before", series([one.p99 for one in before])),
-        Mark(Sense.AT_MOST, 2.0, "× before"),
+        Baseline("itself before", before),
+        Goal(Comparison.AT_MOST, 2.0, "× before"),
     )
     removed = Figure("expired rows removed meanwhile", series([rate]), "rows/s")
-    note = f"All {EXPIRED_ROWS:,} expired rows were gone after {whole:,.0f} s."
-    return Findings(figures=(p99, removed), notes=(note,))
+    note = f"All {EXPIRED_ROWS:,} expired rows were removed within {total:,.0f} s."
+    return Results(figures=(p99, removed), notes=(note,))
+
+
+def _p99s(run: Run, workload: Workload) -> Series:
+    seconds = run.schedule.slice * run.schedule.slices
+    loads = [run.load(workload, CONNECTIONS, seconds) for _ in range(run.schedule.rounds)]
+    return series([load.p99 for load in loads])
+
+
+def _wait_until_removed(url: str, deadline: float) -> None:
+    while _count(url):
+        if time.monotonic() > deadline:
+            raise BenchError(f"Expired rows remain after {MAX_SECONDS} s.")
+        time.sleep(1)
 
 
 def _count(url: str) -> int:
@@ -71,50 +85,52 @@ def _count(url: str) -> int:
     return int(row[0]) if row else 0
 
 
-def measure_counts(session: Session) -> Findings:
-    """Remove counts of tries from a table full of them, step by step."""
-    recipe = counts_recipe(session.pace.counts)
-    url = session.cluster.prepare(recipe)
+def measure_counts(run: Run) -> Results:
+    """Remove expired failure counts from a table full of them, step by step."""
+    recipe = counts_recipe(run.schedule.counts)
+    url = run.cluster.prepare(recipe)
     try:
         steps, removed = asyncio.run(_remove_counts(url))
     finally:
-        session.cluster.drop(recipe)
+        run.cluster.drop(recipe)
     longest = Figure(
-        f"longest step of the removal of counts, {session.pace.counts:,} rows",
+        f"longest step of the removal of failure counts, {run.schedule.counts:,} rows",
         series([max(steps)]),
         "s",
-        mark=Mark(Sense.AT_MOST, LONGEST_STEP_SECONDS, "s"),
+        goal=Goal(Comparison.AT_MOST, MAX_STEP_SECONDS, "s"),
     )
-    rate = Figure("counts removed, without pauses", series([removed / sum(steps)]), "rows/s")
+    rate = Figure(
+        "failure counts removed, without pauses", series([removed / sum(steps)]), "rows/s"
+    )
     note = (
-        f"{removed:,} of {session.pace.counts:,} counts were over, and gone after {len(steps):,}"
-        f" steps: {1000 * percentile(steps, 50):.1f} ms at the median,"
+        f"{removed:,} of {run.schedule.counts:,} counts had expired and were removed in"
+        f" {len(steps):,} steps: {1000 * percentile(steps, 50):.1f} ms at the median,"
         f" {1000 * percentile(steps, 99):.1f} ms for 99 %; the last 100 took"
         f" {1000 * percentile(steps[-101:-1], 50):.1f} ms at the median."
     )
-    return Findings(figures=(longest, rate), notes=(note,))
+    return Results(figures=(longest, rate), notes=(note,))
 
 
 async def _remove_counts(url: str) -> tuple[list[float], int]:
-    """Return how long each step took, and how many rows are gone."""
+    """Return the duration of each step, and how many rows were removed."""
     limits = PoolLimits(
         pool_min=1,
         pool_max=1,
-        acquire_timeout_seconds=STEP_SECONDS,
-        query_timeout_seconds=STEP_SECONDS,
+        acquire_timeout_seconds=STEP_TIMEOUT_SECONDS,
+        query_timeout_seconds=STEP_TIMEOUT_SECONDS,
     )
     database = await Database.open(url, limits)
-    steps, whole, since = [], 0, datetime.min  # noqa: DTZ901 - a column without a time zone
+    steps, total, since = [], 0, datetime.min  # noqa: DTZ901 - a column without a time zone
     try:
-        async with database.connection(MOST_SECONDS) as connection:
+        async with database.connection(MAX_SECONDS) as connection:
             removed = STEP
             while removed == STEP:
-                began = time.perf_counter()
+                started = time.perf_counter()
                 removed, since = await counts.delete_old(
                     connection, accounts=False, since=since, kept_seconds=KEPT_SECONDS, limit=STEP
                 )
-                steps.append(time.perf_counter() - began)
-                whole += removed
+                steps.append(time.perf_counter() - started)
+                total += removed
     finally:
         await database.close()
-    return steps, whole
+    return steps, total

@@ -1,4 +1,4 @@
-"""Whether the time of a refusal tells that somebody has the e-mail address."""
+"""Whether the time of a rejected login reveals that an email address is registered."""
 
 import http.client
 import time
@@ -9,26 +9,26 @@ from statistics import median
 
 import psycopg2
 
-from bench.findings import Figure, Findings, Limit, Mark, Sense, series
+from bench.dataset import Credentials, password_credentials
 from bench.imported import SCHEMES, email_of
-from bench.people import Person, password_people
-from bench.session import FULL, QUICK, Session
+from bench.results import Baseline, Comparison, Figure, Goal, Results, series
+from bench.run import FULL, QUICK, Run
 from bench.targets import USER_PATH, Target, basic, userauth
 
-REFUSED = 401
-# Tries of each kind a round, by the pace; 200 in all rounds of the full one.
-TRIES = {QUICK.name: 7, FULL.name: 40}
-# How many of them, of each form, go to one account: it may have 79 failures in a row.
-TRIES_A_USER = 20
-# How much longer a refusal may take where there is a user.
-MOST = 1.03
+UNAUTHORIZED = 401
+# Attempts of each kind per round, by schedule; 200 in all rounds of the full one.
+ATTEMPTS = {QUICK.name: 7, FULL.name: 40}
+# How many of them, in each form, are for one account: it may have 79 consecutive failures.
+ATTEMPTS_PER_USER = 20
+# How much longer a rejection may take if the email address is registered.
+MAX_RATIO = 1.03
 LIMITS = {
     "USERAUTH_THROTTLE__ADDRESS_FAILURES": "1000000",
     "USERAUTH_THROTTLE__PAIR_FAILURES": "1000000",
     "USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000000",
 }
-OURS = "our own"
-# bcrypt reads 72 bytes of the third, and passlib none of it.
+OWN_SCHEME = "the server's scheme"
+# Of the third, bcrypt reads 72 bytes and passlib none.
 FORMS = {
     "ASCII": "a wrong guess",
     "NFD": unicodedata.normalize("NFD", "eine falsche Lösung, größer"),
@@ -37,67 +37,66 @@ FORMS = {
 
 _IMPORT = """
 INSERT INTO users (email, email_key, password_hash)
-SELECT email, email, stored FROM unnest(%s::text[], %s::text[]) AS imported (email, stored)
+SELECT email, email, hash FROM unnest(%s::text[], %s::text[]) AS imported (email, hash)
 ON CONFLICT (email_key) DO UPDATE SET password_hash = excluded.password_hash
 """
 _REMOVE = "DELETE FROM users WHERE email_key LIKE 'imported-%'"
 
 
-def measure(session: Session) -> Findings:
-    """Measure wrong passwords of users and of nobody, in turn."""
+def measure(run: Run) -> Results:
+    """Measure wrong passwords for registered and for unknown email addresses, in turn."""
     times: dict[tuple[str, str], list[list[float]]] = {}
     with (
-        imported_users(session.small_database()),
-        userauth(session.small_database(), "timing", **LIMITS) as server,
+        imported_users(run.small_database()),
+        userauth(run.small_database(), "timing", **LIMITS) as server,
     ):
-        time.sleep(5)  # it measures the kinds of hashes first
-        for number in range(session.pace.rounds):
-            session.say(f"timing, round {number + 1} of {session.pace.rounds}")
-            for key, found in _round(session, server, number).items():
-                times.setdefault(key, []).append(found)
-            session.forget_failures()
-    return Findings(figures=tuple(_figures(times)))
+        time.sleep(5)  # at its start, the server measures how long each kind of hash takes
+        for number in run.rounds("timing"):
+            for key, durations in _round(run, server, number).items():
+                times.setdefault(key, []).append(durations)
+            run.reset_throttle()
+    return Results(figures=tuple(_figures(times)))
 
 
 def _figures(times: Mapping[tuple[str, str], list[list[float]]]) -> Iterator[Figure]:
-    for (scheme, form), found in times.items():
+    for (scheme, form), rounds in times.items():
         if scheme == "":
             continue
-        nobody = [median(each) for each in times["", form]]
+        unknown = [median(each) for each in times["", form]]
         yield Figure(
-            f"refusal of a wrong password ({form}), a user has a hash of {scheme}",
-            series([median(each) for each in found]),
+            f"rejection of a wrong password ({form}), registered with a hash of {scheme}",
+            series([median(each) for each in rounds]),
             "ms",
-            limit=Limit("nobody has the e-mail address", series(nobody)),
-            mark=Mark(Sense.AT_MOST, MOST, "× where nobody has it"),
+            baseline=Baseline("unknown email address", series(unknown)),
+            goal=Goal(Comparison.AT_MOST, MAX_RATIO, "× unknown"),
         )
 
 
-def _round(session: Session, server: Target, number: int) -> dict[tuple[str, str], list[float]]:
-    """Return the times of refusals, by scheme ("" for nobody) and form, one after the other."""
-    tries = TRIES[session.pace.name]
+def _round(run: Run, server: Target, number: int) -> dict[tuple[str, str], list[float]]:
+    """Return the durations of rejections by scheme ("" for unknown addresses) and form."""
+    attempts = ATTEMPTS[run.schedule.name]
     times: dict[tuple[str, str], list[float]] = {}
-    ours = password_people()
-    for turn in range(tries):
-        place = turn // TRIES_A_USER
+    credentials = password_credentials()
+    for attempt in range(attempts):
+        user = attempt // ATTEMPTS_PER_USER
         emails = {
-            "": f"nobody.{number}.{turn}@example.com",
-            OURS: ours[place].email,
-            **{scheme: email_of(scheme, place) for scheme in SCHEMES},
+            "": f"unknown.{number}.{attempt}@example.com",
+            OWN_SCHEME: credentials[user].email,
+            **{scheme: email_of(scheme, user) for scheme in SCHEMES},
         }
         for form, password in FORMS.items():
             for scheme, email in emails.items():
-                spent = _refuse(session, server, Person(email, password))
-                times.setdefault((scheme, form), []).append(spent)
+                duration = _fail_login(run, server, Credentials(email, password))
+                times.setdefault((scheme, form), []).append(duration)
     return times
 
 
 @contextmanager
 def imported_users(database: str) -> Iterator[None]:
-    """Let users with a hash of each scheme be there."""
-    places = range(-(-max(TRIES.values()) // TRIES_A_USER))
+    """Create users with a hash of each scheme for the duration of the block."""
+    users = range(-(-max(ATTEMPTS.values()) // ATTEMPTS_PER_USER))
     hashes = {scheme: make() for scheme, make in SCHEMES.items()}
-    rows = [(email_of(scheme, n), hashes[scheme]) for scheme in SCHEMES for n in places]
+    rows = [(email_of(scheme, n), hashes[scheme]) for scheme in SCHEMES for n in users]
     with closing(psycopg2.connect(database)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
@@ -108,14 +107,14 @@ def imported_users(database: str) -> Iterator[None]:
             cursor.execute(_REMOVE)
 
 
-def _refuse(session: Session, server: Target, person: Person) -> float:
-    """Log in with a wrong password; return how long the refusal took, in milliseconds."""
+def _fail_login(run: Run, server: Target, credentials: Credentials) -> float:
+    """Log in with a wrong password; return the duration of the rejection in milliseconds."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    began = time.perf_counter()
-    connection.request("GET", f"{USER_PATH}/login", headers={"Authorization": basic(person)})
+    started = time.perf_counter()
+    connection.request("GET", f"{USER_PATH}/login", headers={"Authorization": basic(credentials)})
     status = connection.getresponse().status
-    milliseconds = (time.perf_counter() - began) * 1000
+    milliseconds = (time.perf_counter() - started) * 1000
     connection.close()
-    if status != REFUSED:
-        session.blame("timing", {str(status): 1})
+    if status != UNAUTHORIZED:
+        run.record_faults("timing", {str(status): 1})
     return milliseconds

@@ -1,1 +1,1 @@
-"""The load: wrk, pgbench, bcrypt by itself, and two clients of our own."""
+"""The load generators: wrk, pgbench, bcrypt alone, and three asyncio clients."""

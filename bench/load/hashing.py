@@ -1,7 +1,7 @@
-"""The limit `bcrypt`: checkpw on as many threads as the server has workers, and nothing else.
+"""The baseline `bcrypt`: checkpw on as many threads as the server has workers.
 
 Run as `python -m bench.load.hashing THREADS COST SECONDS`, in a process of its own; prints the
-times at which hashes were done, as JSON.
+times at which hashes were completed, as JSON.
 """
 
 import json
@@ -13,25 +13,25 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 
 from bench.load.rates import completion_rate
-from bench.processes import run_bounded
+from bench.processes import run_to_end
 
 _PASSWORD = b"correct horse battery staple"
 
 
 def measure_hashing(cost: int, seconds: float) -> float:
-    """Return how many passwords a second this machine verifies."""
+    """Return how many passwords per second this machine verifies."""
     threads = os.cpu_count() or 1
     command = [sys.executable, "-m", __name__, str(threads), str(cost), str(seconds)]
-    printed = run_bounded(command, seconds=seconds + 60, log="hashing")
-    return completion_rate(json.loads(printed))
+    output = run_to_end(command, timeout=seconds + 60, log="hashing")
+    return completion_rate(json.loads(output))
 
 
 def _verify_until(hashed: bytes, deadline: float) -> list[float]:
-    done = []
+    completed = []
     while time.perf_counter() < deadline:
         bcrypt.checkpw(_PASSWORD, hashed)
-        done.append(time.perf_counter())
-    return done
+        completed.append(time.perf_counter())
+    return completed
 
 
 def _main(threads: int, cost: int, seconds: float) -> None:

@@ -1,16 +1,16 @@
-"""The limit `select`: the same look-up by pgbench, prepared, 16 clients."""
+"""The baseline `select`: the same lookup by pgbench, prepared, 16 clients."""
 
 import re
 
 from bench.cluster import Cluster
-from bench.people import USERS
-from bench.places import LISTS
-from bench.processes import BenchError, run_bounded
+from bench.dataset import USERS
+from bench.paths import LISTS
+from bench.processes import BenchError, run_to_end
 from postgres.programs import find_programs
 from postgres.serving_role import ROLE
 
 CLIENTS = 16
-_LOOK_UP = f"""\\set n random(1, {USERS})
+_LOOKUP = f"""\\set n random(1, {USERS})
 SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at
 FROM tokens t
 JOIN users u ON u.id = t.user_id
@@ -21,10 +21,10 @@ _FAILED = re.compile(r"number of failed transactions: ([0-9]+)")
 
 
 def measure_selects(cluster: Cluster, database: str, seconds: int) -> float:
-    """Return how many look-ups a second Postgres answers."""
+    """Return how many lookups per second Postgres completes."""
     LISTS.mkdir(parents=True, exist_ok=True)
-    script = LISTS / "look_up.sql"
-    script.write_text(_LOOK_UP, encoding="ascii")
+    script = LISTS / "lookup.sql"
+    script.write_text(_LOOKUP, encoding="ascii")
     command = [
         str(find_programs() / "pgbench"),
         "--no-vacuum",
@@ -38,8 +38,8 @@ def measure_selects(cluster: Cluster, database: str, seconds: int) -> float:
         f"--username={ROLE}",
         database,
     ]
-    printed = run_bounded(command, seconds=seconds + 30, log="pgbench")
-    rate, failed = _RATE.search(printed), _FAILED.search(printed)
+    output = run_to_end(command, timeout=seconds + 30, log="pgbench")
+    rate, failed = _RATE.search(output), _FAILED.search(output)
     if rate is None or (failed and int(failed[1])):
-        raise BenchError(f"pgbench failed: {printed}")
+        raise BenchError(f"pgbench failed: {output}")
     return float(rate[1])

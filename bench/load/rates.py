@@ -1,17 +1,17 @@
-"""How fast things end, from the times at which they ended."""
+"""Rates computed from times of completion."""
 
 import statistics
 from collections.abc import Sequence
 
-FEWEST = 3
+MIN_TIMES = 3
 
 
 def completion_rate(times: Sequence[float]) -> float:
-    """Return how many ended a second.
+    """Return the completions per second: the slope of their count over time.
 
-    The slope of the count over the times: what was half done at either edge of the window does
-    not count, as it would in a plain quotient. At five hashes a second that is several percent.
+    A plain quotient would include the work that was unfinished at either end of the window; at five
+    hashes per second, that is several percent.
     """
-    if len(times) < FEWEST:
+    if len(times) < MIN_TIMES:
         return 0.0
     return statistics.linear_regression(sorted(times), range(len(times))).slope

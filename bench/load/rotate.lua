@@ -1,9 +1,10 @@
--- GET requests that rotate over the Authorization values in a file, one a line.
+-- GET requests that rotate through the Authorization values in a file, one per line.
 --
--- wrk ... URL -- FILE OFFSET
+-- wrk ... URL -- FILE OFFSET [CONNECTION]
 --
--- The requests are built once, so that a request costs the client a look-up. Every answer is
--- counted by its status. done() prints one line of JSON, marked, after wrk's own report.
+-- CONNECTION is the value of the Connection header; without it, requests have no such header.
+-- The requests are built once, so that each costs the client only a lookup. Responses are counted
+-- by status. done() prints one line of JSON with a prefix after wrk's own report.
 
 local threads = {}
 
@@ -15,9 +16,10 @@ end
 function init(arguments)
   requests = {}
   for value in io.lines(arguments[1]) do
-    requests[#requests + 1] = wrk.format("GET", nil, { ["Authorization"] = value })
+    local headers = { ["Authorization"] = value, ["Connection"] = arguments[3] }
+    requests[#requests + 1] = wrk.format("GET", nil, headers)
   end
-  -- Threads, and the runs of one measurement, begin at different places.
+  -- Threads, and the runs of one measurement, start at different positions.
   position = tonumber(arguments[2]) + thread_number * 7919
   statuses = {}
 end

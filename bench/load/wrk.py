@@ -1,12 +1,11 @@
-"""wrk, with the script that rotates over tokens.
+"""wrk, with a script that rotates through tokens.
 
-One thread of wrk: the machine's cores are shared with the server and Postgres, one thread sends
-some 50,000 requests a second, and a second one would only take turns away from those measured.
-Every status is counted in the script, which costs 2 % of a core at 7,000 answers a second,
-for the limit as much as for the server.
+wrk runs one thread, which sends up to 50,000 requests per second: a second one would only take
+CPU time from the server and Postgres, which share the cores. The script counts every status; that
+costs 2 % of a core at 7,000 responses per second, for the baseline as much as for the server.
 
-wrk corrects for requests that it could not send while it waited (coordinated omission), for all
-servers alike: its percentiles are no better than what a client sees.
+wrk corrects the latencies of all servers for requests that it could not send while it waited
+(coordinated omission): its percentiles are no better than those that a client sees.
 """
 
 import json
@@ -18,19 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from bench.places import BENCH, LISTS
-from bench.processes import BenchError, run_bounded
+from bench.paths import BENCH, LISTS
+from bench.processes import BenchError, run_to_end
 from bench.targets import Target
 
 TIMEOUT_SECONDS = 10
 _SCRIPT = BENCH / "load" / "rotate.lua"
-_MARK = "RESULT "
+_PREFIX = "RESULT "
 _MILLISECOND = 1000.0
 
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw; latencies are in milliseconds."""
+    """The results of wrk; latencies are in milliseconds."""
 
     requests: int
     seconds: float
@@ -38,20 +37,37 @@ class Load:
     p90: float
     p99: float
     p99_9: float
-    longest: float
-    # Everything that was not the expected answer, and how often.
+    highest: float
+    # Every outcome but status 200, and its count.
     faults: dict[str, int]
 
     @property
     def rate(self) -> float:
-        """Return the requests a second."""
+        """Return the requests per second."""
         return self.requests / self.seconds
 
 
-def merged(loads: Sequence[Load]) -> Load:
-    """Return several runs of one load as one: the sums, and of the latencies the means.
+@dataclass(frozen=True)
+class Workload:
+    """The requests to one server: the Authorization values, and whether to send keep-alive.
 
-    Of the highest ones the worst run counts: a stall in one of them must not be halved.
+    HTTP/1.1 keeps connections alive without the header, but most client libraries send it.
+    """
+
+    target: Target
+    authorizations: Path
+    keep_alive: bool = False
+
+    @property
+    def name(self) -> str:
+        suffix = ", Connection: keep-alive" if self.keep_alive else ""
+        return f"{self.target.name}, {self.authorizations.stem}{suffix}"
+
+
+def merged(loads: Sequence[Load]) -> Load:
+    """Return the sum of several runs of one load, with the means of their latencies.
+
+    For p99 and above, it is the maximum: a stall in one run must not be averaged out.
     """
     faults: Counter[str] = Counter()
     for load in loads:
@@ -63,30 +79,30 @@ def merged(loads: Sequence[Load]) -> Load:
         p90=fmean(load.p90 for load in loads),
         p99=max(load.p99 for load in loads),
         p99_9=max(load.p99_9 for load in loads),
-        longest=max(load.longest for load in loads),
+        highest=max(load.highest for load in loads),
         faults=dict(faults),
     )
 
 
 def require_wrk() -> str:
-    """Return which wrk is installed; tell how to get it where there is none."""
+    """Return the name of the wrk program; raises BenchError if it is not installed."""
     if shutil.which("wrk") is None:
         raise BenchError(
-            "wrk is missing. It is Debian's and Ubuntu's package wrk (`apt-get install wrk`),"
-            " Fedora's and Homebrew's too."
+            "wrk is not installed. On Debian and Ubuntu, run `apt-get install wrk`; Fedora and"
+            " Homebrew have a package of the same name."
         )
     return "wrk"
 
 
 def write_list(name: str, authorizations: Sequence[str]) -> Path:
-    """Write the Authorization values to rotate over, one a line."""
+    """Write the Authorization values to rotate through, one per line."""
     LISTS.mkdir(parents=True, exist_ok=True)
     path = LISTS / f"{name}.txt"
     path.write_text("".join(f"{value}\n" for value in authorizations), encoding="ascii")
     return path
 
 
-def run_wrk(target: Target, authorizations: Path, *, connections: int, seconds: int) -> Load:
+def run_wrk(workload: Workload, *, connections: int, seconds: int) -> Load:
     """Load a server with requests for the user."""
     command = [
         require_wrk(),
@@ -96,25 +112,25 @@ def run_wrk(target: Target, authorizations: Path, *, connections: int, seconds: 
         f"--timeout={TIMEOUT_SECONDS}s",
         "--latency",
         f"--script={_SCRIPT}",
-        target.user_url,
+        workload.target.user_url,
         "--",
-        str(authorizations),
-        str(random.randrange(1_000_000)),  # noqa: S311 - where to begin
+        str(workload.authorizations),
+        str(random.randrange(1_000_000)),  # noqa: S311 - the position in the list
+        *(["keep-alive"] if workload.keep_alive else []),
     ]
-    printed = run_bounded(command, seconds=seconds + 30, log="wrk")
-    return _read(printed)
+    return _parse(run_to_end(command, timeout=seconds + 30, log="wrk"))
 
 
-def _read(printed: str) -> Load:
-    marked = [line for line in printed.splitlines() if line.startswith(_MARK)]
-    if not marked:
-        raise BenchError(f"wrk printed no result: {printed}")
-    found = json.loads(marked[0].removeprefix(_MARK))
+def _parse(output: str) -> Load:
+    results = [line for line in output.splitlines() if line.startswith(_PREFIX)]
+    if not results:
+        raise BenchError(f"wrk printed no result: {output}")
+    found = json.loads(results[0].removeprefix(_PREFIX))
     statuses = {status: count for status, count in found["statuses"].items() if status != "200"}
     errors = {name: found[name] for name in ("connect", "read", "write", "timeout")}
     faults = {name: count for name, count in {**statuses, **errors}.items() if count}
     if not found["requests"]:
-        faults["no answer at all"] = 1
+        faults["no response"] = 1
     return Load(
         requests=found["requests"],
         seconds=found["microseconds"] / 1_000_000,
@@ -122,6 +138,6 @@ def _read(printed: str) -> Load:
         p90=found["p90"] / _MILLISECOND,
         p99=found["p99"] / _MILLISECOND,
         p99_9=found["p99_9"] / _MILLISECOND,
-        longest=found["max"] / _MILLISECOND,
+        highest=found["max"] / _MILLISECOND,
         faults=faults,
     )

@@ -1,1 +1,1 @@
-"""Servers of others that do the same work, each in an environment of its own."""
+"""Other servers that do the same work, each in its own virtual environment."""

@@ -1,8 +1,8 @@
-"""Starting the peers: their environments, their databases, their processes.
+"""The peers: their virtual environments, their databases and their processes.
 
-Each does what the server under test does: a token is looked up in Postgres at each request, a
-log-in hashes at bcrypt cost 12. Where a peer has a choice it gets what is best for it: no
-access log, connections enough for its concurrency, an index on what it looks up.
+Each does the work of the server under test: it looks the token up in Postgres on every request,
+and a login hashes at bcrypt cost 12. Its configuration is the fastest one: no access log, enough
+connections for its concurrency, an index on every lookup.
 """
 
 import hashlib
@@ -20,44 +20,45 @@ from urllib.parse import urlencode
 import bcrypt
 
 from bench.cluster import Cluster, Recipe
-from bench.people import Person, password_people
-from bench.places import BENCH, STORE
-from bench.processes import START_SECONDS, BenchError, last_lines, run_bounded, started
+from bench.dataset import Credentials, password_credentials
+from bench.paths import BENCH, STORE
+from bench.processes import BenchError, last_lines, run_to_end, running
 from bench.recipes import BCRYPT_COST
 from bench.targets import USER_PATH, Target, clean_environment
 
+START_SECONDS = 60
 INSTALL_SECONDS = 600
 
 
 class FormTarget(Target):
-    """A server where one logs in by a form, as OAuth 2 has it."""
+    """A server with a login form, as in OAuth 2."""
 
-    def log_in_request(self, person: Person, address: str | None = None) -> str:
+    def login_request(self, credentials: Credentials, address: str | None = None) -> str:
         if address is not None:
-            raise NotImplementedError("Peers believe no X-Forwarded-For.")
-        form = urlencode({"username": person.email, "password": person.password})
-        head = (
+            raise NotImplementedError("Peers ignore X-Forwarded-For.")
+        form = urlencode({"username": credentials.email, "password": credentials.password})
+        headers = (
             f"POST {USER_PATH}/login HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
             "Content-Type: application/x-www-form-urlencoded",
             f"Content-Length: {len(form)}",
         )
-        return "\r\n".join(head) + "\r\n\r\n" + form
+        return "\r\n".join(headers) + "\r\n\r\n" + form
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A server of others: its folder, and how it is started on a port."""
+    """A server to compare with: its directory, and the command that starts it on a port."""
 
-    folder: str
+    directory: str
     title: str
-    # From its programs and a port to a command line.
+    # Given the directory of its programs and a port.
     command: Callable[[Path, int], list[str]]
     target: type[Target] = Target
 
     @property
     def home(self) -> Path:
-        return BENCH / "peers" / self.folder
+        return BENCH / "peers" / self.directory
 
 
 def _uvicorn(programs: Path, port: int) -> list[str]:
@@ -66,7 +67,7 @@ def _uvicorn(programs: Path, port: int) -> list[str]:
 
 
 def _gunicorn(programs: Path, port: int) -> list[str]:
-    # Connections of the benchmark stay open while it waits.
+    # The connections of the bench stay open between its loads.
     options = ["--workers=1", "--threads=8", "--keep-alive=60", f"--bind=127.0.0.1:{port}"]
     return [str(programs / "gunicorn"), *options, "app:app"]
 
@@ -79,46 +80,46 @@ PEERS = (
 
 @contextmanager
 def running_peer(peer: Peer, cluster: Cluster) -> Iterator[Target]:
-    """Run a peer, having made its environment and its database where they are missing."""
+    """Run a peer; create its virtual environment and its database if necessary."""
     programs = _environment(peer)
     recipe = (peer.home / "database.sql").read_text(encoding="utf-8")
-    url = cluster.prepare(Recipe(f"bench_{peer.folder}", (recipe,), _parameters))
+    url = cluster.prepare(Recipe(f"bench_{peer.directory}", (recipe,), _parameters))
     port = _free_port()
-    with started(
+    with running(
         peer.command(programs, port),
-        log=peer.folder,
+        log=peer.directory,
         environment=clean_environment() | {"DATABASE_URL": url},
-        folder=peer.home,
+        directory=peer.home,
     ) as process:
-        _wait_until_listening(port, peer.folder)
-        yield peer.target(peer.folder, port, process.pid)
+        _wait_until_listening(port, peer.directory)
+        yield peer.target(peer.directory, port, process.pid)
 
 
 def _environment(peer: Peer) -> Path:
-    """Make the virtual environment of a peer, or again where its requirements have changed."""
+    """Create the virtual environment of a peer unless its requirements are unchanged."""
     requirements = peer.home / "requirements.txt"
-    folder = STORE / "environments" / peer.folder
-    mark, digest = folder / "installed", hashlib.sha256(requirements.read_bytes()).hexdigest()
-    if not mark.exists() or mark.read_text(encoding="ascii") != digest:
-        print(f"installing {peer.folder} (once) …", flush=True)
-        log = f"install-{peer.folder}"
-        venv = [sys.executable, "-m", "venv", "--clear", str(folder)]
-        run_bounded(venv, seconds=INSTALL_SECONDS, log=log)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    directory = STORE / "environments" / peer.directory
+    marker, digest = directory / "installed", hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if not marker.exists() or marker.read_text(encoding="ascii") != digest:
+        print(f"installing {peer.directory} (once) …", flush=True)
+        log = f"install-{peer.directory}"
+        venv = [sys.executable, "-m", "venv", "--clear", str(directory)]
+        run_to_end(venv, timeout=INSTALL_SECONDS, log=log)
+        pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet"]
         options = ["--disable-pip-version-check", "--requirement", str(requirements)]
-        run_bounded([*pip, *options], seconds=INSTALL_SECONDS, log=log)
-        mark.write_text(digest, encoding="ascii")
-    return folder / "bin"
+        run_to_end([*pip, *options], timeout=INSTALL_SECONDS, log=log)
+        marker.write_text(digest, encoding="ascii")
+    return directory / "bin"
 
 
 def _parameters() -> dict[str, object]:
     def hashed(password: str) -> str:
         return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()
 
-    passwords = [person.password for person in password_people()]
+    passwords = [each.password for each in password_credentials()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        *hashes, hash_of_nobody = pool.map(hashed, [*passwords, "the password of nobody"])
-    return {"hashes": hashes, "hash_of_nobody": hash_of_nobody}
+        *hashes, unknown_hash = pool.map(hashed, [*passwords, "a password of no user"])
+    return {"hashes": hashes, "unknown_hash": unknown_hash}
 
 
 def _free_port() -> int:
@@ -135,4 +136,4 @@ def _wait_until_listening(port: int, log: str) -> None:
             time.sleep(0.1)
         else:
             return
-    raise BenchError(f"{log} did not start ({START_SECONDS} s at most): {last_lines(log)}")
+    raise BenchError(f"{log} did not start within {START_SECONDS} s: {last_lines(log)}")

@@ -12,7 +12,7 @@ CREATE TABLE "user" (
     updated_at      timestamptz   NOT NULL
 );
 CREATE UNIQUE INDEX ix_user_email ON "user" (email);
--- Not in its documentation; but it looks e-mail addresses up this way.
+-- Its documentation does not mention it, but it looks up email addresses this way.
 CREATE INDEX ix_user_lower_email ON "user" (lower(email));
 
 CREATE TABLE accesstoken (
@@ -25,7 +25,7 @@ CREATE INDEX ix_accesstoken_created_at ON accesstoken (created_at);
 INSERT INTO "user"
 SELECT
     md5('user ' || n)::uuid, 'user' || n || '@example.com',
-    coalesce((%(hashes)s::text[])[n], %(hash_of_nobody)s), true, false, true, 'User ' || n,
+    coalesce((%(hashes)s::text[])[n], %(unknown_hash)s), true, false, true, 'User ' || n,
     '2026-01-01Z', '2026-01-01Z'
 FROM generate_series(1, 100000) AS n;
 

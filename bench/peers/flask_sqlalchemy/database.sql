@@ -20,7 +20,7 @@ CREATE INDEX tokens_user_id ON tokens (user_id);
 INSERT INTO users
 SELECT
     md5('user ' || n)::uuid, 'user' || n || '@example.com', 'User ' || n,
-    coalesce((%(hashes)s::text[])[n], %(hash_of_nobody)s), '2026-01-01Z', '2026-01-01Z'
+    coalesce((%(hashes)s::text[])[n], %(unknown_hash)s), '2026-01-01Z', '2026-01-01Z'
 FROM generate_series(1, 100000) AS n;
 
 INSERT INTO tokens

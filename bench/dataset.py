@@ -1,7 +1,7 @@
-"""Who is in the databases: everything follows from a number, in SQL and here alike.
+"""The users and tokens in the databases, computed from their number in SQL and in Python alike.
 
-User and token N exist for N from 1 on; token N belongs to user N, and beyond the last user it
-starts again with the first.
+User N and token N exist for every N from 1 on. Token N belongs to user N; beyond the last user, the
+owners start over with the first one.
 """
 
 import hashlib
@@ -14,51 +14,51 @@ from datetime import UTC, datetime
 from rules.tokens import TokenClaims, TokenSigner
 
 USERS = 100_000
-# Those who can log in: a hash of cost 12 for each of 100,000 users would take hours.
+# Users with a password of their own: hashing 100,000 passwords at cost 12 would take hours.
 PASSWORD_USERS = 50
-# How many tokens a load rotates over, spread over all rows.
+# How many tokens a load rotates through, spread over all rows.
 ROTATED = 20_000
 SIGNING_KEY = "WT0UmSlqPzR7yQ3cEokd5bXn1vHfGaJ9uLgB2iMKsNw"  # in production, it must look random
-# Far away, so that a prepared database stays good and nobody cleans its rows up.
+# Far in the future, so that a prepared database stays valid and its rows are not cleaned up.
 EXPIRES_AT = datetime(2040, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """A user who can log in."""
+class Credentials:
+    """The email address and the password of a user."""
 
     email: str
     password: str
 
 
 def email(number: int) -> str:
-    """Return the e-mail address of a user."""
+    """Return the email address of a user."""
     return f"user{number}@example.com"
 
 
-def password_people() -> list[Person]:
-    """Return the users who can log in, the first one first."""
+def password_credentials() -> list[Credentials]:
+    """Return the credentials of the users with a password of their own, in order."""
     return [
-        Person(email(number), f"correct horse battery {number}")
+        Credentials(email(number), f"correct horse battery {number}")
         for number in range(1, PASSWORD_USERS + 1)
     ]
 
 
 def token_digest(number: int) -> str:
-    """Return what stands for the id of a token: md5('token N') in hexadecimal."""
+    """Return the id of a token in hexadecimal: md5('token N')."""
     return hashlib.md5(f"token {number}".encode(), usedforsecurity=False).hexdigest()
 
 
 def spread(rows: int, count: int = ROTATED) -> list[int]:
-    """Return numbers of tokens spread evenly over all rows, in an order that is always the same."""
+    """Return token numbers spread evenly over all rows, in a reproducible order."""
     numbers = list(range(1, rows + 1, max(1, rows // count)))[:count]
     random.Random(rows).shuffle(numbers)  # noqa: S311 - no secret
     return numbers
 
 
 def signed_tokens(numbers: Sequence[int]) -> list[str]:
-    """Return the tokens of these numbers as the server would have issued them."""
-    # Signing asks no clock.
+    """Return tokens by their numbers, signed as the server signs them."""
+    # Signing does not read the clock.
     signer = TokenSigner([SIGNING_KEY], clock=EXPIRES_AT.timestamp)
     expires_at = int(EXPIRES_AT.timestamp())
     return [

@@ -1,10 +1,10 @@
-"""Where things are."""
+"""The directories of the bench."""
 
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
-# The prepared cluster and the environments of the peers stay here between runs.
+# The prepared cluster and the peers' virtual environments are kept here between runs.
 STORE = ROOT / "var" / "bench"
 CLUSTER = STORE / "postgres"
 LOGS = STORE / "logs"

@@ -1,0 +1,109 @@
+"""The checks at the end of a run: the database and the servers against every model."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import psycopg2
+
+from soak.calls import Call
+from soak.client import Client
+from soak.fleet import SIZE
+from soak.model import UserModel
+from soak.states import State
+from soak.tally import Tally
+
+MAX_CONCURRENT = 20
+
+
+@dataclass(slots=True)
+class Row:
+    """A user in the database, with the ids of the valid tokens."""
+
+    user_id: str
+    name: str | None
+    valid_ids: set[str] = field(default_factory=set)
+
+
+def check_database(dsn: str, models: Sequence[UserModel], tally: Tally) -> None:
+    """Compare every row with its model, and drop the states that do not match."""
+    rows = _read_rows(dsn, tally)
+    for model in models:
+        row = rows.pop(model.email, None)
+        if not model.contradicted:
+            _compare(model, row, tally)
+    if rows:
+        tally.fault(f"users in the database that are in no model: {sorted(rows)[:5]}")
+
+
+def _read_rows(dsn: str, tally: Tally) -> dict[str, Row]:
+    with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT id, email, name FROM users")
+        rows = {str(email): Row(str(user_id), name) for user_id, email, name in cursor.fetchall()}
+        cursor.execute(
+            "SELECT t.id, u.email FROM tokens t JOIN users u ON u.id = t.user_id"
+            " WHERE t.revoked_at IS NULL"
+        )
+        for token_id, email in cursor.fetchall():
+            rows[str(email)].valid_ids.add(str(token_id))
+        cursor.execute("SELECT count(*) FROM tokens WHERE user_id IS NULL AND revoked_at IS NULL")
+        orphans = (cursor.fetchone() or (0,))[0]
+        cursor.execute("SELECT count(*), count(revoked_at) FROM tokens")
+        all_tokens, revoked = cursor.fetchone() or (0, 0)
+    print(f"database: {len(rows):,} users, {all_tokens:,} tokens, {revoked:,} of them revoked")
+    if orphans:
+        tally.fault(f"{orphans} tokens of deleted users are not revoked")
+    return rows
+
+
+async def check_credentials(clients: Sequence[Client]) -> None:
+    """Send valid and invalid tokens and passwords to both servers."""
+    slots = asyncio.Semaphore(MAX_CONCURRENT)
+
+    async def check(client: Client) -> None:
+        async with slots:
+            for server in range(SIZE):
+                for call in _calls(client):
+                    await client.make([call], server)
+
+    await asyncio.gather(*(check(client) for client in clients))
+
+
+def _calls(client: Client) -> list[Call]:
+    model, generator = client.model, client.generator
+    passwords = {state.password for state in model.states if state.exists}
+    calls = [generator.read_by_token(token, "final, token") for token in sorted(model.tokens)[:40]]
+    calls += [
+        generator.read_by_token(token, "final, revoked token") for token in model.revoked_tokens
+    ]
+    for password in passwords:
+        calls.append(generator.read_by_password(password, "final, password"))
+        calls.append(generator.log_in(password, "final, log in"))
+    calls += [generator.log_in(old, "final, old password") for old in model.old_passwords]
+    return calls
+
+
+def _compare(model: UserModel, row: Row | None, tally: Tally) -> None:
+    known = {_token_id(token) for token in model.tokens}
+    matching = frozenset(state for state in model.states if _matches(state, row, known))
+    if not matching:
+        states = sorted(map(str, model.states))
+        tally.fault(f"{model.email}: the database has {row}, the model {states}")
+        return
+    model.states = matching
+    unknown = (row.valid_ids if row else set()) - known
+    if len(unknown) > model.lost_logins:
+        tally.fault(f"{model.email}: {len(unknown)} valid tokens that no client received")
+
+
+def _matches(state: State, row: Row | None, known: set[str]) -> bool:
+    if row is None or not state.exists:
+        return row is None and not state.exists
+    if state.user_id not in {None, row.user_id} or state.name != row.name:
+        return False
+    return row.valid_ids & known == {_token_id(token) for token in state.valid_tokens}
+
+
+def _token_id(token: str) -> str:
+    return token.partition(".")[0]
