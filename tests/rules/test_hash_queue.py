@@ -241,6 +241,25 @@ def test_in_a_full_queue_the_largest_site_makes_way(make_queue: MakeQueue, work:
     assert queue.refused == 3
 
 
+def test_a_displaced_caller_stops_counting_for_its_site_at_once(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    queue = make_queue(max_wait_seconds=5)  # for 4 callers
+
+    async def flow() -> None:
+        sites = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2"]
+        crowds = [Caller.at(site, str(number)) for number, site in enumerate(sites)]
+        tasks = queued(queue, work, crowds)
+        await work.started(1)
+        # Both arrive before a displaced task runs again.
+        tasks += queued(queue, work, [caller(3), caller(4)], first=4)
+        await until(lambda: sum(task.done() for task in tasks) == 2)
+        work.may_end.set()
+        assert await outcomes(tasks) == [True, False, True, False, True, True]
+
+    run(flow)
+
+
 def test_in_a_full_queue_half_is_reserved_for_known_callers_and_half_for_others(
     make_queue: MakeQueue, work: Work
 ) -> None:
