@@ -104,7 +104,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(stored)
         return check(password, stored)
 
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", recorded)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", recorded)
     return seen
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.passwords import SCHEME, pepper_id
+from rules.password_scheme import SCHEME, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.command_line import manage
 from tests.harness.processes import running_server
