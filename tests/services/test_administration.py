@@ -1,4 +1,4 @@
-"""What an administrator does to users while others change them."""
+"""The administrator's services."""
 
 import asyncio
 import threading
@@ -34,7 +34,9 @@ def administer(
 
 def insert_user(dsn: str) -> None:
     run_sql(
-        dsn, "INSERT INTO users (email, email_key, password_hash) VALUES (%s, %s, 'x')", [EMAIL] * 2
+        dsn,
+        "INSERT INTO users (email, email_key, password_hash) VALUES (%s, %s, 'x')",
+        (EMAIL, EMAIL),
     )
 
 

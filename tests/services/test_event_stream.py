@@ -101,7 +101,9 @@ def test_ids_of_rolled_back_transactions_are_given_up_after_a_while(dsn: str, cl
 
 def test_a_gap_of_any_size_in_the_ids_costs_nothing(dsn: str, clock: Clock) -> None:
     async def work(stream: EventStream) -> None:
-        run_sql(dsn, "SELECT setval('events_id_seq', last_value + 1000000000000) FROM events_id_seq")
+        run_sql(
+            dsn, "SELECT setval('events_id_seq', last_value + 1000000000000) FROM events_id_seq"
+        )
         insert(dsn, "new")
         assert await labels(stream) == ["new"]
 
