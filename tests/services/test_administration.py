@@ -1,79 +1,85 @@
-"""The administrator's services."""
+"""What administrators do with users."""
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from rules.origin import LocalOrigin
-from rules.passwords import PasswordHasher
-from services.administration import UserNotFound
-from services.all_services import AdministrationServices
+from rules.password_scheme import PasswordScheme
+from rules.passwords import HashSlot
+from services.administration import Administration, UserNotFound
 from settings import Settings
+from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.clock import Clock
 from tests.harness.sql import run_sql
 from wiring.database import open_database
 from wiring.services import open_administration
 
 EMAIL = "susan@example.com"
+NEW_PASSWORD = "another horse battery"
+ACCOUNTS = "SELECT failures, place FROM throttle WHERE subject LIKE 'account:%'"
 
 
-def administer(
-    settings: Settings, dsn: str, work: Callable[[AdministrationServices], Awaitable[None]]
-) -> None:
-    async def run() -> None:
-        async with (
-            open_database(settings, dsn) as database,
-            open_administration(settings, database, Clock(), LocalOrigin()) as services,
-        ):
-            await work(services)
+@pytest.fixture
+def users(io_loop: IOLoop, settings: Settings, dsn: str, clock: Clock) -> Iterator[Administration]:
+    """Build the services of commands on the database of the application."""
+    stack = AsyncExitStack()
 
-    asyncio.run(run())
-
-
-def insert_user(dsn: str) -> None:
-    run_sql(
-        dsn,
-        "INSERT INTO users (email, email_key, password_hash) VALUES (%s, %s, 'x')",
-        (EMAIL, EMAIL),
-    )
-
-
-def test_a_new_account_with_the_address_of_a_deleted_one_does_not_get_its_password(
-    dsn: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slot = PasswordHasher.slot
-
-    def slot_after_a_replacement(*arguments: object, **named: object) -> object:
-        run_sql(dsn, "DELETE FROM users")
-        insert_user(dsn)
-        return slot(*arguments, **named)  # type: ignore[arg-type]
-
-    async def work(services: AdministrationServices) -> None:
-        with pytest.raises(UserNotFound):
-            await services.users.set_password(EMAIL, "a new password")
-
-    insert_user(dsn)
-    monkeypatch.setattr(PasswordHasher, "slot", slot_after_a_replacement)
-    administer(settings, dsn, work)
-    assert run_sql(dsn, "SELECT password_hash FROM users") == [("x",)]
-    assert run_sql(dsn, "SELECT kind FROM events") == []
-
-
-def test_commands_start_no_threads_and_no_connections_beside_the_pool(
-    dsn: str, settings: Settings
-) -> None:
-    async def work(services: AdministrationServices) -> None:
-        await services.users.find_page(after="", most=1)
-        connections = run_sql(
-            dsn,
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE application_name = 'userauth' AND pid <> pg_backend_pid()",
+    async def enter() -> Administration:
+        database = await stack.enter_async_context(open_database(settings, dsn))
+        services = await stack.enter_async_context(
+            open_administration(settings, database, clock, LocalOrigin())
         )
-        assert connections == [(1,)]
-        names = {thread.name for thread in threading.enumerate()}
-        assert not any(name.startswith("hashing") for name in names)
-        assert len(asyncio.all_tasks()) == 1
+        return services.users
 
-    administer(settings, dsn, work)
+    yield io_loop.run_sync(enter)
+    io_loop.run_sync(stack.aclose)
+
+
+@pytest.mark.gen_test
+async def test_a_new_password_is_not_given_to_a_new_user_of_the_address(
+    api: Api, users: Administration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.register(EMAIL)
+    make = HashSlot.hash
+
+    async def replace_user_and_hash(_slot: HashSlot, password: str) -> str:
+        monkeypatch.setattr(HashSlot, "hash", make)
+        await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
+        assert (await api.register(EMAIL)).status == 201
+        return PasswordScheme(cost=4).hash(password)
+
+    monkeypatch.setattr(HashSlot, "hash", replace_user_and_hash)
+    with pytest.raises(UserNotFound):
+        await users.set_password(EMAIL, NEW_PASSWORD)
+    assert (await api.log_in(EMAIL, NEW_PASSWORD)).status == 401
+    assert (await api.log_in(EMAIL)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_a_deletion_deletes_the_count_of_the_account(
+    api: Api, users: Administration, dsn: str
+) -> None:
+    await api.register(EMAIL)
+    await api.log_in(EMAIL, "wrong password")
+    assert len(run_sql(dsn, ACCOUNTS)) == 1
+    await users.delete(EMAIL)
+    assert run_sql(dsn, ACCOUNTS) == []
+
+
+@pytest.mark.parametrize("change", ["set-password", "enable"])
+@pytest.mark.gen_test
+async def test_a_reset_clears_consecutive_failures_and_keeps_the_trusted_network(
+    api: Api, users: Administration, dsn: str, change: str
+) -> None:
+    await api.register(EMAIL)
+    await api.log_in(EMAIL, "wrong password")
+    [(failures, network)] = run_sql(dsn, ACCOUNTS)
+    assert (failures, network is None) == (1, False)
+    if change == "enable":
+        await users.enable(EMAIL)
+    else:
+        await users.set_password(EMAIL, NEW_PASSWORD)
+    assert run_sql(dsn, ACCOUNTS) == [(0, network)]
