@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs userauth from this checkout as a systemd service on a Debian 12 machine, or upgrades it.
+# Installs userauth from this checkout as a systemd service on Debian 12 or 13, or upgrades it.
 # Existing settings, secrets and data are kept. If the new version rejects the settings or does not
 # start, the old version is restored.
 #

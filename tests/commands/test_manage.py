@@ -10,7 +10,8 @@ import pytest
 
 from db.schema import VERSION
 from tests.harness.api import Api, basic, bearer
-from tests.harness.processes import manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
 

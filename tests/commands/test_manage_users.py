@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.harness.api import PASSWORD, Api, bearer
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
-from tests.harness.processes import environment, manage, running_server
+from tests.harness.processes import environment, running_server
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from commands.terminal import as_json_text, escaped, print_table
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
-from tests.harness.processes import manage
 from tests.harness.sql import run_sql
 
 # Control characters, an order of a terminal, one of 8 bits, bidirectional controls, zero width,

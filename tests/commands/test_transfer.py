@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rules.passwords import SCHEME, pepper_id
+from rules.password_scheme import SCHEME, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
-from tests.harness.processes import manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 from tests.rules.test_imported_hashes import MAKERS
 

@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -22,7 +21,7 @@ from tests.harness.processes import environment, running_server
 from tests.harness.sql import run_sql
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 PROBLEMS = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -294,7 +293,6 @@ def test_each_requirement_has_a_verdict_with_tests_or_a_reason(row: list[str]) -
 @pytest.fixture(scope="module")
 def printed(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Run the commands of the README in one shell; return the output of each."""
-    assert shutil.which("curl")
     run_sql(postgres, "TRUNCATE users, tokens, clients")
     variables = {
         "APP_SETTINGS": "development",
@@ -330,6 +328,7 @@ def expected_shape(command: str) -> set[str] | None:
     return set() if "DELETE" in command else USER
 
 
+@pytest.mark.needs("curl")
 def test_each_command_of_the_readme_works(printed: list[str]) -> None:
     assert len(printed) == len(COMMANDS) >= 9
     for command, output in zip(COMMANDS, printed, strict=True):
@@ -337,6 +336,7 @@ def test_each_command_of_the_readme_works(printed: list[str]) -> None:
         assert (set(json.loads(output)) if output else None) == shape, command
 
 
+@pytest.mark.needs("curl")
 def test_the_sample_responses_of_the_readme_look_like_real_ones(printed: list[str]) -> None:
     found = iter(printed)
     last = ""
@@ -352,6 +352,7 @@ def test_the_sample_responses_of_the_readme_look_like_real_ones(printed: list[st
     assert shown >= 3
 
 
+@pytest.mark.needs("curl")
 def test_the_commands_of_the_page_on_tokens_print_the_samples(
     postgres: str, tmp_path: Path
 ) -> None:

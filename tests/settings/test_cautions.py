@@ -8,8 +8,9 @@ import pytest
 
 from settings import load_settings
 from settings.cautions import cautions
+from tests.harness.command_line import manage
 from tests.harness.configuration import KEY, ROOT
-from tests.harness.processes import environment, manage, running_server
+from tests.harness.processes import environment, running_server
 
 PRODUCTION = {
     "APP_SETTINGS": "production",

@@ -20,6 +20,7 @@ from tests.harness.certificates import make_certificate
 from tests.harness.configuration import ROOT
 from tests.harness.processes import ServerProcess, environment, running_server
 
+pytestmark = pytest.mark.needs("openssl")
 REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
 Result = TypeVar("Result")
 ACCOUNT = {"email": "susan@example.com", "password": PASSWORD}

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.openapi import document
-from tests.harness.processes import manage, running_server
+from tests.harness.processes import running_server
 
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 # Wrong passwords are sent by the hundred, from one address.

@@ -17,7 +17,8 @@ import pytest
 
 from tests.handlers.test_deletion import all_text
 from tests.harness.api import Answer, Api, basic, bearer
-from tests.harness.processes import ServerProcess, manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import ServerProcess, running_server
 from tests.harness.raw_http import exchange
 from tests.harness.sql import run_sql
 

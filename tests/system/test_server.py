@@ -214,6 +214,26 @@ def test_a_second_request_to_stop_does_not_break_the_first(server: ServerProcess
     assert server.wait() == 0
 
 
+def test_signals_during_the_stop_of_the_embedded_postgres_do_not_break_it(
+    tmp_path: Path, open_folder: Path
+) -> None:
+    variables = {
+        "DATABASE_URL": "embedded",
+        "USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "data"),
+    }
+    with running_server(variables, tmp_path / "log") as server:
+        server.signal(signal.SIGTERM)
+        code = None
+        while code is None:
+            for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+                server.signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                code = server.wait(0.002)
+        assert code == 0
+        assert "Traceback" not in server.written()
+    assert not (open_folder / "data" / "postmaster.pid").exists()
+
+
 def test_embedded_data_survives_kill_9_and_the_next_start_finds_it(
     tmp_path: Path, open_folder: Path
 ) -> None:
