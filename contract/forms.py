@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import ErrorDetails, from_json
 
 from rules.errors import FieldError, InvalidFields, MalformedRequest
-from rules.text_bounds import LONGEST, check_text
+from rules.text_bounds import MAX_CODE_POINTS, check_text
 
 FormType = TypeVar("FormType", bound="Form")
 
@@ -41,7 +41,7 @@ class Form(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        str_max_length=LONGEST,
+        str_max_length=MAX_CODE_POINTS,
     )
 
     @classmethod
@@ -130,16 +130,8 @@ def _read_parameters(content: bytes, declared: Container[str]) -> dict[str, str]
         found[name] = value
     # An empty value counts as an absent one (RFC 6749, section 3.2).
     return {
-        name: _read_value(name, value)
-        for name, value in found.items()
-        if value and name in declared
+        name: _read_urlencoded(value) for name, value in found.items() if value and name in declared
     }
-
-
-def _read_value(name: str, value: bytes) -> str:
-    if len(value) > LONGEST * _MAX_ENCODED_BYTES:
-        raise InvalidFields([FieldError(name, _MESSAGES["string_too_long"])])
-    return _read_urlencoded(value)
 
 
 def _read_urlencoded(content: bytes) -> str:

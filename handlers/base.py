@@ -8,7 +8,7 @@ from contract.calls import Guard
 from handlers.input import InputHandler
 from handlers.problems import find_head_problem
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import ClientGone, HttpsRequired
+from rules.errors import ClientDisconnected, HttpsRequired
 from services.identities import Identity
 from transport.response import Fields
 
@@ -45,7 +45,7 @@ class BaseHandler(InputHandler):
         self._timing.activate()
         if self.is_disconnected:
             # Tornado reports it only from now on.
-            raise ClientGone
+            raise ClientDisconnected
         if self.application.require_https and not self.allows_plain_http:
             self._check_https()
         if self.request.method == "OPTIONS" and self.calls:
@@ -77,7 +77,7 @@ class BaseHandler(InputHandler):
         """Cancel pending work when the client disconnects."""
         super().on_connection_close()
         if self._task is not None:
-            self.application.services.accounts.abandon(self._task)
+            self.application.services.hash_queue.abandon(self._task)
 
     def _identify(self, guard: Guard) -> Awaitable[Identity]:
         identities = self.application.services.identities

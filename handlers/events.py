@@ -5,6 +5,7 @@ from typing import ClassVar
 from contract.calls import Call, Guard, Link, Response
 from contract.documents import Events, event_document
 from contract.parameters import Identifier, Number
+from db.events import EventFilter
 from handlers.base import BaseHandler
 
 _LIMIT = Number("limit", "The maximum number of events.", default=50, maximum=100)
@@ -26,11 +27,8 @@ class EventsHandler(BaseHandler):
 
     async def get(self) -> None:
         limit = self.query(_LIMIT)
-        found = await self.application.services.audit.find(
-            most=limit,
-            user_id=self.identity.user.id,
-            before=self.query(_BEFORE),
-        )
+        wanted = EventFilter(user_id=self.identity.user.id, before=self.query(_BEFORE))
+        found = await self.application.services.audit.find(wanted, limit=limit)
         older = found[-1].public_id if len(found) == limit else None
         self.send({"events": [event_document(event) for event in found], "before": older})
 

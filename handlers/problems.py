@@ -16,7 +16,7 @@ from contract.calls import Call, Endpoint
 from contract.documents import problem_document
 from ops.logs import RequestIds, log_failure, log_refusal
 from rules.errors import (
-    ClientGone,
+    ClientDisconnected,
     InternalError,
     MalformedRequest,
     MethodNotAllowed,
@@ -89,7 +89,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
         """Respond to any exception with a problem document."""
         exc_info = arguments.get("exc_info")
         error = exc_info[1] if isinstance(exc_info, tuple) else None
-        if isinstance(error, ClientGone):
+        if isinstance(error, ClientDisconnected):
             self.respond(_CLIENT_CLOSED_REQUEST, ())
             return
         problem = self._problem(status_code, error)
@@ -115,7 +115,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
         Nothing that the client sent is logged.
         """
-        if value is None or isinstance(value, HTTPError | ClientGone):
+        if value is None or isinstance(value, HTTPError | ClientDisconnected):
             return
         if not isinstance(value, Problem):
             log_failure(self._ids, value)

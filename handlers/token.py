@@ -9,14 +9,14 @@ from contract.documents import ActiveToken, Empty, InactiveToken, introspection_
 from contract.forms import UrlEncodedForm
 from handlers.base import BaseHandler
 from rules.errors import Problem, Unauthorized
-from rules.text_bounds import LONGEST
+from rules.text_bounds import MAX_CODE_POINTS
 from transport.response import Fields
 
 
 class TokenForm(UrlEncodedForm):
     """A token that a service received (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
 
-    token: str = Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST})
+    token: str = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CODE_POINTS})
 
 
 class _ServiceHandler(BaseHandler):
@@ -40,7 +40,7 @@ class IntrospectHandler(_ServiceHandler):
 
     async def post(self) -> None:
         form = self.body(TokenForm)
-        found = await self.application.services.sessions.introspect(form.token)
+        found = await self.application.services.tokens.introspect(form.token)
         self.send(introspection_document(found))
 
 
@@ -57,7 +57,9 @@ class RevokeHandler(_ServiceHandler):
 
     async def post(self) -> None:
         form = self.body(TokenForm)
-        await self.application.services.sessions.revoke(form.token, self.client_id, self.origin)
+        await self.application.services.tokens.revoke_for_client(
+            form.token, self.client_id, self.origin
+        )
         # The same for a token that was not valid (RFC 7009, section 2.2).
         self.send({})
 

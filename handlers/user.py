@@ -10,7 +10,7 @@ from contract.documents import Empty, User, user_document
 from contract.fields import CurrentPassword, Email, Name, NewPassword
 from contract.forms import Form
 from handlers.base import BaseHandler
-from rules.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries, TooManyWrites
+from rules.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyAttempts, TooManyWrites
 from services.accounts import UNSET
 
 _READ = Call(Guard.USER, summary="Read the user", response=Response("The user.", User))
@@ -72,7 +72,7 @@ class RegisterHandler(BaseHandler):
                 status=201,
                 fields=(HeaderField("Location", "The path of the user: `/api/user`."),),
             ),
-            problems=(EmailTaken, TooManyTries, DatabaseUnavailable, Overloaded),
+            problems=(EmailTaken, TooManyAttempts, DatabaseUnavailable, Overloaded),
         )
     }
 

@@ -1,7 +1,7 @@
-"""Everything that can be refused, as one tree.
+"""Every refusal, as one tree.
 
-An error carries what the client is told (status, type, title, detail, headers);
-what the log is told is its cause (``raise … from cause``), and never leaves the server.
+An error carries what the client receives: status, type, title, detail and headers. What the log
+receives is its cause (``raise … from cause``), which never leaves the server.
 
 Problem
 ├── MalformedRequest        400  malformed-request
@@ -21,7 +21,7 @@ Problem
 ├── InvalidFields           422  invalid-fields         errors
 │   ├── CurrentPasswordWrong
 │   └── InvalidParameters
-├── TooManyTries            429  too-many-tries         Retry-After
+├── TooManyAttempts            429  too-many-tries         Retry-After
 │   └── TooManyWrites            too-many-writes
 ├── TooManyHeaderFields     431  too-many-header-fields
 ├── InternalError           500  internal-error
@@ -30,7 +30,7 @@ Problem
     ├── Overloaded               overloaded
     └── ShuttingDown             shutting-down
 
-ClientGone is no problem of anybody's: there is nobody left to tell.
+ClientDisconnected is not a problem: no client is left to receive it.
 
 The form is RFC 9457; each type is explained in docs/problems.md.
 """
@@ -44,7 +44,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class Problem(Exception):
-    """A refusal that the client is told about."""
+    """A refusal that the client receives."""
 
     status: ClassVar[int]
     name: ClassVar[str]
@@ -62,20 +62,20 @@ class Problem(Exception):
 
     @property
     def headers(self) -> Headers:
-        """Return the header fields that go with the answer."""
+        """Return the header fields of the response."""
         return ()
 
 
 def problem_types(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
-    """Yield every class of the tree that has a problem type of its own."""
+    """Yield every class in the tree that has its own problem type."""
     for kind in root.__subclasses__():
         if "name" in vars(kind):
             yield kind
         yield from problem_types(kind)
 
 
-class ClientGone(Exception):
-    """The client hung up, and what it waited for was not begun."""
+class ClientDisconnected(Exception):
+    """The client disconnected before its work began."""
 
 
 class MalformedRequest(Problem):
@@ -86,7 +86,7 @@ class MalformedRequest(Problem):
 
 
 class Unauthorized(Problem):
-    """Nobody, or not who they say: RFC 9110 section 11, RFC 7617, RFC 6750."""
+    """Credentials are missing or not valid: RFC 9110 section 11, RFC 7617, RFC 6750."""
 
     status = 401
     bearer_error: ClassVar[str | None] = None
@@ -132,7 +132,7 @@ class TokenExpired(TokenInvalid):
 
 
 class AccountDisabled(Problem):
-    """Told to nobody but those who knew the password."""
+    """Revealed only to a caller that sent the right password."""
 
     status = 403
     name = "account-disabled"
@@ -141,7 +141,7 @@ class AccountDisabled(Problem):
 
 
 class CrossSiteRequest(Problem):
-    """A browser may have added the credentials, without anybody's will."""
+    """A browser may have added the credentials without the user's intent."""
 
     status = 403
     name = "cross-site-request"
@@ -150,7 +150,7 @@ class CrossSiteRequest(Problem):
 
 
 class HttpsRequired(Problem):
-    """Whatever the request holds was sent in the open; nothing of it is looked at."""
+    """The request was sent in clear text; nothing in it is processed."""
 
     status = 403
     name = "https-required"
@@ -206,7 +206,7 @@ class UnsupportedMediaType(Problem):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one member of a body; ``code`` names it for programs."""
+    """What is wrong with one field of a body; ``code`` names it for programs."""
 
     field: str
     message: str
@@ -214,7 +214,7 @@ class FieldError:
 
 
 class Refused(ValueError):
-    """A rule refuses a value, for a reason that programs can tell from others by ``code``."""
+    """A rule refuses a value; ``code`` identifies the reason for programs."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -240,25 +240,25 @@ class InvalidParameters(InvalidFields):
 
 
 class CurrentPasswordWrong(InvalidFields):
-    """A guess at a credential: answered as any field, and logged as refused credentials are."""
+    """A guess at a credential: reported as a field, and logged as refused credentials."""
 
     def __init__(self, field: str) -> None:
         super().__init__([FieldError(field, "is not the current password")])
 
 
 class TooManyHeaderFields(Problem):
-    """RFC 6585, section 5. Nothing of the header was looked at."""
+    """RFC 6585, section 5. No field was processed."""
 
     status = 431
     name = "too-many-header-fields"
     title = "The header has too many fields"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"Send at most {most} header fields.")
+    def __init__(self, max_fields: int) -> None:
+        super().__init__(f"Send at most {max_fields} header fields.")
 
 
-class TooManyTries(Problem):
-    """The next password, or registration, has to wait (RFC 6585, section 4)."""
+class TooManyAttempts(Problem):
+    """The next password or registration has to wait (RFC 6585, section 4)."""
 
     status = 429
     name = "too-many-tries"
@@ -274,8 +274,8 @@ class TooManyTries(Problem):
         return (("Retry-After", str(self.retry_after_seconds)),)
 
 
-class TooManyWrites(TooManyTries):
-    """The next change of this user has to wait: many wait already, or the budget is used up."""
+class TooManyWrites(TooManyAttempts):
+    """The next change by this user has to wait: many wait already, or the budget is exhausted."""
 
     name = "too-many-writes"
     title = "There were too many changes"
@@ -290,7 +290,7 @@ class InternalError(Problem):
 
 
 class Unavailable(Problem):
-    """Not now, but soon: the answer says when to try again."""
+    """A temporary failure: the response says when to try again."""
 
     status = 503
     retry_after_seconds: int = 1
@@ -311,11 +311,11 @@ class DatabaseUnavailable(Unavailable):
 
 
 class RowLocked(DatabaseUnavailable):
-    """One row is locked for too long, which says nothing of other requests."""
+    """One row is locked for too long, which does not affect other requests."""
 
 
 class Overloaded(Unavailable):
-    """More passwords wait to be checked than can be in the time allowed."""
+    """More passwords are waiting than can be checked in the maximum wait."""
 
     name = "overloaded"
     title = "Too many passwords wait to be verified"

@@ -210,3 +210,12 @@ async def test_concurrent_introspections_share_lookups(api: Api, app: Applicatio
     token = await api.registered_token()
     found = await asyncio.gather(*(introspect(api, client, token) for _ in range(50)))
     assert all(document != INACTIVE for document in found)
+
+
+@pytest.mark.parametrize("path", ["/api/token/introspect", "/api/token/revoke"])
+@pytest.mark.gen_test
+async def test_services_are_challenged_with_basic_only(api: Api, path: str) -> None:
+    for authorization in (None, "Bearer a.b", basic("client", "secret")):
+        answer = await api.request("POST", path, authorization=authorization)
+        [challenge] = answer.headers.get_list("WWW-Authenticate")
+        assert (answer.status, challenge.split()[0]) == (401, "Basic")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import bcrypt
 import pytest
 
-from rules.passwords import SCHEME
+from rules.password_scheme import SCHEME
 from tests.harness.another_server import another_server
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
@@ -161,7 +161,7 @@ async def test_a_hash_is_not_renewed_while_others_wait(
         made.append(salt)
         return make(password, salt)
 
-    monkeypatch.setattr("rules.passwords.bcrypt.hashpw", recorded)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.hashpw", recorded)
     answers = await asyncio.gather(*(api.log_in() for _ in range(5)))
     assert [answer.status for answer in answers] == [200] * 5
     # For the last one the worker was free.
@@ -207,3 +207,14 @@ async def test_a_password_does_not_expire(api: Api, clock: Clock) -> None:
     await api.register()
     clock.advance(20 * 365 * 86_400)
     assert (await api.log_in()).status == 200
+
+
+@pytest.mark.parametrize("authorization", [None, "Digest x", basic("susan@example.com", "wrong")])
+@pytest.mark.gen_test
+async def test_the_detail_of_a_refused_login_offers_no_token(
+    api: Api, authorization: str | None
+) -> None:
+    await api.register()
+    answer = await api.request("GET", "/api/user/login", authorization=authorization)
+    assert answer.status == 401
+    assert "token" not in answer.json["detail"]

@@ -13,12 +13,13 @@ from prometheus_client.openmetrics.parser import (
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.ioloop import IOLoop
 
+from db.events import EventFilter
 from handlers import routes
 from handlers.application import Application
 from handlers.metrics import MetricsServer
 from rules.errors import DatabaseUnavailable, problem_types
-from services.accounts import Accounts
-from services.audit import Kind
+from services.event_kinds import EventKind
+from services.readiness import Readiness
 from settings import Settings
 from tests.handlers.test_errors import raising
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
@@ -69,7 +70,7 @@ def dsn(dsn: str, gate: Gate) -> str:
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
     """Block verifications until they may continue."""
     hashes = Hashes()
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", hashes.check)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", hashes.check)
     yield hashes
     hashes.may_continue.set()
 
@@ -282,9 +283,9 @@ async def test_a_statement_that_times_out_counts_as_one_failure(
 async def test_a_failed_connection_is_counted(app: Application, read: Read, gate: Gate) -> None:
     await gate.shut()
     with pytest.raises(DatabaseUnavailable):
-        await app.services.audit.find(most=1)
+        await app.services.audit.find(EventFilter(), limit=1)
     with pytest.raises(DatabaseUnavailable):
-        await app.services.audit.find(most=1)
+        await app.services.audit.find(EventFilter(), limit=1)
     assert (await read()).value("userauth_pool_failures_total") >= 1
 
 
@@ -359,7 +360,7 @@ async def test_failed_passwords_and_throttled_requests_are_counted(api: Api, rea
 async def test_a_500_is_counted(
     api: Api, read: Read, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Accounts, "check_ready", raising(RuntimeError("broken")))
+    monkeypatch.setattr(Readiness, "check_ready", raising(RuntimeError("broken")))
     assert (await api.request("GET", "/health/ready")).status == 500
     found = await read()
     assert found.value("userauth_problems_total", problem="internal-error") == 1
@@ -373,7 +374,7 @@ async def test_every_count_without_a_route_starts_at_0(
 ) -> None:
     found = await read()
     assert found.labels("problem") == {kind.name for kind in problem_types()}
-    assert found.labels("kind") == {kind.value for kind in Kind}
+    assert found.labels("kind") == {kind.value for kind in EventKind}
     assert not any(
         value
         for (name, _), value in found.samples.items()
