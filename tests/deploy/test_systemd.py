@@ -81,7 +81,7 @@ def test_systemd_is_told_each_step(
         server.signal(signal.SIGTERM)
         stopping = systemd.receive()
         assert stopping["STOPPING"] == "1"
-        assert re.fullmatch(r"userauth ends: \d+ requests are running", stopping["STATUS"])
+        assert re.fullmatch(r"userauth is stopping: \d+ requests are running", stopping["STATUS"])
         # Drain, two last writes and the last lines, the embedded Postgres and the wait for it,
         # and what else there is.
         assert stopping["EXTEND_TIMEOUT_USEC"] == str(
@@ -421,7 +421,7 @@ def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Pat
         timeout=60,
         check=False,
     )
-    assert (checked.returncode, checked.stdout) == (0, "The settings are good (production).\n")
+    assert (checked.returncode, checked.stdout) == (0, "The settings are valid (production).\n")
     for unit in UNITS:
         assert (installed / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
 
@@ -450,6 +450,7 @@ def test_to_install_again_changes_no_setting_and_no_secret(installed: Path) -> N
     assert python_of(installed).stat().st_ino == python
 
 
+@pytest.mark.long
 def test_packages_that_no_longer_run_are_installed_anew(installed: Path) -> None:
     python_of(installed).unlink()
     install(installed)
@@ -608,6 +609,7 @@ def own_package(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_packages_of_the_operator_last_and_do_not_move_those_of_the_server(
     installed: Path, own_package: Path
 ) -> None:

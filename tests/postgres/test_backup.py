@@ -28,11 +28,12 @@ from services.backups import Backups
 from tests.db.test_migrations import DESCRIBE, data, fill
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import SCHEMA, new_database
 from tests.harness.given_cluster import PASSWORD as CLUSTER_PASSWORD
 from tests.harness.given_cluster import given_cluster
-from tests.harness.processes import environment, manage, running_server
+from tests.harness.processes import environment, running_server
 from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
 

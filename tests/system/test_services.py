@@ -14,8 +14,9 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 
 from tests.harness.api import Api, bearer
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
-from tests.harness.processes import free_port, manage, running_server, wait_for_listener
+from tests.harness.processes import free_port, running_server, wait_for_listener
 from tests.harness.programs import get_program
 
 PAGE = (ROOT / "docs" / "services.md").read_text(encoding="utf-8")
