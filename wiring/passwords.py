@@ -1,0 +1,53 @@
+"""What hashes, checks and caches passwords."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ops.cpus import available_cpus
+from ops.metrics import Metrics
+from ops.periodic import PeriodicTask
+from rules import imported_hashes
+from rules.hash_queue import HashQueue
+from rules.password_cache import PasswordCache
+from rules.password_rules import PasswordRules
+from rules.password_scheme import PasswordScheme
+from rules.passwords import PasswordHasher
+from settings import Settings
+
+
+def password_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
+    """Return what hashes passwords; its threads start with the first hash."""
+    scheme = PasswordScheme(
+        cost=settings.passwords.bcrypt_cost,
+        peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+    )
+    queue = HashQueue(
+        workers=settings.passwords.workers or available_cpus(),
+        max_wait_seconds=settings.passwords.max_wait_seconds,
+        seconds_each=scheme.estimate_seconds(),
+        max_per_account=settings.passwords.max_per_account,
+        observe_wait=metrics.hash_waited if metrics else None,
+        observe_hash=metrics.hashed if metrics else None,
+    )
+    return PasswordHasher(scheme, queue, imported_hashes.read)
+
+
+def password_rules(settings: Settings) -> PasswordRules:
+    """Return the rules for new passwords."""
+    return PasswordRules(
+        min_length=settings.passwords.min_length,
+        refuse_common=settings.passwords.refuse_common,
+        service_words=settings.passwords.service_words,
+    )
+
+
+@asynccontextmanager
+async def open_password_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
+    """Yield a password cache, and remove its expired entries until the end."""
+    cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
+    sweep = PeriodicTask("password cache sweep failed", cache.sweep)
+    try:
+        yield cache
+    finally:
+        await sweep.close()
