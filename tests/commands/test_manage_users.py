@@ -179,3 +179,12 @@ def test_an_argument_that_is_not_utf_8_is_refused_with_a_message(
     ended = manage("users", *arguments, DATABASE_URL=dsn)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "Argument 3 must be UTF-8." in ended.stderr
+
+
+def test_the_previous_name_of_revoke_tokens_works_with_a_warning(dsn: str) -> None:
+    assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
+    ended = manage("users", "end-tokens", EMAIL, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (0, "0\n")
+    assert "deprecated" in ended.stderr
+    assert "revoke-tokens" in ended.stderr
+    assert "end-tokens" not in manage("users", "--help").stdout
