@@ -176,11 +176,11 @@ install_units() {
         install_or_remove 0644 "$program/deploy/$name" "$units/$name"
     done
     install_or_remove 0755 "$program/deploy/userauth-manage" "$manage"
-    local folder
-    for folder in "$data" "$backups"; do
-        mkdir -p "$folder"
-        chmod 0700 "$folder"
-        owned userauth:userauth "$folder"
+    local directory
+    for directory in "$data" "$backups"; do
+        mkdir -p "$directory"
+        chmod 0700 "$directory"
+        owned userauth:userauth "$directory"
     done
 }
 

@@ -450,6 +450,7 @@ def test_to_install_again_changes_no_setting_and_no_secret(installed: Path) -> N
     assert python_of(installed).stat().st_ino == python
 
 
+@pytest.mark.long
 def test_packages_that_no_longer_run_are_installed_anew(installed: Path) -> None:
     python_of(installed).unlink()
     install(installed)
@@ -608,6 +609,7 @@ def own_package(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_packages_of_the_operator_last_and_do_not_move_those_of_the_server(
     installed: Path, own_package: Path
 ) -> None:
