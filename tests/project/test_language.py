@@ -65,6 +65,8 @@ CLEAN = (
     *("bench", "client", "deploy", "rules", "services", "settings", "soak", "web"),
     *("db/counts.py", "db/events.py", "db/throttle.py"),
     *("tests/client", "tests/rules", "tests/services"),
+    *("bench", "client", "commands", "deploy", "settings", "soak", "web", "wiring"),
+    *("tests/client", "tests/commands", "tests/settings", "tests/wiring"),
 )
 SUFFIXES = {".py", ".md", ".toml", ".sql", ".sh", ".conf", ".yml", ".service", ".socket", ".lua"}
 SKIPPED = {"test_language.py"}
