@@ -28,7 +28,9 @@ ARGUMENTS = (
 )
 
 
-def test_schemathesis_finds_nothing_and_gets_into_every_call(dsn: str, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_fault_and_gets_a_success_from_every_call(
+    dsn: str, tmp_path: Path
+) -> None:
     client = json.loads(manage("clients", "add", "billing", "--json", DATABASE_URL=dsn).stdout)
     with running_server({"DATABASE_URL": dsn, **WIDE}, tmp_path / "log") as server:
         ended = subprocess.run(
