@@ -20,7 +20,7 @@ CREATE TABLE users (
     -- looked up, and what must be unique.
     email_key        text        NOT NULL CONSTRAINT users_email_key_unique UNIQUE,
     name             text,
-    -- Scheme and hash: see rules/passwords.py.
+    -- Scheme and hash: see rules/password_scheme.py.
     password_hash    text        NOT NULL,
     -- Counts changes of the password (not renewals of its hash): a log-in, or a change, that
     -- was allowed by an older password finds out by it.

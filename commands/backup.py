@@ -138,7 +138,7 @@ def _say_what_is_missing(settings: Settings) -> None:
 
 
 def _report(done: Restoration, *, keep_tokens: bool) -> None:
-    tokens = "tokens kept" if keep_tokens else f"{done.ended_tokens} tokens revoked"
+    tokens = "tokens kept" if keep_tokens else f"{done.revoked_tokens} tokens revoked"
     say(f"{done.users} users restored, {tokens}")
     if done.migrated_from is not None:
         say(f"The schema was migrated from version {done.migrated_from}.")

@@ -1,8 +1,8 @@
-"""Backups of the database, and what becomes of tokens and users when one is restored.
+"""Backups of the database, and the state of tokens and users after a restore.
 
-A backup knows nothing of what was revoked, deleted or disabled after it. So a restore ends every
-token, unless it is told that nothing was; and it names the users that it brought back though they
-had been deleted or disabled, as far as the database that it replaces tells.
+A backup does not include later revocations, deletions and disabled users. So a restore revokes
+every token, unless the administrator keeps them; and it reports the users that it restored although
+they were deleted or disabled since, as far as the replaced database shows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,21 +15,22 @@ from db.schema import VERSION
 from postgres import backup, restore
 from postgres.archives import Archive, Manifest
 from rules.origin import LocalOrigin
-from services.audit import Kind
+from services.event_kinds import EventKind
 
-_STATES = (Kind.DELETED, Kind.DISABLED, Kind.ENABLED)
+_STATES = (EventKind.DELETED, EventKind.DISABLED, EventKind.ENABLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Restoration:
-    """What was restored: the users, the good tokens ended, and from which version of the schema.
+    """The result of a restore: how many users, and how many valid tokens were revoked.
 
-    ``deleted`` and ``disabled`` are e-mail addresses of users who had been, since the backup;
-    ``lost_events`` is how many events there were in the database that was replaced.
+    ``deleted`` and ``disabled`` are the email addresses of users that were deleted or disabled
+    after the backup; ``lost_events`` is how many events the replaced database contained.
+    ``migrated_from`` is the version of the schema in the backup, if it is an earlier one.
     """
 
     users: int
-    ended_tokens: int
+    revoked_tokens: int
     lost_events: int
     migrated_from: int | None
     deleted: Sequence[str]
@@ -39,7 +40,8 @@ class Restoration:
 class Backups:
     """Writes and restores backups of one database. ``clock`` returns the time in UTC seconds.
 
-    ``environ`` is where libpq finds what the dsn leaves open, ``schema`` the text of schema.sql.
+    ``environ`` is where libpq reads what the dsn does not specify, ``schema`` the text of
+    schema.sql.
     """
 
     def __init__(
@@ -58,15 +60,15 @@ class Backups:
         self._origin = origin
 
     def write(self, target: BinaryIO) -> Manifest:
-        """Write a backup; return what is in it. Raises SchemaMissing where there is no schema."""
-        event = self._event(Kind.BACKED_UP)
+        """Write a backup; return its manifest. Raises SchemaMissing where the schema is missing."""
+        event = self._event(EventKind.BACKED_UP)
         return backup.write_backup(self._dsn, self._environ, target, event)
 
     def restore(self, archive: Archive, *, may_replace: bool, keeps_tokens: bool) -> Restoration:
-        """Make the database what a backup holds; raises DatabaseNotEmpty where it may not."""
+        """Replace the database with a backup; raises DatabaseNotEmpty where it may not."""
         wanted = restore.Wanted(
             schema=self._schema,
-            event=self._event(Kind.RESTORED),
+            event=self._event(EventKind.RESTORED),
             may_replace=may_replace,
             keeps_tokens=keeps_tokens,
             kinds=_STATES,
@@ -75,14 +77,14 @@ class Backups:
         version = archive.manifest.version
         return Restoration(
             users=done.users,
-            ended_tokens=done.ended_tokens,
+            revoked_tokens=done.ended_tokens,
             lost_events=done.lost_events,
             migrated_from=version if version < VERSION else None,
-            deleted=[email for kind, email in done.changed_since if kind == Kind.DELETED],
-            disabled=[email for kind, email in done.changed_since if kind == Kind.DISABLED],
+            deleted=[email for kind, email in done.changed_since if kind == EventKind.DELETED],
+            disabled=[email for kind, email in done.changed_since if kind == EventKind.DISABLED],
         )
 
-    def _event(self, kind: Kind) -> NewEvent:
+    def _event(self, kind: EventKind) -> NewEvent:
         at = datetime.fromtimestamp(self._clock(), UTC)
         actor = self._origin.actor
         return NewEvent(at=at, kind=kind, outcome=kind.outcome, actor=actor)

@@ -28,11 +28,13 @@ from services.backups import Backups
 from tests.db.test_migrations import DESCRIBE, data, fill
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import SCHEMA, new_database
 from tests.harness.given_cluster import PASSWORD as CLUSTER_PASSWORD
 from tests.harness.given_cluster import given_cluster
-from tests.harness.processes import environment, manage, running_server
+from tests.harness.processes import environment, running_server
+from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
 
 _numbers = itertools.count()
@@ -588,6 +590,7 @@ def test_a_cluster_newer_than_every_pg_dump_is_refused(
             backups.write(target)
 
 
+@pytest.mark.needs("initdb", "openssl")
 def test_the_embedded_postgres_is_backed_up_and_moved_to_a_given_cluster(
     open_folder: Path, tmp_path: Path
 ) -> None:
@@ -651,6 +654,7 @@ def commands_during(*arguments: str, **variables: str) -> str:
     return "\n".join(seen)
 
 
+@pytest.mark.needs("systemd-analyze")
 def test_the_timer_and_what_it_starts_are_good_units(tmp_path: Path) -> None:
     program = tmp_path / "python"
     program.symlink_to("/bin/true")
@@ -660,7 +664,12 @@ def test_the_timer_and_what_it_starts_are_good_units(tmp_path: Path) -> None:
         text = text.replace("/opt/userauth/.venv/bin/python", str(program))
         (tmp_path / name).write_text(text, encoding="utf-8")
     ended = subprocess.run(
-        ["/usr/bin/systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.glob("*.*")))],
+        [
+            get_program("systemd-analyze"),
+            "verify",
+            "--man=no",
+            *map(str, sorted(tmp_path.glob("*.*"))),
+        ],
         capture_output=True,
         text=True,
         check=False,

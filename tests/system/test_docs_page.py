@@ -19,6 +19,7 @@ from tests.harness.openapi import document
 from tests.harness.processes import ServerProcess, running_server
 from tests.harness.sql import run_sql
 
+needs_browser = pytest.mark.needs("chromium", "chromedriver")
 SECONDS = 20
 # Where to put a picture of the page, of the last call.
 PICTURE = os.environ.get("DOCS_PAGE_PICTURE")
@@ -109,6 +110,7 @@ def browser() -> Iterator[Chrome]:
         yield driver
 
 
+@needs_browser
 def test_a_user_registers_logs_in_and_calls_with_the_token_on_the_page(
     server: ServerProcess, browser: Chrome
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_user_registers_logs_in_and_calls_with_the_token_on_the_page(
     assert hosts(browser) == {urlsplit(server.url).netloc}
 
 
+@needs_browser
 def test_a_wrong_password_is_an_error_on_the_page_without_a_browser_dialog(
     server: ServerProcess, browser: Chrome
 ) -> None:
@@ -140,6 +143,7 @@ def test_a_wrong_password_is_an_error_on_the_page_without_a_browser_dialog(
     assert "status of 401" in complaint
 
 
+@needs_browser
 def test_the_page_forgets_the_credentials_when_it_is_reloaded(
     server: ServerProcess, browser: Chrome
 ) -> None:
@@ -153,6 +157,7 @@ def test_the_page_forgets_the_credentials_when_it_is_reloaded(
     assert kept == [0, 0, ""]
 
 
+@needs_browser
 def test_an_inline_script_in_the_page_does_not_run(server: ServerProcess, browser: Chrome) -> None:
     """The browser enforces and reports the policy, so the other tests would notice a violation."""
     Page(browser, server.url)
