@@ -1,4 +1,4 @@
-"""The creation of an account: what is checked and what is written, whoever creates it."""
+"""The creation of an account, by its user or an administrator: checks and statements."""
 
 from dataclasses import dataclass
 from functools import partial
