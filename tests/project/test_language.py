@@ -68,7 +68,14 @@ CLEAN = (
         "manage.py",
     ),
     *("bench", "client", "commands", "deploy", "rules", "services", "settings", "soak", "web"),
-    *("tests/client", "tests/project", "tests/rules", "tests/services", "tests/settings"),
+    *(
+        "tests/client",
+        "tests/harness",
+        "tests/project",
+        "tests/rules",
+        "tests/services",
+        "tests/settings",
+    ),
 )
 SUFFIXES = {".py", ".md", ".toml", ".sql", ".sh", ".conf", ".yml", ".service", ".socket", ".lua"}
 SKIPPED = {"test_language.py"}
