@@ -81,7 +81,7 @@ def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]"
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
+    """Return a port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
