@@ -1,40 +1,19 @@
 """Clients that hang up before their hash has begun cost no hash."""
 
 import asyncio
-import socket
-import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-import bcrypt
 import pytest
 
 from db.batch_loader import BatchLoader
 from handlers.application import Application
 from settings import Settings
-from tests.harness.api import PASSWORD, Api, basic
+from tests.harness.api import Api, basic
 from tests.harness.configuration import settings_with
+from tests.harness.disconnecting import REQUEST, Hashes, send_and_hang_up
 from tests.harness.raw_http import connected, raw_request
-
-REQUEST = (
-    "GET /api/user/login HTTP/1.1\r\nHost: localhost\r\n"
-    f"Authorization: {basic('susan@example.com', PASSWORD)}\r\n\r\n"
-).encode()
-
-
-class Hashes:
-    """Counts verifications, and holds them up until they may go on."""
-
-    def __init__(self) -> None:
-        self.begun = 0
-        self.may_go_on = threading.Event()
-        self._check = bcrypt.checkpw
-
-    def check(self, password: bytes, stored: bytes) -> bool:
-        self.begun += 1
-        self.may_go_on.wait(5)
-        return self._check(password, stored)
 
 
 @pytest.fixture
@@ -48,12 +27,6 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Hashes:
     hashes = Hashes()
     monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", hashes.check)
     return hashes
-
-
-def send_and_hang_up(api: Api) -> None:
-    address = urlsplit(api.url)
-    with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
-        connection.sendall(REQUEST)
 
 
 async def ended(app: Application, running: int) -> None:
