@@ -84,9 +84,9 @@ def test_where_nothing_can_be_installed_the_command_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(programs, "SEARCH_PATH", str(tmp_path))
     assert programs.main() == 1
-    said = capsys.readouterr().err
-    assert said.startswith("Missing: caddy, chromedriver, chromium, curl, ")
-    assert said.endswith("To install: sudo make programs\n")
+    output = capsys.readouterr().err
+    assert output.startswith("Missing: caddy, chromedriver, chromium, curl, ")
+    assert output.endswith("To install: sudo make programs\n")
 
 
 def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -99,7 +99,7 @@ def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProce
         env={**os.environ, "PATH": str(folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
 
