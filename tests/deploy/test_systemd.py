@@ -81,7 +81,7 @@ def test_systemd_is_notified_of_each_step(
         server.signal(signal.SIGTERM)
         stopping = systemd.receive()
         assert stopping["STOPPING"] == "1"
-        assert re.fullmatch(r"userauth ends: \d+ requests are running", stopping["STATUS"])
+        assert re.fullmatch(r"userauth is stopping: \d+ requests are running", stopping["STATUS"])
         # Drain, two last writes and the last lines, the embedded Postgres and the wait for it,
         # and what else there is.
         assert stopping["EXTEND_TIMEOUT_USEC"] == str(
@@ -421,7 +421,7 @@ def test_an_installation_is_complete_and_protects_its_secrets(installed: Path) -
         timeout=60,
         check=False,
     )
-    assert (checked.returncode, checked.stdout) == (0, "The settings are good (production).\n")
+    assert (checked.returncode, checked.stdout) == (0, "The settings are valid (production).\n")
     for unit in UNITS:
         assert (installed / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
 
@@ -450,6 +450,7 @@ def test_installing_again_changes_no_setting_and_no_secret(installed: Path) -> N
     assert python_of(installed).stat().st_ino == python
 
 
+@pytest.mark.long
 def test_broken_packages_are_installed_again(installed: Path) -> None:
     python_of(installed).unlink()
     install(installed)
@@ -608,6 +609,7 @@ def own_package(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_packages_of_the_administrator_are_kept_and_cannot_replace_those_of_the_server(
     installed: Path, own_package: Path
 ) -> None:

@@ -249,7 +249,7 @@ def test_a_cluster_without_fsync_is_told_at_the_start_and_by_check(
         pass
     assert "fsync" not in server.written()
     said = manage("check", **variables)
-    assert (said.returncode, said.stdout) == (0, "The settings are good (testing).\n")
+    assert (said.returncode, said.stdout) == (0, "The settings are valid (testing).\n")
     primary.sql("ALTER SYSTEM SET fsync = off", "postgres")
     primary.sql("SELECT pg_reload_conf()", "postgres")
     primary.wait_for("current_setting('fsync') = 'off'")
@@ -274,4 +274,4 @@ def test_check_tells_of_a_database_that_is_away_and_refuses_one_that_cannot_serv
     primary.kill()
     said = manage("check", DATABASE_URL=primary.url())
     assert said.returncode == 0
-    assert "The database was not looked at" in said.stdout
+    assert "The database was not checked" in said.stdout
