@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from db.clock import PostgresClock
-from handlers.application import Application
+from handlers.application import Application, HttpPolicy
 from ops.log_writer import LogWriter
 from ops.logs import RequestEvents, RequestLog
 from ops.metrics import Metrics
@@ -85,11 +85,13 @@ def _build(
 ) -> Application:
     return Application(
         services=services,
+        policy=HttpPolicy(
+            addresses=ClientAddresses(settings.server.trusted_proxies),
+            cross_origin=CrossOrigin(settings.cors.origins),
+            require_https=settings.server.require_https,
+            max_body_bytes=settings.limits.max_body_bytes,
+        ),
         request_log=request_log,
-        addresses=ClientAddresses(settings.server.trusted_proxies),
-        cross_origin=CrossOrigin(settings.cors.origins),
-        require_https=settings.server.require_https,
-        max_body_bytes=settings.limits.max_body_bytes,
         metrics=metrics,
         static_documents=static_documents(settings) if settings.docs.enabled else {},
     )

@@ -1,4 +1,4 @@
-"""What hashes, checks and caches passwords."""
+"""The parts that hash, check and cache passwords, built from the settings."""
 
 import time
 from collections.abc import AsyncIterator
@@ -16,8 +16,8 @@ from rules.passwords import PasswordHasher
 from settings import Settings
 
 
-def password_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
-    """Return what hashes passwords; its threads start with the first hash."""
+def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
+    """Return the hasher, to be closed by the caller; its threads start on first use."""
     scheme = PasswordScheme(
         cost=settings.passwords.bcrypt_cost,
         peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
@@ -43,8 +43,8 @@ def password_rules(settings: Settings) -> PasswordRules:
 
 
 @asynccontextmanager
-async def open_password_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
-    """Yield a password cache, and remove its expired entries until the end."""
+async def open_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
+    """Open the cache of verified passwords, and sweep it until the end of the block."""
     cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
     sweep = PeriodicTask("password cache sweep failed", cache.sweep)
     try:

@@ -36,7 +36,7 @@ from services.usage import TokenUsage
 from services.user_writes import UserWrites
 from settings import Settings
 from wiring.database import read_digests
-from wiring.passwords import open_password_cache, password_hasher, password_rules
+from wiring.passwords import open_cache, open_hasher, password_rules
 from wiring.secrets import keys_file
 
 # A user has the write budgets of this many credentials.
@@ -77,7 +77,7 @@ async def open_services(
     """Build the services of the server on a database, and close them after use."""
     async with (
         _open_parts(settings, database, clock, metrics) as parts,
-        open_password_cache(settings) as cache,
+        open_cache(settings) as cache,
     ):
         file = keys_file(settings)
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
@@ -135,7 +135,7 @@ async def _open_parts(
     metrics: Metrics | None = None,
 ) -> AsyncIterator[_Parts]:
     async with AsyncExitStack() as stack:
-        hasher = password_hasher(settings, metrics)
+        hasher = open_hasher(settings, metrics)
         stack.callback(hasher.close)
         lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
         stack.push_async_callback(lookups.close)

@@ -11,16 +11,9 @@ import pytest
 from rules.password_scheme import SCHEME, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.command_line import manage
+from tests.harness.imported_users import HASH, MAKERS, written
 from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
-from tests.rules.test_imported_hashes import MAKERS
-
-HASH = MAKERS["bcrypt 2b"](PASSWORD)
-
-
-def written(file: Path, *records: object) -> str:
-    file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return str(file)
 
 
 def test_users_with_hashes_of_each_service_log_in_and_get_a_hash_of_ours(

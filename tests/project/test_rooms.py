@@ -72,6 +72,13 @@ def test_each_home_imports_its_library() -> None:
             assert any(module == home or module.startswith(f"{home}/") for module in users)
 
 
+def test_no_test_module_imports_from_another_test_module() -> None:
+    for module in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
+                assert (node.module or "").startswith("tests.harness"), module
+
+
 def test_a_library_outside_its_home_is_found(tmp_path: Path) -> None:
     module = tmp_path / "services" / "throttle.py"
     module.parent.mkdir()
