@@ -45,6 +45,7 @@ async def test_a_server_that_drains_still_serves_and_closes_its_connections(
         assert answer.headers["Connection"] == "close"
 
 
+@pytest.mark.serial
 @pytest.mark.gen_test
 async def test_the_loop_answers_while_passwords_are_hashed(api: Api) -> None:
     await api.register()
