@@ -1,4 +1,4 @@
-"""Clients that disconnect before the response, and hashes that take as long as a test wants."""
+"""Clients that disconnect before the response, and hashes that a test blocks."""
 
 import socket
 import threading
@@ -15,20 +15,21 @@ REQUEST = (
 
 
 class Hashes:
-    """Counts verifications, and holds them up until they may go on."""
+    """Counts verifications, and blocks them until they may continue."""
 
     def __init__(self) -> None:
-        self.begun = 0
-        self.may_go_on = threading.Event()
+        self.started = 0
+        self.may_continue = threading.Event()
         self._check = bcrypt.checkpw
 
     def check(self, password: bytes, stored: bytes) -> bool:
-        self.begun += 1
-        self.may_go_on.wait(5)
+        self.started += 1
+        self.may_continue.wait(5)
         return self._check(password, stored)
 
 
-def send_and_hang_up(api: Api) -> None:
+def send_and_disconnect(api: Api) -> None:
+    """Send a login and disconnect at once."""
     address = urlsplit(api.url)
     with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
         connection.sendall(REQUEST)
