@@ -94,17 +94,17 @@ def test_users_are_listed_in_pages_and_found_by_part_of_the_address_or_name(dsn:
 
 def test_a_refusal_gives_the_reason_and_no_password(dsn: str) -> None:
     assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
-    for text, arguments, code, said in (
+    for text, arguments, code, message in (
         (PASSWORD, ("add", EMAIL), 4, "already exists"),
         ("hunter2", ("add", "no address"), 1, "password must have"),
         ("hunter2", ("set-password", EMAIL), 1, "password must have"),
-        (PASSWORD, ("set-password", "nobody@example.com"), 3, "No user has"),
-        ("", ("show", "nobody@example.com"), 3, "No user has"),
-        ("", ("disable", "nobody@example.com"), 3, "No user has"),
+        (PASSWORD, ("set-password", "unknown@example.com"), 3, "No user has"),
+        ("", ("show", "unknown@example.com"), 3, "No user has"),
+        ("", ("disable", "unknown@example.com"), 3, "No user has"),
     ):
         ended = manage("users", *arguments, stdin=text, DATABASE_URL=dsn)
         assert (ended.returncode, ended.stdout) == (code, ""), ended
-        assert said in ended.stderr
+        assert message in ended.stderr
         assert "hunter2" not in ended.stderr
     assert kinds(dsn) == ["added"]
 
@@ -120,9 +120,9 @@ def test_reading_users_is_an_event_that_names_the_administrator(dsn: str) -> Non
         ("audit", "list"),
     ):
         assert manage(*arguments, DATABASE_URL=dsn, **sudo).returncode == 0
-    assert manage("users", "show", "nobody@example.com", DATABASE_URL=dsn).returncode == 3
-    told = run_sql(dsn, "SELECT kind, user_id::text, actor FROM events ORDER BY id")
-    assert told == [
+    assert manage("users", "show", "unknown@example.com", DATABASE_URL=dsn).returncode == 3
+    written = run_sql(dsn, "SELECT kind, user_id::text, actor FROM events ORDER BY id")
+    assert written == [
         ("added", user_id, account),
         ("user-read", user_id, f"{account} for susan (1000)"),
         ("users-listed", None, f"{account} for susan (1000)"),
@@ -165,3 +165,12 @@ def test_an_argument_that_is_not_utf_8_is_refused_with_a_message(
     ended = manage("users", *arguments, DATABASE_URL=dsn)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "Argument 3 must be UTF-8." in ended.stderr
+
+
+def test_the_previous_name_of_revoke_tokens_works_with_a_warning(dsn: str) -> None:
+    assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
+    ended = manage("users", "end-tokens", EMAIL, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (0, "0\n")
+    assert "deprecated" in ended.stderr
+    assert "revoke-tokens" in ended.stderr
+    assert "end-tokens" not in manage("users", "--help").stdout

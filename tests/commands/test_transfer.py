@@ -108,13 +108,13 @@ def test_csv_is_imported_and_existing_users_are_unchanged(dsn: str, tmp_path: Pa
         rows.writerow(["email", "name", "password_hash", "disabled_at"])
         rows.writerow(["susan@example.com", "", HASH, ""])
         rows.writerow(["zoë@example.com", 'Zoë "Z", Miller', HASH, "2026-01-01T00:00:00+01:00"])
-    for said in (
+    for option, summary in (
         ("--dry-run", "1 to import, 1 existing"),
         ("--format=csv", "1 imported, 1 existing"),
         ("--format=csv", "0 imported, 2 existing"),
     ):
-        ended = manage("users", "import", said[0], str(file), DATABASE_URL=dsn)
-        assert ended.stdout.splitlines()[-1] == said[1], ended
+        ended = manage("users", "import", option, str(file), DATABASE_URL=dsn)
+        assert ended.stdout.splitlines()[-1] == summary, ended
     assert run_sql(
         dsn,
         "SELECT email, name, password_hash = 'theirs', disabled_at IS NULL FROM users ORDER BY 1",

@@ -20,7 +20,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "prometheus_client": ("ops/metrics.py",),
     "psutil": ("postgres/embedded.py",),
     "psycopg2": ("db", "postgres"),
-    "pydantic": ("commands/transfer.py", "contract", "handlers", "settings"),
+    "pydantic": ("commands/user_files.py", "contract", "handlers", "settings"),
     "pydantic_core": ("commands/transfer.py", "contract", "handlers", "settings", "wiring"),
     "structlog": ("ops/logs.py",),
     "tornado": ("handlers", "transport"),

@@ -329,7 +329,7 @@ def test_processes_that_start_at_the_same_time_create_the_schema_once(postgres: 
 
 
 def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
-    secret = "a password that nobody may read"
+    secret = "a password that must stay secret"
     email = "susan.secret@example.com"
 
     async def use() -> str:
