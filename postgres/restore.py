@@ -84,7 +84,7 @@ class Restored:
     """
 
     users: int
-    ended_tokens: int
+    revoked_tokens: int
     lost_events: int
     changed_since: Sequence[tuple[str, str]]
 
@@ -202,7 +202,7 @@ def _fill(
     named = connection.fetch_all(_NAME_USERS, (list(last_states),))
     return Restored(
         users=manifest.rows["users"],
-        ended_tokens=ended,
+        revoked_tokens=ended,
         lost_events=replaced.events,
         changed_since=[(last_states[user_id], email) for user_id, email in named],
     )

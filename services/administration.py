@@ -1,4 +1,4 @@
-"""The administration of users, identified by their email addresses."""
+"""Administration of users, named by their email addresses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

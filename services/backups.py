@@ -77,7 +77,7 @@ class Backups:
         version = archive.manifest.version
         return Restoration(
             users=done.users,
-            revoked_tokens=done.ended_tokens,
+            revoked_tokens=done.revoked_tokens,
             lost_events=done.lost_events,
             migrated_from=version if version < VERSION else None,
             deleted=[email for kind, email in done.changed_since if kind == EventKind.DELETED],

@@ -1,4 +1,4 @@
-"""The creation of an account, by its user or an administrator: checks and statements."""
+"""The creation of an account, by a registration or an administrator."""
 
 from dataclasses import dataclass
 from functools import partial

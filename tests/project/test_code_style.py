@@ -16,36 +16,28 @@ PRODUCT = (*ROOMS, "client/userauth_client")
 MEASURED = (*PRODUCT, "bench", "soak")
 
 # Each exception needs a reason; an entry that is no longer needed must be removed.
-LONG_FILES: Mapping[str, str] = {}
+LONG_FILES: Mapping[str, str] = {
+    "rules/errors.py": "one table of every refusal, as a tree of classes without code",
+}
 LONG_FUNCTIONS: Mapping[str, str] = {}
 MANY_PARAMETERS: Mapping[str, str] = {}
 # What exceeded the limits when they were introduced, and has to be changed.
 PENDING = frozenset(
     {
         "commands/transfer.py",
-        "contract/openapi.py",
         "db/pool.py",
-        "handlers/base.py",
         "ops/logs.py",
         "ops/metrics.py",
         "postgres/embedded.py",
         "postgres/folder.py",
-        "rules/errors.py",
-        "contract/openapi.py::openapi_document",
         "db/schema.py::apply_schema",
-        "handlers/application.py::Application.__init__",
         "ops/metrics.py::Metrics.collect",
         "postgres/piped_programs.py::piped",
         "postgres/programs.py::run",
-        "transport/response.py::AnsweringHandler.answer",
-        "services/accounts.py::Accounts.update",
-        "wiring/services.py",
         "wiring/application.py::open_application",
-        "handlers/metrics.py: _connections",
-        "handlers/metrics.py: _headers",
     }
 )
-PENDING_SUPPRESSIONS = 11
+PENDING_SUPPRESSIONS = 10
 # Documented: the underscore only avoids conflicts with the names of fields.
 NAMED_TUPLE_METHODS = {"_asdict", "_fields", "_make", "_replace"}
 # Tornado has no public API for these; the room that replaces its HTTP server contains them.
@@ -132,6 +124,7 @@ def is_private(name: str) -> bool:
     return re.match(r"_[a-zA-Z]", name) is not None and name not in NAMED_TUPLE_METHODS
 
 
+@cache
 def defined_names(tree: ast.Module) -> set[str]:
     """Return the names that a module defines or assigns, attributes included."""
     names: set[str] = set()
@@ -146,19 +139,27 @@ def defined_names(tree: ast.Module) -> set[str]:
 
 
 def foreign_private_names(root: Path) -> set[str]:
-    """Return the private names that a module uses but neither it nor its own imports define."""
+    """Return the private names that neither a module nor its imports of the product define."""
     product = modules(root, PRODUCT)
     paths = {re.sub(r"(^client/|/__init__$)", "", module[:-3]): module for module in product}
+
+    def own_imports(module: str) -> set[str]:
+        nodes = [node for node in ast.walk(product[module]) if isinstance(node, ast.ImportFrom)]
+        names = {(node.module or "").replace(".", "/") for node in nodes}
+        return {paths[name] for name in names if name in paths}
+
     found = set()
     for module, tree in product.items():
-        own, used = defined_names(tree), set()
+        reachable, todo = {module}, [module]
+        while todo:
+            new = own_imports(todo.pop()) - reachable
+            reachable |= new
+            todo += new
+        own = {name for each in reachable for name in defined_names(product[each])}
+        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute):
-                used.add(node.attr)
-            elif isinstance(node, ast.ImportFrom):
+            if isinstance(node, ast.ImportFrom):
                 used |= {alias.name for alias in node.names}
-                if imported := paths.get((node.module or "").replace(".", "/")):
-                    own |= defined_names(product[imported])
         found |= {f"{module}: {name}" for name in used - own if is_private(name)}
     return found
 

@@ -51,7 +51,7 @@ def test_each_request_is_one_event_with_its_timing(server: ServerProcess) -> Non
     # On a busy machine, the log also has events about a blocked event loop.
     requests = [event for event in events(server) if event["event"] == "request"]
     register, login, get, delete, nowhere = requests
-    assert (get["route"], get["status"]) == ("/api/user", 200)
+    assert (get["route"], get["status"]) == ("/api/user", 422)
     assert get["client_request_id"] == delete["client_request_id"] == "id-7"
     assert get["request_id"] != delete["request_id"]
     assert (get["trace_id"], get["parent_id"]) == (TRACE, SPAN)

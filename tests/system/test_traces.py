@@ -87,7 +87,7 @@ def test_each_request_is_a_span_with_the_parent_from_its_header(
     assert (get.trace_id.hex(), get.parent_span_id.hex()) == (TRACE, PARENT)
     assert register.parent_span_id == b""
     found = attributes(get)
-    assert found["http.response.status_code"] == 200
+    assert found["http.response.status_code"] == 422
     assert found["userauth.client_request_id"] == "id-7"
     assert 0 < get.end_time_unix_nano - get.start_time_unix_nano < 10**10
     assert get.status.code == Status.STATUS_CODE_UNSET
