@@ -50,12 +50,12 @@ class Systemd:
             patience=_PATIENCE_SECONDS,
         )
 
-    def stopping(self, status: str, *, most_seconds: float) -> None:
+    def stopping(self, status: str, *, max_seconds: float) -> None:
         """Say that the service ends, and how long that may take where TimeoutStopSec= is less."""
         self._tell(
             "STOPPING=1",
             f"STATUS={status}",
-            f"EXTEND_TIMEOUT_USEC={round(most_seconds * 1_000_000)}",
+            f"EXTEND_TIMEOUT_USEC={round(max_seconds * 1_000_000)}",
             patience=_PATIENCE_SECONDS,
         )
 

@@ -97,7 +97,7 @@ async def _drain(
     systemd.close()
     systemd.stopping(
         f"userauth is stopping: {application.running} requests are running",
-        most_seconds=_max_stop_seconds(settings),
+        max_seconds=_max_stop_seconds(settings),
     )
     await server.drain(
         drain_delay_seconds=settings.server.drain_delay_seconds,

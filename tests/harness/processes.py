@@ -99,3 +99,15 @@ def wait_for_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def run_to_the_end(**variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a server that is expected to exit by itself."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "server.py")],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )

@@ -20,11 +20,11 @@ class Stuck(io.StringIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_asked, self.may_go_on = Event(), Event()
+        self.is_asked, self.may_continue = Event(), Event()
 
     def write(self, text: str) -> int:
         self.is_asked.set()
-        assert self.may_go_on.wait(SECONDS)
+        assert self.may_continue.wait(SECONDS)
         return super().write(text)
 
 
@@ -59,7 +59,7 @@ def test_what_a_stream_does_not_take_is_dropped_counted_and_told() -> None:
     for _ in range(100):
         writer.write("too\nmany\n")
     assert writer.dropped == 200
-    stream.may_go_on.set()
+    stream.may_continue.set()
     writer.close(SECONDS)
     assert stream.getvalue() == "first\nnext\n200 dropped\n"
 
@@ -69,7 +69,7 @@ def test_after_that_lines_are_taken_again() -> None:
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=6)
     writer.write("first\n")
     writer.write("lost\n")
-    stream.may_go_on.set()
+    stream.may_continue.set()
     while "dropped" not in stream.getvalue():
         assert writer.dropped == 1
     writer.close(SECONDS)
@@ -99,7 +99,7 @@ def test_an_end_waits_for_a_stuck_stream_no_longer_than_told() -> None:
     writer.write("first\n")
     writer.close(0.01)
     assert stream.getvalue() == ""
-    stream.may_go_on.set()
+    stream.may_continue.set()
 
 
 @pytest.mark.parametrize("form", [LogFormat.TEXT, LogFormat.JSON])

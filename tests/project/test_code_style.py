@@ -24,7 +24,6 @@ MANY_PARAMETERS: Mapping[str, str] = {}
 # What exceeded the limits when they were introduced, and has to be changed.
 PENDING = frozenset(
     {
-        "commands/transfer.py",
         "db/pool.py",
         "ops/logs.py",
         "ops/metrics.py",
@@ -34,7 +33,6 @@ PENDING = frozenset(
         "ops/metrics.py::Metrics.collect",
         "postgres/piped_programs.py::piped",
         "postgres/programs.py::run",
-        "wiring/application.py::open_application",
     }
 )
 PENDING_SUPPRESSIONS = 10
@@ -124,7 +122,6 @@ def is_private(name: str) -> bool:
     return re.match(r"_[a-zA-Z]", name) is not None and name not in NAMED_TUPLE_METHODS
 
 
-@cache
 def defined_names(tree: ast.Module) -> set[str]:
     """Return the names that a module defines or assigns, attributes included."""
     names: set[str] = set()
@@ -139,29 +136,41 @@ def defined_names(tree: ast.Module) -> set[str]:
 
 
 def foreign_private_names(root: Path) -> set[str]:
-    """Return the private names that neither a module nor its imports of the product define."""
+    """Return the private names that a module uses but neither it nor what it imports defines."""
     product = modules(root, PRODUCT)
     paths = {re.sub(r"(^client/|/__init__$)", "", module[:-3]): module for module in product}
-
-    def own_imports(module: str) -> set[str]:
-        nodes = [node for node in ast.walk(product[module]) if isinstance(node, ast.ImportFrom)]
-        names = {(node.module or "").replace(".", "/") for node in nodes}
-        return {paths[name] for name in names if name in paths}
-
+    imports = {module: imported_modules(tree, paths) for module, tree in product.items()}
     found = set()
     for module, tree in product.items():
-        reachable, todo = {module}, [module]
-        while todo:
-            new = own_imports(todo.pop()) - reachable
-            reachable |= new
-            todo += new
-        own = {name for each in reachable for name in defined_names(product[each])}
-        used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom):
-                used |= {alias.name for alias in node.names}
-        found |= {f"{module}: {name}" for name in used - own if is_private(name)}
+        own, seen, waiting = set[str](), set[str](), [module]
+        while waiting:
+            if (current := waiting.pop()) not in seen:
+                seen.add(current)
+                own |= defined_names(product[current])
+                waiting += imports[current]
+        found |= {f"{module}: {name}" for name in used_names(tree) - own if is_private(name)}
     return found
+
+
+def used_names(tree: ast.Module) -> set[str]:
+    """Return the attributes and imported names that a module uses."""
+    used = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            used.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            used |= {alias.name for alias in node.names}
+    return used
+
+
+def imported_modules(tree: ast.Module, paths: Mapping[str, str]) -> list[str]:
+    """Return the product's modules from which a module imports names."""
+    sources = [
+        (node.module or "").replace(".", "/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+    ]
+    return [paths[source] for source in sources if source in paths]
 
 
 def suppressions(root: Path) -> list[str]:

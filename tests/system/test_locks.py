@@ -5,67 +5,31 @@ This holds for every default isolation level of the database.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
-import psycopg2
 import pytest
 from psycopg2.errors import LockNotAvailable
-from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 
 from db.pool import Database
 from db.schema import apply_schema
 from rules.password_scheme import PasswordScheme
-from tests.db.test_pool import use
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.configuration import ROOT, laid_over
+from tests.harness.databases import use
+from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 NEW_PASSWORD = "another horse battery"
 BY_PASSWORD = basic(EMAIL, PASSWORD)
 SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
-SECONDS = 2.5  # less than a statement may take
 
 CHANGE_PASSWORD = "UPDATE users SET password_version = password_version + 1"
 REVOKE = "UPDATE tokens SET revoked_at = now()"
 LOCK_USER = "SELECT 1 FROM users FOR UPDATE"
 LOCK_TOKEN = "SELECT 1 FROM tokens FOR UPDATE"
-WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 USER = "SELECT name, password_hash, password_version, updated_at FROM users"
-
-
-class Holder:
-    """Another session in a transaction that holds locks."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def run(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Any]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, parameters or None)
-            return cursor.fetchall() if cursor.description else []
-
-    def commit(self) -> None:
-        self._connection.commit()
-
-    async def sees_waiting(self, *tasks: "asyncio.Task[Any]") -> None:
-        """Wait until all tasks wait for a lock, of this session or of one another."""
-        async with asyncio.timeout(SECONDS):
-            while self.run(WAITING) != [(len(tasks),)]:
-                assert not any(task.done() for task in tasks), tasks
-                await asyncio.sleep(0.002)
-
-
-@contextmanager
-def holding(dsn: str, sql: str, parameters: tuple[object, ...] = ()) -> Iterator[Holder]:
-    """Run a statement in a transaction that is rolled back unless the block commits it."""
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.set_session(isolation_level=ISOLATION_LEVEL_READ_COMMITTED)
-        holder = Holder(connection)
-        holder.run(sql, parameters)
-        yield holder
 
 
 def started(request: Coroutine[Any, Any, Answer]) -> "asyncio.Task[Answer]":

@@ -14,11 +14,10 @@ import pytest
 
 from tests.harness.api import Api, bearer
 from tests.harness.configuration import KEY, ROOT, settings_with
-from tests.harness.processes import free_port, running_server
+from tests.harness.processes import free_port, run_to_the_end, running_server
 from tests.harness.raw_http import raw_request
 from tests.harness.scraping import read, read_now, scrape
 from tests.harness.sql import run_sql
-from tests.system.test_server import run_to_the_end
 from wiring.application import open_application
 
 

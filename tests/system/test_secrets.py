@@ -15,12 +15,11 @@ from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
 
 import pytest
 
-from tests.handlers.test_deletion import all_text
 from tests.harness.api import Answer, Api, basic, bearer
 from tests.harness.command_line import manage
 from tests.harness.processes import ServerProcess, running_server
 from tests.harness.raw_http import exchange
-from tests.harness.sql import run_sql
+from tests.harness.sql import all_text, run_sql
 
 EMAIL = "susan@example.com"
 PASSWORD = "first pässword/0+1 of=susan"
