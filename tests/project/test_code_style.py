@@ -24,18 +24,15 @@ MANY_PARAMETERS: Mapping[str, str] = {}
 # What exceeded the limits when they were introduced, and has to be changed.
 PENDING = frozenset(
     {
-        "contract/openapi.py",
         "db/pool.py",
         "ops/logs.py",
         "ops/metrics.py",
         "postgres/embedded.py",
         "postgres/folder.py",
-        "contract/openapi.py::openapi_document",
         "db/schema.py::apply_schema",
         "ops/metrics.py::Metrics.collect",
         "postgres/piped_programs.py::piped",
         "postgres/programs.py::run",
-        "wiring/application.py::open_application",
     }
 )
 PENDING_SUPPRESSIONS = 10
@@ -125,7 +122,6 @@ def is_private(name: str) -> bool:
     return re.match(r"_[a-zA-Z]", name) is not None and name not in NAMED_TUPLE_METHODS
 
 
-@cache
 def defined_names(tree: ast.Module) -> set[str]:
     """Return the names that a module defines or assigns, attributes included."""
     names: set[str] = set()
