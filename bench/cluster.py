@@ -12,7 +12,7 @@ from psycopg2 import sql
 from bench.paths import CLUSTER
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from postgres.folder import ClusterFolder
-from postgres.serving_role import ROLE
+from postgres.server_role import ROLE
 
 # Privileges that preparing the databases needs and a server does not.
 _MAY_PREPARE = f"""

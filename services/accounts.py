@@ -191,7 +191,7 @@ class Accounts:
             transaction_on(self._database) as connection,
         ):
             user = await self._identities.lock(connection, identity)
-            revoked = await tokens.forget_user(connection, user.id, at=self._now())
+            revoked = await tokens.revoke_and_anonymize(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
             await self._reservations.reserve(connection, user)
             await self._throttle.forget(connection, user)

@@ -79,7 +79,7 @@ class Users:
                 after=emails.lookup_key(after),
                 text=text,
                 only_disabled=only_disabled,
-                most=most,
+                limit=most,
             )
         await self._audit.record(Kind.USERS_LISTED, self._origin)
         return found
@@ -91,7 +91,7 @@ class Users:
             state = await users.find_state(connection, key)
             if state is None:
                 raise UserNotFound
-            live = await tokens.find_live(connection, state.id, at=self._now())
+            live = await tokens.find_valid(connection, state.id, at=self._now())
             failures = await counts.count_failures(connection, self._throttle.account(key))
         logged_in = await self._audit.find(most=1, user_id=state.id, kind=Kind.LOGGED_IN)
         await self._audit.record(Kind.USER_READ, self._origin, user_id=state.id, email_key=key)
@@ -170,7 +170,7 @@ class Users:
     async def delete(self, email: str) -> None:
         """Delete a user and revoke every token; raises UserNotFound."""
         async with self._locked(email) as (connection, user):
-            await tokens.forget_user(connection, user.id, at=self._now())
+            await tokens.revoke_and_anonymize(connection, user.id, at=self._now())
             await users.delete_user(connection, user.id)
             await self._reservations.reserve(connection, user)
             await self._throttle.forget(connection, user)

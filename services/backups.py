@@ -5,35 +5,18 @@ token, unless it is told that nothing was; and it names the users that it brough
 had been deleted or disabled, as far as the database that it replaces tells.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import BinaryIO
 
 from db.rows import NewEvent
-from db.schema import VERSION
-from postgres import backup, restore
 from postgres.archives import Archive, Manifest
+from postgres.backup import write_backup
+from postgres.restore import RestoreOptions, RestoreResult, restore
 from rules.origin import LocalOrigin
 from services.audit import Kind
 
 _STATES = (Kind.DELETED, Kind.DISABLED, Kind.ENABLED)
-
-
-@dataclass(frozen=True, slots=True)
-class Restoration:
-    """What was restored: the users, the good tokens ended, and from which version of the schema.
-
-    ``deleted`` and ``disabled`` are e-mail addresses of users who had been, since the backup;
-    ``lost_events`` is how many events there were in the database that was replaced.
-    """
-
-    users: int
-    ended_tokens: int
-    lost_events: int
-    migrated_from: int | None
-    deleted: Sequence[str]
-    disabled: Sequence[str]
 
 
 class Backups:
@@ -60,27 +43,18 @@ class Backups:
     def write(self, target: BinaryIO) -> Manifest:
         """Write a backup; return what is in it. Raises SchemaMissing where there is no schema."""
         event = self._event(Kind.BACKED_UP)
-        return backup.write_backup(self._dsn, self._environ, target, event)
+        return write_backup(self._dsn, self._environ, target, event)
 
-    def restore(self, archive: Archive, *, may_replace: bool, keeps_tokens: bool) -> Restoration:
-        """Make the database what a backup holds; raises DatabaseNotEmpty where it may not."""
-        wanted = restore.Wanted(
+    def restore(self, archive: Archive, *, may_replace: bool, keeps_tokens: bool) -> RestoreResult:
+        """Replace the database with a backup; raises DatabaseNotEmpty where it may not."""
+        options = RestoreOptions(
             schema=self._schema,
             event=self._event(Kind.RESTORED),
             may_replace=may_replace,
             keeps_tokens=keeps_tokens,
             kinds=_STATES,
         )
-        done = restore.restore(self._dsn, archive, wanted)
-        version = archive.manifest.version
-        return Restoration(
-            users=done.users,
-            ended_tokens=done.ended_tokens,
-            lost_events=done.lost_events,
-            migrated_from=version if version < VERSION else None,
-            deleted=[email for kind, email in done.changed_since if kind == Kind.DELETED],
-            disabled=[email for kind, email in done.changed_since if kind == Kind.DISABLED],
-        )
+        return restore(self._dsn, archive, options)
 
     def _event(self, kind: Kind) -> NewEvent:
         at = datetime.fromtimestamp(self._clock(), UTC)

@@ -25,7 +25,7 @@ class HashKinds:
     async def find(self) -> None:
         """Look which kinds are in use, and forget others; raises DatabaseUnavailable."""
         async with connection_to(self._database) as connection:
-            sample, is_complete = await users.sample_foreign_hashes(connection, most=_SAMPLE)
+            sample, is_complete = await users.sample_imported_hashes(connection, limit=_SAMPLE)
         found = await asyncio.to_thread(_one_of_each_kind, sample)
         if is_complete:
             self._hasher.forget_kinds_but(found)

@@ -109,7 +109,7 @@ class Sessions:
             if not inserted:
                 raise CredentialsInvalid
             surplus = await tokens.revoke_surplus(
-                connection, user_id, newest=claims.token_id, most=self._max_per_user, at=now
+                connection, user_id, newest=claims.token_id, limit=self._max_per_user, at=now
             )
             await self._audit.write(connection, Kind.LOGGED_IN, origin, user=identity.user)
         self._counts.issued += 1
@@ -131,7 +131,7 @@ class Sessions:
     async def find_all(self, identity: Identity) -> list[TokenRow]:
         """Return the good tokens of whoever asks, newest first."""
         async with connection_to(self._database) as connection:
-            return await tokens.find_live(connection, identity.user.id, at=self._now())
+            return await tokens.find_valid(connection, identity.user.id, at=self._now())
 
     async def end(
         self,
@@ -151,7 +151,7 @@ class Sessions:
             await self._confirmation.check(identity, current_password, origin)
         async with self._turn(identity) as connection:
             user = await self._identities.lock(connection, identity)
-            ended = _is_id(token_id) and await tokens.revoke_live(
+            ended = _is_id(token_id) and await tokens.revoke_valid(
                 connection, token_id, user_id=user.id, at=self._now()
             )
             if ended:

@@ -15,7 +15,7 @@ from handlers.application import Application
 from ops.event_loop import EventLoop
 from postgres.embedded import EmbeddedPostgres
 from postgres.folder import ClusterFolder
-from postgres.serving_role import ROLE
+from postgres.server_role import ROLE
 from settings import Settings
 from tests.harness.api import Api
 from tests.harness.clock import Clock

@@ -33,7 +33,7 @@ def block() -> None:
     time.sleep(BLOCK_SECONDS)
 
 
-def test_a_loop_that_was_blocked_is_told_once_with_how_long(
+def test_a_blocked_loop_is_logged_once_with_the_duration(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def work(_: LagWatch) -> None:
@@ -48,14 +48,14 @@ def test_a_loop_that_was_blocked_is_told_once_with_how_long(
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
-def test_a_loop_that_only_waits_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_idle_loop_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def work(_: LagWatch) -> None:
         await asyncio.gather(asyncio.sleep(0.45), asyncio.to_thread(time.sleep, 0.45))
 
     assert watch(caplog, work) == ""
 
 
-def test_a_watch_that_was_closed_looks_no_more(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_closed_monitor_stops_measuring(caplog: pytest.LogCaptureFixture) -> None:
     async def work(watching: LagWatch) -> None:
         watching.close()
         block()

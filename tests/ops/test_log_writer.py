@@ -50,7 +50,7 @@ def _own_logging() -> Iterator[None]:
     root.handlers[:], root.level, general.level = before
 
 
-def test_what_a_stream_does_not_take_is_dropped_counted_and_told() -> None:
+def test_lines_beyond_the_limit_are_dropped_counted_and_reported() -> None:
     stream = Stuck()
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=12)
     writer.write("first\n")
@@ -64,7 +64,7 @@ def test_what_a_stream_does_not_take_is_dropped_counted_and_told() -> None:
     assert stream.getvalue() == "first\nnext\n200 dropped\n"
 
 
-def test_after_that_lines_are_taken_again() -> None:
+def test_lines_are_written_again_once_the_stream_accepts_them() -> None:
     stream = Stuck()
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=6)
     writer.write("first\n")
@@ -79,7 +79,7 @@ def test_after_that_lines_are_taken_again() -> None:
 @pytest.mark.parametrize(
     "failure", [BrokenPipeError(), ValueError("I/O operation on closed file.")], ids=repr
 )
-def test_lines_that_a_stream_refuses_are_counted_and_told_when_it_takes_some_again(
+def test_lines_lost_to_write_errors_are_counted_and_reported_later(
     failure: Exception,
 ) -> None:
     stream = Broken(failure)
@@ -93,7 +93,7 @@ def test_lines_that_a_stream_refuses_are_counted_and_told_when_it_takes_some_aga
     assert stream.getvalue() == "kept\n1 dropped\n"
 
 
-def test_an_end_waits_for_a_stuck_stream_no_longer_than_told() -> None:
+def test_close_waits_for_a_blocked_stream_only_for_its_time_limit() -> None:
     stream = Stuck()
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
     writer.write("first\n")
@@ -103,7 +103,7 @@ def test_an_end_waits_for_a_stuck_stream_no_longer_than_told() -> None:
 
 
 @pytest.mark.parametrize("form", [LogFormat.TEXT, LogFormat.JSON])
-def test_the_line_of_dropped_ones_has_the_form_of_the_log(form: LogFormat) -> None:
+def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) -> None:
     stream = Broken()
     writer = open_log(stream, form)
     writer.write("lost\n")

@@ -9,7 +9,7 @@ from ops import periodic
 from ops.periodic import PeriodicTask
 
 
-def test_work_is_done_again_and_again_until_it_is_closed() -> None:
+def test_a_periodic_task_repeats_until_it_is_closed() -> None:
     async def run() -> None:
         done = 0
 
@@ -29,7 +29,7 @@ def test_work_is_done_again_and_again_until_it_is_closed() -> None:
     asyncio.run(run())
 
 
-def test_what_failed_is_logged_and_tried_again(
+def test_a_failure_is_logged_and_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(periodic, "_RETRY_SECONDS", 0.001)
@@ -51,7 +51,7 @@ def test_what_failed_is_logged_and_tried_again(
     assert "the work is not done: number 1" in caplog.messages
 
 
-def test_work_that_overlooks_its_cancellation_is_stopped_all_the_same() -> None:
+def test_work_that_swallows_its_cancellation_is_stopped() -> None:
     async def run() -> None:
         has_begun = asyncio.Event()
 

@@ -130,7 +130,7 @@ def wait_for_part(folder: Path, process: "subprocess.Popen[bytes]") -> Path:
     raise AssertionError(process.communicate())
 
 
-def test_everything_is_there_again_but_the_tokens_are_ended(
+def test_a_restore_brings_back_everything_but_revokes_the_tokens(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
@@ -159,9 +159,7 @@ def test_everything_is_there_again_but_the_tokens_are_ended(
     assert sorted(run_sql(empty, DESCRIBE)) == sorted(run_sql(dsn, DESCRIBE))
 
 
-def test_tokens_stay_as_they_are_where_they_are_to_be_kept(
-    dsn: str, empty: str, tmp_path: Path
-) -> None:
+def test_keep_tokens_leaves_the_tokens_unchanged(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     file = backed_up(dsn, tmp_path)
     ended = manage("restore", "--keep-tokens", str(file), DATABASE_URL=empty)
@@ -169,12 +167,14 @@ def test_tokens_stay_as_they_are_where_they_are_to_be_kept(
     assert contents(empty)["tokens"] == contents(dsn)["tokens"]
 
 
-def test_the_tables_that_are_backed_up_are_all_that_there_are(dsn: str) -> None:
+def test_a_backup_contains_every_table(dsn: str) -> None:
     found = run_sql(dsn, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
     assert sorted(row[0] for row in found) == sorted(TABLES)
 
 
-def test_people_log_in_again_and_revoked_tokens_stay_out(dsn: str, tmp_path: Path) -> None:
+def test_after_a_restore_users_log_in_again_and_revoked_tokens_stay_invalid(
+    dsn: str, tmp_path: Path
+) -> None:
     async def before(url: str) -> tuple[str, str, Path]:
         api = Api(url)
         kept = await api.registered_token()
@@ -206,7 +206,7 @@ def test_people_log_in_again_and_revoked_tokens_stay_out(dsn: str, tmp_path: Pat
         asyncio.run(after(server.url, kept, revoked))
 
 
-def test_a_backup_under_load_is_of_one_moment(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_a_backup_under_load_is_a_consistent_snapshot(dsn: str, empty: str, tmp_path: Path) -> None:
     stop = threading.Event()
     insert = (
         "WITH u AS (INSERT INTO users (email, email_key, password_hash)"
@@ -238,7 +238,7 @@ def test_a_backup_under_load_is_of_one_moment(dsn: str, empty: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_backup_that_is_ended_leaves_nothing_that_looks_good(
+def test_an_interrupted_backup_leaves_no_file_that_looks_complete(
     dsn: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     file = tmp_path / "backup"
@@ -257,12 +257,12 @@ def test_a_backup_that_is_ended_leaves_nothing_that_looks_good(
     for part in left:
         assert part.suffix == ".part"
         ended = manage("restore", str(part), DATABASE_URL=dsn)
-        assert (ended.returncode, "not a whole backup" in ended.stderr) == (1, True)
+        assert (ended.returncode, "not a complete backup" in ended.stderr) == (1, True)
 
 
 def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield files that are no backups, and what is said of them."""
-    whole = "not a whole backup"
+    whole = "not a complete backup"
     yield whole, b""
     yield whole, b"\0" * 100
     yield whole, b"PGDMP" + b"\0" * 100
@@ -279,7 +279,7 @@ def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     yield "other tables", content.replace(b'"users": ', b'"pg_authid": ')
 
 
-def test_a_file_that_is_no_whole_backup_is_refused_before_anything_is_touched(
+def test_a_damaged_file_is_refused_before_anything_changes(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
@@ -294,7 +294,7 @@ def test_a_file_that_is_no_whole_backup_is_refused_before_anything_is_touched(
         assert has_nothing(empty)
 
 
-def test_a_count_that_does_not_fit_undoes_the_restore(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_a_wrong_row_count_rolls_the_restore_back(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     content = backed_up(dsn, tmp_path).read_bytes()
     file = tmp_path / "bad"
@@ -304,16 +304,14 @@ def test_a_count_that_does_not_fit_undoes_the_restore(dsn: str, empty: str, tmp_
     assert has_nothing(empty)
 
 
-def test_users_are_replaced_only_where_that_is_asked_for(
-    dsn: str, empty: str, tmp_path: Path
-) -> None:
+def test_users_are_replaced_only_with_replace(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     file = str(backed_up(dsn, tmp_path))
     assert manage("restore", file, DATABASE_URL=empty).returncode == 0
     run_sql(empty, "UPDATE users SET name = 'other'")
     before = contents(empty)
     for arguments, code, said in (
-        ((), 4, "holds 2 users and 1 clients already"),
+        ((), 4, "contains 2 users and 1 clients"),
         (("--replace",), 2, "pass --yes"),
     ):
         ended = manage("restore", file, *arguments, DATABASE_URL=empty)
@@ -336,10 +334,10 @@ def test_users_are_replaced_only_where_that_is_asked_for(
     ("obstacle", "said"),
     [
         ("CREATE VIEW kept AS SELECT * FROM users", "DependentObjectsStillExist"),
-        ("UPDATE userauth_schema SET version = version + 1", "holds schema version"),
+        ("UPDATE userauth_schema SET version = version + 1", "has schema version"),
     ],
 )
-def test_a_database_that_cannot_be_replaced_stays(
+def test_a_database_that_cannot_be_replaced_stays_unchanged(
     dsn: str, empty: str, tmp_path: Path, *, obstacle: str, said: str
 ) -> None:
     fill_everything(dsn)
@@ -352,7 +350,7 @@ def test_a_database_that_cannot_be_replaced_stays(
     assert contents(empty) == before
 
 
-def test_tables_of_somebody_else_are_left_alone(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_foreign_tables_are_left_alone(dsn: str, empty: str, tmp_path: Path) -> None:
     file = str(backed_up(dsn, tmp_path))
     run_sql(empty, "CREATE TABLE clients AS SELECT 1 AS kept")
     ended = manage("restore", file, "--replace", "--yes", DATABASE_URL=empty)
@@ -361,7 +359,7 @@ def test_tables_of_somebody_else_are_left_alone(dsn: str, empty: str, tmp_path: 
 
 
 @pytest.mark.parametrize("schema", sorted(SCHEMAS.glob("*.sql")), ids=lambda path: path.stem)
-def test_a_backup_of_each_released_version_is_brought_up_to_date(
+def test_a_backup_of_each_released_version_is_migrated(
     postgres: str, dsn: str, empty: str, tmp_path: Path, schema: Path
 ) -> None:
     with new_database(postgres, f"old{schema.stem}") as old:
@@ -378,7 +376,9 @@ def test_a_backup_of_each_released_version_is_brought_up_to_date(
         assert server.stop() == 0
 
 
-def test_users_who_were_deleted_or_disabled_since_are_named(dsn: str, tmp_path: Path) -> None:
+def test_a_restore_names_users_that_were_deleted_or_disabled_after_the_backup(
+    dsn: str, tmp_path: Path
+) -> None:
     variables = {"DATABASE_URL": dsn}
     for email in ("deleted", "disabled", "both", "enabled", "nothing"):
         added = subprocess.run(
@@ -409,7 +409,7 @@ def test_users_who_were_deleted_or_disabled_since_are_named(dsn: str, tmp_path: 
     ]
 
 
-def test_a_restore_waits_for_a_server_that_looks_at_its_schema(
+def test_a_restore_waits_for_a_server_that_holds_the_schema_lock(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     file = backed_up(dsn, tmp_path)
@@ -426,7 +426,7 @@ def test_a_restore_waits_for_a_server_that_looks_at_its_schema(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_restore_that_is_ended_leaves_the_database_as_it_was(
+def test_an_interrupted_restore_leaves_the_database_unchanged(
     dsn: str, empty: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     fill_everything(dsn)
@@ -448,7 +448,7 @@ def test_a_restore_that_is_ended_leaves_the_database_as_it_was(
     assert manage(*arguments, DATABASE_URL=empty).returncode == 0
 
 
-def test_tables_in_a_schema_of_their_own_move_beside_those_of_somebody_else(
+def test_tables_in_a_separate_schema_are_restored_beside_foreign_tables(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
@@ -476,9 +476,7 @@ def test_no_process_shows_the_password_in_its_arguments(dsn: str, tmp_path: Path
         assert part not in seen
 
 
-def test_a_backup_is_readable_to_its_owner_alone_and_replaces_none(
-    dsn: str, tmp_path: Path
-) -> None:
+def test_only_the_owner_can_read_a_backup_and_it_overwrites_none(dsn: str, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         file = backed_up(dsn, tmp_path)
@@ -499,7 +497,7 @@ def test_a_backup_is_readable_to_its_owner_alone_and_replaces_none(
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_a_full_disk_leaves_nothing_and_says_so(dsn: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(dsn: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     ended = subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "backup", str(tmp_path / "backup")],
@@ -516,7 +514,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(dsn: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("place", ["missing/backup", "/proc/backup", "file/backup"])
-def test_a_folder_that_cannot_be_written_to_is_told(dsn: str, tmp_path: Path, place: str) -> None:
+def test_an_unwritable_directory_is_reported(dsn: str, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     ended = manage("backup", str(tmp_path / place), DATABASE_URL=dsn)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -524,7 +522,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(dsn: str, tmp_path: Path, pl
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_folder_keeps_the_newest_backups_and_what_is_none(dsn: str, tmp_path: Path) -> None:
+def test_keep_removes_old_backups_and_no_other_files(dsn: str, tmp_path: Path) -> None:
     old = [tmp_path / f"userauth-2026010{day}T000000Z.dump" for day in (1, 2, 3)]
     other = tmp_path / "userauth-20260101T000000Z.dump.mine"
     for file in (*old, other):
@@ -539,7 +537,7 @@ def test_a_folder_keeps_the_newest_backups_and_what_is_none(dsn: str, tmp_path: 
     assert (ended.returncode, "works on a folder" in ended.stderr) == (2, True)
 
 
-def test_a_backup_that_fails_removes_no_old_one(tmp_path: Path) -> None:
+def test_a_failed_backup_removes_no_old_backups(tmp_path: Path) -> None:
     old = [tmp_path / f"userauth-2026010{day}T000000Z.dump" for day in (1, 2, 3)]
     for file in old:
         file.touch()
@@ -549,17 +547,17 @@ def test_a_backup_that_fails_removes_no_old_one(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == old
 
 
-def test_a_backup_goes_through_a_pipe(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_a_backup_can_be_written_to_a_pipe(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     process = started("backup", "-", DATABASE_URL=dsn)
     content, said = process.communicate(timeout=30)
     assert (process.returncode, b"not verified" in said) == (0, True)
-    (tmp_path / "piped").write_bytes(content)
-    assert manage("restore", str(tmp_path / "piped"), DATABASE_URL=empty).returncode == 0
+    (tmp_path / "stream_output").write_bytes(content)
+    assert manage("restore", str(tmp_path / "stream_output"), DATABASE_URL=empty).returncode == 0
     assert contents(empty)["users"] == contents(dsn)["users"]
 
 
-def test_pg_restore_takes_the_file_too(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_pg_restore_reads_a_backup(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     file = backed_up(dsn, tmp_path)
     subprocess.run(
@@ -572,13 +570,13 @@ def test_pg_restore_takes_the_file_too(dsn: str, empty: str, tmp_path: Path) -> 
     assert contents(empty) == contents(dsn)
 
 
-def test_a_database_with_nothing_in_it_is_no_backup(empty: str, tmp_path: Path) -> None:
+def test_an_empty_database_cannot_be_backed_up(empty: str, tmp_path: Path) -> None:
     ended = manage("backup", str(tmp_path), DATABASE_URL=empty)
     assert (ended.returncode, "nothing to back up" in ended.stderr) == (3, True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_newer_than_every_pg_dump_is_refused(
+def test_a_cluster_newer_than_every_installed_pg_dump_is_refused(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("postgres.backup.MAJOR_VERSION", "12")
@@ -588,7 +586,7 @@ def test_a_cluster_newer_than_every_pg_dump_is_refused(
             backups.write(target)
 
 
-def test_the_embedded_postgres_is_backed_up_and_moved_to_a_given_cluster(
+def test_a_backup_moves_the_embedded_database_to_an_external_cluster(
     open_folder: Path, tmp_path: Path
 ) -> None:
     embedded = {
@@ -651,7 +649,7 @@ def commands_during(*arguments: str, **variables: str) -> str:
     return "\n".join(seen)
 
 
-def test_the_timer_and_what_it_starts_are_good_units(tmp_path: Path) -> None:
+def test_the_timer_and_its_service_are_valid_units(tmp_path: Path) -> None:
     program = tmp_path / "python"
     program.symlink_to("/bin/true")
     for name in ("userauth-backup.service", "userauth-backup.timer"):

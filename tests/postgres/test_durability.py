@@ -13,7 +13,7 @@ import pytest
 
 from db.errors import DatabaseError, ReadOnly, Unavailable
 from db.pool import Database
-from db.prepared import PreparedQuery, prove_primary
+from db.prepared import PreparedQuery, with_recovery_flag
 from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.configuration import ROOT
@@ -104,7 +104,9 @@ def test_a_revocation_survives_kill_9_of_postgres_whatever_its_role_inherits(
         ask(server.url, look)
 
 
-def test_a_commit_whose_wait_for_the_standby_is_cancelled_is_no_success(primary: Cluster) -> None:
+def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
+    primary: Cluster,
+) -> None:
     """Postgres commits then without the standby, and says so by a warning alone."""
 
     async def write(database: Database) -> None:
@@ -138,7 +140,7 @@ def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:
     assert "is a standby" in ended.stderr
 
 
-def test_a_demoted_primary_answers_503_until_it_is_promoted_and_never_with_old_rows(
+def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows(
     primary: Cluster, standby: Cluster, tmp_path: Path
 ) -> None:
     """The standby takes the primary's address, with rows from before the revocations."""
@@ -182,7 +184,7 @@ def test_a_demoted_primary_answers_503_until_it_is_promoted_and_never_with_old_r
     assert "Traceback" not in written
 
 
-def test_of_the_addresses_of_a_host_the_primary_is_taken(
+def test_the_primary_is_chosen_among_the_addresses_of_a_host(
     primary: Cluster, standby: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standby.stop()
@@ -200,14 +202,14 @@ def test_of_the_addresses_of_a_host_the_primary_is_taken(
         async with database.connection() as one, database.connection() as two:
             for connection in (one, two):
                 assert await connection.fetch_one("SELECT pg_is_in_recovery()") == (False,)
-            assert database.age == 0
+            assert database.generation == 0
             primary.kill()
             with pytest.raises(Unavailable):
                 await one.fetch_one("SELECT 1")
             # No primary is left: what was connected before is not used again.
             with pytest.raises(ReadOnly, match="is a standby"):
                 await database.prepare("q", "SELECT id FROM users WHERE id = ANY($1)", "uuid")
-            assert database.age == 1
+            assert database.generation == 1
         await database.close()
 
     asyncio.run(run())
@@ -219,7 +221,7 @@ def _hand_over(
     answered.set_result(error)
 
 
-def test_what_a_standby_answers_is_no_answer_not_even_that_there_is_nothing(
+def test_the_result_of_a_standby_does_not_count_even_when_empty(
     standby: Cluster,
 ) -> None:
     """A connection to it could only come from a proxy that hides the change: each answer tells."""
@@ -229,7 +231,7 @@ def test_what_a_standby_answers_is_no_answer_not_even_that_there_is_nothing(
         for sql in ("SELECT 1", "SELECT 1 WHERE false"):
             raw = await aiopg.connect(standby.url())
             cursor = await raw.cursor()
-            await cursor.execute(f"PREPARE q (text[]) AS {prove_primary(sql)}")
+            await cursor.execute(f"PREPARE q (text[]) AS {with_recovery_flag(sql)}")
             query = PreparedQuery(raw, "EXECUTE q (%s::text[])")
             answered: asyncio.Future[DatabaseError | None] = loop.create_future()
             query.send(["key"], partial(_hand_over, answered))
@@ -239,7 +241,7 @@ def test_what_a_standby_answers_is_no_answer_not_even_that_there_is_nothing(
     asyncio.run(run())
 
 
-def test_a_cluster_without_fsync_is_told_at_the_start_and_by_check(
+def test_a_cluster_without_fsync_is_reported_at_startup_and_by_check(
     primary: Cluster, tmp_path: Path
 ) -> None:
     variables = {"DATABASE_URL": primary.url()}
@@ -259,12 +261,16 @@ def test_a_cluster_without_fsync_is_told_at_the_start_and_by_check(
     assert "Warning: fsync is off in Postgres" in said.stdout
 
 
-def test_check_tells_of_a_database_that_is_away_and_refuses_one_that_cannot_serve(
+def test_check_warns_of_an_unreachable_database_and_refuses_an_unusable_one(
     primary: Cluster, standby: Cluster
 ) -> None:
     said = manage("check", DATABASE_URL=standby.url())
     assert said.returncode == 1
     assert "is a standby" in said.stderr
+    said = manage("check", DATABASE_URL="postgresql://db..example/userauth")
+    assert said.returncode == 1
+    assert "The host name in DATABASE_URL is invalid" in said.stderr
+    assert "Traceback" not in said.stderr
     before = primary.sql("SELECT count(*) FROM pg_class")
     empty = primary.url(database="postgres")
     assert manage("check", DATABASE_URL=empty).returncode == 0

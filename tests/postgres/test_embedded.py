@@ -55,7 +55,7 @@ def folder(shared: Path) -> Iterator[Path]:
     end_postgres_below(shared)
 
 
-def test_the_first_start_makes_a_cluster_and_the_next_finds_its_data(place: Path) -> None:
+def test_the_first_start_creates_a_cluster_and_the_next_one_finds_its_data(place: Path) -> None:
     folder = place / "var" / "postgres"
     postgres = EmbeddedPostgres.start(folder)
     assert postgres.folder == folder
@@ -70,7 +70,7 @@ def test_the_first_start_makes_a_cluster_and_the_next_finds_its_data(place: Path
     postgres.stop()
 
 
-def test_it_is_durable_private_and_off_the_network(folder: Path) -> None:
+def test_the_cluster_is_durable_private_and_off_the_network(folder: Path) -> None:
     postgres = EmbeddedPostgres.start(folder)
     expected = {
         "fsync": "on",
@@ -99,7 +99,7 @@ def test_starting_and_stopping_an_existing_cluster_is_fast(folder: Path) -> None
     assert time.monotonic() - started < 1.5
 
 
-def test_the_last_process_out_stops_it(folder: Path) -> None:
+def test_the_last_process_stops_postgres(folder: Path) -> None:
     first, second = Member(folder), Member(folder)
     assert first.line() == second.line() != ""
     first.leave()
@@ -108,7 +108,7 @@ def test_the_last_process_out_stops_it(folder: Path) -> None:
     assert not runs(folder)
 
 
-def test_two_users_in_one_process_count_as_two(folder: Path) -> None:
+def test_two_instances_in_one_process_count_as_two(folder: Path) -> None:
     first, second = EmbeddedPostgres.start(folder), EmbeddedPostgres.start(folder)
     first.stop()
     first.stop()
@@ -117,7 +117,7 @@ def test_two_users_in_one_process_count_as_two(folder: Path) -> None:
     assert not runs(folder)
 
 
-def test_processes_that_start_at_once_share_one_new_cluster(place: Path) -> None:
+def test_processes_that_start_simultaneously_share_one_new_cluster(place: Path) -> None:
     folder = place / "postgres"
     members = [Member(folder) for _ in range(4)]
     assert len({member.line() for member in members} - {""}) == 1
@@ -127,7 +127,7 @@ def test_processes_that_start_at_once_share_one_new_cluster(place: Path) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_process_leaves_it_running_and_the_next_one_joins(
+def test_a_killed_process_leaves_postgres_running_for_the_next_one(
     folder: Path, number: signal.Signals
 ) -> None:
     member = Member(folder)
@@ -193,7 +193,7 @@ def give_number(folder: Path, number: int) -> None:
         (folder / name).write_text(f"{number}\n{rest}")
 
 
-def test_a_stale_number_of_an_unrelated_process_does_not_matter(crashed: Path) -> None:
+def test_a_stale_pid_of_an_unrelated_process_is_ignored(crashed: Path) -> None:
     # Only a process of the same user keeps Postgres from starting. This one is in the folder, too.
     owner = crashed.stat().st_uid
     user = owner if os.geteuid() == 0 else None
@@ -204,7 +204,7 @@ def test_a_stale_number_of_an_unrelated_process_does_not_matter(crashed: Path) -
         unrelated.kill()
 
 
-def test_a_stale_number_of_another_postgres_does_not_matter(place: Path, crashed: Path) -> None:
+def test_a_stale_pid_of_another_postgres_is_ignored(place: Path, crashed: Path) -> None:
     other = EmbeddedPostgres.start(place / "other")
     give_number(crashed, postmaster(other.folder))
     starts_and_works(crashed)
@@ -213,13 +213,13 @@ def test_a_stale_number_of_another_postgres_does_not_matter(place: Path, crashed
 
 
 @pytest.mark.parametrize("content", ["", "no number\n"])
-def test_a_damaged_postmaster_pid_does_not_matter(crashed: Path, content: str) -> None:
+def test_a_damaged_postmaster_pid_is_ignored(crashed: Path, content: str) -> None:
     (crashed / "postmaster.pid").write_text(content)
     starts_and_works(crashed)
 
 
 @pytest.mark.parametrize("initdb_dies_too", [True, False])
-def test_an_interrupted_initdb_is_done_again(place: Path, *, initdb_dies_too: bool) -> None:
+def test_an_interrupted_initdb_is_repeated(place: Path, *, initdb_dies_too: bool) -> None:
     folder = place / "postgres"
     member = Member(folder)
     wait_until((folder / ".initdb" / "base").exists)
@@ -234,7 +234,7 @@ def test_an_interrupted_initdb_is_done_again(place: Path, *, initdb_dies_too: bo
     assert not [path for path in folder.iterdir() if path.name.startswith(".initdb")]
 
 
-def test_a_cluster_that_was_being_moved_into_place_is_finished(folder: Path) -> None:
+def test_an_interrupted_move_of_a_new_cluster_is_finished(folder: Path) -> None:
     done = folder / ".initdb-done"
     done.mkdir()
     for name in ("base", "global", "postgresql.conf", "PG_VERSION"):
@@ -252,7 +252,7 @@ def far(folder: Path) -> Iterator[Path]:
     far.rename(folder)
 
 
-def test_the_path_may_be_long_and_odd(far: Path) -> None:
+def test_the_path_may_be_long_and_contain_special_characters(far: Path) -> None:
     postgres = EmbeddedPostgres.start(far)
     joined = EmbeddedPostgres.start(far)
     assert joined.dsn == postgres.dsn
@@ -266,7 +266,7 @@ def test_the_path_may_be_long_and_odd(far: Path) -> None:
     assert not socket_folder.exists()
 
 
-def test_a_socket_folder_that_somebody_else_made_is_not_used(place: Path, far: Path) -> None:
+def test_a_socket_directory_of_another_user_is_not_used(place: Path, far: Path) -> None:
     planned = ClusterFolder.open(far).socket_folder()
     planned.rmdir()
     planned.symlink_to(place)
@@ -279,14 +279,14 @@ def test_a_socket_folder_that_somebody_else_made_is_not_used(place: Path, far: P
         planned.unlink()
 
 
-def test_neither_home_nor_tmpdir_has_to_be_there(folder: Path) -> None:
+def test_home_and_tmpdir_need_not_exist(folder: Path) -> None:
     member = Member(folder, {"HOME": "/nonexistent", "TMPDIR": "/nonexistent", "PGPORT": "1"})
     assert execute(member.line(), "SELECT 1") == [(1,)]
     member.leave()
     assert not runs(folder)
 
 
-def test_an_ordinary_user_runs_it_as_oneself_and_root_may_join(place: Path) -> None:
+def test_postgres_runs_as_an_ordinary_user_and_root_may_join(place: Path) -> None:
     home = place / "home"
     home.mkdir()
     if os.geteuid() == 0:
@@ -311,7 +311,7 @@ def test_an_ordinary_user_runs_it_as_oneself_and_root_may_join(place: Path) -> N
     as_ordinary_user(lambda: starts_and_works(folder))
 
 
-def test_an_ordinary_user_is_told_whose_folder_it_is() -> None:
+def test_the_owner_of_a_foreign_directory_is_named() -> None:
     def work() -> None:
         with pytest.raises(
             EmbeddedPostgresError, match=r"/usr belongs to the user root.* run it as"
@@ -321,7 +321,7 @@ def test_an_ordinary_user_is_told_whose_folder_it_is() -> None:
     as_ordinary_user(work)
 
 
-def test_a_parent_that_may_not_be_written_to_is_told() -> None:
+def test_an_unwritable_parent_directory_is_reported() -> None:
     def work() -> None:
         with pytest.raises(EmbeddedPostgresError, match=r"/usr/postgres.*denied.*DATABASE_URL"):
             EmbeddedPostgres.start(Path("/usr/postgres"))
@@ -382,7 +382,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_postgres(folder: Path) -> None:
     assert not runs(folder)
 
 
-def test_a_foreign_folder_stays_as_it_is(place: Path) -> None:
+def test_a_directory_with_other_files_stays_unchanged(place: Path) -> None:
     foreign = place / "photos"
     foreign.mkdir(mode=0o755)
     (foreign / "cat.jpeg").touch()
@@ -393,14 +393,14 @@ def test_a_foreign_folder_stays_as_it_is(place: Path) -> None:
     assert foreign.stat() == before
 
 
-def test_a_file_in_its_place_stays_as_it_is(place: Path) -> None:
+def test_a_file_instead_of_the_directory_stays_unchanged(place: Path) -> None:
     (place / "postgres").write_text("a letter")
     with pytest.raises(EmbeddedPostgresError, match=r"(File exists|Not a directory).*DATABASE_URL"):
         EmbeddedPostgres.start(place / "postgres")
     assert (place / "postgres").read_text() == "a letter"
 
 
-def test_data_of_another_version_stays_as_it_is(place: Path) -> None:
+def test_data_of_another_postgres_version_stays_unchanged(place: Path) -> None:
     folder = place / "postgres"
     (folder / "base").mkdir(parents=True)
     (folder / "PG_VERSION").write_text("16\n")
@@ -409,14 +409,14 @@ def test_data_of_another_version_stays_as_it_is(place: Path) -> None:
     assert (folder / "base").is_dir()
 
 
-def test_an_empty_folder_that_is_there_already_will_do(place: Path) -> None:
+def test_an_existing_empty_directory_is_used(place: Path) -> None:
     folder = place / "postgres"
     folder.mkdir(mode=0o755)
     starts_and_works(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_start_that_fails_tells_why_and_leaves_nothing_behind(folder: Path) -> None:
+def test_a_failed_start_reports_why_and_leaves_nothing_running(folder: Path) -> None:
     configuration = folder / "postgresql.conf"
     before = configuration.read_text()
     configuration.write_text(f"{before}nonsense = on\n")

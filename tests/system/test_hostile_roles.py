@@ -12,7 +12,7 @@ import pytest
 from db.errors import SchemaError
 from db.pool import Database
 from db.schema import apply_schema
-from db.schema_lock import LOCK, Patience
+from db.schema_lock import LOCK, LockWait
 from tests.harness.api import Api
 from tests.harness.configuration import ROOT
 from tests.harness.databases import SCHEMA, apply
@@ -160,11 +160,11 @@ def test_the_statements_of_the_documentation_make_a_database_for_nobody_else(
         as_mallory(database, "SELECT 1")
 
 
-def apply_with(url: str, patience: Patience) -> None:
+def apply_with(url: str, wait: LockWait) -> None:
     async def run() -> None:
         database = await Database.open(url, LIMITS)
         try:
-            await apply_schema(database, SCHEMA, patience=patience)
+            await apply_schema(database, SCHEMA, lock_wait=wait)
         finally:
             await database.close()
 
@@ -181,7 +181,10 @@ def test_a_lock_that_another_role_holds_stops_the_start_and_is_named(
             cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         holder = f"process {connection.info.backend_pid} of the role 'mallory'"
         with pytest.raises(SchemaError, match=f"held by {holder}, application 'userauth'"):
-            apply_with(database.url(), Patience(ours=3600, others=0.05, step=0.05))
+            apply_with(
+                database.url(),
+                LockWait(userauth_seconds=3600, other_seconds=0.05, check_seconds=0.05),
+            )
     apply(database.url())
 
 
@@ -195,5 +198,7 @@ def test_a_process_of_ours_that_migrates_is_waited_for(
     ):
         cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         with pytest.raises(SchemaError, match="of the role 'userauth'"):
-            apply_with(database.url(), Patience(ours=0.2, others=0, step=0.05))
+            apply_with(
+                database.url(), LockWait(userauth_seconds=0.2, other_seconds=0, check_seconds=0.05)
+            )
     assert caplog.text.count("waiting for the lock of the schema, held by") >= 2

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from postgres.held_folder import open_folder
+from postgres.directory_handle import open_directory_descriptor
 
 _ATTRIBUTE = "system.posix_acl_access"
 _VERSION = struct.pack("<I", 2)
@@ -26,7 +26,7 @@ _PASS = 0o1
 logger = logging.getLogger(__name__)
 
 
-class NoPassageError(Exception):
+class AccessListError(Exception):
     """A folder stays closed; the message says which and why."""
 
 
@@ -39,18 +39,18 @@ class Entry:
     permission: int
 
 
-def let_through(path: Path, uid: int, gid: int) -> None:
+def grant_traversal(path: Path, uid: int, gid: int) -> None:
     """Let one user pass the folders above a path, never list them; nobody else. Needs root."""
     for parent in reversed(path.parents):
-        descriptor = open_folder(parent)
+        descriptor = open_directory_descriptor(parent)
         try:
             if _open_for(descriptor, parent, uid, gid):
                 logger.warning(
                     "the user %s, and nobody else, may now pass, not list, %s: Postgres has to get"
                     " through (setfacl -x u:%s takes it back)",
-                    name_of(uid),
+                    user_name(uid),
                     parent,
-                    name_of(uid),
+                    user_name(uid),
                 )
         finally:
             os.close(descriptor)
@@ -63,15 +63,15 @@ def _open_for(descriptor: int, folder: Path, uid: int, gid: int) -> bool:
     if _may_pass(status, entries, uid, gid):
         return False
     if status.st_uid != 0:
-        raise NoPassageError(f"{folder} belongs to the user {name_of(status.st_uid)}")
+        raise AccessListError(f"{folder} belongs to the user {user_name(status.st_uid)}")
     try:
         os.setxattr(descriptor, _ATTRIBUTE, _packed(_with_passage(entries, uid)))
     except OSError as error:
-        raise NoPassageError(f"{folder} takes no access list: {error.strerror}") from None
+        raise AccessListError(f"{folder} takes no access list: {error.strerror}") from None
     return True
 
 
-def name_of(uid: int) -> str:
+def user_name(uid: int) -> str:
     """Return the name of a user, or the number of one without."""
     try:
         return pwd.getpwuid(uid).pw_name

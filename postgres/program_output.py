@@ -15,7 +15,7 @@ class ProgramFailed(Exception):
 
 
 @contextmanager
-def piped(
+def stream_output(
     program: Path,
     arguments: Sequence[str],
     environment: Mapping[str, str],
@@ -38,7 +38,7 @@ def piped(
         )
         try:
             if process.stdout is None:
-                raise ProgramFailed("its output is not piped")
+                raise ProgramFailed("its output is not stream_output")
             yield process.stdout
             code = process.wait()
         finally:

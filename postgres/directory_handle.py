@@ -19,7 +19,7 @@ _MOST_BYTES = 65_536
 
 
 @dataclass(frozen=True)
-class HeldFolder:
+class DirectoryHandle:
     """An open folder; ``owners`` are the users whose files in it are used."""
 
     descriptor: int
@@ -102,7 +102,7 @@ class HeldFolder:
         os.fsync(self.descriptor)
 
     @contextmanager
-    def below(self, name: str) -> Iterator["HeldFolder"]:
+    def below(self, name: str) -> Iterator["DirectoryHandle"]:
         """Open a folder in it, of the same owners."""
         descriptor = os.open(name, _FOLDER, dir_fd=self.descriptor)
         with _held(descriptor, self.path / name, self.owners) as folder:
@@ -110,23 +110,23 @@ class HeldFolder:
 
 
 @contextmanager
-def hold(path: Path, owners: frozenset[int]) -> Iterator[HeldFolder]:
+def hold(path: Path, owners: frozenset[int]) -> Iterator[DirectoryHandle]:
     """Open a folder that belongs to one of some users; raises OSError."""
-    with _held(open_folder(path), path, owners) as folder:
+    with _held(open_directory_descriptor(path), path, owners) as folder:
         yield folder
 
 
 @contextmanager
-def _held(descriptor: int, path: Path, owners: frozenset[int]) -> Iterator[HeldFolder]:
+def _held(descriptor: int, path: Path, owners: frozenset[int]) -> Iterator[DirectoryHandle]:
     try:
         if os.fstat(descriptor).st_uid not in owners:
             raise PermissionError(f"{path} belongs to somebody else")
-        yield HeldFolder(descriptor, path, owners)
+        yield DirectoryHandle(descriptor, path, owners)
     finally:
         os.close(descriptor)
 
 
-def open_folder(path: Path, *, make: bool = False) -> int:
+def open_directory_descriptor(path: Path, *, make: bool = False) -> int:
     """Open a folder at a path without links, having made what is missing of it."""
     if os.geteuid() != 0:
         # Somebody else's folders above it may let us through, and not be opened.

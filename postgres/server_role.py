@@ -23,7 +23,7 @@ SELECT datname AS found FROM pg_database WHERE datallowconn AND NOT datistemplat
 _FOUND = re.compile(r'\bfound = "(.+)"\t')
 # Any number of times: what was done already is not found again. Members of extensions stay whose
 # they are; a sequence goes with the column that it numbers. 10 is the superuser of initdb.
-HAND_OVER = f"""\
+TRANSFER_OWNERSHIP = f"""\
 SET search_path = pg_catalog;
 
 DO $$

@@ -101,7 +101,7 @@ def is_brought_over(dsn: str) -> None:
         "SELECT rolpassword FROM pg_authid",
     ],
 )
-def test_what_serves_reads_no_file_and_runs_no_program(served: str, statement: str) -> None:
+def test_the_server_role_can_read_no_file_and_run_no_program(served: str, statement: str) -> None:
     with pytest.raises((psycopg2.errors.InsufficientPrivilege, psycopg2.errors.WrongObjectType)):
         execute(served, statement)
 
@@ -116,7 +116,7 @@ def served() -> Iterator[str]:
         postgres.stop()
 
 
-def test_what_serves_is_no_superuser_and_a_member_of_nothing(served: str) -> None:
+def test_the_server_role_is_no_superuser_and_a_member_of_no_role(served: str) -> None:
     assert execute(served, "SHOW is_superuser") == [("off",)]
     assert execute(served, "SELECT current_user") == [("userauth",)]
     assert execute(
@@ -130,20 +130,20 @@ def test_what_serves_is_no_superuser_and_a_member_of_nothing(served: str) -> Non
 
 
 @pytest.mark.parametrize("options", ["", "&replication=database", "&replication=true"])
-def test_nobody_is_let_in_as_the_superuser(served: str, options: str) -> None:
+def test_connections_as_the_superuser_are_rejected(served: str, options: str) -> None:
     dsn = served.replace("userauth@", "postgres@") + options
     with pytest.raises(psycopg2.OperationalError, match=r"rejects|no pg_hba.conf entry"):
         execute(dsn, "SELECT 1")
 
 
-def test_a_cluster_of_an_earlier_version_is_brought_over_with_its_data(of_before: Path) -> None:
+def test_ownership_of_an_earlier_cluster_is_transferred_with_its_data(of_before: Path) -> None:
     postgres = EmbeddedPostgres.start(of_before)
     is_brought_over(postgres.dsn)
     assert execute(postgres.dsn, "SHOW is_superuser") == [("off",)]
     postgres.stop()
 
 
-def test_to_bring_a_cluster_over_twice_changes_nothing(of_before: Path) -> None:
+def test_transferring_ownership_twice_changes_nothing(of_before: Path) -> None:
     EmbeddedPostgres.start(of_before).stop()
     # As where the first was interrupted before it could note that it was done.
     (of_before / "access.conf").unlink()
@@ -152,7 +152,7 @@ def test_to_bring_a_cluster_over_twice_changes_nothing(of_before: Path) -> None:
     postgres.stop()
 
 
-def test_a_bringing_over_that_is_killed_is_done_again(of_before: Path) -> None:
+def test_an_interrupted_transfer_of_ownership_is_repeated(of_before: Path) -> None:
     member = Member(of_before)
     single = wait_for_single_user(member)
     member.kill()
@@ -177,7 +177,7 @@ def wait_for_single_user(member: Member) -> psutil.Process:
                 continue
 
 
-def test_what_an_earlier_version_made_since_is_brought_over_as_well(of_before: Path) -> None:
+def test_objects_that_an_earlier_version_created_later_are_transferred(of_before: Path) -> None:
     EmbeddedPostgres.start(of_before).stop()
     execute(start_as_before(of_before), "CREATE TABLE since AS SELECT 4 AS four")
     postgres = EmbeddedPostgres.start(of_before)
@@ -186,7 +186,7 @@ def test_what_an_earlier_version_made_since_is_brought_over_as_well(of_before: P
     postgres.stop()
 
 
-def test_one_that_an_earlier_version_left_running_is_brought_over(of_before: Path) -> None:
+def test_a_cluster_that_an_earlier_version_left_running_is_transferred(of_before: Path) -> None:
     start_as_before(of_before)
     before = postmaster(of_before)
     postgres = EmbeddedPostgres.start(of_before)
@@ -195,7 +195,7 @@ def test_one_that_an_earlier_version_left_running_is_brought_over(of_before: Pat
     postgres.stop()
 
 
-def test_one_that_a_server_of_an_earlier_version_uses_is_left_alone(of_before: Path) -> None:
+def test_a_cluster_in_use_by_an_earlier_version_is_left_alone(of_before: Path) -> None:
     dsn = start_as_before(of_before)
     cluster = ClusterFolder.open(of_before)
     with cluster.start_lock():
@@ -209,7 +209,7 @@ def test_one_that_a_server_of_an_earlier_version_uses_is_left_alone(of_before: P
     postgres.stop()
 
 
-def test_who_is_let_in_is_written_anew_where_somebody_changed_it(place: Path) -> None:
+def test_a_changed_access_file_is_rewritten(place: Path) -> None:
     folder = place / "postgres"
     EmbeddedPostgres.start(folder).stop()
     (folder / "access.conf").write_text("local all all trust\n", encoding="utf-8")
