@@ -18,8 +18,8 @@ from handlers.base import (
     refusal_of_head,
 )
 from handlers.docs import PAGE_PATH, StaticDocument, StaticDocumentHandler
-from ops.logs import RequestEvents
 from ops.metrics import UNKNOWN_ROUTE, Metrics
+from ops.request_log import RequestEvents
 from services.all_services import Services
 from transport.application import ServedApplication
 from transport.body import RequestDelegate

@@ -16,8 +16,9 @@ from contract.calls import Call, Endpoint, Guard
 from contract.documents import problem_document
 from contract.forms import FormType, NoFields
 from contract.parameters import Parameter, Value
-from ops.logs import REFUSALS, RequestIds, RequestRecord, log_failure, log_refusal
+from ops.logs import RequestIds, log_failure, log_refusal
 from ops.metrics import known_method
+from ops.request_log import REFUSALS, RequestRecord
 from ops.timing import RequestTiming
 from ops.trace_context import read_traceparent
 from rules.credentials import Credentials, decode_authorization

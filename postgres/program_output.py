@@ -1,4 +1,4 @@
-"""Programs whose output is read while they run, and which end with whoever reads it."""
+"""Programs whose output is streamed, and which end with its reader."""
 
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,11 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, BinaryIO
 
-from postgres.folder import one_line
+from postgres.programs import last_lines
 
 
 class ProgramFailed(Exception):
-    """A program ended with another code than 0; the message is what it said."""
+    """A program failed; the message is the end of its standard error."""
 
 
 @contextmanager
@@ -21,17 +21,17 @@ def stream_output(
     environment: Mapping[str, str],
     source: BinaryIO | None = None,
 ) -> Iterator[IO[bytes]]:
-    """Run a program, and yield its output, all of which the block has to read.
+    """Run a program, and yield its output, all of which the block must read.
 
-    It reads ``source`` from where that stands. It gets SIGPIPE where we are killed.
+    The program reads ``source`` from its current offset. If we are killed, it gets SIGPIPE.
     """
-    with TemporaryFile() as said:
-        # A session of its own: Ctrl-C in the terminal is for us, who then end it.
-        process = subprocess.Popen(  # noqa: S603 - no shell, and what is in it is quoted
+    with TemporaryFile() as errors:
+        # A session of its own: Ctrl-C in the terminal is for us, and we end the program.
+        process = subprocess.Popen(  # noqa: S603 - no shell, and the arguments are quoted
             [str(program), *arguments],
             stdin=subprocess.DEVNULL if source is None else source,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=errors,
             env=dict(environment),
             cwd="/",
             start_new_session=True,
@@ -47,5 +47,5 @@ def stream_output(
             if process.stdout is not None:
                 process.stdout.close()
         if code:
-            said.seek(0)
-            raise ProgramFailed(one_line(said.read().decode(errors="replace")))
+            errors.seek(0)
+            raise ProgramFailed(last_lines(errors.read().decode(errors="replace")))

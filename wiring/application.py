@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from handlers.application import Application
 from ops.log_writer import LogWriter
-from ops.logs import RequestEvents, RequestLog
 from ops.metrics import Metrics
+from ops.request_log import RequestEvents, RequestLog
 from rules.errors import problem_types
 from services.all_services import Services
 from settings import Settings
@@ -16,6 +16,7 @@ from transport.cors import CrossOrigin
 from wiring.database import measured_clock, open_database, warn_of_risks
 from wiring.documents import static_documents
 from wiring.logs import dumps, server_log
+from wiring.metrics import watch_application
 from wiring.program import version
 from wiring.services import open_services
 from wiring.tasks import periodic_tasks
@@ -58,9 +59,7 @@ async def open_application(
         request_log = stack.enter_context(traced(lines, host_clock))
         application = _build(settings, services, request_log, metrics)
         if metrics is not None:
-            metrics.watch_clock(postgres_clock)
-            metrics.watch_requests(application)
-            metrics.watch_log(log)
+            watch_application(metrics, application, postgres_clock, log)
         yield application
 
 

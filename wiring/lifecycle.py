@@ -8,11 +8,11 @@ from functools import partial
 from handlers.application import Application
 from ops.event_loop import EventLoop
 from ops.gc import freeze_gc
-from ops.lag import LagWatch
+from ops.lag import LagMonitor
 from ops.log_writer import LogWriter
 from ops.systemd import Systemd
+from postgres.data_directory import LOCK_SECONDS
 from postgres.embedded import STOP_SECONDS
-from postgres.folder import LOCK_SECONDS
 from settings import Settings
 from transport.certificate import Certificate
 from transport.server import Server
@@ -59,13 +59,13 @@ async def _serve(
             server = Server(application, settings.limits, certificate)
             status = greeting(settings, listen(server, settings, systemd.sockets))
             reload_on_hangup(partial(reload, application, certificate, systemd, status))
-            watch = _watch_lag(settings, application)
+            lag_monitor = _monitor_lag(settings, application)
             freeze_gc()
             print(status, flush=True)
             systemd.ready(status)
             await stop.wait()
             await _drain(settings, systemd, application, server)
-            watch.close()
+            lag_monitor.close()
 
 
 async def _enter_unless_stopped(
@@ -83,9 +83,9 @@ async def _enter_unless_stopped(
     return None
 
 
-def _watch_lag(settings: Settings, application: Application) -> LagWatch:
+def _monitor_lag(settings: Settings, application: Application) -> LagMonitor:
     observe = application.metrics.lagged if application.metrics else None
-    return LagWatch(settings.server.lag_warning_seconds, observe)
+    return LagMonitor(settings.server.lag_warning_seconds, observe)
 
 
 async def _drain(
@@ -96,7 +96,7 @@ async def _drain(
     systemd.close()
     systemd.stopping(
         f"userauth ends: {application.running} requests are running",
-        most_seconds=_max_stop_seconds(settings),
+        max_seconds=_max_stop_seconds(settings),
     )
     await server.drain(
         drain_delay_seconds=settings.server.drain_delay_seconds,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from db.lookups import open_lookups
 from db.pool import Database
 from ops.cpus import available_cpus
-from ops.metrics import Metrics, Sources
+from ops.metrics import Metrics
 from ops.periodic import PeriodicTask
 from rules import imported_hashes
 from rules.budget import Budget
@@ -37,6 +37,7 @@ from services.transfer import Transfer
 from services.usage import TokenUsage
 from settings import Settings
 from wiring.database import read_digests
+from wiring.metrics import watch_database, watch_events, watch_hashes
 from wiring.secrets import keys_file
 
 # A user has the write budgets of this many credentials.
@@ -83,7 +84,9 @@ async def open_services(
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
         server = _server_parts(settings, parts, cache, signer)
         if metrics is not None:
-            metrics.watch(_sources(parts, server.counts))
+            watch_hashes(metrics, parts.hasher.queue)
+            watch_database(metrics, database, parts.core.lookups)
+            watch_events(metrics, server.counts, parts.core.audit.counts)
         yield Services(
             identities=server.identities,
             accounts=_accounts(parts, server),
@@ -177,17 +180,6 @@ async def _open_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
         yield cache
     finally:
         await sweep.close()
-
-
-def _sources(parts: _Parts, counts: TokenCounts) -> Sources:
-    lookups = parts.core.lookups
-    return Sources(
-        queue=parts.hasher.queue,
-        pool=parts.core.database,
-        tokens=counts,
-        events=parts.core.audit.counts,
-        lookup_failures=lambda: lookups.failures,
-    )
 
 
 def _server_parts(

@@ -143,12 +143,12 @@ def test_a_systemd_that_does_not_listen_hinders_nobody(dsn: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("closed", "LISTEN_FDS: 3 is no socket"),
-        ("file", "LISTEN_FDS: 3 is no socket"),
-        ("datagram", "LISTEN_FDS: 3 is no stream socket that listens"),
-        ("unix", "LISTEN_FDS: 3 is no TCP socket"),
-        ("text", "LISTEN_FDS is no number"),
-        ("digits", "LISTEN_FDS is no number"),
+        ("closed", "LISTEN_FDS: 3 is not a socket"),
+        ("file", "LISTEN_FDS: 3 is not a socket"),
+        ("datagram", "LISTEN_FDS: 3 is not a listening stream socket"),
+        ("unix", "LISTEN_FDS: 3 is not a TCP socket"),
+        ("text", "LISTEN_FDS is not a number"),
+        ("digits", "LISTEN_FDS is not a number"),
     ],
 )
 def test_what_is_no_listening_socket_stops_the_start(dsn: str, kind: str, said: str) -> None:

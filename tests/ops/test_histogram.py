@@ -21,6 +21,6 @@ def test_histograms_are_summed_without_being_changed() -> None:
     one, other = Histogram((1.0,)), Histogram((1.0,))
     one.observe(0.5)
     other.observe(3.0)
-    both = Histogram.together([one, other])
+    both = Histogram.summed([one, other])
     assert (both.buckets(), both.sum) == ([("1.0", 1), ("+Inf", 2)], 3.5)
     assert (one.count, other.count) == (1, 1)

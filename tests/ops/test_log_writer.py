@@ -52,7 +52,7 @@ def _own_logging() -> Iterator[None]:
 
 def test_lines_beyond_the_limit_are_dropped_counted_and_reported() -> None:
     stream = Stuck()
-    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=12)
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, max_characters=12)
     writer.write("first\n")
     assert stream.is_asked.wait(SECONDS)
     writer.write("next\n")
@@ -66,7 +66,7 @@ def test_lines_beyond_the_limit_are_dropped_counted_and_reported() -> None:
 
 def test_lines_are_written_again_once_the_stream_accepts_them() -> None:
     stream = Stuck()
-    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=6)
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, max_characters=6)
     writer.write("first\n")
     writer.write("lost\n")
     stream.may_go_on.set()
@@ -115,7 +115,7 @@ def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) 
     writer.close(SECONDS)
     told = stream.getvalue().splitlines()[-1]
     said = json.loads(told)["event"] if form is LogFormat.JSON else told.partition(" WARNING ")[2]
-    assert said == "1 lines of the log were dropped"
+    assert said == "1 log lines were dropped"
 
 
 @pytest.mark.usefixtures("_own_logging")
@@ -132,5 +132,5 @@ def test_messages_and_traces_have_a_bounded_length(form: LogFormat) -> None:
     assert 1_000 < len(text) < 20_000
     assert "ValueError" in text
     last = text.splitlines()[-1]
-    assert "a message cannot be written" in last
+    assert "a message cannot be formatted" in last
     assert (form is LogFormat.JSON) == last.startswith("{")

@@ -1,4 +1,4 @@
-"""The line of each request."""
+"""The log line of each request."""
 
 import asyncio
 import io
@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 
 from ops.log_format import LogFormat
-from ops.logs import RequestLog, RequestRecord, open_log
+from ops.logs import open_log
+from ops.request_log import RequestLog, RequestRecord
 from ops.trace_context import TraceParent
 from tests.harness.clock import Clock
 
@@ -34,7 +35,7 @@ LINE = re.compile(
 def written(
     clock: Clock, work: Callable[[RequestLog], None], form: LogFormat = LogFormat.TEXT
 ) -> list[str]:
-    """Return the lines that are written, by themselves, after some work."""
+    """Do some work with a request log; return the lines that it then writes."""
 
     async def run() -> str:
         stream = io.StringIO()

@@ -16,8 +16,9 @@ import psutil
 import psycopg2
 import pytest
 
+from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from postgres.folder import ClusterFolder
+from postgres.socket_directory import choose_socket_directory
 from tests.harness.embedded_clusters import (
     NOBODY,
     Member,
@@ -256,7 +257,7 @@ def test_the_path_may_be_long_and_contain_special_characters(far: Path) -> None:
     postgres = EmbeddedPostgres.start(far)
     joined = EmbeddedPostgres.start(far)
     assert joined.dsn == postgres.dsn
-    socket_folder = ClusterFolder.open(far).socket_folder()
+    socket_folder = choose_socket_directory(DataDirectory.open(far))
     assert stat.S_IMODE(socket_folder.stat().st_mode) == 0o700
     assert execute(joined.dsn, "SELECT 1") == [(1,)]
     assert (far / "postmaster.pid").read_text().splitlines()[1] == str(far)
@@ -267,7 +268,7 @@ def test_the_path_may_be_long_and_contain_special_characters(far: Path) -> None:
 
 
 def test_a_socket_directory_of_another_user_is_not_used(place: Path, far: Path) -> None:
-    planned = ClusterFolder.open(far).socket_folder()
+    planned = choose_socket_directory(DataDirectory.open(far))
     planned.rmdir()
     planned.symlink_to(place)
     try:
@@ -387,7 +388,7 @@ def test_a_directory_with_other_files_stays_unchanged(place: Path) -> None:
     foreign.mkdir(mode=0o755)
     (foreign / "cat.jpeg").touch()
     before = foreign.stat()
-    with pytest.raises(EmbeddedPostgresError, match="photos is not empty and holds no Postgres"):
+    with pytest.raises(EmbeddedPostgresError, match="photos is not empty and contains no Postgres"):
         EmbeddedPostgres.start(foreign)
     assert [path.name for path in foreign.iterdir()] == ["cat.jpeg"]
     assert foreign.stat() == before
@@ -404,7 +405,9 @@ def test_data_of_another_postgres_version_stays_unchanged(place: Path) -> None:
     folder = place / "postgres"
     (folder / "base").mkdir(parents=True)
     (folder / "PG_VERSION").write_text("16\n")
-    with pytest.raises(EmbeddedPostgresError, match=r"holds data of Postgres 16.*docs/backup.md"):
+    with pytest.raises(
+        EmbeddedPostgresError, match=r"contains data of Postgres 16.*docs/backup.md"
+    ):
         EmbeddedPostgres.start(folder)
     assert (folder / "base").is_dir()
 
@@ -426,4 +429,4 @@ def test_a_failed_start_reports_why_and_leaves_nothing_running(folder: Path) -> 
     finally:
         configuration.write_text(before)
     assert not runs(folder)
-    assert not ClusterFolder.open(folder).has_members()
+    assert not DataDirectory.open(folder).has_members()

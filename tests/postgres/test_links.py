@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from postgres.access_lists import AccessListError, grant_traversal
-from postgres.directory_handle import hold, open_directory_descriptor
+from postgres.data_directory import DataDirectory
+from postgres.directory_handle import open_directory, open_directory_descriptor
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from postgres.folder import ClusterFolder
+from postgres.socket_directory import remove_socket_directory
 from tests.harness.embedded_clusters import NOBODY, as_ordinary_user, starts_and_works
 
 SECRET = "what only root may read"
@@ -130,7 +131,7 @@ def test_a_named_pipe_instead_of_a_file_does_not_block(cluster: Path) -> None:
         with suppress(FileNotFoundError):
             (cluster / name).unlink()
         os.mkfifo(cluster / name)
-        with pytest.raises(EmbeddedPostgresError, match="no plain file"):
+        with pytest.raises(EmbeddedPostgresError, match="not a regular file"):
             EmbeddedPostgres.start(cluster)
         (cluster / name).unlink()
     starts_and_works(cluster)
@@ -154,7 +155,10 @@ def test_files_of_an_interrupted_start_are_recognized(place: Path) -> None:
 
 def test_a_failed_write_leaves_no_temporary_file(place: Path) -> None:
     (place / "text").mkdir()
-    with hold(place, frozenset({os.geteuid()})) as folder, pytest.raises(IsADirectoryError):
+    with (
+        open_directory(place, frozenset({os.geteuid()})) as folder,
+        pytest.raises(IsADirectoryError),
+    ):
         folder.write("text", "new", os.geteuid(), os.getegid())
     assert [path.name for path in place.iterdir()] == ["text"]
 
@@ -170,17 +174,17 @@ def test_only_the_last_directory_of_a_path_is_private(place: Path) -> None:
 def test_only_the_socket_directory_is_removed(cluster: Path, place: Path) -> None:
     other = place / "other"
     other.mkdir()
-    ClusterFolder.open(cluster).remove_socket_folder(other)
+    remove_socket_directory(DataDirectory.open(cluster), other)
     assert other.is_dir()
 
 
 def test_a_directory_that_was_replaced_by_a_symlink_is_not_used(
     cluster: Path, victim: Path
 ) -> None:
-    held = ClusterFolder.open(cluster)
+    directory = DataDirectory.open(cluster)
     cluster.rename(cluster.with_name("moved"))
     cluster.symlink_to(victim)
-    with pytest.raises(OSError, match=r"Not a directory|symbolic links"), held.hold():
+    with pytest.raises(OSError, match=r"Not a directory|symbolic links"), directory.handle():
         pass
     if os.geteuid() == 0:
         # Nor one above it, by which it would be another folder.
@@ -190,7 +194,7 @@ def test_a_directory_that_was_replaced_by_a_symlink_is_not_used(
 
 
 def test_a_directory_of_another_user_is_not_used(victim: Path) -> None:
-    with pytest.raises(PermissionError), hold(victim, frozenset({NOBODY})):
+    with pytest.raises(PermissionError), open_directory(victim, frozenset({NOBODY})):
         pass
 
 

@@ -9,8 +9,9 @@ import psutil
 import psycopg2
 import pytest
 
+from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from postgres.folder import ClusterFolder
+from postgres.initialization import create_cluster
 from tests.harness.configuration import ROOT
 from tests.harness.embedded_clusters import Member, execute, postmaster, runs
 
@@ -44,9 +45,9 @@ SELECT datname FROM pg_database WHERE NOT datistemplate AND datdba <> 'userauth'
 
 def start_as_before(folder: Path) -> str:
     """Start a cluster as version 0.1.0 did; return where its superuser is let in by trust."""
-    cluster = ClusterFolder.open(folder)
+    cluster = DataDirectory.open(folder)
     with cluster.start_lock() as lock:
-        cluster.make_cluster(lock)
+        create_cluster(cluster, lock)
     (folder / "pg_hba.conf").write_text("local all all trust\n", encoding="utf-8")
     options = f"--options=-c listen_addresses= -c unix_socket_directories={folder}"
     code, said = cluster.run("pg_ctl", "start", "--wait", "--log=startup.log", options)
@@ -55,7 +56,7 @@ def start_as_before(folder: Path) -> str:
 
 
 def stop_as_before(folder: Path) -> None:
-    assert ClusterFolder.open(folder).run("pg_ctl", "stop", "--wait")[0] == 0
+    assert DataDirectory.open(folder).run("pg_ctl", "stop", "--wait")[0] == 0
 
 
 @pytest.fixture
@@ -197,10 +198,10 @@ def test_a_cluster_that_an_earlier_version_left_running_is_transferred(of_before
 
 def test_a_cluster_in_use_by_an_earlier_version_is_left_alone(of_before: Path) -> None:
     dsn = start_as_before(of_before)
-    cluster = ClusterFolder.open(of_before)
+    cluster = DataDirectory.open(of_before)
     with cluster.start_lock():
         earlier = cluster.join()
-    with pytest.raises(EmbeddedPostgresError, match=r"of an earlier version uses .*: end it"):
+    with pytest.raises(EmbeddedPostgresError, match=r"of an earlier version uses .*: stop it"):
         EmbeddedPostgres.start(of_before)
     assert execute(dsn, "SELECT version FROM userauth_schema") == [(1,)]
     os.close(earlier)
