@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from ops.log_format import LogFormat
+from ops.log_format import LogFormat, timestamp
 from ops.log_writer import LogWriter
 from ops.trace_context import TraceParent
 
