@@ -1,19 +1,24 @@
-# One place for every command. `make` alone lists them.
+# `make help` lists the targets; CONTRIBUTING.md explains them.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= python3
 VENV := .venv
+BIN := $(VENV)/bin
+# More arguments for pytest: make test ARGS="tests/rules -k expired".
+ARGS ?=
+PYTEST := $(BIN)/python -m pytest -n auto
+PROGRAMS := $(PYTHON) -m tests.harness.programs
 MINUTES ?= 2
 CLIENTS ?= 200
-BIN := $(VENV)/bin
-# Each file by its hash: what a registry hands out in its place is not installed.
+# With hashes, pip rejects any file that differs from the one that was locked.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 UV := uv==0.13.8
 SETS := requirements requirements-dev requirements-bench
+OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help serve check test lint lock picture format bench bench-full soak clean
+.PHONY: help serve check test test-long programs lint format lock picture bench bench-full soak clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.server ## install what is missing and serve on 127.0.0.1:8000
 	@exec $(BIN)/python server.py
@@ -21,47 +26,58 @@ serve: $(VENV)/.server ## install what is missing and serve on 127.0.0.1:8000
 check: $(VENV)/.server ## check the settings and stop
 	@$(BIN)/python server.py --check
 
-test: $(VENV)/.develop ## run the tests against a real Postgres
-	$(BIN)/python -m pytest
+# Without its program a test is left out, and the summary says so.
+test: $(VENV)/.develop ## run the tests: make test, or make test ARGS="tests/rules -k expired"
+	@$(PROGRAMS) || true
+	$(PYTEST) $(ARGS)
 
-lint: $(VENV)/.develop ## style, types and floors
+test-long: $(VENV)/.develop ## run the tests that take long; as root: some boot Debian with systemd
+	@$(PROGRAMS) || true
+	$(PYTEST) -m long $(ARGS)
+
+programs: ## install the Debian or Ubuntu packages of the programs that tests run
+	@$(PROGRAMS)
+
+lint: $(VENV)/.develop ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=client $(BIN)/lint-imports --no-cache
 
-lock: ## write the lock files anew, of what requirements*.txt pin
+format: $(VENV)/.develop ## fix and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## rewrite the lock files from requirements*.txt
 	rm -rf $(VENV).lock
 	$(PYTHON) -m venv $(VENV).lock
 	$(VENV).lock/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	for set in $(SETS); do \
-		$(VENV).lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-			--no-annotate --no-header --no-emit-index-url $$set.txt --output-file $$set.lock || exit 1; \
+		$(VENV).lock/bin/uv pip compile --quiet --universal --python-version $(OLDEST_PYTHON) \
+			--generate-hashes --no-annotate --no-header --no-emit-index-url \
+			$$set.txt --output-file $$set.lock || exit 1; \
 	done
 	rm -rf $(VENV).lock
 
-picture: $(VENV)/.develop ## take the picture of the page at /docs anew
-	DOCS_PAGE_PICTURE=docs/docs-page.png $(BIN)/python -m pytest -q tests/system/test_docs_page.py -k registers
+picture: $(VENV)/.develop ## take the screenshot of the page at /docs again
+	DOCS_PAGE_PICTURE=docs/docs-page.png $(PYTEST) -q tests/system/test_docs_page.py -k registers
 
-format: $(VENV)/.develop ## bring the code into shape
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
-
-bench: $(VENV)/.bench ## measure, a quick pass of a few minutes
+bench: $(VENV)/.bench ## measure in a few minutes
 	$(BIN)/python -m bench
 
-bench-full: $(VENV)/.bench ## measure, the long pass, with peers beside it
+bench-full: $(VENV)/.bench ## measure at length, and other servers for comparison
 	$(BIN)/python -m bench --full --peers
 
-soak: $(VENV)/.server ## let hundreds of clients use two servers: make soak MINUTES=2 CLIENTS=200
+soak: $(VENV)/.server ## run hundreds of clients against two servers: make soak MINUTES=2 CLIENTS=200
 	$(BIN)/python -m soak --minutes $(MINUTES) --clients $(CLIENTS)
 
-clean: ## remove the virtual environment and caches; data in var/ stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+clean: ## remove the virtual environment and caches, not the data in var/
+	rm -rf $(VENV) .machines .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# A failed venv leaves a python without pip behind.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.server: requirements.lock | $(BIN)/python
 	$(INSTALL) requirements.lock

@@ -20,7 +20,7 @@ CREATE TABLE users (
     -- unique, and the key of lookups.
     email_key        text        NOT NULL CONSTRAINT users_email_key_unique UNIQUE,
     name             text,
-    -- Scheme and hash: see rules/passwords.py.
+    -- Scheme and hash: see rules/password_scheme.py.
     password_hash    text        NOT NULL,
     -- Counts changes of the password (not renewals of its hash): it tells a login, or a change,
     -- that an older password authorized.

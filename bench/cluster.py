@@ -103,7 +103,7 @@ class Cluster:
                 # Without %( there are no parameters, and a percent sign must not be interpreted.
                 cursor.execute(statement, parameters if "%(" in statement else None)
             cursor.execute("VACUUM ANALYZE")
-            # Written out now, not while somebody is measured.
+            # Checkpoint now, not during a measurement.
             cursor.execute("CHECKPOINT")
             comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
             # Last, so that an interrupted preparation starts over.

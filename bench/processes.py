@@ -62,7 +62,9 @@ def running(
     """Run a process for the duration of the block, with a new log."""
     path = _log_path(log)
     path.unlink(missing_ok=True)
-    with child_processes.running(command, path, environment, directory=directory) as process:
+    with child_processes.running(
+        command, path, environment, directory=directory, stdin=subprocess.PIPE
+    ) as process:
         yield process
 
 

@@ -1,14 +1,13 @@
 """The databases of the servers under test."""
 
-import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bench.cluster import Recipe
 from bench.dataset import EXPIRES_AT, USERS, password_credentials
 from bench.paths import ROOT
-from rules.imported_hashes import read
-from rules.passwords import SCHEME, PasswordHasher
+from rules.password_scheme import SCHEME, PasswordScheme
 
 BCRYPT_COST = 12
 
@@ -74,24 +73,8 @@ def counts_recipe(rows: int) -> Recipe:
 
 
 def _parameters() -> dict[str, object]:
-    *hashes, unknown_hash = asyncio.run(_hash_all())
+    passwords = [*(each.password for each in password_credentials()), "a password of no user"]
+    scheme = PasswordScheme(cost=BCRYPT_COST)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        *hashes, unknown_hash = pool.map(scheme.hash, passwords)
     return {"hashes": hashes, "unknown_hash": unknown_hash, "expires_at": EXPIRES_AT}
-
-
-async def _hash_all() -> list[str]:
-    workers = os.cpu_count() or 1
-    hasher = PasswordHasher(
-        read_foreign=read, cost=BCRYPT_COST, workers=workers, max_wait_seconds=60
-    )
-    # As many at a time as there are workers: the queue stays empty and rejects none.
-    slots = asyncio.Semaphore(workers)
-
-    async def hash_one(password: str) -> str:
-        async with slots:
-            return await hasher.hash(password)
-
-    passwords = [each.password for each in password_credentials()]
-    try:
-        return await asyncio.gather(*map(hash_one, [*passwords, "a password of no user"]))
-    finally:
-        hasher.close()

@@ -7,10 +7,12 @@ import click
 
 from commands.administrator import Administrator, as_json, shown_time
 from commands.terminal import as_json_text, cells, print_cells, print_documents, say
+from db.events import EventFilter
 from db.rows import EventRow
+from rules.emails import lookup_key
 from rules.origin import LocalOrigin
 from services.all_services import AdministrationServices
-from services.audit import Kind
+from services.event_kinds import EventKind
 
 _POLL_SECONDS = 1.0
 _TITLES = (
@@ -41,7 +43,7 @@ def audit() -> None:
 @audit.command("list")
 @click.option("--user", "email", metavar="EMAIL", help="About an email address, registered or not.")
 @click.option("--user-id", type=click.UUID, help="About a user, deleted or not.")
-@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Of one kind.")
+@click.option("--kind", type=click.Choice([kind.value for kind in EventKind]), help="Of one kind.")
 @click.option("--since", type=_Time(), help="Not older than this time.")
 @click.option("--before", type=click.UUID, metavar="ID", help="Older than the event with this ID.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
@@ -61,16 +63,16 @@ def list_events(
     """List events, newest first."""
 
     async def read(services: AdministrationServices) -> list[EventRow]:
-        found = await services.audit.find(
-            most=limit,
-            email=email,
+        wanted = EventFilter(
             user_id=None if user_id is None else str(user_id),
-            kind=None if kind is None else Kind(kind),
+            email_digest=None if email is None else services.audit.email_digest(lookup_key(email)),
+            kind=kind,
             since=since,
             before=None if before is None else str(before),
         )
+        found = await services.audit.find(wanted, limit=limit)
         # Afterwards, so that the list does not begin with it.
-        await services.audit.record(Kind.AUDIT_READ, administrator.origin)
+        await services.audit.record(EventKind.AUDIT_READ, administrator.origin)
         return found
 
     found = administrator.run(read)
@@ -91,7 +93,7 @@ def follow(administrator: Administrator, as_json: bool) -> None:
 async def _follow(services: AdministrationServices, origin: LocalOrigin, *, as_json: bool) -> None:
     await services.event_stream.seek_end()
     # Among the printed events: each reader sees the others.
-    await services.audit.record(Kind.AUDIT_READ, origin)
+    await services.audit.record(EventKind.AUDIT_READ, origin)
     while True:
         found = await services.event_stream.read()
         for event in found:

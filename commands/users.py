@@ -51,7 +51,7 @@ def list_users(
 ) -> None:
     """List users by email address, one page at a time."""
     found = administrator.run(
-        lambda services: services.users.find_page(after=after, most=limit, only_disabled=disabled)
+        lambda services: services.users.find_page(after=after, limit=limit, only_disabled=disabled)
     )
     _print_users(found, as_json=as_json)
     if len(found) == limit:
@@ -66,7 +66,7 @@ def list_users(
 def search(administrator: Administrator, text: str, limit: int, as_json: bool) -> None:
     """List users whose email address or name contains TEXT."""
     found = administrator.run(
-        lambda services: services.users.find_page(after="", most=limit, text=text)
+        lambda services: services.users.find_page(after="", limit=limit, text=text)
     )
     _print_users(found, as_json=as_json)
 
@@ -80,8 +80,8 @@ def show(administrator: Administrator, email: str, as_json: bool) -> None:
     details = _with(administrator, email, lambda services: services.users.get(email))
     document = {
         **_document(details.state),
-        "valid_tokens": details.good_tokens,
-        "consecutive_failures": details.failures_in_a_row,
+        "valid_tokens": details.valid_tokens,
+        "consecutive_failures": details.consecutive_failures,
         "last_log_in": shown_time(details.last_log_in),
     }
     if as_json:
@@ -140,7 +140,7 @@ def enable(administrator: Administrator, email: str) -> None:
 @click.pass_obj
 def revoke_tokens(administrator: Administrator, email: str) -> None:
     """Revoke all tokens of a user; print how many."""
-    say(str(_with(administrator, email, lambda services: services.users.end_tokens(email))))
+    say(str(_with(administrator, email, lambda services: services.users.revoke_tokens(email))))
 
 
 # The name of the last release.

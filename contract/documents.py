@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from db.rows import EventRow, TokenRow, UserRow
 from rules.errors import FieldError, InvalidFields, Problem
-from services.audit import Kind
+from services.event_kinds import EventKind
 from services.tokens import Introspection, IssuedToken
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
@@ -22,7 +22,7 @@ Seconds = Annotated[
     int, WithJsonSchema({"type": "integer", "format": "int64", "examples": [1795604905]})
 ]
 # What rows hold as plain text.
-EventKind = Annotated[str, WithJsonSchema({"type": "string", "enum": [*Kind]})]
+_Kind = Annotated[str, WithJsonSchema({"type": "string", "enum": [*EventKind]})]
 Outcome = Annotated[str, WithJsonSchema({"type": "string", "enum": ["success", "failure"]})]
 
 
@@ -83,7 +83,7 @@ class Event(TypedDict):
 
     id: Id
     at: Time
-    kind: EventKind
+    kind: _Kind
     outcome: Outcome
     ip: str | None
     client_id: str | None

@@ -16,7 +16,7 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _INNER = f"[^{names.REFUSED}]"
 _OUTER = f"[^{names.REFUSED}{_SPACE}]"
-_MARKS = f"no more than {text_bounds.MOST_MARKS} combining marks in a row"
+_MARKS = f"no more than {text_bounds.MAX_MARKS} combining marks in a row"
 
 Email = TypeAliasType(
     "Email",
@@ -42,7 +42,7 @@ Name = TypeAliasType(
         WithJsonSchema(
             {
                 "type": "string",
-                "maxLength": text_bounds.LONGEST,
+                "maxLength": text_bounds.MAX_CODE_POINTS,
                 "pattern": f"^[{_SPACE}]*{_OUTER}"
                 f"(?:{_INNER}{{0,{names.MAX_LENGTH - 2}}}{_OUTER})?[{_SPACE}]*$",
                 "description": f"1 to {names.MAX_LENGTH} characters, besides white space at the"
@@ -83,7 +83,7 @@ CurrentPassword = TypeAliasType(
             {
                 "type": "string",
                 "format": "password",
-                "maxLength": text_bounds.LONGEST,
+                "maxLength": text_bounds.MAX_CODE_POINTS,
                 "description": "The password of the user, compared in Unicode's form NFC.",
                 "examples": ["correct horse battery"],
             }

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import ErrorDetails, from_json
 
 from rules.errors import FieldError, InvalidFields, MalformedRequest
-from rules.text_bounds import LONGEST, check_text
+from rules.text_bounds import MAX_CODE_POINTS, check_text
 
 FormType = TypeVar("FormType", bound="Form")
 
@@ -41,7 +41,7 @@ class Form(BaseModel):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        str_max_length=LONGEST,
+        str_max_length=MAX_CODE_POINTS,
     )
 
     @classmethod
@@ -135,7 +135,7 @@ def _read_parameters(content: bytes, wanted: Container[str]) -> dict[str, str]:
 
 
 def _read_value(name: str, value: bytes) -> str:
-    if len(value) > LONGEST * _ENCODED_BYTES:
+    if len(value) > MAX_CODE_POINTS * _ENCODED_BYTES:
         raise InvalidFields([FieldError(name, _MESSAGES["string_too_long"])])
     return _read_urlencoded(value)
 

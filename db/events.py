@@ -1,6 +1,7 @@
 """The events table: the audit trail."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from db.pool import Connection
@@ -10,12 +11,18 @@ INSERT = """
 INSERT INTO events (
     at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id, actor, times
 )
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+VALUES (
+    %(at)s, %(kind)s, %(outcome)s, %(user_id)s, %(email_digest)s, %(ip)s, %(client_id)s,
+    %(key_id)s, %(request_id)s, %(actor)s, %(times)s
+)
 """
-# Into a database of an earlier version, of which a backup is made.
+# For a database of an earlier version that is backed up.
 INSERT_BEFORE_4 = """
 INSERT INTO events (at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+VALUES (
+    %(at)s, %(kind)s, %(outcome)s, %(user_id)s, %(email_digest)s, %(ip)s, %(client_id)s,
+    %(key_id)s, %(request_id)s
+)
 """
 
 
@@ -24,19 +31,15 @@ async def insert_event(connection: Connection, event: NewEvent) -> None:
     await connection.execute(INSERT, parameters_of(event))
 
 
-def parameters_of(event: NewEvent) -> tuple[object, ...]:
-    """Return what INSERT takes for an event."""
-    return (
-        *(event.at, event.kind, event.outcome, event.user_id, event.email_digest),
-        *(event.ip, event.client_id, event.key_id, event.request_id),
-        *(event.actor, event.times),
-    )
+def parameters_of(event: NewEvent) -> Mapping[str, object]:
+    """Return the parameters of INSERT for an event."""
+    return asdict(event)
 
 
 _INSERT_FOR_USERS = """
 INSERT INTO events (at, kind, outcome, actor, user_id, email_digest)
-SELECT %s, %s, %s, %s, user_id, email_digest
-FROM unnest(%s::uuid[], %s::text[]) AS new (user_id, email_digest)
+SELECT %(at)s, %(kind)s, %(outcome)s, %(actor)s, user_id, email_digest
+FROM unnest(%(user_ids)s::uuid[], %(email_digests)s::text[]) AS new (user_id, email_digest)
 """
 
 
@@ -51,8 +54,31 @@ async def insert_for_users(
     email_digests: Sequence[str],
 ) -> None:
     """Insert the same event for many users."""
-    parameters = (at, kind, outcome, actor, list(user_ids), list(email_digests))
+    parameters = {
+        "at": at,
+        "kind": kind,
+        "outcome": outcome,
+        "actor": actor,
+        "user_ids": list(user_ids),
+        "email_digests": list(email_digests),
+    }
     await connection.execute(_INSERT_FOR_USERS, parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Conditions on events, all of which must hold; None is no condition.
+
+    ``before`` is the public id of an event; no event precedes one that does not exist, or that is
+    of another user. ``after`` is an id.
+    """
+
+    user_id: str | None = None
+    email_digest: str | None = None
+    kind: str | None = None
+    since: datetime | None = None
+    before: str | None = None
+    after: int | None = None
 
 
 _FIND = """
@@ -77,36 +103,14 @@ WHERE
     )
     AND (%(after)s::bigint IS NULL OR id > %(after)s)
 ORDER BY id DESC
-LIMIT %(most)s
+LIMIT %(limit)s
 """
 
 
-async def find_events(
-    connection: Connection,
-    *,
-    most: int,
-    user_id: str | None = None,
-    email_digest: str | None = None,
-    kind: str | None = None,
-    since: datetime | None = None,
-    before: str | None = None,
-    after: int | None = None,
-) -> list[EventRow]:
-    """Return events, newest first: those of which everything holds that is asked for.
-
-    ``before`` is the public id of an event; none comes before one that does not exist, or is of
-    another user. ``after`` is an id.
-    """
-    asked = {
-        "user_id": user_id,
-        "email_digest": email_digest,
-        "kind": kind,
-        "since": since,
-        "before": before,
-        "after": after,
-        "most": most,
-    }
-    return [EventRow(*row) for row in await connection.fetch_all(_FIND, asked)]
+async def find_events(connection: Connection, wanted: EventFilter, *, limit: int) -> list[EventRow]:
+    """Return the events that pass a filter, newest first."""
+    parameters = {**asdict(wanted), "limit": limit}
+    return [EventRow(*row) for row in await connection.fetch_all(_FIND, parameters)]
 
 
 _DELETE_OLD = """
@@ -114,25 +118,25 @@ DELETE FROM events
 WHERE id IN (
     SELECT id
     FROM events
-    WHERE at < %s
+    WHERE at < %(before)s
     ORDER BY at
-    LIMIT %s
+    LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
 """
 
 
-async def delete_old(connection: Connection, *, before: datetime, most: int) -> int:
-    """Remove events from before a time, the oldest first; return how many."""
-    return await connection.execute(_DELETE_OLD, (before, most))
+async def delete_old(connection: Connection, *, before: datetime, limit: int) -> int:
+    """Delete events from before a time, oldest first; return how many."""
+    return await connection.execute(_DELETE_OLD, {"before": before, "limit": limit})
 
 
 _FIND_DIGEST_KEY = "SELECT key FROM digest_key"
 
 
 async def get_digest_key(connection: Connection) -> str:
-    """Return the key of the digests in the database."""
+    """Return the key of the digests in the database; raises LookupError."""
     row = await connection.fetch_one(_FIND_DIGEST_KEY)
     if row is None:
-        raise LookupError("The table digest_key is empty; schema.sql puts a row into it.")
+        raise LookupError("The table digest_key is empty; schema.sql inserts its row.")
     return str(row[0])

@@ -82,20 +82,20 @@ class ClientSecretRow:
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """For how many seconds, from the answer of Postgres on, something may not be tried.
+    """For how many seconds, from the response of Postgres on, attempts are refused.
 
-    ``place_wait_seconds`` hold instead of ``wait_seconds`` at the ``place`` of the last success.
-    Both are 0 or less, or None, where nothing has to wait.
+    From the trusted network, that of the last success, ``trusted_wait_seconds`` count instead of
+    ``wait_seconds``. Both are 0 or less, or None, where attempts are allowed.
     """
 
     wait_seconds: float | None
-    place: str | None
-    place_wait_seconds: float | None
+    trusted_network: str | None
+    trusted_wait_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class ThrottleDecision:
-    """Whether a try was counted; how long none may be, or whether a wait begins by it, and when."""
+    """Whether an attempt was counted, and when; the wait until it is, or whether one begins now."""
 
     is_allowed: bool
     wait_seconds: float | None

@@ -1,17 +1,20 @@
-"""The throttle table: counts of tries, and until when there may be no more.
+"""The throttle table: counts of failed attempts, and until when further attempts are refused.
 
-Times are Postgres's own: the clocks of the hosts that count may differ.
+Times are those of Postgres: the clocks of the hosts that count may differ. The column ``place``
+contains the digest of the trusted network of an account, and ``place_next_at`` the wait there;
+both names date from earlier versions, and a rename would break servers that run during an upgrade.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import CountRow, Row, ThrottleDecision
 
-# Counts by what is counted, for BatchLoader. Of 'infinity', which an interval cannot hold before
-# Postgres 17, a number of seconds is infinite as well.
+# Counts by subject, for BatchLoader. The number of seconds until 'infinity', which an interval
+# cannot represent before Postgres 17, is infinite as well.
 FIND_COUNTS = LookupQuery(
     name="find_counts",
     sql="""
@@ -29,45 +32,64 @@ WHERE subject = ANY($1)
     make=lambda row: CountRow(*row),
 )
 
-# No count waits for the disk: a crash of Postgres may forget those of the last part of a second.
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The subject of a count, and its limits.
+
+    After ``free_failures`` each attempt has to wait. A count whose last failure is more than
+    ``forget_seconds`` ago starts again. ``max_failures`` is the limit of an account, where failures
+    are counted in a row: at four fifths of it attempts from untrusted networks are refused without
+    end, and at the limit all are.
+    """
+
+    name: str
+    free_failures: int
+    forget_seconds: float | None = None
+    max_failures: int | None = None
+
+
+# Counts are not flushed to disk: a crash of Postgres may lose those of the last moment.
 _ENSURE = """
 WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 INSERT INTO throttle (subject, failures, last_at)
 SELECT subject, 0, clock_timestamp()
-FROM relaxed, unnest(%s::text[]) AS subject
+FROM relaxed, unnest(%(subjects)s::text[]) AS subject
 ORDER BY subject
 ON CONFLICT (subject) DO NOTHING
 """
 
 
-async def ensure_counts(connection: Connection, subjects: Sequence[str]) -> None:
-    """Make counts of none where there is no row."""
-    await connection.execute(_ENSURE, (list(subjects),))
+async def ensure_counts(connection: Connection, subjects: Sequence[Subject]) -> None:
+    """Insert counts of 0 where rows are missing."""
+    await connection.execute(_ENSURE, {"subjects": [subject.name for subject in subjects]})
 
 
-# The rows are locked in one order, whoever comes; then they are as they will be until they are
-# written. Only then the clock is read, once. Either all of them are counted, or none.
-_CHARGE = """
+# All sessions lock the rows in the same order; then they do not change until they are written. Only
+# then the clock is read, once. Either all subjects are counted, or none.
+_RECORD_FAILURE = """
 WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
 asked AS (
     SELECT *
-    FROM unnest(%s::text[], %s::integer[], %s::double precision[], %s::integer[])
-        AS asked (subject, free, forget_seconds, most)
+    FROM unnest(
+        %(subjects)s::text[], %(free_failures)s::integer[],
+        %(forget_seconds)s::double precision[], %(max_failures)s::integer[]
+    ) AS asked (subject, free_failures, forget_seconds, max_failures)
 ), held AS MATERIALIZED (
     SELECT subject, failures, last_at, next_at, place, place_next_at
     FROM throttle
-    WHERE subject = ANY (%s::text[])
+    WHERE subject = ANY (%(subjects)s::text[])
     ORDER BY subject
     FOR UPDATE
 ), refused AS MATERIALIZED (
     SELECT
-        max(CASE WHEN place = %s THEN place_next_at ELSE next_at END) AS until,
+        max(CASE WHEN place = %(network)s THEN place_next_at ELSE next_at END) AS until,
         count(*) AS held,
         clock_timestamp() AS now
     FROM held
 ), due AS MATERIALIZED (
     SELECT
-        asked.subject, asked.free, asked.most, refused.now,
+        asked.subject, asked.free_failures, asked.max_failures, refused.now,
         CASE
             WHEN held.last_at < refused.now - make_interval(secs => asked.forget_seconds) THEN 1
             ELSE held.failures + 1
@@ -76,7 +98,9 @@ asked AS (
     JOIN held ON held.subject = asked.subject
     CROSS JOIN refused
     CROSS JOIN relaxed
-    WHERE refused.held = %s AND (refused.until IS NULL OR refused.until <= refused.now)
+    WHERE
+        refused.held = cardinality(%(subjects)s::text[])
+        AND (refused.until IS NULL OR refused.until <= refused.now)
 ), counted AS (
     UPDATE throttle t
     SET
@@ -84,22 +108,26 @@ asked AS (
         before_at = t.last_at,
         last_at = due.now,
         next_at = CASE
-            WHEN due.failures >= due.most - due.most / 5 THEN 'infinity'::timestamptz
-            WHEN due.failures >= due.free
+            WHEN due.failures >= due.max_failures - due.max_failures / 5
+            THEN 'infinity'::timestamptz
+            WHEN due.failures >= due.free_failures
             THEN due.now + make_interval(secs => least(
-                %s::double precision,
-                %s::double precision * power(
-                    2::double precision, least(due.failures - due.free, 40)::double precision
+                %(longest_delay_seconds)s::double precision,
+                %(first_delay_seconds)s::double precision * power(
+                    2::double precision,
+                    least(due.failures - due.free_failures, 40)::double precision
                 )
             ))
         END,
-        place_next_at = CASE WHEN due.failures >= due.most THEN 'infinity'::timestamptz END
+        place_next_at = CASE
+            WHEN due.failures >= due.max_failures THEN 'infinity'::timestamptz
+        END
     FROM due
     WHERE t.subject = due.subject
     RETURNING t.next_at IS NOT NULL AS waits
 )
 SELECT
-    refused.held = %s,
+    refused.held = cardinality(%(subjects)s::text[]),
     extract(epoch FROM refused.until)::double precision
         - extract(epoch FROM refused.now)::double precision,
     (SELECT count(*) FROM counted) > 0,
@@ -109,38 +137,32 @@ FROM refused
 """
 
 
-async def charge(
+async def record_failure(
     connection: Connection,
-    subjects: Sequence[str],
+    subjects: Sequence[Subject],
     *,
-    free: Sequence[int],
-    forget_seconds: Sequence[float | None],
-    most: Sequence[int | None],
-    place: str,
+    network: str,
     first_delay_seconds: float,
     longest_delay_seconds: float,
 ) -> ThrottleDecision | None:
-    """Count one more try of each subject, unless one of them may not be tried at that time.
+    """Count one more failure of each subject, unless an attempt is refused for one of them now.
 
-    From ``free`` tries on the next one has to wait, twice as long each time; what was last
-    tried longer than ``forget_seconds`` ago begins anew. At ``most`` tries less a fifth there is no
-    end to the waiting, but at the ``place`` of the last success, and at ``most`` there neither.
-    Returns None where a row was missing.
+    The wait doubles with each failure. For the account whose trusted network is ``network`` only
+    the wait there counts. Returns None where a row is missing.
     """
-    names = list(subjects)
-    row = await connection.fetch_one(
-        _CHARGE,
-        (
-            *(names, list(free), list(forget_seconds), list(most)),
-            *(names, place),
-            *(len(names), longest_delay_seconds, first_delay_seconds),
-            len(names),
-        ),
-    )
-    return _verdict(row)
+    parameters = {
+        "subjects": [subject.name for subject in subjects],
+        "free_failures": [subject.free_failures for subject in subjects],
+        "forget_seconds": [subject.forget_seconds for subject in subjects],
+        "max_failures": [subject.max_failures for subject in subjects],
+        "network": network,
+        "first_delay_seconds": first_delay_seconds,
+        "longest_delay_seconds": longest_delay_seconds,
+    }
+    return _decision(await connection.fetch_one(_RECORD_FAILURE, parameters))
 
 
-def _verdict(row: Row | None) -> ThrottleDecision | None:
+def _decision(row: Row | None) -> ThrottleDecision | None:
     if row is None or not row[0]:
         return None
     return ThrottleDecision(
@@ -148,130 +170,52 @@ def _verdict(row: Row | None) -> ThrottleDecision | None:
     )
 
 
-_CLEAR = """
+_RECORD_SUCCESS = """
 WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
 held AS MATERIALIZED (
     SELECT subject
     FROM throttle, relaxed
-    WHERE subject = ANY (%s::text[])
+    WHERE subject = ANY (%(subjects)s::text[])
     ORDER BY subject
     FOR UPDATE OF throttle
 )
 UPDATE throttle t
 SET
-    failures = CASE WHEN t.subject = %s THEN greatest(t.failures - 1, 0) ELSE 0 END,
-    -- Where nobody tried since, it is as if this try had not been.
-    next_at = CASE WHEN t.subject = %s AND t.last_at <> %s::timestamptz THEN t.next_at END,
+    failures = CASE WHEN t.subject = %(address)s THEN greatest(t.failures - 1, 0) ELSE 0 END,
+    -- Without a later attempt, the state is that before this one.
+    next_at = CASE
+        WHEN t.subject = %(address)s AND t.last_at <> %(attempted_at)s::timestamptz THEN t.next_at
+    END,
     last_at = CASE
-        WHEN t.subject <> %s THEN clock_timestamp()
-        WHEN t.last_at = %s::timestamptz THEN coalesce(t.before_at, t.last_at)
+        WHEN t.subject <> %(address)s THEN clock_timestamp()
+        WHEN t.last_at = %(attempted_at)s::timestamptz THEN coalesce(t.before_at, t.last_at)
         ELSE t.last_at
     END,
-    place = CASE WHEN t.subject = %s THEN %s END,
+    place = CASE WHEN t.subject = %(account)s THEN %(network)s END,
     place_next_at = NULL
 FROM held
 WHERE t.subject = held.subject
 """
 
 
-async def clear(
+async def record_success(
     connection: Connection,
-    subjects: Sequence[str],
+    subjects: Sequence[Subject],
     *,
     address: str,
     account: str,
-    place: str,
-    charged_at: datetime,
+    network: str,
+    attempted_at: datetime,
 ) -> None:
-    """Set counts back after a success, at a place; that of the address goes back by one."""
-    await connection.execute(
-        _CLEAR,
-        (
-            *(list(subjects), address, address, charged_at),
-            *(address, charged_at, account, place),
-        ),
-    )
+    """Reset counts after an attempt that succeeded; that of the address is decremented.
 
-
-# The names of accounts begin with "account:" (services/throttle.py). It is written out as in the
-# indexes: Postgres does not use them for a parameter. By ctid, no plan reads the table.
-_DELETE_OLD = """
-WITH gone AS (
-    DELETE FROM throttle
-    WHERE ctid = ANY (ARRAY(
-        SELECT ctid
-        FROM throttle
-        WHERE
-            subject {} 'account:%%'
-            AND last_hour >= %s::timestamp
-            AND last_hour < date_trunc(
-                'hour', statement_timestamp() AT TIME ZONE 'UTC' - make_interval(secs => %s)
-            )
-        ORDER BY last_hour
-        LIMIT %s
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING last_hour
-)
-SELECT count(*), max(last_hour) FROM gone
-"""
-DELETE_OLD, DELETE_OLD_ACCOUNTS = _DELETE_OLD.format("NOT LIKE"), _DELETE_OLD.format("LIKE")
-
-
-async def delete_old(
-    connection: Connection, *, accounts: bool, since: datetime, kept_seconds: float, most: int
-) -> tuple[int, datetime]:
-    """Remove counts that are over, the oldest first; return how many, and of which hour the last.
-
-    Those of ``accounts``, or all others. Whoever goes on from that hour need not pass again by
-    what has just been removed.
+    The network becomes the trusted network of the account.
     """
-    sql = DELETE_OLD_ACCOUNTS if accounts else DELETE_OLD
-    row = await connection.fetch_one(sql, (since, kept_seconds, most))
-    if row is None or row[1] is None:
-        return 0, since
-    return int(row[0]), row[1]
-
-
-_SET_PLACE = """
-INSERT INTO throttle (subject, failures, last_at, place)
-VALUES (%s, 0, clock_timestamp(), %s)
-ON CONFLICT (subject) DO UPDATE
-SET
-    failures = 0, last_at = excluded.last_at, next_at = NULL,
-    place = excluded.place, place_next_at = NULL
-"""
-
-
-async def set_place(connection: Connection, subject: str, *, place: str) -> None:
-    """Set a count back, and its place to where there was a success."""
-    await connection.execute(_SET_PLACE, (subject, place))
-
-
-_RESET = """
-UPDATE throttle
-SET failures = 0, next_at = NULL, place_next_at = NULL
-WHERE subject = %s
-"""
-
-
-async def reset_count(connection: Connection, subject: str) -> None:
-    """Set a count back; the place stays."""
-    await connection.execute(_RESET, (subject,))
-
-
-_DELETE = "DELETE FROM throttle WHERE subject = %s"
-
-
-async def delete_count(connection: Connection, subject: str) -> None:
-    """Remove a count."""
-    await connection.execute(_DELETE, (subject,))
-
-
-_COUNT_FAILURES = "SELECT failures FROM throttle WHERE subject = %s"
-
-
-async def count_failures(connection: Connection, subject: str) -> int:
-    """Return how often something failed."""
-    row = await connection.fetch_one(_COUNT_FAILURES, (subject,))
-    return 0 if row is None else int(row[0])
+    parameters = {
+        "subjects": [subject.name for subject in subjects],
+        "address": address,
+        "account": account,
+        "network": network,
+        "attempted_at": attempted_at,
+    }
+    await connection.execute(_RECORD_SUCCESS, parameters)

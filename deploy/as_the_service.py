@@ -92,8 +92,8 @@ def main(command: Sequence[str], environ: Mapping[str, str]) -> int:
         return run_in_new_session(command, variables, signals)
     with copied_credentials(
         settings / "credentials", pwd.getpwnam(_USER).pw_gid, _MEMORY
-    ) as folder:
-        variables["CREDENTIALS_DIRECTORY"] = folder
+    ) as directory:
+        variables["CREDENTIALS_DIRECTORY"] = directory
         return run_in_new_session([*_AS_USER, *command], variables, signals)
 
 
@@ -102,29 +102,29 @@ def copied_credentials(credentials: Path, gid: int, memory: str) -> Iterator[str
     """Yield a directory with copies of the credentials that a group can only read."""
     _remove_stale(Path(memory))
     owner = f"{os.getpid()}-{_start_of(os.getpid())}"
-    folder = tempfile.mkdtemp(prefix=f"{_COPIES}{owner}-", dir=memory)
+    directory = tempfile.mkdtemp(prefix=f"{_COPIES}{owner}-", dir=memory)
     try:
         for file in credentials.iterdir():
             if file.is_file():
-                copy = Path(folder, file.name)
+                copy = Path(directory, file.name)
                 copy.touch(0o600)
                 copy.write_bytes(file.read_bytes())
                 shutil.chown(copy, group=gid)
                 copy.chmod(0o440)
-        shutil.chown(folder, group=gid)
-        Path(folder).chmod(0o750)
-        yield folder
+        shutil.chown(directory, group=gid)
+        Path(directory).chmod(0o750)
+        yield directory
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
 
 
 def _remove_stale(memory: Path) -> None:
     """Remove the copies that killed processes have left."""
-    for folder in memory.glob(f"{_COPIES}*"):
-        owner = _OWNER.fullmatch(folder.name)
+    for directory in memory.glob(f"{_COPIES}*"):
+        owner = _OWNER.fullmatch(directory.name)
         if owner and _start_of(int(owner[1])) != owner[2]:
             # Another command may be removing them too.
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _start_of(pid: int) -> str | None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs userauth from this checkout as a systemd service on a Debian 12 machine, or upgrades it.
+# Installs userauth from this checkout as a systemd service on Debian 12 or 13, or upgrades it.
 # Existing settings, secrets and data are kept. If the new version rejects the settings or does not
 # start, the old version is restored.
 #
@@ -176,11 +176,11 @@ install_units() {
         install_or_remove 0644 "$program/deploy/$name" "$units/$name"
     done
     install_or_remove 0755 "$program/deploy/userauth-manage" "$manage"
-    local folder
-    for folder in "$data" "$backups"; do
-        mkdir -p "$folder"
-        chmod 0700 "$folder"
-        owned userauth:userauth "$folder"
+    local directory
+    for directory in "$data" "$backups"; do
+        mkdir -p "$directory"
+        chmod 0700 "$directory"
+        owned userauth:userauth "$directory"
     done
 }
 

@@ -23,7 +23,7 @@ from ops.timing import RequestTiming
 from ops.trace_context import read_traceparent
 from rules.credentials import Credentials, decode_authorization
 from rules.errors import (
-    ClientGone,
+    ClientDisconnected,
     ContentTooLarge,
     CurrentPasswordWrong,
     HttpsRequired,
@@ -90,7 +90,7 @@ class BaseHandler(AnsweringHandler, Endpoint):
         self._timing.activate()
         if self.client_is_gone:
             # It went before Tornado would have told of it.
-            raise ClientGone
+            raise ClientDisconnected
         if self.application.require_https and not self.is_open_to_plain_http:
             self._check_https()
         if self.request.method == "OPTIONS" and self.calls:
@@ -150,7 +150,7 @@ class BaseHandler(AnsweringHandler, Endpoint):
     def write_error(self, status_code: int, **arguments: object) -> None:
         """Answer any error with one problem document (RFC 9457)."""
         error = arguments.get("exc_info")
-        if isinstance(error, tuple) and isinstance(error[1], ClientGone):
+        if isinstance(error, tuple) and isinstance(error[1], ClientDisconnected):
             self.answer(_CLIENT_CLOSED_REQUEST, ())
             return
         problem = self._problem(status_code, error)
@@ -189,7 +189,7 @@ class BaseHandler(AnsweringHandler, Endpoint):
         tb: TracebackType | None,  # noqa: ARG002
     ) -> None:
         """Log what the operator should know of: failures, and a database that is away."""
-        if value is None or isinstance(value, HTTPError | ClientGone):
+        if value is None or isinstance(value, HTTPError | ClientDisconnected):
             return
         if not isinstance(value, Problem):
             log_failure(self._ids, value)
@@ -200,7 +200,7 @@ class BaseHandler(AnsweringHandler, Endpoint):
         """Let nobody wait, or hash, for a client that hung up."""
         super().on_connection_close()
         if self._task is not None:
-            self.application.services.accounts.abandon(self._task)
+            self.application.services.hash_queue.abandon(self._task)
 
     def on_finish(self) -> None:
         """Count the request out."""

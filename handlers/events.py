@@ -5,6 +5,7 @@ from typing import ClassVar
 from contract.calls import Answer, Call, Guard, Link
 from contract.documents import Events, event_document
 from contract.parameters import Identifier, Number
+from db.events import EventFilter
 from handlers.base import BaseHandler
 
 _LIMIT = Number("limit", "How many events, at the most.", default=50, largest=100)
@@ -25,13 +26,10 @@ class EventsHandler(BaseHandler):
     calls: ClassVar = {"GET": _LIST, "HEAD": _LIST}
 
     async def get(self) -> None:
-        most = self.query(_LIMIT)
-        found = await self.application.services.audit.find(
-            most=most,
-            user_id=self.identity.user.id,
-            before=self.query(_BEFORE),
-        )
-        older = found[-1].public_id if len(found) == most else None
+        limit = self.query(_LIMIT)
+        wanted = EventFilter(user_id=self.identity.user.id, before=self.query(_BEFORE))
+        found = await self.application.services.audit.find(wanted, limit=limit)
+        older = found[-1].public_id if len(found) == limit else None
         self.send({"events": [event_document(event) for event in found], "before": older})
 
     head = get

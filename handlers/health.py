@@ -32,7 +32,7 @@ class ReadyHandler(BaseHandler):
     async def get(self) -> None:
         if self.application.draining:
             raise ShuttingDown
-        await self.application.services.accounts.check_ready()
+        await self.application.services.readiness.check_ready()
         self.send({"status": "ok"})
 
     head = get

@@ -19,7 +19,7 @@ class LoginHandler(BaseHandler):
     calls: ClassVar = {"GET": _LOG_IN, "POST": _LOG_IN}
 
     async def get(self) -> None:
-        issued = await self.application.services.sessions.log_in(self.identity, self.origin)
+        issued = await self.application.services.tokens.log_in(self.identity, self.origin)
         self.send(new_token_document(issued))
 
     post = get

@@ -8,13 +8,13 @@ from contract.calls import Answer, Call, Guard
 from contract.documents import ActiveToken, Empty, InactiveToken, introspection_document
 from contract.forms import UrlEncodedForm
 from handlers.base import BaseHandler
-from rules.text_bounds import LONGEST
+from rules.text_bounds import MAX_CODE_POINTS
 
 
 class TokenForm(UrlEncodedForm):
     """The token that a service asks about (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
 
-    token: str = Field(json_schema_extra={"minLength": 1, "maxLength": LONGEST})
+    token: str = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CODE_POINTS})
 
 
 class IntrospectHandler(BaseHandler):
@@ -30,7 +30,7 @@ class IntrospectHandler(BaseHandler):
 
     async def post(self) -> None:
         form = self.body(TokenForm)
-        found = await self.application.services.sessions.introspect(form.token)
+        found = await self.application.services.tokens.introspect(form.token)
         self.send(introspection_document(found))
 
 
@@ -47,7 +47,9 @@ class RevokeHandler(BaseHandler):
 
     async def post(self) -> None:
         form = self.body(TokenForm)
-        await self.application.services.sessions.revoke(form.token, self.client_id, self.origin)
+        await self.application.services.tokens.revoke_for_client(
+            form.token, self.client_id, self.origin
+        )
         # Whatever the token was: there is nothing left to do (RFC 7009, section 2.2).
         self.send({})
 

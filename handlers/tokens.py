@@ -33,7 +33,7 @@ class LogoutHandler(BaseHandler):
     }
 
     async def post(self) -> None:
-        await self.application.services.sessions.log_out(self.identity, self.origin)
+        await self.application.services.tokens.log_out(self.identity, self.origin)
         self.answer(204, ())
 
 
@@ -54,14 +54,14 @@ class TokensHandler(BaseHandler):
     }
 
     async def get(self) -> None:
-        found = await self.application.services.sessions.find_all(self.identity)
+        found = await self.application.services.tokens.find_all(self.identity)
         current = self.identity.token_id
         self.send({"tokens": [token_document(row, current=row.id == current) for row in found]})
 
     head = get
 
     async def delete(self) -> None:
-        revoked = await self.application.services.sessions.end_all(
+        revoked = await self.application.services.tokens.revoke_all(
             self.identity,
             self.origin,
             keep_current=self.query(_KEEP_CURRENT),
@@ -84,7 +84,7 @@ class TokenHandler(BaseHandler):
     }
 
     async def delete(self, token_id: str) -> None:
-        await self.application.services.sessions.end(
+        await self.application.services.tokens.revoke(
             self.identity,
             token_id,
             self.origin,

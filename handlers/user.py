@@ -10,7 +10,7 @@ from contract.documents import Empty, User, user_document
 from contract.fields import CurrentPassword, Email, Name, NewPassword
 from contract.forms import Form
 from handlers.base import BaseHandler
-from rules.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyTries, TooManyWrites
+from rules.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyAttempts, TooManyWrites
 from services.accounts import UNSET
 
 _READ = Call(Guard.USER, summary="Read the user", answer=Answer("The user.", User))
@@ -72,7 +72,7 @@ class RegisterHandler(BaseHandler):
                 status=201,
                 fields=(HeaderField("Location", "Where the user is: `/api/user`."),),
             ),
-            refusals=(EmailTaken, TooManyTries, DatabaseUnavailable, Overloaded),
+            refusals=(EmailTaken, TooManyAttempts, DatabaseUnavailable, Overloaded),
         )
     }
 

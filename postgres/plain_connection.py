@@ -30,7 +30,7 @@ class PlainConnection:
     def __init__(self, raw: extensions.connection) -> None:
         self.raw = raw
 
-    def execute(self, sql: str | Composable, parameters: tuple[object, ...] = ()) -> int:
+    def execute(self, sql: str | Composable, parameters: Parameters = ()) -> int:
         """Run a statement; return the number of affected rows."""
         with self.raw.cursor() as cursor:
             cursor.execute(sql, parameters or None)
@@ -48,11 +48,8 @@ class PlainConnection:
 
     def insert_event(self, event: NewEvent, version: int = VERSION) -> None:
         """Insert an event into the audit trail of a database with that schema version."""
-        if version < _ACTORS_SINCE:
-            parameters = parameters_of(event)
-            self.execute(INSERT_BEFORE_4, parameters[: INSERT_BEFORE_4.count("%s")])
-        else:
-            self.execute(INSERT, parameters_of(event))
+        statement = INSERT_BEFORE_4 if version < _ACTORS_SINCE else INSERT
+        self.execute(statement, parameters_of(event))
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:

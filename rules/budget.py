@@ -1,37 +1,37 @@
-"""How often something may be done in a minute."""
+"""Rate limits per key."""
 
 import math
 from collections import OrderedDict
 from collections.abc import Callable
 
 _MINUTE = 60.0
-# How many are remembered; the one that was counted the longest time ago is forgotten first.
-_MOST = 50_000
+# At most this many keys are kept; the one that was counted longest ago is dropped first.
+_MAX_KEYS = 50_000
 
 
 class Budget:
-    """Allows ``per_minute`` uses of a key at a time, and from then on as many a minute.
+    """Allows a burst of ``per_minute`` uses of each key, and then as many per minute.
 
-    ``clock`` returns seconds that only go forward. Each process counts for itself.
+    ``clock`` returns monotonic seconds. Each process counts separately.
     """
 
     def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
         self._seconds_each = _MINUTE / per_minute
         self._clock = clock
-        # When all that was used is earned back (the generic cell rate algorithm, ITU-T I.371).
-        self._earned_at: OrderedDict[str, float] = OrderedDict()
+        # When the budget of a key is full again (the generic cell rate algorithm, ITU-T I.371).
+        self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def wait_seconds(self, key: str) -> int:
-        """Return how long to wait for the next use: 0 where it may be now."""
+        """Return how long to wait for the next use, 0 where it is allowed now."""
         now = self._clock()
-        wait = self._earned_at.get(key, now) + self._seconds_each - now - _MINUTE
-        # What the additions of floating point leave is no reason to wait.
+        wait = self._full_at.get(key, now) + self._seconds_each - now - _MINUTE
+        # The rounding errors of floating point are no reason to wait.
         return math.ceil(wait) if wait > self._seconds_each / 1_000 else 0
 
     def spend(self, key: str) -> None:
         """Count a use."""
         now = self._clock()
-        self._earned_at[key] = max(self._earned_at.get(key, now), now) + self._seconds_each
-        self._earned_at.move_to_end(key)
-        if len(self._earned_at) > _MOST:
-            self._earned_at.popitem(last=False)
+        self._full_at[key] = max(self._full_at.get(key, now), now) + self._seconds_each
+        self._full_at.move_to_end(key)
+        if len(self._full_at) > _MAX_KEYS:
+            self._full_at.popitem(last=False)

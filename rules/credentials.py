@@ -1,4 +1,4 @@
-"""The Authorization header, decoded: who claims to be asking, and by what."""
+"""The Authorization header, decoded into credentials."""
 
 import base64
 import binascii
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rules.errors import CredentialsInvalid, TokenInvalid
 from rules.text_bounds import check_text
 
-# Dot-separated runs of the URL-safe alphabet; base64 has no dot, an e-mail address has an "@".
+# Dot-separated runs of the URL-safe alphabet; base64 has no dot, an email address has an "@".
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+")
 # RFC 7617, section 2: neither part may hold a control character.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class PasswordCredentials:
-    """An e-mail address and a password, as the client typed them."""
+    """An email address and a password, as the client sent them."""
 
     email: str
     password: str = field(repr=False)
@@ -35,10 +35,10 @@ Credentials = PasswordCredentials | TokenCredentials
 def decode_authorization(header: str | None) -> Credentials | None:
     """Decode the value of an Authorization header field.
 
-    Returns None for no header and for a scheme that is not ours. Raises
-    CredentialsInvalid or TokenInvalid for what is ours and cannot be read.
-    Follows RFC 7617 (Basic, in UTF-8) and RFC 6750 (Bearer); a token may also
-    stand in place of the Basic user name, or of the whole Basic value.
+    Returns None without a header, and for a scheme that is not supported. Raises
+    CredentialsInvalid or TokenInvalid where the value is malformed. Follows RFC 7617 (Basic, in
+    UTF-8) and RFC 6750 (Bearer); a token may also replace the Basic user name, or the whole Basic
+    value.
     """
     if header is None:
         return None
@@ -66,13 +66,13 @@ def _basic(value: str) -> Credentials:
         content = base64.b64decode(value, validate=True)
         user = content.partition(b":")[0].decode("utf-8")
         if _TOKEN.fullmatch(user):
-            # Whatever follows is not looked at.
+            # The password is ignored.
             return TokenCredentials(user)
         email, colon, password = content.decode("utf-8").partition(":")
     except (binascii.Error, ValueError) as error:
         raise CredentialsInvalid("Send Basic credentials in base64 of UTF-8.") from error
     if not colon:
-        raise CredentialsInvalid("Send Basic credentials as e-mail, colon, password.")
+        raise CredentialsInvalid("Send Basic credentials as email, colon, password.")
     _check_length_and_marks(email, password)
     if _CONTROL.search(email + password):
         raise CredentialsInvalid("Send Basic credentials without control characters.")
@@ -80,7 +80,7 @@ def _basic(value: str) -> Credentials:
 
 
 def _check_length_and_marks(*texts: str) -> None:
-    """Refuse what is nobody's, whoever has an account, without the work that a password takes."""
+    """Refuse text that no user can have, without the work that a password takes."""
     try:
         for text in texts:
             check_text(text)

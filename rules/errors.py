@@ -1,7 +1,7 @@
-"""Everything that can be refused, as one tree.
+"""Every refusal, as one tree.
 
-An error carries what the client is told (status, type, title, detail, headers);
-what the log is told is its cause (``raise … from cause``), and never leaves the server.
+An error carries what the client receives: status, type, title, detail and headers. What the log
+receives is its cause (``raise … from cause``), which never leaves the server.
 
 Problem
 ├── MalformedRequest        400  malformed-request
@@ -20,7 +20,7 @@ Problem
 ├── UnsupportedMediaType    415  unsupported-media-type
 ├── InvalidFields           422  invalid-fields         errors
 │   └── CurrentPasswordWrong
-├── TooManyTries            429  too-many-tries         Retry-After
+├── TooManyAttempts         429  too-many-tries         Retry-After
 │   └── TooManyWrites            too-many-writes
 ├── TooManyHeaderFields     431  too-many-header-fields
 ├── InternalError           500  internal-error
@@ -29,7 +29,7 @@ Problem
     ├── Overloaded               overloaded
     └── ShuttingDown             shutting-down
 
-ClientGone is no problem of anybody's: there is nobody left to tell.
+ClientDisconnected is not a problem: no client is left to receive it.
 
 The form is RFC 9457; each type is explained in docs/problems.md.
 """
@@ -43,7 +43,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class Problem(Exception):
-    """A refusal that the client is told about."""
+    """A refusal that the client receives."""
 
     status: ClassVar[int]
     name: ClassVar[str]
@@ -61,20 +61,20 @@ class Problem(Exception):
 
     @property
     def headers(self) -> Headers:
-        """Return the header fields that go with the answer."""
+        """Return the header fields of the response."""
         return ()
 
 
 def problem_types(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
-    """Yield every class of the tree that has a problem type of its own."""
+    """Yield every class in the tree that has its own problem type."""
     for kind in root.__subclasses__():
         if "name" in vars(kind):
             yield kind
         yield from problem_types(kind)
 
 
-class ClientGone(Exception):
-    """The client hung up, and what it waited for was not begun."""
+class ClientDisconnected(Exception):
+    """The client disconnected before its work began."""
 
 
 class MalformedRequest(Problem):
@@ -85,7 +85,7 @@ class MalformedRequest(Problem):
 
 
 class Unauthorized(Problem):
-    """Nobody, or not who they say: RFC 9110 section 11, RFC 7617, RFC 6750."""
+    """Credentials are missing or not valid: RFC 9110 section 11, RFC 7617, RFC 6750."""
 
     status = 401
     bearer_error: ClassVar[str | None] = None
@@ -99,7 +99,7 @@ class Unauthorized(Problem):
 
     @property
     def bearer_challenge(self) -> Headers:
-        """Return the challenge over which no browser asks for a password."""
+        """Return the challenge that makes no browser prompt for a password."""
         error = f', error="{self.bearer_error}"' if self.bearer_error else ""
         return (("WWW-Authenticate", f'Bearer realm="{REALM}"{error}'),)
 
@@ -107,19 +107,19 @@ class Unauthorized(Problem):
 class CredentialsMissing(Unauthorized):
     name = "credentials-missing"
     title = "Credentials are required"
-    advice = "Send an Authorization header: Basic with e-mail and password, or a token."
+    advice = "Send an Authorization header: Basic with email and password, or a token."
 
 
 class CredentialsInvalid(Unauthorized):
     name = "credentials-invalid"
     title = "The credentials are not valid"
-    advice = "Check the e-mail address and the password."
+    advice = "Check the email address and the password."
 
 
 class TokenInvalid(Unauthorized):
     name = "token-invalid"
     title = "The token is not valid"
-    advice = "Log in again with e-mail and password to get a new token."
+    advice = "Log in again with email and password to get a new token."
     bearer_error = "invalid_token"
 
 
@@ -129,7 +129,7 @@ class TokenExpired(TokenInvalid):
 
 
 class AccountDisabled(Problem):
-    """Told to nobody but those who knew the password."""
+    """Revealed only to a caller that sent the right password."""
 
     status = 403
     name = "account-disabled"
@@ -138,7 +138,7 @@ class AccountDisabled(Problem):
 
 
 class CrossSiteRequest(Problem):
-    """A browser may have added the credentials, without anybody's will."""
+    """A browser may have added the credentials without the user's intent."""
 
     status = 403
     name = "cross-site-request"
@@ -147,25 +147,25 @@ class CrossSiteRequest(Problem):
 
 
 class HttpsRequired(Problem):
-    """Whatever the request holds was sent in the open; nothing of it is looked at."""
+    """The request was sent in clear text; nothing in it is processed."""
 
     status = 403
     name = "https-required"
-    title = "This service is for HTTPS only"
-    advice = "Send the request over HTTPS, and change what secrets it held."
+    title = "HTTPS is required"
+    advice = "Send the request over HTTPS, and replace the secrets that it contained."
 
 
 class NotFound(Problem):
     status = 404
     name = "not-found"
-    title = "There is nothing at this path"
+    title = "Nothing was found at this path"
     advice = "Check the path of the request."
 
 
 class MethodNotAllowed(Problem):
     status = 405
     name = "method-not-allowed"
-    title = "This path does not take that method"
+    title = "This path does not support the method"
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self.allow = ", ".join(allowed)
@@ -179,8 +179,8 @@ class MethodNotAllowed(Problem):
 class EmailTaken(Problem):
     status = 409
     name = "email-taken"
-    title = "The e-mail address is taken"
-    advice = "Log in, or register with another e-mail address."
+    title = "The email address is taken"
+    advice = "Log in, or register with another email address."
 
 
 class ContentTooLarge(Problem):
@@ -195,7 +195,7 @@ class ContentTooLarge(Problem):
 class UnsupportedMediaType(Problem):
     status = 415
     name = "unsupported-media-type"
-    title = "The body is not of a supported type"
+    title = "The media type of the body is not supported"
 
     def __init__(self, wanted: str) -> None:
         super().__init__(f"Send the body in UTF-8 with Content-Type: {wanted}, not compressed.")
@@ -203,7 +203,7 @@ class UnsupportedMediaType(Problem):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one member of a body; ``code`` names it for programs."""
+    """What is wrong with one field of a body; ``code`` names it for programs."""
 
     field: str
     message: str
@@ -211,7 +211,7 @@ class FieldError:
 
 
 class Refused(ValueError):
-    """A rule refuses a value, for a reason that programs can tell from others by ``code``."""
+    """A rule refuses a value; ``code`` identifies the reason for programs."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -225,35 +225,35 @@ class InvalidFields(Problem):
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors = tuple(errors)
-        said = "; ".join(f"{error.field} {error.message}" for error in self.errors)
-        super().__init__(f"Correct these and send the request again: {said}.")
+        faults = "; ".join(f"{error.field} {error.message}" for error in self.errors)
+        super().__init__(f"Correct these and send the request again: {faults}.")
 
 
 class CurrentPasswordWrong(InvalidFields):
-    """A guess at a credential: answered as any field, and logged as refused credentials are."""
+    """A guess at a credential: reported as a field, and logged as refused credentials."""
 
     def __init__(self, field: str) -> None:
         super().__init__([FieldError(field, "is not the current password")])
 
 
 class TooManyHeaderFields(Problem):
-    """RFC 6585, section 5. Nothing of the header was looked at."""
+    """RFC 6585, section 5. No field was processed."""
 
     status = 431
     name = "too-many-header-fields"
     title = "The header has too many fields"
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"Send a header of at most {most} fields.")
+    def __init__(self, max_fields: int) -> None:
+        super().__init__(f"Send a header of at most {max_fields} fields.")
 
 
-class TooManyTries(Problem):
-    """The next password, or registration, has to wait (RFC 6585, section 4)."""
+class TooManyAttempts(Problem):
+    """The next password or registration has to wait (RFC 6585, section 4)."""
 
     status = 429
     name = "too-many-tries"
-    title = "There were too many tries"
-    advice = "Wait for Retry-After seconds before the next one; requests with a token are served."
+    title = "There were too many attempts"
+    advice = "Wait Retry-After seconds before the next one; requests with a token are served."
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
@@ -264,23 +264,23 @@ class TooManyTries(Problem):
         return (("Retry-After", str(self.retry_after_seconds)),)
 
 
-class TooManyWrites(TooManyTries):
-    """The next change of this user has to wait: many wait already, or the budget is used up."""
+class TooManyWrites(TooManyAttempts):
+    """The next change by this user has to wait: many wait already, or the budget is exhausted."""
 
     name = "too-many-writes"
     title = "There were too many changes"
-    advice = "Wait for Retry-After seconds before the next change; other requests are served."
+    advice = "Wait Retry-After seconds before the next change; other requests are served."
 
 
 class InternalError(Problem):
     status = 500
     name = "internal-error"
     title = "The server failed"
-    advice = "Try again; if it stays, tell the operator the request_id."
+    advice = "Try again; if the error persists, report the request_id to the operator."
 
 
 class Unavailable(Problem):
-    """Not now, but soon: the answer says when to try again."""
+    """A temporary failure: the response says when to try again."""
 
     status = 503
     retry_after_seconds: int = 1
@@ -292,20 +292,20 @@ class Unavailable(Problem):
 
 class DatabaseUnavailable(Unavailable):
     name = "database-unavailable"
-    title = "The database does not answer"
+    title = "The database does not respond"
     advice = "Nothing is known to have changed. Try again after Retry-After seconds."
     retry_after_seconds = 2
 
 
 class RowLocked(DatabaseUnavailable):
-    """One row is locked for too long, which says nothing of other requests."""
+    """One row is locked for too long, which does not affect other requests."""
 
 
 class Overloaded(Unavailable):
-    """More passwords wait to be checked than can be in the time allowed."""
+    """More passwords are waiting than can be checked in the maximum wait."""
 
     name = "overloaded"
-    title = "Too many passwords wait to be checked"
+    title = "Too many passwords are waiting to be checked"
     advice = "Try again after Retry-After seconds; requests with a token are served meanwhile."
 
     def __init__(self, retry_after_seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""Gathering what is wrong with the fields of a request, to tell it all at once."""
+"""Faults in the fields of a request, collected so that one refusal reports all of them."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,13 +10,13 @@ V = TypeVar("V")
 
 
 class FieldErrors:
-    """What is wrong with the fields of one request."""
+    """Collects the faults in the fields of one request."""
 
     def __init__(self) -> None:
         self._errors: list[FieldError] = []
 
     def check(self, field: str, rule: Callable[[V], T], value: V | None) -> T | None:
-        """Return what the rule makes of the value; None where it is None or was refused."""
+        """Return the result of the rule, or None where the value is None or refused."""
         if value is None:
             return None
         try:
@@ -31,6 +31,6 @@ class FieldErrors:
         self._errors.append(FieldError(field, message))
 
     def raise_if_any(self) -> None:
-        """Raise InvalidFields where anything was refused."""
+        """Raise InvalidFields where a field was refused."""
         if self._errors:
             raise InvalidFields(self._errors)

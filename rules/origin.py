@@ -1,4 +1,4 @@
-"""Where a request comes from, for those who count and write down."""
+"""The origin of a request, for counts and for the audit trail."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import Protocol
 
 _NETWORK_BITS = 64
-# What one customer of a provider may have (RIPE-690): 65,536 networks.
+# What a provider may assign to one customer (RIPE-690): 65,536 networks.
 _SITE_BITS = 48
 
 
 class Origin(Protocol):
-    """Where a request comes from, as far as that is known."""
+    """The origin of a request, as far as it is known."""
 
     @property
     def ip(self) -> str | None:
@@ -19,11 +19,11 @@ class Origin(Protocol):
 
     @property
     def user_ip(self) -> str | None:
-        """Return the address, unless it is known to be of somebody who asks for the user."""
+        """Return the address, unless it belongs to a service that acts for the user."""
 
     @property
     def user_agent(self) -> str | None:
-        """Return what the client says it is."""
+        """Return the User-Agent of the client."""
 
     @property
     def request_id(self) -> str | None:
@@ -31,12 +31,12 @@ class Origin(Protocol):
 
     @property
     def actor(self) -> str | None:
-        """Return the account on this machine of an administrator who acts."""
+        """Return the system account of the administrator who acts."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalOrigin:
-    """An administrator at the command line: no request at all."""
+    """An administrator at the command line, where no request exists."""
 
     actor: str | None = None
     ip: str | None = None
@@ -47,13 +47,13 @@ class LocalOrigin:
 
 @lru_cache(maxsize=10_000)
 def network_of(address: str | None) -> str:
-    """Return what counts as one place: an IPv4 address, or the /64 of an IPv6 address."""
+    """Return the network of an address: an IPv4 address itself, or the /64 of an IPv6 address."""
     return _prefix_of(address, _NETWORK_BITS)
 
 
 @lru_cache(maxsize=10_000)
 def site_of(address: str | None) -> str:
-    """Return what may be one subscriber's: an IPv4 address, or the /48 of an IPv6 address."""
+    """Return the site of an address: an IPv4 address itself, or the /48 of an IPv6 address."""
     return _prefix_of(address, _SITE_BITS)
 
 
@@ -63,6 +63,6 @@ def _prefix_of(address: str | None, bits: int) -> str:
     parsed = ipaddress.ip_address(address)
     if parsed.version == 4:  # noqa: PLR2004
         return address
-    # By arithmetic: ipaddress.ip_network() takes ten times as long, for each address of a flood.
+    # By arithmetic: ipaddress.ip_network() takes ten times as long, which matters in a flood.
     host_bits = parsed.max_prefixlen - bits
     return f"{ipaddress.IPv6Address(int(parsed) >> host_bits << host_bits)}/{bits}"

@@ -1,11 +1,11 @@
-"""Passwords that were right a moment ago, so that a client may send one with every request.
+"""A cache of recently verified passwords, for clients that send one with every request.
 
-What is kept is no password and no hash of one that means anything outside this process: an
-HMAC under a random key that dies with it, over the password and the stored hash that it was
-verified against. It is known again only at the place where it was right, and is forgotten after a
-few others were tried there: what is compared here costs no hash, and must be no way to guess.
-The stored hash is read from the database for each request, so a password that was changed, or a
-user who was deleted, is not remembered.
+It stores neither passwords nor hashes that mean anything outside this process, but an HMAC over
+the password and the stored hash that it was verified against, under a random key that the process
+never stores. An entry matches only in the network where the password was verified, and is removed
+after a few wrong passwords from there: the comparison costs no hash, and must not serve for
+guessing. The stored hash is read from the database for each request, so a changed password or a
+deleted user never matches.
 """
 
 import hashlib
@@ -17,85 +17,83 @@ from dataclasses import dataclass
 
 from rules.text_bounds import nfc
 
-MOST = 10_000
-# How long, at the most, one is kept beyond its time, where nobody comes to push it out.
-FORGET_SECONDS = 1.0
-# How many other passwords are compared with one.
-MISSES = 5
+MAX_ENTRIES = 10_000
+# An expired entry stays in memory at most this long.
+SWEEP_SECONDS = 1.0
+# How many wrong passwords are compared with an entry before it is removed.
+MAX_MISSES = 5
 
 
 @dataclass(slots=True)
-class _Remembered:
+class _Entry:
     digest: bytes
-    until: float
+    expires_at: float
     misses: int = 0
 
 
 class PasswordCache:
-    """Remembers passwords that were right, for ``seconds`` (0: not at all) after the last use.
+    """Caches verified passwords for ``seconds`` after their last use; 0 disables it.
 
-    The number is bounded.
-
-    ``clock`` returns seconds that only go forward.
+    ``clock`` returns monotonic seconds.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._seconds = seconds
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._entries: OrderedDict[bytes, _Remembered] = OrderedDict()
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return how many are remembered."""
+        """Return how many passwords are cached."""
         return len(self._entries)
 
-    def add(self, password: str, stored_hash: str, place: str) -> None:
-        """Remember that a password was right, at a place."""
+    def add(self, password: str, stored_hash: str, network: str) -> None:
+        """Add a password that was verified for a request from a network."""
         if self._seconds <= 0:
             return
-        self.forget_expired()
-        key = self._digest(place, stored_hash)
-        until = self._clock() + self._seconds
-        self._entries[key] = _Remembered(self._digest(password, stored_hash), until)
+        self.remove_expired()
+        key = self._digest(network, stored_hash)
+        expires_at = self._clock() + self._seconds
+        self._entries[key] = _Entry(self._digest(password, stored_hash), expires_at)
         self._entries.move_to_end(key)
-        while len(self._entries) > MOST:
+        while len(self._entries) > MAX_ENTRIES:
             self._entries.popitem(last=False)
 
-    def holds(self, password: str, stored_hash: str, place: str) -> bool:
-        """Tell whether a password was right a moment ago, there, against this very stored hash.
+    def matches(self, password: str, stored_hash: str, network: str) -> bool:
+        """Return whether a password was verified recently, from there, against this very hash.
 
-        It is remembered anew: those who come again and again would all have to be hashed again
-        at the same time, a while after the server was started.
+        A match renews the entry: otherwise the passwords of all regular clients would have to be
+        hashed at the same time, a while after the server started.
         """
-        self.forget_expired()
+        self.remove_expired()
         if not self._entries:
             return False
-        key = self._digest(place, stored_hash)
+        key = self._digest(network, stored_hash)
         entry = self._entries.get(key)
         if entry is None:
             return False
         if not hmac.compare_digest(entry.digest, self._digest(password, stored_hash)):
             entry.misses += 1
-            if entry.misses >= MISSES:
+            if entry.misses >= MAX_MISSES:
                 del self._entries[key]
             return False
-        entry.until = self._clock() + self._seconds
+        entry.expires_at = self._clock() + self._seconds
         self._entries.move_to_end(key)
         return True
 
-    async def forget(self) -> float:
-        """Drop what was remembered long enough; return in how many seconds to do so again."""
-        self.forget_expired()
-        return FORGET_SECONDS
+    async def sweep(self) -> float:
+        """Remove expired entries; return in how many seconds to do so again."""
+        self.remove_expired()
+        return SWEEP_SECONDS
 
-    def forget_expired(self) -> None:
-        """Drop what was remembered long enough: in memory, it is worth guessing against."""
+    def remove_expired(self) -> None:
+        """Remove expired entries: in memory, they could be guessed against."""
         now = self._clock()
         # The oldest come first.
-        while self._entries and next(iter(self._entries.values())).until <= now:
+        while self._entries and next(iter(self._entries.values())).expires_at <= now:
             self._entries.popitem(last=False)
 
     def _digest(self, password: str, stored_hash: str) -> bytes:
-        # The stored hash has a fixed alphabet without NUL: it ends where the password begins.
+        # The stored hash has a fixed alphabet without NUL, so the separator is unambiguous.
         text = f"{stored_hash}\0{nfc(password)}"
         return hmac.digest(self._key, text.encode("utf-8"), hashlib.sha256)

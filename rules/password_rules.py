@@ -10,18 +10,18 @@ from runpy import run_path
 from rules.errors import Refused
 from rules.text_bounds import MAX_LENGTH, nfc, nfkc
 
-# A password must hold at least this many letters that are not taken from the user's own
-# words, and as many that are not taken from the service's.
-_OWN_LETTERS = 4
-_SHORTEST_WORD = 3
+# A password must have at least this many letters besides the user's own words, and as many besides
+# the words of the service.
+_MIN_OTHER_LETTERS = 4
+_MIN_WORD_LENGTH = 3
 
 
 class PasswordRules:
     """The rules for a new password.
 
-    ``min_length`` counts code points after NFC. ``refuse_common`` refuses what is on
-    zxcvbn's list of common passwords, or is made of the user's own e-mail address or name, or
-    of ``service_words``, the names of the service itself.
+    ``min_length`` counts code points after NFC. ``refuse_common`` refuses passwords on zxcvbn's
+    list of common passwords, and those made of the user's own email address or name, or of
+    ``service_words``, the names of the service itself.
     """
 
     def __init__(
@@ -35,9 +35,8 @@ class PasswordRules:
     def check(self, password: str, *, own_words: Iterable[str]) -> None:
         """Raise Refused, or another ValueError, with a reason where the password is not accepted.
 
-        ``own_words`` are short: an e-mail address and a name that were accepted.
+        ``own_words`` are an email address and a name that were accepted, and therefore short.
         """
-        # It is measured as it is compared.
         password = nfc(password)
         length = f"must have {self._min_length} to {MAX_LENGTH} characters"
         if len(password) < self._min_length:
@@ -54,7 +53,7 @@ class PasswordRules:
         if folded in self._common:
             raise Refused("password-common", "is on a list of common passwords; choose another")
         if _is_made_of(folded, own_words):
-            reason = "is made of your own e-mail address or name; choose another"
+            reason = "is made of your own email address or name; choose another"
             raise Refused("password-own-words", reason)
         if _is_made_of(folded, self._service_words):
             reason = "is made of the name of this service; choose another"
@@ -62,8 +61,9 @@ class PasswordRules:
 
 
 def _common_passwords() -> frozenset[str]:
-    # The file of the lists alone, without the package around it: that makes tables of all lists,
-    # for a judgment that nobody asks for here, and takes twice the memory.
+    # Only the module with the lists: importing the package builds rankings of all lists, which
+    # are not needed here and take twice the memory. A copy of the list would be 240 KB of data to
+    # keep up to date.
     package = find_spec("zxcvbn")
     if package is None or package.origin is None:
         raise ModuleNotFoundError("zxcvbn is not installed.", name="zxcvbn")
@@ -72,22 +72,22 @@ def _common_passwords() -> frozenset[str]:
 
 
 def _folded(text: str) -> str:
-    """Return what spellings in other cases and widths have in common."""
+    """Return the form that spellings in different cases and widths share."""
     return nfkc(text).casefold()
 
 
 def _is_made_of(rest: str, texts: Iterable[str]) -> bool:
-    """Tell whether a folded password has hardly a letter besides the words of some texts."""
+    """Return whether a folded password has few letters besides the words of some texts."""
     words = {word for text in texts for word in _words(text)}
     if not any(word in rest for word in words):
         return False
     for word in sorted(words, key=len, reverse=True):
         rest = rest.replace(word, "")
-    return sum(character.isalpha() for character in rest) < _OWN_LETTERS
+    return sum(character.isalpha() for character in rest) < _MIN_OTHER_LETTERS
 
 
 def _words(text: str) -> Iterator[str]:
     folded = _folded(text)
     for word in (folded, *re.split(r"[\W_\d]+", folded)):
-        if len(word) >= _SHORTEST_WORD:
+        if len(word) >= _MIN_WORD_LENGTH:
             yield word

@@ -1,44 +1,44 @@
-"""How long text from outside may be, and how many marks it may pile up, before it is read.
+"""Bounds on the length and the combining marks of text from outside, checked before it is read.
 
-To normalize text takes time quadratic in its longest run of combining marks, and whatever else is
-done to text takes time linear in its length. So both are checked first, here, and no other module
-normalizes text.
+Normalizing text takes time quadratic in its longest run of combining marks, and any other work
+takes time linear in its length. So both are checked first, here, and no other module normalizes
+text.
 """
 
 import unicodedata
 from functools import lru_cache
 
-# A character in NFC is at most four code points in any other form of Unicode (UAX #15).
+# A character in NFC has at most four code points in any other form of Unicode (UAX #15).
 EXPANSION = 4
-# The longest text that any rule accepts, a password, in characters of NFC; and in code points,
-# whatever its form.
+# The maximum length of text that any rule accepts, which is that of a password: in characters of
+# NFC, and in code points of any form.
 MAX_LENGTH = 1024
-LONGEST = MAX_LENGTH * EXPANSION
+MAX_CODE_POINTS = MAX_LENGTH * EXPANSION
 # Stream-Safe Text (UAX #15, section 13): no language needs more marks on one letter.
-MOST_MARKS = 30
+MAX_MARKS = 30
 
 
 def check_text(text: str) -> None:
-    """Raise ValueError, with a reason, where text is longer than any rule accepts, or not safe."""
-    if len(text) > LONGEST:
+    """Raise ValueError, with a reason, for text that is too long for any rule, or not safe."""
+    if len(text) > MAX_CODE_POINTS:
         raise ValueError("is too long")
     _check_marks(text)
 
 
-def nfc(text: str, *, most: int = MAX_LENGTH) -> str:
-    """Return text in NFC; where that has more than ``most`` characters, some text that has, too.
+def nfc(text: str, *, max_length: int = MAX_LENGTH) -> str:
+    """Return text in NFC; text that is longer than ``max_length`` in NFC stays longer.
 
     Raises ValueError, with a reason, for text that is not stream-safe.
     """
-    if len(text) > most * EXPANSION:
+    if len(text) > max_length * EXPANSION:
         return text
     _check_marks(text)
     return unicodedata.normalize("NFC", text)
 
 
 def nfkc(text: str) -> str:
-    """Return text that was accepted, no longer than any rule accepts, in NFKC."""
-    # It may have been accepted before marks were counted: that many take a millisecond.
+    """Return accepted text, no longer than any rule accepts, in NFKC."""
+    # A version that did not count marks may have accepted it: that many take a millisecond.
     return unicodedata.normalize("NFKC", text[:MAX_LENGTH])
 
 
@@ -49,17 +49,17 @@ def _check_marks(text: str) -> None:
     for character in text:
         before, after = _marks(character)
         run += before
-        if run > MOST_MARKS:
-            raise ValueError(f"must not have more than {MOST_MARKS} combining marks in a row")
+        if run > MAX_MARKS:
+            raise ValueError(f"must not have more than {MAX_MARKS} combining marks in a row")
         if after is not None:
             run = after
 
 
 @lru_cache(maxsize=4096)
 def _marks(character: str) -> tuple[int, int | None]:
-    """Return how many marks a character begins and ends with; None where it is nothing else.
+    """Return how many marks a character begins and ends with, None where it has nothing else.
 
-    Some that are no marks themselves are made of them, such as U+0F73.
+    Some characters that are no marks, such as U+0F73, decompose into marks.
     """
     parts = unicodedata.normalize("NFKD", character)
     letters = [at for at, part in enumerate(parts) if not unicodedata.combining(part)]

@@ -1,8 +1,8 @@
-"""Tokens: what is signed, and how it is read back.
+"""Tokens: what is signed, and how it is read.
 
-A token is ``ID.EXPIRY.SIGNATURE``: the token's id (a UUID), its expiry in
-UTC seconds, and an HMAC-SHA-256 over both, in URL-safe base64: 91 characters. It
-holds nothing else; whose it is stands in the database.
+A token is ``ID.EXPIRY.SIGNATURE``: the token's id (a UUID), its expiry in UTC seconds, and an
+HMAC-SHA-256 over both, in URL-safe base64: 91 characters. It contains nothing else; its user is in
+the database.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _VALUE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([0-9]{1,12
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """What a token says: its id, and when it expires in UTC seconds."""
+    """The content of a token: its id, and its expiry in UTC seconds."""
 
     token_id: str
     expires_at: int
@@ -33,10 +33,9 @@ class TokenSigner:
     """Issues and reads tokens.
 
     ``keys`` are the signing keys, newest first: the first one, ``key_id``, signs, all of them
-    verify.
-    ``clock`` returns the time in UTC seconds. ``newer_keys`` is asked where a signature is of none
-    of the keys, and returns others where there are any: another process may have begun to
-    sign with a key that this one was not told of yet.
+    verify. ``clock`` returns the time in UTC seconds. ``newer_keys`` is called where a signature
+    matches none of the keys, and returns the keys to use from then on, or None: another process
+    may already sign with a key that this one has not read.
     """
 
     def __init__(
@@ -50,21 +49,21 @@ class TokenSigner:
         self.use(keys)
 
     def use(self, keys: Sequence[str]) -> None:
-        """Sign and verify with other keys from now on."""
-        # itsdangerous wants the oldest key first and signs with the last.
+        """Replace the keys."""
+        # itsdangerous expects the oldest key first, and signs with the last.
         self._signer = _Signer(tuple(reversed(keys)))
         self.key_id = key_id(keys[0])
 
     def issue(self, claims: TokenClaims) -> str:
-        """Return the signed token that holds the claims."""
+        """Return the signed token with the claims."""
         value = f"{claims.token_id}.{claims.expires_at}"
         return self._signer.sign(value).decode("ascii")
 
     def read(self, token: str) -> TokenClaims:
-        """Return the claims of a token whose signature is good and whose expiry is to come.
+        """Return the claims of a token with a valid signature that has not expired.
 
-        Raises TokenInvalid or TokenExpired. The signature is checked first: nothing that
-        an unknown hand wrote is parsed.
+        Raises TokenInvalid or TokenExpired. The signature is checked first: only what this service
+        signed is parsed.
         """
         if len(token) > MAX_LENGTH:
             raise TokenInvalid
@@ -92,29 +91,29 @@ class TokenSigner:
 
 
 def key_id(key: str) -> str:
-    """Return the name by which a signing key is spoken of; it reveals nothing of a random key."""
+    """Return the public id of a signing key; it reveals nothing about a random key."""
     return hmac.digest(key.encode(), b"userauth.key-id", hashlib.sha256).hex()[:12]
 
 
 class _Signer(Signer):
-    """An itsdangerous Signer with SHA-256 that takes a signature in one spelling only."""
+    """An itsdangerous Signer with SHA-256 that accepts a signature in one spelling only."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         super().__init__(keys, salt=PURPOSE, key_derivation="hmac", digest_method=hashlib.sha256)
         self._derived = {key: super(_Signer, self).derive_key(key) for key in self.secret_keys}
 
     def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
-        """Return the key derived from one of the signing keys, computed once for each."""
+        """Return the key derived from a signing key, computed once for each."""
         if secret_key is None:
             return self._derived[self.secret_keys[-1]]
         key = secret_key.encode() if isinstance(secret_key, str) else secret_key
         return self._derived[key]
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
-        """Verify a signature, refusing base64 whose spare bits were changed."""
+        """Verify a signature; refuse base64 with unused bits set."""
         encoded = sig.encode() if isinstance(sig, str) else sig
         try:
             canonical = base64_encode(base64_decode(encoded)) == encoded
-        except Exception:  # noqa: BLE001 - whatever cannot be decoded is no signature
+        except Exception:  # noqa: BLE001 - what cannot be decoded is not a signature
             return False
         return canonical and super().verify_signature(value, sig)

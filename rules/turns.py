@@ -1,9 +1,9 @@
-"""The order in which those who wait get a slot: in turn by network, and within it by account.
+"""The order in which waiting callers get a slot: by site, then by network, then by account.
 
-First-come, first-served would give a client that sends many requests many slots. Here a site has
-one turn, however much of it waits: an IPv4 address, or the /48 of an IPv6 address. Within a site
-its networks (/64) take turns, and within a network its accounts; within an account, the first
-comes first.
+First come, first served would give a client that sends many requests many slots. Here sites take
+turns, however many of their callers wait; a site is an IPv4 address, or the /48 of an IPv6
+address. Within a site its networks (/64) take turns, and within a network its accounts. Callers of
+one account are served in the order in which they arrived.
 """
 
 from collections import OrderedDict, deque
@@ -18,10 +18,10 @@ Item = TypeVar("Item")
 
 
 class Standing(IntEnum):
-    """What is known of a caller that asks for a slot."""
+    """What is known of a caller that requests a slot."""
 
     UNKNOWN = 0
-    # It was refused before, and came back when it was told to.
+    # It was refused before, and returned when it was due.
     RETURNING = 1
     # The account logged in from this network before, or a token proved that it logged in.
     KNOWN = 2
@@ -29,7 +29,7 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf a slot is asked for: ``account`` is whatever names one account."""
+    """The origin and account of a request for a slot; ``account`` is any name of one account."""
 
     site: str
     network: str
@@ -43,10 +43,10 @@ class Caller:
 
 
 class Turns(Generic[Item]):
-    """Callers that wait, in the order in which they get a slot.
+    """Waiting callers, in the order in which they get a slot.
 
-    Known callers and the others alternate, where both wait. Of the others, those that return
-    when they were told to come first.
+    Known callers and the others alternate, where both wait. Of the others, those that returned
+    when they were due come first.
     """
 
     def __init__(self) -> None:
@@ -58,12 +58,12 @@ class Turns(Generic[Item]):
         return sum(len(branch) for branch in self._by_standing.values())
 
     def __iter__(self) -> Iterator[Item]:
-        """Yield all that wait, in no order that matters."""
+        """Yield all that wait, in no particular order."""
         for branch in self._by_standing.values():
             yield from branch
 
     def add(self, caller: Caller, standing: Standing, item: Item) -> None:
-        """Let an item wait for its turn."""
+        """Add an item."""
         self._by_standing[standing].add(_path(caller), item)
 
     def remove(self, caller: Caller, standing: Standing, item: Item) -> None:
@@ -71,7 +71,7 @@ class Turns(Generic[Item]):
         self._by_standing[standing].remove(_path(caller), item)
 
     def pop(self) -> Item:
-        """Remove and return the item whose turn it is; raises IndexError where none waits."""
+        """Remove and return the next item; raises IndexError where none waits."""
         known = self._by_standing[Standing.KNOWN]
         returning = self._by_standing[Standing.RETURNING]
         others = returning or self._by_standing[Standing.UNKNOWN]
@@ -81,7 +81,7 @@ class Turns(Generic[Item]):
 
 
 class _Branch(Generic[Item]):
-    """A node of the tree of those that wait: its children take turns."""
+    """A node in the tree of waiting items: its children take turns."""
 
     def __init__(self, depth: int) -> None:
         self._depth = depth

@@ -1,7 +1,7 @@
-"""Writes of one user, one at a time within this process.
+"""Writes of one user, one at a time in this process.
 
-A write locks the user's row. Without this, writes of one user that come together would each hold
-a connection of the pool while they wait for the row, and nobody else would get one.
+A write locks the user's row. Without turns, concurrent writes of one user would each hold a
+connection of the pool while they wait for the row, and leave none for other requests.
 """
 
 import asyncio
@@ -12,39 +12,39 @@ from dataclasses import dataclass, field
 from rules.budget import Budget
 from rules.errors import TooManyWrites
 
-# How many wait behind the write that runs.
-MOST_WAITING = 8
+# How many writes may wait behind the one that runs.
+MAX_WAITING = 8
 _RETRY_AFTER_SECONDS = 1
 
 
 @dataclass(slots=True)
-class _User:
+class _UserWrites:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    writes: int = 0
+    count: int = 0
 
 
 class WriteTurns:
-    """Lets the writes of a user take turns, and bounds how many there may be.
+    """Runs the writes of a user one after the other, and limits their rate.
 
-    ``budget`` is that of each credential, ``changes`` that of each user. Nobody waits longer than
-    ``max_wait_seconds`` for a turn.
+    ``budget`` is that of each credential, ``changes`` that of each user. A write waits at most
+    ``max_wait_seconds`` for its turn.
     """
 
     def __init__(self, budget: Budget, changes: Budget, max_wait_seconds: float) -> None:
         self._budget = budget
         self._changes = changes
         self._max_wait_seconds = max_wait_seconds
-        self._users: dict[str, _User] = {}
+        self._users: dict[str, _UserWrites] = {}
 
     def spend(self, credential: str) -> None:
-        """Count a write by a credential; raises TooManyWrites where its budget is used up.
+        """Count a write by a credential; raises TooManyWrites where its budget is exhausted.
 
-        By credential, not by user: whoever stole a token must not keep its owner from writing.
+        By credential, not by user: the thief of a token must not keep its owner from writing.
         """
         _spend(self._budget, credential)
 
     def spend_change(self, credential: str, user_id: str) -> None:
-        """Count a write that ends nothing, by its user as well, who may have many tokens."""
+        """Count a write that revokes nothing for its user as well, who may have many tokens."""
         self.spend(credential)
         _spend(self._changes, user_id)
 
@@ -52,27 +52,27 @@ class WriteTurns:
     async def turn(self, user_id: str) -> AsyncIterator[None]:
         """Wait until no other write of the user runs.
 
-        Raises TooManyWrites where many wait already, or after the longest wait.
+        Raises TooManyWrites where many wait already, or after the maximum wait.
         """
-        user = self._users.setdefault(user_id, _User())
-        if user.writes > MOST_WAITING:
+        writes = self._users.setdefault(user_id, _UserWrites())
+        if writes.count > MAX_WAITING:
             raise TooManyWrites(_RETRY_AFTER_SECONDS)
-        user.writes += 1
+        writes.count += 1
         try:
-            await self._wait(user)
+            await self._acquire(writes.lock)
             try:
                 yield
             finally:
-                user.lock.release()
+                writes.lock.release()
         finally:
-            user.writes -= 1
-            if not user.writes:
+            writes.count -= 1
+            if not writes.count:
                 del self._users[user_id]
 
-    async def _wait(self, user: _User) -> None:
+    async def _acquire(self, lock: asyncio.Lock) -> None:
         try:
             async with asyncio.timeout(self._max_wait_seconds):
-                await user.lock.acquire()
+                await lock.acquire()
         except TimeoutError:
             raise TooManyWrites(_RETRY_AFTER_SECONDS) from None
 

@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 
+from rules.hash_queue import HashQueue
 from rules.keys import KeysFile
 from rules.tokens import TokenSigner
 from services.accounts import Accounts
-from services.administration import Users
+from services.administration import Administration
 from services.audit import AuditTrail
 from services.clients import Clients
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
+from services.readiness import Readiness
 from services.signing_keys import SigningKeys
-from services.tokens import Sessions
+from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
 
@@ -23,20 +25,22 @@ class Services:
 
     identities: Identities
     accounts: Accounts
-    sessions: Sessions
+    tokens: Tokens
     clients: Clients
     signer: TokenSigner
     keys_file: KeysFile | None
     usage: TokenUsage
     audit: AuditTrail
     hash_kinds: HashKinds
+    hash_queue: HashQueue
+    readiness: Readiness
 
 
 @dataclass(frozen=True, slots=True)
 class AdministrationServices:
     """The services of commands, on one database."""
 
-    users: Users
+    users: Administration
     clients: Clients
     signing_keys: SigningKeys
     transfer: Transfer

@@ -1,70 +1,33 @@
 """The audit trail: what happened to accounts, clients and keys, and from where.
 
-An event is written in the transaction of what it tells. No secret is in it, and of an e-mail
-address only a keyed digest: who knows the address finds its events, nobody else reads it there.
+The event of a change is written in the transaction of that change. It contains no secret, and only
+a keyed digest of an email address: the events of an address can be found by it, but the address
+cannot be read from them.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TypedDict, Unpack
 
 from db import events
+from db.events import EventFilter
 from db.pool import Connection, Database
 from db.rows import EventRow, NewEvent, UserRow
 from rules import emails
 from rules.digests import Digests
 from rules.origin import Origin, network_of
+from services.counts import CommittedCounts
+from services.event_kinds import EventKind, Revocation
 from services.failure_counts import MINUTE, FailureCounts
-from services.transactions import connection_to, transaction_on
+from services.transactions import Transaction, connection_to, transaction_on
 
 _EMAIL = "audit.email"
 
 
-class Kind(StrEnum):
-    """What happened."""
-
-    REGISTERED = "registered"
-    IMPORTED = "imported"
-    EXPORTED = "exported"
-    BACKED_UP = "backed-up"
-    RESTORED = "restored"
-    ADDED = "added"
-    LOGGED_IN = "logged-in"
-    PASSWORD_FAILED = "password-failed"  # noqa: S105
-    THROTTLED = "throttled"
-    NAME_CHANGED = "name-changed"
-    PASSWORD_CHANGED = "password-changed"  # noqa: S105
-    TOKEN_ENDED = "token-ended"  # noqa: S105
-    TOKENS_ENDED = "tokens-ended"
-    DISABLED = "disabled"
-    ENABLED = "enabled"
-    DELETED = "deleted"
-    CLIENT_ADDED = "client-added"
-    CLIENT_SECRET_REPLACED = "client-secret-replaced"  # noqa: S105
-    CLIENT_REMOVED = "client-removed"
-    CLIENT_FAILED = "client-failed"
-    KEY_ADDED = "key-added"
-    KEY_RETIRED = "key-retired"
-    USER_READ = "user-read"
-    USERS_LISTED = "users-listed"
-    AUDIT_READ = "audit-read"
-
-    @property
-    def is_failure(self) -> bool:
-        """Tell whether it is a failure: those are what anybody can cause, without credentials."""
-        return self in {Kind.PASSWORD_FAILED, Kind.THROTTLED, Kind.CLIENT_FAILED}
-
-    @property
-    def outcome(self) -> str:
-        """Return success, or failure."""
-        return "failure" if self.is_failure else "success"
-
-
 class About(TypedDict, total=False):
-    """Whom or what an event is about.
+    """The subject of an event.
 
-    ``email_key`` is the key of an e-mail address that is nobody's, or not known to be.
+    ``email_key`` is the key of an email address that no user has, or perhaps none.
     """
 
     user: UserRow | None
@@ -75,72 +38,104 @@ class About(TypedDict, total=False):
 
 
 class AuditTrail:
-    """Writes events, and finds them. ``clock`` returns the time in UTC seconds.
-
-    ``counts`` tells how many of each kind there were in this process since it began.
-    """
+    """Writes and finds events. ``clock`` returns the time in UTC seconds."""
 
     def __init__(self, database: Database, digests: Digests, clock: Callable[[], float]) -> None:
         self._database = database
         self._digests = digests
         self._clock = clock
         self._failures = FailureCounts()
-        self.counts = {kind.value: 0 for kind in Kind}
+        self.counts = CommittedCounts()
 
     async def write(
         self,
-        connection: Connection,
-        kind: Kind,
+        transaction: Transaction,
+        kind: EventKind,
         origin: Origin,
+        *,
+        revoked: tuple[Revocation, int] | None = None,
         **about: Unpack[About],
     ) -> None:
-        """Write an event, in the transaction of what it tells, if the connection is in one."""
-        await self._insert(connection, self._event(kind, origin, about))
+        """Write the event of a change, in its transaction.
 
-    async def record(self, kind: Kind, origin: Origin, **about: Unpack[About]) -> None:
-        """Write an event that tells of nothing in the database.
+        ``revoked`` is how many valid tokens the change revoked, and why.
+        """
+        event = self._event(kind, origin, about)
+        await events.insert_event(transaction.connection, event)
+        transaction.on_commit(lambda: self._count(kind, revoked))
+
+    async def record(self, kind: EventKind, origin: Origin, **about: Unpack[About]) -> None:
+        """Write an event that is not about a change in the database.
 
         A failure that follows another one of its kind from the same network is counted, and
         written by ``write_counted``.
         """
         event = self._event(kind, origin, about)
         if kind.is_failure and not self._failures.note(event, network_of(origin.ip)):
-            self.counts[kind.value] += 1
+            self._count(kind)
             return
         try:
             async with connection_to(self._database) as connection:
-                await self._insert(connection, event)
+                await events.insert_event(connection, event)
         except BaseException:
             if kind.is_failure:
                 self._failures.put_back([event])
             raise
+        self._count(kind)
 
     async def write_counted(self) -> float:
-        """Write failures that were counted in minutes that are over.
+        """Write the failures that were counted in past minutes.
 
-        Returns in how many seconds the present one is. Raises DatabaseUnavailable; then they are
-        still counted.
+        Returns in how many seconds the current minute ends. Raises DatabaseUnavailable; the
+        failures then remain counted.
         """
         now = self._clock()
         await self._write_taken(self._failures.take(now))
         return MINUTE - now % MINUTE
 
     async def write_all_counted(self) -> None:
-        """Write failures that were counted, for an end."""
+        """Write all counted failures, at a stop of the server."""
         await self._write_taken(self._failures.take())
+
+    async def write_for_users(
+        self,
+        connection: Connection,
+        kind: EventKind,
+        origin: Origin,
+        users: Sequence[tuple[str, str]],
+    ) -> None:
+        """Write the same event for many users, given by id and by the key of the email address."""
+        await events.insert_for_users(
+            connection,
+            at=self._now(),
+            kind=kind,
+            outcome=kind.outcome,
+            actor=origin.actor,
+            user_ids=[user_id for user_id, _ in users],
+            email_digests=[self.email_digest(key) for _, key in users],
+        )
+
+    async def find(self, wanted: EventFilter, *, limit: int) -> list[EventRow]:
+        """Return the events that pass a filter, newest first."""
+        async with connection_to(self._database) as connection:
+            return await events.find_events(connection, wanted, limit=limit)
+
+    def email_digest(self, email_key: str) -> str:
+        """Return the digest that events contain for the key of an email address."""
+        return self._digests.of(_EMAIL, email_key)
 
     async def _write_taken(self, counted: Sequence[NewEvent]) -> None:
         if not counted:
             return
         try:
-            async with transaction_on(self._database) as connection:
+            async with transaction_on(self._database) as transaction:
                 for event in counted:
-                    await events.insert_event(connection, event)
+                    await events.insert_event(transaction.connection, event)
         except BaseException:
             self._failures.put_back(counted)
             raise
 
-    def _event(self, kind: Kind, origin: Origin, about: About) -> NewEvent:
+    def _event(self, kind: EventKind, origin: Origin, about: About) -> NewEvent:
         user = about.get("user")
         key = emails.email_key(user.email) if user else about.get("email_key")
         return NewEvent(
@@ -156,59 +151,11 @@ class AuditTrail:
             actor=origin.actor,
         )
 
-    async def _insert(self, connection: Connection, event: NewEvent) -> None:
-        await events.insert_event(connection, event)
-        self.counts[event.kind] += 1
-
-    async def write_for_users(
-        self,
-        connection: Connection,
-        kind: Kind,
-        origin: Origin,
-        users: Sequence[tuple[str, str]],
-    ) -> None:
-        """Write the same event for many users, given by id and e-mail address's key."""
-        await events.insert_for_users(
-            connection,
-            at=self._now(),
-            kind=kind,
-            outcome=kind.outcome,
-            actor=origin.actor,
-            user_ids=[user_id for user_id, _ in users],
-            email_digests=[self.email_digest(key) for _, key in users],
-        )
-
-    async def find(
-        self,
-        *,
-        most: int,
-        user_id: str | None = None,
-        email: str | None = None,
-        kind: Kind | None = None,
-        since: datetime | None = None,
-        before: str | None = None,
-        after: int | None = None,
-    ) -> list[EventRow]:
-        """Return events, newest first.
-
-        ``before`` is the public id of an event, ``after`` the number of one.
-        """
-        digest = None if email is None else self.email_digest(emails.lookup_key(email))
-        async with connection_to(self._database) as connection:
-            return await events.find_events(
-                connection,
-                most=most,
-                user_id=user_id,
-                email_digest=digest,
-                kind=kind,
-                since=since,
-                before=before,
-                after=after,
-            )
-
-    def email_digest(self, email_key: str) -> str:
-        """Return the digest under which events of an e-mail address's key are found."""
-        return self._digests.of(_EMAIL, email_key)
+    def _count(self, kind: EventKind, revoked: tuple[Revocation, int] | None = None) -> None:
+        self.counts.events[kind] += 1
+        if revoked is not None:
+            reason, number = revoked
+            self.counts.revoked[reason] += number
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -1,8 +1,8 @@
-"""Backups of the database, and what becomes of tokens and users when one is restored.
+"""Backups of the database, and the state of tokens and users after a restore.
 
-A backup knows nothing of what was revoked, deleted or disabled after it. So a restore ends every
-token, unless it is told that nothing was; and it names the users that it brought back though they
-had been deleted or disabled, as far as the database that it replaces tells.
+A backup does not include later revocations, deletions and disabled users. So a restore revokes
+every token, unless the administrator keeps them; and it reports the users that it restored although
+they were deleted or disabled since, as far as the replaced database shows.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,15 +14,16 @@ from postgres.archives import Archive, Manifest
 from postgres.backup import write_backup
 from postgres.restore import RestoreOptions, RestoreResult, restore
 from rules.origin import LocalOrigin
-from services.audit import Kind
+from services.event_kinds import EventKind
 
-_STATES = (Kind.DELETED, Kind.DISABLED, Kind.ENABLED)
+_STATES = (EventKind.DELETED, EventKind.DISABLED, EventKind.ENABLED)
 
 
 class Backups:
     """Writes and restores backups of one database. ``clock`` returns the time in UTC seconds.
 
-    ``environ`` is where libpq finds what the dsn leaves open, ``schema`` the text of schema.sql.
+    ``environ`` is where libpq reads what the dsn does not specify, ``schema`` the text of
+    schema.sql.
     """
 
     def __init__(
@@ -41,22 +42,22 @@ class Backups:
         self._origin = origin
 
     def write(self, target: BinaryIO) -> Manifest:
-        """Write a backup; return what is in it. Raises SchemaMissing where there is no schema."""
-        event = self._event(Kind.BACKED_UP)
+        """Write a backup; return its manifest. Raises SchemaMissing where the schema is missing."""
+        event = self._event(EventKind.BACKED_UP)
         return write_backup(self._dsn, self._environ, target, event)
 
     def restore(self, archive: Archive, *, may_replace: bool, keeps_tokens: bool) -> RestoreResult:
         """Replace the database with a backup; raises DatabaseNotEmpty where it may not."""
         options = RestoreOptions(
             schema=self._schema,
-            event=self._event(Kind.RESTORED),
+            event=self._event(EventKind.RESTORED),
             may_replace=may_replace,
             keeps_tokens=keeps_tokens,
             kinds=_STATES,
         )
         return restore(self._dsn, archive, options)
 
-    def _event(self, kind: Kind) -> NewEvent:
+    def _event(self, kind: EventKind) -> NewEvent:
         at = datetime.fromtimestamp(self._clock(), UTC)
         actor = self._origin.actor
         return NewEvent(at=at, kind=kind, outcome=kind.outcome, actor=actor)

@@ -1,4 +1,4 @@
-"""The current password, asked for again before an account is taken over or destroyed."""
+"""The current password, required again before a request takes over or destroys an account."""
 
 from rules.errors import CurrentPasswordWrong, FieldError, InvalidFields
 from rules.origin import Origin
@@ -8,9 +8,9 @@ FIELD = "current_password"
 
 
 class Confirmation:
-    """Asks a caller who presents a token for the password too, where ``required``.
+    """Requires the current password beside a token, where ``required``.
 
-    Whoever presents the password itself proved it with the request.
+    A request that presents the password itself has proved it already.
     """
 
     def __init__(self, identities: Identities, *, required: bool) -> None:
@@ -18,17 +18,17 @@ class Confirmation:
         self._required = required
 
     def is_missing(self, identity: Identity, password: str | None) -> bool:
-        """Tell whether a caller has to send the current password, and did not."""
+        """Return whether the current password is required and was not sent."""
         return self._required and password is None and identity.token_id is not None
 
     async def check(self, identity: Identity, password: str | None, origin: Origin) -> None:
         """Raise InvalidFields where the current password is missing.
 
-        Raises CurrentPasswordWrong, which is one, where it is wrong: a counted try.
-        One that was sent is verified, required or not.
+        Raises CurrentPasswordWrong, a subclass, where it is wrong: a counted attempt. A password
+        that was sent is verified, whether or not it is required.
         """
         if self.is_missing(identity, password):
             raise InvalidFields([FieldError(FIELD, "is required")])
-        if password is None or await self._identities.prove_again(identity, password, origin):
+        if password is None or await self._identities.confirm_password(identity, password, origin):
             return
         raise CurrentPasswordWrong(FIELD)

@@ -11,7 +11,7 @@ from services.audit import AuditTrail
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The database, its look-ups, the audit trail, and the time in UTC seconds."""
+    """The database, its lookups, the audit trail, and the time in UTC seconds."""
 
     database: Database
     lookups: Lookups

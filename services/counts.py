@@ -1,27 +1,25 @@
-"""How many tokens this process issued and revoked, for those who watch it."""
+"""What this process has committed, for its metrics."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+
+from services.event_kinds import EventKind, Revocation
 
 
-class Reason(StrEnum):
-    """Why a token is good no more, before its time."""
-
-    LOGGED_OUT = "logged-out"
-    ENDED = "ended"
-    CLIENT = "client"
-    SURPLUS = "surplus"
-    PASSWORD_CHANGED = "password-changed"  # noqa: S105
-    USER_DELETED = "user-deleted"
+def _zeros(kinds: type[EventKind | Revocation]) -> dict[str, int]:
+    return {kind.value: 0 for kind in kinds}
 
 
-@dataclass(slots=True)
-class TokenCounts:
-    """Counted once the transaction is over that did it."""
+@dataclass(frozen=True, slots=True)
+class CommittedCounts:
+    """How many events of each kind there were, and how many valid tokens were revoked, by reason.
 
-    issued: int = 0
-    revoked: dict[str, int] = field(default_factory=lambda: {reason.value: 0 for reason in Reason})
+    Failures count when they happen; their events may be written later.
+    """
 
-    def revoke(self, reason: Reason, number: int = 1) -> None:
-        """Count tokens that were good until now."""
-        self.revoked[reason.value] += number
+    events: dict[str, int] = field(default_factory=lambda: _zeros(EventKind))
+    revoked: dict[str, int] = field(default_factory=lambda: _zeros(Revocation))
+
+    @property
+    def issued(self) -> int:
+        """Return how many tokens were issued."""
+        return self.events[EventKind.LOGGED_IN]

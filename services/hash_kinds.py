@@ -1,4 +1,4 @@
-"""Which kinds of hashes of other services users have: measured before anybody tries a password."""
+"""The kinds of imported hashes in use, measured before any password is refused."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from rules import imported_hashes
 from rules.passwords import PasswordHasher
 from services.transactions import connection_to
 
-# Few enough to read at once; a kind that is not among them is measured when it is first refused.
-_SAMPLE = 1000
-_AGAIN_SECONDS = 3600.0
+# Few enough to read at once; a kind not among them is measured at its first refusal.
+_SAMPLE_SIZE = 1000
+_INTERVAL_SECONDS = 3600.0
 
 
 class HashKinds:
-    """Measures the kinds in use, for which refusals wait: see rules/refusals.py."""
+    """Measures the kinds in use, which determine the time of refusals: see rules/refusals.py."""
 
     def __init__(self, database: Database, hasher: PasswordHasher) -> None:
         self._database = database
@@ -23,16 +23,16 @@ class HashKinds:
         self._found: list[str] | None = None
 
     async def find(self) -> None:
-        """Look which kinds are in use, and forget others; raises DatabaseUnavailable."""
+        """Find the kinds in use, and discard others; raises DatabaseUnavailable."""
         async with connection_to(self._database) as connection:
-            sample, is_complete = await users.sample_imported_hashes(connection, limit=_SAMPLE)
+            sample, is_complete = await users.sample_imported_hashes(connection, limit=_SAMPLE_SIZE)
         found = await asyncio.to_thread(_one_of_each_kind, sample)
         if is_complete:
-            self._hasher.forget_kinds_but(found)
+            self._hasher.retain_kinds(found)
         self._found = list(found.values())
 
     async def measure(self) -> float:
-        """Hash once for each kind in use; return in how many seconds to do so again.
+        """Compute one hash of each kind in use; return in how many seconds to do so again.
 
         Raises DatabaseUnavailable, or Overloaded.
         """
@@ -41,15 +41,15 @@ class HashKinds:
         for stored in self._found or ():
             await self._hasher.measure(stored)
         self._found = None
-        return _AGAIN_SECONDS
+        return _INTERVAL_SECONDS
 
 
 def _one_of_each_kind(sample: Sequence[str]) -> dict[str, str]:
-    """Return a hash for each kind; of those that cannot be read, none."""
+    """Return one hash of each kind; hashes that cannot be read are ignored."""
     found: dict[str, str] = {}
     for stored in sample:
         try:
             found.setdefault(imported_hashes.read(stored).kind, stored)
-        except ValueError:  # by whatever way it came there: no password matches it
+        except ValueError:  # stored by other means: no password matches it
             continue
     return found

@@ -1,27 +1,27 @@
-"""Rows that are of no use any more, removed a few at a time."""
+"""The deletion of expired rows, in small batches."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from db import events, expired_tokens, reserved_emails, throttle
+from db import counts, events, expired_tokens, reserved_emails
 from db.pool import Connection, Database
 
-# How many rows go at a time: few enough for requests not to feel it.
+# The number of rows per batch: small enough not to delay requests.
 _BATCH = 500
-# After a batch there is a pause of so many times its length: most of the time is everybody's.
+# After each batch, a pause of this many times its duration leaves the database to requests.
 _PAUSE = 3
 _IDLE_SECONDS = 60.0
-# How long one may be at it before it asks again whose turn it is.
-_MOST_SECONDS = 3600.0
-# Failures in a row, and the place of the last success, are kept for those who come seldom.
+# The maximum duration of a turn, after which another process may have its turn.
+_MAX_TURN_SECONDS = 3600.0
+# Consecutive failures and trusted networks are kept for users who log in rarely.
 _ACCOUNT_SECONDS = 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """How long rows are kept: expired tokens, events, and counts of tries."""
+    """How long rows are kept: expired tokens, events, and counts of attempts."""
 
     expired_days: int
     event_days: int
@@ -29,9 +29,9 @@ class RetentionPolicy:
 
 
 class Housekeeping:
-    """Removes what was kept long enough.
+    """Deletes rows after their retention period, in one process at a time.
 
-    Of any number of processes one is at it at a time. ``clock`` returns UTC seconds.
+    ``clock`` returns UTC seconds.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Housekeeping:
         self._keep = keep
 
     async def remove(self) -> float:
-        """Remove what is due, batch by batch; return in how many seconds to look again.
+        """Delete what is due, batch by batch; return in how many seconds to do so again.
 
         Raises DatabaseError.
         """
         async with (
-            self._database.dedicated_connection(_MOST_SECONDS) as connection,
+            self._database.dedicated_connection(_MAX_TURN_SECONDS) as connection,
             expired_tokens.housekeeping_lock(connection) as is_held,
         ):
             if is_held:
@@ -74,7 +74,7 @@ class Housekeeping:
     async def _remove_events(self, connection: Connection) -> None:
         before = self._ago(timedelta(days=self._keep.event_days))
         await _repeat(
-            lambda: events.delete_old(connection, before=before, most=_BATCH), full=_BATCH
+            lambda: events.delete_old(connection, before=before, limit=_BATCH), full=_BATCH
         )
 
     async def _remove_counts(
@@ -84,8 +84,8 @@ class Housekeeping:
 
         async def remove() -> int:
             nonlocal since
-            removed, since = await throttle.delete_old(
-                connection, accounts=accounts, since=since, kept_seconds=kept_seconds, most=_BATCH
+            removed, since = await counts.delete_old(
+                connection, accounts=accounts, since=since, kept_seconds=kept_seconds, limit=_BATCH
             )
             return removed
 
@@ -100,7 +100,7 @@ async def _remove_reservations(connection: Connection) -> None:
 
 
 async def _repeat(remove: Callable[[], Awaitable[int]], *, full: int) -> None:
-    """Remove batch after batch while they are full, and let others have most of the time."""
+    """Delete batch after batch while they are full, with pauses in between."""
     clock = asyncio.get_running_loop().time
     removed = full
     while removed == full:

@@ -1,30 +1,31 @@
-"""How an account is made, whoever asks for it: what is checked, and what is written."""
+"""The creation of an account: what is checked and what is written, whoever creates it."""
 
 from dataclasses import dataclass
 from functools import partial
 
 from db import users
-from db.pool import Connection
 from db.rows import UserRow
 from rules import emails, names
 from rules.errors import EmailTaken
 from rules.field_errors import FieldErrors
 from rules.origin import Origin
 from rules.password_rules import PasswordRules
-from services.audit import AuditTrail, Kind
+from services.audit import AuditTrail
+from services.event_kinds import EventKind
 from services.reservations import Reservations
+from services.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)
 class NewUser:
-    """Whom an account may be made for, but for the password."""
+    """The checked fields of a new account, except the password."""
 
     email: str
     name: str | None
 
 
 def check_new_user(rules: PasswordRules, *, email: str, password: str, name: str | None) -> NewUser:
-    """Return who may have an account; raises InvalidFields with all that is wrong."""
+    """Check the fields of a new account; raises InvalidFields with all faults."""
     errors = FieldErrors()
     address = errors.check("email", emails.normalize_email, email) or ""
     clean_name = errors.check("name", names.normalize_name, name)
@@ -35,32 +36,32 @@ def check_new_user(rules: PasswordRules, *, email: str, password: str, name: str
 
 
 async def insert_new_user(
-    connection: Connection,
+    transaction: Transaction,
     audit: AuditTrail,
     reservations: Reservations,
-    newcomer: NewUser,
+    new_user: NewUser,
     *,
     password_hash: str,
-    kind: Kind,
+    kind: EventKind,
     origin: Origin,
 ) -> UserRow:
-    """Insert a user, and the event that tells of it; raises EmailTaken.
+    """Insert a user and the event; raises EmailTaken.
 
-    An administrator ends the reservation of an address, anybody else is refused it.
+    An administrator ends the reservation of an address; a registration is refused.
     """
-    key = emails.email_key(newcomer.email)
+    key = emails.email_key(new_user.email)
     user = await users.insert_user(
-        connection,
-        email=newcomer.email,
+        transaction.connection,
+        email=new_user.email,
         email_key=key,
-        name=newcomer.name,
+        name=new_user.name,
         password_hash=password_hash,
     )
-    # After the insertion, and whatever came of it: see services/reservations.py.
-    is_reserved = await reservations.holds(connection, key)
-    if user is None or (is_reserved and kind is Kind.REGISTERED):
+    # After the insertion, and whatever its outcome: see services/reservations.py.
+    is_reserved = await reservations.holds(transaction.connection, key)
+    if user is None or (is_reserved and kind is EventKind.REGISTERED):
         raise EmailTaken
     if is_reserved:
-        await reservations.end(connection, [key])
-    await audit.write(connection, kind, origin, user=user)
+        await reservations.end(transaction.connection, [key])
+    await audit.write(transaction, kind, origin, user=user)
     return user

@@ -1,13 +1,13 @@
-"""E-mail addresses of deleted users, which nobody can register for some days.
+"""Email addresses of deleted users, which cannot be registered for some days.
 
-A service that goes by e-mail address would take the next user of an address for the last one. Only
-a keyed digest of the address is kept.
+A service that identifies users by email address would mistake the next user of an address for the
+previous one. Only a keyed digest of the address is stored.
 
-A registration inserts its user first and looks here afterwards, by a second statement of the same
-transaction. Two users never have one address, so while a deletion of the last user is under way
-the insertion waits for its commit; and under READ COMMITTED the statement that follows sees all
-that was committed by then, the reservation included. To look first, or in the statement of the
-insertion, would miss it.
+A registration inserts its user first and checks the reservation afterwards, by a second statement
+in the same transaction. Two users never have the same address, so the insertion waits for the
+commit of a deletion in progress; and under READ COMMITTED the next statement sees everything that
+was committed by then, including the reservation. An earlier check, or one in the same statement,
+would miss it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _PURPOSE = "reserved-email"
 
 
 class Reservations:
-    """Reserves the e-mail addresses of deleted users for ``quarantine_days``, 0 for not at all."""
+    """Reserves the email addresses of deleted users for ``quarantine_days``; 0 disables it."""
 
     def __init__(self, digests: Digests, *, quarantine_days: int) -> None:
         self._digests = digests
@@ -35,7 +35,7 @@ class Reservations:
             await reserved_emails.reserve(connection, digest, days=self._quarantine_days)
 
     async def holds(self, connection: Connection, email_key: str) -> bool:
-        """Tell whether an address is reserved."""
+        """Return whether an address is reserved."""
         return await reserved_emails.is_reserved(connection, self._digest(email_key))
 
     async def end(self, connection: Connection, email_keys: Sequence[str]) -> None:

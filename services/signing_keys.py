@@ -7,8 +7,8 @@ from db import tokens
 from rules.keys import add_key, read_keys, remove_keys
 from rules.origin import LocalOrigin
 from rules.tokens import key_id
-from services.audit import Kind
 from services.core import Core
+from services.event_kinds import EventKind
 from services.transactions import connection_to
 
 
@@ -27,7 +27,7 @@ class SigningKeys:
     async def add(self, file: Path) -> str:
         """Insert a new key at the top of a file; return its id."""
         added = key_id(add_key(file))
-        await self._core.audit.record(Kind.KEY_ADDED, self._origin, key_id=added)
+        await self._core.audit.record(EventKind.KEY_ADDED, self._origin, key_id=added)
         return added
 
     async def retire(self, file: Path) -> Sequence[str]:
@@ -40,5 +40,5 @@ class SigningKeys:
             remove_keys(file, retired)
         ids = [key_id(key) for key in retired]
         for each in ids:
-            await self._core.audit.record(Kind.KEY_RETIRED, self._origin, key_id=each)
+            await self._core.audit.record(EventKind.KEY_RETIRED, self._origin, key_id=each)
         return ids

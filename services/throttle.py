@@ -1,19 +1,19 @@
-"""How often a password may be tried: NIST SP 800-63B-4 section 3.2.2, OWASP ASVS 5.0 6.3.1.
+"""Limits on failed attempts: NIST SP 800-63B-4 section 3.2.2, OWASP ASVS 5.0 6.3.1.
 
-A try is counted as a failure before its hash is spent, and counted out when it was right: of any
-number of tries at a time, on any number of processes, no more begin than are allowed. Counted are
-the e-mail address that was sent, whether or not somebody has it, together with the address
-it comes from; and each of both alone, with wider bounds. Whoever has used up a count waits, twice
-as long after each failure.
+An attempt is counted as a failure before its hash is computed, and the count is taken back if the
+password was right: of any number of concurrent attempts, on any number of processes, no more
+begin than are allowed. Counted are the email address, whether or not a user has it, together with
+the address of the request; and each of both alone, with wider limits. After a limit each attempt
+has to wait, twice as long after each failure.
 
-A right password resets the count of its e-mail address, and makes the network it came from the
-trusted network of the account: there, failures from other networks do not count. An e-mail address
-has at most ``max_consecutive_failures``, four fifths of them from networks that are not trusted.
-Beyond that no password is accepted until a right one comes from the trusted network, or an
-administrator clears the count.
+A right password resets the count of its email address, and makes the network of the request the
+trusted network of the account: there, failures from other networks do not count. An email address
+has at most ``max_consecutive_failures``, four fifths of them from untrusted networks. Beyond that
+no password is accepted until a right one comes from the trusted network, or an administrator resets
+the count.
 
-Wrong secrets of clients have counts of their own: of a client's id with an address, and of each
-address. What people do at an address makes no client wait, and the other way round.
+Wrong secrets of clients are counted separately: by the client's id with the address, and by the
+address. Attempts of users at an address do not delay clients, nor the reverse.
 """
 
 import asyncio
@@ -22,56 +22,48 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from db import throttle
+from db import counts, throttle
 from db.lookups import Lookups
 from db.pool import Connection, Database
-from db.rows import UserRow
+from db.rows import ThrottleDecision, UserRow
+from db.throttle import Subject
 from rules import emails
 from rules.digests import Digests
-from rules.errors import TooManyTries
+from rules.errors import TooManyAttempts
 from rules.origin import network_of
 from services.transactions import answer, connection_to
 from settings.model import ThrottleSettings
 
-# The indexes for the housekeeping know that of accounts: see schema.sql.
+# The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
 ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
 CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
-# A wait without an end is told as one day.
-_LONGEST_TOLD_SECONDS = 86_400
+# Retry-After where attempts are refused without end.
+_MAX_RETRY_AFTER_SECONDS = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """Something that is counted. ``most`` of an account: how many there may be in a row."""
-
-    name: str
-    free: int
-    most: int | None = None
-
-    @property
-    def is_account(self) -> bool:
-        """Tell whether it is an e-mail address, wherever it is tried from: it has a place."""
-        return self.most is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """What a try of a password or secret is counted under, and the place that it comes from."""
+class Attempt:
+    """An attempt with a password or secret: its subjects, and the digest of its network."""
 
     subjects: tuple[Subject, ...]
-    place: str
+    network: str
+
+    @property
+    def account(self) -> str:
+        """Return the name of the account's count; empty for an attempt without an account."""
+        return next((each.name for each in self.subjects if each.max_failures is not None), "")
 
 
 @dataclass(frozen=True, slots=True)
-class Charged:
-    """A try that was counted: when, and whether further ones have to wait."""
+class RecordedFailure:
+    """An attempt that was counted: when, and whether further ones have to wait from now on."""
 
     at: datetime
     is_newly_blocked: bool
 
 
 class Throttle:
-    """Decides whether a password may be tried."""
+    """Decides whether an attempt is allowed."""
 
     def __init__(
         self, *, database: Database, lookups: Lookups, digests: Digests, limits: ThrottleSettings
@@ -81,116 +73,124 @@ class Throttle:
         self._digests = digests
         self._limits = limits
 
-    def try_of(self, login: str, ip: str | None) -> Try:
-        """Return what a try of a password is counted under, of an e-mail address's key."""
+    def password_attempt(self, email_key: str, ip: str | None) -> Attempt:
+        """Return an attempt with the password of an email address, given by its key."""
         limits = self._limits
         account = Subject(
-            self.account(login), limits.account_failures, limits.max_consecutive_failures
+            self.account(email_key),
+            limits.account_failures,
+            max_failures=limits.max_consecutive_failures,
         )
-        return self._try(PAIR, ADDRESS, login, ip, first=(account,))
+        subjects = self._login_subjects(PAIR, ADDRESS, email_key, ip)
+        return Attempt((account, *subjects), self._network_digest(ip))
 
-    def try_of_client(self, client_id: str, ip: str | None) -> Try:
-        """Return what a wrong secret of a client is counted under.
+    def client_attempt(self, client_id: str, ip: str | None) -> Attempt:
+        """Return an attempt with the secret of a client.
 
-        Not the client alone: nobody guesses 256 bits, and its id is no secret.
+        The id alone is not counted: 256 bits cannot be guessed, and the id is not secret.
         """
-        return self._try(CLIENT_PAIR, CLIENT_ADDRESS, client_id, ip)
+        subjects = self._login_subjects(CLIENT_PAIR, CLIENT_ADDRESS, client_id, ip)
+        return Attempt(subjects, self._network_digest(ip))
 
-    def _try(
-        self, pair: str, address: str, login: str, ip: str | None, first: tuple[Subject, ...] = ()
-    ) -> Try:
-        limits, network = self._limits, network_of(ip)
-        both = Subject(pair + self._digests.of(pair, f"{network}\0{login}"), limits.pair_failures)
-        subjects = (*first, both)
-        if ip is not None:
-            name = address + self._digests.of(address, network)
-            subjects = (*subjects, Subject(name, limits.address_failures))
-        return Try(subjects, self._digests.of(ADDRESS, network))
+    def registration_attempt(self, ip: str | None) -> Attempt:
+        """Return an attempt to register."""
+        network = self._network_digest(ip)
+        subject = self._subject(REGISTRATION + network, self._limits.registrations)
+        return Attempt((subject,), network)
 
-    def registration(self, ip: str | None) -> Try:
-        """Return what a registration is counted under."""
-        place = self._digests.of(ADDRESS, network_of(ip))
-        return Try((Subject(REGISTRATION + place, self._limits.registrations),), place)
+    def account(self, email_key: str) -> str:
+        """Return the name of the count of an email address, given by its key."""
+        return ACCOUNT + self._digests.of(ACCOUNT, email_key)
 
-    def account(self, login: str) -> str:
-        """Return the name of the count of an e-mail address's key."""
-        return ACCOUNT + self._digests.of(ACCOUNT, login)
+    async def check(self, attempt: Attempt) -> bool:
+        """Return whether an attempt comes from the trusted network of its account.
 
-    async def check(self, tried: Try) -> bool:
-        """Return whether a try comes from the place; raises TooManyTries where it has to wait.
-
-        Cheap: a look-up that requests share.
+        Raises TooManyAttempts where it has to wait. Cheap: a lookup that requests share.
         """
         find = self._lookups.counts_of_tries.find
-        found = await answer(asyncio.gather(*[find(subject.name) for subject in tried.subjects]))
+        found = await answer(asyncio.gather(*[find(each.name) for each in attempt.subjects]))
         rows = [row for row in found if row is not None]
+        trusted = [row for row in rows if row.trusted_network == attempt.network]
+        others = [row for row in rows if row.trusted_network != attempt.network]
         longest = _longest(
-            row.place_wait_seconds if row.place == tried.place else row.wait_seconds for row in rows
+            [row.trusted_wait_seconds for row in trusted] + [row.wait_seconds for row in others]
         )
         if longest > 0:
             raise _too_many(longest)
-        return any(row.place == tried.place for row in rows)
+        return bool(trusted)
 
-    async def charge(self, tried: Try) -> Charged:
-        """Count a try as a failure.
+    async def record_failure(self, attempt: Attempt) -> RecordedFailure:
+        """Count an attempt as a failure, before it begins.
 
-        Raises TooManyTries where it may not be made.
+        Raises TooManyAttempts where it is not allowed.
         """
-        limits = self._limits
-        names = [subject.name for subject in tried.subjects]
         async with connection_to(self._database) as connection:
-            verdict = None
-            while verdict is None:
-                verdict = await throttle.charge(
-                    connection,
-                    names,
-                    free=[subject.free for subject in tried.subjects],
-                    forget_seconds=[
-                        None if subject.is_account else limits.forget_seconds
-                        for subject in tried.subjects
-                    ],
-                    most=[subject.most for subject in tried.subjects],
-                    place=tried.place,
-                    first_delay_seconds=limits.first_delay_seconds,
-                    longest_delay_seconds=limits.longest_delay_seconds,
-                )
-                if verdict is None:
-                    await throttle.ensure_counts(connection, names)
-        if not verdict.is_allowed:
-            raise _too_many(_longest([verdict.wait_seconds]))
-        return Charged(verdict.at, verdict.is_newly_blocked)
+            decision = await self._count(connection, attempt)
+            while decision is None:
+                await throttle.ensure_counts(connection, attempt.subjects)
+                decision = await self._count(connection, attempt)
+        if not decision.is_allowed:
+            raise _too_many(_longest([decision.wait_seconds]))
+        return RecordedFailure(decision.at, decision.is_newly_blocked)
 
-    async def clear(self, tried: Try, charged: Charged) -> None:
-        """Count a try of a password out that was right, and set back what it was counted under."""
-        account = next((subject.name for subject in tried.subjects if subject.is_account), "")
+    async def record_success(self, attempt: Attempt, failure: RecordedFailure) -> None:
+        """Take back the failure of an attempt that succeeded, and reset its counts."""
         async with connection_to(self._database) as connection:
-            await throttle.clear(
+            await throttle.record_success(
                 connection,
-                [subject.name for subject in tried.subjects],
-                address=ADDRESS + tried.place,
-                account=account,
-                place=tried.place,
-                charged_at=charged.at,
+                attempt.subjects,
+                address=ADDRESS + attempt.network,
+                account=attempt.account,
+                network=attempt.network,
+                attempted_at=failure.at,
             )
 
-    async def begin(self, connection: Connection, user: UserRow, ip: str | None) -> None:
-        """Make the address that an account was made from its place."""
-        tried = self.try_of(emails.email_key(user.email), ip)
-        account = tried.subjects[0].name
-        await throttle.set_place(connection, account, place=tried.place)
+    async def set_trusted_network(
+        self, connection: Connection, user: UserRow, ip: str | None
+    ) -> None:
+        """Make the network that a user registered from the trusted network of the account."""
+        attempt = self.password_attempt(emails.email_key(user.email), ip)
+        await counts.set_trusted_network(connection, attempt.account, attempt.network)
 
     async def reset(self, connection: Connection, user: UserRow) -> None:
-        """Set the failures in a row of a user back; what a pair or an address waits for stays."""
-        await throttle.reset_count(connection, self.account(emails.email_key(user.email)))
+        """Reset the consecutive failures of a user; the waits of pairs and addresses remain."""
+        await counts.reset_count(connection, self.account(emails.email_key(user.email)))
 
-    async def forget(self, connection: Connection, user: UserRow) -> None:
-        """Forget the failures of a user who goes, and the place of the last success."""
-        await throttle.delete_count(connection, self.account(emails.email_key(user.email)))
+    async def delete_count(self, connection: Connection, user: UserRow) -> None:
+        """Delete the failures and the trusted network of a user who is deleted."""
+        await counts.delete_count(connection, self.account(emails.email_key(user.email)))
+
+    def _login_subjects(
+        self, pair: str, address: str, login: str, ip: str | None
+    ) -> tuple[Subject, ...]:
+        """Return the login together with its network, and the network where it is known."""
+        network = network_of(ip)
+        name = pair + self._digests.of(pair, f"{network}\0{login}")
+        both = self._subject(name, self._limits.pair_failures)
+        if ip is None:
+            return (both,)
+        name = address + self._digests.of(address, network)
+        return (both, self._subject(name, self._limits.address_failures))
+
+    def _network_digest(self, ip: str | None) -> str:
+        return self._digests.of(ADDRESS, network_of(ip))
+
+    def _subject(self, name: str, free_failures: int) -> Subject:
+        return Subject(name, free_failures, forget_seconds=self._limits.forget_seconds)
+
+    async def _count(self, connection: Connection, attempt: Attempt) -> ThrottleDecision | None:
+        return await throttle.record_failure(
+            connection,
+            attempt.subjects,
+            network=attempt.network,
+            first_delay_seconds=self._limits.first_delay_seconds,
+            longest_delay_seconds=self._limits.longest_delay_seconds,
+        )
 
 
 def _longest(waits: Iterable[float | None]) -> float:
     return max((seconds for seconds in waits if seconds is not None), default=0.0)
 
 
-def _too_many(seconds: float) -> TooManyTries:
-    return TooManyTries(max(1, math.ceil(min(seconds, _LONGEST_TOLD_SECONDS))))
+def _too_many(seconds: float) -> TooManyAttempts:
+    return TooManyAttempts(max(1, math.ceil(min(seconds, _MAX_RETRY_AFTER_SECONDS))))

@@ -1,7 +1,8 @@
-"""What becomes of a database that is away: DatabaseUnavailable, for whoever asked."""
+"""Connections and transactions whose failures are raised as DatabaseUnavailable."""
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from db.errors import Locked, Unavailable
@@ -11,31 +12,46 @@ from rules.errors import DatabaseUnavailable, RowLocked
 Found = TypeVar("Found")
 
 
-async def answer(asked: Awaitable[Found]) -> Found:
-    """Return what a look-up finds; raises DatabaseUnavailable.
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction, and what to run once it is committed."""
 
-    On the way of every request, where the context managers below would be felt.
+    connection: Connection
+    actions: list[Callable[[], None]] = field(default_factory=list)
+
+    def on_commit(self, action: Callable[[], None]) -> None:
+        """Run an action after the commit, or not at all where the transaction is rolled back."""
+        self.actions.append(action)
+
+
+async def answer(lookup: Awaitable[Found]) -> Found:
+    """Return the result of a lookup; raises DatabaseUnavailable.
+
+    Every request makes lookups; the context managers below would add noticeable time.
     """
     try:
-        return await asked
+        return await lookup
     except Unavailable as error:
         raise DatabaseUnavailable from error
 
 
 @asynccontextmanager
 async def connection_to(database: Database) -> AsyncIterator[Connection]:
-    """Lend a connection, in autocommit."""
+    """Borrow a connection, in autocommit."""
     with _unavailable():
         async with database.connection() as connection:
             yield connection
 
 
 @asynccontextmanager
-async def transaction_on(database: Database) -> AsyncIterator[Connection]:
-    """Lend a connection inside a transaction."""
+async def transaction_on(database: Database) -> AsyncIterator[Transaction]:
+    """Begin a transaction, and commit it at the end of the block."""
     with _unavailable():
         async with database.transaction() as connection:
-            yield connection
+            transaction = Transaction(connection)
+            yield transaction
+    for action in transaction.actions:
+        action()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Users on the move: in, with the hashes that they had elsewhere, and out again."""
+"""The import of users with their password hashes, and their export."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -7,11 +7,13 @@ from functools import partial
 
 from db import transfer
 from db.rows import ImportedUser
-from rules import emails, imported_hashes, names, passwords
+from rules import emails, imported_hashes, names
 from rules.field_errors import FieldErrors
 from rules.origin import LocalOrigin
-from services.audit import Kind
+from rules.password_scheme import is_own
+from rules.passwords import PasswordHasher
 from services.core import Core
+from services.event_kinds import EventKind
 from services.reservations import Reservations
 from services.transactions import connection_to, transaction_on
 
@@ -21,7 +23,7 @@ _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """A user as another service has it."""
+    """A user of another service."""
 
     email: str
     password_hash: str = field(repr=False)
@@ -37,21 +39,21 @@ class Transfer:
         self,
         core: Core,
         *,
-        hasher: passwords.PasswordHasher,
+        hasher: PasswordHasher,
         reservations: Reservations,
         origin: LocalOrigin,
     ) -> None:
+        self._core = core
         self._database = core.database
         self._audit = core.audit
-        self._clock = core.clock
         self._hasher = hasher
         self._reservations = reservations
         self._origin = origin
 
     def check(self, record: UserRecord, *, allow_expensive: bool = False) -> ImportedUser:
-        """Return the user that a record makes; raises InvalidFields with all that is wrong.
+        """Return the user of a record; raises InvalidFields with all faults.
 
-        The password cannot be looked at; nothing is hashed. ``allow_expensive`` is that of
+        The password is not known, and nothing is hashed. ``allow_expensive`` is that of
         imported_hashes.check().
         """
         check_hash = partial(self._check_hash, allow_expensive=allow_expensive)
@@ -67,30 +69,32 @@ class Transfer:
             email_key=emails.email_key(address),
             name=name,
             password_hash=record.password_hash,
-            created_at=record.created_at or self._now(),
+            created_at=record.created_at or self._core.now(),
             disabled_at=record.disabled_at,
         )
 
-    async def find_taken(self, moved: Sequence[ImportedUser]) -> set[str]:
-        """Return the keys of the e-mail addresses among these that are somebody's already."""
+    async def find_taken(self, imported: Sequence[ImportedUser]) -> set[str]:
+        """Return the keys of the email addresses that are taken already."""
         async with connection_to(self._database) as connection:
-            return await transfer.find_taken(connection, [user.email_key for user in moved])
+            return await transfer.find_taken(connection, [user.email_key for user in imported])
 
-    async def import_users(self, moved: Sequence[ImportedUser]) -> set[str]:
-        """Insert users, all in one transaction; return the keys of those that are new.
+    async def import_users(self, imported: Sequence[ImportedUser]) -> set[str]:
+        """Insert users in one transaction; return the keys of those that are new.
 
-        Whoever has one of the e-mail addresses already stays as they are; reservations of the
-        others end.
+        Users whose email address is taken already are skipped; reservations of the others end.
         """
-        async with transaction_on(self._database) as connection:
-            inserted = await transfer.insert_users(connection, moved)
+        async with transaction_on(self._database) as transaction:
+            connection = transaction.connection
+            inserted = await transfer.insert_users(connection, imported)
             await self._reservations.end(connection, [key for _, key in inserted])
-            await self._audit.write_for_users(connection, Kind.IMPORTED, self._origin, inserted)
+            await self._audit.write_for_users(
+                connection, EventKind.IMPORTED, self._origin, inserted
+            )
         return {key for _, key in inserted}
 
     async def export_users(self) -> AsyncIterator[ImportedUser]:
-        """Yield every user, by the key of the e-mail address, after an event that tells of it."""
-        await self._audit.record(Kind.EXPORTED, self._origin)
+        """Write an event, and yield every user in the order of their email addresses."""
+        await self._audit.record(EventKind.EXPORTED, self._origin)
         after = ""
         while True:
             async with connection_to(self._database) as connection:
@@ -102,15 +106,12 @@ class Transfer:
             after = page[-1].email_key
 
     def _check_hash(self, stored: str, *, allow_expensive: bool) -> None:
-        if passwords.is_ours(stored):
-            self._hasher.check_ours(stored)
+        if is_own(stored):
+            self._hasher.scheme.check(stored)
         else:
             imported_hashes.check(stored, allow_expensive=allow_expensive)
 
     def _check_time(self, time: datetime) -> None:
-        # Postgres keeps times, in other zones, that cannot be read back.
-        if not _EARLIEST <= time <= self._now():
-            raise ValueError("must be a time since 1900 that is not to come")
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
+        # Postgres stores times that Python cannot represent in every time zone.
+        if not _EARLIEST <= time <= self._core.now():
+            raise ValueError("must be a time since 1900, and not in the future")

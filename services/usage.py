@@ -1,4 +1,4 @@
-"""When and from where tokens were used: kept to the minute, and written apart from requests."""
+"""The last use of tokens: recorded to the minute, and written apart from requests."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,43 +9,40 @@ from db.pool import Database
 from db.rows import Use
 
 WRITE_SECONDS = 10.0
-# How many are written at a time, and how many may wait while the database is away.
+# How many are written at a time, and how many may wait while the database is not available.
 _BATCH = 1000
-_MOST = 100_000
+_MAX_WAITING = 100_000
 _MINUTE = 60
 
 
 class TokenUsage:
-    """Gathers the uses of tokens.
-
-    ``clock`` returns the time in UTC seconds.
-    """
+    """Collects the uses of tokens. ``clock`` returns the time in UTC seconds."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
         self._minute = 0
-        # What was noted in this minute, written or not: most requests find theirs here.
+        # The uses of this minute, written or not: most requests find their token here.
         self._noted: dict[str, str | None] = {}
         self._waiting: dict[str, tuple[int, str | None]] = {}
 
     def note(self, token_id: str, ip: str | None) -> None:
-        """Note that a token was used now, from an address, if that is known."""
+        """Record that a token was used now, from an address, if that is known."""
         minute = int(self._clock()) // _MINUTE
         if minute != self._minute:
             self._minute = minute
             self._noted.clear()
         if token_id in self._noted and (ip is None or self._noted[token_id] == ip):
             return
-        if len(self._waiting) < _MOST:
+        if len(self._waiting) < _MAX_WAITING:
             _, known = self._waiting.get(token_id, (0, None))
             self._noted[token_id] = ip
             self._waiting[token_id] = (minute, ip or known)
 
     async def write(self) -> float:
-        """Write what was noted so far; return in how many seconds to do so again.
+        """Write the recorded uses; return in how many seconds to do so again.
 
-        Raises DatabaseError; what was not written is kept.
+        Raises DatabaseError; uses that were not written are kept.
         """
         taken, self._waiting = self._waiting, {}
         try:
@@ -56,7 +53,7 @@ class TokenUsage:
                 for token_id, _ in batch:
                     del taken[token_id]
         finally:
-            # What was noted meanwhile is newer.
+            # Uses that were recorded during the write are newer.
             self._waiting = taken | self._waiting
         return WRITE_SECONDS
 

@@ -20,9 +20,14 @@ from settings import Settings
 from tests.harness.api import Api
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
+from tests.harness.memory_folder import memory_folder
+from tests.harness.parallel import pytest_runtest_protocol, pytest_xdist_auto_num_workers
 from tests.harness.sql import run_sql
 from transport.server import Server
 from wiring.application import open_application
+
+pytest_plugins = ["tests.harness.needs"]
+__all__ = ["pytest_runtest_protocol", "pytest_xdist_auto_num_workers"]
 
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
@@ -46,8 +51,8 @@ def _loop_policy() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """Run one real Postgres for the whole session, with the schema; yield where it is."""
-    with TemporaryDirectory(prefix="userauth-") as folder:
+    """Run one real Postgres for the whole session, with the schema; yield its URL."""
+    with TemporaryDirectory(prefix="userauth-", dir=memory_folder()) as folder:
         data = Path(folder) / "data"
         EmbeddedPostgres.start(data).stop()
         # Tests make databases and roles of their own; a server cannot.
@@ -99,7 +104,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(stored)
         return check(password, stored)
 
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", recorded)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", recorded)
     return seen
 
 

@@ -6,12 +6,12 @@ SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   docExpansion: "list",
-  // Schemas are shown where they are used; the list of all at the end stays closed.
+  // Schemas are shown where they are used; keep the list at the end collapsed.
   defaultModelsExpandDepth: 0,
   persistAuthorization: false,
   tryItOutEnabled: true,
-  // Would send the document to a host outside.
+  // A validator would send the document to another host.
   validatorUrl: null,
-  // The browser's own dialogue for passwords, and what it remembers, stay out of it.
+  // Keep the browser's password dialog and its stored credentials out of the calls.
   requestInterceptor: (request) => Object.assign(request, { credentials: "omit" }),
 });

@@ -27,7 +27,7 @@ def check(settings: Settings) -> str:
         signing_keys(settings)
     find_tracing()
     risks = [] if settings.database.is_embedded else _find_risks(settings)
-    return "\n".join([f"The settings are good ({settings.profile}).", *risks])
+    return "\n".join([f"The settings are valid ({settings.profile}).", *risks])
 
 
 def _find_risks(settings: Settings) -> list[str]:
@@ -38,7 +38,7 @@ def _find_risks(settings: Settings) -> list[str]:
         except (ReadOnly, SchemaError) as error:
             raise StartError(advice(error)) from error
         except Unavailable as error:
-            return [f"The database was not looked at: it does not answer ({error})."]
+            return [f"The database was not checked: it does not answer ({error})."]
         except DatabaseError as error:
             raise StartError(advice(error)) from error
 

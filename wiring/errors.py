@@ -35,6 +35,6 @@ def advice(error: DatabaseError) -> str:
     if isinstance(error, Unavailable):
         return f"Postgres does not answer ({error}): check DATABASE_URL."
     return (
-        f"Postgres refuses to serve ({error}): check the options in DATABASE_URL, and that its role"
+        f"Postgres cannot be used ({error}): check the options in DATABASE_URL, and that its role"
         " may create tables."
     )

@@ -1,4 +1,4 @@
-"""The life of the server: open, listen, serve, drain, stop."""
+"""The lifecycle of the server: open, listen, serve, drain, stop."""
 
 import asyncio
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ async def _drain(
     # A watchdog message after this would make systemd expect more, while Postgres is stopped.
     systemd.close()
     systemd.stopping(
-        f"userauth ends: {application.running} requests are running",
+        f"userauth is stopping: {application.running} requests are running",
         max_seconds=_max_stop_seconds(settings),
     )
     await server.drain(

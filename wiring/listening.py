@@ -24,7 +24,7 @@ def listen(
         return host, server.listen(host, port)
     except (OSError, UnicodeError) as error:
         raise StartError(
-            f"it cannot listen on {host} port {port} ({error}): set HOST or PORT."
+            f"cannot listen on {host} port {port} ({error}): set HOST or PORT."
         ) from error
 
 
@@ -38,7 +38,7 @@ def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsSe
         server.listen(host, port)
     except (OSError, UnicodeError) as error:
         raise StartError(
-            f"it cannot listen on {host} port {port} for /metrics ({error}):"
+            f"cannot listen on {host} port {port} for /metrics ({error}):"
             " set metrics.host or metrics.port."
         ) from error
     return server
@@ -50,4 +50,4 @@ def greeting(settings: Settings, address: tuple[str, int]) -> str:
     shown = f"[{host}]" if ":" in host else host
     scheme = "http" if settings.server.certificate is None else "https"
     data = database_location(settings)
-    return f"userauth ({settings.profile}) serves {scheme}://{shown}:{port}, data in {data}"
+    return f"userauth ({settings.profile}) listens on {scheme}://{shown}:{port}, data in {data}"

@@ -1,7 +1,5 @@
 """The metrics that are read from other objects at each exposition."""
 
-from collections.abc import Mapping
-
 from db.clock import PostgresClock
 from db.lookups import Lookups
 from db.pool import Database
@@ -9,7 +7,7 @@ from handlers.application import Application
 from ops.log_writer import LogWriter
 from ops.metrics import Metrics
 from rules.hash_queue import HashQueue
-from services.counts import TokenCounts
+from services.counts import CommittedCounts
 
 
 def watch_hashes(metrics: Metrics, queue: HashQueue) -> None:
@@ -42,17 +40,17 @@ def watch_database(metrics: Metrics, pool: Database, lookups: Lookups) -> None:
     )
 
 
-def watch_events(metrics: Metrics, tokens: TokenCounts, events: Mapping[str, int]) -> None:
+def watch_events(metrics: Metrics, counts: CommittedCounts) -> None:
     """Expose the counts of tokens and of events in the audit trail."""
-    metrics.counter("userauth_tokens_issued", "Tokens issued.", lambda: tokens.issued)
+    metrics.counter("userauth_tokens_issued", "Tokens issued.", lambda: counts.issued)
     metrics.labeled_counter(
         "userauth_tokens_revoked",
         "Valid tokens revoked, by reason.",
         "reason",
-        lambda: tokens.revoked,
+        lambda: counts.revoked,
     )
     metrics.labeled_counter(
-        "userauth_events", "Events written to the audit trail.", "kind", lambda: events
+        "userauth_events", "Events written to the audit trail.", "kind", lambda: counts.events
     )
 
 

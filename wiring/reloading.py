@@ -30,15 +30,15 @@ def _reload_keys(services: Services) -> None:
     """Read the keys file again; keep the old keys where it is faulty."""
     log = logging.getLogger(SERVER)
     if services.keys_file is None:
-        log.warning("SIGHUP: the keys come from SECRET_KEYS, which only a restart reads again")
+        log.warning("SIGHUP: the keys are in SECRET_KEYS: restart the server to change them")
         return
     try:
         keys = services.keys_file.read()
     except KeysFileError as error:
-        log.error("SIGHUP: %s The old keys stay.", error)  # noqa: TRY400 - the reason says it all
+        log.error("SIGHUP: %s The old keys remain in use.", error)  # noqa: TRY400 - no traceback
         return
     services.signer.use(keys)
-    log.info("SIGHUP: %d signing keys read, the newest is %s", len(keys), services.signer.key_id)
+    log.info("SIGHUP: loaded %d signing keys, the newest is %s", len(keys), services.signer.key_id)
 
 
 def _reload_certificate(certificate: Certificate) -> None:
@@ -47,6 +47,6 @@ def _reload_certificate(certificate: Certificate) -> None:
     try:
         certificate.reload()
     except CertificateError as error:
-        log.error("SIGHUP: %s The old certificate stays.", error)  # noqa: TRY400 - says it all
+        log.error("SIGHUP: %s The old certificate remains in use.", error)  # noqa: TRY400 - no traceback
         return
-    log.info("SIGHUP: the certificate was read")
+    log.info("SIGHUP: reloaded the certificate")

@@ -12,29 +12,33 @@ from ops.metrics import Metrics
 from ops.periodic import PeriodicTask
 from rules import imported_hashes
 from rules.budget import Budget
+from rules.hash_budget import HashBudget
+from rules.hash_queue import HashQueue
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
 from rules.password_rules import PasswordRules
+from rules.password_scheme import PasswordScheme
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.write_turns import WriteTurns
 from services.accounts import Accounts
-from services.administration import Users
+from services.administration import Administration
 from services.all_services import AdministrationServices, Services
 from services.audit import AuditTrail
 from services.clients import Clients
 from services.confirmation import Confirmation
 from services.core import Core
-from services.counts import TokenCounts
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
+from services.readiness import Readiness
 from services.reservations import Reservations
 from services.signing_keys import SigningKeys
 from services.throttle import Throttle
-from services.tokens import Sessions
+from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
+from services.user_writes import UserWrites
 from settings import Settings
 from wiring.database import read_digests
 from wiring.metrics import watch_database, watch_events, watch_hashes
@@ -63,8 +67,8 @@ class _ServerParts:
     usage: TokenUsage
     identities: Identities
     confirmation: Confirmation
-    writes: WriteTurns
-    counts: TokenCounts
+    hashes: HashBudget
+    writes: UserWrites
 
 
 @asynccontextmanager
@@ -86,17 +90,19 @@ async def open_services(
         if metrics is not None:
             watch_hashes(metrics, parts.hasher.queue)
             watch_database(metrics, database, parts.core.lookups)
-            watch_events(metrics, server.counts, parts.core.audit.counts)
+            watch_events(metrics, parts.core.audit.counts)
         yield Services(
             identities=server.identities,
             accounts=_accounts(parts, server),
-            sessions=_sessions(settings, parts, server),
+            tokens=_tokens(settings, parts, server),
             clients=Clients(parts.core, parts.throttle, LocalOrigin()),
             signer=signer,
             keys_file=file,
             usage=server.usage,
             audit=parts.core.audit,
             hash_kinds=HashKinds(database, parts.hasher),
+            hash_queue=parts.hasher.queue,
+            readiness=Readiness(parts.core.lookups),
         )
 
 
@@ -112,7 +118,7 @@ async def open_administration(
     async with _open_parts(settings, database, clock) as parts:
         core, hasher, reservations = parts.core, parts.hasher, parts.reservations
         yield AdministrationServices(
-            users=Users(
+            users=Administration(
                 core,
                 hasher=hasher,
                 rules=parts.rules,
@@ -152,16 +158,19 @@ async def _open_parts(
 
 
 def _hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
-    return PasswordHasher(
+    scheme = PasswordScheme(
         cost=settings.passwords.bcrypt_cost,
+        peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+    )
+    queue = HashQueue(
         workers=settings.passwords.workers or available_cpus(),
         max_wait_seconds=settings.passwords.max_wait_seconds,
-        read_foreign=imported_hashes.read,
-        peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+        seconds_each=scheme.estimate_seconds(),
         max_per_account=settings.passwords.max_per_account,
         observe_wait=metrics.hash_waited if metrics else None,
         observe_hash=metrics.hashed if metrics else None,
     )
+    return PasswordHasher(scheme, queue, imported_hashes.read)
 
 
 def _password_rules(settings: Settings) -> PasswordRules:
@@ -175,7 +184,7 @@ def _password_rules(settings: Settings) -> PasswordRules:
 @asynccontextmanager
 async def _open_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
     cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
-    sweep = PeriodicTask("password cache sweep failed", cache.forget)
+    sweep = PeriodicTask("password cache sweep failed", cache.sweep)
     try:
         yield cache
     finally:
@@ -186,22 +195,23 @@ def _server_parts(
     settings: Settings, parts: _Parts, cache: PasswordCache, signer: TokenSigner
 ) -> _ServerParts:
     usage = TokenUsage(parts.core.database, parts.core.clock)
+    hashes = HashBudget(Budget(settings.throttle.hashes_per_minute, time.monotonic))
     identities = Identities(
         parts.core,
         hasher=parts.hasher,
-        remembered=cache,
+        password_cache=cache,
         signer=signer,
         usage=usage,
         throttle=parts.throttle,
-        hashes=Budget(settings.throttle.hashes_per_minute, time.monotonic),
+        hashes=hashes,
     )
     return _ServerParts(
         signer=signer,
         usage=usage,
         identities=identities,
         confirmation=Confirmation(identities, required=settings.passwords.current_required),
-        writes=_write_turns(settings),
-        counts=TokenCounts(),
+        hashes=hashes,
+        writes=UserWrites(parts.core.database, _write_turns(settings)),
     )
 
 
@@ -217,26 +227,23 @@ def _write_turns(settings: Settings) -> WriteTurns:
 def _accounts(parts: _Parts, server: _ServerParts) -> Accounts:
     return Accounts(
         parts.core,
-        identities=server.identities,
         confirmation=server.confirmation,
         hasher=parts.hasher,
         rules=parts.rules,
         throttle=parts.throttle,
+        hashes=server.hashes,
         writes=server.writes,
         reservations=parts.reservations,
-        counts=server.counts,
     )
 
 
-def _sessions(settings: Settings, parts: _Parts, server: _ServerParts) -> Sessions:
-    return Sessions(
+def _tokens(settings: Settings, parts: _Parts, server: _ServerParts) -> Tokens:
+    return Tokens(
         parts.core,
-        identities=server.identities,
         confirmation=server.confirmation,
         hasher=parts.hasher,
         signer=server.signer,
         usage=server.usage,
         writes=server.writes,
         limits=settings.tokens,
-        counts=server.counts,
     )

@@ -60,4 +60,4 @@ async def _write_last(what: str, write: Callable[[], Awaitable[object]]) -> None
         async with asyncio.timeout(LAST_WRITE_SECONDS):
             await write()
     except (DatabaseError, DatabaseUnavailable, TimeoutError) as error:
-        logging.getLogger(SERVER).warning("the last %s are not written: %r", what, error)
+        logging.getLogger(SERVER).warning("the last %s were not written: %r", what, error)

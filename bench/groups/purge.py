@@ -22,7 +22,7 @@ from bench.results import (
 )
 from bench.run import Run
 from bench.targets import userauth
-from db import throttle
+from db import counts
 from db.connecting import PoolLimits
 from db.pool import Database
 
@@ -126,8 +126,8 @@ async def _remove_counts(url: str) -> tuple[list[float], int]:
             removed = STEP
             while removed == STEP:
                 started = time.perf_counter()
-                removed, since = await throttle.delete_old(
-                    connection, accounts=False, since=since, kept_seconds=KEPT_SECONDS, most=STEP
+                removed, since = await counts.delete_old(
+                    connection, accounts=False, since=since, kept_seconds=KEPT_SECONDS, limit=STEP
                 )
                 steps.append(time.perf_counter() - started)
                 total += removed

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.client_drivers import DRIVERS, DrivenClient, Driver
-from tests.harness.processes import manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import running_server
 from userauth_client import UserAuthClient
 
 EMAIL = "susan@example.com"

@@ -15,7 +15,8 @@ from rules.errors import Problem, problem_types
 from tests.client.conftest import EMAIL
 from tests.harness.api import PASSWORD
 from tests.harness.client_drivers import DrivenClient, Driver
-from tests.harness.processes import free_port, manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import free_port, running_server
 from tests.harness.stub_server import http_response, stub_server
 from userauth_client import (
     Conflict,

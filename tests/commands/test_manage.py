@@ -10,11 +10,12 @@ import pytest
 
 from db.schema import VERSION
 from tests.harness.api import Api, basic, bearer
-from tests.harness.processes import manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
 
-def test_a_client_is_made_listed_rotated_and_removed(dsn: str) -> None:
+def test_a_client_is_added_listed_rotated_and_removed(dsn: str) -> None:
     made = json.loads(manage("clients", "add", "billing", "--json", DATABASE_URL=dsn).stdout)
     assert set(made) == {"name", "id", "secret"}
     listed = json.loads(manage("clients", "list", "--json", DATABASE_URL=dsn).stdout)
@@ -31,11 +32,11 @@ def test_a_client_is_made_listed_rotated_and_removed(dsn: str) -> None:
     assert json.loads(manage("clients", "list", "--json", DATABASE_URL=dsn).stdout) == []
 
 
-def test_check_looks_into_what_the_settings_name_and_starts_nothing(tmp_path: Path) -> None:
+def test_check_reads_the_files_that_the_settings_name_and_starts_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
     variables = {"DATABASE_URL": "embedded", "USERAUTH_DATABASE__EMBEDDED_DIR": str(folder)}
     ended = manage("check", **variables)
-    assert (ended.returncode, ended.stdout) == (0, "The settings are good (testing).\n")
+    assert (ended.returncode, ended.stdout) == (0, "The settings are valid (testing).\n")
     for more, code, said in (
         ({"PORT": "many"}, 2, "server.port"),
         (
@@ -63,7 +64,7 @@ def test_check_looks_into_what_the_settings_name_and_starts_nothing(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_fails_says_why_and_exits_with_a_code_of_its_own(dsn: str) -> None:
+def test_each_kind_of_failure_has_a_message_and_an_exit_code(dsn: str) -> None:
     assert manage("clients", "add", "billing", DATABASE_URL=dsn).returncode == 0
     for arguments, url, code, said in (
         (("clients", "add", "billing"), dsn, 4, "A client named billing already exists."),
@@ -100,7 +101,7 @@ def test_help_needs_neither_settings_nor_database(arguments: tuple[str, ...]) ->
     assert "Usage: manage.py" in ended.stdout
 
 
-def test_a_secret_that_was_printed_opens_introspection(dsn: str, tmp_path: Path) -> None:
+def test_the_printed_secret_authenticates_the_client(dsn: str, tmp_path: Path) -> None:
     async def use(url: str, made: dict[str, str]) -> None:
         api = Api(url)
         token = await api.registered_token()
@@ -153,7 +154,7 @@ def test_keys_are_added_listed_and_retired_when_no_token_needs_them(
     assert len(file.read_text().split()) == 1
 
 
-def test_a_schema_of_an_earlier_version_is_left_to_the_server(dsn: str) -> None:
+def test_commands_do_not_migrate_a_schema_of_an_earlier_version(dsn: str) -> None:
     run_sql(dsn, "UPDATE userauth_schema SET version = 1")
     ended = manage("clients", "list", DATABASE_URL=dsn)
     run_sql(dsn, f"UPDATE userauth_schema SET version = {VERSION}")  # noqa: S608

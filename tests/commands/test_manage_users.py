@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.harness.api import PASSWORD, Api, bearer
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
-from tests.harness.processes import environment, manage, running_server
+from tests.harness.processes import environment, running_server
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -41,7 +42,7 @@ def kinds(dsn: str) -> list[str]:
     return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id DESC")]
 
 
-def test_a_user_is_added_disabled_enabled_given_a_password_and_deleted(
+def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
     dsn: str, tmp_path: Path
 ) -> None:
     added = given(f"{PASSWORD}\n", "users", "add", EMAIL, "--name", "Susan", dsn=dsn)
@@ -81,7 +82,7 @@ def test_a_user_is_added_disabled_enabled_given_a_password_and_deleted(
     assert manage("audit", "list", "--since", "yesterday", DATABASE_URL=dsn).returncode == 2
 
 
-def test_users_are_listed_in_pages_and_found_by_a_part_of_address_or_name(dsn: str) -> None:
+def test_users_are_listed_in_pages_and_found_by_part_of_the_address_or_name(dsn: str) -> None:
     run_sql(
         dsn,
         "INSERT INTO users (email, email_key, name, password_hash, disabled_at) VALUES"
@@ -105,7 +106,7 @@ def test_users_are_listed_in_pages_and_found_by_a_part_of_address_or_name(dsn: s
         assert [user["email"] for user in users] == found
 
 
-def test_what_is_refused_says_why_and_repeats_no_password(dsn: str) -> None:
+def test_a_refusal_gives_the_reason_and_no_password(dsn: str) -> None:
     assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
     for text, arguments, code, said in (
         (PASSWORD, ("add", EMAIL), 4, "already exists"),
@@ -122,7 +123,7 @@ def test_what_is_refused_says_why_and_repeats_no_password(dsn: str) -> None:
     assert kinds(dsn) == ["added"]
 
 
-def test_what_an_administrator_reads_of_people_is_an_event_with_who_it_was(dsn: str) -> None:
+def test_reading_users_is_an_event_that_names_the_administrator(dsn: str) -> None:
     user_id = given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).stdout.strip()
     sudo = {"SUDO_USER": "susan", "SUDO_UID": "1000"}
     account = f"{pwd.getpwuid(os.getuid()).pw_name} ({os.getuid()})"
@@ -148,14 +149,14 @@ def test_what_an_administrator_reads_of_people_is_an_event_with_who_it_was(dsn: 
     assert shown("audit", "list", "--before", newest["id"], dsn=dsn) == older
 
 
-def test_what_changes_nothing_is_no_event(dsn: str) -> None:
+def test_a_command_that_changes_nothing_writes_no_event(dsn: str) -> None:
     assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
     for command in ("enable", "revoke-tokens", "disable", "disable", "enable", "enable"):
         assert manage("users", command, EMAIL, DATABASE_URL=dsn).returncode == 0
     assert kinds(dsn) == ["enabled", "disabled", "added"]
 
 
-def test_keys_and_clients_leave_events(dsn: str, tmp_path: Path) -> None:
+def test_changes_of_keys_and_clients_are_events(dsn: str, tmp_path: Path) -> None:
     assert manage("clients", "add", "billing", DATABASE_URL=dsn).returncode == 0
     assert manage("clients", "rotate", "billing", DATABASE_URL=dsn).returncode == 0
     assert manage("clients", "remove", "billing", DATABASE_URL=dsn).returncode == 0
@@ -172,7 +173,7 @@ def test_keys_and_clients_leave_events(dsn: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("show", "a\udcff@b"), ("search", "\udcff")])
-def test_an_argument_that_is_no_utf_8_is_refused_in_a_sentence(
+def test_an_argument_that_is_not_utf_8_is_refused_with_a_message(
     dsn: str, arguments: tuple[str, ...]
 ) -> None:
     ended = manage("users", *arguments, DATABASE_URL=dsn)

@@ -1,4 +1,4 @@
-"""Signing keys change while the server runs."""
+"""Rotation of the signing keys while the server runs."""
 
 import asyncio
 import signal
@@ -30,7 +30,7 @@ def variables_of(dsn: str, file: Path) -> dict[str, str]:
         "DATABASE_URL": dsn,
         "SECRET_KEYS": "",
         "USERAUTH_TOKENS__KEYS_FILE": str(file),
-        # The load logs in again and again, and the first token must stay.
+        # The load keeps logging in, and must not revoke the first token.
         "USERAUTH_TOKENS__MAX_PER_USER": "10000",
     }
 
@@ -38,7 +38,7 @@ def variables_of(dsn: str, file: Path) -> dict[str, str]:
 def with_a_keys_file(
     dsn: str, folder: Path, use: Callable[[ServerProcess, Path], Coroutine[None, None, None]]
 ) -> str:
-    """Run a server whose keys stand in a file; return what it logged."""
+    """Run a server with a keys file; return what it logged."""
     file = folder / "keys"
     write(file, OLD + "\n")
     with running_server(variables_of(dsn, file), folder / "log") as server:
@@ -48,7 +48,7 @@ def with_a_keys_file(
 
 
 async def reloaded(server: ServerProcess, said: str) -> None:
-    """Send SIGHUP, and wait for what the server says of it."""
+    """Send SIGHUP, and wait until the server logs the result."""
     before = server.written().count(said)
     server.signal(signal.SIGHUP)
     deadline = time.monotonic() + 5
@@ -85,35 +85,35 @@ def test_a_rotation_under_load_fails_no_request(dsn: str, tmp_path: Path) -> Non
         assert statuses[200] > CLIENTS
         api.close()
 
-    assert "SIGHUP: 6 signing keys read" in with_a_keys_file(dsn, tmp_path, use)
+    assert "SIGHUP: loaded 6 signing keys" in with_a_keys_file(dsn, tmp_path, use)
 
 
-def test_tokens_of_an_old_key_are_good_until_it_is_removed(dsn: str, tmp_path: Path) -> None:
+def test_tokens_of_an_old_key_are_valid_until_it_is_removed(dsn: str, tmp_path: Path) -> None:
     async def use(server: ServerProcess, file: Path) -> None:
         api = Api(server.url)
         old = await api.registered_token()
         add_key(file)
-        await reloaded(server, "2 signing keys read")
+        await reloaded(server, "loaded 2 signing keys")
         new = await api.token()
         assert [await status(api, old), await status(api, new)] == [200, 200]
         remove_keys(file, [OLD])
-        await reloaded(server, "1 signing keys read")
+        await reloaded(server, "loaded 1 signing keys")
         assert [await status(api, old), await status(api, new)] == [401, 200]
         api.close()
 
     with_a_keys_file(dsn, tmp_path, use)
 
 
-def test_a_faulty_file_keeps_the_old_keys_and_says_so(dsn: str, tmp_path: Path) -> None:
+def test_the_old_keys_remain_in_use_where_the_file_is_invalid(dsn: str, tmp_path: Path) -> None:
     async def use(server: ServerProcess, file: Path) -> None:
         api = Api(server.url)
         token = await api.registered_token()
         for content, mode in (("short\n", 0o600), ("", 0o600), (OLD + "\n", 0o644)):
             write(file, content, mode)
-            await reloaded(server, "The old keys stay.")
+            await reloaded(server, "The old keys remain in use.")
             assert await status(api, token) == 200
         write(file, "")
-        await reloaded(server, "The old keys stay.")
+        await reloaded(server, "The old keys remain in use.")
         assert await status(api, await api.token()) == 200
         api.close()
 
@@ -122,7 +122,7 @@ def test_a_faulty_file_keeps_the_old_keys_and_says_so(dsn: str, tmp_path: Path) 
     assert "Traceback" not in written
 
 
-def test_in_production_a_file_with_a_key_that_can_be_guessed_keeps_the_old_keys(
+def test_in_production_the_old_keys_remain_in_use_where_the_file_has_a_guessable_key(
     dsn: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "keys"
@@ -138,24 +138,24 @@ def test_in_production_a_file_with_a_key_that_can_be_guessed_keeps_the_old_keys(
         api = Api(server.url)
         token = await api.registered_token()
         write(file, f"{GUESSED}\n{KEY}\n")
-        # A token of a key that is not known has the file read, too.
+        # A token with an unknown key makes the server read the file, too.
         refused = await api.request("GET", "/api/user", authorization=bearer(forged))
         assert refused.problem == "token-invalid"
-        await reloaded(server, "The old keys stay.")
+        await reloaded(server, "The old keys remain in use.")
         assert await status(api, token) == 200
         api.close()
 
     with running_server(variables, tmp_path / "log") as server:
         asyncio.run(use(server))
         assert server.stop() == 0
-        assert "signing keys read" not in server.written()
+        assert "SIGHUP: loaded" not in server.written()
 
 
-def test_keys_of_the_environment_are_not_read_again(dsn: str, tmp_path: Path) -> None:
+def test_keys_of_the_environment_are_not_reloaded(dsn: str, tmp_path: Path) -> None:
     async def use(server: ServerProcess) -> None:
         api = Api(server.url)
         token = await api.registered_token()
-        await reloaded(server, "which only a restart reads again")
+        await reloaded(server, "restart the server")
         assert await status(api, token) == 200
         api.close()
 
@@ -163,18 +163,16 @@ def test_keys_of_the_environment_are_not_read_again(dsn: str, tmp_path: Path) ->
         asyncio.run(use(server))
 
 
-def test_a_process_that_was_not_told_yet_takes_tokens_of_the_new_key(
-    dsn: str, tmp_path: Path
-) -> None:
+def test_a_process_without_a_reload_accepts_tokens_of_the_new_key(dsn: str, tmp_path: Path) -> None:
     async def use(server: ServerProcess, file: Path) -> None:
         with running_server(variables_of(dsn, file), tmp_path / "other") as other:
             apis = [Api(server.url), Api(other.url)]
             old = await apis[0].registered_token()
             add_key(file)
-            await reloaded(server, "2 signing keys read")
+            await reloaded(server, "loaded 2 signing keys")
             new = await apis[0].token()
             assert [await status(apis[1], token) for token in (new, old)] == [200, 200]
-            # A forged token is not good for that, and a faulty file changes nothing.
+            # A forged token does not, and an invalid file changes nothing.
             write(file, "short")
             assert [await status(apis[1], token) for token in (new + "x", new)] == [401, 200]
             for api in apis:

@@ -1,4 +1,4 @@
-"""What commands print goes one way to the terminal, and nothing on it drives the terminal."""
+"""Commands print through one module, and no text controls the terminal."""
 
 import ast
 import json
@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from commands.terminal import as_json_text, escaped, print_table
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
-from tests.harness.processes import manage
 from tests.harness.sql import run_sql
 
-# Control characters, an order of a terminal, one of 8 bits, bidirectional controls, zero width,
-# tags, line separators, a lone surrogate cannot be stored.
+# Control characters, escape sequences (one with 8 bits), bidirectional controls, zero width, tags,
+# line separators. A lone surrogate cannot be stored.
 HOSTILE = "\x07\x1b]0;owned\x1b[2J\x9b31m\u202e\u2066\u200b\u200d\U000e0041\u2028\x85\r\n\tend"
 EMAIL = f"susan{HOSTILE}@example.com"
 PRINTERS = {
     *("click.echo", "click.secho", "click.echo_via_pager", "click.prompt", "click.confirm"),
 }
-# Where a backup goes, which is never a terminal.
-ASKED = {"sys.stdout.buffer"}
+# The target of a backup, which is never a terminal.
+ALLOWED = {"sys.stdout.buffer"}
 LISTINGS = [
     ("users", "list"),
     ("users", "list", "--limit", "1"),
@@ -38,7 +38,7 @@ def is_harmless(text: str) -> bool:
 
 @pytest.fixture
 def hostile(dsn: str) -> str:
-    """Put rows into the database that no rule of ours would let in."""
+    """Insert rows that no rule of the server accepts."""
     run_sql(
         dsn,
         "INSERT INTO users (email, email_key, name, password_hash) VALUES (%s, %s, %s, 'x')",
@@ -60,21 +60,21 @@ def hostile(dsn: str) -> str:
 
 
 @pytest.mark.parametrize("arguments", LISTINGS, ids=" ".join)
-def test_no_command_lets_the_database_drive_the_terminal(
+def test_no_command_lets_the_database_control_the_terminal(
     hostile: str, arguments: tuple[str, ...]
 ) -> None:
     ended = manage(*arguments, DATABASE_URL=hostile)
     assert is_harmless(ended.stdout), ended.stdout
     assert is_harmless(ended.stderr), ended.stderr
     assert r"\u202e" in ended.stdout + ended.stderr
-    # A name breaks no line and makes none.
+    # A name neither breaks nor adds a line.
     assert ended.stdout.count("\n") in {0, 2, 8}
 
 
 @pytest.mark.parametrize(
     "arguments", [("users", "list"), ("users", "search", "end"), ("clients", "list")]
 )
-def test_json_says_the_same_in_escapes(hostile: str, arguments: tuple[str, ...]) -> None:
+def test_json_contains_the_same_text_in_escapes(hostile: str, arguments: tuple[str, ...]) -> None:
     text = manage(*arguments, "--json", DATABASE_URL=hostile).stdout
     assert is_harmless(text)
     [row] = [each for each in _rows(json.loads(text)) if "end" in each["name"]]
@@ -85,7 +85,7 @@ def _rows(document: Any) -> list[dict[str, str]]:
     return document if isinstance(document, list) else [document]
 
 
-def test_faults_of_a_file_are_printed_in_escapes(dsn: str, tmp_path: Path) -> None:
+def test_errors_in_a_file_are_printed_with_escapes(dsn: str, tmp_path: Path) -> None:
     file = tmp_path / "users\x1b[2J.csv"
     file.write_text(f"email,password_hash,{HOSTILE!a}\nx\x1b[2J,\x1b\n", encoding="utf-8")
     ended = manage("users", "import", str(file), DATABASE_URL=dsn)
@@ -99,14 +99,14 @@ def test_faults_of_a_file_are_printed_in_escapes(dsn: str, tmp_path: Path) -> No
     assert is_harmless(ended.stderr)
 
 
-def test_letters_of_any_language_are_printed_as_they_are() -> None:
+def test_letters_of_any_language_are_printed_unchanged() -> None:
     for text in ("Zoë", "שלום", "سوزان", "王秀英", "😀", "a b"):
         assert escaped(text) == text
         assert as_json_text([text]) == f'["{text}"]'
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_names_from_right_to_left_leave_their_neighbours_in_order_in_a_terminal(
+def test_names_from_right_to_left_do_not_reorder_their_neighbours_in_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_terminal: bool
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
@@ -121,13 +121,13 @@ COMMANDS = [*sorted((ROOT / "commands").glob("*.py")), ROOT / "manage.py"]
 
 
 @pytest.mark.parametrize("file", COMMANDS, ids=lambda file: file.name)
-def test_nothing_is_printed_by_another_way(file: Path) -> None:
+def test_commands_print_through_one_module_only(file: Path) -> None:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     others = {name for name in named if name.startswith("click.")} & PRINTERS
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     others |= {name for name in calls if name == "print" or name.endswith(".show")}
-    others |= {name for name in named if name.startswith(("sys.stderr", "sys.stdout."))} - ASKED
+    others |= {name for name in named if name.startswith(("sys.stderr", "sys.stdout."))} - ALLOWED
     assert others == set() or file.name == "terminal.py"
 
 

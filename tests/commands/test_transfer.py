@@ -1,4 +1,4 @@
-"""Users who come from other services, and users who are given back."""
+"""Import and export of users."""
 
 import asyncio
 import csv
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rules.passwords import SCHEME, pepper_id
+from rules.password_scheme import SCHEME, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
-from tests.harness.processes import manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 from tests.rules.test_imported_hashes import MAKERS
 
@@ -22,7 +23,9 @@ def written(file: Path, *records: object) -> str:
     return str(file)
 
 
-def test_users_with_hashes_of_each_service_log_in_and_get_ours(dsn: str, tmp_path: Path) -> None:
+def test_users_with_hashes_of_each_service_log_in_and_get_a_hash_of_ours(
+    dsn: str, tmp_path: Path
+) -> None:
     emails = [f"user{number}@example.com" for number in range(len(MAKERS))]
     records = [
         {"email": email, "password_hash": make(PASSWORD), "created_at": "2020-01-02T03:04:05Z"}
@@ -50,7 +53,9 @@ def test_users_with_hashes_of_each_service_log_in_and_get_ours(dsn: str, tmp_pat
     assert kinds == [(len(emails),)]
 
 
-def test_expensive_hashes_come_in_only_where_they_are_allowed(dsn: str, tmp_path: Path) -> None:
+def test_expensive_hashes_are_imported_only_where_they_are_allowed(
+    dsn: str, tmp_path: Path
+) -> None:
     expensive = HASH.replace("$04$", "$15$")
     file = written(tmp_path / "users.jsonl", {"email": "a@example.com", "password_hash": expensive})
     refused = manage("users", "import", file, DATABASE_URL=dsn)
@@ -61,7 +66,7 @@ def test_expensive_hashes_come_in_only_where_they_are_allowed(dsn: str, tmp_path
     assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
 
 
-def test_faults_are_told_by_line_and_nothing_is_brought_in(dsn: str, tmp_path: Path) -> None:
+def test_errors_name_the_line_and_nothing_is_imported(dsn: str, tmp_path: Path) -> None:
     good = {"email": "susan@example.com", "password_hash": HASH}
     file = tmp_path / "users.jsonl"
     written(
@@ -98,9 +103,7 @@ def test_faults_are_told_by_line_and_nothing_is_brought_in(dsn: str, tmp_path: P
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
 
 
-def test_a_table_is_taken_and_those_who_are_there_stay_as_they_are(
-    dsn: str, tmp_path: Path
-) -> None:
+def test_csv_is_imported_and_existing_users_are_unchanged(dsn: str, tmp_path: Path) -> None:
     run_sql(
         dsn,
         "INSERT INTO users (email, email_key, password_hash)"
@@ -128,9 +131,7 @@ def test_a_table_is_taken_and_those_who_are_there_stay_as_they_are(
     ]
 
 
-def test_what_was_exported_is_imported_and_readable_to_nobody_else(
-    dsn: str, tmp_path: Path
-) -> None:
+def test_an_export_can_be_imported_and_only_its_owner_can_read_it(dsn: str, tmp_path: Path) -> None:
     given = {"email": "susan@example.com", "password_hash": HASH, "name": "Susan"}
     file = written(tmp_path / "users.jsonl", given, {**given, "email": "other@example.com"})
     assert manage("users", "import", file, DATABASE_URL=dsn).returncode == 0
@@ -146,7 +147,7 @@ def test_what_was_exported_is_imported_and_readable_to_nobody_else(
     assert run_sql(dsn, columns) == before
 
 
-def test_a_hash_that_needs_a_pepper_comes_in_only_where_that_pepper_is(
+def test_a_hash_with_a_pepper_is_imported_only_where_that_pepper_is_set(
     dsn: str, tmp_path: Path
 ) -> None:
     pepper = "the-pepper-of-this-test-000000000"
@@ -164,7 +165,7 @@ def test_a_hash_that_needs_a_pepper_comes_in_only_where_that_pepper_is(
     assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
 
 
-def test_json_lines_may_begin_with_a_byte_order_mark(dsn: str, tmp_path: Path) -> None:
+def test_json_lines_can_start_with_a_byte_order_mark(dsn: str, tmp_path: Path) -> None:
     file = tmp_path / "users.jsonl"
     record = json.dumps({"email": "susan@example.com", "password_hash": HASH})
     file.write_text(record, encoding="utf-8-sig")

@@ -1,77 +1,77 @@
-"""Counts of tries: written in place, and removed by an index, whatever there is of them."""
+"""Counts of attempts: updated in place, and deleted by an index."""
 
 import math
 from datetime import datetime
 
 import pytest
 
-from db import throttle
+from db import counts, throttle
 from db.lookups import open_lookups
 from db.pool import Connection, Database
 from db.rows import CountRow, ThrottleDecision
+from db.throttle import Subject
 from tests.db.test_pool import use
 from tests.harness.sql import run_sql
 
-SUBJECTS = ["account:a", "address:b", "pair:c"]
-TRIES = 10
+SUBJECTS = [
+    Subject("account:a", 100, max_failures=100),
+    Subject("address:b", 100, forget_seconds=60),
+    Subject("pair:c", 100, forget_seconds=60),
+]
+ATTEMPTS = 10
 ROWS = 30_000
-BEGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - the column is in UTC, and says so of itself
+BEGIN = datetime(2000, 1, 1)  # noqa: DTZ001 - the column is in UTC without saying so
 _UPDATES = """
 SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'throttle'
 """
 
 
-async def charge(connection: Connection) -> ThrottleDecision:
-    verdict = await throttle.charge(
-        connection,
-        SUBJECTS,
-        free=[100] * 3,
-        forget_seconds=[None, 60, 60],
-        most=[100, None, None],
-        place="here",
-        first_delay_seconds=1,
-        longest_delay_seconds=60,
+async def record_failure(connection: Connection) -> ThrottleDecision:
+    decision = await throttle.record_failure(
+        connection, SUBJECTS, network="here", first_delay_seconds=1, longest_delay_seconds=60
     )
-    assert verdict is not None
-    return verdict
+    assert decision is not None
+    return decision
 
 
-def test_counts_are_written_in_place(dsn: str) -> None:
+def test_counts_are_updated_in_place(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.transaction() as connection:
             await throttle.ensure_counts(connection, SUBJECTS)
-            for _ in range(TRIES):
-                assert (await charge(connection)).is_allowed
+            for _ in range(ATTEMPTS):
+                assert (await record_failure(connection)).is_allowed
             row = await connection.fetch_one(_UPDATES)
         assert row is not None
         updated, in_place = row
-        assert updated == TRIES * len(SUBJECTS)
-        # But for those that were the first of an hour.
+        assert updated == ATTEMPTS * len(SUBJECTS)
+        # The first update of an hour changes the index.
         assert in_place >= updated - len(SUBJECTS)
 
     use(dsn, work)
 
 
-def test_a_wait_without_an_end_is_infinite_and_nothing_is_counted(dsn: str) -> None:
+def test_an_endless_wait_is_infinite_and_nothing_is_counted(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:
             await throttle.ensure_counts(connection, SUBJECTS)
             await connection.execute(
                 "UPDATE throttle SET next_at = 'infinity' WHERE subject = 'pair:c'"
             )
-            verdict = await charge(connection)
-        assert (verdict.is_allowed, verdict.wait_seconds) == (False, math.inf)
+            decision = await record_failure(connection)
+        assert (decision.is_allowed, decision.wait_seconds) == (False, math.inf)
         lookups = open_lookups(database)
         found = await lookups.counts_of_tries.find("pair:c")
         await lookups.close()
-        assert found == CountRow(wait_seconds=math.inf, place=None, place_wait_seconds=None)
+        assert found == CountRow(
+            wait_seconds=math.inf, trusted_network=None, trusted_wait_seconds=None
+        )
 
     use(dsn, work)
     assert run_sql(dsn, "SELECT max(failures) FROM throttle") == [(0,)]
 
 
 def fill(dsn: str) -> None:
-    """Insert counts of accounts and of others: half of each are over."""
+    """Insert counts of accounts and of others, half of each expired."""
     run_sql(
         dsn,
         "INSERT INTO throttle (subject, failures, last_at)"
@@ -89,27 +89,29 @@ def parts_of(plan: list[tuple[str]]) -> list[str]:
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        (throttle.DELETE_OLD, "throttle_last_hour"),
-        (throttle.DELETE_OLD_ACCOUNTS, "throttle_account_last_hour"),
+        (counts.DELETE_OLD, "throttle_last_hour"),
+        (counts.DELETE_OLD_ACCOUNTS, "throttle_account_last_hour"),
     ],
 )
 def test_old_counts_are_found_by_their_index(dsn: str, sql: str, index: str) -> None:
     fill(dsn)
-    parts = parts_of(run_sql(dsn, f"EXPLAIN {sql}", (BEGIN, 86400.0, 500)))
+    parts = parts_of(
+        run_sql(dsn, f"EXPLAIN {sql}", {"since": BEGIN, "kept_seconds": 86400.0, "limit": 500})
+    )
     assert any(part.startswith(f"Index Scan using {index} on throttle") for part in parts), parts
     assert any(part.startswith("Tid Scan on throttle") for part in parts)
     assert not any("Seq Scan" in part or "Sort" in part for part in parts), parts
 
 
-def test_counts_of_accounts_and_others_are_removed_apart_the_oldest_first(dsn: str) -> None:
+def test_counts_of_accounts_and_others_are_deleted_separately_oldest_first(dsn: str) -> None:
     fill(dsn)
 
     async def work(database: Database) -> None:
         async with database.connection() as connection:
             since, removed = BEGIN, []
             for _ in range(20):
-                count, since = await throttle.delete_old(
-                    connection, accounts=False, since=since, kept_seconds=86400, most=500
+                count, since = await counts.delete_old(
+                    connection, accounts=False, since=since, kept_seconds=86400, limit=500
                 )
                 removed.append(count)
         assert removed[:3] == [500] * 3
@@ -126,14 +128,14 @@ def test_counts_of_accounts_and_others_are_removed_apart_the_oldest_first(dsn: s
     assert ROWS // 4 <= others <= ROWS // 3
 
 
-def test_a_count_that_somebody_holds_is_left_for_later(dsn: str) -> None:
+def test_a_locked_count_is_skipped(dsn: str) -> None:
     run_sql(dsn, "INSERT INTO throttle VALUES ('pair:a', 1, now() - interval '9 h')")
 
     async def work(database: Database) -> None:
         async def remove() -> int:
             async with database.connection() as connection:
-                removed, _ = await throttle.delete_old(
-                    connection, accounts=False, since=BEGIN, kept_seconds=3600, most=500
+                removed, _ = await counts.delete_old(
+                    connection, accounts=False, since=BEGIN, kept_seconds=3600, limit=500
                 )
                 return removed
 

@@ -1,4 +1,4 @@
-"""The administrator's commands under install.sh: a terminal of their own, and copies of secrets."""
+"""Commands run as the service: a terminal of their own, and copies of the credentials."""
 
 import os
 import pty
@@ -19,23 +19,23 @@ import pytest
 from tests.harness.configuration import KEY, ROOT
 
 SCRIPT = ROOT / "deploy" / "as_the_service.py"
-TELL_TERMINAL = """
+PRINT_TERMINAL = """
 import os, termios
 print(os.ttyname(0), os.getsid(0) == os.getpid(), os.tcgetpgrp(0) == os.getpgrp(),
       os.get_terminal_size(0).columns)
 """
-TELL_PASSWORD = "import getpass; print('got', getpass.getpass('Password: '))"
+PRINT_PASSWORD = "import getpass; print('got', getpass.getpass('Password: '))"
 WAIT_FOR_INTERRUPT = """
 import time
 try:
-    print('waits', flush=True)
+    print('waiting', flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print('interrupted'); raise SystemExit(7)
 """
 
-# It shows much once something is typed, and reads that afterwards.
-SHOW_BEFORE_READING = """
+# Prints much output after the first input, and reads the input afterwards.
+PRINT_BEFORE_READING = """
 import os, select, tty
 tty.setraw(0)
 print('ready', flush=True)
@@ -59,14 +59,14 @@ with copied_credentials(pathlib.Path(credentials), int(group), memory) as folder
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """Return the root of an installation with settings alone."""
+    """Return the root of an installation that has only settings."""
     (tmp_path / "etc/userauth/credentials").mkdir(parents=True)
     (tmp_path / "etc/userauth/environment").touch()
     return tmp_path
 
 
 class Terminal:
-    """What an administrator sits at."""
+    """The terminal of an administrator."""
 
     def __init__(self, root: Path, code: str, stdout: int | None = None) -> None:
         self._master, slave = pty.openpty()
@@ -80,7 +80,7 @@ class Terminal:
             stdout=slave if stdout is None else stdout,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: os.close(os.open(self.name, os.O_RDWR)),  # noqa: PLW1509 - its own
+            preexec_fn=lambda: os.close(os.open(self.name, os.O_RDWR)),  # noqa: PLW1509 - takes its controlling terminal
         )
         os.close(slave)
 
@@ -99,17 +99,17 @@ class Terminal:
         try:
             while data := os.read(self._master, 4096):
                 self.shown += data.decode()
-        except OSError:  # nobody has it open any more
+        except OSError:  # no process has it open any more
             pass
         os.close(self._master)
         return self.shown
 
-    def is_shown_what_is_typed(self) -> bool:
+    def echoes_input(self) -> bool:
         return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
 
 
 def test_a_command_has_a_terminal_and_a_session_of_its_own(installed: Path) -> None:
-    terminal = Terminal(installed, TELL_TERMINAL)
+    terminal = Terminal(installed, PRINT_TERMINAL)
     name, leads, foreground, columns = terminal.read_all().split()
     assert terminal.process.wait() == 0
     assert name.startswith("/dev/pts/")
@@ -117,8 +117,8 @@ def test_a_command_has_a_terminal_and_a_session_of_its_own(installed: Path) -> N
     assert (leads, foreground, columns) == ("True", "True", "123")
 
 
-def test_a_command_asks_for_a_password_without_showing_it(installed: Path) -> None:
-    terminal = Terminal(installed, TELL_PASSWORD)
+def test_a_password_prompt_does_not_echo(installed: Path) -> None:
+    terminal = Terminal(installed, PRINT_PASSWORD)
     terminal.read_until("Password: ")
     terminal.type("a secret of mine\r")
     shown = terminal.read_all()
@@ -126,18 +126,18 @@ def test_a_command_asks_for_a_password_without_showing_it(installed: Path) -> No
     assert shown.replace("\r", "") == "Password: \ngot a secret of mine\n"
 
 
-def test_a_key_interrupts_the_command_and_the_terminal_is_as_before(installed: Path) -> None:
+def test_ctrl_c_interrupts_the_command_and_the_terminal_is_restored(installed: Path) -> None:
     terminal = Terminal(installed, WAIT_FOR_INTERRUPT)
-    terminal.read_until("waits")
+    terminal.read_until("waiting")
     terminal.type("\x03")
     terminal.read_until("interrupted")
     assert terminal.process.wait() == 7
-    assert terminal.is_shown_what_is_typed()
+    assert terminal.echoes_input()
     terminal.read_all()
 
 
-def test_what_is_pasted_and_what_is_shown_do_not_wait_for_each_other(installed: Path) -> None:
-    terminal = Terminal(installed, SHOW_BEFORE_READING)
+def test_input_and_output_do_not_block_each_other(installed: Path) -> None:
+    terminal = Terminal(installed, PRINT_BEFORE_READING)
     terminal.read_until("ready")
     Thread(target=terminal.type, args=["x" * 300_000], daemon=True).start()
     terminal.read_until("all read")
@@ -145,9 +145,7 @@ def test_what_is_pasted_and_what_is_shown_do_not_wait_for_each_other(installed: 
     assert terminal.process.wait() == 0
 
 
-def test_what_goes_into_a_file_or_a_pipe_goes_there_unchanged(
-    installed: Path, tmp_path: Path
-) -> None:
+def test_output_to_a_file_is_unchanged(installed: Path, tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as out:
         code = "import sys; sys.stdout.buffer.write(b'a\\nb\\x04\\xff'); print(sys.stdin.isatty())"
         terminal = Terminal(installed, code, out.fileno())
@@ -171,7 +169,7 @@ def test_without_a_terminal_input_output_and_exit_code_pass_through(installed: P
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_is_passed_on(installed: Path, number: signal.Signals) -> None:
+def test_a_signal_is_forwarded(installed: Path, number: signal.Signals) -> None:
     code = (
         f"import signal, sys; signal.signal({int(number)}, lambda *_: sys.exit(9));"
         " print('ready', flush=True); signal.pause()"
@@ -189,7 +187,7 @@ def test_a_signal_is_passed_on(installed: Path, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_before_the_command_runs_is_passed_on_once_it_does(
+def test_a_signal_before_the_command_starts_is_forwarded_after_it_starts(
     installed: Path, number: signal.Signals
 ) -> None:
     settings = installed / "etc/userauth/environment"
@@ -199,12 +197,12 @@ def test_a_signal_before_the_command_runs_is_passed_on_once_it_does(
         [sys.executable, "-I", str(SCRIPT), "sleep", "60"],
         env={"DESTDIR": str(installed), "PATH": os.environ["PATH"]},
     ) as process:
-        with settings.open("w", encoding="utf-8"):  # waits until they are being read
+        with settings.open("w", encoding="utf-8"):  # blocks until the script reads them
             process.send_signal(number)
         assert process.wait(timeout=20) == 128 + number
 
 
-def test_secrets_are_copied_credentials_as_copies_that_go_with_the_command(tmp_path: Path) -> None:
+def test_copies_of_the_credentials_are_removed_after_the_command(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.mkdir(0o700)
     (credentials / "SECRET_KEYS").write_text(KEY, encoding="ascii")
@@ -224,7 +222,7 @@ def test_secrets_are_copied_credentials_as_copies_that_go_with_the_command(tmp_p
     assert stat.S_IMODE((credentials / "SECRET_KEYS").stat().st_mode) == 0o600
 
 
-def test_copies_that_a_killed_process_has_left_go_with_the_next_command(tmp_path: Path) -> None:
+def test_the_next_command_removes_the_copies_of_a_killed_one(tmp_path: Path) -> None:
     credentials, memory = tmp_path / "credentials", tmp_path / "memory"
     credentials.mkdir()
     (credentials / "SECRET_KEYS").write_text(KEY, encoding="ascii")
@@ -237,9 +235,9 @@ def test_copies_that_a_killed_process_has_left_go_with_the_next_command(tmp_path
     ) as process:
         assert process.stdout is not None
         others = Path(process.stdout.readline().strip())
-        # Its process is gone, and another one has the number.
-        of_a_number = memory / f"userauth-credentials-{process.pid}-1-x"
-        of_a_number.mkdir()
+        # Copies of an earlier process with the same number.
+        reused_number = memory / f"userauth-credentials-{process.pid}-1-x"
+        reused_number.mkdir()
         with copied_credentials()(*arguments) as ours:
             assert set(memory.iterdir()) == {others, Path(ours)}
         process.kill()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from tests.harness.configuration import ROOT
 from tests.harness.processes import free_port, running_server
+from tests.harness.programs import get_program
 from tests.harness.scraping import Scrape, read, read_now
 
 DEPLOY = ROOT / "deploy"
@@ -23,14 +23,13 @@ TESTS = (ROOT / "tests" / "deploy" / "alerts.yml").read_text(encoding="utf-8")
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
 # What Grafana puts in: any job, server and interval will do to see whether it can be read.
 VARIABLES = {"$job": "userauth", "$instance": ".*", "$__rate_interval": "1m"}
+needs_promtool = pytest.mark.needs("promtool")
 
 
 def promtool(*arguments: str | Path, stdin: str = "") -> str:
     """Run promtool; return what it said, having found nothing wrong."""
-    program = shutil.which("promtool")
-    assert program, "promtool is missing: .ci/run installs it"
     ended = subprocess.run(
-        [program, *map(str, arguments)],
+        [get_program("promtool"), *map(str, arguments)],
         input=stdin,
         capture_output=True,
         text=True,
@@ -92,6 +91,7 @@ def families(scrape: Scrape) -> dict[str, str]:
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", scrape.text, re.MULTILINE))
 
 
+@needs_promtool
 def test_promtool_finds_nothing_wrong_with_the_metrics(told: Scrape) -> None:
     ours = "".join(
         line
@@ -101,17 +101,20 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(told: Scrape) -> None:
     assert promtool("check", "metrics", stdin=ours) == ""
 
 
+@needs_promtool
 def test_the_configuration_of_prometheus_is_good() -> None:
     said = promtool("check", "config", DEPLOY / "prometheus.yml")
     assert "is valid" in said
     assert "1 rule files found" in said
 
 
+@needs_promtool
 def test_the_alerts_are_good() -> None:
     assert f"{len(ALERTS)} rules found" in promtool("check", "rules", DEPLOY / "alerts.yml")
     assert len(set(ALERTS)) == len(ALERTS) > 8
 
 
+@needs_promtool
 def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
     promtool("test", "rules", ROOT / "tests" / "deploy" / "alerts.yml")
 
@@ -141,6 +144,7 @@ def test_the_dashboard_can_be_imported() -> None:
         assert panel["datasource"]["uid"] == "${datasource}"
 
 
+@needs_promtool
 def test_each_expression_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": filled(expression)}

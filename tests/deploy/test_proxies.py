@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.certificates import make_certificate
 from tests.harness.configuration import ROOT
 from tests.harness.processes import free_port, running_server, wait_for_listener
+from tests.harness.programs import get_program
 from tests.harness.proxy import Proxy
 
-PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+pytestmark = pytest.mark.needs("openssl")
 FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
 FORGED = {"X-Auth-User-Id": "1", "X-Auth-Email": "admin@example.com", "X-Auth-Name": "Admin"}
 # One of this machine's own that is not the one that a proxy connects from.
@@ -108,7 +108,12 @@ def caddy_command(folder: Path, site: str) -> list[str]:
 PROXIES = {"nginx.conf": nginx_command, "Caddyfile": caddy_command}
 
 
-@pytest.fixture(params=list(PROXIES))
+@pytest.fixture(
+    params=[
+        pytest.param("nginx.conf", marks=pytest.mark.needs("nginx")),
+        pytest.param("Caddyfile", marks=pytest.mark.needs("caddy")),
+    ]
+)
 def sample(request: pytest.FixtureRequest) -> str:
     """Name a sample."""
     return str(request.param)
@@ -135,14 +140,12 @@ def running_proxy(
     ):
         text = text.replace(shown, real)
     name, *arguments = PROXIES[sample](folder, text)
-    program = shutil.which(name, path=PATH)
-    assert program, f"{name} is missing: .ci/run installs it"
     with (folder / "proxy.log").open("w") as log:
         process = subprocess.Popen(
-            [program, *arguments],
+            [get_program(name), *arguments],
             stdout=log,
             stderr=log,
-            env={"HOME": str(folder), "XDG_DATA_HOME": str(folder), "PATH": PATH},
+            env={"HOME": str(folder), "XDG_DATA_HOME": str(folder)},
         )
     try:
         wait_for_listener(process, port)

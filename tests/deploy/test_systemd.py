@@ -18,6 +18,7 @@ import pytest
 from tests.harness.api import PASSWORD
 from tests.harness.configuration import KEY, ROOT
 from tests.harness.processes import environment, free_port, running_server, wait_for_listener
+from tests.harness.programs import get_program
 
 DEPLOY = ROOT / "deploy"
 SERVICE, BACKUP = DEPLOY / "userauth.service", DEPLOY / "userauth-backup.service"
@@ -80,7 +81,7 @@ def test_systemd_is_told_each_step(
         server.signal(signal.SIGTERM)
         stopping = systemd.receive()
         assert stopping["STOPPING"] == "1"
-        assert re.fullmatch(r"userauth ends: \d+ requests are running", stopping["STATUS"])
+        assert re.fullmatch(r"userauth is stopping: \d+ requests are running", stopping["STATUS"])
         # Drain, two last writes and the last lines, the embedded Postgres and the wait for it,
         # and what else there is.
         assert stopping["EXTEND_TIMEOUT_USEC"] == str(
@@ -185,12 +186,13 @@ def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
     return [int(number) for number in listed.split()]
 
 
+@pytest.mark.needs("systemd-socket-activate")
 @pytest.mark.parametrize("kept_alive", [True, False])
 def test_a_restart_under_load_fails_no_request(dsn: str, *, kept_alive: bool) -> None:
     port = free_port()
     process = subprocess.Popen(
         [
-            *("systemd-socket-activate", "-l", f"127.0.0.1:{port}"),
+            *(get_program("systemd-socket-activate"), "-l", f"127.0.0.1:{port}"),
             *(f"--setenv={name}={value}" for name, value in environment(DATABASE_URL=dsn).items()),
             *("/bin/bash", "-c", RESTARTING, *command()),
         ],
@@ -263,9 +265,10 @@ def as_it_would_be_here(folder: Path) -> list[str]:
     return copies
 
 
+@pytest.mark.needs("systemd-analyze")
 def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
     ended = subprocess.run(
-        ["/usr/bin/systemd-analyze", "verify", "--man=no", *as_it_would_be_here(tmp_path)],
+        [get_program("systemd-analyze"), "verify", "--man=no", *as_it_would_be_here(tmp_path)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -274,10 +277,11 @@ def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
+@pytest.mark.needs("systemd-analyze")
 @pytest.mark.parametrize(("unit", "most"), [(SERVICE, 2.0), (BACKUP, 2.5)])
 def test_a_service_is_exposed_as_little_as_can_be(unit: Path, most: float) -> None:
     ended = subprocess.run(
-        [*["/usr/bin/systemd-analyze", "security", "--offline=true"], str(unit)],
+        [get_program("systemd-analyze"), "security", "--offline=true", str(unit)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -417,7 +421,7 @@ def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Pat
         timeout=60,
         check=False,
     )
-    assert (checked.returncode, checked.stdout) == (0, "The settings are good (production).\n")
+    assert (checked.returncode, checked.stdout) == (0, "The settings are valid (production).\n")
     for unit in UNITS:
         assert (installed / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
 
@@ -446,6 +450,7 @@ def test_to_install_again_changes_no_setting_and_no_secret(installed: Path) -> N
     assert python_of(installed).stat().st_ino == python
 
 
+@pytest.mark.long
 def test_packages_that_no_longer_run_are_installed_anew(installed: Path) -> None:
     python_of(installed).unlink()
     install(installed)
@@ -604,6 +609,7 @@ def own_package(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_packages_of_the_operator_last_and_do_not_move_those_of_the_server(
     installed: Path, own_package: Path
 ) -> None:

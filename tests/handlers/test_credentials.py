@@ -66,7 +66,7 @@ async def test_basic_is_utf_8_and_splits_at_the_first_colon(api: Api, password: 
 
 @pytest.mark.parametrize("scheme", ["Digest", "Negotiate", "Token", "OAuth", "BasicX", "Bearerer"])
 @pytest.mark.gen_test
-async def test_a_scheme_that_is_not_ours_is_nobody(api: Api, scheme: str) -> None:
+async def test_an_unsupported_scheme_has_no_credentials(api: Api, scheme: str) -> None:
     token = await api.registered_token()
     answer = await read(api, f"{scheme} {token}")
     assert (answer.status, answer.problem) == (401, "credentials-missing")

@@ -14,14 +14,15 @@ from ops.request_log import RequestLog
 from rules.errors import DatabaseUnavailable, Overloaded, TooManyWrites, problem_types
 from services.accounts import Accounts
 from services.identities import Identities
-from services.tokens import Sessions
+from services.readiness import Readiness
+from services.tokens import Tokens
 from tests.harness.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 # Whose methods they are, where not those of Accounts.
-SERVICES = {"identify": Identities, "log_in": Sessions}
+SERVICES = {"identify": Identities, "log_in": Tokens, "check_ready": Readiness}
 SECRET = "SELECT secret FROM vault; password=hunter2"
 REGISTER = "/api/user/register"
 
@@ -68,14 +69,14 @@ async def test_each_problem_type_is_met_once_and_documented(
     clock.advance(86400)
     answers.append(await api.request("GET", "/api/user", authorization=bearer(token)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Accounts, "check_ready", raising(DatabaseUnavailable()))
+        patch.setattr(Readiness, "check_ready", raising(DatabaseUnavailable()))
         answers.append(await api.request("GET", "/health/ready"))
         patch.setattr(Accounts, "register", raising(Overloaded(7)))
         answers.append(await api.register())
         patch.setattr(Accounts, "delete", raising(TooManyWrites(7)))
         clock.advance(-86400)
         answers.append(await api.request("DELETE", "/api/user", authorization=bearer(token)))
-        patch.setattr(Accounts, "check_ready", raising(RuntimeError()))
+        patch.setattr(Readiness, "check_ready", raising(RuntimeError()))
         answers.append(await api.request("GET", "/health/ready"))
     app.draining = True
     answers.append(await api.request("GET", "/health/ready"))
@@ -140,7 +141,7 @@ async def test_a_bug_under_head_is_500_without_a_body(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Accounts, "check_ready", raising(RuntimeError(SECRET)))
+        patch.setattr(Readiness, "check_ready", raising(RuntimeError(SECRET)))
         answer = await api.request("HEAD", "/health/ready")
     caplog.clear()
     assert answer.status == 500

@@ -133,7 +133,7 @@ async def test_failures_of_a_minute_are_one_event_at_once_and_one_for_the_others
         ("registered", 1),
     ]
     assert {event["ip"] for event in found} == {"127.0.0.1"}
-    assert app.services.audit.counts["password-failed"] == 3
+    assert app.services.audit.counts.events["password-failed"] == 3
 
 
 @laid_over(SERVER__TRUSTED_PROXIES="127.0.0.1")

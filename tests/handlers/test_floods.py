@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import bcrypt
 import pytest
 
-from rules.write_turns import MOST_WAITING
+from rules.write_turns import MAX_WAITING
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.configuration import laid_over
 from tests.harness.sql import run_sql
@@ -39,14 +39,14 @@ async def test_a_flood_of_writes_of_one_user_holds_one_connection_and_slows_nobo
     await api.register(OTHER)
     with holding(dsn, "SELECT 1 FROM users WHERE email = %s FOR UPDATE", (EMAIL,)) as holder:
         flood = [rename(api, token, f"Susan {number}") for number in range(40)]
-        await until(lambda: sum(task.done() for task in flood) == 40 - 1 - MOST_WAITING)
+        await until(lambda: sum(task.done() for task in flood) == 40 - 1 - MAX_WAITING)
         await holder.sees_waiting(next(task for task in flood if not task.done()))
         assert (await api.log_in(OTHER)).status == 200
         holder.commit()
     answers = await asyncio.gather(*flood)
     assert Counter(answer.status for answer in answers) == {
-        200: 1 + MOST_WAITING,
-        429: 40 - 1 - MOST_WAITING,
+        200: 1 + MAX_WAITING,
+        429: 40 - 1 - MAX_WAITING,
     }
     refused = [answer.problem for answer in answers if answer.status == 429]
     assert set(refused) == {"too-many-writes"}
@@ -121,7 +121,7 @@ async def test_a_log_out_is_not_kept_back_by_writes_that_wait(api: Api, dsn: str
     own = await api.token(EMAIL)
     with holding(dsn, "SELECT 1 FROM users FOR UPDATE") as holder:
         flood = [rename(api, stolen, f"Susan {number}") for number in range(20)]
-        await until(lambda: sum(task.done() for task in flood) == 20 - 1 - MOST_WAITING)
+        await until(lambda: sum(task.done() for task in flood) == 20 - 1 - MAX_WAITING)
         answer = await api.request("POST", "/api/user/logout", authorization=bearer(own))
         assert answer.status == 204
         holder.commit()
@@ -148,7 +148,7 @@ class Hashes:
         self.may_go_on.set()
         self.begun = 0
         self._check = bcrypt.checkpw
-        monkeypatch.setattr("rules.passwords.bcrypt.checkpw", self._wait)
+        monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", self._wait)
 
     def _wait(self, password: bytes, stored: bytes) -> bool:
         self.begun += 1
@@ -179,7 +179,7 @@ async def test_who_comes_from_where_the_account_logged_in_before_gets_in_beside_
 ) -> None:
     await api.register(EMAIL)
     assert (await log_in(api, EMAIL, HOME)).status == 200
-    monkeypatch.setattr("rules.hash_queue.MOST_PLACES", 4)
+    monkeypatch.setattr("rules.hash_queue.MAX_TICKETS", 4)
     hashes.may_go_on.clear()
     flood = [
         asyncio.create_task(log_in(api, f"nobody{number}@example.com", f"192.0.2.{number}", "x"))

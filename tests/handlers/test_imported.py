@@ -5,7 +5,7 @@ import unicodedata
 import bcrypt
 import pytest
 
-from services import identities
+from rules.refusals import RefusalTimes
 from tests.harness.api import Api
 from tests.harness.sql import run_sql
 from tests.rules.test_imported_hashes import by_bcrypt
@@ -45,11 +45,12 @@ async def test_every_refusal_waits_for_its_rest_and_no_success_does(
 ) -> None:
     rests: list[float] = []
 
-    async def rest(seconds: float) -> None:
-        rests.append(seconds)
+    def rest(_times: RefusalTimes, elapsed: float, *, forms: int) -> float:
+        rests.append(elapsed * forms)
+        return 0.0
 
     await imported(api, dsn, by_bcrypt("correct horse"))
-    monkeypatch.setattr(identities, "rest", rest)
+    monkeypatch.setattr(RefusalTimes, "rest", rest)
     for email in (EMAIL, "nobody@example.com"):
         assert (await api.log_in(email, password)).status == 401
     assert len(rests) == 2

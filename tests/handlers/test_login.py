@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import bcrypt
 import pytest
 
-from rules.passwords import SCHEME
+from rules.password_scheme import SCHEME
 from tests.harness.another_server import another_server
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
@@ -163,7 +163,7 @@ async def test_a_hash_is_not_renewed_while_others_wait_for_theirs(
         made.append(salt)
         return make(password, salt)
 
-    monkeypatch.setattr("rules.passwords.bcrypt.hashpw", recorded)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.hashpw", recorded)
     answers = await asyncio.gather(*(api.log_in() for _ in range(5)))
     assert [answer.status for answer in answers] == [200] * 5
     # The last one found the worker free.

@@ -13,12 +13,13 @@ from prometheus_client.openmetrics.parser import (
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.ioloop import IOLoop
 
+from db.events import EventFilter
 from handlers import routes
 from handlers.application import Application
 from handlers.metrics import MetricsServer
 from rules.errors import DatabaseUnavailable, problem_types
-from services.accounts import Accounts
-from services.audit import Kind
+from services.event_kinds import EventKind
+from services.readiness import Readiness
 from settings import Settings
 from tests.handlers.test_errors import raising
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
@@ -69,7 +70,7 @@ def dsn(dsn: str, gate: Gate) -> str:
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
     """Hold verifications up until they may go on."""
     hashes = Hashes()
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", hashes.check)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", hashes.check)
     yield hashes
     hashes.may_go_on.set()
 
@@ -284,9 +285,9 @@ async def test_a_connection_that_cannot_be_had_is_counted(
 ) -> None:
     await gate.shut()
     with pytest.raises(DatabaseUnavailable):
-        await app.services.audit.find(most=1)
+        await app.services.audit.find(EventFilter(), limit=1)
     with pytest.raises(DatabaseUnavailable):
-        await app.services.audit.find(most=1)
+        await app.services.audit.find(EventFilter(), limit=1)
     assert (await read()).value("userauth_pool_failures_total") >= 1
 
 
@@ -361,7 +362,7 @@ async def test_passwords_that_fail_and_who_has_to_wait_are_counted(api: Api, rea
 async def test_a_failure_of_the_server_is_counted(
     api: Api, read: Read, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Accounts, "check_ready", raising(RuntimeError("broken")))
+    monkeypatch.setattr(Readiness, "check_ready", raising(RuntimeError("broken")))
     assert (await api.request("GET", "/health/ready")).status == 500
     found = await read()
     assert found.value("userauth_problems_total", problem="internal-error") == 1
@@ -375,7 +376,7 @@ async def test_every_count_without_a_route_is_told_as_0_before_anything_happened
 ) -> None:
     found = await read()
     assert found.labels("problem") == {kind.name for kind in problem_types()}
-    assert found.labels("kind") == {kind.value for kind in Kind}
+    assert found.labels("kind") == {kind.value for kind in EventKind}
     assert not any(
         value
         for (name, _), value in found.samples.items()

@@ -4,8 +4,7 @@ import unicodedata
 
 import pytest
 
-from rules.imported_hashes import read
-from rules.passwords import SCHEME, PasswordHasher, pepper_id
+from rules.password_scheme import SCHEME, PasswordScheme, pepper_id
 from settings import load_settings
 from tests.handlers.test_register import refused_fields
 from tests.harness.api import PASSWORD, Api, basic, bearer
@@ -202,19 +201,11 @@ async def test_where_a_pepper_comes_up_a_hash_is_renewed_with_it_at_the_next_log
     api: Api, dsn: str
 ) -> None:
     await api.register(EMAIL, PASSWORD)
-    run_sql(dsn, "UPDATE users SET password_hash = %s", (await hash_without_pepper(),))
+    run_sql(dsn, "UPDATE users SET password_hash = %s", (PasswordScheme(cost=4).hash(PASSWORD),))
     assert (await api.log_in(EMAIL, PASSWORD)).status == 200
     [(stored,)] = run_sql(dsn, "SELECT password_hash FROM users")
     assert stored.startswith(f"{SCHEME}+{pepper_id(PEPPER)}$")
     assert (await api.log_in(EMAIL, PASSWORD)).status == 200
-
-
-async def hash_without_pepper() -> str:
-    hasher = PasswordHasher(read_foreign=read, cost=4, workers=1, max_wait_seconds=5)
-    try:
-        return await hasher.hash(PASSWORD)
-    finally:
-        hasher.close()
 
 
 def test_the_production_profile_refuses_common_passwords() -> None:

@@ -9,8 +9,8 @@ from tests.commands.test_manage_users import given
 from tests.commands.test_transfer import HASH, written
 from tests.handlers.test_deletion import all_text
 from tests.harness.api import PASSWORD, Answer, Api, basic
+from tests.harness.command_line import manage
 from tests.harness.configuration import laid_over
-from tests.harness.processes import manage
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -111,11 +111,11 @@ async def test_an_administrator_who_brings_the_address_ends_its_reservation(
     await deleted(api)
     await deleted(api, "other@example.com")
     if how == "add":
-        ended = given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn)
+        code = given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode
     else:
         file = written(tmp_path / "users.jsonl", {"email": EMAIL, "password_hash": HASH})
-        ended = manage("users", "import", file, DATABASE_URL=dsn)
-    assert ended.returncode == 0, ended
+        code = manage("users", "import", file, DATABASE_URL=dsn).returncode
+    assert code == 0
     assert (await api.log_in(EMAIL)).status == 200
     assert reserved(dsn) == 1
 

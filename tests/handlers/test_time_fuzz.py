@@ -183,7 +183,7 @@ def _check_nothing(_text: str) -> None:
 @pytest.fixture
 def _without_bounds_of_text(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("rules.text_bounds._check_marks", _check_nothing)
-    monkeypatch.setattr("rules.text_bounds.LONGEST", 10**9)
+    monkeypatch.setattr("rules.text_bounds.MAX_CODE_POINTS", 10**9)
     monkeypatch.setattr("rules.text_bounds.EXPANSION", 10**9)
     with monkeypatch.context() as config:
         for form in (Registration, UserChanges):

@@ -2,13 +2,14 @@
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+from tests.harness.programs import get_program
 
 _SWITCHES = (
     "--headless=new",
@@ -30,18 +31,16 @@ _SWITCHES = (
 def chromium() -> Iterator[Chrome]:
     """Start a Chromium that keeps its console and its requests, and end it."""
     options = ChromeOptions()
-    program, driver_program = shutil.which("chromium"), shutil.which("chromedriver")
-    assert program is not None
-    assert driver_program is not None
-    # Named, so that Selenium looks for neither, here or elsewhere.
-    options.binary_location = program
+    # Named, so that Selenium does not search for, or download, either.
+    options.binary_location = get_program("chromium")
+    service = ChromeService(executable_path=get_program("chromedriver"))
     for switch in _SWITCHES:
         options.add_argument(switch)
     if os.geteuid() == 0:
         # Its sandbox cannot be had as root.
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=ChromeService(executable_path=driver_program))
+    driver = Chrome(options=options, service=service)
     try:
         yield driver
     finally:

@@ -27,13 +27,14 @@ def start(
     environment: Mapping[str, str] | None = None,
     *,
     directory: Path = ROOT,
+    stdin: int = subprocess.DEVNULL,
 ) -> "subprocess.Popen[str]":
-    """Start a process whose standard error goes to a log; the other streams are pipes."""
+    """Start a process whose standard error goes to a log, and its output to a pipe."""
     return subprocess.Popen(
         command,
         env=environment,
         cwd=directory,
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
@@ -93,11 +94,12 @@ def running(
     environment: Mapping[str, str] | None = None,
     *,
     directory: Path = ROOT,
+    stdin: int = subprocess.DEVNULL,
 ) -> Iterator["subprocess.Popen[str]"]:
     """Run a process for the duration of the block; standard error is appended to a log."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as stream:
-        process = start(command, stream, environment, directory=directory)
+        process = start(command, stream, environment, directory=directory, stdin=stdin)
     try:
         yield process
     finally:

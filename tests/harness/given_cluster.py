@@ -15,6 +15,7 @@ import psycopg2
 
 from postgres.programs import Account, account_for, run
 from tests.harness.processes import free_port
+from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
 
 PASSWORD = "the pässword/of+the=cluster"
@@ -30,7 +31,7 @@ class Cluster:
         self._folder = folder
         self._data = data
         self._account = account_for(data)
-        self._programs = max(Path("/usr/lib/postgresql").glob("*/bin/initdb")).parent
+        self._programs = Path(get_program("initdb")).parent
         self.host = "127.0.0.1"
         self._options = ("ssl=on", "unix_socket_directories=", *options)
 

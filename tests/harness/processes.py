@@ -80,18 +80,6 @@ def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]"
     return child_processes.start(command, log, environment(**variables))
 
 
-def manage(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command of the administrator to its end."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "manage.py"), *arguments],
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def free_port() -> int:
     """Return a port that nobody listens at."""
     with socket.socket() as probe:

@@ -1,13 +1,15 @@
 """SQL beside the server, as an administrator sends it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg2
 
 
-def run_sql(dsn: str, sql: str, parameters: tuple[object, ...] | None = None) -> list[Any]:
+def run_sql(
+    dsn: str, sql: str, parameters: tuple[object, ...] | Mapping[str, object] | None = None
+) -> list[Any]:
     """Run a statement in autocommit and return its rows, where it has any."""
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True

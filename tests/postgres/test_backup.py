@@ -28,11 +28,13 @@ from services.backups import Backups
 from tests.db.test_migrations import DESCRIBE, data, fill
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import SCHEMA, new_database
 from tests.harness.given_cluster import PASSWORD as CLUSTER_PASSWORD
 from tests.harness.given_cluster import given_cluster
-from tests.harness.processes import environment, manage, running_server
+from tests.harness.processes import environment, running_server
+from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
 
 _numbers = itertools.count()
@@ -552,8 +554,8 @@ def test_a_backup_can_be_written_to_a_pipe(dsn: str, empty: str, tmp_path: Path)
     process = started("backup", "-", DATABASE_URL=dsn)
     content, said = process.communicate(timeout=30)
     assert (process.returncode, b"not verified" in said) == (0, True)
-    (tmp_path / "stream_output").write_bytes(content)
-    assert manage("restore", str(tmp_path / "stream_output"), DATABASE_URL=empty).returncode == 0
+    (tmp_path / "piped").write_bytes(content)
+    assert manage("restore", str(tmp_path / "piped"), DATABASE_URL=empty).returncode == 0
     assert contents(empty)["users"] == contents(dsn)["users"]
 
 
@@ -586,6 +588,7 @@ def test_a_cluster_newer_than_every_installed_pg_dump_is_refused(
             backups.write(target)
 
 
+@pytest.mark.needs("initdb", "openssl")
 def test_a_backup_moves_the_embedded_database_to_an_external_cluster(
     open_folder: Path, tmp_path: Path
 ) -> None:
@@ -649,6 +652,7 @@ def commands_during(*arguments: str, **variables: str) -> str:
     return "\n".join(seen)
 
 
+@pytest.mark.needs("systemd-analyze")
 def test_the_timer_and_its_service_are_valid_units(tmp_path: Path) -> None:
     program = tmp_path / "python"
     program.symlink_to("/bin/true")
@@ -658,7 +662,12 @@ def test_the_timer_and_its_service_are_valid_units(tmp_path: Path) -> None:
         text = text.replace("/opt/userauth/.venv/bin/python", str(program))
         (tmp_path / name).write_text(text, encoding="utf-8")
     ended = subprocess.run(
-        ["/usr/bin/systemd-analyze", "verify", "--man=no", *map(str, sorted(tmp_path.glob("*.*")))],
+        [
+            get_program("systemd-analyze"),
+            "verify",
+            "--man=no",
+            *map(str, sorted(tmp_path.glob("*.*"))),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -16,11 +16,13 @@ from db.pool import Database
 from db.prepared import PreparedQuery, with_recovery_flag
 from db.rows import Row
 from tests.harness.api import Api, bearer
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.given_cluster import Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
-from tests.harness.processes import environment, manage, running_server
+from tests.harness.processes import environment, running_server
 
+pytestmark = pytest.mark.needs("initdb", "openssl")
 LAG = "recovery_min_apply_delay=1h"
 USERS = 4
 WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
@@ -135,9 +137,9 @@ def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:
     assert ended.returncode == 1
     assert "is a standby" in ended.stderr
     assert "Traceback" not in ended.stderr
-    ended = manage("users", "list", DATABASE_URL=standby.url())
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert "is a standby" in ended.stderr
+    listed = manage("users", "list", DATABASE_URL=standby.url())
+    assert (listed.returncode, listed.stdout) == (1, "")
+    assert "is a standby" in listed.stderr
 
 
 def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows(
@@ -249,7 +251,7 @@ def test_a_cluster_without_fsync_is_reported_at_startup_and_by_check(
         pass
     assert "fsync" not in server.written()
     said = manage("check", **variables)
-    assert (said.returncode, said.stdout) == (0, "The settings are good (testing).\n")
+    assert (said.returncode, said.stdout) == (0, "The settings are valid (testing).\n")
     primary.sql("ALTER SYSTEM SET fsync = off", "postgres")
     primary.sql("SELECT pg_reload_conf()", "postgres")
     primary.wait_for("current_setting('fsync') = 'off'")
@@ -278,4 +280,4 @@ def test_check_warns_of_an_unreachable_database_and_refuses_an_unusable_one(
     primary.kill()
     said = manage("check", DATABASE_URL=primary.url())
     assert said.returncode == 0
-    assert "The database was not looked at" in said.stdout
+    assert "The database was not checked" in said.stdout

@@ -1,8 +1,11 @@
 """The server that the bench measures starts and returns what its figures assume."""
 
 import httpx
+import pytest
 
 from bench.dataset import Credentials
+from bench.report import verdict
+from bench.results import Baseline, Comparison, Figure, Goal, series
 from bench.targets import basic, userauth
 from tests.harness.api import PASSWORD
 
@@ -17,3 +20,19 @@ def test_the_measured_server_accepts_the_requests_of_the_bench(dsn: str) -> None
         assert login.status_code == 200
         token = {"Authorization": f"Bearer {login.json()['token']}"}
         assert client.get(url, headers=token).json()["email"] == credentials.email
+
+
+@pytest.mark.parametrize(
+    ("values", "every_round", "expected"),
+    [
+        ((98, 96, 99), False, "met"),
+        ((96, 96, 99), False, "missed by 0.01"),
+        ((98, 96, 99), True, "missed by 0.01"),
+    ],
+)
+def test_a_goal_applies_to_the_median_ratio_or_to_every_round(
+    values: tuple[float, ...], *, every_round: bool, expected: str
+) -> None:
+    goal = Goal(Comparison.AT_LEAST, 0.97, "of the baseline", every_round=every_round)
+    baseline = Baseline("without", series([100, 100, 100]))
+    assert verdict(Figure("throughput", series(values), "requests/s", baseline, goal)) == expected

@@ -1,11 +1,11 @@
-"""What the documentation says is there, and what is there is in the documentation."""
+"""The documentation describes everything that exists, and nothing else."""
 
 import ast
 import json
 import re
-import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from handlers import routes
 from handlers.docs import OPENAPI_PATH, PAGE_PATH, StaticDocumentHandler
 from rules.errors import Problem, problem_types
 from settings import FIELDS
+from settings.renamed import RENAMED
 from tests.harness.configuration import ROOMS, ROOT
 from tests.harness.processes import environment, running_server
 from tests.harness.sql import run_sql
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 PROBLEMS = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -36,7 +37,7 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 
 def commands(block: str) -> list[str]:
-    """Return the commands of a block of shell, those over several lines in one."""
+    """Return the commands of a shell block, with continued lines joined."""
     return block.replace("\\\n", " ").splitlines()
 
 
@@ -52,7 +53,7 @@ COMMANDS = [
 
 
 def documented_calls() -> set[tuple[str, str]]:
-    """Return method and path of each call that is written as such, or as a curl command."""
+    """Return method and path of each call in the text or in a curl command."""
     calls = set(re.findall(r"\b([A-Z]+) (/[a-z/]+(?:{id}|\.json)?)", TEXT))
     for language, block in blocks(TEXT):
         for command in commands(block) if language == "sh" else []:
@@ -79,15 +80,15 @@ def test_every_call_is_documented(call: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
-def test_what_head_and_options_do_is_documented(method: str) -> None:
+def test_head_and_options_are_documented(method: str) -> None:
     assert f"`{method}`" in TEXT
 
 
-def test_no_call_is_documented_that_is_not_there() -> None:
+def test_no_unknown_call_is_documented() -> None:
     assert documented_calls() <= CALLS
 
 
-def test_the_problem_types_documented_are_those_that_there_are() -> None:
+def test_exactly_the_existing_problem_types_are_documented() -> None:
     documented = re.findall(r"^## (.*)$", PROBLEMS, re.MULTILINE)
     assert sorted(documented) == sorted(cls.name for cls in PROBLEM_CLASSES)
 
@@ -102,7 +103,7 @@ def test_every_problem_is_documented_with_its_title() -> None:
     assert missing == []
 
 
-def test_the_problem_that_is_shown_is_one_that_there_is() -> None:
+def test_the_sample_problem_has_an_existing_type() -> None:
     [shown] = [json.loads(block) for language, block in blocks(PROBLEMS) if language == "json"]
     [problem] = [cls for cls in PROBLEM_CLASSES if shown["type"].endswith("#" + cls.name)]
     assert shown["title"] == problem.title
@@ -110,22 +111,84 @@ def test_the_problem_that_is_shown_is_one_that_there_is() -> None:
     assert set(shown) == {"type", "title", "status", "detail", "request_id"}
 
 
-def test_no_setting_is_documented_that_is_not_there() -> None:
+def test_exactly_the_existing_settings_are_documented() -> None:
     documented = re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", SETTINGS, re.MULTILINE)
     assert sorted(documented) == sorted(
         f"{section}.{key}" for section, keys in FIELDS.items() for key in keys
     )
 
 
+SHIPPED = tomllib.loads((ROOT / "settings.toml").read_text(encoding="utf-8"))
+SETTINGS_ROWS = {
+    (row[1], row[2]): (row[3], row[4])
+    for row in re.finditer(r"^\| `(\w+)\.(\w+)` \| ([^|]*) \| ([^|]*) \|", SETTINGS, re.MULTILINE)
+}
+
+
+def as_documented(value: object) -> str:
+    if value == "":
+        return "empty"
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+@pytest.mark.parametrize(("section", "key"), SETTINGS_ROWS)
+def test_the_documented_defaults_are_those_of_the_shipped_file(section: str, key: str) -> None:
+    expected = as_documented(SHIPPED["default"][section][key])
+    for profile in ("testing", "production"):
+        if key in SHIPPED[profile].get(section, {}):
+            expected += f"; {profile}: {as_documented(SHIPPED[profile][section][key])}"
+    assert SETTINGS_ROWS[section, key][0] == expected
+
+
+def bounds_of(section: str, key: str) -> set[float]:
+    """Return the bounds of a numeric setting."""
+    values = [
+        getattr(constraint, name)
+        for constraint in FIELDS[section][key].metadata
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(constraint, name)
+    ]
+    return {float(value) for value in values}
+
+
+@pytest.mark.parametrize(("section", "key"), SETTINGS_ROWS)
+def test_the_documented_bounds_are_those_of_the_model(section: str, key: str) -> None:
+    documented = SETTINGS_ROWS[section, key][1].replace("30 days", "2592000")
+    numbers = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", documented)}
+    if key == "pool_max":
+        numbers.add(1)  # the bound is pool_min
+    assert bounds_of(section, key) <= numbers
+
+
+NAMED_IN = [*PAGES, ROOT / "settings.toml", *(ROOT / "deploy").iterdir(), ROOT / "CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("file", NAMED_IN, ids=lambda file: file.name)
+def test_each_setting_in_a_text_exists(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
+    sections = "|".join(FIELDS)
+    for section, key in re.findall(rf"(?<![\w/.@-])({sections})\.([a-z_]+)\b(?![/(])", text):
+        is_file = key in {"md", "py", "css", "js"}
+        is_column = f"    {key} " in schema
+        assert (
+            is_file
+            or is_column
+            or key in FIELDS[section]
+            or (section, key) in RENAMED
+            or key == "pool_mx"  # the sample of a misspelled setting
+        ), f"{section}.{key}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_lead_to_existing_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
 
 
 def sections_of(page: Path) -> set[str]:
-    """Return the fragments by which the headings of a page are linked."""
+    """Return the fragments of the headings of a page."""
     text = re.sub(
         r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
     )
@@ -141,7 +204,7 @@ def test_links_to_sections_lead_to_headings(page: Path) -> None:
 
 
 ASVS = (ROOT / "docs" / "asvs.md").read_text(encoding="utf-8")
-# The requirements of OWASP ASVS 5.0.0, of the chapters and the section that the page is about.
+# The requirements of OWASP ASVS 5.0.0 in the chapters and the section that the page covers.
 LEVEL_1 = """
     6.1.1 6.2.1 6.2.2 6.2.3 6.2.4 6.2.5 6.2.6 6.2.7 6.2.8 6.3.1 6.3.2 6.4.1 6.4.2 7.2.1 7.2.2
     7.2.3 7.2.4 7.4.1 7.4.2 9.1.1 9.1.2 9.1.3 9.2.1 11.3.1 11.3.2 11.4.1 13.4.1 14.2.1 14.3.1
@@ -179,7 +242,7 @@ def existing_tests() -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_each_test_that_a_page_names_is_there(page: Path) -> None:
+def test_each_test_in_a_page_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert named_tests(text) - existing_tests() == set()
     for file in re.findall(r"`((?:\w+/)*test_\w+\.py)`", text):
@@ -190,12 +253,12 @@ _ROOMS = "|".join(room for room in ROOMS if not room.endswith(".py"))
 
 
 def named_sources(text: str) -> set[str]:
-    """Return the source files that a text names, tests by their path in ``tests/`` or with it."""
+    """Return the source files in a text; tests may be given relative to ``tests/``."""
     return set(re.findall(rf"(?<![\w/.-])(?:{_ROOMS}|tests)/[\w/-]+\.py\b", text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_each_source_file_that_a_page_names_is_there(page: Path) -> None:
+def test_each_source_file_in_a_page_exists(page: Path) -> None:
     named = named_sources(page.read_text(encoding="utf-8"))
     roots = (ROOT, ROOT / "tests")
     assert [
@@ -203,7 +266,7 @@ def test_each_source_file_that_a_page_names_is_there(page: Path) -> None:
     ] == []
 
 
-def test_the_source_files_that_pages_name_are_found() -> None:
+def test_source_files_in_pages_are_found() -> None:
     assert {"rules/refusals.py", "db/pool.py", "transport/connection.py"} <= named_sources(TEXT)
     assert named_sources("by `rules/gone.py`, (db/gone.py) [x](../ops/gone.py)") == {
         "rules/gone.py",
@@ -217,9 +280,9 @@ def test_each_requirement_of_the_asvs_has_one_row_with_its_level() -> None:
 
 
 @pytest.mark.parametrize("row", ASVS_ROWS, ids=lambda row: row[0])
-def test_each_requirement_has_a_verdict_and_what_shows_it(row: list[str]) -> None:
-    _, _, wants, verdict, how, tests = row
-    assert wants
+def test_each_requirement_has_a_verdict_with_tests_or_a_reason(row: list[str]) -> None:
+    _, _, requirement, verdict, how, tests = row
+    assert requirement
     if verdict == "met":
         assert named_tests(tests)
     else:
@@ -229,8 +292,7 @@ def test_each_requirement_has_a_verdict_and_what_shows_it(row: list[str]) -> Non
 
 @pytest.fixture(scope="module")
 def printed(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Run the README's commands, one after another in one shell; return what each printed."""
-    assert shutil.which("curl")
+    """Run the commands of the README in one shell; return the output of each."""
     run_sql(postgres, "TRUNCATE users, tokens, clients")
     variables = {
         "APP_SETTINGS": "development",
@@ -242,7 +304,7 @@ def printed(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[str
 
 
 def run_all(lines: list[str], url: str, **variables: str) -> list[str]:
-    """Run commands one after another in one shell; return what each printed."""
+    """Run commands in one shell; return the output of each."""
     script = "\necho; echo =====\n".join(lines).replace(ADDRESS, url)
     ended = subprocess.run(
         ["/bin/bash", "-euo", "pipefail", "-c", script.replace(".venv/bin/python", sys.executable)],
@@ -258,7 +320,7 @@ def run_all(lines: list[str], url: str, **variables: str) -> list[str]:
 
 
 def expected_shape(command: str) -> set[str] | None:
-    """Return the members of the object that a command prints; None where it prints nothing."""
+    """Return the members of the object that a command prints, or None if it prints nothing."""
     if command.startswith("TOKEN="):
         return None
     if "/login" in command:
@@ -266,14 +328,16 @@ def expected_shape(command: str) -> set[str] | None:
     return set() if "DELETE" in command else USER
 
 
-def test_each_command_of_the_readme_gives_what_it_is_there_for(printed: list[str]) -> None:
+@pytest.mark.needs("curl")
+def test_each_command_of_the_readme_works(printed: list[str]) -> None:
     assert len(printed) == len(COMMANDS) >= 9
     for command, output in zip(COMMANDS, printed, strict=True):
         shape = expected_shape(command)
         assert (set(json.loads(output)) if output else None) == shape, command
 
 
-def test_the_answers_that_the_readme_shows_look_like_those_that_come(printed: list[str]) -> None:
+@pytest.mark.needs("curl")
+def test_the_sample_responses_of_the_readme_look_like_real_ones(printed: list[str]) -> None:
     found = iter(printed)
     last = ""
     shown = 0
@@ -288,7 +352,10 @@ def test_the_answers_that_the_readme_shows_look_like_those_that_come(printed: li
     assert shown >= 3
 
 
-def test_what_the_page_on_tokens_shows_is_what_comes(postgres: str, tmp_path: Path) -> None:
+@pytest.mark.needs("curl")
+def test_the_commands_of_the_page_on_tokens_print_the_samples(
+    postgres: str, tmp_path: Path
+) -> None:
     run_sql(postgres, "TRUNCATE users, tokens, clients")
     lines = [
         line for language, block in blocks(TOKENS) if language == "sh" for line in commands(block)
@@ -307,7 +374,7 @@ def test_what_the_page_on_tokens_shows_is_what_comes(postgres: str, tmp_path: Pa
 
 
 def members(document: dict[str, Any]) -> object:
-    """Return the members of a document, those of a list in it as well, and which are true."""
+    """Return the members of a document and of the lists in it, and which of them are true."""
     return {
         name: [members(entry) for entry in value] if isinstance(value, list) else value is True
         for name, value in document.items()
@@ -315,7 +382,7 @@ def members(document: dict[str, Any]) -> object:
 
 
 def shape_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document with its digits and opaque texts made alike."""
+    """Return a document with all digits and opaque strings made equal."""
     return {
         name: re.sub(r"\d", "0", value) if name.endswith("_at") else type(value)
         for name, value in document.items()

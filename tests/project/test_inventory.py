@@ -1,4 +1,4 @@
-"""docs/inventory.md names what there is in the code and in the schema."""
+"""docs/inventory.md lists what the code and the schema contain."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.audit import Kind
+from services.event_kinds import EventKind
 from tests.harness.configuration import ROOMS, ROOT
 
 INVENTORY = (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ CONNECTIONS = {
     "smtplib", "socket", "subprocess", "tornado.httpclient", "tornado.tcpclient",
     "urllib.request",
 }  # fmt: skip
-FORESEEABLE = {"numpy", "random", "time.random"}
+PREDICTABLE = {"numpy", "random", "time.random"}
 
 
 def section(name: str) -> str:
@@ -33,7 +33,7 @@ def section(name: str) -> str:
 
 
 def imports_of(file: Path) -> Iterator[str]:
-    """Return each module that a file imports, with the packages that it is in."""
+    """Return each module that a file imports, and its packages."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
@@ -64,8 +64,8 @@ def columns() -> set[str]:
     }
 
 
-def is_of_nobody(column: str) -> bool:
-    """Tell whether the last level names a column by its kind: a time, a count or a version."""
+def is_impersonal(column: str) -> bool:
+    """Return whether a column is a time, a count or a version, which need no classification."""
     name = column.partition(".")[2]
     is_time = name.endswith(("_at", "_until", "_hour")) or name in {"at", "until"}
     return is_time or name in {"failures", "only_row", "version", "password_version"}
@@ -86,27 +86,27 @@ def test_every_module_that_connects_or_listens_is_in_the_inventory() -> None:
 def test_no_weak_hash_function_is_used() -> None:
     weak = re.compile(r"\bhashlib\.(md5|sha1|new)\b|\bSHA1\b|usedforsecurity", re.IGNORECASE)
     users = {file.name for file in SOURCES if weak.search(file.read_text(encoding="utf-8"))}
-    assert users <= {"imported_hashes.py"}, "hashes of others may be PBKDF2 over SHA-1"
+    assert users <= {"imported_formats.py"}, "imported hashes may be PBKDF2 over SHA-1"
 
 
-def test_nothing_is_drawn_from_a_generator_that_can_be_foreseen() -> None:
-    assert importers_of(FORESEEABLE) == set()
+def test_no_predictable_generator_is_used() -> None:
+    assert importers_of(PREDICTABLE) == set()
 
 
 def test_every_column_of_the_schema_is_classified() -> None:
     listed = re.findall(r"`([a-z_]+\.[a-z_]+)`", section("Data"))
     listed = [name for name in listed if name in columns()]
     assert len(listed) == len(set(listed))
-    assert {column for column in columns() if not is_of_nobody(column)} - set(listed) == set()
+    assert {column for column in columns() if not is_impersonal(column)} - set(listed) == set()
 
 
-def test_each_level_says_how_its_data_is_protected() -> None:
+def test_each_level_has_its_protection() -> None:
     rows = re.findall(r"^\| (\w+) \| (.+) \| (.+) \| (.+) \|$", section("Data"), re.MULTILINE)
     assert [row[0] for row in rows[1:]] == ["secret", "personal", "pseudonymous", "internal"]
     assert all(cell.strip() for row in rows for cell in row)
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_every_kind_of_event_is_documented(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", EventKind)
+def test_every_kind_of_event_is_documented(kind: EventKind) -> None:
     trail = SECURITY.partition("\n## Audit trail\n")[2].partition("\n## ")[0]
     assert f"`{kind.value}`" in trail

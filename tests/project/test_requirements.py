@@ -1,4 +1,4 @@
-"""The lock files: what is installed is what the requirements pin, file by file."""
+"""The lock files: they contain exactly what the requirements pin, with hashes."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def canonical(name: str) -> str:
 
 
 def pins(file: Path) -> dict[str, str]:
-    """Read what a file for people pins, with the files that it names."""
+    """Return the pins of a requirements file and of the files that it includes."""
     found: dict[str, str] = {}
     for line in file.read_text("utf-8").splitlines():
         if line.startswith("-r "):
@@ -30,7 +30,7 @@ def pins(file: Path) -> dict[str, str]:
 
 
 def locked(file: Path) -> dict[str, str]:
-    """Read a lock file, of which every line is a version with hashes, or a hash."""
+    """Return the versions in a lock file, each of which must have hashes."""
     found: dict[str, str] = {}
     for entry in re.split(r"\n(?! )", file.read_text("utf-8").strip()):
         first, *hashes = entry.split(" \\\n")
@@ -38,33 +38,33 @@ def locked(file: Path) -> dict[str, str]:
         assert match is not None, first
         assert hashes, f"{first} has no hash"
         assert all(HASH.fullmatch(line) for line in hashes), entry
-        # What only another system needs is not pinned for people.
+        # Packages for another system are not pinned in the requirements.
         if "sys_platform == 'win32'" not in first:
             found[canonical(match[1])] = match[2]
     return found
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_lock_file_holds_each_pin_and_nothing_else_each_with_hashes(name: str) -> None:
+def test_a_lock_file_contains_exactly_the_pins_with_hashes(name: str) -> None:
     assert locked(ROOT / f"{name}.lock") == pins(ROOT / f"{name}.txt")
 
 
-def test_every_installation_demands_hashes() -> None:
+def test_every_installation_requires_hashes() -> None:
     for name, tool in (("Makefile", "$(INSTALL)"), ("deploy/install.sh", '"${install[@]}"')):
         lines = (ROOT / name).read_text("utf-8").replace("\\\n", " ").splitlines()
         commands = [
             line for line in lines if "pip install" in line or line.strip().startswith(tool)
         ]
-        demanding = [line for line in commands if "--require-hashes" in line or ".lock" in line]
-        others = [line for line in commands if line not in demanding]
-        # Packages of the operator, which may not move those of the server; the tool that locks;
-        # and the words that the commands begin with.
-        assert len(demanding) >= 1
+        with_hashes = [line for line in commands if "--require-hashes" in line or ".lock" in line]
+        others = [line for line in commands if line not in with_hashes]
+        # The exceptions: packages of the operator, which must not change those of the server; the
+        # tool that writes the lock files; and the variable that holds the command.
+        assert len(with_hashes) >= 1
         for line in others:
             assert re.search(r"--constraint|\$\(UV\)|^ *local install=", line), line
 
 
-def test_an_instruction_for_people_installs_with_hashes() -> None:
+def test_no_documented_command_installs_without_hashes() -> None:
     files = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
     for file in files:
         assert "install -r requirements" not in file.read_text("utf-8"), file.name

@@ -10,13 +10,13 @@ from tests.harness.configuration import ROOMS, ROOT
 # A folder stands for all of its modules.
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiopg": ("db",),
-    "argon2": ("rules/imported_hashes.py",),
-    "bcrypt": ("rules/passwords.py",),
+    "argon2": ("rules/imported_verifiers.py",),
+    "bcrypt": ("rules/password_scheme.py",),
     "click": ("commands", "manage.py"),
     "email_validator": ("rules/emails.py",),
     "itsdangerous": ("rules/tokens.py",),
     "opentelemetry": ("ops/traces.py",),
-    "passlib": ("rules/imported_hashes.py",),
+    "passlib": ("rules/imported_verifiers.py",),
     "prometheus_client": ("ops/metric_families.py", "ops/metrics.py"),
     "psutil": ("postgres/postmaster.py",),
     "psycopg2": ("db", "postgres"),
@@ -26,7 +26,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "tornado": ("handlers", "transport"),
     "typing_extensions": ("contract",),
     "uvloop": ("ops/event_loop.py",),
-    "werkzeug": ("rules/imported_hashes.py",),
+    "werkzeug": ("rules/imported_verifiers.py",),
 }
 # It exists for type checkers alone.
 _TYPES_ALONE = {"_typeshed"}

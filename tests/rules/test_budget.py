@@ -1,10 +1,10 @@
-"""How often something may be done in a minute."""
+"""Rate limits per key."""
 
 from rules.budget import Budget
 from tests.harness.clock import Clock
 
 
-def test_what_is_used_up_is_earned_back_one_at_a_time() -> None:
+def test_an_exhausted_budget_refills_one_use_at_a_time() -> None:
     clock = Clock()
     budget = Budget(4, clock)
     for _ in range(4):
@@ -25,12 +25,12 @@ def test_each_key_has_a_budget_of_its_own() -> None:
     assert (budget.wait_seconds("key"), budget.wait_seconds("other")) == (60, 0)
 
 
-def test_looking_costs_nothing() -> None:
+def test_asking_for_the_wait_spends_nothing() -> None:
     budget = Budget(1, Clock())
     assert [budget.wait_seconds("key") for _ in range(3)] == [0, 0, 0]
 
 
-def test_no_number_of_keys_fills_the_memory() -> None:
+def test_the_number_of_keys_is_bounded() -> None:
     budget = Budget(1, Clock())
     for number in range(50_001):
         budget.spend(str(number))

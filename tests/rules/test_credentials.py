@@ -11,12 +11,12 @@ from tests.harness.api import basic
 TOKEN = "0123456789abcdef0123456789abcdef.1800000000.c2lnbmF0dXJl-_"
 
 
-def test_no_header_is_nobody() -> None:
+def test_a_missing_header_has_no_credentials() -> None:
     assert decode_authorization(None) is None
 
 
 @pytest.mark.parametrize("header", ["", "Digest username=x", "Negotiate abc", "token abc"])
-def test_a_scheme_that_is_not_ours_is_nobody(header: str) -> None:
+def test_an_unsupported_scheme_has_no_credentials(header: str) -> None:
     assert decode_authorization(header) is None
 
 
@@ -48,7 +48,7 @@ def test_basic_is_utf_8() -> None:
         f"bearer {TOKEN}",
     ],
 )
-def test_a_token_is_found_in_each_of_its_forms(header: str) -> None:
+def test_a_token_is_read_in_each_of_its_forms(header: str) -> None:
     assert decode_authorization(header) == TokenCredentials(TOKEN)
 
 
@@ -68,7 +68,7 @@ def test_a_token_is_found_in_each_of_its_forms(header: str) -> None:
         "Basic c3VzYW46Yg==,Basic c3VzYW46Yg==",
     ],
 )
-def test_basic_that_cannot_be_read_is_refused(header: str) -> None:
+def test_malformed_basic_is_refused(header: str) -> None:
     with pytest.raises(CredentialsInvalid):
         decode_authorization(header)
 
@@ -77,7 +77,7 @@ def test_basic_that_cannot_be_read_is_refused(header: str) -> None:
     "header",
     ["Bearer", "Bearer ", "Bearer abc", "Bearer a b", "Bearer a.b,c", "Bearer .", "Bearer é.é"],
 )
-def test_bearer_that_cannot_be_a_token_is_refused(header: str) -> None:
+def test_malformed_bearer_is_refused(header: str) -> None:
     with pytest.raises(TokenInvalid):
         decode_authorization(header)
 

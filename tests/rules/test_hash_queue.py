@@ -1,4 +1,4 @@
-"""Where hashes wait for a core."""
+"""The queue for hashes."""
 
 import asyncio
 import os
@@ -14,8 +14,8 @@ import bcrypt
 import pytest
 
 from handlers.application import Application
-from rules.errors import ClientGone, DatabaseUnavailable, Overloaded, RowLocked
-from rules.hash_queue import HashQueue
+from rules.errors import ClientDisconnected, DatabaseUnavailable, Overloaded, RowLocked
+from rules.hash_queue import HashQueue, Slot
 from rules.turns import Caller
 from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic, bearer
@@ -29,7 +29,7 @@ MakeQueue = Callable[..., HashQueue]
 
 
 class Work:
-    """A slow function: runs until it is told to end, and tells how often it began."""
+    """A slow function, which runs until the test lets it end, and records each call."""
 
     def __init__(self) -> None:
         self.may_end = threading.Event()
@@ -90,19 +90,19 @@ def run(flow: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def caller(number: int = 0, *, is_known: bool = False) -> Caller:
-    """Return a caller at a network of its own."""
+    """Return a caller in a network of its own."""
     return Caller.at(f"192.0.2.{number}", f"account {number}", is_known=is_known)
 
 
 async def in_slot(queue: HashQueue, function: Callable[[], Any], who: Caller | None = None) -> Any:
-    async with queue.slot(who or caller()):
-        return await queue.run(function)
+    async with queue.slot(who or caller()) as slot:
+        return await slot.run(function)
 
 
 def queued(
     queue: HashQueue, work: Work, callers: Sequence[Caller], first: int = 0
 ) -> "list[asyncio.Task[Any]]":
-    """Let callers wait, in this order; each runs a number of its own, from ``first`` on."""
+    """Start callers in this order; each runs its own number, counted from ``first``."""
     return [
         asyncio.create_task(in_slot(queue, partial(work.run, number), who))
         for number, who in enumerate(callers, first)
@@ -114,7 +114,9 @@ async def waiting(queue: HashQueue, number: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_so_many_run_at_a_time_and_no_more(make_queue: MakeQueue, work: Work, workers: int) -> None:
+def test_as_many_run_at_a_time_as_there_are_workers(
+    make_queue: MakeQueue, work: Work, workers: int
+) -> None:
     async def flow() -> None:
         tasks = queued(make_queue(workers=workers), work, [caller()] * 12)
         await work.started(workers)
@@ -126,7 +128,7 @@ def test_so_many_run_at_a_time_and_no_more(make_queue: MakeQueue, work: Work, wo
     assert len(work.threads) == workers
 
 
-def test_those_of_one_account_run_in_the_order_in_which_they_came(
+def test_callers_of_one_account_run_in_the_order_of_arrival(
     make_queue: MakeQueue, work: Work
 ) -> None:
     async def flow() -> None:
@@ -139,7 +141,7 @@ def test_those_of_one_account_run_in_the_order_in_which_they_came(
 
 
 def ran(make_queue: MakeQueue, work: Work, callers: Sequence[Caller]) -> list[int]:
-    """Return in which order callers run that wait behind one."""
+    """Return the order in which callers run that wait behind one."""
 
     async def flow() -> None:
         tasks = queued(make_queue(), work, [caller(0), *callers])
@@ -151,12 +153,14 @@ def ran(make_queue: MakeQueue, work: Work, callers: Sequence[Caller]) -> list[in
     return [number - 1 for number in work.begun[1:]]
 
 
-def test_networks_take_turns_however_much_of_one_waits(make_queue: MakeQueue, work: Work) -> None:
+def test_networks_take_turns_however_many_callers_of_one_wait(
+    make_queue: MakeQueue, work: Work
+) -> None:
     crowd = [caller(1)] * 4
     assert ran(make_queue, work, [*crowd, caller(2), caller(3)]) == [0, 4, 5, 1, 2, 3]
 
 
-def test_the_networks_of_one_48_have_one_turn_together(make_queue: MakeQueue, work: Work) -> None:
+def test_the_networks_of_one_48_share_one_turn(make_queue: MakeQueue, work: Work) -> None:
     crowd = [Caller.at(f"2001:db8:1:{number}::1", str(number)) for number in range(4)]
     honest = Caller.at("2001:db8:2::1", "susan")
     assert ran(make_queue, work, [*crowd, honest]) == [0, 4, 1, 2, 3]
@@ -174,7 +178,9 @@ def test_known_callers_get_every_other_slot(make_queue: MakeQueue, work: Work) -
     assert ran(make_queue, work, [*strangers, *known]) == [4, 0, 5, 1, 2, 3]
 
 
-def test_one_account_at_one_network_has_a_few_places(make_queue: MakeQueue, work: Work) -> None:
+def test_one_account_at_one_network_has_a_limited_number_of_callers(
+    make_queue: MakeQueue, work: Work
+) -> None:
     queue = make_queue(max_per_account=3)
 
     async def flow() -> None:
@@ -192,8 +198,10 @@ def test_one_account_at_one_network_has_a_few_places(make_queue: MakeQueue, work
     assert sorted(work.begun) == [0, 1, 2, 3, 4]
 
 
-def test_one_site_has_three_quarters_of_all_places(make_queue: MakeQueue, work: Work) -> None:
-    queue = make_queue(max_wait_seconds=10)  # 8 places of 1 s each
+def test_one_site_holds_at_most_three_quarters_of_the_queue(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    queue = make_queue(max_wait_seconds=10)  # for 8 callers of 1 s each
 
     async def flow() -> None:
         crowd = [Caller.at("192.0.2.1", str(number)) for number in range(7)]
@@ -210,20 +218,20 @@ def test_one_site_has_three_quarters_of_all_places(make_queue: MakeQueue, work: 
 
 
 async def outcomes(tasks: "Sequence[asyncio.Task[Any]]") -> list[bool]:
-    """Return which tasks were let in."""
+    """Return which tasks were admitted."""
     ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert all(isinstance(each, int | Overloaded) for each in ended), ended
     return [isinstance(each, int) for each in ended]
 
 
-def test_in_a_full_queue_the_largest_site_gives_way(make_queue: MakeQueue, work: Work) -> None:
-    queue = make_queue(max_wait_seconds=5)  # 4 places
+def test_in_a_full_queue_the_largest_site_makes_way(make_queue: MakeQueue, work: Work) -> None:
+    queue = make_queue(max_wait_seconds=5)  # for 4 callers
 
     async def flow() -> None:
         crowd = [Caller.at("192.0.2.1", str(number)) for number in range(3)]
         tasks = queued(queue, work, [*crowd, caller(2)])
         await work.started(1)
-        # The last of the crowd give way, until no site has more places than another.
+        # The last of the crowd make way, until no site has more callers than another.
         tasks += queued(queue, work, [caller(3), caller(4), caller(5)], first=4)
         await until(lambda: tasks[1].done() and tasks[2].done() and tasks[6].done())
         work.may_end.set()
@@ -233,10 +241,29 @@ def test_in_a_full_queue_the_largest_site_gives_way(make_queue: MakeQueue, work:
     assert queue.refused == 3
 
 
-def test_in_a_full_queue_half_is_kept_for_known_callers_and_half_for_others(
+def test_a_displaced_caller_stops_counting_for_its_site_at_once(
     make_queue: MakeQueue, work: Work
 ) -> None:
-    queue = make_queue(max_wait_seconds=5)  # 4 places
+    queue = make_queue(max_wait_seconds=5)  # for 4 callers
+
+    async def flow() -> None:
+        sites = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2"]
+        crowds = [Caller.at(site, str(number)) for number, site in enumerate(sites)]
+        tasks = queued(queue, work, crowds)
+        await work.started(1)
+        # Both arrive before a displaced task runs again.
+        tasks += queued(queue, work, [caller(3), caller(4)], first=4)
+        await until(lambda: sum(task.done() for task in tasks) == 2)
+        work.may_end.set()
+        assert await outcomes(tasks) == [True, False, True, False, True, True]
+
+    run(flow)
+
+
+def test_in_a_full_queue_half_is_reserved_for_known_callers_and_half_for_others(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    queue = make_queue(max_wait_seconds=5)  # for 4 callers
 
     async def flow() -> None:
         strangers = [caller(number) for number in range(4)]
@@ -251,7 +278,7 @@ def test_in_a_full_queue_half_is_kept_for_known_callers_and_half_for_others(
     run(flow)
 
 
-def test_a_caller_that_keeps_to_retry_after_gets_ahead_of_one_that_does_not(
+def test_a_caller_that_honors_retry_after_precedes_one_that_does_not(
     make_queue: MakeQueue, work: Work
 ) -> None:
     clock = Clock()
@@ -276,7 +303,7 @@ def test_a_caller_that_keeps_to_retry_after_gets_ahead_of_one_that_does_not(
     assert work.begun[:2] == [0, 5]
 
 
-def test_of_callers_that_come_back_the_one_that_was_refused_first_gets_the_place(
+def test_of_returning_callers_the_one_that_was_refused_first_is_admitted(
     make_queue: MakeQueue, work: Work
 ) -> None:
     clock = Clock()
@@ -294,7 +321,7 @@ def test_of_callers_that_come_back_the_one_that_was_refused_first_gets_the_place
         for number in (4, 5, 6):
             await refused(caller(number))
         clock.advance(5)
-        # Three that were refused later have the places of three strangers.
+        # Three that were refused later replace three strangers.
         tasks += queued(queue, work, [caller(4), caller(5), caller(6)], first=4)
         await until(lambda: all(task.done() for task in tasks[1:4]))
         tasks += queued(queue, work, [caller(9)], first=7)
@@ -305,7 +332,7 @@ def test_of_callers_that_come_back_the_one_that_was_refused_first_gets_the_place
     run(flow)
 
 
-def test_where_one_finds_no_database_those_who_wait_do_not_try_one_after_the_other(
+def test_when_one_caller_finds_no_database_the_waiting_callers_do_not_try_in_turn(
     make_queue: MakeQueue, work: Work
 ) -> None:
     asked: list[None] = []
@@ -321,7 +348,7 @@ def test_where_one_finds_no_database_those_who_wait_do_not_try_one_after_the_oth
         hashes = [count_and_hash(queue) for _ in range(12)]
         for outcome in await asyncio.gather(*hashes, return_exceptions=True):
             assert isinstance(outcome, DatabaseUnavailable)
-        # The queue goes on.
+        # The queue still works.
         work.may_end.set()
         assert await in_slot(queue, partial(work.run, 1)) == 1
 
@@ -329,7 +356,7 @@ def test_where_one_finds_no_database_those_who_wait_do_not_try_one_after_the_oth
     assert (len(asked), work.begun) == (1, [1])
 
 
-def test_a_row_that_is_locked_ends_the_wait_of_nobody_else(
+def test_a_locked_row_does_not_end_the_wait_of_other_callers(
     make_queue: MakeQueue, work: Work
 ) -> None:
     async def flow() -> None:
@@ -345,27 +372,27 @@ def test_a_row_that_is_locked_ends_the_wait_of_nobody_else(
     run(flow)
 
 
-@pytest.mark.parametrize(("workers", "places", "retry_after"), [(1, 2, "3"), (2, 4, "3")])
-def test_whoever_would_wait_too_long_is_told_how_long_and_let_in_afterwards(
-    make_queue: MakeQueue, work: Work, workers: int, places: int, retry_after: str
+@pytest.mark.parametrize(("workers", "admitted", "retry_after"), [(1, 2, "3"), (2, 4, "3")])
+def test_a_caller_that_would_wait_too_long_is_refused_with_retry_after_and_admitted_later(
+    make_queue: MakeQueue, work: Work, workers: int, admitted: int, retry_after: str
 ) -> None:
     """With 1 s each, the third of one worker ends after 3 s, the fifth of two after 2.5 s."""
     queue = make_queue(workers=workers, max_wait_seconds=2.9, seconds_each=1)
 
     async def flow() -> None:
-        tasks = queued(queue, work, [caller(number) for number in range(places)])
+        tasks = queued(queue, work, [caller(number) for number in range(admitted)])
         await work.started(workers)
         with pytest.raises(Overloaded) as refusal:
-            await in_slot(queue, lambda: None, caller(places))
+            await in_slot(queue, lambda: None, caller(admitted))
         assert dict(refusal.value.headers)["Retry-After"] == retry_after
         work.may_end.set()
         await asyncio.gather(*tasks)
-        assert await in_slot(queue, lambda: "in") == "in"
+        assert await in_slot(queue, lambda: "admitted") == "admitted"
 
     run(flow)
 
 
-def test_an_idle_queue_lets_in_however_slow_it_is(make_queue: MakeQueue) -> None:
+def test_an_idle_queue_admits_callers_however_slow_hashes_are(make_queue: MakeQueue) -> None:
     queue = make_queue(workers=2, max_wait_seconds=0.01, seconds_each=100)
 
     async def flow() -> None:
@@ -376,7 +403,7 @@ def test_an_idle_queue_lets_in_however_slow_it_is(make_queue: MakeQueue) -> None
     run(flow)
 
 
-def test_a_slot_is_given_back_by_whoever_fails_in_it(make_queue: MakeQueue) -> None:
+def test_a_slot_is_released_when_its_body_fails(make_queue: MakeQueue) -> None:
     queue = make_queue(max_wait_seconds=0.01)
 
     async def flow() -> None:
@@ -389,16 +416,26 @@ def test_a_slot_is_given_back_by_whoever_fails_in_it(make_queue: MakeQueue) -> N
     assert (queue.running, queue.waiting) == (0, 0)
 
 
-def test_the_guess_gives_way_to_what_was_measured(make_queue: MakeQueue, work: Work) -> None:
+def test_a_released_slot_runs_nothing(make_queue: MakeQueue) -> None:
+    async def flow() -> None:
+        async with make_queue().slot(caller()) as slot:
+            pass
+        with pytest.raises(RuntimeError, match="released"):
+            await slot.run(lambda: None)
+
+    run(flow)
+
+
+def test_measurements_replace_the_initial_estimate(make_queue: MakeQueue, work: Work) -> None:
     queue = make_queue(max_wait_seconds=1, seconds_each=100)
 
     async def flow() -> None:
         await in_slot(queue, lambda: None)
-        async with queue.slot(caller(1)):
-            # The median of 100 s and next to nothing is 50 s.
+        async with queue.slot(caller(1)) as slot:
+            # The median of 100 s and almost 0 s is 50 s.
             with pytest.raises(Overloaded):
                 await in_slot(queue, lambda: None, caller(2))
-            await queue.run(lambda: None)
+            await slot.run(lambda: None)
             (task,) = queued(queue, work, [caller(3)])
             await waiting(queue, 1)
         work.may_end.set()
@@ -407,7 +444,7 @@ def test_the_guess_gives_way_to_what_was_measured(make_queue: MakeQueue, work: W
     run(flow)
 
 
-def test_one_hash_that_starved_does_not_close_the_queue(make_queue: MakeQueue, work: Work) -> None:
+def test_one_starved_hash_does_not_close_the_queue(make_queue: MakeQueue, work: Work) -> None:
     queue = make_queue(max_wait_seconds=0.1, seconds_each=0)
 
     async def flow() -> None:
@@ -419,7 +456,9 @@ def test_one_hash_that_starved_does_not_close_the_queue(make_queue: MakeQueue, w
     run(flow)
 
 
-def test_whoever_waited_longer_than_foreseen_is_not_hashed_any_more(make_queue: MakeQueue) -> None:
+def test_a_caller_that_waited_longer_than_expected_is_refused_without_a_hash(
+    make_queue: MakeQueue,
+) -> None:
     queue = make_queue(workers=1, max_wait_seconds=0.05, seconds_each=0)
     ran: list[str] = []
 
@@ -434,7 +473,7 @@ def test_whoever_waited_longer_than_foreseen_is_not_hashed_any_more(make_queue: 
     assert ran == []
 
 
-def test_what_has_not_begun_is_dropped_and_what_runs_goes_on(
+def test_an_abandoned_task_is_dropped_while_it_waits_and_continues_once_it_runs(
     make_queue: MakeQueue, work: Work
 ) -> None:
     queue = make_queue()
@@ -444,7 +483,7 @@ def test_what_has_not_begun_is_dropped_and_what_runs_goes_on(
         await work.started(1)
         queue.abandon(dropped)
         queue.abandon(running)
-        with pytest.raises(ClientGone):
+        with pytest.raises(ClientDisconnected):
             await dropped
         work.may_end.set()
         assert await last == 2
@@ -453,7 +492,9 @@ def test_what_has_not_begun_is_dropped_and_what_runs_goes_on(
     assert work.begun == [0, 2]
 
 
-def test_a_task_that_waits_for_nothing_here_is_left_alone(make_queue: MakeQueue) -> None:
+def test_abandoning_a_task_that_does_not_wait_in_the_queue_has_no_effect(
+    make_queue: MakeQueue,
+) -> None:
     async def flow() -> None:
         other = asyncio.create_task(asyncio.sleep(0, "done"))
         make_queue().abandon(other)
@@ -462,7 +503,7 @@ def test_a_task_that_waits_for_nothing_here_is_left_alone(make_queue: MakeQueue)
     run(flow)
 
 
-def test_a_task_that_is_cancelled_stays_cancelled(make_queue: MakeQueue, work: Work) -> None:
+def test_a_cancelled_task_stays_cancelled(make_queue: MakeQueue, work: Work) -> None:
     async def flow() -> None:
         _, cancelled = queued(make_queue(), work, [caller()] * 2)
         await work.started(1)
@@ -474,7 +515,7 @@ def test_a_task_that_is_cancelled_stays_cancelled(make_queue: MakeQueue, work: W
     assert work.begun == [0]
 
 
-def test_a_turn_that_comes_with_a_cancellation_goes_to_the_next(
+def test_a_slot_granted_to_a_cancelled_task_goes_to_the_next(
     make_queue: MakeQueue, work: Work
 ) -> None:
     async def flow() -> None:
@@ -497,7 +538,9 @@ def test_a_turn_that_comes_with_a_cancellation_goes_to_the_next(
     assert work.begun == [2]
 
 
-def test_workers_step_back_and_the_loop_does_not(make_queue: MakeQueue) -> None:
+def test_workers_have_the_lowest_priority_and_the_event_loop_does_not(
+    make_queue: MakeQueue,
+) -> None:
     def look() -> tuple[int, int]:
         number = threading.get_native_id()
         return number, os.getpriority(os.PRIO_PROCESS, number)
@@ -506,7 +549,7 @@ def test_workers_step_back_and_the_loop_does_not(make_queue: MakeQueue) -> None:
         before = look()
         worker, niceness = await in_slot(make_queue(), look)
         assert worker != before[0]
-        # Elsewhere a thread has no niceness of its own.
+        # On other systems a thread has no niceness of its own.
         assert niceness == (19 if sys.platform == "linux" else before[1])
         assert look() == before
 
@@ -514,18 +557,18 @@ def test_workers_step_back_and_the_loop_does_not(make_queue: MakeQueue) -> None:
 
 
 class Check:
-    """bcrypt's check, which waits."""
+    """bcrypt's check, which waits until the test lets it continue."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.may_go_on = threading.Event()
-        self.asked = 0
+        self.requests = 0
         self.threads: list[threading.Thread] = []
         self._check = bcrypt.checkpw
-        monkeypatch.setattr("rules.passwords.bcrypt.checkpw", self._wait)
+        monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", self._wait)
         slot = HashQueue.slot
 
-        def counted(queue: HashQueue, who: Caller) -> AbstractAsyncContextManager[None]:
-            self.asked += 1
+        def counted(queue: HashQueue, who: Caller) -> AbstractAsyncContextManager[Slot]:
+            self.requests += 1
             return slot(queue, who)
 
         monkeypatch.setattr(HashQueue, "slot", counted)
@@ -573,18 +616,18 @@ async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(api: Api, check
 
 
 @pytest.mark.gen_test
-async def test_nothing_is_hashed_for_a_client_that_hung_up(
+async def test_nothing_is_hashed_for_a_client_that_disconnected(
     app: Application, api: Api, check: Check, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert (await api.register(EMAIL)).status == 201
     first = asyncio.create_task(api.log_in(EMAIL))
     await until(lambda: bool(check.threads))
-    asked = check.asked
+    requests = check.requests
     async with connected(api) as (_, writer):
         writer.write(
             raw_request("GET", "/api/user/login", f"Authorization: {basic(EMAIL, PASSWORD)}")
         )
-        await until(lambda: check.asked > asked)
+        await until(lambda: check.requests > requests)
     await until(lambda: app.running == 1)
     check.may_go_on.set()
     assert (await first).status == 200

@@ -1,4 +1,4 @@
-"""Password hashes that users bring from other services, made by the libraries of those."""
+"""Password hashes of other services, made by the libraries that these use."""
 
 import base64
 import hashlib
@@ -63,7 +63,7 @@ def by_argon2(kind: argon2.Type) -> Maker:
 def by_old_argon2(password: str) -> str:
     parameters = {**CHEAP_ARGON2, "hash_len": 32, "type": argon2.Type.I, "version": 16}
     secret = argon2.low_level.hash_secret(password.encode(), SALT.encode(), **parameters)
-    return secret.decode().replace("v=16$", "")  # a version that was not written yet
+    return secret.decode().replace("v=16$", "")  # early versions were not written
 
 
 def by_kratos(password: str) -> str:
@@ -78,8 +78,8 @@ MAKERS: dict[str, Maker] = {
     "bcrypt 2b": by_bcrypt,
     "bcrypt 2y": by_bcrypt_2y,
     "werkzeug scrypt": by_werkzeug("scrypt:1024:8:1"),
-    "werkzeug scrypt, least N": by_werkzeug("scrypt:128:8:1"),
-    "werkzeug scrypt, most p": by_werkzeug("scrypt:128:8:16"),
+    "werkzeug scrypt, lowest N": by_werkzeug("scrypt:128:8:1"),
+    "werkzeug scrypt, highest p": by_werkzeug("scrypt:128:8:16"),
     "werkzeug sha1": by_werkzeug("pbkdf2:sha1:10"),
     "werkzeug sha256": by_werkzeug("pbkdf2:sha256:10"),
     "werkzeug sha512": by_werkzeug("pbkdf2:sha512:10"),
@@ -109,7 +109,7 @@ LONG = "0123456789" * 7 + "ab"
 
 
 @every_format
-def test_a_hash_of_each_service_is_taken_and_verified(make: Maker) -> None:
+def test_a_hash_of_each_service_is_accepted_and_verified(make: Maker) -> None:
     stored = make("correct horse")
     check(stored)
     assert verify("correct horse", stored)
@@ -118,7 +118,7 @@ def test_a_hash_of_each_service_is_taken_and_verified(make: Maker) -> None:
 
 
 @every_format
-def test_a_password_may_be_of_any_script(make: Maker) -> None:
+def test_a_password_may_be_in_any_script(make: Maker) -> None:
     stored = make("пароль😀 密码")
     assert verify("пароль😀 密码", stored)
     assert not verify("пароль😀 密碼", stored)
@@ -135,7 +135,7 @@ def test_a_password_is_tried_as_typed_and_in_nfc(make: Maker) -> None:
 
 
 @every_format
-def test_nul_and_huge_and_broken_passwords_are_mismatches(make: Maker) -> None:
+def test_passwords_with_nul_or_of_huge_length_or_not_in_unicode_do_not_match(make: Maker) -> None:
     stored = make("correct horse")
     assert not verify("correct\0horse", stored)
     assert not verify("x" * 10_000, stored)
@@ -143,7 +143,7 @@ def test_nul_and_huge_and_broken_passwords_are_mismatches(make: Maker) -> None:
 
 
 @every_format
-def test_a_hash_that_is_cut_or_longer_is_refused(make: Maker) -> None:
+def test_a_truncated_or_extended_hash_is_refused(make: Maker) -> None:
     stored = make("correct horse")
     for text in (stored + "$", stored + "\n", " " + stored, stored[: stored.rindex("$") + 1]):
         with pytest.raises(ValueError, match=r"hash"):
@@ -153,7 +153,7 @@ def test_a_hash_that_is_cut_or_longer_is_refused(make: Maker) -> None:
 
 
 @pytest.mark.parametrize("make", PLAIN_BCRYPT)
-def test_bcrypt_of_others_reads_72_bytes(make: Maker) -> None:
+def test_imported_bcrypt_reads_72_bytes(make: Maker) -> None:
     assert len(LONG) == 72
     stored = make(LONG)
     assert verify(LONG, stored)
@@ -162,13 +162,13 @@ def test_bcrypt_of_others_reads_72_bytes(make: Maker) -> None:
 
 
 @pytest.mark.parametrize("make", PLAIN_BCRYPT)
-def test_bcrypt_of_others_takes_no_nul(make: Maker) -> None:
+def test_imported_bcrypt_matches_no_nul(make: Maker) -> None:
     assert not verify("correct horse\0", make("correct horse"))
     assert not verify("\0", make(""))
-    assert verify(LONG + "\0", make(LONG))  # it is behind the cut
+    assert verify(LONG + "\0", make(LONG))  # beyond the limit
 
 
-def test_the_cut_at_72_bytes_may_divide_a_character() -> None:
+def test_the_72_byte_limit_may_split_a_character() -> None:
     salt = bcrypt.gensalt(4)
     stored = bcrypt.hashpw(("x" * 71 + "ä").encode()[:72], salt).decode()
     assert verify("x" * 71 + "ä", stored)
@@ -177,13 +177,13 @@ def test_the_cut_at_72_bytes_may_divide_a_character() -> None:
 
 
 @pytest.mark.parametrize("name", ["django bcrypt_sha256", "passlib bcrypt_sha256", "argon2id"])
-def test_formats_without_a_cut_read_the_whole_password(name: str) -> None:
+def test_formats_without_a_limit_read_the_whole_password(name: str) -> None:
     stored = MAKERS[name](LONG + "more")
     assert verify(LONG + "more", stored)
     assert not verify(LONG + "less", stored)
 
 
-def test_unused_bits_of_a_bcrypt_salt_and_hash_do_not_matter() -> None:
+def test_unused_bits_of_a_bcrypt_salt_and_hash_are_ignored() -> None:
     alphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     stored = by_bcrypt("correct horse")
     salt_end, hash_end = (alphabet[alphabet.index(stored[at]) + 1] for at in (28, 59))
@@ -193,7 +193,7 @@ def test_unused_bits_of_a_bcrypt_salt_and_hash_do_not_matter() -> None:
     assert not verify("Correct horse", unclean)
 
 
-def test_several_threads_may_verify_at_once() -> None:
+def test_several_threads_can_verify_at_once() -> None:
     stored = [make("correct horse") for make in MAKERS.values()]
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(verify, ["correct horse"] * len(stored), stored))
@@ -237,8 +237,8 @@ ARGON2_END = f"c29tZXNhbHQ${SHA256_BASE64}"
             f"$bcrypt-sha256$v=3,t=2b,r=12${BCRYPT_END[:22]}${BCRYPT_END[22:]}",
             "well-formed hash of passlib's bcrypt_sha256",
         ),
-        ("pbkdf2:sha256:10$salt$" + SHA256[:-2], "has not 32 bytes"),
-        ("pbkdf2:sha512:10$salt$" + SHA256, "has not 64 bytes"),
+        ("pbkdf2:sha256:10$salt$" + SHA256[:-2], "is not 32 bytes long"),
+        ("pbkdf2:sha512:10$salt$" + SHA256, "is not 64 bytes long"),
         ("pbkdf2:sha256:10$salt$" + "zz" * 32, "well-formed hash of Werkzeug's pbkdf2"),
         ("pbkdf2:sha256:10$$" + SHA256, "well-formed hash of Werkzeug's pbkdf2"),
         ("pbkdf2:md5:10$salt$" + "00" * 16, "well-formed hash of Werkzeug's pbkdf2"),
@@ -248,11 +248,11 @@ ARGON2_END = f"c29tZXNhbHQ${SHA256_BASE64}"
         (f"pbkdf2_sha256$10000001$salt${SHA256_BASE64}=", "iterations is not 1 to 10000000"),
         (f"pbkdf2_sha256$10$salt${SHA256_BASE64[:-1]}B=", "unused bits"),
         (f"pbkdf2_sha256$10$salt${SHA256_BASE64[:-2]}", "malformed base64"),
-        ("pbkdf2_sha256$10$salt$AAAA", "has not 32 bytes"),
+        ("pbkdf2_sha256$10$salt$AAAA", "is not 32 bytes long"),
         ("scrypt:1000:8:1$salt$" + "00" * 64, "power of two"),
         ("scrypt:64:8:1$salt$" + "00" * 64, "power of two"),
         ("scrypt:65536:1:1$salt$" + "00" * 64, "less than 2"),
-        ("scrypt:1024:8:1$salt$" + "00" * 32, "has not 64 bytes"),
+        ("scrypt:1024:8:1$salt$" + "00" * 32, "is not 64 bytes long"),
         ("scrypt:1024:8:17$salt$" + "00" * 64, "p is not 1 to 16"),
         ("scrypt:524288:8:1$salt$" + "00" * 64, "memory in bytes is not"),
         ("scrypt:1024:4096:1$salt$" + "00" * 64, "memory in bytes is not"),
@@ -262,17 +262,17 @@ ARGON2_END = f"c29tZXNhbHQ${SHA256_BASE64}"
         (f"$scrypt$ln=19,r=8,p=1$c2FsdA${SHA256_BASE64}", "memory in bytes is not"),
         (f"$scrypt$ln=31,r=8,p=1$c2FsdA${SHA256_BASE64}", "memory in bytes is not"),
         (f"$scrypt$ln=32,r=8,p=1$c2FsdA${SHA256_BASE64}", "power of two"),
-        (f"$scrypt$ln=10,r=8,p=1$c2FsdA${SCRYPT_BASE64}", "has not 32 bytes"),
+        (f"$scrypt$ln=10,r=8,p=1$c2FsdA${SCRYPT_BASE64}", "is not 32 bytes long"),
         (f"$scrypt$ln=10,r=8,p=1$c2Fsd${SHA256_BASE64}", "malformed base64"),
         (f"$scrypt$r=8,ln=10,p=1$c2FsdA${SHA256_BASE64}", "well-formed hash of scrypt"),
         (f"$argon2id$v=19$m=1048577,t=1,p=1${ARGON2_END}", "memory in KiB is not"),
         (f"$argon2id$v=19$m=1048576,t=5,p=1${ARGON2_END}", "times passes is not"),
         (f"$argon2id$v=19$m=64,t=33,p=1${ARGON2_END}", "passes is not 1 to 32"),
         (f"$argon2id$v=19$m=1024,t=1,p=65${ARGON2_END}", "lanes is not 1 to 64"),
-        (f"$argon2id$v=19$m=64,t=1,p=9${ARGON2_END}", "8 KiB a lane"),
+        (f"$argon2id$v=19$m=64,t=1,p=9${ARGON2_END}", "8 KiB per lane"),
         (f"$argon2id$v=18$m=64,t=1,p=1${ARGON2_END}", "well-formed hash of argon2"),
-        (f"$argon2id$v=19$m=64,t=1,p=1$c2FsdA${SHA256_BASE64}", "at least 8 bytes"),
-        ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAA", "at least 16 bytes"),
+        (f"$argon2id$v=19$m=64,t=1,p=1$c2FsdA${SHA256_BASE64}", "shorter than 8 bytes"),
+        ("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAA", "shorter than 16 bytes"),
         (f"argon2$argon2id$v=19$m=1048577,t=1,p=1${ARGON2_END}", "memory in KiB is not"),
     ],
 )
@@ -295,9 +295,9 @@ def test_a_malformed_or_absurd_hash_is_refused_with_a_reason(stored: str, reason
         f"$argon2id$v=19$m=1048576,t=4,p=64${ARGON2_END}",
     ],
 )
-def test_the_most_costly_hashes_are_taken_only_where_they_are_allowed(stored: str) -> None:
+def test_the_most_expensive_hashes_are_accepted_only_where_allowed(stored: str) -> None:
     check(stored, allow_expensive=True)
-    with pytest.raises(ValueError, match="the most that is taken by default"):
+    with pytest.raises(ValueError, match="the maximum that is accepted by default"):
         check(stored)
 
 
@@ -312,7 +312,7 @@ def test_the_most_costly_hashes_are_taken_only_where_they_are_allowed(stored: st
         f"$argon2id$v=19$m=65536,t=3,p=4${ARGON2_END}",
     ],
 )
-def test_what_owasp_and_the_libraries_recommend_is_taken_by_default(stored: str) -> None:
+def test_what_owasp_and_the_libraries_recommend_is_accepted_by_default(stored: str) -> None:
     check(stored)
 
 
@@ -327,19 +327,19 @@ def test_what_owasp_and_the_libraries_recommend_is_taken_by_default(stored: str)
         f"$argon2id$v=19$m=131072,t=5,p=1${ARGON2_END}",
     ],
 )
-def test_what_costs_more_is_refused_by_default_and_still_verified(stored: str) -> None:
-    with pytest.raises(ValueError, match="the most that is taken by default"):
+def test_a_more_expensive_hash_is_refused_by_default_and_still_readable(stored: str) -> None:
+    with pytest.raises(ValueError, match="the maximum that is accepted by default"):
         check(stored)
     read(stored)
 
 
 @pytest.mark.parametrize("name", ["bcrypt 2b", "passlib bcrypt_sha256", "django bcrypt_sha256"])
 @pytest.mark.parametrize("password", ["x" * 5000, "nul\0", "a\ud800"])
-def test_a_password_that_cannot_be_verified_costs_a_hash_all_the_same(
+def test_a_password_that_cannot_match_still_costs_a_hash(
     name: str, password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = MAKERS[name]("correct horse")
-    verify("correct horse", stored)  # so that passlib has looked for its bcrypt
+    verify("correct horse", stored)  # loads the bcrypt of passlib
     rounds = []
     hashpw = bcrypt.hashpw
 
@@ -352,44 +352,44 @@ def test_a_password_that_cannot_be_verified_costs_a_hash_all_the_same(
     assert len(rounds) == 1
 
 
-def test_hashes_that_take_the_same_time_are_of_one_kind() -> None:
+def test_hashes_that_take_the_same_time_have_one_kind() -> None:
     assert read(by_bcrypt("one")).kind == read(by_bcrypt_2y("other")).kind
     kinds = {name: read(make("correct horse")).kind for name, make in MAKERS.items()}
     assert kinds["django pbkdf2_sha1"] != kinds["django pbkdf2_sha256"]
-    assert kinds["werkzeug scrypt"] != kinds["werkzeug scrypt, most p"]
+    assert kinds["werkzeug scrypt"] != kinds["werkzeug scrypt, highest p"]
     assert kinds["bcrypt 2b"] != read(f"$2b$05${BCRYPT_END}").kind
     assert not [kind for kind in kinds.values() if "salt" in kind or "hash=" in kind]
 
 
-def test_the_memory_of_a_hash_is_known() -> None:
+def test_a_hash_knows_how_much_memory_it_takes() -> None:
     assert read(f"$argon2id$v=19$m=131072,t=1,p=1${ARGON2_END}").memory == 128 * 2**20
     assert read(f"$scrypt$ln=16,r=8,p=1$c2FsdA${SHA256_BASE64}").memory == 64 * 2**20
     assert read(f"$2b$12${BCRYPT_END}").memory == 0
 
 
 @every_format
-def test_a_match_proves_a_password_that_fits_whole(make: Maker) -> None:
+def test_a_match_proves_all_of_a_password_within_the_limit(make: Maker) -> None:
     assert read(make("x")).reads_whole("x" * 72)
     assert read(make("x")).reads_whole("ä" * 36)
 
 
 @pytest.mark.parametrize("name", ["bcrypt 2a", "bcrypt 2b", "bcrypt 2y", "django bcrypt"])
 @pytest.mark.parametrize("password", ["x" * 73, "ä" * 37, "a\N{COMBINING DIAERESIS}" * 25])
-def test_a_match_of_what_cuts_does_not_prove_the_end(name: str, password: str) -> None:
+def test_a_match_of_a_truncating_format_does_not_prove_the_end(name: str, password: str) -> None:
     assert not read(MAKERS[name]("x")).reads_whole(password)
 
 
 @pytest.mark.parametrize(
     "name", ["werkzeug scrypt", "werkzeug sha256", "django pbkdf2_sha1", "passlib scrypt"]
 )
-def test_a_match_of_what_fills_up_with_nul_does_not_prove_a_nul(name: str) -> None:
+def test_a_match_of_a_padding_format_does_not_prove_a_nul(name: str) -> None:
     stored = read(MAKERS[name]("correct horse"))
     assert stored.matches("correct horse\0")
     assert not stored.reads_whole("correct horse\0")
 
 
 @pytest.mark.parametrize("name", ["argon2id", "argon2i", "django argon2"])
-def test_what_reads_every_byte_reads_a_nul_too(name: str) -> None:
+def test_a_format_that_reads_every_byte_reads_a_nul(name: str) -> None:
     stored = read(MAKERS[name]("correct horse"))
     assert not stored.matches("correct horse\0")
     assert stored.reads_whole("x" * 5000)

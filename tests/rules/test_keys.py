@@ -1,4 +1,4 @@
-"""Signing keys kept in a file."""
+"""Signing keys in a file."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ import pytest
 from rules.keys import KeysFileError, add_key, read_keys, read_or_create_keys, remove_keys
 
 KEY = "k" * 32
-NOBODY = 65534
+OTHER_USER = 65534
 
 
 def written(file: Path, text: str, mode: int = 0o600) -> Path:
@@ -21,7 +21,7 @@ def written(file: Path, text: str, mode: int = 0o600) -> Path:
     return file
 
 
-def test_a_missing_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+def test_a_missing_file_is_created_once_for_its_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "var" / "secret_keys"
     keys = read_or_create_keys(file)
     assert len(keys) == 1
@@ -31,7 +31,7 @@ def test_a_missing_file_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert [entry.name for entry in file.parent.iterdir()] == ["secret_keys"]
 
 
-def test_processes_that_start_at_once_agree_on_the_key(tmp_path: Path) -> None:
+def test_processes_that_start_at_the_same_time_agree_on_the_key(tmp_path: Path) -> None:
     file = tmp_path / "secret_keys"
     with ThreadPoolExecutor(16) as pool:
         found = set(pool.map(read_or_create_keys, [file] * 16))
@@ -44,7 +44,7 @@ def test_keys_are_read_newest_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short", f"{KEY}\nshort", "ä" * 32])
-def test_a_file_without_good_keys_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_without_valid_keys_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(KeysFileError, match="keys"):
         read_keys(written(tmp_path / "keys", text))
 
@@ -55,12 +55,12 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> No
         read_keys(written(tmp_path / "keys", KEY, mode))
 
 
-def test_a_missing_file_is_refused_where_it_may_not_be_made(tmp_path: Path) -> None:
+def test_reading_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeysFileError, match="SECRET_KEYS"):
         read_keys(tmp_path / "keys")
 
 
-def test_a_new_key_goes_first_and_the_file_stays_what_it_was(tmp_path: Path) -> None:
+def test_a_new_key_is_inserted_at_the_top_and_the_file_keeps_its_mode(tmp_path: Path) -> None:
     file = written(tmp_path / "keys", f"{KEY}\n", 0o400)
     key = add_key(file)
     assert read_keys(file) == (key, KEY)
@@ -70,21 +70,21 @@ def test_a_new_key_goes_first_and_the_file_stays_what_it_was(tmp_path: Path) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["keys"]
 
 
-def test_the_first_key_makes_the_file(tmp_path: Path) -> None:
+def test_the_first_key_creates_the_file(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "keys"
     key = add_key(file)
     assert read_keys(file) == (key,)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_keys_added_at_once_are_all_there(tmp_path: Path) -> None:
+def test_keys_added_concurrently_are_all_stored(tmp_path: Path) -> None:
     file = written(tmp_path / "keys", f"{KEY}\n")
     with ThreadPoolExecutor(8) as pool:
         added = list(pool.map(add_key, [file] * 8))
     assert sorted(read_keys(file)) == sorted([*added, KEY])
 
 
-def test_a_faulty_file_is_not_written_over(tmp_path: Path) -> None:
+def test_a_faulty_file_is_not_overwritten(tmp_path: Path) -> None:
     file = written(tmp_path / "keys", "short\n")
     with pytest.raises(KeysFileError):
         add_key(file)
@@ -102,7 +102,7 @@ def test_a_faulty_file_is_not_written_over(tmp_path: Path) -> None:
         (0o440, 0, 0, False),
     ],
 )
-def test_what_root_hands_in_may_be_readable_by_the_group(
+def test_a_file_of_root_may_be_readable_by_the_group(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     mode: int,
@@ -126,23 +126,23 @@ def test_what_root_hands_in_may_be_readable_by_the_group(
 
 
 @pytest.fixture
-def of_another(tmp_path: Path) -> Path:
-    """Return a folder of another user, where we can make one."""
-    folder = tmp_path / "theirs"
+def folder_of_another_user(tmp_path: Path) -> Path:
+    """Return a folder of another user, where the test may create one."""
+    folder = tmp_path / "other"
     folder.mkdir()
     if os.geteuid() == 0:
-        os.chown(folder, NOBODY, NOBODY)
+        os.chown(folder, OTHER_USER, OTHER_USER)
     return folder
 
 
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("change", [add_key, lambda file: remove_keys(file, ())])
-def test_keys_behind_a_link_are_not_copied_to_whoever_made_it(
-    of_another: Path, tmp_path: Path, change: Callable[[Path], object], *, hard: bool
+def test_keys_behind_a_link_are_not_copied_to_the_owner_of_the_link(
+    folder_of_another_user: Path, tmp_path: Path, change: Callable[[Path], object], *, hard: bool
 ) -> None:
     secret = written(tmp_path / "secret", f"{KEY}\n")
     before = secret.stat()
-    file = of_another / "keys"
+    file = folder_of_another_user / "keys"
     if hard:
         file.hardlink_to(secret)
     else:
@@ -153,26 +153,26 @@ def test_keys_behind_a_link_are_not_copied_to_whoever_made_it(
     after = secret.stat()
     assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
     assert secret.read_text() == f"{KEY}\n"
-    assert list(of_another.iterdir()) == []
+    assert list(folder_of_another_user.iterdir()) == []
 
 
-def test_a_file_that_is_swapped_while_it_is_written_is_not_given_away(
-    of_another: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_replaced_by_a_link_during_a_write_keeps_its_owner(
+    folder_of_another_user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = written(tmp_path / "secret", f"{KEY}\n")
     before = secret.stat()
     sync = os.fsync
 
     def swap(descriptor: int) -> None:
-        # Whatever has a name in that folder becomes a link, at the last moment.
-        for entry in of_another.iterdir():
+        # Every name in that folder becomes a link at the last moment.
+        for entry in folder_of_another_user.iterdir():
             if not entry.is_symlink():
                 entry.unlink()
                 entry.symlink_to(secret)
         sync(descriptor)
 
     monkeypatch.setattr("rules.keys.os.fsync", swap)
-    add_key(of_another / "keys")
+    add_key(folder_of_another_user / "keys")
     after = secret.stat()
     assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
     assert secret.read_text() == f"{KEY}\n"

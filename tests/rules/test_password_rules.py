@@ -1,4 +1,4 @@
-"""The reason a refused password is given, in words and as a code for programs."""
+"""The reason for the refusal of a password, in words and as a code for programs."""
 
 import re
 
@@ -19,7 +19,7 @@ REASONS = [
     ("1234567", "password-too-short"),
     ("\x00", "password-too-short"),
     ("x" * 1025, "password-too-long"),
-    ("\u0958" * 600, "password-too-long"),  # NFC makes two of each
+    ("\u0958" * 600, "password-too-long"),  # two characters each in NFC
     ("with\x00null", "password-control-characters"),
     ("password\n", "password-control-characters"),
     ("password", "password-common"),
@@ -28,7 +28,7 @@ REASONS = [
     ("millersusan2024!", "password-own-words"),
     ("userauth", "password-service-words"),
     ("UserAuth-2024", "password-service-words"),
-    ("\uff35serauth123", "password-service-words"),  # a wide U
+    ("\uff35serauth123", "password-service-words"),  # a full-width U
     ("acmeportal", "password-service-words"),
     ("portal-acme-99", "password-service-words"),
     ("userauth-userauth", "password-service-words"),
@@ -36,9 +36,7 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("password", "code"), REASONS)
-def test_a_refused_password_has_the_code_of_the_rule_that_refuses_it(
-    password: str, code: str
-) -> None:
+def test_a_refused_password_has_the_code_of_the_violated_rule(password: str, code: str) -> None:
     with pytest.raises(Refused) as refused:
         STRICT.check(password, own_words=OWN)
     assert refused.value.code == code
@@ -48,7 +46,7 @@ def test_a_refused_password_has_the_code_of_the_rule_that_refuses_it(
 @pytest.mark.parametrize(
     "password", ["userauth likes horses", "acme correct battery", "7f!Kq92_xZ"]
 )
-def test_a_password_that_is_more_than_the_names_of_the_service_is_accepted(password: str) -> None:
+def test_a_password_with_more_than_the_names_of_the_service_is_accepted(password: str) -> None:
     STRICT.check(password, own_words=OWN)
 
 
@@ -57,18 +55,18 @@ def test_without_refuse_common_no_word_is_refused(password: str) -> None:
     LENIENT.check(password, own_words=OWN)
 
 
-def test_without_service_words_the_name_of_the_service_is_a_word_as_any_other() -> None:
+def test_without_service_words_the_name_of_the_service_is_accepted() -> None:
     rules = PasswordRules(min_length=8, refuse_common=True, service_words=())
     rules.check("userauth-2024", own_words=OWN)
 
 
-def test_who_has_the_name_of_the_service_is_told_of_the_own_name() -> None:
+def test_own_words_take_precedence_over_service_words_in_the_reason() -> None:
     with pytest.raises(Refused) as refused:
         STRICT.check("userauth-2024", own_words=("admin@userauth.com", ""))
     assert refused.value.code == "password-own-words"
 
 
-def test_a_code_stands_in_the_problem_document_beside_field_and_message() -> None:
+def test_a_problem_document_contains_the_code_beside_field_and_message() -> None:
     errors = FieldErrors()
     errors.check("password", lambda text: STRICT.check(text, own_words=OWN), "short")
     with pytest.raises(InvalidFields) as raised:
@@ -88,12 +86,12 @@ def test_an_error_without_a_code_has_field_and_message_only() -> None:
     errors.add("name", "is required")
     with pytest.raises(InvalidFields) as raised:
         errors.raise_if_any()
-    told = problem_document(raised.value, "an-id")["errors"]
-    assert told[1] == {"field": "name", "message": "is required"}
-    assert [set(error) for error in told] == [{"field", "message"}] * 2
+    errors_sent = problem_document(raised.value, "an-id")["errors"]
+    assert errors_sent[1] == {"field": "name", "message": "is required"}
+    assert [set(error) for error in errors_sent] == [{"field", "message"}] * 2
 
 
-def test_every_code_is_documented_and_no_other() -> None:
+def test_exactly_the_existing_codes_are_documented() -> None:
     page = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
     section = page.partition("\n## invalid-fields\n")[2].partition("\n## ")[0]
     documented = re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Password hashes."""
+"""Password hashes of this server's scheme."""
 
 import asyncio
 import base64
@@ -13,10 +13,13 @@ import bcrypt
 import pytest
 
 from ops.logs import SERVER
-from rules.imported_hashes import read
-from rules.passwords import SCHEME, PasswordHasher, pepper_id
+from rules.password_scheme import SCHEME, PasswordScheme, pepper_id
+from rules.passwords import PasswordHasher
+from rules.turns import Caller
+from tests.harness.hashing import COST, new_hasher
 
 PASSWORD = "correct horse"
+CALLER = Caller.at("192.0.2.1", "susan")
 OLD = "the-old-pepper-of-these-tests-00"
 NEW = "the-new-pepper-of-these-tests-11"
 PEPPERED = re.compile(re.escape(SCHEME) + r"\+[0-9a-f]{12}\$2b\$04\$[./A-Za-z0-9]{53}")
@@ -24,17 +27,24 @@ PEPPERED = re.compile(re.escape(SCHEME) + r"\+[0-9a-f]{12}\$2b\$04\$[./A-Za-z0-9
 
 @pytest.fixture
 def hasher() -> Iterator[PasswordHasher]:
-    hasher = PasswordHasher(read_foreign=read, cost=4, workers=2, max_wait_seconds=5)
-    yield hasher
-    hasher.close()
+    with hasher_with() as hasher:
+        yield hasher
 
 
 def hashed(hasher: PasswordHasher, password: str) -> str:
-    return asyncio.run(hasher.hash(password))
+    async def work() -> str:
+        async with hasher.slot(CALLER) as slot:
+            return await slot.hash(password)
+
+    return asyncio.run(work())
 
 
 def verified(hasher: PasswordHasher, password: str, stored: str | None) -> bool:
-    return asyncio.run(hasher.verify(password, stored))
+    async def work() -> bool:
+        async with hasher.slot(CALLER, stored) as slot:
+            return await slot.verify(password, stored)
+
+    return asyncio.run(work())
 
 
 @pytest.mark.parametrize("password", ["correct horse", "", "😀" * 1024, "grüße", "a" * 72])
@@ -48,7 +58,7 @@ def test_the_stored_string_names_its_scheme(hasher: PasswordHasher) -> None:
     assert hashed(hasher, "correct horse").startswith(SCHEME + "$2b$04$")
 
 
-def test_nothing_behind_the_72nd_byte_is_cut_off(hasher: PasswordHasher) -> None:
+def test_a_password_is_not_truncated_at_72_bytes(hasher: PasswordHasher) -> None:
     stored = hashed(hasher, "a" * 100 + "b")
     assert not verified(hasher, "a" * 100 + "c", stored)
     assert not verified(hasher, "a" * 72, stored)
@@ -66,47 +76,40 @@ def test_two_hashes_of_one_password_differ(hasher: PasswordHasher) -> None:
     assert hashed(hasher, "correct horse") != hashed(hasher, "correct horse")
 
 
-def test_bcrypt_gets_a_condensed_password_not_the_typed_one(hasher: PasswordHasher) -> None:
+def test_bcrypt_receives_a_condensed_password_not_the_original(hasher: PasswordHasher) -> None:
     stored = hashed(hasher, "correct horse").removeprefix(SCHEME).encode()
     assert not bcrypt.checkpw(b"correct horse", stored)
 
 
-def test_nobody_has_no_password(hasher: PasswordHasher) -> None:
+def test_no_password_matches_an_unknown_user(hasher: PasswordHasher) -> None:
     assert not verified(hasher, "correct horse", None)
 
 
-def test_nobody_costs_a_whole_hash(hasher: PasswordHasher, checks: list[bytes]) -> None:
+def test_an_unknown_user_costs_a_whole_hash(hasher: PasswordHasher, checks: list[bytes]) -> None:
     verified(hasher, "correct horse", None)
     verified(hasher, "correct horse", hashed(hasher, "other"))
     assert [stored[:7] for stored in checks] == [b"$2b$04$", b"$2b$04$"]
 
 
-def test_a_hash_of_another_cost_needs_to_be_renewed(hasher: PasswordHasher) -> None:
-    other = PasswordHasher(read_foreign=read, cost=5, workers=1, max_wait_seconds=5)
-    stored = hashed(other, "correct horse")
-    other.close()
-    assert hasher.needs_rehash(stored)
-    assert verified(hasher, "correct horse", stored)
-    assert not hasher.needs_rehash(hashed(hasher, "correct horse"))
+def test_a_hash_of_another_cost_needs_a_rehash(hasher: PasswordHasher) -> None:
+    stored = hashed_with(cost=5)
+    assert hasher.scheme.needs_rehash(stored)
+    assert verified(hasher, PASSWORD, stored)
+    assert not hasher.scheme.needs_rehash(hashed(hasher, PASSWORD))
 
 
 @pytest.mark.parametrize("stored", ["", "$2b$04$abc", "$userauth-argon2$x", "plain"])
-def test_a_stored_string_of_an_unknown_scheme_is_a_fault(
-    hasher: PasswordHasher, stored: str
-) -> None:
+def test_a_stored_string_of_an_unknown_scheme_raises(hasher: PasswordHasher, stored: str) -> None:
     with pytest.raises(ValueError, match="hash"):
         verified(hasher, "correct horse", stored)
 
 
-def hasher_with(*peppers: str, cost: int = 4) -> "closing[PasswordHasher]":
-    return closing(
-        PasswordHasher(read_foreign=read, cost=cost, workers=1, max_wait_seconds=5, peppers=peppers)
-    )
+def hasher_with(*peppers: str, cost: int = COST) -> "closing[PasswordHasher]":
+    return closing(new_hasher(cost=cost, peppers=peppers))
 
 
-def hashed_with(*peppers: str, cost: int = 4) -> str:
-    with hasher_with(*peppers, cost=cost) as hasher:
-        return hashed(hasher, PASSWORD)
+def hashed_with(*peppers: str, cost: int = COST) -> str:
+    return PasswordScheme(cost=cost, peppers=peppers).hash(PASSWORD)
 
 
 @pytest.mark.parametrize("password", [PASSWORD, "", "😀" * 1024, "grüße", "with\x00null"])
@@ -115,22 +118,22 @@ def test_with_a_pepper_a_password_is_verified_against_its_hash(password: str) ->
         stored = hashed(hasher, password)
         assert verified(hasher, password, stored)
         assert not verified(hasher, password + "x", stored)
-        assert not hasher.needs_rehash(stored)
+        assert not hasher.scheme.needs_rehash(stored)
 
 
-def test_a_peppered_hash_names_the_newest_pepper_and_tells_nothing_of_it() -> None:
+def test_a_peppered_hash_names_the_newest_pepper_and_reveals_nothing_of_it() -> None:
     stored = hashed_with(NEW, OLD)
     assert PEPPERED.fullmatch(stored)
     assert stored.startswith(f"{SCHEME}+{pepper_id(NEW)}$2b$04$")
     assert NEW not in stored
 
 
-def test_a_pepper_has_one_id_and_another_pepper_another() -> None:
+def test_a_pepper_has_one_id_that_differs_from_other_peppers() -> None:
     assert re.fullmatch("[0-9a-f]{12}", pepper_id(NEW))
     assert pepper_id(NEW) == pepper_id(NEW) != pepper_id(OLD)
 
 
-def test_bcrypt_gets_64_bytes_of_base64_whether_there_is_a_pepper_or_not(
+def test_bcrypt_receives_64_bytes_of_base64_with_and_without_a_pepper(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[bytes] = []
@@ -141,81 +144,81 @@ def test_bcrypt_gets_64_bytes_of_base64_whether_there_is_a_pepper_or_not(
         return hashpw(password, salt)
 
     with hasher_with() as without, hasher_with(NEW) as with_pepper:
-        monkeypatch.setattr("rules.passwords.bcrypt.hashpw", recorded)
+        monkeypatch.setattr("rules.password_scheme.bcrypt.hashpw", recorded)
         hashed(without, PASSWORD)
         hashed(with_pepper, PASSWORD)
     assert [len(base64.b64decode(condensed, validate=True)) for condensed in seen] == [48, 48]
     assert [len(condensed) for condensed in seen] == [64, 64]
 
 
-def test_without_its_pepper_a_hash_cannot_be_verified_by_taking_the_name_off() -> None:
+def test_a_hash_does_not_verify_without_its_pepper_when_the_name_is_removed() -> None:
     bare = SCHEME + hashed_with(NEW).removeprefix(f"{SCHEME}+{pepper_id(NEW)}")
     with hasher_with() as without, hasher_with(NEW) as with_pepper:
         assert not verified(without, PASSWORD, bare)
         assert not verified(with_pepper, PASSWORD, bare)
 
 
-def test_a_hash_of_one_pepper_is_not_verified_with_another_that_is_known() -> None:
+def test_a_hash_of_one_pepper_does_not_verify_with_another_known_pepper() -> None:
     renamed = hashed_with(OLD).replace(pepper_id(OLD), pepper_id(NEW))
     with hasher_with(NEW, OLD) as hasher:
         assert not verified(hasher, PASSWORD, renamed)
 
 
-def test_after_a_rotation_old_hashes_are_verified_and_need_to_be_renewed() -> None:
+def test_after_a_rotation_old_hashes_verify_and_need_a_rehash() -> None:
     old = hashed_with(OLD)
     with hasher_with(NEW, OLD) as hasher:
         assert verified(hasher, PASSWORD, old)
         assert not verified(hasher, PASSWORD + "x", old)
-        assert hasher.needs_rehash(old)
-        assert not hasher.needs_rehash(hashed(hasher, PASSWORD))
+        assert hasher.scheme.needs_rehash(old)
+        assert not hasher.scheme.needs_rehash(hashed(hasher, PASSWORD))
 
 
-def test_before_a_rotation_a_server_that_knows_the_new_pepper_verifies_its_hashes() -> None:
+def test_before_a_rotation_a_server_with_the_new_pepper_verifies_its_hashes() -> None:
     with hasher_with(OLD, NEW) as hasher:
         assert verified(hasher, PASSWORD, hashed_with(NEW, OLD))
 
 
-def test_where_a_pepper_comes_up_hashes_without_are_verified_and_need_to_be_renewed() -> None:
+def test_hashes_from_before_the_first_pepper_verify_and_need_a_rehash() -> None:
     bare = hashed_with()
     with hasher_with(NEW) as hasher:
         assert verified(hasher, PASSWORD, bare)
         assert not verified(hasher, PASSWORD + "x", bare)
-        assert hasher.needs_rehash(bare)
+        assert hasher.scheme.needs_rehash(bare)
 
 
-def test_a_peppered_hash_of_another_cost_needs_to_be_renewed() -> None:
+def test_a_peppered_hash_of_another_cost_needs_a_rehash() -> None:
     with hasher_with(NEW) as hasher:
-        assert hasher.needs_rehash(hashed_with(NEW, cost=5))
+        assert hasher.scheme.needs_rehash(hashed_with(NEW, cost=5))
 
 
 @pytest.mark.parametrize("known", [(), (NEW,)])
-def test_a_hash_of_an_unknown_pepper_matches_no_password_and_needs_to_be_renewed(
+def test_a_hash_with_an_unknown_pepper_matches_no_password_and_needs_a_rehash(
     known: tuple[str, ...],
 ) -> None:
     stored = hashed_with(OLD)
     with hasher_with(*known) as hasher:
         assert not verified(hasher, PASSWORD, stored)
-        assert hasher.needs_rehash(stored)
+        assert hasher.scheme.needs_rehash(stored)
 
 
 @pytest.mark.parametrize("peppers", [(), (NEW,)])
-def test_a_hash_of_an_unknown_pepper_matches_nothing_even_where_bcrypt_says_so(
+def test_a_hash_with_an_unknown_pepper_matches_nothing_even_where_bcrypt_does(
     monkeypatch: pytest.MonkeyPatch, peppers: tuple[str, ...]
 ) -> None:
     stored = hashed_with(OLD)
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", lambda *_: True)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", lambda *_: True)
     with hasher_with(*peppers) as hasher:
         assert not verified(hasher, PASSWORD, stored)
 
 
-def test_a_hash_of_an_unknown_pepper_costs_a_whole_hash(checks: list[bytes]) -> None:
+def test_a_hash_with_an_unknown_pepper_costs_a_whole_hash(checks: list[bytes]) -> None:
     stored = hashed_with(OLD)
     with hasher_with(NEW) as hasher:
         verified(hasher, PASSWORD, stored)
     assert [check[:7] for check in checks] == [b"$2b$04$"]
 
 
-def test_a_cheap_hash_of_an_unknown_pepper_costs_what_a_hash_of_today_does(
+def test_a_cheap_hash_with_an_unknown_pepper_costs_as_much_as_a_new_hash(
     monkeypatch: pytest.MonkeyPatch, checks: list[bytes]
 ) -> None:
     stored = hashed_with(OLD)
@@ -227,13 +230,13 @@ def test_a_cheap_hash_of_an_unknown_pepper_costs_what_a_hash_of_today_does(
             made_up.append(salt[:7])
             return hashpw(password, salt)
 
-        monkeypatch.setattr("rules.passwords.bcrypt.hashpw", recorded)
+        monkeypatch.setattr("rules.password_scheme.bcrypt.hashpw", recorded)
         assert not verified(hasher, PASSWORD, stored)
     assert [check[:7] for check in checks] == [b"$2b$04$"]
     assert made_up == [b"$2b$04$", b"$2b$05$"]
 
 
-def test_an_unknown_pepper_is_logged_once_as_an_error_that_says_what_to_do(
+def test_an_unknown_pepper_is_logged_once_as_an_error_with_the_remedy(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stored, other = hashed_with(OLD), hashed_with("another-pepper-of-these-tests-22")
@@ -247,7 +250,7 @@ def test_an_unknown_pepper_is_logged_once_as_an_error_that_says_what_to_do(
     assert pepper_id("another-pepper-of-these-tests-22") in records[1].getMessage()
 
 
-def test_nobody_has_the_newest_pepper_and_no_password(
+def test_the_decoy_for_unknown_users_uses_the_newest_pepper(
     monkeypatch: pytest.MonkeyPatch, checks: list[bytes]
 ) -> None:
     keys: list[bytes] = []
@@ -258,23 +261,21 @@ def test_nobody_has_the_newest_pepper_and_no_password(
         return digest(key, message, kind)
 
     with hasher_with(NEW, OLD) as hasher:
-        monkeypatch.setattr("rules.passwords.hmac.digest", recorded)
+        monkeypatch.setattr("rules.password_scheme.hmac.digest", recorded)
         assert not verified(hasher, PASSWORD, None)
     assert keys[-1] == NEW.encode()
     assert [check[:7] for check in checks] == [b"$2b$04$"]
 
 
-def test_a_pepper_is_not_in_what_is_shown_of_a_hasher() -> None:
+def test_a_pepper_is_not_in_the_representation_of_a_hasher() -> None:
     with hasher_with(NEW, OLD) as hasher:
-        shown = repr(hasher) + repr(vars(hasher))
+        shown = repr(hasher) + repr(vars(hasher)) + repr(vars(hasher.scheme))
     assert NEW not in shown
     assert OLD not in shown
 
 
 @pytest.mark.parametrize("name", ["+", "+abc", "+" + "0" * 13, "+" + "A" * 12, "0" * 12])
-def test_a_name_that_is_none_of_a_pepper_is_an_unknown_scheme(
-    hasher: PasswordHasher, name: str
-) -> None:
+def test_a_malformed_pepper_id_is_an_unknown_scheme(hasher: PasswordHasher, name: str) -> None:
     stored = hashed(hasher, PASSWORD).replace(SCHEME, SCHEME + name)
     with pytest.raises(ValueError, match="unknown scheme"):
         verified(hasher, PASSWORD, stored)

@@ -1,18 +1,21 @@
-"""Refusals of wrong passwords last as long, whatever was hashed; clocks are moved by hand."""
+"""Refusals of wrong passwords take the same time, whatever was hashed; clocks are moved by hand."""
 
 import asyncio
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import bcrypt
 import pytest
 
 from rules.errors import Overloaded
-from rules.passwords import Checked, PasswordHasher
-from rules.refusals import LONGEST_SECONDS, RefusalTimes
+from rules.password_scheme import PasswordScheme
+from rules.passwords import PasswordHasher
+from rules.refusals import MAX_SECONDS, RefusalTimes
 from rules.turns import Caller
 from tests.harness.clock import Clock
+from tests.harness.hashing import new_hasher
 
 GUESS = 0.2
 USUAL = 0.25
@@ -20,148 +23,181 @@ NFD = unicodedata.normalize("NFD", "größer")
 
 
 @dataclass
-class Other:
-    """A hash of another service that takes a time, for each form of the password."""
+class SlowHash:
+    """An imported hash that takes some seconds for each form of the password."""
 
     seconds: float
     clock: Clock
     kind: str = "slow"
     memory: int = 0
     answer: bool = False
-    tried: int = 0
+    attempts: int = 0
 
     def matches(self, password: str) -> bool:
         forms = {password, unicodedata.normalize("NFC", password)}
-        self.tried += len(forms)
+        self.attempts += len(forms)
         self.clock.advance(self.seconds * len(forms))
         return self.answer
 
     def reads_whole(self, password: str) -> bool:
-        return "cut" not in password
+        return "truncated" not in password
 
 
-Check = Callable[[str, str | None], Checked]
 CALLER = Caller.at("192.0.2.1", "susan")
 
 
-async def check_in_slot(hasher: PasswordHasher, stored: str) -> Checked:
-    async with hasher.slot(CALLER, stored):
-        return await hasher.check("wrong", stored)
+async def verify(hasher: PasswordHasher, password: str, stored: str | None) -> bool:
+    async with hasher.slot(CALLER, stored) as slot:
+        return await slot.verify(password, stored)
 
 
 @pytest.fixture
-def others() -> dict[str, Other]:
+def others() -> dict[str, SlowHash]:
     return {}
 
 
 @pytest.fixture
 def hasher(
-    clock: Clock, others: dict[str, Other], monkeypatch: pytest.MonkeyPatch
+    clock: Clock, others: dict[str, SlowHash], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PasswordHasher]:
-    """Return a hasher whose own hashes take the usual time on its clock."""
+    """Return a hasher whose own hashes take the usual time on its clock, as do its delays."""
     check = bcrypt.checkpw
 
     def slow(password: bytes, stored: bytes) -> bool:
         clock.advance(USUAL)
         return check(password, stored)
 
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", slow)
-    monkeypatch.setattr("rules.passwords._measure_cheapest", lambda: GUESS)
-    hasher = PasswordHasher(
-        cost=4, workers=2, max_wait_seconds=5, read_foreign=others.__getitem__, timer=clock
-    )
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", slow)
+    monkeypatch.setattr("rules.password_scheme._measure_cheapest", lambda: GUESS)
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(seconds)
+
+    hasher = new_hasher(workers=2, read_imported=others.__getitem__, timer=clock, sleep=sleep)
     yield hasher
     hasher.close()
 
 
-def lasts(hasher: PasswordHasher, clock: Clock, password: str, stored: str | None) -> float:
-    """Return how long a refusal lasts: the hashes, and the rest."""
+def refusal_seconds(
+    hasher: PasswordHasher, clock: Clock, password: str, stored: str | None
+) -> float:
+    """Return how long a refusal takes: the hashes, and the delay."""
     before = clock.now
-    checked = asyncio.run(hasher.check(password, stored))
-    assert not checked.matches
-    return clock.now - before + checked.rest_seconds
+    assert not asyncio.run(verify(hasher, password, stored))
+    return clock.now - before
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.2, 0.24, 0.4, 0.9])
 @pytest.mark.parametrize("password", ["wrong", NFD, "x" * 1000])
-def test_a_wrong_password_of_an_imported_user_lasts_as_long_as_one_of_nobody(
-    hasher: PasswordHasher, clock: Clock, others: dict[str, Other], seconds: float, password: str
+def test_the_refusal_of_an_imported_user_takes_as_long_as_that_of_an_unknown_user(
+    hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash], seconds: float, password: str
 ) -> None:
-    others["imported"] = Other(seconds, clock)
-    ours = asyncio.run(hasher.hash("right"))
+    others["imported"] = SlowHash(seconds, clock)
+    own = hasher.scheme.hash("right")
     asyncio.run(hasher.measure("imported"))
     for _ in range(40):
-        lasts(hasher, clock, password, None)
-    times = [lasts(hasher, clock, password, stored) for stored in ("imported", ours, None)]
+        refusal_seconds(hasher, clock, password, None)
+    times = [refusal_seconds(hasher, clock, password, stored) for stored in ("imported", own, None)]
     assert times == pytest.approx([times[0]] * 3)
     forms = 2 if password == NFD else 1
     assert times[0] == pytest.approx(max(seconds, USUAL) * forms)
 
 
-def test_what_was_measured_once_is_waited_for_by_everybody_from_then_on(
-    hasher: PasswordHasher, clock: Clock, others: dict[str, Other]
+def test_a_kind_that_was_measured_once_delays_every_refusal_from_then_on(
+    hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
-    others["imported"] = Other(0.75, clock)
+    others["imported"] = SlowHash(0.75, clock)
     for _ in range(40):
-        assert lasts(hasher, clock, "wrong", None) <= USUAL + 0.01
-    lasts(hasher, clock, "wrong", "imported")
-    assert lasts(hasher, clock, "wrong", None) == pytest.approx(0.75)
+        assert refusal_seconds(hasher, clock, "wrong", None) <= USUAL + 0.01
+    refusal_seconds(hasher, clock, "wrong", "imported")
+    assert refusal_seconds(hasher, clock, "wrong", None) == pytest.approx(0.75)
 
 
-def test_a_kind_that_is_not_in_use_any_more_is_not_waited_for(
-    hasher: PasswordHasher, clock: Clock, others: dict[str, Other]
+def test_a_kind_that_is_no_longer_in_use_delays_no_refusal(
+    hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
-    others["left"] = Other(0.75, clock, kind="left")
-    others["kept"] = Other(0.5, clock, kind="kept")
+    others["left"] = SlowHash(0.75, clock, kind="left")
+    others["kept"] = SlowHash(0.5, clock, kind="kept")
     for _ in range(40):
-        lasts(hasher, clock, "wrong", None)
+        refusal_seconds(hasher, clock, "wrong", None)
     for stored in others:
         asyncio.run(hasher.measure(stored))
-    assert lasts(hasher, clock, "wrong", None) == pytest.approx(0.75)
-    hasher.forget_kinds_but({"kept"})
-    assert lasts(hasher, clock, "wrong", None) == pytest.approx(0.5)
+    assert refusal_seconds(hasher, clock, "wrong", None) == pytest.approx(0.75)
+    hasher.retain_kinds({"kept"})
+    assert refusal_seconds(hasher, clock, "wrong", None) == pytest.approx(0.5)
 
 
-def test_our_own_hashes_of_a_higher_cost_are_waited_for_whatever_others_have(
+def test_own_hashes_of_a_higher_cost_delay_refusals_whatever_kinds_are_in_use(
     hasher: PasswordHasher, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_password: bytes, stored: bytes) -> bool:
         clock.advance(USUAL * (2 if b"$05$" in stored else 1))
         return False
 
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", refuse)
-    costly = asyncio.run(hasher.hash("right")).replace("$2b$04$", "$2b$05$")
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", refuse)
+    costly = hasher.scheme.hash("right").replace("$2b$04$", "$2b$05$")
     for _ in range(40):
-        lasts(hasher, clock, "wrong", None)
-    lasts(hasher, clock, "wrong", costly)
-    hasher.forget_kinds_but(())
-    assert lasts(hasher, clock, "wrong", None) == pytest.approx(2 * USUAL)
+        refusal_seconds(hasher, clock, "wrong", None)
+    refusal_seconds(hasher, clock, "wrong", costly)
+    hasher.retain_kinds(())
+    assert refusal_seconds(hasher, clock, "wrong", None) == pytest.approx(2 * USUAL)
 
 
-def test_a_right_password_waits_for_nothing(
-    hasher: PasswordHasher, clock: Clock, others: dict[str, Other]
+def test_a_right_password_is_not_delayed(
+    hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
-    others["imported"] = Other(0.001, clock, answer=True)
-    assert asyncio.run(hasher.check("right", "imported")) == Checked(matches=True, rest_seconds=0.0)
+    others["imported"] = SlowHash(0.125, clock, answer=True)
+    before = clock.now
+    assert asyncio.run(verify(hasher, "right", "imported"))
+    assert clock.now - before == 0.125
 
 
-def test_one_hash_is_spent_on_nobody_whatever_the_form(
+@pytest.mark.parametrize("stored", ["imported", None])
+def test_a_refusal_is_delayed_in_its_slot_and_a_success_is_not(
+    clock: Clock, others: dict[str, SlowHash], stored: str | None
+) -> None:
+    hashers: list[PasswordHasher] = []
+    running: list[int] = []
+
+    async def sleep(_seconds: float) -> None:
+        running.append(hashers[0].queue.running)
+
+    others["imported"] = SlowHash(0.125, clock)
+    others["matching"] = SlowHash(0.125, clock, answer=True)
+    with closing(new_hasher(read_imported=others.__getitem__, sleep=sleep)) as slow:
+        hashers.append(slow)
+        assert not asyncio.run(verify(slow, "wrong", stored))
+        assert running == [1]
+        assert asyncio.run(verify(slow, "right", "matching"))
+    assert running == [1]
+
+
+def test_a_measurement_is_not_delayed(
+    hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
+) -> None:
+    others["imported"] = SlowHash(0.125, clock)
+    before = clock.now
+    asyncio.run(hasher.measure("imported"))
+    assert clock.now - before == 0.125
+
+
+def test_an_unknown_user_costs_one_hash_whatever_the_form_of_the_password(
     hasher: PasswordHasher, clock: Clock, checks: list[bytes]
 ) -> None:
     for password in ("wrong", NFD):
-        lasts(hasher, clock, password, None)
+        refusal_seconds(hasher, clock, password, None)
     assert len(checks) == 2
 
 
-def test_a_kind_that_takes_too_long_is_not_waited_for() -> None:
+def test_a_kind_that_takes_too_long_delays_no_refusal() -> None:
     times = RefusalTimes(USUAL / 1.25)
-    times.note("absurd", LONGEST_SECONDS + 0.1)
+    times.note("absurd", MAX_SECONDS + 0.1)
     assert times.rest(0.0, forms=1) == pytest.approx(USUAL)
-    times.note("slow", LONGEST_SECONDS - 0.1)
-    assert times.rest(0.0, forms=1) == pytest.approx(LONGEST_SECONDS - 0.1)
+    times.note("slow", MAX_SECONDS - 0.1)
+    assert times.rest(0.0, forms=1) == pytest.approx(MAX_SECONDS - 0.1)
 
 
-def test_the_rest_follows_the_load_of_the_machine() -> None:
+def test_the_delay_follows_the_load_of_the_machine() -> None:
     times = RefusalTimes(USUAL)
     for _ in range(40):
         times.note_usual(USUAL)
@@ -172,54 +208,52 @@ def test_the_rest_follows_the_load_of_the_machine() -> None:
     assert times.rest(0.0, forms=1) == pytest.approx(3 * USUAL)
 
 
-def test_one_slow_hash_among_many_is_not_waited_for() -> None:
+def test_one_slow_hash_among_many_delays_no_refusal() -> None:
     times = RefusalTimes(USUAL)
     for number in range(40):
         times.note_usual(USUAL if number % 20 else 10 * USUAL)
     assert times.rest(0.0, forms=1) == pytest.approx(USUAL)
 
 
-def test_a_hash_that_takes_much_memory_waits_for_another_one(
-    hasher: PasswordHasher, clock: Clock, others: dict[str, Other]
+def test_a_hash_that_takes_much_memory_waits_for_another_such_hash(
+    hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
-    big = others["big"] = Other(0.1, clock, memory=65 * 2**20)
-    others["small"] = Other(0.1, clock, memory=64 * 2**20)
+    big = others["big"] = SlowHash(0.1, clock, memory=65 * 2**20)
+    others["small"] = SlowHash(0.1, clock, memory=64 * 2**20)
 
     async def work() -> None:
         async with hasher.slot(CALLER, "big"):
-            await check_in_slot(hasher, "small")
-            waiting = asyncio.create_task(check_in_slot(hasher, "big"))
+            await verify(hasher, "wrong", "small")
+            waiting = asyncio.create_task(verify(hasher, "wrong", "big"))
             await asyncio.sleep(0)
-            tried = [big.tried]
+            attempts = [big.attempts]
         await waiting
-        assert [*tried, big.tried] == [0, 1]
+        assert [*attempts, big.attempts] == [0, 1]
 
     asyncio.run(work())
 
 
-def test_whoever_would_wait_too_long_for_the_memory_is_refused(
-    others: dict[str, Other], clock: Clock
+def test_a_caller_that_would_wait_too_long_for_memory_is_refused(
+    others: dict[str, SlowHash], clock: Clock
 ) -> None:
-    big = others["big"] = Other(0.1, clock, memory=65 * 2**20)
-    hasher = PasswordHasher(
-        cost=4, workers=1, max_wait_seconds=0.01, read_foreign=others.__getitem__
-    )
+    big = others["big"] = SlowHash(0.1, clock, memory=65 * 2**20)
+    hasher = new_hasher(max_wait_seconds=0.01, read_imported=others.__getitem__)
 
     async def work() -> None:
         async with hasher.slot(CALLER, "big"):
-            await check_in_slot(hasher, "big")
+            await verify(hasher, "wrong", "big")
 
     with pytest.raises(Overloaded):
         asyncio.run(work())
     hasher.close()
-    assert not big.tried
+    assert not big.attempts
 
 
-def test_only_a_password_that_counted_whole_renews_a_hash(
-    hasher: PasswordHasher, clock: Clock, others: dict[str, Other]
+def test_only_a_password_that_a_match_proves_whole_renews_a_hash(
+    hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
-    others["imported"] = Other(0.1, clock)
-    ours = asyncio.run(hasher.hash("right"))
-    assert hasher.may_renew("whole", "imported")
-    assert not hasher.may_renew("a cut one", "imported")
-    assert hasher.may_renew("a cut one", ours)
+    others["imported"] = SlowHash(0.1, clock)
+    assert hasher.should_renew("whole", "imported")
+    assert not hasher.should_renew("truncated", "imported")
+    assert hasher.should_renew("truncated", PasswordScheme(cost=5).hash("right"))
+    assert not hasher.should_renew("whole", hasher.scheme.hash("right"))

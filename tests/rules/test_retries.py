@@ -1,8 +1,8 @@
-"""Callers that come back when they were told to."""
+"""Callers that return when they are due."""
 
 import pytest
 
-from rules.retries import MOST, Retries
+from rules.retries import MAX_CALLERS, Retries
 from rules.turns import Caller
 from tests.harness.clock import Clock
 
@@ -10,38 +10,38 @@ CALLER = Caller.at("192.0.2.1", "susan")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "keeps_to_it"), [(0, False), (4.5, False), (4.9, True), (15, True), (15.1, False)]
+    ("seconds", "is_in_time"), [(0, False), (4.5, False), (4.9, True), (15, True), (15.1, False)]
 )
-def test_a_caller_keeps_to_retry_after_or_does_not(seconds: float, keeps_to_it: bool) -> None:  # noqa: FBT001
+def test_a_caller_honors_retry_after_within_a_window(seconds: float, is_in_time: bool) -> None:  # noqa: FBT001
     clock = Clock()
     retries = Retries(clock)
     retries.add(CALLER, 5)
     clock.advance(seconds)
-    assert (retries.take(CALLER) is not None) is keeps_to_it
+    assert (retries.take(CALLER) is not None) is is_in_time
     assert retries.take(CALLER) is None
 
 
-def test_nobody_returns_who_was_not_refused() -> None:
+def test_a_caller_that_was_not_refused_does_not_return() -> None:
     retries = Retries(Clock())
     retries.add(CALLER, 0)
     assert retries.take(Caller.at("192.0.2.2", "susan")) is None
     assert retries.take(Caller.at("192.0.2.1", "peter")) is None
 
 
-def test_no_flood_fills_the_memory() -> None:
+def test_the_number_of_remembered_callers_is_bounded() -> None:
     retries = Retries(Clock())
-    for number in range(MOST + 10):
+    for number in range(MAX_CALLERS + 10):
         retries.add(Caller.at("192.0.2.1", str(number)), 5)
-    assert len(retries) == MOST
+    assert len(retries) == MAX_CALLERS
 
 
-def test_the_first_refusal_counts_of_whoever_keeps_to_retry_after() -> None:
+def test_the_first_refusal_counts_for_a_caller_that_honors_retry_after() -> None:
     clock = Clock()
-    began = clock()
+    first_refused_at = clock()
     retries = Retries(clock)
-    since = None
+    remembered = None
     for _ in range(3):
-        retries.add(CALLER, 5, since)
+        retries.add(CALLER, 5, remembered)
         clock.advance(5)
-        since = retries.take(CALLER)
-    assert since == began
+        remembered = retries.take(CALLER)
+    assert remembered == first_refused_at

@@ -1,4 +1,4 @@
-"""Which e-mail addresses, names and passwords are accepted."""
+"""Which email addresses, names and passwords are accepted."""
 
 import unicodedata
 
@@ -13,13 +13,13 @@ STRICT = PasswordRules(min_length=8, refuse_common=True, service_words=())
 OWN = ("susan.miller@example.com", "Susan Miller-Jones")
 
 
-def test_what_is_too_long_for_an_address_is_looked_up_as_nobodys() -> None:
+def test_text_that_is_too_long_for_an_address_has_the_empty_key() -> None:
     assert lookup_key("x" * 245 + "@susan.com") == ""
     assert lookup_key("x" * 244 + "@susan.com") != ""
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
+    ("typed", "normalized"),
     [
         ("susan@example.com", "susan@example.com"),
         ("Susan@EXAMPLE.com", "Susan@example.com"),
@@ -28,8 +28,8 @@ def test_what_is_too_long_for_an_address_is_looked_up_as_nobodys() -> None:
         ("susan@xn--exmple-cua.com", "susan@exämple.com"),
     ],
 )
-def test_an_address_is_kept_in_its_normal_form(typed: str, kept: str) -> None:
-    assert normalize_email(typed) == kept
+def test_an_address_is_normalized(typed: str, normalized: str) -> None:
+    assert normalize_email(typed) == normalized
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_an_address_is_kept_in_its_normal_form(typed: str, kept: str) -> None:
         "susan@[127.0.0.1]",
     ],
 )
-def test_what_is_no_address_is_refused(typed: str) -> None:
-    with pytest.raises(ValueError, match=r"must be an e-mail address"):
+def test_text_that_is_not_an_address_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match=r"must be an email address"):
         normalize_email(typed)
 
 
@@ -63,17 +63,17 @@ def test_what_is_no_address_is_refused(typed: str) -> None:
         ("ΟΔΟΣ@example.com", "οδοσ@example.com"),
     ],
 )
-def test_addresses_that_differ_in_case_have_one_key(one: str, other: str) -> None:
+def test_addresses_that_differ_in_case_share_one_key(one: str, other: str) -> None:
     assert email_key(normalize_email(one)) == email_key(normalize_email(other))
     assert lookup_key(one) == lookup_key(other)
 
 
-def test_what_is_no_address_can_still_be_looked_up() -> None:
+def test_text_that_is_not_an_address_can_still_be_looked_up() -> None:
     assert lookup_key("NO ADDRESS") == "no address"
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
+    ("typed", "normalized"),
     [
         ("Susan", "Susan"),
         ("  Susan Miller\t\n", "Susan Miller"),
@@ -84,8 +84,8 @@ def test_what_is_no_address_can_still_be_looked_up() -> None:
         (" " * 300 + "x", "x"),
     ],
 )
-def test_a_name_is_trimmed_and_composed(typed: str, kept: str) -> None:
-    assert normalize_name(typed) == kept
+def test_a_name_is_trimmed_and_composed(typed: str, normalized: str) -> None:
+    assert normalize_name(typed) == normalized
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_length_is_counted_after_composition() -> None:
 @pytest.mark.parametrize(
     "password", ["password", "Password1", "QWERTYUIOP", "iloveyou", "trustno1"]
 )
-def test_a_common_password_is_refused_where_asked_for(password: str) -> None:
+def test_a_common_password_is_refused_by_the_strict_rules(password: str) -> None:
     with pytest.raises(ValueError, match="common"):
         STRICT.check(password, own_words=OWN)
 
@@ -145,15 +145,15 @@ def test_a_common_password_is_refused_where_asked_for(password: str) -> None:
         "Example.com1",
     ],
 )
-def test_a_password_made_of_ones_own_address_or_name_is_refused(password: str) -> None:
+def test_a_password_made_of_the_users_own_address_or_name_is_refused(password: str) -> None:
     with pytest.raises(ValueError, match="your own"):
         STRICT.check(password, own_words=OWN)
 
 
 @pytest.mark.parametrize("password", ["correct horse battery", "susan likes horses", "7f!Kq92_xZ"])
-def test_a_good_password_is_accepted(password: str) -> None:
+def test_a_strong_password_is_accepted(password: str) -> None:
     STRICT.check(password, own_words=OWN)
 
 
-def test_a_short_name_does_not_spoil_a_password() -> None:
+def test_a_short_name_does_not_affect_a_password() -> None:
     STRICT.check("bonanza-yield", own_words=("bo@an.de", "Bo"))

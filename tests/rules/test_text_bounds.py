@@ -1,4 +1,4 @@
-"""How long text may be, and how many marks it may pile up, before anything normalizes it."""
+"""Bounds on the length and the combining marks of text, checked before it is normalized."""
 
 import re
 import sys
@@ -15,14 +15,14 @@ from rules.emails import normalize_email
 from rules.errors import CredentialsInvalid
 from rules.names import REFUSED, normalize_name
 from rules.password_rules import PasswordRules
-from rules.text_bounds import EXPANSION, LONGEST, MAX_LENGTH, MOST_MARKS, check_text, nfc
+from rules.text_bounds import EXPANSION, MAX_CODE_POINTS, MAX_LENGTH, MAX_MARKS, check_text, nfc
 from tests.harness.api import basic
 from tests.harness.configuration import ROOMS, ROOT
 
 RULES = PasswordRules(min_length=8, refuse_common=True, service_words=("userauth",))
-# Four code points of its decomposition are one character again.
+# Its decomposition has four code points.
 EXPANDING = "\u1f82"
-# A letter by its own class, and two marks by its decomposition.
+# A letter by its category, and two marks by its decomposition.
 MADE_OF_MARKS = "\u0f73"
 texts = st.text(st.sampled_from("ab\u0301\u0316\u0344\u1f82\u0f73\u0390é가\ufdfa"), max_size=60)
 
@@ -36,8 +36,8 @@ def longest_run(text: str) -> int:
 
 @settings(max_examples=300, derandomize=True, database=None)
 @given(text=texts)
-def test_text_is_refused_where_it_is_not_stream_safe(text: str) -> None:
-    if longest_run(text) > MOST_MARKS:
+def test_text_that_is_not_stream_safe_is_refused(text: str) -> None:
+    if longest_run(text) > MAX_MARKS:
         with pytest.raises(ValueError, match="combining marks"):
             check_text(text)
     else:
@@ -47,12 +47,12 @@ def test_text_is_refused_where_it_is_not_stream_safe(text: str) -> None:
 @pytest.mark.parametrize("mark", ["\u0301", "\u0316", "\u0344", MADE_OF_MARKS])
 def test_thirty_marks_are_accepted_and_no_more(mark: str) -> None:
     each = len(unicodedata.normalize("NFKD", mark))
-    check_text("a" + mark * (MOST_MARKS // each) + "b" + mark)
+    check_text("a" + mark * (MAX_MARKS // each) + "b" + mark)
     with pytest.raises(ValueError, match="30 combining marks"):
-        check_text("a" + mark * (MOST_MARKS // each + 1))
+        check_text("a" + mark * (MAX_MARKS // each + 1))
 
 
-def test_no_character_is_longer_in_another_form_than_the_bound_reckons() -> None:
+def test_no_character_has_more_code_points_in_another_form_than_the_bound_assumes() -> None:
     longest = max(
         len(unicodedata.normalize("NFD", chr(code)))
         for code in range(sys.maxunicode + 1)
@@ -62,7 +62,7 @@ def test_no_character_is_longer_in_another_form_than_the_bound_reckons() -> None
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_the_limits_of_fields_count_characters_of_nfc_whatever_form_is_sent(
+def test_the_limits_of_fields_count_characters_of_nfc_in_any_form(
     form: Literal["NFC", "NFD"],
 ) -> None:
     def sent(length: int) -> str:
@@ -76,7 +76,7 @@ def test_the_limits_of_fields_count_characters_of_nfc_whatever_form_is_sent(
             rule(sent(1025))
 
 
-def test_an_address_has_254_characters_in_nfc_whatever_form_is_sent() -> None:
+def test_an_address_has_at_most_254_characters_in_nfc_in_any_form() -> None:
     address = "a" * 9 + "." + "ä" * 40 + "@" + ".".join(["b" * 48] * 3) + ".com"
     assert normalize_email(unicodedata.normalize("NFD", address)) == address
     for length in (255, 60_000):
@@ -86,31 +86,31 @@ def test_an_address_has_254_characters_in_nfc_whatever_form_is_sent() -> None:
 
 def test_text_that_is_too_long_is_not_normalized() -> None:
     text = "a" + "\u0301" * 10_000 + "\u0316" * 10_000
-    assert nfc(text, most=200) is text
+    assert nfc(text, max_length=200) is text
     for rule in (normalize_name, normalize_email, lambda text: RULES.check(text, own_words=())):
         with pytest.raises(ValueError, match="must"):
             rule(text)
     with pytest.raises(ValueError, match="too long"):
-        check_text("x" * (LONGEST + 1))
+        check_text("x" * (MAX_CODE_POINTS + 1))
 
 
-def test_marks_without_end_are_refused_by_each_rule() -> None:
+def test_long_runs_of_marks_are_refused_by_each_rule() -> None:
     text = "a" + "\u0301\u0316" * 16 + "bcdefgh"
     for rule in (normalize_name, normalize_email, lambda text: RULES.check(text, own_words=())):
         with pytest.raises(ValueError, match="30 combining marks"):
             rule(text)
 
 
-def test_basic_with_text_that_no_rule_accepts_is_nobody() -> None:
+def test_basic_with_text_that_no_rule_accepts_is_refused() -> None:
     marks = "a" + "\u0301\u0316" * 16
-    long = "x" * (LONGEST + 1)
+    long = "x" * (MAX_CODE_POINTS + 1)
     for user, password in (("susan@example.com", marks), (marks, "p"), ("s", long), (long, "p")):
         with pytest.raises(CredentialsInvalid):
             decode_authorization(basic(user, password))
     assert decode_authorization(basic("susan@example.com", "x" * MAX_LENGTH)) is not None
 
 
-def test_names_hold_no_format_character_but_the_joiners() -> None:
+def test_names_contain_no_format_characters_except_the_joiners() -> None:
     refused = re.compile(f"[{REFUSED}]")
     wanted = {"Cc", "Cf", "Zl", "Zp"}
     for character in map(chr, range(sys.maxunicode + 1)):
@@ -121,7 +121,7 @@ def test_names_hold_no_format_character_but_the_joiners() -> None:
 
 
 @pytest.mark.parametrize("character", ["\u202e", "\u2066", "\u200b", "\u00ad", "\U000e0041"])
-def test_a_name_that_would_show_as_another_one_is_refused(character: str) -> None:
+def test_a_name_that_would_display_as_another_one_is_refused(character: str) -> None:
     with pytest.raises(ValueError, match="invisible"):
         normalize_name(f"Su{character}san")
 

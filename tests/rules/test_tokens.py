@@ -1,4 +1,4 @@
-"""Tokens: signature first, then expiry; one spelling only."""
+"""Tokens: the signature is checked before the expiry, in one spelling only."""
 
 import string
 
@@ -38,30 +38,30 @@ def test_a_token_expires_at_its_second(clock: Clock) -> None:
         signer.read(token)
 
 
-def test_every_changed_character_is_noticed(clock: Clock) -> None:
+def test_a_change_of_any_character_is_detected(clock: Clock) -> None:
     signer = TokenSigner([NEW], clock)
     token = signer.issue(claims(clock))
-    for place, character in enumerate(token):
+    for index, character in enumerate(token):
         for other in URL_SAFE - {character}:
             with pytest.raises(TokenInvalid):
-                signer.read(token[:place] + other + token[place + 1 :])
+                signer.read(token[:index] + other + token[index + 1 :])
 
 
 @pytest.mark.parametrize("length", range(0, 87, 7))
-def test_a_token_that_was_cut_off_is_refused(clock: Clock, length: int) -> None:
+def test_a_truncated_token_is_refused(clock: Clock, length: int) -> None:
     signer = TokenSigner([NEW], clock)
     with pytest.raises(TokenInvalid):
         signer.read(signer.issue(claims(clock))[:length])
 
 
 @pytest.mark.parametrize("suffix", ["=", ".", "A", " ", "\x00", "é", "x" * 100])
-def test_nothing_may_follow_a_token(clock: Clock, suffix: str) -> None:
+def test_a_token_with_a_suffix_is_refused(clock: Clock, suffix: str) -> None:
     signer = TokenSigner([NEW], clock)
     with pytest.raises(TokenInvalid):
         signer.read(signer.issue(claims(clock)) + suffix)
 
 
-def test_an_expired_token_with_a_bad_signature_is_not_told_apart(clock: Clock) -> None:
+def test_an_expired_token_with_an_invalid_signature_is_only_invalid(clock: Clock) -> None:
     token = TokenSigner([OTHER], clock).issue(claims(clock, lifetime=-60))
     with pytest.raises(TokenInvalid) as refusal:
         TokenSigner([NEW], clock).read(token)

@@ -1,4 +1,4 @@
-"""Writes of one user take turns."""
+"""Turns for the writes of one user."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 
 from rules.budget import Budget
 from rules.errors import TooManyWrites
-from rules.write_turns import MOST_WAITING, WriteTurns
+from rules.write_turns import MAX_WAITING, WriteTurns
 from tests.harness.clock import Clock
 
 
@@ -15,7 +15,7 @@ def turns(per_minute: int = 60, max_wait_seconds: float = 60) -> WriteTurns:
     return WriteTurns(Budget(per_minute, clock), Budget(2 * per_minute, clock), max_wait_seconds)
 
 
-def test_writes_of_one_user_run_one_at_a_time_and_few_wait() -> None:
+def test_writes_of_one_user_run_one_at_a_time_and_a_limited_number_waits() -> None:
     async def flow() -> None:
         writes, at_a_time, ran = turns(), 0, []
 
@@ -31,8 +31,8 @@ def test_writes_of_one_user_run_one_at_a_time_and_few_wait() -> None:
         ended = await asyncio.gather(*map(write, range(40)), return_exceptions=True)
         refused = [each for each in ended if each is not None]
         assert all(isinstance(each, TooManyWrites) for each in refused)
-        assert len(refused) == 40 - 1 - MOST_WAITING
-        assert ran == list(range(1 + MOST_WAITING))
+        assert len(refused) == 40 - 1 - MAX_WAITING
+        assert ran == list(range(1 + MAX_WAITING))
         await write(40)
 
     asyncio.run(flow())
@@ -47,7 +47,7 @@ def test_users_do_not_wait_for_each_other() -> None:
     asyncio.run(flow())
 
 
-def test_a_write_that_fails_or_is_cancelled_makes_way() -> None:
+def test_a_write_that_fails_or_is_cancelled_releases_the_turn() -> None:
     async def flow() -> None:
         writes = turns()
 
@@ -67,7 +67,7 @@ def test_a_write_that_fails_or_is_cancelled_makes_way() -> None:
     asyncio.run(flow())
 
 
-def test_a_credential_has_a_budget_that_another_of_the_user_does_not_share() -> None:
+def test_each_credential_of_a_user_has_its_own_budget() -> None:
     writes = turns(per_minute=2)
     writes.spend("stolen token")
     writes.spend("stolen token")
@@ -77,7 +77,7 @@ def test_a_credential_has_a_budget_that_another_of_the_user_does_not_share() -> 
     writes.spend("token of the owner")
 
 
-def test_nobody_waits_for_a_turn_without_end() -> None:
+def test_the_wait_for_a_turn_is_bounded() -> None:
     async def flow() -> None:
         writes = turns(max_wait_seconds=0.01)
         async with writes.turn("susan"):
@@ -90,7 +90,7 @@ def test_nobody_waits_for_a_turn_without_end() -> None:
     asyncio.run(flow())
 
 
-def test_changes_by_many_credentials_of_one_user_are_bounded_and_what_ends_tokens_is_not() -> None:
+def test_changes_by_many_credentials_of_one_user_are_bounded_and_revocations_are_not() -> None:
     writes = turns(per_minute=2)
     for number in range(4):
         writes.spend_change(f"token {number}", "susan")

@@ -1,11 +1,11 @@
-"""Failures that anybody can cause: which are events, and what becomes of the others."""
+"""Failures that any client can cause: which are events, and how the others are counted."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from db.rows import NewEvent
-from services.failure_counts import MOST_UNKNOWN, FailureCounts
+from services.failure_counts import MAX_NETWORKS, FailureCounts
 
 BEGIN = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 EVENT = NewEvent(
@@ -22,7 +22,7 @@ def after(seconds: float) -> float:
     return BEGIN.timestamp() + seconds
 
 
-def test_the_first_of_a_minute_is_an_event_and_the_others_are_one_when_it_is_over() -> None:
+def test_the_first_failure_of_a_minute_is_an_event_and_the_others_are_one_at_its_end() -> None:
     counts = FailureCounts()
     assert counts.note(EVENT, "192.0.2.1")
     for second in range(1, 10):
@@ -32,14 +32,14 @@ def test_the_first_of_a_minute_is_an_event_and_the_others_are_one_when_it_is_ove
     assert counts.take() == []
 
 
-def test_the_next_minute_begins_with_an_event_again() -> None:
+def test_each_minute_begins_with_an_event() -> None:
     counts = FailureCounts()
     assert counts.note(EVENT, "192.0.2.1")
     assert counts.note(later(EVENT, 60), "192.0.2.1")
     assert counts.take() == []
 
 
-def test_kinds_and_networks_are_counted_by_themselves() -> None:
+def test_kinds_and_networks_are_counted_separately() -> None:
     counts = FailureCounts()
     for event, network in (
         (EVENT, "192.0.2.1"),
@@ -51,7 +51,7 @@ def test_kinds_and_networks_are_counted_by_themselves() -> None:
     assert sorted(event.times for event in counts.take()) == [1] * 3
 
 
-def test_known_users_and_clients_are_counted_by_themselves() -> None:
+def test_known_users_and_clients_are_counted_separately() -> None:
     counts = FailureCounts()
     counts.note(EVENT, "192.0.2.1")
     known = [replace(EVENT, user_id=SUSAN), replace(EVENT, client_id="billing")]
@@ -60,36 +60,36 @@ def test_known_users_and_clients_are_counted_by_themselves() -> None:
     assert counts.take() == known
 
 
-def test_whether_a_failure_is_written_at_once_does_not_depend_on_whom_it_is_about() -> None:
+def test_whether_a_failure_is_written_at_once_does_not_depend_on_the_user() -> None:
     known, unknown = replace(EVENT, user_id=SUSAN), EVENT
     for first, second in ((known, unknown), (unknown, known)):
         counts = FailureCounts()
         assert [counts.note(each, "192.0.2.1") for each in (first, second)] == [True, False]
-        for number in range(MOST_UNKNOWN):
+        for number in range(MAX_NETWORKS):
             counts.note(unknown, f"network {number}")
         assert [counts.note(each, "192.0.2.9") for each in (first, second)] == [False, False]
 
 
-def test_what_several_failures_do_not_have_in_common_is_not_told() -> None:
+def test_merged_failures_contain_only_what_they_have_in_common() -> None:
     counts = FailureCounts()
     network = "2001:db8::/64"
     counts.note(EVENT, network)
     counts.note(replace(EVENT, ip="2001:db8::1"), network)
     counts.note(replace(EVENT, ip="2001:db8::2", email_digest="b"), network)
     [event] = counts.take()
-    # The address is one of the network; whose e-mail address was tried is not one alone.
+    # The IP address is one of the network; the email addresses differ.
     assert (event.ip, event.email_digest, event.times) == ("2001:db8::2", None, 2)
 
 
-def test_more_networks_than_there_is_room_for_are_one_event_without_an_address() -> None:
+def test_networks_beyond_the_limit_are_one_event_without_an_address() -> None:
     counts = FailureCounts()
     written = sum(counts.note(EVENT, f"network {number}") for number in range(1_000))
-    assert written == MOST_UNKNOWN
+    assert written == MAX_NETWORKS
     [event] = counts.take()
-    assert (event.times, event.ip) == (1_000 - MOST_UNKNOWN, None)
+    assert (event.times, event.ip) == (1_000 - MAX_NETWORKS, None)
 
 
-def test_those_who_are_known_find_their_failures_however_many_unknown_are_tried() -> None:
+def test_failures_of_known_users_are_kept_however_many_unknown_ones_there_are() -> None:
     counts = FailureCounts()
     for number in range(1_000):
         counts.note(EVENT, f"network {number}")
@@ -99,7 +99,7 @@ def test_those_who_are_known_find_their_failures_however_many_unknown_are_tried(
     assert [(event.times, event.ip) for event in found] == [(2, EVENT.ip)]
 
 
-def test_memory_is_bounded_whoever_is_tried_from_wherever() -> None:
+def test_memory_is_bounded_whatever_the_users_and_networks() -> None:
     counts = FailureCounts()
     number = 20_000
     events = [replace(EVENT, user_id=str(UUID(int=each))) for each in range(number)]
@@ -109,7 +109,7 @@ def test_memory_is_bounded_whoever_is_tried_from_wherever() -> None:
     assert written + sum(event.times for event in taken) == number
 
 
-def test_what_could_not_be_written_is_kept_for_the_next_time() -> None:
+def test_events_that_could_not_be_written_are_kept() -> None:
     counts = FailureCounts()
     for _ in range(4):
         counts.note(EVENT, "192.0.2.1")
@@ -118,7 +118,7 @@ def test_what_could_not_be_written_is_kept_for_the_next_time() -> None:
     assert counts.take(after(60)) == taken == [replace(EVENT, times=3)]
 
 
-def test_what_was_put_back_twice_is_not_lost_and_names_no_address_that_is_not_all_theirs() -> None:
+def test_events_put_back_twice_are_merged_without_addresses_that_differ() -> None:
     counts = FailureCounts()
     counts.put_back([replace(EVENT, times=3), replace(EVENT, ip="192.0.2.9", times=2)])
     [event] = counts.take()

@@ -1,4 +1,4 @@
-"""The kinds of hashes that users brought along are measured when the server starts."""
+"""The kinds of imported hashes are measured when the server starts."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +9,7 @@ from rules.imported_hashes import read
 from rules.passwords import PasswordHasher
 from services.hash_kinds import HashKinds
 from tests.db.test_pool import use
+from tests.harness.hashing import new_hasher
 from tests.harness.sql import run_sql
 from tests.rules.test_imported_hashes import MAKERS
 
@@ -24,7 +25,7 @@ def import_users(dsn: str, hashes: Sequence[str]) -> None:
     )
 
 
-def test_each_kind_is_hashed_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kind_is_measured_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = [MAKERS[name]("correct horse") for name in KINDS for _ in range(3)]
     import_users(dsn, [*hashes, "$userauth-bcrypt-sha384$2b$04$", "no hash at all"])
     measured: list[str] = []
@@ -35,7 +36,7 @@ def test_each_kind_is_hashed_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> 
         await measure(self, stored)
 
     monkeypatch.setattr(PasswordHasher, "measure", recorded)
-    hasher = PasswordHasher(read_foreign=read, cost=4, workers=1, max_wait_seconds=5)
+    hasher = new_hasher()
 
     async def work(database: Database) -> None:
         assert await HashKinds(database, hasher).measure() > 0
@@ -45,43 +46,43 @@ def test_each_kind_is_hashed_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert sorted(measured) == sorted({read(stored).kind for stored in hashes})
 
 
-def kept_after_a_look(dsn: str, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """Look which kinds are in use; return which are kept, none where nothing is forgotten."""
-    kept: list[set[str]] = []
+def kinds_retained(dsn: str, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """Find the kinds in use; return those retained, or nothing where no kind is discarded."""
+    retained: list[set[str]] = []
 
     def record(_hasher: PasswordHasher, kinds: Iterable[str]) -> None:
-        kept.append(set(kinds))
+        retained.append(set(kinds))
 
-    monkeypatch.setattr(PasswordHasher, "forget_kinds_but", record)
-    hasher = PasswordHasher(read_foreign=read, cost=4, workers=1, max_wait_seconds=5)
+    monkeypatch.setattr(PasswordHasher, "retain_kinds", record)
+    hasher = new_hasher()
 
     async def work(database: Database) -> None:
         await HashKinds(database, hasher).find()
 
     use(dsn, work)
     hasher.close()
-    return kept
+    return retained
 
 
-def test_kinds_that_nobody_has_any_more_are_forgotten(
+def test_kinds_that_are_no_longer_in_use_are_discarded(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert kept_after_a_look(dsn, monkeypatch) == [set()]
+    assert kinds_retained(dsn, monkeypatch) == [set()]
     hashes = [MAKERS[name]("correct horse") for name in KINDS]
     import_users(dsn, hashes)
-    assert kept_after_a_look(dsn, monkeypatch) == [{read(stored).kind for stored in hashes}]
+    assert kinds_retained(dsn, monkeypatch) == [{read(stored).kind for stored in hashes}]
 
 
-def test_of_more_users_than_are_looked_at_no_kind_is_forgotten(
+def test_no_kind_is_discarded_where_the_sample_is_not_complete(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashes = [MAKERS[name]("correct horse") for name in KINDS]
     import_users(dsn, hashes)
-    monkeypatch.setattr("services.hash_kinds._SAMPLE", len(hashes))
-    assert kept_after_a_look(dsn, monkeypatch) == []
+    monkeypatch.setattr("services.hash_kinds._SAMPLE_SIZE", len(hashes))
+    assert kinds_retained(dsn, monkeypatch) == []
 
 
-def test_of_a_table_that_is_not_read_whole_no_kind_is_forgotten(
+def test_no_kind_is_discarded_where_the_table_is_only_sampled(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_users(dsn, [MAKERS["argon2id"]("correct horse")])
@@ -91,4 +92,4 @@ def test_of_a_table_that_is_not_read_whole_no_kind_is_forgotten(
         " SELECT n || repeat('x', 240), n, '$userauth-' || repeat('x', 200)"
         " FROM generate_series(2, 12000) AS n",
     )
-    assert kept_after_a_look(dsn, monkeypatch) == []
+    assert kinds_retained(dsn, monkeypatch) == []

@@ -1,4 +1,4 @@
-"""Rows of expired tokens are removed, a few at a time, by one process at a time."""
+"""Expired rows are deleted in small batches, by one process at a time."""
 
 import asyncio
 from dataclasses import replace
@@ -37,7 +37,7 @@ def insert_tokens(dsn: str, clock: Clock, *days_ago: float) -> None:
     )
 
 
-def test_reservations_of_addresses_go_when_they_are_over(dsn: str, clock: Clock) -> None:
+def test_expired_reservations_of_addresses_are_deleted(dsn: str, clock: Clock) -> None:
     run_sql(
         dsn,
         "INSERT INTO reserved_emails (email_digest, until)"
@@ -57,7 +57,7 @@ def count(dsn: str) -> int:
     return int(run_sql(dsn, "SELECT count(*) FROM tokens")[0][0])
 
 
-def test_rows_go_in_batches_when_they_have_been_kept_long_enough(
+def test_rows_are_deleted_in_batches_after_their_retention_period(
     dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_tokens(dsn, clock, *[DAYS + 0.1] * 25, DAYS - 0.1, -1)
@@ -79,7 +79,7 @@ def test_rows_go_in_batches_when_they_have_been_kept_long_enough(
     assert left == [17, 7, 2]
 
 
-def test_rows_that_somebody_holds_are_left_for_later(dsn: str, clock: Clock) -> None:
+def test_locked_rows_are_skipped(dsn: str, clock: Clock) -> None:
     insert_tokens(dsn, clock, *[DAYS + 1] * 5)
 
     async def work(database: Database) -> None:
@@ -97,7 +97,7 @@ def test_rows_that_somebody_holds_are_left_for_later(dsn: str, clock: Clock) -> 
     assert count(dsn) == 0
 
 
-def test_only_one_process_is_at_it_and_the_next_goes_on(dsn: str, clock: Clock) -> None:
+def test_only_one_process_deletes_at_a_time_and_the_next_continues(dsn: str, clock: Clock) -> None:
     insert_tokens(dsn, clock, *[DAYS + 1] * 20)
 
     async def work(database: Database) -> None:
@@ -137,7 +137,7 @@ def test_requests_go_on_during_housekeeping_with_a_pool_of_one(
     use(dsn, work, replace(LIMITS, pool_max=1))
 
 
-def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
+def test_a_process_that_is_stopped_leaves_the_turn_to_others(
     dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_tokens(dsn, clock, *[DAYS + 1] * 30)
@@ -148,7 +148,7 @@ def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
         stopped = asyncio.create_task(house.remove())
         while count(dsn) == 30:
             await asyncio.sleep(0.01)
-        # Again and again: what waits by asyncio.wait_for can overlook a cancellation.
+        # Repeatedly: a task in asyncio.wait_for may swallow a cancellation.
         while not stopped.done():
             stopped.cancel()
             await asyncio.sleep(0.01)
@@ -160,7 +160,9 @@ def test_one_that_is_stopped_in_between_leaves_the_turn_to_others(
     use(dsn, work)
 
 
-def test_old_events_and_counts_go_and_failures_in_a_row_stay(dsn: str, clock: Clock) -> None:
+def test_old_events_and_counts_are_deleted_and_consecutive_failures_are_kept(
+    dsn: str, clock: Clock
+) -> None:
     now = datetime.fromtimestamp(clock.now, UTC)
     for days in (89, 91):
         run_sql(
@@ -168,7 +170,7 @@ def test_old_events_and_counts_go_and_failures_in_a_row_stay(dsn: str, clock: Cl
             "INSERT INTO events (at, kind, outcome) VALUES (%s, 'added', 'success')",
             (now - timedelta(days=days),),
         )
-    # By the clock of Postgres, and its full hours.
+    # By the clock of Postgres, in full hours.
     for subject, hours in (
         *(("pair:new", 1), ("account:a", 3), ("account:b", 9000)),
         *((f"client-pair:old {number}", 3) for number in range(25)),

@@ -1,11 +1,14 @@
-"""When tokens were used: gathered, written in batches, never in a request's way."""
+"""The last use of tokens: recorded in memory, and written in batches apart from requests."""
 
 import uuid
+from collections.abc import Sequence
 
 import pytest
 
+from db import tokens
 from db.errors import Unavailable
-from db.pool import Database
+from db.pool import Connection, Database
+from db.rows import Use
 from services.usage import TokenUsage
 from tests.db.test_pool import use
 from tests.harness.clock import Clock
@@ -53,7 +56,7 @@ def test_the_last_use_is_written_to_the_minute(dsn: str, token: str, clock: Cloc
     assert uses(dsn) == [(start, "2001:db8::1")]
 
 
-def test_a_use_without_an_address_leaves_the_one_there_is(
+def test_a_use_without_an_address_keeps_the_known_address(
     dsn: str, token: str, clock: Clock
 ) -> None:
     async def work(database: Database) -> None:
@@ -72,7 +75,7 @@ def test_a_use_without_an_address_leaves_the_one_there_is(
     assert uses(dsn) == [(start + 2 * MINUTE, "192.0.2.1")]
 
 
-def test_a_token_is_written_once_a_minute_however_often_it_is_used(
+def test_a_use_is_written_once_a_minute_however_often_a_token_is_used(
     dsn: str, token: str, clock: Clock
 ) -> None:
     rows: set[str] = set()
@@ -92,11 +95,11 @@ def test_a_token_is_written_once_a_minute_however_often_it_is_used(
 
 
 def test_thousands_of_uses_are_written_in_batches(dsn: str, clock: Clock) -> None:
-    tokens = insert_tokens(dsn, 2500)
+    ids = insert_tokens(dsn, 2500)
 
     async def work(database: Database) -> None:
         usage = TokenUsage(database, clock)
-        for number, token in enumerate(tokens):
+        for number, token in enumerate(ids):
             usage.note(token, None if number % 2 else "192.0.2.1")
         await usage.write()
 
@@ -105,7 +108,7 @@ def test_thousands_of_uses_are_written_in_batches(dsn: str, clock: Clock) -> Non
     assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE ip IS NULL") == [(1250,)]
 
 
-def test_what_could_not_be_written_is_kept(dsn: str, token: str, clock: Clock) -> None:
+def test_uses_that_could_not_be_written_are_kept(dsn: str, token: str, clock: Clock) -> None:
     async def work(database: Database) -> None:
         usage = TokenUsage(database, clock)
         usage.note(token, "192.0.2.1")
@@ -119,7 +122,33 @@ def test_what_could_not_be_written_is_kept(dsn: str, token: str, clock: Clock) -
     assert uses(dsn)[0][1] == "192.0.2.1"
 
 
-def test_a_row_that_somebody_holds_is_not_waited_for(dsn: str, clock: Clock) -> None:
+def test_uses_recorded_during_a_write_are_kept_for_the_next(
+    dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = insert_tokens(dsn, 2)
+    write = tokens.write_uses
+
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+
+        async def meanwhile(connection: Connection, uses: Sequence[Use]) -> None:
+            await write(connection, uses)
+            clock.advance(MINUTE)
+            usage.note(first, "192.0.2.2")
+            usage.note(second, "192.0.2.2")
+
+        usage.note(first, "192.0.2.1")
+        with monkeypatch.context() as patch:
+            patch.setattr(tokens, "write_uses", meanwhile)
+            await usage.write()
+        assert {address for _, address in uses(dsn)} == {"192.0.2.1", None}
+        await usage.write()
+
+    use(dsn, work)
+    assert uses(dsn) == [(clock.now - clock.now % MINUTE, "192.0.2.2")] * 2
+
+
+def test_a_locked_row_is_skipped(dsn: str, clock: Clock) -> None:
     held, free = sorted(insert_tokens(dsn, 2))
 
     async def work(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""What production accepts and warns of."""
+"""Warnings about settings that are valid."""
 
 import subprocess
 import sys
@@ -8,8 +8,9 @@ import pytest
 
 from settings import load_settings
 from settings.cautions import cautions
+from tests.harness.command_line import manage
 from tests.harness.configuration import KEY, ROOT
-from tests.harness.processes import environment, manage, running_server
+from tests.harness.processes import environment, running_server
 
 PRODUCTION = {
     "APP_SETTINGS": "production",
@@ -38,15 +39,15 @@ CASES = [
 ALL = {name: value for _, variables in reversed(CASES) for name, value in variables.items()}
 
 
-def told(variables: dict[str, str]) -> tuple[str, ...]:
+def cautions_of(variables: dict[str, str]) -> tuple[str, ...]:
     return cautions(load_settings(PRODUCTION | variables, ROOT / "settings.toml"))
 
 
 @pytest.mark.parametrize(("path", "variables"), CASES)
-def test_each_setting_that_production_seldom_means_is_one_line_with_its_path(
+def test_each_caution_is_one_line_that_starts_with_the_path_of_the_setting(
     path: str, variables: dict[str, str]
 ) -> None:
-    (caution,) = told(variables)
+    (caution,) = cautions_of(variables)
     assert caution.startswith(path)
     assert caution.isprintable()
     assert "hidden" not in caution
@@ -68,12 +69,12 @@ def test_each_setting_that_production_seldom_means_is_one_line_with_its_path(
         {"USERAUTH_CORS__ORIGINS": "https://app.example.com"},
     ],
 )
-def test_what_production_usually_means_is_no_caution(variables: dict[str, str]) -> None:
-    assert told(variables) == ()
+def test_usual_production_settings_cause_no_caution(variables: dict[str, str]) -> None:
+    assert cautions_of(variables) == ()
 
 
-def test_elsewhere_than_in_production_nothing_is_a_caution() -> None:
-    assert told(ALL | {"APP_SETTINGS": "development"}) == ()
+def test_outside_production_there_are_no_cautions() -> None:
+    assert cautions_of(ALL | {"APP_SETTINGS": "development"}) == ()
 
 
 def test_check_prints_each_caution_and_exits_with_0() -> None:
@@ -86,9 +87,9 @@ def test_check_prints_each_caution_and_exits_with_0() -> None:
         check=False,
     )
     good, of_database = ended.stdout.splitlines()
-    assert (ended.returncode, good) == (0, "The settings are good (production).")
-    assert of_database.startswith("The database was not looked at: it does not answer")
-    assert ended.stderr.splitlines() == [f"warning: {caution}" for caution in told(ALL)]
+    assert (ended.returncode, good) == (0, "The settings are valid (production).")
+    assert of_database.startswith("The database was not checked: it does not answer")
+    assert ended.stderr.splitlines() == [f"warning: {caution}" for caution in cautions_of(ALL)]
     assert len(ended.stderr.splitlines()) == len({path for path, _ in CASES})
     by_command = manage("check", **PRODUCTION | ALL)
     assert (by_command.returncode, by_command.stdout, by_command.stderr) == (
@@ -98,7 +99,7 @@ def test_check_prints_each_caution_and_exits_with_0() -> None:
     )
 
 
-def test_a_start_logs_each_caution(dsn: str, tmp_path: Path) -> None:
+def test_the_server_logs_each_caution_when_it_starts(dsn: str, tmp_path: Path) -> None:
     variables = PRODUCTION | {
         "DATABASE_URL": dsn,
         "USERAUTH_CORS__ORIGINS": "*",
@@ -111,7 +112,7 @@ def test_a_start_logs_each_caution(dsn: str, tmp_path: Path) -> None:
     assert "settings: throttle.pair_failures = 1000" in written
 
 
-def test_in_production_a_key_of_the_keys_file_that_can_be_guessed_stops_the_start(
+def test_in_production_the_server_does_not_start_with_a_guessable_key_in_the_keys_file(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "keys"

@@ -21,7 +21,7 @@ RANDOM: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("kind", RANDOM)
-def test_no_random_key_is_refused(kind: str) -> None:
+def test_no_random_key_is_guessable(kind: str) -> None:
     tries = 5 if kind.startswith("64 kB") else 5_000
     refused = [key for key in (RANDOM[kind]() for _ in range(tries)) if is_guessable(key)]
     assert refused == []
@@ -57,5 +57,5 @@ def test_no_random_key_is_refused(kind: str) -> None:
         "ThisIsTheSecretKeyOfOurCompany123456",
     ],
 )
-def test_what_a_person_typed_or_copied_from_an_example_is_guessable(key: str) -> None:
+def test_a_key_typed_by_hand_or_copied_from_an_example_is_guessable(key: str) -> None:
     assert is_guessable(key)

@@ -41,7 +41,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def load(file: Path) -> Load:
     def load_with(environ: Mapping[str, str] | None = None, toml: str = "") -> Settings:
-        """Load the shipped file with toml at its end, in the environment given."""
+        """Load the shipped file with toml appended, with the given environment."""
         file.write_text(SHIPPED.read_text(encoding="utf-8") + toml, encoding="utf-8")
         return load_settings(environ or {}, file)
 
@@ -171,7 +171,9 @@ def test_app_settings_chooses_the_profile(load: Load, choice: str, profile: Prof
 
 
 @pytest.mark.parametrize("choice", ["prod", "Production", "config.productionconfig", " testing"])
-def test_an_unknown_profile_is_told_with_those_accepted(faults: Faults, choice: str) -> None:
+def test_the_fault_of_an_unknown_profile_lists_the_accepted_ones(
+    faults: Faults, choice: str
+) -> None:
     assert faults({"APP_SETTINGS": choice}) == (
         (
             f'APP_SETTINGS = "{choice}": must be one of development, testing, production, '
@@ -181,7 +183,7 @@ def test_an_unknown_profile_is_told_with_those_accepted(faults: Faults, choice: 
     )
 
 
-def test_the_profile_lies_over_the_default(load: Load) -> None:
+def test_a_profile_overrides_the_default(load: Load) -> None:
     toml = "[testing.limits]\nmax_body_bytes = 9000\n[development.limits]\nmax_body_bytes = 7000\n"
     settings = load({"APP_SETTINGS": "testing"}, toml)
     assert (settings.limits.max_body_bytes, settings.server.host) == (9000, "127.0.0.1")
@@ -195,10 +197,10 @@ def test_production_has_its_own_defaults(load: Load) -> None:
     assert settings.tokens.keys_file is None
 
 
-def test_production_without_database_and_keys_says_what_to_set(faults: Faults) -> None:
-    told = faults({"APP_SETTINGS": "production"})
-    assert told[0].startswith("server.require_https")
-    assert told[1:] == (
+def test_production_without_database_and_keys_names_the_variables_to_set(faults: Faults) -> None:
+    reported = faults({"APP_SETTINGS": "production"})
+    assert reported[0].startswith("server.require_https")
+    assert reported[1:] == (
         (
             'database.url = "" (from settings.toml [default]): '
             "set DATABASE_URL=postgresql://… or DATABASE_URL=embedded"
@@ -210,7 +212,7 @@ def test_production_without_database_and_keys_says_what_to_set(faults: Faults) -
     )
 
 
-def test_production_wants_https_to_be_possible_where_it_is_required(
+def test_production_requires_a_certificate_or_a_proxy_where_it_requires_https(
     load: Load, faults: Faults
 ) -> None:
     nowhere = PRODUCTION | {"USERAUTH_SERVER__TRUSTED_PROXIES": ""}
@@ -222,7 +224,7 @@ def test_production_wants_https_to_be_possible_where_it_is_required(
     assert load(PRODUCTION).server.require_https
 
 
-def test_a_certificate_and_its_key_come_together(faults: Faults) -> None:
+def test_a_certificate_and_its_key_must_be_set_together(faults: Faults) -> None:
     for name in ("CERTIFICATE", "PRIVATE_KEY"):
         (fault,) = faults({f"USERAUTH_SERVER__{name}": "file.pem"})
         assert "must be set together with server.certificate, or neither" in fault
@@ -231,7 +233,7 @@ def test_a_certificate_and_its_key_come_together(faults: Faults) -> None:
 @pytest.mark.parametrize(
     "origins", ["https://app.example.com,http://localhost:3000", "*", "http://[::1]:8080"]
 )
-def test_origins_are_those_that_browsers_send(load: Load, origins: str) -> None:
+def test_origins_are_accepted_as_browsers_send_them(load: Load, origins: str) -> None:
     assert ",".join(load({"USERAUTH_CORS__ORIGINS": origins}).cors.origins) == origins
 
 
@@ -248,12 +250,12 @@ def test_origins_are_those_that_browsers_send(load: Load, origins: str) -> None:
         "https://*.example.com",
     ],
 )
-def test_what_no_browser_sends_as_an_origin_is_refused(faults: Faults, origins: str) -> None:
+def test_an_origin_that_no_browser_sends_is_refused(faults: Faults, origins: str) -> None:
     (fault,) = faults({"USERAUTH_CORS__ORIGINS": origins})
     assert fault.startswith("cors.origins = ")
 
 
-def test_variables_may_come_as_credentials_of_systemd(
+def test_variables_can_be_credentials_of_systemd(
     load: Load, faults: Faults, tmp_path: Path
 ) -> None:
     folder = tmp_path / "credentials"
@@ -276,12 +278,12 @@ def test_variables_may_come_as_credentials_of_systemd(
     assert fault == "DATABASE_URL (from CREDENTIALS_DIRECTORY): must be a readable file of UTF-8"
 
 
-def test_production_takes_an_embedded_database_that_is_meant(load: Load) -> None:
+def test_production_accepts_an_explicit_embedded_database(load: Load) -> None:
     settings = load(PRODUCTION | {"DATABASE_URL": "embedded"})
     assert settings.database.url.get_secret_value() == "embedded"
 
 
-def test_production_takes_a_keys_file_for_keys(load: Load, file: Path) -> None:
+def test_production_accepts_a_keys_file_in_place_of_keys(load: Load, file: Path) -> None:
     environ = PRODUCTION | {"SECRET_KEYS": "", "USERAUTH_TOKENS__KEYS_FILE": "keys"}
     assert load(environ).tokens.keys_file == file.parent / "keys"
 
@@ -304,7 +306,7 @@ WORTHLESS = ["0" * 32, "change-me-" * 4, "a-very-secret-key-for-production", "ab
 
 @pytest.mark.parametrize("variable", ["SECRET_KEYS", "PASSWORD_PEPPER"])
 @pytest.mark.parametrize("secret", WORTHLESS)
-def test_production_takes_no_key_and_no_pepper_that_can_be_guessed(
+def test_production_refuses_guessable_keys_and_peppers(
     load: Load, faults: Faults, variable: str, secret: str
 ) -> None:
     load({variable: secret})
@@ -316,7 +318,7 @@ def test_production_takes_no_key_and_no_pepper_that_can_be_guessed(
         assert secret not in fault
 
 
-def test_production_takes_no_pepper_that_is_a_signing_key(load: Load, faults: Faults) -> None:
+def test_production_refuses_a_pepper_that_is_also_a_signing_key(load: Load, faults: Faults) -> None:
     both = {"SECRET_KEYS": f"{NEW_KEY},{OLD_KEY}", "PASSWORD_PEPPER": OLD_KEY}
     load(both)
     (fault,) = faults(PRODUCTION | both)
@@ -338,7 +340,7 @@ def test_production_takes_no_pepper_that_is_a_signing_key(load: Load, faults: Fa
         "::ffff:0.0.0.0/103",
     ],
 )
-def test_production_trusts_no_network_that_has_clients_in_it(
+def test_production_refuses_to_trust_a_network_that_includes_clients(
     load: Load, faults: Faults, networks: str
 ) -> None:
     variable = {"USERAUTH_SERVER__TRUSTED_PROXIES": networks}
@@ -361,7 +363,7 @@ def test_production_trusts_no_network_that_has_clients_in_it(
         "173.245.48.0/20",
     ],
 )
-def test_production_trusts_networks_of_ones_own(load: Load, networks: str) -> None:
+def test_production_trusts_networks_of_one_operator(load: Load, networks: str) -> None:
     variable = {"USERAUTH_SERVER__TRUSTED_PROXIES": networks}
     assert load(PRODUCTION | variable).server.trusted_proxies == (networks,)
 
@@ -385,7 +387,7 @@ IN_THE_OPEN = "postgresql://user:hunter2hunter2@"
         "localhost/users?hostaddr=10.0.0.5",
     ],
 )
-def test_production_takes_no_database_over_a_network_that_may_end_up_in_clear_text(
+def test_production_refuses_a_database_connection_that_can_fall_back_to_clear_text(
     load: Load, faults: Faults, url: str
 ) -> None:
     load({"DATABASE_URL": IN_THE_OPEN + url})
@@ -410,7 +412,7 @@ def test_production_takes_no_database_over_a_network_that_may_end_up_in_clear_te
         "db.example/users?hostaddr=127.0.0.1",
     ],
 )
-def test_production_takes_a_database_that_is_encrypted_near_or_told_to_be_open(
+def test_production_accepts_a_database_connection_that_is_encrypted_local_or_explicitly_unencrypted(
     load: Load, url: str
 ) -> None:
     load(PRODUCTION | {"DATABASE_URL": IN_THE_OPEN + url})
@@ -419,7 +421,7 @@ def test_production_takes_a_database_that_is_encrypted_near_or_told_to_be_open(
 # The environment
 
 
-def test_short_names_go_over_the_file(load: Load) -> None:
+def test_variables_with_short_names_override_the_file(load: Load) -> None:
     settings = load(
         {
             "HOST": "::1",
@@ -468,7 +470,7 @@ def test_two_names_that_differ_are_refused_without_their_values(faults: Faults) 
     )
 
 
-def test_an_unknown_variable_is_named_with_its_closest_neighbor(faults: Faults) -> None:
+def test_the_fault_of_an_unknown_variable_suggests_the_closest_name(faults: Faults) -> None:
     assert faults({"USERAUTH_DATABASE__POOL_MAXX": "5", "USERAUTH_server__port": "5"}) == (
         (
             "USERAUTH_DATABASE__POOL_MAXX (from the environment): "
@@ -488,11 +490,11 @@ def test_a_variable_that_names_no_setting_is_a_fault(faults: Faults, variable: s
     assert SECRET not in fault
 
 
-def test_other_variables_are_not_looked_at(load: Load) -> None:
+def test_other_variables_are_ignored(load: Load) -> None:
     assert load({"PATH": "/bin", "port": "5", "SERVER__PORT": "5"}) == load()
 
 
-def test_the_variables_of_the_process_are_not_looked_at(
+def test_the_environment_of_the_process_is_ignored(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [*VARIABLES, "APP_SETTINGS", "USERAUTH_NO_SUCH", "SERVER", "DATABASE"]:
@@ -554,7 +556,7 @@ def test_no_env_file_is_read(load: Load, tmp_path: Path, monkeypatch: pytest.Mon
         ("LIMITS__MAX_BODY_BYTES", "262145", "= 262145", "of at least 1024 and at most 262144"),
     ],
 )
-def test_a_variable_of_the_wrong_kind_or_size_is_a_fault(
+def test_a_variable_of_the_wrong_type_or_size_is_a_fault(
     faults: Faults, variable: str, value: str, shown: str, wanted: str
 ) -> None:
     name = f"USERAUTH_{variable}"
@@ -619,7 +621,7 @@ def test_a_value_in_the_file_has_its_toml_type(
     assert fault.endswith(f" (from settings.toml [development]): must be {wanted}")
 
 
-def test_a_whole_number_does_for_a_number(load: Load) -> None:
+def test_a_whole_number_is_accepted_for_a_number(load: Load) -> None:
     settings = load(toml="[development.database]\nquery_timeout_seconds = 2\n")
     assert settings.database.query_timeout_seconds == 2.0
 
@@ -633,7 +635,7 @@ def test_the_pool_cannot_be_smaller_than_its_minimum(faults: Faults) -> None:
     )
 
 
-def test_relative_paths_start_at_the_folder_of_the_file(
+def test_relative_paths_are_relative_to_the_folder_of_the_file(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -642,7 +644,7 @@ def test_relative_paths_start_at_the_folder_of_the_file(
     assert settings.tokens.keys_file == tmp_path / "var/secret_keys"
 
 
-def test_an_absolute_path_stays(load: Load) -> None:
+def test_an_absolute_path_is_unchanged(load: Load) -> None:
     settings = load({"USERAUTH_DATABASE__EMBEDDED_DIR": "/srv/postgres"})
     assert settings.database.embedded_dir == Path("/srv/postgres")
 
@@ -713,7 +715,7 @@ def test_a_database_with_one_host_or_socket_is_accepted(load: Load, url: str) ->
         (f"EMBEDDED{SECRET}", "must be embedded or postgresql://"),
     ],
 )
-def test_another_database_is_refused_without_showing_its_password(
+def test_an_unsupported_database_url_is_refused_without_its_password(
     faults: Faults, url: str, sentence: str
 ) -> None:
     (fault,) = faults({"DATABASE_URL": url})
@@ -735,13 +737,13 @@ def test_a_short_key_is_refused(faults: Faults, keys: str) -> None:
     )
 
 
-def test_a_key_is_not_taken_twice(faults: Faults) -> None:
+def test_a_duplicate_key_is_refused(faults: Faults) -> None:
     assert faults({"SECRET_KEYS": f"{NEW_KEY}, {OLD_KEY}, {NEW_KEY}"}) == (
         "tokens.keys = ********** (from SECRET_KEYS): must not contain the same key twice",
     )
 
 
-def test_keys_may_stand_in_the_file(load: Load) -> None:
+def test_keys_can_be_set_in_the_file(load: Load) -> None:
     keys = load(toml=f'[development.tokens]\nkeys = ["{NEW_KEY}", "{OLD_KEY}"]\n').tokens.keys
     assert [key.get_secret_value() for key in keys] == [NEW_KEY, OLD_KEY]
 
@@ -749,13 +751,15 @@ def test_keys_may_stand_in_the_file(load: Load) -> None:
 # Unknown names in the file
 
 
-def test_an_unknown_key_is_named_with_its_closest_neighbor(faults: Faults) -> None:
+def test_the_fault_of_an_unknown_key_suggests_the_closest_name(faults: Faults) -> None:
     assert faults(toml="[development.database]\npool_maxx = 5\n") == (
         "database.pool_maxx (from settings.toml [development]): unknown; did you mean pool_max?",
     )
 
 
-def test_an_unknown_key_like_no_other_is_named_with_those_that_are_known(faults: Faults) -> None:
+def test_the_fault_of_an_unknown_key_without_a_close_name_lists_the_known_ones(
+    faults: Faults,
+) -> None:
     assert faults(toml="[development.server]\nzzz = 5\n") == (
         (
             "server.zzz (from settings.toml [development]): "
@@ -765,7 +769,7 @@ def test_an_unknown_key_like_no_other_is_named_with_those_that_are_known(faults:
     )
 
 
-def test_an_unknown_section_is_named_with_its_closest_neighbor(faults: Faults) -> None:
+def test_the_fault_of_an_unknown_section_suggests_the_closest_name(faults: Faults) -> None:
     assert faults(toml="[development.Server]\n[testing.databse]\nurl = 5\n") == (
         "Server (from settings.toml [development]): unknown; did you mean server?",
         "databse (from settings.toml [testing]): unknown; did you mean database?",
@@ -789,7 +793,7 @@ def test_the_file_cannot_choose_the_profile(faults: Faults) -> None:
     )
 
 
-def test_a_profile_that_does_not_run_is_checked_too(faults: Faults) -> None:
+def test_the_other_profiles_are_checked_too(faults: Faults) -> None:
     assert faults(toml='[testing.limits]\nmax_body = 5\nmax_connections = "x"\n') == (
         (
             'limits.max_connections = "x" (from settings.toml [testing]): '
@@ -799,7 +803,7 @@ def test_a_profile_that_does_not_run_is_checked_too(faults: Faults) -> None:
     )
 
 
-def test_a_value_where_a_table_belongs_is_told_without_the_value(
+def test_the_fault_of_a_value_in_place_of_a_table_does_not_show_the_value(
     faults: Faults, file: Path
 ) -> None:
     assert faults(toml=f'[development]\ntokens = "{SECRET}"\n') == (
@@ -939,7 +943,7 @@ def test_a_broken_file_is_one_fault_with_its_line(file: Path, content: bytes, re
     assert fault.endswith(reason)
 
 
-def test_a_file_that_is_not_there_or_cannot_be_read_is_one_fault(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_file_is_one_fault(tmp_path: Path) -> None:
     for path, reason in [
         (tmp_path / "none.toml", "No such file or directory"),
         (tmp_path, "Is a directory"),
@@ -952,7 +956,7 @@ def test_a_file_that_is_not_there_or_cannot_be_read_is_one_fault(tmp_path: Path)
 # Faults and secrets
 
 
-def test_all_faults_come_at_once(faults: Faults) -> None:
+def test_all_faults_are_reported_at_once(faults: Faults) -> None:
     environ = {
         "APP_SETTINGS": "production",
         "PORT": "x",
@@ -961,8 +965,8 @@ def test_all_faults_come_at_once(faults: Faults) -> None:
         "USERAUTH_PASSWORDS__BCRYPT_COST": "4",
         "USERAUTH_NO_SUCH": "x",
     }
-    told = faults(environ, "[production.limits]\nmax_body_byte = 5\n[stagin]\n")
-    assert [fault.split()[0] for fault in told] == [
+    reported = faults(environ, "[production.limits]\nmax_body_byte = 5\n[stagin]\n")
+    assert [fault.split()[0] for fault in reported] == [
         "stagin",
         "USERAUTH_NO_SUCH",
         "limits.max_body_byte",
@@ -975,23 +979,25 @@ def test_all_faults_come_at_once(faults: Faults) -> None:
     ]
 
 
-def test_a_fault_is_told_once(faults: Faults) -> None:
+def test_a_fault_is_reported_once(faults: Faults) -> None:
     assert len(faults(toml='[default.databases]\nurl = "x"\n')) == 1
 
 
-def test_the_error_reads_as_its_faults(load: Load) -> None:
+def test_the_text_of_the_error_is_its_faults(load: Load) -> None:
     with pytest.raises(SettingsError) as caught:
         load({"PORT": "x", "USERAUTH_NO_SUCH": "x"})
     assert str(caught.value) == "\n".join(caught.value.faults)
 
 
-def test_a_fault_is_one_line_whatever_the_names_and_values_hold(faults: Faults) -> None:
-    told = faults(
+def test_a_fault_is_one_printable_line_whatever_names_and_values_contain(
+    faults: Faults,
+) -> None:
+    reported = faults(
         {"HOST": "", "PORT": "a\nb\u2028c\x1b[31m", "USERAUTH_\n\udc80": "x"},
         '[development.server]\n"a\\nb" = 1\n',
     )
-    assert len(told) == 3
-    assert all(fault.isprintable() for fault in told)
+    assert len(reported) == 3
+    assert all(fault.isprintable() for fault in reported)
 
 
 def test_secrets_are_masked_in_the_settings(load: Load) -> None:
@@ -1001,7 +1007,7 @@ def test_secrets_are_masked_in_the_settings(load: Load) -> None:
         assert not any(secret in text for secret in (SECRET, NEW_KEY, OLD_KEY))
 
 
-def test_an_error_holds_on_to_no_secret(load: Load) -> None:
+def test_an_error_keeps_no_secret(load: Load) -> None:
     url = f"postgresql://user:{SECRET}@one,two/users"
     toml = f'[development.tokens]\nkeys = ["{SECRET}"]\n[testing.tokens]\nkey = "{SECRET}"\n'
     with pytest.raises(SettingsError) as caught:

@@ -19,6 +19,7 @@ from tests.harness.openapi import document
 from tests.harness.processes import ServerProcess, running_server
 from tests.harness.sql import run_sql
 
+needs_browser = pytest.mark.needs("chromium", "chromedriver")
 SECONDS = 20
 # Where to put a picture of the page, of the last call.
 PICTURE = os.environ.get("DOCS_PAGE_PICTURE")
@@ -109,6 +110,7 @@ def browser() -> Iterator[Chrome]:
         yield driver
 
 
+@needs_browser
 def test_a_user_registers_logs_in_and_calls_with_the_token_on_the_page(
     server: ServerProcess, browser: Chrome
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_user_registers_logs_in_and_calls_with_the_token_on_the_page(
     assert hosts(browser) == {urlsplit(server.url).netloc}
 
 
+@needs_browser
 def test_a_wrong_password_is_told_on_the_page_not_asked_for_by_the_browser(
     server: ServerProcess, browser: Chrome
 ) -> None:
@@ -140,6 +143,7 @@ def test_a_wrong_password_is_told_on_the_page_not_asked_for_by_the_browser(
     assert "status of 401" in complaint
 
 
+@needs_browser
 def test_nobody_is_known_to_the_page_once_it_is_loaded_again(
     server: ServerProcess, browser: Chrome
 ) -> None:
@@ -153,6 +157,7 @@ def test_nobody_is_known_to_the_page_once_it_is_loaded_again(
     assert kept == [0, 0, ""]
 
 
+@needs_browser
 def test_a_script_that_stands_in_the_page_would_not_run(
     server: ServerProcess, browser: Chrome
 ) -> None:

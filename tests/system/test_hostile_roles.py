@@ -14,12 +14,14 @@ from db.pool import Database
 from db.schema import apply_schema
 from db.schema_lock import LOCK, LockWait
 from tests.harness.api import Api
+from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import SCHEMA, apply
 from tests.harness.given_cluster import PASSWORD, Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
-from tests.harness.processes import manage, running_server
+from tests.harness.processes import running_server
 
+pytestmark = pytest.mark.needs("initdb", "openssl")
 # What would be an exact match where an expression of integers is raised to a power, and others.
 TRAPS = """
 CREATE TABLE {schema}.stolen (role text, hash text);

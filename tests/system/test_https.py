@@ -20,6 +20,7 @@ from tests.harness.certificates import make_certificate
 from tests.harness.configuration import ROOT
 from tests.harness.processes import ServerProcess, environment, running_server
 
+pytestmark = pytest.mark.needs("openssl")
 REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
 Result = TypeVar("Result")
 ACCOUNT = {"email": "susan@example.com", "password": PASSWORD}
@@ -217,7 +218,7 @@ def test_a_renewed_certificate_is_shown_after_sighup(
         assert client.get("/health/live").status_code == 200
         make_certificate(files[0].parent)
         server.signal(signal.SIGHUP)
-        server.wait_for("the certificate was read")
+        server.wait_for("reloaded the certificate")
         # The connection that is open stays so.
         assert client.get("/health/live").status_code == 200
     assert shown_by(server) != before
@@ -230,7 +231,7 @@ def test_a_renewal_that_does_not_fit_leaves_the_old_certificate(
     _, other_key = make_certificate(tmp_path / "other")
     files[1].write_bytes(other_key.read_bytes())
     server.signal(signal.SIGHUP)
-    server.wait_for("The old certificate stays.")
+    server.wait_for("The old certificate remains in use.")
     assert shown_by(server) == before
     assert "PRIVATE KEY" not in server.written()
 

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
-from tests.harness.processes import manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import running_server
 
 NEW_PASSWORD = "another horse battery"
 

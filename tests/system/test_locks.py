@@ -15,8 +15,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 
 from db.pool import Database
 from db.schema import apply_schema
-from rules.imported_hashes import read
-from rules.passwords import PasswordHasher
+from rules.password_scheme import PasswordScheme
 from tests.db.test_pool import use
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
@@ -266,7 +265,7 @@ async def test_a_hash_is_not_renewed_over_one_that_was_stored_meanwhile(
     api: Api, dsn: str, step: int, status: int
 ) -> None:
     await api.register(EMAIL)
-    await store_another_cost(dsn)
+    store_another_cost(dsn)
     with holding(dsn, LOCK_USER) as holder:
         log_in = started(api.log_in(EMAIL))
         await holder.sees_waiting(log_in)
@@ -299,10 +298,8 @@ async def test_a_registration_that_waits_for_a_deletion_finds_the_address_reserv
     assert run_sql(dsn, "SELECT kind FROM events WHERE id > %s", (event,)) == [("deleted",)]
 
 
-async def store_another_cost(dsn: str) -> None:
-    hasher = PasswordHasher(read_foreign=read, cost=5, workers=1, max_wait_seconds=5)
-    stored = await hasher.hash(PASSWORD)
-    hasher.close()
+def store_another_cost(dsn: str) -> None:
+    stored = PasswordScheme(cost=5).hash(PASSWORD)
     run_sql(dsn, "UPDATE users SET password_hash = %s", (stored,))
 
 

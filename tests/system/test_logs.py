@@ -160,7 +160,7 @@ def test_a_log_that_nobody_reads_stops_nobody(dsn: str) -> None:
         process = start({"DATABASE_URL": dsn}, stream)
     assert process.stdout is not None
     try:
-        url = process.stdout.readline().partition("serves ")[2].partition(",")[0]
+        url = process.stdout.readline().partition("listens on ")[2].partition(",")[0]
         with httpx.Client(base_url=url, timeout=5) as client:
             for _ in range(100):
                 assert client.get("/" + "%ff" * 1000).status_code in {400, 404}

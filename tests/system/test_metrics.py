@@ -38,7 +38,7 @@ def test_a_port_that_is_taken_stops_the_start_and_names_the_setting(dsn: str) ->
         ended = run_to_the_end(DATABASE_URL=dsn, USERAUTH_METRICS__PORT=port)
     assert ended.returncode == 1
     assert re.fullmatch(
-        rf"userauth: it cannot listen on 127.0.0.1 port {port} for /metrics \(.+\):"
+        rf"userauth: cannot listen on 127.0.0.1 port {port} for /metrics \(.+\):"
         r" set metrics.host or metrics.port.\n",
         ended.stderr,
     )

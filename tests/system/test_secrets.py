@@ -17,7 +17,8 @@ import pytest
 
 from tests.handlers.test_deletion import all_text
 from tests.harness.api import Answer, Api, basic, bearer
-from tests.harness.processes import ServerProcess, manage, running_server
+from tests.harness.command_line import manage
+from tests.harness.processes import ServerProcess, running_server
 from tests.harness.raw_http import exchange
 from tests.harness.sql import run_sql
 
@@ -274,11 +275,11 @@ def test_no_secret_is_written_anywhere(
     with running_server(variables, tmp_path / "log") as server:
         made = asyncio.run(use_everything(server.url, dsn, client))
         if keys_are_in_a_file:
-            reload(server, "2 signing keys read")
+            reload(server, "loaded 2 signing keys")
             file.write_text(f"{KEY}\n{SHORT_KEY}\n", encoding="ascii")
-            reload(server, "The old keys stay.")
+            reload(server, "The old keys remain in use.")
         else:
-            reload(server, "only a restart reads again")
+            reload(server, "restart the server")
         command = Path(f"/proc/{server.process.pid}/cmdline").read_text(encoding="utf-8")
         assert server.stop() == 0
         assert server.process.stdout is not None

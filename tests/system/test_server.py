@@ -1,4 +1,4 @@
-"""The server as a process: start, stop, crash, and settings that are wrong."""
+"""The server as a process: start, stop, crash and wrong settings."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ def run_to_the_end(**variables: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_server_serves_on_uvloop_and_stops_cleanly(server: ServerProcess) -> None:
+def test_the_server_runs_on_uvloop_and_stops_cleanly(server: ServerProcess) -> None:
     async def use() -> None:
         api = Api(server.url)
         token = await api.registered_token()
@@ -115,7 +115,7 @@ def test_sigterm_under_load_fails_no_request_that_was_sent(dsn: str, tmp_path: P
         await asyncio.gather(*running)
         api.close()
 
-    # At this cost a log-in takes some 20 ms: most of them wait when the signal comes.
+    # At this cost a login takes some 20 ms: most of them wait when the signal arrives.
     variables = {"DATABASE_URL": dsn, "USERAUTH_PASSWORDS__BCRYPT_COST": "8"}
     with running_server(variables, tmp_path / "log") as server:
         asyncio.run(use(server))
@@ -128,7 +128,7 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
 ) -> None:
     statuses: Counter[int] = Counter()
 
-    async def ask_until_told_to_leave(api: Api, request: bytes) -> None:
+    async def send_until_closed(api: Api, request: bytes) -> None:
         async with connected(api) as (reader, writer):
             closes_connection = False
             while not closes_connection:
@@ -143,9 +143,7 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
         api = Api(server.url)
         token = await api.registered_token()
         request = raw_request("GET", "/api/user", f"Authorization: {bearer(token)}")
-        running = [
-            asyncio.create_task(ask_until_told_to_leave(api, request)) for _ in range(CONNECTIONS)
-        ]
+        running = [asyncio.create_task(send_until_closed(api, request)) for _ in range(CONNECTIONS)]
         while statuses[200] < 10 * CONNECTIONS:
             await asyncio.sleep(0.01)
         server.signal(signal.SIGTERM)
@@ -158,12 +156,12 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
     assert set(statuses) == {200}
 
 
-def test_each_request_that_is_begun_at_the_end_of_a_drain_is_answered(
+def test_each_request_that_starts_at_the_end_of_a_drain_is_answered(
     dsn: str, tmp_path: Path
 ) -> None:
     answered = connections = 0
 
-    async def ask_late(
+    async def send_late(
         api: Api, request: bytes, is_over: asyncio.Event, milliseconds: float
     ) -> None:
         nonlocal answered, connections
@@ -181,11 +179,11 @@ def test_each_request_that_is_begun_at_the_end_of_a_drain_is_answered(
         await api.register()
         by_password = f"Authorization: {basic('susan@example.com', PASSWORD)}"
         request = raw_request("GET", "/api/user/login", by_password)
-        # Idle through the quiet time, then all at about its end; the first of them so long before
-        # it that a moment in which this process stands still does not make all of them late.
+        # Idle during the drain delay, then all at about its end. The first ones start so early that
+        # a pause of this process does not make all of them late.
         is_over = asyncio.Event()
         running = [
-            asyncio.create_task(ask_late(api, request, is_over, number / 2))
+            asyncio.create_task(send_late(api, request, is_over, number / 2))
             for number in range(4 * CONNECTIONS)
         ]
         while connections < len(running):
@@ -208,10 +206,30 @@ def test_each_request_that_is_begun_at_the_end_of_a_drain_is_answered(
     assert 0 < answered == begun, (answered, begun, server.written()[-2000:])
 
 
-def test_a_second_request_to_stop_does_not_break_the_first(server: ServerProcess) -> None:
+def test_a_second_stop_signal_does_not_break_the_stop(server: ServerProcess) -> None:
     for _ in range(3):
         server.signal(signal.SIGTERM)
     assert server.wait() == 0
+
+
+def test_signals_during_the_stop_of_the_embedded_postgres_do_not_break_it(
+    tmp_path: Path, open_folder: Path
+) -> None:
+    variables = {
+        "DATABASE_URL": "embedded",
+        "USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "data"),
+    }
+    with running_server(variables, tmp_path / "log") as server:
+        server.signal(signal.SIGTERM)
+        code = None
+        while code is None:
+            for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+                server.signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                code = server.wait(0.002)
+        assert code == 0
+        assert "Traceback" not in server.written()
+    assert not (open_folder / "data" / "postmaster.pid").exists()
 
 
 def test_embedded_data_survives_kill_9_and_the_next_start_finds_it(
@@ -249,7 +267,7 @@ def test_embedded_data_survives_kill_9_and_the_next_start_finds_it(
     ]
 
 
-def test_wrong_settings_stop_the_start_with_exit_code_2_and_a_line_a_fault() -> None:
+def test_the_server_exits_with_2_and_a_line_for_each_fault_of_the_settings() -> None:
     ended = run_to_the_end(PORT="many", USERAUTH_DATABASE__POOL_MAX="0", DATABASE_URL="mysql://x")
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -259,7 +277,7 @@ def test_wrong_settings_stop_the_start_with_exit_code_2_and_a_line_a_fault() -> 
         assert any(path in line for line in lines)
 
 
-def test_check_tells_without_starting_anything(tmp_path: Path) -> None:
+def test_check_starts_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
     ended = subprocess.run(
         [sys.executable, str(ROOT / "server.py"), "--check"],
@@ -280,7 +298,7 @@ def test_production_needs_a_database_and_keys() -> None:
     assert "SECRET_KEYS" in ended.stderr
 
 
-def test_a_port_in_use_stops_the_start_with_a_sentence(dsn: str) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(dsn: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = run_to_the_end(DATABASE_URL=dsn, PORT=str(taken.getsockname()[1]))
     assert ended.returncode == 1
@@ -288,7 +306,7 @@ def test_a_port_in_use_stops_the_start_with_a_sentence(dsn: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_database_that_is_away_stops_the_start_with_a_sentence_and_no_password() -> None:
+def test_an_unreachable_database_is_reported_in_one_sentence_without_the_password() -> None:
     ended = run_to_the_end(DATABASE_URL="postgresql://susan:open-sesame@127.0.0.1:1/none")
     assert ended.returncode == 1
     assert "DATABASE_URL" in ended.stderr
@@ -296,7 +314,7 @@ def test_a_database_that_is_away_stops_the_start_with_a_sentence_and_no_password
     assert "open-sesame" not in ended.stderr
 
 
-def test_processes_that_start_at_once_agree_on_the_schema(postgres: str) -> None:
+def test_processes_that_start_at_the_same_time_create_the_schema_once(postgres: str) -> None:
     run_sql(postgres, "CREATE DATABASE crowd ENCODING 'UTF8' TEMPLATE template0")
     url = postgres.replace("@/postgres?", "@/crowd?")
     processes = [
@@ -311,7 +329,7 @@ def test_processes_that_start_at_once_agree_on_the_schema(postgres: str) -> None
     ]
     for process in processes:
         assert process.stdout is not None
-        assert "serves" in process.stdout.readline()
+        assert "listens on" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
     for process in processes:
         process.communicate(timeout=20)
@@ -319,7 +337,7 @@ def test_processes_that_start_at_once_agree_on_the_schema(postgres: str) -> None
     run_sql(postgres, "DROP DATABASE crowd")
 
 
-def test_the_log_tells_of_requests_and_of_no_secret(server: ServerProcess) -> None:
+def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
     secret = "a password that nobody may read"
     email = "susan.secret@example.com"
 

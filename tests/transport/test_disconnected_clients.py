@@ -46,7 +46,7 @@ def settings() -> Settings:
 @pytest.fixture
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Hashes:
     hashes = Hashes()
-    monkeypatch.setattr("rules.passwords.bcrypt.checkpw", hashes.check)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", hashes.check)
     return hashes
 
 

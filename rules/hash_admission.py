@@ -1,0 +1,152 @@
+"""Which callers are admitted to the hash queue when it is full."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rules.turns import Caller, Standing
+
+# The share of all tickets that one site may hold.
+_SITE_SHARE = 0.75
+# The share that is reserved for known callers, and the share for the others.
+_GROUP_SHARE = 0.5
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """An admitted caller, from its arrival until it leaves; ``turn`` is set while it waits.
+
+    ``first_refused_at`` is set where it was refused before, and honored Retry-After since.
+    """
+
+    number: int
+    caller: Caller
+    standing: Standing
+    first_refused_at: float | None = None
+    turn: "asyncio.Future[None] | None" = None
+    has_left: bool = False
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.turn is not None and not self.turn.done()
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return (self.caller.network, self.caller.account)
+
+
+class Admission:
+    """Counts the tickets by site, by network and account, and by group: known callers or others.
+
+    One account at one network holds at most ``max_per_account`` tickets; a site may hold as many
+    as there are ``workers``, however small its share.
+    """
+
+    def __init__(self, *, workers: int, max_per_account: int) -> None:
+        self._workers = workers
+        self._max_per_account = max_per_account
+        self._count = 0
+        self._sites: Counter[str] = Counter()
+        self._pairs: Counter[tuple[str, str]] = Counter()
+        self._groups: Counter[bool] = Counter()
+
+    def __len__(self) -> int:
+        """Return how many tickets are held."""
+        return self._count
+
+    def add(self, ticket: Ticket) -> None:
+        """Count a ticket."""
+        self._count += 1
+        self._sites[ticket.caller.site] += 1
+        self._pairs[ticket.pair] += 1
+        self._groups[ticket.caller.is_known] += 1
+
+    def remove(self, ticket: Ticket) -> None:
+        """Stop counting a ticket; a second call has no effect."""
+        if ticket.has_left:
+            return
+        ticket.has_left = True
+        self._count -= 1
+        _decrement(self._sites, ticket.caller.site)
+        _decrement(self._pairs, ticket.pair)
+        _decrement(self._groups, ticket.caller.is_known)
+
+    def find_refused(
+        self, newcomer: Ticket, tickets: Iterable[Ticket], max_tickets: int
+    ) -> Ticket | None:
+        """Return the ticket to refuse: the newcomer, one that waits, or None while there is room.
+
+        ``tickets`` may include some that do not wait any more.
+        """
+        max_per_site = max(self._workers, math.ceil(max_tickets * _SITE_SHARE))
+        if (
+            self._pairs[newcomer.pair] >= self._max_per_account
+            or self._sites[newcomer.caller.site] >= max_per_site
+        ):
+            return newcomer
+        if self._count < max_tickets:
+            return None
+        waiting = [ticket for ticket in tickets if ticket.is_waiting]
+        return self._find_displaced(newcomer, waiting, max_tickets) or newcomer
+
+    def _find_displaced(
+        self, newcomer: Ticket, waiting: list[Ticket], max_tickets: int
+    ) -> Ticket | None:
+        """Return the ticket that makes way for a newcomer, or None.
+
+        Known callers and the others each have a share that the other group cannot take. Within a
+        group, a ticket of lower standing makes way.
+        """
+        is_known = newcomer.caller.is_known
+        if self._groups[is_known] < max_tickets * _GROUP_SHARE:
+            peers: list[Ticket] = []
+            lower = [ticket for ticket in waiting if ticket.caller.is_known != is_known]
+        else:
+            peers = [ticket for ticket in waiting if ticket.caller.is_known == is_known]
+            lower = [ticket for ticket in peers if ticket.standing < newcomer.standing]
+        if lower:
+            lowest = min(ticket.standing for ticket in lower)
+            return self._last_of_largest([each for each in lower if each.standing == lowest])
+        equal = [ticket for ticket in peers if ticket.standing == newcomer.standing]
+        return self._find_displaced_equal(newcomer, equal)
+
+    def _find_displaced_equal(self, newcomer: Ticket, equal: list[Ticket]) -> Ticket | None:
+        """Return which ticket of the same standing makes way for a newcomer, or None.
+
+        A site with more tickets makes way for one with fewer. Where all have as many, the caller
+        that was refused first has the strongest claim.
+        """
+        largest = self._last_of_largest(equal)
+        if largest is None:
+            return None
+        if self._sites[largest.caller.site] > self._sites[newcomer.caller.site] + 1:
+            return largest
+        latest = max(equal, key=_first_refusal)
+        return latest if _first_refusal(newcomer) < _first_refusal(latest) else None
+
+    def _last_of_largest(self, tickets: list[Ticket]) -> Ticket | None:
+        """Return the newest ticket of the largest account of the largest site."""
+        return max(
+            tickets,
+            key=lambda ticket: (
+                self._sites[ticket.caller.site],
+                self._pairs[ticket.pair],
+                ticket.number,
+            ),
+            default=None,
+        )
+
+
+def _first_refusal(ticket: Ticket) -> float:
+    return math.inf if ticket.first_refused_at is None else ticket.first_refused_at
+
+
+def _decrement(counts: Counter[Key], key: Key) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

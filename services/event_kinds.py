@@ -1,0 +1,54 @@
+"""The kinds of audit events, and why tokens are revoked."""
+
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What happened. The values are stored and returned by the API, and therefore do not change."""
+
+    REGISTERED = "registered"
+    IMPORTED = "imported"
+    EXPORTED = "exported"
+    BACKED_UP = "backed-up"
+    RESTORED = "restored"
+    ADDED = "added"
+    LOGGED_IN = "logged-in"
+    PASSWORD_FAILED = "password-failed"
+    THROTTLED = "throttled"
+    NAME_CHANGED = "name-changed"
+    PASSWORD_CHANGED = "password-changed"
+    TOKEN_REVOKED = "token-ended"
+    TOKENS_REVOKED = "tokens-ended"
+    DISABLED = "disabled"
+    ENABLED = "enabled"
+    DELETED = "deleted"
+    CLIENT_ADDED = "client-added"
+    CLIENT_SECRET_REPLACED = "client-secret-replaced"
+    CLIENT_REMOVED = "client-removed"
+    CLIENT_FAILED = "client-failed"
+    KEY_ADDED = "key-added"
+    KEY_RETIRED = "key-retired"
+    USER_READ = "user-read"
+    USERS_LISTED = "users-listed"
+    AUDIT_READ = "audit-read"
+
+    @property
+    def is_failure(self) -> bool:
+        """Return whether it is a failure: any client can cause one, without credentials."""
+        return self in {EventKind.PASSWORD_FAILED, EventKind.THROTTLED, EventKind.CLIENT_FAILED}
+
+    @property
+    def outcome(self) -> str:
+        """Return success or failure."""
+        return "failure" if self.is_failure else "success"
+
+
+class Revocation(StrEnum):
+    """Why a valid token is revoked."""
+
+    LOGGED_OUT = "logged-out"
+    ENDED = "ended"
+    CLIENT = "client"
+    SURPLUS = "surplus"
+    PASSWORD_CHANGED = "password-changed"
+    USER_DELETED = "user-deleted"

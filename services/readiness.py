@@ -1,0 +1,26 @@
+"""Whether the server can serve requests."""
+
+import asyncio
+import uuid
+
+from db.lookups import Lookups
+from rules.errors import DatabaseUnavailable
+from services.transactions import answer
+
+_TIMEOUT_SECONDS = 1.0
+_NO_TOKEN = str(uuid.UUID(int=0))
+
+
+class Readiness:
+    """Checks that Postgres responds, by a lookup as requests make it."""
+
+    def __init__(self, lookups: Lookups) -> None:
+        self._lookups = lookups
+
+    async def check_ready(self) -> None:
+        """Raise DatabaseUnavailable unless Postgres responds within a second."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                await answer(self._lookups.users_of_tokens.find(_NO_TOKEN))
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error

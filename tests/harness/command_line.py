@@ -1,0 +1,78 @@
+"""The administrator's command line: in this process, or as a process where that matters."""
+
+import io
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from manage import main
+from tests.harness.configuration import ROOT
+from tests.harness.processes import environment
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def manage(*arguments: str, stdin: str = "", **variables: str) -> Completed:
+    """Run a command in this process, which saves the start of another one."""
+    # A thread of its own, since the caller may run an event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_run, arguments, stdin, environment(**variables)).result()
+
+
+def _run(arguments: tuple[str, ...], stdin: str, environ: dict[str, str]) -> Completed:
+    out, err = _Output(), _Output()
+    with (
+        # libpq and the programs of Postgres read the environment of the process.
+        patch.dict(os.environ, environ, clear=True),
+        patch("sys.stdin", io.StringIO(stdin)),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        returncode = main(arguments, os.environ)
+    return Completed(returncode, out.text(), err.text())
+
+
+class _Output(io.TextIOWrapper):
+    """Keeps what is written, and has a buffer of bytes as the streams of a process have."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+
+    def text(self) -> str:
+        self.flush()
+        self.seek(0)
+        return self.read()
+
+
+def start_command(*arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
+    """Start a command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run_command(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command as a process of its own to its end."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *arguments],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,14 @@
+"""Where clusters of the tests are kept: in memory, where fsync takes no time."""
+
+import shutil
+from pathlib import Path
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made below it
+_ENOUGH_BYTES = 2 * 1024**3
+
+
+def memory_folder() -> Path | None:
+    """Return a folder in memory, or None where there is none of enough size."""
+    if not _SHARED_MEMORY.is_dir() or shutil.disk_usage(_SHARED_MEMORY).free < _ENOUGH_BYTES:
+        return None
+    return _SHARED_MEMORY

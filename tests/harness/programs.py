@@ -1,0 +1,143 @@
+"""The programs that tests run besides Python, and the Debian or Ubuntu packages they come from.
+
+``python3 -m tests.harness.programs`` installs those that are missing. It runs before the virtual
+environment exists, so it imports the standard library alone.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+INSTALL_COMMAND = "sudo make programs"
+# Debian's PATH of a user without root's rights lacks the sbin folders.
+SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_DENY_ALL = "#!/bin/sh\nexit 101\n"
+_SUDO_TEST = ("sudo", "-n", "true")
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program, its package, and the service that the package enables."""
+
+    package: str
+    service: str | None = None
+    # Where it is installed, if not in a folder of PATH.
+    pattern: str | None = None
+
+
+PROGRAMS = {
+    "caddy": Program("caddy", service="caddy.service"),
+    "chromedriver": Program("chromium-driver"),
+    "chromium": Program("chromium"),
+    "curl": Program("curl"),
+    "debootstrap": Program("debootstrap"),
+    "git": Program("git"),
+    "initdb": Program(
+        "postgresql", service="postgresql.service", pattern="usr/lib/postgresql/*/bin/initdb"
+    ),
+    "nginx": Program("nginx-light", service="nginx.service"),
+    "node": Program("nodejs"),
+    "openssl": Program("openssl"),
+    "promtool": Program("prometheus", service="prometheus.service"),
+    "systemd-analyze": Program("systemd"),
+    "systemd-socket-activate": Program("systemd"),
+}
+
+
+def find_program(name: str) -> Path | None:
+    """Return the path of a program; None if it is not installed."""
+    pattern = PROGRAMS[name].pattern
+    if pattern is not None:
+        return max(Path("/").glob(pattern), default=None)
+    found = shutil.which(name, path=SEARCH_PATH)
+    return None if found is None else Path(found)
+
+
+def get_program(name: str) -> str:
+    """Return the path of a program that the running test declares to need."""
+    found = find_program(name)
+    assert found is not None, f"{name} is missing, and the test lacks needs({name!r})"
+    return str(found)
+
+
+def install(names: Sequence[str]) -> None:
+    """Install the packages of programs; their services are neither started nor enabled."""
+    root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    _run([*apt, "update"])
+    packages = sorted({PROGRAMS[name].package for name in names})
+    # Ubuntu has some of them as snaps alone, and apt-get installs all or none.
+    available = [package for package in packages if _succeeds(["apt-cache", "show", package])]
+    with _services_denied(root):
+        _run([*apt, "install", "--yes", "--no-install-recommends", *available])
+    _disable_services(root, [name for name in names if PROGRAMS[name].package in available])
+
+
+@contextmanager
+def _services_denied(root: Sequence[str]) -> Iterator[None]:
+    """Let no package start a service: tests start what they need themselves."""
+    if _POLICY.exists():
+        yield
+        return
+    try:
+        _run([*root, "tee", str(_POLICY)], stdin=_DENY_ALL)
+        _run([*root, "chmod", "755", str(_POLICY)])
+        yield
+    finally:
+        _run([*root, "rm", "--force", str(_POLICY)])
+
+
+def _disable_services(root: Sequence[str], names: Iterable[str]) -> None:
+    """Keep the installed services from starting at the next boot."""
+    services = [service for name in names if (service := PROGRAMS[name].service)]
+    if services and shutil.which("systemctl"):
+        _run([*root, "systemctl", "--quiet", "disable", *services])
+
+
+def _run(command: Sequence[str], *, stdin: str = "") -> None:
+    subprocess.run(
+        command, input=stdin, text=True, stdout=subprocess.DEVNULL, check=True, timeout=1800
+    )
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _may_install() -> bool:
+    if shutil.which("apt-get") is None:
+        return False
+    return os.geteuid() == 0 or (shutil.which("sudo") is not None and _succeeds(_SUDO_TEST))
+
+
+def _missing() -> list[str]:
+    return [name for name in PROGRAMS if find_program(name) is None]
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def main() -> int:
+    """Install the missing programs; return 1 if some are still missing."""
+    if not (names := _missing()):
+        return 0
+    if _may_install():
+        _say(f"Installing packages for {', '.join(names)}.")
+        try:
+            install(names)
+        except subprocess.SubprocessError as error:
+            _say(str(error))
+    if names := _missing():
+        _say(f"Missing: {', '.join(names)}. To install: {INSTALL_COMMAND}")
+    return 1 if names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The texts of the project use the usual words of the field, in place of private ones."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.harness.configuration import ROOT
+
+# Each pattern is matched with underscores as spaces, so that names are checked like prose.
+REPLACEMENTS: Mapping[str, str] = {
+    r"who(so)?ever": "the caller, any client that …",
+    r"(some|any|every)body": "a user, anyone, all clients",
+    r"nobody('s)?": "no one, no user, no client; the Unix account is `NOBODY`",
+    r"whom": "the user that …, the owner",
+    r"who (asks|asked|is asking|calls|called)": "the caller",
+    r"tells|told|to tell (?!users)": "returns, reports, shows, logs, distinguishes",
+    r"(?<!cannot )tell (?=how|that|what|whe|which|who|why)": "return, report, show",
+    r"said": "output, message, reported",
+    r"let(s|ting)? go": "disconnect, release",
+    r"(hangs?|hung|hanging) up": "disconnect",
+    r"(go|goes|went|gone) away": "disconnect, stop, is removed",
+    r"(is|are|was|were) gone": "was deleted, has disconnected, has exited",
+    r"(go|goes|going|went) on(?! the)": "continue",
+    r"(go|goes|going|went) (by|over)": "use, read, process",
+    r"(come|comes|came|go|goes|went|brings?|brought) along": "embedded, included, forwarded",
+    r"(brings?|brought|bringing) (in|over|back)": "import, convert, restore",
+    r"(gives?|gave|given) back": "return, export",
+    r"(holds?|held|holding) on to": "keep",
+    r"at the will of": "controlled by",
+    r"(stands?|stood) (in the|beside|there|here|over)": "is in, is next to",
+    r"(that|which|what|who|it|they) (is|are|was|were)( not| already| still)? there": "exists",
+    r"(tokens?|rows?|counts?|it|they) (is|are|was|were) over(?! (\d|a|the|HTTP))": "has expired",
+    r"what is over": "expired rows",
+    r"good no more|no good": "no longer valid, invalid",
+    r"([a-z]+ed|is) no more(?! than)": "no longer",
+    r"(token|password|secret|key|credential|hash|pepper|certificate)e?s? "
+    r"(is|are|was|were|stays?)( no longer| still| not)? good": "valid",
+    r"good (tokens?|passwords?|secrets?|keys?|ones?|until)": "valid",
+    r"(live|living|dead) tokens?": "valid token, revoked token",
+    r"end(s|ed)? (all |the |a |one |other |every )*tokens?": "revoke",
+    r"turned away": "rejected",
+    r"looked at": "checked, inspected, read",
+    r"believe[sd]?": "trust",
+    r"hears?|heard": "receives, is notified",
+    r"newcomers?": "new user, new connection",
+    r"strangers": "unknown, foreign",
+    r"anew": "again",
+    r"mend(s|ed|ing)?": "fix, repair",
+    r"dear": "expensive",
+    r"reckon(s|ed|ing)?": "compute",
+    r"in one hand": "in one place",
+    r"log-ins?": "login",
+    r"look-ups?": "lookup",
+    r"time-outs?": "timeout",
+    r"e-mails?": "email, email address",
+}
+PATTERN = re.compile(rf"\b(?:{'|'.join(REPLACEMENTS)})(?:\b|(?<= ))", re.IGNORECASE)
+# In names, max_ and min_ are the usual prefixes of a bound. (most_in_a_row is a renamed setting.)
+BOUND = re.compile(r"\b_?(?:most|least)_(?!in_a_row|likely|privilege|recent)[a-z]+", re.IGNORECASE)
+# The clean ones so far; the rest of the project is to follow.
+CLEAN = (
+    *("README.md", "CHANGELOG.md", "Makefile", "settings.toml", "server.py", "manage.py"),
+    *("bench", "client", "deploy", "settings", "soak", "web"),
+    "tests/client",
+)
+SUFFIXES = {".py", ".md", ".toml", ".sql", ".sh", ".conf", ".yml", ".service", ".socket", ".lua"}
+SKIPPED = {"test_language.py"}
+
+
+def files(root: Path, places: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the text files of directories, and files named themselves."""
+    for place in places:
+        path = root / place
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.suffix in SUFFIXES and file.name not in SKIPPED:
+                yield file
+
+
+def findings(text: str) -> list[str]:
+    """Return the private words of a text, with the number of the line of each."""
+    return [
+        f"{number}: {match[0]}"
+        for number, line in enumerate(text.splitlines(), 1)
+        for match in (*PATTERN.finditer(line.replace("_", " ")), *BOUND.finditer(line))
+        if match[0] != "NOBODY"
+    ]
+
+
+@pytest.mark.parametrize("place", CLEAN)
+def test_texts_use_the_usual_words(place: str) -> None:
+    found = {
+        file.relative_to(ROOT).as_posix(): words
+        for file in files(ROOT, (place,))
+        if (words := findings(file.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+def test_private_words_are_found_in_prose_and_in_names() -> None:
+    text = "def test_whoever_asks(most_bytes):\n    # Nobody is told.\n"
+    assert findings(text) == ["1: whoever", "1: most_bytes", "2: Nobody", "2: told"]
+
+
+def test_the_usual_words_are_not_found() -> None:
+    text = "It is over 250 lines long; no more than 5 tokens are valid until the caller logs in."
+    assert findings(text) == []

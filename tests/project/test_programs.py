@@ -1,0 +1,140 @@
+"""The programs that tests need: installed where that is allowed, and named where it is not."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import programs
+from tests.harness.configuration import ROOT
+
+# What apt-get and the like would do is written to a file.
+FAKE = """#!/bin/sh
+[ "${0##*/}" != apt-cache ] || [ "$2" != chromium ] || exit 100
+echo "${0##*/} $* $(tail -n 1 "$POLICY" 2>/dev/null)" >>"$CALLS"
+"""
+NEEDY = """
+import pytest
+@pytest.mark.needs("caddy")
+@pytest.mark.parametrize("number", [1, 2])
+def test_caddy(number): raise AssertionError
+@pytest.mark.needs("caddy", "promtool")
+def test_both(): raise AssertionError
+def test_neither(): pass
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Replace the package manager; return the file that lists its calls."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("apt-get", "apt-cache", "systemctl"):
+        (folder / name).write_text(FAKE)
+        (folder / name).chmod(0o755)
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(programs, "_POLICY", policy)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("POLICY", str(policy))
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    return tmp_path / "calls"
+
+
+def test_packages_are_installed_and_their_services_neither_started_nor_enabled(
+    calls: Path, tmp_path: Path
+) -> None:
+    programs.install(["nginx", "promtool", "chromium", "chromedriver"])
+    *_, installed, disabled = calls.read_text().splitlines()
+    assert installed == (
+        "apt-get -qq install --yes --no-install-recommends"
+        " chromium-driver nginx-light prometheus exit 101"
+    )
+    assert disabled.rstrip() == "systemctl --quiet disable nginx.service prometheus.service"
+    assert not (tmp_path / "policy-rc.d").exists()
+
+
+def test_a_policy_of_the_machine_is_kept(calls: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("exit 104\n")
+    programs.install(["curl"])
+    assert calls.read_text().rstrip().endswith(" curl exit 104")
+    assert policy.read_text() == "exit 104\n"
+
+
+def test_the_services_are_denied_no_longer_when_an_installation_fails(
+    calls: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bin" / "apt-get").write_text('#!/bin/sh\n[ "$2" = update ]\n')
+    with pytest.raises(subprocess.CalledProcessError):
+        programs.install(["curl"])
+    assert not calls.exists() or "apt-get" not in calls.read_text()
+    assert not (tmp_path / "policy-rc.d").exists()
+
+
+def test_where_nothing_can_be_installed_the_command_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SEARCH_PATH", str(tmp_path))
+    assert programs.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Missing: caddy, chromedriver, chromium, curl, ")
+    assert said.endswith("To install: sudo make programs\n")
+
+
+def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run tests that need Caddy and promtool where neither can be found."""
+    file = folder / "test_needy.py"
+    file.write_text(NEEDY)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.harness.needs", *arguments, str(file)],
+        cwd=ROOT,
+        env={**os.environ, "PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_tests_whose_program_is_missing_are_left_out_and_the_closing_lines_say_so(
+    tmp_path: Path,
+) -> None:
+    ended = run_needy_tests(tmp_path)
+    assert ended.returncode == 0, ended.stdout
+    *_, caddy, promtool, counts = ended.stdout.splitlines()
+    assert caddy == "3 tests need caddy (package caddy). To install: sudo make programs"
+    assert promtool == "1 test needs promtool (package prometheus). To install: sudo make programs"
+    assert "1 passed, 3 skipped" in counts
+
+
+def test_where_programs_are_required_tests_without_them_fail(tmp_path: Path) -> None:
+    ended = run_needy_tests(tmp_path, "--require-programs")
+    assert ended.returncode == 1, ended.stdout
+    assert re.search(r"1 passed, .*3 errors", ended.stdout), ended.stdout
+
+
+def test_ci_requires_the_programs() -> None:
+    assert "make test ARGS=--require-programs\n" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony is not None
+    targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
+    assert phony[1].split() == targets
+    shown = subprocess.run(
+        ["/usr/bin/make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
+    ).stdout
+    assert [line.split()[1] for line in shown.splitlines()] == targets
+    assert all(len(line.split()) > 3 for line in shown.splitlines())
+
+
+def test_no_version_of_python_is_named_where_python3_is_enough() -> None:
+    for name in ("Makefile", ".ci/run", "deploy/install.sh"):
+        assert "python3." not in (ROOT / name).read_text("utf-8"), name
