@@ -70,9 +70,8 @@ async def apply_schema(
     Postgres is too old, its encoding is not UTF-8, its schema is unknown, other roles can create
     functions in it, or another session holds the lock.
     """
-    async with database.transaction(
-        lock_wait.userauth_seconds + _MAX_MIGRATION_SECONDS
-    ) as connection:
+    seconds = lock_wait.userauth_seconds + _MAX_MIGRATION_SECONDS
+    async with database.transaction(seconds) as connection:
         await _check_cluster_and_privileges(connection)
         await connection.execute("SET LOCAL statement_timeout = 0")
         await _take_lock(connection, lock_wait)
@@ -87,10 +86,7 @@ async def apply_schema(
                 f"The database has schema version {version}: start the server, which migrates it"
                 f" to version {VERSION}."
             )
-        # Statements queue behind one that waits for an exclusive lock on their table.
-        await connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
-        for migration in migrations(version):
-            await connection.execute(migration)
+        await _migrate(connection, version)
 
 
 async def check_schema(database: Database) -> None:
@@ -109,6 +105,13 @@ async def _check_cluster_and_privileges(connection: Connection) -> None:
     row = await connection.fetch_one(CLUSTER)
     check_cluster(*(row or (0, "")))
     check_privileges(await connection.fetch_all(FIND_PRIVILEGES, (list(TABLES),)))
+
+
+async def _migrate(connection: Connection, version: int) -> None:
+    # Statements queue behind one that waits for an exclusive lock on their table.
+    await connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
+    for migration in migrations(version):
+        await connection.execute(migration)
 
 
 async def _take_lock(connection: Connection, wait: LockWait) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from postgres.programs import last_lines
 
@@ -27,7 +27,7 @@ def stream_output(
     """
     with TemporaryFile() as errors:
         # A session of its own: Ctrl-C in the terminal is for us, and we end the program.
-        process = subprocess.Popen(  # noqa: S603 - no shell, and the arguments are quoted
+        with subprocess.Popen(  # noqa: S603 - no shell, and the arguments are quoted
             [str(program), *arguments],
             stdin=subprocess.DEVNULL if source is None else source,
             stdout=subprocess.PIPE,
@@ -35,17 +35,12 @@ def stream_output(
             env=dict(environment),
             cwd="/",
             start_new_session=True,
-        )
-        try:
-            if process.stdout is None:
-                raise ProgramFailed("its output is not stream_output")
-            yield process.stdout
-            code = process.wait()
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        ) as process:
+            try:
+                yield cast(IO[bytes], process.stdout)
+                code = process.wait()
+            finally:
+                process.kill()
         if code:
             errors.seek(0)
             raise ProgramFailed(last_lines(errors.read().decode(errors="replace")))

@@ -11,6 +11,7 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from postgres.access_lists import user_name
 
@@ -23,6 +24,14 @@ logger = logging.getLogger(__name__)
 
 class EmbeddedPostgresError(Exception):
     """The embedded Postgres cannot be used; the message tells the operator why, and what to do."""
+
+
+class _Credentials(TypedDict, total=False):
+    """The arguments of subprocess.run that change the user."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,6 @@ def run(
 
     Descriptors in ``keep`` stay open in it, and in its child processes. ``text`` is its input.
     """
-    other = account if os.geteuid() == 0 else None
     # A minimal environment: variables such as PGPORT must not affect Postgres, and our secrets must
     # not reach it. A session of its own: Ctrl-C in the terminal is for the server alone.
     result = subprocess.run(  # noqa: S603 - no shell, and no input from clients
@@ -102,11 +110,15 @@ def run(
         env={"PATH": SYSTEM_PATH, "LC_ALL": "C", "PGDATA": str(directory)},
         pass_fds=keep,
         start_new_session=True,
-        user=other.uid if other else None,
-        group=other.gid if other else None,
-        extra_groups=[] if other else None,
+        **_credentials(account if os.geteuid() == 0 else None),
     )
     return result.returncode, result.stdout
+
+
+def _credentials(account: Account | None) -> _Credentials:
+    if account is None:
+        return {}
+    return {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def last_lines(output: str) -> str:

@@ -41,7 +41,7 @@ from services.usage import TokenUsage
 from services.user_writes import UserWrites
 from settings import Settings
 from wiring.database import read_digests
-from wiring.metrics import watch_database, watch_events, watch_hashes
+from wiring.metrics import watch_services
 from wiring.secrets import keys_file
 
 # A user has the write budgets of this many credentials.
@@ -88,9 +88,7 @@ async def open_services(
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
         server = _server_parts(settings, parts, cache, signer)
         if metrics is not None:
-            watch_hashes(metrics, parts.hasher.queue)
-            watch_database(metrics, database, parts.core.lookups)
-            watch_events(metrics, parts.core.audit.counts)
+            watch_services(metrics, parts.core, parts.hasher.queue)
         yield Services(
             identities=server.identities,
             accounts=_accounts(parts, server),
