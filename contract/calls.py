@@ -1,6 +1,6 @@
-"""What the methods of a path ask for and answer: the tables of handlers are made of these.
+"""What the methods of a path require and return, as tables that each handler declares.
 
-prepare() in handlers.base goes by them, and contract.openapi tells readers of them.
+prepare() in handlers.base enforces these tables, and contract.openapi documents them.
 """
 
 from collections.abc import Mapping
@@ -13,31 +13,31 @@ from contract.forms import Form, NoFields
 from contract.parameters import Parameter
 from rules.errors import Problem
 
-# Methods that change nothing, but for the log-in.
+# Methods that change nothing, except for the login.
 _SAFE = frozenset({"GET", "HEAD"})
 
 
 class Guard(Enum):
-    """Whom a call is open to."""
+    """Which credentials a call requires."""
 
-    ANYONE = auto()
+    ANYONE = auto()  # none; Authorization is ignored
     USER = auto()
-    PASSWORD = auto()  # a user, by e-mail and password
-    TOKEN = auto()  # a user, by a token
-    CLIENT = auto()  # a service, by its id and secret
+    PASSWORD = auto()  # a user's email address and password
+    TOKEN = auto()  # a user's token
+    CLIENT = auto()  # a service's id and secret
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderField:
-    """A field of the answer's header, beside those that every answer has."""
+    """A header field of a response, in addition to those of every response."""
 
     name: str
-    text: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A call that takes a value from an answer: ``value`` is OpenAPI's runtime expression."""
+    """A call that takes a value from a response: ``value`` is an OpenAPI runtime expression."""
 
     name: str
     operation: str
@@ -46,10 +46,10 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer that is no refusal. ``document`` is its type, None where it is empty."""
+class Response:
+    """A successful response. ``document`` is the type of its body, None if it is empty."""
 
-    text: str
+    description: str
     document: Any = None
     status: int = HTTPStatus.OK
     fields: tuple[HeaderField, ...] = ()
@@ -58,31 +58,33 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What one method of a path asks for: credentials, a query, a body; and what it answers.
+    """One method of a path: the credentials, query and body it requires, and its responses.
 
-    ``body_is_optional`` takes no body for one without fields. ``refusals`` are those that do not
-    follow from guard and body.
+    With ``body_is_optional``, no body means a body without fields. ``problems`` lists the errors
+    that do not follow from the guard and the body.
     """
 
     guard: Guard = Guard.ANYONE
     body: type[Form] = NoFields
     query: tuple[Parameter[Any], ...] = ()
     summary: str = field(kw_only=True)
-    text: str = field(kw_only=True, default="")
-    answer: Answer = field(kw_only=True)
+    description: str = field(kw_only=True, default="")
+    response: Response = field(kw_only=True)
     body_is_optional: bool = field(kw_only=True, default=False)
-    refusals: tuple[type[Problem], ...] = field(kw_only=True, default=())
+    problems: tuple[type[Problem], ...] = field(kw_only=True, default=())
 
-    def is_guarded_from_other_sites(self, method: str) -> bool:
-        """Tell whether it changes something for whoever presents credentials."""
+    def needs_origin_check(self, method: str) -> bool:
+        """Return whether pages of other origins must not send it with a browser's credentials."""
         if self.guard is Guard.ANYONE:
             return False
         return self.guard is Guard.PASSWORD or method not in _SAFE
 
 
 class Endpoint:
-    """A path, and the calls that its methods are."""
+    """A path, with a call for each of its methods."""
 
     calls: ClassVar[Mapping[str, Call]] = {}
-    # Whether it is answered over plain HTTP, too, where HTTPS is required.
-    is_open_to_plain_http: ClassVar[bool] = False
+    # Whether it is served over plain HTTP as well if HTTPS is required.
+    allows_plain_http: ClassVar[bool] = False
+    # Whether query parameters that the call does not declare are ignored instead of refused.
+    ignores_unknown_parameters: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""How things look in JSON: types, which contract.openapi tells readers of, and what fills them."""
+"""JSON documents of responses: their types, which contract.openapi reads, and how to fill them."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal, NotRequired
@@ -21,17 +21,17 @@ Time = Annotated[
 Seconds = Annotated[
     int, WithJsonSchema({"type": "integer", "format": "int64", "examples": [1795604905]})
 ]
-# What rows hold as plain text.
+# Rows hold these as plain text.
 _Kind = Annotated[str, WithJsonSchema({"type": "string", "enum": [*EventKind]})]
 Outcome = Annotated[str, WithJsonSchema({"type": "string", "enum": ["success", "failure"]})]
 
 
 class Empty(TypedDict):
-    """Nothing to tell."""
+    """An empty object."""
 
 
 class Status(TypedDict):
-    """All is well."""
+    """The result of a successful health check."""
 
     status: Literal["ok"]
 
@@ -47,7 +47,7 @@ class User(TypedDict):
 
 
 class NewToken(TypedDict):
-    """A token, when it expires, and how many seconds that is from now."""
+    """A token, when it expires, and in how many seconds."""
 
     token: str
     expires_at: Time
@@ -55,7 +55,7 @@ class NewToken(TypedDict):
 
 
 class Token(TypedDict):
-    """A good token of the user; ``current`` is the one that the request presents."""
+    """A valid token of the user; ``current`` marks the one that the request presents."""
 
     id: Id
     created_at: Time
@@ -67,19 +67,19 @@ class Token(TypedDict):
 
 
 class Tokens(TypedDict):
-    """The good tokens of the user, newest first."""
+    """The valid tokens of the user, newest first."""
 
     tokens: list[Token]
 
 
 class Revoked(TypedDict):
-    """How many tokens were ended."""
+    """How many tokens were revoked."""
 
     revoked: int
 
 
 class Event(TypedDict):
-    """Something that happened to the account, so many times in the minute that ended at ``at``."""
+    """An event of the account; it occurred ``times`` times in the minute that ended at ``at``."""
 
     id: Id
     at: Time
@@ -92,14 +92,14 @@ class Event(TypedDict):
 
 
 class Events(TypedDict):
-    """A page of events, newest first; ``before`` is what asks for the next one, if there is one."""
+    """A page of events, newest first; ``before`` requests the next page, null on the last one."""
 
     events: list[Event]
     before: Id | None
 
 
 class ActiveToken(TypedDict):
-    """What a service is told of a good token (RFC 7662, section 2.2)."""
+    """Introspection of a valid token (RFC 7662, section 2.2)."""
 
     active: Literal[True]
     sub: Id
@@ -112,13 +112,13 @@ class ActiveToken(TypedDict):
 
 
 class InactiveToken(TypedDict):
-    """All that a service is told of any other token."""
+    """Introspection of any other token."""
 
     active: Literal[False]
 
 
 class FieldProblem(TypedDict):
-    """What is wrong with one field; ``code`` names it for programs."""
+    """Why one field or parameter is invalid; ``code`` is a stable name of the reason."""
 
     field: str
     message: str
@@ -126,7 +126,7 @@ class FieldProblem(TypedDict):
 
 
 class ProblemDocument(TypedDict):
-    """A refusal (RFC 9457); ``type`` is stable, ``detail`` says what to do."""
+    """An error (RFC 9457); ``type`` is stable, ``detail`` says what to do."""
 
     type: str
     title: str
@@ -148,7 +148,7 @@ def user_document(user: UserRow) -> User:
 
 
 def new_token_document(issued: IssuedToken) -> NewToken:
-    """Return the document of a token that was just issued."""
+    """Return the document of a newly issued token."""
     return {
         "token": issued.token,
         "expires_at": rfc3339(issued.expires_at),
@@ -157,7 +157,7 @@ def new_token_document(issued: IssuedToken) -> NewToken:
 
 
 def token_document(token: TokenRow, *, current: bool) -> Token:
-    """Return the document of a token in the list of its owner."""
+    """Return the document of a token in its owner's list."""
     return {
         "id": token.id,
         "created_at": rfc3339(token.created_at),
@@ -170,7 +170,7 @@ def token_document(token: TokenRow, *, current: bool) -> Token:
 
 
 def event_document(event: EventRow) -> Event:
-    """Return the document of an event in the list of whom it happened to."""
+    """Return the document of an event in the list of its user."""
     return {
         "id": event.public_id,
         "at": rfc3339(event.at),
@@ -184,7 +184,7 @@ def event_document(event: EventRow) -> Event:
 
 
 def introspection_document(found: Introspection | None) -> ActiveToken | InactiveToken:
-    """Return what a service is told of a token."""
+    """Return the document of an introspected token, None for one that is not valid."""
     if found is None:
         return {"active": False}
     return {
@@ -200,7 +200,7 @@ def introspection_document(found: Introspection | None) -> ActiveToken | Inactiv
 
 
 def problem_document(problem: Problem, request_id: str) -> ProblemDocument:
-    """Return the document of a refusal."""
+    """Return the document of an error."""
     document: ProblemDocument = {
         "type": problem.type_uri(),
         "title": problem.title,
@@ -214,12 +214,12 @@ def problem_document(problem: Problem, request_id: str) -> ProblemDocument:
 
 
 def _field_problem(error: FieldError) -> FieldProblem:
-    said: FieldProblem = {"field": error.field, "message": error.message}
-    return said if error.code is None else {**said, "code": error.code}
+    document: FieldProblem = {"field": error.field, "message": error.message}
+    return document if error.code is None else {**document, "code": error.code}
 
 
 def rfc3339(time: datetime) -> str:
-    """Return a time as RFC 3339 has it, in UTC, to the millisecond."""
+    """Return a time in the format of RFC 3339, in UTC, to the millisecond."""
     if time.tzinfo is not UTC:
         time = time.astimezone(UTC)
     return time.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,7 +1,7 @@
-"""Fields of bodies that have rules: how the rules of auth look in JSON Schema.
+"""Types of body fields that have rules, with those rules as JSON Schema.
 
-Nothing is checked by these but the type: the rules do that, and say what is wrong in words of
-their own. Where a schema cannot say all of a rule, its description does.
+Only the type is checked here: the rules room checks the rest, with error messages of its own.
+Where a schema cannot express a rule, its description does.
 """
 
 from typing import Annotated
@@ -11,7 +11,7 @@ from typing_extensions import TypeAliasType
 
 from rules import emails, names, text_bounds
 
-# The control characters, and what Python takes for white space, as ECMA-262 and Python write them.
+# Control characters, and white space as Python defines it, in the syntax of ECMA-262 and Python.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _INNER = f"[^{names.REFUSED}]"
@@ -27,8 +27,8 @@ Email = TypeAliasType(
                 "type": "string",
                 "format": "idn-email",
                 "maxLength": emails.MAX_LENGTH,
-                "description": "An e-mail address (RFC 5321, RFC 6531) of a public domain, without"
-                " quotes; kept in its normal form, and unique whatever its case.",
+                "description": "An email address (RFC 5321, RFC 6531) of a public domain, without"
+                " quotes; stored in its normal form, and unique regardless of case.",
                 "examples": ["susan@example.com"],
             }
         ),
@@ -45,17 +45,17 @@ Name = TypeAliasType(
                 "maxLength": text_bounds.MAX_CODE_POINTS,
                 "pattern": f"^[{_SPACE}]*{_OUTER}"
                 f"(?:{_INNER}{{0,{names.MAX_LENGTH - 2}}}{_OUTER})?[{_SPACE}]*$",
-                "description": f"1 to {names.MAX_LENGTH} characters, besides white space at the"
-                " ends, which is cut off; without control characters, line breaks, and invisible"
-                " format characters but the joiners U+200C and U+200D; with"
-                f" {_MARKS}; counted and kept in Unicode's form NFC.",
+                "description": f"1 to {names.MAX_LENGTH} characters, not counting white space at"
+                " the ends, which is removed; without control characters, line breaks, and"
+                " invisible format characters except the joiners U+200C and U+200D; with"
+                f" {_MARKS}; counted and stored in Unicode normalization form NFC.",
                 "examples": ["Susan"],
             }
         ),
     ],
 )
 
-# Its ``minLength`` is a setting: contract.openapi adds it.
+# Its ``minLength`` is a setting: contract.openapi_schemas adds it.
 NewPassword = TypeAliasType(
     "NewPassword",
     Annotated[
@@ -66,15 +66,15 @@ NewPassword = TypeAliasType(
                 "format": "password",
                 "maxLength": text_bounds.MAX_LENGTH,
                 "pattern": f"^[^{_CONTROL}]*$",
-                "description": f"Any characters but control characters, with {_MARKS}; counted and"
-                " compared in Unicode's form NFC.",
+                "description": f"Any characters except control characters, with {_MARKS}; counted"
+                " and compared in Unicode normalization form NFC.",
                 "examples": ["correct horse battery"],
             }
         ),
     ],
 )
 
-# Whatever was a new password once, in any form of Unicode.
+# Anything that was accepted as a new password, in any normalization form.
 CurrentPassword = TypeAliasType(
     "CurrentPassword",
     Annotated[
@@ -84,7 +84,7 @@ CurrentPassword = TypeAliasType(
                 "type": "string",
                 "format": "password",
                 "maxLength": text_bounds.MAX_CODE_POINTS,
-                "description": "The password of the user, compared in Unicode's form NFC.",
+                "description": "The user's password, compared in Unicode normalization form NFC.",
                 "examples": ["correct horse battery"],
             }
         ),

@@ -1,4 +1,4 @@
-"""Bodies: from bytes to a typed form."""
+"""Request bodies, parsed from bytes into typed forms."""
 
 from collections.abc import Container, Mapping
 from itertools import islice
@@ -14,12 +14,12 @@ from rules.text_bounds import MAX_CODE_POINTS, check_text
 FormType = TypeVar("FormType", bound="Form")
 
 # A body can hold thousands of unknown fields, each with a long name.
-_MOST_ERRORS = 20
-_LONGEST_FIELD = 100
+_MAX_ERRORS = 20
+_MAX_FIELD_LENGTH = 100
 
-_MOST_PARAMETERS = 100
-# Of a character: four bytes of UTF-8, each with a percent sign and two digits.
-_ENCODED_BYTES = 12
+_MAX_PARAMETERS = 100
+# A character has up to four bytes of UTF-8, each as a percent sign and two digits.
+_MAX_ENCODED_BYTES = 12
 
 _MESSAGES = {
     "missing": "is required",
@@ -30,9 +30,9 @@ _MESSAGES = {
 
 
 class Form(BaseModel):
-    """The fields of a body: none but the named ones, each of its type, nothing coerced.
+    """The fields of a body: only the declared ones, each of its type, nothing coerced.
 
-    The docstring of each form is told to those who write clients.
+    The docstring of a form is its description in the OpenAPI document.
     """
 
     media_type: ClassVar = "application/json"
@@ -48,8 +48,8 @@ class Form(BaseModel):
     def read(cls, content: bytes) -> Self:
         """Return the form in a body.
 
-        Raises MalformedRequest for what is no JSON object in UTF-8, and InvalidFields for
-        fields that are missing, unknown or of the wrong type.
+        Raises MalformedRequest if the body is not a JSON object in UTF-8, and InvalidFields if
+        fields are missing, unknown or of the wrong type.
         """
         return cls.of(_read_json(content))
 
@@ -62,20 +62,20 @@ class Form(BaseModel):
 
     @classmethod
     def of(cls, members: Mapping[str, object]) -> Self:
-        """Return the form of some members; raises InvalidFields."""
-        if len(members) > len(cls.model_fields) + _MOST_ERRORS:
+        """Return the form of a JSON object's members; raise InvalidFields if they do not fit."""
+        if len(members) > len(cls.model_fields) + _MAX_ERRORS:
             members = cls._with_few_unknown(members)
         try:
             return cls.model_validate(members)
         except ValidationError as error:
-            raise InvalidFields(map(_field_error, error.errors()[:_MOST_ERRORS])) from None
+            raise InvalidFields(map(_field_error, error.errors()[:_MAX_ERRORS])) from None
 
     @classmethod
     def _with_few_unknown(cls, members: Mapping[str, object]) -> Mapping[str, object]:
-        """Return the members without most of the unknown ones: of each, pydantic makes an error."""
+        """Return the members with few of the unknown ones: pydantic makes an error of each."""
         known = {name: members[name] for name in cls.model_fields if name in members}
         unknown = (name for name in members if name not in cls.model_fields)
-        return known | dict.fromkeys(islice(unknown, _MOST_ERRORS))
+        return known | dict.fromkeys(islice(unknown, _MAX_ERRORS))
 
 
 class UrlEncodedForm(Form):
@@ -84,10 +84,10 @@ class UrlEncodedForm(Form):
     media_type: ClassVar = "application/x-www-form-urlencoded"
     model_config = ConfigDict(
         extra="ignore",
-        # Whatever a parameter means, it may be there once.
+        # A parameter may occur once, whether it is declared or not.
         json_schema_extra={
             "additionalProperties": {"type": "string"},
-            "maxProperties": _MOST_PARAMETERS,
+            "maxProperties": _MAX_PARAMETERS,
         },
     )
 
@@ -95,14 +95,14 @@ class UrlEncodedForm(Form):
     def read(cls, content: bytes) -> Self:
         """Return the form in a body.
 
-        Raises MalformedRequest for what cannot be read or names a parameter twice, and
-        InvalidFields for parameters that are missing.
+        Raises MalformedRequest if the body is malformed or repeats a parameter, and InvalidFields
+        if parameters are missing.
         """
         return cls.of(_read_parameters(content, cls.model_fields))
 
 
 class NoFields(Form):
-    """The body of a call that takes none."""
+    """The body of a call that takes no fields."""
 
 
 def _read_json(content: bytes) -> dict[str, object]:
@@ -115,29 +115,23 @@ def _read_json(content: bytes) -> dict[str, object]:
     return members
 
 
-def _read_parameters(content: bytes, wanted: Container[str]) -> dict[str, str]:
-    """Return the parameters of these names; the values of others are not even decoded."""
-    if content.count(b"&") >= _MOST_PARAMETERS:
-        raise MalformedRequest(f"Send a form of at most {_MOST_PARAMETERS} parameters.")
+def _read_parameters(content: bytes, declared: Container[str]) -> dict[str, str]:
+    """Return the declared parameters; the values of others are not even decoded."""
+    if content.count(b"&") >= _MAX_PARAMETERS:
+        raise MalformedRequest(f"Send a form with at most {_MAX_PARAMETERS} parameters.")
     found: dict[str, bytes] = {}
     for pair in content.split(b"&"):
         encoded, _, value = pair.partition(b"=")
-        if not pair or len(encoded) > _LONGEST_FIELD * _ENCODED_BYTES:
+        if not pair or len(encoded) > _MAX_FIELD_LENGTH * _MAX_ENCODED_BYTES:
             continue
         name = _read_urlencoded(encoded)
         if name in found:
             raise MalformedRequest("Send each parameter once.")
         found[name] = value
-    # An empty value is an absent one (RFC 6749, section 3.2).
+    # An empty value counts as an absent one (RFC 6749, section 3.2).
     return {
-        name: _read_value(name, value) for name, value in found.items() if value and name in wanted
+        name: _read_urlencoded(value) for name, value in found.items() if value and name in declared
     }
-
-
-def _read_value(name: str, value: bytes) -> str:
-    if len(value) > MAX_CODE_POINTS * _ENCODED_BYTES:
-        raise InvalidFields([FieldError(name, _MESSAGES["string_too_long"])])
-    return _read_urlencoded(value)
 
 
 def _read_urlencoded(content: bytes) -> str:
@@ -149,7 +143,7 @@ def _read_urlencoded(content: bytes) -> str:
 
 
 def _field_error(error: ErrorDetails) -> FieldError:
-    field = ".".join(str(part) for part in error["loc"])[:_LONGEST_FIELD] or "body"
-    # What a form says of itself, by raising ValueError, is said without pydantic's preface.
+    field = ".".join(str(part) for part in error["loc"])[:_MAX_FIELD_LENGTH] or "body"
+    # The message of a ValueError that a form raises, without pydantic's prefix.
     cause = error.get("ctx", {}).get("error")
     return FieldError(field, str(cause) if cause else _MESSAGES.get(error["type"], error["msg"]))

@@ -1,58 +1,61 @@
-"""Parameters of the query string: how each is read, and what is told of it."""
+"""Query parameters: how to parse each, and its JSON Schema."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from rules.errors import FieldError, InvalidFields
+from rules.errors import FieldError, InvalidParameters
 
 Value = TypeVar("Value")
-_MOST_DIGITS = 20
+_MAX_DIGITS = 20
+_MAX_ERRORS = 20
+_MAX_NAME_LENGTH = 100
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Generic[Value]):
-    """A parameter that may be left out, and may stand in a query once."""
+    """An optional parameter, which may occur once."""
 
     name: str
-    text: str
+    description: str
 
     def read(self, values: Sequence[str]) -> Value:
-        """Return what the values of the parameter in a query say; raises InvalidFields."""
+        """Return the value, given the values in a query; raise InvalidParameters if invalid."""
         raise NotImplementedError
 
     def schema(self) -> dict[str, object]:
-        """Return the JSON Schema of what is read."""
+        """Return the JSON Schema of the value."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
 class Number(Parameter[int]):
-    """A whole number from 1 to ``largest``; the largest, where it is the default, is no bound."""
+    """An integer from 1 to ``maximum``; a default that is the maximum means no limit."""
 
     default: int
-    largest: int
+    maximum: int
 
     def read(self, values: Sequence[str]) -> int:
         match values:
             case []:
                 return self.default
             case [text] if text.isascii() and text.isdecimal():
-                number = int(text[:_MOST_DIGITS])
-                if 0 < number <= self.largest:
+                number = int(text[:_MAX_DIGITS])
+                if 0 < number <= self.maximum:
                     return number
-        raise InvalidFields([FieldError(self.name, f"must be a number, 1 to {self.largest}, once")])
+        message = f"must be an integer from 1 to {self.maximum}, given once"
+        raise InvalidParameters([FieldError(self.name, message)])
 
     def schema(self) -> dict[str, object]:
-        bounds = {"type": "integer", "format": "int64", "minimum": 1, "maximum": self.largest}
-        return bounds if self.default == self.largest else {**bounds, "default": self.default}
+        bounds = {"type": "integer", "format": "int64", "minimum": 1, "maximum": self.maximum}
+        return bounds if self.default == self.maximum else {**bounds, "default": self.default}
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier(Parameter[str | None]):
-    """A UUID; None where it is left out."""
+    """A UUID; None by default."""
 
     def read(self, values: Sequence[str]) -> str | None:
         match values:
@@ -60,7 +63,7 @@ class Identifier(Parameter[str | None]):
                 return None
             case [text] if _UUID.fullmatch(text):
                 return text
-        raise InvalidFields([FieldError(self.name, "must be a UUID in lower case, once")])
+        raise InvalidParameters([FieldError(self.name, "must be a UUID in lower case, given once")])
 
     def schema(self) -> dict[str, object]:
         return {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"}
@@ -68,7 +71,7 @@ class Identifier(Parameter[str | None]):
 
 @dataclass(frozen=True, slots=True)
 class Flag(Parameter[bool]):
-    """True or false; false where it is left out."""
+    """True or false; false by default."""
 
     def read(self, values: Sequence[str]) -> bool:
         match values:
@@ -76,7 +79,18 @@ class Flag(Parameter[bool]):
                 return False
             case ["true"]:
                 return True
-        raise InvalidFields([FieldError(self.name, "must be true or false, once")])
+        raise InvalidParameters([FieldError(self.name, "must be true or false, given once")])
 
     def schema(self) -> dict[str, object]:
         return {"type": "boolean", "default": False}
+
+
+def check_names(names: Iterable[str], declared: Collection[Parameter[Any]]) -> None:
+    """Raise InvalidParameters if a query has parameters that its call does not declare."""
+    known = {parameter.name for parameter in declared}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InvalidParameters(
+            FieldError(name[:_MAX_NAME_LENGTH], "is not a query parameter of this call")
+            for name in unknown[:_MAX_ERRORS]
+        )

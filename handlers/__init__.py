@@ -1,4 +1,4 @@
-"""HTTP and nothing else: one module per URL noun; here, all their routes."""
+"""The paths of the API: one module per URL noun, and here the routes of all."""
 
 from handlers import events, health, login, token, tokens, user, verify
 

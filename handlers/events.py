@@ -1,20 +1,20 @@
-"""/api/user/events: what happened to the account of whoever asks."""
+"""/api/user/events: the events of the user's account."""
 
 from typing import ClassVar
 
-from contract.calls import Answer, Call, Guard, Link
+from contract.calls import Call, Guard, Link, Response
 from contract.documents import Events, event_document
 from contract.parameters import Identifier, Number
 from db.events import EventFilter
 from handlers.base import BaseHandler
 
-_LIMIT = Number("limit", "How many events, at the most.", default=50, largest=100)
-_BEFORE = Identifier("before", "The `before` of the page that this one follows.")
+_LIMIT = Number("limit", "The maximum number of events.", default=50, maximum=100)
+_BEFORE = Identifier("before", "The `before` of the previous page.")
 _LIST = Call(
     Guard.USER,
     query=(_LIMIT, _BEFORE),
-    summary="List what happened to the account",
-    answer=Answer(
+    summary="List the events of the account",
+    response=Response(
         "A page of events, newest first.",
         Events,
         links=(Link("older", "getEvents", "before", "$response.body#/before"),),

@@ -1,23 +1,24 @@
-"""/health/live and /health/ready: for those who watch the server."""
+"""/health/live and /health/ready: the health checks of monitors and load balancers."""
 
 from typing import ClassVar
 
-from contract.calls import Answer, Call
+from contract.calls import Call, Response
 from contract.documents import Status
 from handlers.base import BaseHandler
 from rules.errors import DatabaseUnavailable, ShuttingDown
 
-_LIVE = Call(summary="Tell whether the server runs", answer=Answer("It does.", Status))
+_LIVE = Call(summary="Check whether the server runs", response=Response("It runs.", Status))
 _READY = Call(
-    summary="Tell whether the server can serve",
-    answer=Answer("It can: the database answers.", Status),
-    refusals=(DatabaseUnavailable, ShuttingDown),
+    summary="Check whether the server is ready",
+    response=Response("It is ready: the database responds.", Status),
+    problems=(DatabaseUnavailable, ShuttingDown),
 )
 
 
 class LiveHandler(BaseHandler):
     calls: ClassVar = {"GET": _LIVE, "HEAD": _LIVE}
-    is_open_to_plain_http = True
+    allows_plain_http = True
+    ignores_unknown_parameters = True
 
     def get(self) -> None:
         self.send({"status": "ok"})
@@ -27,7 +28,8 @@ class LiveHandler(BaseHandler):
 
 class ReadyHandler(BaseHandler):
     calls: ClassVar = {"GET": _READY, "HEAD": _READY}
-    is_open_to_plain_http = True
+    allows_plain_http = True
+    ignores_unknown_parameters = True
 
     async def get(self) -> None:
         if self.application.draining:

@@ -1,21 +1,21 @@
-"""/api/user/login: a password for a token."""
+"""/api/user/login: a token in exchange for a password."""
 
 from typing import ClassVar
 
-from contract.calls import Answer, Call, Guard
+from contract.calls import Call, Guard, Response
 from contract.documents import NewToken, new_token_document
 from handlers.base import BaseHandler
 
 _LOG_IN = Call(
     Guard.PASSWORD,
     summary="Log in",
-    text="Only with e-mail and password: a token cannot renew itself.",
-    answer=Answer("A token.", NewToken),
+    description="Requires email address and password: a token cannot renew itself.",
+    response=Response("A new token.", NewToken),
 )
 
 
 class LoginHandler(BaseHandler):
-    # No HEAD: it must not make a token.
+    # No HEAD: it must not issue a token.
     calls: ClassVar = {"GET": _LOG_IN, "POST": _LOG_IN}
 
     async def get(self) -> None:

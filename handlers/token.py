@@ -1,30 +1,40 @@
-"""/api/token/introspect, /api/token/revoke: what services may do with a token."""
+"""/api/token/introspect, /api/token/revoke: the calls of services."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
-from contract.calls import Answer, Call, Guard
+from contract.calls import Call, Guard, Response
 from contract.documents import ActiveToken, Empty, InactiveToken, introspection_document
 from contract.forms import UrlEncodedForm
 from handlers.base import BaseHandler
+from rules.errors import Problem, Unauthorized
 from rules.text_bounds import MAX_CODE_POINTS
+from transport.response import Fields
 
 
 class TokenForm(UrlEncodedForm):
-    """The token that a service asks about (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
+    """A token that a service received (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
 
     token: str = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CODE_POINTS})
 
 
-class IntrospectHandler(BaseHandler):
+class _ServiceHandler(BaseHandler):
+    """A path for services, which authenticate with Basic only."""
+
+    def problem_fields(self, problem: Problem) -> Fields:
+        """Return the header fields of an error, without a Bearer challenge."""
+        return problem.basic_challenge if isinstance(problem, Unauthorized) else problem.headers
+
+
+class IntrospectHandler(_ServiceHandler):
     calls: ClassVar = {
         "POST": Call(
             Guard.CLIENT,
             TokenForm,
-            summary="Tell whose token it is",
-            text="RFC 7662.",
-            answer=Answer("What there is to know of the token.", ActiveToken | InactiveToken),
+            summary="Introspect a token",
+            description="RFC 7662.",
+            response=Response("The token's properties.", ActiveToken | InactiveToken),
         )
     }
 
@@ -34,14 +44,14 @@ class IntrospectHandler(BaseHandler):
         self.send(introspection_document(found))
 
 
-class RevokeHandler(BaseHandler):
+class RevokeHandler(_ServiceHandler):
     calls: ClassVar = {
         "POST": Call(
             Guard.CLIENT,
             TokenForm,
-            summary="End a token",
-            text="RFC 7009.",
-            answer=Answer("The token is not good, whatever it was before.", Empty),
+            summary="Revoke a token",
+            description="RFC 7009.",
+            response=Response("The token is not valid, whatever it was before.", Empty),
         )
     }
 
@@ -50,7 +60,7 @@ class RevokeHandler(BaseHandler):
         await self.application.services.tokens.revoke_for_client(
             form.token, self.client_id, self.origin
         )
-        # Whatever the token was: there is nothing left to do (RFC 7009, section 2.2).
+        # The same for a token that was not valid (RFC 7009, section 2.2).
         self.send({})
 
 

@@ -1,22 +1,22 @@
-"""/api/user/tokens, /api/user/logout: the tokens of whoever asks."""
+"""/api/user/tokens, /api/user/logout: the user's tokens."""
 
 from typing import ClassVar
 
-from contract.calls import Answer, Call, Guard, Link
+from contract.calls import Call, Guard, Link, Response
 from contract.confirmation import CONFIRMED, Confirmation
 from contract.documents import Revoked, Tokens, token_document
 from contract.parameters import Flag
 from handlers.base import BaseHandler
 from rules.errors import NotFound, TooManyWrites
 
-_KEEP_CURRENT = Flag("keep_current", "Whether the presented token stays good.")
+_KEEP_CURRENT = Flag("keep_current", "Whether the presented token stays valid.")
 _LIST = Call(
     Guard.USER,
-    summary="List the good tokens",
-    answer=Answer(
-        "The good tokens, newest first.",
+    summary="List the valid tokens",
+    response=Response(
+        "The valid tokens, newest first.",
         Tokens,
-        links=(Link("end", "deleteToken", "id", "$response.body#/tokens/0/id"),),
+        links=(Link("revoke", "deleteToken", "id", "$response.body#/tokens/0/id"),),
     ),
 )
 
@@ -26,15 +26,15 @@ class LogoutHandler(BaseHandler):
         "POST": Call(
             Guard.TOKEN,
             summary="Log out",
-            text="Ends the token that is presented; a password is refused.",
-            answer=Answer("The token is not good any more.", status=204),
-            refusals=(TooManyWrites,),
+            description="Revokes the presented token. A password is refused.",
+            response=Response("The token is revoked.", status=204),
+            problems=(TooManyWrites,),
         )
     }
 
     async def post(self) -> None:
         await self.application.services.tokens.log_out(self.identity, self.origin)
-        self.answer(204, ())
+        self.respond(204, ())
 
 
 class TokensHandler(BaseHandler):
@@ -46,10 +46,10 @@ class TokensHandler(BaseHandler):
             Confirmation,
             body_is_optional=True,
             query=(_KEEP_CURRENT,),
-            summary="End all tokens",
-            text=CONFIRMED,
-            answer=Answer("How many were ended.", Revoked),
-            refusals=(TooManyWrites,),
+            summary="Revoke all tokens",
+            description=CONFIRMED,
+            response=Response("How many tokens were revoked.", Revoked),
+            problems=(TooManyWrites,),
         ),
     }
 
@@ -76,10 +76,10 @@ class TokenHandler(BaseHandler):
             Guard.USER,
             Confirmation,
             body_is_optional=True,
-            summary="End a token",
-            text=f"{CONFIRMED} The presented token ends without it.",
-            answer=Answer("The token is not good any more.", status=204),
-            refusals=(NotFound, TooManyWrites),
+            summary="Revoke a token",
+            description=f"{CONFIRMED} The presented token can be revoked without it.",
+            response=Response("The token is revoked.", status=204),
+            problems=(NotFound, TooManyWrites),
         )
     }
 
@@ -90,7 +90,7 @@ class TokenHandler(BaseHandler):
             self.origin,
             current_password=self.body(Confirmation).current_password,
         )
-        self.answer(204, ())
+        self.respond(204, ())
 
 
 routes = [

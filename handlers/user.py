@@ -1,10 +1,10 @@
-"""/api/user and /api/user/register: the account of whoever asks."""
+"""/api/user and /api/user/register: the user's account."""
 
 from typing import ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
-from contract.calls import Answer, Call, Guard, HeaderField
+from contract.calls import Call, Guard, HeaderField, Response
 from contract.confirmation import CONFIRMED, Confirmation
 from contract.documents import Empty, User, user_document
 from contract.fields import CurrentPassword, Email, Name, NewPassword
@@ -13,11 +13,11 @@ from handlers.base import BaseHandler
 from rules.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyAttempts, TooManyWrites
 from services.accounts import UNSET
 
-_READ = Call(Guard.USER, summary="Read the user", answer=Answer("The user.", User))
+_READ = Call(Guard.USER, summary="Read the user", response=Response("The user.", User))
 
 
 class Registration(Form):
-    """What it takes to register."""
+    """The email address, password and name of a new user."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -37,9 +37,9 @@ class Registration(Form):
 
 
 class UserChanges(Form):
-    """What can be changed; a name of null removes it.
+    """The changes of a user; a null name removes it.
 
-    ``current_password`` is looked at whenever it is sent.
+    ``current_password`` is verified whenever it is sent.
     """
 
     model_config = ConfigDict(
@@ -66,13 +66,13 @@ class RegisterHandler(BaseHandler):
             Guard.ANYONE,
             Registration,
             summary="Register",
-            answer=Answer(
+            response=Response(
                 "The new user.",
                 User,
                 status=201,
-                fields=(HeaderField("Location", "Where the user is: `/api/user`."),),
+                fields=(HeaderField("Location", "The path of the user: `/api/user`."),),
             ),
-            refusals=(EmailTaken, TooManyAttempts, DatabaseUnavailable, Overloaded),
+            problems=(EmailTaken, TooManyAttempts, DatabaseUnavailable, Overloaded),
         )
     }
 
@@ -92,18 +92,18 @@ class UserHandler(BaseHandler):
             Guard.USER,
             UserChanges,
             summary="Change name or password",
-            text="A new password ends every token but the one that is presented.",
-            answer=Answer("The user, changed.", User),
-            refusals=(TooManyWrites,),
+            description="A new password revokes every token but the presented one.",
+            response=Response("The changed user.", User),
+            problems=(TooManyWrites,),
         ),
         "DELETE": Call(
             Guard.USER,
             Confirmation,
             body_is_optional=True,
             summary="Delete the user",
-            text=f"Every token ends. {CONFIRMED}",
-            answer=Answer("The user is gone.", Empty),
-            refusals=(TooManyWrites,),
+            description=f"Every token is revoked. {CONFIRMED}",
+            response=Response("The user is deleted.", Empty),
+            problems=(TooManyWrites,),
         ),
     }
 

@@ -1,27 +1,28 @@
-"""/api/verify: a proxy asks who somebody is, before it lets a request through."""
+"""/api/verify: a proxy checks the credentials of a request before it forwards it."""
 
 import string
 from typing import ClassVar
 from urllib.parse import quote
 
-from contract.calls import Answer, Call, Guard, HeaderField
+from contract.calls import Call, Guard, HeaderField, Response
 from handlers.base import BaseHandler
 from rules.errors import Problem, Unauthorized
 from transport.browsers import is_from_browser
 from transport.response import Fields
 
-# What stands for itself in an e-mail address: everything printable in ASCII, but the percent sign.
+# Every printable ASCII character of an email address is sent as it is, except the percent sign.
 _PLAIN = string.punctuation.replace("%", "")
 _VERIFY = Call(
     Guard.USER,
-    summary="Tell a proxy who is asking",
-    text="For nginx `auth_request`, Caddy `forward_auth` and the like.",
-    answer=Answer(
-        "The request may pass; the body is empty.",
+    summary="Verify credentials for a proxy",
+    description="For nginx `auth_request`, Caddy `forward_auth` and the like, which may add the"
+    " query of the request that they ask about: it is ignored.",
+    response=Response(
+        "The credentials are valid; the body is empty.",
         fields=(
-            HeaderField("X-Auth-User-Id", "The id of the user."),
-            HeaderField("X-Auth-Email", "The e-mail address, percent-encoded UTF-8."),
-            HeaderField("X-Auth-Name", "The name, percent-encoded UTF-8; or empty."),
+            HeaderField("X-Auth-User-Id", "The user's id."),
+            HeaderField("X-Auth-Email", "The email address in UTF-8, percent-encoded."),
+            HeaderField("X-Auth-Name", "The name in UTF-8, percent-encoded; empty without a name."),
         ),
     ),
 )
@@ -29,12 +30,15 @@ _VERIFY = Call(
 
 class VerifyHandler(BaseHandler):
     calls: ClassVar = {"GET": _VERIFY, "HEAD": _VERIFY}
-    asks_for_others = True
+    is_called_by_proxy = True
+    # Caddy appends the query of the request that it asks about.
+    ignores_unknown_parameters = True
 
     def problem_fields(self, problem: Problem) -> Fields:
-        """Return the fields of a refusal; a browser gets no challenge that opens its dialog.
+        """Return the header fields of an error; to a browser, without a Basic challenge.
 
-        It would add what was typed there to each request to the service, of any site's pages.
+        It would open the browser's dialog, and what is entered there is added to each request to
+        the service, even from pages of other sites.
         """
         if isinstance(problem, Unauthorized) and is_from_browser(self.request.headers):
             return problem.bearer_challenge
@@ -42,8 +46,8 @@ class VerifyHandler(BaseHandler):
 
     def get(self) -> None:
         user = self.identity.user
-        # All three always: a proxy that copies them must not leave one of the client's own.
-        self.answer(
+        # Always all three: a proxy that copies them must not keep one that the client sent.
+        self.respond(
             200,
             (
                 ("X-Auth-User-Id", user.id),

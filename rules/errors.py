@@ -19,8 +19,9 @@ Problem
 ├── ContentTooLarge         413  content-too-large
 ├── UnsupportedMediaType    415  unsupported-media-type
 ├── InvalidFields           422  invalid-fields         errors
-│   └── CurrentPasswordWrong
-├── TooManyAttempts         429  too-many-tries         Retry-After
+│   ├── CurrentPasswordWrong
+│   └── InvalidParameters
+├── TooManyAttempts            429  too-many-tries         Retry-After
 │   └── TooManyWrites            too-many-writes
 ├── TooManyHeaderFields     431  too-many-header-fields
 ├── InternalError           500  internal-error
@@ -80,7 +81,7 @@ class ClientDisconnected(Exception):
 class MalformedRequest(Problem):
     status = 400
     name = "malformed-request"
-    title = "The request cannot be read"
+    title = "The request is malformed"
     advice = "Send a well-formed HTTP request."
 
 
@@ -92,14 +93,16 @@ class Unauthorized(Problem):
 
     @property
     def headers(self) -> Headers:
-        return (
-            ("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'),
-            *self.bearer_challenge,
-        )
+        return (*self.basic_challenge, *self.bearer_challenge)
+
+    @property
+    def basic_challenge(self) -> Headers:
+        """Return the challenge for e-mail address and password, or a service's id and secret."""
+        return (("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'),)
 
     @property
     def bearer_challenge(self) -> Headers:
-        """Return the challenge that makes no browser prompt for a password."""
+        """Return the challenge for a token, for which browsers show no dialog."""
         error = f', error="{self.bearer_error}"' if self.bearer_error else ""
         return (("WWW-Authenticate", f'Bearer realm="{REALM}"{error}'),)
 
@@ -112,13 +115,13 @@ class CredentialsMissing(Unauthorized):
 
 class CredentialsInvalid(Unauthorized):
     name = "credentials-invalid"
-    title = "The credentials are not valid"
+    title = "The credentials are invalid"
     advice = "Check the email address and the password."
 
 
 class TokenInvalid(Unauthorized):
     name = "token-invalid"
-    title = "The token is not valid"
+    title = "The token is invalid"
     advice = "Log in again with email and password to get a new token."
     bearer_error = "invalid_token"
 
@@ -134,7 +137,7 @@ class AccountDisabled(Problem):
     status = 403
     name = "account-disabled"
     title = "The account is disabled"
-    advice = "Ask the operator of this service to enable it again."
+    advice = "Ask the operator of this service to enable it."
 
 
 class CrossSiteRequest(Problem):
@@ -152,20 +155,20 @@ class HttpsRequired(Problem):
     status = 403
     name = "https-required"
     title = "HTTPS is required"
-    advice = "Send the request over HTTPS, and replace the secrets that it contained."
+    advice = "Send the request over HTTPS, and replace the credentials that it contained."
 
 
 class NotFound(Problem):
     status = 404
     name = "not-found"
-    title = "Nothing was found at this path"
+    title = "The resource does not exist"
     advice = "Check the path of the request."
 
 
 class MethodNotAllowed(Problem):
     status = 405
     name = "method-not-allowed"
-    title = "This path does not support the method"
+    title = "The path does not support this method"
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self.allow = ", ".join(allowed)
@@ -221,12 +224,19 @@ class Refused(ValueError):
 class InvalidFields(Problem):
     status = 422
     name = "invalid-fields"
-    title = "The body has fields that are not valid"
+    title = "The request has invalid fields or parameters"
+    part: ClassVar[str] = "body"
 
     def __init__(self, errors: Iterable[FieldError]) -> None:
         self.errors = tuple(errors)
-        faults = "; ".join(f"{error.field} {error.message}" for error in self.errors)
-        super().__init__(f"Correct these and send the request again: {faults}.")
+        reasons = "; ".join(f"{error.field} {error.message}" for error in self.errors)
+        super().__init__(f"Correct the {self.part} and send the request again: {reasons}.")
+
+
+class InvalidParameters(InvalidFields):
+    """The query has parameters that are invalid or unknown."""
+
+    part = "query"
 
 
 class CurrentPasswordWrong(InvalidFields):
@@ -244,7 +254,7 @@ class TooManyHeaderFields(Problem):
     title = "The header has too many fields"
 
     def __init__(self, max_fields: int) -> None:
-        super().__init__(f"Send a header of at most {max_fields} fields.")
+        super().__init__(f"Send at most {max_fields} header fields.")
 
 
 class TooManyAttempts(Problem):
@@ -253,7 +263,7 @@ class TooManyAttempts(Problem):
     status = 429
     name = "too-many-tries"
     title = "There were too many attempts"
-    advice = "Wait Retry-After seconds before the next one; requests with a token are served."
+    advice = "Wait Retry-After seconds before the next attempt."
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
@@ -269,14 +279,14 @@ class TooManyWrites(TooManyAttempts):
 
     name = "too-many-writes"
     title = "There were too many changes"
-    advice = "Wait Retry-After seconds before the next change; other requests are served."
+    advice = "Wait Retry-After seconds before the next change. Other requests still work."
 
 
 class InternalError(Problem):
     status = 500
     name = "internal-error"
-    title = "The server failed"
-    advice = "Try again; if the error persists, report the request_id to the operator."
+    title = "An internal error occurred"
+    advice = "Try again. If the error persists, send the request_id to the operator."
 
 
 class Unavailable(Problem):
@@ -292,8 +302,11 @@ class Unavailable(Problem):
 
 class DatabaseUnavailable(Unavailable):
     name = "database-unavailable"
-    title = "The database does not respond"
-    advice = "Nothing is known to have changed. Try again after Retry-After seconds."
+    title = "The database is unavailable"
+    advice = (
+        "Try again after Retry-After seconds. If the request is a change, first check whether it"
+        " was made."
+    )
     retry_after_seconds = 2
 
 
@@ -305,8 +318,8 @@ class Overloaded(Unavailable):
     """More passwords are waiting than can be checked in the maximum wait."""
 
     name = "overloaded"
-    title = "Too many passwords are waiting to be checked"
-    advice = "Try again after Retry-After seconds; requests with a token are served meanwhile."
+    title = "Too many passwords wait to be verified"
+    advice = "Try again after Retry-After seconds."
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
@@ -316,4 +329,4 @@ class Overloaded(Unavailable):
 class ShuttingDown(Unavailable):
     name = "shutting-down"
     title = "The server is shutting down"
-    advice = "Try again after Retry-After seconds, on a new connection."
+    advice = "Try again after Retry-After seconds on a new connection."

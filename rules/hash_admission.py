@@ -77,46 +77,46 @@ class Admission:
         _decrement(self._groups, ticket.caller.is_known)
 
     def find_refused(
-        self, newcomer: Ticket, tickets: Iterable[Ticket], max_tickets: int
+        self, new: Ticket, tickets: Iterable[Ticket], max_tickets: int
     ) -> Ticket | None:
-        """Return the ticket to refuse: the newcomer, one that waits, or None while there is room.
+        """Return the ticket to refuse: the new one, one that waits, or None while there is room.
 
         ``tickets`` may include some that do not wait any more.
         """
         max_per_site = max(self._workers, math.ceil(max_tickets * _SITE_SHARE))
         if (
-            self._pairs[newcomer.pair] >= self._max_per_account
-            or self._sites[newcomer.caller.site] >= max_per_site
+            self._pairs[new.pair] >= self._max_per_account
+            or self._sites[new.caller.site] >= max_per_site
         ):
-            return newcomer
+            return new
         if self._count < max_tickets:
             return None
         waiting = [ticket for ticket in tickets if ticket.is_waiting]
-        return self._find_displaced(newcomer, waiting, max_tickets) or newcomer
+        return self._find_displaced(new, waiting, max_tickets) or new
 
     def _find_displaced(
-        self, newcomer: Ticket, waiting: list[Ticket], max_tickets: int
+        self, new: Ticket, waiting: list[Ticket], max_tickets: int
     ) -> Ticket | None:
-        """Return the ticket that makes way for a newcomer, or None.
+        """Return the ticket that makes way for a new ticket, or None.
 
         Known callers and the others each have a share that the other group cannot take. Within a
         group, a ticket of lower standing makes way.
         """
-        is_known = newcomer.caller.is_known
+        is_known = new.caller.is_known
         if self._groups[is_known] < max_tickets * _GROUP_SHARE:
             peers: list[Ticket] = []
             lower = [ticket for ticket in waiting if ticket.caller.is_known != is_known]
         else:
             peers = [ticket for ticket in waiting if ticket.caller.is_known == is_known]
-            lower = [ticket for ticket in peers if ticket.standing < newcomer.standing]
+            lower = [ticket for ticket in peers if ticket.standing < new.standing]
         if lower:
             lowest = min(ticket.standing for ticket in lower)
             return self._last_of_largest([each for each in lower if each.standing == lowest])
-        equal = [ticket for ticket in peers if ticket.standing == newcomer.standing]
-        return self._find_displaced_equal(newcomer, equal)
+        equal = [ticket for ticket in peers if ticket.standing == new.standing]
+        return self._find_displaced_equal(new, equal)
 
-    def _find_displaced_equal(self, newcomer: Ticket, equal: list[Ticket]) -> Ticket | None:
-        """Return which ticket of the same standing makes way for a newcomer, or None.
+    def _find_displaced_equal(self, new: Ticket, equal: list[Ticket]) -> Ticket | None:
+        """Return which ticket of the same standing makes way for a new ticket, or None.
 
         A site with more tickets makes way for one with fewer. Where all have as many, the caller
         that was refused first has the strongest claim.
@@ -124,10 +124,10 @@ class Admission:
         largest = self._last_of_largest(equal)
         if largest is None:
             return None
-        if self._sites[largest.caller.site] > self._sites[newcomer.caller.site] + 1:
+        if self._sites[largest.caller.site] > self._sites[new.caller.site] + 1:
             return largest
         latest = max(equal, key=_first_refusal)
-        return latest if _first_refusal(newcomer) < _first_refusal(latest) else None
+        return latest if _first_refusal(new) < _first_refusal(latest) else None
 
     def _last_of_largest(self, tickets: list[Ticket]) -> Ticket | None:
         """Return the newest ticket of the largest account of the largest site."""

@@ -103,8 +103,7 @@ class Accounts:
         self._writes.spend_change(identity)
         if current_password is not None:
             await self._confirmation.check(identity, current_password, origin)
-        # Hashed before the turn of the write, and without a connection: no other request waits for
-        # either meanwhile.
+        # Hashed before the turn and without a connection: other requests may wait for either.
         password_hash = await self._hash_new(identity, password, origin)
         async with self._writes.begin(identity) as (transaction, locked):
             user = locked

@@ -1,4 +1,4 @@
-"""What administrators do with users, whom they name by email address."""
+"""Administration of users, named by their email addresses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

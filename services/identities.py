@@ -19,6 +19,7 @@ from services.throttle import Attempt, RecordedFailure, Throttle
 from services.transactions import answer
 from services.usage import TokenUsage
 
+_BASIC_REQUIRED = "Send an Authorization header: Basic with email and password."
 _NO_RENEWAL = "Log in with email and password: a token cannot renew itself."
 _WRONG_KIND = "Send the token that this call is about, not a password."
 
@@ -123,7 +124,7 @@ class Identities:
         A stolen token must not renew itself.
         """
         if credentials is None:
-            raise CredentialsMissing
+            raise CredentialsMissing(_BASIC_REQUIRED)
         if isinstance(credentials, TokenCredentials):
             raise TokenInvalid(_NO_RENEWAL)
         return await self._identify_by_password(credentials, origin, may_use_cache=False)

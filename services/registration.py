@@ -1,4 +1,4 @@
-"""The creation of an account: what is checked and what is written, whoever creates it."""
+"""The creation of an account, by a registration or an administrator."""
 
 from dataclasses import dataclass
 from functools import partial

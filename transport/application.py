@@ -1,4 +1,4 @@
-"""What the HTTP server reads and sets of the application that it serves."""
+"""What the HTTP server reads and sets on the application that it serves."""
 
 import tornado.web
 

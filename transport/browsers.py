@@ -1,4 +1,4 @@
-"""Whether a request comes from a browser."""
+"""Recognize requests that browsers send."""
 
 from tornado.httputil import HTTPHeaders
 
@@ -7,19 +7,20 @@ _JSON = ("application/json", "application/problem+json")
 
 
 def is_from_browser(headers: HTTPHeaders) -> bool:
-    """Tell whether a browser sent a request, by what no page can set, or by wanting HTML.
+    """Return whether a browser sent a request: by a field that no page can set, or by Accept.
 
-    Sec-Fetch-Mode comes over HTTPS only. HTML counts where it is named, and preferred to JSON.
+    Browsers send Sec-Fetch-Mode over HTTPS only. HTML counts where Accept names it and prefers it
+    to JSON.
     """
     if "Sec-Fetch-Mode" in headers:
         return True
-    wanted = dict(map(_weighed, headers.get("Accept", "").split(",")))
-    return wanted.get(_HTML, 0.0) > max(wanted.get(name, 0.0) for name in _JSON)
+    weights = dict(map(_parse_media_range, headers.get("Accept", "").split(",")))
+    return weights.get(_HTML, 0.0) > max(weights.get(name, 0.0) for name in _JSON)
 
 
-def _weighed(media_range: str) -> tuple[str, float]:
+def _parse_media_range(text: str) -> tuple[str, float]:
     """Return a media range and its weight (RFC 9110, section 12.4.2)."""
-    name, *parameters = (part.strip().lower() for part in media_range.split(";"))
+    name, *parameters = (part.strip().lower() for part in text.split(";"))
     for parameter in parameters:
         if parameter.startswith("q="):
             try:

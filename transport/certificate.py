@@ -1,4 +1,4 @@
-"""The certificate that the server shows over HTTPS, read again when it was renewed."""
+"""The server's TLS certificate, which can be reloaded after a renewal."""
 
 import ssl
 from pathlib import Path
@@ -8,27 +8,27 @@ from typing import NoReturn
 
 
 class CertificateError(Exception):
-    """The files hold no certificate with its key; the message tells which, and why."""
+    """The files hold no usable certificate and key; the message says which files and why."""
 
 
 class Certificate:
-    """A certificate, with those between it and a root, and its key; both are PEM files."""
+    """A certificate chain and its private key, read from PEM files."""
 
     def __init__(self, certificate: Path, private_key: Path) -> None:
-        """Read the files; raises CertificateError."""
+        """Read the files; raise CertificateError if they cannot be used."""
         self._certificate = certificate
         self._private_key = private_key
         self._context = self._read()
 
     def reload(self) -> None:
-        """Read the files again; raises CertificateError, and leaves what there was.
+        """Read the files again; raise CertificateError, and keep the old ones, on failure.
 
-        Connections that are open keep what they have.
+        Open connections keep the certificate that they started with.
         """
         self._context = self._read()
 
     def wrap(self, connection: socket) -> SSLSocket:
-        """Return the connection as one whose handshake is to come."""
+        """Return a TLS socket for a connection; its handshake has not started."""
         return self._context.wrap_socket(
             connection, server_side=True, do_handshake_on_connect=False
         )
@@ -49,5 +49,5 @@ class Certificate:
 
 
 def _no_passphrase() -> NoReturn:
-    # Where it is not said, OpenSSL asks at the terminal.
-    raise ValueError("the key has a passphrase, and there is nobody to give it")
+    # Without a callback, OpenSSL prompts at the terminal.
+    raise ValueError("the private key is encrypted, which is not supported")

@@ -1,4 +1,4 @@
-"""Where a request comes from."""
+"""The client's address, read past trusted proxies."""
 
 import ipaddress
 import re
@@ -8,73 +8,73 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from tornado.httputil import HTTPServerRequest
 
-_LONGEST_USER_AGENT = 400
-# Of X-Forwarded-For: an address with brackets, a zone and a port; and what is worth remembering.
-_LONGEST_ENTRY = 80
-_LONGEST_REMEMBERED = 1_000
-_MOST_PROXIES = 100
+_MAX_USER_AGENT_LENGTH = 400
+# An entry of X-Forwarded-For is an address with brackets, a zone and a port.
+_MAX_ENTRY_LENGTH = 80
+_MAX_CACHED_LENGTH = 1_000
+_MAX_PROXIES = 100
 _WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[^\]]+)\](?::[0-9]{1,5})?", re.ASCII)
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 class ClientAddresses:
-    """Tells which address a request comes from, past the proxies that are trusted.
+    """Finds the client's address of a request that may have passed trusted proxies.
 
-    A proxy that is trusted appends to X-Forwarded-For whom it was asked by. So the list is read
-    from the right, for as long as those who wrote it are trusted: the rest is what somebody says.
-    Where an entry is no address, whoever was read before it counts as the client.
+    A trusted proxy appends the address of its own client to X-Forwarded-For. The list is therefore
+    read from the right, for as long as each entry was written by a trusted host: a client can
+    forge the rest. If an entry is not an address, the one read before it counts as the client.
     """
 
     def __init__(self, trusted_proxies: Sequence[str]) -> None:
-        """Trust these networks; raises ValueError where one is none."""
-        self._trusted = tuple(map(_network, trusted_proxies))
-        self._remembered = lru_cache(maxsize=5_000)(self._read)
+        """Trust these networks; raise ValueError if one of them is not a network."""
+        self._trusted = tuple(map(_parse_network, trusted_proxies))
+        self._cached_client = lru_cache(maxsize=5_000)(self._client)
         self.trusts = lru_cache(maxsize=5_000)(self._is_trusted)
 
     def of(self, request: HTTPServerRequest) -> str | None:
-        """Return the address that a request comes from; None where there is none."""
+        """Return the client's address; None if there is none, as on a Unix socket."""
         peer = request.remote_ip or ""
         if not self._trusted:
-            return _peer(peer)
+            return _normalize(peer)
         forwarded = request.headers.get("X-Forwarded-For")
         if forwarded is None:
-            return self._remembered(peer, None)
-        read = self._remembered if len(forwarded) <= _LONGEST_REMEMBERED else self._read
-        return read(peer, forwarded)
+            return self._cached_client(peer, None)
+        client = self._cached_client if len(forwarded) <= _MAX_CACHED_LENGTH else self._client
+        return client(peer, forwarded)
 
-    def came_by_https(self, request: HTTPServerRequest) -> bool:
-        """Tell whether a request came over HTTPS, as far as those who are trusted know."""
+    def used_https(self, request: HTTPServerRequest) -> bool:
+        """Return whether the client used HTTPS, according to this server or a trusted proxy."""
         if request.protocol == "https":
             return True
-        # A list would be of a proxy that appends what the client claims.
+        # A list would come from a proxy that appends to what the client sends.
         forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
         return forwarded == "https" and self.trusts(request.remote_ip or "")
 
-    def _read(self, peer: str, forwarded: str | None) -> str | None:
-        client = _address(peer)
+    def _client(self, peer: str, forwarded: str | None) -> str | None:
+        client = _parse_address(peer)
         if client is None:
             return None
-        # A client that is trusted could write thousands.
-        entries = forwarded.rsplit(",", _MOST_PROXIES)[-_MOST_PROXIES:] if forwarded else []
-        while entries and self._trusts(client):
-            address = _entry(entries.pop())
+        # The bound matters if a client within a trusted network sends thousands of entries.
+        entries = forwarded.rsplit(",", _MAX_PROXIES)[-_MAX_PROXIES:] if forwarded else []
+        while entries and self._contains(client):
+            address = _parse_entry(entries.pop())
             if address is None:
                 break
             client = address
         return str(client)
 
     def _is_trusted(self, peer: str) -> bool:
-        address = _address(peer)
-        return address is not None and self._trusts(address)
+        address = _parse_address(peer)
+        return address is not None and self._contains(address)
 
-    def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
+    def _contains(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)
 
 
 class RequestOrigin:
-    """Where one request comes from; read when somebody asks."""
+    """The origin of one request, read on demand."""
 
-    __slots__ = ("_addresses", "_asks_for_others", "_request", "request_id")
+    __slots__ = ("_addresses", "_is_from_proxy", "_request", "request_id")
 
     def __init__(
         self,
@@ -82,64 +82,67 @@ class RequestOrigin:
         addresses: ClientAddresses,
         request_id: str,
         *,
-        asks_for_others: bool,
+        is_from_proxy: bool,
     ) -> None:
+        """Describe a request; ``is_from_proxy``: the sender presents credentials of its client."""
         self._request = request
         self._addresses = addresses
-        self._asks_for_others = asks_for_others
+        self._is_from_proxy = is_from_proxy
         self.request_id = request_id
 
     @property
     def ip(self) -> str | None:
-        """Return the address."""
+        """Return the client's address."""
         return self._addresses.of(self._request)
 
     @property
     def user_ip(self) -> str | None:
-        """Return the address, unless it is known to be of somebody who asks for the user."""
+        """Return the user's address; None if only that of the proxy is known."""
         ip = self._addresses.of(self._request)
-        return None if self._asks_for_others and ip == _peer(self._request.remote_ip or "") else ip
+        return (
+            None if self._is_from_proxy and ip == _normalize(self._request.remote_ip or "") else ip
+        )
 
     @property
     def actor(self) -> None:
-        """Return nobody: who acts by a request is not an administrator of this machine."""
+        """Return None: the actor of a request is never an administrator of this machine."""
         return
 
     @property
     def user_agent(self) -> str | None:
-        """Return what the client says it is, without what cannot be printed."""
-        agent = self._request.headers.get("User-Agent", "")[:_LONGEST_USER_AGENT]
+        """Return the client's User-Agent without its unprintable characters."""
+        agent = self._request.headers.get("User-Agent", "")[:_MAX_USER_AGENT_LENGTH]
         return "".join(character for character in agent if character.isprintable()) or None
 
 
 @lru_cache(maxsize=10_000)
-def _peer(text: str) -> str | None:
-    address = _address(text)
+def _normalize(text: str) -> str | None:
+    address = _parse_address(text)
     return None if address is None else str(address)
 
 
-def _entry(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an entry of X-Forwarded-For, which may have a port."""
+def _parse_entry(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address in an entry of X-Forwarded-For, which may have a port."""
     text = text.strip(" \t")
-    if len(text) > _LONGEST_ENTRY:
+    if len(text) > _MAX_ENTRY_LENGTH:
         return None
-    found = _WITH_PORT.fullmatch(text)
-    return _address((found["v4"] or found["v6"]) if found else text)
+    match = _WITH_PORT.fullmatch(text)
+    return _parse_address((match["v4"] or match["v6"]) if match else text)
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address; that of nobody, which Tornado gives for a Unix socket, is none."""
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address; None for the unspecified one, which Tornado gives for Unix sockets."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
     if isinstance(address, IPv6Address):
-        # A zone is a matter of one machine.
+        # A zone index has a meaning on one machine only.
         address = address.ipv4_mapped or IPv6Address(int(address))
     return None if address.is_unspecified else address
 
 
-def _network(text: str) -> IPv4Network | IPv6Network:
+def _parse_network(text: str) -> IPv4Network | IPv6Network:
     network = ipaddress.ip_network(text)
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         mapped = IPv4Address(int(network.network_address) & 0xFFFFFFFF)

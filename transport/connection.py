@@ -1,4 +1,4 @@
-"""The stream of a connection, kept from doing again and again what need not be done."""
+"""The stream of one connection, without the repeated work of Tornado's own."""
 
 import socket
 import time
@@ -10,141 +10,144 @@ from typing import cast
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
 from rules.errors import Problem
-from transport.head import refusal_of, without_excess
+from transport.head import find_problem, without_excess
 
-# What may gather of a client's next requests, or of a body, before it is read on.
-_ENOUGH_BYTES = 64 * 1024
+# How much of pipelined requests, or of a body, is read ahead.
+_READ_AHEAD_BYTES = 64 * 1024
 MAX_BUFFER_BYTES = 1024 * 1024
 
 
 class Stream(IOStream):
-    """A stream that listens all the time, and sends without delay.
+    """A stream that always listens, and sends without delay.
 
-    Tornado stops listening when bytes come while nobody reads, as they do between two requests
+    Tornado stops listening when bytes arrive while nothing reads, as happens between two requests
     of a busy connection, and starts again a moment later: two system calls and more for each
-    request. It also switches Nagle's algorithm off and on for each answer; answers are
-    written whole here, so the algorithm has nothing to gather.
+    request. It also turns Nagle's algorithm off and on for each response. Responses are written
+    whole here, so the algorithm has nothing to gather.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(connection, max_buffer_size=MAX_BUFFER_BYTES)
         super().set_nodelay(True)
-        # Why the head that was read last is refused, if it is.
-        self.refusal: Problem | None = None
-        self.when_closed: Callable[[Stream], None] = _do_nothing
+        # Why the last head is refused, if it is.
+        self.head_problem: Problem | None = None
+        self.on_close: Callable[[Stream], None] = _do_nothing
         self._head: Future[bytes] | None = None
         self._head_awaited_since = 0.0
         self._is_first_head = True
         self._accepted_at = time.monotonic()
-        self._seen_written = -1
-        self._seen_written_at = 0.0
+        self._last_written_index = -1
+        self._last_written_at = 0.0
 
     def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
         """Read the head of a request, which is all that Tornado reads by a pattern.
 
-        Behind one that was refused nothing is read: nobody knows where its body ends.
+        After a refused head nothing more is read: the end of its body is unknown. Nor is a request
+        that was buffered before the stream was closed, as Tornado's own stream would.
         """
-        if self.refusal is not None:
+        if self.head_problem is not None or self.closed():
             raise StreamClosedError
         self._head_awaited_since = time.monotonic()
         self._is_first_head = self._head is None
         self._head = cast("Future[bytes]", super().read_until_regex(regex, max_bytes))
-        return self._with_few_parts(self._head)
+        return self._check_head(self._head)
 
-    async def _with_few_parts(self, coming: "Future[bytes]") -> bytes:
-        head = await coming
-        self.refusal = refusal_of(head)
-        return head if self.refusal is None else without_excess(head)
+    async def _check_head(self, head_future: "Future[bytes]") -> bytes:
+        head = await head_future
+        self.head_problem = find_problem(head)
+        return head if self.head_problem is None else without_excess(head)
 
     @property
     def idle_since(self) -> float | None:
-        """Return since when (monotonic) a head is waited for, or half of one; None if none is."""
-        is_waiting = self._head is not None and not self._head.done()
-        return self._head_awaited_since if is_waiting else None
+        """Return the monotonic time since which a head is awaited; None if none is awaited."""
+        return self._head_awaited_since if self._awaits_head else None
 
-    def is_about_to_be_read(self) -> bool:
-        """Tell whether bytes have come that this turn of the loop, or the next one, reads."""
-        return Stream._has_come(self)
+    @property
+    def _awaits_head(self) -> bool:
+        return self._head is not None and not self._head.done()
+
+    def has_unread_bytes(self) -> bool:
+        """Return whether bytes have arrived that the event loop is about to read."""
+        return Stream._has_received(self)
 
     def close_if_idle(self, *, since: float, first_since: float) -> None:
-        """Close a stream that has been waiting for a head since before some time (monotonic).
+        """Close a stream that has awaited a head since before a monotonic time.
 
-        ``first_since`` is for those who connected, and did not send one head yet.
+        ``first_since`` applies to clients that connected and have not sent a complete head yet.
         """
         idle_since = self.idle_since
         if idle_since is not None and idle_since < (first_since if self._is_first_head else since):
             self.close()
 
     def close_if_stuck(self, *, since: float) -> None:
-        """Close a stream whose client has taken nothing of what it is sent since some time."""
+        """Close a stream whose client has received none of its pending bytes since a time."""
         if not self.writing():
-            self._seen_written = -1
-        elif self._seen_written != self._total_write_done_index:
-            self._seen_written = self._total_write_done_index
-            self._seen_written_at = time.monotonic()
-        elif self._seen_written_at < since:
+            self._last_written_index = -1
+        elif self._last_written_index != self._total_write_done_index:
+            self._last_written_index = self._total_write_done_index
+            self._last_written_at = time.monotonic()
+        elif self._last_written_at < since:
             self.close()
 
     def close_if_unused(self, *, accepted_before: float) -> None:
-        """Close a stream that waits for a head of which nothing has come yet, if it is old enough.
+        """Close a stream that awaits a head and has received no part of it.
 
-        ``accepted_before`` is monotonic: who has just connected is about to send something.
+        ``accepted_before`` is monotonic: a client that has just connected is about to send one.
         """
-        is_waiting = self._head is not None and not self._head.done()
-        is_quiet = is_waiting and not self.writing() and not self._read_buffer_size
-        if is_quiet and self._accepted_at < accepted_before and not self._has_come():
+        is_quiet = self._awaits_head and not self.writing() and not self._read_buffer_size
+        if is_quiet and self._accepted_at < accepted_before and not self._has_received():
             self.close()
 
-    def _has_come(self) -> bool:
-        """Tell whether something has come that was not read."""
+    def _has_received(self) -> bool:
+        """Return whether the socket has bytes that were not read."""
         try:
-            # Not TLS's own, which knows no peeking: what has come is there, if not yet readable.
+            # Not TLS's own recv(), which cannot peek. Encrypted bytes count as well.
             return bool(socket.socket.recv(self.socket, 1, socket.MSG_PEEK))
         except OSError:
             return False
 
     def close_fd(self) -> None:
-        """Close, and say so."""
+        """Close the socket and call ``on_close``."""
         super().close_fd()
-        self.when_closed(self)
+        self.on_close(self)
 
     def reading(self) -> bool:
-        """Tell whether to listen: while little is there that was not read yet."""
-        return self._read_buffer_size < _ENOUGH_BYTES or super().reading()
+        """Return whether to listen, which stays true while few bytes are buffered."""
+        return self._read_buffer_size < _READ_AHEAD_BYTES or super().reading()
 
     def set_nodelay(self, value: bool) -> None:  # noqa: FBT001 - Tornado's signature
-        """Leave it on."""
+        """Do nothing: the option stays on."""
 
 
 class TlsStream(Stream, SSLIOStream):
-    """A stream over TLS, whose handshake is to come."""
+    """A stream over TLS whose handshake has not started."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(connection)
-        self._part_has_come = False
+        self._has_partial_record = False
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
-        """Read what is deciphered.
+        """Read decrypted bytes.
 
-        Of a record that has not come whole, OpenSSL takes the part and shows nothing of it.
+        OpenSSL consumes the part of an incomplete record without returning any of it.
         """
-        has_come = super()._has_come()
+        has_received = super()._has_received()
         count = super().read_from_fd(buf)
         if count is not None:
-            self._part_has_come = False
-        elif has_come and self.socket.version() is not None:  # the handshake is over
-            self._part_has_come = True
+            self._has_partial_record = False
+        elif has_received and self.socket.version() is not None:  # after the handshake
+            self._has_partial_record = True
         return count
 
     def close_fd(self) -> None:
-        """Close; where all was sent, say that this is the end, no cut (RFC 8446, 6.1)."""
+        """Close the socket; if all was sent, with the alert that marks the end (RFC 8446, 6.1)."""
         if not self.writing():
-            with suppress(OSError, ValueError):  # without a handshake there is nobody to say it to
+            with suppress(OSError, ValueError):  # ValueError: the handshake is not complete
                 self.socket.unwrap()
         super().close_fd()
 
-    def _has_come(self) -> bool:
-        return self._part_has_come or super()._has_come()
+    def _has_received(self) -> bool:
+        return self._has_partial_record or super()._has_received()
 
 
 def _do_nothing(_stream: Stream) -> None:

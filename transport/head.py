@@ -1,27 +1,27 @@
-"""The head of a request as it came, before Tornado makes objects of all that is in it."""
+"""Checks of a request's head before Tornado parses it into objects."""
 
 from rules.errors import MalformedRequest, Problem, TooManyHeaderFields
 
-MOST_FIELDS = 100
-MOST_PARAMETERS = 100
-# The request line, and the empty one at the end.
+MAX_FIELDS = 100
+MAX_PARAMETERS = 100
+# The request line, and the empty line at the end.
 _OTHER_LINES = 2
 
 
-def refusal_of(head: bytes) -> Problem | None:
-    """Return why a head has to be refused, from nothing but the number of things in it."""
-    if head.count(b"\n") > MOST_FIELDS + _OTHER_LINES:
-        return TooManyHeaderFields(MOST_FIELDS)
-    line_end = head.find(b"\n", 1)  # an empty line may stand ahead of it
-    if head.count(b"&", 0, line_end) >= MOST_PARAMETERS:
-        return MalformedRequest(f"Send a query of at most {MOST_PARAMETERS} parameters.")
+def find_problem(head: bytes) -> Problem | None:
+    """Return why a head is refused, judged by nothing but the number of its parts."""
+    if head.count(b"\n") > MAX_FIELDS + _OTHER_LINES:
+        return TooManyHeaderFields(MAX_FIELDS)
+    line_end = head.find(b"\n", 1)  # an empty line may precede the request line
+    if head.count(b"&", 0, line_end) >= MAX_PARAMETERS:
+        return MalformedRequest(f"Send at most {MAX_PARAMETERS} query parameters.")
     return None
 
 
 def without_excess(head: bytes) -> bytes:
     """Return a head of the same method and path, with nothing to parse, that ends the connection.
 
-    How long a body follows is not known any more: nothing may be read after this head.
+    The length of the body is lost: nothing may be read after this head.
     """
     line = head.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
     start, has_query, _ = line.partition(b"?")

@@ -1,4 +1,4 @@
-"""The HTTP server: its limits, and how it ends without cutting anybody off."""
+"""The HTTP server: its limits, and a stop that loses no request."""
 
 import asyncio
 import resource
@@ -8,33 +8,41 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from tornado.httpserver import HTTPServer
-from tornado.httputil import ParseBodyConfig, ParseUrlEncodedConfig, set_parse_body_config
 from tornado.netutil import bind_sockets
 
 from settings.model import LimitSettings
 from transport.application import ServedApplication
 from transport.certificate import Certificate
 from transport.connection import Stream, TlsStream
-from transport.connections import Connections
-from transport.head import MOST_PARAMETERS
+from transport.connection_limits import OpenConnections
 
 MAX_HEADER_BYTES = 16 * 1024
-# The limit of bodies is kept by transport.body, which answers as a problem document.
+# transport.body limits bodies, with a problem document.
 _NO_LIMIT = 2**62
-# Open files that are no clients: the database's, the log, the loop's own.
+# Open files other than clients' connections: those of the database, the log and the event loop.
 _OTHER_FILES = 100
 _POLL_SECONDS = 0.02
-# Who may wait to be accepted, as far as the system allows.
+# How many connections may wait to be accepted, as far as the system allows.
 _BACKLOG = 4096
-# What those who were accepted last have to send a request, a handshake before it included.
+# The connections accepted last have this long to send a request, including the TLS handshake.
 _FIRST_REQUEST_SECONDS = 0.5
-_OF_NETWORKS = (socket.AF_INET, socket.AF_INET6)
-# How often a look is taken for idle connections, at the least.
-_MOST_PERIOD_SECONDS = 1.0
+_NETWORK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+# How long it is at most between two searches for idle connections.
+_MAX_PERIOD_SECONDS = 1.0
+
+
+def prepare_process(limits: LimitSettings) -> None:
+    """Raise the process's limit of open files for ``limits.max_connections``, if it is lower."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = limits.max_connections + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        files = min(files, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 class Server:
-    """Listens for an application; over HTTPS, where there is a certificate."""
+    """An HTTP server for one application; over HTTPS if it has a certificate."""
 
     def __init__(
         self,
@@ -42,9 +50,6 @@ class Server:
         limits: LimitSettings,
         certificate: Certificate | None = None,
     ) -> None:
-        # More are refused before, with a problem document: by transport.head.
-        fields = ParseUrlEncodedConfig(max_arguments=MOST_PARAMETERS)
-        set_parse_body_config(ParseBodyConfig(urlencoded=fields))
         self._application = application
         self._http = _LimitedServer(
             application,
@@ -53,9 +58,9 @@ class Server:
             body_timeout=limits.body_timeout_seconds,
         )
         self._http.conn_params.header_timeout = None
-        self._http.connections = Connections(
-            most=_possible_connections(limits.max_connections),
-            most_of_network=limits.network_connections,
+        self._http.connections = OpenConnections(
+            max_total=_possible_connections(limits.max_connections),
+            max_per_network=limits.network_connections,
             is_trusted=application.addresses.trusts,
         )
         self._http.idle_timeout_seconds = limits.idle_timeout_seconds
@@ -65,34 +70,34 @@ class Server:
         self._http.certificate = certificate
 
     def listen(self, host: str, port: int) -> int:
-        """Listen, and return the port, which is a free one where 0 was asked for.
+        """Listen, and return the port, which is a free one if ``port`` is 0.
 
-        Raises OSError where that is not possible.
+        Raises OSError if that is not possible.
         """
         self._own_sockets = sockets = bind_sockets(port, host, backlog=_BACKLOG)
-        self._begin(sockets)
+        self._start(sockets)
         return int(sockets[0].getsockname()[1])
 
     def listen_at(self, sockets: Sequence[socket.socket]) -> None:
-        """Listen at sockets that belong to somebody else, who keeps them open after the end."""
+        """Listen at sockets of a parent process, which keeps them open when this one ends."""
         self._own_sockets = []
-        self._begin(sockets)
+        self._start(sockets)
 
     async def drain(self, *, drain_delay_seconds: float, drain_seconds: float) -> None:
         """Stop without losing a request.
 
-        For ``drain_delay_seconds`` everything is served as before, while /health/ready says that
-        it is time to go elsewhere. Then nobody is accepted any more, and requests that run,
-        or of which a part has come, have ``drain_seconds`` to finish. Answers carry
-        Connection: close all the while. At sockets of somebody else nobody new is accepted from
-        the beginning: they wait there, for whoever listens next.
+        For ``drain_delay_seconds`` the server works as before, while /health/ready asks load
+        balancers to use another one. Then it accepts no further connection, and requests that run,
+        or of which a part has arrived, have ``drain_seconds`` to finish. Responses carry
+        Connection: close all the while. At sockets of a parent process no connection is accepted
+        from the start: it waits there for the next process that listens.
         """
         clock = asyncio.get_running_loop().time
         self._application.draining = True
         if not self._own_sockets:
             self._http.stop()
         await asyncio.sleep(drain_delay_seconds)
-        # Whoever connected by now, but was not accepted, would find the connection reset.
+        # A connection that is established, but not accepted, would be reset.
         for listener in self._own_sockets:
             self._http.accept_waiting(listener)
         self._http.stop()
@@ -104,57 +109,57 @@ class Server:
         await self._http.close_all_connections()
         self._http.watch.cancel()
 
-    def _begin(self, sockets: Sequence[socket.socket]) -> None:
+    def _start(self, sockets: Sequence[socket.socket]) -> None:
         self._http.add_sockets(sockets)
         self._http.close_idle_streams()
 
 
 class _LimitedServer(HTTPServer):
-    """Tornado's server, with limits to its connections, and to their idle time.
+    """Tornado's server, with limits to its connections and to their idle time.
 
-    Tornado's own limit of idle time costs a timer and two futures for each request.
+    Tornado's own idle timeout costs a timer and two futures for each request.
     """
 
-    connections: Connections
+    connections: OpenConnections
     idle_timeout_seconds: float
     first_request_seconds: float
     certificate: Certificate | None
     watch: asyncio.TimerHandle
 
     def close_idle_streams(self) -> None:
-        """Close those that have waited too long, for a request or for whom to take an answer."""
+        """Close the connections that have waited too long to receive or to send; repeat."""
         now = time.monotonic()
         since = now - self.idle_timeout_seconds
         for stream in self.connections:
             stream.close_if_idle(since=since, first_since=now - self.first_request_seconds)
             stream.close_if_stuck(since=since)
-        period = min(_MOST_PERIOD_SECONDS, self.first_request_seconds / 4)
+        period = min(_MAX_PERIOD_SECONDS, self.first_request_seconds / 4)
         self.watch = asyncio.get_running_loop().call_later(period, self.close_idle_streams)
 
     def close_unused_streams(self) -> None:
-        """Close those that wait for a request of which nothing has come."""
+        """Close the connections that have received no part of a next request."""
         accepted_before = time.monotonic() - _FIRST_REQUEST_SECONDS
         for stream in self.connections:
             stream.close_if_unused(accepted_before=accepted_before)
 
     def accept_waiting(self, listener: socket.socket) -> None:
-        """Accept everybody who waits at a listening socket."""
-        with suppress(OSError):  # BlockingIOError: nobody is left
+        """Accept every connection that waits at a listening socket."""
+        with suppress(OSError):  # BlockingIOError: none is left
             while True:
                 self._handle_connection(*listener.accept())
 
     def _handle_connection(self, connection: socket.socket, address: tuple[object, ...]) -> None:
-        ip = str(address[0]) if connection.family in _OF_NETWORKS else None
+        ip = str(address[0]) if connection.family in _NETWORK_FAMILIES else None
         if not self.connections.make_room(ip):
             connection.close()
             return
         try:
             stream = self._stream(connection)
-        except OSError:  # who connected is gone already
+        except OSError:  # the client has disconnected
             connection.close()
             return
         self.connections.add(stream, ip)
-        stream.when_closed = self.connections.remove
+        stream.on_close = self.connections.remove
         self.handle_stream(stream, address)
 
     def _stream(self, connection: socket.socket) -> Stream:
@@ -164,14 +169,11 @@ class _LimitedServer(HTTPServer):
 
 
 def _possible_connections(wanted: int) -> int:
-    """Return how many connections the limit of open files allows, having raised it.
+    """Return how many connections the limit of open files allows, at most ``wanted``.
 
-    Out of files, accepting fails again and again, and so does everything else.
+    Without a free file every accept() fails, and so does everything else.
     """
-    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = wanted + _OTHER_FILES
-    if most != resource.RLIM_INFINITY:
-        files = min(files, most)
-    if soft != resource.RLIM_INFINITY and soft < files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-    return max(1, files - _OTHER_FILES)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, soft - _OTHER_FILES))

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from handlers.application import Application
+from handlers.application import Application, HttpPolicy
 from ops.log_writer import LogWriter
 from ops.metrics import Metrics
 from ops.request_log import RequestEvents, RequestLog
@@ -74,11 +74,13 @@ def _build(
 ) -> Application:
     return Application(
         services=services,
+        policy=HttpPolicy(
+            addresses=ClientAddresses(settings.server.trusted_proxies),
+            cross_origin=CrossOrigin(settings.cors.origins),
+            require_https=settings.server.require_https,
+            max_body_bytes=settings.limits.max_body_bytes,
+        ),
         request_log=request_log,
-        addresses=ClientAddresses(settings.server.trusted_proxies),
-        cross_origin=CrossOrigin(settings.cors.origins),
-        require_https=settings.server.require_https,
-        max_body_bytes=settings.limits.max_body_bytes,
         metrics=metrics,
         static_documents=static_documents(settings) if settings.docs.enabled else {},
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from contract.openapi import DocumentOptions, encode, openapi_document
 from handlers import routes
-from handlers.docs import StaticDocument, read_static_documents
+from handlers.static_documents import StaticDocument, read_static_documents
 from settings import Settings
 from wiring.errors import StartError
 from wiring.program import ROOT, version

@@ -15,7 +15,7 @@ from postgres.data_directory import LOCK_SECONDS
 from postgres.embedded import STOP_SECONDS
 from settings import Settings
 from transport.certificate import Certificate
-from transport.server import Server
+from transport.server import Server, prepare_process
 from wiring.application import open_application
 from wiring.database import open_postgres
 from wiring.listening import greeting, listen, listen_for_metrics
@@ -56,6 +56,7 @@ async def _serve(
             metrics_server = listen_for_metrics(application.metrics, settings)
             if metrics_server is not None:
                 stack.push_async_callback(metrics_server.close)
+            prepare_process(settings.limits)
             server = Server(application, settings.limits, certificate)
             status = greeting(settings, listen(server, settings, systemd.sockets))
             reload_on_hangup(partial(reload, application, certificate, systemd, status))

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 
 from db.lookups import open_lookups
 from db.pool import Database
-from ops.cpus import available_cpus
 from ops.metrics import Metrics
-from ops.periodic import PeriodicTask
-from rules import imported_hashes
 from rules.budget import Budget
 from rules.hash_budget import HashBudget
-from rules.hash_queue import HashQueue
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
 from rules.password_rules import PasswordRules
-from rules.password_scheme import PasswordScheme
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.write_turns import WriteTurns
@@ -42,6 +37,7 @@ from services.user_writes import UserWrites
 from settings import Settings
 from wiring.database import read_digests
 from wiring.metrics import watch_services
+from wiring.passwords import open_cache, open_hasher, password_rules
 from wiring.secrets import keys_file
 
 # A user has the write budgets of this many credentials.
@@ -82,7 +78,7 @@ async def open_services(
     """Build the services of the server on a database, and close them after use."""
     async with (
         _open_parts(settings, database, clock, metrics) as parts,
-        _open_cache(settings) as cache,
+        open_cache(settings) as cache,
     ):
         file = keys_file(settings)
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
@@ -140,7 +136,7 @@ async def _open_parts(
     metrics: Metrics | None = None,
 ) -> AsyncIterator[_Parts]:
     async with AsyncExitStack() as stack:
-        hasher = _hasher(settings, metrics)
+        hasher = open_hasher(settings, metrics)
         stack.callback(hasher.close)
         lookups = open_lookups(database, metrics.lookup) if metrics else open_lookups(database)
         stack.push_async_callback(lookups.close)
@@ -149,44 +145,10 @@ async def _open_parts(
         yield _Parts(
             core=Core(database, lookups, AuditTrail(database, digests, clock), clock),
             hasher=hasher,
-            rules=_password_rules(settings),
+            rules=password_rules(settings),
             throttle=Throttle(database=database, lookups=lookups, digests=digests, limits=limits),
             reservations=Reservations(digests, quarantine_days=days),
         )
-
-
-def _hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
-    scheme = PasswordScheme(
-        cost=settings.passwords.bcrypt_cost,
-        peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
-    )
-    queue = HashQueue(
-        workers=settings.passwords.workers or available_cpus(),
-        max_wait_seconds=settings.passwords.max_wait_seconds,
-        seconds_each=scheme.estimate_seconds(),
-        max_per_account=settings.passwords.max_per_account,
-        observe_wait=metrics.hash_waited if metrics else None,
-        observe_hash=metrics.hashed if metrics else None,
-    )
-    return PasswordHasher(scheme, queue, imported_hashes.read)
-
-
-def _password_rules(settings: Settings) -> PasswordRules:
-    return PasswordRules(
-        min_length=settings.passwords.min_length,
-        refuse_common=settings.passwords.refuse_common,
-        service_words=settings.passwords.service_words,
-    )
-
-
-@asynccontextmanager
-async def _open_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
-    cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
-    sweep = PeriodicTask("password cache sweep failed", cache.sweep)
-    try:
-        yield cache
-    finally:
-        await sweep.close()
 
 
 def _server_parts(

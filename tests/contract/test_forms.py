@@ -1,4 +1,4 @@
-"""Forms of all calls: text and members that no rule would accept are refused, and cheaply."""
+"""The forms of all calls: hostile text and members are refused at little cost."""
 
 import pytest
 
@@ -31,14 +31,12 @@ def errors_of(form: type[Form], members: dict[str, object]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("form", "field"), FIELDS, ids=[f"{form.__name__}.{field}" for form, field in FIELDS]
 )
-def test_every_field_of_every_call_refuses_text_that_no_rule_accepts(
-    form: type[Form], field: str
-) -> None:
+def test_every_field_of_every_call_refuses_unsafe_text(form: type[Form], field: str) -> None:
     assert errors_of(form, {field: "x" * (MAX_CODE_POINTS + 1)})[field] == "is too long"
     assert "combining marks" in errors_of(form, {field: MARKS})[field]
 
 
-def test_of_thousands_of_unknown_members_a_few_are_told_beside_what_else_is_wrong() -> None:
+def test_of_thousands_of_unknown_members_few_are_reported_beside_the_other_errors() -> None:
     unknown: dict[str, object] = {f"x{number}": [number] for number in range(7000)}
     errors = errors_of(Example, {**unknown, "two": 5})
     assert errors["one"] == "is required"
@@ -47,12 +45,12 @@ def test_of_thousands_of_unknown_members_a_few_are_told_beside_what_else_is_wron
     assert len(errors) == 20
 
 
-def test_of_a_form_with_a_few_unknown_members_all_are_told() -> None:
+def test_a_few_unknown_members_are_all_reported() -> None:
     errors = errors_of(Example, {"one": "1", "x": 1, "y": 2})
     assert errors == dict.fromkeys("xy", "is not a field of this call")
 
 
-def test_parameters_of_a_form_are_decoded_as_browsers_encode_them() -> None:
+def test_form_parameters_are_decoded_as_browsers_encode_them() -> None:
     content = b"&&one=%C3%A4+%2B\xc3\xa4=&two=2&three&"
     assert Parameters.read(content).one == "ä +ä="
 
@@ -68,6 +66,6 @@ def test_parameters_of_a_form_are_decoded_as_browsers_encode_them() -> None:
         b"&" * 100,
     ],
 )
-def test_parameters_that_are_many_or_ambiguous_or_no_utf_8_are_malformed(content: bytes) -> None:
+def test_too_many_repeated_or_undecodable_form_parameters_are_malformed(content: bytes) -> None:
     with pytest.raises(MalformedRequest):
         Parameters.read(content)

@@ -1,6 +1,6 @@
-"""The OpenAPI document: that it is one, that it tells of everything, and of nothing else.
+"""The OpenAPI document: it is valid, complete, and describes nothing else.
 
-That answers are as it says is checked of each answer that tests get: see tests.harness.openapi.
+tests.harness.openapi checks each response in tests against it.
 """
 
 import json
@@ -45,14 +45,16 @@ def parts(part: Any) -> Iterator[dict[str, Any]]:
             yield from parts(inner)
 
 
-@pytest.mark.parametrize("told", [document(), openapi_document(routes, STRICT, version="1.2.3")])
-def test_the_document_is_valid(told: dict[str, Any]) -> None:
-    OpenAPIV31SpecValidator(told).validate()
+@pytest.mark.parametrize(
+    "generated", [document(), openapi_document(routes, STRICT, version="1.2.3")]
+)
+def test_the_document_is_valid(generated: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(generated).validate()
 
 
 def test_every_route_and_method_is_in_the_document_and_no_other() -> None:
-    told = {(method.upper(), path) for method, path, _ in OPERATIONS}
-    assert told == {
+    documented = {(method.upper(), path) for method, path, _ in OPERATIONS}
+    assert documented == {
         (method, path.replace("([^/]+)", "{id}"))
         for path, handler in routes
         for method in handler.calls
@@ -60,7 +62,7 @@ def test_every_route_and_method_is_in_the_document_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS, ids=IDS)
-def test_an_operation_says_what_it_is_and_whom_it_is_open_to(
+def test_an_operation_has_a_summary_and_its_credentials(
     method: str, path: str, operation: dict[str, Any]
 ) -> None:
     assert operation["summary"]
@@ -70,7 +72,7 @@ def test_an_operation_says_what_it_is_and_whom_it_is_open_to(
     assert ("401" in operation["responses"]) != is_open
 
 
-def test_names_of_operations_are_unique_and_links_lead_to_them() -> None:
+def test_operation_ids_are_unique_and_links_refer_to_them() -> None:
     names_of_operations = [operation["operationId"] for *_, operation in OPERATIONS]
     assert len(set(names_of_operations)) == len(names_of_operations)
     links = [link for part in parts(document()) for link in part.get("links", {}).values()]
@@ -78,15 +80,15 @@ def test_names_of_operations_are_unique_and_links_lead_to_them() -> None:
     assert links
 
 
-def test_every_problem_that_a_call_can_be_refused_with_is_in_the_document() -> None:
-    told = {
+def test_every_problem_type_of_a_call_is_in_the_document() -> None:
+    documented = {
         schema["properties"]["type"]["const"]
         for schema in document()["components"]["schemas"].values()
         if "allOf" in schema
     }
-    elsewhere = {"method-not-allowed"}  # of what is no operation
-    expected = {cls.type_uri() for cls in problem_types() if cls.name not in elsewhere}
-    assert told == expected
+    undocumented = {"method-not-allowed"}  # the error of a method that is not an operation
+    expected = {cls.type_uri() for cls in problem_types() if cls.name not in undocumented}
+    assert documented == expected
 
 
 def test_no_component_is_unused() -> None:
@@ -97,7 +99,7 @@ def test_no_component_is_unused() -> None:
 
 
 @pytest.mark.parametrize("problem", list(problem_types()), ids=lambda problem: problem.name)
-def test_a_status_that_has_header_fields_of_its_own_tells_them(problem: type[Problem]) -> None:
+def test_the_header_fields_of_a_status_are_in_the_document(problem: type[Problem]) -> None:
     own = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
     for _, _, operation in OPERATIONS:
         response = operation["responses"].get(str(problem.status))
@@ -106,7 +108,7 @@ def test_a_status_that_has_header_fields_of_its_own_tells_them(problem: type[Pro
             assert {*resolved(response)["headers"]} == {*common, *own.get(problem.status, [])}
 
 
-def test_examples_are_as_their_schemas_say() -> None:
+def test_examples_conform_to_their_schemas() -> None:
     found = 0
     for name, schema in document()["components"]["schemas"].items():
         for example in schema.get("examples", []):
@@ -115,7 +117,7 @@ def test_examples_are_as_their_schemas_say() -> None:
     assert found > 15
 
 
-def test_settings_that_a_client_meets_are_told() -> None:
+def test_settings_that_affect_clients_are_in_the_document() -> None:
     schemas = openapi_document(routes, STRICT, version="1.2.3")["components"]["schemas"]
     assert schemas["NewPassword"]["minLength"] == 12
     assert "common password" in schemas["NewPassword"]["description"]
@@ -129,19 +131,19 @@ def test_settings_that_a_client_meets_are_told() -> None:
 
 
 def described(form: Mapping[str, Any]) -> str:
-    """Return what a form says of the current password."""
+    """Return the description of the current password in a form."""
     return str(form["properties"]["current_password"].get("description", ""))
 
 
-def test_the_body_of_a_deletion_may_be_missing() -> None:
+def test_the_body_of_a_deletion_is_optional() -> None:
     paths = document()["paths"]
     for path in ("/api/user", "/api/user/tokens", "/api/user/tokens/{id}"):
         assert paths[path]["delete"]["requestBody"]["required"] is False
     assert paths["/api/user"]["patch"]["requestBody"]["required"] is True
 
 
-def test_two_processes_make_the_same_document() -> None:
-    """An entity tag holds at all the processes behind a proxy."""
+def test_two_processes_generate_the_same_document() -> None:
+    """Its entity tag must match on all processes behind a proxy."""
     program = (
         "from tests.harness.configuration import settings_with;"
         "from wiring.documents import static_documents;"
@@ -183,7 +185,7 @@ SPACES = "".join(character for character in map(chr, range(0x3001)) if character
     ],
     ids=ascii,
 )
-def test_the_pattern_of_names_accepts_what_the_rule_does(text: str) -> None:
+def test_the_pattern_of_names_matches_the_rule(text: str) -> None:
     by_schema = validator(json.dumps({"$ref": "#/components/schemas/Name"})).is_valid(text)
     try:
         names.normalize_name(text)
@@ -193,7 +195,7 @@ def test_the_pattern_of_names_accepts_what_the_rule_does(text: str) -> None:
         assert by_schema
 
 
-def test_each_character_that_the_rule_of_names_refuses_or_trims_is_in_the_pattern() -> None:
+def test_the_pattern_of_names_covers_each_character_that_the_rule_refuses_or_trims() -> None:
     pattern = re.compile(document()["components"]["schemas"]["Name"]["pattern"])
     planes = (
         range(0xD800),

@@ -307,6 +307,16 @@ def test_a_revoked_token_is_out_at_the_next_request(sample: str, dsn: str, tmp_p
     behind(sample, dsn, tmp_path, use)
 
 
+def test_a_query_of_the_service_is_allowed(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, api: Api) -> None:
+        token = await api.registered_token()
+        for path in ("/?page=2&sort=name", "/x?keep_current=yes", "/?%ff"):
+            assert (await site.ask(bearer(token), path)).code == 200
+            assert (await site.ask(None, path)).code == 401
+
+    behind(sample, dsn, tmp_path, use)
+
+
 def test_while_postgres_is_away_nobody_gets_in(sample: str, dsn: str, tmp_path: Path) -> None:
     async def use(site: Site, api: Api) -> None:
         token = await api.registered_token()

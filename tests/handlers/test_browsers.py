@@ -1,4 +1,4 @@
-"""Browsers: they are not asked for a password, and what they add for other sites is refused."""
+"""Browsers: no password dialog, and no credentials that they add for other sites."""
 
 import pytest
 from tornado.httputil import HTTPHeaders
@@ -35,7 +35,7 @@ def schemes(answer: Answer) -> list[str]:
 @pytest.mark.parametrize("authorization", [None, basic(EMAIL, "wrong"), bearer("a.b.c")])
 @pytest.mark.parametrize("mode", ["navigate", "cors", "no-cors", "same-origin"])
 @pytest.mark.gen_test
-async def test_to_a_browser_verify_challenges_with_bearer_alone(
+async def test_verify_challenges_browsers_with_bearer_only(
     api: Api, authorization: str | None, mode: str
 ) -> None:
     answer = await api.request(
@@ -57,19 +57,19 @@ async def test_to_a_browser_verify_challenges_with_bearer_alone(
         ("application/json;q=0.5, TEXT/HTML", "Bearer"),
     ],
 )
-def test_a_browser_is_known_by_wanting_html(accept: str, expected: str) -> None:
+def test_a_browser_is_recognized_by_preferring_html(accept: str, expected: str) -> None:
     assert is_from_browser(HTTPHeaders({"Accept": accept})) == (expected == "Bearer")
 
 
 @pytest.mark.gen_test
-async def test_elsewhere_both_challenges_stay(api: Api) -> None:
+async def test_other_calls_send_both_challenges(api: Api) -> None:
     answer = await api.request("GET", "/api/user", headers={"Sec-Fetch-Mode": "cors"})
     assert schemes(answer) == ["Basic", "Bearer"]
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGING)
 @pytest.mark.gen_test
-async def test_basic_from_a_page_of_another_site_changes_nothing_and_is_no_try(
+async def test_basic_from_a_page_of_another_site_changes_nothing_and_is_not_counted(
     api: Api, dsn: str, method: str, path: str
 ) -> None:
     await api.register(EMAIL)
@@ -86,21 +86,23 @@ async def test_basic_from_a_page_of_another_site_changes_nothing_and_is_no_try(
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", ["/api/user", "/api/verify"])
 @pytest.mark.gen_test
-async def test_reading_is_not_refused(api: Api, method: str, path: str) -> None:
+async def test_reading_by_basic_from_another_site_is_allowed(
+    api: Api, method: str, path: str
+) -> None:
     await api.register(EMAIL)
     answer = await api.request(method, path, authorization=basic(EMAIL, PASSWORD), headers=CROSS)
     assert answer.status == 200
 
 
 @pytest.mark.gen_test
-async def test_a_token_as_bearer_is_added_by_no_browser(api: Api) -> None:
+async def test_a_bearer_token_from_another_site_is_allowed(api: Api) -> None:
     token = await api.registered_token(EMAIL)
     answer = await api.request("DELETE", "/api/user", authorization=bearer(token), headers=CROSS)
     assert answer.status == 200
 
 
 async def log_in_from(api: Api, **fields: str | None) -> int:
-    """Log in with header fields, _ for - in their names; return the status."""
+    """Log in with header fields, named with _ for -; return the status."""
     headers = {name.replace("_", "-"): value for name, value in fields.items() if value is not None}
     answer = await api.request(
         "GET", "/api/user/login", authorization=basic(EMAIL, PASSWORD), headers=headers
@@ -118,7 +120,7 @@ async def test_pages_of_the_same_origin_log_in_by_basic(api: Api, site: str) -> 
 @named
 @pytest.mark.parametrize("site", ["cross-site", "same-site", None])
 @pytest.mark.gen_test
-async def test_a_page_that_is_named_logs_in_and_no_other(api: Api, site: str | None) -> None:
+async def test_only_a_listed_page_logs_in(api: Api, site: str | None) -> None:
     await api.register(EMAIL)
     origins = (PAGE, EVIL, PAGE + ":8443", "null", "")
     answers = [await log_in_from(api, Sec_Fetch_Site=site, Origin=origin) for origin in origins]
@@ -135,7 +137,7 @@ async def test_a_page_of_a_sibling_host_does_not_log_in_without_its_origin(
 
 
 @pytest.mark.gen_test
-async def test_a_browser_that_says_the_origin_alone_logs_in_where_it_is_that_of_the_host(
+async def test_a_browser_that_sends_only_origin_logs_in_if_it_matches_host(
     api: Api,
 ) -> None:
     await api.register(EMAIL)
@@ -151,13 +153,13 @@ async def test_a_browser_that_says_the_origin_alone_logs_in_where_it_is_that_of_
 
 
 @pytest.mark.gen_test
-async def test_of_who_is_no_browser_nothing_is_refused(api: Api) -> None:
+async def test_clients_other_than_browsers_are_not_refused(api: Api) -> None:
     await api.register(EMAIL)
     assert await log_in_from(api) == 200
 
 
 @anybody
 @pytest.mark.gen_test
-async def test_any_page_logs_in_where_any_is_let_in(api: Api) -> None:
+async def test_with_any_origin_every_page_logs_in(api: Api) -> None:
     await api.register(EMAIL)
     assert await log_in_from(api, Sec_Fetch_Site="cross-site", Origin=EVIL) == 200

@@ -1,4 +1,4 @@
-"""Authorization, in each of its forms, and each way in which it is refused."""
+"""Authorization: each accepted form, and each refused one."""
 
 import base64
 
@@ -39,7 +39,7 @@ def challenges(answer: Answer) -> list[str]:
     ],
 )
 @pytest.mark.gen_test
-async def test_a_token_gets_in_by_each_of_its_forms(api: Api, form: str) -> None:
+async def test_a_token_is_accepted_in_each_form(api: Api, form: str) -> None:
     token = await api.registered_token()
     scheme, _, value = form.format(token=token).partition(" ")
     authorization = basic(value) if scheme == "base64" else f"{scheme} {value}"
@@ -50,7 +50,7 @@ async def test_a_token_gets_in_by_each_of_its_forms(api: Api, form: str) -> None
 
 @pytest.mark.parametrize("address", [EMAIL, "SUSAN@EXAMPLE.COM", "Susan@Example.com"])
 @pytest.mark.gen_test
-async def test_e_mail_and_password_get_in_whatever_the_case_of_the_address(
+async def test_email_and_password_are_accepted_regardless_of_the_case_of_the_address(
     api: Api, address: str
 ) -> None:
     await api.register()
@@ -66,7 +66,7 @@ async def test_basic_is_utf_8_and_splits_at_the_first_colon(api: Api, password: 
 
 @pytest.mark.parametrize("scheme", ["Digest", "Negotiate", "Token", "OAuth", "BasicX", "Bearerer"])
 @pytest.mark.gen_test
-async def test_an_unsupported_scheme_has_no_credentials(api: Api, scheme: str) -> None:
+async def test_an_unsupported_scheme_counts_as_no_credentials(api: Api, scheme: str) -> None:
     token = await api.registered_token()
     answer = await read(api, f"{scheme} {token}")
     assert (answer.status, answer.problem) == (401, "credentials-missing")
@@ -78,7 +78,7 @@ async def test_an_unsupported_scheme_has_no_credentials(api: Api, scheme: str) -
 
 @pytest.mark.parametrize("authorization", [None, "", "Digest username=susan"])
 @pytest.mark.gen_test
-async def test_nobody_is_told_both_ways_in_and_of_no_error(
+async def test_without_credentials_there_are_two_challenges_and_no_error(
     api: Api, authorization: str | None
 ) -> None:
     answer = await read(api, authorization)
@@ -109,7 +109,7 @@ WRONG_BASIC = [
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_wrong_basic_credentials_are_a_hard_401_without_a_bearer_error(api: Api) -> None:
+async def test_wrong_basic_credentials_are_401_without_a_bearer_error(api: Api) -> None:
     await api.register()
     for authorization in WRONG_BASIC:
         answer = await read(api, authorization)
@@ -134,7 +134,7 @@ NO_TOKENS = [
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_token_that_was_never_issued_is_a_hard_401_with_a_bearer_error(api: Api) -> None:
+async def test_an_unknown_token_is_401_with_a_bearer_error(api: Api) -> None:
     for authorization in NO_TOKENS:
         answer = await read(api, authorization)
         assert (answer.status, answer.problem) == (401, "token-invalid"), authorization
@@ -146,7 +146,7 @@ async def test_a_token_that_was_never_issued_is_a_hard_401_with_a_bearer_error(a
 
 @pytest.mark.parametrize("first", [basic(EMAIL, PASSWORD), "Digest x", "", "Bearer x.y"])
 @pytest.mark.gen_test
-async def test_two_authorization_headers_never_get_in(api: Api, first: str) -> None:
+async def test_two_authorization_headers_are_refused(api: Api, first: str) -> None:
     await api.register()
     answer = await answer_to(
         api,
@@ -162,16 +162,14 @@ async def test_two_authorization_headers_never_get_in(api: Api, first: str) -> N
 
 @pytest.mark.parametrize("value", [b"Basic \xff\xfe", b"Bearer \xff.\xfe", b"B\xe4sic x", b"\xff"])
 @pytest.mark.gen_test
-async def test_bytes_that_are_no_text_are_refused(api: Api, value: bytes) -> None:
+async def test_credentials_that_are_not_text_are_refused(api: Api, value: bytes) -> None:
     request = raw_request("GET", "/api/user", "Authorization: HERE").replace(b"HERE", value)
     assert (await answer_to(api, request)).status == 401
 
 
 @pytest.mark.parametrize("authorization", GARBAGE)
 @pytest.mark.gen_test
-async def test_calls_that_need_no_credentials_do_not_look_at_them(
-    api: Api, authorization: str
-) -> None:
+async def test_calls_without_credentials_ignore_them(api: Api, authorization: str) -> None:
     calls = {
         ("GET", "/health/live"): 200,
         ("HEAD", "/health/live"): 200,
@@ -197,7 +195,7 @@ async def test_calls_that_need_no_credentials_do_not_look_at_them(
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE"])
 @pytest.mark.parametrize("form", ["password", "bearer", "basic", "base64"])
 @pytest.mark.gen_test
-async def test_every_call_on_the_user_takes_every_form(api: Api, method: str, form: str) -> None:
+async def test_every_call_on_the_user_accepts_every_form(api: Api, method: str, form: str) -> None:
     token = await api.registered_token()
     authorization = {
         "password": basic(EMAIL, PASSWORD),
@@ -212,7 +210,7 @@ async def test_every_call_on_the_user_takes_every_form(api: Api, method: str, fo
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE"])
 @pytest.mark.gen_test
-async def test_every_call_on_the_user_refuses_what_is_wrong(api: Api, method: str) -> None:
+async def test_every_call_on_the_user_refuses_wrong_credentials(api: Api, method: str) -> None:
     await api.register()
     body = {"name": "Susan"} if method == "PATCH" else None
     for authorization in GARBAGE:

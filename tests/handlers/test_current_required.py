@@ -1,4 +1,4 @@
-"""passwords.current_required: a token alone neither takes an account over nor destroys it."""
+"""passwords.current_required: a token alone neither takes over nor destroys an account."""
 
 from collections.abc import Mapping
 
@@ -37,7 +37,7 @@ async def is_good(api: Api, token: str) -> bool:
 @required
 @destroying
 @pytest.mark.gen_test
-async def test_a_token_alone_destroys_nothing(api: Api, path: str) -> None:
+async def test_a_token_alone_is_refused(api: Api, path: str) -> None:
     token = await api.registered_token(EMAIL)
     for body in (None, {}, {"current_password": None}):
         answer = await delete(api, path, bearer(token), body)
@@ -48,7 +48,7 @@ async def test_a_token_alone_destroys_nothing(api: Api, path: str) -> None:
 @required
 @destroying
 @pytest.mark.gen_test
-async def test_a_token_and_the_current_password_do(api: Api, path: str) -> None:
+async def test_a_token_and_the_current_password_are_accepted(api: Api, path: str) -> None:
     token = await api.registered_token(EMAIL)
     answer = await delete(api, path, bearer(token), {"current_password": PASSWORD})
     assert answer.status in {200, 204}
@@ -57,14 +57,14 @@ async def test_a_token_and_the_current_password_do(api: Api, path: str) -> None:
 @required
 @destroying
 @pytest.mark.gen_test
-async def test_e_mail_and_password_do(api: Api, path: str) -> None:
+async def test_email_and_password_are_accepted(api: Api, path: str) -> None:
     await api.registered_token(EMAIL)
     assert (await delete(api, path, basic(EMAIL, PASSWORD))).status in {200, 204}
 
 
 @required
 @pytest.mark.gen_test
-async def test_e_mail_and_password_change_the_password(api: Api) -> None:
+async def test_email_and_password_change_the_password(api: Api) -> None:
     await api.register(EMAIL)
     changed = await api.request(
         "PATCH",
@@ -77,7 +77,7 @@ async def test_e_mail_and_password_change_the_password(api: Api) -> None:
 
 @required
 @pytest.mark.gen_test
-async def test_keeping_the_presented_token_needs_the_password_too(api: Api) -> None:
+async def test_keeping_the_presented_token_requires_the_password(api: Api) -> None:
     token = await api.registered_token(EMAIL)
     answer = await delete(api, "/api/user/tokens?keep_current=true", bearer(token))
     assert (answer.status, answer.json["errors"]) == (422, MISSING)
@@ -85,7 +85,7 @@ async def test_keeping_the_presented_token_needs_the_password_too(api: Api) -> N
 
 @required
 @pytest.mark.gen_test
-async def test_a_token_still_ends_itself(api: Api) -> None:
+async def test_a_token_alone_revokes_itself(api: Api) -> None:
     first = await api.registered_token(EMAIL)
     second = await api.token(EMAIL)
     listed = await api.request("GET", "/api/user/tokens", authorization=bearer(second))
@@ -122,7 +122,7 @@ async def test_without_the_setting_a_token_is_enough(api: Api, path: str) -> Non
 
 @destroying
 @pytest.mark.gen_test
-async def test_without_the_setting_a_password_that_is_sent_is_verified(api: Api, path: str) -> None:
+async def test_without_the_setting_a_sent_password_is_verified(api: Api, path: str) -> None:
     token = await api.registered_token(EMAIL)
     answer = await delete(api, path, bearer(token), {"current_password": PASSWORD})
     assert answer.status in {200, 204}
@@ -130,7 +130,7 @@ async def test_without_the_setting_a_password_that_is_sent_is_verified(api: Api,
 
 @pytest.mark.parametrize(("method", "path"), [("PATCH", "/api/user"), ("DELETE", "/api/user")])
 @pytest.mark.gen_test
-async def test_who_guesses_with_a_token_is_logged_with_the_address(
+async def test_a_guess_with_a_token_is_logged_with_the_address(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
     token = await api.registered_token(EMAIL)

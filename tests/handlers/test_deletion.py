@@ -1,4 +1,4 @@
-"""DELETE /api/user: the user is gone, with everything that is personal."""
+"""DELETE /api/user: the user is deleted, with all personal data."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def all_text(dsn: str) -> str:
 
 @pytest.mark.parametrize("form", ["token", "password"])
 @pytest.mark.gen_test
-async def test_a_deletion_answers_with_an_empty_object_and_the_user_is_gone(
+async def test_a_deletion_returns_an_empty_object_and_the_user_is_deleted(
     api: Api, form: str
 ) -> None:
     token = await api.registered_token(EMAIL)
@@ -35,7 +35,7 @@ async def test_a_deletion_answers_with_an_empty_object_and_the_user_is_gone(
 
 
 @pytest.mark.gen_test
-async def test_every_token_ends_with_the_user_the_presented_one_included(api: Api) -> None:
+async def test_a_deletion_revokes_every_token_of_the_user(api: Api) -> None:
     tokens = [await api.registered_token(EMAIL), await api.token(EMAIL)]
     await api.request("DELETE", "/api/user", authorization=bearer(tokens[0]))
     for token in tokens:
@@ -46,7 +46,7 @@ async def test_every_token_ends_with_the_user_the_presented_one_included(api: Ap
 
 
 @pytest.mark.gen_test
-async def test_nothing_personal_stays_anywhere_in_the_database(api: Api, dsn: str) -> None:
+async def test_nothing_personal_remains_in_the_database(api: Api, dsn: str) -> None:
     user_id = (await api.register(EMAIL, name=NAME)).json["id"]
     tokens = [await api.token(EMAIL), await api.token(EMAIL)]
     [(key, stored)] = run_sql(dsn, "SELECT email_key, password_hash FROM users")
@@ -55,14 +55,14 @@ async def test_nothing_personal_stays_anywhere_in_the_database(api: Api, dsn: st
     assert [text for text in personal if text in before] == [EMAIL, key, NAME, stored, user_id]
     await api.request("DELETE", "/api/user", authorization=bearer(tokens[0]))
     after = all_text(dsn)
-    # The audit trail tells of the user by id, which tells nothing any more.
+    # The audit trail holds the user's id, which identifies no person now.
     assert [text for text in personal if text.lower() in after.lower()] == [user_id]
     run_sql(dsn, "DELETE FROM events")
     assert user_id not in all_text(dsn)
 
 
 @pytest.mark.gen_test
-async def test_the_rows_of_the_tokens_stay_revoked_without_the_user(api: Api, dsn: str) -> None:
+async def test_token_rows_remain_revoked_without_the_user(api: Api, dsn: str) -> None:
     await api.registered_token(EMAIL)
     token = await api.token(EMAIL)
     expiries = run_sql(dsn, "SELECT expires_at FROM tokens ORDER BY id")
@@ -75,7 +75,7 @@ async def test_the_rows_of_the_tokens_stay_revoked_without_the_user(api: Api, ds
 
 
 @pytest.mark.gen_test
-async def test_the_address_is_free_again_and_old_tokens_stay_dead(api: Api) -> None:
+async def test_the_address_is_free_again_and_old_tokens_stay_revoked(api: Api) -> None:
     old = (await api.register(EMAIL, name=NAME)).json
     token = await api.token(EMAIL)
     await api.request("DELETE", "/api/user", authorization=bearer(token))
@@ -87,7 +87,7 @@ async def test_the_address_is_free_again_and_old_tokens_stay_dead(api: Api) -> N
 
 
 @pytest.mark.gen_test
-async def test_a_deletion_touches_nobody_else(api: Api) -> None:
+async def test_a_deletion_affects_no_other_user(api: Api) -> None:
     other = await api.registered_token("other@example.com")
     token = await api.registered_token(EMAIL)
     await api.request("DELETE", "/api/user", authorization=bearer(token))
@@ -97,7 +97,7 @@ async def test_a_deletion_touches_nobody_else(api: Api) -> None:
 
 @pytest.mark.parametrize(("body", "status"), [({"really": True}, 422), ([], 400)])
 @pytest.mark.gen_test
-async def test_a_deletion_with_a_body_that_says_something_deletes_nothing(
+async def test_a_deletion_with_an_invalid_body_deletes_nothing(
     api: Api, body: object, status: int
 ) -> None:
     token = await api.registered_token(EMAIL)

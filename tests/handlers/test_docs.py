@@ -1,4 +1,4 @@
-"""/openapi.json and /docs: how they are served, and to whom."""
+"""/openapi.json and /docs: how they are served."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ SUMS = re.findall(
 
 
 @pytest.mark.gen_test
-async def test_what_is_published_is_there_for_anybody_and_is_revalidated(api: Api) -> None:
+async def test_documents_are_public_and_must_be_revalidated(api: Api) -> None:
     for path, media_type in PATHS.items():
         answer = await api.request("GET", path)
         assert answer.status == 200, path
@@ -38,12 +38,12 @@ async def test_what_is_published_is_there_for_anybody_and_is_revalidated(api: Ap
         assert answer.content
 
 
-def test_nothing_else_is_published(app: Application) -> None:
+def test_no_other_file_is_served(app: Application) -> None:
     assert set(app.static_documents) == set(PATHS)
 
 
 @pytest.mark.gen_test
-async def test_the_page_may_load_what_is_here_and_nothing_else(api: Api) -> None:
+async def test_the_page_loads_nothing_from_elsewhere(api: Api) -> None:
     policy = (await api.request("GET", "/docs")).headers["Content-Security-Policy"].split("; ")
     assert policy == [
         "default-src 'none'",
@@ -58,7 +58,7 @@ async def test_the_page_may_load_what_is_here_and_nothing_else(api: Api) -> None
 
 
 @pytest.mark.gen_test
-async def test_head_tells_what_get_would(api: Api) -> None:
+async def test_head_returns_the_fields_of_get(api: Api) -> None:
     for path in PATHS:
         got, headed = [await api.request(method, path) for method in ("GET", "HEAD")]
         assert headed.status == 200
@@ -68,7 +68,7 @@ async def test_head_tells_what_get_would(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_another_method_is_405_and_options_tells_which_there_are(api: Api) -> None:
+async def test_another_method_is_405_and_options_lists_the_methods(api: Api) -> None:
     for path in PATHS:
         refused = await api.request("POST", path, body=b"")
         assert (refused.status, refused.problem) == (405, "method-not-allowed")
@@ -79,7 +79,7 @@ async def test_another_method_is_405_and_options_tells_which_there_are(api: Api)
 
 
 @pytest.mark.gen_test
-async def test_who_has_it_already_is_told_so_without_the_content(api: Api) -> None:
+async def test_a_matching_entity_tag_is_304_without_content(api: Api) -> None:
     for path in PATHS:
         tag = (await api.request("GET", path)).headers["ETag"]
         for given in (tag, f"W/{tag}", f'"other", {tag}', f'"a,b" ,W/"c",{tag}', "*", " * "):
@@ -93,7 +93,7 @@ async def test_who_has_it_already_is_told_so_without_the_content(api: Api) -> No
 
 @pytest.mark.parametrize("given", ["", "other", '"other"', '"', "W/", "**", '"*"', 'w/"x"', "\xff"])
 @pytest.mark.gen_test
-async def test_who_has_something_else_gets_the_content(api: Api, given: str) -> None:
+async def test_another_entity_tag_gets_the_content(api: Api, given: str) -> None:
     answer = await answer_to(api, raw_request("GET", "/docs", f"If-None-Match: {given}"))
     assert (answer.status, answer.content[:9]) == (200, b"<!doctype")
 
@@ -105,27 +105,29 @@ def test_another_content_has_another_entity_tag(app: Application) -> None:
 
 @laid_over(DOCS__ENABLED=False)
 @pytest.mark.gen_test
-async def test_where_it_is_switched_off_there_is_nothing(api: Api) -> None:
+async def test_without_docs_enabled_there_is_no_document(api: Api) -> None:
     for path in PATHS:
         for method in ("GET", "HEAD", "OPTIONS", "POST"):
             assert (await api.request(method, path)).status == 404, (method, path)
 
 
 @pytest.mark.gen_test
-async def test_the_last_answer_of_a_draining_server_is_whole(api: Api, app: Application) -> None:
+async def test_the_last_response_of_a_draining_server_is_complete(
+    api: Api, app: Application
+) -> None:
     app.draining = True
     answer = await api.request("GET", "/docs/swagger-ui-bundle.js")
     assert len(answer.content) == int(answer.headers["Content-Length"]) > 1_000_000
 
 
 @pytest.mark.gen_test
-async def test_where_the_type_of_a_problem_leads_it_is_explained(api: Api) -> None:
+async def test_the_type_of_a_problem_links_to_its_explanation(api: Api) -> None:
     path, _, name = (await api.request("GET", "/nowhere")).json["type"].partition("#")
     page = (await api.request("GET", path)).content.decode()
     assert f"\n## {name}\n" in page
 
 
-def test_swagger_ui_is_as_it_came() -> None:
+def test_swagger_ui_is_unmodified() -> None:
     folder = ROOT / "web" / "swagger-ui"
     assert {name for _, name in SUMS} == {file.name for file in folder.iterdir()} - {"VERSION.txt"}
     for digest, name in SUMS:
@@ -133,7 +135,7 @@ def test_swagger_ui_is_as_it_came() -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_document_is_json_and_tells_the_version(api: Api) -> None:
+async def test_the_openapi_document_is_json_with_the_version(api: Api) -> None:
     document = json.loads((await api.request("GET", "/openapi.json")).content)
     assert document["openapi"].startswith("3.1.")
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

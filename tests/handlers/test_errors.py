@@ -1,4 +1,4 @@
-"""Errors: each problem type once, and what is told of the server's own failures."""
+"""Errors: each problem type, and what a 500 reveals."""
 
 import gc
 import io
@@ -21,7 +21,7 @@ from tests.harness.clock import Clock
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
-# Whose methods they are, where not those of Accounts.
+# The classes of methods that are not of Accounts.
 SERVICES = {"identify": Identities, "log_in": Tokens, "check_ready": Readiness}
 SECRET = "SELECT secret FROM vault; password=hunter2"
 REGISTER = "/api/user/register"
@@ -35,7 +35,7 @@ def raising(error: Exception) -> Callable[..., Awaitable[None]]:
 
 
 @pytest.mark.gen_test
-async def test_each_problem_type_is_met_once_and_documented(
+async def test_each_problem_type_occurs_and_is_documented(
     api: Api, app: Application, clock: Clock, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = await api.registered_token()
@@ -94,7 +94,7 @@ async def test_each_problem_type_is_met_once_and_documented(
 
 
 async def send(api: Api, name: str, token: str) -> Answer:
-    """Send a request that needs the method with this name."""
+    """Send a request that calls the method with this name."""
     match name:
         case "register":
             return await api.register("other@example.com")
@@ -117,7 +117,7 @@ async def send(api: Api, name: str, token: str) -> Answer:
 )
 @pytest.mark.parametrize("error", [RuntimeError, OSError])
 @pytest.mark.gen_test
-async def test_a_bug_is_500_that_tells_nothing_and_is_logged_with_its_request_id(
+async def test_a_bug_is_500_without_details_and_is_logged_with_its_request_id(
     api: Api, name: str, error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     token = await api.registered_token()
@@ -148,7 +148,7 @@ async def test_a_bug_under_head_is_500_without_a_body(
 
 
 @pytest.mark.gen_test
-async def test_a_bug_after_the_work_leaves_nothing_of_the_success(
+async def test_a_bug_after_the_work_sends_nothing_of_the_success(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: object) -> None:
@@ -162,7 +162,7 @@ async def test_a_bug_after_the_work_leaves_nothing_of_the_success(
 
 
 @pytest.mark.gen_test
-async def test_sql_that_fails_is_500_without_a_word_of_it_in_the_answer_or_the_log(
+async def test_failed_sql_is_500_and_appears_in_neither_response_nor_log(
     api: Api, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await api.register()
@@ -174,7 +174,7 @@ async def test_sql_that_fails_is_500_without_a_word_of_it_in_the_answer_or_the_l
         ]
     finally:
         run_sql(dsn, "ALTER TABLE users RENAME COLUMN renamed TO password_hash")
-    gc.collect()  # a connection that was not closed shows now
+    gc.collect()  # reveals a connection that was not closed
     logged = caplog.text
     caplog.clear()
     for answer in answers:
@@ -185,7 +185,7 @@ async def test_sql_that_fails_is_500_without_a_word_of_it_in_the_answer_or_the_l
 
 
 @pytest.mark.gen_test
-async def test_a_stored_hash_that_cannot_be_read_is_500_and_stays_secret(
+async def test_an_unreadable_stored_hash_is_500_and_stays_secret(
     api: Api, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await api.register()

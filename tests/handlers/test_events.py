@@ -1,4 +1,4 @@
-"""GET /api/user/events: what happened to an account, and nothing of anybody else's."""
+"""GET /api/user/events: the events of the user's own account."""
 
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ async def events(api: Api, query: str = "", email: str = EMAIL) -> Any:
 
 
 @pytest.mark.gen_test
-async def test_each_change_is_an_event_with_where_and_in_which_request(api: Api) -> None:
+async def test_each_change_is_an_event_with_address_and_request(api: Api) -> None:
     await api.register(EMAIL)
     await api.log_in(EMAIL, "wrong password")
     token = await api.token(EMAIL)
@@ -67,7 +67,7 @@ async def test_each_change_is_an_event_with_where_and_in_which_request(api: Api)
 
 
 @pytest.mark.gen_test
-async def test_they_come_in_pages_newest_first(api: Api) -> None:
+async def test_events_are_paged_newest_first(api: Api) -> None:
     await api.register(EMAIL)
     for _ in range(4):
         await api.token(EMAIL)
@@ -80,7 +80,7 @@ async def test_they_come_in_pages_newest_first(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_ids_of_events_and_pages_count_nothing(api: Api) -> None:
+async def test_ids_of_events_and_pages_reveal_no_count(api: Api) -> None:
     await api.register(EMAIL)
     await api.token(EMAIL)
     page = await events(api, "?limit=2")
@@ -90,7 +90,7 @@ async def test_ids_of_events_and_pages_count_nothing(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_no_page_follows_an_event_that_is_somebody_elses_or_none(api: Api) -> None:
+async def test_a_page_before_an_unknown_event_or_another_users_is_empty(api: Api) -> None:
     await api.register("other@example.com")
     [other] = (await events(api, email="other@example.com"))["events"]
     await api.register(EMAIL)
@@ -99,7 +99,7 @@ async def test_no_page_follows_an_event_that_is_somebody_elses_or_none(api: Api)
 
 
 @pytest.mark.gen_test
-async def test_what_changes_nothing_is_no_event(api: Api) -> None:
+async def test_a_request_without_a_change_is_no_event(api: Api) -> None:
     await api.register(EMAIL, name="Susan")
     token = await api.token(EMAIL)
     for method, path, body in (
@@ -116,7 +116,7 @@ async def test_what_changes_nothing_is_no_event(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_failures_of_a_minute_are_one_event_at_once_and_one_for_the_others(
+async def test_failures_of_a_minute_are_two_events(
     api: Api, app: Application, clock: Clock
 ) -> None:
     await api.register(EMAIL)
@@ -138,7 +138,7 @@ async def test_failures_of_a_minute_are_one_event_at_once_and_one_for_the_others
 
 @laid_over(SERVER__TRUSTED_PROXIES="127.0.0.1")
 @pytest.mark.gen_test
-async def test_nobody_fills_the_table_with_failures_from_many_addresses(
+async def test_failures_from_many_addresses_do_not_fill_the_table(
     api: Api, app: Application, clock: Clock, dsn: str
 ) -> None:
     for number in range(40):
@@ -190,7 +190,7 @@ async def test_failures_that_could_not_be_written_are_written_later(
     ],
 )
 @pytest.mark.gen_test
-async def test_a_page_that_makes_no_sense_is_422(api: Api, query: str) -> None:
+async def test_an_invalid_page_is_422(api: Api, query: str) -> None:
     token = await api.registered_token(EMAIL)
     answer = await api.request("GET", f"{EVENTS}?{query}", authorization=bearer(token))
     assert (answer.status, answer.json["errors"][0]["field"]) == (422, query.partition("=")[0])
@@ -205,14 +205,14 @@ async def test_events_of_others_are_not_shown(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_an_event_is_there_only_with_what_it_tells_of(api: Api, dsn: str) -> None:
+async def test_an_event_is_committed_only_with_its_change(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
     assert (await api.register(EMAIL)).status == 409
     assert run_sql(dsn, "SELECT kind FROM events") == [("registered",)]
 
 
 @pytest.mark.gen_test
-async def test_what_was_typed_as_an_address_that_is_nobodys_is_not_kept(api: Api, dsn: str) -> None:
+async def test_an_unknown_address_is_not_stored(api: Api, dsn: str) -> None:
     await api.log_in("my secret password", "susan@example.com")
     rows = run_sql(dsn, "SELECT e::text FROM events e UNION ALL SELECT t::text FROM throttle t")
     assert len(rows) == 4

@@ -1,4 +1,4 @@
-"""Floods of requests that are all allowed, and those who get their turn beside them."""
+"""Floods of allowed requests, beside which other users are served."""
 
 import asyncio
 import threading
@@ -32,7 +32,7 @@ def rename(api: Api, token: str, name: str = "Susan") -> "asyncio.Task[Answer]":
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_flood_of_writes_of_one_user_holds_one_connection_and_slows_nobody(
+async def test_a_flood_of_writes_by_one_user_holds_one_connection_and_slows_no_other(
     api: Api, dsn: str
 ) -> None:
     token = await api.registered_token(EMAIL)
@@ -54,7 +54,7 @@ async def test_a_flood_of_writes_of_one_user_holds_one_connection_and_slows_nobo
 
 @laid_over(THROTTLE__HASHES_PER_MINUTE=3)
 @pytest.mark.gen_test
-async def test_right_passwords_take_from_a_budget_of_hashes_and_wrong_ones_do_not(
+async def test_right_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not(
     api: Api,
 ) -> None:
     await api.register(EMAIL)
@@ -68,14 +68,14 @@ async def test_right_passwords_take_from_a_budget_of_hashes_and_wrong_ones_do_no
     assert (await api.log_in(OTHER)).status == 200
     answer = await api.request("GET", "/api/user", authorization=bearer(token))
     assert answer.status == 200
-    # A remembered password takes no hash.
+    # A cached password takes no hash.
     answer = await api.request("GET", "/api/user", authorization=basic(EMAIL, PASSWORD))
     assert answer.status == 200
 
 
 @laid_over(THROTTLE__HASHES_PER_MINUTE=3)
 @pytest.mark.gen_test
-async def test_new_passwords_take_from_the_same_budget(api: Api) -> None:
+async def test_new_passwords_use_up_the_same_budget(api: Api) -> None:
     token = await api.registered_token(EMAIL)
     changes = [
         await api.request(
@@ -116,7 +116,7 @@ async def test_a_stolen_token_cannot_keep_its_owner_from_writing(api: Api) -> No
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_log_out_is_not_kept_back_by_writes_that_wait(api: Api, dsn: str) -> None:
+async def test_a_logout_is_not_delayed_by_waiting_writes(api: Api, dsn: str) -> None:
     stolen = await api.registered_token(EMAIL)
     own = await api.token(EMAIL)
     with holding(dsn, "SELECT 1 FROM users FOR UPDATE") as holder:
@@ -129,7 +129,7 @@ async def test_a_log_out_is_not_kept_back_by_writes_that_wait(api: Api, dsn: str
 
 
 @pytest.mark.gen_test
-async def test_a_token_is_revoked_by_the_first_of_many_log_outs(api: Api, dsn: str) -> None:
+async def test_a_token_is_revoked_by_the_first_of_many_logouts(api: Api, dsn: str) -> None:
     token = await api.registered_token(EMAIL)
     flood = [
         api.request("POST", "/api/user/logout", authorization=bearer(token)) for _ in range(40)
@@ -141,18 +141,18 @@ async def test_a_token_is_revoked_by_the_first_of_many_log_outs(api: Api, dsn: s
 
 
 class Hashes:
-    """Holds up hashes of passwords until they may go on."""
+    """Blocks hashes of passwords until they may continue."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.may_go_on = threading.Event()
-        self.may_go_on.set()
+        self.may_continue = threading.Event()
+        self.may_continue.set()
         self.begun = 0
         self._check = bcrypt.checkpw
         monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", self._wait)
 
     def _wait(self, password: bytes, stored: bytes) -> bool:
         self.begun += 1
-        self.may_go_on.wait(SECONDS)
+        self.may_continue.wait(SECONDS)
         return self._check(password, stored)
 
 
@@ -160,7 +160,7 @@ class Hashes:
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
     hashes = Hashes(monkeypatch)
     yield hashes
-    hashes.may_go_on.set()
+    hashes.may_continue.set()
 
 
 async def log_in(api: Api, email: str, ip: str, password: str = PASSWORD) -> Answer:
@@ -174,24 +174,24 @@ async def log_in(api: Api, email: str, ip: str, password: str = PASSWORD) -> Ans
 
 @laid_over(SERVER__TRUSTED_PROXIES="127.0.0.0/8", PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test(timeout=15)
-async def test_who_comes_from_where_the_account_logged_in_before_gets_in_beside_a_full_queue(
+async def test_a_login_from_the_usual_network_is_served_beside_a_full_queue(
     api: Api, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await api.register(EMAIL)
     assert (await log_in(api, EMAIL, HOME)).status == 200
     monkeypatch.setattr("rules.hash_queue.MAX_TICKETS", 4)
-    hashes.may_go_on.clear()
+    hashes.may_continue.clear()
     flood = [
         asyncio.create_task(log_in(api, f"nobody{number}@example.com", f"192.0.2.{number}", "x"))
         for number in range(20)
     ]
     await until(lambda: sum(task.done() for task in flood) == 16)
     honest = asyncio.create_task(log_in(api, EMAIL, HOME))
-    # It takes the place of a stranger, and has the next turn.
+    # It takes the slot of a stranger, and runs next.
     await until(lambda: sum(task.done() for task in flood) == 17)
     stranger = await log_in(api, EMAIL, "203.0.113.9")
     assert (stranger.status, stranger.problem) == (503, "overloaded")
-    hashes.may_go_on.set()
+    hashes.may_continue.set()
     assert (await honest).status == 200
     statuses = Counter(answer.status for answer in await asyncio.gather(*flood))
     assert statuses == {401: 3, 503: 17}

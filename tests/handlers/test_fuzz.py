@@ -1,4 +1,4 @@
-"""Credentials and bodies that nobody would think of: refused, never failed over."""
+"""Generated credentials and bodies: refused, never a 500."""
 
 import base64
 import json
@@ -13,13 +13,13 @@ from tests.harness.api import Api, bearer, check_invariants
 from tests.harness.configuration import ROOT, laid_over
 from tests.harness.raw_http import exchange, parse_answer
 
-# What it keeps, it keeps where this program keeps things.
+# Hypothesis stores its examples in the folder of this project's data.
 set_hypothesis_home_dir(ROOT / "var" / "hypothesis")
 
-# The largest head that is read: see transport/server.py.
+# The largest accepted head: see transport/server.py.
 HEAD_BYTES = 16 * 1024
 ACCEPTED = {200, 201, 400, 409, 415, 422, 429}
-# Wrong credentials are sent again and again.
+# Wrong credentials are sent many times.
 unbounded = laid_over(
     THROTTLE__PAIR_FAILURES=1_000_000,
     THROTTLE__ACCOUNT_FAILURES=1_000_000,
@@ -29,7 +29,7 @@ unbounded = laid_over(
 
 
 def fuzzed(examples: int) -> settings:
-    """Return how a test is fuzzed: with the same examples each time, on one server."""
+    """Return the settings of Hypothesis: the same examples in each run, on one server."""
     return settings(
         max_examples=examples,
         derandomize=True,
@@ -81,7 +81,7 @@ def test_any_authorization_is_refused(api: Api, io_loop: IOLoop, path: str, valu
 
     async def use() -> None:
         received = await exchange(api, sent)
-        # A head that is too large is not answered.
+        # A head that is too large gets no response.
         assert received or len(sent) > HEAD_BYTES
         while received:
             answer, received = parse_answer(received, "GET")
@@ -89,13 +89,13 @@ def test_any_authorization_is_refused(api: Api, io_loop: IOLoop, path: str, valu
                 assert answer.status in {400, 401}
                 check_invariants(answer, method="GET")
             else:
-                # It is no HTTP; that there is nothing else is all there is to say.
+                # It is not HTTP: the response has no content.
                 assert (answer.status, list(answer.headers), received) == (400, [], b"")
 
     io_loop.run_sync(use)
 
 
-# Lone surrogates and NUL too: JSON can spell them, Postgres cannot.
+# With lone surrogates and NUL, which JSON can express and Postgres cannot.
 wild_text = st.text(st.characters(codec=None, exclude_categories=[]), max_size=80)
 emails = st.one_of(st.emails(), st.builds("{}@{}.com".format, wild_text, wild_text), wild_text)
 long_text = st.integers(0, 2000).map("ä".__mul__)
@@ -126,7 +126,7 @@ documents = st.one_of(
 
 
 def in_json(document: object) -> bytes:
-    # "NaN" as Python writes it is no JSON, and goes over the wire like the rest.
+    # Python writes NaN, which is not JSON, and is sent like the rest.
     return json.dumps(document).encode()
 
 
@@ -158,7 +158,7 @@ def token_of_susan(api: Api, io_loop: IOLoop) -> str:
     ("method", "path"), [("POST", "/api/user/register"), ("PATCH", "/api/user")]
 )
 @given(body=bodies, media_type=media_types)
-def test_any_body_is_taken_or_refused(
+def test_any_body_is_accepted_or_refused(
     api: Api,
     io_loop: IOLoop,
     token_of_susan: str,

@@ -1,4 +1,4 @@
-"""What stands in the header of every answer."""
+"""The header fields of every response."""
 
 import re
 
@@ -20,7 +20,7 @@ def names_and_values(answer: Answer) -> list[tuple[str, str]]:
 
 
 async def one_answer_of_each_kind(api: Api, request_id: str) -> list[Answer]:
-    """Return an answer of each status that needs no broken server, with the id it was sent."""
+    """Return a response of each status that needs no failure, with the request id sent."""
     headers = {"X-Request-ID": request_id}
     token = await api.registered_token()
     text = {**headers, "Content-Type": "text/plain"}
@@ -49,7 +49,7 @@ async def one_answer_of_each_kind(api: Api, request_id: str) -> list[Answer]:
 
 
 @pytest.mark.gen_test
-async def test_the_clients_request_id_is_on_every_answer(api: Api) -> None:
+async def test_the_clients_request_id_is_on_every_response(api: Api) -> None:
     answers = await one_answer_of_each_kind(api, "my-id")
     assert [answer.status for answer in answers] == [
         200, 200, 200, 201, 204, 400, 401, 404, 404, 405, 409, 413, 415, 422,
@@ -58,7 +58,7 @@ async def test_the_clients_request_id_is_on_every_answer(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_sensible_request_id_is_sent_back(api: Api) -> None:
+async def test_a_valid_request_id_is_returned(api: Api) -> None:
     for request_id in ("a", "0", ".", "-", "_", "Az09._-", "x" * 128):
         answer = await api.request("GET", "/nowhere", headers={"X-Request-ID": request_id})
         assert answer.headers.get_list("X-Request-ID") == [request_id]
@@ -97,7 +97,7 @@ async def test_any_other_request_id_is_replaced_by_a_new_one(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_two_request_ids_are_none(api: Api) -> None:
+async def test_two_request_ids_are_replaced_by_a_new_one(api: Api) -> None:
     answer = await answer_to(
         api, raw_request("GET", "/nowhere", "X-Request-ID: one", "X-Request-ID: two")
     )
@@ -105,7 +105,7 @@ async def test_two_request_ids_are_none(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_every_request_without_an_id_gets_another_one(api: Api) -> None:
+async def test_every_request_without_an_id_gets_a_new_one(api: Api) -> None:
     answers = [await api.request("GET", "/health/live") for _ in range(5)]
     assert len({answer.headers["X-Request-ID"] for answer in answers}) == 5
 
@@ -125,7 +125,9 @@ NEGOTIATION = [
 
 @pytest.mark.parametrize("path", ["/health/live", "/api/user"])
 @pytest.mark.gen_test
-async def test_the_whole_answer_comes_plain_whatever_is_negotiated(api: Api, path: str) -> None:
+async def test_the_whole_response_is_sent_unencoded_whatever_the_client_accepts(
+    api: Api, path: str
+) -> None:
     authorization = f"Authorization: {bearer(await api.registered_token())}"
     for header in NEGOTIATION:
         answer = await answer_to(api, raw_request("GET", path, authorization, header))
@@ -138,9 +140,7 @@ async def test_the_whole_answer_comes_plain_whatever_is_negotiated(api: Api, pat
 
 @pytest.mark.parametrize("connection", ["close", "keep-alive", "Upgrade"])
 @pytest.mark.gen_test
-async def test_what_a_client_wants_of_the_connection_changes_nothing_else(
-    api: Api, connection: str
-) -> None:
+async def test_connection_options_change_nothing_else(api: Api, connection: str) -> None:
     authorization = f"Authorization: {bearer(await api.registered_token())}"
     calls = [
         ("GET", "/api/user", [authorization], b""),
@@ -167,7 +167,7 @@ async def test_what_a_client_wants_of_the_connection_changes_nothing_else(
 
 
 @pytest.mark.gen_test
-async def test_a_204_has_neither_a_body_nor_anything_that_speaks_of_one(api: Api) -> None:
+async def test_a_204_has_neither_a_body_nor_fields_about_one(api: Api) -> None:
     answer = await api.request("OPTIONS", "/api/user")
     assert answer.status == 204
     for name in ("Content-Type", "Content-Length", "Transfer-Encoding"):
@@ -176,7 +176,7 @@ async def test_a_204_has_neither_a_body_nor_anything_that_speaks_of_one(api: Api
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.gen_test
-async def test_text_is_sent_and_taken_as_utf_8(api: Api, framing: str) -> None:
+async def test_text_is_sent_and_accepted_as_utf_8(api: Api, framing: str) -> None:
     body = (
         '{"email": "susan@example.com", "password": "😀😀😀😀😀😀😀😀", "name": "Zoë 😀"}'.encode()
     )
@@ -195,7 +195,7 @@ async def test_text_is_sent_and_taken_as_utf_8(api: Api, framing: str) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_problem_says_nothing_of_who_is_behind_it(api: Api) -> None:
+async def test_a_problem_reveals_nothing_about_the_server(api: Api) -> None:
     await api.register(name="Susan")
     answer = await api.request("GET", "/api/user", authorization=basic(EMAIL, "wrong password"))
     for hidden in (b"susan", b"Susan", b"tornado", b"Tornado", b"Python", b"Postgres"):
@@ -220,7 +220,7 @@ async def test_a_token_in_a_path_or_a_request_id_is_not_logged(
 
 
 @pytest.mark.gen_test
-async def test_a_request_has_an_id_of_ours_beside_the_clients(
+async def test_a_request_has_a_server_id_beside_the_clients(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await api.register()
@@ -234,11 +234,11 @@ async def test_a_request_has_an_id_of_ours_beside_the_clients(
 
 
 @pytest.mark.gen_test
-async def test_ids_of_requests_count_nothing(api: Api) -> None:
+async def test_request_ids_reveal_no_count(api: Api) -> None:
     answers = [await api.request("GET", "/health/live") for _ in range(8)]
     ids = [answer.headers["X-Request-ID"] for answer in answers]
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
-    # Whatever part of them: none stays the same, and none rises with the requests.
+    # No part of the ids is constant, and none increases with the requests.
     for start in range(0, 32, 8):
         parts = [int(each[start : start + 8], 16) for each in ids]
         assert len(set(parts)) == len(parts)
@@ -246,7 +246,7 @@ async def test_ids_of_requests_count_nothing(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_address_is_logged_of_refused_credentials_alone(
+async def test_the_address_is_logged_only_for_refused_credentials(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = await api.registered_token()
@@ -263,7 +263,7 @@ async def test_the_address_is_logged_of_refused_credentials_alone(
 
 
 @pytest.mark.gen_test
-async def test_no_answer_of_the_api_may_be_stored_by_a_cache(api: Api) -> None:
+async def test_caches_must_not_store_responses_of_the_api(api: Api) -> None:
     token = await api.registered_token()
     for method, path, authorization, status in (
         ("GET", "/api/user", bearer(token), 200),

@@ -1,4 +1,4 @@
-"""/health: whether the server lives, and whether it can serve."""
+"""/health: whether the server runs, and whether it is ready."""
 
 import asyncio
 import time
@@ -14,14 +14,14 @@ EMAIL = "susan@example.com"
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
 @pytest.mark.gen_test
-async def test_a_healthy_server_says_ok_and_no_more(api: Api, path: str) -> None:
+async def test_a_healthy_server_returns_ok_and_no_more(api: Api, path: str) -> None:
     answer = await api.request("GET", path)
     assert (answer.status, answer.json) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.gen_test
-async def test_a_server_that_drains_lives_and_is_not_ready(
+async def test_a_draining_server_is_live_and_not_ready(
     api: Api, app: Application, method: str
 ) -> None:
     app.draining = True
@@ -33,7 +33,7 @@ async def test_a_server_that_drains_lives_and_is_not_ready(
 
 
 @pytest.mark.gen_test
-async def test_a_server_that_drains_still_serves_and_closes_its_connections(
+async def test_a_draining_server_serves_and_closes_its_connections(
     api: Api, app: Application
 ) -> None:
     await api.register()
@@ -46,7 +46,7 @@ async def test_a_server_that_drains_still_serves_and_closes_its_connections(
 
 
 @pytest.mark.gen_test
-async def test_the_loop_answers_while_passwords_are_hashed(api: Api) -> None:
+async def test_the_server_responds_while_passwords_are_hashed(api: Api) -> None:
     await api.register()
     log_ins = [asyncio.create_task(api.log_in()) for _ in range(50)]
     await asyncio.sleep(0)

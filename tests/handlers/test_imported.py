@@ -1,4 +1,4 @@
-"""Users with the hash of another service, at the API."""
+"""Users with the hash of another service."""
 
 import unicodedata
 
@@ -26,7 +26,7 @@ def stored_hash(dsn: str) -> str:
 
 
 @pytest.mark.gen_test
-async def test_a_wrong_end_that_bcrypt_cuts_off_does_not_become_the_password(
+async def test_a_wrong_end_that_bcrypt_truncates_does_not_become_the_password(
     api: Api, dsn: str
 ) -> None:
     cut = bcrypt.hashpw(LONG.encode()[:72], bcrypt.gensalt(4)).decode()
@@ -40,7 +40,7 @@ async def test_a_wrong_end_that_bcrypt_cuts_off_does_not_become_the_password(
 
 @pytest.mark.parametrize("password", ["wrong password", NFD, "x" * 1000])
 @pytest.mark.gen_test
-async def test_every_refusal_waits_for_its_rest_and_no_success_does(
+async def test_every_refusal_is_delayed_and_no_success_is(
     api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
     rests: list[float] = []

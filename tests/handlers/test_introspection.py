@@ -1,4 +1,4 @@
-"""Services ask about tokens, and revoke them."""
+"""Services introspect and revoke tokens."""
 
 import asyncio
 from urllib.parse import quote, urlencode
@@ -42,7 +42,7 @@ async def introspect(api: Api, client: ClientSecret, token: str) -> object:
 
 
 @pytest.mark.gen_test
-async def test_a_good_token_is_active_and_tells_whose_it_is(
+async def test_a_valid_token_is_active_and_has_its_users_properties(
     api: Api, app: Application, clock: Clock
 ) -> None:
     client = await new_client(app)
@@ -63,7 +63,7 @@ async def test_a_good_token_is_active_and_tells_whose_it_is(
 
 @pytest.mark.parametrize("form", ["nonsense", "forged", "expired", "logged out", "deleted", "old"])
 @pytest.mark.gen_test
-async def test_what_is_no_good_token_is_not_active_and_nothing_more(
+async def test_any_other_token_is_inactive_without_properties(
     api: Api, app: Application, clock: Clock, form: str
 ) -> None:
     client = await new_client(app)
@@ -89,7 +89,7 @@ async def test_what_is_no_good_token_is_not_active_and_nothing_more(
 
 
 @pytest.mark.gen_test
-async def test_a_service_revokes_a_token_and_hears_nothing_of_one_that_is_not_good(
+async def test_a_service_revokes_a_token_and_gets_the_same_response_for_an_invalid_one(
     api: Api, app: Application
 ) -> None:
     client = await new_client(app)
@@ -110,7 +110,7 @@ async def test_a_service_revokes_a_token_and_hears_nothing_of_one_that_is_not_go
 
 @pytest.mark.parametrize("path", [INTROSPECT, REVOKE])
 @pytest.mark.gen_test
-async def test_whoever_is_no_client_is_401(api: Api, app: Application, path: str) -> None:
+async def test_without_client_credentials_it_is_401(api: Api, app: Application, path: str) -> None:
     client = await new_client(app)
     token = await api.registered_token()
     for refused in (
@@ -130,14 +130,14 @@ async def test_whoever_is_no_client_is_401(api: Api, app: Application, path: str
 
 
 @pytest.mark.gen_test
-async def test_a_client_is_no_user(api: Api, app: Application) -> None:
+async def test_a_client_is_not_a_user(api: Api, app: Application) -> None:
     client = await new_client(app)
     answer = await api.request("GET", "/api/user", authorization=credentials(client))
     assert (answer.status, answer.problem) == (401, "credentials-invalid")
 
 
 @pytest.mark.gen_test
-async def test_an_old_secret_is_good_for_the_time_that_was_said_by_the_clock_of_postgres(
+async def test_an_old_secret_stays_valid_for_its_time_by_the_clock_of_postgres(
     api: Api, app: Application, clock: Clock, dsn: str
 ) -> None:
     old = await new_client(app)
@@ -176,7 +176,7 @@ async def test_an_old_secret_is_good_for_the_time_that_was_said_by_the_clock_of_
     ],
 )
 @pytest.mark.gen_test
-async def test_a_form_is_read_as_oauth_has_it(
+async def test_a_form_is_parsed_as_in_oauth(
     api: Api, app: Application, body: str, status: int
 ) -> None:
     client = await new_client(app)
@@ -184,7 +184,7 @@ async def test_a_form_is_read_as_oauth_has_it(
 
 
 @pytest.mark.gen_test
-async def test_a_body_that_is_no_form_is_415_after_the_credentials(
+async def test_a_body_that_is_not_a_form_is_415_after_the_credentials(
     api: Api, app: Application
 ) -> None:
     client = await new_client(app)
@@ -205,8 +205,17 @@ async def test_only_the_digest_of_a_secret_is_stored(app: Application, dsn: str)
 
 
 @pytest.mark.gen_test
-async def test_services_that_ask_at_once_share_look_ups(api: Api, app: Application) -> None:
+async def test_concurrent_introspections_share_lookups(api: Api, app: Application) -> None:
     client = await new_client(app)
     token = await api.registered_token()
     found = await asyncio.gather(*(introspect(api, client, token) for _ in range(50)))
     assert all(document != INACTIVE for document in found)
+
+
+@pytest.mark.parametrize("path", ["/api/token/introspect", "/api/token/revoke"])
+@pytest.mark.gen_test
+async def test_services_are_challenged_with_basic_only(api: Api, path: str) -> None:
+    for authorization in (None, "Bearer a.b", basic("client", "secret")):
+        answer = await api.request("POST", path, authorization=authorization)
+        [challenge] = answer.headers.get_list("WWW-Authenticate")
+        assert (answer.status, challenge.split()[0]) == (401, "Basic")

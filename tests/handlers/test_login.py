@@ -1,4 +1,4 @@
-"""GET and POST /api/user/login: a password for a token."""
+"""GET and POST /api/user/login: a token in exchange for a password."""
 
 import asyncio
 import re
@@ -32,9 +32,7 @@ async def hash_at_cost(cost: int, keys: list[str], dsn: str, clock: Clock) -> st
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.gen_test
-async def test_a_log_in_answers_with_a_token_and_its_time(
-    api: Api, clock: Clock, method: str
-) -> None:
+async def test_a_login_returns_a_token_and_its_expiry(api: Api, clock: Clock, method: str) -> None:
     await api.register()
     answer = await api.request(method, LOGIN, authorization=basic(EMAIL, PASSWORD))
     assert answer.status == 200
@@ -47,7 +45,7 @@ async def test_a_log_in_answers_with_a_token_and_its_time(
 
 
 @pytest.mark.gen_test
-async def test_each_log_in_makes_another_token_and_all_of_them_are_good(api: Api, dsn: str) -> None:
+async def test_each_login_issues_another_token_and_all_are_valid(api: Api, dsn: str) -> None:
     await api.register()
     tokens = {await api.token() for _ in range(3)}
     assert len(tokens) == 3
@@ -78,13 +76,13 @@ async def test_a_token_cannot_renew_itself(api: Api, dsn: str, method: str, form
 
 @pytest.mark.parametrize("address", ["SUSAN@EXAMPLE.COM", "Susan@example.com"])
 @pytest.mark.gen_test
-async def test_an_address_logs_in_whatever_its_case(api: Api, address: str) -> None:
+async def test_a_login_ignores_the_case_of_the_address(api: Api, address: str) -> None:
     await api.register()
     assert (await api.log_in(address)).status == 200
 
 
 @pytest.mark.gen_test
-async def test_a_wrong_password_and_an_unknown_address_are_answered_alike(api: Api) -> None:
+async def test_a_wrong_password_and_an_unknown_address_get_the_same_response(api: Api) -> None:
     await api.register()
     headers = {"X-Request-ID": "same"}
     answers = [
@@ -116,7 +114,7 @@ async def test_an_unknown_address_takes_a_whole_hash_like_a_wrong_password(
 
 
 @pytest.mark.gen_test
-async def test_a_refused_log_in_makes_no_token(api: Api, dsn: str) -> None:
+async def test_a_refused_login_issues_no_token(api: Api, dsn: str) -> None:
     await api.register()
     await api.log_in(EMAIL, "wrong password")
     await api.request("HEAD", LOGIN, authorization=basic(EMAIL, PASSWORD))
@@ -125,7 +123,7 @@ async def test_a_refused_log_in_makes_no_token(api: Api, dsn: str) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_head_of_log_in_is_405(api: Api) -> None:
+async def test_head_of_login_is_405(api: Api) -> None:
     await api.register()
     answer = await api.request("HEAD", LOGIN, authorization=basic(EMAIL, PASSWORD))
     assert answer.status == 405
@@ -134,7 +132,7 @@ async def test_a_head_of_log_in_is_405(api: Api) -> None:
 
 @pytest.mark.parametrize("cost", [5, 6])
 @pytest.mark.gen_test
-async def test_a_hash_of_another_cost_is_renewed_at_the_next_log_in(
+async def test_a_hash_of_another_cost_is_renewed_at_the_next_login(
     api: Api, keys: list[str], dsn: str, clock: Clock, cost: int
 ) -> None:
     old_token = await api.registered_token()
@@ -151,7 +149,7 @@ async def test_a_hash_of_another_cost_is_renewed_at_the_next_log_in(
 
 @laid_over(PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test
-async def test_a_hash_is_not_renewed_while_others_wait_for_theirs(
+async def test_a_hash_is_not_renewed_while_others_wait(
     api: Api, keys: list[str], dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await api.register()
@@ -166,7 +164,7 @@ async def test_a_hash_is_not_renewed_while_others_wait_for_theirs(
     monkeypatch.setattr("rules.password_scheme.bcrypt.hashpw", recorded)
     answers = await asyncio.gather(*(api.log_in() for _ in range(5)))
     assert [answer.status for answer in answers] == [200] * 5
-    # The last one found the worker free.
+    # For the last one the worker was free.
     assert len(made) == 1
     assert run_sql(dsn, "SELECT password_hash FROM users") != [(other,)]
 
@@ -182,7 +180,7 @@ async def test_a_hash_of_another_cost_is_not_renewed_by_a_wrong_password(
 
 
 @pytest.mark.gen_test
-async def test_many_log_ins_at_once_renew_a_hash_and_all_succeed(
+async def test_concurrent_logins_renew_a_hash_and_all_succeed(
     api: Api, keys: list[str], dsn: str, clock: Clock
 ) -> None:
     await api.register()
@@ -194,7 +192,7 @@ async def test_many_log_ins_at_once_renew_a_hash_and_all_succeed(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.gen_test
-async def test_a_log_in_takes_a_whole_hash_each_time(
+async def test_a_login_takes_a_whole_hash_each_time(
     api: Api, checks: list[bytes], method: str
 ) -> None:
     await api.register()
@@ -205,7 +203,18 @@ async def test_a_log_in_takes_a_whole_hash_each_time(
 
 
 @pytest.mark.gen_test
-async def test_a_password_is_good_for_years(api: Api, clock: Clock) -> None:
+async def test_a_password_does_not_expire(api: Api, clock: Clock) -> None:
     await api.register()
     clock.advance(20 * 365 * 86_400)
     assert (await api.log_in()).status == 200
+
+
+@pytest.mark.parametrize("authorization", [None, "Digest x", basic("susan@example.com", "wrong")])
+@pytest.mark.gen_test
+async def test_the_detail_of_a_refused_login_offers_no_token(
+    api: Api, authorization: str | None
+) -> None:
+    await api.register()
+    answer = await api.request("GET", "/api/user/login", authorization=authorization)
+    assert answer.status == 401
+    assert "token" not in answer.json["detail"]

@@ -1,4 +1,4 @@
-"""Which methods a path takes: 405 with Allow, HEAD beside GET, OPTIONS."""
+"""The methods of a path: 405 with Allow, HEAD beside GET, OPTIONS."""
 
 import pytest
 
@@ -20,9 +20,7 @@ UNHEARD_OF = ["BREW", "PROPFIND", "get", "Post", "options", "G3T", "X-Y", "__ini
 
 @pytest.mark.parametrize("path", ALLOWED)
 @pytest.mark.gen_test
-async def test_a_method_that_a_path_does_not_take_is_405_and_allow_says_which_it_does(
-    api: Api, path: str
-) -> None:
+async def test_an_unsupported_method_is_405_with_allow(api: Api, path: str) -> None:
     await api.register()
     authorization = f"Authorization: {basic(EMAIL, PASSWORD)}"
     for method in {*METHODS, *UNHEARD_OF}.difference(ALLOWED[path]):
@@ -35,14 +33,16 @@ async def test_a_method_that_a_path_does_not_take_is_405_and_allow_says_which_it
 
 @pytest.mark.parametrize("path", ALLOWED)
 @pytest.mark.gen_test
-async def test_options_answers_204_with_the_methods_to_anybody(api: Api, path: str) -> None:
+async def test_options_returns_204_with_the_methods_without_credentials(
+    api: Api, path: str
+) -> None:
     answer = await api.request("OPTIONS", path)
     assert answer.status == 204
     assert answer.headers["Allow"].split(", ") == ALLOWED[path]
 
 
 @pytest.mark.gen_test
-async def test_options_answers_204_whatever_comes_along(api: Api) -> None:
+async def test_options_returns_204_whatever_else_is_sent(api: Api) -> None:
     for headers in ([], ["Content-Type: text/plain"], ["Origin: https://example.com"]):
         answer = await answer_to(api, raw_request("OPTIONS", "/api/user", *headers, body=b"x"))
         assert answer.status == 204
@@ -51,7 +51,7 @@ async def test_options_answers_204_whatever_comes_along(api: Api) -> None:
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/api/user"])
 @pytest.mark.parametrize("authorization", [basic(EMAIL, PASSWORD), basic(EMAIL, "wrong"), None])
 @pytest.mark.gen_test
-async def test_head_answers_as_get_does_without_the_body(
+async def test_head_returns_what_get_does_without_the_body(
     api: Api, path: str, authorization: str | None
 ) -> None:
     await api.register()
@@ -77,7 +77,7 @@ async def test_an_unknown_path_is_404_whatever_the_method(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_method_that_was_refused_did_nothing(api: Api, dsn: str) -> None:
+async def test_a_refused_method_changes_nothing(api: Api, dsn: str) -> None:
     await api.register()
     authorization = basic(EMAIL, PASSWORD)
     for method in ("PUT", "POST", "delete"):

@@ -1,4 +1,4 @@
-"""What happens in the server shows in /metrics, and nothing else does."""
+"""/metrics counts what happens in the server, and nothing else."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -28,12 +28,12 @@ from tests.harness.configuration import laid_over, settings_with
 from tests.harness.gate import Gate
 from tests.harness.raw_http import exchange, raw_request
 from tests.harness.scraping import Scrape, scrape
-from tests.transport.test_disconnected_clients import Hashes, send_and_hang_up
+from tests.transport.test_disconnected_clients import Hashes, send_and_disconnect
 
 EMAIL = "susan@example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 SECONDS = 5.0
-# Of the application, whatever the port: these tests listen themselves.
+# The port only enables metrics: these tests listen themselves.
 SETTINGS = {
     "METRICS__PORT": 9464,
     "PASSWORDS__WORKERS": 1,
@@ -52,7 +52,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 @pytest.fixture
 def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
-    """Open a way to Postgres that can be shut."""
+    """Open a connection to Postgres that can be cut."""
     gate = Gate(postgres)
     io_loop.run_sync(gate.open)
     yield gate
@@ -61,23 +61,23 @@ def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
 
 @pytest.fixture
 def dsn(dsn: str, gate: Gate) -> str:
-    """Send the application through the gate, to the same empty database."""
+    """Connect the application through the gate, to the same empty database."""
     assert dsn != gate.dsn
     return gate.dsn
 
 
 @pytest.fixture
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
-    """Hold verifications up until they may go on."""
+    """Block verifications until they may continue."""
     hashes = Hashes()
     monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", hashes.check)
     yield hashes
-    hashes.may_go_on.set()
+    hashes.may_continue.set()
 
 
 @pytest.fixture
 def port(io_loop: IOLoop, app: Application) -> Iterator[int]:
-    """Listen for those who read the metrics of the application."""
+    """Serve the metrics of the application."""
     stack = AsyncExitStack()
 
     async def listen() -> int:
@@ -120,7 +120,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 async def read_until(read: Read, name: str, value: float, **labels: str) -> Scrape:
-    """Read again and again until something has a value."""
+    """Read repeatedly until a sample has a value."""
     async with asyncio.timeout(SECONDS):
         while (found := await read()).value(name, **labels) != value:
             await asyncio.sleep(0.001)
@@ -156,22 +156,22 @@ async def test_requests_count_by_route_method_and_status(api: Api, read: Read) -
 
 
 @pytest.mark.gen_test
-async def test_hashes_that_run_and_wait_are_told_and_who_left_counts_as_499(
+async def test_running_and_waiting_hashes_are_counted_and_a_disconnect_is_499(
     api: Api, read: Read, hashes: Hashes
 ) -> None:
     await api.register()
     before = await read()
     first = asyncio.create_task(api.log_in())
-    await until(lambda: hashes.begun == 1)
+    await until(lambda: hashes.started == 1)
     second = asyncio.create_task(api.log_in())
     found = await read_until(read, "userauth_hashes_waiting", 1)
     assert found.value("userauth_requests_running") == 2
-    send_and_hang_up(api)
+    send_and_disconnect(api)
     found = await read_until(read, "userauth_requests_total", 1, status="499")
     assert found.value("userauth_hash_workers") == 1
     assert found.value("userauth_hashes_running") == 1
     assert found.value("userauth_hashes_waiting") == 1
-    hashes.may_go_on.set()
+    hashes.may_continue.set()
     assert (await first).status == (await second).status == 200
     after = await read()
     for running in ("userauth_requests_running", "userauth_hashes_running"):
@@ -184,20 +184,20 @@ async def test_hashes_that_run_and_wait_are_told_and_who_left_counts_as_499(
 
 @pytest.mark.gen_test
 @laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
-async def test_hashes_that_are_refused_are_counted(api: Api, read: Read, hashes: Hashes) -> None:
+async def test_refused_hashes_are_counted(api: Api, read: Read, hashes: Hashes) -> None:
     await api.register()
     first = asyncio.create_task(api.log_in())
-    await until(lambda: hashes.begun == 1)
+    await until(lambda: hashes.started == 1)
     assert (await api.log_in()).status == 503
     found = await read()
     assert found.value("userauth_hashes_refused_total") == 1
     assert found.value("userauth_problems_total", problem="overloaded") == 1
-    hashes.may_go_on.set()
+    hashes.may_continue.set()
     assert (await first).status == 200
 
 
 @pytest.mark.gen_test
-async def test_who_asks_together_shares_a_statement_and_its_keys_are_counted(
+async def test_concurrent_lookups_share_a_statement_whose_keys_are_counted(
     api: Api, read: Read
 ) -> None:
     tokens = [await api.registered_token(), await api.token()]
@@ -222,10 +222,10 @@ async def test_who_asks_together_shares_a_statement_and_its_keys_are_counted(
 
 
 @pytest.mark.gen_test
-async def test_connections_that_are_lent_and_waited_for_are_told(
+async def test_connections_in_use_and_waiting_requests_are_counted(
     app: Application, read: Read, settings: Settings
 ) -> None:
-    database = app.services.usage._database  # noqa: SLF001 - handlers have no way to hold one
+    database = app.services.usage._database  # noqa: SLF001 - handlers cannot hold one
     before = await read()
     async with AsyncExitStack() as stack:
         for _ in range(settings.database.pool_max):
@@ -241,13 +241,13 @@ async def test_connections_that_are_lent_and_waited_for_are_told(
     after = await read()
     assert after.value("userauth_pool_in_use") == after.value("userauth_pool_waiting") == 0
     name = "userauth_pool_wait_seconds_count"
-    # What the server does by itself may have taken one as well.
+    # A periodic task may have taken one as well.
     assert after.value(name) >= before.value(name) + 2
 
 
 @pytest.mark.gen_test
 @laid_over(DATABASE__ACQUIRE_TIMEOUT_SECONDS=0.3, DATABASE__QUERY_TIMEOUT_SECONDS=0.3)
-async def test_a_database_that_is_away_is_told_by_metrics_that_can_still_be_read(
+async def test_metrics_can_be_read_while_the_database_is_unavailable(
     api: Api, read: Read, gate: Gate
 ) -> None:
     token = await api.registered_token()
@@ -267,22 +267,20 @@ async def test_a_database_that_is_away_is_told_by_metrics_that_can_still_be_read
 
 @pytest.mark.gen_test
 @laid_over(DATABASE__ACQUIRE_TIMEOUT_SECONDS=0.3, DATABASE__QUERY_TIMEOUT_SECONDS=0.3)
-async def test_a_statement_that_is_never_answered_counts_as_one_failure(
+async def test_a_statement_that_times_out_counts_as_one_failure(
     api: Api, read: Read, gate: Gate
 ) -> None:
     token = await api.registered_token()
     gate.silence()
     assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 503
-    await asyncio.sleep(0.5)  # looks are taken at what is late, ten times a second
+    await asyncio.sleep(0.5)  # the lag is measured ten times a second
     found = await read()
     assert found.value("userauth_lookup_failures_total", lookup="users_of_tokens") == 1
     await gate.shut()
 
 
 @pytest.mark.gen_test
-async def test_a_connection_that_cannot_be_had_is_counted(
-    app: Application, read: Read, gate: Gate
-) -> None:
+async def test_a_failed_connection_is_counted(app: Application, read: Read, gate: Gate) -> None:
     await gate.shut()
     with pytest.raises(DatabaseUnavailable):
         await app.services.audit.find(EventFilter(), limit=1)
@@ -292,7 +290,7 @@ async def test_a_connection_that_cannot_be_had_is_counted(
 
 
 @pytest.mark.gen_test
-async def test_tokens_count_as_they_are_issued_and_revoked_by_reason(
+async def test_issued_tokens_are_counted_and_revoked_ones_by_reason(
     api: Api, app: Application, read: Read, clock: Clock
 ) -> None:
     async def token(password: str = PASSWORD) -> str:
@@ -331,7 +329,7 @@ async def test_tokens_count_as_they_are_issued_and_revoked_by_reason(
     assert reasons == {
         "surplus": 1,
         "logged-out": 1,
-        "ended": 2,  # from the list, and then the last of the first five
+        "ended": 2,  # by its id, and then the last of the first five
         "client": 1,
         "password-changed": 2,
         "user-deleted": 2,
@@ -339,7 +337,7 @@ async def test_tokens_count_as_they_are_issued_and_revoked_by_reason(
 
 
 @pytest.mark.gen_test
-async def test_passwords_that_fail_and_who_has_to_wait_are_counted(api: Api, read: Read) -> None:
+async def test_failed_passwords_and_throttled_requests_are_counted(api: Api, read: Read) -> None:
     await api.register()
     for _ in range(3):
         assert (await api.log_in(password="wrong password")).status == 401
@@ -359,7 +357,7 @@ async def test_passwords_that_fail_and_who_has_to_wait_are_counted(api: Api, rea
 
 
 @pytest.mark.gen_test
-async def test_a_failure_of_the_server_is_counted(
+async def test_a_500_is_counted(
     api: Api, read: Read, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Readiness, "check_ready", raising(RuntimeError("broken")))
@@ -371,7 +369,7 @@ async def test_a_failure_of_the_server_is_counted(
 
 
 @pytest.mark.gen_test
-async def test_every_count_without_a_route_is_told_as_0_before_anything_happened(
+async def test_every_count_without_a_route_starts_at_0(
     read: Read,
 ) -> None:
     found = await read()
@@ -411,7 +409,7 @@ async def test_no_label_grows_with_users_paths_methods_or_ids(api: Api, read: Re
 
 
 @pytest.mark.gen_test
-async def test_no_secret_address_or_id_is_told(api: Api, app: Application, port: int) -> None:
+async def test_metrics_hold_no_secret_address_or_id(api: Api, app: Application, port: int) -> None:
     user = (await api.register(name="Susan Miller")).json
     token = await api.token()
     client = await app.services.clients.add("billing")
@@ -429,9 +427,7 @@ async def test_no_secret_address_or_id_is_told(api: Api, app: Application, port:
 
 
 @pytest.mark.gen_test
-async def test_the_buckets_reach_from_a_look_up_to_a_log_in_that_waited(
-    api: Api, read: Read
-) -> None:
+async def test_the_buckets_cover_lookups_and_slow_logins(api: Api, read: Read) -> None:
     await api.register()
     found = await read()
     for name in ("request_seconds", "hash_seconds", "lookup_seconds", "event_loop_lag_seconds"):
@@ -442,13 +438,13 @@ async def test_the_buckets_reach_from_a_look_up_to_a_log_in_that_waited(
         }
         assert min(bounds) == 0.0001
         assert sorted(bounds)[-2] == 10
-        # Between two of them lies no more than a factor of 2.5: so exact is a quantile.
+        # A factor of at most 2.5 between two bounds is the accuracy of a quantile.
         finite = sorted(bounds)[:-1]
         assert all(above / below <= 2.5 for below, above in pairwise(finite))
 
 
 @pytest.mark.gen_test
-async def test_the_format_is_the_one_that_is_asked_for(port: int) -> None:
+async def test_the_format_follows_accept(port: int) -> None:
     plain = await fetch(port)
     assert plain.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert b"# EOF" not in plain.body
@@ -469,7 +465,7 @@ async def test_the_format_is_the_one_that_is_asked_for(port: int) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/api/user", "/health/live", "/metricsx"])
-async def test_nothing_else_is_at_that_port(port: int, path: str) -> None:
+async def test_the_metrics_port_has_no_other_path(port: int, path: str) -> None:
     for method in ("GET", "HEAD", "POST", "OPTIONS"):
         body = b"" if method == "POST" else None
         answer = await fetch(port, path, method=method, body=body)
@@ -479,7 +475,7 @@ async def test_nothing_else_is_at_that_port(port: int, path: str) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("method", ["POST", "DELETE", "TRACE", "SUSAN"])
-async def test_metrics_are_only_read(port: int, method: str) -> None:
+async def test_the_metrics_port_supports_only_reading(port: int, method: str) -> None:
     body = b"" if method == "POST" else None
     answer = await fetch(port, method=method, body=body)
     assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
@@ -487,7 +483,7 @@ async def test_metrics_are_only_read(port: int, method: str) -> None:
 
 
 @pytest.mark.gen_test
-async def test_options_tells_what_the_path_takes(port: int) -> None:
+async def test_options_lists_the_methods_of_the_metrics(port: int) -> None:
     answer = await fetch(port, method="OPTIONS")
     assert (answer.code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
 
@@ -500,18 +496,17 @@ async def test_the_port_of_the_api_has_no_metrics(api: Api, port: int) -> None:
 
 
 @pytest.mark.gen_test
-async def test_who_reads_metrics_cannot_take_the_files_of_clients(port: int) -> None:
+async def test_the_metrics_port_keeps_few_connections_open(port: int) -> None:
     writers = []
     try:
+        readers = []
         for _ in range(40):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            readers.append(reader)
             writers.append(writer)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writers.append(writer)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert await reader.read(1) == b""
+        assert (await fetch(port)).code == 200
+        await asyncio.sleep(0.05)
+        assert sum(not reader.at_eof() for reader in readers) <= 20
     finally:
         for writer in writers:
             writer.close()
-    await asyncio.sleep(0.05)
-    assert (await fetch(port)).code == 200

@@ -1,4 +1,4 @@
-"""Which of several faults is told: path, method, credentials, type and size, 400, 422."""
+"""The order of checks: path, method, credentials, media type, size, query, 400, 422."""
 
 import pytest
 
@@ -49,7 +49,12 @@ BAD = "Authorization: Bearer nonsense"
         (413, ("POST", REGISTER), [JSON], NO_JSON + TOO_LARGE),
         (413, ("POST", REGISTER), [JSON], WRONG_FIELDS + b" " * 70_000),
         (413, ("GET", "/health/live"), [JSON], TOO_LARGE),
-        # 400 before 422
+        # 401, 415 and 413 before 422 of the query, and that before 400 and 422 of the body
+        (401, ("GET", f"{USER}?x=1"), [BAD], b""),
+        (415, ("PATCH", f"{USER}?x=1"), [GOOD, TEXT], NO_JSON),
+        (413, ("PATCH", f"{USER}?x=1"), [GOOD, JSON], TOO_LARGE),
+        (422, ("PATCH", f"{USER}?x=1"), [GOOD, JSON], NO_JSON),
+        # 400 before 422 of the body
         (400, ("PATCH", USER), [GOOD, JSON], WRONG_FIELDS + b"x"),
         (400, ("POST", REGISTER), [JSON], b'{"nickname": NaN}'),
         (400, ("POST", REGISTER), [JSON], b"[]"),
@@ -58,7 +63,7 @@ BAD = "Authorization: Bearer nonsense"
     ],
 )
 @pytest.mark.gen_test
-async def test_of_several_faults_the_first_in_order_is_told(
+async def test_of_several_errors_the_first_in_order_is_returned(
     api: Api, status: int, call: tuple[str, str], headers: list[str], body: bytes
 ) -> None:
     token = await api.registered_token()
@@ -68,7 +73,7 @@ async def test_of_several_faults_the_first_in_order_is_told(
 
 
 @pytest.mark.gen_test
-async def test_fields_are_refused_before_the_address_is_found_taken(api: Api) -> None:
+async def test_fields_are_refused_before_a_taken_address(api: Api) -> None:
     await api.register()
     assert (await api.register(password="short")).status == 422
     assert (await api.register(password="long enough")).status == 409

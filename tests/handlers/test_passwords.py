@@ -1,4 +1,4 @@
-"""Passwords, as clients meet their rules: at registration, at log-in, at a change."""
+"""The rules of passwords, at registration, login and change."""
 
 import unicodedata
 
@@ -34,7 +34,7 @@ strict = laid_over(PASSWORDS__REFUSE_COMMON="true")
     ],
 )
 @pytest.mark.gen_test
-async def test_a_password_that_is_accepted_logs_in(api: Api, password: str) -> None:
+async def test_an_accepted_password_logs_in(api: Api, password: str) -> None:
     assert (await api.register(EMAIL, password)).status == 201
     assert (await api.log_in(EMAIL, password)).status == 200
 
@@ -91,7 +91,7 @@ async def test_a_password_is_the_same_in_both_forms_of_unicode(
     ],
 )
 @pytest.mark.gen_test
-async def test_nothing_that_was_typed_is_dropped_or_taken_for_something_else(
+async def test_no_character_of_a_password_is_dropped_or_replaced(
     api: Api, registered: str, presented: str
 ) -> None:
     await api.register(EMAIL, registered)
@@ -100,7 +100,7 @@ async def test_nothing_that_was_typed_is_dropped_or_taken_for_something_else(
 
 @laid_over(PASSWORDS__MIN_LENGTH=12)
 @pytest.mark.gen_test
-async def test_the_shortest_password_is_as_long_as_the_settings_say(api: Api) -> None:
+async def test_the_minimum_length_is_a_setting(api: Api) -> None:
     assert refused_fields(await api.register(EMAIL, "x" * 11)) == ["password"]
     assert (await api.register(EMAIL, "x" * 12)).status == 201
 
@@ -121,7 +121,9 @@ async def test_in_production_a_common_password_or_ones_own_words_are_422_at_regi
 @pytest.mark.parametrize("password", ["password", EMAIL, "Susanne-1234"])
 @strict
 @pytest.mark.gen_test
-async def test_in_production_they_are_422_at_a_change_too(api: Api, password: str) -> None:
+async def test_in_production_a_common_password_or_ones_own_words_are_422_at_a_change(
+    api: Api, password: str
+) -> None:
     await api.register(EMAIL, name="Susanne")
     token = await api.token(EMAIL)
     answer = await api.request(
@@ -148,7 +150,7 @@ async def test_in_production_a_password_made_of_the_new_name_is_422(api: Api) ->
 
 @strict
 @pytest.mark.gen_test
-async def test_in_production_a_good_password_is_accepted(api: Api) -> None:
+async def test_in_production_a_strong_password_is_accepted(api: Api) -> None:
     assert (await api.register(EMAIL, "correct horse battery", name="Susan")).status == 201
 
 
@@ -178,7 +180,7 @@ async def test_a_refused_password_has_a_code_on_both_calls(
 
 
 @pytest.mark.gen_test
-async def test_other_fields_that_are_refused_have_no_code(api: Api) -> None:
+async def test_other_refused_fields_have_no_code(api: Api) -> None:
     refused = await api.register("no address", "1234567", name="")
     coded = [error["field"] for error in refused.json["errors"] if "code" in error]
     assert refused_fields(refused) == ["email", "name", "password"]
@@ -197,9 +199,7 @@ async def test_with_a_pepper_in_the_settings_hashes_name_it_and_log_in(api: Api,
 
 @laid_over(PASSWORDS__PEPPER=PEPPER)
 @pytest.mark.gen_test
-async def test_where_a_pepper_comes_up_a_hash_is_renewed_with_it_at_the_next_log_in(
-    api: Api, dsn: str
-) -> None:
+async def test_a_hash_is_renewed_with_a_new_pepper_at_the_next_login(api: Api, dsn: str) -> None:
     await api.register(EMAIL, PASSWORD)
     run_sql(dsn, "UPDATE users SET password_hash = %s", (PasswordScheme(cost=4).hash(PASSWORD),))
     assert (await api.log_in(EMAIL, PASSWORD)).status == 200

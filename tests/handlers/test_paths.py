@@ -1,4 +1,4 @@
-"""Targets: unknown paths, odd spellings, query strings, the absolute form."""
+"""Request targets: unknown paths, odd spellings, queries, the absolute form."""
 
 import pytest
 
@@ -67,7 +67,7 @@ UNKNOWN = [
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_what_is_not_exactly_a_known_path_is_404(api: Api) -> None:
+async def test_any_other_path_is_404(api: Api) -> None:
     answers = {path: await answer_to(api, raw_request("GET", path)) for path in UNKNOWN}
     outcomes = {path: (answer.status, answer.problem) for path, answer in answers.items()}
     assert outcomes == dict.fromkeys(UNKNOWN, (404, "not-found"))
@@ -75,7 +75,7 @@ async def test_what_is_not_exactly_a_known_path_is_404(api: Api) -> None:
 
 @pytest.mark.parametrize("path", [b"/api/\xff", b"/\x80\x81", b"/api/user\xc3"])
 @pytest.mark.gen_test
-async def test_bytes_that_are_no_text_are_no_path_either(api: Api, path: bytes) -> None:
+async def test_a_path_that_is_not_text_is_refused(api: Api, path: bytes) -> None:
     request = raw_request("GET", "/HERE").replace(b"/HERE", path)
     assert (await answer_to(api, request)).status in {400, 404}
 
@@ -99,25 +99,26 @@ async def test_bytes_that_are_no_text_are_no_path_either(api: Api, path: bytes) 
     ids=lambda query: f"{query[:20]!r}-{len(query)}",
 )
 @pytest.mark.gen_test
-async def test_a_query_string_changes_nothing(api: Api, query: bytes) -> None:
+async def test_a_query_changes_nothing_where_it_is_ignored(api: Api, query: bytes) -> None:
     request = raw_request("GET", "/health/live?HERE").replace(b"HERE", query)
     answer = await answer_to(api, request)
     assert (answer.status, answer.json) == (200, {"status": "ok"})
 
 
 @pytest.mark.gen_test
-async def test_credentials_in_the_query_string_are_nobody(api: Api) -> None:
+async def test_credentials_in_the_query_are_ignored(api: Api) -> None:
     token = await api.registered_token()
     answer = await api.request("GET", f"/api/user?token={token}&access_token={token}")
     assert (answer.status, answer.problem) == (401, "credentials-missing")
 
 
 @pytest.mark.gen_test
-async def test_fields_in_the_query_string_register_nobody(api: Api, dsn: str) -> None:
+async def test_fields_in_the_query_register_no_user(api: Api, dsn: str) -> None:
     answer = await api.request(
         "POST", "/api/user/register?email=a@example.com&password=password", json_body={}
     )
     assert answer.status == 422
+    assert [error["field"] for error in answer.json["errors"]] == ["email", "password"]
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
 
 
@@ -142,14 +143,14 @@ async def test_a_target_in_the_absolute_form_is_served(api: Api, target: str) ->
     ["http://example.com/nowhere", "http://[/health/live", "http://", "foo:/health/live"],
 )
 @pytest.mark.gen_test
-async def test_a_target_in_the_absolute_form_that_leads_nowhere_is_refused(
+async def test_a_target_in_the_absolute_form_with_an_unknown_path_is_refused(
     api: Api, target: str
 ) -> None:
     assert (await answer_to(api, raw_request("GET", target))).status in {400, 404}
 
 
 @pytest.mark.gen_test
-async def test_no_form_of_a_target_gets_around_the_credentials(api: Api, dsn: str) -> None:
+async def test_no_form_of_a_target_bypasses_the_credentials(api: Api, dsn: str) -> None:
     await api.register()
     for target in ("/api/user", "/api/user?x", "http://example.com/api/user", "//api/user"):
         for method in ("GET", "PATCH", "DELETE"):

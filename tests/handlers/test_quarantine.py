@@ -1,4 +1,4 @@
-"""registration.quarantine_days: the address of a deleted user stays reserved for some days."""
+"""registration.quarantine_days: the address of a deleted user stays reserved."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ async def test_the_address_of_a_deleted_user_is_taken(api: Api, email: str) -> N
 
 @reserving
 @pytest.mark.gen_test
-async def test_a_reserved_address_is_answered_as_a_taken_one_after_the_same_statements(
+async def test_a_reserved_address_gets_the_response_of_a_taken_one_after_the_same_statements(
     api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from db.pool import Connection  # noqa: PLC0415
@@ -73,7 +73,7 @@ async def test_a_reserved_address_is_answered_as_a_taken_one_after_the_same_stat
 
 @reserving
 @pytest.mark.gen_test
-async def test_only_a_digest_is_kept_and_postgres_says_until_when(api: Api, dsn: str) -> None:
+async def test_only_a_digest_is_stored_until_a_time_of_postgres(api: Api, dsn: str) -> None:
     await deleted(api)
     assert EMAIL not in all_text(dsn)
     [(digest, days)] = run_sql(
@@ -89,7 +89,7 @@ async def test_only_a_digest_is_kept_and_postgres_says_until_when(api: Api, dsn:
 
 @reserving
 @pytest.mark.gen_test
-async def test_a_reservation_that_is_over_reserves_nothing(api: Api, dsn: str) -> None:
+async def test_an_expired_reservation_reserves_nothing(api: Api, dsn: str) -> None:
     await deleted(api)
     run_sql(dsn, "UPDATE reserved_emails SET until = clock_timestamp()")
     assert (await api.register(EMAIL)).status == 201
@@ -105,7 +105,7 @@ async def test_by_default_nothing_is_reserved(api: Api, dsn: str) -> None:
 @reserving
 @pytest.mark.parametrize("how", ["add", "import"])
 @pytest.mark.gen_test
-async def test_an_administrator_who_brings_the_address_ends_its_reservation(
+async def test_an_administrator_who_adds_the_address_ends_its_reservation(
     api: Api, dsn: str, how: str, tmp_path: Path
 ) -> None:
     await deleted(api)
@@ -122,7 +122,7 @@ async def test_an_administrator_who_brings_the_address_ends_its_reservation(
 
 @reserving
 @pytest.mark.gen_test
-async def test_a_user_whom_an_administrator_deletes_is_reserved_too(api: Api, dsn: str) -> None:
+async def test_a_deletion_by_an_administrator_reserves_the_address(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
     ended = manage(
         "users", "delete", EMAIL, "--yes",
@@ -134,7 +134,7 @@ async def test_a_user_whom_an_administrator_deletes_is_reserved_too(api: Api, ds
 
 @reserving
 @pytest.mark.gen_test
-async def test_a_deletion_that_fails_reserves_nothing(
+async def test_a_failed_deletion_reserves_nothing(
     api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(*_: object, **__: object) -> None:

@@ -14,13 +14,13 @@ MAX_EMAIL = "a" * 64 + "@" + ".".join(["b" * 62, "c" * 62, "d" * 59, "com"])
 
 
 def refused_fields(answer: Answer) -> list[str]:
-    """Return the fields that an answer of 422 names."""
+    """Return the fields in the errors of a 422."""
     assert answer.status == 422, answer
     return [error["field"] for error in answer.json["errors"]]
 
 
 @pytest.mark.gen_test
-async def test_a_registration_answers_201_with_the_user_and_where_it_is(api: Api) -> None:
+async def test_a_registration_returns_201_with_the_user_and_location(api: Api) -> None:
     answer = await api.register(name="Susan")
     assert answer.status == 201
     assert answer.headers["Location"] == "/api/user"
@@ -33,7 +33,7 @@ async def test_a_registration_answers_201_with_the_user_and_where_it_is(api: Api
 
 
 @pytest.mark.gen_test
-async def test_a_registered_user_can_log_in_and_is_told_the_same(api: Api) -> None:
+async def test_a_registered_user_can_log_in_and_read_the_same_document(api: Api) -> None:
     registered = await api.register(name="Susan")
     user = await api.request("GET", "/api/user", authorization=basic("susan@example.com", PASSWORD))
     assert user.json == registered.json
@@ -51,9 +51,7 @@ async def test_without_a_name_or_with_null_the_name_is_null(
 
 
 @pytest.mark.gen_test
-async def test_neither_the_password_nor_its_hash_is_in_the_answer_or_the_database_as_typed(
-    api: Api, dsn: str
-) -> None:
+async def test_the_password_is_not_in_the_response_or_the_database(api: Api, dsn: str) -> None:
     answer = await api.register()
     [(stored,)] = run_sql(dsn, "SELECT password_hash FROM users")
     assert stored.startswith("$userauth-bcrypt-sha384$2b$04$")
@@ -75,7 +73,7 @@ async def test_neither_the_password_nor_its_hash_is_in_the_answer_or_the_databas
     ],
 )
 @pytest.mark.gen_test
-async def test_an_address_that_is_taken_is_409_whatever_its_spelling(
+async def test_a_taken_address_is_409_in_any_spelling(
     api: Api, dsn: str, first: str, second: str
 ) -> None:
     assert (await api.register(first)).status == 201
@@ -103,7 +101,7 @@ async def test_two_addresses_are_two_users(api: Api) -> None:
     ],
 )
 @pytest.mark.gen_test
-async def test_an_address_is_kept_as_the_library_normalises_it(
+async def test_an_address_is_stored_as_the_library_normalizes_it(
     api: Api, typed: str, kept: str
 ) -> None:
     answer = await api.register(typed)
@@ -135,7 +133,7 @@ async def test_an_address_is_kept_as_the_library_normalises_it(
     ],
 )
 @pytest.mark.gen_test
-async def test_what_is_no_address_or_too_long_is_422_and_nobody_is_registered(
+async def test_an_invalid_or_too_long_address_is_422_and_registers_no_user(
     api: Api, dsn: str, typed: str
 ) -> None:
     assert refused_fields(await api.register(typed)) == ["email"]
@@ -157,7 +155,7 @@ async def test_what_is_no_address_or_too_long_is_422_and_nobody_is_registered(
     ],
 )
 @pytest.mark.gen_test
-async def test_a_name_is_kept_trimmed_and_composed(api: Api, typed: str, kept: str) -> None:
+async def test_a_name_is_stored_trimmed_and_composed(api: Api, typed: str, kept: str) -> None:
     answer = await api.register(name=typed)
     assert answer.status == 201
     assert answer.json["name"] == kept
@@ -174,7 +172,7 @@ async def test_a_name_that_is_empty_too_long_or_has_control_characters_is_422(
 
 
 @pytest.mark.gen_test
-async def test_everything_that_the_rules_refuse_is_told_at_once(api: Api) -> None:
+async def test_all_refused_fields_are_reported_together(api: Api) -> None:
     answer = await api.register("nobody", "short", name="")
     assert sorted(refused_fields(answer)) == ["email", "name", "password"]
     assert answer.problem == "invalid-fields"
@@ -189,7 +187,7 @@ async def test_everything_that_the_rules_refuse_is_told_at_once(api: Api) -> Non
     ],
 )
 @pytest.mark.gen_test
-async def test_a_refusal_repeats_no_value_that_was_sent(api: Api, body: object) -> None:
+async def test_an_error_repeats_no_value_of_the_request(api: Api, body: object) -> None:
     answer = await api.request("POST", "/api/user/register", json_body=body)
     assert answer.status == 422
     assert b"hunter2" not in answer.content

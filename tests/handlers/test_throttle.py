@@ -1,4 +1,4 @@
-"""Guessing passwords: how often it may be tried, from where, and whom that keeps out."""
+"""Guessing passwords: how many attempts are allowed, from where, and who is locked out."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ EMAIL = "susan@example.com"
 WRONG = "wrong password"
 HOME, ELSEWHERE = "198.51.100.7", "203.0.113.9"
 FIRST_DELAY = 100
-# Of a test that sends hundreds of requests.
+# For tests that send hundreds of requests.
 MANY_SECONDS = 60
-# Longer than any test takes: nobody gets another try because the machine was slow.
+# Longer than any test: a slow machine must not allow another attempt.
 waiting_long = laid_over(THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
-# So that tests can come from anywhere.
+# Lets tests send from any address.
 from_anywhere = laid_over(
     SERVER__TRUSTED_PROXIES="127.0.0.0/8", THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY
 )
-# How long after its wait began an answer may come.
+# How long after the start of a wait its response may arrive.
 SLOWEST_SECONDS = 30
 LetPass = Callable[[float], None]
 
@@ -37,7 +37,7 @@ def let_pass(dsn: str) -> Iterator[LetPass]:
 
 
 def told_to_wait(answer: Answer, seconds: float) -> bool:
-    """Tell whether an answer is a refusal that says to wait so long."""
+    """Return whether a response is 429 with such a wait."""
     assert (answer.status, answer.problem) == (429, "too-many-tries")
     return seconds - SLOWEST_SECONDS <= int(answer.headers["Retry-After"]) <= seconds
 
@@ -58,7 +58,7 @@ async def fail(api: Api, times: int, *, ip: str = HOME, email: str = EMAIL) -> l
 
 
 async def fail_from_many(api: Api, times: int, let_pass: LetPass) -> int:
-    """Fail from one address after the other, waiting when asked to; return how often."""
+    """Fail from one address after another, waiting as told; return how often."""
     failed = 0
     for number in range(times):
         answer = await log_in(api, WRONG, ip=f"192.0.2.{number % 250}")
@@ -85,11 +85,11 @@ async def test_after_ten_failures_of_a_pair_each_further_one_waits_twice_as_long
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_while_one_waits_a_right_password_is_not_told_from_a_wrong_one(
+async def test_during_a_wait_a_right_password_gets_the_response_of_a_wrong_one(
     api: Api, let_pass: LetPass
 ) -> None:
     token = await api.registered_token(EMAIL)
-    # Remembered, too.
+    # The same with a cached password.
     assert (await log_in(api, path="")).status == 200
     await fail(api, 10)
     for path in ("", "/login", "/tokens"):
@@ -102,7 +102,7 @@ async def test_while_one_waits_a_right_password_is_not_told_from_a_wrong_one(
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_a_success_sets_the_count_of_the_pair_back(api: Api) -> None:
+async def test_a_success_resets_the_count_of_the_pair(api: Api) -> None:
     await api.register(EMAIL)
     for _ in range(4):
         assert await fail(api, 9) == [401] * 9
@@ -111,7 +111,7 @@ async def test_a_success_sets_the_count_of_the_pair_back(api: Api) -> None:
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_failures_are_forgotten_after_a_while(api: Api, let_pass: LetPass) -> None:
+async def test_failures_expire(api: Api, let_pass: LetPass) -> None:
     await api.register(EMAIL)
     await fail(api, 9)
     let_pass(3601)
@@ -120,7 +120,7 @@ async def test_failures_are_forgotten_after_a_while(api: Api, let_pass: LetPass)
 
 @from_anywhere
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_what_others_do_elsewhere_does_not_keep_the_owner_out_at_home(
+async def test_failures_elsewhere_do_not_lock_the_owner_out_of_the_usual_network(
     api: Api, let_pass: LetPass
 ) -> None:
     await api.register(EMAIL)
@@ -128,7 +128,7 @@ async def test_what_others_do_elsewhere_does_not_keep_the_owner_out_at_home(
     assert await fail_from_many(api, 60, let_pass) == 60
     assert (await log_in(api, ip=ELSEWHERE)).status == 429
     assert (await log_in(api, ip=HOME)).status == 200
-    # That was a success in between: it begins anew.
+    # A success in between resets the count.
     assert (await log_in(api, ip=ELSEWHERE)).status == 200
 
 
@@ -144,7 +144,7 @@ async def test_there_are_at_most_a_hundred_failures_in_a_row(api: Api, let_pass:
         assert (await log_in(api, PASSWORD, ip=ELSEWHERE)).status == 429
         failed += (await log_in(api, WRONG, ip=HOME)).status == 401
     assert failed == 20
-    # Without an end, which is told as a day.
+    # There is no end, for which Retry-After is one day.
     assert (await log_in(api, ip=HOME)).headers["Retry-After"] == "86400"
 
 
@@ -164,7 +164,7 @@ async def test_one_address_over_a_thousand_accounts_is_stopped_and_others_are_no
 
 @from_anywhere
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_a_success_gives_an_address_back_no_more_than_its_own_try(api: Api) -> None:
+async def test_a_success_takes_back_only_its_own_attempt_at_an_address(api: Api) -> None:
     await api.register(EMAIL)
     for number in range(99):
         await log_in(api, WRONG, email=f"user{number}@example.com")
@@ -176,7 +176,7 @@ async def test_a_success_gives_an_address_back_no_more_than_its_own_try(api: Api
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_an_ipv6_network_of_64_bits_is_one_address(api: Api) -> None:
+async def test_an_ipv6_64_counts_as_one_address(api: Api) -> None:
     await api.register(EMAIL)
     for number in range(10):
         assert (await log_in(api, WRONG, ip=f"2001:db8::{number}")).status == 401
@@ -201,7 +201,7 @@ async def test_credential_stuffing_from_a_thousand_addresses_gets_no_more_than_i
 
 @waiting_long
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_tries_at_the_same_time_are_not_more_than_allowed(api: Api, dsn: str) -> None:
+async def test_concurrent_attempts_are_not_more_than_allowed(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
     answers = await asyncio.gather(*[api.log_in(EMAIL, WRONG) for _ in range(60)])
     statuses = [answer.status for answer in answers]
@@ -211,7 +211,7 @@ async def test_tries_at_the_same_time_are_not_more_than_allowed(api: Api, dsn: s
 
 
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_right_passwords_at_the_same_time_are_all_let_in(api: Api) -> None:
+async def test_concurrent_right_passwords_are_all_accepted(api: Api) -> None:
     await api.register(EMAIL)
     answers = await asyncio.gather(*[api.log_in(EMAIL) for _ in range(100)])
     assert [answer.status for answer in answers] == [200] * 100
@@ -219,7 +219,7 @@ async def test_right_passwords_at_the_same_time_are_all_let_in(api: Api) -> None
 
 @laid_over(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
-async def test_registrations_of_an_address_are_bounded_taken_addresses_too(
+async def test_registrations_from_an_address_are_limited_also_for_taken_addresses(
     api: Api, let_pass: LetPass
 ) -> None:
     statuses = [(await api.register(email)).status for email in (EMAIL, EMAIL, "two@example.com")]
@@ -231,7 +231,7 @@ async def test_registrations_of_an_address_are_bounded_taken_addresses_too(
 
 @laid_over(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
-async def test_a_registration_that_the_rules_refuse_is_not_counted(api: Api) -> None:
+async def test_a_registration_refused_by_the_rules_is_not_counted(api: Api) -> None:
     for _ in range(5):
         assert (await api.register("no address")).status == 422
     assert (await api.register(EMAIL)).status == 201
@@ -239,7 +239,7 @@ async def test_a_registration_that_the_rules_refuse_is_not_counted(api: Api) -> 
 
 @laid_over(PASSWORDS__CURRENT_REQUIRED=True, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
-async def test_a_new_password_needs_the_current_one_which_counts_as_a_try(api: Api) -> None:
+async def test_a_new_password_requires_the_current_one_which_is_counted(api: Api) -> None:
     token = await api.registered_token(EMAIL)
 
     async def change(**fields: str) -> Answer:
@@ -258,7 +258,7 @@ async def test_a_new_password_needs_the_current_one_which_counts_as_a_try(api: A
 
 @laid_over(PASSWORDS__CURRENT_REQUIRED=True)
 @pytest.mark.gen_test
-async def test_the_right_current_password_changes_it(api: Api) -> None:
+async def test_the_right_current_password_allows_the_change(api: Api) -> None:
     token = await api.registered_token(EMAIL)
     answer = await api.request(
         "PATCH",
@@ -271,7 +271,7 @@ async def test_the_right_current_password_changes_it(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_disabled_user_is_told_so_only_with_the_right_password(api: Api, dsn: str) -> None:
+async def test_a_disabled_user_gets_403_only_with_the_right_password(api: Api, dsn: str) -> None:
     token = await api.registered_token(EMAIL)
     run_sql(dsn, "UPDATE users SET disabled_at = now()")
     assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
@@ -282,7 +282,7 @@ async def test_a_disabled_user_is_told_so_only_with_the_right_password(api: Api,
 
 @from_anywhere
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_right_passwords_do_not_keep_the_failures_of_an_address_from_being_forgotten(
+async def test_right_passwords_do_not_prolong_the_failures_of_an_address(
     api: Api, let_pass: LetPass
 ) -> None:
     await api.register(EMAIL)
@@ -297,10 +297,10 @@ async def test_right_passwords_do_not_keep_the_failures_of_an_address_from_being
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_a_remembered_password_is_no_way_to_guess(api: Api) -> None:
+async def test_the_password_cache_does_not_help_to_guess(api: Api) -> None:
     await api.register(EMAIL)
     assert (await log_in(api, path="", ip=HOME)).status == 200
-    # From elsewhere nothing is known again: a burst of guesses has the right one last.
+    # From elsewhere the cache does not apply: the last guess of the burst is right.
     burst = [log_in(api, WRONG, path="", ip=ELSEWHERE) for _ in range(40)]
     answers = await asyncio.gather(*burst, log_in(api, path="", ip=ELSEWHERE))
     assert [answer.status for answer in answers].count(401) == 10
@@ -312,7 +312,7 @@ async def test_a_remembered_password_is_no_way_to_guess(api: Api) -> None:
 
 @from_anywhere
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_whoever_registered_is_at_home_where_they_did(api: Api, let_pass: LetPass) -> None:
+async def test_a_registration_sets_the_usual_network(api: Api, let_pass: LetPass) -> None:
     answer = await api.request(
         "POST",
         "/api/user/register",
@@ -340,7 +340,7 @@ async def ask_as_client(
 @from_anywhere
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_a_right_secret_is_never_refused_for_what_people_do_at_its_address(
+async def test_a_right_secret_is_never_refused_for_failures_of_users_at_its_address(
     api: Api, app: Application, path: str
 ) -> None:
     made = await app.services.clients.add("billing")
@@ -352,7 +352,7 @@ async def test_a_right_secret_is_never_refused_for_what_people_do_at_its_address
 @from_anywhere
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_a_right_secret_is_never_refused_for_wrong_ones_at_its_address_or_of_its_id(
+async def test_a_right_secret_is_never_refused_for_wrong_ones_at_its_address_or_for_its_id(
     api: Api, app: Application, path: str
 ) -> None:
     made = await app.services.clients.add("billing")
@@ -363,13 +363,13 @@ async def test_a_right_secret_is_never_refused_for_wrong_ones_at_its_address_or_
 
     assert [await wrong(made.client_id) for _ in range(12)] == [401] * 10 + [429] * 2
     assert [await wrong(f"no client {number}") for number in range(92)] == [401] * 90 + [429] * 2
-    # By the old secret, which is the slower of the two to be found right.
+    # With the old secret, which is compared last.
     assert (await ask_as_client(api, made.client_id, made.secret, path=path)).status == 200
 
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_wrong_secrets_of_a_client_wait_as_wrong_passwords_do(
+async def test_wrong_secrets_of_a_client_are_throttled_like_wrong_passwords(
     api: Api, let_pass: LetPass
 ) -> None:
     client_id = "0123456789abcdef"
@@ -383,7 +383,7 @@ async def test_wrong_secrets_of_a_client_wait_as_wrong_passwords_do(
 
 @from_anywhere
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_wrong_secrets_of_clients_keep_no_person_waiting(api: Api, dsn: str) -> None:
+async def test_wrong_secrets_of_clients_throttle_no_user(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
     for number in range(101):
         await ask_as_client(api, f"no client {number}", WRONG)
@@ -396,7 +396,7 @@ async def test_wrong_secrets_of_clients_keep_no_person_waiting(api: Api, dsn: st
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_a_right_secret_touches_no_count(api: Api, app: Application, dsn: str) -> None:
+async def test_a_right_secret_changes_no_count(api: Api, app: Application, dsn: str) -> None:
     made = await app.services.clients.add("billing")
     with closing(psycopg2.connect(dsn)) as connection:
         connection.cursor().execute("LOCK TABLE throttle IN ACCESS EXCLUSIVE MODE")
@@ -406,7 +406,7 @@ async def test_a_right_secret_touches_no_count(api: Api, app: Application, dsn: 
 @from_anywhere
 @pytest.mark.parametrize("seconds", [960, -960])
 @pytest.mark.gen_test
-async def test_a_clock_of_a_host_that_differs_changes_no_wait(
+async def test_a_wrong_clock_of_a_host_changes_no_wait(
     api: Api, clock: Clock, seconds: int
 ) -> None:
     await api.register(EMAIL)

@@ -1,4 +1,4 @@
-"""No input holds the event loop: whatever is sent to whichever call, within the limits of bytes."""
+"""No input within the limits holds the event loop, whatever the call."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tornado.httputil import (
     set_parse_body_config,
 )
 
-from contract.calls import Answer, Call, Guard
+from contract.calls import Call, Guard, Response
 from contract.forms import Form
 from handlers import routes
 from handlers.user import Registration, UserChanges
@@ -36,15 +36,15 @@ from tests.harness.hostile import (
 from tests.harness.raw_http import JSON, chunked, raw_request
 from tests.harness.sql import run_sql
 from transport import client_address
-from transport.head import MOST_FIELDS, MOST_PARAMETERS
+from transport.head import MAX_FIELDS, MAX_PARAMETERS
 
-# 50 ms are promised, on a machine of two cores that may be slower than this one.
+# The promise is 50 ms, on a machine with two cores that may be slower than this one.
 MOST_SECONDS = 0.02
 TRIES = 3
 ID = "([^/]+)"
 LIVE = "/health/live"
 REGISTER = "/api/user/register"
-NO_CALL = Call(summary="", answer=Answer(""))
+NO_CALL = Call(summary="", response=Response(""))
 CALLS = [
     *(
         (str(path), method, call)
@@ -59,7 +59,7 @@ _numbers = count()
 
 @dataclass(frozen=True)
 class Request:
-    """A request, but for credentials; ``fields`` may have hostile ones of their own."""
+    """A request without credentials, unless ``fields`` have hostile ones."""
 
     method: str
     target: str
@@ -67,7 +67,7 @@ class Request:
     body: bytes = b""
 
     def by(self, credentials: Sequence[str]) -> bytes:
-        """Return the request as it goes over the wire."""
+        """Return the bytes of the request."""
         has_own = any(field.startswith("Authorization: ") for field in self.fields)
         fields = self.fields if has_own else (*credentials, *self.fields)
         sent = raw_request(self.method, self.target, *fields, body=self.body)
@@ -76,18 +76,18 @@ class Request:
 
 @dataclass
 class Attacker:
-    """Sends what is hard to read, and knows whom a call is open to."""
+    """Sends hostile requests, with the credentials that a call requires."""
 
     server: HeldLoop
     service: ClientSecret
     _person: tuple[str, str] | None = field(default=None)
 
     def held(self, request: bytes) -> float:
-        """Send a request; return for how many seconds it held the loop."""
+        """Send a request; return for how many seconds it blocked the loop."""
         return self.server.send(request)[0]
 
     def held_again_and_again(self, request: Request, guard: Guard) -> float:
-        """Send a request, again where it took long, for anything may happen once on a machine."""
+        """Send a request, again if it took long: a single delay may be the machine's."""
         for _ in range(TRIES):
             seconds = self.held(request.by(self.credentials(guard)))
             if seconds <= MOST_SECONDS:
@@ -95,7 +95,7 @@ class Attacker:
         return seconds
 
     def credentials(self, guard: Guard) -> list[str]:
-        """Return the header fields of somebody whom a call is open to."""
+        """Return the header fields with the credentials that a call requires."""
         if guard is Guard.ANYONE:
             return []
         if guard is Guard.CLIENT:
@@ -105,7 +105,7 @@ class Attacker:
         return [f"Authorization: {shown}"]
 
     def _somebody(self) -> tuple[str, str]:
-        """Return the e-mail address and the token of a user: a call may have ended them."""
+        """Return the email address and a token of a new user: a call may have deleted the last."""
         if self._person is None or not self._is_known(self._person[1]):
             email = f"susan{next(_numbers)}@example.com"
             body = json.dumps({"email": email, "password": PASSWORD}).encode()
@@ -138,7 +138,7 @@ def attacker(postgres: str) -> Iterator[Attacker]:
 
 
 def hostile_requests(path: str, method: str, call: Call) -> Iterator[tuple[str, Request]]:
-    """Yield requests to a call that are hard to read in one part and right in the others."""
+    """Yield requests to a call that are hostile in one part and valid in the others."""
     usual = path.replace(ID, "00000000-0000-0000-0000-000000000000")
     for name, fields in heads().items():
         yield name, Request(method, usual, fields)
@@ -166,8 +166,8 @@ def test_no_input_to_a_call_holds_the_event_loop(
     assert not {name: seconds for name, seconds in held.items() if seconds > MOST_SECONDS}
 
 
-# Each of the following tests takes a bound out, and finds the loop held, or that it was the bound
-# that held the request back.
+# Each of the following tests removes a limit, and finds the loop blocked, or that the limit was
+# what refused the request.
 
 
 def _with_text(**fields: str) -> bytes:
@@ -196,20 +196,20 @@ def _without_bounds_of_text(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_without_bounds_of_text")
 @pytest.mark.parametrize("name", ["name", "password", "email"])
-def test_without_bounds_of_text_a_field_holds_the_loop(attacker: Attacker, name: str) -> None:
+def test_without_limits_of_text_a_field_holds_the_loop(attacker: Attacker, name: str) -> None:
     marks = "a" + "\u0301" * 6_000 + "\u0316" * 6_000
     assert attacker.held(_with_text(**{name: marks})) > MOST_SECONDS
 
 
 @pytest.mark.usefixtures("_without_bounds_of_text")
-def test_without_bounds_of_text_basic_holds_the_loop(attacker: Attacker) -> None:
+def test_without_limits_of_text_basic_holds_the_loop(attacker: Attacker) -> None:
     marks = "a" + "\u0301" * 2_800 + "\u0316" * 2_800
     shown = f"Authorization: {basic('susan@example.com', marks)}"
     assert attacker.held(raw_request("GET", "/api/user", shown)) > MOST_SECONDS
 
 
 @pytest.mark.usefixtures("_without_bounds_of_text")
-def test_without_a_bound_of_text_a_password_holds_the_interpreter_in_a_worker(
+def test_without_a_limit_of_text_a_password_holds_the_interpreter_in_a_worker(
     attacker: Attacker,
 ) -> None:
     marks = "a" + "\u0301" * 6_000 + "\u0316" * 6_000
@@ -219,11 +219,11 @@ def test_without_a_bound_of_text_a_password_holds_the_interpreter_in_a_worker(
     assert attacker.held(raw_request("PATCH", "/api/user", *fields, body=body)) > MOST_SECONDS
 
 
-# What the following bounds prevent is counted: each is of little time, but there may be thousands.
+# The following limits are tested by counting: each item takes little time, but there are thousands.
 
 
 class Counted:
-    """Calls a function in place of it, and counts its calls, or the size of what it is given."""
+    """Wraps a function, and counts its calls, or the size of its arguments."""
 
     def __init__(
         self, function: Callable[..., object], size: Callable[..., int] = lambda *_: 1
@@ -237,13 +237,13 @@ class Counted:
         return self._function(*arguments, **named)
 
     def by(self, attacker: Attacker, request: bytes) -> int:
-        """Return how much a request makes it do."""
+        """Return the count during a request."""
         before = self._number
         attacker.held(request)
         return self._number - before
 
 
-def test_without_a_bound_of_members_all_that_are_unknown_are_validated(
+def test_without_a_limit_of_members_all_unknown_ones_are_validated(
     attacker: Attacker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = b"{" + b",".join(b'"%x":0' % number for number in range(7_000)) + b"}"
@@ -255,47 +255,47 @@ def test_without_a_bound_of_members_all_that_are_unknown_are_validated(
     assert validated.by(attacker, request) == 7_000
 
 
-def test_without_a_bound_of_fields_all_those_of_a_head_are_parsed(
+def test_without_a_limit_of_header_fields_all_are_parsed(
     attacker: Attacker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = raw_request("GET", LIVE, *(f"{number:x}:" for number in range(1_500)))
     parsed = Counted(HTTPHeaders.parse_line)
     monkeypatch.setattr(HTTPHeaders, "parse_line", partialmethod(parsed))
-    assert 0 < parsed.by(attacker, request) <= MOST_FIELDS
-    monkeypatch.setattr("transport.head.MOST_FIELDS", 10**9)
+    assert 0 < parsed.by(attacker, request) <= MAX_FIELDS
+    monkeypatch.setattr("transport.head.MAX_FIELDS", 10**9)
     assert parsed.by(attacker, request) >= 1_500
 
 
-def test_without_a_bound_of_parameters_all_those_of_a_query_are_decoded(
+def test_without_a_limit_of_parameters_all_are_decoded(
     attacker: Attacker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = "a=&" * 5_000
     decoded = Counted(parse_qs_bytes, lambda text: text.count("&"))
     monkeypatch.setattr("tornado.httputil.parse_qs_bytes", decoded)
-    few = query[: 3 * (MOST_PARAMETERS - 1)]
-    assert decoded.by(attacker, raw_request("GET", f"{LIVE}?{few}")) == MOST_PARAMETERS - 1
+    few = query[: 3 * (MAX_PARAMETERS - 1)]
+    assert decoded.by(attacker, raw_request("GET", f"{LIVE}?{few}")) == MAX_PARAMETERS - 1
     request = raw_request("GET", f"{LIVE}?{query}")
     assert decoded.by(attacker, request) == 0
-    monkeypatch.setattr("transport.head.MOST_PARAMETERS", 10**9)
+    monkeypatch.setattr("transport.head.MAX_PARAMETERS", 10**9)
     _parse_parameters(10**9)
     try:
         assert decoded.by(attacker, request) == 5_000
     finally:
-        _parse_parameters(MOST_PARAMETERS)
+        _parse_parameters(MAX_PARAMETERS)
 
 
 def _parse_parameters(most: int) -> None:
     set_parse_body_config(ParseBodyConfig(urlencoded=ParseUrlEncodedConfig(max_arguments=most)))
 
 
-def test_without_a_bound_of_proxies_a_list_of_them_is_read_to_its_end(
+def test_without_a_limit_of_proxies_the_whole_list_is_parsed(
     attacker: Attacker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     addresses = f"X-Forwarded-For: {filled('', '::1,', HEAD_BYTES)}::1"
     request = raw_request("GET", "/api/user", addresses, f"Authorization: {basic('a@b.c', 'd')}")
-    read = Counted(client_address._entry)  # noqa: SLF001 - the work that is bounded
-    monkeypatch.setattr("transport.client_address._entry", read)
-    # A hundred, each of the few times that the address of a request is asked for.
+    read = Counted(client_address._parse_entry)  # noqa: SLF001 - the work that is bounded
+    monkeypatch.setattr("transport.client_address._parse_entry", read)
+    # A hundred entries, for each of the few times that the address of a request is read.
     assert 0 < read.by(attacker, request) <= 1_000
-    monkeypatch.setattr("transport.client_address._MOST_PROXIES", 10**9)
+    monkeypatch.setattr("transport.client_address._MAX_PROXIES", 10**9)
     assert read.by(attacker, request) > 5_000

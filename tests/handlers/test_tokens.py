@@ -1,4 +1,4 @@
-"""Tokens as a client presents them: forged, outdated, revoked, orphaned."""
+"""Tokens: forged, expired, revoked, without a row."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ LIFETIME = 86400
 
 @pytest.fixture
 def keys() -> list[str]:
-    """Return two keys: the old one still verifies."""
+    """Return two keys: the old one only verifies."""
     return [NEW_KEY, OLD_KEY]
 
 
@@ -41,13 +41,13 @@ async def expect_refused(api: Api, token: str, problem: str = "token-invalid") -
 
 
 def claims_of(token: str) -> TokenClaims:
-    """Return what a token says, whoever signed it."""
+    """Return the payload of a token, whatever its signature."""
     token_id, expiry, _ = token.split(".")
     return TokenClaims(str(uuid.UUID(token_id)), int(expiry))
 
 
 @pytest.mark.gen_test
-async def test_the_payload_is_the_id_of_the_row_and_the_expiry_and_nothing_else(
+async def test_the_payload_is_only_the_id_of_the_row_and_the_expiry(
     api: Api, dsn: str, clock: Clock
 ) -> None:
     user_id = (await api.register()).json["id"]
@@ -74,13 +74,13 @@ async def test_the_signature_is_as_long_as_sha_256_or_longer(api: Api) -> None:
 async def test_the_id_of_a_token_has_128_random_bits(api: Api) -> None:
     await api.register()
     ids = [uuid.UUID(claims_of(await api.token()).token_id).int for _ in range(40)]
-    # Each bit is set in some and not in others, but for a chance of 2 in a thousand million.
+    # Each bit is set in some and clear in others, except with a chance of 2 in 10^9.
     assert reduce(or_, ids) == 2**128 - 1
     assert reduce(and_, ids) == 0
 
 
 @pytest.mark.gen_test
-async def test_a_token_with_any_part_changed_is_refused(api: Api, dsn: str) -> None:
+async def test_a_token_with_any_part_modified_is_refused(api: Api, dsn: str) -> None:
     token = await api.registered_token()
     other = await api.token()
     token_id, expiry, signature = token.split(".")
@@ -108,7 +108,7 @@ async def test_a_token_with_any_part_changed_is_refused(api: Api, dsn: str) -> N
 
 
 @pytest.mark.gen_test
-async def test_a_token_expires_at_its_second(api: Api, clock: Clock) -> None:
+async def test_a_token_expires_to_the_second(api: Api, clock: Clock) -> None:
     token = await api.registered_token()
     clock.advance(LIFETIME - 0.1)
     assert (await read(api, token)).status == 200
@@ -145,7 +145,7 @@ async def test_a_removed_key_verifies_nothing(api: Api, clock: Clock) -> None:
 
 
 @pytest.mark.gen_test
-async def test_other_keys_end_every_token_and_no_password(
+async def test_other_keys_invalidate_every_token_and_no_password(
     api: Api, settings: Settings, dsn: str, clock: Clock
 ) -> None:
     token = await api.registered_token()
@@ -187,9 +187,7 @@ async def test_a_signature_for_another_purpose_or_by_sha_1_is_refused(
     ],
 )
 @pytest.mark.gen_test
-async def test_a_token_is_only_as_good_as_its_row_right_now(
-    api: Api, dsn: str, revocation: str
-) -> None:
+async def test_a_token_is_valid_only_while_its_row_is(api: Api, dsn: str, revocation: str) -> None:
     token = await api.registered_token()
     assert (await read(api, token)).status == 200
     run_sql(dsn, revocation)
@@ -197,8 +195,8 @@ async def test_a_token_is_only_as_good_as_its_row_right_now(
 
 
 @pytest.mark.gen_test
-async def test_a_revocation_that_is_taken_back_lets_the_token_in_again(api: Api, dsn: str) -> None:
-    """Nothing is remembered: neither that a token was good, nor that it was not."""
+async def test_a_revocation_that_is_undone_makes_the_token_valid_again(api: Api, dsn: str) -> None:
+    """No result is cached, neither for a valid token nor for a revoked one."""
     token = await api.registered_token()
     run_sql(dsn, "UPDATE tokens SET revoked_at = now()")
     await expect_refused(api, token)
@@ -207,14 +205,14 @@ async def test_a_revocation_that_is_taken_back_lets_the_token_in_again(api: Api,
 
 
 @pytest.mark.gen_test
-async def test_a_good_signature_over_an_unknown_id_is_refused(api: Api, clock: Clock) -> None:
+async def test_a_valid_signature_over_an_unknown_id_is_refused(api: Api, clock: Clock) -> None:
     await api.registered_token()
     claims = TokenClaims(str(uuid.uuid4()), int(clock()) + 60)
     await expect_refused(api, TokenSigner([NEW_KEY], clock).issue(claims))
 
 
 @pytest.mark.gen_test
-async def test_a_token_of_another_user_is_that_user(api: Api) -> None:
+async def test_a_token_identifies_its_own_user(api: Api) -> None:
     susan = await api.registered_token("susan@example.com")
     other = await api.registered_token("other@example.com")
     assert (await read(api, susan)).json["email"] == "susan@example.com"

@@ -1,4 +1,4 @@
-"""Postgres away, silent, read-only, locked, full: 503 in time, and healed without a restart."""
+"""Postgres down, unresponsive, read-only, locked: 503 in time, and recovery without a restart."""
 
 import asyncio
 import logging
@@ -18,8 +18,8 @@ from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 ACQUIRE_SECONDS = 0.4
-QUERY_SECONDS = 0.8  # longer, so that who waits for a connection never gets one
-GRACE_SECONDS = 0.5  # what is added to it on our side: see db/pool.py
+QUERY_SECONDS = 0.8  # longer, so that a request that waits for a connection never gets one
+GRACE_SECONDS = 0.5  # added to it by the client: see db/pool.py
 SLACK_SECONDS = 1.0
 
 
@@ -34,7 +34,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
-    """Open a way to Postgres that can be shut."""
+    """Open a connection to Postgres that can be cut."""
     gate = Gate(postgres)
     io_loop.run_sync(gate.open)
     yield gate
@@ -43,7 +43,7 @@ def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
 
 @pytest.fixture
 def dsn(dsn: str, gate: Gate) -> str:
-    """Send the application through the gate, to the same empty database."""
+    """Connect the application through the gate, to the same empty database."""
     assert dsn != gate.dsn
     return gate.dsn
 
@@ -57,14 +57,14 @@ def locked(postgres: str, sql: str) -> Iterator[None]:
 
 
 async def until_blocked(postgres: str, backends: int) -> None:
-    """Return once so many backends wait for a lock."""
+    """Return once a number of backends wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     while run_sql(postgres, waiting) != [(backends,)]:
         await asyncio.sleep(0.01)
 
 
 def end_backends(postgres: str) -> None:
-    """End the server's connections to Postgres, from the other side."""
+    """Terminate the server's connections on the side of Postgres."""
     assert run_sql(
         postgres,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -74,7 +74,7 @@ def end_backends(postgres: str) -> None:
 
 @contextmanager
 def read_only(postgres: str) -> Iterator[None]:
-    """Let Postgres refuse to write, as one does that is being switched over."""
+    """Make Postgres refuse to write, as during a switchover."""
     run_sql(postgres, "ALTER DATABASE postgres SET default_transaction_read_only = on")
     try:
         end_backends(postgres)
@@ -93,13 +93,13 @@ async def change(api: Api, authorization: str, body: object = None) -> Answer:
 
 
 async def ask_everything(api: Api, token: str) -> dict[str, Answer]:
-    """Send one request of each kind that needs the database, all at once."""
+    """Send one request of each kind that needs the database, concurrently."""
     password = basic(EMAIL, PASSWORD)
     requests = {
         "token": api.request("GET", "/api/user", authorization=bearer(token)),
         "head": api.request("HEAD", "/api/user", authorization=bearer(token)),
         "password": api.request("GET", "/api/user", authorization=password),
-        "log-in": api.log_in(),
+        "login": api.log_in(),
         "register": api.register("other@example.com"),
         "change": change(api, bearer(token), {"name": "Susan"}),
         "delete": api.request("DELETE", "/api/user", authorization=bearer(token)),
@@ -124,7 +124,7 @@ async def expect_unavailable(api: Api, token: str, *, within: float) -> None:
 
 
 async def expect_recovery(api: Api, postgres: str, token: str) -> None:
-    """Assert that everything works again soon, and that nothing was changed meanwhile."""
+    """Assert that everything soon works again, and that nothing was changed meanwhile."""
     async with asyncio.timeout(2):
         while (await api.request("GET", "/health/ready")).status != 200:
             await asyncio.sleep(0.01)
@@ -140,7 +140,7 @@ async def expect_recovery(api: Api, postgres: str, token: str) -> None:
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_postgres_that_refuses_is_503_at_once_and_heals(
+async def test_a_postgres_that_refuses_connections_is_503_at_once_and_recovers(
     api: Api, postgres: str, gate: Gate
 ) -> None:
     token = await api.registered_token()
@@ -152,12 +152,12 @@ async def test_a_postgres_that_refuses_is_503_at_once_and_heals(
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_postgres_that_goes_silent_is_503_in_time_and_heals(
+async def test_a_postgres_that_does_not_respond_is_503_in_time_and_recovers(
     api: Api, postgres: str, gate: Gate
 ) -> None:
     token = await api.registered_token()
     gate.silence()
-    # The first ones find connections that look alive: a statement's time comes on top.
+    # The first requests use connections that look open: the statement's time-out is added.
     within = ACQUIRE_SECONDS + QUERY_SECONDS + GRACE_SECONDS + SLACK_SECONDS
     await expect_unavailable(api, token, within=within)
     await expect_unavailable(api, token, within=ACQUIRE_SECONDS + SLACK_SECONDS)
@@ -167,7 +167,7 @@ async def test_a_postgres_that_goes_silent_is_503_in_time_and_heals(
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_ready_gives_a_silent_postgres_a_second(api: Api, gate: Gate) -> None:
+async def test_ready_waits_a_second_for_postgres(api: Api, gate: Gate) -> None:
     gate.silence()
     started = time.monotonic()
     answer = await api.request("HEAD", "/health/ready")
@@ -176,7 +176,7 @@ async def test_ready_gives_a_silent_postgres_a_second(api: Api, gate: Gate) -> N
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_connection_that_breaks_under_a_statement_is_503_and_nothing_changed(
+async def test_a_connection_lost_during_a_statement_is_503_and_changes_nothing(
     api: Api, postgres: str, gate: Gate
 ) -> None:
     token = await api.registered_token()
@@ -191,9 +191,7 @@ async def test_a_connection_that_breaks_under_a_statement_is_503_and_nothing_cha
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_backends_that_were_ended_between_requests_are_replaced(
-    api: Api, postgres: str
-) -> None:
+async def test_backends_terminated_between_requests_are_replaced(api: Api, postgres: str) -> None:
     token = await api.registered_token()
     for _ in range(3):
         end_backends(postgres)
@@ -203,7 +201,7 @@ async def test_backends_that_were_ended_between_requests_are_replaced(
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_statement_that_takes_too_long_is_503_and_nothing_changed(
+async def test_a_statement_that_times_out_is_503_and_changes_nothing(
     api: Api, postgres: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = await api.registered_token()
@@ -218,12 +216,12 @@ async def test_a_statement_that_takes_too_long_is_503_and_nothing_changed(
         assert run_sql(postgres, "SELECT count(*) FROM users") == [(2,)]
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 200
     assert time.monotonic() - started < QUERY_SECONDS + GRACE_SECONDS + SLACK_SECONDS
-    caplog.clear()  # what is logged has a test of its own
+    caplog.clear()  # the log has a test of its own
     await expect_recovery(api, postgres, token)
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_statement_that_takes_too_long_is_one_line_in_the_log_without_a_trace(
+async def test_a_statement_that_times_out_is_one_line_in_the_log_without_a_traceback(
     api: Api, postgres: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = await api.registered_token()
@@ -235,7 +233,7 @@ async def test_a_statement_that_takes_too_long_is_one_line_in_the_log_without_a_
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_pool_whose_connections_are_all_taken_is_503_in_time(
+async def test_an_exhausted_pool_is_503_in_time(
     api: Api, postgres: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokens = [await api.registered_token(email) for email in (EMAIL, "peter@example.com")]
@@ -247,13 +245,13 @@ async def test_a_pool_whose_connections_are_all_taken_is_503_in_time(
         assert {answer.status for answer in answers} == {503}
         assert time.monotonic() - started < ACQUIRE_SECONDS + SLACK_SECONDS
         assert {answer.status for answer in await asyncio.gather(*holders)} == {503}
-    caplog.clear()  # what is logged has a test of its own
+    caplog.clear()  # the log has a test of its own
     await expect_recovery(api, postgres, tokens[0])
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_a_postgres_that_only_reads_is_503_for_readers_too(api: Api, postgres: str) -> None:
-    """It may be a primary that was replaced, and fenced off: its rows may be out of date."""
+async def test_a_read_only_postgres_is_503_for_readers_too(api: Api, postgres: str) -> None:
+    """It may be a former primary: its rows may be out of date."""
     token = await api.registered_token()
     with read_only(postgres):
         answers = await ask_everything(api, token)

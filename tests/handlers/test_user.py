@@ -23,7 +23,7 @@ async def statuses(api: Api, *tokens: str) -> list[int]:
 
 
 @pytest.mark.gen_test
-async def test_the_user_is_whoever_asks(api: Api) -> None:
+async def test_the_user_is_the_authenticated_one(api: Api) -> None:
     tokens = {
         email: await api.registered_token(email) for email in ("one@example.com", "two@example.com")
     }
@@ -32,7 +32,7 @@ async def test_the_user_is_whoever_asks(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_name_is_changed_and_the_rest_stays(api: Api, dsn: str) -> None:
+async def test_a_change_of_the_name_changes_nothing_else(api: Api, dsn: str) -> None:
     token = await api.registered_token()
     before = (await read(api, token)).json
     answer = await change(api, bearer(token), name=" Susan \u3000Miller ")
@@ -47,7 +47,7 @@ async def test_a_name_is_changed_and_the_rest_stays(api: Api, dsn: str) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_name_of_null_removes_it(api: Api) -> None:
+async def test_a_null_name_removes_it(api: Api) -> None:
     await api.register(name="Susan")
     token = await api.token()
     assert (await change(api, bearer(token), name=None)).json["name"] is None
@@ -55,14 +55,14 @@ async def test_a_name_of_null_removes_it(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_change_without_a_name_leaves_it(api: Api) -> None:
+async def test_a_change_without_a_name_keeps_it(api: Api) -> None:
     await api.register(name="Susan")
     answer = await change(api, bearer(await api.token()), password=NEW_PASSWORD)
     assert answer.json["name"] == "Susan"
 
 
 @pytest.mark.gen_test
-async def test_a_new_name_ends_no_token(api: Api) -> None:
+async def test_a_new_name_revokes_no_token(api: Api) -> None:
     first = await api.registered_token()
     second = await api.token()
     await change(api, bearer(first), name="Susan")
@@ -72,7 +72,7 @@ async def test_a_new_name_ends_no_token(api: Api) -> None:
 
 @pytest.mark.parametrize("form", ["Bearer {}", "Basic {}"])
 @pytest.mark.gen_test
-async def test_a_new_password_ends_every_token_but_the_one_presented(
+async def test_a_new_password_revokes_every_token_except_the_presented_one(
     api: Api, dsn: str, form: str
 ) -> None:
     presented = await api.registered_token()
@@ -86,7 +86,7 @@ async def test_a_new_password_ends_every_token_but_the_one_presented(
 
 
 @pytest.mark.gen_test
-async def test_a_new_password_by_password_ends_all_tokens(api: Api) -> None:
+async def test_a_new_password_set_by_password_revokes_all_tokens(api: Api) -> None:
     tokens = [await api.registered_token(), await api.token()]
     answer = await change(api, basic(EMAIL, PASSWORD), password=NEW_PASSWORD)
     assert answer.status == 200
@@ -94,7 +94,7 @@ async def test_a_new_password_by_password_ends_all_tokens(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_after_a_change_only_the_new_password_logs_in(api: Api) -> None:
+async def test_only_the_new_password_logs_in_after_a_change(api: Api) -> None:
     token = await api.registered_token()
     await change(api, bearer(token), password=NEW_PASSWORD)
     assert (await api.log_in(EMAIL, PASSWORD)).status == 401
@@ -102,7 +102,7 @@ async def test_after_a_change_only_the_new_password_logs_in(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_same_password_again_is_a_change_too(api: Api) -> None:
+async def test_the_same_password_again_is_a_change(api: Api) -> None:
     presented = await api.registered_token()
     other = await api.token()
     assert (await change(api, bearer(presented), password=PASSWORD)).status == 200
@@ -110,7 +110,7 @@ async def test_the_same_password_again_is_a_change_too(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_token_that_a_change_ended_is_refused_as_invalid(api: Api) -> None:
+async def test_a_token_revoked_by_a_change_is_refused_as_invalid(api: Api) -> None:
     token = await api.registered_token()
     await change(api, basic(EMAIL, PASSWORD), password=NEW_PASSWORD)
     answer = await read(api, token)
@@ -146,7 +146,7 @@ async def test_name_and_password_are_changed_together(api: Api) -> None:
     ],
 )
 @pytest.mark.gen_test
-async def test_a_change_that_is_refused_changes_nothing(
+async def test_a_refused_change_changes_nothing(
     api: Api, fields: dict[str, object], refused: list[str]
 ) -> None:
     await api.register(name="Before")
@@ -160,7 +160,7 @@ async def test_a_change_that_is_refused_changes_nothing(
 
 
 @pytest.mark.gen_test
-async def test_a_change_touches_nobody_else(api: Api) -> None:
+async def test_a_change_affects_no_other_user(api: Api) -> None:
     token = await api.registered_token()
     other = await api.registered_token("other@example.com")
     before = (await read(api, other)).json
@@ -171,7 +171,7 @@ async def test_a_change_touches_nobody_else(api: Api) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE"])
 @pytest.mark.gen_test
-async def test_every_call_on_the_user_needs_credentials(api: Api, dsn: str, method: str) -> None:
+async def test_every_call_on_the_user_requires_credentials(api: Api, dsn: str, method: str) -> None:
     await api.register()
     body = {"name": "Susan"} if method == "PATCH" else None
     answer = await api.request(method, "/api/user", json_body=body)

@@ -1,4 +1,4 @@
-"""GET /api/verify: what a proxy asks."""
+"""GET /api/verify: the check of a proxy."""
 
 from urllib.parse import unquote
 
@@ -22,7 +22,7 @@ FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
     ],
 )
 @pytest.mark.gen_test
-async def test_a_user_is_told_in_header_fields(api: Api, email: str, name: str | None) -> None:
+async def test_a_user_is_returned_in_header_fields(api: Api, email: str, name: str | None) -> None:
     user = (await api.register(email, name=name)).json
     for authorization in (basic(email, PASSWORD), bearer(await api.token(email))):
         for method in ("GET", "HEAD"):
@@ -34,7 +34,7 @@ async def test_a_user_is_told_in_header_fields(api: Api, email: str, name: str |
 
 
 @pytest.mark.gen_test
-async def test_a_usual_address_is_as_it_is(api: Api) -> None:
+async def test_an_ordinary_address_is_not_encoded(api: Api) -> None:
     await api.register("susan+tag@example.com")
     answer = await api.request(
         "GET", VERIFY, authorization=basic("susan+tag@example.com", PASSWORD)
@@ -43,7 +43,7 @@ async def test_a_usual_address_is_as_it_is(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_nobody_and_a_revoked_token_are_401_without_a_user(api: Api) -> None:
+async def test_missing_and_revoked_credentials_are_401_without_a_user(api: Api) -> None:
     token = await api.registered_token()
     await api.request("POST", "/api/user/logout", authorization=bearer(token))
     for authorization in (None, bearer(token), basic("susan@example.com", "wrong password")):
@@ -53,7 +53,7 @@ async def test_nobody_and_a_revoked_token_are_401_without_a_user(api: Api) -> No
 
 
 @pytest.mark.gen_test
-async def test_the_address_of_the_proxy_is_not_taken_for_the_users(
+async def test_the_proxys_address_is_not_recorded_as_the_users(
     api: Api, app: Application, dsn: str
 ) -> None:
     token = await api.registered_token()

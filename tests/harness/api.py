@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +93,12 @@ class Api:
             raise_error=False,
         )
         answer = Answer(response.code, response.headers, response.body)
-        is_from_browser = path.startswith("/api/verify") and "Sec-Fetch-Mode" in fields
-        check_invariants(answer, method=method, is_from_browser=is_from_browser)
+        challenges = ["Basic", "Bearer"]
+        if path.startswith("/api/token/"):
+            challenges.remove("Bearer")
+        if path.startswith("/api/verify") and "Sec-Fetch-Mode" in fields:
+            challenges.remove("Basic")
+        check_invariants(answer, method=method, challenges=challenges)
         check_answer(answer, method=method, target=path)
         return answer
 
@@ -123,7 +127,9 @@ class Api:
         return await self.token(email)
 
 
-def check_invariants(answer: Answer, *, method: str, is_from_browser: bool = False) -> None:
+def check_invariants(
+    answer: Answer, *, method: str, challenges: Sequence[str] = ("Basic", "Bearer")
+) -> None:
     """Assert what the contract says of every answer."""
     headers = answer.headers
     assert _REQUEST_ID.fullmatch(headers["X-Request-ID"])
@@ -144,10 +150,9 @@ def check_invariants(answer: Answer, *, method: str, is_from_browser: bool = Fal
     if answer.status == 405:
         assert "OPTIONS" in headers["Allow"]
     if answer.status == 401:
-        challenges = headers.get_list("WWW-Authenticate")
-        expected = ["Bearer"] if is_from_browser else ["Basic", "Bearer"]
-        assert [challenge.split()[0] for challenge in challenges] == expected
-        assert is_from_browser or 'charset="UTF-8"' in challenges[0]
+        sent = headers.get_list("WWW-Authenticate")
+        assert [challenge.split()[0] for challenge in sent] == list(challenges)
+        assert "Basic" not in challenges or 'charset="UTF-8"' in sent[0]
 
 
 def check_problem(answer: Answer) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import jsonschema_rs
 
-from handlers.docs import OPENAPI_PATH
+from handlers.static_documents import OPENAPI_PATH
 from tests.harness.configuration import settings_with
 from wiring.documents import static_documents
 

@@ -16,7 +16,9 @@ PRODUCT = (*ROOMS, "client/userauth_client")
 MEASURED = (*PRODUCT, "bench", "soak")
 
 # Each exception needs a reason; an entry that is no longer needed must be removed.
-LONG_FILES: Mapping[str, str] = {}
+LONG_FILES: Mapping[str, str] = {
+    "rules/errors.py": "one table of every refusal, as a tree of classes without code",
+}
 LONG_FUNCTIONS: Mapping[str, str] = {}
 MANY_PARAMETERS: Mapping[str, str] = {}
 # What exceeded the limits when they were introduced, and has to be changed.
@@ -24,30 +26,11 @@ PENDING = frozenset(
     {
         "commands/transfer.py",
         "contract/openapi.py",
-        "db/pool.py",
-        "db/throttle.py",
         "handlers/base.py",
-        "ops/logs.py",
-        "ops/metrics.py",
-        "postgres/embedded.py",
-        "postgres/socket_directory.py",
-        "rules/errors.py",
-        "rules/hash_queue.py",
-        "rules/imported_hashes.py",
-        "rules/passwords.py",
         "contract/openapi.py::openapi_document",
-        "db/schema.py::apply_schema",
         "handlers/application.py::Application.__init__",
-        "ops/metrics.py::Metrics.collect",
-        "postgres/program_output.py::piped",
-        "postgres/programs.py::run",
-        "rules/passwords.py::PasswordHasher.__init__",
-        "services/tokens.py::Sessions.log_in",
         "transport/response.py::AnsweringHandler.answer",
         "wiring/application.py::open_application",
-        "rules/passwords.py::PasswordHasher",
-        "services/accounts.py::Accounts",
-        "services/tokens.py::Sessions",
         "handlers/metrics.py: _connections",
         "handlers/metrics.py: _headers",
     }

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from handlers import routes
-from handlers.docs import OPENAPI_PATH, PAGE_PATH, StaticDocumentHandler
+from handlers.docs import StaticDocumentHandler
+from handlers.static_documents import OPENAPI_PATH, PAGE_PATH
 from rules.errors import Problem, problem_types
 from settings import FIELDS
 from settings.renamed import RENAMED

@@ -101,10 +101,11 @@ def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProce
     )
 
 
+@pytest.mark.parametrize("processes", ["-n=0", "-n=2"])
 def test_tests_whose_program_is_missing_are_left_out_and_the_closing_lines_say_so(
-    tmp_path: Path,
+    tmp_path: Path, processes: str
 ) -> None:
-    ended = run_needy_tests(tmp_path)
+    ended = run_needy_tests(tmp_path, processes)
     assert ended.returncode == 0, ended.stdout
     *_, caddy, promtool, counts = ended.stdout.splitlines()
     assert caddy == "3 tests need caddy (package caddy). To install: sudo make programs"
@@ -129,7 +130,12 @@ def test_make_help_lists_every_target() -> None:
     targets = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
     assert phony[1].split() == targets
     shown = subprocess.run(
-        ["/usr/bin/make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
+        ["/usr/bin/make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
     ).stdout
     assert [line.split()[1] for line in shown.splitlines()] == targets
     assert all(len(line.split()) > 3 for line in shown.splitlines())

@@ -173,9 +173,9 @@ def test_accounts_of_one_network_take_turns(make_queue: MakeQueue, work: Work) -
 
 
 def test_known_callers_get_every_other_slot(make_queue: MakeQueue, work: Work) -> None:
-    strangers = [caller(number) for number in range(1, 5)]
+    unknown = [caller(number) for number in range(1, 5)]
     known = [caller(number, is_known=True) for number in range(5, 7)]
-    assert ran(make_queue, work, [*strangers, *known]) == [4, 0, 5, 1, 2, 3]
+    assert ran(make_queue, work, [*unknown, *known]) == [4, 0, 5, 1, 2, 3]
 
 
 def test_one_account_at_one_network_has_a_limited_number_of_callers(
@@ -266,8 +266,8 @@ def test_in_a_full_queue_half_is_reserved_for_known_callers_and_half_for_others(
     queue = make_queue(max_wait_seconds=5)  # for 4 callers
 
     async def flow() -> None:
-        strangers = [caller(number) for number in range(4)]
-        tasks = queued(queue, work, strangers)
+        unknown = [caller(number) for number in range(4)]
+        tasks = queued(queue, work, unknown)
         await work.started(1)
         known = [caller(number, is_known=True) for number in range(4, 7)]
         tasks += queued(queue, work, known, first=4)
@@ -321,7 +321,7 @@ def test_of_returning_callers_the_one_that_was_refused_first_is_admitted(
         for number in (4, 5, 6):
             await refused(caller(number))
         clock.advance(5)
-        # Three that were refused later replace three strangers.
+        # Three that were refused later replace three unknown.
         tasks += queued(queue, work, [caller(4), caller(5), caller(6)], first=4)
         await until(lambda: all(task.done() for task in tasks[1:4]))
         tasks += queued(queue, work, [caller(9)], first=7)
@@ -560,7 +560,7 @@ class Check:
     """bcrypt's check, which waits until the test lets it continue."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.may_go_on = threading.Event()
+        self.may_continue = threading.Event()
         self.requests = 0
         self.threads: list[threading.Thread] = []
         self._check = bcrypt.checkpw
@@ -575,7 +575,7 @@ class Check:
 
     def _wait(self, password: bytes, stored: bytes) -> bool:
         self.threads.append(threading.current_thread())
-        self.may_go_on.wait(SECONDS)
+        self.may_continue.wait(SECONDS)
         return self._check(password, stored)
 
 
@@ -583,7 +583,7 @@ class Check:
 def check(monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
     check = Check(monkeypatch)
     yield check
-    check.may_go_on.set()
+    check.may_continue.set()
 
 
 @pytest.fixture
@@ -595,9 +595,9 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 @pytest.mark.gen_test
 @laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
 async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(api: Api, check: Check) -> None:
-    check.may_go_on.set()
+    check.may_continue.set()
     token = await api.registered_token(EMAIL)
-    check.may_go_on.clear()
+    check.may_continue.clear()
     check.threads.clear()
     first = asyncio.create_task(api.log_in(EMAIL))
     await until(lambda: bool(check.threads))
@@ -610,7 +610,7 @@ async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(api: Api, check
         answer = await api.request("GET", "/api/user", authorization=authorization)
         assert answer.status == 200
     assert not first.done()
-    check.may_go_on.set()
+    check.may_continue.set()
     assert (await first).status == 200
     assert (await api.log_in(EMAIL)).status == 200
 
@@ -629,7 +629,7 @@ async def test_nothing_is_hashed_for_a_client_that_disconnected(
         )
         await until(lambda: check.requests > requests)
     await until(lambda: app.running == 1)
-    check.may_go_on.set()
+    check.may_continue.set()
     assert (await first).status == 200
     assert (await api.log_in(EMAIL)).status == 200
     assert len(check.threads) == 2

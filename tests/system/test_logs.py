@@ -51,7 +51,7 @@ def test_each_request_is_one_event_with_what_its_time_went_into(server: ServerPr
     # A busy machine makes the event loop late, which is told as well.
     requests = [event for event in events(server) if event["event"] == "request"]
     register, login, get, delete, nowhere = requests
-    assert (get["route"], get["status"]) == ("/api/user", 200)
+    assert (get["route"], get["status"]) == ("/api/user", 422)
     assert get["client_request_id"] == delete["client_request_id"] == "id-7"
     assert get["request_id"] != delete["request_id"]
     assert (get["trace_id"], get["parent_id"]) == (TRACE, SPAN)

@@ -80,7 +80,7 @@ def test_a_postgres_that_refuses_connections_is_503_at_once_and_heals(
 
     written = behind_a_proxy(dsn, tmp_path / "log", use)
     assert "Traceback" not in written
-    assert "The database does not respond" in written
+    assert "The database is unavailable" in written
 
 
 def test_a_postgres_that_goes_silent_is_503_in_time_and_heals(dsn: str, tmp_path: Path) -> None:

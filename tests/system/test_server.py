@@ -359,7 +359,7 @@ def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
     token = asyncio.run(use())
     server.stop()
     written = server.written()
-    assert "GET /api/user 200" in written
+    assert "GET /api/user 422" in written
     assert "client=id-7" in written
     for hidden in (secret, email, token, "token="):
         assert hidden not in written

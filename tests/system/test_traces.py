@@ -87,7 +87,7 @@ def test_each_request_is_a_span_under_the_one_that_sent_it(
     assert (get.trace_id.hex(), get.parent_span_id.hex()) == (TRACE, PARENT)
     assert register.parent_span_id == b""
     told = attributes(get)
-    assert told["http.response.status_code"] == 200
+    assert told["http.response.status_code"] == 422
     assert told["userauth.client_request_id"] == "id-7"
     assert 0 < get.end_time_unix_nano - get.start_time_unix_nano < 10**10
     assert get.status.code == Status.STATUS_CODE_UNSET

@@ -1,4 +1,4 @@
-"""Bodies: what is no JSON object is 400, what is one and does not fit is 422."""
+"""Bodies: 400 if not a JSON object, 422 if one with invalid fields."""
 
 import json
 
@@ -17,7 +17,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
 
 
 def with_name(value: str) -> bytes:
-    """Return a good registration but for the JSON text of its name."""
+    """Return a registration that is valid except for the JSON text of its name."""
     return VALID[:-1] + f', "name": {value}}}'.encode()
 
 
@@ -49,9 +49,9 @@ NOT_JSON = {
     "number": b"1",
     "null": b"null",
     "true": b"true",
-    "words behind": VALID + b" x",
-    "a second object behind": VALID + VALID,
-    "NUL behind": VALID + b"\x00",
+    "trailing words": VALID + b" x",
+    "a second object": VALID + VALID,
+    "a trailing NUL": VALID + b"\x00",
     "a trailing comma": VALID[:-1] + b",}",
     "a comment": b"/* */" + VALID,
     "single quotes": VALID.replace(b'"', b"'"),
@@ -67,7 +67,7 @@ def outcome(answer: Answer) -> tuple[int, str]:
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_what_is_no_json_object_is_400(api: Api, dsn: str) -> None:
+async def test_a_body_that_is_not_a_json_object_is_400(api: Api, dsn: str) -> None:
     outcomes = {
         name: outcome(await api.request("POST", REGISTER, body=body, headers=JSON_TYPE))
         for name, body in NOT_JSON.items()
@@ -77,7 +77,7 @@ async def test_what_is_no_json_object_is_400(api: Api, dsn: str) -> None:
 
 
 @pytest.mark.gen_test(timeout=15)
-async def test_it_is_400_for_a_change_too(api: Api) -> None:
+async def test_a_change_whose_body_is_not_a_json_object_is_400(api: Api) -> None:
     authorization = bearer(await api.registered_token())
     outcomes = {
         name: outcome(
@@ -100,7 +100,7 @@ async def test_it_is_400_for_a_change_too(api: Api) -> None:
     ],
 )
 @pytest.mark.gen_test
-async def test_json_may_be_written_in_any_way_that_json_allows(api: Api, body: bytes) -> None:
+async def test_json_is_accepted_in_any_valid_spelling(api: Api, body: bytes) -> None:
     answer = await api.request("POST", REGISTER, body=body, headers=JSON_TYPE)
     assert answer.status == 201
 
@@ -131,9 +131,9 @@ async def test_missing_and_unknown_fields_are_422_and_named(
 @pytest.mark.parametrize("field", ["email", "password", "name"])
 @pytest.mark.gen_test
 async def test_a_value_of_the_wrong_type_is_422_and_never_coerced(api: Api, field: str) -> None:
-    good = {"email": f'"{EMAIL}"', "password": f'"{PASSWORD}"'}
+    valid = {"email": f'"{EMAIL}"', "password": f'"{PASSWORD}"'}
     for value in ("5", "1.5", "1e999", "9" * 40, "true", "false", "[]", "{}", '["a"]'):
-        fields = {**good, field: value}
+        fields = {**valid, field: value}
         body = "{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}"
         answer = await api.request("POST", REGISTER, body=body.encode(), headers=JSON_TYPE)
         assert refused_fields(answer) == [field], value
@@ -141,21 +141,21 @@ async def test_a_value_of_the_wrong_type_is_422_and_never_coerced(api: Api, fiel
 
 @pytest.mark.parametrize("field", ["email", "password"])
 @pytest.mark.gen_test
-async def test_null_is_422_where_a_value_is_needed(api: Api, field: str) -> None:
+async def test_null_is_422_for_a_required_field(api: Api, field: str) -> None:
     fields = {"email": EMAIL, "password": PASSWORD, field: None}
     answer = await api.request("POST", REGISTER, json_body=fields)
     assert refused_fields(answer) == [field]
 
 
 @pytest.mark.gen_test
-async def test_thousands_of_unknown_fields_are_answered_with_a_few(api: Api) -> None:
+async def test_of_thousands_of_unknown_fields_few_are_reported(api: Api) -> None:
     answer = await api.request("POST", REGISTER, json_body={f"f{n}": n for n in range(4000)})
     assert 1 <= len(refused_fields(answer)) <= 100
     assert len(answer.content) < 10_000
 
 
 @pytest.mark.gen_test
-async def test_a_very_long_field_name_is_not_sent_back_whole(api: Api) -> None:
+async def test_a_very_long_field_name_is_truncated_in_the_error(api: Api) -> None:
     answer = await api.request("POST", REGISTER, json_body={"x" * 60_000: 1})
     assert answer.status == 422
     assert len(answer.content) < 10_000
@@ -173,7 +173,9 @@ async def test_a_very_long_field_name_is_not_sent_back_whole(api: Api) -> None:
     ],
 )
 @pytest.mark.gen_test
-async def test_json_is_taken_with_parameters_and_in_any_case(api: Api, media_type: str) -> None:
+async def test_the_json_media_type_is_accepted_with_parameters_and_in_any_case(
+    api: Api, media_type: str
+) -> None:
     headers = {"Content-Type": media_type}
     assert (await api.request("POST", REGISTER, body=VALID, headers=headers)).status == 201
 
@@ -205,7 +207,7 @@ async def test_a_body_of_another_type_or_encoding_is_415(api: Api, dsn: str) -> 
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
 
 
-CALLS_WITHOUT_BODY = [
+CALLS_WITHOUT_FIELDS = [
     ("GET", "/api/user"),
     ("HEAD", "/api/user"),
     ("DELETE", "/api/user"),
@@ -216,7 +218,7 @@ CALLS_WITHOUT_BODY = [
 ]
 
 
-SAYS_SOMETHING = [
+WITH_CONTENT = [
     ("application/json", b'{"name": "Susan"}', 422),
     ("application/json", b"[]", 400),
     ("application/json", b"null", 400),
@@ -224,29 +226,29 @@ SAYS_SOMETHING = [
     ("text/plain", b"susan", 415),
     ("application/x-www-form-urlencoded", b"name=susan", 415),
 ]
-SAYS_NOTHING = [("text/plain", b""), ("application/json", b"{}"), ("application/json", b" { } ")]
+WITHOUT_CONTENT = [("text/plain", b""), ("application/json", b"{}"), ("application/json", b" { } ")]
 
 
-@pytest.mark.parametrize("call", CALLS_WITHOUT_BODY)
+@pytest.mark.parametrize("call", CALLS_WITHOUT_FIELDS)
 @pytest.mark.gen_test
-async def test_a_call_without_a_body_takes_none_that_says_anything(
+async def test_a_call_without_fields_refuses_a_body_with_content(
     api: Api, call: tuple[str, str]
 ) -> None:
     token = await api.registered_token()
     authorization = basic(EMAIL, PASSWORD) if call[1].endswith("login") else bearer(token)
-    for media_type, body, status in SAYS_SOMETHING:
+    for media_type, body, status in WITH_CONTENT:
         answer = await api.request(
             *call, authorization=authorization, body=body, headers={"Content-Type": media_type}
         )
         assert answer.status == status, body
 
 
-@pytest.mark.parametrize("call", CALLS_WITHOUT_BODY)
+@pytest.mark.parametrize("call", CALLS_WITHOUT_FIELDS)
 @pytest.mark.gen_test
-async def test_a_call_without_a_body_overlooks_one_that_says_nothing(
+async def test_a_call_without_fields_accepts_an_empty_body_or_object(
     api: Api, call: tuple[str, str]
 ) -> None:
-    for media_type, body in SAYS_NOTHING:
+    for media_type, body in WITHOUT_CONTENT:
         await api.register()
         authorization = basic(EMAIL, PASSWORD)
         answer = await api.request(
@@ -257,7 +259,7 @@ async def test_a_call_without_a_body_overlooks_one_that_says_nothing(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.gen_test
-async def test_a_log_in_that_is_refused_for_its_body_makes_no_token(
+async def test_a_login_refused_for_its_body_issues_no_token(
     api: Api, dsn: str, method: str
 ) -> None:
     await api.register()

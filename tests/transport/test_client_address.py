@@ -1,4 +1,4 @@
-"""Which address a request comes from: past trusted proxies, and nobody else's word."""
+"""The client's address: read past trusted proxies, and never chosen by the client."""
 
 import random
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def request_from(peer: str | None, headers: HTTPHeaders) -> HTTPServerRequest:
     headers["Host"] = "example.com"
     start_line = RequestStartLine("GET", "/", "HTTP/1.1")
     request = HTTPServerRequest(start_line=start_line, headers=headers)
-    # The constructor takes it from a connection.
+    # The constructor would read it from a connection.
     request.remote_ip = peer
     return request
 
@@ -63,7 +63,7 @@ def request_from(peer: str | None, headers: HTTPHeaders) -> HTTPServerRequest:
 def address_of(
     peer: str | None, *forwarded: str, trusted: Sequence[str] = PROXIES, times: int = 2
 ) -> str | None:
-    """Return the address of a request with such fields, which is the same each time."""
+    """Return the address of a request with such fields, the same each time."""
     headers = HTTPHeaders()
     for line in forwarded:
         headers.add("X-Forwarded-For", line.strip(" \t"))  # as the parser does
@@ -74,14 +74,14 @@ def address_of(
 
 
 @pytest.mark.parametrize("trusted", [(), PROXIES])
-def test_without_the_field_it_is_the_peer(trusted: Sequence[str]) -> None:
+def test_without_x_forwarded_for_the_client_is_the_peer(trusted: Sequence[str]) -> None:
     for peer in (CLIENT, "10.0.0.1", "2001:db8::1", "2001:db8:aaaa::1"):
         assert address_of(peer, trusted=trusted) == peer
 
 
 @pytest.mark.parametrize("trusted", [(), PROXIES, ("0.0.0.0/0", "::/0")])
 @pytest.mark.parametrize("peer", [None, "", "0.0.0.0", "::", "/run/socket", "garbage"])  # noqa: S104
-def test_a_peer_without_an_address_has_none_whatever_it_says(
+def test_a_peer_without_an_address_has_none_whatever_it_sends(
     peer: str | None, trusted: Sequence[str]
 ) -> None:
     assert address_of(peer, trusted=trusted) is None
@@ -92,12 +92,14 @@ def test_a_peer_without_an_address_has_none_whatever_it_says(
 @pytest.mark.parametrize(
     "forged", ["198.51.100.1", "10.0.0.1", f"198.51.100.1, {CLIENT}", "10.0.0.1, 10.0.0.2", "x"]
 )
-def test_what_an_untrusted_peer_says_changes_nothing(trusted: Sequence[str], forged: str) -> None:
+def test_x_forwarded_for_of_an_untrusted_peer_is_ignored(
+    trusted: Sequence[str], forged: str
+) -> None:
     assert address_of(CLIENT, forged, trusted=trusted) == CLIENT
     assert address_of("2001:db8::1", forged, trusted=trusted) == "2001:db8::1"
 
 
-def test_by_default_nobody_is_trusted() -> None:
+def test_by_default_no_proxy_is_trusted() -> None:
     for peer in ("127.0.0.1", "::1", "10.0.0.1"):
         assert address_of(peer, CLIENT, trusted=()) == peer
 
@@ -116,19 +118,19 @@ def test_by_default_nobody_is_trusted() -> None:
         ("198.51.100.1", f"garbage, {CLIENT}", "10.0.0.3, 10.0.0.2"),
     ],
 )
-def test_past_trusted_proxies_it_is_the_first_from_the_right_that_is_not_one(
+def test_the_client_is_the_rightmost_address_that_is_no_trusted_proxy(
     peer: str, forwarded: Sequence[str]
 ) -> None:
     assert address_of(peer, *forwarded) == CLIENT
 
 
-def test_where_all_are_trusted_it_is_the_leftmost() -> None:
+def test_if_all_addresses_are_trusted_the_client_is_the_leftmost() -> None:
     assert address_of("10.0.0.1", "10.0.0.3, 10.0.0.2") == "10.0.0.3"
     assert address_of("10.0.0.1", "10.0.0.4", "10.0.0.3, 10.0.0.2") == "10.0.0.4"
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-def test_what_is_no_address_ends_the_reading(garbage: str) -> None:
+def test_an_invalid_entry_ends_the_search(garbage: str) -> None:
     assert address_of("10.0.0.1", garbage) == "10.0.0.1"
     assert address_of("10.0.0.1", f"198.51.100.1, {garbage}") == "10.0.0.1"
     assert address_of("10.0.0.1", f"198.51.100.1, {garbage}, 10.0.0.2") == "10.0.0.2"
@@ -151,13 +153,13 @@ def test_what_is_no_address_ends_the_reading(garbage: str) -> None:
         ("[::ffff:102:304]:5678", "1.2.3.4"),
     ],
 )
-def test_an_address_is_read_in_each_of_its_spellings(entry: str, address: str) -> None:
+def test_an_address_is_parsed_in_each_of_its_spellings(entry: str, address: str) -> None:
     assert address_of("10.0.0.1", entry) == address
     assert address_of("10.0.0.1", f"198.51.100.1, {entry}, 10.0.0.2:80") == address
 
 
 @pytest.mark.parametrize("trusted", [(), PROXIES])
-def test_a_peer_is_told_in_one_spelling(trusted: Sequence[str]) -> None:
+def test_a_peer_is_returned_in_one_spelling(trusted: Sequence[str]) -> None:
     assert address_of("::ffff:1.2.3.4", trusted=trusted) == "1.2.3.4"
     assert address_of("fe80::1%eth0", trusted=trusted) == "fe80::1"
     assert address_of("2001:0db8::0001", trusted=trusted) == "2001:db8::1"
@@ -172,30 +174,30 @@ def test_an_ipv4_address_written_as_ipv6_is_trusted_as_the_ipv4_address() -> Non
     assert address_of("10.0.0.1", CLIENT, trusted=["::/0"]) == "10.0.0.1"
 
 
-def test_one_address_can_be_trusted_alone() -> None:
+def test_a_single_address_can_be_trusted() -> None:
     for trusted in ("127.0.0.1", "127.0.0.1/32"):
         assert address_of("127.0.0.1", "127.0.0.5", trusted=[trusted]) == "127.0.0.5"
         assert address_of("127.0.0.5", CLIENT, trusted=[trusted]) == "127.0.0.5"
 
 
-def test_what_is_no_network_cannot_be_trusted() -> None:
+def test_an_invalid_network_cannot_be_trusted() -> None:
     with pytest.raises(ValueError, match="localhost"):
         ClientAddresses(["10.0.0.0/8", "localhost"])
 
 
-def test_a_long_field_is_read_as_any_other() -> None:
+def test_a_long_field_is_parsed_like_any_other() -> None:
     assert address_of("10.0.0.1", f"{'198.51.100.1, ' * 1_000}{CLIENT}, 10.0.0.2") == CLIENT
     assert address_of("10.0.0.1", f"{CLIENT}{', 10.0.0.2' * 99}") == CLIENT
 
 
-def test_of_a_hundred_trusted_proxies_in_a_row_no_more_are_read() -> None:
+def test_at_most_a_hundred_entries_are_parsed() -> None:
     assert address_of("10.0.0.1", f"{CLIENT}, 10.0.0.3{', 10.0.0.2' * 99}") == "10.0.0.3"
     assert address_of("10.0.0.1", f"{CLIENT}{', 10.0.0.2' * 1_000}") == "10.0.0.2"
     assert address_of("10.0.0.1", "," * 15_000) == "10.0.0.1"
     assert address_of("10.0.0.1", "x" * 15_000) == "10.0.0.1"
 
 
-def test_requests_that_differ_are_told_apart() -> None:
+def test_different_requests_have_different_addresses() -> None:
     addresses = ClientAddresses(PROXIES)
     for number in range(300):
         for peer, expected in (("10.0.0.1", f"192.0.2.{number % 256}"), (CLIENT, CLIENT)):
@@ -204,10 +206,10 @@ def test_requests_that_differ_are_told_apart() -> None:
 
 
 def test_garbage_never_raises_and_never_chooses_the_address() -> None:
-    lots = random.Random(0)  # noqa: S311 - the same garbage in each run
-    signs = "0123456789abcdef.:,[]% \t\xa0\xff\xb9x/-"
+    generator = random.Random(0)  # noqa: S311 - the same garbage in each run
+    alphabet = "0123456789abcdef.:,[]% \t\xa0\xff\xb9x/-"
     for _ in range(3_000):
-        garbage = "".join(lots.choices(signs, k=lots.randrange(60)))
+        garbage = "".join(generator.choices(alphabet, k=generator.randrange(60)))
         address = address_of("10.0.0.1", garbage, times=1)
         assert address is not None
         assert str(ip_address(address)) == address
@@ -218,7 +220,7 @@ def test_garbage_never_raises_and_never_chooses_the_address() -> None:
         assert address_of(CLIENT, garbage, times=1) == CLIENT
 
 
-def test_what_counts_as_one_place_is_an_ipv4_address_or_the_half_of_an_ipv6_address() -> None:
+def test_a_network_is_an_ipv4_address_or_an_ipv6_64() -> None:
     assert network_of(None) == "unknown"
     assert network_of("1.2.3.4") == "1.2.3.4"
     assert network_of("2001:db8:1:2::") == "2001:db8:1:2::/64"

@@ -1,4 +1,4 @@
-"""Pages of other sites: the CORS protocol."""
+"""Access by pages of other sites: the CORS protocol."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from tests.harness.configuration import laid_over
 PAGE = "https://app.example.com"
 OTHER = "https://evil.example"
 
-named = laid_over(CORS__ORIGINS=f"{PAGE},http://localhost:3000")
-anybody = laid_over(CORS__ORIGINS="*")
+listed = laid_over(CORS__ORIGINS=f"{PAGE},http://localhost:3000")
+any_origin = laid_over(CORS__ORIGINS="*")
 
 
-def told(answer: Answer) -> Mapping[str, str]:
-    """Return what an answer says to browsers, by the short name of the field."""
+def cors_fields(answer: Answer) -> Mapping[str, str]:
+    """Return the fields of a response for browsers, by their short names."""
     return {
         name.removeprefix("Access-Control-"): value
         for name, value in answer.headers.get_all()
@@ -23,21 +23,21 @@ def told(answer: Answer) -> Mapping[str, str]:
     }
 
 
-async def ask(api: Api, method: str, path: str, origin: str, **fields: str) -> Answer:
+async def send(api: Api, method: str, path: str, origin: str, **fields: str) -> Answer:
     return await api.request(method, path, headers={"Origin": origin, **fields})
 
 
 @pytest.mark.gen_test
-async def test_without_origins_no_page_is_let_in(api: Api) -> None:
+async def test_without_origins_no_page_has_access(api: Api) -> None:
     preflight = {"Access-Control-Request-Method": "POST"}
-    assert told(await ask(api, "GET", "/api/user", PAGE)) == {}
-    assert told(await ask(api, "OPTIONS", "/api/user", PAGE, **preflight)) == {}
+    assert cors_fields(await send(api, "GET", "/api/user", PAGE)) == {}
+    assert cors_fields(await send(api, "OPTIONS", "/api/user", PAGE, **preflight)) == {}
 
 
-@named
+@listed
 @pytest.mark.gen_test
-async def test_a_page_that_is_named_may_ask_and_read(api: Api) -> None:
-    answer = await ask(
+async def test_a_listed_page_may_send_and_read(api: Api) -> None:
+    answer = await send(
         api,
         "OPTIONS",
         "/api/user",
@@ -48,7 +48,7 @@ async def test_a_page_that_is_named_may_ask_and_read(api: Api) -> None:
         },
     )
     assert answer.status == 204
-    allowed = told(answer)
+    allowed = cors_fields(answer)
     assert allowed["Allow-Origin"] == PAGE
     assert allowed["Allow-Credentials"] == "true"
     assert allowed["Vary"] == "Origin"
@@ -57,7 +57,7 @@ async def test_a_page_that_is_named_may_ask_and_read(api: Api) -> None:
     assert allowed["Max-Age"] == "600"
 
 
-@named
+@listed
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -69,37 +69,37 @@ async def test_a_page_that_is_named_may_ask_and_read(api: Api) -> None:
     ],
 )
 @pytest.mark.gen_test
-async def test_refusals_too_can_be_read(api: Api, method: str, path: str, status: int) -> None:
-    answer = await ask(api, method, path, PAGE)
+async def test_a_listed_page_may_read_errors(api: Api, method: str, path: str, status: int) -> None:
+    answer = await send(api, method, path, PAGE)
     assert answer.status == status
-    assert told(answer)["Allow-Origin"] == PAGE
-    assert "Retry-After" in told(answer)["Expose-Headers"]
+    assert cors_fields(answer)["Allow-Origin"] == PAGE
+    assert "Retry-After" in cors_fields(answer)["Expose-Headers"]
 
 
-@named
+@listed
 @pytest.mark.parametrize("origin", [OTHER, "null", PAGE + ".evil.example", PAGE.upper(), "*", ""])
 @pytest.mark.gen_test
-async def test_another_page_is_told_nothing(api: Api, origin: str) -> None:
-    assert told(await ask(api, "GET", "/health/live", origin)) == {"Vary": "Origin"}
+async def test_an_unlisted_page_gets_no_cors_fields(api: Api, origin: str) -> None:
+    assert cors_fields(await send(api, "GET", "/health/live", origin)) == {"Vary": "Origin"}
     preflight = {"Access-Control-Request-Method": "GET"}
-    answer = await ask(api, "OPTIONS", "/api/user", origin, **preflight)
-    assert told(answer) == {"Vary": "Origin"}
+    answer = await send(api, "OPTIONS", "/api/user", origin, **preflight)
+    assert cors_fields(answer) == {"Vary": "Origin"}
 
 
-@anybody
+@any_origin
 @pytest.mark.gen_test
-async def test_any_page_is_let_in_without_what_its_browser_would_add(api: Api) -> None:
+async def test_with_any_origin_pages_have_access_without_browser_credentials(api: Api) -> None:
     preflight = {"Access-Control-Request-Method": "GET"}
     for answer in (
-        await ask(api, "GET", "/api/user", OTHER),
-        await ask(api, "OPTIONS", "/api/user", OTHER, **preflight),
+        await send(api, "GET", "/api/user", OTHER),
+        await send(api, "OPTIONS", "/api/user", OTHER, **preflight),
     ):
-        assert told(answer)["Allow-Origin"] == "*"
-        assert "Allow-Credentials" not in told(answer)
+        assert cors_fields(answer)["Allow-Origin"] == "*"
+        assert "Allow-Credentials" not in cors_fields(answer)
 
 
-@named
+@listed
 @pytest.mark.gen_test
-async def test_options_of_no_browser_say_what_there_is_and_no_more(api: Api) -> None:
+async def test_options_without_an_origin_has_no_cors_fields(api: Api) -> None:
     answer = await api.request("OPTIONS", "/api/user")
-    assert (answer.status, told(answer)) == (204, {"Vary": "Origin"})
+    assert (answer.status, cors_fields(answer)) == (204, {"Vary": "Origin"})

@@ -1,4 +1,4 @@
-"""Clients that hang up before their hash has begun cost no hash."""
+"""Clients that disconnect before their hash starts cost no hash."""
 
 import asyncio
 import socket
@@ -24,22 +24,22 @@ REQUEST = (
 
 
 class Hashes:
-    """Counts verifications, and holds them up until they may go on."""
+    """Counts verifications, and blocks them until they may continue."""
 
     def __init__(self) -> None:
-        self.begun = 0
-        self.may_go_on = threading.Event()
+        self.started = 0
+        self.may_continue = threading.Event()
         self._check = bcrypt.checkpw
 
     def check(self, password: bytes, stored: bytes) -> bool:
-        self.begun += 1
-        self.may_go_on.wait(5)
+        self.started += 1
+        self.may_continue.wait(5)
         return self._check(password, stored)
 
 
 @pytest.fixture
 def settings() -> Settings:
-    """Allow one worker, so that a second hash has to wait."""
+    """Allow one worker, so that a second hash waits."""
     return settings_with(PASSWORDS__WORKERS=1)
 
 
@@ -50,42 +50,42 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Hashes:
     return hashes
 
 
-def send_and_hang_up(api: Api) -> None:
+def send_and_disconnect(api: Api) -> None:
     address = urlsplit(api.url)
     with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
         connection.sendall(REQUEST)
 
 
-async def ended(app: Application, running: int) -> None:
+async def until_running(app: Application, running: int) -> None:
     while app.running > running:
         await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
 async def only_one_hash(api: Api, app: Application, hashes: Hashes) -> AsyncIterator[None]:
-    """Keep the worker busy with a log-in; what comes meanwhile must end and cost no other hash."""
+    """Keep the worker busy with a login; meanwhile requests must end and cost no other hash."""
     await api.register()
     first = asyncio.create_task(api.log_in())
-    while not hashes.begun:
+    while not hashes.started:
         await asyncio.sleep(0.005)
     yield
-    await ended(app, running=1)
-    hashes.may_go_on.set()
+    await until_running(app, running=1)
+    hashes.may_continue.set()
     assert (await first).status == 200
-    assert hashes.begun == 1
+    assert hashes.started == 1
 
 
 @pytest.mark.gen_test
-async def test_clients_that_send_and_hang_up_at_once_cost_no_hash(
+async def test_clients_that_send_and_disconnect_cost_no_hash(
     api: Api, app: Application, hashes: Hashes
 ) -> None:
     async with only_one_hash(api, app, hashes):
         for _ in range(20):
-            await asyncio.to_thread(send_and_hang_up, api)
+            await asyncio.to_thread(send_and_disconnect, api)
 
 
 @pytest.mark.gen_test
-async def test_clients_that_hang_up_on_a_body_too_large_cost_no_hash(
+async def test_clients_that_disconnect_while_sending_too_large_a_body_cost_no_hash(
     api: Api, app: Application, hashes: Hashes
 ) -> None:
     async with only_one_hash(api, app, hashes):
@@ -105,17 +105,17 @@ async def test_clients_that_hang_up_on_a_body_too_large_cost_no_hash(
 
 
 @pytest.mark.gen_test
-async def test_a_client_that_hangs_up_during_the_look_up_costs_no_hash(
+async def test_a_client_that_disconnects_during_the_lookup_costs_no_hash(
     api: Api, app: Application, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await api.register()
-    hashes.may_go_on.set()
-    asked, may_answer = asyncio.Event(), asyncio.Event()
+    hashes.may_continue.set()
+    started, may_respond = asyncio.Event(), asyncio.Event()
     find = BatchLoader.find
 
     async def slow(self: BatchLoader[object], key: str) -> object:
-        asked.set()
-        await may_answer.wait()
+        started.set()
+        await may_respond.wait()
         answer: Awaitable[object] = find(self, key)
         return await answer
 
@@ -123,11 +123,11 @@ async def test_a_client_that_hangs_up_during_the_look_up_costs_no_hash(
     address = urlsplit(api.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     writer.write(REQUEST)
-    await asked.wait()
+    await started.wait()
     writer.transport.abort()
-    # The server's loop is this one: a turn of it is enough to hear of the end.
+    # The server runs on this loop, which notices the disconnect in one iteration.
     for _ in range(20):
         await asyncio.sleep(0.005)
-    may_answer.set()
-    await ended(app, running=0)
-    assert hashes.begun == 0
+    may_respond.set()
+    await until_running(app, running=0)
+    assert hashes.started == 0

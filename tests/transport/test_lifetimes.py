@@ -1,4 +1,4 @@
-"""How long things live that a server keeps for a client: tokens, passwords, connections."""
+"""The lifetimes of tokens, cached passwords and connections."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -22,7 +22,7 @@ async def status(api: Api, authorization: str) -> int:
 
 @laid_over(TOKENS__LIFETIME_SECONDS=60)
 @pytest.mark.gen_test
-async def test_a_token_lives_as_long_as_the_settings_say(api: Api, clock: Clock) -> None:
+async def test_a_token_is_valid_for_the_configured_lifetime(api: Api, clock: Clock) -> None:
     token = await api.registered_token()
     assert (await api.log_in()).json["expires_in"] == 60
     clock.advance(59.9)
@@ -32,7 +32,7 @@ async def test_a_token_lives_as_long_as_the_settings_say(api: Api, clock: Clock)
 
 
 @pytest.mark.gen_test
-async def test_a_right_password_is_hashed_once_in_a_while_and_a_wrong_one_each_time(
+async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(
     api: Api, checks: list[bytes]
 ) -> None:
     await api.register()
@@ -46,7 +46,7 @@ async def test_a_right_password_is_hashed_once_in_a_while_and_a_wrong_one_each_t
 
 @laid_over(PASSWORDS__REMEMBER_SECONDS=0)
 @pytest.mark.gen_test
-async def test_where_nothing_is_remembered_each_request_takes_a_hash(
+async def test_without_the_password_cache_each_request_takes_a_hash(
     api: Api, checks: list[bytes]
 ) -> None:
     await api.register()
@@ -55,9 +55,9 @@ async def test_where_nothing_is_remembered_each_request_takes_a_hash(
     assert len(checks) == 3
 
 
-@pytest.mark.parametrize("change", ["password", "deletion", "administrator", "somebody else"])
+@pytest.mark.parametrize("change", ["password", "deletion", "administrator", "another hash"])
 @pytest.mark.gen_test
-async def test_a_remembered_password_is_out_as_soon_as_it_is_not_right_any_more(
+async def test_a_cached_password_is_refused_as_soon_as_it_is_wrong(
     api: Api, dsn: str, change: str
 ) -> None:
     token = await api.registered_token()
@@ -101,7 +101,9 @@ async def test_a_remembered_password_is_out_as_soon_as_it_is_not_right_any_more(
     ids=["nothing", "half a line", "half a head", "half a body", "half a chunk"],
 )
 @pytest.mark.gen_test
-async def test_a_request_that_never_ends_is_let_go(api: Api, app: Application, sent: bytes) -> None:
+async def test_a_request_that_never_ends_is_disconnected(
+    api: Api, app: Application, sent: bytes
+) -> None:
     async with connected(api) as (reader, writer):
         writer.write(sent)
         assert await read_to_end(reader) == b""
@@ -111,7 +113,7 @@ async def test_a_request_that_never_ends_is_let_go(api: Api, app: Application, s
 
 @laid_over(LIMITS__IDLE_TIMEOUT_SECONDS=0.2)
 @pytest.mark.gen_test
-async def test_a_connection_that_lies_idle_is_let_go(api: Api) -> None:
+async def test_an_idle_connection_is_closed(api: Api) -> None:
     async with connected(api) as (reader, writer):
         writer.write(raw_request("GET", "/health/live"))
         assert (await read_to_end(reader)).startswith(b"HTTP/1.1 200 ")
@@ -119,7 +121,7 @@ async def test_a_connection_that_lies_idle_is_let_go(api: Api) -> None:
 
 @laid_over(LIMITS__MAX_CONNECTIONS=2)
 @pytest.mark.gen_test
-async def test_for_a_connection_too_many_the_longest_idle_one_is_closed(api: Api) -> None:
+async def test_beyond_max_connections_the_longest_idle_one_is_closed(api: Api) -> None:
     request = raw_request("GET", "/health/live")
     async with AsyncExitStack() as stack:
         readers = []
@@ -135,7 +137,7 @@ async def test_for_a_connection_too_many_the_longest_idle_one_is_closed(api: Api
 
 @laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.05, PASSWORDS__WORKERS=1, PASSWORDS__BCRYPT_COST=8)
 @pytest.mark.gen_test(timeout=15)
-async def test_who_would_wait_too_long_for_a_hash_is_told_to_come_back(api: Api) -> None:
+async def test_a_request_that_would_wait_too_long_for_a_hash_is_503(api: Api) -> None:
     await api.register()
     answers = await asyncio.gather(*(api.log_in() for _ in range(30)))
     assert {answer.status for answer in answers} == {200, 503}

@@ -1,4 +1,4 @@
-"""How large a body and headers may be, and what happens beyond."""
+"""The size limits of bodies and headers."""
 
 import asyncio
 
@@ -24,11 +24,11 @@ REGISTER = "/api/user/register"
 LIMIT = 64 * 1024
 CHUNKED = "Transfer-Encoding: chunked"
 EXPECT = "Expect: 100-continue"
-AT_ONCE = 1.5  # less than the server lingers
+AT_ONCE = 1.5  # less than LINGER_SECONDS
 
 
 def registration(size: int) -> bytes:
-    """Return a good registration of so many bytes."""
+    """Return a valid registration of a size in bytes."""
     body = f'{{"email": "susan@example.com", "password": "{PASSWORD}"}}'.encode()
     return body + b" " * (size - len(body))
 
@@ -47,14 +47,14 @@ async def expect_too_large(api: Api, request: bytes) -> None:
 
 @pytest.mark.parametrize("size", [LIMIT - 1, LIMIT])
 @pytest.mark.gen_test
-async def test_a_body_up_to_the_limit_is_taken(api: Api, size: int) -> None:
+async def test_a_body_up_to_the_limit_is_accepted(api: Api, size: int) -> None:
     answer = await answer_to(api, raw_request("POST", REGISTER, JSON, body=registration(size)))
     assert answer.status == 201
 
 
 @pytest.mark.parametrize("size", [1000, 30_000, LIMIT])
 @pytest.mark.gen_test
-async def test_a_chunked_body_up_to_the_limit_is_taken(api: Api, size: int) -> None:
+async def test_a_chunked_body_up_to_the_limit_is_accepted(api: Api, size: int) -> None:
     body = in_chunks(registration(LIMIT), size)
     answer = await answer_to(api, raw_request("POST", REGISTER, JSON, CHUNKED, body=body))
     assert answer.status == 201
@@ -77,7 +77,7 @@ async def test_a_chunked_body_over_the_limit_is_413(api: Api, dsn: str, size: in
 
 @pytest.mark.parametrize("length", ["65537", "9999999999", "4611686018427387904", "9" * 30])
 @pytest.mark.gen_test
-async def test_content_length_alone_is_refused_before_any_of_the_body_comes(
+async def test_too_large_a_content_length_is_refused_before_the_body_arrives(
     api: Api, length: str
 ) -> None:
     async with connected(api) as (reader, writer):
@@ -89,7 +89,7 @@ async def test_content_length_alone_is_refused_before_any_of_the_body_comes(
 
 @pytest.mark.parametrize("length", ["4611686018427387905", "9" * 30])
 @pytest.mark.gen_test
-async def test_one_request_gets_one_answer_however_long_its_content_length(
+async def test_a_request_gets_one_response_however_large_its_content_length(
     api: Api, length: str
 ) -> None:
     await expect_too_large(api, raw_request("POST", REGISTER, JSON, f"Content-Length: {length}"))
@@ -113,13 +113,13 @@ async def test_a_chunked_body_is_refused_before_its_end(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_who_never_sends_the_body_is_let_go(api: Api) -> None:
+async def test_a_client_that_never_sends_its_body_is_disconnected(api: Api) -> None:
     received = await exchange(api, raw_request("POST", REGISTER, JSON, "Content-Length: 70000"))
     assert parse_answer(received, "POST")[0].status == 413
 
 
 @pytest.mark.gen_test
-async def test_a_request_behind_a_body_that_is_too_large_is_never_run(api: Api, dsn: str) -> None:
+async def test_a_request_after_too_large_a_body_never_runs(api: Api, dsn: str) -> None:
     hidden = raw_request("POST", REGISTER, JSON, body=registration(100))
     sent = raw_request("POST", REGISTER, JSON, body=b"x" * 70_000) + hidden
     [answer] = await answers_to(api, sent, ["POST"])
@@ -129,7 +129,7 @@ async def test_a_request_behind_a_body_that_is_too_large_is_never_run(api: Api, 
 
 @pytest.mark.parametrize("expectation", [EXPECT, "Expect: 100-Continue", "expect: 100-CONTINUE"])
 @pytest.mark.gen_test
-async def test_who_waits_to_continue_is_told_to(api: Api, expectation: str) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(api: Api, expectation: str) -> None:
     body = registration(100)
     async with connected(api) as (reader, writer):
         writer.write(
@@ -145,7 +145,9 @@ async def test_who_waits_to_continue_is_told_to(api: Api, expectation: str) -> N
 
 
 @pytest.mark.gen_test
-async def test_who_waits_to_continue_with_too_much_is_refused_at_once_and_let_go(api: Api) -> None:
+async def test_a_client_that_expects_100_continue_for_too_large_a_body_is_refused_at_once(
+    api: Api,
+) -> None:
     async with asyncio.timeout(AT_ONCE):
         await expect_too_large(
             api, raw_request("POST", REGISTER, JSON, EXPECT, "Content-Length: 70000")
@@ -153,7 +155,7 @@ async def test_who_waits_to_continue_with_too_much_is_refused_at_once_and_let_go
 
 
 @pytest.mark.gen_test
-async def test_headers_below_16_kib_are_taken(api: Api) -> None:
+async def test_headers_below_16_kib_are_accepted(api: Api) -> None:
     answer = await answer_to(api, raw_request("GET", "/health/live", "X-Long: " + "x" * 16_000))
     assert answer.status == 200
 
@@ -177,14 +179,14 @@ async def test_more_than_16_kib_of_headers_are_refused(api: Api, request_bytes: 
 
 
 @pytest.mark.gen_test
-async def test_many_large_bodies_at_once_leave_the_server_serving(api: Api) -> None:
+async def test_many_large_bodies_at_once_do_not_stop_the_server(api: Api) -> None:
     request = raw_request("POST", REGISTER, JSON, body=b"x" * 200_000)
     async with asyncio.timeout(SECONDS):
         await asyncio.gather(*(expect_too_large(api, request) for _ in range(20)))
 
 
 @pytest.mark.gen_test
-async def test_a_head_of_100_fields_is_taken_and_one_of_more_is_431(api: Api) -> None:
+async def test_a_head_of_100_fields_is_accepted_and_a_longer_one_is_431(api: Api) -> None:
     fields = [f"X-{number}: y" for number in range(99)]  # and Host
     answer = await answer_to(api, raw_request("GET", "/health/live", *fields))
     assert answer.status == 200
@@ -195,22 +197,20 @@ async def test_a_head_of_100_fields_is_taken_and_one_of_more_is_431(api: Api) ->
 
 
 @pytest.mark.gen_test
-async def test_a_query_of_100_parameters_is_taken_and_one_of_more_is_400(api: Api) -> None:
-    most = "&".join(f"p{number}=&" for number in range(50))
-    answer = await answer_to(api, raw_request("GET", f"/health/live?{most[:-1]}"))
+async def test_a_query_of_100_parameters_is_accepted_and_a_longer_one_is_400(api: Api) -> None:
+    longest = "&".join(f"p{number}=&" for number in range(50))
+    answer = await answer_to(api, raw_request("GET", f"/health/live?{longest[:-1]}"))
     assert answer.status == 200
-    for path in (f"/health/live?{most}&", "/api/user?" + "a&" * 5_000, "/?" + "&" * 100):
+    for path in (f"/health/live?{longest}&", "/api/user?" + "a&" * 5_000, "/?" + "&" * 100):
         answer = await answer_to(api, raw_request("GET", path))
         assert (answer.status, answer.problem) == (400, "malformed-request")
-        assert "at most 100 parameters" in answer.json["detail"]
+        assert "at most 100 query parameters" in answer.json["detail"]
         assert answer.headers["Connection"] == "close"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
 @pytest.mark.gen_test
-async def test_behind_a_head_that_is_refused_nothing_is_read(
-    api: Api, dsn: str, method: str
-) -> None:
+async def test_nothing_is_read_after_a_refused_head(api: Api, dsn: str, method: str) -> None:
     hidden = raw_request("POST", REGISTER, JSON, body=registration(100))
     fields = [f"X-{number}: y" for number in range(200)]
     sent = raw_request(method, REGISTER, JSON, *fields, body=hidden) + hidden

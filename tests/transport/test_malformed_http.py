@@ -1,4 +1,4 @@
-"""What is hardly HTTP: refused or served, but never a hang, a trace, or a smuggled request."""
+"""Malformed HTTP: refused or served, without a hang, a traceback, or a smuggled request."""
 
 import asyncio
 
@@ -31,9 +31,9 @@ def lines(*content: str) -> bytes:
     return "\r\n".join([*content, "", ""]).encode("latin1")
 
 
-NO_HTTP = {
+NOT_HTTP = {
     "words": b"hello there\r\n\r\n",
-    "a TLS greeting": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200 + b"\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200 + b"\r\n\r\n",
     "NUL": b"\x00" * 100 + b"\r\n\r\n",
     "HTTP/0.9": b"GET /health/live\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -58,9 +58,9 @@ NO_HTTP = {
 }
 
 
-@pytest.mark.parametrize("sent", NO_HTTP.values(), ids=NO_HTTP.keys())
+@pytest.mark.parametrize("sent", NOT_HTTP.values(), ids=NOT_HTTP.keys())
 @pytest.mark.gen_test
-async def test_what_is_no_http_is_refused(api: Api, sent: bytes) -> None:
+async def test_bytes_that_are_not_http_are_refused(api: Api, sent: bytes) -> None:
     await expect_refusal(api, sent)
 
 
@@ -68,7 +68,7 @@ async def test_what_is_no_http_is_refused(api: Api, sent: bytes) -> None:
     "length", ["-1", "+5", "abc", "0x10", "1_0", "1.0", "5 5", "", "\u00b2", "1e2", "5, 6", "5,"]
 )
 @pytest.mark.gen_test
-async def test_a_content_length_that_is_no_number_is_refused(
+async def test_a_content_length_that_is_not_a_number_is_refused(
     api: Api, dsn: str, length: str
 ) -> None:
     await expect_refusal(
@@ -96,7 +96,7 @@ AMBIGUOUS = {
 
 @pytest.mark.parametrize("headers", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
 @pytest.mark.gen_test
-async def test_a_body_whose_end_can_be_read_in_two_ways_ends_the_connection(
+async def test_an_ambiguous_body_length_ends_the_connection(
     api: Api, dsn: str, headers: list[str]
 ) -> None:
     for body in (BODY + HIDDEN, chunked(b"x") + HIDDEN, b"0\r\n\r\n" + HIDDEN):
@@ -123,7 +123,7 @@ async def test_a_body_whose_end_can_be_read_in_two_ways_ends_the_connection(
     ],
 )
 @pytest.mark.gen_test
-async def test_chunks_that_are_none_are_refused(api: Api, dsn: str, body: bytes) -> None:
+async def test_malformed_chunks_are_refused(api: Api, dsn: str, body: bytes) -> None:
     request = raw_request("POST", REGISTER, JSON, CHUNKED, body=body + HIDDEN)
     await expect_refusal(api, request)
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
@@ -138,7 +138,7 @@ async def test_chunks_that_are_none_are_refused(api: Api, dsn: str, body: bytes)
     ids=["an extension", "a trailer"],
 )
 @pytest.mark.gen_test
-async def test_rare_parts_of_the_chunked_coding_are_taken_or_refused_cleanly(
+async def test_rare_parts_of_the_chunked_coding_are_accepted_or_refused_cleanly(
     api: Api, body: bytes
 ) -> None:
     received = await exchange(
@@ -148,7 +148,7 @@ async def test_rare_parts_of_the_chunked_coding_are_taken_or_refused_cleanly(
     assert (answer.status, rest) in {(201, b""), (400, b"")}
 
 
-CUT_OFF = {
+TRUNCATED = {
     "nothing": b"",
     "half a line": b"GET /heal",
     "half the headers": b"GET /health/live HTTP/1.1\r\nHost: x\r\n",
@@ -161,14 +161,14 @@ CUT_OFF = {
 }
 
 
-@pytest.mark.parametrize("sent", CUT_OFF.values(), ids=CUT_OFF.keys())
+@pytest.mark.parametrize("sent", TRUNCATED.values(), ids=TRUNCATED.keys())
 @pytest.mark.gen_test
-async def test_a_request_that_is_cut_off_is_let_go(api: Api, sent: bytes) -> None:
+async def test_a_truncated_request_is_disconnected(api: Api, sent: bytes) -> None:
     await expect_refusal(api, sent, then_end=True)
 
 
 @pytest.mark.gen_test
-async def test_requests_that_never_end_hold_up_nobody_else(api: Api) -> None:
+async def test_requests_that_never_end_delay_no_other_client(api: Api) -> None:
     async with connected(api) as one, connected(api) as two, connected(api) as three:
         one[1].write(b"GET /heal")
         two[1].write(raw_request("POST", REGISTER, JSON, "Content-Length: 100", body=b"{"))
@@ -177,7 +177,9 @@ async def test_requests_that_never_end_hold_up_nobody_else(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_clients_that_leave_before_the_answer_do_no_harm(api: Api, app: Application) -> None:
+async def test_clients_that_disconnect_before_the_response_do_no_harm(
+    api: Api, app: Application
+) -> None:
     await api.register()
     for _ in range(20):
         async with connected(api) as (_, writer):
@@ -190,7 +192,7 @@ async def test_clients_that_leave_before_the_answer_do_no_harm(api: Api, app: Ap
 
 
 @pytest.mark.gen_test
-async def test_a_request_may_come_byte_by_byte(api: Api) -> None:
+async def test_a_request_may_arrive_byte_by_byte(api: Api) -> None:
     request = raw_request("POST", REGISTER, JSON, body=BODY, close=True)
     async with connected(api) as (reader, writer):
         for byte in request:
@@ -202,9 +204,7 @@ async def test_a_request_may_come_byte_by_byte(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_pipelined_requests_are_answered_in_order_whatever_each_is_answered(
-    api: Api, dsn: str
-) -> None:
+async def test_pipelined_requests_get_their_responses_in_order(api: Api, dsn: str) -> None:
     token = await api.registered_token("other@example.com")
     requests = [
         (200, raw_request("GET", LIVE)),
@@ -226,14 +226,14 @@ async def test_pipelined_requests_are_answered_in_order_whatever_each_is_answere
 
 
 @pytest.mark.gen_test
-async def test_http_1_0_is_served_and_then_let_go(api: Api) -> None:
+async def test_http_1_0_is_served_and_then_disconnected(api: Api) -> None:
     answer = await answer_to(api, raw_request("GET", LIVE, version="HTTP/1.0"))
     assert answer.status == 200
     assert "Transfer-Encoding" not in answer.headers
 
 
 @pytest.mark.gen_test
-async def test_http_1_0_that_asks_for_it_is_kept_alive(api: Api) -> None:
+async def test_http_1_0_is_kept_alive_on_request(api: Api) -> None:
     keep = "Connection: keep-alive"
     first = raw_request("GET", LIVE, keep, version="HTTP/1.0")
     last = raw_request("GET", LIVE, version="HTTP/1.0")
@@ -242,14 +242,14 @@ async def test_http_1_0_that_asks_for_it_is_kept_alive(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_an_empty_line_ahead_of_a_request_is_overlooked(api: Api) -> None:
+async def test_an_empty_line_before_a_request_is_ignored(api: Api) -> None:
     """As RFC 9112 asks for in section 2.2."""
     answer = await exchange(api, b"\r\n" + raw_request("GET", LIVE, close=True))
     assert parse_answer(answer, "GET")[0].status == 200
 
 
 @pytest.mark.gen_test
-async def test_the_same_content_length_twice_is_one(api: Api) -> None:
+async def test_the_same_content_length_twice_counts_once(api: Api) -> None:
     length = f"Content-Length: {len(BODY)}"
     answer = await answer_to(api, raw_request("POST", REGISTER, JSON, length, length, body=BODY))
     assert answer.status == 201

@@ -1,4 +1,4 @@
-"""Two ways to put an answer on the wire: what the client reads is the same."""
+"""Two ways to write a response: the client reads the same."""
 
 import asyncio
 import socket
@@ -11,13 +11,13 @@ from handlers.application import Application
 from services.identities import Identities
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
 from tests.harness.raw_http import JSON, connected, exchange, parse_answer, raw_request
-from transport import body as body_module
+from transport import lingering
 
 EMAIL = "susan@example.com"
 BY_PASSWORD = f"Authorization: {basic(EMAIL, PASSWORD)}"
 WRONG = f"Authorization: {basic(EMAIL, 'a wrong password')}"
 SAME_ID = "X-Request-ID: same"
-# Method, path, header fields, body and the status of calls that can be made again and again.
+# Method, path, header fields, body and status of calls that can be repeated.
 Request = tuple[str, str, tuple[str, ...], bytes]
 CALLS: list[tuple[Request, int]] = [
     (("GET", "/api/user", (BY_PASSWORD,), b""), 200),
@@ -39,7 +39,7 @@ CALLS: list[tuple[Request, int]] = [
     (("POST", "/api/user/register", (), b"{}"), 415),
     (("POST", "/api/user/register", (JSON,), b'{"email": "\xc3\xbc", "password": "x"}'), 422),
 ]
-# Version, a header field, and what the answer says of the connection.
+# Version, a request field, and the Connection field of the response.
 WAYS = [
     ("HTTP/1.1", "Connection: close", "close"),
     ("HTTP/1.1", "Connection: CLOSE", "close"),
@@ -56,13 +56,13 @@ def sent(request: Request, *more: str, version: str = "HTTP/1.1") -> bytes:
 
 
 def fields(answer: Answer) -> list[tuple[str, str]]:
-    """Return all fields but the date and what says how the connection goes on."""
-    left_out = {"Date", "Connection"}
-    return sorted(field for field in answer.headers.get_all() if field[0] not in left_out)
+    """Return all fields except Date and Connection."""
+    excluded = {"Date", "Connection"}
+    return sorted(field for field in answer.headers.get_all() if field[0] not in excluded)
 
 
 async def quick_answer(api: Api, request: Request) -> Answer:
-    """Return the answer on a connection that stays open."""
+    """Return the response on a connection that stays open."""
     rest = await exchange(api, sent(request) + sent(LAST, "Connection: close"))
     answer, rest = parse_answer(rest, request[0])
     last, rest = parse_answer(rest, "GET")
@@ -77,7 +77,7 @@ LAST: Request = ("GET", "/health/live", (), b"")
 
 @pytest.mark.parametrize(("request_", "status"), CALLS)
 @pytest.mark.gen_test
-async def test_an_answer_is_the_same_whichever_way_it_goes(
+async def test_a_response_is_the_same_however_it_is_written(
     api: Api, request_: Request, status: int
 ) -> None:
     await api.register(EMAIL)
@@ -92,7 +92,7 @@ async def test_an_answer_is_the_same_whichever_way_it_goes(
         assert (other.status, other.content) == (quick.status, quick.content), (version, more)
         assert fields(other) == fields(quick), (version, more)
         assert other.headers.get("Connection") == connection, (version, more)
-        # With HTTP/1.0, Tornado keeps only a connection whose request said how long it was.
+        # With HTTP/1.0, Tornado keeps the connection only if the request had a Content-Length.
         if stays_open and (version == "HTTP/1.1" or rest):
             last, rest = parse_answer(rest, "GET")
             assert last.status == 200
@@ -101,7 +101,7 @@ async def test_an_answer_is_the_same_whichever_way_it_goes(
 
 @pytest.mark.parametrize(("request_", "status"), CALLS)
 @pytest.mark.gen_test
-async def test_a_server_that_drains_adds_close_and_nothing_else(
+async def test_a_draining_server_adds_close_and_nothing_else(
     api: Api, app: Application, request_: Request, status: int
 ) -> None:
     if request_[1] == "/health/ready":
@@ -119,7 +119,7 @@ async def test_a_server_that_drains_adds_close_and_nothing_else(
 
 
 @pytest.mark.gen_test
-async def test_a_failure_is_the_same_either_way_and_the_connection_goes_on(
+async def test_a_500_is_the_same_either_way_and_the_connection_stays_open(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(_self: Identities, *_arguments: object, **_more: object) -> None:
@@ -136,7 +136,7 @@ async def test_a_failure_is_the_same_either_way_and_the_connection_goes_on(
 
 
 @pytest.mark.gen_test
-async def test_answers_on_one_connection_come_in_order_and_do_not_mix(api: Api) -> None:
+async def test_responses_on_one_connection_arrive_in_order_and_do_not_mix(api: Api) -> None:
     await api.register(EMAIL)
     requests = [request for request, _ in CALLS]
     data = b"".join(
@@ -154,7 +154,7 @@ async def test_answers_on_one_connection_come_in_order_and_do_not_mix(api: Api) 
 
 @pytest.mark.parametrize("more", [(), ("Connection: close",)])
 @pytest.mark.gen_test
-async def test_the_date_is_the_time_of_the_answer(
+async def test_the_date_is_the_time_of_the_response(
     api: Api, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
 ) -> None:
     for now in (1_800_000_000.0, 1_800_000_000.9, 1_800_000_001.0, 1_700_000_000.5):
@@ -167,15 +167,15 @@ async def test_the_date_is_the_time_of_the_answer(
 
 
 @pytest.mark.gen_test
-async def test_whoever_hangs_up_before_the_answer_harms_nobody(
+async def test_a_client_that_disconnects_before_the_response_does_no_harm(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, may_go_on = asyncio.Event(), asyncio.Event()
+    started, may_continue = asyncio.Event(), asyncio.Event()
     identify = Identities.identify
 
     async def wait(self: Identities, *arguments: object, **more: object) -> object:
-        asked.set()
-        await may_go_on.wait()
+        started.set()
+        await may_continue.wait()
         return await identify(self, *arguments, **more)  # type: ignore[arg-type]
 
     token = await api.registered_token(EMAIL)
@@ -185,25 +185,25 @@ async def test_whoever_hangs_up_before_the_answer_harms_nobody(
             writer.write(
                 sent(("GET", "/api/user", (f"Authorization: {bearer(token)}",), b""), *more)
             )
-            await asked.wait()
+            await started.wait()
         assert (await api.request("GET", "/health/live")).status == 200
-        may_go_on.set()
+        may_continue.set()
         async with asyncio.timeout(4):
             while app.running:
                 await asyncio.sleep(0.002)
-        asked.clear()
-        may_go_on.clear()
+        started.clear()
+        may_continue.clear()
 
 
 @pytest.mark.gen_test
-async def test_a_client_that_never_reads_its_answers_is_asked_no_further(
+async def test_no_further_request_is_read_from_a_client_that_never_reads_responses(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answered = 0
+    responses = 0
 
     def count(_record: object) -> None:
-        nonlocal answered
-        answered += 1
+        nonlocal responses
+        responses += 1
 
     monkeypatch.setattr(app.request_log, "write", count)
     requests = 60_000
@@ -215,18 +215,18 @@ async def test_a_client_that_never_reads_its_answers_is_asked_no_further(
         _, writer = await asyncio.open_connection(sock=connection, limit=1)
         writer.write(raw_request("GET", "/nowhere") * requests)
         before = -1
-        while answered > before:
-            before = answered
+        while responses > before:
+            before = responses
             await asyncio.sleep(0.3)
         writer.transport.abort()
-    assert 0 < answered < requests
+    assert 0 < responses < requests
 
 
 @pytest.mark.gen_test
-async def test_a_body_too_large_is_read_after_the_answer_however_late_that_comes(
+async def test_too_large_a_body_is_drained_after_the_response_however_late_it_is(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_module, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(lingering, "LINGER_SECONDS", 0.2)
     identify = Identities.identify
 
     async def slowly(self: Identities, *arguments: object, **more: object) -> object:

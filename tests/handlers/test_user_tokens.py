@@ -1,4 +1,4 @@
-"""The tokens of whoever asks: log out, list, end one, end all."""
+"""The user's tokens: log out, list, revoke one, revoke all."""
 
 import asyncio
 import uuid
@@ -35,7 +35,7 @@ async def status(api: Api, token: str) -> int:
 
 
 @pytest.mark.gen_test
-async def test_logging_out_ends_the_presented_token_and_no_other(api: Api) -> None:
+async def test_a_logout_revokes_only_the_presented_token(api: Api) -> None:
     first = await api.registered_token()
     second = await api.token()
     answer = await api.request("POST", "/api/user/logout", authorization=bearer(first))
@@ -47,7 +47,7 @@ async def test_logging_out_ends_the_presented_token_and_no_other(api: Api) -> No
 
 @pytest.mark.parametrize("password", [PASSWORD, "wrong password"])
 @pytest.mark.gen_test
-async def test_logging_out_by_password_is_401_and_costs_no_hash(
+async def test_a_logout_by_password_is_401_and_costs_no_hash(
     api: Api, checks: list[bytes], password: str
 ) -> None:
     token = await api.registered_token()
@@ -59,7 +59,7 @@ async def test_logging_out_by_password_is_401_and_costs_no_hash(
 
 
 @pytest.mark.gen_test
-async def test_the_list_shows_what_a_person_recognises_newest_first(api: Api, clock: Clock) -> None:
+async def test_the_list_shows_where_tokens_were_used_newest_first(api: Api, clock: Clock) -> None:
     await api.register()
     first = await log_in(api, "My laptop")
     clock.advance(90)
@@ -78,7 +78,7 @@ async def test_the_list_shows_what_a_person_recognises_newest_first(api: Api, cl
 
 
 @pytest.mark.gen_test
-async def test_the_list_has_the_good_ones_of_its_owner_only(api: Api, clock: Clock) -> None:
+async def test_the_list_has_only_the_users_valid_tokens(api: Api, clock: Clock) -> None:
     other = await api.registered_token("other@example.com")
     old = await api.registered_token()
     clock.advance(86400)
@@ -91,7 +91,7 @@ async def test_the_list_has_the_good_ones_of_its_owner_only(api: Api, clock: Clo
 
 
 @pytest.mark.gen_test
-async def test_the_use_of_a_token_is_told_to_the_minute(
+async def test_the_last_use_of_a_token_is_shown_to_the_minute(
     api: Api, app: Application, clock: Clock
 ) -> None:
     token = await api.registered_token()
@@ -107,7 +107,7 @@ async def test_the_use_of_a_token_is_told_to_the_minute(
 
 
 @pytest.mark.gen_test
-async def test_one_token_is_ended_by_its_id(api: Api) -> None:
+async def test_a_token_is_revoked_by_its_id(api: Api) -> None:
     first, second = await api.registered_token(), await api.token()
     path = f"{TOKENS}/{first.split('.')[0]}"
     assert (await api.request("DELETE", path, authorization=bearer(second))).status == 204
@@ -117,7 +117,7 @@ async def test_one_token_is_ended_by_its_id(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_token_may_end_itself(api: Api) -> None:
+async def test_a_token_may_revoke_itself(api: Api) -> None:
     token = await api.registered_token()
     path = f"{TOKENS}/{token.split('.')[0]}"
     assert (await api.request("DELETE", path, authorization=bearer(token))).status == 204
@@ -126,7 +126,7 @@ async def test_a_token_may_end_itself(api: Api) -> None:
 
 @pytest.mark.parametrize("form", ["somebody else's", "unknown", "no id", "in capitals", "expired"])
 @pytest.mark.gen_test
-async def test_what_is_no_good_token_of_the_user_is_404_and_changes_nothing(
+async def test_revoking_any_other_token_is_404_and_changes_nothing(
     api: Api, clock: Clock, form: str
 ) -> None:
     old = await api.registered_token()
@@ -154,7 +154,7 @@ async def test_what_is_no_good_token_of_the_user_is_404_and_changes_nothing(
     ],
 )
 @pytest.mark.gen_test
-async def test_all_tokens_are_ended_but_the_one_to_keep(
+async def test_all_tokens_are_revoked_except_the_one_to_keep(
     api: Api, query: str, revoked: int, statuses: list[int]
 ) -> None:
     tokens = [await api.registered_token(), await api.token(), await api.token()]
@@ -166,12 +166,12 @@ async def test_all_tokens_are_ended_but_the_one_to_keep(
 
 
 @pytest.mark.gen_test
-async def test_by_password_all_are_ended_as_there_is_none_to_keep(api: Api, clock: Clock) -> None:
+async def test_with_a_password_all_tokens_are_revoked(api: Api, clock: Clock) -> None:
     await api.registered_token()
     clock.advance(86400)
     token = await api.token()
     answer = await api.request("DELETE", TOKENS + "?keep_current=true", authorization=BY_PASSWORD)
-    # The one that had expired is not counted.
+    # The expired one is not counted.
     assert answer.json == {"revoked": 1}
     assert await status(api, token) == 401
 
@@ -186,7 +186,7 @@ async def test_by_password_all_are_ended_as_there_is_none_to_keep(api: Api, cloc
     ],
 )
 @pytest.mark.gen_test
-async def test_a_flag_that_is_neither_is_422_and_ends_nothing(api: Api, query: str) -> None:
+async def test_an_invalid_flag_is_422_and_revokes_nothing(api: Api, query: str) -> None:
     token = await api.registered_token()
     answer = await api.request("DELETE", TOKENS + query, authorization=bearer(token))
     assert answer.status == 422
@@ -196,7 +196,7 @@ async def test_a_flag_that_is_neither_is_422_and_ends_nothing(api: Api, query: s
 
 @laid_over(TOKENS__MAX_PER_USER=3)
 @pytest.mark.gen_test
-async def test_a_further_log_in_ends_the_oldest_token(api: Api, clock: Clock) -> None:
+async def test_a_further_login_revokes_the_oldest_token(api: Api, clock: Clock) -> None:
     await api.register()
     theirs = await api.registered_token("other@example.com")
     tokens = []
@@ -209,7 +209,7 @@ async def test_a_further_log_in_ends_the_oldest_token(api: Api, clock: Clock) ->
 
 @laid_over(TOKENS__MAX_PER_USER=3)
 @pytest.mark.gen_test
-async def test_log_ins_at_once_never_leave_more_tokens_than_allowed(api: Api) -> None:
+async def test_concurrent_logins_never_leave_more_tokens_than_allowed(api: Api) -> None:
     await api.register()
     tokens = await asyncio.gather(*(api.token() for _ in range(20)))
     statuses = [await status(api, token) for token in tokens]
@@ -217,7 +217,7 @@ async def test_log_ins_at_once_never_leave_more_tokens_than_allowed(api: Api) ->
 
 
 @pytest.mark.gen_test
-async def test_what_is_personal_in_tokens_goes_with_the_user(
+async def test_personal_data_of_tokens_is_deleted_with_the_user(
     api: Api, app: Application, dsn: str
 ) -> None:
     await api.register()
@@ -237,12 +237,12 @@ async def test_what_is_personal_in_tokens_goes_with_the_user(
     [("POST", "/api/user/logout"), ("GET", TOKENS), ("DELETE", TOKENS), ("DELETE", TOKENS + "/x")],
 )
 @pytest.mark.gen_test
-async def test_nobody_is_401(api: Api, method: str, path: str) -> None:
+async def test_without_credentials_it_is_401(api: Api, method: str, path: str) -> None:
     answer = await api.request(method, path)
     assert (answer.status, answer.problem) == (401, "credentials-missing")
 
 
 @pytest.mark.gen_test
-async def test_options_tells_the_methods_of_a_token(api: Api) -> None:
+async def test_options_lists_the_methods_of_a_token(api: Api) -> None:
     answer = await api.request("OPTIONS", f"{TOKENS}/{uuid.uuid4()}")
     assert (answer.status, answer.headers["Allow"]) == (204, "DELETE, OPTIONS")

@@ -1,0 +1,28 @@
+"""What handlers read from the application, as typed attributes."""
+
+from collections.abc import Iterator, Mapping
+
+from tornado.web import RequestHandler
+
+from handlers.static_documents import StaticDocument
+from ops.metrics import Metrics
+from ops.request_log import RequestEvents
+from services.all_services import Services
+from transport.application import ServedApplication
+from transport.cors import CrossOrigin
+
+
+class ApplicationState(ServedApplication):
+    """An application with services, a request log and metrics."""
+
+    services: Services
+    request_log: RequestEvents
+    metrics: Metrics | None
+    cross_origin: CrossOrigin
+    require_https: bool
+    static_documents: Mapping[str, StaticDocument]
+    request_ids: Iterator[str]
+
+    def route_of(self, handler: type[RequestHandler]) -> str:
+        """Return the path template of a handler, or one name for all unknown paths."""
+        raise NotImplementedError

@@ -1,0 +1,44 @@
+"""How a request's query and body are checked and parsed."""
+
+from contract.calls import Call
+from contract.forms import FormType, NoFields
+from contract.parameters import Parameter, Value, check_names
+from handlers.logged import LoggedHandler
+from rules.errors import ContentTooLarge, UnsupportedMediaType
+
+
+class InputHandler(LoggedHandler):
+    """A path whose calls declare what may be sent."""
+
+    def check_input(self, call: Call) -> None:
+        """Refuse a body by its media type, then by its size; then unknown query parameters."""
+        self._check_body(call.body.media_type)
+        if self.request.query and not self.ignores_unknown_parameters:
+            check_names(map(_decode_name, self.request.query_arguments), call.query)
+        if call.body is NoFields and self.request.body:
+            self.body(NoFields)
+
+    def body(self, form: type[FormType]) -> FormType:
+        """Return the body as a form; raise MalformedRequest or InvalidFields."""
+        if not self.request.body and self.find_call().body_is_optional:
+            return form.of({})
+        return form.read(self.request.body)
+
+    def query(self, parameter: Parameter[Value]) -> Value:
+        """Return the value of a query parameter; raise InvalidParameters."""
+        return parameter.read(self.get_query_arguments(parameter.name, strip=False))
+
+    def _check_body(self, media_type: str) -> None:
+        """Refuse a body of another media type, or above the limit; an empty body is none."""
+        headers = self.request.headers
+        if self.request.body or self.body_too_large:
+            given = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if given != media_type or "Content-Encoding" in headers:
+                raise UnsupportedMediaType(media_type)
+        if self.body_too_large:
+            raise ContentTooLarge(self.application.max_body_bytes)
+
+
+def _decode_name(name: str) -> str:
+    # Tornado decodes the names of parameters as Latin-1.
+    return name.encode("latin-1").decode(errors="replace")

@@ -1,0 +1,70 @@
+"""How a request is measured, counted and logged."""
+
+from handlers.application_state import ApplicationState
+from handlers.problems import ProblemHandler
+from ops.metrics import known_method
+from ops.request_log import REFUSALS, RequestRecord
+from ops.timing import RequestTiming
+from ops.trace_context import read_traceparent
+from rules.errors import CurrentPasswordWrong, Problem
+from transport.client_address import RequestOrigin
+
+
+class LoggedHandler(ProblemHandler):
+    """A path whose requests are logged, and counted in the metrics."""
+
+    application: ApplicationState
+    # Whether a proxy sends the request, with the credentials of its own client.
+    is_called_by_proxy = False
+
+    def initialize(self, *, body_too_large: bool) -> None:
+        super().initialize(body_too_large=body_too_large)
+        self.user_id: str | None = None
+        self._timing = RequestTiming()
+        self._has_refused_credentials = False
+
+    def new_request_id(self) -> str:
+        """Return the next id of the application."""
+        return next(self.application.request_ids)
+
+    @property
+    def origin(self) -> RequestOrigin:
+        """Return the origin of the request."""
+        return RequestOrigin(
+            self.request,
+            self.application.addresses,
+            self._ids.ours,
+            is_from_proxy=self.is_called_by_proxy,
+        )
+
+    def note_problem(self, problem: Problem) -> None:
+        """Count the error; log the client's address if it refuses credentials."""
+        self._has_refused_credentials = problem.status in REFUSALS or isinstance(
+            problem, CurrentPasswordWrong
+        )
+        if self.application.metrics is not None:
+            self.application.metrics.problem(problem.name)
+
+    def log(self) -> None:
+        """Measure the request, and log it."""
+        method = known_method(self.request.method)
+        route = self.application.route_of(type(self))
+        status = self.get_status()
+        seconds = self.request.request_time()
+        if self.application.metrics is not None:
+            self.application.metrics.request(route, method, status, seconds)
+        self.application.request_log.write(
+            RequestRecord(
+                method=method,
+                route=route,
+                status=status,
+                milliseconds=seconds * 1000,
+                database_milliseconds=self._timing.database * 1000,
+                hashing_milliseconds=self._timing.hashing * 1000,
+                request_id=self._ids.ours,
+                client_request_id=self._ids.clients,
+                user_id=self.user_id,
+                ip=self.origin.ip if self._has_refused_credentials else None,
+                trace=read_traceparent(self.request.headers.get("Traceparent")),
+            )
+        )

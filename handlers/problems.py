@@ -1,0 +1,148 @@
+"""How every error becomes a response: one problem document (RFC 9457)."""
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import cast
+from uuid import uuid4
+
+from pydantic_core import to_json
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPServerRequest
+from tornado.web import HTTPError, stream_request_body
+
+from contract.calls import Call, Endpoint
+from contract.documents import problem_document
+from ops.logs import RequestIds, log_failure, log_refusal
+from rules.errors import (
+    ClientDisconnected,
+    InternalError,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    Unavailable,
+)
+from transport.application import ServedApplication
+from transport.connection import Stream
+from transport.response import Fields, ResponseHandler
+
+_JSON = ("Content-Type", "application/json; charset=UTF-8")
+_PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
+# nginx introduced this status for its log: the client disconnected before the response.
+_CLIENT_CLOSED_REQUEST = 499
+# The request ids that a client may choose. A token is none, whatever separates its parts.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TOKEN = re.compile(r"[0-9a-f-]{36}[._-]+[0-9]{9,12}[._-]", re.IGNORECASE)
+
+
+# Streaming, so that Tornado does not parse bodies: transport.body collects them.
+@stream_request_body
+class ProblemHandler(ResponseHandler, Endpoint):
+    """A path whose ``calls`` say which methods it supports, and whose errors are documents."""
+
+    application: ServedApplication
+
+    def initialize(self, *, body_too_large: bool) -> None:
+        self.body_too_large = body_too_large
+        self._ids = RequestIds(self.new_request_id(), self._client_request_id())
+
+    def new_request_id(self) -> str:
+        """Return a random id, which says nothing about the number of requests."""
+        return uuid4().hex
+
+    @property
+    def request_id(self) -> str:
+        """Return the client's id of this request if it is acceptable, otherwise the server's."""
+        return self._ids.clients or self._ids.ours
+
+    @property
+    def cross_origin_fields(self) -> Fields:
+        """Return no fields: pages of other origins have no access."""
+        return ()
+
+    @property
+    def closes_connection(self) -> bool:
+        """Return whether the server drains: clients should reconnect elsewhere."""
+        return self.application.draining
+
+    def find_call(self) -> Call:
+        """Return the call of the request's method; raise NotFound or MethodNotAllowed."""
+        if not self.calls:
+            raise NotFound
+        call = self.calls.get(self.request.method or "")
+        if call is None:
+            raise MethodNotAllowed(self.allowed_methods)
+        return call
+
+    @property
+    def allowed_methods(self) -> tuple[str, ...]:
+        """Return the methods of the path."""
+        return (*self.calls, "OPTIONS")
+
+    def send(self, document: Mapping[str, object], status: int = 200, fields: Fields = ()) -> None:
+        """Respond with a JSON document."""
+        self.respond(status, (_JSON, *fields), to_json(document) + b"\n")
+
+    def write_error(self, status_code: int, **arguments: object) -> None:
+        """Respond to any exception with a problem document."""
+        exc_info = arguments.get("exc_info")
+        error = exc_info[1] if isinstance(exc_info, tuple) else None
+        if isinstance(error, ClientDisconnected):
+            self.respond(_CLIENT_CLOSED_REQUEST, ())
+            return
+        problem = self._problem(status_code, error)
+        self.note_problem(problem)
+        document = problem_document(problem, self.request_id)
+        fields = (_PROBLEM_JSON, *self.problem_fields(problem))
+        self.respond(problem.status, fields, to_json(document) + b"\n")
+
+    def note_problem(self, problem: Problem) -> None:
+        """Record the error that the response reports."""
+
+    def problem_fields(self, problem: Problem) -> Fields:
+        """Return the header fields of an error."""
+        return problem.headers
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,  # noqa: ARG002 - Tornado's signature
+        value: BaseException | None,
+        tb: TracebackType | None,  # noqa: ARG002
+    ) -> None:
+        """Log what the operator must know: bugs, and an unavailable database.
+
+        Nothing that the client sent is logged.
+        """
+        if value is None or isinstance(value, HTTPError | ClientDisconnected):
+            return
+        if not isinstance(value, Problem):
+            log_failure(self._ids, value)
+        elif isinstance(value, Unavailable):
+            log_refusal(self._ids, value.title, value.__cause__)
+
+    def on_finish(self) -> None:
+        """Decrement the count of running requests."""
+        self.application.running -= 1
+
+    def _problem(self, status: int, error: object) -> Problem:
+        if isinstance(error, Problem):
+            return error
+        # Tornado's own errors: a method that HTTP does not define, a path that is not UTF-8.
+        if isinstance(error, HTTPError) and status == HTTPStatus.METHOD_NOT_ALLOWED:
+            return MethodNotAllowed(self.allowed_methods) if self.calls else NotFound()
+        if isinstance(error, HTTPError) and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return MalformedRequest()
+        return InternalError()
+
+    def _client_request_id(self) -> str | None:
+        given = self.request.headers.get("X-Request-ID")
+        if given is None:
+            return None
+        return given if _REQUEST_ID.fullmatch(given) and not _TOKEN.search(given) else None
+
+
+def find_head_problem(request: HTTPServerRequest) -> Problem | None:
+    """Return why the head of a request is refused, if it is."""
+    return cast(Stream, cast(HTTP1Connection, request.connection).stream).head_problem

@@ -1,0 +1,80 @@
+"""The documents at /openapi.json and /docs, read at the start.
+
+Paths are not looked up in the file system: exactly the paths listed here exist.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transport.response import Fields
+
+# The page loads everything from this server, and runs no inline script.
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SECURITY: Fields = (
+    ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+)
+_MEDIA_TYPES = {
+    ".html": "text/html; charset=UTF-8",
+    ".css": "text/css; charset=UTF-8",
+    ".js": "text/javascript; charset=UTF-8",
+    # Browsers display text/plain, and download text/markdown.
+    ".md": "text/plain; charset=UTF-8",
+}
+_ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+
+PAGE_PATH = "/docs"
+OPENAPI_PATH = "/openapi.json"
+# The file of each path, relative to the project's folder.
+_FILES = {
+    PAGE_PATH: "web/docs.html",
+    "/docs/docs.css": "web/docs.css",
+    "/docs/docs.js": "web/docs.js",
+    "/docs/swagger-ui.css": "web/swagger-ui/swagger-ui.css",
+    "/docs/swagger-ui-bundle.js": "web/swagger-ui/swagger-ui-bundle.js",
+    # The ``type`` of each problem document refers to it.
+    "/docs/problems.md": "docs/problems.md",
+}
+_TAG_BYTES = 18
+
+
+@dataclass(frozen=True, slots=True)
+class StaticDocument:
+    """A document with its strong entity tag, which changes with the content."""
+
+    content: bytes = field(repr=False)
+    media_type: str
+    entity_tag: str
+
+    @property
+    def fields(self) -> Fields:
+        """Return the header fields of a response with or without the content."""
+        return (("ETag", self.entity_tag), *_SECURITY)
+
+    def matches(self, if_none_match: str | None) -> bool:
+        """Return whether the client already has this content (RFC 9110, section 13.1.2)."""
+        given = if_none_match or ""
+        return given.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(given)
+
+
+def read_static_documents(root: Path, openapi: bytes) -> Mapping[str, StaticDocument]:
+    """Return the documents by path; raise OSError if a file is missing."""
+    files = {
+        path: _static_document((root / name).read_bytes(), _MEDIA_TYPES[Path(name).suffix])
+        for path, name in _FILES.items()
+    }
+    return {OPENAPI_PATH: _static_document(openapi, "application/json; charset=UTF-8"), **files}
+
+
+def _static_document(content: bytes, media_type: str) -> StaticDocument:
+    digest = hashlib.sha256(content).digest()[:_TAG_BYTES]
+    tag = base64.urlsafe_b64encode(digest).decode("ascii")
+    return StaticDocument(content, media_type, f'"{tag}"')

@@ -1,0 +1,159 @@
+"""Limits to the open connections: in all, and of one network.
+
+When a limit is reached, a new connection takes the place of the one that has been idle for longest.
+To search thousands for each new connection would be slow: one search finds several.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from operator import itemgetter
+
+from transport.connection import Stream
+
+# How many idle connections one search finds. The next search waits for a time if this one found
+# none, and for a time per connection that it skipped: clients that trickle bytes must not make the
+# server search all the time.
+_FOUND_AT_ONCE = 64
+_FRUITLESS_SECONDS = 0.1
+_SKIPPED_SECONDS = 0.00001
+# An IPv6 site has a /48, and each of its networks a /64. The networks of a site together have as
+# much as four networks.
+_SITE_BITS, _NETWORK_BITS, _ALL_BITS = 48, 64, 128
+_NETWORKS_OF_SITE = 4
+
+# The kind of a network, its first bits, and how many shares it has.
+Network = tuple[str, int, int]
+
+
+class ConnectionGroup:
+    """Connections that are counted together: at most ``limit`` of them may be open."""
+
+    __slots__ = ("_found", "_search_after", "limit", "streams")
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.streams: set[Stream] = set()
+        self._found: list[tuple[float, Stream]] = []
+        self._search_after = 0.0
+
+    def find_longest_idle(self, now: float) -> Stream | None:
+        """Return the connection that has awaited a request for longest, or None."""
+        stream = self._next_found()
+        if stream is None and now >= self._search_after:
+            self._search(now)
+            stream = self._next_found()
+        return stream
+
+    def _next_found(self) -> Stream | None:
+        while self._found:
+            since, stream = self._found.pop()
+            # It may have been served since the search.
+            is_still_idle = stream in self.streams and stream.idle_since == since
+            if is_still_idle and not stream.has_unread_bytes():
+                return stream
+        return None
+
+    def _search(self, now: float) -> None:
+        """Find the connections that have been idle for longest; the last is the longest idle."""
+        since_of_each = ((stream.idle_since, stream) for stream in self.streams)
+        idle = [(since, stream) for since, stream in since_of_each if since is not None]
+        skipped = 0
+        for since, stream in sorted(idle, key=itemgetter(0)):
+            if stream.has_unread_bytes():
+                skipped += 1
+                continue
+            self._found.append((since, stream))
+            if len(self._found) == _FOUND_AT_ONCE:
+                break
+        self._found.reverse()
+        pause = skipped * _SKIPPED_SECONDS if self._found else _FRUITLESS_SECONDS
+        self._search_after = now + pause
+
+
+class OpenConnections:
+    """The open connections of a server, within its limits.
+
+    ``max_total`` of them may be open, and ``max_per_network`` (0: no such limit) from an IPv4
+    address or an IPv6 /64, four times as many from a /48. An address that ``is_trusted`` has no
+    limit of its own: such a proxy forwards for all clients. ``clock`` is monotonic.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_total: int,
+        max_per_network: int,
+        is_trusted: Callable[[str], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._all = ConnectionGroup(max_total)
+        self._max_per_network = max_per_network
+        self._is_trusted = is_trusted
+        self._clock = clock
+        self._groups: dict[Network, ConnectionGroup] = {}
+        self._networks: dict[Stream, tuple[Network, ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    def __iter__(self) -> Iterator[Stream]:
+        """Iterate over a snapshot of the open connections."""
+        return iter(tuple(self._networks))
+
+    def make_room(self, address: str | None) -> bool:
+        """Return whether a connection from an address may open, after closing others if needed."""
+        networks = self._limited_networks(address)
+        groups = [group for network in networks if (group := self._groups.get(network))]
+        return all(map(self._make_room_in, (*groups, self._all)))
+
+    def add(self, stream: Stream, address: str | None) -> None:
+        """Count an open connection; the address is None on a Unix socket."""
+        self._networks[stream] = networks = self._limited_networks(address)
+        self._all.streams.add(stream)
+        for network in networks:
+            group = self._groups.get(network)
+            if group is None:
+                *_, shares = network
+                group = self._groups[network] = ConnectionGroup(shares * self._max_per_network)
+            group.streams.add(stream)
+
+    def remove(self, stream: Stream) -> None:
+        """Stop counting a connection; do nothing if it is not counted."""
+        self._all.streams.discard(stream)
+        for network in self._networks.pop(stream, ()):
+            group = self._groups[network]
+            group.streams.discard(stream)
+            if not group.streams:
+                del self._groups[network]
+
+    def _make_room_in(self, group: ConnectionGroup) -> bool:
+        if len(group.streams) < group.limit:
+            return True
+        stream = group.find_longest_idle(self._clock())
+        if stream is None:
+            return False
+        stream.close()
+        self.remove(stream)
+        return True
+
+    def _limited_networks(self, address: str | None) -> tuple[Network, ...]:
+        """Return the networks of an address that have a limit, the smallest first."""
+        if address is None or not self._max_per_network or self._is_trusted(address):
+            return ()
+        return _networks_of(address)
+
+
+@lru_cache(maxsize=10_000)
+def _networks_of(text: str) -> tuple[Network, ...]:
+    address: IPv4Address | IPv6Address = ip_address(text)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    bits = int(address)
+    if isinstance(address, IPv4Address):
+        return (("address", bits, 1),)
+    return (
+        ("network", bits >> (_ALL_BITS - _NETWORK_BITS), 1),
+        ("site", bits >> (_ALL_BITS - _SITE_BITS), _NETWORKS_OF_SITE),
+    )

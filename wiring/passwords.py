@@ -1,0 +1,53 @@
+"""The parts that hash, check and cache passwords, built from the settings."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ops.cpus import available_cpus
+from ops.metrics import Metrics
+from ops.periodic import PeriodicTask
+from rules import imported_hashes
+from rules.hash_queue import HashQueue
+from rules.password_cache import PasswordCache
+from rules.password_rules import PasswordRules
+from rules.password_scheme import PasswordScheme
+from rules.passwords import PasswordHasher
+from settings import Settings
+
+
+def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
+    """Return the hasher, to be closed by the caller; its threads start on first use."""
+    scheme = PasswordScheme(
+        cost=settings.passwords.bcrypt_cost,
+        peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
+    )
+    queue = HashQueue(
+        workers=settings.passwords.workers or available_cpus(),
+        max_wait_seconds=settings.passwords.max_wait_seconds,
+        seconds_each=scheme.estimate_seconds(),
+        max_per_account=settings.passwords.max_per_account,
+        observe_wait=metrics.hash_waited if metrics else None,
+        observe_hash=metrics.hashed if metrics else None,
+    )
+    return PasswordHasher(scheme, queue, imported_hashes.read)
+
+
+def password_rules(settings: Settings) -> PasswordRules:
+    """Return the rules for new passwords."""
+    return PasswordRules(
+        min_length=settings.passwords.min_length,
+        refuse_common=settings.passwords.refuse_common,
+        service_words=settings.passwords.service_words,
+    )
+
+
+@asynccontextmanager
+async def open_cache(settings: Settings) -> AsyncIterator[PasswordCache]:
+    """Open the cache of verified passwords, and sweep it until the end of the block."""
+    cache = PasswordCache(settings.passwords.remember_seconds, time.monotonic)
+    sweep = PeriodicTask("password cache sweep failed", cache.sweep)
+    try:
+        yield cache
+    finally:
+        await sweep.close()
