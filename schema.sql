@@ -22,8 +22,8 @@ CREATE TABLE users (
     name             text,
     -- Scheme and hash: see rules/password_scheme.py.
     password_hash    text        NOT NULL,
-    -- Counts changes of the password (not renewals of its hash): it tells a login, or a change,
-    -- that an older password authorized.
+    -- Counts changes of the password (not renewals of its hash): by it a login, or a change, detects
+    -- that the password has changed since it was verified.
     password_version integer     NOT NULL DEFAULT 1,
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),

@@ -65,10 +65,9 @@ async def apply_schema(
 ) -> None:
     """Create the schema, or migrate it to the current version, in one transaction.
 
-    ``schema`` is the text of schema.sql. Without ``may_migrate``, an earlier version is refused.
-    Raises SchemaError, with advice for the operator, where the database cannot be used: its
-    Postgres is too old, its encoding is not UTF-8, its schema is unknown, other roles can create
-    functions in it, or another session holds the lock.
+    ``schema`` is the text of schema.sql. Raises SchemaError, with advice for the operator, where the
+    cluster, the encoding, the version or rights of other roles forbid to use the database, and
+    where another session holds the lock.
     """
     seconds = lock_wait.userauth_seconds + _MAX_MIGRATION_SECONDS
     async with database.transaction(seconds) as connection:

@@ -1,4 +1,4 @@
-"""Batched loaders."""
+"""Batched lookups."""
 
 import asyncio
 import uuid

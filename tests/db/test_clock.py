@@ -45,6 +45,19 @@ def test_setting_the_clock_of_the_host_does_not_change_the_time(dsn: str) -> Non
     use(dsn, work)
 
 
+def test_the_time_does_not_change_within_the_uncertainty_of_a_measurement(dsn: str) -> None:
+    readings = iter([0.0, 10.0, 14.0, 4.0, 14.0, 14.0])
+
+    async def work(database: Database) -> None:
+        clock = PostgresClock(database, steady=lambda: next(readings))
+        await clock.measure()
+        before = clock()
+        await clock.measure()  # 4 s earlier by the second measurement, which is within 5 s
+        assert clock() == before
+
+    use(dsn, work)
+
+
 def test_a_clock_offset_is_logged_once_until_it_is_corrected(
     dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -317,3 +317,16 @@ def test_a_dedicated_connection_to_a_standby_discards_the_others(dsn: str) -> No
         assert database.generation == 1
 
     use(dsn, work)
+
+
+def test_a_failed_attempt_to_connect_leaves_the_pool_usable() -> None:
+    async def run() -> None:
+        database = Database("postgresql://127.0.0.1:1/none", replace(LIMITS, pool_max=1))
+        for _ in range(3):
+            # Not a time-out: the previous attempt does not occupy the pool.
+            with pytest.raises(Unavailable, match="refused"):
+                async with database.connection():
+                    pass
+        assert (database.failures, database.in_use, database.waiting) == (3, 0, 0)
+
+    asyncio.run(run())

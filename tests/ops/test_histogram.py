@@ -1,4 +1,4 @@
-"""Counts by range of value."""
+"""Histograms."""
 
 from ops.histogram import Histogram
 

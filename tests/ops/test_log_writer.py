@@ -1,4 +1,4 @@
-"""Lines on their way to standard error: nobody waits for them, and none is lost in silence."""
+"""The log writer never blocks, and reports dropped lines."""
 
 import io
 import json
@@ -16,7 +16,7 @@ SECONDS = 5.0
 
 
 class Stuck(io.StringIO):
-    """A stream that takes nothing until it may; ``is_asked`` once somebody waits for it."""
+    """A stream that blocks until it is released; ``is_asked`` is set at the first write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Stuck(io.StringIO):
 
 
 class Broken(io.StringIO):
-    """A stream that fails until it is mended."""
+    """A stream that fails until it is repaired."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         super().__init__()

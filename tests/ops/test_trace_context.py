@@ -1,4 +1,4 @@
-"""The field traceparent (W3C Trace Context)."""
+"""The traceparent header (W3C Trace Context)."""
 
 import pytest
 

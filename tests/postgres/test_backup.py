@@ -1,4 +1,4 @@
-"""Backups: whole or not there, restored wholly or not at all."""
+"""Backups and restores: complete, or without effect."""
 
 import asyncio
 import itertools
@@ -38,7 +38,7 @@ from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
 
 _numbers = itertools.count()
-# What COPY has to escape, and what looks like its end.
+# Text that COPY must escape, and text that resembles its end.
 AWKWARD = "tab\there, line\nend\r\n\\.\n\\N 'quoted' \"twice\" ж 😀 \\"
 EVERYTHING = """
 INSERT INTO users (id, email, email_key, name, password_hash, password_version, disabled_at)
@@ -67,7 +67,7 @@ VALUES (now(), 'deleted', 'success', gen_random_uuid(), 'digest', '192.0.2.1', '
 
 
 def fill_everything(dsn: str) -> None:
-    """Put rows into every table, with what is hard to carry over."""
+    """Insert rows into every table, with values that are hard to transfer."""
     awkward = "'" + AWKWARD.replace("'", "''") + "'"
     run_sql(dsn, EVERYTHING.replace("%(awkward)s", awkward))
 
@@ -82,13 +82,13 @@ def contents(dsn: str) -> dict[str, list[object]]:
 
 @pytest.fixture
 def empty(postgres: str) -> Iterator[str]:
-    """Make a database with nothing in it."""
+    """Create an empty database."""
     with new_database(postgres, f"restored{next(_numbers)}") as dsn:
         yield dsn
 
 
 def backed_up(dsn: str, folder: Path, *arguments: str) -> Path:
-    """Back a database up; return the file."""
+    """Back up a database; return the file."""
     file = folder / f"backup{next(_numbers)}"
     ended = manage("backup", str(file), *arguments, DATABASE_URL=dsn)
     assert ended.returncode == 0, ended
@@ -101,7 +101,7 @@ def has_nothing(dsn: str) -> bool:
 
 @contextmanager
 def many_events(dsn: str) -> Iterator[None]:
-    """Keep so many rows in a database that a backup of it takes a moment."""
+    """Insert enough rows for a backup to take a moment."""
     run_sql(
         dsn,
         "INSERT INTO events (at, kind, outcome, request_id)"
@@ -123,7 +123,7 @@ def started(*arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
 
 
 def wait_for_part(folder: Path, process: "subprocess.Popen[bytes]") -> Path:
-    """Wait until a backup that runs has written something; return the file that it writes."""
+    """Wait until a running backup has begun to write; return its file."""
     while process.poll() is None:
         for part in folder.glob(".*.part"):
             if part.stat().st_size:
@@ -263,7 +263,7 @@ def test_an_interrupted_backup_leaves_no_file_that_looks_complete(
 
 
 def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield files that are no backups, and what is said of them."""
+    """Yield invalid files, and the expected error for each."""
     whole = "not a complete backup"
     yield whole, b""
     yield whole, b"\0" * 100
@@ -417,7 +417,7 @@ def test_a_restore_waits_for_a_server_that_holds_the_schema_lock(
     file = backed_up(dsn, tmp_path)
     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     process = started("restore", str(file), DATABASE_URL=empty)
-    # Here the lock is taken and given back in one statement, when the restore waits for it.
+    # The lock is taken and released in one statement, while the restore waits for it.
     run_sql(
         empty,
         f"DO $$ BEGIN PERFORM pg_advisory_xact_lock({LOCK});"
@@ -438,7 +438,7 @@ def test_an_interrupted_restore_leaves_the_database_unchanged(
         file = backed_up(dsn, tmp_path)
     arguments = ("restore", "--replace", "--yes", str(file))
     process = started(*arguments, DATABASE_URL=empty)
-    # It is in the middle of the one table that takes a while.
+    # It is in the middle of the only large table.
     filling = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY \"events%'"
     while run_sql(empty, filling) == [(0,)]:
         assert process.poll() is None, process.communicate()
@@ -631,14 +631,14 @@ def test_a_backup_moves_the_embedded_database_to_an_external_cluster(
         assert CLUSTER_PASSWORD not in seen
         again = manage("restore", str(tmp_path / "given"), "--replace", "--yes", **given)
         assert again.stdout == "1 users restored, 3 tokens revoked\n", again
-    # And back, into a new embedded one.
+    # And back, into a new embedded cluster.
     back = embedded | {"USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "back")}
     ended = manage("restore", str(tmp_path / "given"), **back)
     assert ended.returncode == 0, ended
 
 
 def commands_during(*arguments: str, **variables: str) -> str:
-    """Run a command to its end; return the arguments of all that it ran."""
+    """Run a command; return the arguments of every process that it started."""
     seen: set[str] = set()
     process = started(*arguments, **variables)
     while process.poll() is None:
@@ -686,7 +686,7 @@ def test_a_backup_in_production_needs_neither_keys_nor_pepper(dsn: str, tmp_path
     made = manage("backup", str(tmp_path / "made"), **production)
     assert made.returncode == 0, made
     assert "the pepper (PASSWORD_PEPPER), where one is set" in made.stderr
-    # The server does need them, and the check says so.
+    # The server needs them, which the check reports.
     checked = manage("check", **production)
     assert (checked.returncode, checked.stdout) == (2, "")
     assert "set SECRET_KEYS" in checked.stderr

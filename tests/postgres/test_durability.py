@@ -1,4 +1,4 @@
-"""A revocation that was answered holds: after a crash of Postgres, and beside a standby."""
+"""An acknowledged revocation survives a crash of Postgres, and a standby."""
 
 import asyncio
 import subprocess
@@ -63,7 +63,7 @@ def primary(open_folder: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def standby(primary: Cluster, tmp_path: Path) -> Iterator[Cluster]:
-    """Make a standby that holds the schema, and applies from then on what is an hour old."""
+    """Create a standby with the schema, which applies later changes with a delay of an hour."""
     with running_server({"DATABASE_URL": primary.url()}, tmp_path / "schema"):
         pass
     made = primary.standby(LAG)
@@ -109,7 +109,7 @@ def test_a_revocation_survives_kill_9_of_postgres_whatever_its_role_inherits(
 def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
     primary: Cluster,
 ) -> None:
-    """Postgres commits then without the standby, and says so by a warning alone."""
+    """Postgres then commits without the standby, and only sends a warning."""
 
     async def write(database: Database) -> None:
         async with database.transaction() as connection:
@@ -145,7 +145,7 @@ def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:
 def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows(
     primary: Cluster, standby: Cluster, tmp_path: Path
 ) -> None:
-    """The standby takes the primary's address, with rows from before the revocations."""
+    """The standby takes over the address of the primary, with rows from before the revocations."""
     variables = {"DATABASE_URL": primary.url()}
     kept: list[str] = []
     revoked: list[str] = []
@@ -181,7 +181,7 @@ def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows
         for work in (prepare, refused, served):
             ask(server.url, work)
         written = server.written()
-    # Not for each request: once in ten seconds.
+    # Once in ten seconds, not for each request.
     assert 1 <= written.count("127.0.0.1 is a standby: requests get 503") < USERS
     assert "Traceback" not in written
 
@@ -208,7 +208,7 @@ def test_the_primary_is_chosen_among_the_addresses_of_a_host(
             primary.kill()
             with pytest.raises(Unavailable):
                 await one.fetch_one("SELECT 1")
-            # No primary is left: what was connected before is not used again.
+            # Without a primary, earlier connections are not used again.
             with pytest.raises(ReadOnly, match="is a standby"):
                 await database.prepare("q", "SELECT id FROM users WHERE id = ANY($1)", "uuid")
             assert database.generation == 1
@@ -226,7 +226,7 @@ def _hand_over(
 def test_the_result_of_a_standby_does_not_count_even_when_empty(
     standby: Cluster,
 ) -> None:
-    """A connection to it could only come from a proxy that hides the change: each answer tells."""
+    """Only a proxy could redirect a connection to a standby: each result contains its state."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The embedded Postgres: real processes, real kills, a real Postgres."""
+"""The embedded Postgres, with real processes and real kills."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Path]:
-    """Yield a cluster for all tests that leave it whole: one is half a second of initdb."""
+    """Yield a cluster for all tests that do not damage it: initdb takes half a second."""
     place = Path(tempfile.mkdtemp(prefix="embedded-"))
     try:
         EmbeddedPostgres.start(place / "postgres").stop()
@@ -50,7 +50,7 @@ def shared() -> Iterator[Path]:
 
 @pytest.fixture
 def folder(shared: Path) -> Iterator[Path]:
-    """Yield the folder of a cluster that is not running."""
+    """Yield the directory of a stopped cluster."""
     assert not runs(shared)
     yield shared
     end_postgres_below(shared)
@@ -86,7 +86,7 @@ def test_the_cluster_is_durable_private_and_off_the_network(folder: Path) -> Non
         assert execute(postgres.dsn, f"SHOW {name}") == [(value,)]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / ".s.PGSQL.5432").stat().st_mode) == 0o700
-    # Above it, others may at most pass.
+    # Other users may at most traverse its parent directories.
     assert folder.parent.stat().st_mode & 0o066 == 0
     postgres.stop()
 
@@ -177,7 +177,7 @@ def test_a_start_waits_for_the_children_of_a_killed_postgres(folder: Path) -> No
 
 @pytest.fixture
 def crashed(folder: Path) -> Path:
-    """Give a folder as a power cut leaves it, with lock files of a process that is no more."""
+    """Return a directory after a power failure, with lock files of a process that has ended."""
     member = Member(folder)
     assert member.line()
     member.kill()
@@ -195,7 +195,8 @@ def give_number(folder: Path, number: int) -> None:
 
 
 def test_a_stale_pid_of_an_unrelated_process_is_ignored(crashed: Path) -> None:
-    # Only a process of the same user keeps Postgres from starting. This one is in the folder, too.
+    # Only a process of the same user prevents Postgres from starting. This one is also in the
+    # directory.
     owner = crashed.stat().st_uid
     user = owner if os.geteuid() == 0 else None
     with subprocess.Popen(["/bin/sleep", "60"], user=user, cwd=crashed) as unrelated:
@@ -246,7 +247,7 @@ def test_an_interrupted_move_of_a_new_cluster_is_finished(folder: Path) -> None:
 
 @pytest.fixture
 def far(folder: Path) -> Iterator[Path]:
-    """Give a cluster at a path that no socket, no shell and no list of hosts takes as it is."""
+    """Return a path that is invalid, unless quoted, for a socket, a shell and a list of hosts."""
     far = folder.rename(folder.with_name('it\'s "odd", $(false) `so` ' + 15 * "far away "))
     yield far
     end_postgres_below(far)
@@ -342,7 +343,7 @@ def test_values_of_failing_statements_stay_out_of_the_log(folder: Path) -> None:
     ):
         with pytest.raises(psycopg2.Error, match=r"duplicate|violates|invalid|not exist"):
             execute(postgres.dsn, statement, SECRET)
-    # A backend that is killed has its statement reported by Postgres.
+    # Postgres reports the statement of a killed backend.
     with ThreadPoolExecutor() as threads, closing(psycopg2.connect(postgres.dsn)) as connection:
         asking = threads.submit(sleep_with, connection, SECRET)
         sleeping = (

@@ -1,4 +1,4 @@
-"""Links where the embedded Postgres keeps files: root follows none that its user made."""
+"""Symlinks in the data directory: root follows none that another user created."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ SECRET = "what only root may read"
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
-    """Yield a cluster that does not run."""
+    """Yield a stopped cluster."""
     with TemporaryDirectory(prefix="embedded-") as folder:
         EmbeddedPostgres.start(Path(folder) / "postgres").stop()
         yield Path(folder) / "postgres"
@@ -40,7 +40,7 @@ def cluster(place: Path, made: Path) -> Path:
 
 @pytest.fixture
 def victim(place: Path) -> Path:
-    """Return a folder with a file, to which nobody else has any right."""
+    """Return a private directory with a file."""
     folder = place / "private"
     folder.mkdir(mode=0o700)
     (folder / "secret").write_text(SECRET, encoding="utf-8")
@@ -48,7 +48,7 @@ def victim(place: Path) -> Path:
     return folder
 
 
-def as_it_was(victim: Path) -> None:
+def is_unchanged(victim: Path) -> None:
     assert [path.name for path in victim.iterdir()] == ["secret"]
     assert (victim / "secret").read_text("utf-8") == SECRET
     for path, mode in ((victim, 0o700), (victim / "secret", 0o600)):
@@ -56,8 +56,8 @@ def as_it_was(victim: Path) -> None:
         assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), mode)
 
 
-def put(link: Path, target: Path, *, hard: bool = False) -> None:
-    """Put a link in place of what is there."""
+def replace_with_link(link: Path, target: Path, *, hard: bool = False) -> None:
+    """Replace a file or directory with a link."""
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)
     link.unlink(missing_ok=True)
@@ -87,15 +87,15 @@ def put(link: Path, target: Path, *, hard: bool = False) -> None:
 def test_a_symlink_instead_of_a_file_is_neither_written_nor_quoted(
     cluster: Path, victim: Path, name: str, *, hard: bool
 ) -> None:
-    put(cluster / name, victim / "secret", hard=hard)
-    said = said_at_a_start(cluster)
+    replace_with_link(cluster / name, victim / "secret", hard=hard)
+    said = error_of_start(cluster)
     assert said == "" or "cannot use" in said
     assert SECRET not in said
-    as_it_was(victim)
+    is_unchanged(victim)
 
 
-def said_at_a_start(cluster: Path) -> str:
-    """Start and stop; return why it did not start, where it did not."""
+def error_of_start(cluster: Path) -> str:
+    """Start and stop Postgres; return the error, or ""."""
     try:
         EmbeddedPostgres.start(cluster).stop()
     except EmbeddedPostgresError as error:
@@ -106,13 +106,13 @@ def said_at_a_start(cluster: Path) -> str:
 def test_a_failed_start_quotes_no_file_behind_a_symlink(cluster: Path, victim: Path) -> None:
     with (cluster / "postgresql.conf").open("a") as configuration:
         configuration.write("nonsense = on\n")
-    put(cluster / "logs", victim)
+    replace_with_link(cluster / "logs", victim)
     (victim / "secret").rename(victim / "secret.log")
     with pytest.raises(EmbeddedPostgresError) as raised:
         EmbeddedPostgres.start(cluster)
     assert SECRET not in str(raised.value)
     (victim / "secret.log").rename(victim / "secret")
-    as_it_was(victim)
+    is_unchanged(victim)
 
 
 @pytest.mark.parametrize("name", [".initdb", ".initdb-done"])
@@ -120,10 +120,10 @@ def test_a_symlink_instead_of_an_unfinished_cluster_is_not_followed(
     cluster: Path, victim: Path, name: str
 ) -> None:
     (cluster / "PG_VERSION").unlink()
-    put(cluster / name, victim)
+    replace_with_link(cluster / name, victim)
     with pytest.raises(EmbeddedPostgresError):
         EmbeddedPostgres.start(cluster)
-    as_it_was(victim)
+    is_unchanged(victim)
 
 
 def test_a_named_pipe_instead_of_a_file_does_not_block(cluster: Path) -> None:
@@ -150,7 +150,7 @@ def test_files_of_an_interrupted_start_are_recognized(place: Path) -> None:
     folder.mkdir(mode=0o700)
     for name in ("start.lock", "members.lock", ".namespace.new", ".namespace.0a1b.new"):
         (folder / name).touch(0o600)
-    assert said_at_a_start(folder) == ""
+    assert error_of_start(folder) == ""
 
 
 def test_a_failed_write_leaves_no_temporary_file(place: Path) -> None:
@@ -187,10 +187,10 @@ def test_a_directory_that_was_replaced_by_a_symlink_is_not_used(
     with pytest.raises(OSError, match=r"Not a directory|symbolic links"), directory.handle():
         pass
     if os.geteuid() == 0:
-        # Nor one above it, by which it would be another folder.
+        # The same for a parent directory.
         with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
             os.close(open_directory_descriptor(cluster / "below", make=True))
-    as_it_was(victim)
+    is_unchanged(victim)
 
 
 def test_a_directory_of_another_user_is_not_used(victim: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_directory_of_another_user_is_not_used(victim: Path) -> None:
         pass
 
 
-# The way to the data and the programs
+# Access to the data and the programs
 
 
 def can_list(folder: Path) -> bool:
@@ -217,7 +217,7 @@ def test_only_the_postgres_user_may_traverse_a_private_parent_directory(
     place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if os.geteuid() != 0:
-        return  # who is not root closes nothing to oneself
+        return  # only root can create a directory that the user cannot access
     home = place / "home"
     home.mkdir(mode=0o700)
     (home / "letter").write_text(SECRET, encoding="utf-8")
@@ -236,7 +236,7 @@ def test_only_the_postgres_user_may_traverse_a_private_parent_directory(
     caplog.clear()
     starts_and_works(home / "postgres")
     assert caplog.text == ""
-    # Closed again by whoever it belongs to, and then as before.
+    # Its owner closes it again; then the same.
     home.chmod(0o700)
     starts_and_works(home / "postgres")
     grant_traversal(home / "letter", NOBODY, NOBODY)
@@ -255,7 +255,7 @@ def test_an_access_list_entry_gives_no_other_user_more_rights(place: Path) -> No
     home = place / "home"
     home.mkdir(mode=0o700)
     (home / "letter").touch(0o644)
-    # Somebody whose entry the mask has no effect for, as after chmod 700.
+    # A user whose entry the mask disables, as after chmod 700.
     lines = [(0x01, 7, -1), (0x02, 5, 4711), (0x04, 5, -1), (0x10, 0, -1), (0x20, 0, -1)]
     packed = b"".join(struct.pack("<HHi", *line) for line in lines)
     os.setxattr(home, "system.posix_acl_access", struct.pack("<I", 2) + packed)
@@ -289,6 +289,6 @@ def test_a_private_directory_of_another_user_stays_closed(place: Path) -> None:
 def test_a_file_system_without_access_lists_is_reported() -> None:
     if os.geteuid() != 0:
         return
-    # The kernel's own have none.
+    # The file systems of the kernel do not support them.
     with pytest.raises(AccessListError, match=r"/proc/1/map_files|/proc/1/fd"):
         grant_traversal(Path("/proc/1/fd/none"), NOBODY, NOBODY)
