@@ -65,9 +65,9 @@ async def apply_schema(
 ) -> None:
     """Create the schema, or migrate it to the current version, in one transaction.
 
-    ``schema`` is the text of schema.sql. Raises SchemaError, with advice for the operator, where the
-    cluster, the encoding, the version or rights of other roles forbid to use the database, and
-    where another session holds the lock.
+    ``schema`` is the text of schema.sql. Raises SchemaError, with advice for the operator, where
+    the database cannot be used: for its cluster, encoding, version, or rights of other roles, or
+    because another session holds the lock.
     """
     seconds = lock_wait.userauth_seconds + _MAX_MIGRATION_SECONDS
     async with database.transaction(seconds) as connection:
