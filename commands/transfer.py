@@ -1,21 +1,16 @@
 """``manage.py users import`` and ``users export``: users from and for other services."""
 
-import csv
-import io
 import os
-from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import click
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_json
 
 from commands.administrator import Administrator
 from commands.terminal import say
+from commands.user_files import FIELDS, Line, Reader, reader
 from db.rows import ImportedUser
 from rules.errors import InvalidFields
 from services.all_services import AdministrationServices
@@ -23,30 +18,6 @@ from services.transfer import UserRecord
 
 _BATCH = 2000
 _MAX_FAULTS_SHOWN = 1000
-_FIELDS = ("email", "name", "password_hash", "created_at", "disabled_at")
-_FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
-
-
-class _Record(BaseModel):
-    """A line of the file; all fields but email address and hash are optional."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    email: str
-    password_hash: str
-    name: str | None = None
-    created_at: AwareDatetime | None = None
-    disabled_at: AwareDatetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A line: its number, the offset of its end, and its record or what is wrong."""
-
-    number: int
-    end: int
-    record: UserRecord | None = None
-    fault: str = ""
 
 
 @click.command("import")
@@ -79,7 +50,7 @@ def import_users(
     imported. Users with an existing email address are skipped, so an interrupted import can be
     repeated.
     """
-    source = _Source(file, _reader(file, form), allow_expensive=allow_expensive)
+    source = _Source(file, reader(file, form), allow_expensive=allow_expensive)
     say(administrator.run(lambda services: _import(services, source, dry_run=dry_run)))
 
 
@@ -95,7 +66,7 @@ def export_users(administrator: Administrator, file: Path) -> None:
     async def write(services: AdministrationServices) -> int:
         count = 0
         async for user in services.transfer.export_users():
-            document = {name: getattr(user, name) for name in _FIELDS}
+            document = {name: getattr(user, name) for name in FIELDS}
             target.write(to_json(document) + b"\n")
             count += 1
         return count
@@ -114,15 +85,12 @@ def export_users(administrator: Administrator, file: Path) -> None:
     say(f"{count} exported")
 
 
-_Reader = Callable[[BinaryIO], Iterator[_Line]]
-
-
 @dataclass(frozen=True, slots=True)
 class _Source:
     """A file of users, how to read it, and which hashes in it to accept."""
 
     file: Path
-    read: _Reader
+    read: Reader
     allow_expensive: bool
 
     def check(self, services: AdministrationServices, record: UserRecord) -> ImportedUser:
@@ -161,7 +129,7 @@ async def _check(services: AdministrationServices, source: _Source) -> tuple[int
 
 
 def _checked(
-    services: AdministrationServices, source: _Source, line: _Line, seen: dict[str, int]
+    services: AdministrationServices, source: _Source, line: Line, seen: dict[str, int]
 ) -> tuple[ImportedUser | None, str]:
     """Return the user of a line, or what is wrong with it."""
     if line.record is None:
@@ -186,12 +154,12 @@ async def _import_lines(services: AdministrationServices, source: _Source) -> in
     return new
 
 
-def _batches(source: _Source, label: str) -> Iterator[Sequence[_Line]]:
+def _batches(source: _Source, label: str) -> Iterator[Sequence[Line]]:
     """Yield the lines of a file in batches, and show the progress."""
     size = source.file.stat().st_size
     with source.file.open("rb") as lines, click.progressbar(length=size, label=label) as bar:
         done = 0
-        batch: list[_Line] = []
+        batch: list[Line] = []
         for line in source.read(lines):
             batch.append(line)
             if len(batch) == _BATCH:
@@ -201,57 +169,3 @@ def _batches(source: _Source, label: str) -> Iterator[Sequence[_Line]]:
         if batch:
             yield batch
         bar.update(size - done)
-
-
-def _reader(file: Path, form: str | None) -> _Reader:
-    if not file.is_file():
-        raise click.UsageError("FILE is read twice: name a regular file.")
-    chosen = form or _FORMATS.get(file.suffix.lower())
-    if chosen is None:
-        raise click.UsageError("The name of FILE has no known extension: pass --format.")
-    return _read_csv if chosen == "csv" else _read_json_lines
-
-
-def _read_json_lines(source: BinaryIO) -> Iterator[_Line]:
-    end = 0
-    for number, line in enumerate(source, 1):
-        end += len(line)
-        text = line.removeprefix(BOM_UTF8) if number == 1 else line
-        if text.strip():
-            yield _line(number, end, partial(_Record.model_validate_json, text))
-
-
-def _read_csv(source: BinaryIO) -> Iterator[_Line]:
-    text = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
-    rows = csv.DictReader(text, strict=True)
-    try:
-        if not {"email", "password_hash"} <= set(rows.fieldnames or ()):
-            yield _Line(1, source.tell(), fault="is not a header with email and password_hash")
-            return
-        for row in rows:
-            end = source.tell()
-            # csv collects the cells beyond the header under None.
-            if None in row:
-                yield _Line(rows.line_num, end, fault="has more cells than the header")
-                continue
-            fields = {name: value for name, value in row.items() if value}
-            yield _line(rows.line_num, end, partial(_Record.model_validate_strings, fields))
-    except (csv.Error, UnicodeDecodeError) as error:
-        yield _Line(rows.line_num + 1, source.tell(), fault=f"is not CSV in UTF-8 ({error})")
-    finally:
-        text.detach()
-
-
-def _line(number: int, end: int, validate: Callable[[], _Record]) -> _Line:
-    try:
-        record = validate()
-    except ValidationError as error:
-        return _Line(number, end, fault="; ".join(_faults(error)))
-    return _Line(number, end, UserRecord(**record.model_dump()))
-
-
-def _faults(error: ValidationError) -> Iterator[str]:
-    for each in error.errors(include_url=False, include_input=False, include_context=False):
-        # Without a header, a name may be a hash, which must not be printed.
-        field = str(each["loc"][0]) if each["loc"] else "the line"
-        yield f"{field if field in _FIELDS else 'unknown field'}: {each['msg']}"

@@ -143,7 +143,7 @@ def revoke_tokens(administrator: Administrator, email: str) -> None:
     say(str(_with(administrator, email, lambda services: services.users.revoke_tokens(email))))
 
 
-# The name of the last release.
+# The previous name, accepted for one release.
 users.add_command(
     click.Command(
         "end-tokens",

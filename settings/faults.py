@@ -1,4 +1,4 @@
-"""The faults of settings, each as one line for the operator that shows no secret."""
+"""The faults of the settings, each as one line that shows no secret."""
 
 import json
 from collections.abc import Iterable, Sequence

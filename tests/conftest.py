@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +26,7 @@ from tests.harness.parallel import pytest_runtest_protocol, pytest_xdist_auto_nu
 from tests.harness.sql import run_sql
 from transport.server import Server
 from wiring.application import open_application
+from wiring.documents import static_documents
 
 pytest_plugins = ["tests.harness.needs"]
 __all__ = ["pytest_runtest_protocol", "pytest_xdist_auto_num_workers"]
@@ -47,6 +49,14 @@ def _loop_policy() -> Iterator[None]:
     asyncio.set_event_loop_policy(_LoopPolicy())
     yield
     asyncio.set_event_loop_policy(None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _documents_are_built_once() -> Iterator[None]:
+    """Share the static documents between applications with the same settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wiring.application.static_documents", cache(static_documents))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """The application: the services, with what handlers need beside them."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from handlers.application import Application, HttpPolicy
 from ops.log_writer import LogWriter
@@ -35,32 +35,35 @@ async def open_application(
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and close it after use.
 
-    ``clock`` returns UTC seconds; without one the time is that of Postgres, and ``wall``, the
-    clock of this host, is compared with it. Requests are logged to ``log``, or else to standard
-    error.
+    ``clock`` returns UTC seconds; by default it is that of Postgres, with which ``wall``, the clock
+    of this host, is compared. Requests are logged to ``log``, by default on standard error.
     """
     metrics = _metrics(settings)
-    async with (
-        open_database(settings, dsn, metrics=metrics) as database,
-        AsyncExitStack() as stack,
-    ):
+    opening = open_database(settings, dsn, metrics=metrics)
+    async with opening as database, AsyncExitStack() as stack:
         await warn_of_risks(database)
         postgres_clock = await measured_clock(database, wall)
         host_clock, clock = clock or wall, clock or postgres_clock
-        services = await stack.enter_async_context(
-            open_services(settings, keys, database, clock, metrics)
-        )
-        await stack.enter_async_context(
-            periodic_tasks(settings, database, services, postgres_clock, clock)
-        )
+        built = open_services(settings, keys, database, clock, metrics)
+        services = await stack.enter_async_context(built)
+        tasks = periodic_tasks(settings, database, services, postgres_clock, clock)
+        await stack.enter_async_context(tasks)
         log = log or stack.enter_context(server_log(settings))
-        lines = RequestLog(log, host_clock, dumps)
-        stack.callback(lines.flush)
-        request_log = stack.enter_context(traced(lines, host_clock))
+        request_log = stack.enter_context(_request_log(log, host_clock))
         application = _build(settings, services, request_log, metrics)
         if metrics is not None:
             watch_application(metrics, application, postgres_clock, log)
         yield application
+
+
+@contextmanager
+def _request_log(log: LogWriter, clock: Callable[[], float]) -> Iterator[RequestEvents]:
+    lines = RequestLog(log, clock, dumps)
+    try:
+        with traced(lines, clock) as request_log:
+            yield request_log
+    finally:
+        lines.flush()
 
 
 def _metrics(settings: Settings) -> Metrics | None:

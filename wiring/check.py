@@ -20,7 +20,7 @@ def check(settings: Settings) -> str:
 
     Raises CertificateError, StartError where packages of OpenTelemetry are missing or the database
     could not be used, and in production, where no keys file is created, KeysFileError. A database
-    that does not answer is no fault of the settings; the embedded one is not started.
+    that does not answer is not an error; the embedded one is not started.
     """
     read_certificate(settings)
     if settings.profile is Profile.PRODUCTION:

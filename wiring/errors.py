@@ -10,7 +10,7 @@ from transport.certificate import CertificateError
 
 
 class StartError(Exception):
-    """The server cannot start; the message tells the operator why."""
+    """The server cannot start; the message gives the reason and the remedy."""
 
 
 # What opening a server or its services raises; each message is for the operator.

@@ -10,8 +10,6 @@ from tests.harness.command_line import manage
 from tests.harness.processes import running_server
 from userauth_client import UserAuthClient
 
-EMAIL = "susan@example.com"
-
 
 @pytest.fixture(scope="module")
 def running_url(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

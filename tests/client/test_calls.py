@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.client.conftest import EMAIL
 from tests.harness.api import PASSWORD
-from tests.harness.client_drivers import DrivenClient, Driver
+from tests.harness.client_drivers import EMAIL, DrivenClient, Driver
 from userauth_client import (
     AsyncUserAuthClient,
     Conflict,

@@ -12,9 +12,8 @@ import pytest
 
 import userauth_client
 from rules.errors import Problem, problem_types
-from tests.client.conftest import EMAIL
 from tests.harness.api import PASSWORD
-from tests.harness.client_drivers import DrivenClient, Driver
+from tests.harness.client_drivers import EMAIL, DrivenClient, Driver
 from tests.harness.command_line import manage
 from tests.harness.processes import free_port, running_server
 from tests.harness.stub_server import http_response, stub_server

@@ -4,9 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.client.conftest import EMAIL
 from tests.harness.api import PASSWORD
-from tests.harness.client_drivers import DrivenClient, Driver
+from tests.harness.client_drivers import EMAIL, DrivenClient, Driver
 from tests.harness.stub_server import http_response, stub_server
 from userauth_client import (
     AsyncUserAuthClient,

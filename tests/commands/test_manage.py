@@ -37,7 +37,7 @@ def test_check_reads_the_files_that_the_settings_name_and_starts_nothing(tmp_pat
     variables = {"DATABASE_URL": "embedded", "USERAUTH_DATABASE__EMBEDDED_DIR": str(folder)}
     ended = manage("check", **variables)
     assert (ended.returncode, ended.stdout) == (0, "The settings are valid (testing).\n")
-    for more, code, said in (
+    for more, code, message in (
         ({"PORT": "many"}, 2, "server.port"),
         (
             {
@@ -60,16 +60,16 @@ def test_check_reads_the_files_that_the_settings_name_and_starts_nothing(tmp_pat
     ):
         ended = manage("check", **variables, **more)
         assert (ended.returncode, ended.stdout) == (code, ""), ended
-        assert said in ended.stderr
+        assert message in ended.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_each_kind_of_failure_has_a_message_and_an_exit_code(dsn: str) -> None:
     assert manage("clients", "add", "billing", DATABASE_URL=dsn).returncode == 0
-    for arguments, url, code, said in (
+    for arguments, url, code, message in (
         (("clients", "add", "billing"), dsn, 4, "A client named billing already exists."),
-        (("clients", "rotate", "nobody"), dsn, 3, "No client is named nobody."),
-        (("clients", "remove", "nobody"), dsn, 3, "No client is named nobody."),
+        (("clients", "rotate", "unknown"), dsn, 3, "No client is named unknown."),
+        (("clients", "remove", "unknown"), dsn, 3, "No client is named unknown."),
         (("clients", "add", "a\nb"), dsn, 2, "printable"),
         (("clients", "add", ""), dsn, 2, "1 to 100"),
         (("clients", "wrong"), dsn, 2, "No such command"),
@@ -79,7 +79,7 @@ def test_each_kind_of_failure_has_a_message_and_an_exit_code(dsn: str) -> None:
     ):
         ended = manage(*arguments, DATABASE_URL=url)
         assert (ended.returncode, ended.stdout) == (code, ""), ended
-        assert said in ended.stderr
+        assert message in ended.stderr
         assert "Traceback" not in ended.stderr
 
 

@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import pwd
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +11,11 @@ import pytest
 
 from tests.harness.api import PASSWORD, Api, bearer
 from tests.harness.command_line import manage
-from tests.harness.configuration import ROOT
-from tests.harness.processes import environment, running_server
+from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 NEW = "another password"
-
-
-def given(text: str, *arguments: str, dsn: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command that reads a line of standard input."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "manage.py"), *arguments],
-        env=environment(DATABASE_URL=dsn),
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def shown(*arguments: str, dsn: str) -> Any:
@@ -45,7 +29,8 @@ def kinds(dsn: str) -> list[str]:
 def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
     dsn: str, tmp_path: Path
 ) -> None:
-    added = given(f"{PASSWORD}\n", "users", "add", EMAIL, "--name", "Susan", dsn=dsn)
+    name = ("--name", "Susan")
+    added = manage("users", "add", EMAIL, *name, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn)
     assert added.returncode == 0, added
 
     async def use(url: str) -> None:
@@ -61,7 +46,8 @@ def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
         assert manage("users", "enable", EMAIL, DATABASE_URL=dsn).returncode == 0
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
         token = await api.token(EMAIL)
-        assert given(f"{NEW}\n", "users", "set-password", EMAIL, dsn=dsn).returncode == 0
+        changed = manage("users", "set-password", EMAIL, stdin=f"{NEW}\n", DATABASE_URL=dsn)
+        assert changed.returncode == 0
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
         await api.token(EMAIL, NEW)
         assert manage("users", "revoke-tokens", EMAIL, DATABASE_URL=dsn).stdout == "1\n"
@@ -107,24 +93,24 @@ def test_users_are_listed_in_pages_and_found_by_part_of_the_address_or_name(dsn:
 
 
 def test_a_refusal_gives_the_reason_and_no_password(dsn: str) -> None:
-    assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
-    for text, arguments, code, said in (
+    assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
+    for text, arguments, code, message in (
         (PASSWORD, ("add", EMAIL), 4, "already exists"),
         ("hunter2", ("add", "no address"), 1, "password must have"),
         ("hunter2", ("set-password", EMAIL), 1, "password must have"),
-        (PASSWORD, ("set-password", "nobody@example.com"), 3, "No user has"),
-        ("", ("show", "nobody@example.com"), 3, "No user has"),
-        ("", ("disable", "nobody@example.com"), 3, "No user has"),
+        (PASSWORD, ("set-password", "unknown@example.com"), 3, "No user has"),
+        ("", ("show", "unknown@example.com"), 3, "No user has"),
+        ("", ("disable", "unknown@example.com"), 3, "No user has"),
     ):
-        ended = given(text, "users", *arguments, dsn=dsn)
+        ended = manage("users", *arguments, stdin=text, DATABASE_URL=dsn)
         assert (ended.returncode, ended.stdout) == (code, ""), ended
-        assert said in ended.stderr
+        assert message in ended.stderr
         assert "hunter2" not in ended.stderr
     assert kinds(dsn) == ["added"]
 
 
 def test_reading_users_is_an_event_that_names_the_administrator(dsn: str) -> None:
-    user_id = given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).stdout.strip()
+    user_id = manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).stdout.strip()
     sudo = {"SUDO_USER": "susan", "SUDO_UID": "1000"}
     account = f"{pwd.getpwuid(os.getuid()).pw_name} ({os.getuid()})"
     for arguments in (
@@ -134,9 +120,9 @@ def test_reading_users_is_an_event_that_names_the_administrator(dsn: str) -> Non
         ("audit", "list"),
     ):
         assert manage(*arguments, DATABASE_URL=dsn, **sudo).returncode == 0
-    assert manage("users", "show", "nobody@example.com", DATABASE_URL=dsn).returncode == 3
-    told = run_sql(dsn, "SELECT kind, user_id::text, actor FROM events ORDER BY id")
-    assert told == [
+    assert manage("users", "show", "unknown@example.com", DATABASE_URL=dsn).returncode == 3
+    written = run_sql(dsn, "SELECT kind, user_id::text, actor FROM events ORDER BY id")
+    assert written == [
         ("added", user_id, account),
         ("user-read", user_id, f"{account} for susan (1000)"),
         ("users-listed", None, f"{account} for susan (1000)"),
@@ -150,7 +136,7 @@ def test_reading_users_is_an_event_that_names_the_administrator(dsn: str) -> Non
 
 
 def test_a_command_that_changes_nothing_writes_no_event(dsn: str) -> None:
-    assert given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode == 0
+    assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
     for command in ("enable", "revoke-tokens", "disable", "disable", "enable", "enable"):
         assert manage("users", command, EMAIL, DATABASE_URL=dsn).returncode == 0
     assert kinds(dsn) == ["enabled", "disabled", "added"]
@@ -179,3 +165,12 @@ def test_an_argument_that_is_not_utf_8_is_refused_with_a_message(
     ended = manage("users", *arguments, DATABASE_URL=dsn)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "Argument 3 must be UTF-8." in ended.stderr
+
+
+def test_the_previous_name_of_revoke_tokens_works_with_a_warning(dsn: str) -> None:
+    assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
+    ended = manage("users", "end-tokens", EMAIL, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (0, "0\n")
+    assert "deprecated" in ended.stderr
+    assert "revoke-tokens" in ended.stderr
+    assert "end-tokens" not in manage("users", "--help").stdout

@@ -47,12 +47,12 @@ def with_a_keys_file(
         return server.written()
 
 
-async def reloaded(server: ServerProcess, said: str) -> None:
+async def reloaded(server: ServerProcess, message: str) -> None:
     """Send SIGHUP, and wait until the server logs the result."""
-    before = server.written().count(said)
+    before = server.written().count(message)
     server.signal(signal.SIGHUP)
     deadline = time.monotonic() + 5
-    while server.written().count(said) == before:
+    while server.written().count(message) == before:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 

@@ -26,7 +26,7 @@ LISTINGS = [
     ("users", "list", "--limit", "1"),
     ("users", "search", "end"),
     ("users", "show", EMAIL),
-    ("users", "disable", f"nobody{HOSTILE}"),
+    ("users", "disable", f"unknown{HOSTILE}"),
     ("clients", "list"),
     ("audit", "list"),
 ]

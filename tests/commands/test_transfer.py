@@ -11,16 +11,9 @@ import pytest
 from rules.password_scheme import SCHEME, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.command_line import manage
+from tests.harness.imported_users import HASH, MAKERS, written
 from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
-from tests.rules.test_imported_hashes import MAKERS
-
-HASH = MAKERS["bcrypt 2b"](PASSWORD)
-
-
-def written(file: Path, *records: object) -> str:
-    file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return str(file)
 
 
 def test_users_with_hashes_of_each_service_log_in_and_get_a_hash_of_ours(
@@ -115,13 +108,13 @@ def test_csv_is_imported_and_existing_users_are_unchanged(dsn: str, tmp_path: Pa
         rows.writerow(["email", "name", "password_hash", "disabled_at"])
         rows.writerow(["susan@example.com", "", HASH, ""])
         rows.writerow(["zoë@example.com", 'Zoë "Z", Miller', HASH, "2026-01-01T00:00:00+01:00"])
-    for said in (
+    for option, summary in (
         ("--dry-run", "1 to import, 1 existing"),
         ("--format=csv", "1 imported, 1 existing"),
         ("--format=csv", "0 imported, 2 existing"),
     ):
-        ended = manage("users", "import", said[0], str(file), DATABASE_URL=dsn)
-        assert ended.stdout.splitlines()[-1] == said[1], ended
+        ended = manage("users", "import", option, str(file), DATABASE_URL=dsn)
+        assert ended.stdout.splitlines()[-1] == summary, ended
     assert run_sql(
         dsn,
         "SELECT email, name, password_hash = 'theirs', disabled_at IS NULL FROM users ORDER BY 1",

@@ -7,8 +7,8 @@ import pytest
 
 from db.clock import PostgresClock, steady_seconds
 from db.pool import Database
-from tests.db.test_pool import use
 from tests.harness.clock import Clock
+from tests.harness.databases import use
 from tests.harness.sql import run_sql
 
 AHEAD = 16 * 60.0

@@ -6,25 +6,10 @@ from pathlib import Path
 import pytest
 
 from db.schema import MIGRATIONS, SCHEMAS, VERSION
-from tests.harness.databases import apply, new_database
+from tests.harness.databases import DESCRIBE, apply, data, fill, new_database
 from tests.harness.sql import run_sql
 
 RELEASED = sorted(SCHEMAS.glob("*.sql"))
-# The columns, constraints, indexes and options of the tables.
-DESCRIBE = """
-SELECT 'column', table_name::text, column_name::text, data_type::text, is_nullable::text,
-    column_default::text
-FROM information_schema.columns WHERE table_schema = 'public'
-UNION ALL
-SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid), '', ''
-FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-UNION ALL
-SELECT 'index', tablename::text, indexname::text, indexdef, '', ''
-FROM pg_indexes WHERE schemaname = 'public'
-UNION ALL
-SELECT 'options', oid::regclass::text, '', array_to_string(reloptions, ','), '', ''
-FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-"""
 
 
 @pytest.fixture(params=RELEASED, ids=lambda path: f"from {path.stem}")
@@ -34,27 +19,6 @@ def old(request: pytest.FixtureRequest, postgres: str) -> Iterator[str]:
     with new_database(postgres, f"migrated{path.stem}") as dsn:
         fill(dsn, path)
         yield dsn
-
-
-def fill(dsn: str, schema: Path) -> None:
-    """Apply an earlier schema, and insert data."""
-    run_sql(dsn, schema.read_text(encoding="utf-8"))
-    run_sql(
-        dsn,
-        "INSERT INTO users (email, email_key, name, password_hash, password_version)"
-        " VALUES ('Susan@example.com', 'susan@example.com', 'Susan', 'a hash', 3);"
-        " INSERT INTO tokens (id, user_id, created_at, expires_at, revoked_at)"
-        " SELECT gen_random_uuid(), id, '2026-01-01Z', '2026-01-02Z',"
-        "  CASE n WHEN 1 THEN timestamptz '2026-01-01 12:00Z' END"
-        " FROM users, generate_series(1, 3) AS n",
-    )
-
-
-def data(dsn: str) -> list[object]:
-    return [
-        run_sql(dsn, "SELECT email, name, password_hash, password_version FROM users"),
-        run_sql(dsn, "SELECT id, user_id, created_at, expires_at, revoked_at FROM tokens"),
-    ]
 
 
 def test_a_released_schema_is_migrated_to_the_current_version_with_its_data(

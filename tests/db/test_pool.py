@@ -2,30 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
-from db.connecting import PoolLimits
 from db.errors import InvalidHost, Locked, ReadOnly, SchemaError, StatementError, Unavailable
 from db.pool import Connection, Database
 from postgres.plain_connection import plain_connection
-from tests.harness.databases import new_database
+from tests.harness.databases import new_database, use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.proxy import Proxy
 from tests.harness.sql import run_sql
-
-
-def use(dsn: str, work: Callable[[Database], Awaitable[None]], limits: PoolLimits = LIMITS) -> None:
-    async def run() -> None:
-        database = await Database.open(dsn, limits)
-        try:
-            await work(database)
-        finally:
-            await database.close()
-
-    asyncio.run(run())
 
 
 async def backend(connection: Connection) -> int:

@@ -10,7 +10,7 @@ from db.lookups import open_lookups
 from db.pool import Connection, Database
 from db.rows import CountRow, ThrottleDecision
 from db.throttle import Subject
-from tests.db.test_pool import use
+from tests.harness.databases import use
 from tests.harness.sql import run_sql
 
 SUBJECTS = [

@@ -7,7 +7,7 @@ import pytest
 from db.batch_loader import BatchLoader, LookupQuery
 from db.pool import Database
 from db.tokens import FIND_OWNERS, FIND_USERS
-from tests.db.test_pool import use
+from tests.harness.databases import use
 from tests.harness.sql import run_sql
 
 QUERIES = [pytest.param(query, id=query.name) for query in (FIND_USERS, FIND_OWNERS)]

@@ -1,4 +1,4 @@
-"""What deploy/ and docs/monitoring.md say of metrics is what a running server tells."""
+"""deploy/ and docs/monitoring.md describe the metrics that a running server exports."""
 
 import json
 import re
@@ -21,13 +21,13 @@ DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text(encoding="u
 RULES = (DEPLOY / "alerts.yml").read_text(encoding="utf-8")
 TESTS = (ROOT / "tests" / "deploy" / "alerts.yml").read_text(encoding="utf-8")
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
-# What Grafana puts in: any job, server and interval will do to see whether it can be read.
+# Sample values of the variables that Grafana fills in.
 VARIABLES = {"$job": "userauth", "$instance": ".*", "$__rate_interval": "1m"}
 needs_promtool = pytest.mark.needs("promtool")
 
 
 def promtool(*arguments: str | Path, stdin: str = "") -> str:
-    """Run promtool; return what it said, having found nothing wrong."""
+    """Run promtool successfully; return its output."""
     ended = subprocess.run(
         [get_program("promtool"), *map(str, arguments)],
         input=stdin,
@@ -56,18 +56,18 @@ def filled(expression: str) -> str:
 
 
 def metrics_in(expressions: str) -> set[str]:
-    """Return the names of the metrics that expressions ask for."""
+    """Return the names of the metrics in expressions."""
     return set(re.findall(r"\b((?:userauth|process|python)_\w+)(?={)", expressions))
 
 
 def labels_in(expressions: str) -> set[tuple[str, str]]:
-    """Return each label with each value that expressions ask for."""
+    """Return each label with each value in expressions."""
     asked = re.findall(r'(route|method|problem|kind|reason|lookup)=~?"([^"]+)"', expressions)
     return {(label, value) for label, values in asked for value in values.split("|")}
 
 
 def table(heading: str, page: str = PAGE) -> list[list[str]]:
-    """Return the cells of the rows of the table under a heading of a page."""
+    """Return the cells of the table under a heading of a page."""
     section = page.partition(f"# {heading}\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     return [
@@ -77,8 +77,8 @@ def table(heading: str, page: str = PAGE) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def told(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Scrape:
-    """Return what a server process tells that has answered a request."""
+def scrape(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Scrape:
+    """Return the metrics of a server process after a request."""
     port = free_port()
     variables = {"DATABASE_URL": postgres, "USERAUTH_METRICS__PORT": str(port)}
     with running_server(variables, tmp_path_factory.mktemp("metrics") / "log") as server:
@@ -87,46 +87,46 @@ def told(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Scrape:
 
 
 def families(scrape: Scrape) -> dict[str, str]:
-    """Return the type of each metric, by its name without what histograms add."""
+    """Return the type of each metric, by its name without the suffixes of histograms."""
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", scrape.text, re.MULTILINE))
 
 
 @needs_promtool
-def test_promtool_finds_nothing_wrong_with_the_metrics(told: Scrape) -> None:
+def test_promtool_accepts_the_metrics(scrape: Scrape) -> None:
     ours = "".join(
         line
-        for line in told.text.splitlines(keepends=True)
+        for line in scrape.text.splitlines(keepends=True)
         if re.match(r"(# \w+ )?userauth_", line)
     )
     assert promtool("check", "metrics", stdin=ours) == ""
 
 
 @needs_promtool
-def test_the_configuration_of_prometheus_is_good() -> None:
-    said = promtool("check", "config", DEPLOY / "prometheus.yml")
-    assert "is valid" in said
-    assert "1 rule files found" in said
+def test_promtool_accepts_the_configuration_of_prometheus() -> None:
+    output = promtool("check", "config", DEPLOY / "prometheus.yml")
+    assert "is valid" in output
+    assert "1 rule files found" in output
 
 
 @needs_promtool
-def test_the_alerts_are_good() -> None:
+def test_promtool_accepts_the_alerts() -> None:
     assert f"{len(ALERTS)} rules found" in promtool("check", "rules", DEPLOY / "alerts.yml")
     assert len(set(ALERTS)) == len(ALERTS) > 8
 
 
 @needs_promtool
-def test_each_alert_fires_when_it_should_and_not_otherwise() -> None:
+def test_each_alert_fires_only_when_it_should() -> None:
     promtool("test", "rules", ROOT / "tests" / "deploy" / "alerts.yml")
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_each_alert_has_a_test_with_and_one_without_it(alert: str) -> None:
+def test_each_alert_has_a_case_that_fires_and_one_that_does_not(alert: str) -> None:
     cases = re.split(r"\n  - name: ", TESTS)[1:]
     [case] = [case for case in cases if f"alertname: {alert}\n" in case]
     assert "exp_alerts:" in case
     instances = set(re.findall(r'instance="([^"]+)"', case))
     quiet = re.search(rf"alertname: {alert}\n(?!\s+exp_alerts)", case + "\n")
-    assert len(instances) > 1 or quiet, "nothing in it is quiet"
+    assert len(instances) > 1 or quiet, "no case without the alert"
 
 
 def test_the_dashboard_can_be_imported() -> None:
@@ -145,7 +145,7 @@ def test_the_dashboard_can_be_imported() -> None:
 
 
 @needs_promtool
-def test_each_expression_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
+def test_promtool_accepts_the_expressions_of_the_dashboard(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": filled(expression)}
         for number, (_, expression) in enumerate(EXPRESSIONS)
@@ -157,36 +157,36 @@ def test_each_expression_of_the_dashboard_can_be_read(tmp_path: Path) -> None:
     assert "$" not in "".join(str(rule["expr"]) for rule in rules)
 
 
-def test_each_expression_chooses_the_server() -> None:
+def test_each_expression_selects_the_server() -> None:
     for title, expression in EXPRESSIONS:
         asked = len(re.findall(r"(?:userauth|process)_\w+{|\bup{", expression))
         assert asked == expression.count('job="$job",instance=~"$instance"') > 0, title
 
 
 @pytest.mark.parametrize("expressions", [RULES, json.dumps(EXPRESSIONS)], ids=["rules", "panels"])
-def test_each_metric_that_is_asked_for_is_told_with_that_label(
-    told: Scrape, expressions: str
+def test_each_metric_in_an_expression_exists_with_its_labels(
+    scrape: Scrape, expressions: str
 ) -> None:
     expressions = expressions.replace('\\"', '"')
     asked = metrics_in(expressions)
     assert len(asked) > 5
-    assert asked <= told.names
-    known = {label: told.labels(label) for label in ("problem", "kind", "reason", "lookup")}
+    assert asked <= scrape.names
+    known = {label: scrape.labels(label) for label in ("problem", "kind", "reason", "lookup")}
     for label, value in labels_in(expressions):
         assert label in {"route", "method"} or value in known[label], (label, value)
 
 
-def test_each_metric_is_documented_as_what_it_is(told: Scrape) -> None:
+def test_each_metric_is_documented_with_its_type(scrape: Scrape) -> None:
     documented = {row[0].strip("`"): row[1] for row in table("What is measured")}
-    ours = {name: kind for name, kind in families(told).items() if name.startswith("userauth_")}
+    ours = {name: kind for name, kind in families(scrape).items() if name.startswith("userauth_")}
     assert documented == ours
 
 
-def test_each_label_is_documented(told: Scrape) -> None:
+def test_each_label_is_documented(scrape: Scrape) -> None:
     documented = {
         row[0].strip("`"): set(re.findall(r"`(\w+)`", row[2])) for row in table("What is measured")
     }
-    for name, labels in told.samples:
+    for name, labels in scrape.samples:
         family = name if name in documented else re.sub(r"_(bucket|sum|count)$", "", name)
         if family.startswith("userauth_"):
             assert {label for label, _ in labels} - {"le"} == documented[family], name
@@ -203,6 +203,6 @@ def test_the_panels_are_documented_with_their_expressions() -> None:
     assert documented == EXPRESSIONS
 
 
-def test_the_port_in_the_page_is_the_one_that_prometheus_asks() -> None:
+def test_the_documented_port_is_the_one_that_prometheus_scrapes() -> None:
     [port] = set(re.findall(r"127\.0\.0\.1:(\d+)", (DEPLOY / "prometheus.yml").read_text("utf-8")))
     assert f"USERAUTH_METRICS__PORT={port}" in PAGE

@@ -1,4 +1,4 @@
-"""A real nginx and a real Caddy, set up as deploy/ shows, ask userauth who may come in."""
+"""The sample configurations for nginx and Caddy, with the real proxies."""
 
 import asyncio
 import json
@@ -23,9 +23,9 @@ from tests.harness.proxy import Proxy
 pytestmark = pytest.mark.needs("openssl")
 FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
 FORGED = {"X-Auth-User-Id": "1", "X-Auth-Email": "admin@example.com", "X-Auth-Name": "Admin"}
-# One of this machine's own that is not the one that a proxy connects from.
+# An address of this machine from which no proxy connects.
 CLIENT = "127.0.0.5"
-# What a client claims: somebody else, the proxy, garbage.
+# Forged values: another client, the proxy, garbage.
 CLAIMS = ("203.0.113.9", "203.0.113.9, 127.0.0.1", "127.0.0.1", "203.0.113.9, unknown", ",")
 TRUSTED = {"USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32,::1/128"}
 HTTPS_ONLY = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true", **TRUSTED}
@@ -33,7 +33,7 @@ UseSite = Callable[["Site", Api], Awaitable[None]]
 
 
 class Upstream(RequestHandler):
-    """Tells which header fields it saw."""
+    """Returns the header fields of the request."""
 
     def initialize(self, seen: list[dict[str, str]]) -> None:
         self.seen = seen
@@ -46,7 +46,7 @@ class Upstream(RequestHandler):
 
 
 class Site:
-    """What a proxy protects, and a client in front of it."""
+    """A protected upstream, and a client in front of the proxy."""
 
     def __init__(
         self, url: str, certificate: Path, seen: list[dict[str, str]], database: Proxy
@@ -66,7 +66,7 @@ class Site:
         more: Mapping[str, str] | None = None,
         source: str | None = None,
     ) -> HTTPResponse:
-        """Send a request, from a given address of this machine."""
+        """Send a request from an address of this machine."""
         headers = dict(more or {})
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -85,7 +85,7 @@ class Site:
 
 
 def nginx_command(folder: Path, site: str) -> list[str]:
-    """Write the configuration around the sample for nginx; return how to start it."""
+    """Write a configuration with the nginx sample; return the command that starts it."""
     paths = "".join(
         f"{name}_temp_path {folder}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -99,7 +99,7 @@ def nginx_command(folder: Path, site: str) -> list[str]:
 
 
 def caddy_command(folder: Path, site: str) -> list[str]:
-    """Write the sample for Caddy; return how to start it."""
+    """Write the Caddy sample; return the command that starts it."""
     configuration = folder / "Caddyfile"
     configuration.write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n\n{site}")
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(configuration)]
@@ -115,7 +115,7 @@ PROXIES = {"nginx.conf": nginx_command, "Caddyfile": caddy_command}
     ]
 )
 def sample(request: pytest.FixtureRequest) -> str:
-    """Name a sample."""
+    """Return the name of a sample."""
     return str(request.param)
 
 
@@ -123,7 +123,7 @@ def sample(request: pytest.FixtureRequest) -> str:
 def running_proxy(
     sample: str, folder: Path, userauth: str, service: int, files: tuple[Path, Path]
 ) -> Iterator[str]:
-    """Run a proxy with a sample, its addresses and its certificate put in; yield where it is."""
+    """Run a proxy with a sample, its addresses and certificate filled in; yield its URL."""
     port = free_port()
     certificate, key = files
     host = "auth.example.com"
@@ -134,7 +134,7 @@ def running_proxy(
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
         (f"/etc/letsencrypt/live/{host}/fullchain.pem", str(certificate)),
         (f"/etc/letsencrypt/live/{host}/privkey.pem", str(key)),
-        # What Caddy would get by itself.
+        # In production Caddy obtains the certificate.
         (f"{host} {{", f"https://localhost:{port} {{\n\ttls {certificate} {key}"),
         (host, "localhost"),
     ):
@@ -193,7 +193,7 @@ def behind(sample: str, dsn: str, folder: Path, use: UseSite, **settings: str) -
     asyncio.run(bounded())
 
 
-def test_who_has_no_good_token_is_401_and_the_upstream_never_sees_it(
+def test_a_request_without_a_valid_token_is_401_and_does_not_reach_the_upstream(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -207,7 +207,7 @@ def test_who_has_no_good_token_is_401_and_the_upstream_never_sees_it(
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_browser_is_not_asked_for_a_password(sample: str, dsn: str, tmp_path: Path) -> None:
+def test_a_browser_gets_no_password_dialog(sample: str, dsn: str, tmp_path: Path) -> None:
     async def use(site: Site, _api: Api) -> None:
         for more in ({"Sec-Fetch-Mode": "navigate"}, {"Accept": "text/html,*/*;q=0.8"}):
             answer = await site.ask(None, more=more)
@@ -218,7 +218,7 @@ def test_a_browser_is_not_asked_for_a_password(sample: str, dsn: str, tmp_path: 
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_browser_that_says_the_origin_alone_logs_in_by_basic_from_the_same_origin(
+def test_a_browser_that_sends_only_origin_logs_in_with_basic_from_the_same_origin(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -232,7 +232,7 @@ def test_a_browser_that_says_the_origin_alone_logs_in_by_basic_from_the_same_ori
     behind(sample, dsn, tmp_path, use)
 
 
-def test_the_upstream_sees_the_user_and_nothing_that_the_client_made_up(
+def test_the_upstream_gets_the_user_and_no_forged_field(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -257,7 +257,7 @@ def test_the_upstream_sees_the_user_and_nothing_that_the_client_made_up(
     behind(sample, dsn, tmp_path, use)
 
 
-def test_no_spelling_of_a_header_field_gets_through_or_takes_ours_out(
+def test_no_spelling_of_a_forged_field_passes_or_removes_the_real_one(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -272,7 +272,7 @@ def test_no_spelling_of_a_header_field_gets_through_or_takes_ours_out(
         for connection in ("close", f"close, {', '.join(FIELDS)}", "X-Auth-User-Id"):
             answer = await site.ask(bearer(token), more=spellings | {"Connection": connection})
             assert answer.code == 200
-            # As a service sees them that takes _ for -.
+            # As a service that treats _ as - sees them.
             seen = [
                 (name.replace("_", "-").lower(), value)
                 for name, value in json.loads(answer.body).items()
@@ -284,7 +284,7 @@ def test_no_spelling_of_a_header_field_gets_through_or_takes_ours_out(
     behind(sample, dsn, tmp_path, use)
 
 
-def test_one_connection_carries_calls_of_every_kind(sample: str, dsn: str, tmp_path: Path) -> None:
+def test_one_connection_serves_calls_of_every_kind(sample: str, dsn: str, tmp_path: Path) -> None:
     async def use(site: Site, api: Api) -> None:
         await api.register()
         for _ in range(100):
@@ -294,7 +294,9 @@ def test_one_connection_carries_calls_of_every_kind(sample: str, dsn: str, tmp_p
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_revoked_token_is_out_at_the_next_request(sample: str, dsn: str, tmp_path: Path) -> None:
+def test_a_revoked_token_is_rejected_at_the_next_request(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
     async def use(site: Site, api: Api) -> None:
         await api.register()
         for _ in range(10):
@@ -317,7 +319,9 @@ def test_a_query_of_the_service_is_allowed(sample: str, dsn: str, tmp_path: Path
     behind(sample, dsn, tmp_path, use)
 
 
-def test_while_postgres_is_away_nobody_gets_in(sample: str, dsn: str, tmp_path: Path) -> None:
+def test_while_postgres_is_unavailable_no_request_is_admitted(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
     async def use(site: Site, api: Api) -> None:
         token = await api.registered_token()
         assert (await site.ask(bearer(token))).code == 200
@@ -334,7 +338,7 @@ def test_while_postgres_is_away_nobody_gets_in(sample: str, dsn: str, tmp_path: 
     behind(sample, dsn, tmp_path, use)
 
 
-def test_logging_in_goes_through(sample: str, dsn: str, tmp_path: Path) -> None:
+def test_a_login_passes_the_proxy(sample: str, dsn: str, tmp_path: Path) -> None:
     async def use(site: Site, api: Api) -> None:
         await api.register()
         answer = await site.ask(basic("susan@example.com", PASSWORD), "/api/user/login")
@@ -343,7 +347,7 @@ def test_logging_in_goes_through(sample: str, dsn: str, tmp_path: Path) -> None:
     behind(sample, dsn, tmp_path, use)
 
 
-def test_what_came_over_https_to_the_proxy_counts_as_such_whatever_the_client_says(
+def test_a_request_is_https_if_the_proxy_received_it_over_https_whatever_the_client_claims(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -354,14 +358,14 @@ def test_what_came_over_https_to_the_proxy_counts_as_such_whatever_the_client_sa
         for more in ({}, {"X-Forwarded-Proto": "http"}, {"x_forwarded_proto": "http"}):
             answer = await site.ask(by_password, "/api/user/login", more=more)
             assert (await site.ask(bearer(json.loads(answer.body)["token"]), more=more)).code == 200
-        site.url = api.url  # past the proxy
+        site.url = api.url  # bypasses the proxy
         assert (await site.ask(by_password, "/api/user/login")).code == 403
 
     behind(sample, dsn, tmp_path, use, **HTTPS_ONLY)
 
 
 async def shown_address(site: Site, more: Mapping[str, str]) -> str:
-    """Log in through the proxy; return where the list of tokens says that it was."""
+    """Log in through the proxy; return the IP address in the list of tokens."""
     answer = await site.ask(
         basic("susan@example.com", PASSWORD), "/api/user/login", more=more, source=CLIENT
     )
@@ -372,7 +376,7 @@ async def shown_address(site: Site, more: Mapping[str, str]) -> str:
     return str(address)
 
 
-def test_through_a_trusted_proxy_the_address_is_the_one_that_the_proxy_saw(
+def test_through_a_trusted_proxy_the_address_is_the_one_that_connected_to_the_proxy(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -387,7 +391,7 @@ def test_through_a_trusted_proxy_the_address_is_the_one_that_the_proxy_saw(
     behind(sample, dsn, tmp_path, use, **TRUSTED)
 
 
-def test_through_a_proxy_that_is_not_trusted_the_address_is_the_proxy_s(
+def test_through_an_untrusted_proxy_the_address_is_that_of_the_proxy(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -398,7 +402,7 @@ def test_through_a_proxy_that_is_not_trusted_the_address_is_the_proxy_s(
     behind(sample, dsn, tmp_path, use)
 
 
-def test_past_the_proxy_a_client_cannot_claim_an_address(
+def test_a_client_that_bypasses_the_proxy_cannot_claim_an_address(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Under systemd: its units, its sockets, what it is told."""
+"""The server under systemd: units, sockets and notifications; the installation."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 60)
 
 
 class NotifySocket:
-    """Stands where systemd listens."""
+    """The receiving end of systemd's notification socket."""
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -43,7 +43,7 @@ class NotifySocket:
         lines = self._socket.recv(4096).decode().splitlines()
         return dict(line.split("=", 1) for line in lines)
 
-    def receive_but_beats(self) -> dict[str, str]:
+    def receive_except_watchdog(self) -> dict[str, str]:
         while (message := self.receive()) == {"WATCHDOG": "1"}:
             pass
         return message
@@ -59,14 +59,14 @@ class NotifySocket:
 def notified(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[tuple[NotifySocket, dict[str, str]]]:
-    """Yield the stand-in for systemd, and the variable that names it."""
+    """Yield a notification socket and the variable that names it."""
     name = f"userauth-test-{os.getpid()}" if request.param == "abstract" else ""
     listener = NotifySocket(f"\0{name}" if name else str(tmp_path / "notify"))
     yield listener, {"NOTIFY_SOCKET": f"@{name}" if name else str(tmp_path / "notify")}
     listener.close()
 
 
-def test_systemd_is_told_each_step(
+def test_systemd_is_notified_of_each_step(
     dsn: str, tmp_path: Path, notified: tuple[NotifySocket, dict[str, str]]
 ) -> None:
     systemd, variables = notified
@@ -90,7 +90,7 @@ def test_systemd_is_told_each_step(
         assert server.wait() == 0
 
 
-def test_the_watchdog_hears_of_a_loop_that_turns_and_nothing_of_one_that_stands(
+def test_the_watchdog_is_notified_unless_the_loop_is_blocked(
     dsn: str, tmp_path: Path, notified: tuple[NotifySocket, dict[str, str]]
 ) -> None:
     systemd, variables = notified
@@ -108,22 +108,22 @@ def test_the_watchdog_hears_of_a_loop_that_turns_and_nothing_of_one_that_stands(
         assert "READY" in systemd.receive()
         for _ in range(5):
             assert systemd.receive() == {"WATCHDOG": "1"}
-        # To read this file takes until somebody writes to it: so long the loop stands.
+        # Reading this FIFO blocks the loop until the test writes to it.
         keys.unlink()
         os.mkfifo(keys, 0o600)
         server.signal(signal.SIGHUP)
-        assert "RELOADING" in systemd.receive_but_beats()
+        assert "RELOADING" in systemd.receive_except_watchdog()
         assert systemd.is_silent_for(seconds=1.0)
         keys.write_text(f"{KEY}\n", "utf-8")
         assert "READY" in systemd.receive()
         assert systemd.receive() == {"WATCHDOG": "1"}
         server.stop()
-        assert "STOPPING" in systemd.receive_but_beats()
-        # A beat now would set the watchdog anew, and nobody to still it.
+        assert "STOPPING" in systemd.receive_except_watchdog()
+        # A notification now would restart the watchdog with no one to stop it.
         assert systemd.is_silent_for(seconds=0.1)
 
 
-def test_a_watchdog_of_another_process_hears_nothing(
+def test_a_watchdog_of_another_process_is_not_notified(
     dsn: str, tmp_path: Path, notified: tuple[NotifySocket, dict[str, str]]
 ) -> None:
     systemd, variables = notified
@@ -134,15 +134,15 @@ def test_a_watchdog_of_another_process_hears_nothing(
         assert "STOPPING" in systemd.receive()
 
 
-def test_a_systemd_that_does_not_listen_hinders_nobody(dsn: str, tmp_path: Path) -> None:
-    variables = {"DATABASE_URL": dsn, "NOTIFY_SOCKET": str(tmp_path / "nobody")}
+def test_a_missing_notify_socket_is_ignored(dsn: str, tmp_path: Path) -> None:
+    variables = {"DATABASE_URL": dsn, "NOTIFY_SOCKET": str(tmp_path / "missing")}
     with running_server(variables, tmp_path / "log") as server:
         assert httpx.get(f"{server.url}/health/ready").status_code == 200
         assert server.stop() == 0
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("closed", "LISTEN_FDS: 3 is not a socket"),
         ("file", "LISTEN_FDS: 3 is not a socket"),
@@ -152,7 +152,7 @@ def test_a_systemd_that_does_not_listen_hinders_nobody(dsn: str, tmp_path: Path)
         ("digits", "LISTEN_FDS is not a number"),
     ],
 )
-def test_what_is_no_listening_socket_stops_the_start(dsn: str, kind: str, said: str) -> None:
+def test_an_invalid_listening_socket_stops_the_start(dsn: str, kind: str, message: str) -> None:
     redirection = {"closed": "3<&-", "file": "3</dev/null"}.get(kind, "3<&0")
     number = {"text": "three", "digits": "9" * 5000}.get(kind, "1")
     with (
@@ -174,7 +174,7 @@ def test_what_is_no_listening_socket_stops_the_start(dsn: str, kind: str, said: 
         )
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert said in line
+    assert message in line
 
 
 def command() -> list[str]:
@@ -215,7 +215,7 @@ def test_a_restart_under_load_fails_no_request(dsn: str, *, kept_alive: bool) ->
 async def _restarts_under_load(
     process: "subprocess.Popen[bytes]", port: int, *, kept_alive: bool
 ) -> tuple[list[int], int]:
-    """Ask all the time while servers come and go; return what came back, and how many went."""
+    """Send requests while servers restart; return the responses and the number of restarts."""
     statuses: list[int] = []
     is_over = asyncio.Event()
     limits = httpx.Limits() if kept_alive else httpx.Limits(max_keepalive_connections=0)
@@ -242,7 +242,7 @@ async def _restarts_under_load(
             while children_of(process) in ([], [server]):
                 await asyncio.sleep(0.02)
             restarts += 1
-            # Until the next one has answered.
+            # Wait until the next one has responded.
             seen = len(statuses)
             while len(statuses) < seen + 100:
                 await asyncio.sleep(0.02)
@@ -255,7 +255,7 @@ async def _restarts_under_load(
 
 
 def as_it_would_be_here(folder: Path) -> list[str]:
-    """Copy the units, with this checkout in place of the installed one."""
+    """Copy the units, with the paths of this checkout."""
     copies = []
     for unit in UNITS:
         text = unit.read_text("utf-8").replace("/opt/userauth/.venv/bin/python", sys.executable)
@@ -266,7 +266,7 @@ def as_it_would_be_here(folder: Path) -> list[str]:
 
 
 @pytest.mark.needs("systemd-analyze")
-def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     ended = subprocess.run(
         [get_program("systemd-analyze"), "verify", "--man=no", *as_it_would_be_here(tmp_path)],
         capture_output=True,
@@ -279,7 +279,7 @@ def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
 
 @pytest.mark.needs("systemd-analyze")
 @pytest.mark.parametrize(("unit", "most"), [(SERVICE, 2.0), (BACKUP, 2.5)])
-def test_a_service_is_exposed_as_little_as_can_be(unit: Path, most: float) -> None:
+def test_a_service_has_a_low_exposure_level(unit: Path, most: float) -> None:
     ended = subprocess.run(
         [get_program("systemd-analyze"), "security", "--offline=true", str(unit)],
         capture_output=True,
@@ -298,33 +298,33 @@ def switches_of(unit: Path) -> set[str]:
     return {line for line in section.splitlines() if line and not line.startswith("#")}
 
 
-def test_a_backup_is_barred_from_what_the_server_is_barred_from() -> None:
+def test_the_backup_has_the_restrictions_of_the_server() -> None:
     _, _, barriers = SERVICE.read_text("utf-8").partition("# The restrictions below")
     barriers, _, _ = barriers.partition("[Install]")
     wanted = {line for line in barriers.splitlines()[1:] if "=" in line and line[0] != "#"}
-    # These would hide the Postgres that the other unit has started.
+    # These would hide a Postgres that the other unit has started.
     wanted -= {"PrivateUsers=yes", "ProtectProc=invisible"}
     assert len(wanted) > 20
     assert wanted <= switches_of(BACKUP)
     assert "ReadWritePaths=/var/lib/userauth /var/backups/userauth" in switches_of(BACKUP)
 
 
-def test_a_backup_is_handed_no_secret_that_it_does_not_need() -> None:
+def test_the_backup_gets_only_the_secret_that_it_needs() -> None:
     handed = {line for line in switches_of(BACKUP) if line.startswith("LoadCredential=")}
     assert handed == {"LoadCredential=DATABASE_URL:/etc/userauth/credentials/DATABASE_URL"}
 
 
 @pytest.mark.parametrize("unit", [SERVICE, BACKUP])
-def test_a_service_has_bounds_of_memory_and_tasks_and_leaves_no_core(unit: Path) -> None:
+def test_a_service_limits_memory_and_tasks_and_writes_no_core_dump(unit: Path) -> None:
     names = {line.partition("=")[0] for line in switches_of(unit)}
     assert names >= {"MemoryMax", "TasksMax", "LimitCORE"}
 
 
-def test_no_migration_is_cut_off_by_systemd() -> None:
+def test_systemd_never_interrupts_a_migration() -> None:
     assert "TimeoutStartSec=infinity" in switches_of(SERVICE)
 
 
-def test_each_switch_of_the_service_is_told_why() -> None:
+def test_each_directive_of_the_service_has_a_comment() -> None:
     _, _, section = SERVICE.read_text("utf-8").partition("[Service]\n")
     section, _, _ = section.partition("[Install]")
     before, switches = "", 0
@@ -342,7 +342,7 @@ def test_each_switch_of_the_service_is_told_why() -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install into a folder, as into a machine."""
+    """Install into a directory that stands for a machine."""
     root = tmp_path_factory.mktemp("machine")
     install(root)
     return root
@@ -368,7 +368,7 @@ def run_installation(
 
 
 def mark(root: Path) -> Path:
-    """Leave a mark in the program that is installed; the next one has none."""
+    """Create a marker file in the installed version; a new version has none."""
     marker = root / "opt/userauth/marker"
     marker.write_text("", encoding="utf-8")
     return marker
@@ -376,13 +376,13 @@ def mark(root: Path) -> Path:
 
 @pytest.fixture
 def called(tmp_path: Path) -> Path:
-    """Return where what stands for systemctl writes how it was called."""
+    """Return the file in which the fake systemctl records its calls."""
     return tmp_path / "called"
 
 
 @pytest.fixture
 def systemctl(tmp_path: Path, called: Path) -> Callable[[str], Path]:
-    """Return what makes a stand-in for systemctl that does some shell commands."""
+    """Return a function that creates a fake systemctl which runs shell commands."""
 
     def make(commands: str) -> Path:
         file = tmp_path / "systemctl"
@@ -398,7 +398,7 @@ def secrets_of(root: Path) -> dict[str, str]:
     return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
 
 
-def test_an_installation_is_whole_and_keeps_its_secrets_to_itself(installed: Path) -> None:
+def test_an_installation_is_complete_and_protects_its_secrets(installed: Path) -> None:
     program = installed / "opt/userauth"
     secrets = secrets_of(installed)
     assert not (program / ".git").exists()
@@ -430,13 +430,13 @@ def python_of(root: Path) -> Path:
     return root / "opt/userauth/.venv/bin/python"
 
 
-def test_to_install_again_changes_no_setting_and_no_secret(installed: Path) -> None:
+def test_installing_again_changes_no_setting_and_no_secret(installed: Path) -> None:
     settings = installed / "etc/userauth/environment"
     settings.write_text("HOST=127.0.0.2\nUSERAUTH_SERVER__TRUSTED_PROXIES=::1\n", "utf-8")
     before = secrets_of(installed)
     python = python_of(installed).stat().st_ino
     marker = mark(installed)
-    # As an earlier version left them.
+    # The modes that an earlier version used.
     credentials = installed / "etc/userauth/credentials"
     for path, mode in ((credentials, 0o750), (credentials / "SECRET_KEYS", 0o640)):
         path.chmod(mode)
@@ -446,18 +446,18 @@ def test_to_install_again_changes_no_setting_and_no_secret(installed: Path) -> N
     assert secrets_of(installed) == before
     assert settings.read_text("utf-8").startswith("HOST=127.0.0.2\n")
     assert not marker.exists()
-    # The packages that it needs are there already.
+    # The packages are reused.
     assert python_of(installed).stat().st_ino == python
 
 
 @pytest.mark.long
-def test_packages_that_no_longer_run_are_installed_anew(installed: Path) -> None:
+def test_broken_packages_are_installed_again(installed: Path) -> None:
     python_of(installed).unlink()
     install(installed)
     subprocess.run([python_of(installed), "-c", "import tornado, aiopg"], check=True)
 
 
-def test_a_program_that_does_not_take_the_settings_leaves_the_one_before(installed: Path) -> None:
+def test_a_version_that_rejects_the_settings_leaves_the_old_one_in_place(installed: Path) -> None:
     settings = installed / "etc/userauth/environment"
     good = settings.read_text("utf-8")
     marker = mark(installed)
@@ -471,23 +471,23 @@ def test_a_program_that_does_not_take_the_settings_leaves_the_one_before(install
     assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
 
 
-# The stand-in starts the service only with the mark of the program before.
+# The fake systemctl starts the service only if the marker of the old version exists.
 CHOOSY = '[ "$1" != {refused} ] || [ -e {root}/opt/userauth/marker ]'
 
 
 @pytest.mark.parametrize("refused", ["restart", "start", "daemon-reload", "--quiet"])
-def test_a_program_that_does_not_start_gives_way_to_the_one_before(
+def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
     installed: Path, systemctl: Callable[[str], Path], called: Path, refused: str
 ) -> None:
     unit = installed / "etc/systemd/system/userauth.service"
     shipped = unit.read_bytes()
     old = installed / "opt/userauth/deploy/userauth.service"
-    old.write_bytes(shipped + b"# of the program before\n")
-    # A unit that the program before had not.
+    old.write_bytes(shipped + b"# of the old version\n")
+    # A unit that the old version did not have.
     (installed / "opt/userauth/deploy/userauth-backup.timer").unlink()
     marker = mark(installed)
-    stand_in = systemctl(CHOOSY.format(refused=refused, root=installed))
-    ended = run_installation(installed, systemctl=stand_in)
+    fake = systemctl(CHOOSY.format(refused=refused, root=installed))
+    ended = run_installation(installed, systemctl=fake)
     assert ended.returncode == 1
     assert "the old version is running again" in ended.stderr
     assert marker.exists()
@@ -501,7 +501,7 @@ def test_a_program_that_does_not_start_gives_way_to_the_one_before(
     install(installed)
 
 
-def test_after_an_installation_that_was_killed_the_program_that_is_known_to_start_is_kept(
+def test_after_a_killed_installation_the_version_that_is_known_to_start_is_kept(
     installed: Path, systemctl: Callable[[str], Path]
 ) -> None:
     marker = mark(installed)
@@ -514,7 +514,7 @@ def test_after_an_installation_that_was_killed_the_program_that_is_known_to_star
     assert marker.exists()
 
 
-def test_two_installations_do_not_run_at_once(
+def test_two_installations_cannot_run_at_the_same_time(
     installed: Path, systemctl: Callable[[str], Path], tmp_path: Path
 ) -> None:
     fifo = tmp_path / "fifo"
@@ -522,14 +522,14 @@ def test_two_installations_do_not_run_at_once(
     waiting = systemctl(f'[ "$1" != restart ] || read -r _ <{fifo}')
     with ThreadPoolExecutor() as threads:
         first = threads.submit(install, installed, systemctl=waiting)
-        with fifo.open("w", encoding="utf-8") as go_on:  # waits until the first restarts
+        with fifo.open("w", encoding="utf-8") as fifo_end:  # blocks until the first one restarts
             second = run_installation(installed)
-            go_on.write("on\n")
+            fifo_end.write("continue\n")
         first.result()
     assert (second.returncode, second.stderr) == (1, "userauth: another installation is running\n")
 
 
-def test_an_installation_that_is_not_to_start_calls_nothing(
+def test_an_installation_without_a_start_does_not_call_systemctl(
     installed: Path, systemctl: Callable[[str], Path], called: Path
 ) -> None:
     assert "not started" in install(installed, "--no-start", systemctl=systemctl("false"))
@@ -537,7 +537,7 @@ def test_an_installation_that_is_not_to_start_calls_nothing(
     assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
 
 
-def test_commands_get_the_settings_as_systemd_reads_them_and_nothing_of_the_caller(
+def test_commands_get_the_settings_as_systemd_parses_them_and_not_those_of_the_caller(
     installed: Path,
 ) -> None:
     settings = installed / "etc/userauth/environment"
@@ -583,7 +583,7 @@ def test_commands_get_the_settings_as_systemd_reads_them_and_nothing_of_the_call
 
 
 @pytest.mark.parametrize("name", ["USERAUTH_DATABASE__EMBEDDED_DIR", "DATABASE_URL"])
-def test_a_setting_of_the_shell_is_refused_rather_than_left_out(name: str) -> None:
+def test_a_setting_in_the_shell_is_an_error(name: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-I", str(DEPLOY / "as_the_service.py"), "env"],
         env={"PATH": os.environ["PATH"], name: "elsewhere"},
@@ -597,7 +597,7 @@ def test_a_setting_of_the_shell_is_refused_rather_than_left_out(name: str) -> No
 
 @pytest.fixture
 def own_package(tmp_path: Path) -> Path:
-    """Return the folder of a package that the operator wants to have."""
+    """Return the directory of a package of the administrator's."""
     folder = tmp_path / "own"
     folder.mkdir()
     (folder / "own_package.py").write_text("", encoding="utf-8")
@@ -610,7 +610,7 @@ def own_package(tmp_path: Path) -> Path:
 
 
 @pytest.mark.long
-def test_packages_of_the_operator_last_and_do_not_move_those_of_the_server(
+def test_packages_of_the_administrator_are_kept_and_cannot_replace_those_of_the_server(
     installed: Path, own_package: Path
 ) -> None:
     wanted = installed / "etc/userauth/requirements.txt"
@@ -627,7 +627,7 @@ def test_packages_of_the_operator_last_and_do_not_move_those_of_the_server(
     assert marker.exists()
 
 
-def test_an_installation_that_was_killed_between_two_programs_is_mended(installed: Path) -> None:
+def test_an_installation_killed_while_switching_versions_is_repaired(installed: Path) -> None:
     program = installed / "opt/userauth"
     program.rename(installed / "opt/userauth.before")
     install(installed)
@@ -635,7 +635,7 @@ def test_an_installation_that_was_killed_between_two_programs_is_mended(installe
     assert list((installed / "opt").iterdir()) == [program]
 
 
-def test_an_uninstallation_leaves_settings_and_secrets(installed: Path) -> None:
+def test_an_uninstallation_keeps_settings_and_secrets(installed: Path) -> None:
     before = secrets_of(installed)
     install(installed, "--uninstall")
     install(installed, "--uninstall")

@@ -3,22 +3,10 @@
 import pytest
 
 from tests.harness.api import PASSWORD, Api, basic, bearer
-from tests.harness.sql import run_sql
+from tests.harness.sql import all_text, run_sql
 
 EMAIL = "Susan.Miller@example.com"
 NAME = "Susan Émilie Miller"
-
-
-def all_text(dsn: str) -> str:
-    """Return every row of every table of the database, as text."""
-    tables = run_sql(
-        dsn,
-        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-        " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
-    )
-    assert tables
-    rows = [run_sql(dsn, f"SELECT t::text FROM {table} t") for (table,) in tables]  # noqa: S608
-    return "\n".join(row[0] for found in rows for row in found)
 
 
 @pytest.mark.parametrize("form", ["token", "password"])

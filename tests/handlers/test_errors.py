@@ -3,7 +3,6 @@
 import gc
 import io
 import json
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -18,6 +17,7 @@ from services.readiness import Readiness
 from services.tokens import Tokens
 from tests.harness.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
+from tests.harness.failures import raising
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -25,13 +25,6 @@ EMAIL = "susan@example.com"
 SERVICES = {"identify": Identities, "log_in": Tokens, "check_ready": Readiness}
 SECRET = "SELECT secret FROM vault; password=hunter2"
 REGISTER = "/api/user/register"
-
-
-def raising(error: Exception) -> Callable[..., Awaitable[None]]:
-    async def fail(*_: object, **__: object) -> None:
-        raise error
-
-    return fail
 
 
 @pytest.mark.gen_test

@@ -11,8 +11,8 @@ import pytest
 from rules.write_turns import MAX_WAITING
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.configuration import laid_over
+from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
-from tests.system.test_locks import holding
 
 EMAIL, OTHER = "susan@example.com", "peter@example.com"
 HOME = "198.51.100.7"

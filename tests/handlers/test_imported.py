@@ -7,8 +7,8 @@ import pytest
 
 from rules.refusals import RefusalTimes
 from tests.harness.api import Api
+from tests.harness.imported_users import by_bcrypt
 from tests.harness.sql import run_sql
-from tests.rules.test_imported_hashes import by_bcrypt
 
 EMAIL = "susan@example.com"
 LONG = "0123456789" * 8

@@ -21,14 +21,14 @@ from rules.errors import DatabaseUnavailable, problem_types
 from services.event_kinds import EventKind
 from services.readiness import Readiness
 from settings import Settings
-from tests.handlers.test_errors import raising
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
 from tests.harness.clock import Clock
 from tests.harness.configuration import laid_over, settings_with
+from tests.harness.disconnecting import Hashes, send_and_disconnect
+from tests.harness.failures import raising
 from tests.harness.gate import Gate
 from tests.harness.raw_http import exchange, raw_request
 from tests.harness.scraping import Scrape, scrape
-from tests.transport.test_disconnected_clients import Hashes, send_and_disconnect
 
 EMAIL = "susan@example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -6,8 +6,7 @@ import pytest
 
 from rules.password_scheme import SCHEME, PasswordScheme, pepper_id
 from settings import load_settings
-from tests.handlers.test_register import refused_fields
-from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.api import PASSWORD, Api, basic, bearer, refused_fields
 from tests.harness.configuration import KEY, ROOT, laid_over
 from tests.harness.sql import run_sql
 

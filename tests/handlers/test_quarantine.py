@@ -5,13 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_manage_users import given
-from tests.commands.test_transfer import HASH, written
-from tests.handlers.test_deletion import all_text
 from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.command_line import manage
 from tests.harness.configuration import laid_over
-from tests.harness.sql import run_sql
+from tests.harness.imported_users import HASH, written
+from tests.harness.sql import all_text, run_sql
 
 EMAIL = "susan@example.com"
 DAYS = 7
@@ -111,7 +109,7 @@ async def test_an_administrator_who_adds_the_address_ends_its_reservation(
     await deleted(api)
     await deleted(api, "other@example.com")
     if how == "add":
-        code = given(f"{PASSWORD}\n", "users", "add", EMAIL, dsn=dsn).returncode
+        code = manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode
     else:
         file = written(tmp_path / "users.jsonl", {"email": EMAIL, "password_hash": HASH})
         code = manage("users", "import", file, DATABASE_URL=dsn).returncode

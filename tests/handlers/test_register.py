@@ -6,17 +6,11 @@ import uuid
 
 import pytest
 
-from tests.harness.api import PASSWORD, Answer, Api, basic
+from tests.harness.api import PASSWORD, Api, basic, refused_fields
 from tests.harness.sql import run_sql
 
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
 MAX_EMAIL = "a" * 64 + "@" + ".".join(["b" * 62, "c" * 62, "d" * 59, "com"])
-
-
-def refused_fields(answer: Answer) -> list[str]:
-    """Return the fields in the errors of a 422."""
-    assert answer.status == 422, answer
-    return [error["field"] for error in answer.json["errors"]]
 
 
 @pytest.mark.gen_test

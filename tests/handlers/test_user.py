@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.handlers.test_register import refused_fields
-from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, refused_fields
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"

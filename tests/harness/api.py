@@ -177,3 +177,9 @@ def _media_type(answer: Answer) -> str | None:
         return None
     kind = "problem+json" if answer.status >= 400 else "json"
     return f"application/{kind}; charset=UTF-8"
+
+
+def refused_fields(answer: Answer) -> list[str]:
+    """Return the fields that an answer of 422 names."""
+    assert answer.status == 422, answer
+    return [error["field"] for error in answer.json["errors"]]

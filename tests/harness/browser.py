@@ -29,7 +29,7 @@ _SWITCHES = (
 
 @contextmanager
 def chromium() -> Iterator[Chrome]:
-    """Start a Chromium that keeps its console and its requests, and end it."""
+    """Run Chromium with logs of its console and its requests."""
     options = ChromeOptions()
     # Named, so that Selenium does not search for, or download, either.
     options.binary_location = get_program("chromium")
@@ -48,7 +48,7 @@ def chromium() -> Iterator[Chrome]:
 
 
 def complaints(driver: Chrome) -> list[str]:
-    """Return what the console complains of since it was read last; advice is none."""
+    """Return the new errors and warnings on the console, without advice."""
     entries: list[dict[str, Any]] = driver.get_log("browser")  # type: ignore[no-untyped-call]
     return [
         f"{entry['level']}: {entry['message']}" for entry in entries if entry["level"] != "DEBUG"
@@ -56,7 +56,7 @@ def complaints(driver: Chrome) -> list[str]:
 
 
 def hosts(driver: Chrome) -> set[str]:
-    """Return the hosts that were asked for anything since this was read last."""
+    """Return the hosts that received new requests."""
     entries: list[dict[str, Any]] = driver.get_log("performance")  # type: ignore[no-untyped-call]
     messages = [json.loads(entry["message"])["message"] for entry in entries]
     urls = [

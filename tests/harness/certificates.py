@@ -1,11 +1,11 @@
-"""Certificates for tests, made by OpenSSL's own command."""
+"""Certificates for tests, created by the openssl command."""
 
 import subprocess
 from pathlib import Path
 
 
 def make_certificate(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
-    """Write a certificate that signs itself, and its key; return where they are."""
+    """Create a self-signed certificate and its key; return their paths."""
     folder.mkdir(exist_ok=True)
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(

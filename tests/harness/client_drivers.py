@@ -118,3 +118,6 @@ class AsyncDriver:
 
 
 DRIVERS: tuple[Callable[[], Driver], ...] = (SyncDriver, AsyncDriver)
+
+
+EMAIL = "susan@example.com"

@@ -1,9 +1,11 @@
-"""Databases of a test's own, and the schema brought into them."""
+"""Databases that a test creates, and the schemas that it creates in them."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from db.connecting import PoolLimits
 from db.pool import Database
 from db.schema import apply_schema
 from tests.harness.configuration import ROOT
@@ -15,14 +17,14 @@ SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
 
 @contextmanager
 def new_database(postgres: str, name: str) -> Iterator[str]:
-    """Make a database with nothing in it, for the length of the block."""
+    """Create an empty database for the duration of the block."""
     run_sql(postgres, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
     yield postgres.replace("@/postgres?", f"@/{name}?")
     run_sql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def apply(dsn: str) -> None:
-    """Bring the schema into a database, as the server does."""
+    """Apply the current schema, as the server does."""
 
     async def run() -> None:
         database = await Database.open(dsn, LIMITS)
@@ -32,3 +34,55 @@ def apply(dsn: str) -> None:
             await database.close()
 
     asyncio.run(run())
+
+
+def use(dsn: str, work: Callable[[Database], Awaitable[None]], limits: PoolLimits = LIMITS) -> None:
+    """Run work with a database that is open for as long as it takes."""
+
+    async def run() -> None:
+        database = await Database.open(dsn, limits)
+        try:
+            await work(database)
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+
+
+# The columns, constraints, indexes and options of every table.
+DESCRIBE = """
+SELECT 'column', table_name::text, column_name::text, data_type::text, is_nullable::text,
+    column_default::text
+FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL
+SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid), '', ''
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'index', tablename::text, indexname::text, indexdef, '', ''
+FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL
+SELECT 'options', oid::regclass::text, '', array_to_string(reloptions, ','), '', ''
+FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+"""
+
+
+def fill(dsn: str, schema: Path) -> None:
+    """Create the tables of an earlier schema, and rows in them."""
+    run_sql(dsn, schema.read_text(encoding="utf-8"))
+    run_sql(
+        dsn,
+        "INSERT INTO users (email, email_key, name, password_hash, password_version)"
+        " VALUES ('Susan@example.com', 'susan@example.com', 'Susan', 'a hash', 3);"
+        " INSERT INTO tokens (id, user_id, created_at, expires_at, revoked_at)"
+        " SELECT gen_random_uuid(), id, '2026-01-01Z', '2026-01-02Z',"
+        "  CASE n WHEN 1 THEN timestamptz '2026-01-01 12:00Z' END"
+        " FROM users, generate_series(1, 3) AS n",
+    )
+
+
+def data(dsn: str) -> list[object]:
+    """Return the rows that ``fill`` has inserted."""
+    return [
+        run_sql(dsn, "SELECT email, name, password_hash, password_version FROM users"),
+        run_sql(dsn, "SELECT id, user_id, created_at, expires_at, revoked_at FROM tokens"),
+    ]

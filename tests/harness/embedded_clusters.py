@@ -1,4 +1,4 @@
-"""Clusters of the embedded Postgres, and other processes that use them."""
+"""Clusters of the embedded Postgres, and the processes that use them."""
 
 import multiprocessing
 import os
@@ -36,7 +36,7 @@ postgres.stop()
 
 
 class Member:
-    """Another process that uses a folder."""
+    """Another process that uses the cluster in a directory."""
 
     def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
@@ -66,7 +66,7 @@ class Member:
 def postgres_processes(place: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
-        # Gone, a zombie, or in a folder that is no more.
+        # It has exited, is a zombie, or its directory was removed.
         with suppress(psutil.Error):
             if process.name() == "postgres" and Path(process.cwd()).is_relative_to(place):
                 found.append(process)

@@ -1,4 +1,4 @@
-"""A way to Postgres inside the test's own loop, which can be shut, or fall silent."""
+"""A proxy to Postgres in the test's own loop, which can refuse connections or stop forwarding."""
 
 import asyncio
 import tempfile
@@ -8,7 +8,7 @@ _SOCKET = ".s.PGSQL.5432"
 
 
 class Gate:
-    """A Unix socket that passes on to the one that a dsn names."""
+    """A Unix socket that forwards to the one in a DSN."""
 
     def __init__(self, dsn: str) -> None:
         self._postgres = f"{parse_qs(urlsplit(dsn).query)['host'][0]}/{_SOCKET}"
@@ -20,13 +20,13 @@ class Gate:
         self.dsn = f"postgresql://userauth@/postgres?host={quote(self._folder.name, safe='')}"
 
     async def open(self) -> None:
-        """Accept connections and let everything through."""
+        """Accept connections and forward everything."""
         self._flows.set()
         path = f"{self._folder.name}/{_SOCKET}"
         self._server = await asyncio.start_unix_server(self._serve, path)
 
     async def shut(self) -> None:
-        """Refuse connections, and break those that are open."""
+        """Refuse connections, and abort the open ones."""
         if self._server is not None:
             self._server.close()
         for writer in self._connections:
@@ -36,7 +36,7 @@ class Gate:
             await asyncio.sleep(0.001)
 
     def silence(self) -> None:
-        """Accept connections, and let nothing through any more."""
+        """Accept connections, but forward nothing."""
         self._flows.clear()
 
     async def remove(self) -> None:

@@ -23,10 +23,10 @@ _START_SECONDS = 60
 
 
 class Cluster:
-    """A Postgres in a folder that its system user can reach."""
+    """A Postgres cluster in a directory that its system user can access."""
 
     def __init__(self, folder: Path, data: Path, *options: str) -> None:
-        # Another address may be given to it while it is stopped.
+        # A test may change the host while the cluster is stopped.
         self.port = free_port()
         self._folder = folder
         self._data = data
@@ -36,7 +36,7 @@ class Cluster:
         self._options = ("ssl=on", "unix_socket_directories=", *options)
 
     def url(self, role: str = "userauth", database: str = "userauth") -> str:
-        """Return where a database is, for a role with the password of all."""
+        """Return the URL of a database for a role; all roles have the same password."""
         place = f"{role}:{quote(PASSWORD, safe='')}@{self.host}:{self.port}/{database}"
         return f"postgresql://{place}?sslmode=verify-ca&sslrootcert={self._folder / 'server.crt'}"
 
@@ -45,7 +45,7 @@ class Cluster:
         return run_sql(self.url("postgres", database), statement)
 
     def make(self) -> None:
-        """Make the cluster."""
+        """Initialize the cluster."""
         password = self._folder / "password"
         password.write_text(PASSWORD, encoding="utf-8")
         shutil.chown(password, self._account.uid, self._account.gid)
@@ -73,7 +73,7 @@ class Cluster:
         self._run("pg_ctl", f"--pgdata={self._data}", "promote", "--wait")
 
     def kill(self) -> None:
-        """End all of its processes, as a power cut would: SIGKILL."""
+        """Kill all of its processes, as a power failure would."""
         postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
         postmaster.suspend()
         processes = [*postmaster.children(recursive=True), postmaster]
@@ -83,7 +83,7 @@ class Cluster:
         psutil.wait_procs(processes, timeout=10)
 
     def standby(self, *options: str) -> "Cluster":
-        """Make a hot standby of this cluster, which replays what it receives."""
+        """Create a hot standby of this cluster."""
         data = self._folder / "standby"
         data.mkdir(mode=0o700)
         shutil.chown(data, self._account.uid, self._account.gid)
@@ -94,7 +94,7 @@ class Cluster:
         return Cluster(self._folder, data, *options)
 
     def wait_for(self, condition: str) -> None:
-        """Wait until a condition holds, in SQL."""
+        """Wait until a condition in SQL is true."""
         deadline = time.monotonic() + _START_SECONDS
         while True:
             with suppress(psycopg2.OperationalError):
@@ -104,13 +104,13 @@ class Cluster:
             time.sleep(0.02)
 
     def _run(self, program: str, *arguments: str) -> None:
-        code, said = run([str(self._programs / program), *arguments], self._account, self._folder)
-        assert code == 0, said
+        code, output = run([str(self._programs / program), *arguments], self._account, self._folder)
+        assert code == 0, output
 
 
 @contextmanager
 def new_cluster(folder: Path, *options: str) -> Iterator[Cluster]:
-    """Run a cluster with an empty database, and a role that owns it."""
+    """Run a cluster with an empty database and the role that owns it."""
     data = folder / "given"
     data.mkdir(mode=0o700)
     account = account_for(data)
@@ -134,13 +134,13 @@ def new_cluster(folder: Path, *options: str) -> Iterator[Cluster]:
 
 @contextmanager
 def given_cluster(folder: Path) -> Iterator[str]:
-    """Run a cluster; yield where an empty database is."""
+    """Run a cluster; yield the URL of an empty database."""
     with new_cluster(folder) as cluster:
         yield cluster.url()
 
 
 def make_certificate(data: Path, account: Account) -> None:
-    """Make a certificate for the cluster, which clients find beside its folder."""
+    """Create the certificate of the cluster, with a copy for clients next to its directory."""
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),

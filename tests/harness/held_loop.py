@@ -1,8 +1,8 @@
-"""A server whose event loop is watched: how long each request holds it, in time of the processor.
+"""A server that measures for how long each request blocks its event loop, in CPU time.
 
-Measured is what the process computes between two turns of the loop: threads that hash count, since
-they may hold the interpreter, the one that sends does not, and neither does a wait, however loaded
-the machine is.
+This is the CPU time of the process in one iteration of the loop. It includes threads that hash,
+since they may hold the interpreter lock. It includes neither the thread that sends nor any wait, so
+that the load of the machine does not matter.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _LAST = raw_request("GET", "/health/live", close=True)
 
 
 class HeldLoop:
-    """A server on a loop of its own thread, which counts how long each of its turns computes."""
+    """A server whose loop runs in a thread of its own and measures each of its iterations."""
 
     def __init__(self, application: Application, port: int) -> None:
         self._port = port
@@ -41,7 +41,7 @@ class HeldLoop:
         self._is_watching = True
 
     def turn(self) -> None:
-        """End a turn of the loop, and ask for the next one at once."""
+        """Record an iteration of the loop, and schedule the next one immediately."""
         now = self._computed()
         self._longest = max(self._longest, now - self._turn_began)
         self._turn_began = now
@@ -52,13 +52,13 @@ class HeldLoop:
         return time.process_time() - time.clock_gettime(self._clock_of_sender)
 
     def end(self) -> None:
-        """Let the loop wait again."""
+        """Stop scheduling iterations."""
         self._is_watching = False
 
     def send(self, request: bytes) -> tuple[float, bytes]:
-        """Send a request; return the longest turn of the loop meanwhile, and what was answered.
+        """Send a request; return the longest iteration of the loop, and the response.
 
-        Another request, which ends the connection, is sent behind it.
+        Another request, which closes the connection, follows.
         """
         with socket.create_connection(("127.0.0.1", self._port), SECONDS) as connection:
             self._longest = 0.0
@@ -71,13 +71,13 @@ def _exchanged(connection: socket.socket, request: bytes) -> Iterator[bytes]:
         connection.sendall(request)
         while data := connection.recv(65536):
             yield data
-    except ConnectionError:  # what is no HTTP may be cut off
+    except ConnectionError:  # the server may abort the connection of a malformed request
         return
 
 
 @contextmanager
 def watched_server(settings: Settings, dsn: str) -> Iterator[tuple[HeldLoop, ClientSecret]]:
-    """Serve, watched, in a thread; yield the server, and the credentials of a service."""
+    """Run a measured server in a thread; yield it, and the credentials of a service."""
     started: Future[tuple[HeldLoop, ClientSecret, Callable[[], object]]] = Future()
 
     async def serve() -> None:
@@ -109,7 +109,7 @@ def watched_server(settings: Settings, dsn: str) -> Iterator[tuple[HeldLoop, Cli
     thread = threading.Thread(target=run)
     thread.start()
     held, client, stop = started.result(60)
-    # What pytest and its plug-ins hold is no part of a server, and is not collected meanwhile.
+    # The objects of pytest and its plug-ins would lengthen collections during the measurement.
     gc.collect()
     gc.freeze()
     try:

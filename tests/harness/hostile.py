@@ -1,4 +1,4 @@
-"""What is sent to hold a server up: heads, queries, paths and bodies within its limits of bytes."""
+"""Hostile requests: headers, queries, paths and bodies that are slow to parse within the limits."""
 
 import base64
 import json
@@ -20,12 +20,12 @@ Inputs = Mapping[str, bytes]
 
 
 def filled(begin: str, repeated: str, size: int) -> str:
-    """Return as much of a text, repeated behind a beginning, as fits into so many bytes."""
+    """Return a prefix and as many repetitions of a text as fit into a number of bytes."""
     return begin + repeated * ((size - len(begin.encode())) // len(repeated.encode()))
 
 
 def texts(size: int) -> Iterator[tuple[str, str]]:
-    """Yield texts of so many bytes that are hard to normalize, to match, or to parse."""
+    """Yield texts of a number of bytes that are slow to normalize, to match, or to parse."""
     for name, begin, repeated in (
         ("letters", "", "a"),
         ("marks", "a", ONE_CLASS),
@@ -61,7 +61,7 @@ def _basic(text: str) -> str:
 
 
 def heads() -> dict[str, list[str]]:
-    """Return fields of heads that are hard to read."""
+    """Return headers that are slow to parse."""
     long = HEAD_BYTES
     found = {
         f"Basic, {part}, {name}": [f"Authorization: {_basic(form % text)}"]
@@ -107,7 +107,7 @@ def heads() -> dict[str, list[str]]:
 
 
 def queries(call: Call) -> dict[str, str]:
-    """Return queries that are hard to read, of parameters that the call knows and others."""
+    """Return queries that are slow to parse, with known and unknown parameters."""
     long = HEAD_BYTES
     found = {
         "many parameters": "a&" * (long // 2),
@@ -127,7 +127,7 @@ def queries(call: Call) -> dict[str, str]:
 
 
 def paths() -> dict[str, str]:
-    """Return parts of paths that are hard to read."""
+    """Return path segments that are slow to parse."""
     long = HEAD_BYTES
     return {
         name: filled("", repeated, long)
@@ -144,7 +144,7 @@ def paths() -> dict[str, str]:
 
 
 def bodies(form: type[Form]) -> Inputs:
-    """Return bodies that are hard to read, for a form and each of its fields."""
+    """Return bodies that are slow to parse, for a form and each of its fields."""
     if issubclass(form, UrlEncodedForm):
         return _urlencoded(form)
     found = dict(_json_bodies())
@@ -174,7 +174,7 @@ def _json_bodies() -> Iterator[tuple[str, bytes]]:
 
 
 def _members(form: type[Form], field: str, text: str) -> dict[str, str]:
-    """Return members of which the others are as they should be."""
+    """Return the members of a body in which only one is hostile."""
     usual = {"email": "susan@example.com", "password": "correct horse battery", "name": "Susan"}
     return {name: usual.get(name, "") for name in form.model_fields if name != field} | {
         field: text
@@ -205,5 +205,5 @@ def _urlencoded(form: type[Form]) -> Inputs:
 
 
 def media_type(form: type[Form]) -> str:
-    """Return what to say of the body."""
+    """Return the Content-Type header of a body."""
     return f"Content-Type: {'application/json' if form is NoFields else form.media_type}"

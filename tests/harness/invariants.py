@@ -1,4 +1,4 @@
-"""Fixtures that hold for every request of a test: the server neither fails over it nor loses it."""
+"""Fixtures that check every test: no request causes an error, and none remains counted."""
 
 import logging
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from handlers.application import Application
 
 @pytest.fixture(autouse=True)
 def _no_failure_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Assert that nothing was logged as an error; who provokes one clears caplog."""
+    """Assert that no error was logged; a test that provokes one clears caplog."""
     yield
     errors = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
     assert not errors, [record.getMessage() for record in errors]
@@ -18,7 +18,7 @@ def _no_failure_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_request_is_still_counted(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Assert that, once the server has drained, it believes so too."""
+    """Assert that a drained server counts no running requests."""
     application: Application | None = None
     if "app" in request.fixturenames:
         application = request.getfixturevalue("app")

@@ -29,16 +29,16 @@ def document() -> dict[str, Any]:
 
 
 def check_answer(answer: "Answer", *, method: str, target: str) -> None:
-    """Assert that the document tells of the answer: its status, its header fields, its body."""
+    """Assert that the document describes a response: its status, its headers and its body."""
     item = _path_item(urlsplit(target).path)
     if item is None:
         return
-    # Methods are spelled in capitals, and those that the document does not tell of are refused.
-    told = {name.upper(): operation for name, operation in item.items()}
-    if method not in told:
+    # Methods are case-sensitive, and the server rejects those that the document does not list.
+    documented = {name.upper(): operation for name, operation in item.items()}
+    if method not in documented:
         assert answer.status in ({204} if method == "OPTIONS" else {404, 405})
         return
-    responses = told[method]["responses"]
+    responses = documented[method]["responses"]
     assert str(answer.status) in responses, (method, target, answer.status)
     response = resolved(responses[str(answer.status)])
     _check_headers(answer.headers, response["headers"])
@@ -51,7 +51,7 @@ def check_answer(answer: "Answer", *, method: str, target: str) -> None:
 
 
 def resolved(part: dict[str, Any]) -> dict[str, Any]:
-    """Return a part of the document, or what it refers to."""
+    """Return a part of the document, with its reference resolved."""
     if "$ref" not in part:
         return part
     found = document()
@@ -62,9 +62,9 @@ def resolved(part: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def validator(schema: str) -> jsonschema_rs.Validator:
-    """Return what validates by a schema of the document, given as JSON.
+    """Return the validator for a schema of the document in JSON.
 
-    Clients must not mind members that the document does not name; here there are none.
+    Clients must ignore unknown members; here, they are errors.
     """
     components = _closed(document()["components"])
     return jsonschema_rs.validator_for(
@@ -85,16 +85,16 @@ def _path_item(path: str) -> dict[str, Any] | None:
     return paths.get(f"{parent}/{{id}}") if last else None
 
 
-def _check_headers(sent: Mapping[str, str], told: Mapping[str, Any]) -> None:
+def _check_headers(sent: Mapping[str, str], documented: Mapping[str, Any]) -> None:
     of_the_api = {name for name in sent if not name.startswith(_OF_BROWSERS)} - _OF_HTTP
-    assert of_the_api <= {*map(_canonical, told)}
-    for name, header in told.items():
+    assert of_the_api <= {*map(_canonical, documented)}
+    for name, header in documented.items():
         assert name in sent, f"{name} is missing"
         validator(json.dumps(resolved(header)["schema"])).validate(sent[name])
 
 
 def _canonical(name: str) -> str:
-    """Return the name of a field as Tornado's client spells it."""
+    """Return the name of a header in the spelling of Tornado's client."""
     return "-".join(part.capitalize() for part in name.split("-"))
 
 

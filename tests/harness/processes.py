@@ -81,7 +81,7 @@ def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]"
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
+    """Return a port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -99,3 +99,15 @@ def wait_for_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def run_to_the_end(**variables: str) -> "subprocess.CompletedProcess[str]":
+    """Run a server that is expected to exit by itself."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "server.py")],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )

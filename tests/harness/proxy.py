@@ -1,4 +1,4 @@
-"""A TCP way to Postgres' Unix socket, which can be closed and opened again."""
+"""A TCP proxy to the Unix socket of Postgres, which can be closed and opened again."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Proxy:
-    """Listens on 127.0.0.1 and passes on to the socket in a dsn."""
+    """Listens on 127.0.0.1 and forwards to the socket in a DSN."""
 
     def __init__(self, dsn: str) -> None:
         self._folder = parse_qs(urlsplit(dsn).query)["host"][0]
@@ -26,7 +26,7 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Refuse connections, and break those that are open."""
+        """Refuse connections, and abort the open ones."""
         if self._server is not None:
             self._server.close()
         for writer in list(self._writers):

@@ -22,7 +22,7 @@ def raw_request(
     version: str = "HTTP/1.1",
     close: bool = False,
 ) -> bytes:
-    """Return a request as it goes over the wire, text in UTF-8.
+    """Return a request as bytes on the wire, with text in UTF-8.
 
     Content-Length is added where there is a body and no header says how long it is. The
     connection is kept alive, unlike those of tests.harness.api, whose client closes each.

@@ -1,6 +1,6 @@
-"""What Schemathesis has to know of the server beside its document: who may ask, and rules.
+"""What Schemathesis cannot learn from the OpenAPI document: credentials and rules.
 
-It loads this module itself, in a process of its own: see tests.system.test_schemathesis.
+Schemathesis loads this module in its own process: see tests.system.test_schemathesis.
 """
 
 import itertools
@@ -23,7 +23,7 @@ _numbers = itertools.count()
 
 
 def is_email(text: str) -> bool:
-    """Tell whether an address is one by the server's rule, which the format is described by."""
+    """Return whether a text is an email address by the rule of the server."""
     try:
         return bool(normalize_email(text))
     except ValueError:
@@ -41,7 +41,7 @@ class Person:
     token: str
 
     def is_known(self) -> bool:
-        """Tell whether the server takes either: a call may have ended them."""
+        """Return whether the server accepts both: a call may have invalidated them."""
         return all(
             requests.get(f"{URL}/api/user", headers={"Authorization": form}, timeout=10).ok
             for form in (self.password, bearer(self.token))
@@ -50,7 +50,7 @@ class Person:
 
 def new_person() -> Person:
     """Register, and log in."""
-    email = f"somebody-{os.getpid()}-{next(_numbers)}@example.com"
+    email = f"user-{os.getpid()}-{next(_numbers)}@example.com"
     fields = {"email": email, "password": PASSWORD}
     requests.post(f"{URL}/api/user/register", json=fields, timeout=10).raise_for_status()
     password = basic(email, PASSWORD)
@@ -61,26 +61,26 @@ def new_person() -> Person:
 
 @schemathesis.auth(refresh_interval=None)
 class Credentials:
-    """Credentials of each kind in turn, of somebody whom the server knows."""
+    """Valid credentials of each kind in turn."""
 
     def __init__(self) -> None:
         self._person: Person | None = None
 
     def get(self, _case: Case[Any], context: AuthContext) -> str | None:
-        """Return the value of Authorization, from those that the operation takes."""
+        """Return an Authorization value of a scheme that the operation accepts."""
         security = context.operation.definition.raw.get("security", [])
         schemes = [name for requirement in security for name in requirement]
         if not schemes:
             return None
         if context.operation.method == "patch":
-            # Its password may change, which nobody else may notice.
+            # A new user: the call may change the password, which others still use.
             return self._form(new_person(), schemes)
         if self._person is None or not self._person.is_known():
             self._person = new_person()
         return self._form(self._person, schemes)
 
     def set(self, case: Case[Any], data: str, _context: AuthContext) -> None:
-        """Put it into the header."""
+        """Set the header."""
         case.headers["Authorization"] = data
 
     def _form(self, person: Person, schemes: Sequence[str]) -> str:
@@ -95,6 +95,6 @@ class Credentials:
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, object]) -> None:
-    """Send the current password where one is sent: like credentials, no schema can tell it."""
+    """Replace a current password with the real one, which no schema contains."""
     if isinstance(case.body, dict) and isinstance(case.body.get("current_password"), str):
         case.body["current_password"] = PASSWORD

@@ -1,4 +1,4 @@
-"""What /metrics says, read as Prometheus reads it."""
+"""The metrics of a server, parsed as Prometheus parses them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Scrape:
-    """One reading of all metrics."""
+    """One scrape of all metrics."""
 
     text: str
     samples: Mapping[tuple[str, Labels], float]
 
     def value(self, name: str, **labels: str) -> float:
-        """Return the sum of the samples of a name that have these labels; 0 where there is none."""
+        """Return the sum of the samples with a name and these labels; 0 if there are none."""
         wanted = set(labels.items())
         return sum(
             value
@@ -28,7 +28,7 @@ class Scrape:
         )
 
     def labels(self, name: str) -> set[str]:
-        """Return the values that a label has, in whatever metric."""
+        """Return the values of a label in all metrics."""
         return {value for _, has in self.samples for key, value in has if key == name}
 
     @property
@@ -48,7 +48,7 @@ def _samples(text: str) -> Iterator[tuple[tuple[str, Labels], float]]:
 
 
 async def scrape(port: int) -> Scrape:
-    """Read the metrics over a socket."""
+    """Scrape the metrics over a socket."""
     client = AsyncHTTPClient(force_instance=True)
     try:
         response = await client.fetch(f"http://127.0.0.1:{port}/metrics")
@@ -58,7 +58,7 @@ async def scrape(port: int) -> Scrape:
 
 
 def read_now(url: str) -> str:
-    """Return what is at an address, without a loop."""
+    """Return the content of a URL, without an event loop."""
     address = urlsplit(url)
     connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
     try:

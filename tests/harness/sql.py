@@ -30,3 +30,15 @@ def moving_counts_back(dsn: str) -> Iterator[Callable[[float], None]]:
             connection.cursor().execute(f"UPDATE throttle SET {moved}", {"seconds": seconds})  # noqa: S608
 
         yield let_pass
+
+
+def all_text(dsn: str) -> str:
+    """Return every row of every table of the database, as text."""
+    tables = run_sql(
+        dsn,
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+        " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
+    )
+    assert tables
+    rows = [run_sql(dsn, f"SELECT t::text FROM {table} t") for (table,) in tables]  # noqa: S608
+    return "\n".join(row[0] for found in rows for row in found)

@@ -20,11 +20,11 @@ class Stuck(io.StringIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_asked, self.may_go_on = Event(), Event()
+        self.is_asked, self.may_continue = Event(), Event()
 
     def write(self, text: str) -> int:
         self.is_asked.set()
-        assert self.may_go_on.wait(SECONDS)
+        assert self.may_continue.wait(SECONDS)
         return super().write(text)
 
 
@@ -59,7 +59,7 @@ def test_lines_beyond_the_limit_are_dropped_counted_and_reported() -> None:
     for _ in range(100):
         writer.write("too\nmany\n")
     assert writer.dropped == 200
-    stream.may_go_on.set()
+    stream.may_continue.set()
     writer.close(SECONDS)
     assert stream.getvalue() == "first\nnext\n200 dropped\n"
 
@@ -69,7 +69,7 @@ def test_lines_are_written_again_once_the_stream_accepts_them() -> None:
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, max_characters=6)
     writer.write("first\n")
     writer.write("lost\n")
-    stream.may_go_on.set()
+    stream.may_continue.set()
     while "dropped" not in stream.getvalue():
         assert writer.dropped == 1
     writer.close(SECONDS)
@@ -99,7 +99,7 @@ def test_close_waits_for_a_blocked_stream_only_for_its_time_limit() -> None:
     writer.write("first\n")
     writer.close(0.01)
     assert stream.getvalue() == ""
-    stream.may_go_on.set()
+    stream.may_continue.set()
 
 
 @pytest.mark.parametrize("form", [LogFormat.TEXT, LogFormat.JSON])

@@ -25,12 +25,11 @@ from postgres.archives import open_archive
 from postgres.programs import find_programs
 from rules.origin import LocalOrigin
 from services.backups import Backups
-from tests.db.test_migrations import DESCRIBE, data, fill
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
-from tests.harness.databases import SCHEMA, new_database
+from tests.harness.databases import DESCRIBE, SCHEMA, data, fill, new_database
 from tests.harness.given_cluster import PASSWORD as CLUSTER_PASSWORD
 from tests.harness.given_cluster import given_cluster
 from tests.harness.processes import environment, running_server

@@ -24,18 +24,19 @@ MANY_PARAMETERS: Mapping[str, str] = {}
 # What exceeded the limits when they were introduced, and has to be changed.
 PENDING = frozenset(
     {
-        "commands/transfer.py",
         "contract/openapi.py",
         "handlers/base.py",
         "contract/openapi.py::openapi_document",
         "handlers/application.py::Application.__init__",
         "transport/response.py::AnsweringHandler.answer",
+        "services/accounts.py::Accounts.update",
+        "wiring/services.py",
         "wiring/application.py::open_application",
         "handlers/metrics.py: _connections",
         "handlers/metrics.py: _headers",
     }
 )
-PENDING_SUPPRESSIONS = 21
+PENDING_SUPPRESSIONS = 11
 # Documented: the underscore only avoids conflicts with the names of fields.
 NAMED_TUPLE_METHODS = {"_asdict", "_fields", "_make", "_replace"}
 # Tornado has no public API for these; the room that replaces its HTTP server contains them.
@@ -136,21 +137,41 @@ def defined_names(tree: ast.Module) -> set[str]:
 
 
 def foreign_private_names(root: Path) -> set[str]:
-    """Return the private names that a module uses but neither it nor its own imports define."""
+    """Return the private names that a module uses but neither it nor what it imports defines."""
     product = modules(root, PRODUCT)
     paths = {re.sub(r"(^client/|/__init__$)", "", module[:-3]): module for module in product}
+    imports = {module: imported_modules(tree, paths) for module, tree in product.items()}
     found = set()
     for module, tree in product.items():
-        own, used = defined_names(tree), set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute):
-                used.add(node.attr)
-            elif isinstance(node, ast.ImportFrom):
-                used |= {alias.name for alias in node.names}
-                if imported := paths.get((node.module or "").replace(".", "/")):
-                    own |= defined_names(product[imported])
-        found |= {f"{module}: {name}" for name in used - own if is_private(name)}
+        own, seen, waiting = set[str](), set[str](), [module]
+        while waiting:
+            if (current := waiting.pop()) not in seen:
+                seen.add(current)
+                own |= defined_names(product[current])
+                waiting += imports[current]
+        found |= {f"{module}: {name}" for name in used_names(tree) - own if is_private(name)}
     return found
+
+
+def used_names(tree: ast.Module) -> set[str]:
+    """Return the attributes and imported names that a module uses."""
+    used = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            used.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            used |= {alias.name for alias in node.names}
+    return used
+
+
+def imported_modules(tree: ast.Module, paths: Mapping[str, str]) -> list[str]:
+    """Return the product's modules from which a module imports names."""
+    sources = [
+        (node.module or "").replace(".", "/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+    ]
+    return [paths[source] for source in sources if source in paths]
 
 
 def suppressions(root: Path) -> list[str]:

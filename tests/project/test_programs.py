@@ -81,9 +81,9 @@ def test_where_nothing_can_be_installed_the_command_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(programs, "SEARCH_PATH", str(tmp_path))
     assert programs.main() == 1
-    said = capsys.readouterr().err
-    assert said.startswith("Missing: caddy, chromedriver, chromium, curl, ")
-    assert said.endswith("To install: sudo make programs\n")
+    output = capsys.readouterr().err
+    assert output.startswith("Missing: caddy, chromedriver, chromium, curl, ")
+    assert output.endswith("To install: sudo make programs\n")
 
 
 def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -20,7 +20,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "prometheus_client": ("ops/metric_families.py", "ops/metrics.py"),
     "psutil": ("postgres/postmaster.py",),
     "psycopg2": ("db", "postgres"),
-    "pydantic": ("commands/transfer.py", "contract", "handlers", "settings"),
+    "pydantic": ("commands/user_files.py", "contract", "handlers", "settings"),
     "pydantic_core": ("commands/transfer.py", "contract", "handlers", "settings", "wiring"),
     "structlog": ("ops/logs.py", "ops/request_log.py"),
     "tornado": ("handlers", "transport"),
@@ -70,6 +70,13 @@ def test_each_home_imports_its_library() -> None:
         for home in homes:
             users = {module for name, module in found if name == library}
             assert any(module == home or module.startswith(f"{home}/") for module in users)
+
+
+def test_no_test_module_imports_from_another_test_module() -> None:
+    for module in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
+                assert (node.module or "").startswith("tests.harness"), module
 
 
 def test_a_library_outside_its_home_is_found(tmp_path: Path) -> None:

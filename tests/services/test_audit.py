@@ -8,8 +8,8 @@ from rules.origin import LocalOrigin
 from services.audit import AuditTrail
 from services.event_kinds import EventKind, Revocation
 from services.transactions import transaction_on
-from tests.db.test_pool import use
 from tests.harness.clock import Clock
+from tests.harness.databases import use
 from tests.harness.sql import run_sql
 
 ORIGIN = LocalOrigin()

@@ -8,10 +8,10 @@ from db.pool import Database
 from rules.imported_hashes import read
 from rules.passwords import PasswordHasher
 from services.hash_kinds import HashKinds
-from tests.db.test_pool import use
+from tests.harness.databases import use
 from tests.harness.hashing import new_hasher
+from tests.harness.imported_users import MAKERS
 from tests.harness.sql import run_sql
-from tests.rules.test_imported_hashes import MAKERS
 
 KINDS = ["bcrypt 2b", "argon2id", "kratos scrypt"]
 

@@ -11,8 +11,8 @@ from db import expired_tokens
 from db.pool import Connection, Database
 from services import housekeeping as service
 from services.housekeeping import Housekeeping, RetentionPolicy
-from tests.db.test_pool import use
 from tests.harness.clock import Clock
+from tests.harness.databases import use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
 

@@ -10,7 +10,7 @@ from db.lookups import open_lookups
 from db.pool import Database
 from rules.errors import DatabaseUnavailable, RowLocked
 from services.transactions import answer, connection_to, transaction_on
-from tests.db.test_pool import use
+from tests.harness.databases import use
 
 VIOLATION_AT_COMMIT = (
     "CREATE TEMPORARY TABLE numbers (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)",

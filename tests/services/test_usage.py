@@ -10,8 +10,8 @@ from db.errors import Unavailable
 from db.pool import Connection, Database
 from db.rows import Use
 from services.usage import TokenUsage
-from tests.db.test_pool import use
 from tests.harness.clock import Clock
+from tests.harness.databases import use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
 

@@ -11,8 +11,8 @@ from rules.errors import CredentialsInvalid, TokenInvalid, TooManyWrites, Unauth
 from rules.write_turns import WriteTurns
 from services.identities import Identity, PasswordProof, TokenProof
 from services.user_writes import UserWrites
-from tests.db.test_pool import use
 from tests.harness.clock import Clock
+from tests.harness.databases import use
 from tests.harness.sql import run_sql
 
 TOKEN = str(uuid.UUID(int=1))

@@ -117,7 +117,7 @@ def test_in_production_the_server_does_not_start_with_a_guessable_key_in_the_key
 ) -> None:
     file = tmp_path / "keys"
     variables = PRODUCTION | {"SECRET_KEYS": "", "USERAUTH_TOKENS__KEYS_FILE": str(file)}
-    for content, said in (
+    for content, message in (
         (f"{KEY}\nchange-me-change-me-change-me-change-me\n", "contains a key that can be guessed"),
         (f"{KEY}\n", "contains a key that passwords.pepper contains too"),
     ):
@@ -125,6 +125,6 @@ def test_in_production_the_server_does_not_start_with_a_guessable_key_in_the_key
         file.chmod(0o600)
         ended = manage("check", **variables, PASSWORD_PEPPER=KEY)
         assert (ended.returncode, ended.stdout) == (1, "")
-        assert said in ended.stderr
+        assert message in ended.stderr
         assert not any(line in ended.stderr for line in content.splitlines())
     assert manage("check", **variables).returncode == 0

@@ -1,4 +1,4 @@
-"""Guessing passwords through two processes on one database: no more than through one."""
+"""Guessing passwords through two processes on one database: the limits are those of one."""
 
 import asyncio
 import signal
@@ -19,10 +19,10 @@ HOME, ELSEWHERE = "198.51.100.7", "203.0.113.9"
 PAIR_FAILURES, ACCOUNT_FAILURES = 10, 30
 VARIABLES = {
     "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.0/8",
-    # Longer than any test takes: nobody gets another try because the machine was slow.
+    # Longer than any test: a slow machine must not allow another attempt.
     "USERAUTH_THROTTLE__FIRST_DELAY_SECONDS": "600",
 }
-# Slow enough for tries to be under way when a process is killed, and none is refused for that.
+# Slow enough for attempts to be in progress when a process is killed, and to reject none of them.
 SLOW = {"USERAUTH_PASSWORDS__BCRYPT_COST": "12", "USERAUTH_PASSWORDS__MAX_WAIT_SECONDS": "60"}
 
 
@@ -41,7 +41,7 @@ def servers(
 
 @asynccontextmanager
 async def clients_of(servers: Sequence[ServerProcess]) -> AsyncIterator[list[Api]]:
-    """Yield a client of each server; somebody is registered."""
+    """Yield a client of each server, with a registered user."""
     apis = [Api(server.url) for server in servers]
     try:
         assert (await apis[0].register(EMAIL)).status == 201
@@ -61,60 +61,64 @@ async def log_in(api: Api, password: str = WRONG, *, ip: str = HOME, email: str 
     return answer.status
 
 
-async def fail_at_once(apis: Sequence[Api], ips: Sequence[str], email: str = EMAIL) -> Counter[int]:
-    """Try a wrong password from all these addresses at the same time, on one server after another.
+async def fail_concurrently(
+    apis: Sequence[Api], ips: Sequence[str], email: str = EMAIL
+) -> Counter[int]:
+    """Send a wrong password from each address concurrently, to the servers in turn.
 
-    Return how often there was which status.
+    Return the counts of the statuses.
     """
-    tries = [log_in(apis[number % len(apis)], ip=ip, email=email) for number, ip in enumerate(ips)]
-    return Counter(await asyncio.gather(*tries))
+    attempts = [
+        log_in(apis[number % len(apis)], ip=ip, email=email) for number, ip in enumerate(ips)
+    ]
+    return Counter(await asyncio.gather(*attempts))
 
 
 def failures(dsn: str, kind: str) -> int:
     """Return the highest count of a kind: account, pair or address."""
-    [(most,)] = run_sql(
+    [(highest,)] = run_sql(
         dsn, "SELECT max(failures) FROM throttle WHERE subject LIKE %s", (f"{kind}:%",)
     )
-    return int(most or 0)
+    return int(highest or 0)
 
 
-@pytest.mark.parametrize("email", [EMAIL, "nobody@example.com"])
-def test_tries_on_both_processes_at_the_same_time_are_not_more_than_allowed(
+@pytest.mark.parametrize("email", [EMAIL, "unknown@example.com"])
+def test_parallel_attempts_on_two_processes_do_not_exceed_the_limit(
     servers: list[ServerProcess], dsn: str, email: str
 ) -> None:
-    async def use() -> None:
+    async def scenario() -> None:
         async with clients_of(servers) as apis:
-            statuses = await fail_at_once(apis, [HOME] * 60, email)
+            statuses = await fail_concurrently(apis, [HOME] * 60, email)
             assert statuses == {401: PAIR_FAILURES, 429: 60 - PAIR_FAILURES}
-            assert await fail_at_once(apis, [HOME] * 20, email) == {429: 20}
+            assert await fail_concurrently(apis, [HOME] * 20, email) == {429: 20}
 
-    asyncio.run(use())
+    asyncio.run(scenario())
     assert failures(dsn, "pair") == PAIR_FAILURES
 
 
-def test_one_account_from_many_addresses_gets_no_more_than_its_share(
+def test_attempts_on_one_account_from_many_addresses_do_not_exceed_its_limit(
     servers: list[ServerProcess], dsn: str
 ) -> None:
-    async def use() -> None:
+    async def scenario() -> None:
         async with clients_of(servers) as apis:
             statuses: Counter[int] = Counter()
             for wave in range(3):
                 ips = [f"100.64.{wave}.{number}" for number in range(100)]
-                statuses += await fail_at_once(apis, ips)
+                statuses += await fail_concurrently(apis, ips)
             assert statuses == {401: ACCOUNT_FAILURES, 429: 300 - ACCOUNT_FAILURES}
-            # Not even the right one is looked at.
+            # The correct password is not checked either.
             assert [await log_in(api, PASSWORD, ip=ELSEWHERE) for api in apis] == [429, 429]
 
-    asyncio.run(use())
+    asyncio.run(scenario())
     assert failures(dsn, "account") == ACCOUNT_FAILURES
 
 
-def test_a_failure_on_one_process_counts_on_the_other_at_once(
+def test_a_failure_on_one_process_counts_immediately_on_the_other(
     servers: list[ServerProcess],
 ) -> None:
-    async def use() -> None:
+    async def scenario() -> None:
         async with clients_of(servers) as apis:
-            # Remembered on both, which does not help.
+            # Both servers cache the password, which must not matter.
             for api in apis:
                 assert (await read(api, basic(EMAIL, PASSWORD))) == 200
             for number in range(PAIR_FAILURES):
@@ -123,13 +127,13 @@ def test_a_failure_on_one_process_counts_on_the_other_at_once(
                 assert await log_in(api, PASSWORD) == 429
                 assert await read(api, basic(EMAIL, PASSWORD)) == 429
 
-    asyncio.run(use())
+    asyncio.run(scenario())
 
 
-def test_a_success_on_one_process_counts_on_the_other_at_once(
+def test_a_success_on_one_process_counts_immediately_on_the_other(
     servers: list[ServerProcess], dsn: str
 ) -> None:
-    async def use() -> None:
+    async def scenario() -> None:
         async with clients_of(servers) as apis:
             for number in range(4):
                 one, other = apis[number % 2], apis[1 - number % 2]
@@ -137,13 +141,13 @@ def test_a_success_on_one_process_counts_on_the_other_at_once(
                 assert await log_in(other, PASSWORD) == 200
                 assert failures(dsn, "pair") == 0
 
-    asyncio.run(use())
+    asyncio.run(scenario())
 
 
-def test_a_user_who_is_disabled_is_out_of_both_processes_at_once(
+def test_a_disabled_user_is_rejected_immediately_by_both_processes(
     servers: list[ServerProcess], dsn: str
 ) -> None:
-    async def use() -> None:
+    async def scenario() -> None:
         async with clients_of(servers) as apis:
             token = await apis[0].token(EMAIL)
             credentials = (bearer(token), basic(EMAIL, PASSWORD))
@@ -157,37 +161,36 @@ def test_a_user_who_is_disabled_is_out_of_both_processes_at_once(
                 for api in apis:
                     assert [await read(api, shown) for shown in credentials] == statuses
 
-    asyncio.run(use())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("servers", [SLOW], indirect=True)
-def test_a_process_that_is_killed_takes_no_count_with_it(
+def test_a_killed_process_loses_no_failure_count(
     servers: list[ServerProcess], dsn: str, tmp_path: Path
 ) -> None:
-    async def use() -> None:
+    async def scenario() -> None:
         async with clients_of(servers) as (doomed, other):
-            tries = [asyncio.create_task(log_in(doomed)) for _ in range(20)]
+            attempts = [asyncio.create_task(log_in(doomed)) for _ in range(20)]
             async with asyncio.timeout(20):
                 while failures(dsn, "pair") < 4:
                     await asyncio.sleep(0.005)
             servers[0].signal(signal.SIGKILL)
             servers[0].wait()
             counted = failures(dsn, "pair")
-            ended = await asyncio.gather(*tries, return_exceptions=True)
-            told = ended.count(401)
-            # Some were not answered, and are counted all the same.
-            assert told < counted <= PAIR_FAILURES
-            assert ended.count(429) == 0
-            statuses = await fail_at_once([other], [HOME] * 60)
+            outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+            # Some have no response, but count as failures.
+            assert outcomes.count(401) < counted <= PAIR_FAILURES
+            assert outcomes.count(429) == 0
+            statuses = await fail_concurrently([other], [HOME] * 60)
             assert statuses[401] <= PAIR_FAILURES - counted
             assert statuses[401] + statuses[429] == 60
             assert failures(dsn, "pair") == PAIR_FAILURES
             with running_server({"DATABASE_URL": dsn, **VARIABLES}, tmp_path / "again") as again:
                 api = Api(again.url)
-                assert await fail_at_once([api, other], [HOME] * 10) == {429: 10}
+                assert await fail_concurrently([api, other], [HOME] * 10) == {429: 10}
                 api.close()
 
-    asyncio.run(use())
+    asyncio.run(scenario())
 
 
 async def read(api: Api, authorization: str) -> int:

@@ -1,4 +1,4 @@
-"""The page at /docs, in a real Chromium, as somebody uses it who writes a client."""
+"""The page at /docs in Chromium, used as the author of a client uses it."""
 
 import json
 import os
@@ -29,7 +29,7 @@ SCHEMES = ["password", "token", "tokenAsUserName", "client"]
 
 
 class Page:
-    """The page, by what a person does on it."""
+    """The page, with the actions of a user."""
 
     def __init__(self, driver: Chrome, url: str) -> None:
         self._driver = driver
@@ -38,7 +38,7 @@ class Page:
         self.find("#operations-user-getUser")
 
     def find(self, selector: str) -> WebElement:
-        """Return an element once it can be seen."""
+        """Return an element when it is visible."""
 
         def seen(driver: WebDriver) -> WebElement | None:
             found = driver.find_elements(By.CSS_SELECTOR, selector)
@@ -47,25 +47,25 @@ class Page:
         return cast(WebElement, self._wait.until(seen))
 
     def show(self, element: WebElement, place: str = "center") -> None:
-        """Scroll to an element, so that it is at some place of the window."""
+        """Scroll to an element."""
         self._driver.execute_script(
             "arguments[0].scrollIntoView({block: arguments[1]})", element, place
         )
 
     def click(self, selector: str) -> None:
-        """Press what can be pressed."""
+        """Click an element."""
         element = self.find(selector)
         self.show(element)
         element.click()
 
     def fill(self, selector: str, text: str) -> None:
-        """Write into a field, in place of what is there."""
+        """Replace the text in a field."""
         element = self.find(selector)
         element.send_keys(Keys.CONTROL, "a")
         element.send_keys(text)
 
     def authorize(self, scheme: str, **fields: str) -> None:
-        """Hand over credentials of a scheme: what goes into which field."""
+        """Enter the credentials of a scheme, as text by field."""
         self.click(".auth-wrapper .btn.authorize")
         place = f".auth-container:nth-child({1 + SCHEMES.index(scheme)})"
         for name, text in fields.items():
@@ -75,7 +75,7 @@ class Page:
         self.click(".close-modal")
 
     def call(self, operation: str, body: object = None) -> tuple[int, Any]:
-        """Run an operation and return the status and the document that are shown."""
+        """Run an operation; return the status and the document on the page."""
         block = f"#operations-{operation}"
         self.click(f"{block} .opblock-summary-control")
         if body is not None:
@@ -90,7 +90,7 @@ class Page:
         return int(status.split()[0]), json.loads(shown or "")
 
     def picture(self) -> None:
-        """Take the picture of docs/api.md, where ``make picture`` asks for it."""
+        """Take the picture for docs/api.md if ``make picture`` runs the test."""
         if PICTURE is not None:
             self.show(self.find(".opblock.is-open"), "start")
             self._driver.save_screenshot(PICTURE)
@@ -132,7 +132,7 @@ def test_a_user_registers_logs_in_and_calls_with_the_token_on_the_page(
 
 
 @needs_browser
-def test_a_wrong_password_is_told_on_the_page_not_asked_for_by_the_browser(
+def test_a_wrong_password_is_an_error_on_the_page_without_a_browser_dialog(
     server: ServerProcess, browser: Chrome
 ) -> None:
     page = Page(browser, server.url)
@@ -144,7 +144,7 @@ def test_a_wrong_password_is_told_on_the_page_not_asked_for_by_the_browser(
 
 
 @needs_browser
-def test_nobody_is_known_to_the_page_once_it_is_loaded_again(
+def test_the_page_forgets_the_credentials_when_it_is_reloaded(
     server: ServerProcess, browser: Chrome
 ) -> None:
     page = Page(browser, server.url)
@@ -158,10 +158,8 @@ def test_nobody_is_known_to_the_page_once_it_is_loaded_again(
 
 
 @needs_browser
-def test_a_script_that_stands_in_the_page_would_not_run(
-    server: ServerProcess, browser: Chrome
-) -> None:
-    """The policy is seen to hold, and its breach to be told: the other tests would notice one."""
+def test_an_inline_script_in_the_page_does_not_run(server: ServerProcess, browser: Chrome) -> None:
+    """The browser enforces and reports the policy, so the other tests would notice a violation."""
     Page(browser, server.url)
     complaints(browser)
     browser.execute_script(
@@ -169,11 +167,11 @@ def test_a_script_that_stands_in_the_page_would_not_run(
         "script.textContent = 'document.title = 1'; document.body.append(script);"
         "const image = new Image(); image.src = 'http://example.com/x.png';"
     )
-    told = complaints(browser)
-    assert [entry for entry in told if "script-src 'self'" in entry]
-    assert [entry for entry in told if "img-src 'self' data:" in entry]
+    violations = complaints(browser)
+    assert [entry for entry in violations if "script-src 'self'" in entry]
+    assert [entry for entry in violations if "img-src 'self' data:" in entry]
     assert browser.title == "userauth: the API"
 
 
-def test_schemes_stand_in_the_order_in_which_they_are_found_here() -> None:
+def test_the_security_schemes_are_in_the_order_that_these_tests_assume() -> None:
     assert [*document()["components"]["securitySchemes"]] == SCHEMES

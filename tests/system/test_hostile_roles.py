@@ -1,4 +1,4 @@
-"""Other roles of the cluster: what they put where names are looked for, and locks they hold."""
+"""Hostile roles in the cluster: their objects in the search path, and the locks that they hold."""
 
 import asyncio
 from collections.abc import Iterator
@@ -22,7 +22,8 @@ from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import running_server
 
 pytestmark = pytest.mark.needs("initdb", "openssl")
-# What would be an exact match where an expression of integers is raised to a power, and others.
+# Functions and operators that match the arguments in the server's statements more closely than
+# those of Postgres do.
 TRAPS = """
 CREATE TABLE {schema}.stolen (role text, hash text);
 GRANT INSERT ON {schema}.stolen TO PUBLIC;
@@ -52,7 +53,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def database(cluster: Cluster) -> Iterator[Cluster]:
-    """Empty the database, and take back what a test granted."""
+    """Return the cluster; afterwards, create the database again without the grants of the test."""
     yield cluster
     cluster.sql("DROP DATABASE userauth WITH (FORCE)", "postgres")
     cluster.sql("ALTER ROLE userauth RESET ALL", "postgres")
@@ -80,7 +81,7 @@ def as_mallory(cluster: Cluster, statement: str) -> None:
         ),
     ],
 )
-def test_a_schema_in_which_others_may_create_is_refused_until_that_is_revoked(
+def test_a_schema_in_which_other_roles_may_create_is_rejected_until_revoked(
     database: Cluster, grant: str, named: str
 ) -> None:
     database.sql("GRANT CREATE ON SCHEMA public TO userauth")
@@ -88,16 +89,16 @@ def test_a_schema_in_which_others_may_create_is_refused_until_that_is_revoked(
     with pytest.raises(SchemaError, match=named):
         apply(database.url())
     assert database.sql("SELECT to_regclass('userauth_schema')") == [(None,)]
-    said = manage("check", DATABASE_URL=database.url())
-    assert (said.returncode, said.stdout) == (1, "")
-    assert named in said.stderr
+    checked = manage("check", DATABASE_URL=database.url())
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert named in checked.stderr
     database.sql("ALTER SCHEMA public OWNER TO pg_database_owner")
     database.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC, mallory")
     database.sql("DO $$ BEGIN REVOKE gang FROM mallory; EXCEPTION WHEN others THEN END $$")
     apply(database.url())
 
 
-def test_what_others_left_behind_in_the_schema_is_refused_as_well(database: Cluster) -> None:
+def test_objects_of_other_roles_in_the_schema_are_rejected(database: Cluster) -> None:
     apply(database.url())
     database.sql("GRANT CREATE ON SCHEMA public TO mallory")
     as_mallory(database, TRAPS.format(schema="public"))
@@ -106,17 +107,17 @@ def test_what_others_left_behind_in_the_schema_is_refused_as_well(database: Clus
         apply(database.url())
 
 
-def test_roles_that_can_become_ours_anyway_are_no_strangers(database: Cluster) -> None:
+def test_roles_that_can_become_the_server_role_are_accepted(database: Cluster) -> None:
     database.sql("CREATE ROLE deputy LOGIN; GRANT userauth TO deputy")
     database.sql("CREATE ROLE admins; GRANT admins TO userauth")
     database.sql("GRANT CREATE ON SCHEMA public TO deputy, admins, postgres")
     apply(database.url())
 
 
-def test_nothing_of_others_runs_in_statements_of_a_schema_of_its_own(
+def test_statements_in_a_dedicated_schema_run_no_code_of_other_roles(
     database: Cluster, tmp_path: Path
 ) -> None:
-    """Where public is open, as before Postgres 15, and the role searches it as well."""
+    """The role also searches the schema public, in which all may create, as before Postgres 15."""
     database.sql("CREATE SCHEMA userauth AUTHORIZATION userauth")
     database.sql("GRANT CREATE ON SCHEMA public TO PUBLIC")
     as_mallory(database, TRAPS.format(schema="public"))
@@ -144,7 +145,7 @@ def test_nothing_of_others_runs_in_statements_of_a_schema_of_its_own(
     assert database.sql("SELECT count(*) FROM userauth.users") == [(1,)]
 
 
-def test_the_statements_of_the_documentation_make_a_database_for_nobody_else(
+def test_the_documented_statements_create_a_private_database(
     database: Cluster,
 ) -> None:
     page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -152,7 +153,7 @@ def test_the_statements_of_the_documentation_make_a_database_for_nobody_else(
     before, connect, after = shown.partition("\\connect userauth\n")
     assert connect
     database.sql("DROP DATABASE userauth WITH (FORCE)", "postgres")
-    for statement in before.splitlines()[1:]:  # the role is there already
+    for statement in before.splitlines()[1:]:  # the role exists
         database.sql(statement, "postgres")
     for statement in after.splitlines():
         database.sql(statement)
@@ -173,7 +174,7 @@ def apply_with(url: str, wait: LockWait) -> None:
     asyncio.run(run())
 
 
-def test_a_lock_that_another_role_holds_stops_the_start_and_is_named(
+def test_a_lock_held_by_another_role_stops_the_start_and_is_reported(
     database: Cluster,
 ) -> None:
     with closing(
@@ -190,10 +191,10 @@ def test_a_lock_that_another_role_holds_stops_the_start_and_is_named(
     apply(database.url())
 
 
-def test_a_process_of_ours_that_migrates_is_waited_for(
+def test_the_start_waits_longer_for_a_migration_by_the_same_role(
     database: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Longer than anybody else, and the log tells of it meanwhile."""
+    """It waits longer than for other roles, and logs which role it waits for."""
     with (
         closing(psycopg2.connect(database.url(), application_name="userauth")) as connection,
         connection.cursor() as cursor,

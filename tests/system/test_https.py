@@ -1,4 +1,4 @@
-"""HTTPS: shown by the server itself, or by a proxy that is trusted."""
+"""HTTPS by the server itself, or by a trusted proxy."""
 
 import asyncio
 import signal
@@ -50,8 +50,8 @@ def trusting(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))
 
 
-def shown_by(server: ServerProcess) -> bytes:
-    """Return the certificate that a new connection is shown."""
+def certificate_of(server: ServerProcess) -> bytes:
+    """Return the certificate that a new connection receives."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -60,9 +60,9 @@ def shown_by(server: ServerProcess) -> bytes:
         socket.create_connection(("127.0.0.1", port), 5) as plain,
         context.wrap_socket(plain) as wrapped,
     ):
-        shown = wrapped.getpeercert(binary_form=True)
-    assert shown is not None
-    return shown
+        certificate = wrapped.getpeercert(binary_form=True)
+    assert certificate is not None
+    return certificate
 
 
 def test_everything_works_over_https(server: ServerProcess, files: tuple[Path, Path]) -> None:
@@ -78,7 +78,7 @@ def test_everything_works_over_https(server: ServerProcess, files: tuple[Path, P
         assert large.status_code in {413, 415}
 
 
-def test_many_at_a_time_are_served_over_https(
+def test_many_connections_are_served_over_https(
     server: ServerProcess, files: tuple[Path, Path]
 ) -> None:
     async def ask(client: httpx.AsyncClient) -> set[int]:
@@ -94,17 +94,17 @@ def test_many_at_a_time_are_served_over_https(
     assert asyncio.run(run()) == {200}
 
 
-def test_no_version_of_tls_before_1_2_is_spoken(server: ServerProcess) -> None:
+def test_versions_of_tls_before_1_2_are_rejected(server: ServerProcess) -> None:
     host = server.url.removeprefix("https://")
     command = ["openssl", "s_client", "-connect", host, "-cipher", "ALL:@SECLEVEL=0"]
-    for version, spoken in (("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)):
+    for version, is_supported in (("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)):
         ended = subprocess.run(
             [*command, version], input=b"", capture_output=True, timeout=20, check=False
         )
-        assert (b"BEGIN CERTIFICATE" in ended.stdout) == spoken, version
+        assert (b"BEGIN CERTIFICATE" in ended.stdout) == is_supported, version
 
 
-def test_who_speaks_plainly_to_it_or_not_at_all_harms_nobody(
+def test_plain_http_and_silent_connections_do_not_affect_other_clients(
     server: ServerProcess, files: tuple[Path, Path]
 ) -> None:
     port = int(server.url.rpartition(":")[2])
@@ -120,7 +120,7 @@ def test_who_speaks_plainly_to_it_or_not_at_all_harms_nobody(
 
 
 class Records:
-    """A client whose TLS records are sent by hand."""
+    """A client that sends its TLS records in pieces."""
 
     def __init__(self, server: ServerProcess) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -132,12 +132,12 @@ class Records:
         self._tls = context.wrap_bio(self._incoming, self._outgoing)
         self._exchange(self._tls.do_handshake)
 
-    def enciphered(self, plain: bytes) -> bytes:
+    def encrypted(self, plain: bytes) -> bytes:
         self._tls.write(plain)
         return self._outgoing.read()
 
     def read(self) -> bytes:
-        """Return what comes next; nothing, where the other side says that this is the end."""
+        """Return the next data; nothing if the server has closed the TLS connection."""
         try:
             return self._exchange(partial(self._tls.read, 65536))
         except ssl.SSLZeroReturnError:
@@ -161,20 +161,20 @@ class Records:
 
 
 @pytest.mark.parametrize("after_another", [False, True])
-def test_a_request_of_which_a_part_of_a_record_has_come_is_answered_at_a_stop(
+def test_a_partly_received_request_is_completed_during_shutdown(
     server: ServerProcess, *, after_another: bool
 ) -> None:
     with closing(Records(server)) as client, closing(Records(server)) as idle:
         head = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
         begun = b""
         if after_another:
-            begun = client.enciphered(head + b"\r\n")
-        record = client.enciphered(head + b"X-Padding: " + b"x" * 1500 + b"\r\n\r\n")
+            begun = client.encrypted(head + b"\r\n")
+        record = client.encrypted(head + b"X-Padding: " + b"x" * 1500 + b"\r\n\r\n")
         client.socket.sendall(begun + record[:700])
         if after_another:
             assert client.read().startswith(b"HTTP/1.1 200 ")
         server.signal(signal.SIGTERM)
-        # Until whoever waits in vain has been sent away.
+        # Wait until the server has closed the idle connection.
         assert idle.read() == b""
         client.socket.sendall(record[700:])
         assert client.read().startswith(b"HTTP/1.1 200 ")
@@ -182,19 +182,19 @@ def test_a_request_of_which_a_part_of_a_record_has_come_is_answered_at_a_stop(
     assert server.wait() == 0
 
 
-def test_a_request_that_came_in_parts_and_was_answered_does_not_hold_a_stop(
+def test_a_completed_request_that_arrived_in_parts_does_not_delay_shutdown(
     server: ServerProcess,
 ) -> None:
     with closing(Records(server)) as client:
-        record = client.enciphered(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        record = client.encrypted(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for part in (record[:20], record[20:]):
             client.socket.sendall(part)
-            # The first part has been read by then: the same loop has answered another.
+            # A completed handshake shows that the server's loop has read the first part.
             with closing(Records(server)):
                 pass
         assert client.read().startswith(b"HTTP/1.1 200 ")
         server.signal(signal.SIGTERM)
-        # Long before server.drain_seconds are over.
+        # Long before the end of server.drain_seconds.
         client.socket.settimeout(5)
         assert client.read() == b""
     assert server.wait() == 0
@@ -210,34 +210,34 @@ def test_garbage_after_the_handshake_is_not_logged(server: ServerProcess) -> Non
     assert "SSL" not in server.written()
 
 
-def test_a_renewed_certificate_is_shown_after_sighup(
+def test_a_renewed_certificate_is_used_after_sighup(
     server: ServerProcess, files: tuple[Path, Path]
 ) -> None:
-    before = shown_by(server)
+    before = certificate_of(server)
     with httpx.Client(base_url=server.url, verify=trusting(files[0])) as client:
         assert client.get("/health/live").status_code == 200
         make_certificate(files[0].parent)
         server.signal(signal.SIGHUP)
         server.wait_for("reloaded the certificate")
-        # The connection that is open stays so.
+        # The open connection stays open.
         assert client.get("/health/live").status_code == 200
-    assert shown_by(server) != before
+    assert certificate_of(server) != before
 
 
-def test_a_renewal_that_does_not_fit_leaves_the_old_certificate(
+def test_an_invalid_renewal_keeps_the_old_certificate(
     server: ServerProcess, files: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    before = shown_by(server)
+    before = certificate_of(server)
     _, other_key = make_certificate(tmp_path / "other")
     files[1].write_bytes(other_key.read_bytes())
     server.signal(signal.SIGHUP)
     server.wait_for("The old certificate remains in use.")
-    assert shown_by(server) == before
+    assert certificate_of(server) == before
     assert "PRIVATE KEY" not in server.written()
 
 
 @pytest.mark.parametrize("fault", ["missing", "other key", "passphrase", "no certificate"])
-def test_what_is_no_certificate_stops_the_start(
+def test_an_invalid_certificate_stops_the_start(
     dsn: str, files: tuple[Path, Path], tmp_path: Path, fault: str
 ) -> None:
     certificate, key = files
@@ -279,7 +279,7 @@ def test_what_is_no_certificate_stops_the_start(
         ("", "https", 403),
     ],
 )
-def test_a_proxy_that_is_trusted_says_how_it_was_asked(
+def test_a_trusted_proxy_forwards_the_scheme(
     dsn: str, tmp_path: Path, proxies: str, sent: str | None, status: int
 ) -> None:
     settings = {

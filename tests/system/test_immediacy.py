@@ -1,4 +1,4 @@
-"""Revocation without staleness: two processes on one database, and racing clients."""
+"""Immediate revocation: two processes on one database, and racing clients."""
 
 import asyncio
 import json
@@ -30,8 +30,8 @@ async def status_of(api: Api, token: str) -> int:
     return (await api.request("GET", "/api/user", authorization=bearer(token))).status
 
 
-async def is_let_in(api: Api, token: str, service: str, number: int) -> bool:
-    """Present a token, in one of the three ways in which one is checked."""
+async def is_accepted(api: Api, token: str, service: str, number: int) -> bool:
+    """Return whether the server accepts a token, checked in one of three ways."""
     if number % 3 == 0:
         return await status_of(api, token) == 200
     if number % 3 == 1:
@@ -54,15 +54,15 @@ async def call_for_service(api: Api, name: str, token: str, service: str) -> Ans
     return answer
 
 
-async def probe_until_refused(
+async def probe_until_rejected(
     api: Api, token: str, service: str, number: int, revoked: asyncio.Event
 ) -> int:
-    """Use a token again and again; return how often it got in after its revocation was told."""
+    """Use a token until after its revocation; return 1 if it was accepted after that, else 0."""
     while True:
-        told = revoked.is_set()
-        got_in = await is_let_in(api, token, service, number)
-        if told:
-            return int(got_in)
+        was_revoked = revoked.is_set()
+        accepted = await is_accepted(api, token, service, number)
+        if was_revoked:
+            return int(accepted)
 
 
 Revoke = Callable[[Api, str, str, str], Awaitable[Answer]]
@@ -85,12 +85,12 @@ async def log_out(api: Api, _email: str, token: str, _service: str) -> Answer:
     return await api.request("POST", "/api/user/logout", authorization=bearer(token))
 
 
-async def end_one(api: Api, email: str, token: str, _service: str) -> Answer:
+async def revoke_one(api: Api, email: str, token: str, _service: str) -> Answer:
     path = f"/api/user/tokens/{token.split('.', maxsplit=1)[0]}"
     return await api.request("DELETE", path, authorization=basic(email, PASSWORD))
 
 
-async def end_all(api: Api, email: str, _token: str, _service: str) -> Answer:
+async def revoke_all(api: Api, email: str, _token: str, _service: str) -> Answer:
     return await api.request("DELETE", "/api/user/tokens", authorization=basic(email, PASSWORD))
 
 
@@ -98,11 +98,13 @@ async def revoke(api: Api, _email: str, token: str, service: str) -> Answer:
     return await call_for_service(api, "revoke", token, service)
 
 
-@pytest.mark.parametrize("end", [delete_user, change_password, log_out, end_one, end_all, revoke])
-def test_a_revoked_token_is_out_at_once_on_every_process(
-    urls: list[str], dsn: str, end: Revoke
+@pytest.mark.parametrize(
+    "invalidate", [delete_user, change_password, log_out, revoke_one, revoke_all, revoke]
+)
+def test_a_revoked_token_is_rejected_immediately_by_every_process(
+    urls: list[str], dsn: str, invalidate: Revoke
 ) -> None:
-    """Revoke a token on one server while many clients use it on both, in each way."""
+    """Revoke a token on one server while many clients use it on both, in each of the ways."""
 
     async def race() -> None:
         apis = [Api(url) for url in urls]
@@ -112,12 +114,12 @@ def test_a_revoked_token_is_out_at_once_on_every_process(
             revoked = asyncio.Event()
             probes = [
                 asyncio.create_task(
-                    probe_until_refused(apis[index % 2], token, service, index, revoked)
+                    probe_until_rejected(apis[index % 2], token, service, index, revoked)
                 )
                 for index in range(18)
             ]
             await asyncio.sleep(0)
-            answer = await end(apis[0], email, token, service)
+            answer = await invalidate(apis[0], email, token, service)
             assert answer.status in {200, 204}
             revoked.set()
             assert sum(await asyncio.gather(*probes)) == 0
@@ -130,7 +132,9 @@ def test_a_revoked_token_is_out_at_once_on_every_process(
 
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH"])
-def test_a_log_in_that_races_is_in_or_out_never_both(urls: list[str], method: str) -> None:
+def test_a_login_that_races_with_a_revocation_either_succeeds_or_fails(
+    urls: list[str], method: str
+) -> None:
     async def use() -> None:
         apis = [Api(url) for url in urls]
         for number in range(6):
@@ -154,7 +158,7 @@ def test_a_log_in_that_races_is_in_or_out_never_both(urls: list[str], method: st
     asyncio.run(use())
 
 
-def test_of_twenty_registrations_of_one_address_one_wins(urls: list[str]) -> None:
+def test_one_of_twenty_concurrent_registrations_of_an_address_succeeds(urls: list[str]) -> None:
     async def use() -> None:
         apis = [Api(url) for url in urls]
         spellings = ("susan@example.com", "SUSAN@example.com", "Susan@Example.COM")
@@ -168,8 +172,8 @@ def test_of_twenty_registrations_of_one_address_one_wins(urls: list[str]) -> Non
     asyncio.run(use())
 
 
-def test_a_change_by_a_token_that_was_revoked_meanwhile_is_refused(urls: list[str]) -> None:
-    """Whoever stole a token must not win the race against its owner's change of password."""
+def test_a_change_with_a_token_that_was_revoked_meanwhile_is_rejected(urls: list[str]) -> None:
+    """A stolen token must not win the race against its owner's change of password."""
 
     async def use() -> None:
         apis = [Api(url) for url in urls]

@@ -1,4 +1,4 @@
-"""Limits of a running server: how long a client may take, and how many there may be."""
+"""Limits of a running server: timeouts and numbers of connections."""
 
 import resource
 import socket
@@ -20,7 +20,7 @@ from tests.harness.raw_http import JSON, raw_request
 HEAD_SECONDS = 0.5
 BODY_SECONDS = 0.3
 SLACK_SECONDS = 3.0
-MOST = 4
+MAX_CONNECTIONS = 4
 LIVE = raw_request("GET", "/health/live")
 HALF_HEAD = LIVE[:-2]
 HALF_BODY = raw_request(
@@ -33,7 +33,7 @@ HALF_CHUNK = raw_request(
 
 @pytest.fixture(scope="module")
 def impatient(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Run a server that waits for nobody."""
+    """Run a server with short timeouts."""
     variables = {
         "DATABASE_URL": postgres,
         "USERAUTH_LIMITS__IDLE_TIMEOUT_SECONDS": str(HEAD_SECONDS),
@@ -47,7 +47,7 @@ def impatient(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def small(postgres: str, tmp_path: Path) -> Iterator[ServerProcess]:
     """Run a server with few connections."""
-    variables = {"DATABASE_URL": postgres, "USERAUTH_LIMITS__MAX_CONNECTIONS": str(MOST)}
+    variables = {"DATABASE_URL": postgres, "USERAUTH_LIMITS__MAX_CONNECTIONS": str(MAX_CONNECTIONS)}
     with running_server(variables, tmp_path / "log") as server:
         yield server
         assert "Traceback" not in server.written()
@@ -62,7 +62,7 @@ def connected(server: ServerProcess) -> Iterator[socket.socket]:
 
 
 def is_served(connection: socket.socket) -> bool:
-    """Tell whether a request on this connection is answered; else it must be closed."""
+    """Return whether a request on this connection gets a response; else it must be closed."""
     received = b""
     with suppress(ConnectionError):
         connection.sendall(LIVE)
@@ -82,7 +82,7 @@ def wait_until_closed(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "least"),
+    ("sent", "timeout"),
     [
         (b"", HEAD_SECONDS),
         (b"G", HEAD_SECONDS),
@@ -91,51 +91,51 @@ def wait_until_closed(connection: socket.socket) -> None:
         (HALF_CHUNK, BODY_SECONDS),
     ],
 )
-def test_whoever_sends_half_of_something_is_let_go_in_time(
-    impatient: ServerProcess, sent: bytes, least: float
+def test_an_incomplete_request_is_disconnected_after_its_timeout(
+    impatient: ServerProcess, sent: bytes, timeout: float
 ) -> None:
-    began = time.monotonic()
+    started = time.monotonic()
     with connected(impatient) as connection:
         connection.sendall(sent)
         wait_until_closed(connection)
-    assert least * 0.9 <= time.monotonic() - began <= least + SLACK_SECONDS
+    assert timeout * 0.9 <= time.monotonic() - started <= timeout + SLACK_SECONDS
     with connected(impatient) as connection:
         assert is_served(connection)
 
 
 @pytest.mark.parametrize("sent", [b"", HALF_HEAD, HALF_BODY])
-def test_a_connection_that_was_served_before_is_let_go_too(
+def test_a_connection_that_was_served_before_times_out_as_well(
     impatient: ServerProcess, sent: bytes
 ) -> None:
-    least = BODY_SECONDS if sent == HALF_BODY else HEAD_SECONDS
+    timeout = BODY_SECONDS if sent == HALF_BODY else HEAD_SECONDS
     with connected(impatient) as connection:
-        began = time.monotonic()
+        started = time.monotonic()
         assert is_served(connection)
         connection.sendall(sent)
         wait_until_closed(connection)
-    assert least * 0.9 <= time.monotonic() - began <= least + SLACK_SECONDS
+    assert timeout * 0.9 <= time.monotonic() - started <= timeout + SLACK_SECONDS
 
 
-@pytest.mark.parametrize(("begun", "drop"), [(LIVE[:-4], b"\r\nX: y"), (HALF_BODY, b"xxxx")])
-def test_a_drop_now_and_then_buys_no_more_time(
-    impatient: ServerProcess, begun: bytes, drop: bytes
+@pytest.mark.parametrize(("start", "piece"), [(LIVE[:-4], b"\r\nX: y"), (HALF_BODY, b"xxxx")])
+def test_a_trickle_of_bytes_does_not_extend_the_timeout(
+    impatient: ServerProcess, start: bytes, piece: bytes
 ) -> None:
     with connected(impatient) as connection:
-        connection.sendall(begun)
+        connection.sendall(start)
         connection.settimeout(0.1)
-        began = time.monotonic()
+        started = time.monotonic()
         is_open = True
         while is_open:
             try:
-                connection.sendall(drop)
+                connection.sendall(piece)
                 is_open = connection.recv(65536) != b""
             except TimeoutError:
-                assert time.monotonic() - began < HEAD_SECONDS + SLACK_SECONDS
+                assert time.monotonic() - started < HEAD_SECONDS + SLACK_SECONDS
             except ConnectionError:
                 is_open = False
 
 
-def test_a_connection_in_use_lives_longer_than_its_idle_time(impatient: ServerProcess) -> None:
+def test_a_connection_in_use_outlives_the_idle_timeout(impatient: ServerProcess) -> None:
     with connected(impatient) as connection:
         ends = time.monotonic() + HEAD_SECONDS * 1.5
         while time.monotonic() < ends:
@@ -143,8 +143,8 @@ def test_a_connection_in_use_lives_longer_than_its_idle_time(impatient: ServerPr
             time.sleep(HEAD_SECONDS / 8)
 
 
-def let_in(server: ServerProcess, stack: ExitStack) -> socket.socket:
-    """Return a connection that is served, trying until there is room."""
+def connect_when_possible(server: ServerProcess, stack: ExitStack) -> socket.socket:
+    """Return a connection that is served; try until the server accepts one."""
     ends = time.monotonic() + 3
     while time.monotonic() < ends:
         with ExitStack() as attempt:
@@ -152,11 +152,11 @@ def let_in(server: ServerProcess, stack: ExitStack) -> socket.socket:
             if is_served(connection):
                 stack.push(attempt.pop_all())
                 return connection
-    raise AssertionError("There is no room.")
+    raise AssertionError("The server accepts no connection.")
 
 
 def is_open(connection: socket.socket) -> bool:
-    """Tell whether the server keeps a connection that nothing is sent on."""
+    """Return whether the server keeps a silent connection open."""
     connection.settimeout(0.2)
     try:
         return connection.recv(1) != b""
@@ -169,25 +169,25 @@ def is_open(connection: socket.socket) -> bool:
 
 
 def begin_request(connection: socket.socket) -> None:
-    """Send half of a body, and wait until the server has begun to read it."""
+    """Send half of a body, and wait until the server starts to read it."""
     connection.sendall(HALF_BODY.replace(b"Host:", b"Expect: 100-continue\r\nHost:", 1))
     assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
 
 
-def test_for_a_newcomer_the_longest_idle_connection_is_closed(small: ServerProcess) -> None:
+def test_a_new_connection_closes_the_longest_idle_one(small: ServerProcess) -> None:
     with ExitStack() as stack:
-        inside = [let_in(small, stack) for _ in range(MOST)]
-        assert is_served(inside[0])  # the second one is idle for longest
+        served = [connect_when_possible(small, stack) for _ in range(MAX_CONNECTIONS)]
+        assert is_served(served[0])  # the second one is now idle for the longest time
         for idle in (1, 2, 3, 0):
-            newcomer = stack.enter_context(connected(small))
-            assert is_served(newcomer)
-            assert not is_open(inside[idle])
-        assert is_served(newcomer)
+            new = stack.enter_context(connected(small))
+            assert is_served(new)
+            assert not is_open(served[idle])
+        assert is_served(new)
 
 
-def test_a_connection_that_sent_half_of_a_head_counts_as_idle(small: ServerProcess) -> None:
+def test_a_connection_with_incomplete_headers_counts_as_idle(small: ServerProcess) -> None:
     with ExitStack() as stack:
-        slow = [stack.enter_context(connected(small)) for _ in range(MOST)]
+        slow = [stack.enter_context(connected(small)) for _ in range(MAX_CONNECTIONS)]
         for connection in slow:
             connection.sendall(HALF_HEAD)
         assert all(map(is_open, slow))
@@ -195,18 +195,18 @@ def test_a_connection_that_sent_half_of_a_head_counts_as_idle(small: ServerProce
         assert not is_open(slow[0])
 
 
-def test_where_none_is_idle_the_newcomer_is_closed_until_another_left(small: ServerProcess) -> None:
+def test_new_connections_are_closed_while_all_others_are_busy(small: ServerProcess) -> None:
     with ExitStack() as stack:
-        busy = [stack.enter_context(connected(small)) for _ in range(MOST)]
+        busy = [stack.enter_context(connected(small)) for _ in range(MAX_CONNECTIONS)]
         for connection in busy:
             begin_request(connection)
-        for _ in range(3 * MOST):
-            with connected(small) as refused:
-                refused.settimeout(1)
-                wait_until_closed(refused)
+        for _ in range(3 * MAX_CONNECTIONS):
+            with connected(small) as rejected:
+                rejected.settimeout(1)
+                wait_until_closed(rejected)
         assert all(map(is_open, busy))
         busy[0].close()
-        let_in(small, stack)
+        connect_when_possible(small, stack)
 
 
 @contextmanager
@@ -216,7 +216,9 @@ def connected_from(address: str, server: ServerProcess) -> Iterator[socket.socke
         yield connection
 
 
-def test_one_network_has_a_share_and_a_trusted_proxy_has_all(dsn: str, tmp_path: Path) -> None:
+def test_a_network_is_limited_to_its_share_and_a_trusted_proxy_is_not(
+    dsn: str, tmp_path: Path
+) -> None:
     share = 3
     variables = {
         "DATABASE_URL": dsn,
@@ -225,23 +227,21 @@ def test_one_network_has_a_share_and_a_trusted_proxy_has_all(dsn: str, tmp_path:
     }
     with running_server(variables, tmp_path / "log") as server, ExitStack() as stack:
 
-        def come_from(address: str) -> socket.socket:
+        def connect_from(address: str) -> socket.socket:
             connection = stack.enter_context(connected_from(address, server))
             assert is_served(connection)
             return connection
 
-        neighbour = come_from("127.0.0.2")
-        proxied = [come_from("127.0.0.9") for _ in range(3 * share)]
-        crowd = [come_from("127.0.0.3") for _ in range(3 * share)]
+        neighbor = connect_from("127.0.0.2")
+        proxied = [connect_from("127.0.0.9") for _ in range(3 * share)]
+        crowd = [connect_from("127.0.0.3") for _ in range(3 * share)]
         assert [is_open(connection) for connection in crowd] == [False] * 6 + [True] * 3
-        assert all(map(is_served, [neighbour, *proxied]))
+        assert all(map(is_served, [neighbor, *proxied]))
         assert "Traceback" not in server.written()
 
 
 @pytest.mark.parametrize("sent", [b"", b"G", HALF_HEAD])
-def test_the_first_request_has_less_time_than_later_ones(
-    dsn: str, tmp_path: Path, sent: bytes
-) -> None:
+def test_the_first_request_has_a_shorter_timeout(dsn: str, tmp_path: Path, sent: bytes) -> None:
     variables = {"DATABASE_URL": dsn, "USERAUTH_LIMITS__FIRST_REQUEST_SECONDS": "0.5"}
     with (
         running_server(variables, tmp_path / "log") as server,
@@ -254,21 +254,21 @@ def test_the_first_request_has_less_time_than_later_ones(
         assert is_served(served)
 
 
-def test_whoever_was_reset_leaves_room(small: ServerProcess) -> None:
-    for number in range(3 * MOST):
+def test_a_reset_connection_frees_its_slot(small: ServerProcess) -> None:
+    for number in range(3 * MAX_CONNECTIONS):
         with ExitStack() as stack:
-            connection = let_in(small, stack)
+            connection = connect_when_possible(small, stack)
             connection.sendall((HALF_HEAD, HALF_BODY, LIVE * 20)[number % 3])
-            # Closed without a farewell: with a reset.
+            # Close with a reset.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     with ExitStack() as stack:
-        inside = [let_in(small, stack) for _ in range(MOST)]
-        assert all(map(is_served, inside))
+        served = [connect_when_possible(small, stack) for _ in range(MAX_CONNECTIONS)]
+        assert all(map(is_served, served))
 
 
 @contextmanager
-def server_with_files(most: int, dsn: str, log: Path) -> Iterator[ServerProcess]:
-    """Run a server that may have so many files open."""
+def server_with_files(limit: int, dsn: str, log: Path) -> Iterator[ServerProcess]:
+    """Run a server with a limit of open files."""
     with (
         log.open("w", encoding="utf-8") as stream,
         subprocess.Popen(
@@ -277,7 +277,7 @@ def server_with_files(most: int, dsn: str, log: Path) -> Iterator[ServerProcess]
             stdout=subprocess.PIPE,
             stderr=stream,
             text=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)),  # noqa: PLW1509
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),  # noqa: PLW1509
         ) as process,
     ):
         assert process.stdout is not None
@@ -289,7 +289,7 @@ def server_with_files(most: int, dsn: str, log: Path) -> Iterator[ServerProcess]
 
 
 @pytest.mark.parametrize(("files", "clients"), [(130, 30), (60, 1)])
-def test_with_few_files_fewer_are_let_in_and_nothing_spins(
+def test_a_low_limit_of_open_files_limits_the_connections_without_busy_waiting(
     postgres: str, tmp_path: Path, files: int, clients: int
 ) -> None:
     with server_with_files(files, postgres, tmp_path / "log") as server, ExitStack() as stack:
@@ -303,12 +303,12 @@ def test_with_few_files_fewer_are_let_in_and_nothing_spins(
         assert after.user + after.system - before.user - before.system < 0.25
         assert all(map(is_served, served))
         served.pop().close()
-        let_in(server, stack)
+        connect_when_possible(server, stack)
         assert server.stop() == 0
         assert "Traceback" not in server.written()
 
 
-def test_who_never_reads_the_answers_is_let_go(dsn: str, tmp_path: Path) -> None:
+def test_a_client_that_never_reads_is_disconnected(dsn: str, tmp_path: Path) -> None:
     variables = {"DATABASE_URL": dsn, "USERAUTH_LIMITS__IDLE_TIMEOUT_SECONDS": "1"}
     with running_server(variables, tmp_path / "log") as server:
         port = int(server.url.rpartition(":")[2])

@@ -1,71 +1,35 @@
-"""Requests that meet in the database: whoever waits for a lock acts on what its holder did.
+"""Conflicting requests in the database: one that waits for a lock sees the changes of its holder.
 
-Everything holds whatever isolation the database gives to those who do not ask for one.
+This holds for every default isolation level of the database.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
-import psycopg2
 import pytest
 from psycopg2.errors import LockNotAvailable
-from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 
 from db.pool import Database
 from db.schema import apply_schema
 from rules.password_scheme import PasswordScheme
-from tests.db.test_pool import use
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.configuration import ROOT, laid_over
+from tests.harness.databases import use
+from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 NEW_PASSWORD = "another horse battery"
 BY_PASSWORD = basic(EMAIL, PASSWORD)
 SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
-SECONDS = 2.5  # less than a statement may take
 
 CHANGE_PASSWORD = "UPDATE users SET password_version = password_version + 1"
 REVOKE = "UPDATE tokens SET revoked_at = now()"
 LOCK_USER = "SELECT 1 FROM users FOR UPDATE"
 LOCK_TOKEN = "SELECT 1 FROM tokens FOR UPDATE"
-WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 USER = "SELECT name, password_hash, password_version, updated_at FROM users"
-
-
-class Holder:
-    """Another session, in a transaction that holds locks."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def run(self, sql: str, parameters: tuple[object, ...] = ()) -> list[Any]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, parameters or None)
-            return cursor.fetchall() if cursor.description else []
-
-    def commit(self) -> None:
-        self._connection.commit()
-
-    async def sees_waiting(self, *tasks: "asyncio.Task[Any]") -> None:
-        """Return when all of these wait for a lock, of this session or of one another."""
-        async with asyncio.timeout(SECONDS):
-            while self.run(WAITING) != [(len(tasks),)]:
-                assert not any(task.done() for task in tasks), tasks
-                await asyncio.sleep(0.002)
-
-
-@contextmanager
-def holding(dsn: str, sql: str, parameters: tuple[object, ...] = ()) -> Iterator[Holder]:
-    """Run a statement in a transaction that the block ends, or else is rolled back."""
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.set_session(isolation_level=ISOLATION_LEVEL_READ_COMMITTED)
-        holder = Holder(connection)
-        holder.run(sql, parameters)
-        yield holder
 
 
 def started(request: Coroutine[Any, Any, Answer]) -> "asyncio.Task[Answer]":
@@ -80,7 +44,7 @@ def delete(api: Api, authorization: str) -> "asyncio.Task[Answer]":
     return started(api.request("DELETE", "/api/user", authorization=authorization))
 
 
-def live_tokens(dsn: str) -> int:
+def valid_tokens(dsn: str) -> int:
     return int(run_sql(dsn, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL")[0][0])
 
 
@@ -94,7 +58,7 @@ def is_locked(dsn: str, sql: str) -> bool:
 
 @pytest.fixture(scope="module", params=["read committed", "repeatable read"])
 def database(postgres: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Make a database with this isolation as its default."""
+    """Create a database with this default isolation level."""
     name = f"locks_{str(request.param).replace(' ', '_')}"
     run_sql(postgres, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
     run_sql(
@@ -114,7 +78,7 @@ def dsn(database: str) -> str:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("change", [CHANGE_PASSWORD, "DELETE FROM users"])
-async def test_a_log_in_waits_for_a_change_or_a_deletion_and_is_out(
+async def test_a_login_that_waits_for_a_password_change_or_a_deletion_fails(
     api: Api, dsn: str, change: str
 ) -> None:
     await api.register(EMAIL)
@@ -128,7 +92,7 @@ async def test_a_log_in_waits_for_a_change_or_a_deletion_and_is_out(
 
 
 @pytest.mark.gen_test
-async def test_a_log_in_that_waited_for_nothing_of_that_kind_is_in(api: Api, dsn: str) -> None:
+async def test_a_login_that_waits_for_another_change_succeeds(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
     with holding(dsn, "UPDATE users SET name = 'Susan'") as holder:
         log_in = started(api.log_in(EMAIL))
@@ -141,7 +105,7 @@ async def test_a_log_in_that_waited_for_nothing_of_that_kind_is_in(api: Api, dsn
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("fields", [{"name": "The thief"}, {"password": NEW_PASSWORD}])
-async def test_a_change_by_a_password_that_was_changed_meanwhile_is_refused(
+async def test_a_change_with_a_password_that_was_changed_meanwhile_is_rejected(
     api: Api, dsn: str, fields: dict[str, str]
 ) -> None:
     await api.registered_token(EMAIL)
@@ -153,11 +117,11 @@ async def test_a_change_by_a_password_that_was_changed_meanwhile_is_refused(
         answer = await change
     assert (answer.status, answer.problem) == (401, "credentials-invalid")
     assert run_sql(dsn, USER) == before
-    assert live_tokens(dsn) == 1
+    assert valid_tokens(dsn) == 1
 
 
 @pytest.mark.gen_test
-async def test_a_deletion_by_a_password_that_was_changed_meanwhile_is_refused(
+async def test_a_deletion_with_a_password_that_was_changed_meanwhile_is_rejected(
     api: Api, dsn: str
 ) -> None:
     await api.registered_token(EMAIL)
@@ -168,48 +132,48 @@ async def test_a_deletion_by_a_password_that_was_changed_meanwhile_is_refused(
         answer = await deletion
     assert (answer.status, answer.problem) == (401, "credentials-invalid")
     assert run_sql(dsn, "SELECT password_version FROM users") == [(2,)]
-    assert live_tokens(dsn) == 1
+    assert valid_tokens(dsn) == 1
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("ask", [delete, lambda api, by: patch(api, by, password=NEW_PASSWORD)])
 @pytest.mark.parametrize("change", [REVOKE, "DELETE FROM users"])
-async def test_whoever_comes_with_a_token_that_was_revoked_meanwhile_is_refused(
+async def test_a_request_with_a_token_that_was_revoked_meanwhile_is_rejected(
     api: Api, dsn: str, ask: "Callable[[Api, str], asyncio.Task[Answer]]", change: str
 ) -> None:
     token = await api.registered_token(EMAIL)
     with holding(dsn, LOCK_USER) as holder:
-        asked = ask(api, bearer(token))
-        await holder.sees_waiting(asked)
+        asking = ask(api, bearer(token))
+        await holder.sees_waiting(asking)
         holder.run(change)
         before = holder.run(USER)
         holder.commit()
-        answer = await asked
+        answer = await asking
     assert (answer.status, answer.problem) == (401, "token-invalid")
     assert run_sql(dsn, USER) == before
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("ask", [delete, lambda api, by: patch(api, by, password=NEW_PASSWORD)])
-async def test_the_user_is_locked_until_all_tokens_are_revoked_and_log_ins_wait(
+async def test_logins_wait_until_all_tokens_are_revoked(
     api: Api, dsn: str, ask: "Callable[[Api, str], asyncio.Task[Answer]]"
 ) -> None:
     await api.registered_token(EMAIL)
     with holding(dsn, LOCK_TOKEN) as holder:
-        asked = ask(api, BY_PASSWORD)
-        await holder.sees_waiting(asked)
+        asking = ask(api, BY_PASSWORD)
+        await holder.sees_waiting(asking)
         assert is_locked(dsn, "SELECT 1 FROM users FOR SHARE")
         log_in = started(api.log_in(EMAIL))
-        await holder.sees_waiting(asked, log_in)
+        await holder.sees_waiting(asking, log_in)
         holder.commit()
-        assert (await asked).status == 200
+        assert (await asking).status == 200
         assert (await log_in).status == 401
-    assert live_tokens(dsn) == 0
+    assert valid_tokens(dsn) == 0
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("ask", [delete, lambda api, by: patch(api, by, password=NEW_PASSWORD)])
-async def test_a_token_of_a_log_in_that_came_first_is_revoked_by_whoever_waited(
+async def test_a_change_that_waits_for_a_login_revokes_its_token(
     api: Api, dsn: str, ask: "Callable[[Api, str], asyncio.Task[Answer]]"
 ) -> None:
     await api.register(EMAIL)
@@ -218,15 +182,15 @@ async def test_a_token_of_a_log_in_that_came_first_is_revoked_by_whoever_waited(
         " SELECT gen_random_uuid(), id, now(), now() FROM users FOR SHARE"
     )
     with holding(dsn, log_in) as holder:
-        asked = ask(api, BY_PASSWORD)
-        await holder.sees_waiting(asked)
+        asking = ask(api, BY_PASSWORD)
+        await holder.sees_waiting(asking)
         holder.commit()
-        assert (await asked).status == 200
+        assert (await asking).status == 200
     assert run_sql(dsn, "SELECT revoked_at IS NULL FROM tokens") == [(False,)]
 
 
 @pytest.mark.gen_test
-async def test_a_new_password_by_token_revokes_the_others_at_that_time_and_once(
+async def test_a_new_password_by_token_revokes_the_other_tokens_once_with_its_time(
     api: Api, dsn: str, clock: Clock
 ) -> None:
     await api.registered_token(EMAIL)
@@ -246,7 +210,7 @@ async def test_a_new_password_by_token_revokes_the_others_at_that_time_and_once(
 
 
 @pytest.mark.gen_test
-async def test_the_time_of_a_change_never_goes_back(api: Api, dsn: str) -> None:
+async def test_the_time_of_a_change_never_decreases(api: Api, dsn: str) -> None:
     token = await api.registered_token(EMAIL)
     for fields in ({"name": "Susan"}, {"password": NEW_PASSWORD}):
         with holding(dsn, LOCK_USER) as holder:
@@ -261,7 +225,7 @@ async def test_the_time_of_a_change_never_goes_back(api: Api, dsn: str) -> None:
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize(("step", "status"), [(0, 200), (1, 401)])
-async def test_a_hash_is_not_renewed_over_one_that_was_stored_meanwhile(
+async def test_a_rehash_does_not_replace_a_hash_that_was_stored_meanwhile(
     api: Api, dsn: str, step: int, status: int
 ) -> None:
     await api.register(EMAIL)
@@ -303,7 +267,7 @@ def store_another_cost(dsn: str) -> None:
     run_sql(dsn, "UPDATE users SET password_hash = %s", (stored,))
 
 
-def test_whoever_applies_the_schema_waits_for_whoever_is_at_it(dsn: str) -> None:
+def test_applying_the_schema_waits_for_another_process_that_applies_it(dsn: str) -> None:
     async def work(opened: Database) -> None:
         with holding(dsn, "SELECT pg_advisory_lock(%s)", (0x75736572,)) as holder:
             applying: asyncio.Task[None] = asyncio.create_task(apply_schema(opened, SCHEMA))

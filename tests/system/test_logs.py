@@ -30,12 +30,12 @@ def server(dsn: str, tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 def events(server: ServerProcess) -> list[dict[str, Any]]:
-    """End the server, and return what it logged: not in a terminal, lines of JSON."""
+    """Stop the server, and return its log: lines of JSON when it is not a terminal."""
     assert server.stop() == 0
     return [json.loads(line) for line in server.written().splitlines()]
 
 
-def test_each_request_is_one_event_with_what_its_time_went_into(server: ServerProcess) -> None:
+def test_each_request_is_one_event_with_its_timing(server: ServerProcess) -> None:
     with httpx.Client(base_url=server.url) as client:
         account = {"email": EMAIL, "password": PASSWORD}
         user_id = client.post("/api/user/register", json=account).json()["id"]
@@ -48,7 +48,7 @@ def test_each_request_is_one_event_with_what_its_time_went_into(server: ServerPr
         client.get("/api/user?secret=1", headers=fields)
         client.delete(f"/api/user/tokens/{token.partition('.')[0]}", headers=fields)
         client.get("/nowhere")
-    # A busy machine makes the event loop late, which is told as well.
+    # On a busy machine, the log also has events about a blocked event loop.
     requests = [event for event in events(server) if event["event"] == "request"]
     register, login, get, delete, nowhere = requests
     assert (get["route"], get["status"]) == ("/api/user", 422)
@@ -67,9 +67,7 @@ def test_each_request_is_one_event_with_what_its_time_went_into(server: ServerPr
     assert "secret" not in json.dumps(get)
 
 
-def test_what_the_server_could_not_do_is_an_event_with_the_trace(
-    server: ServerProcess, dsn: str
-) -> None:
+def test_an_internal_error_is_an_event_with_its_traceback(server: ServerProcess, dsn: str) -> None:
     with httpx.Client(base_url=server.url) as client:
         client.post("/api/user/register", json={"email": EMAIL, "password": PASSWORD})
         run_sql(dsn, "UPDATE users SET password_hash = 'plain-hunter2'")
@@ -82,8 +80,8 @@ def test_what_the_server_could_not_do_is_an_event_with_the_trace(
     assert "hunter2" not in json.dumps(failure)
 
 
-def in_other_spellings(secret: str) -> Iterator[str]:
-    """Return what a secret may look like in a request, by accident or on purpose."""
+def in_encodings(secret: str) -> Iterator[str]:
+    """Return a secret in the encodings that it may have in a request."""
     escaped = "".join(f"%{byte:02x}" for byte in secret.encode())
     yield from (secret, quote(secret, safe=""), escaped, escaped.replace("%", "%25"))
     yield secret.replace(".", "%2E").replace("-", "%2D")
@@ -95,65 +93,65 @@ def in_other_spellings(secret: str) -> Iterator[str]:
     yield secret[::-1]
 
 
-def requests_with(spelling: str, host: str) -> Iterator[str]:
-    """Return the first lines of requests that have something secret in the wrong place."""
+def requests_with(encoded: str, host: str) -> Iterator[str]:
+    """Return the first lines of requests with a secret in the wrong place."""
     for path in (
-        f"/{spelling}",
-        f"/api/user/{spelling}",
-        f"/api/user/tokens/{spelling}",
-        f"/api/user/{spelling}/password",
-        f"//{spelling}//",
-        f"/api/user?token={spelling}",
-        f"/api/user#{spelling}",
-        f"/api/user;{spelling}",
-        f"/%ff{spelling}",
-        f"http://{host}/{spelling}",
-        f"http://{spelling}:{spelling}@{host}/api/user",
-        f"http://{spelling}/api/user",
-        f"{spelling}",
-        f"*{spelling}",
+        f"/{encoded}",
+        f"/api/user/{encoded}",
+        f"/api/user/tokens/{encoded}",
+        f"/api/user/{encoded}/password",
+        f"//{encoded}//",
+        f"/api/user?token={encoded}",
+        f"/api/user#{encoded}",
+        f"/api/user;{encoded}",
+        f"/%ff{encoded}",
+        f"http://{host}/{encoded}",
+        f"http://{encoded}:{encoded}@{host}/api/user",
+        f"http://{encoded}/api/user",
+        f"{encoded}",
+        f"*{encoded}",
     ):
         yield f"GET {path} HTTP/1.1"
-    name = "".join(each for each in spelling if each.isalnum() or each in "-._%")
+    name = "".join(each for each in encoded if each.isalnum() or each in "-._%")
     yield f"{name} /api/user HTTP/1.1"
     yield f"GET /api/user HTTP/1.1\r\n{name}: x"
-    yield f"GET /api/user HTTP/1.1\r\ntraceparent: 00-{spelling}-{spelling}-01"
-    yield f"GET /api/user HTTP/1.1\r\nX-Forwarded-For: {spelling}"
-    yield f"GET /api/user HTTP/1.1\r\nAuthorization: Basic {spelling}"
+    yield f"GET /api/user HTTP/1.1\r\ntraceparent: 00-{encoded}-{encoded}-01"
+    yield f"GET /api/user HTTP/1.1\r\nX-Forwarded-For: {encoded}"
+    yield f"GET /api/user HTTP/1.1\r\nAuthorization: Basic {encoded}"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_nothing_of_what_a_request_says_is_logged_however_it_is_spelt(
+def test_secrets_in_a_request_are_not_logged_in_any_encoding(
     dsn: str, tmp_path: Path, form: str
 ) -> None:
     async def use(url: str) -> tuple[list[str], int]:
         api = Api(url)
         secrets = [await api.registered_token(EMAIL), EMAIL, PASSWORD.replace(" ", "")]
-        spellings = [each for secret in secrets for each in in_other_spellings(secret)]
+        encodings = [each for secret in secrets for each in in_encodings(secret)]
         host = url.partition("//")[2]
         sent = 0
-        for spelling in spellings:
-            for line in requests_with(spelling, host):
+        for encoded in encodings:
+            for line in requests_with(encoded, host):
                 request = f"{line}\r\nHost: {host}\r\nConnection: close\r\n\r\n"
                 await exchange(api, request.encode())
                 sent += 1
         api.close()
         parts = [part for secret in secrets for part in secret.replace("@", ".").split(".")]
-        whole = [*spellings, *(each for part in parts for each in in_other_spellings(part))]
+        whole = [*encodings, *(each for part in parts for each in in_encodings(part))]
         return [text for text in whole if len(text) >= 6], sent
 
     variables = {"DATABASE_URL": dsn, "USERAUTH_LOGGING__FORMAT": form}
     with running_server(variables, tmp_path / "log") as server:
-        spellings, sent = asyncio.run(use(server.url))
+        encodings, sent = asyncio.run(use(server.url))
         assert server.stop() == 0
         assert server.process.stdout is not None
         written = (server.written() + server.process.stdout.read()).lower()
     assert written.count("\n") > sent / 2
-    assert {text for text in spellings if text.lower() in written} == set()
+    assert {text for text in encodings if text.lower() in written} == set()
     assert max(map(len, written.splitlines())) < 1_000
 
 
-def test_a_log_that_nobody_reads_stops_nobody(dsn: str) -> None:
+def test_a_log_that_is_not_read_does_not_block_the_server(dsn: str) -> None:
     read_end, write_end = os.pipe()
     fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
     with os.fdopen(write_end, "w") as stream:

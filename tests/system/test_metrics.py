@@ -1,4 +1,4 @@
-"""/metrics of a server process, on the port that the settings name."""
+"""/metrics of a server process, on the port in the settings."""
 
 import asyncio
 import re
@@ -14,15 +14,14 @@ import pytest
 
 from tests.harness.api import Api, bearer
 from tests.harness.configuration import KEY, ROOT, settings_with
-from tests.harness.processes import free_port, running_server
+from tests.harness.processes import free_port, run_to_the_end, running_server
 from tests.harness.raw_http import raw_request
 from tests.harness.scraping import read, read_now, scrape
 from tests.harness.sql import run_sql
-from tests.system.test_server import run_to_the_end
 from wiring.application import open_application
 
 
-def test_by_default_nobody_listens_for_those_who_read_metrics(dsn: str, tmp_path: Path) -> None:
+def test_metrics_have_no_listener_by_default(dsn: str, tmp_path: Path) -> None:
     with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server:
         listeners = [
             connection
@@ -32,7 +31,7 @@ def test_by_default_nobody_listens_for_those_who_read_metrics(dsn: str, tmp_path
         assert len(listeners) == 1
 
 
-def test_a_port_that_is_taken_stops_the_start_and_names_the_setting(dsn: str) -> None:
+def test_a_port_in_use_stops_the_start_and_names_the_setting(dsn: str) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         ended = run_to_the_end(DATABASE_URL=dsn, USERAUTH_METRICS__PORT=port)
@@ -45,14 +44,14 @@ def test_a_port_that_is_taken_stops_the_start_and_names_the_setting(dsn: str) ->
     assert ended.stdout == ""
 
 
-def test_the_port_of_the_api_cannot_be_that_of_the_metrics(dsn: str) -> None:
+def test_metrics_and_the_api_cannot_share_a_port(dsn: str) -> None:
     port = str(free_port())
     ended = run_to_the_end(DATABASE_URL=dsn, PORT=port, USERAUTH_METRICS__PORT=port)
     assert ended.returncode == 1
     assert f"port {port}" in ended.stderr
 
 
-def test_a_process_tells_of_itself_its_build_and_how_late_its_loop_is(
+def test_metrics_include_the_process_the_build_and_the_event_loop_lag(
     dsn: str, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -66,7 +65,7 @@ def test_a_process_tells_of_itself_its_build_and_how_late_its_loop_is(
         process = psutil.Process(server.process.pid)
         resident = found.value("process_resident_memory_bytes")
         assert resident == pytest.approx(process.memory_info().rss, rel=0.5)
-        # The loop stands still while the process does.
+        # A stopped process blocks its event loop.
         server.signal(signal.SIGSTOP)
         time.sleep(0.6)
         server.signal(signal.SIGCONT)
@@ -80,7 +79,7 @@ def test_a_process_tells_of_itself_its_build_and_how_late_its_loop_is(
         assert found.value("userauth_event_loop_lag_seconds_sum") > 0.4
 
 
-def test_metrics_are_read_until_the_server_is_gone(dsn: str, tmp_path: Path) -> None:
+def test_metrics_are_available_until_the_server_exits(dsn: str, tmp_path: Path) -> None:
     port = free_port()
     variables = {
         "DATABASE_URL": dsn,
@@ -92,10 +91,10 @@ def test_metrics_are_read_until_the_server_is_gone(dsn: str, tmp_path: Path) -> 
         kept.request("GET", "/metrics")
         assert read(kept.getresponse().read().decode()).value("userauth_draining") == 0
         server.signal(signal.SIGTERM)
-        # Until it is told; once the server has ended, this fails.
+        # Fails if the server exits before a scrape sees that it is draining.
         while not read(read_now(f"http://127.0.0.1:{port}/metrics")).value("userauth_draining"):
             pass
-        # A connection that Prometheus keeps open does not keep the server.
+        # The open connection of Prometheus does not delay the exit.
         assert server.wait(5) == 0
         kept.close()
         with pytest.raises(OSError):  # noqa: PT011 - refused
@@ -103,15 +102,13 @@ def test_metrics_are_read_until_the_server_is_gone(dsn: str, tmp_path: Path) -> 
         assert "Traceback" not in server.written()
 
 
-def test_reading_metrics_under_load_loses_no_request_and_counts_each(
-    dsn: str, tmp_path: Path
-) -> None:
+def test_scraping_under_load_loses_no_request_and_counts_each(dsn: str, tmp_path: Path) -> None:
     statuses: list[bytes] = []
 
-    async def ask(url: str, request: bytes, is_over: asyncio.Event) -> None:
+    async def ask(url: str, request: bytes, is_done: asyncio.Event) -> None:
         address = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(address[0], int(address[1]))
-        while not is_over.is_set():
+        while not is_done.is_set():
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
@@ -124,16 +121,16 @@ def test_reading_metrics_under_load_loses_no_request_and_counts_each(
         token = await api.registered_token()
         api.close()
         request = raw_request("GET", "/api/user", f"Authorization: {bearer(token)}")
-        is_over = asyncio.Event()
-        asking = [asyncio.create_task(ask(url, request, is_over)) for _ in range(10)]
+        is_done = asyncio.Event()
+        asking = [asyncio.create_task(ask(url, request, is_done)) for _ in range(10)]
         while len(statuses) < 500:
             await asyncio.sleep(0.01)
-        told = [await scrape(port) for _ in range(20)]
-        is_over.set()
+        scrapes = [await scrape(port) for _ in range(20)]
+        is_done.set()
         await asyncio.gather(*asking)
         counts = [
             found.value("userauth_requests_total", route="/api/user", status="200")
-            for found in told
+            for found in scrapes
         ]
         assert counts == sorted(counts)
         last = await scrape(port)
@@ -151,7 +148,7 @@ def test_reading_metrics_under_load_loses_no_request_and_counts_each(
 
 
 @pytest.mark.parametrize("ahead", [0.0, 960.0])
-def test_a_clock_that_differs_from_that_of_postgres_is_measured_and_counts_for_nothing(
+def test_a_clock_offset_from_postgres_is_measured_and_has_no_effect(
     dsn: str, caplog: pytest.LogCaptureFixture, ahead: float
 ) -> None:
     async def run() -> None:
@@ -159,8 +156,8 @@ def test_a_clock_that_differs_from_that_of_postgres_is_measured_and_counts_for_n
         opened = open_application(settings, [KEY], dsn, wall=lambda: time.time() + ahead)
         async with opened as application:
             assert application.metrics is not None
-            told = read((await application.metrics.expose("")).text.decode())
-            assert told.value("userauth_clock_offset_seconds") == pytest.approx(ahead, abs=5)
+            found = read((await application.metrics.expose("")).text.decode())
+            assert found.value("userauth_clock_offset_seconds") == pytest.approx(ahead, abs=5)
             await application.services.clients.add("service")
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""Postgres goes away and comes back, behind a real server process on TCP."""
+"""Outages of Postgres, with a real server process connected over TCP."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ VARIABLES = {
 
 
 def behind_a_proxy(dsn: str, log: Path, use: Callable[[Api, Proxy], Awaitable[None]]) -> str:
-    """Run a server whose way to Postgres can be cut; return what it logged."""
+    """Run a server whose connection to Postgres can be interrupted; return its log."""
 
     async def run() -> str:
         proxy = Proxy(dsn)
@@ -38,7 +38,7 @@ def behind_a_proxy(dsn: str, log: Path, use: Callable[[Api, Proxy], Awaitable[No
 
 
 async def ask_everything(api: Api, token: str) -> list[Answer]:
-    """Send one request of each kind that needs the database, ten times at once."""
+    """Send one request of each kind that needs the database, and 40 with a token, concurrently."""
     requests = [
         api.request("GET", "/api/user", authorization=bearer(token)),
         api.request("GET", "/api/user", authorization=basic("susan@example.com", "password")),
@@ -66,7 +66,7 @@ async def expect_recovery(api: Api, token: str, *, within: float) -> None:
     assert (await api.log_in()).status == 200
 
 
-def test_a_postgres_that_refuses_connections_is_503_at_once_and_heals(
+def test_refused_connections_to_postgres_are_503_immediately_until_it_recovers(
     dsn: str, tmp_path: Path
 ) -> None:
     async def use(api: Api, proxy: Proxy) -> None:
@@ -83,7 +83,9 @@ def test_a_postgres_that_refuses_connections_is_503_at_once_and_heals(
     assert "The database is unavailable" in written
 
 
-def test_a_postgres_that_goes_silent_is_503_in_time_and_heals(dsn: str, tmp_path: Path) -> None:
+def test_an_unresponsive_postgres_is_503_in_time_until_it_recovers(
+    dsn: str, tmp_path: Path
+) -> None:
     async def use(api: Api, proxy: Proxy) -> None:
         token = await api.registered_token()
         for _ in range(2):

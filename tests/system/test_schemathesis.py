@@ -43,7 +43,7 @@ ARGUMENTS = (
         pytest.param(("--max-examples=50",), id="full", marks=pytest.mark.long),
     ],
 )
-def test_schemathesis_finds_nothing_and_gets_into_every_call(
+def test_schemathesis_finds_no_fault_and_gets_a_success_from_every_call(
     dsn: str, tmp_path: Path, pace: tuple[str, ...]
 ) -> None:
     client = json.loads(manage("clients", "add", "billing", "--json", DATABASE_URL=dsn).stdout)

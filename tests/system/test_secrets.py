@@ -1,4 +1,4 @@
-"""No secret is written anywhere: not to a log, not to the command line, not to the database."""
+"""No secret is written to a log, to the output of a command, or to the database."""
 
 import asyncio
 import base64
@@ -15,18 +15,17 @@ from urllib.parse import parse_qs, quote, quote_plus, urlencode, urlsplit
 
 import pytest
 
-from tests.handlers.test_deletion import all_text
 from tests.harness.api import Answer, Api, basic, bearer
 from tests.harness.command_line import manage
 from tests.harness.processes import ServerProcess, running_server
 from tests.harness.raw_http import exchange
-from tests.harness.sql import run_sql
+from tests.harness.sql import all_text, run_sql
 
 EMAIL = "susan@example.com"
 PASSWORD = "first pässword/0+1 of=susan"
 NEW_PASSWORD = "second pässword/0+1 of=susan"
 WRONG_PASSWORD = "mistyped pässword/0+1 of=susan"
-# Somebody types it where the e-mail address goes, and the other way round.
+# A user types the password into the field of the email address, and the other way round.
 PASSWORD_AS_EMAIL = "pässword-typed@wrong-field.example"
 EMAIL_AS_PASSWORD = "address.typed@wrong-field.example"
 KEY, OLD_KEY = "the-newest/signing+key=of-the-test", "the-oldest/signing+key=of-the-test"
@@ -40,7 +39,7 @@ CONFIGURED = [KEY, OLD_KEY, SHORT_KEY, PEPPER, DATABASE_PASSWORD]
 
 @dataclass(frozen=True)
 class Client:
-    """A service, with its secret and the one before."""
+    """A client, with its secret and the previous one."""
 
     id: str
     secret: str
@@ -48,7 +47,7 @@ class Client:
 
 
 def spellings(secret: str) -> Iterator[str]:
-    """Return what a secret may look like where it is written."""
+    """Return a secret in the encodings in which it may be written."""
     content = secret.encode()
     yield secret
     yield quote(secret, safe="")
@@ -67,7 +66,7 @@ def spellings(secret: str) -> Iterator[str]:
 
 
 def found(secrets: Iterable[str], text: str) -> list[str]:
-    """Return which secrets are in a text, in any spelling and case."""
+    """Return the secrets in a text, in any encoding and case."""
     folded = text.lower()
     return [
         secret
@@ -93,13 +92,13 @@ def found(secrets: Iterable[str], text: str) -> list[str]:
         PASSWORD.encode().hex(),
     ],
 )
-def test_a_secret_is_found_in_each_of_its_spellings(text: str) -> None:
+def test_a_secret_is_found_in_every_encoding(text: str) -> None:
     assert found([*MADE_UP, *CONFIGURED], f"GET /api/user {text} 200") == [PASSWORD]
 
 
 @contextmanager
 def broken_inserts(dsn: str) -> Iterator[None]:
-    """Make Postgres refuse every new user, with a message that has the whole row in it."""
+    """Make Postgres reject every new user, with a message that contains the whole row."""
     run_sql(dsn, "ALTER TABLE users ADD CONSTRAINT broken CHECK (email_key = '') NOT VALID")
     try:
         yield
@@ -108,7 +107,7 @@ def broken_inserts(dsn: str) -> Iterator[None]:
 
 
 async def use_everything(url: str, dsn: str, client: Client) -> list[str]:
-    """Send every secret in every form, right and wrong; return those that were made meanwhile."""
+    """Send every secret in every form, valid and invalid; return the secrets created meanwhile."""
 
     async def send(method: str, path: str, shown: str | None = None, body: object = None) -> Answer:
         return await api.request(method, path, authorization=shown, json_body=body)
@@ -149,7 +148,7 @@ async def use_everything(url: str, dsn: str, client: Client) -> list[str]:
 async def send_credentials(
     send: Callable[..., Awaitable[Answer]], tokens: list[str], forged: list[str]
 ) -> None:
-    """Present credentials in each of their forms, right ones and wrong ones."""
+    """Send credentials in all forms, valid and invalid."""
     right = [basic(EMAIL, PASSWORD)]
     for token in tokens:
         right += [bearer(token), f"Basic {token}", basic(token), basic(token, WRONG_PASSWORD)]
@@ -181,7 +180,7 @@ async def send_credentials(
 
 
 async def send_malformed(api: Api, token: str) -> None:
-    """Send secrets in what is no HTTP, or no JSON."""
+    """Send secrets in malformed HTTP and malformed JSON."""
     for text in (PASSWORD, token, basic(EMAIL, PASSWORD)):
         for line in (
             f"Authorization {text}",
@@ -208,7 +207,7 @@ async def send_malformed(api: Api, token: str) -> None:
 
 
 async def ask_as_a_service(api: Api, client: Client, tokens: list[str]) -> None:
-    """Introspect and revoke tokens, with secrets that are good and ones that are not."""
+    """Introspect and revoke tokens, with valid and invalid secrets."""
     bad = [basic(client.id, PASSWORD), basic(client.secret, client.id), bearer(client.secret)]
     for status, shown in (
         (200, basic(client.id, client.secret)),
@@ -242,15 +241,15 @@ def add_client(variables: dict[str, str]) -> Client:
     return Client(made["id"], rotated[rotated.index("secret") + 1], made["secret"])
 
 
-def reload(server: ServerProcess, said: str) -> None:
-    """Send SIGHUP, and wait for what the server says of it."""
+def reload(server: ServerProcess, message: str) -> None:
+    """Send SIGHUP, and wait for a message in the log."""
     before = server.written().count("SIGHUP")
     server.signal(signal.SIGHUP)
     deadline = time.monotonic() + 5
     while server.written().count("SIGHUP") == before:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert said in server.written()
+    assert message in server.written()
 
 
 def log_of_postgres(dsn: str) -> str:

@@ -20,7 +20,7 @@ import pytest
 
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.configuration import ROOT
-from tests.harness.processes import ServerProcess, environment, running_server
+from tests.harness.processes import ServerProcess, environment, run_to_the_end, running_server
 from tests.harness.raw_http import connected, raw_request
 from tests.harness.sql import run_sql
 
@@ -32,17 +32,6 @@ def server(dsn: str, tmp_path: Path) -> Iterator[ServerProcess]:
     """Run a server on the database of this run."""
     with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as process:
         yield process
-
-
-def run_to_the_end(**variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(ROOT / "server.py")],
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
 
 
 def test_the_server_runs_on_uvloop_and_stops_cleanly(server: ServerProcess) -> None:
@@ -338,7 +327,7 @@ def test_processes_that_start_at_the_same_time_create_the_schema_once(postgres: 
 
 
 def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
-    secret = "a password that nobody may read"
+    secret = "a password that must stay secret"
     email = "susan.secret@example.com"
 
     async def use() -> str:

@@ -1,4 +1,4 @@
-"""The samples of docs/services.md, each as a process, against a live server."""
+"""The samples in docs/services.md, each as a process, with a running server."""
 
 import asyncio
 import json
@@ -23,13 +23,13 @@ PAGE = (ROOT / "docs" / "services.md").read_text(encoding="utf-8")
 SAMPLES = dict(re.findall(r"^## (\w+)$.*?^```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 
 
-def test_each_kind_of_service_has_a_sample() -> None:
+def test_every_framework_has_a_sample() -> None:
     assert list(SAMPLES) == ["Tornado", "FastAPI", "Node"]
 
 
 @contextmanager
 def running_sample(name: str, folder: Path, **variables: str) -> Iterator[str]:
-    """Run a sample; yield where it listens."""
+    """Run a sample; yield its URL."""
     program = get_program("node") if name == "Node" else sys.executable
     file = folder / ("sample.js" if name == "Node" else "sample.py")
     file.write_text(SAMPLES[name], encoding="utf-8")
@@ -48,7 +48,7 @@ def running_sample(name: str, folder: Path, **variables: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     "name", ["Tornado", "FastAPI", pytest.param("Node", marks=pytest.mark.needs("node"))]
 )
-def test_a_sample_lets_good_tokens_in_and_nobody_else(name: str, dsn: str, tmp_path: Path) -> None:
+def test_a_sample_accepts_only_valid_tokens(name: str, dsn: str, tmp_path: Path) -> None:
     async def use(url: str, userauth: str) -> None:
         api, client = Api(userauth), AsyncHTTPClient(force_instance=True)
         token = await api.registered_token()
@@ -61,13 +61,13 @@ def test_a_sample_lets_good_tokens_in_and_nobody_else(name: str, dsn: str, tmp_p
 
         code, body = await ask(bearer(token))
         assert (code, json.loads(body)) == (200, {"id": user["id"], "hello": user["email"]})
-        for nobody in (None, "Bearer", bearer("nonsense"), "Basic eDp5"):
-            assert (await ask(nobody))[0] == 401
+        for invalid in (None, "Bearer", bearer("nonsense"), "Basic eDp5"):
+            assert (await ask(invalid))[0] == 401
         answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
         assert answer.status == 204
         assert (await ask(bearer(token)))[0] == 401
         await asyncio.to_thread(manage, "clients", "remove", "sample", DATABASE_URL=dsn)
-        # Whatever the server says that is no answer: nobody gets in.
+        # Any response but a valid introspection result: no request is accepted.
         assert (await ask(bearer(token)))[0] == 503
         api.close()
 

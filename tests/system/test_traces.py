@@ -17,7 +17,7 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 class Collector(ThreadingHTTPServer):
-    """Takes spans as a collector does."""
+    """Receives spans as a collector does."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Export)
@@ -68,7 +68,7 @@ def attributes(span: Span) -> dict[str, object]:
     }
 
 
-def test_each_request_is_a_span_under_the_one_that_sent_it(
+def test_each_request_is_a_span_with_the_parent_from_its_header(
     dsn: str, tmp_path: Path, collector: Collector
 ) -> None:
     variables = {"DATABASE_URL": dsn, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
@@ -96,11 +96,11 @@ def test_each_request_is_a_span_under_the_one_that_sent_it(
         assert secret.encode() not in sent
 
 
-def test_a_collector_that_is_away_hinders_neither_requests_nor_the_end(
+def test_an_unavailable_collector_blocks_neither_requests_nor_shutdown(
     dsn: str, tmp_path: Path
 ) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    variables = {"DATABASE_URL": dsn, "OTEL_EXPORTER_OTLP_ENDPOINT": nobody}
+    unavailable = f"http://127.0.0.1:{free_port()}"
+    variables = {"DATABASE_URL": dsn, "OTEL_EXPORTER_OTLP_ENDPOINT": unavailable}
     with running_server(variables, tmp_path / "log") as server:
         assert httpx.get(f"{server.url}/health/live").status_code == 200
         assert server.stop() == 0

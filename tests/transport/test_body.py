@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from tests.handlers.test_register import refused_fields
-from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, refused_fields
 from tests.harness.raw_http import JSON, answer_to, raw_request
 from tests.harness.sql import run_sql
 

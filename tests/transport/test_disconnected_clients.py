@@ -1,40 +1,19 @@
 """Clients that disconnect before their hash starts cost no hash."""
 
 import asyncio
-import socket
-import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-import bcrypt
 import pytest
 
 from db.batch_loader import BatchLoader
 from handlers.application import Application
 from settings import Settings
-from tests.harness.api import PASSWORD, Api, basic
+from tests.harness.api import Api, basic
 from tests.harness.configuration import settings_with
+from tests.harness.disconnecting import REQUEST, Hashes, send_and_disconnect
 from tests.harness.raw_http import connected, raw_request
-
-REQUEST = (
-    "GET /api/user/login HTTP/1.1\r\nHost: localhost\r\n"
-    f"Authorization: {basic('susan@example.com', PASSWORD)}\r\n\r\n"
-).encode()
-
-
-class Hashes:
-    """Counts verifications, and blocks them until they may continue."""
-
-    def __init__(self) -> None:
-        self.started = 0
-        self.may_continue = threading.Event()
-        self._check = bcrypt.checkpw
-
-    def check(self, password: bytes, stored: bytes) -> bool:
-        self.started += 1
-        self.may_continue.wait(5)
-        return self._check(password, stored)
 
 
 @pytest.fixture
@@ -50,10 +29,9 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Hashes:
     return hashes
 
 
-def send_and_disconnect(api: Api) -> None:
-    address = urlsplit(api.url)
-    with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
-        connection.sendall(REQUEST)
+async def ended(app: Application, running: int) -> None:
+    while app.running > running:
+        await asyncio.sleep(0.005)
 
 
 async def until_running(app: Application, running: int) -> None:
