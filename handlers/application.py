@@ -17,8 +17,8 @@ from handlers.base import BaseHandler, RefusedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.problems import find_head_problem
 from handlers.static_documents import PAGE_PATH, StaticDocument
-from ops.logs import RequestEvents
 from ops.metrics import UNKNOWN_ROUTE, Metrics
+from ops.request_log import RequestEvents
 from services.all_services import Services
 from transport.body import RequestDelegate
 from transport.client_address import ClientAddresses
