@@ -101,9 +101,9 @@ class Application(ApplicationState):
         self,
         request: HTTPServerRequest,
         target_class: type[RequestHandler],
-        target_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 - Tornado's signature
+        target_kwargs: dict[str, Any] | None = None,
         path_args: list[bytes] | None = None,
-        path_kwargs: dict[str, bytes] | None = None,  # noqa: ARG002
+        path_kwargs: dict[str, bytes] | None = None,
     ) -> RequestDelegate:
         """Return the delegate of a request to a handler."""
         return RequestDelegate(self, request, target_class, path_args)

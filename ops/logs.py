@@ -97,11 +97,11 @@ class _Formatter(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+    def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line of a message, with a bounded length."""
         return _shortened(super().formatMessage(record), _MAX_MESSAGE)
 
-    def formatException(  # noqa: N802 - logging's name
+    def formatException(
         self, ei: tuple[type[BaseException], BaseException, Any] | tuple[None, None, None]
     ) -> str:
         """Return the lines of an exception, with a bounded length."""

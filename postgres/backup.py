@@ -69,11 +69,7 @@ def _count_rows(
     connection: PlainConnection, namespace: str, tables: Sequence[str]
 ) -> dict[str, int]:
     return {
-        name: int(
-            connection.value(
-                f"SELECT count(*) FROM {_quoted(namespace)}.{name}"  # noqa: S608 - our own names
-            )
-        )
+        name: int(connection.value(f"SELECT count(*) FROM {_quoted(namespace)}.{name}"))
         for name in tables
     }
 
@@ -164,7 +160,7 @@ def _system_programs() -> Iterator[Path]:
 
 
 def _major_version(program: Path) -> int:
-    completed = subprocess.run(  # noqa: S603 - a program of the system
+    completed = subprocess.run(
         [str(program), "--version"],
         env=ENVIRONMENT,
         capture_output=True,

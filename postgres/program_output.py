@@ -27,7 +27,7 @@ def stream_output(
     """
     with TemporaryFile() as errors:
         # A session of its own: Ctrl-C in the terminal is for us, and we end the program.
-        with subprocess.Popen(  # noqa: S603 - no shell, and the arguments are quoted
+        with subprocess.Popen(
             [str(program), *arguments],
             stdin=subprocess.DEVNULL if source is None else source,
             stdout=subprocess.PIPE,

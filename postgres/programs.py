@@ -98,7 +98,7 @@ def run(
     """
     # A minimal environment: variables such as PGPORT must not affect Postgres, and our secrets must
     # not reach it. A session of its own: Ctrl-C in the terminal is for the server alone.
-    result = subprocess.run(  # noqa: S603 - no shell, and no input from clients
+    result = subprocess.run(
         command,
         input=text,
         stdout=subprocess.PIPE,

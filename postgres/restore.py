@@ -186,7 +186,7 @@ def _finish(
 
 def _fill_table(connection: PlainConnection, archive: Archive, name: str) -> None:
     """Replace the initial rows of a table with those of a backup."""
-    connection.execute(f"DELETE FROM {name}")  # noqa: S608 - our own names
+    connection.execute(f"DELETE FROM {name}")
     with archive.table(name) as rows, connection.raw.cursor() as cursor:
         if rows.columns:
             copy = sql.SQL("COPY {} ({}) FROM STDIN").format(
@@ -196,7 +196,6 @@ def _fill_table(connection: PlainConnection, archive: Archive, name: str) -> Non
     # Identity columns continue after the highest value.
     for table, column in connection.fetch_all(_FIND_IDENTITY_COLUMNS, (name,)):
         connection.execute(
-            f"SELECT setval(pg_get_serial_sequence(%s, %s),"  # noqa: S608 - our own names
-            f" (SELECT max({column}) FROM {table}))",
+            f"SELECT setval(pg_get_serial_sequence(%s, %s), (SELECT max({column}) FROM {table}))",
             (table, column),
         )

@@ -93,7 +93,7 @@ BEGIN
 END
 $$;
 
-"""  # noqa: S608 - our own name
+"""
 
 
 def read_databases(output: str) -> list[str]:

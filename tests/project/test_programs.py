@@ -99,7 +99,7 @@ def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProce
         env={**os.environ, "PATH": str(folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
 
