@@ -1,9 +1,9 @@
--- The whole schema of userauth, for Postgres 13 and newer.
--- The server applies it at its start, under a lock, to a database that has none of it; one
--- of an earlier version gets what is in db/migrations.
--- By hand: psql --single-transaction --file schema.sql "$DATABASE_URL"
+-- The schema of userauth, for Postgres 13 and later.
+-- The server applies it at startup, under a lock, to a database without it; it migrates a database
+-- of an earlier version by the files in db/migrations.
+-- To apply it by hand: psql --single-transaction --file schema.sql "$DATABASE_URL"
 
--- Which version of this file was applied. One row; a server refuses to run on a newer one.
+-- The version of the schema, in one row. A server does not start on a newer version than its own.
 CREATE TABLE userauth_schema (
     version    integer     NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now(),
@@ -11,63 +11,63 @@ CREATE TABLE userauth_schema (
 );
 INSERT INTO userauth_schema (version) VALUES (4);
 
--- People. Deleting one removes the row: nothing personal stays behind.
+-- Users. Deleting a user deletes the row: no personal data remains.
 CREATE TABLE users (
     id               uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
-    -- As its owner wrote it, in the normal form of email-validator.
+    -- As the user wrote it, normalized by email-validator.
     email            text        NOT NULL,
-    -- The same, folded by the server, whatever the locale of the cluster: what is
-    -- looked up, and what must be unique.
+    -- The same, case-folded by the server, independently of the locale of the cluster: it is
+    -- unique, and the key of lookups.
     email_key        text        NOT NULL CONSTRAINT users_email_key_unique UNIQUE,
     name             text,
     -- Scheme and hash: see rules/password_scheme.py.
     password_hash    text        NOT NULL,
-    -- Counts changes of the password (not renewals of its hash): a log-in, or a change, that
-    -- was allowed by an older password finds out by it.
+    -- Counts changes of the password (not renewals of its hash): by it a login, or a change, detects
+    -- that the password has changed since it was verified.
     password_version integer     NOT NULL DEFAULT 1,
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
-    -- Since when an administrator keeps the user out.
+    -- When an administrator disabled the user, or null.
     disabled_at      timestamptz
 );
 
--- Tokens that were issued. A token is good while its row is here, has no revoked_at, and
--- belongs to a user; its expiry is signed into it, and kept here for those who clean up.
+-- Issued tokens. A token is valid while its row exists, has no revoked_at, and belongs to a user
+-- who is not disabled. Its expiry is signed into it; the column is for lists and housekeeping.
 CREATE TABLE tokens (
-    -- Random, so that a restored backup never gives an old id to somebody else.
+    -- Random, so that no id is issued again after a restore.
     id           uuid        PRIMARY KEY,
-    -- Null once the user is gone.
+    -- Null after the user is deleted.
     user_id      uuid        REFERENCES users (id) ON DELETE SET NULL,
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
     revoked_at   timestamptz,
-    -- Which key signed it (see rules/tokens.py): a key that no living token needs can go. Null
-    -- in rows from before version 2.
+    -- The key that signed it (see rules/tokens.py): a key can be removed when no valid token needs
+    -- it. Null in rows from before version 2.
     key_id       text,
-    -- What its owner recognises it by: the client that logged in, and when and from where
-    -- the token was used last, to the minute. Personal: null once the user is gone.
+    -- For its owner to recognize it: the client that logged in, and the time, to the minute, and
+    -- the address of the last use. Personal data: null after the user is deleted.
     user_agent   text,
     ip           inet,
     last_used_at timestamptz
-) WITH (fillfactor = 90); -- room to write last_used_at in place
+) WITH (fillfactor = 90); -- room for updates of last_used_at in the same page
 
--- All tokens of a user: for the foreign key, and what happens when the user goes.
+-- All tokens of a user: for the foreign key, and the deletion of the user.
 CREATE INDEX tokens_user_id ON tokens (user_id);
 
--- Those that are not revoked: to list and revoke them, however many were revoked before.
+-- Unrevoked tokens of a user: to list and revoke them, however many were revoked before.
 CREATE INDEX tokens_live ON tokens (user_id, created_at) WHERE revoked_at IS NULL;
 
--- Those that have expired, for the housekeeping.
+-- Expired tokens, for housekeeping.
 CREATE INDEX tokens_expires_at ON tokens (expires_at);
 
--- Services that may ask about tokens, and revoke them.
+-- Services that may introspect and revoke tokens.
 CREATE TABLE clients (
     -- Random; not secret.
     id                  text        PRIMARY KEY,
     name                text        NOT NULL CONSTRAINT clients_name_unique UNIQUE,
-    -- SHA-256 of a secret of 256 random bits: nothing that could be guessed.
+    -- SHA-256 of a secret of 256 random bits, which cannot be guessed.
     secret_digest       bytea       NOT NULL,
-    -- The secret before, and how long it is still good.
+    -- The previous secret, and the end of its validity.
     old_secret_digest   bytea,
     old_secret_until    timestamptz,
     created_at          timestamptz NOT NULL,
@@ -75,78 +75,76 @@ CREATE TABLE clients (
     CHECK ((old_secret_digest IS NULL) = (old_secret_until IS NULL))
 );
 
--- Wrong passwords, counted for each e-mail address with an address, each e-mail address, and each
--- address; and registrations of each address. A missing row is a count of none.
+-- Wrong passwords by email address and network, by email address, and by network; registrations by
+-- network. A missing row is a count of 0.
 CREATE TABLE throttle (
     -- A keyed digest of what is counted: see services/throttle.py.
     subject     text        PRIMARY KEY,
     failures    integer     NOT NULL,
     last_at     timestamptz NOT NULL,
-    -- What last_at was before: what it is again if that try was right.
+    -- The previous last_at, which a correct attempt restores.
     before_at   timestamptz,
-    -- Before this nothing more is tried.
+    -- The time of the next allowed attempt.
     next_at     timestamptz,
-    -- Of an e-mail address: the address, digested, of the last right password, and what holds
-    -- there instead of next_at.
+    -- Of an email address: the network, digested, of the last correct password, and the time of the
+    -- next allowed attempt there, instead of next_at.
     place       text,
     place_next_at timestamptz,
-    -- The hour of last_at, in UTC, for the housekeeping: an index on last_at itself would keep counts
-    -- from being written in place.
+    -- The hour of last_at, in UTC, for housekeeping: an index on last_at itself would prevent heap-only
+    -- updates of counts.
     last_hour   timestamp   GENERATED ALWAYS AS (date_trunc('hour', last_at AT TIME ZONE 'UTC')) STORED
-) WITH (fillfactor = 70); -- counted in place, for which no index may hold what changes
+) WITH (fillfactor = 70); -- room for heap-only updates, which change no indexed column
 
--- Counts in the order in which they can be removed; those of accounts are kept longer.
+-- Counts in the order of their expiry; those of accounts are kept longer.
 CREATE INDEX throttle_last_hour ON throttle (last_hour) WHERE subject NOT LIKE 'account:%';
 CREATE INDEX throttle_account_last_hour ON throttle (last_hour) WHERE subject LIKE 'account:%';
 
--- The audit trail: what happened to accounts, clients and keys, and from where. No row is changed.
+-- The audit trail: events of accounts, clients and keys. Rows are never updated.
 CREATE TABLE events (
     id           bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     at           timestamptz NOT NULL,
     kind         text        NOT NULL,
-    -- success, or failure.
     outcome      text        NOT NULL CHECK (outcome IN ('success', 'failure')),
-    -- No foreign key: it tells of users who are gone.
+    -- Without a foreign key: events of deleted users remain.
     user_id      uuid,
-    -- A keyed digest of the e-mail address: who knows the address finds its events.
+    -- A keyed digest of the email address, by which an administrator finds its events.
     email_digest text,
     ip           inet,
-    -- The client or the key that it is about.
+    -- The client or the key that the event is about.
     client_id    text,
     key_id       text,
     request_id   text,
-    -- The id by which clients know the event: it says nothing of how many there are.
+    -- The id that clients see: it does not reveal the number of events.
     public_id    uuid        NOT NULL DEFAULT gen_random_uuid(),
-    -- The account on the server's machine of the administrator who acted.
+    -- The system account of the administrator who acted.
     actor        text,
-    -- How many events of this kind, from this address, the row stands for.
+    -- The number of events of this kind, from this address, that the row represents.
     times        integer     NOT NULL DEFAULT 1 CHECK (times > 0)
 );
 
 -- The events of a user, newest first.
 CREATE INDEX events_user_id ON events (user_id, id) WHERE user_id IS NOT NULL;
 
--- The event that a page of them follows.
+-- The last event of a page, by its public id.
 CREATE INDEX events_public_id ON events (public_id);
 
--- Those of an e-mail address, of users or not.
+-- The events of an email address, whether or not it belongs to a user.
 CREATE INDEX events_email_digest ON events (email_digest, id) WHERE email_digest IS NOT NULL;
 
--- Old ones, for the housekeeping.
+-- Old events, for housekeeping.
 CREATE INDEX events_at ON events (at);
 
--- E-mail addresses of deleted users, which cannot be registered until a time. Only a keyed digest
--- is kept.
+-- Email addresses of deleted users, as keyed digests, which cannot be registered until a time.
 CREATE TABLE reserved_emails (
     email_digest text        PRIMARY KEY,
     until        timestamptz NOT NULL
 );
 
--- Reservations that are over, for the housekeeping.
+-- Expired reservations, for housekeeping.
 CREATE INDEX reserved_emails_until ON reserved_emails (until);
 
--- The key of the digests above. It is of this database, so that every process uses the same; it
--- keeps digests that leave the database, in an export or a log, from being guessed.
+-- The key of the digests above, shared by every process that uses this database. Without it,
+-- guesses cannot be tested against digests that leave the database, in an export or a log.
 CREATE TABLE digest_key (
     key      text    NOT NULL,
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)

@@ -10,9 +10,9 @@ import psycopg2
 from psycopg2 import sql
 
 from bench.paths import CLUSTER
+from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from postgres.folder import ClusterFolder
-from postgres.serving_role import ROLE
+from postgres.server_role import ROLE
 
 # Privileges that preparing the databases needs and a server does not.
 _MAY_PREPARE = f"""
@@ -114,7 +114,7 @@ class Cluster:
 def running_cluster() -> Iterator[Cluster]:
     """Run the cluster in var/bench, which keeps the prepared databases between runs."""
     EmbeddedPostgres.start(CLUSTER).stop()
-    code, output = ClusterFolder.open(CLUSTER).as_superuser(_MAY_PREPARE)
+    code, output = DataDirectory.open(CLUSTER).as_superuser(_MAY_PREPARE)
     if code:
         raise EmbeddedPostgresError(f"The cluster in {CLUSTER} cannot be prepared: {output}")
     embedded = EmbeddedPostgres.start(CLUSTER)

@@ -13,7 +13,7 @@ from commands.backup_files import complete_file, name_at, remove_old
 from commands.terminal import confirm, say
 from db.errors import DatabaseNotEmpty, SchemaMissing
 from postgres.archives import Manifest, open_archive
-from services.backups import Restoration
+from postgres.restore import RestoreResult
 from settings import Settings
 
 _STANDARD_OUTPUT = "-"
@@ -137,7 +137,7 @@ def _say_what_is_missing(settings: Settings) -> None:
     )
 
 
-def _report(done: Restoration, *, keep_tokens: bool) -> None:
+def _report(done: RestoreResult, *, keep_tokens: bool) -> None:
     tokens = "tokens kept" if keep_tokens else f"{done.revoked_tokens} tokens revoked"
     say(f"{done.users} users restored, {tokens}")
     if done.migrated_from is not None:
@@ -148,6 +148,6 @@ def _report(done: Restoration, *, keep_tokens: bool) -> None:
             " contains those of the backup, and this restore.",
             err=True,
         )
-    for what, emails in (("deleted", done.deleted), ("disabled", done.disabled)):
-        for email in emails:
-            say(f"{email} was {what} after the backup, and is restored.", err=True)
+    for change in ("deleted", "disabled"):
+        for email in done.changed.get(change, ()):
+            say(f"{email} was {change} after the backup, and is restored.", err=True)

@@ -1,11 +1,10 @@
-"""The clients table. Times are Postgres's own: the clocks of hosts may differ."""
+"""The clients table. Its times are those of Postgres, since the clocks of hosts may differ."""
 
 from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import ClientRow, ClientSecretRow
 
-# What the secrets of clients are verified against, by the clients' ids, for BatchLoader: old ones
-# while they are good.
+# The digests of secrets by client id, for BatchLoader; the old one while it is valid.
 FIND_SECRETS = LookupQuery(
     name="find_secrets_of_clients",
     sql="""
@@ -28,7 +27,7 @@ ON CONFLICT (name) DO NOTHING
 async def insert_client(
     connection: Connection, client_id: str, *, name: str, digest: bytes
 ) -> bool:
-    """Insert a client, unless the name is taken."""
+    """Insert a client; return False where the name is taken."""
     return await connection.execute(_INSERT, (client_id, name, digest)) == 1
 
 
@@ -40,7 +39,7 @@ ORDER BY name
 
 
 async def find_all(connection: Connection) -> list[ClientRow]:
-    """Return every client, by name."""
+    """Return all clients, ordered by name."""
     return [ClientRow(*row) for row in await connection.fetch_all(_FIND_ALL)]
 
 
@@ -58,7 +57,7 @@ RETURNING id
 async def replace_secret(
     connection: Connection, name: str, *, digest: bytes, keep_old_seconds: int
 ) -> str | None:
-    """Give a client another secret; return its id, or None where there is none of that name."""
+    """Replace the secret of a client; return its id, or None where no client has the name."""
     row = await connection.fetch_one(_ROTATE, (keep_old_seconds, digest, name))
     return None if row is None else str(row[0])
 
@@ -67,6 +66,6 @@ _DELETE = "DELETE FROM clients WHERE name = %s RETURNING id"
 
 
 async def delete_client(connection: Connection, name: str) -> str | None:
-    """Remove a client; return its id, or None where there is none of that name."""
+    """Delete a client; return its id, or None where no client has the name."""
     row = await connection.fetch_one(_DELETE, (name,))
     return None if row is None else str(row[0])

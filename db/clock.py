@@ -1,4 +1,4 @@
-"""The time, as Postgres has it: one clock for every host that shares the database."""
+"""The clock of Postgres, which all hosts that share the database use."""
 
 import logging
 import time
@@ -8,22 +8,22 @@ from db.pool import Database
 from ops.logs import SERVER
 
 MEASURE_SECONDS = 60.0
-# A clock of the host that is further away from Postgres's is worth a warning.
-MOST_SECONDS = 1.0
+# A larger offset of the host's clock is logged.
+MAX_OFFSET_SECONDS = 1.0
 _NOW = "SELECT extract(epoch FROM clock_timestamp())::double precision"
 
 
 def steady_seconds() -> float:
-    """Return seconds since the machine started: nobody sets this clock, and a sleep counts."""
+    """Return the seconds since boot: this clock cannot be set, and includes suspension."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class PostgresClock:
-    """Returns the time of Postgres in UTC seconds, without asking it each time.
+    """Returns the time of Postgres in UTC seconds, without a query.
 
-    It is measured now and then; in between ``steady`` counts on. So expiries, counts and the order
-    of events do not depend on ``wall``, the clock of this host: ``offset`` is how many seconds
-    that one is ahead.
+    It is measured periodically; in between, ``steady`` counts the seconds. So expiries, counts and
+    the order of events do not depend on ``wall``, the clock of this host, which is ``offset``
+    seconds ahead.
     """
 
     def __init__(
@@ -38,16 +38,16 @@ class PostgresClock:
         self._wall = wall
         self._steady = steady
         self._start: float | None = None
-        self._has_told = False
+        self._has_warned = False
 
     def __call__(self) -> float:
-        """Return the time; it has to be measured before."""
+        """Return the time; measure() must have succeeded before."""
         if self._start is None:
-            raise RuntimeError("The time was not measured yet.")
+            raise RuntimeError("The clock has not been measured.")
         return self._start + self._steady()
 
     async def measure(self) -> float:
-        """Ask Postgres for the time; return in how many seconds to ask again.
+        """Measure the time of Postgres; return the seconds until the next measurement.
 
         Raises DatabaseError.
         """
@@ -56,20 +56,20 @@ class PostgresClock:
             row = await connection.fetch_one(_NOW)
             after, wall = self._steady(), self._wall()
         # Postgres read its clock at some time between the two.
-        doubt = (after - before) / 2
-        start = (row[0] if row else wall) - (before + doubt)
-        # What lies within the doubt is no news: the time does not go back for it.
-        if self._start is None or abs(start - self._start) > doubt:
+        uncertainty = (after - before) / 2
+        start = (row[0] if row else wall) - (before + uncertainty)
+        # A difference within the uncertainty does not count: the clock must not go back for it.
+        if self._start is None or abs(start - self._start) > uncertainty:
             self._start = start
         self.offset = wall - (self._start + after)
-        self._tell(abs(self.offset) > MOST_SECONDS + doubt)
+        self._warn(is_off=abs(self.offset) > MAX_OFFSET_SECONDS + uncertainty)
         return MEASURE_SECONDS
 
-    def _tell(self, is_off: bool) -> None:  # noqa: FBT001 - what is to be told
-        if is_off and not self._has_told:
+    def _warn(self, *, is_off: bool) -> None:
+        if is_off and not self._has_warned:
             logging.getLogger(SERVER).warning(
-                "the clock of this host is %+.1f s away from that of Postgres, which counts:"
+                "the clock of this host differs by %+.1f s from that of Postgres, which counts:"
                 " synchronize both by NTP",
                 self.offset,
             )
-        self._has_told = is_off
+        self._has_warned = is_off

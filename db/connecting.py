@@ -1,4 +1,4 @@
-"""Making a connection, and telling it how to behave."""
+"""Opening a connection to a primary, and its options."""
 
 import asyncio
 import socket
@@ -10,20 +10,25 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from db.errors import ReadOnly, Unavailable
-from db.failures import connection_failure
-from db.pinned import PIN, Waits, pin_parameters, read_pinned
+from db.errors import InvalidHost, ReadOnly, Unavailable
+from db.session_settings import (
+    SET_SESSION,
+    StatementTimeouts,
+    read_session,
+    session_parameters,
+)
+from db.translation import translate_connection_error
 
-# How much longer than we wait for a statement Postgres works on it. A client that gives up
-# only closes the connection; the statement would run on, and keep its locks.
+# Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
+# a client that disconnects does not end its statement, which would keep its locks.
 _GRACE_SECONDS = 0.5
-# How long a statement waits for a lock: who holds one for longer is not in a request of ours.
+# The maximum wait of a statement for a lock: no request holds one for longer.
 _LOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """How many connections there are, and how long, in seconds, they are waited for."""
+    """The number of connections, and the time limits, in seconds."""
 
     pool_min: int
     pool_max: int
@@ -31,84 +36,73 @@ class PoolLimits:
     query_timeout_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedConnection:
+    """A new connection, and its search_path."""
+
+    raw: aiopg.Connection
+    search_path: str
+
+
 def describe(dsn: str) -> str:
-    """Return where a Postgres is, without who asks and by which password."""
+    """Return the host and the database of a DSN, without the user and the password."""
     parts = parse_dsn(dsn)
     return f"{parts.get('host', 'localhost')}/{parts.get('dbname', parts.get('user', ''))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What to connect to, and what to do there first.
+async def connect(
+    dsn: str, limits: PoolLimits, *, search_path: str | None = None, setup: str = ""
+) -> OpenedConnection:
+    """Open a connection to a primary; raises DatabaseError.
 
-    ``path`` is the search_path of an earlier connection: it is looked for only once.
+    ``search_path`` is that of an earlier connection: without one, Postgres searches for it.
+    ``setup`` is executed first. The addresses of the host share the time limit equally, so that
+    one that does not answer leaves time for the others.
     """
-
-    dsn: str
-    limits: PoolLimits
-    path: str | None = None
-    setup: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A new connection, and the search_path that was set on it."""
-
-    raw: aiopg.Connection
-    path: str
-
-
-async def connect(wanted: Wanted) -> Opened:
-    """Return a new connection to a primary; raises DatabaseError.
-
-    Each address of the host has its share of the time: one that is silent is not the end of it.
-    """
-    deadline = asyncio.get_running_loop().time() + wanted.limits.acquire_timeout_seconds
-    try:
-        async with asyncio.timeout_at(deadline):
-            addresses = await _addresses(wanted.dsn)
-    except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
-        raise connection_failure(error) from None
+    deadline = asyncio.get_running_loop().time() + limits.acquire_timeout_seconds
+    addresses = await _resolve(dsn, deadline)
     reasons: list[Unavailable] = []
     for number, address in enumerate(addresses):
-        left = deadline - asyncio.get_running_loop().time()
+        seconds_left = deadline - asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(left / (len(addresses) - number)):
-                return await _connect_to(address, wanted)
+            async with asyncio.timeout(seconds_left / (len(addresses) - number)):
+                return await _connect_to(address, dsn, limits, search_path, setup)
         except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
-            failure = connection_failure(error)
+            failure = translate_connection_error(error)
             if not isinstance(failure, Unavailable):
                 raise failure from None
             reasons.append(failure)
         except Unavailable as error:
             reasons.append(error)
-    raise _together(reasons)
+    raise _combined(reasons)
 
 
-def _together(reasons: Sequence[Unavailable]) -> Unavailable:
-    """Return why none of the addresses of a host could be used."""
-    said = "; ".join(dict.fromkeys(map(str, reasons)))
+def _combined(reasons: Sequence[Unavailable]) -> Unavailable:
+    """Return one error with the reason of each address."""
+    message = "; ".join(dict.fromkeys(map(str, reasons)))
     is_read_only = any(isinstance(reason, ReadOnly) for reason in reasons)
-    return ReadOnly(said) if is_read_only else Unavailable(said)
+    return ReadOnly(message) if is_read_only else Unavailable(message)
 
 
-async def _connect_to(address: Mapping[str, Any], wanted: Wanted) -> Opened:
-    raw = await aiopg.connect(wanted.dsn, **_options(wanted.limits), **address)
+async def _connect_to(
+    address: Mapping[str, Any], dsn: str, limits: PoolLimits, search_path: str | None, setup: str
+) -> OpenedConnection:
+    raw = await aiopg.connect(dsn, **_options(limits), **address)
     try:
         cursor = await raw.cursor()
-        await cursor.execute(PIN, pin_parameters(_waits(wanted.limits), wanted.path))
-        place = address.get("hostaddr") or describe(wanted.dsn)
-        opened = Opened(raw, read_pinned(await cursor.fetchone(), place))
-        if wanted.setup:
-            await cursor.execute(wanted.setup)
+        await cursor.execute(SET_SESSION, session_parameters(_timeouts(limits), search_path))
+        host = address.get("hostaddr") or describe(dsn)
+        opened = OpenedConnection(raw, read_session(await cursor.fetchone(), host))
+        if setup:
+            await cursor.execute(setup)
     except BaseException:
         await raw.close()
         raise
     return opened
 
 
-def _waits(limits: PoolLimits) -> Waits:
-    return Waits(
+def _timeouts(limits: PoolLimits) -> StatementTimeouts:
+    return StatementTimeouts(
         statement=int((limits.query_timeout_seconds + _GRACE_SECONDS) * 1000),
         lock=int(min(_LOCK_SECONDS, limits.query_timeout_seconds) * 1000),
     )
@@ -117,24 +111,34 @@ def _waits(limits: PoolLimits) -> Waits:
 def _options(limits: PoolLimits) -> dict[str, Any]:
     return {
         "timeout": limits.query_timeout_seconds,
-        # Conversions that nothing here uses; hstore alone costs a query per connection.
+        # Unused conversions; that of hstore costs a query per connection.
         "enable_json": False,
         "enable_hstore": False,
         "enable_uuid": False,
         "application_name": "userauth",
         "client_encoding": "UTF8",
-        # A peer that went silent is noticed by the kernel too.
+        # The kernel closes a connection whose peer stopped answering.
         "keepalives_idle": 30,
         "keepalives_interval": 5,
         "keepalives_count": 3,
     }
 
 
-async def _addresses(dsn: str) -> list[dict[str, str]]:
-    """Return the addresses of the host in a dsn: libpq would block the loop to look them up."""
+async def _resolve(dsn: str, deadline: float) -> list[dict[str, str]]:
+    """Return the addresses of the host in a DSN: libpq would block the loop to resolve it."""
     parts = parse_dsn(dsn)
     host = parts.get("host", "")
     if not host or host.startswith(("/", "@")) or "hostaddr" in parts:
         return [{}]
-    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout_at(deadline):
+            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError:  # of the IDNA encoding
+        raise InvalidHost(
+            "The host name in DATABASE_URL is invalid: correct it. Each of its labels has 1 to 63"
+            " characters."
+        ) from None
+    except (TimeoutError, OSError, asyncio.CancelledError) as error:
+        raise translate_connection_error(error) from None
     return [{"hostaddr": str(address[0])} for *_, address in found]

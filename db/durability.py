@@ -1,10 +1,10 @@
-"""What the settings of a cluster put at risk, however a connection is set up."""
+"""Settings of the cluster that risk data in a crash, and that no session can change."""
 
 from db.pool import Connection
 
 _FIND_SETTINGS = "SELECT current_setting('fsync'), current_setting('full_page_writes')"
 _FSYNC = (
-    "fsync is off in Postgres: after a crash of its machine revoked tokens can be good again, and"
+    "fsync is off in Postgres: after a crash of its machine, revoked tokens can be valid again, and"
     " the whole database can be lost. Set fsync = on."
 )
 _FULL_PAGE_WRITES = (
@@ -14,7 +14,7 @@ _FULL_PAGE_WRITES = (
 
 
 async def find_risks(connection: Connection) -> list[str]:
-    """Return a sentence for each setting by which a crash loses what was acknowledged."""
+    """Return a warning for each setting that lets a crash lose committed data."""
     row = await connection.fetch_one(_FIND_SETTINGS) or ("on", "on")
     sentences = zip(row, (_FSYNC, _FULL_PAGE_WRITES), strict=True)
     return [sentence for value, sentence in sentences if value == "off"]

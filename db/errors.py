@@ -1,19 +1,20 @@
-"""What can go wrong between here and Postgres.
+"""The errors of the database.
 
 DatabaseError
-├── Unavailable   Postgres is away, too slow, out of connections: try again
-│   ├── ReadOnly      it is a standby, or takes no writes: what it holds may be out of date
-│   └── Locked        another session holds a lock for longer than we wait
-├── StatementError        a statement was refused: a fault of ours
-├── SchemaError   the database holds a schema that this server cannot use
-├── SchemaMissing  the database holds none of ours
-├── DatabaseNotEmpty      the database holds users already, or is in use
-└── BackupError   a backup cannot be made, or is none
+├── Unavailable          Postgres is down, too slow, or out of connections: try again
+│   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
+│   └── Locked           another session holds a lock for longer than the time limit
+├── StatementError       Postgres refused a statement: a defect of this server
+├── InvalidHost          the host name in the DSN is invalid
+├── SchemaError          this server cannot use the schema in the database
+├── SchemaMissing        the database has no schema of this server
+├── DatabaseNotEmpty     the database contains users, or is in use
+└── BackupError          a backup cannot be made, or is damaged
 """
 
 
 class DatabaseError(Exception):
-    """Any failure of the database; its message holds no value of any statement."""
+    """Any failure of the database; its message contains no value of a statement."""
 
 
 class Unavailable(DatabaseError):
@@ -21,28 +22,32 @@ class Unavailable(DatabaseError):
 
 
 class ReadOnly(Unavailable):
-    """Postgres is a standby, or takes no writes: no answer of it counts."""
+    """Postgres is a standby, or read-only: its answers do not count."""
 
 
 class Locked(Unavailable):
-    """Another session holds a lock for longer than a statement waits."""
+    """Another session holds a lock for longer than the time limit of a statement."""
 
 
 class StatementError(DatabaseError):
-    """Postgres refused a statement, which another try would not change."""
+    """Postgres refused a statement; another attempt would fail, too."""
+
+
+class InvalidHost(DatabaseError):
+    """The host name in the DSN is malformed; the message is for the operator."""
 
 
 class SchemaError(DatabaseError):
-    """The schema in the database is not one that this server can use."""
+    """This server cannot use the schema in the database; the message is for the operator."""
 
 
 class SchemaMissing(DatabaseError):
-    """There is no schema of ours in the database."""
+    """The database contains no schema of this server."""
 
 
 class DatabaseNotEmpty(DatabaseError):
-    """There are users in the database, which are not to be replaced, or somebody uses it."""
+    """The database contains users that must not be replaced, or is in use."""
 
 
 class BackupError(DatabaseError):
-    """A backup cannot be made, or a file is not a whole one."""
+    """A backup cannot be made, or a file is not a complete backup."""

@@ -1,4 +1,4 @@
-"""The events table, read upwards by id."""
+"""The events table, read in ascending order of ids."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ LIMIT %s
 
 
 async def find_after(connection: Connection, last_id: int, *, limit: int) -> list[EventRow]:
-    """Return the events with higher ids, lowest first."""
+    """Return the events after an id, in ascending order."""
     return [EventRow(*row) for row in await connection.fetch_all(_FIND_AFTER, (last_id, limit))]
 
 
@@ -41,5 +41,5 @@ LIMIT %s
 
 
 async def find_by_ids(connection: Connection, ids: Sequence[int], *, limit: int) -> list[EventRow]:
-    """Return the events with some ids, lowest first."""
+    """Return the events with these ids, in ascending order."""
     return [EventRow(*row) for row in await connection.fetch_all(_FIND_BY_IDS, (list(ids), limit))]

@@ -1,4 +1,4 @@
-"""Expired rows of the tokens table, and whose turn it is to remove them."""
+"""Expired rows of the tokens table, and the lock of the process that deletes them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,29 +6,29 @@ from datetime import datetime
 
 from db.pool import Connection
 
-# Any number will do, as long as nothing else in the database locks it: "tidy" in ASCII.
+# An arbitrary number that nothing else in the database locks: "tidy" in ASCII.
 _LOCK = 0x74696479
 _TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s)"
 
 
 @asynccontextmanager
-async def turn(connection: Connection) -> AsyncIterator[bool]:
-    """Tell whether it is our turn to remove rows, which it is for one connection at a time."""
+async def housekeeping_lock(connection: Connection) -> AsyncIterator[bool]:
+    """Hold the lock during the block; yield False where another connection holds it."""
     row = await connection.fetch_one(_TRY_LOCK, (_LOCK,))
-    is_ours = row is not None and bool(row[0])
+    is_held = row is not None and bool(row[0])
     try:
-        yield is_ours
+        yield is_held
     except BaseException:
-        # Its end is the end of the lock.
+        # Closing the connection releases the lock.
         await connection.close()
         raise
-    if is_ours:
+    if is_held:
         await connection.fetch_one(_UNLOCK, (_LOCK,))
 
 
 _DELETE_EXPIRED = """
-WITH gone AS (
+WITH deleted AS (
     DELETE FROM tokens
     WHERE id IN (
         SELECT id
@@ -40,18 +40,19 @@ WITH gone AS (
     )
     RETURNING expires_at
 )
-SELECT count(*), max(expires_at) FROM gone
+SELECT count(*), max(expires_at) FROM deleted
 """
 
 
 async def delete_expired(
-    connection: Connection, *, since: datetime, before: datetime, most: int
+    connection: Connection, *, since: datetime, before: datetime, limit: int
 ) -> tuple[int, datetime]:
-    """Remove tokens that expired in a time, the oldest first; return how many, and when the last.
+    """Delete tokens that expired in a period, oldest first.
 
-    Whoever goes on from there need not pass again by what has just been removed.
+    Return their number, and the last expiry, from which the next batch starts: Postgres need not
+    skip the index entries of this one.
     """
-    row = await connection.fetch_one(_DELETE_EXPIRED, (since, before, most))
+    row = await connection.fetch_one(_DELETE_EXPIRED, (since, before, limit))
     if row is None or row[1] is None:
         return 0, before
     return int(row[0]), row[1]

@@ -1,4 +1,4 @@
-"""The look-ups that requests share."""
+"""The lookups of requests, one batch loader for each."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -15,7 +15,7 @@ from db.users import FIND_BY_EMAIL
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """Users by token and by e-mail address, owners of tokens, secrets of clients, counts."""
+    """Users by token and by email address, owners of tokens, secrets of clients, counts."""
 
     users_of_tokens: BatchLoader[UserRow]
     owners_of_tokens: BatchLoader[OwnerRow]
@@ -25,25 +25,25 @@ class Lookups:
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """Return how many statements of each were not answered."""
-        return {name: lookup.failures for name, lookup in self._by_name()}
+        """Return the number of failed batches of each lookup."""
+        return {name: loader.failures for name, loader in self._by_name()}
 
     async def close(self) -> None:
         """Close their connections."""
-        for _, lookup in self._by_name():
-            await lookup.close()
+        for _, loader in self._by_name():
+            await loader.close()
 
     def _by_name(self) -> Iterator[tuple[str, BatchLoader[Any]]]:
-        for each in fields(self):
-            yield each.name, getattr(self, each.name)
+        for field in fields(self):
+            yield field.name, getattr(self, field.name)
 
 
 def open_lookups(
     database: Database, observer: Callable[[str], ObserveStatement | None] = lambda _: None
 ) -> Lookups:
-    """Return the look-ups; each connects when it is first used.
+    """Return the lookups; each connects on first use.
 
-    ``observer`` returns what is told of the statements of one of them.
+    ``observer`` returns the callback for the statements of a lookup, by its name.
     """
     return Lookups(
         BatchLoader(database, FIND_USERS, observer("users_of_tokens")),

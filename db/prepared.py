@@ -1,8 +1,8 @@
 """A prepared query on a connection of its own, driven by callbacks.
 
-For the one query that every request waits for. aiopg makes the connection; a statement then
-goes straight to psycopg2 and its rows to a callback, without the cursor, the task and
-the timer that an awaited statement costs: more than Postgres takes to answer it.
+It serves the queries that every request waits for. aiopg makes the connection; statements go
+straight to psycopg2, and their rows to a callback, without the cursor, the task and the timer of
+an awaited statement, which cost more time than Postgres needs for the answer.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 
 from db.errors import DatabaseError, ReadOnly, StatementError, Unavailable
-from db.failures import database_error
 from db.rows import Row
+from db.translation import translate_driver_error
 
 Received = Callable[[list[Row], DatabaseError | None], None]
 
 
-def prove_primary(sql: str) -> str:
+def with_recovery_flag(sql: str) -> str:
     """Return a query whose rows begin with whether Postgres is in recovery.
 
-    Where it finds nothing there is a row, too: an empty answer of a standby, which may lack the
-    newest counts of tries, must not be taken for one of the primary.
+    It returns a row even where ``sql`` returns none: an empty answer of a standby, which may lack
+    the newest rows, must not be taken for one of the primary.
     """
     return f"""
 SELECT pg_is_in_recovery(), found.*
@@ -33,12 +33,11 @@ LEFT JOIN ({sql}) AS found ON true
 
 
 class PreparedQuery:
-    """Sends one statement at a time and hands over what comes back.
+    """Sends one statement at a time, and passes the result to a callback.
 
-    ``statement`` has one placeholder, and returns a row at least, whose first column tells whether
-    Postgres is in recovery: what a standby answers may be out of date. Any failure ends the
-    connection: ``closed`` tells, and the next one is for the owner to make. So is giving up a
-    statement that takes too long.
+    ``statement`` has one placeholder, and returns at least one row. Its first column is whether
+    Postgres is in recovery: the data of a standby may be outdated. Any failure closes the
+    connection, and the owner opens the next one. The owner also aborts slow statements.
     """
 
     def __init__(self, connection: aiopg.Connection, statement: str) -> None:
@@ -51,45 +50,45 @@ class PreparedQuery:
         self._writing = False
         self._loop = asyncio.get_running_loop()
         self._descriptor = self._raw.fileno()
-        # In place of aiopg's own reader.
+        # Replaces aiopg's own reader.
         self._loop.add_reader(self._descriptor, self._proceed)
 
     @property
     def closed(self) -> bool:
-        """Tell whether the connection is gone."""
+        """Return whether the connection is closed."""
         return bool(self._raw.closed)
 
     def send(self, keys: list[str], received: Received) -> None:
-        """Send the statement; ``received`` is called once, with its rows or with what failed."""
+        """Send the statement, and call ``received`` once with its rows, or with its failure."""
         self._received = received
         self._sent_at = self._loop.time()
         try:
             self._cursor.execute(self._statement, (keys,))
         except psycopg2.Error as error:
-            self._fail(database_error(error))
+            self._fail(translate_driver_error(error))
         except ValueError:
-            # A key that no text of Postgres can be. Nothing was sent.
-            self._finish([], StatementError("A key cannot be written as text of Postgres."))
+            # The connection stays usable, since nothing was sent.
+            self._finish([], StatementError("A key cannot be encoded as text for Postgres."))
         else:
             self._proceed()
 
-    def give_up(self, *, sent_before: float) -> None:
-        """End a statement that was sent before some time, by the loop's clock."""
+    def abort(self, *, sent_before: float) -> None:
+        """Abort a statement that was sent before a time of the loop's clock."""
         if self._received is not None and self._sent_at < sent_before:
-            self._fail(database_error(TimeoutError()))
+            self._fail(translate_driver_error(TimeoutError()))
 
     def close(self) -> None:
-        """Close the connection; whoever waits is told so."""
+        """Close the connection; a pending statement fails."""
         self._disconnect()
         self._finish([], Unavailable("The connection was closed."))
 
     def _proceed(self) -> None:
-        """Take whatever step the connection is ready for."""
+        """Take the next step for which the connection is ready."""
         try:
             state = self._raw.poll()
             rows = self._cursor.fetchall() if state == POLL_OK and self._received else None
         except psycopg2.Error as error:
-            self._fail(database_error(error))
+            self._fail(translate_driver_error(error))
             return
         self._wait_to_write(wanted=state == POLL_WRITE)
         if rows is None:

@@ -1,4 +1,4 @@
-"""The reserved_emails table: digests of e-mail addresses that nobody can register until a time."""
+"""The reserved_emails table: digests of email addresses that cannot be registered for a time."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ SET until = greatest(reserved_emails.until, excluded.until)
 
 
 async def reserve(connection: Connection, digest: str, *, days: int) -> None:
-    """Reserve an e-mail address for some days from now, or for as long as it already is."""
+    """Reserve an email address for some days; an existing reservation is not shortened."""
     await connection.execute(_RESERVE, (digest, days))
 
 
@@ -25,20 +25,20 @@ SELECT EXISTS (
 
 
 async def is_reserved(connection: Connection, digest: str) -> bool:
-    """Tell whether an e-mail address is reserved."""
+    """Return whether an email address is reserved."""
     row = await connection.fetch_one(_IS_RESERVED, (digest,))
     return row is not None and bool(row[0])
 
 
-_END = "DELETE FROM reserved_emails WHERE email_digest = ANY (%s::text[])"
+_DELETE = "DELETE FROM reserved_emails WHERE email_digest = ANY (%s::text[])"
 
 
-async def end(connection: Connection, digests: Sequence[str]) -> None:
-    """End reservations."""
-    await connection.execute(_END, (list(digests),))
+async def delete_reservations(connection: Connection, digests: Sequence[str]) -> None:
+    """Delete reservations."""
+    await connection.execute(_DELETE, (list(digests),))
 
 
-_DELETE_PAST = """
+_DELETE_EXPIRED = """
 DELETE FROM reserved_emails
 WHERE email_digest IN (
     SELECT email_digest
@@ -51,6 +51,6 @@ WHERE email_digest IN (
 """
 
 
-async def delete_past(connection: Connection, *, most: int) -> int:
-    """Remove reservations that are over; return how many."""
-    return await connection.execute(_DELETE_PAST, (most,))
+async def delete_expired(connection: Connection, *, limit: int) -> int:
+    """Delete expired reservations; return their number."""
+    return await connection.execute(_DELETE_EXPIRED, (limit,))

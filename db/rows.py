@@ -1,4 +1,4 @@
-"""What the queries return."""
+"""What queries return, and what some statements take."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any
 
 # A row as the driver returns it.
 Row = tuple[Any, ...]
-# What %s and %(name)s in a statement stand for.
+# The values of %s, or of %(name)s, in a statement.
 Parameters = Sequence[object] | Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """A user, without anything secret."""
+    """A user, without secrets."""
 
     id: str
     email: str
@@ -34,7 +34,7 @@ class PasswordRow:
 
 @dataclass(frozen=True, slots=True)
 class OwnerRow:
-    """The user that a token belongs to, and when the token was issued, in UTC seconds."""
+    """The owner of a token, and when the token was issued, in UTC seconds."""
 
     user: UserRow
     issued_at: int
@@ -54,7 +54,7 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """That a token was used: when, and from which address, where that is known."""
+    """The last use of a token: when, and from which address, if known."""
 
     token_id: str
     at: datetime
@@ -63,7 +63,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class ClientRow:
-    """A service that may ask about tokens."""
+    """A service that may introspect and revoke tokens."""
 
     id: str
     name: str
@@ -74,7 +74,7 @@ class ClientRow:
 
 @dataclass(frozen=True, slots=True)
 class ClientSecretRow:
-    """What a client's secret is verified against, and its old one while that is still good."""
+    """The digests of a client's secret, and of its old one while that is valid."""
 
     digest: bytes = field(repr=False)
     old_digest: bytes | None = field(repr=False)
@@ -105,7 +105,7 @@ class ThrottleDecision:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """Something that happened, for the audit trail."""
+    """An event to insert into the audit trail."""
 
     at: datetime
     kind: str
@@ -122,7 +122,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event of the audit trail; clients know it by its ``public_id``."""
+    """An event of the audit trail, which clients identify by ``public_id``."""
 
     id: int
     public_id: str
@@ -141,7 +141,7 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class ImportedUser:
-    """A user with all that moves from one service to another."""
+    """A user with everything that an import or export contains."""
 
     email: str
     email_key: str
@@ -153,7 +153,7 @@ class ImportedUser:
 
 @dataclass(frozen=True, slots=True)
 class UserStateRow:
-    """A user as an administrator sees one."""
+    """A user as administrators see it."""
 
     id: str
     email: str

@@ -1,4 +1,4 @@
-"""Bringing the schema into the database, once, however many processes start at a time."""
+"""The version of the schema in the database: check, create, migrate."""
 
 import asyncio
 import logging
@@ -7,15 +7,24 @@ from pathlib import Path
 
 from db.errors import Locked, SchemaError
 from db.pool import Connection, Database
-from db.schema_lock import FIND_HOLDER, LOCK, PATIENCE, TAKE, Patience, holder_in, refusal
-from db.strangers import FIND_STRANGERS, strangers_in
+from db.schema_lock import (
+    FIND_HOLDER,
+    LOCK,
+    LOCK_WAIT,
+    SET_LOCK_TIMEOUT,
+    TAKE_LOCK,
+    LockWait,
+    read_holder,
+    timeout_message,
+)
+from db.schema_privileges import FIND_PRIVILEGES, check_privileges
 from ops.logs import SERVER
 
 VERSION = 4
 MIGRATIONS = Path(__file__).parent / "migrations"
-# The whole schema as each version before this one had it: what an older backup fits into.
+# The complete schema of each earlier version, for restoring older backups.
 SCHEMAS = Path(__file__).parent / "schemas"
-# All tables, in an order in which each comes after those that it refers to.
+# All tables; each comes after those that it references.
 TABLES = (
     "userauth_schema",
     "digest_key",
@@ -27,8 +36,8 @@ TABLES = (
     "reserved_emails",
 )
 FIND_TABLES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
-# Of these, what lies beside our schema's version: another user of the database may have the rest.
-FIND_OURS = """
+# Only tables in the schema of userauth_schema are ours: others may have the same names.
+FIND_OWN_TABLES = """
 SELECT nspname, relname
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -36,15 +45,15 @@ WHERE relname = ANY (%s::text[]) AND relkind = 'r' AND relnamespace = (
     SELECT relnamespace FROM pg_class WHERE oid = to_regclass('userauth_schema')
 )
 """
-OLDEST_POSTGRES = 13
+MIN_POSTGRES = 13
 # The version of the cluster as a number, and its encoding.
 CLUSTER = (
     "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')"
 )
 TABLE_LOCK_MILLISECONDS = 5000
-# What a migration may take, once it is its turn. One that is cut off is rolled back, and each start
-# begins it anew.
-_MOST_SECONDS = 86_400.0
+# The time limit of migrations, once the lock is held. A migration that it ends is rolled back, and
+# starts again at the next startup.
+_MAX_MIGRATION_SECONDS = 86_400.0
 
 
 async def apply_schema(
@@ -52,78 +61,79 @@ async def apply_schema(
     schema: str,
     *,
     may_migrate: bool = True,
-    patience: Patience = PATIENCE,
+    lock_wait: LockWait = LOCK_WAIT,
 ) -> None:
-    """Apply the text of schema.sql to a database that has none of it, or bring it up to date.
+    """Create the schema, or migrate it to the current version, in one transaction.
 
-    A database of an earlier version gets one file of db/migrations after the other; all of it
-    is one transaction. Where it may not, an earlier version is refused. Raises SchemaError,
-    with a sentence for the operator, where the database cannot be used: it is too old, is
-    not in UTF-8, holds a schema that this server does not know, is open to functions of other
-    roles, or somebody else holds the lock.
+    ``schema`` is the text of schema.sql. Raises SchemaError, with advice for the operator, where
+    the database cannot be used: for its cluster, encoding, version, or rights of other roles, or
+    because another session holds the lock.
     """
-    async with database.transaction(patience.ours + _MOST_SECONDS) as connection:
-        await _check_surroundings(connection)
+    seconds = lock_wait.userauth_seconds + _MAX_MIGRATION_SECONDS
+    async with database.transaction(seconds) as connection:
+        await _check_cluster_and_privileges(connection)
         await connection.execute("SET LOCAL statement_timeout = 0")
-        await _take_turn(connection, patience)
+        await _take_lock(connection, lock_wait)
         version = await _find_version(connection)
         if version is None:
-            await _check_room(connection)
+            await _check_name_conflicts(connection)
             await connection.execute(schema)
             return
         check_version(version)
         if version < VERSION and not may_migrate:
             raise SchemaError(
-                f"The database holds schema version {version}: start the server, which brings it"
+                f"The database has schema version {version}: start the server, which migrates it"
                 f" to version {VERSION}."
             )
-        # Whoever wants a table for itself makes everybody behind it wait.
-        await connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
-        for migration in migrations(version):
-            await connection.execute(migration)
+        await _migrate(connection, version)
 
 
 async def check_schema(database: Database) -> None:
-    """Raise SchemaError where the database cannot be used; nothing is changed."""
+    """Raise SchemaError where the database cannot be used; change nothing."""
     async with database.connection() as connection:
-        await _check_surroundings(connection)
+        await _check_cluster_and_privileges(connection)
         version = await _find_version(connection)
         if version is None:
-            await _check_room(connection)
+            await _check_name_conflicts(connection)
         else:
             check_version(version)
 
 
-async def _check_surroundings(connection: Connection) -> None:
-    """Refuse a cluster that is too old, and a schema that is not ours alone."""
+async def _check_cluster_and_privileges(connection: Connection) -> None:
+    """Refuse a cluster that is too old, and a schema in which other roles have rights."""
     row = await connection.fetch_one(CLUSTER)
     check_cluster(*(row or (0, "")))
-    strangers_in(await connection.fetch_all(FIND_STRANGERS, (list(TABLES),))).refuse()
+    check_privileges(await connection.fetch_all(FIND_PRIVILEGES, (list(TABLES),)))
 
 
-async def _take_turn(connection: Connection, patience: Patience) -> None:
-    """Wait until nobody else looks at the schema; raises SchemaError where that does not end."""
+async def _migrate(connection: Connection, version: int) -> None:
+    # Statements queue behind one that waits for an exclusive lock on their table.
+    await connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
+    for migration in migrations(version):
+        await connection.execute(migration)
+
+
+async def _take_lock(connection: Connection, wait: LockWait) -> None:
+    """Take the lock of the schema; raises SchemaError at the end of the wait."""
     clock = asyncio.get_running_loop().time
     began = clock()
-    await connection.execute(
-        "SELECT set_config('lock_timeout', %s, true)", (patience.milliseconds,)
-    )
+    await connection.execute(SET_LOCK_TIMEOUT, (wait.lock_timeout,))
     while True:
-        await connection.execute("SAVEPOINT turn")
+        await connection.execute("SAVEPOINT unlocked")
         try:
-            await connection.execute(TAKE, (LOCK,))
+            await connection.execute(TAKE_LOCK, (LOCK,))
         except Locked:
-            await connection.execute("ROLLBACK TO SAVEPOINT turn")
+            await connection.execute("ROLLBACK TO SAVEPOINT unlocked")
         else:
             return
-        holder = holder_in(await connection.fetch_all(FIND_HOLDER, (LOCK,)))
-        if patience.is_over(holder, clock() - began):
-            raise SchemaError(refusal(holder))
+        holder = read_holder(await connection.fetch_all(FIND_HOLDER, (LOCK,)))
+        if wait.has_ended(holder, clock() - began):
+            raise SchemaError(timeout_message(holder))
         logging.getLogger(SERVER).warning("waiting for the lock of the schema, held by %s", holder)
 
 
 def migrations(version: int) -> list[str]:
-    """Return the statements that bring a schema of a version up to date."""
+    """Return the migrations from a version to the current one."""
     return [
         (MIGRATIONS / f"{number}.sql").read_text(encoding="utf-8")
         for number in range(version + 1, VERSION + 1)
@@ -131,29 +141,31 @@ def migrations(version: int) -> list[str]:
 
 
 def schema_of(version: int, schema: str) -> str:
-    """Return the schema of a version, where ``schema`` is the present one."""
+    """Return the schema of a version, where ``schema`` is the current one."""
     if version == VERSION:
         return schema
     return (SCHEMAS / f"{version}.sql").read_text(encoding="utf-8")
 
 
 def check_version(version: int) -> None:
-    """Refuse a database whose schema is newer than what this server knows."""
+    """Refuse a schema that is newer than this server."""
     if version > VERSION:
         raise SchemaError(
-            f"The database holds schema version {version}, this server knows version "
-            f"{VERSION}: start the server that belongs to it."
+            f"The database has schema version {version}, and this server supports up to version"
+            f" {VERSION}: start a newer server."
         )
 
 
 def check_cluster(number: int, encoding: str) -> None:
     """Refuse a Postgres that is too old, by its server_version_num, or not in UTF-8."""
-    if number < OLDEST_POSTGRES * 10_000:
+    if number < MIN_POSTGRES * 10_000:
         raise SchemaError(
-            f"Postgres {number // 10_000} is too old: use Postgres {OLDEST_POSTGRES} or newer."
+            f"Postgres {number // 10_000} is too old: use Postgres {MIN_POSTGRES} or newer."
         )
     if encoding != "UTF8":
-        raise SchemaError(f"The database is in {encoding}: create it with ENCODING 'UTF8'.")
+        raise SchemaError(
+            f"The encoding of the database is {encoding}: create it with ENCODING 'UTF8'."
+        )
 
 
 async def _find_version(connection: Connection) -> int | None:
@@ -164,15 +176,15 @@ async def _find_version(connection: Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-async def _check_room(connection: Connection) -> None:
-    check_room(row[0] for row in await connection.fetch_all(FIND_TABLES, (list(TABLES),)))
+async def _check_name_conflicts(connection: Connection) -> None:
+    check_name_conflicts(row[0] for row in await connection.fetch_all(FIND_TABLES, (list(TABLES),)))
 
 
-def check_room(tables: Iterable[str]) -> None:
-    """Refuse a database without our schema, but with tables of these names."""
+def check_name_conflicts(tables: Iterable[str]) -> None:
+    """Refuse to create our schema beside tables with the same names."""
     names = " and ".join(tables)
     if names:
         raise SchemaError(
-            f"The database already has {names}, which are not this server's:"
-            " give it a database or a search_path of its own."
+            f"The database already has {names}, which this server did not create: give it a"
+            " database or a search_path of its own."
         )

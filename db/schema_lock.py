@@ -1,15 +1,15 @@
-"""The lock under which one process at a time looks at the schema, and who is to be waited for."""
+"""The lock that serializes checks and changes of the schema, and the wait for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from db.rows import Row
 
-# Any number will do, as long as nothing else in the database locks it: "user" in ASCII.
+# An arbitrary number that nothing else in the database locks: "user" in ASCII.
 LOCK = 0x75736572
-TAKE = "SELECT pg_advisory_xact_lock(%s)"
-SET_STEP = "SELECT set_config('lock_timeout', %s, true)"
-# The key of an advisory lock of 64 bits stands in two columns.
+TAKE_LOCK = "SELECT pg_advisory_xact_lock(%s)"
+SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
+# pg_locks splits the 64-bit key of an advisory lock into two columns.
 FIND_HOLDER = """
 SELECT
     l.pid, a.usename::text, a.application_name,
@@ -23,54 +23,56 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """A session that holds the lock: its process, its role, and what it calls itself."""
+class LockHolder:
+    """A session that holds the lock: its process, its role, and its application name."""
 
     pid: int
     role: str | None
-    program: str | None
-    is_ours: bool
+    application: str | None
+    is_userauth: bool
 
     def __str__(self) -> str:
-        return f"process {self.pid} of the role {self.role!r}, application {self.program!r}"
+        return f"process {self.pid} of the role {self.role!r}, application {self.application!r}"
 
 
-def holder_in(rows: Sequence[Row]) -> Holder | None:
-    """Return what FIND_HOLDER found; None where the lock was released meanwhile."""
+def read_holder(rows: Sequence[Row]) -> LockHolder | None:
+    """Return what FIND_HOLDER found, or None where the lock was released meanwhile."""
     if not rows:
         return None
-    pid, role, program, is_ours = rows[0]
-    return Holder(pid, role, program, bool(is_ours))
+    pid, role, application, is_userauth = rows[0]
+    return LockHolder(pid, role, application, bool(is_userauth))
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """For how many seconds a holder is waited for, and after how many it is looked at anew.
+class LockWait:
+    """The maximum wait in seconds, by the holder, and the interval of checks for the holder.
 
-    A process of ours may migrate large tables, or restore a backup; nobody else needs this lock.
+    A process of userauth may be migrating large tables, or restoring a backup; no other
+    application needs this lock.
     """
 
-    ours: float = 600.0
-    others: float = 60.0
-    step: float = 5.0
+    userauth_seconds: float = 600.0
+    other_seconds: float = 60.0
+    check_seconds: float = 5.0
 
     @property
-    def milliseconds(self) -> str:
-        """Return the step as lock_timeout takes it."""
-        return str(int(self.step * 1000))
+    def lock_timeout(self) -> str:
+        """Return the interval of checks as a value of lock_timeout."""
+        return str(int(self.check_seconds * 1000))
 
-    def is_over(self, holder: Holder | None, waited: float) -> bool:
-        """Tell whether a holder was waited for long enough."""
-        return waited >= (self.ours if holder is None or holder.is_ours else self.others)
-
-
-PATIENCE = Patience()
+    def has_ended(self, holder: LockHolder | None, waited_seconds: float) -> bool:
+        """Return whether the wait for a holder has reached its maximum."""
+        is_userauth = holder is None or holder.is_userauth
+        return waited_seconds >= (self.userauth_seconds if is_userauth else self.other_seconds)
 
 
-def refusal(holder: Holder | None) -> str:
-    """Return why it is waited no longer, and what to do."""
+LOCK_WAIT = LockWait()
+
+
+def timeout_message(holder: LockHolder | None) -> str:
+    """Return why the wait ended, and what to do."""
     if holder is None:
-        return "The lock of the schema is held by one session after the other: start again later."
+        return "The lock of the schema is held by one session after another: start again later."
     return (
         f"The lock of the schema is held by {holder}: end that session, by"
         f" pg_terminate_backend({holder.pid}), and let no other role connect to this database:"

@@ -7,7 +7,7 @@ from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import OwnerRow, TokenRow, Use, UserRow
 
-# The users of tokens, for BatchLoader: of those that are not revoked, and belong to somebody.
+# Owners by token id, for BatchLoader: of tokens that are not revoked, unless they are disabled.
 FIND_USERS = LookupQuery(
     name="find_users_of_tokens",
     sql="""
@@ -20,7 +20,8 @@ WHERE t.id = ANY($1) AND t.revoked_at IS NULL AND u.disabled_at IS NULL
     make=lambda row: UserRow(*row),
 )
 
-# The same, with what only a service is told: every request waits for the look-up above.
+# The same with the time of issue, which introspection returns: every request with a token waits for
+# FIND_USERS, which one more column would slow down.
 FIND_OWNERS = LookupQuery(
     name="find_owners_of_tokens",
     sql="""
@@ -35,9 +36,9 @@ WHERE t.id = ANY($1) AND t.revoked_at IS NULL AND u.disabled_at IS NULL
     make=lambda row: OwnerRow(UserRow(*row[:5]), row[5]),
 )
 
-# The lock on the user's row makes a log-in wait for a change of the password, or a deletion,
-# that is under way, and then see its outcome: it is in or out, never both. It makes log-ins of
-# one user take turns as well, so that each counts the tokens of the one before.
+# The lock on the user's row makes a login wait for a concurrent change of the password, or
+# deletion, and then see its outcome. It also serializes the logins of a user, so that each counts
+# the tokens of the previous one.
 _INSERT = """
 INSERT INTO tokens (id, user_id, created_at, expires_at, key_id, user_agent, ip)
 SELECT %s, id, %s, %s, %s, %s, %s
@@ -59,24 +60,24 @@ async def insert_token(
     user_agent: str | None,
     ip: str | None,
 ) -> bool:
-    """Insert a token, unless the user is gone or has another password since."""
+    """Insert a token; return False where the user is deleted, disabled, or has a new password."""
     token = (token_id, created_at, expires_at, key_id, user_agent, ip)
     return await connection.execute(_INSERT, (*token, user_id, password_version)) == 1
 
 
-_IS_LIVE = """
+_IS_UNREVOKED = """
 SELECT 1
 FROM tokens
 WHERE id = %s AND user_id = %s AND revoked_at IS NULL
 """
 
 
-async def is_live(connection: Connection, token_id: str, user_id: str) -> bool:
-    """Tell whether a token is that user's and not revoked."""
-    return await connection.fetch_one(_IS_LIVE, (token_id, user_id)) is not None
+async def is_unrevoked(connection: Connection, token_id: str, user_id: str) -> bool:
+    """Return whether a token belongs to a user, and is not revoked."""
+    return await connection.fetch_one(_IS_UNREVOKED, (token_id, user_id)) is not None
 
 
-_FIND_LIVE = """
+_FIND_VALID = """
 SELECT id, created_at, expires_at, last_used_at, user_agent, host(ip)
 FROM tokens
 WHERE user_id = %s AND revoked_at IS NULL AND expires_at > %s
@@ -84,9 +85,9 @@ ORDER BY created_at DESC, id
 """
 
 
-async def find_live(connection: Connection, user_id: str, *, at: datetime) -> list[TokenRow]:
-    """Return the tokens of a user that are good at a time, newest first."""
-    rows = await connection.fetch_all(_FIND_LIVE, (user_id, at))
+async def find_valid(connection: Connection, user_id: str, *, at: datetime) -> list[TokenRow]:
+    """Return the tokens of a user that are valid at a time, newest first."""
+    rows = await connection.fetch_all(_FIND_VALID, (user_id, at))
     return [TokenRow(*row) for row in rows]
 
 
@@ -99,21 +100,23 @@ RETURNING user_id
 
 
 async def revoke(connection: Connection, token_id: str, *, at: datetime) -> str | None:
-    """Revoke a token, whosever it is; return whose, or None where it was revoked already."""
+    """Revoke a token; return the id of its owner, or None where it was revoked already."""
     row = await connection.fetch_one(_REVOKE, (at, token_id))
     return None if row is None else row[0]
 
 
-_REVOKE_LIVE = """
+_REVOKE_VALID = """
 UPDATE tokens
 SET revoked_at = %s
 WHERE id = %s AND user_id = %s AND revoked_at IS NULL AND expires_at > %s
 """
 
 
-async def revoke_live(connection: Connection, token_id: str, *, user_id: str, at: datetime) -> bool:
-    """Revoke a token of a user; tell whether there was one that was good."""
-    return await connection.execute(_REVOKE_LIVE, (at, token_id, user_id, at)) == 1
+async def revoke_valid(
+    connection: Connection, token_id: str, *, user_id: str, at: datetime
+) -> bool:
+    """Revoke a token of a user; return whether it was valid."""
+    return await connection.execute(_REVOKE_VALID, (at, token_id, user_id, at)) == 1
 
 
 _REVOKE_ALL = """
@@ -130,7 +133,7 @@ SELECT count(*) FROM revoked WHERE expires_at > %s
 async def revoke_all(
     connection: Connection, user_id: str, *, at: datetime, keep: str | None = None
 ) -> int:
-    """Revoke every token of a user but the one to keep; return how many were good."""
+    """Revoke every token of a user except ``keep``; return how many were valid."""
     row = await connection.fetch_one(_REVOKE_ALL, (at, user_id, keep, at))
     return 0 if row is None else int(row[0])
 
@@ -149,18 +152,18 @@ WHERE id IN (
 
 
 async def revoke_surplus(
-    connection: Connection, user_id: str, *, newest: str, most: int, at: datetime
+    connection: Connection, user_id: str, *, newest: str, limit: int, at: datetime
 ) -> int:
-    """Revoke the oldest good tokens of a user until there are ``most``, the newest among them.
+    """Revoke the oldest valid tokens of a user beyond ``limit``, but never the newest.
 
     Return how many were revoked.
     """
-    return await connection.execute(_REVOKE_SURPLUS, (at, user_id, at, newest, most))
+    return await connection.execute(_REVOKE_SURPLUS, (at, user_id, at, newest, limit))
 
 
-# What is counted is the state before the update: both parts see the same snapshot.
-_FORGET_USER = """
-WITH forgotten AS (
+# Counts the tokens before the update, since both parts see the same snapshot.
+_ANONYMIZE = """
+WITH anonymized AS (
     UPDATE tokens
     SET
         revoked_at = coalesce(revoked_at, %s), user_id = NULL,
@@ -171,16 +174,16 @@ SELECT count(*) FROM tokens WHERE user_id = %s AND revoked_at IS NULL AND expire
 """
 
 
-async def forget_user(connection: Connection, user_id: str, *, at: datetime) -> int:
-    """Revoke every token of a user, and remove from it whose it was and what is personal.
+async def revoke_and_anonymize(connection: Connection, user_id: str, *, at: datetime) -> int:
+    """Revoke every token of a user, and delete its owner and the personal data in it.
 
-    Return how many were good.
+    Return how many were valid.
     """
-    row = await connection.fetch_one(_FORGET_USER, (at, user_id, user_id, at))
+    row = await connection.fetch_one(_ANONYMIZE, (at, user_id, user_id, at))
     return 0 if row is None else int(row[0])
 
 
-# Rows that somebody else holds are left alone: they are being revoked, most likely.
+# Skips locked rows, which are probably being revoked.
 _WRITE_USES = """
 WITH used AS (
     SELECT * FROM unnest(%s::uuid[], %s::timestamptz[], %s::inet[]) AS used (id, at, ip)
@@ -202,14 +205,14 @@ WHERE t.id = used.id AND (
 
 
 async def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
-    """Write when tokens were used last, and from where."""
+    """Write the last uses of tokens."""
     ids = [use.token_id for use in uses]
     times = [use.at for use in uses]
     addresses = [use.ip for use in uses]
     await connection.execute(_WRITE_USES, (ids, times, addresses, ids))
 
 
-_KEYS_IN_USE = """
+_FIND_KEYS_IN_USE = """
 SELECT DISTINCT key_id
 FROM tokens
 WHERE user_id IS NOT NULL AND revoked_at IS NULL AND expires_at > %s
@@ -217,5 +220,5 @@ WHERE user_id IS NOT NULL AND revoked_at IS NULL AND expires_at > %s
 
 
 async def find_keys_in_use(connection: Connection, *, at: datetime) -> set[str | None]:
-    """Return the ids of the keys that signed good tokens; None is a key that is not known."""
-    return {row[0] for row in await connection.fetch_all(_KEYS_IN_USE, (at,))}
+    """Return the ids of the keys that signed valid tokens; None is an unknown key."""
+    return {row[0] for row in await connection.fetch_all(_FIND_KEYS_IN_USE, (at,))}

@@ -1,4 +1,4 @@
-"""The users table, many rows at a time: what comes from another service, or goes there."""
+"""The users table, many rows at a time: imports and exports."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ _FIND_TAKEN = "SELECT email_key FROM users WHERE email_key = ANY (%s::text[])"
 
 
 async def find_taken(connection: Connection, keys: Sequence[str]) -> set[str]:
-    """Return those among keys of e-mail addresses that are somebody's."""
+    """Return which of these email keys belong to users."""
     return {row[0] for row in await connection.fetch_all(_FIND_TAKEN, (list(keys),))}
 
 
-# A conflict is told by the missing row: a failing INSERT would put hashes into Postgres' log.
+# A conflict returns no row: a failing INSERT would write hashes to the log of Postgres.
 _INSERT = """
 INSERT INTO users (email, email_key, name, password_hash, created_at, disabled_at)
 SELECT email, email_key, name, password_hash, created_at, disabled_at
 FROM unnest(
     %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]
-) AS moved (email, email_key, name, password_hash, created_at, disabled_at)
+) AS imported (email, email_key, name, password_hash, created_at, disabled_at)
 ORDER BY email_key
 ON CONFLICT (email_key) DO NOTHING
 RETURNING id, email_key
@@ -29,7 +29,7 @@ RETURNING id, email_key
 async def insert_users(
     connection: Connection, users: Sequence[ImportedUser]
 ) -> list[tuple[str, str]]:
-    """Insert users but those whose e-mail address is taken; return the ids and keys of the new."""
+    """Insert users whose email address is free; return the ids and email keys of those."""
     rows = await connection.fetch_all(
         _INSERT,
         (
@@ -53,6 +53,6 @@ LIMIT %s
 """
 
 
-async def find_users(connection: Connection, *, after: str, most: int) -> list[ImportedUser]:
-    """Return users in the order of their keys, beginning after one."""
-    return [ImportedUser(*row) for row in await connection.fetch_all(_FIND_PAGE, (after, most))]
+async def find_users(connection: Connection, *, after: str, limit: int) -> list[ImportedUser]:
+    """Return users after an email key, in the order of the keys."""
+    return [ImportedUser(*row) for row in await connection.fetch_all(_FIND_PAGE, (after, limit))]

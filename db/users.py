@@ -6,7 +6,7 @@ from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import PasswordRow, Row, UserRow, UserStateRow
 
-# Users with their stored passwords, by the key of their e-mail address, for BatchLoader.
+# Users with their password hashes by email key, for BatchLoader.
 FIND_BY_EMAIL = LookupQuery(
     name="find_users_by_email",
     sql="""
@@ -20,7 +20,7 @@ WHERE email_key = ANY($1)
     make=lambda row: PasswordRow(UserRow(*row[:5]), *row[5:]),
 )
 
-# A conflict is told by the missing row: a failing INSERT would put the hash into Postgres' log.
+# A conflict returns no row: a failing INSERT would write the hash to the log of Postgres.
 _INSERT = """
 INSERT INTO users (email, email_key, name, password_hash)
 VALUES (%s, %s, %s, %s)
@@ -32,7 +32,7 @@ RETURNING id, email, name, created_at, updated_at
 async def insert_user(
     connection: Connection, *, email: str, email_key: str, name: str | None, password_hash: str
 ) -> UserRow | None:
-    """Insert a user and return the row, or None where the e-mail address is taken."""
+    """Insert a user; return the row, or None where the email address is taken."""
     row = await connection.fetch_one(_INSERT, (email, email_key, name, password_hash))
     return None if row is None else UserRow(*row)
 
@@ -48,7 +48,7 @@ FOR UPDATE
 
 
 async def find_for_update(connection: Connection, user_id: str) -> PasswordRow | None:
-    """Return a user and lock the row until the transaction ends, or None."""
+    """Return a user, or None, and lock the row until the transaction ends."""
     row = await connection.fetch_one(_FIND_FOR_UPDATE, (user_id,))
     return None if row is None else PasswordRow(UserRow(*row[:5]), *row[5:])
 
@@ -62,7 +62,7 @@ RETURNING id, email, name, created_at, updated_at
 
 
 async def update_name(connection: Connection, user_id: str, name: str | None) -> UserRow:
-    """Set the name of a user whose row is locked."""
+    """Set the name of a user whose row this transaction has locked."""
     return _user_row(await connection.fetch_one(_UPDATE_NAME, (name, user_id)))
 
 
@@ -75,7 +75,7 @@ RETURNING id, email, name, created_at, updated_at
 
 
 async def update_password(connection: Connection, user_id: str, password_hash: str) -> UserRow:
-    """Set a new password of a user whose row is locked."""
+    """Set a new password for a user whose row this transaction has locked."""
     return _user_row(await connection.fetch_one(_UPDATE_PASSWORD, (password_hash, user_id)))
 
 
@@ -87,7 +87,7 @@ WHERE id = %s AND password_hash = %s
 
 
 async def renew_hash(connection: Connection, user_id: str, *, old: str, new: str) -> None:
-    """Replace the hash of an unchanged password, unless somebody else did already."""
+    """Replace the hash of an unchanged password, unless the stored one is no longer ``old``."""
     await connection.execute(_RENEW_HASH, (new, user_id, old))
 
 
@@ -99,7 +99,7 @@ WHERE email_key = %s
 
 
 async def find_state(connection: Connection, email_key: str) -> UserStateRow | None:
-    """Return a user by the key of the e-mail address, or None."""
+    """Return a user by email key, or None."""
     row = await connection.fetch_one(_FIND_STATE, (email_key,))
     return None if row is None else UserStateRow(*row)
 
@@ -112,20 +112,20 @@ WHERE
     AND (%(text)s = '' OR strpos(lower(email || ' ' || coalesce(name, '')), lower(%(text)s)) > 0)
     AND (NOT %(only_disabled)s OR disabled_at IS NOT NULL)
 ORDER BY email_key
-LIMIT %(most)s
+LIMIT %(limit)s
 """
 
 
 async def find_page(
-    connection: Connection, *, after: str, text: str, only_disabled: bool, most: int
+    connection: Connection, *, after: str, text: str, only_disabled: bool, limit: int
 ) -> list[UserStateRow]:
-    """Return users in the order of their keys, beginning after one."""
-    asked = {"after": after, "text": text, "only_disabled": only_disabled, "most": most}
-    return [UserStateRow(*row) for row in await connection.fetch_all(_FIND_PAGE, asked)]
+    """Return users after an email key, in the order of the keys."""
+    parameters = {"after": after, "text": text, "only_disabled": only_disabled, "limit": limit}
+    return [UserStateRow(*row) for row in await connection.fetch_all(_FIND_PAGE, parameters)]
 
 
-# Of a large table about 4 MiB are read.
-_SAMPLE_FOREIGN = """
+# Postgres reads about 4 MiB of a large table.
+_SAMPLE_IMPORTED = """
 WITH share AS MATERIALIZED (
     SELECT least(100, 100.0 * 4194304 / greatest(pg_relation_size('users'), 1)) AS percent
 )
@@ -140,17 +140,17 @@ FROM share
 """
 
 
-async def sample_foreign_hashes(connection: Connection, *, most: int) -> tuple[list[str], bool]:
-    """Return hashes of other services, and whether these are all that there are."""
-    [(read_whole, found)] = await connection.fetch_all(_SAMPLE_FOREIGN, (most,))
-    return found, read_whole and len(found) < most
+async def sample_imported_hashes(connection: Connection, *, limit: int) -> tuple[list[str], bool]:
+    """Return imported hashes at random, and whether these are all of them."""
+    [(read_whole, found)] = await connection.fetch_all(_SAMPLE_IMPORTED, (limit,))
+    return found, read_whole and len(found) < limit
 
 
 _DISABLE = "UPDATE users SET disabled_at = %s WHERE id = %s AND disabled_at IS NULL"
 
 
 async def disable(connection: Connection, user_id: str, *, at: datetime) -> bool:
-    """Keep a user out since a time; tell whether that is new."""
+    """Disable a user; return False where the user was disabled already."""
     return await connection.execute(_DISABLE, (at, user_id)) > 0
 
 
@@ -158,7 +158,7 @@ _ENABLE = "UPDATE users SET disabled_at = NULL WHERE id = %s AND disabled_at IS 
 
 
 async def enable(connection: Connection, user_id: str) -> bool:
-    """Let a user in again; tell whether that is new."""
+    """Enable a user; return False where the user was not disabled."""
     return await connection.execute(_ENABLE, (user_id,)) > 0
 
 
@@ -166,11 +166,11 @@ _DELETE = "DELETE FROM users WHERE id = %s"
 
 
 async def delete_user(connection: Connection, user_id: str) -> None:
-    """Delete a user; the rows of the tokens stay, without the user."""
+    """Delete a user; the rows of the tokens stay, without their owner."""
     await connection.execute(_DELETE, (user_id,))
 
 
 def _user_row(row: Row | None) -> UserRow:
     if row is None:
-        raise LookupError("The row was locked, and is gone.")
+        raise LookupError("The row of the user is not locked.")
     return UserRow(*row)

@@ -17,8 +17,8 @@ from handlers.base import BaseHandler, RefusedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.problems import find_head_problem
 from handlers.static_documents import PAGE_PATH, StaticDocument
-from ops.logs import RequestEvents
 from ops.metrics import UNKNOWN_ROUTE, Metrics
+from ops.request_log import RequestEvents
 from services.all_services import Services
 from transport.body import RequestDelegate
 from transport.client_address import ClientAddresses
@@ -101,9 +101,9 @@ class Application(ApplicationState):
         self,
         request: HTTPServerRequest,
         target_class: type[RequestHandler],
-        target_kwargs: dict[str, Any] | None = None,  # noqa: ARG002 - Tornado's signature
+        target_kwargs: dict[str, Any] | None = None,
         path_args: list[bytes] | None = None,
-        path_kwargs: dict[str, bytes] | None = None,  # noqa: ARG002
+        path_kwargs: dict[str, bytes] | None = None,
     ) -> RequestDelegate:
         """Return the delegate of a request to a handler."""
         return RequestDelegate(self, request, target_class, path_args)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from tornado.web import RequestHandler
 
 from handlers.static_documents import StaticDocument
-from ops.logs import RequestEvents
 from ops.metrics import Metrics
+from ops.request_log import RequestEvents
 from services.all_services import Services
 from transport.application import ServedApplication
 from transport.cors import CrossOrigin

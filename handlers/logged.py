@@ -2,8 +2,8 @@
 
 from handlers.application_state import ApplicationState
 from handlers.problems import ProblemHandler
-from ops.logs import REFUSALS, RequestRecord
 from ops.metrics import known_method
+from ops.request_log import REFUSALS, RequestRecord
 from ops.timing import RequestTiming
 from ops.trace_context import read_traceparent
 from rules.errors import CurrentPasswordWrong, Problem

@@ -107,9 +107,9 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     def log_exception(
         self,
-        typ: type[BaseException] | None,  # noqa: ARG002 - Tornado's signature
+        typ: type[BaseException] | None,
         value: BaseException | None,
-        tb: TracebackType | None,  # noqa: ARG002
+        tb: TracebackType | None,
     ) -> None:
         """Log what the operator must know: bugs, and an unavailable database.
 

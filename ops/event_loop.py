@@ -1,4 +1,4 @@
-"""The event loop: uvloop's, with a repair that aiopg needs."""
+"""The event loop: that of uvloop, with a workaround that aiopg needs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVarTuple
@@ -12,11 +12,11 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class EventLoop(uvloop.Loop):
-    """A uvloop that forgets what is left of a closed file when its number is used again.
+    """A uvloop that discards the stale handle of a closed file when its descriptor is reused.
 
-    When a TCP connection to Postgres is refused, libpq closes the socket before aiopg takes its
-    writer out of the loop. uvloop keeps the dead handle under the number, and would refuse
-    every later connection that happens to get it.
+    When a TCP connection to Postgres is refused, libpq closes the socket before aiopg removes its
+    writer from the loop. uvloop keeps the stale handle, and would refuse every later connection
+    that gets the same descriptor.
     """
 
     def add_reader(
@@ -25,7 +25,7 @@ class EventLoop(uvloop.Loop):
         callback: Callable[[*Arguments], object],
         *args: *Arguments,
     ) -> None:
-        """Call back when there is something to read (see asyncio)."""
+        """Call back when the file is readable (see asyncio)."""
         try:
             super().add_reader(fd, callback, *args)
         except RuntimeError:

@@ -1,4 +1,4 @@
-"""Counts by range of value, as cheap to add to as can be."""
+"""A histogram with minimal cost per observation."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from typing import Self
 
 
 class Histogram:
-    """Counts values by the lowest of some bounds that they do not exceed, and sums them up.
+    """Counts values by the lowest bound that they do not exceed, and sums them.
 
-    It belongs to the event loop and has no lock: prometheus-client's own would take as long as
-    a tenth of an answer.
+    It is for the event loop only, without a lock: the histogram of prometheus-client would take a
+    tenth of the time of a request.
     """
 
     __slots__ = ("bounds", "counts", "sum")
@@ -20,7 +20,7 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Count a value; a negative one, which a clock that was set can give, as 0."""
+        """Count a value; a negative one, which setting a clock can cause, counts as 0."""
         if value < 0:
             value = 0.0
         self.counts[bisect_left(self.bounds, value)] += 1
@@ -28,23 +28,23 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """Return how many values there were."""
+        """Return the number of values."""
         return sum(self.counts)
 
     @classmethod
-    def together(cls, several: Sequence[Self]) -> Self:
-        """Return what some of the same bounds counted, at least one, as one."""
-        summed = cls(several[0].bounds)
-        columns = zip(*[histogram.counts for histogram in several], strict=True)
-        summed.counts = [sum(column) for column in columns]
-        summed.sum = sum(histogram.sum for histogram in several)
-        return summed
+    def summed(cls, histograms: Sequence[Self]) -> Self:
+        """Return the sum of one or more histograms with the same bounds."""
+        total = cls(histograms[0].bounds)
+        columns = zip(*[histogram.counts for histogram in histograms], strict=True)
+        total.counts = [sum(column) for column in columns]
+        total.sum = sum(histogram.sum for histogram in histograms)
+        return total
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Return how many values were at most as large as each bound, and all of them."""
+        """Return the cumulative count of each bound, and of infinity."""
         total = 0
-        found = []
+        buckets = []
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
             total += count
-            found.append(("+Inf" if bound == float("inf") else repr(float(bound)), float(total)))
-        return found
+            buckets.append(("+Inf" if bound == float("inf") else repr(float(bound)), float(total)))
+        return buckets

@@ -1,4 +1,4 @@
-"""How late the event loop is: whatever blocks it makes everybody wait."""
+"""The lag of the event loop: all requests wait for whatever blocks it."""
 
 import asyncio
 import logging
@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from ops.logs import SERVER
 
-_LOOK_SECONDS = 0.1
+_INTERVAL_SECONDS = 0.1
 
 
-class LagWatch:
-    """Looks ten times a second how late the loop comes, and logs what is over a bound.
+class LagMonitor:
+    """Measures the lag ten times a second, and logs one above a threshold.
 
     ``observe`` is called with each lag, in seconds.
     """
@@ -21,19 +21,19 @@ class LagWatch:
         self._warning_seconds = warning_seconds
         self._observe = observe
         self._loop = asyncio.get_running_loop()
-        self._due = self._loop.time() + _LOOK_SECONDS
-        self._timer = self._loop.call_at(self._due, self._look)
+        self._due = self._loop.time() + _INTERVAL_SECONDS
+        self._timer = self._loop.call_at(self._due, self._measure)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop measuring."""
         self._timer.cancel()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         now = self._loop.time()
         lag = now - self._due
         if self._observe is not None:
             self._observe(lag)
         if lag > self._warning_seconds:
-            logging.getLogger(SERVER).warning("the event loop came %.0f ms late", lag * 1000)
-        self._due = now + _LOOK_SECONDS
-        self._timer = self._loop.call_at(self._due, self._look)
+            logging.getLogger(SERVER).warning("event loop blocked for %.0f ms", lag * 1000)
+        self._due = now + _INTERVAL_SECONDS
+        self._timer = self._loop.call_at(self._due, self._measure)

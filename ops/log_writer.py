@@ -1,4 +1,4 @@
-"""Lines on their way to standard error: a thread writes them, so that nobody else waits for it."""
+"""A thread that writes log lines, so that the event loop never waits for the stream."""
 
 import os
 import select
@@ -10,55 +10,55 @@ from typing import TextIO
 
 from ops.log_format import LogFormat
 
-# What may wait: some ten thousand requests.
-_MOST_CHARACTERS = 4 * 1024 * 1024
+# The maximum length of the queue: the lines of some ten thousand requests.
+_MAX_CHARACTERS = 4 * 1024 * 1024
 
 
 class LogWriter:
-    """Writes lines to a stream from a thread of its own.
+    """Writes lines to a stream in a thread of its own.
 
-    What the stream does not take yet waits, up to ``most_characters``. What comes beyond that is
-    dropped and counted in ``dropped``; ``tell_dropped`` makes the line that tells of it, written
-    once the stream takes lines again. A stream that fails loses what it was given, counted as well.
+    Lines that the stream does not accept yet wait in a queue of ``max_characters``. Lines beyond
+    that, and lines that the stream fails to write, are dropped, and counted in ``dropped``. Once
+    the stream accepts lines again, the line of ``report_dropped`` reports their number.
     """
 
     def __init__(
         self,
         stream: TextIO,
-        form: LogFormat,
-        tell_dropped: Callable[[int], str],
-        most_characters: int = _MOST_CHARACTERS,
+        log_format: LogFormat,
+        report_dropped: Callable[[int], str],
+        max_characters: int = _MAX_CHARACTERS,
     ) -> None:
         self.dropped = 0
-        self.form = form.chosen_for(stream)
-        self._put = _way_to(stream)
-        self._tell_dropped = tell_dropped
-        self._most_characters = most_characters
+        self.format = log_format.chosen_for(stream)
+        self._put = _write_function(stream)
+        self._report_dropped = report_dropped
+        self._max_characters = max_characters
         self._chunks: deque[str] = deque()
-        # Characters in _chunks, and those that are being written.
+        # The characters in _chunks, and those being written.
         self._queued = 0
         self._in_writing = 0
-        self._untold = 0
-        self._must_tell = False
+        self._unreported = 0
+        self._must_report = False
         self._is_closed = False
         self._changed = Condition()
-        # A daemon: a stream that nobody reads must not keep the process from its end.
+        # A daemon thread: a blocked stream must not keep the process from exiting.
         self._thread = Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def write(self, lines: str) -> None:
-        """Hand over whole lines; never waits for the stream."""
+        """Queue complete lines; never waits for the stream."""
         with self._changed:
-            if self._queued + self._in_writing + len(lines) > self._most_characters:
+            if self._queued + self._in_writing + len(lines) > self._max_characters:
                 self._drop(lines)
-                self._must_tell = True
+                self._must_report = True
             else:
                 self._chunks.append(lines)
                 self._queued += len(lines)
             self._changed.notify()
 
     def close(self, seconds: float) -> None:
-        """Write what waits, for so many seconds at the most."""
+        """Write the queue, for at most this many seconds."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
@@ -68,34 +68,34 @@ class LogWriter:
         while lines := self._next():
             try:
                 self._put(lines)
-            except (OSError, ValueError):  # the latter of a text stream that is closed
+            except (OSError, ValueError):  # ValueError: the text stream is closed
                 with self._changed:
                     self._drop(lines)
             self._in_writing = 0
 
     def _next(self) -> str:
-        """Wait for lines and return them, "" at the end."""
+        """Wait for lines, and return them, or "" at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._chunks or self._must_tell or self._is_closed)
+            self._changed.wait_for(lambda: self._chunks or self._must_report or self._is_closed)
             lines = "".join(self._chunks)
             self._chunks.clear()
             self._in_writing, self._queued = self._queued, 0
-            if self._untold and (lines or self._must_tell):
-                lines += self._tell_dropped(self._untold)
-                self._untold = 0
-            self._must_tell = False
+            if self._unreported and (lines or self._must_report):
+                lines += self._report_dropped(self._unreported)
+                self._unreported = 0
+            self._must_report = False
             return lines
 
     def _drop(self, lines: str) -> None:
         number = lines.count("\n")
         self.dropped += number
-        self._untold += number
+        self._unreported += number
 
 
-def _way_to(stream: TextIO) -> Callable[[str], None]:
-    """Return what writes text to a stream, past its buffer where it is a file.
+def _write_function(stream: TextIO) -> Callable[[str], None]:
+    """Return the function that writes text to a stream, bypassing the buffer of a file.
 
-    A thread that waits inside a buffer holds its lock, and the interpreter ends by a fatal error.
+    A thread that blocks in a buffer holds its lock, which aborts the interpreter at exit.
     """
     try:
         number = stream.fileno()
@@ -116,5 +116,5 @@ def _write_to_descriptor(number: int, text: str) -> None:
         try:
             rest = rest[os.write(number, rest) :]
         except BlockingIOError:
-            # Another process that has the same pipe or terminal made it non-blocking.
+            # Another process with the same pipe or terminal has made it non-blocking.
             select.select([], [number], [])

@@ -1,4 +1,4 @@
-"""Work that goes on beside the requests, again and again."""
+"""Periodic tasks, which run beside the requests."""
 
 import asyncio
 import logging
@@ -7,15 +7,15 @@ from contextlib import suppress
 
 from ops.logs import SERVER
 
-# When to try again after a failure.
+# The delay of the next attempt after a failure.
 _RETRY_SECONDS = 10.0
 
 
 class PeriodicTask:
-    """Does some work until it is closed.
+    """Repeats some work until it is closed.
 
-    ``work`` returns in how many seconds it wants to be done again. What failed is logged, and
-    tried again: whatever it was, the requests come first.
+    ``work`` returns the delay of the next run in seconds. A failure is logged with ``name`` as the
+    message, such as "housekeeping failed", and the work is retried: no failure stops the server.
     """
 
     def __init__(self, name: str, work: Callable[[], Awaitable[float]]) -> None:
@@ -25,8 +25,8 @@ class PeriodicTask:
         self._task = asyncio.get_running_loop().create_task(self._repeat())
 
     async def close(self) -> None:
-        """Stop, in the middle if need be."""
-        # Told twice: what waits by asyncio.wait_for can overlook a cancellation.
+        """Stop, even during a run."""
+        # A flag besides the cancellation, which asyncio.wait_for can swallow.
         self._is_closed = True
         self._task.cancel()
         with suppress(asyncio.CancelledError):
@@ -36,7 +36,7 @@ class PeriodicTask:
         while not self._is_closed:
             try:
                 seconds = await self._work()
-            except Exception as error:  # noqa: BLE001 - nobody else would see it
+            except Exception as error:  # noqa: BLE001 - the task would end unnoticed
                 seconds = _RETRY_SECONDS
                 logging.getLogger(SERVER).warning("%s: %s", self._name, error)
             if not self._is_closed:

@@ -1,4 +1,4 @@
-"""What the time of one request went into: the database, and hashes."""
+"""How much of the time of a request the database and hashes take."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class RequestTiming:
-    """Seconds that a request waited for the database, and that its hashes took to compute."""
+    """Seconds that a request waited for the database, and that its hashes took."""
 
     database: float = 0.0
     hashing: float = 0.0
 
     def activate(self) -> None:
-        """Take what is spent from now on, in this task and those that it starts."""
+        """Count the time of this task, and of those that it starts, from now on."""
         _CURRENT.set(self)
 
 
 def current_timing() -> RequestTiming | None:
-    """Return what is spent by the request that runs, where there is one."""
+    """Return the timing of the current request, or None."""
     return _CURRENT.get()
 
 
-# A variable of the context: what waits for the database is far below what knows the request.
-_CURRENT: ContextVar[RequestTiming | None] = ContextVar("spent", default=None)
+# A context variable, since the code that waits for the database does not know the request.
+_CURRENT: ContextVar[RequestTiming | None] = ContextVar("timing", default=None)

@@ -1,4 +1,4 @@
-"""Where a request stands in a trace that its sender keeps (W3C Trace Context, level 1)."""
+"""The position of a request in the trace of its sender (W3C Trace Context, level 1)."""
 
 import re
 from typing import NamedTuple
@@ -10,7 +10,7 @@ _TRACEPARENT = re.compile(
 
 
 class TraceParent(NamedTuple):
-    """The trace, the span in it that the request was sent from, and whether it is recorded."""
+    """The trace, the span of the sender, and whether the sender records it."""
 
     trace_id: str
     parent_id: str
@@ -18,9 +18,9 @@ class TraceParent(NamedTuple):
 
 
 def read_traceparent(value: str | None) -> TraceParent | None:
-    """Read the field of that name; whatever the standard calls invalid is as if it were not there.
+    """Parse a traceparent header; return None where the standard calls it invalid.
 
-    Later versions may say more at the end, the first one may not (section 3.2.4).
+    Only versions after the first may have further fields at the end (section 3.2.4).
     """
     found = _TRACEPARENT.fullmatch(value) if value else None
     if found is None or found["version"] == "ff" or (found["version"] == "00" and found["more"]):

@@ -1,8 +1,8 @@
-"""Each request as a span of OpenTelemetry, for who has its packages and names a collector.
+"""Requests as OpenTelemetry spans, where its packages are installed and a collector is configured.
 
-The span is made when the request has ended: nothing is carried along meanwhile. Where it goes, and
-which are kept, is said by the variables of OpenTelemetry's specification (OTEL_EXPORTER_OTLP_…,
-OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES).
+A span is created when its request has ended. The variables of OpenTelemetry's specification
+configure the collector and the sampling (OTEL_EXPORTER_OTLP_…, OTEL_TRACES_SAMPLER,
+OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES).
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from ops.logs import RequestEvents, RequestRecord
+from ops.request_log import RequestEvents, RequestRecord
 from ops.trace_context import TraceParent
 
 _NANOSECONDS = 1_000_000_000
@@ -30,7 +30,7 @@ _LAST_SPANS_SECONDS = 2.0
 
 
 class TracedRequests:
-    """Sends a span for each request, and tells the log of it as well."""
+    """Sends a span for each request, and passes its record on to the log."""
 
     def __init__(
         self, log: RequestEvents, clock: Callable[[], float], service: str, version: str
@@ -41,12 +41,12 @@ class TracedRequests:
             resource=Resource.create({SERVICE_NAME: service, "service.version": version}),
             shutdown_on_exit=False,
         )
-        # Spans are gathered, and sent by a thread; what it cannot send in time is dropped.
+        # A thread sends spans in batches; it drops those that it cannot send in time.
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("userauth", version)
 
     def write(self, record: RequestRecord) -> None:
-        """Tell of one request."""
+        """Log a request, and queue its span."""
         self._log.write(record)
         ended = int(self._clock() * _NANOSECONDS)
         span = self._tracer.start_span(
@@ -72,7 +72,7 @@ class TracedRequests:
         span.end(ended)
 
     def close(self) -> None:
-        """Send what is left, if the collector takes it soon: an end waits for nobody."""
+        """Send the remaining spans, if the collector accepts them within the time limit."""
         sending = Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         sending.start()
         sending.join(_LAST_SPANS_SECONDS)

@@ -1,7 +1,7 @@
-"""A backup file: an archive of pg_dump in the custom format, and a last line on what is in it.
+"""A backup file: an archive of pg_dump in the custom format, followed by a manifest line.
 
-pg_restore, which looks at no more than the archive, takes the file as well. The line tells a
-whole file from a part of one, whatever pg_restore makes of that.
+pg_restore ignores the line, and so reads the file, too. The line distinguishes a complete file from
+a truncated one.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ from typing import IO, BinaryIO
 
 from db.errors import BackupError
 from db.schema import TABLES, VERSION
-from postgres.piped_programs import ProgramFailed, piped
+from postgres.program_output import ProgramFailed, stream_output
 from postgres.programs import SYSTEM_PATH, find_programs
 
 ENVIRONMENT = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
 CHUNK = 1024 * 1024
 _MARK = b"userauth-backup "
-_LONGEST_LINE = 64 * 1024
+_MAX_LINE_BYTES = 64 * 1024
 _COPY = re.compile(rb'COPY .+ \(([a-z_0-9", ]+)\) FROM stdin;\n')
 _END = b"\\.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is in a backup: the time, the version of the schema, and the rows of each table.
+    """The contents of a backup: the time, the schema version, and the row count of each table.
 
-    ``namespace`` is the Postgres schema that the tables were in; ``size`` and ``sha256`` are of
-    the archive alone.
+    ``namespace`` is the Postgres schema of the tables; ``size`` and ``sha256`` are those of the
+    archive without this line.
     """
 
     made_at: datetime
@@ -43,7 +43,7 @@ class Manifest:
     sha256: str
 
     def line(self) -> bytes:
-        """Return the last line of the file, with the end of what comes before it."""
+        """Return the last line of the file, with the newline before it."""
         document = {
             "made_at": self.made_at.isoformat(),
             "schema_version": self.version,
@@ -56,7 +56,7 @@ class Manifest:
 
     @classmethod
     def read(cls, line: bytes) -> "Manifest":
-        """Read a last line; raises ValueError, KeyError or TypeError where it is none."""
+        """Parse a last line; raises ValueError, KeyError or TypeError where it is malformed."""
         document = json.loads(line.removeprefix(_MARK))
         rows = document["rows"]
         manifest = cls(
@@ -68,21 +68,21 @@ class Manifest:
             sha256=str(document["sha256"]),
         )
         if manifest.made_at.tzinfo is None:
-            raise ValueError("the time has no zone")
+            raise ValueError("the time has no time zone")
         return manifest
 
 
 class Rows:
-    """The rows of a table as COPY writes and reads them, counted on their way."""
+    """The rows of a table in the format of COPY, counted as they are read."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self.count = 0
         self._source = source
-        self._is_over = False
+        self._has_ended = False
         self.columns = self._find_columns()
 
     def read(self, size: int = CHUNK) -> bytes:
-        """Return some rows, or nothing after the last one."""
+        """Return complete rows of at least ``size`` bytes, if so many remain."""
         lines = []
         length = 0
         while length < size and (line := self.readline()):
@@ -91,10 +91,10 @@ class Rows:
         return b"".join(lines)
 
     def readline(self, _size: int = -1) -> bytes:
-        """Return the next row, or nothing after the last one."""
-        line = b"" if self._is_over else self._source.readline()
-        self._is_over = line in (_END, b"")
-        if self._is_over:
+        """Return the next row, or b"" after the last one."""
+        line = b"" if self._has_ended else self._source.readline()
+        self._has_ended = line in (_END, b"")
+        if self._has_ended:
             return b""
         self.count += 1
         return line
@@ -108,7 +108,7 @@ class Rows:
 
 
 class Archive:
-    """A backup file that is whole, and was written by us."""
+    """A complete backup file."""
 
     def __init__(self, file: BinaryIO, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -116,7 +116,7 @@ class Archive:
 
     @contextmanager
     def table(self, name: str) -> Iterator[Rows]:
-        """Yield the rows of a table; all of them have to be read."""
+        """Yield the rows of a table; the caller must read all of them."""
         arguments = (
             "--data-only",
             f"--schema={self.manifest.namespace}",
@@ -125,7 +125,7 @@ class Archive:
         )
         self._file.seek(0)
         try:
-            with piped(
+            with stream_output(
                 find_programs() / "pg_restore", arguments, ENVIRONMENT, self._file
             ) as output:
                 rows = Rows(output)
@@ -136,12 +136,12 @@ class Archive:
             raise BackupError(f"pg_restore cannot read the backup ({error}).") from None
         if rows.count != self.manifest.rows[name]:
             raise BackupError(
-                f"The backup holds {rows.count} rows of {name}, and tells of"
+                f"The backup contains {rows.count} rows of {name} instead of"
                 f" {self.manifest.rows[name]}: it is damaged."
             )
 
     def check(self) -> None:
-        """Read all rows, as a restore does; raises BackupError where one cannot be had."""
+        """Read all rows, as a restore does; raises BackupError where that fails."""
         for name in self.manifest.rows:
             with self.table(name) as rows:
                 while rows.read():
@@ -150,33 +150,35 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a backup file; raises BackupError where it is none, not whole, or too new."""
+    """Open a backup file; raises BackupError where it is incomplete, damaged, or too new."""
     with path.open("rb", buffering=0) as raw:
         manifest = _read_manifest(raw, path.name)
         if _digest(raw, manifest.size) != manifest.sha256:
-            raise BackupError(f"{path.name} is damaged: its SHA-256 is another. Take another one.")
+            raise BackupError(
+                f"{path.name} is damaged: its SHA-256 does not match. Use another backup."
+            )
         if manifest.version > VERSION:
             raise BackupError(
-                f"{path.name} holds schema version {manifest.version}, this server knows version"
-                f" {VERSION}: restore it with the version of the server that belongs to it."
+                f"{path.name} has schema version {manifest.version}, and this server supports up to"
+                f" version {VERSION}: restore it with a newer server."
             )
         if set(manifest.rows) - set(TABLES) or "users" not in manifest.rows:
-            raise BackupError(f"{path.name} holds other tables than ours.")
-        # Of one file description: pg_restore begins where we put it.
+            raise BackupError(f"{path.name} contains tables of another application.")
+        # pg_restore shares the file offset, and so starts where we seek to.
         yield Archive(raw, manifest)
 
 
 def _read_manifest(raw: IO[bytes], name: str) -> Manifest:
     size = raw.seek(0, 2)
-    raw.seek(max(0, size - _LONGEST_LINE))
-    _, mark, line = raw.read(_LONGEST_LINE).rpartition(b"\n" + _MARK)
+    raw.seek(max(0, size - _MAX_LINE_BYTES))
+    _, mark, line = raw.read(_MAX_LINE_BYTES).rpartition(b"\n" + _MARK)
     manifest = None
     if mark and line.endswith(b"\n"):
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             manifest = Manifest.read(line)
     if manifest is None or manifest.size + len(mark) + len(line) != size:
         raise BackupError(
-            f"{name} is not a whole backup by manage.py: it is cut off, or something else."
+            f"{name} is not a complete backup of manage.py: it is truncated, or another file."
         )
     return manifest
 
@@ -189,7 +191,7 @@ def _digest(raw: IO[bytes], size: int) -> str:
 
 
 def copy(source: IO[bytes], write: Callable[[bytes], object], size: int | None = None) -> int:
-    """Hand on what can be read, ``size`` bytes at most; return how much that was."""
+    """Copy at most ``size`` bytes; return the number of copied bytes."""
     copied = 0
     while chunk := source.read(CHUNK if size is None else min(CHUNK, size - copied)):
         write(chunk)

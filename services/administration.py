@@ -79,7 +79,7 @@ class Administration:
                 after=emails.lookup_key(after),
                 text=text,
                 only_disabled=only_disabled,
-                most=limit,
+                limit=limit,
             )
         await self._audit.record(EventKind.USERS_LISTED, self._origin)
         return found
@@ -91,7 +91,7 @@ class Administration:
             state = await users.find_state(connection, key)
             if state is None:
                 raise UserNotFound
-            valid = await tokens.find_live(connection, state.id, at=self._core.now())
+            valid = await tokens.find_valid(connection, state.id, at=self._core.now())
             failures = await counts.count_failures(connection, self._throttle.account(key))
         log_ins = EventFilter(user_id=state.id, kind=EventKind.LOGGED_IN)
         last = await self._audit.find(log_ins, limit=1)
@@ -175,7 +175,7 @@ class Administration:
         """Delete a user and revoke every token; raises UserNotFound."""
         async with self._locked(email) as (transaction, user):
             connection = transaction.connection
-            await tokens.forget_user(connection, user.id, at=self._core.now())
+            await tokens.revoke_and_anonymize(connection, user.id, at=self._core.now())
             await users.delete_user(connection, user.id)
             await self._reservations.reserve(connection, user)
             await self._throttle.delete_count(connection, user)

@@ -25,7 +25,7 @@ class HashKinds:
     async def find(self) -> None:
         """Find the kinds in use, and discard others; raises DatabaseUnavailable."""
         async with connection_to(self._database) as connection:
-            sample, is_complete = await users.sample_foreign_hashes(connection, most=_SAMPLE_SIZE)
+            sample, is_complete = await users.sample_imported_hashes(connection, limit=_SAMPLE_SIZE)
         found = await asyncio.to_thread(_one_of_each_kind, sample)
         if is_complete:
             self._hasher.retain_kinds(found)

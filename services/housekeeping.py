@@ -47,10 +47,10 @@ class Housekeeping:
         Raises DatabaseError.
         """
         async with (
-            self._database.connection(_MAX_TURN_SECONDS) as connection,
-            expired_tokens.turn(connection) as is_ours,
+            self._database.dedicated_connection(_MAX_TURN_SECONDS) as connection,
+            expired_tokens.housekeeping_lock(connection) as is_held,
         ):
-            if is_ours:
+            if is_held:
                 await self._remove_tokens(connection)
                 await self._remove_events(connection)
                 await _remove_reservations(connection)
@@ -65,7 +65,7 @@ class Housekeeping:
         async def remove() -> int:
             nonlocal since
             removed, since = await expired_tokens.delete_expired(
-                connection, since=since, before=before, most=_BATCH
+                connection, since=since, before=before, limit=_BATCH
             )
             return removed
 
@@ -96,7 +96,7 @@ class Housekeeping:
 
 
 async def _remove_reservations(connection: Connection) -> None:
-    await _repeat(lambda: reserved_emails.delete_past(connection, most=_BATCH), full=_BATCH)
+    await _repeat(lambda: reserved_emails.delete_expired(connection, limit=_BATCH), full=_BATCH)
 
 
 async def _repeat(remove: Callable[[], Awaitable[int]], *, full: int) -> None:

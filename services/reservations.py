@@ -40,7 +40,9 @@ class Reservations:
 
     async def end(self, connection: Connection, email_keys: Sequence[str]) -> None:
         """End the reservations of addresses."""
-        await reserved_emails.end(connection, [self._digest(key) for key in email_keys])
+        await reserved_emails.delete_reservations(
+            connection, [self._digest(key) for key in email_keys]
+        )
 
     def _digest(self, email_key: str) -> str:
         return self._digests.of(_PURPOSE, email_key)

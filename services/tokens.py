@@ -116,7 +116,7 @@ class Tokens:
     async def find_all(self, identity: Identity) -> list[TokenRow]:
         """Return the valid tokens of the user, newest first."""
         async with connection_to(self._database) as connection:
-            return await tokens.find_live(connection, identity.user.id, at=self._core.now())
+            return await tokens.find_valid(connection, identity.user.id, at=self._core.now())
 
     async def revoke(
         self,
@@ -135,7 +135,7 @@ class Tokens:
         if current_password is not None or token_id != identity.token_id:
             await self._confirmation.check(identity, current_password, origin)
         async with self._writes.begin(identity) as (transaction, user):
-            is_revoked = _is_id(token_id) and await tokens.revoke_live(
+            is_revoked = _is_id(token_id) and await tokens.revoke_valid(
                 transaction.connection, token_id, user_id=user.id, at=self._core.now()
             )
             if is_revoked:
@@ -209,7 +209,11 @@ class Tokens:
     ) -> None:
         """Revoke the oldest tokens beyond the limit, and write the event."""
         surplus = await tokens.revoke_surplus(
-            transaction.connection, user.id, newest=token_id, most=self._limits.max_per_user, at=now
+            transaction.connection,
+            user.id,
+            newest=token_id,
+            limit=self._limits.max_per_user,
+            at=now,
         )
         revoked = (Revocation.SURPLUS, surplus)
         await self._audit.write(

@@ -98,7 +98,7 @@ class Transfer:
         after = ""
         while True:
             async with connection_to(self._database) as connection:
-                page = await transfer.find_users(connection, after=after, most=_PAGE)
+                page = await transfer.find_users(connection, after=after, limit=_PAGE)
             for user in page:
                 yield user
             if len(page) < _PAGE:

@@ -51,7 +51,7 @@ async def _lock(connection: Connection, identity: Identity) -> UserRow:
     match identity.proof:
         case TokenProof(token_id):
             refusal: Unauthorized = TokenInvalid()
-            holds = await tokens.is_live(connection, token_id, identity.user.id)
+            holds = await tokens.is_unrevoked(connection, token_id, identity.user.id)
         case PasswordProof(_, stored):
             refusal = CredentialsInvalid()
             holds = current is not None and current.password_version == stored.password_version

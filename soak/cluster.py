@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres
-from postgres.folder import ClusterFolder
 
 RESTART_SECONDS = 60
 
@@ -20,7 +20,7 @@ class Cluster:
     """A running Postgres."""
 
     dsn: str
-    directory: ClusterFolder
+    directory: DataDirectory
 
     def restart(self, mode: str) -> None:
         """Stop Postgres in a mode of pg_ctl and start it; return when it accepts connections."""
@@ -42,6 +42,6 @@ def running_cluster(directory: Path) -> Iterator[Cluster]:
     """Run a new Postgres cluster in a directory."""
     embedded = EmbeddedPostgres.start(directory)
     try:
-        yield Cluster(embedded.dsn, ClusterFolder.open(directory))
+        yield Cluster(embedded.dsn, DataDirectory.open(directory))
     finally:
         embedded.stop()

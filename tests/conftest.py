@@ -14,9 +14,9 @@ from tornado.ioloop import IOLoop
 
 from handlers.application import Application
 from ops.event_loop import EventLoop
+from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres
-from postgres.folder import ClusterFolder
-from postgres.serving_role import ROLE
+from postgres.server_role import ROLE
 from settings import Settings
 from tests.harness.api import Api
 from tests.harness.clock import Clock
@@ -66,7 +66,7 @@ def postgres() -> Iterator[str]:
         data = Path(folder) / "data"
         EmbeddedPostgres.start(data).stop()
         # Tests make databases and roles of their own; a server cannot.
-        code, said = ClusterFolder.open(data).as_superuser(f"ALTER ROLE {ROLE} CREATEDB CREATEROLE")
+        code, said = DataDirectory.open(data).as_superuser(f"ALTER ROLE {ROLE} CREATEDB CREATEROLE")
         assert code == 0, said
         embedded = EmbeddedPostgres.start(data)
         try:
@@ -89,7 +89,9 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def dsn(postgres: str) -> str:
     """Return a database without users and tokens."""
-    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events, reserved_emails")
+    # TRUNCATE would take three times as long, since it creates and removes files.
+    tables = ("tokens", "users", "clients", "throttle", "events", "reserved_emails")
+    run_sql(postgres, "".join(f"DELETE FROM {table};" for table in tables))  # noqa: S608
     return postgres
 
 

@@ -4,11 +4,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
-from db.clock import PostgresClock
 from handlers.application import Application, HttpPolicy
 from ops.log_writer import LogWriter
-from ops.logs import RequestEvents, RequestLog
 from ops.metrics import Metrics
+from ops.request_log import RequestEvents, RequestLog
 from rules.errors import problem_types
 from services.all_services import Services
 from settings import Settings
@@ -17,6 +16,7 @@ from transport.cors import CrossOrigin
 from wiring.database import measured_clock, open_database, warn_of_risks
 from wiring.documents import static_documents
 from wiring.logs import dumps, server_log
+from wiring.metrics import watch_application
 from wiring.program import version
 from wiring.services import open_services
 from wiring.tasks import periodic_tasks
@@ -52,7 +52,7 @@ async def open_application(
         request_log = stack.enter_context(_request_log(log, host_clock))
         application = _build(settings, services, request_log, metrics)
         if metrics is not None:
-            _watch(metrics, postgres_clock, application, log)
+            watch_application(metrics, application, postgres_clock, log)
         yield application
 
 
@@ -64,14 +64,6 @@ def _request_log(log: LogWriter, clock: Callable[[], float]) -> Iterator[Request
             yield request_log
     finally:
         lines.flush()
-
-
-def _watch(
-    metrics: Metrics, clock: PostgresClock, application: Application, log: LogWriter
-) -> None:
-    metrics.watch_clock(clock)
-    metrics.watch_requests(application)
-    metrics.watch_log(log)
 
 
 def _metrics(settings: Settings) -> Metrics | None:

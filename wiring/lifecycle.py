@@ -8,11 +8,11 @@ from functools import partial
 from handlers.application import Application
 from ops.event_loop import EventLoop
 from ops.gc import freeze_gc
-from ops.lag import LagWatch
+from ops.lag import LagMonitor
 from ops.log_writer import LogWriter
 from ops.systemd import Systemd
+from postgres.data_directory import LOCK_SECONDS
 from postgres.embedded import STOP_SECONDS
-from postgres.folder import LOCK_SECONDS
 from settings import Settings
 from transport.certificate import Certificate
 from transport.server import Server, prepare_process
@@ -60,13 +60,13 @@ async def _serve(
             server = Server(application, settings.limits, certificate)
             status = greeting(settings, listen(server, settings, systemd.sockets))
             reload_on_hangup(partial(reload, application, certificate, systemd, status))
-            watch = _watch_lag(settings, application)
+            lag_monitor = _monitor_lag(settings, application)
             freeze_gc()
             print(status, flush=True)
             systemd.ready(status)
             await stop.wait()
             await _drain(settings, systemd, application, server)
-            watch.close()
+            lag_monitor.close()
 
 
 async def _enter_unless_stopped(
@@ -84,9 +84,9 @@ async def _enter_unless_stopped(
     return None
 
 
-def _watch_lag(settings: Settings, application: Application) -> LagWatch:
+def _monitor_lag(settings: Settings, application: Application) -> LagMonitor:
     observe = application.metrics.lagged if application.metrics else None
-    return LagWatch(settings.server.lag_warning_seconds, observe)
+    return LagMonitor(settings.server.lag_warning_seconds, observe)
 
 
 async def _drain(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from db.lookups import open_lookups
 from db.pool import Database
-from ops.metrics import Metrics, Sources
+from ops.metrics import Metrics
 from rules.budget import Budget
 from rules.hash_budget import HashBudget
 from rules.origin import LocalOrigin
@@ -36,6 +36,7 @@ from services.usage import TokenUsage
 from services.user_writes import UserWrites
 from settings import Settings
 from wiring.database import read_digests
+from wiring.metrics import watch_services
 from wiring.passwords import open_cache, open_hasher, password_rules
 from wiring.secrets import keys_file
 
@@ -83,7 +84,7 @@ async def open_services(
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
         server = _server_parts(settings, parts, cache, signer)
         if metrics is not None:
-            metrics.watch(_sources(parts))
+            watch_services(metrics, parts.core, parts.hasher.queue)
         yield Services(
             identities=server.identities,
             accounts=_accounts(parts, server),
@@ -148,17 +149,6 @@ async def _open_parts(
             throttle=Throttle(database=database, lookups=lookups, digests=digests, limits=limits),
             reservations=Reservations(digests, quarantine_days=days),
         )
-
-
-def _sources(parts: _Parts) -> Sources:
-    lookups, counts = parts.core.lookups, parts.core.audit.counts
-    return Sources(
-        queue=parts.hasher.queue,
-        pool=parts.core.database,
-        tokens=counts,
-        events=counts.events,
-        lookup_failures=lambda: lookups.failures,
-    )
 
 
 def _server_parts(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ops.logs import RequestEvents
+from ops.request_log import RequestEvents
 from wiring.errors import StartError
 from wiring.program import version
 

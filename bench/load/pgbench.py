@@ -7,7 +7,7 @@ from bench.dataset import USERS
 from bench.paths import LISTS
 from bench.processes import BenchError, run_to_end
 from postgres.programs import find_programs
-from postgres.serving_role import ROLE
+from postgres.server_role import ROLE
 
 CLIENTS = 16
 _LOOKUP = f"""\\set n random(1, {USERS})

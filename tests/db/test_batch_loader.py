@@ -1,16 +1,18 @@
-"""The joined look-up."""
+"""Batched lookups."""
 
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
+from db.batch import BATCH_SIZE, Batch
 from db.batch_loader import BatchLoader
 from db.errors import Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery, Received
-from db.rows import UserRow
+from db.rows import Row, UserRow
 from db.tokens import FIND_USERS
 from tests.harness.databases import use
 from tests.harness.pool_limits import LIMITS
@@ -19,7 +21,7 @@ from tests.harness.sql import run_sql
 
 @pytest.fixture
 def tokens(dsn: str) -> list[str]:
-    """Insert users with a token each; return the tokens' ids."""
+    """Insert 40 users with one token each; return the ids of the tokens."""
     ids = [str(uuid.uuid4()) for _ in range(40)]
     run_sql(
         dsn,
@@ -34,7 +36,7 @@ def tokens(dsn: str) -> list[str]:
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Record how many ids each look-up statement asks for."""
+    """Record the number of keys of each statement."""
     sizes: list[int] = []
     send = PreparedQuery.send
 
@@ -46,67 +48,69 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def look_up(dsn: str, work: Callable[[Database, BatchLoader[UserRow]], Awaitable[None]]) -> None:
+def with_loader(
+    dsn: str, work: Callable[[Database, BatchLoader[UserRow]], Awaitable[None]]
+) -> None:
     async def run(database: Database) -> None:
-        lookup = BatchLoader(database, FIND_USERS)
+        loader = BatchLoader(database, FIND_USERS)
         try:
-            await work(database, lookup)
+            await work(database, loader)
         finally:
-            await lookup.close()
+            await loader.close()
 
     use(dsn, run, LIMITS)
 
 
-def test_everybody_gets_their_own_answer(dsn: str, tokens: list[str]) -> None:
-    async def work(_: Database, lookup: BatchLoader[UserRow]) -> None:
+def test_each_lookup_gets_the_row_of_its_key(dsn: str, tokens: list[str]) -> None:
+    async def work(_: Database, loader: BatchLoader[UserRow]) -> None:
         unknown = [str(uuid.uuid4()) for _ in tokens]
-        found = await asyncio.gather(*map(lookup.find, tokens + unknown))
+        found = await asyncio.gather(*map(loader.find, tokens + unknown))
         assert [owner.id if owner else None for owner in found] == tokens + [None] * len(unknown)
 
-    look_up(dsn, work)
+    with_loader(dsn, work)
 
 
-def test_those_who_ask_in_the_same_turn_share_one_statement(
+def test_lookups_in_the_same_turn_of_the_loop_share_one_statement(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(_: Database, lookup: BatchLoader[UserRow]) -> None:
-        await asyncio.gather(*map(lookup.find, tokens))
+    async def work(_: Database, loader: BatchLoader[UserRow]) -> None:
+        await asyncio.gather(*map(loader.find, tokens))
 
-    look_up(dsn, work)
+    with_loader(dsn, work)
     assert statements == [40]
 
 
-def test_an_answer_is_never_used_for_a_later_request(
+def test_a_result_never_serves_a_later_request(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(database: Database, lookup: BatchLoader[UserRow]) -> None:
-        assert await lookup.find(tokens[0]) is not None
+    async def work(database: Database, loader: BatchLoader[UserRow]) -> None:
+        assert await loader.find(tokens[0]) is not None
         async with database.connection() as connection:
             await connection.execute("UPDATE tokens SET revoked_at = now()")
-        assert await lookup.find(tokens[0]) is None
+        assert await loader.find(tokens[0]) is None
 
-    look_up(dsn, work)
+    with_loader(dsn, work)
     assert statements == [1, 1]
 
 
-def test_whoever_asks_while_a_statement_is_under_way_waits_for_the_next(
+def test_lookups_during_a_statement_wait_for_the_next_one(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(_: Database, lookup: BatchLoader[UserRow]) -> None:
-        first = asyncio.ensure_future(lookup.find(tokens[0]))
+    async def work(_: Database, loader: BatchLoader[UserRow]) -> None:
+        first = asyncio.ensure_future(loader.find(tokens[0]))
         while not statements:
             await asyncio.sleep(0)
-        # The same token: its answer is on its way, and must not serve this one.
-        second = [asyncio.ensure_future(lookup.find(token)) for token in tokens[:10]]
+        # Of the same token, too: the pending result must not serve a later request.
+        second = [asyncio.ensure_future(loader.find(token)) for token in tokens[:10]]
         await asyncio.gather(first, *second)
 
-    look_up(dsn, work)
+    with_loader(dsn, work)
     assert statements == [1, 10]
 
 
-def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> None:
-    async def work(_: Database, lookup: BatchLoader[UserRow]) -> None:
-        waiting = [asyncio.ensure_future(lookup.find(tokens[0])) for _ in range(10)]
+def test_cancelled_lookups_do_not_affect_the_others(dsn: str, tokens: list[str]) -> None:
+    async def work(_: Database, loader: BatchLoader[UserRow]) -> None:
+        waiting = [asyncio.ensure_future(loader.find(tokens[0])) for _ in range(10)]
         await asyncio.sleep(0)
         for task in waiting[:5]:
             task.cancel()
@@ -114,54 +118,129 @@ def test_a_client_that_goes_away_harms_nobody(dsn: str, tokens: list[str]) -> No
         assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[:5])
         assert all(not isinstance(answer, BaseException) for answer in answers[5:])
 
-    look_up(dsn, work)
+    with_loader(dsn, work)
 
 
-def test_a_look_up_that_is_closed_tells_those_who_wait_and_connects_no_more(
+def test_closing_fails_pending_lookups_and_does_not_reconnect(
     dsn: str, tokens: list[str], statements: list[int]
 ) -> None:
-    async def work(database: Database, lookup: BatchLoader[UserRow]) -> None:
-        await lookup.find(tokens[0])
+    async def work(database: Database, loader: BatchLoader[UserRow]) -> None:
+        await loader.find(tokens[0])
         async with database.connection() as connection:
             await connection.execute("BEGIN; LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
-            waiting = [asyncio.ensure_future(lookup.find(tokens[0]))]
+            waiting = [asyncio.ensure_future(loader.find(tokens[0]))]
             while len(statements) < 2:
                 await asyncio.sleep(0)
-            waiting += [asyncio.ensure_future(lookup.find(token)) for token in tokens]
-            await lookup.close()
+            waiting += [asyncio.ensure_future(loader.find(token)) for token in tokens]
+            await loader.close()
             async with asyncio.timeout(1):
                 answers = await asyncio.gather(*waiting, return_exceptions=True)
             await connection.execute("ROLLBACK")
         assert all(isinstance(answer, Unavailable) for answer in answers)
+        # Raised when awaited, where services translate it.
+        later = loader.find(tokens[0])
         with pytest.raises(Unavailable):
-            await lookup.find(tokens[0])
+            await later
 
-    look_up(dsn, work)
+    with_loader(dsn, work)
     assert len(statements) == 2
 
 
-def test_a_connection_that_was_ended_is_replaced_unseen(dsn: str, tokens: list[str]) -> None:
-    async def work(database: Database, lookup: BatchLoader[UserRow]) -> None:
-        assert await lookup.find(tokens[0]) is not None
+def test_a_terminated_connection_is_replaced_without_a_failed_lookup(
+    dsn: str, tokens: list[str]
+) -> None:
+    async def work(database: Database, loader: BatchLoader[UserRow]) -> None:
+        assert await loader.find(tokens[0]) is not None
         async with database.connection() as connection:
             await connection.fetch_all(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE application_name = 'userauth' AND pid <> pg_backend_pid()"
             )
-        assert await lookup.find(tokens[0]) is not None
+        assert await loader.find(tokens[0]) is not None
 
-    look_up(dsn, work)
+    with_loader(dsn, work)
 
 
-def test_a_table_that_is_locked_is_unavailable_in_time_and_heals(
+def test_lookups_in_a_locked_table_time_out_and_succeed_after_its_release(
     dsn: str, tokens: list[str]
 ) -> None:
-    async def work(database: Database, lookup: BatchLoader[UserRow]) -> None:
+    async def work(database: Database, loader: BatchLoader[UserRow]) -> None:
         async with database.transaction() as connection:
             await connection.execute("LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
-            answers = await asyncio.gather(*map(lookup.find, tokens[:5]), return_exceptions=True)
+            answers = await asyncio.gather(*map(loader.find, tokens[:5]), return_exceptions=True)
             assert all(isinstance(answer, Unavailable) for answer in answers)
         await asyncio.sleep(1.1)
-        assert await lookup.find(tokens[0]) is not None
+        assert await loader.find(tokens[0]) is not None
 
-    look_up(dsn, work)
+    with_loader(dsn, work)
+
+
+def test_any_failure_to_prepare_is_raised_and_the_next_lookup_succeeds(
+    dsn: str, tokens: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> PreparedQuery:
+        raise RuntimeError("on purpose")
+
+    async def work(_: Database, loader: BatchLoader[UserRow]) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "prepare", fail)
+            async with asyncio.timeout(1):
+                answers = await asyncio.gather(
+                    *map(loader.find, tokens[:2]), return_exceptions=True
+                )
+        assert [str(answer) for answer in answers] == ["on purpose", "on purpose"]
+        assert loader.failures == 1
+        assert await loader.find(tokens[0]) is not None
+
+    with_loader(dsn, work)
+
+
+def test_a_row_that_cannot_be_built_fails_its_batch_and_no_later_one(
+    dsn: str, tokens: list[str]
+) -> None:
+    failures = iter([ValueError("on purpose")])
+
+    def make(row: Row) -> UserRow:
+        for failure in failures:
+            raise failure
+        return UserRow(*row)
+
+    async def run(database: Database) -> None:
+        loader = BatchLoader(database, replace(FIND_USERS, make=make))
+        async with asyncio.timeout(1):
+            answers = await asyncio.gather(*map(loader.find, tokens[:2]), return_exceptions=True)
+            assert [str(answer) for answer in answers] == ["on purpose", "on purpose"]
+            assert await loader.find(tokens[0]) is not None
+        await loader.close()
+
+    use(dsn, run, LIMITS)
+
+
+def test_a_statement_has_at_most_500_keys(
+    dsn: str, tokens: list[str], statements: list[int]
+) -> None:
+    async def work(_: Database, loader: BatchLoader[UserRow]) -> None:
+        unknown = [str(uuid.uuid4()) for _ in range(BATCH_SIZE)]
+        await asyncio.gather(*map(loader.find, [*unknown, unknown[0], tokens[0]]))
+
+    with_loader(dsn, work)
+    assert statements == [500, 2]
+
+
+class HandMovedLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock is set by hand."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+def test_a_batch_accepts_keys_for_200_milliseconds() -> None:
+    loop = HandMovedLoop()
+    batch = Batch[UserRow](loop)
+    states = []
+    for loop.now in (0.0, 0.199, 0.2):
+        states.append(batch.is_open)
+    assert states == [True, True, False]
+    loop.close()

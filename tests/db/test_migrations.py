@@ -1,4 +1,4 @@
-"""A database of each released version is brought up to date, and keeps its data."""
+"""Migrations of each released schema version."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +14,16 @@ RELEASED = sorted(SCHEMAS.glob("*.sql"))
 
 @pytest.fixture(params=RELEASED, ids=lambda path: f"from {path.stem}")
 def old(request: pytest.FixtureRequest, postgres: str) -> Iterator[str]:
-    """Make a database of an earlier version, with data in it."""
+    """Create a database with an earlier schema and data."""
     path: Path = request.param
     with new_database(postgres, f"migrated{path.stem}") as dsn:
         fill(dsn, path)
         yield dsn
 
 
-def test_a_released_schema_becomes_the_present_one_and_keeps_its_data(old: str, dsn: str) -> None:
+def test_a_released_schema_is_migrated_to_the_current_version_with_its_data(
+    old: str, dsn: str
+) -> None:
     before = data(old)
     apply(old)
     assert data(old) == before
@@ -31,7 +33,7 @@ def test_a_released_schema_becomes_the_present_one_and_keeps_its_data(old: str, 
     assert data(old) == before
 
 
-def test_a_migration_that_fails_changes_nothing(
+def test_a_failed_migration_changes_nothing(
     old: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for file in MIGRATIONS.glob("*.sql"):
@@ -44,7 +46,7 @@ def test_a_migration_that_fails_changes_nothing(
     assert sorted(run_sql(old, DESCRIBE)) == before
 
 
-def test_there_is_a_migration_to_each_version_from_each_released_one() -> None:
+def test_each_version_has_a_migration_and_each_earlier_one_its_schema() -> None:
     versions = range(1, VERSION)
     assert [path.stem for path in RELEASED] == [str(version) for version in versions]
     assert sorted(int(path.stem) for path in MIGRATIONS.glob("*.sql")) == [

@@ -1,4 +1,4 @@
-"""Connections: in turn, within their time, and whole again after Postgres was away."""
+"""Connections: their order, their time limits, and their replacement after failures."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from db.errors import Locked, ReadOnly, SchemaError, StatementError, Unavailable
+from db.errors import InvalidHost, Locked, ReadOnly, SchemaError, StatementError, Unavailable
 from db.pool import Connection, Database
 from postgres.plain_connection import plain_connection
 from tests.harness.databases import new_database, use
@@ -49,7 +49,7 @@ def test_an_exception_rolls_a_transaction_back(dsn: str) -> None:
     use(dsn, work)
 
 
-def test_a_cancelled_request_rolls_back_and_gives_its_connection_back(dsn: str) -> None:
+def test_a_cancelled_request_rolls_back_and_returns_its_connection(dsn: str) -> None:
     async def held(database: Database) -> None:
         async with database.transaction() as connection:
             await connection.execute(INSERT, ("a", "a"))
@@ -67,7 +67,7 @@ def test_a_cancelled_request_rolls_back_and_gives_its_connection_back(dsn: str) 
     use(dsn, work)
 
 
-def test_a_statement_that_takes_too_long_is_unavailable_and_nothing_stays(dsn: str) -> None:
+def test_a_slow_statement_is_unavailable_and_rolled_back(dsn: str) -> None:
     async def work(database: Database) -> None:
         for _ in range(3):
             with pytest.raises(Unavailable):
@@ -89,7 +89,7 @@ def test_a_statement_that_postgres_cancels_is_unavailable(dsn: str) -> None:
     use(dsn, work)
 
 
-def test_a_fault_in_a_statement_tells_no_values(dsn: str) -> None:
+def test_an_error_message_contains_no_values_of_the_statement(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:
             with pytest.raises(StatementError) as fault:
@@ -100,7 +100,7 @@ def test_a_fault_in_a_statement_tells_no_values(dsn: str) -> None:
     use(dsn, work)
 
 
-def test_those_who_wait_for_a_connection_get_it_in_their_order(dsn: str) -> None:
+def test_borrowers_get_connections_in_their_order(dsn: str) -> None:
     served: list[int] = []
 
     async def wait(database: Database, number: int) -> None:
@@ -111,12 +111,12 @@ def test_those_who_wait_for_a_connection_get_it_in_their_order(dsn: str) -> None
     async def work(database: Database) -> None:
         await asyncio.gather(*(wait(database, number) for number in range(30)))
 
-    # All are open from the start: a new one may take longer than the statements of others.
+    # All are open from the start, since connecting may take longer than the statements of others.
     use(dsn, work, replace(LIMITS, pool_min=LIMITS.pool_max, acquire_timeout_seconds=5))
     assert served == list(range(30))
 
 
-def test_whoever_waits_too_long_for_a_connection_is_told_so(dsn: str) -> None:
+def test_a_borrower_that_waits_too_long_gets_unavailable(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection(), database.connection():
             with pytest.raises(Unavailable):
@@ -128,7 +128,7 @@ def test_whoever_waits_too_long_for_a_connection_is_told_so(dsn: str) -> None:
     use(dsn, work)
 
 
-def test_connections_that_were_ended_are_replaced(dsn: str) -> None:
+def test_terminated_connections_are_replaced(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:
             ended = await backend(connection)
@@ -141,7 +141,7 @@ def test_connections_that_were_ended_are_replaced(dsn: str) -> None:
     use(dsn, work)
 
 
-def test_a_database_that_only_reads_is_unavailable_for_writing(dsn: str) -> None:
+def test_a_read_only_database_is_unavailable_for_writes(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:
             await connection.execute("SET default_transaction_read_only = on")
@@ -151,7 +151,7 @@ def test_a_database_that_only_reads_is_unavailable_for_writing(dsn: str) -> None
     use(dsn, work)
 
 
-def test_a_lock_that_another_session_holds_is_unavailable_before_the_statement_ends(
+def test_the_wait_for_a_lock_ends_before_the_time_limit_of_the_statement(
     dsn: str,
 ) -> None:
     async def work(database: Database) -> None:
@@ -164,7 +164,7 @@ def test_a_lock_that_another_session_holds_is_unavailable_before_the_statement_e
 
 
 @pytest.mark.parametrize(
-    ("inherited", "pinned"),
+    ("inherited", "effective"),
     [
         ("off", "on"),
         ("local", "on"),
@@ -173,32 +173,32 @@ def test_a_lock_that_another_session_holds_is_unavailable_before_the_statement_e
         ("remote_apply", "remote_apply"),
     ],
 )
-def test_a_commit_is_durable_whatever_the_database_has_as_its_default(
-    postgres: str, inherited: str, pinned: str
+def test_a_commit_is_durable_whatever_the_default_of_the_database(
+    postgres: str, inherited: str, effective: str
 ) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:
-            assert await connection.fetch_one("SHOW synchronous_commit") == (pinned,)
+            assert await connection.fetch_one("SHOW synchronous_commit") == (effective,)
             assert await connection.fetch_one("SHOW lock_timeout") == ("1s",)
 
     with new_database(postgres, f"commits_{inherited}") as dsn:
         run_sql(dsn, f"ALTER DATABASE commits_{inherited} SET synchronous_commit = {inherited}")
         use(dsn, work)
         with plain_connection(dsn) as connection:
-            assert connection.value("SHOW synchronous_commit") == pinned
+            assert connection.value("SHOW synchronous_commit") == effective
 
 
-def test_a_role_that_only_reads_is_refused(postgres: str) -> None:
+def test_a_read_only_default_is_refused(postgres: str) -> None:
     async def work(_: Database) -> None:
-        raise AssertionError("it may not be used")
+        raise AssertionError("the database was opened")
 
     with new_database(postgres, "reading") as dsn:
         run_sql(dsn, "ALTER DATABASE reading SET default_transaction_read_only = on")
-        with pytest.raises(ReadOnly, match="only reads"):
+        with pytest.raises(ReadOnly, match="is read-only"):
             use(dsn, work)
 
 
-def test_names_are_those_of_our_schema_whatever_the_role_searches(postgres: str) -> None:
+def test_names_resolve_to_our_schema_whatever_the_search_path_of_the_role(postgres: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:
             path = await connection.fetch_one("SHOW search_path")
@@ -214,9 +214,9 @@ def test_names_are_those_of_our_schema_whatever_the_role_searches(postgres: str)
         use(dsn, work)
 
 
-def test_a_role_without_a_schema_is_told_so(postgres: str) -> None:
+def test_a_role_without_a_schema_is_refused(postgres: str) -> None:
     async def work(_: Database) -> None:
-        raise AssertionError("it may not be used")
+        raise AssertionError("the database was opened")
 
     with new_database(postgres, "schemaless") as dsn:
         run_sql(dsn, "ALTER DATABASE schemaless SET search_path = missing")
@@ -224,15 +224,15 @@ def test_a_role_without_a_schema_is_told_so(postgres: str) -> None:
             use(dsn, work)
 
 
-def test_a_database_that_is_away_is_unavailable_at_once() -> None:
+def test_a_refused_connection_is_unavailable() -> None:
     async def work(_: Database) -> None:
-        raise AssertionError("there is no database")
+        raise AssertionError("the database was opened")
 
     with pytest.raises(Unavailable):
         use("postgresql://127.0.0.1:1/none", work)
 
 
-def test_a_silent_address_of_a_host_is_not_the_end(
+def test_the_next_address_is_tried_when_one_does_not_answer(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
@@ -243,7 +243,7 @@ def test_a_silent_address_of_a_host_is_not_the_end(
             return [(0, 0, 0, "", ("127.0.0.2", 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
-        with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and says nothing
+        with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and never answers
             url = proxy.url.replace("127.0.0.1", "db.example.com")
             database = await Database.open(url, replace(LIMITS, acquire_timeout_seconds=2))
         await database.close()
@@ -252,7 +252,9 @@ def test_a_silent_address_of_a_host_is_not_the_end(
     asyncio.run(run())
 
 
-def test_each_address_of_a_host_is_tried(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_address_is_tried_when_one_refuses_the_connection(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def run() -> None:
         proxy = Proxy(dsn)
         await proxy.open()
@@ -266,5 +268,52 @@ def test_each_address_of_a_host_is_tried(dsn: str, monkeypatch: pytest.MonkeyPat
             assert await backend(connection)
         await database.close()
         await proxy.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("host", ["db..example", f"{'a' * 64}.example"])
+def test_a_host_name_with_an_invalid_label_is_refused_with_advice(host: str) -> None:
+    async def work(_: Database) -> None:
+        raise AssertionError("the database was opened")
+
+    with pytest.raises(InvalidHost, match="in DATABASE_URL is invalid"):
+        use(f"postgresql://{host}/none", work)
+
+
+def test_a_dedicated_connection_leaves_the_pool_to_others(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.dedicated_connection(60) as dedicated:
+            async with database.connection() as borrowed:
+                assert await backend(borrowed) != await backend(dedicated)
+            pid = await backend(dedicated)
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+        async with database.connection() as connection:
+            while (await connection.fetch_one(sessions, (pid,))) != (0,):
+                await asyncio.sleep(0.01)
+
+    use(dsn, work, replace(LIMITS, pool_max=1))
+
+
+def test_a_dedicated_connection_to_a_standby_discards_the_others(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        with pytest.raises(ReadOnly):
+            async with database.dedicated_connection(60) as connection:
+                await connection.execute("SET default_transaction_read_only = on")
+                await connection.execute(INSERT, ("a", "a"))
+        assert database.generation == 1
+
+    use(dsn, work)
+
+
+def test_a_failed_attempt_to_connect_leaves_the_pool_usable() -> None:
+    async def run() -> None:
+        database = Database("postgresql://127.0.0.1:1/none", replace(LIMITS, pool_max=1))
+        for _ in range(3):
+            # Not a time-out: the previous attempt does not occupy the pool.
+            with pytest.raises(Unavailable, match="refused"):
+                async with database.connection():
+                    pass
+        assert (database.failures, database.in_use, database.waiting) == (3, 0, 0)
 
     asyncio.run(run())

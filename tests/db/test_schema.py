@@ -1,4 +1,4 @@
-"""The schema: applied once, and never to a database that holds something else."""
+"""Applying the schema, and refusals to do so."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def empty(postgres: str) -> Iterator[str]:
-    """Make a database with nothing in it."""
+    """Create an empty database."""
     with new_database(postgres, f"schema{next(_numbers)}") as dsn:
         yield dsn
 
@@ -26,27 +26,27 @@ def test_an_empty_database_gets_the_schema_and_its_version(empty: str) -> None:
     assert run_sql(empty, "SELECT count(*) FROM users, tokens") == [(0,)]
 
 
-def test_a_database_that_has_the_schema_keeps_its_data(empty: str) -> None:
+def test_applying_the_schema_again_keeps_the_data(empty: str) -> None:
     apply(empty)
     run_sql(empty, "INSERT INTO users (email, email_key, password_hash) VALUES ('a', 'a', 'x')")
     apply(empty)
     assert run_sql(empty, "SELECT email FROM users") == [("a",)]
 
 
-def test_an_empty_database_gets_no_account_and_no_client(empty: str) -> None:
+def test_a_new_database_has_no_user_and_no_client(empty: str) -> None:
     apply(empty)
     counts = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM clients)"
     assert run_sql(empty, counts) == [(0, 0)]
 
 
-def test_a_schema_that_is_newer_stops_the_start_with_a_sentence(empty: str) -> None:
+def test_a_newer_schema_is_refused(empty: str) -> None:
     apply(empty)
     run_sql(empty, "UPDATE userauth_schema SET version = version + 1")
-    with pytest.raises(SchemaError, match=f"holds schema version {VERSION + 1}"):
+    with pytest.raises(SchemaError, match=f"has schema version {VERSION + 1}"):
         apply(empty)
 
 
-def test_tables_of_somebody_else_are_left_alone(empty: str) -> None:
+def test_foreign_tables_are_left_alone(empty: str) -> None:
     run_sql(empty, "CREATE TABLE users (id integer)")
     with pytest.raises(SchemaError, match="already has users"):
         apply(empty)
@@ -55,7 +55,7 @@ def test_tables_of_somebody_else_are_left_alone(empty: str) -> None:
     ]
 
 
-def test_a_database_that_is_not_in_utf_8_is_refused(postgres: str) -> None:
+def test_a_database_with_another_encoding_than_utf_8_is_refused(postgres: str) -> None:
     run_sql(
         postgres,
         "CREATE DATABASE latin ENCODING 'LATIN1'"
@@ -66,13 +66,13 @@ def test_a_database_that_is_not_in_utf_8_is_refused(postgres: str) -> None:
     run_sql(postgres, "DROP DATABASE latin")
 
 
-def test_the_database_itself_refuses_a_second_user_of_one_address(dsn: str) -> None:
+def test_email_keys_are_unique(dsn: str) -> None:
     insert = "INSERT INTO users (email, email_key, password_hash) VALUES ('A', 'a', 'x')"
     run_sql(dsn, insert)
     assert run_sql(dsn, insert + " ON CONFLICT (email_key) DO NOTHING RETURNING id") == []
 
 
-def test_a_token_outlives_its_user_without_naming_it(dsn: str) -> None:
+def test_the_row_of_a_token_outlives_its_user(dsn: str) -> None:
     run_sql(
         dsn,
         "WITH u AS (INSERT INTO users (email, email_key, password_hash)"

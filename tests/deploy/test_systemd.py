@@ -144,12 +144,12 @@ def test_a_missing_notify_socket_is_ignored(dsn: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("closed", "LISTEN_FDS: 3 is no socket"),
-        ("file", "LISTEN_FDS: 3 is no socket"),
-        ("datagram", "LISTEN_FDS: 3 is no stream socket that listens"),
-        ("unix", "LISTEN_FDS: 3 is no TCP socket"),
-        ("text", "LISTEN_FDS is no number"),
-        ("digits", "LISTEN_FDS is no number"),
+        ("closed", "LISTEN_FDS: 3 is not a socket"),
+        ("file", "LISTEN_FDS: 3 is not a socket"),
+        ("datagram", "LISTEN_FDS: 3 is not a listening stream socket"),
+        ("unix", "LISTEN_FDS: 3 is not a TCP socket"),
+        ("text", "LISTEN_FDS is not a number"),
+        ("digits", "LISTEN_FDS is not a number"),
     ],
 )
 def test_an_invalid_listening_socket_stops_the_start(dsn: str, kind: str, message: str) -> None:
@@ -359,7 +359,13 @@ def run_installation(
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["/bin/bash", str(DEPLOY / "install.sh"), *arguments],
-        env={**os.environ, "DESTDIR": str(root), "SYSTEMCTL": str(systemctl or "")},
+        env={
+            **os.environ,
+            "DESTDIR": str(root),
+            "SYSTEMCTL": str(systemctl or ""),
+            # "0" sets --no-compile: pip inverts the value of a negative option.
+            "PIP_NO_COMPILE": "0",
+        },
         capture_output=True,
         text=True,
         timeout=INSTALL_SECONDS,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from handlers.application import Application
-from ops.logs import RequestRecord
+from ops.request_log import RequestRecord
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.configuration import laid_over
 

@@ -8,7 +8,8 @@ import pytest
 
 from handlers.application import Application
 from ops.log_format import LogFormat
-from ops.logs import RequestLog, open_log
+from ops.logs import open_log
+from ops.request_log import RequestLog
 from rules.errors import DatabaseUnavailable, Overloaded, TooManyWrites, problem_types
 from services.accounts import Accounts
 from services.identities import Identities

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from handlers.application import Application
-from ops.logs import RequestRecord
+from ops.request_log import RequestRecord
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.raw_http import JSON, answer_to, chunked, raw_request
 

@@ -1,4 +1,4 @@
-"""How many CPUs the server may use."""
+"""The number of available CPUs."""
 
 import os
 from pathlib import Path

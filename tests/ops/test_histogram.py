@@ -1,9 +1,9 @@
-"""Counts by range of value."""
+"""Histograms."""
 
 from ops.histogram import Histogram
 
 
-def test_a_value_counts_where_it_does_not_exceed_the_bound() -> None:
+def test_a_value_counts_in_the_first_bucket_that_includes_it() -> None:
     histogram = Histogram((1.0, 2.0))
     for value in (0.5, 1.0, 1.5, 2.0, 2.5):
         histogram.observe(value)
@@ -11,16 +11,16 @@ def test_a_value_counts_where_it_does_not_exceed_the_bound() -> None:
     assert (histogram.count, histogram.sum) == (5, 7.5)
 
 
-def test_a_negative_value_of_a_clock_that_was_set_counts_as_none() -> None:
+def test_a_negative_value_counts_as_zero() -> None:
     histogram = Histogram((1.0,))
     histogram.observe(-3.0)
     assert (histogram.buckets(), histogram.sum) == ([("1.0", 1), ("+Inf", 1)], 0.0)
 
 
-def test_several_are_told_as_one_and_stay_what_they_were() -> None:
+def test_histograms_are_summed_without_being_changed() -> None:
     one, other = Histogram((1.0,)), Histogram((1.0,))
     one.observe(0.5)
     other.observe(3.0)
-    both = Histogram.together([one, other])
+    both = Histogram.summed([one, other])
     assert (both.buckets(), both.sum) == ([("1.0", 1), ("+Inf", 2)], 3.5)
     assert (one.count, other.count) == (1, 1)

@@ -1,4 +1,4 @@
-"""Lines on their way to standard error: nobody waits for them, and none is lost in silence."""
+"""The log writer never blocks, and reports dropped lines."""
 
 import io
 import json
@@ -16,7 +16,7 @@ SECONDS = 5.0
 
 
 class Stuck(io.StringIO):
-    """A stream that takes nothing until it may; ``is_asked`` once somebody waits for it."""
+    """A stream that blocks until it is released; ``is_asked`` is set at the first write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Stuck(io.StringIO):
 
 
 class Broken(io.StringIO):
-    """A stream that fails until it is mended."""
+    """A stream that fails until it is repaired."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         super().__init__()
@@ -50,9 +50,9 @@ def _own_logging() -> Iterator[None]:
     root.handlers[:], root.level, general.level = before
 
 
-def test_what_a_stream_does_not_take_is_dropped_counted_and_told() -> None:
+def test_lines_beyond_the_limit_are_dropped_counted_and_reported() -> None:
     stream = Stuck()
-    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=12)
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, max_characters=12)
     writer.write("first\n")
     assert stream.is_asked.wait(SECONDS)
     writer.write("next\n")
@@ -64,9 +64,9 @@ def test_what_a_stream_does_not_take_is_dropped_counted_and_told() -> None:
     assert stream.getvalue() == "first\nnext\n200 dropped\n"
 
 
-def test_after_that_lines_are_taken_again() -> None:
+def test_lines_are_written_again_once_the_stream_accepts_them() -> None:
     stream = Stuck()
-    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, most_characters=6)
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, max_characters=6)
     writer.write("first\n")
     writer.write("lost\n")
     stream.may_continue.set()
@@ -79,7 +79,7 @@ def test_after_that_lines_are_taken_again() -> None:
 @pytest.mark.parametrize(
     "failure", [BrokenPipeError(), ValueError("I/O operation on closed file.")], ids=repr
 )
-def test_lines_that_a_stream_refuses_are_counted_and_told_when_it_takes_some_again(
+def test_lines_lost_to_write_errors_are_counted_and_reported_later(
     failure: Exception,
 ) -> None:
     stream = Broken(failure)
@@ -93,7 +93,7 @@ def test_lines_that_a_stream_refuses_are_counted_and_told_when_it_takes_some_aga
     assert stream.getvalue() == "kept\n1 dropped\n"
 
 
-def test_an_end_waits_for_a_stuck_stream_no_longer_than_told() -> None:
+def test_close_waits_for_a_blocked_stream_only_for_its_time_limit() -> None:
     stream = Stuck()
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
     writer.write("first\n")
@@ -103,7 +103,7 @@ def test_an_end_waits_for_a_stuck_stream_no_longer_than_told() -> None:
 
 
 @pytest.mark.parametrize("form", [LogFormat.TEXT, LogFormat.JSON])
-def test_the_line_of_dropped_ones_has_the_form_of_the_log(form: LogFormat) -> None:
+def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) -> None:
     stream = Broken()
     writer = open_log(stream, form)
     writer.write("lost\n")
@@ -115,7 +115,7 @@ def test_the_line_of_dropped_ones_has_the_form_of_the_log(form: LogFormat) -> No
     writer.close(SECONDS)
     told = stream.getvalue().splitlines()[-1]
     said = json.loads(told)["event"] if form is LogFormat.JSON else told.partition(" WARNING ")[2]
-    assert said == "1 lines of the log were dropped"
+    assert said == "1 log lines were dropped"
 
 
 @pytest.mark.usefixtures("_own_logging")
@@ -132,5 +132,5 @@ def test_messages_and_traces_have_a_bounded_length(form: LogFormat) -> None:
     assert 1_000 < len(text) < 20_000
     assert "ValueError" in text
     last = text.splitlines()[-1]
-    assert "a message cannot be written" in last
+    assert "a message cannot be formatted" in last
     assert (form is LogFormat.JSON) == last.startswith("{")

@@ -1,4 +1,4 @@
-"""The line of each request."""
+"""The log line of each request."""
 
 import asyncio
 import io
@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 
 from ops.log_format import LogFormat
-from ops.logs import RequestLog, RequestRecord, open_log
+from ops.logs import open_log
+from ops.request_log import RequestLog, RequestRecord
 from ops.trace_context import TraceParent
 from tests.harness.clock import Clock
 
@@ -34,7 +35,7 @@ LINE = re.compile(
 def written(
     clock: Clock, work: Callable[[RequestLog], None], form: LogFormat = LogFormat.TEXT
 ) -> list[str]:
-    """Return the lines that are written, by themselves, after some work."""
+    """Do some work with a request log; return the lines that it then writes."""
 
     async def run() -> str:
         stream = io.StringIO()
@@ -50,7 +51,7 @@ def written(
     return text.removesuffix("\n").split("\n")
 
 
-def test_a_line_tells_what_when_how_and_who(clock: Clock) -> None:
+def test_a_text_line_has_the_time_the_request_its_result_and_the_user(clock: Clock) -> None:
     clock.now = 1_800_000_000.0625
     lines = written(clock, lambda log: log.write(RECORD._replace(user_id="7b9c")))
     [line] = lines
@@ -60,7 +61,7 @@ def test_a_line_tells_what_when_how_and_who(clock: Clock) -> None:
     )
 
 
-def test_as_json_an_event_tells_the_same_by_name(clock: Clock) -> None:
+def test_a_json_line_has_the_same_values_as_fields(clock: Clock) -> None:
     clock.now = 1_800_000_000.0625
     trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
     record = RECORD._replace(user_id="7b9c", trace=trace, client_request_id="mine", ip="192.0.2.1")
@@ -84,7 +85,7 @@ def test_as_json_an_event_tells_the_same_by_name(clock: Clock) -> None:
     }
 
 
-def test_json_is_for_programs_and_text_for_terminals() -> None:
+def test_auto_is_text_on_a_terminal_and_json_otherwise() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -95,7 +96,7 @@ def test_json_is_for_programs_and_text_for_terminals() -> None:
     assert LogFormat.TEXT.chosen_for(io.StringIO()) is LogFormat.TEXT
 
 
-def test_each_request_has_a_line_in_its_order(clock: Clock) -> None:
+def test_each_request_has_one_line_in_order(clock: Clock) -> None:
     def work(log: RequestLog) -> None:
         for number in range(100):
             log.write(RECORD._replace(request_id=f"id-{number}"))
@@ -108,14 +109,14 @@ def test_each_request_has_a_line_in_its_order(clock: Clock) -> None:
     assert [line[17:24] for line in lines[:3]] == ["00.000Z", "00.500Z", "01.000Z"]
 
 
-def test_text_tells_the_clients_id_address_and_trace_where_they_are_there(clock: Clock) -> None:
+def test_a_text_line_has_the_client_id_address_and_trace_if_known(clock: Clock) -> None:
     trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
     record = RECORD._replace(trace=trace, client_request_id="mine", ip="192.0.2.1")
     [line] = written(clock, lambda log: log.write(record))
     assert line.endswith(f" user=- client=mine ip=192.0.2.1 trace={trace.trace_id}")
 
 
-def test_what_comes_later_is_written_later_and_nothing_twice(clock: Clock) -> None:
+def test_later_requests_are_written_later_and_none_twice(clock: Clock) -> None:
     async def run() -> None:
         stream = io.StringIO()
         writer = open_log(stream, LogFormat.TEXT)
@@ -134,7 +135,7 @@ def test_what_comes_later_is_written_later_and_nothing_twice(clock: Clock) -> No
     asyncio.run(run())
 
 
-def test_a_stream_that_gathers_is_flushed(clock: Clock) -> None:
+def test_a_buffered_stream_is_flushed(clock: Clock) -> None:
     class Stream(io.StringIO):
         flushed = ""
 

@@ -1,4 +1,4 @@
-"""Work that goes on beside the requests."""
+"""Periodic tasks."""
 
 import asyncio
 from contextlib import suppress
@@ -9,7 +9,7 @@ from ops import periodic
 from ops.periodic import PeriodicTask
 
 
-def test_work_is_done_again_and_again_until_it_is_closed() -> None:
+def test_a_periodic_task_repeats_until_it_is_closed() -> None:
     async def run() -> None:
         done = 0
 
@@ -18,10 +18,10 @@ def test_work_is_done_again_and_again_until_it_is_closed() -> None:
             done += 1
             return 0
 
-        repeating = PeriodicTask("work", work)
+        task = PeriodicTask("work", work)
         while done < 3:
             await asyncio.sleep(0)
-        await repeating.close()
+        await task.close()
         before = done
         await asyncio.sleep(0.01)
         assert done == before
@@ -29,29 +29,29 @@ def test_work_is_done_again_and_again_until_it_is_closed() -> None:
     asyncio.run(run())
 
 
-def test_what_failed_is_logged_and_tried_again(
+def test_a_failure_is_logged_and_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(periodic, "_RETRY_SECONDS", 0.001)
 
     async def run() -> None:
-        tries = 0
+        attempts = 0
 
         async def work() -> float:
-            nonlocal tries
-            tries += 1
-            raise RuntimeError(f"number {tries}")
+            nonlocal attempts
+            attempts += 1
+            raise RuntimeError(f"number {attempts}")
 
-        repeating = PeriodicTask("the work is not done", work)
-        while tries < 2:
+        task = PeriodicTask("the work failed", work)
+        while attempts < 2:
             await asyncio.sleep(0.001)
-        await repeating.close()
+        await task.close()
 
     asyncio.run(run())
-    assert "the work is not done: number 1" in caplog.messages
+    assert "the work failed: number 1" in caplog.messages
 
 
-def test_work_that_overlooks_its_cancellation_is_stopped_all_the_same() -> None:
+def test_work_that_swallows_its_cancellation_is_stopped() -> None:
     async def run() -> None:
         has_begun = asyncio.Event()
 
@@ -61,9 +61,9 @@ def test_work_that_overlooks_its_cancellation_is_stopped_all_the_same() -> None:
                 await asyncio.sleep(60)
             return 60
 
-        repeating = PeriodicTask("work", work)
+        task = PeriodicTask("work", work)
         await has_begun.wait()
         async with asyncio.timeout(1):
-            await repeating.close()
+            await task.close()
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""The field traceparent (W3C Trace Context)."""
+"""The traceparent header (W3C Trace Context)."""
 
 import pytest
 
@@ -16,7 +16,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
         (f"01-{TRACE}-{SPAN}-01-more", True),
     ],
 )
-def test_a_trace_is_taken_over(value: str, *, is_sampled: bool) -> None:
+def test_a_valid_traceparent_is_parsed(value: str, *, is_sampled: bool) -> None:
     assert read_traceparent(value) == TraceParent(TRACE, SPAN, is_sampled)
 
 
@@ -37,5 +37,5 @@ def test_a_trace_is_taken_over(value: str, *, is_sampled: bool) -> None:
         f"00-{TRACE}-{SPAN}-01, 00-{TRACE}-{SPAN}-01",
     ],
 )
-def test_what_is_invalid_is_as_if_it_were_not_there(value: str | None) -> None:
+def test_an_invalid_traceparent_is_ignored(value: str | None) -> None:
     assert read_traceparent(value) is None

@@ -1,4 +1,4 @@
-"""What tests of the embedded Postgres share."""
+"""Fixtures for tests of the embedded Postgres."""
 
 import shutil
 import tempfile
@@ -12,8 +12,8 @@ from tests.harness.embedded_clusters import end_postgres_below
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """Yield a folder; afterwards end whatever Postgres still runs below it."""
-    # Not tmp_path: its parent becomes private again whenever another pytest starts.
+    """Yield a directory; afterwards stop any Postgres that still runs below it."""
+    # Not tmp_path, whose parent any other pytest makes private again.
     place = Path(tempfile.mkdtemp(prefix="embedded-"))
     try:
         yield place

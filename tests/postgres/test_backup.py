@@ -1,4 +1,4 @@
-"""Backups: whole or not there, restored wholly or not at all."""
+"""Backups and restores: complete, or without effect."""
 
 import asyncio
 import itertools
@@ -37,7 +37,7 @@ from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
 
 _numbers = itertools.count()
-# What COPY has to escape, and what looks like its end.
+# Text that COPY must escape, and text that resembles its end.
 AWKWARD = "tab\there, line\nend\r\n\\.\n\\N 'quoted' \"twice\" ж 😀 \\"
 EVERYTHING = """
 INSERT INTO users (id, email, email_key, name, password_hash, password_version, disabled_at)
@@ -66,7 +66,7 @@ VALUES (now(), 'deleted', 'success', gen_random_uuid(), 'digest', '192.0.2.1', '
 
 
 def fill_everything(dsn: str) -> None:
-    """Put rows into every table, with what is hard to carry over."""
+    """Insert rows into every table, with values that are hard to transfer."""
     awkward = "'" + AWKWARD.replace("'", "''") + "'"
     run_sql(dsn, EVERYTHING.replace("%(awkward)s", awkward))
 
@@ -81,13 +81,13 @@ def contents(dsn: str) -> dict[str, list[object]]:
 
 @pytest.fixture
 def empty(postgres: str) -> Iterator[str]:
-    """Make a database with nothing in it."""
+    """Create an empty database."""
     with new_database(postgres, f"restored{next(_numbers)}") as dsn:
         yield dsn
 
 
 def backed_up(dsn: str, folder: Path, *arguments: str) -> Path:
-    """Back a database up; return the file."""
+    """Back up a database; return the file."""
     file = folder / f"backup{next(_numbers)}"
     ended = manage("backup", str(file), *arguments, DATABASE_URL=dsn)
     assert ended.returncode == 0, ended
@@ -100,11 +100,11 @@ def has_nothing(dsn: str) -> bool:
 
 @contextmanager
 def many_events(dsn: str) -> Iterator[None]:
-    """Keep so many rows in a database that a backup of it takes a moment."""
+    """Insert enough rows for a backup to take a moment."""
     run_sql(
         dsn,
         "INSERT INTO events (at, kind, outcome, request_id)"
-        " SELECT now(), 'x', 'success', gen_random_uuid() FROM generate_series(1, 400000)",
+        " SELECT now(), 'x', 'success', gen_random_uuid() FROM generate_series(1, 100000)",
     )
     try:
         yield
@@ -122,7 +122,7 @@ def started(*arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
 
 
 def wait_for_part(folder: Path, process: "subprocess.Popen[bytes]") -> Path:
-    """Wait until a backup that runs has written something; return the file that it writes."""
+    """Wait until a running backup has begun to write; return its file."""
     while process.poll() is None:
         for part in folder.glob(".*.part"):
             if part.stat().st_size:
@@ -131,7 +131,7 @@ def wait_for_part(folder: Path, process: "subprocess.Popen[bytes]") -> Path:
     raise AssertionError(process.communicate())
 
 
-def test_everything_is_there_again_but_the_tokens_are_ended(
+def test_a_restore_brings_back_everything_but_revokes_the_tokens(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
@@ -139,7 +139,7 @@ def test_everything_is_there_again_but_the_tokens_are_ended(
     ended = manage("backup", str(file), DATABASE_URL=dsn)
     before = contents(dsn)
     assert ended.returncode == 0, ended
-    said = rf"{file}: 2 users, (\d+) bytes, schema version {VERSION}, checked\n"
+    said = rf"{file}: 2 users, (\d+) bytes, schema version {VERSION}, verified\n"
     shown = re.fullmatch(said, ended.stdout)
     assert shown, ended
     assert 0 < file.stat().st_size - int(shown[1]) < 1000
@@ -160,9 +160,7 @@ def test_everything_is_there_again_but_the_tokens_are_ended(
     assert sorted(run_sql(empty, DESCRIBE)) == sorted(run_sql(dsn, DESCRIBE))
 
 
-def test_tokens_stay_as_they_are_where_they_are_to_be_kept(
-    dsn: str, empty: str, tmp_path: Path
-) -> None:
+def test_keep_tokens_leaves_the_tokens_unchanged(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     file = backed_up(dsn, tmp_path)
     ended = manage("restore", "--keep-tokens", str(file), DATABASE_URL=empty)
@@ -170,12 +168,14 @@ def test_tokens_stay_as_they_are_where_they_are_to_be_kept(
     assert contents(empty)["tokens"] == contents(dsn)["tokens"]
 
 
-def test_the_tables_that_are_backed_up_are_all_that_there_are(dsn: str) -> None:
+def test_a_backup_contains_every_table(dsn: str) -> None:
     found = run_sql(dsn, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
     assert sorted(row[0] for row in found) == sorted(TABLES)
 
 
-def test_people_log_in_again_and_revoked_tokens_stay_out(dsn: str, tmp_path: Path) -> None:
+def test_after_a_restore_users_log_in_again_and_revoked_tokens_stay_invalid(
+    dsn: str, tmp_path: Path
+) -> None:
     async def before(url: str) -> tuple[str, str, Path]:
         api = Api(url)
         kept = await api.registered_token()
@@ -207,7 +207,7 @@ def test_people_log_in_again_and_revoked_tokens_stay_out(dsn: str, tmp_path: Pat
         asyncio.run(after(server.url, kept, revoked))
 
 
-def test_a_backup_under_load_is_of_one_moment(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_a_backup_under_load_is_a_consistent_snapshot(dsn: str, empty: str, tmp_path: Path) -> None:
     stop = threading.Event()
     insert = (
         "WITH u AS (INSERT INTO users (email, email_key, password_hash)"
@@ -239,7 +239,7 @@ def test_a_backup_under_load_is_of_one_moment(dsn: str, empty: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_backup_that_is_ended_leaves_nothing_that_looks_good(
+def test_an_interrupted_backup_leaves_no_file_that_looks_complete(
     dsn: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     file = tmp_path / "backup"
@@ -258,12 +258,12 @@ def test_a_backup_that_is_ended_leaves_nothing_that_looks_good(
     for part in left:
         assert part.suffix == ".part"
         ended = manage("restore", str(part), DATABASE_URL=dsn)
-        assert (ended.returncode, "not a whole backup" in ended.stderr) == (1, True)
+        assert (ended.returncode, "not a complete backup" in ended.stderr) == (1, True)
 
 
 def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield files that are no backups, and what is said of them."""
-    whole = "not a whole backup"
+    """Yield invalid files, and the expected error for each."""
+    whole = "not a complete backup"
     yield whole, b""
     yield whole, b"\0" * 100
     yield whole, b"PGDMP" + b"\0" * 100
@@ -280,7 +280,7 @@ def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     yield "other tables", content.replace(b'"users": ', b'"pg_authid": ')
 
 
-def test_a_file_that_is_no_whole_backup_is_refused_before_anything_is_touched(
+def test_a_damaged_file_is_refused_before_anything_changes(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
@@ -295,7 +295,7 @@ def test_a_file_that_is_no_whole_backup_is_refused_before_anything_is_touched(
         assert has_nothing(empty)
 
 
-def test_a_count_that_does_not_fit_undoes_the_restore(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_a_wrong_row_count_rolls_the_restore_back(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     content = backed_up(dsn, tmp_path).read_bytes()
     file = tmp_path / "bad"
@@ -305,16 +305,14 @@ def test_a_count_that_does_not_fit_undoes_the_restore(dsn: str, empty: str, tmp_
     assert has_nothing(empty)
 
 
-def test_users_are_replaced_only_where_that_is_asked_for(
-    dsn: str, empty: str, tmp_path: Path
-) -> None:
+def test_users_are_replaced_only_with_replace(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     file = str(backed_up(dsn, tmp_path))
     assert manage("restore", file, DATABASE_URL=empty).returncode == 0
     run_sql(empty, "UPDATE users SET name = 'other'")
     before = contents(empty)
     for arguments, code, said in (
-        ((), 4, "holds 2 users and 1 clients already"),
+        ((), 4, "contains 2 users and 1 clients"),
         (("--replace",), 2, "pass --yes"),
     ):
         ended = manage("restore", file, *arguments, DATABASE_URL=empty)
@@ -325,7 +323,7 @@ def test_users_are_replaced_only_where_that_is_asked_for(
         "restore", file, "--replace", "--yes", DATABASE_URL=empty, SUDO_USER="susan", SUDO_UID="7"
     )
     assert done.returncode == 0
-    assert f"The audit trail of before is gone, {lost} events" in done.stderr
+    assert f"{lost} events of the replaced database were deleted" in done.stderr
     assert contents(empty)["users"] == contents(dsn)["users"]
     told = run_sql(empty, "SELECT kind, actor FROM events ORDER BY id DESC LIMIT 1")
     assert [(kind, actor.endswith(" for susan (7)")) for kind, actor in told] == [
@@ -337,10 +335,10 @@ def test_users_are_replaced_only_where_that_is_asked_for(
     ("obstacle", "said"),
     [
         ("CREATE VIEW kept AS SELECT * FROM users", "DependentObjectsStillExist"),
-        ("UPDATE userauth_schema SET version = version + 1", "holds schema version"),
+        ("UPDATE userauth_schema SET version = version + 1", "has schema version"),
     ],
 )
-def test_a_database_that_cannot_be_replaced_stays(
+def test_a_database_that_cannot_be_replaced_stays_unchanged(
     dsn: str, empty: str, tmp_path: Path, *, obstacle: str, said: str
 ) -> None:
     fill_everything(dsn)
@@ -353,7 +351,7 @@ def test_a_database_that_cannot_be_replaced_stays(
     assert contents(empty) == before
 
 
-def test_tables_of_somebody_else_are_left_alone(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_foreign_tables_are_left_alone(dsn: str, empty: str, tmp_path: Path) -> None:
     file = str(backed_up(dsn, tmp_path))
     run_sql(empty, "CREATE TABLE clients AS SELECT 1 AS kept")
     ended = manage("restore", file, "--replace", "--yes", DATABASE_URL=empty)
@@ -362,7 +360,7 @@ def test_tables_of_somebody_else_are_left_alone(dsn: str, empty: str, tmp_path: 
 
 
 @pytest.mark.parametrize("schema", sorted(SCHEMAS.glob("*.sql")), ids=lambda path: path.stem)
-def test_a_backup_of_each_released_version_is_brought_up_to_date(
+def test_a_backup_of_each_released_version_is_migrated(
     postgres: str, dsn: str, empty: str, tmp_path: Path, schema: Path
 ) -> None:
     with new_database(postgres, f"old{schema.stem}") as old:
@@ -370,7 +368,7 @@ def test_a_backup_of_each_released_version_is_brought_up_to_date(
         before = data(old)
         file = backed_up(old, tmp_path)
     ended = manage("restore", "--keep-tokens", str(file), DATABASE_URL=empty)
-    assert f"up to date from version {schema.stem}" in ended.stdout, ended
+    assert f"migrated from version {schema.stem}" in ended.stdout, ended
     assert data(empty) == before
     assert run_sql(empty, "SELECT version FROM userauth_schema") == [(VERSION,)]
     assert sorted(run_sql(empty, DESCRIBE)) == sorted(run_sql(dsn, DESCRIBE))
@@ -379,7 +377,9 @@ def test_a_backup_of_each_released_version_is_brought_up_to_date(
         assert server.stop() == 0
 
 
-def test_users_who_were_deleted_or_disabled_since_are_named(dsn: str, tmp_path: Path) -> None:
+def test_a_restore_names_users_that_were_deleted_or_disabled_after_the_backup(
+    dsn: str, tmp_path: Path
+) -> None:
     variables = {"DATABASE_URL": dsn}
     for email in ("deleted", "disabled", "both", "enabled", "nothing"):
         added = subprocess.run(
@@ -410,13 +410,13 @@ def test_users_who_were_deleted_or_disabled_since_are_named(dsn: str, tmp_path: 
     ]
 
 
-def test_a_restore_waits_for_a_server_that_looks_at_its_schema(
+def test_a_restore_waits_for_a_server_that_holds_the_schema_lock(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     file = backed_up(dsn, tmp_path)
     waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     process = started("restore", str(file), DATABASE_URL=empty)
-    # Here the lock is taken and given back in one statement, when the restore waits for it.
+    # The lock is taken and released in one statement, while the restore waits for it.
     run_sql(
         empty,
         f"DO $$ BEGIN PERFORM pg_advisory_xact_lock({LOCK});"
@@ -427,7 +427,7 @@ def test_a_restore_waits_for_a_server_that_looks_at_its_schema(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_restore_that_is_ended_leaves_the_database_as_it_was(
+def test_an_interrupted_restore_leaves_the_database_unchanged(
     dsn: str, empty: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     fill_everything(dsn)
@@ -437,7 +437,7 @@ def test_a_restore_that_is_ended_leaves_the_database_as_it_was(
         file = backed_up(dsn, tmp_path)
     arguments = ("restore", "--replace", "--yes", str(file))
     process = started(*arguments, DATABASE_URL=empty)
-    # It is in the middle of the one table that takes a while.
+    # It is in the middle of the only large table.
     filling = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY \"events%'"
     while run_sql(empty, filling) == [(0,)]:
         assert process.poll() is None, process.communicate()
@@ -449,7 +449,7 @@ def test_a_restore_that_is_ended_leaves_the_database_as_it_was(
     assert manage(*arguments, DATABASE_URL=empty).returncode == 0
 
 
-def test_tables_in_a_schema_of_their_own_move_beside_those_of_somebody_else(
+def test_tables_in_a_separate_schema_are_restored_beside_foreign_tables(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
@@ -477,9 +477,7 @@ def test_no_process_shows_the_password_in_its_arguments(dsn: str, tmp_path: Path
         assert part not in seen
 
 
-def test_a_backup_is_readable_to_its_owner_alone_and_replaces_none(
-    dsn: str, tmp_path: Path
-) -> None:
+def test_only_the_owner_can_read_a_backup_and_it_overwrites_none(dsn: str, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         file = backed_up(dsn, tmp_path)
@@ -500,7 +498,7 @@ def test_a_backup_is_readable_to_its_owner_alone_and_replaces_none(
     assert (tmp_path / "pipe").is_fifo()
 
 
-def test_a_full_disk_leaves_nothing_and_says_so(dsn: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(dsn: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     ended = subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "backup", str(tmp_path / "backup")],
@@ -517,7 +515,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(dsn: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("place", ["missing/backup", "/proc/backup", "file/backup"])
-def test_a_folder_that_cannot_be_written_to_is_told(dsn: str, tmp_path: Path, place: str) -> None:
+def test_an_unwritable_directory_is_reported(dsn: str, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     ended = manage("backup", str(tmp_path / place), DATABASE_URL=dsn)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -525,7 +523,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(dsn: str, tmp_path: Path, pl
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_folder_keeps_the_newest_backups_and_what_is_none(dsn: str, tmp_path: Path) -> None:
+def test_keep_removes_old_backups_and_no_other_files(dsn: str, tmp_path: Path) -> None:
     old = [tmp_path / f"userauth-2026010{day}T000000Z.dump" for day in (1, 2, 3)]
     other = tmp_path / "userauth-20260101T000000Z.dump.mine"
     for file in (*old, other):
@@ -537,10 +535,10 @@ def test_a_folder_keeps_the_newest_backups_and_what_is_none(dsn: str, tmp_path: 
     assert set(tmp_path.iterdir()) == {old[2], other, new}
     assert ended.stdout.count("removed") == 2
     ended = manage("backup", "--keep", "2", str(new), DATABASE_URL=dsn)
-    assert (ended.returncode, "works on a folder" in ended.stderr) == (2, True)
+    assert (ended.returncode, "needs a folder" in ended.stderr) == (2, True)
 
 
-def test_a_backup_that_fails_removes_no_old_one(tmp_path: Path) -> None:
+def test_a_failed_backup_removes_no_old_backups(tmp_path: Path) -> None:
     old = [tmp_path / f"userauth-2026010{day}T000000Z.dump" for day in (1, 2, 3)]
     for file in old:
         file.touch()
@@ -550,7 +548,7 @@ def test_a_backup_that_fails_removes_no_old_one(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == old
 
 
-def test_a_backup_goes_through_a_pipe(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_a_backup_can_be_written_to_a_pipe(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     process = started("backup", "-", DATABASE_URL=dsn)
     content, said = process.communicate(timeout=30)
@@ -560,7 +558,7 @@ def test_a_backup_goes_through_a_pipe(dsn: str, empty: str, tmp_path: Path) -> N
     assert contents(empty)["users"] == contents(dsn)["users"]
 
 
-def test_pg_restore_takes_the_file_too(dsn: str, empty: str, tmp_path: Path) -> None:
+def test_pg_restore_reads_a_backup(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     file = backed_up(dsn, tmp_path)
     subprocess.run(
@@ -573,13 +571,13 @@ def test_pg_restore_takes_the_file_too(dsn: str, empty: str, tmp_path: Path) -> 
     assert contents(empty) == contents(dsn)
 
 
-def test_a_database_with_nothing_in_it_is_no_backup(empty: str, tmp_path: Path) -> None:
+def test_an_empty_database_cannot_be_backed_up(empty: str, tmp_path: Path) -> None:
     ended = manage("backup", str(tmp_path), DATABASE_URL=empty)
     assert (ended.returncode, "nothing to back up" in ended.stderr) == (3, True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_newer_than_every_pg_dump_is_refused(
+def test_a_cluster_newer_than_every_installed_pg_dump_is_refused(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("postgres.backup.MAJOR_VERSION", "12")
@@ -590,7 +588,7 @@ def test_a_cluster_newer_than_every_pg_dump_is_refused(
 
 
 @pytest.mark.needs("initdb", "openssl")
-def test_the_embedded_postgres_is_backed_up_and_moved_to_a_given_cluster(
+def test_a_backup_moves_the_embedded_database_to_an_external_cluster(
     open_folder: Path, tmp_path: Path
 ) -> None:
     embedded = {
@@ -632,14 +630,14 @@ def test_the_embedded_postgres_is_backed_up_and_moved_to_a_given_cluster(
         assert CLUSTER_PASSWORD not in seen
         again = manage("restore", str(tmp_path / "given"), "--replace", "--yes", **given)
         assert again.stdout == "1 users restored, 3 tokens revoked\n", again
-    # And back, into a new embedded one.
+    # And back, into a new embedded cluster.
     back = embedded | {"USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "back")}
     ended = manage("restore", str(tmp_path / "given"), **back)
     assert ended.returncode == 0, ended
 
 
 def commands_during(*arguments: str, **variables: str) -> str:
-    """Run a command to its end; return the arguments of all that it ran."""
+    """Run a command; return the arguments of every process that it started."""
     seen: set[str] = set()
     process = started(*arguments, **variables)
     while process.poll() is None:
@@ -654,7 +652,7 @@ def commands_during(*arguments: str, **variables: str) -> str:
 
 
 @pytest.mark.needs("systemd-analyze")
-def test_the_timer_and_what_it_starts_are_good_units(tmp_path: Path) -> None:
+def test_the_timer_and_its_service_are_valid_units(tmp_path: Path) -> None:
     program = tmp_path / "python"
     program.symlink_to("/bin/true")
     for name in ("userauth-backup.service", "userauth-backup.timer"):
@@ -687,7 +685,7 @@ def test_a_backup_in_production_needs_neither_keys_nor_pepper(dsn: str, tmp_path
     made = manage("backup", str(tmp_path / "made"), **production)
     assert made.returncode == 0, made
     assert "the pepper (PASSWORD_PEPPER), where one is set" in made.stderr
-    # The server does need them, and the check says so.
+    # The server needs them, which the check reports.
     checked = manage("check", **production)
     assert (checked.returncode, checked.stdout) == (2, "")
     assert "set SECRET_KEYS" in checked.stderr

@@ -1,4 +1,4 @@
-"""A revocation that was answered holds: after a crash of Postgres, and beside a standby."""
+"""An acknowledged revocation survives a crash of Postgres, and a standby."""
 
 import asyncio
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 
 from db.errors import DatabaseError, ReadOnly, Unavailable
 from db.pool import Database
-from db.prepared import PreparedQuery, prove_primary
+from db.prepared import PreparedQuery, with_recovery_flag
 from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
@@ -63,7 +63,7 @@ def primary(open_folder: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def standby(primary: Cluster, tmp_path: Path) -> Iterator[Cluster]:
-    """Make a standby that holds the schema, and applies from then on what is an hour old."""
+    """Create a standby with the schema, which applies later changes with a delay of an hour."""
     with running_server({"DATABASE_URL": primary.url()}, tmp_path / "schema"):
         pass
     made = primary.standby(LAG)
@@ -106,8 +106,10 @@ def test_a_revocation_survives_kill_9_of_postgres_whatever_its_role_inherits(
         ask(server.url, look)
 
 
-def test_a_commit_whose_wait_for_the_standby_is_cancelled_is_no_success(primary: Cluster) -> None:
-    """Postgres commits then without the standby, and says so by a warning alone."""
+def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
+    primary: Cluster,
+) -> None:
+    """Postgres then commits without the standby, and only sends a warning."""
 
     async def write(database: Database) -> None:
         async with database.transaction() as connection:
@@ -140,10 +142,10 @@ def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:
     assert "is a standby" in listed.stderr
 
 
-def test_a_demoted_primary_answers_503_until_it_is_promoted_and_never_with_old_rows(
+def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows(
     primary: Cluster, standby: Cluster, tmp_path: Path
 ) -> None:
-    """The standby takes the primary's address, with rows from before the revocations."""
+    """The standby takes over the address of the primary, with rows from before the revocations."""
     variables = {"DATABASE_URL": primary.url()}
     kept: list[str] = []
     revoked: list[str] = []
@@ -179,12 +181,12 @@ def test_a_demoted_primary_answers_503_until_it_is_promoted_and_never_with_old_r
         for work in (prepare, refused, served):
             ask(server.url, work)
         written = server.written()
-    # Not for each request: once in ten seconds.
+    # Once in ten seconds, not for each request.
     assert 1 <= written.count("127.0.0.1 is a standby: requests get 503") < USERS
     assert "Traceback" not in written
 
 
-def test_of_the_addresses_of_a_host_the_primary_is_taken(
+def test_the_primary_is_chosen_among_the_addresses_of_a_host(
     primary: Cluster, standby: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     standby.stop()
@@ -202,14 +204,14 @@ def test_of_the_addresses_of_a_host_the_primary_is_taken(
         async with database.connection() as one, database.connection() as two:
             for connection in (one, two):
                 assert await connection.fetch_one("SELECT pg_is_in_recovery()") == (False,)
-            assert database.age == 0
+            assert database.generation == 0
             primary.kill()
             with pytest.raises(Unavailable):
                 await one.fetch_one("SELECT 1")
-            # No primary is left: what was connected before is not used again.
+            # Without a primary, earlier connections are not used again.
             with pytest.raises(ReadOnly, match="is a standby"):
                 await database.prepare("q", "SELECT id FROM users WHERE id = ANY($1)", "uuid")
-            assert database.age == 1
+            assert database.generation == 1
         await database.close()
 
     asyncio.run(run())
@@ -221,17 +223,17 @@ def _hand_over(
     answered.set_result(error)
 
 
-def test_what_a_standby_answers_is_no_answer_not_even_that_there_is_nothing(
+def test_the_result_of_a_standby_does_not_count_even_when_empty(
     standby: Cluster,
 ) -> None:
-    """A connection to it could only come from a proxy that hides the change: each answer tells."""
+    """Only a proxy could redirect a connection to a standby: each result contains its state."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         for sql in ("SELECT 1", "SELECT 1 WHERE false"):
             raw = await aiopg.connect(standby.url())
             cursor = await raw.cursor()
-            await cursor.execute(f"PREPARE q (text[]) AS {prove_primary(sql)}")
+            await cursor.execute(f"PREPARE q (text[]) AS {with_recovery_flag(sql)}")
             query = PreparedQuery(raw, "EXECUTE q (%s::text[])")
             answered: asyncio.Future[DatabaseError | None] = loop.create_future()
             query.send(["key"], partial(_hand_over, answered))
@@ -241,7 +243,7 @@ def test_what_a_standby_answers_is_no_answer_not_even_that_there_is_nothing(
     asyncio.run(run())
 
 
-def test_a_cluster_without_fsync_is_told_at_the_start_and_by_check(
+def test_a_cluster_without_fsync_is_reported_at_startup_and_by_check(
     primary: Cluster, tmp_path: Path
 ) -> None:
     variables = {"DATABASE_URL": primary.url()}
@@ -261,12 +263,16 @@ def test_a_cluster_without_fsync_is_told_at_the_start_and_by_check(
     assert "Warning: fsync is off in Postgres" in said.stdout
 
 
-def test_check_tells_of_a_database_that_is_away_and_refuses_one_that_cannot_serve(
+def test_check_warns_of_an_unreachable_database_and_refuses_an_unusable_one(
     primary: Cluster, standby: Cluster
 ) -> None:
     said = manage("check", DATABASE_URL=standby.url())
     assert said.returncode == 1
     assert "is a standby" in said.stderr
+    said = manage("check", DATABASE_URL="postgresql://db..example/userauth")
+    assert said.returncode == 1
+    assert "The host name in DATABASE_URL is invalid" in said.stderr
+    assert "Traceback" not in said.stderr
     before = primary.sql("SELECT count(*) FROM pg_class")
     empty = primary.url(database="postgres")
     assert manage("check", DATABASE_URL=empty).returncode == 0

@@ -1,4 +1,4 @@
-"""The embedded Postgres: real processes, real kills, a real Postgres."""
+"""The embedded Postgres, with real processes and real kills."""
 
 import os
 import shutil
@@ -16,8 +16,9 @@ import psutil
 import psycopg2
 import pytest
 
+from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from postgres.folder import ClusterFolder
+from postgres.socket_directory import choose_socket_directory
 from tests.harness.embedded_clusters import (
     NOBODY,
     Member,
@@ -37,7 +38,7 @@ KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Path]:
-    """Yield a cluster for all tests that leave it whole: one is half a second of initdb."""
+    """Yield a cluster for all tests that do not damage it: initdb takes half a second."""
     place = Path(tempfile.mkdtemp(prefix="embedded-"))
     try:
         EmbeddedPostgres.start(place / "postgres").stop()
@@ -49,13 +50,13 @@ def shared() -> Iterator[Path]:
 
 @pytest.fixture
 def folder(shared: Path) -> Iterator[Path]:
-    """Yield the folder of a cluster that is not running."""
+    """Yield the directory of a stopped cluster."""
     assert not runs(shared)
     yield shared
     end_postgres_below(shared)
 
 
-def test_the_first_start_makes_a_cluster_and_the_next_finds_its_data(place: Path) -> None:
+def test_the_first_start_creates_a_cluster_and_the_next_one_finds_its_data(place: Path) -> None:
     folder = place / "var" / "postgres"
     postgres = EmbeddedPostgres.start(folder)
     assert postgres.folder == folder
@@ -70,7 +71,7 @@ def test_the_first_start_makes_a_cluster_and_the_next_finds_its_data(place: Path
     postgres.stop()
 
 
-def test_it_is_durable_private_and_off_the_network(folder: Path) -> None:
+def test_the_cluster_is_durable_private_and_off_the_network(folder: Path) -> None:
     postgres = EmbeddedPostgres.start(folder)
     expected = {
         "fsync": "on",
@@ -85,11 +86,12 @@ def test_it_is_durable_private_and_off_the_network(folder: Path) -> None:
         assert execute(postgres.dsn, f"SHOW {name}") == [(value,)]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / ".s.PGSQL.5432").stat().st_mode) == 0o700
-    # Above it, others may at most pass.
+    # Other users may at most traverse its parent directories.
     assert folder.parent.stat().st_mode & 0o066 == 0
     postgres.stop()
 
 
+@pytest.mark.serial
 def test_starting_and_stopping_an_existing_cluster_is_fast(folder: Path) -> None:
     begun = time.monotonic()
     postgres = EmbeddedPostgres.start(folder)
@@ -99,7 +101,7 @@ def test_starting_and_stopping_an_existing_cluster_is_fast(folder: Path) -> None
     assert time.monotonic() - started < 1.5
 
 
-def test_the_last_process_out_stops_it(folder: Path) -> None:
+def test_the_last_process_stops_postgres(folder: Path) -> None:
     first, second = Member(folder), Member(folder)
     assert first.line() == second.line() != ""
     first.leave()
@@ -108,7 +110,7 @@ def test_the_last_process_out_stops_it(folder: Path) -> None:
     assert not runs(folder)
 
 
-def test_two_users_in_one_process_count_as_two(folder: Path) -> None:
+def test_two_instances_in_one_process_count_as_two(folder: Path) -> None:
     first, second = EmbeddedPostgres.start(folder), EmbeddedPostgres.start(folder)
     first.stop()
     first.stop()
@@ -117,7 +119,7 @@ def test_two_users_in_one_process_count_as_two(folder: Path) -> None:
     assert not runs(folder)
 
 
-def test_processes_that_start_at_once_share_one_new_cluster(place: Path) -> None:
+def test_processes_that_start_simultaneously_share_one_new_cluster(place: Path) -> None:
     folder = place / "postgres"
     members = [Member(folder) for _ in range(4)]
     assert len({member.line() for member in members} - {""}) == 1
@@ -127,7 +129,7 @@ def test_processes_that_start_at_once_share_one_new_cluster(place: Path) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_process_leaves_it_running_and_the_next_one_joins(
+def test_a_killed_process_leaves_postgres_running_for_the_next_one(
     folder: Path, number: signal.Signals
 ) -> None:
     member = Member(folder)
@@ -176,7 +178,7 @@ def test_a_start_waits_for_the_children_of_a_killed_postgres(folder: Path) -> No
 
 @pytest.fixture
 def crashed(folder: Path) -> Path:
-    """Give a folder as a power cut leaves it, with lock files of a process that is no more."""
+    """Return a directory after a power failure, with lock files of a process that has ended."""
     member = Member(folder)
     assert member.line()
     member.kill()
@@ -193,8 +195,9 @@ def give_number(folder: Path, number: int) -> None:
         (folder / name).write_text(f"{number}\n{rest}")
 
 
-def test_a_stale_number_of_an_unrelated_process_does_not_matter(crashed: Path) -> None:
-    # Only a process of the same user keeps Postgres from starting. This one is in the folder, too.
+def test_a_stale_pid_of_an_unrelated_process_is_ignored(crashed: Path) -> None:
+    # Only a process of the same user prevents Postgres from starting. This one is also in the
+    # directory.
     owner = crashed.stat().st_uid
     user = owner if os.geteuid() == 0 else None
     with subprocess.Popen(["/bin/sleep", "60"], user=user, cwd=crashed) as unrelated:
@@ -204,7 +207,7 @@ def test_a_stale_number_of_an_unrelated_process_does_not_matter(crashed: Path) -
         unrelated.kill()
 
 
-def test_a_stale_number_of_another_postgres_does_not_matter(place: Path, crashed: Path) -> None:
+def test_a_stale_pid_of_another_postgres_is_ignored(place: Path, crashed: Path) -> None:
     other = EmbeddedPostgres.start(place / "other")
     give_number(crashed, postmaster(other.folder))
     starts_and_works(crashed)
@@ -213,13 +216,13 @@ def test_a_stale_number_of_another_postgres_does_not_matter(place: Path, crashed
 
 
 @pytest.mark.parametrize("content", ["", "no number\n"])
-def test_a_damaged_postmaster_pid_does_not_matter(crashed: Path, content: str) -> None:
+def test_a_damaged_postmaster_pid_is_ignored(crashed: Path, content: str) -> None:
     (crashed / "postmaster.pid").write_text(content)
     starts_and_works(crashed)
 
 
 @pytest.mark.parametrize("initdb_dies_too", [True, False])
-def test_an_interrupted_initdb_is_done_again(place: Path, *, initdb_dies_too: bool) -> None:
+def test_an_interrupted_initdb_is_repeated(place: Path, *, initdb_dies_too: bool) -> None:
     folder = place / "postgres"
     member = Member(folder)
     wait_until((folder / ".initdb" / "base").exists)
@@ -234,7 +237,7 @@ def test_an_interrupted_initdb_is_done_again(place: Path, *, initdb_dies_too: bo
     assert not [path for path in folder.iterdir() if path.name.startswith(".initdb")]
 
 
-def test_a_cluster_that_was_being_moved_into_place_is_finished(folder: Path) -> None:
+def test_an_interrupted_move_of_a_new_cluster_is_finished(folder: Path) -> None:
     done = folder / ".initdb-done"
     done.mkdir()
     for name in ("base", "global", "postgresql.conf", "PG_VERSION"):
@@ -245,18 +248,18 @@ def test_a_cluster_that_was_being_moved_into_place_is_finished(folder: Path) -> 
 
 @pytest.fixture
 def far(folder: Path) -> Iterator[Path]:
-    """Give a cluster at a path that no socket, no shell and no list of hosts takes as it is."""
+    """Return a path that is invalid, unless quoted, for a socket, a shell and a list of hosts."""
     far = folder.rename(folder.with_name('it\'s "odd", $(false) `so` ' + 15 * "far away "))
     yield far
     end_postgres_below(far)
     far.rename(folder)
 
 
-def test_the_path_may_be_long_and_odd(far: Path) -> None:
+def test_the_path_may_be_long_and_contain_special_characters(far: Path) -> None:
     postgres = EmbeddedPostgres.start(far)
     joined = EmbeddedPostgres.start(far)
     assert joined.dsn == postgres.dsn
-    socket_folder = ClusterFolder.open(far).socket_folder()
+    socket_folder = choose_socket_directory(DataDirectory.open(far))
     assert stat.S_IMODE(socket_folder.stat().st_mode) == 0o700
     assert execute(joined.dsn, "SELECT 1") == [(1,)]
     assert (far / "postmaster.pid").read_text().splitlines()[1] == str(far)
@@ -266,8 +269,8 @@ def test_the_path_may_be_long_and_odd(far: Path) -> None:
     assert not socket_folder.exists()
 
 
-def test_a_socket_folder_that_somebody_else_made_is_not_used(place: Path, far: Path) -> None:
-    planned = ClusterFolder.open(far).socket_folder()
+def test_a_socket_directory_of_another_user_is_not_used(place: Path, far: Path) -> None:
+    planned = choose_socket_directory(DataDirectory.open(far))
     planned.rmdir()
     planned.symlink_to(place)
     try:
@@ -279,14 +282,14 @@ def test_a_socket_folder_that_somebody_else_made_is_not_used(place: Path, far: P
         planned.unlink()
 
 
-def test_neither_home_nor_tmpdir_has_to_be_there(folder: Path) -> None:
+def test_home_and_tmpdir_need_not_exist(folder: Path) -> None:
     member = Member(folder, {"HOME": "/nonexistent", "TMPDIR": "/nonexistent", "PGPORT": "1"})
     assert execute(member.line(), "SELECT 1") == [(1,)]
     member.leave()
     assert not runs(folder)
 
 
-def test_an_ordinary_user_runs_it_as_oneself_and_root_may_join(place: Path) -> None:
+def test_postgres_runs_as_an_ordinary_user_and_root_may_join(place: Path) -> None:
     home = place / "home"
     home.mkdir()
     if os.geteuid() == 0:
@@ -311,7 +314,7 @@ def test_an_ordinary_user_runs_it_as_oneself_and_root_may_join(place: Path) -> N
     as_ordinary_user(lambda: starts_and_works(folder))
 
 
-def test_an_ordinary_user_is_told_whose_folder_it_is() -> None:
+def test_the_owner_of_a_foreign_directory_is_named() -> None:
     def work() -> None:
         with pytest.raises(
             EmbeddedPostgresError, match=r"/usr belongs to the user root.* run it as"
@@ -321,7 +324,7 @@ def test_an_ordinary_user_is_told_whose_folder_it_is() -> None:
     as_ordinary_user(work)
 
 
-def test_a_parent_that_may_not_be_written_to_is_told() -> None:
+def test_an_unwritable_parent_directory_is_reported() -> None:
     def work() -> None:
         with pytest.raises(EmbeddedPostgresError, match=r"/usr/postgres.*denied.*DATABASE_URL"):
             EmbeddedPostgres.start(Path("/usr/postgres"))
@@ -341,7 +344,7 @@ def test_values_of_failing_statements_stay_out_of_the_log(folder: Path) -> None:
     ):
         with pytest.raises(psycopg2.Error, match=r"duplicate|violates|invalid|not exist"):
             execute(postgres.dsn, statement, SECRET)
-    # A backend that is killed has its statement reported by Postgres.
+    # Postgres reports the statement of a killed backend.
     with ThreadPoolExecutor() as threads, closing(psycopg2.connect(postgres.dsn)) as connection:
         asking = threads.submit(sleep_with, connection, SECRET)
         sleeping = (
@@ -382,41 +385,43 @@ def test_ctrl_c_in_the_terminal_does_not_reach_postgres(folder: Path) -> None:
     assert not runs(folder)
 
 
-def test_a_foreign_folder_stays_as_it_is(place: Path) -> None:
+def test_a_directory_with_other_files_stays_unchanged(place: Path) -> None:
     foreign = place / "photos"
     foreign.mkdir(mode=0o755)
     (foreign / "cat.jpeg").touch()
     before = foreign.stat()
-    with pytest.raises(EmbeddedPostgresError, match="photos is not empty and holds no Postgres"):
+    with pytest.raises(EmbeddedPostgresError, match="photos is not empty and contains no Postgres"):
         EmbeddedPostgres.start(foreign)
     assert [path.name for path in foreign.iterdir()] == ["cat.jpeg"]
     assert foreign.stat() == before
 
 
-def test_a_file_in_its_place_stays_as_it_is(place: Path) -> None:
+def test_a_file_instead_of_the_directory_stays_unchanged(place: Path) -> None:
     (place / "postgres").write_text("a letter")
     with pytest.raises(EmbeddedPostgresError, match=r"(File exists|Not a directory).*DATABASE_URL"):
         EmbeddedPostgres.start(place / "postgres")
     assert (place / "postgres").read_text() == "a letter"
 
 
-def test_data_of_another_version_stays_as_it_is(place: Path) -> None:
+def test_data_of_another_postgres_version_stays_unchanged(place: Path) -> None:
     folder = place / "postgres"
     (folder / "base").mkdir(parents=True)
     (folder / "PG_VERSION").write_text("16\n")
-    with pytest.raises(EmbeddedPostgresError, match=r"holds data of Postgres 16.*docs/backup.md"):
+    with pytest.raises(
+        EmbeddedPostgresError, match=r"contains data of Postgres 16.*docs/backup.md"
+    ):
         EmbeddedPostgres.start(folder)
     assert (folder / "base").is_dir()
 
 
-def test_an_empty_folder_that_is_there_already_will_do(place: Path) -> None:
+def test_an_existing_empty_directory_is_used(place: Path) -> None:
     folder = place / "postgres"
     folder.mkdir(mode=0o755)
     starts_and_works(folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_start_that_fails_tells_why_and_leaves_nothing_behind(folder: Path) -> None:
+def test_a_failed_start_reports_why_and_leaves_nothing_running(folder: Path) -> None:
     configuration = folder / "postgresql.conf"
     before = configuration.read_text()
     configuration.write_text(f"{before}nonsense = on\n")
@@ -426,4 +431,4 @@ def test_a_start_that_fails_tells_why_and_leaves_nothing_behind(folder: Path) ->
     finally:
         configuration.write_text(before)
     assert not runs(folder)
-    assert not ClusterFolder.open(folder).has_members()
+    assert not DataDirectory.open(folder).has_members()

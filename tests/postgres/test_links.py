@@ -1,4 +1,4 @@
-"""Links where the embedded Postgres keeps files: root follows none that its user made."""
+"""Symlinks in the data directory: root follows none that another user created."""
 
 import logging
 import os
@@ -13,10 +13,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from postgres.access_lists import AccessListError, grant_traversal
+from postgres.data_directory import DataDirectory
+from postgres.directory_handle import open_directory, open_directory_descriptor
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from postgres.folder import ClusterFolder
-from postgres.held_folder import hold, open_folder
-from postgres.passage import NoPassageError, let_through
+from postgres.socket_directory import remove_socket_directory
 from tests.harness.embedded_clusters import NOBODY, as_ordinary_user, starts_and_works
 
 SECRET = "what only root may read"
@@ -24,7 +25,7 @@ SECRET = "what only root may read"
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
-    """Yield a cluster that does not run."""
+    """Yield a stopped cluster."""
     with TemporaryDirectory(prefix="embedded-") as folder:
         EmbeddedPostgres.start(Path(folder) / "postgres").stop()
         yield Path(folder) / "postgres"
@@ -39,7 +40,7 @@ def cluster(place: Path, made: Path) -> Path:
 
 @pytest.fixture
 def victim(place: Path) -> Path:
-    """Return a folder with a file, to which nobody else has any right."""
+    """Return a private directory with a file."""
     folder = place / "private"
     folder.mkdir(mode=0o700)
     (folder / "secret").write_text(SECRET, encoding="utf-8")
@@ -47,7 +48,7 @@ def victim(place: Path) -> Path:
     return folder
 
 
-def as_it_was(victim: Path) -> None:
+def is_unchanged(victim: Path) -> None:
     assert [path.name for path in victim.iterdir()] == ["secret"]
     assert (victim / "secret").read_text("utf-8") == SECRET
     for path, mode in ((victim, 0o700), (victim / "secret", 0o600)):
@@ -55,8 +56,8 @@ def as_it_was(victim: Path) -> None:
         assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (os.geteuid(), mode)
 
 
-def put(link: Path, target: Path, *, hard: bool = False) -> None:
-    """Put a link in place of what is there."""
+def replace_with_link(link: Path, target: Path, *, hard: bool = False) -> None:
+    """Replace a file or directory with a link."""
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)
     link.unlink(missing_ok=True)
@@ -83,18 +84,18 @@ def put(link: Path, target: Path, *, hard: bool = False) -> None:
         ".s.PGSQL.5432.lock",
     ],
 )
-def test_a_link_in_place_of_a_file_changes_nothing_and_shows_nothing(
+def test_a_symlink_instead_of_a_file_is_neither_written_nor_quoted(
     cluster: Path, victim: Path, name: str, *, hard: bool
 ) -> None:
-    put(cluster / name, victim / "secret", hard=hard)
-    said = said_at_a_start(cluster)
+    replace_with_link(cluster / name, victim / "secret", hard=hard)
+    said = error_of_start(cluster)
     assert said == "" or "cannot use" in said
     assert SECRET not in said
-    as_it_was(victim)
+    is_unchanged(victim)
 
 
-def said_at_a_start(cluster: Path) -> str:
-    """Start and stop; return why it did not start, where it did not."""
+def error_of_start(cluster: Path) -> str:
+    """Start and stop Postgres; return the error, or ""."""
     try:
         EmbeddedPostgres.start(cluster).stop()
     except EmbeddedPostgresError as error:
@@ -102,43 +103,41 @@ def said_at_a_start(cluster: Path) -> str:
     return ""
 
 
-def test_a_start_that_fails_quotes_no_file_that_a_link_leads_to(
-    cluster: Path, victim: Path
-) -> None:
+def test_a_failed_start_quotes_no_file_behind_a_symlink(cluster: Path, victim: Path) -> None:
     with (cluster / "postgresql.conf").open("a") as configuration:
         configuration.write("nonsense = on\n")
-    put(cluster / "logs", victim)
+    replace_with_link(cluster / "logs", victim)
     (victim / "secret").rename(victim / "secret.log")
     with pytest.raises(EmbeddedPostgresError) as raised:
         EmbeddedPostgres.start(cluster)
     assert SECRET not in str(raised.value)
     (victim / "secret.log").rename(victim / "secret")
-    as_it_was(victim)
+    is_unchanged(victim)
 
 
 @pytest.mark.parametrize("name", [".initdb", ".initdb-done"])
-def test_a_link_in_place_of_a_cluster_in_the_making_moves_and_removes_nothing(
+def test_a_symlink_instead_of_an_unfinished_cluster_is_not_followed(
     cluster: Path, victim: Path, name: str
 ) -> None:
     (cluster / "PG_VERSION").unlink()
-    put(cluster / name, victim)
+    replace_with_link(cluster / name, victim)
     with pytest.raises(EmbeddedPostgresError):
         EmbeddedPostgres.start(cluster)
-    as_it_was(victim)
+    is_unchanged(victim)
 
 
-def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(cluster: Path) -> None:
+def test_a_named_pipe_instead_of_a_file_does_not_block(cluster: Path) -> None:
     for name in ("start.lock", "members.lock", "postmaster.pid"):
         with suppress(FileNotFoundError):
             (cluster / name).unlink()
         os.mkfifo(cluster / name)
-        with pytest.raises(EmbeddedPostgresError, match="no plain file"):
+        with pytest.raises(EmbeddedPostgresError, match="not a regular file"):
             EmbeddedPostgres.start(cluster)
         (cluster / name).unlink()
     starts_and_works(cluster)
 
 
-def test_a_folder_in_place_of_a_draft_keeps_nobody_from_starting(cluster: Path) -> None:
+def test_a_directory_instead_of_a_temporary_file_does_not_prevent_a_start(cluster: Path) -> None:
     for name in ("namespace", "access.conf"):
         (cluster / f".{name}.new").mkdir()
         (cluster / name).unlink()
@@ -146,55 +145,60 @@ def test_a_folder_in_place_of_a_draft_keeps_nobody_from_starting(cluster: Path) 
     assert {".namespace.new", ".access.conf.new"} == {path.name for path in cluster.glob(".*.new")}
 
 
-def test_what_an_interrupted_start_leaves_is_nobody_elses(place: Path) -> None:
+def test_files_of_an_interrupted_start_are_recognized(place: Path) -> None:
     folder = place / "postgres"
     folder.mkdir(mode=0o700)
     for name in ("start.lock", "members.lock", ".namespace.new", ".namespace.0a1b.new"):
         (folder / name).touch(0o600)
-    assert said_at_a_start(folder) == ""
+    assert error_of_start(folder) == ""
 
 
-def test_a_text_that_cannot_be_put_in_place_leaves_no_draft(place: Path) -> None:
+def test_a_failed_write_leaves_no_temporary_file(place: Path) -> None:
     (place / "text").mkdir()
-    with hold(place, frozenset({os.geteuid()})) as folder, pytest.raises(IsADirectoryError):
+    with (
+        open_directory(place, frozenset({os.geteuid()})) as folder,
+        pytest.raises(IsADirectoryError),
+    ):
         folder.write("text", "new", os.geteuid(), os.getegid())
     assert [path.name for path in place.iterdir()] == ["text"]
 
 
-def test_the_last_folder_of_a_path_alone_is_private(place: Path) -> None:
-    os.close(open_folder(place / "data" / "data", make=True))
+def test_only_the_last_directory_of_a_path_is_private(place: Path) -> None:
+    os.close(open_directory_descriptor(place / "data" / "data", make=True))
     mask = os.umask(0o022)
     os.umask(mask)
     for path, mode in ((place / "data", 0o777 & ~mask), (place / "data" / "data", 0o700)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
-def test_no_other_folder_is_removed_than_that_of_the_socket(cluster: Path, place: Path) -> None:
+def test_only_the_socket_directory_is_removed(cluster: Path, place: Path) -> None:
     other = place / "other"
     other.mkdir()
-    ClusterFolder.open(cluster).remove_socket_folder(other)
+    remove_socket_directory(DataDirectory.open(cluster), other)
     assert other.is_dir()
 
 
-def test_a_folder_that_became_a_link_meanwhile_is_not_used(cluster: Path, victim: Path) -> None:
-    held = ClusterFolder.open(cluster)
+def test_a_directory_that_was_replaced_by_a_symlink_is_not_used(
+    cluster: Path, victim: Path
+) -> None:
+    directory = DataDirectory.open(cluster)
     cluster.rename(cluster.with_name("moved"))
     cluster.symlink_to(victim)
-    with pytest.raises(OSError, match=r"Not a directory|symbolic links"), held.hold():
+    with pytest.raises(OSError, match=r"Not a directory|symbolic links"), directory.handle():
         pass
     if os.geteuid() == 0:
-        # Nor one above it, by which it would be another folder.
+        # The same for a parent directory.
         with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
-            os.close(open_folder(cluster / "below", make=True))
-    as_it_was(victim)
+            os.close(open_directory_descriptor(cluster / "below", make=True))
+    is_unchanged(victim)
 
 
-def test_a_folder_of_somebody_else_is_not_used(victim: Path) -> None:
-    with pytest.raises(PermissionError), hold(victim, frozenset({NOBODY})):
+def test_a_directory_of_another_user_is_not_used(victim: Path) -> None:
+    with pytest.raises(PermissionError), open_directory(victim, frozenset({NOBODY})):
         pass
 
 
-# The way to the data and the programs
+# Access to the data and the programs
 
 
 def can_list(folder: Path) -> bool:
@@ -209,11 +213,11 @@ def can_read(file: Path) -> bool:
     return False
 
 
-def test_below_a_private_folder_one_user_gets_through_and_nobody_else(
+def test_only_the_postgres_user_may_traverse_a_private_parent_directory(
     place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if os.geteuid() != 0:
-        return  # who is not root closes nothing to oneself
+        return  # only root can create a directory that the user cannot access
     home = place / "home"
     home.mkdir(mode=0o700)
     (home / "letter").write_text(SECRET, encoding="utf-8")
@@ -232,10 +236,10 @@ def test_below_a_private_folder_one_user_gets_through_and_nobody_else(
     caplog.clear()
     starts_and_works(home / "postgres")
     assert caplog.text == ""
-    # Closed again by whoever it belongs to, and then as before.
+    # Its owner closes it again; then the same.
     home.chmod(0o700)
     starts_and_works(home / "postgres")
-    let_through(home / "letter", NOBODY, NOBODY)
+    grant_traversal(home / "letter", NOBODY, NOBODY)
 
     def pass_through() -> None:
         assert not can_list(home)
@@ -244,18 +248,18 @@ def test_below_a_private_folder_one_user_gets_through_and_nobody_else(
     as_ordinary_user(pass_through)
 
 
-def test_a_way_for_one_user_gives_no_other_one_more_than_before(place: Path) -> None:
+def test_an_access_list_entry_gives_no_other_user_more_rights(place: Path) -> None:
     if os.geteuid() != 0:
         return
     place.chmod(0o755)
     home = place / "home"
     home.mkdir(mode=0o700)
     (home / "letter").touch(0o644)
-    # Somebody whose entry the mask has no effect for, as after chmod 700.
+    # A user whose entry the mask disables, as after chmod 700.
     lines = [(0x01, 7, -1), (0x02, 5, 4711), (0x04, 5, -1), (0x10, 0, -1), (0x20, 0, -1)]
     packed = b"".join(struct.pack("<HHi", *line) for line in lines)
     os.setxattr(home, "system.posix_acl_access", struct.pack("<I", 2) + packed)
-    let_through(home / "letter", NOBODY, NOBODY)
+    grant_traversal(home / "letter", NOBODY, NOBODY)
     packed = os.getxattr(home, "system.posix_acl_access")
     assert list(struct.iter_unpack("<HHi", packed[4:])) == [
         (0x01, 7, -1),
@@ -267,7 +271,7 @@ def test_a_way_for_one_user_gives_no_other_one_more_than_before(place: Path) -> 
     ]
 
 
-def test_a_private_folder_of_another_user_stays_closed(place: Path) -> None:
+def test_a_private_directory_of_another_user_stays_closed(place: Path) -> None:
     if os.geteuid() != 0:
         return
     place.chmod(0o755)
@@ -282,9 +286,9 @@ def test_a_private_folder_of_another_user_stays_closed(place: Path) -> None:
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
-def test_a_file_system_without_access_lists_is_told() -> None:
+def test_a_file_system_without_access_lists_is_reported() -> None:
     if os.geteuid() != 0:
         return
-    # The kernel's own have none.
-    with pytest.raises(NoPassageError, match=r"/proc/1/map_files|/proc/1/fd"):
-        let_through(Path("/proc/1/fd/none"), NOBODY, NOBODY)
+    # The file systems of the kernel do not support them.
+    with pytest.raises(AccessListError, match=r"/proc/1/map_files|/proc/1/fd"):
+        grant_traversal(Path("/proc/1/fd/none"), NOBODY, NOBODY)

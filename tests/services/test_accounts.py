@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from handlers.application import Application
+from rules.turns import Caller
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.configuration import laid_over
 from tests.harness.sql import run_sql
@@ -25,7 +27,7 @@ async def test_a_deletion_deletes_the_count_of_the_account(api: Api, dsn: str) -
 @laid_over(THROTTLE__HASHES_PER_MINUTE=2, PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test
 async def test_a_new_password_that_waited_is_not_hashed_once_the_budget_is_exhausted(
-    api: Api,
+    api: Api, app: Application
 ) -> None:
     token = await api.registered_token(EMAIL)  # takes the first of two hashes
     changes = [
@@ -37,5 +39,11 @@ async def test_a_new_password_that_waited_is_not_hashed_once_the_budget_is_exhau
         )
         for number in range(3)
     ]
-    answers = await asyncio.gather(*changes)
+    queue = app.services.hash_queue
+    async with queue.slot(Caller.at(None, "another account")):
+        waiting = asyncio.gather(*changes)
+        async with asyncio.timeout(5):
+            while queue.waiting < len(changes):
+                await asyncio.sleep(0.001)
+    answers = await waiting
     assert sorted(answer.status for answer in answers) == [200, 429, 429]

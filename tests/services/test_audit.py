@@ -2,6 +2,7 @@
 
 import pytest
 
+from db.errors import DatabaseError
 from db.pool import Database
 from rules.digests import Digests
 from rules.origin import LocalOrigin
@@ -52,3 +53,18 @@ def test_an_event_outside_a_transaction_counts_once_it_is_written(dsn: str, cloc
 
     use(dsn, work)
     assert run_sql(dsn, "SELECT kind, key_id FROM events") == [("key-added", "key")]
+
+
+def test_a_failure_that_could_not_be_written_is_counted_for_later(dsn: str, clock: Clock) -> None:
+    async def work(database: Database) -> None:
+        audit = trail(database, clock)
+        run_sql(dsn, "ALTER TABLE events RENAME TO hidden")
+        try:
+            with pytest.raises(DatabaseError):
+                await audit.record(EventKind.PASSWORD_FAILED, ORIGIN, email_key="a")
+        finally:
+            run_sql(dsn, "ALTER TABLE hidden RENAME TO events")
+        await audit.write_all_counted()
+
+    use(dsn, work)
+    assert run_sql(dsn, "SELECT kind, times FROM events") == [("password-failed", 1)]

@@ -1,6 +1,7 @@
 """Expired rows are deleted in small batches, by one process at a time."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from services import housekeeping as service
 from services.housekeeping import Housekeeping, RetentionPolicy
 from tests.harness.clock import Clock
 from tests.harness.databases import use
+from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
 
 DAYS = 7
@@ -100,14 +102,39 @@ def test_only_one_process_deletes_at_a_time_and_the_next_continues(dsn: str, clo
 
     async def work(database: Database) -> None:
         house = Housekeeping(database, clock=clock, keep=KEEP)
-        async with database.connection() as other, expired_tokens.turn(other) as is_ours:
-            assert is_ours
+        async with (
+            database.connection() as other,
+            expired_tokens.housekeeping_lock(other) as is_held,
+        ):
+            assert is_held
             assert await house.remove() >= 1
             assert count(dsn) == 20
         await house.remove()
 
     use(dsn, work)
     assert count(dsn) == 0
+
+
+def test_requests_go_on_during_housekeeping_with_a_pool_of_one(
+    dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 1] * 30)
+    monkeypatch.setattr(service, "_PAUSE", 100_000)
+
+    async def work(database: Database) -> None:
+        housekeeping = asyncio.create_task(Housekeeping(database, clock=clock, keep=KEEP).remove())
+        while count(dsn) == 30:
+            await asyncio.sleep(0.01)
+        async with database.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO users (email, email_key, password_hash) VALUES ('a', 'a', 'x')"
+            )
+        assert count(dsn) == 20
+        while not housekeeping.done():
+            housekeeping.cancel()
+            await asyncio.sleep(0.01)
+
+    use(dsn, work, replace(LIMITS, pool_max=1))
 
 
 def test_a_process_that_is_stopped_leaves_the_turn_to_others(

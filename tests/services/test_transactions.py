@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from db.errors import Locked, StatementError, Unavailable
+from db.lookups import open_lookups
 from db.pool import Database
 from rules.errors import DatabaseUnavailable, RowLocked
 from services.transactions import answer, connection_to, transaction_on
@@ -78,5 +79,15 @@ def test_a_look_up_that_fails_is_raised_as_a_problem(dsn: str) -> None:
     async def work(_database: Database) -> None:
         with pytest.raises(DatabaseUnavailable):
             await answer(fail())
+
+    use(dsn, work)
+
+
+def test_a_lookup_after_close_is_raised_as_a_problem(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        lookups = open_lookups(database)
+        await lookups.close()
+        with pytest.raises(DatabaseUnavailable):
+            await answer(lookups.users_of_tokens.find("0"))
 
     use(dsn, work)

@@ -12,7 +12,7 @@ import pytest
 from db.errors import SchemaError
 from db.pool import Database
 from db.schema import apply_schema
-from db.schema_lock import LOCK, Patience
+from db.schema_lock import LOCK, LockWait
 from tests.harness.api import Api
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
@@ -163,11 +163,11 @@ def test_the_documented_statements_create_a_private_database(
         as_mallory(database, "SELECT 1")
 
 
-def apply_with(url: str, patience: Patience) -> None:
+def apply_with(url: str, wait: LockWait) -> None:
     async def run() -> None:
         database = await Database.open(url, LIMITS)
         try:
-            await apply_schema(database, SCHEMA, patience=patience)
+            await apply_schema(database, SCHEMA, lock_wait=wait)
         finally:
             await database.close()
 
@@ -184,7 +184,10 @@ def test_a_lock_held_by_another_role_stops_the_start_and_is_reported(
             cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         holder = f"process {connection.info.backend_pid} of the role 'mallory'"
         with pytest.raises(SchemaError, match=f"held by {holder}, application 'userauth'"):
-            apply_with(database.url(), Patience(ours=3600, others=0.05, step=0.05))
+            apply_with(
+                database.url(),
+                LockWait(userauth_seconds=3600, other_seconds=0.05, check_seconds=0.05),
+            )
     apply(database.url())
 
 
@@ -198,5 +201,7 @@ def test_the_start_waits_longer_for_a_migration_by_the_same_role(
     ):
         cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         with pytest.raises(SchemaError, match="of the role 'userauth'"):
-            apply_with(database.url(), Patience(ours=0.2, others=0, step=0.05))
+            apply_with(
+                database.url(), LockWait(userauth_seconds=0.2, other_seconds=0, check_seconds=0.05)
+            )
     assert caplog.text.count("waiting for the lock of the schema, held by") >= 2

@@ -86,9 +86,9 @@ def test_each_request_is_a_span_with_the_parent_from_its_header(
     assert register.kind == Span.SPAN_KIND_SERVER
     assert (get.trace_id.hex(), get.parent_span_id.hex()) == (TRACE, PARENT)
     assert register.parent_span_id == b""
-    told = attributes(get)
-    assert told["http.response.status_code"] == 422
-    assert told["userauth.client_request_id"] == "id-7"
+    found = attributes(get)
+    assert found["http.response.status_code"] == 422
+    assert found["userauth.client_request_id"] == "id-7"
     assert 0 < get.end_time_unix_nano - get.start_time_unix_nano < 10**10
     assert get.status.code == Status.STATUS_CODE_UNSET
     sent = b"".join(request.SerializeToString() for request in collector.requests)

@@ -1,4 +1,4 @@
-"""The role that the embedded Postgres serves: no superuser, and the owner of what is there."""
+"""The role of the server in the embedded Postgres: owner of its databases, not a superuser."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,9 @@ import psutil
 import psycopg2
 import pytest
 
+from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from postgres.folder import ClusterFolder
+from postgres.initialization import create_cluster
 from tests.harness.configuration import ROOT
 from tests.harness.embedded_clusters import Member, execute, postmaster, runs
 
@@ -42,11 +43,11 @@ SELECT datname FROM pg_database WHERE NOT datistemplate AND datdba <> 'userauth'
 """
 
 
-def start_as_before(folder: Path) -> str:
-    """Start a cluster as version 0.1.0 did; return where its superuser is let in by trust."""
-    cluster = ClusterFolder.open(folder)
+def start_as_earlier_version(folder: Path) -> str:
+    """Start a cluster as version 0.1.0 did; return the DSN of its superuser."""
+    cluster = DataDirectory.open(folder)
     with cluster.start_lock() as lock:
-        cluster.make_cluster(lock)
+        create_cluster(cluster, lock)
     (folder / "pg_hba.conf").write_text("local all all trust\n", encoding="utf-8")
     options = f"--options=-c listen_addresses= -c unix_socket_directories={folder}"
     code, said = cluster.run("pg_ctl", "start", "--wait", "--log=startup.log", options)
@@ -54,23 +55,23 @@ def start_as_before(folder: Path) -> str:
     return f"postgresql://postgres@/postgres?host={folder}"
 
 
-def stop_as_before(folder: Path) -> None:
-    assert ClusterFolder.open(folder).run("pg_ctl", "stop", "--wait")[0] == 0
+def stop_as_earlier_version(folder: Path) -> None:
+    assert DataDirectory.open(folder).run("pg_ctl", "stop", "--wait")[0] == 0
 
 
 @pytest.fixture
-def of_before(place: Path) -> Path:
-    """Return the folder of a cluster with data that the superuser owns, which does not run."""
+def earlier_cluster(place: Path) -> Path:
+    """Return the directory of a stopped cluster whose data the superuser owns."""
     folder = place / "postgres"
-    dsn = start_as_before(folder)
+    dsn = start_as_earlier_version(folder)
     execute(dsn, OLD_SCHEMA + OTHER_THINGS)
     execute(dsn, "CREATE DATABASE another")
     execute(dsn.replace("/postgres?", "/another?"), "CREATE TABLE there AS SELECT 2 AS two")
-    stop_as_before(folder)
+    stop_as_earlier_version(folder)
     return folder
 
 
-def is_brought_over(dsn: str) -> None:
+def check_ownership(dsn: str) -> None:
     assert execute(dsn, OWNED_BY_ANOTHER) == []
     assert execute(dsn, "SELECT version FROM userauth_schema") == [(1,)]
     assert execute(dsn, 'SELECT id FROM "Quoted ""one"."Odd; DROP TABLE x"') == [(1,)]
@@ -101,22 +102,22 @@ def is_brought_over(dsn: str) -> None:
         "SELECT rolpassword FROM pg_authid",
     ],
 )
-def test_what_serves_reads_no_file_and_runs_no_program(served: str, statement: str) -> None:
+def test_the_server_role_can_read_no_file_and_run_no_program(served: str, statement: str) -> None:
     with pytest.raises((psycopg2.errors.InsufficientPrivilege, psycopg2.errors.WrongObjectType)):
         execute(served, statement)
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
-    """Yield where a new cluster is served."""
-    # Not tmp_path: its parent becomes private again whenever another pytest starts.
+    """Yield the DSN of a new cluster."""
+    # Not tmp_path, whose parent any other pytest makes private again.
     with TemporaryDirectory(prefix="embedded-") as folder:
         postgres = EmbeddedPostgres.start(Path(folder) / "postgres")
         yield postgres.dsn
         postgres.stop()
 
 
-def test_what_serves_is_no_superuser_and_a_member_of_nothing(served: str) -> None:
+def test_the_server_role_is_no_superuser_and_a_member_of_no_role(served: str) -> None:
     assert execute(served, "SHOW is_superuser") == [("off",)]
     assert execute(served, "SELECT current_user") == [("userauth",)]
     assert execute(
@@ -130,42 +131,44 @@ def test_what_serves_is_no_superuser_and_a_member_of_nothing(served: str) -> Non
 
 
 @pytest.mark.parametrize("options", ["", "&replication=database", "&replication=true"])
-def test_nobody_is_let_in_as_the_superuser(served: str, options: str) -> None:
+def test_connections_as_the_superuser_are_rejected(served: str, options: str) -> None:
     dsn = served.replace("userauth@", "postgres@") + options
     with pytest.raises(psycopg2.OperationalError, match=r"rejects|no pg_hba.conf entry"):
         execute(dsn, "SELECT 1")
 
 
-def test_a_cluster_of_an_earlier_version_is_brought_over_with_its_data(of_before: Path) -> None:
-    postgres = EmbeddedPostgres.start(of_before)
-    is_brought_over(postgres.dsn)
+def test_ownership_of_an_earlier_cluster_is_transferred_with_its_data(
+    earlier_cluster: Path,
+) -> None:
+    postgres = EmbeddedPostgres.start(earlier_cluster)
+    check_ownership(postgres.dsn)
     assert execute(postgres.dsn, "SHOW is_superuser") == [("off",)]
     postgres.stop()
 
 
-def test_to_bring_a_cluster_over_twice_changes_nothing(of_before: Path) -> None:
-    EmbeddedPostgres.start(of_before).stop()
-    # As where the first was interrupted before it could note that it was done.
-    (of_before / "access.conf").unlink()
-    postgres = EmbeddedPostgres.start(of_before)
-    is_brought_over(postgres.dsn)
+def test_transferring_ownership_twice_changes_nothing(earlier_cluster: Path) -> None:
+    EmbeddedPostgres.start(earlier_cluster).stop()
+    # As if the first one had been interrupted before its end.
+    (earlier_cluster / "access.conf").unlink()
+    postgres = EmbeddedPostgres.start(earlier_cluster)
+    check_ownership(postgres.dsn)
     postgres.stop()
 
 
-def test_a_bringing_over_that_is_killed_is_done_again(of_before: Path) -> None:
-    member = Member(of_before)
+def test_an_interrupted_transfer_of_ownership_is_repeated(earlier_cluster: Path) -> None:
+    member = Member(earlier_cluster)
     single = wait_for_single_user(member)
     member.kill()
     single.kill()
-    assert not (of_before / "access.conf").exists()
-    postgres = EmbeddedPostgres.start(of_before)
-    is_brought_over(postgres.dsn)
+    assert not (earlier_cluster / "access.conf").exists()
+    postgres = EmbeddedPostgres.start(earlier_cluster)
+    check_ownership(postgres.dsn)
     postgres.stop()
-    assert not runs(of_before)
+    assert not runs(earlier_cluster)
 
 
 def wait_for_single_user(member: Member) -> psutil.Process:
-    """Return the first Postgres in single-user mode that another process runs."""
+    """Wait for a Postgres in single-user mode; return its process."""
     parent = psutil.Process(member.process.pid)
     while True:
         for child in parent.children():
@@ -177,39 +180,43 @@ def wait_for_single_user(member: Member) -> psutil.Process:
                 continue
 
 
-def test_what_an_earlier_version_made_since_is_brought_over_as_well(of_before: Path) -> None:
-    EmbeddedPostgres.start(of_before).stop()
-    execute(start_as_before(of_before), "CREATE TABLE since AS SELECT 4 AS four")
-    postgres = EmbeddedPostgres.start(of_before)
-    is_brought_over(postgres.dsn)
+def test_objects_that_an_earlier_version_created_later_are_transferred(
+    earlier_cluster: Path,
+) -> None:
+    EmbeddedPostgres.start(earlier_cluster).stop()
+    execute(start_as_earlier_version(earlier_cluster), "CREATE TABLE since AS SELECT 4 AS four")
+    postgres = EmbeddedPostgres.start(earlier_cluster)
+    check_ownership(postgres.dsn)
     assert execute(postgres.dsn, "SELECT four FROM since") == [(4,)]
     postgres.stop()
 
 
-def test_one_that_an_earlier_version_left_running_is_brought_over(of_before: Path) -> None:
-    start_as_before(of_before)
-    before = postmaster(of_before)
-    postgres = EmbeddedPostgres.start(of_before)
-    assert postmaster(of_before) != before
-    is_brought_over(postgres.dsn)
+def test_a_cluster_that_an_earlier_version_left_running_is_transferred(
+    earlier_cluster: Path,
+) -> None:
+    start_as_earlier_version(earlier_cluster)
+    before = postmaster(earlier_cluster)
+    postgres = EmbeddedPostgres.start(earlier_cluster)
+    assert postmaster(earlier_cluster) != before
+    check_ownership(postgres.dsn)
     postgres.stop()
 
 
-def test_one_that_a_server_of_an_earlier_version_uses_is_left_alone(of_before: Path) -> None:
-    dsn = start_as_before(of_before)
-    cluster = ClusterFolder.open(of_before)
+def test_a_cluster_in_use_by_an_earlier_version_is_left_alone(earlier_cluster: Path) -> None:
+    dsn = start_as_earlier_version(earlier_cluster)
+    cluster = DataDirectory.open(earlier_cluster)
     with cluster.start_lock():
         earlier = cluster.join()
-    with pytest.raises(EmbeddedPostgresError, match=r"of an earlier version uses .*: end it"):
-        EmbeddedPostgres.start(of_before)
+    with pytest.raises(EmbeddedPostgresError, match=r"of an earlier version uses .*: stop it"):
+        EmbeddedPostgres.start(earlier_cluster)
     assert execute(dsn, "SELECT version FROM userauth_schema") == [(1,)]
     os.close(earlier)
-    postgres = EmbeddedPostgres.start(of_before)
-    is_brought_over(postgres.dsn)
+    postgres = EmbeddedPostgres.start(earlier_cluster)
+    check_ownership(postgres.dsn)
     postgres.stop()
 
 
-def test_who_is_let_in_is_written_anew_where_somebody_changed_it(place: Path) -> None:
+def test_a_changed_access_file_is_rewritten(place: Path) -> None:
     folder = place / "postgres"
     EmbeddedPostgres.start(folder).stop()
     (folder / "access.conf").write_text("local all all trust\n", encoding="utf-8")

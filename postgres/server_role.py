@@ -1,8 +1,8 @@
-"""The role that the embedded Postgres serves: it owns what is there, and has no other right.
+"""The role for connections to the embedded Postgres: it owns the databases, and nothing else.
 
-The superuser that initdb makes reads any file of the user that Postgres runs as, and runs programs.
-No connection is let in as that one. What needs it is done before Postgres starts, in its
-single-user mode, which no socket leads to.
+The superuser that initdb creates could read any file of the system user of Postgres, and run
+programs as that user. So no connection is accepted for it; its work is done before Postgres starts,
+in single-user mode, which has no socket.
 """
 
 import re
@@ -10,9 +10,9 @@ import re
 ROLE = "userauth"
 DATABASE = "postgres"
 ACCESS_FILE = "access.conf"
-# Who reaches the socket is root, or the user that Postgres runs as: its folder is theirs alone.
+# Only root and the system user of Postgres can access the directory of the socket.
 ACCESS = f"""\
-# Written by userauth, which goes by its existence: the role below owns what is in the databases.
+# Written by userauth once the role below owns the databases. Do not create it by hand.
 local all {ROLE} trust
 local all all reject
 """
@@ -21,9 +21,9 @@ SELECT datname AS found FROM pg_database WHERE datallowconn AND NOT datistemplat
 
 """
 _FOUND = re.compile(r'\bfound = "(.+)"\t')
-# Any number of times: what was done already is not found again. Members of extensions stay whose
-# they are; a sequence goes with the column that it numbers. 10 is the superuser of initdb.
-HAND_OVER = f"""\
+# It can be repeated. Objects of extensions keep their owner; a sequence follows the table of its
+# column. 10 is the id of the superuser that initdb creates.
+TRANSFER_OWNERSHIP = f"""\
 SET search_path = pg_catalog;
 
 DO $$
@@ -93,9 +93,9 @@ BEGIN
 END
 $$;
 
-"""  # noqa: S608 - our own name
+"""
 
 
-def databases_in(said: str) -> list[str]:
-    """Read the answer to LIST_DATABASES as the single-user mode prints it."""
-    return _FOUND.findall(said)
+def read_databases(output: str) -> list[str]:
+    """Return the databases in the output of LIST_DATABASES in single-user mode."""
+    return _FOUND.findall(output)

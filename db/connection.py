@@ -1,0 +1,89 @@
+"""A connection to Postgres whose failures are raised as the errors of db/errors.py."""
+
+import asyncio
+import time
+
+import aiopg
+import psycopg2
+
+from db.errors import DatabaseError, Unavailable
+from db.rows import Parameters, Row
+from db.translation import translate
+from ops.timing import current_timing
+
+
+class Connection:
+    """A connection to Postgres.
+
+    ``deadline``, by the loop's clock, ends the wait for any of its statements.
+    """
+
+    def __init__(self, raw: aiopg.Connection, *, deadline: float) -> None:
+        self._raw = raw
+        self._deadline = deadline
+
+    @property
+    def closed(self) -> bool:
+        """Return whether the connection is closed."""
+        return bool(self._raw.closed)
+
+    async def close(self) -> None:
+        """Close the connection; the pool discards it on return."""
+        await self._raw.close()
+
+    async def fetch_one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        """Run a statement; return the first row of the result, or None."""
+        rows, _ = await self._run(sql, parameters)
+        return rows[0] if rows else None
+
+    async def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Run a statement; return the rows of the result."""
+        rows, _ = await self._run(sql, parameters)
+        return rows
+
+    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Run a statement without a result; return the number of affected rows."""
+        _, count = await self._run(sql, parameters)
+        return count
+
+    async def commit(self) -> None:
+        """Commit; raises Unavailable where a failover may lose the transaction.
+
+        When the wait for a synchronous standby is cancelled, Postgres commits without the standby,
+        and sends a warning.
+        """
+        self._raw.raw.notices.clear()
+        await self.execute("COMMIT")
+        if self._raw.raw.notices:
+            raise Unavailable("Postgres committed with a warning: a failover may undo it")
+
+    async def roll_back(self) -> None:
+        """Roll back; close the connection where that fails."""
+        if self.closed:
+            return
+        try:
+            await self.execute("ROLLBACK")
+        except DatabaseError:
+            await self.close()
+
+    async def _run(self, sql: str, parameters: Parameters) -> tuple[list[Row], int]:
+        seconds = max(0.0, self._deadline - asyncio.get_running_loop().time())
+        began = time.perf_counter()
+        try:
+            cursor = await self._raw.cursor()
+            # With None, psycopg2 does not interpret percent signs in the statement.
+            await cursor.execute(sql, parameters or None, timeout=seconds)
+            # In the try block: the connection can break between the result and its rows.
+            rows = await cursor.fetchall() if cursor.description else []
+        except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
+            raise translate(error) from None
+        finally:
+            count_database_time(began)
+        return rows, cursor.rowcount
+
+
+def count_database_time(began: float) -> None:
+    """Add the time since ``began`` to the database time of the current request, if any."""
+    timing = current_timing()
+    if timing is not None:
+        timing.database += time.perf_counter() - began

@@ -1,0 +1,92 @@
+"""The settings of each session, which override defaults of the role, the database or the cluster.
+
+The statement runs with the search_path of the role, where other roles may have created objects: so
+it qualifies each name. The search_path that it sets is pg_catalog, which Postgres searches first
+without its being listed, then the schema that contains our tables, in which other roles must have
+no rights (db/schema_privileges.py), then temporary tables.
+"""
+
+from dataclasses import dataclass
+
+from db.errors import ReadOnly, SchemaError
+from db.rows import Row
+
+# The search_path of a role without a schema.
+_NO_SCHEMA = "pg_temp"
+# The locks in db.tokens and db.users rely on read committed: a transaction that waited for a lock
+# must see what its holder committed.
+# A commit is on disk, and on the synchronous standby if there is one, before it is acknowledged:
+# local, remote_write and off promise less than on, and remote_apply more.
+SET_SESSION = """
+SELECT
+    pg_catalog.pg_is_in_recovery(),
+    pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on',
+    pg_catalog.set_config('TimeZone', 'UTC', false),
+    pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
+    pg_catalog.set_config('statement_timeout', %(statement)s, false),
+    pg_catalog.set_config('idle_in_transaction_session_timeout', %(statement)s, false),
+    pg_catalog.set_config('client_min_messages', 'warning', false),
+    pg_catalog.set_config('lock_timeout', %(lock)s, false),
+    pg_catalog.set_config(
+        'synchronous_commit',
+        CASE
+            WHEN pg_catalog.current_setting('synchronous_commit')
+                OPERATOR(pg_catalog.=) 'remote_apply'
+            THEN 'remote_apply'
+            ELSE 'on'
+        END,
+        false
+    ),
+    pg_catalog.set_config(
+        'search_path',
+        coalesce(
+            %(search_path)s::pg_catalog.text,
+            coalesce(
+                (
+                    SELECT pg_catalog.quote_ident(n.nspname)
+                    FROM pg_catalog.pg_class c
+                    JOIN pg_catalog.pg_namespace n
+                        ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+                    WHERE c.oid OPERATOR(pg_catalog.=)
+                        pg_catalog.to_regclass('userauth_schema')::pg_catalog.oid
+                ),
+                pg_catalog.quote_ident(pg_catalog.current_schema())
+            ) OPERATOR(pg_catalog.||) ', pg_temp',
+            'pg_temp'
+        ),
+        false
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementTimeouts:
+    """The time limits of a statement and of its wait for a lock, in milliseconds; 0 is none."""
+
+    statement: int
+    lock: int
+
+
+def session_parameters(timeouts: StatementTimeouts, search_path: str | None) -> dict[str, object]:
+    """Return the parameters of SET_SESSION; without a search_path Postgres searches for it."""
+    return {
+        "statement": str(timeouts.statement),
+        "lock": str(timeouts.lock),
+        "search_path": search_path,
+    }
+
+
+def read_session(row: Row, host: str) -> str:
+    """Return the search_path that SET_SESSION set.
+
+    Raises ReadOnly where the host is not a primary that accepts writes, and SchemaError where the
+    role has no schema.
+    """
+    is_standby, is_read_only, *_, search_path = row
+    if is_standby:
+        raise ReadOnly(f"Postgres at {host} is a standby")
+    if is_read_only:
+        raise ReadOnly(f"Postgres at {host} is read-only: default_transaction_read_only is on")
+    if search_path == _NO_SCHEMA:
+        raise SchemaError("No schema in the search_path of the server's role exists: create one.")
+    return str(search_path)

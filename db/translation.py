@@ -1,0 +1,65 @@
+"""Which of our errors replaces one of psycopg2, aiopg or asyncio."""
+
+import asyncio
+
+import psycopg2
+
+from db.errors import DatabaseError, Locked, ReadOnly, StatementError, Unavailable
+
+DriverError = psycopg2.Error | TimeoutError
+
+# A read-only transaction, which psycopg2 does not count among the OperationalErrors.
+_READ_ONLY = "25006"
+# The end of lock_timeout.
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+def translate_connection_error(
+    error: DriverError | OSError | asyncio.CancelledError,
+) -> DatabaseError | asyncio.CancelledError:
+    """Return what to raise where connecting failed: libpq's reason contains no values."""
+    if isinstance(error, TimeoutError) or not isinstance(
+        error, psycopg2.OperationalError | OSError
+    ):
+        return translate(error)
+    return Unavailable(" ".join(str(error).split()))
+
+
+def translate(
+    error: DriverError | asyncio.CancelledError,
+) -> DatabaseError | asyncio.CancelledError:
+    """Return what to raise where an awaited statement failed.
+
+    aiopg turns a statement that Postgres cancelled into a CancelledError; one that cancels the
+    awaiting task is returned unchanged.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return translate_driver_error(error)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        return error
+    return Unavailable("Postgres cancelled the statement.")
+
+
+def translate_driver_error(error: DriverError) -> DatabaseError:
+    """Return what to raise where psycopg2 failed, or time ran out.
+
+    The message omits psycopg2's text, which can contain values of the statement.
+    """
+    if isinstance(error, TimeoutError):
+        return Unavailable("Postgres did not answer in time.")
+    reason = f"{type(error).__name__}, SQLSTATE {error.pgcode}"
+    if error.pgcode == _READ_ONLY:
+        return ReadOnly(f"Postgres is read-only: {reason}")
+    if error.pgcode == _LOCK_NOT_AVAILABLE:
+        return Locked(f"another session holds a lock that the statement needs: {reason}")
+    return Unavailable(reason) if _is_transient(error) else StatementError(reason)
+
+
+def _is_transient(error: psycopg2.Error) -> bool:
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return True
+    # A broken connection has no code either; but what psycopg2 itself refuses is one of these two.
+    return error.pgcode is None and not isinstance(
+        error, psycopg2.ProgrammingError | psycopg2.DataError
+    )
