@@ -97,7 +97,7 @@ class Unauthorized(Problem):
 
     @property
     def basic_challenge(self) -> Headers:
-        """Return the challenge for email address and password, or a service's id and secret."""
+        """Return the challenge for an email address and a password, or a client id and a secret."""
         return (("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'),)
 
     @property

@@ -89,7 +89,9 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def dsn(postgres: str) -> str:
     """Return a database without users and tokens."""
-    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events, reserved_emails")
+    # TRUNCATE would take three times as long, since it creates and removes files.
+    tables = ("tokens", "users", "clients", "throttle", "events", "reserved_emails")
+    run_sql(postgres, "".join(f"DELETE FROM {table};" for table in tables))  # noqa: S608
     return postgres
 
 

@@ -359,7 +359,13 @@ def run_installation(
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["/bin/bash", str(DEPLOY / "install.sh"), *arguments],
-        env={**os.environ, "DESTDIR": str(root), "SYSTEMCTL": str(systemctl or "")},
+        env={
+            **os.environ,
+            "DESTDIR": str(root),
+            "SYSTEMCTL": str(systemctl or ""),
+            # "0" sets --no-compile: pip inverts the value of a negative option.
+            "PIP_NO_COMPILE": "0",
+        },
         capture_output=True,
         text=True,
         timeout=INSTALL_SECONDS,

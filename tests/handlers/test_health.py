@@ -45,6 +45,7 @@ async def test_a_draining_server_serves_and_closes_its_connections(
         assert answer.headers["Connection"] == "close"
 
 
+@pytest.mark.serial
 @pytest.mark.gen_test
 async def test_the_server_responds_while_passwords_are_hashed(api: Api) -> None:
     await api.register()

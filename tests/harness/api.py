@@ -180,6 +180,6 @@ def _media_type(answer: Answer) -> str | None:
 
 
 def refused_fields(answer: Answer) -> list[str]:
-    """Return the fields that an answer of 422 names."""
+    """Return the fields in the errors of a 422."""
     assert answer.status == 422, answer
     return [error["field"] for error in answer.json["errors"]]

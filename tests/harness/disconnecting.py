@@ -1,4 +1,4 @@
-"""Clients that disconnect before the response, and hashes that take as long as a test wants."""
+"""Clients that disconnect before the response, and hashes that a test blocks."""
 
 import socket
 import threading
@@ -29,6 +29,7 @@ class Hashes:
 
 
 def send_and_disconnect(api: Api) -> None:
+    """Send a login and disconnect at once."""
     address = urlsplit(api.url)
     with socket.create_connection((address.hostname or "", address.port or 0)) as connection:
         connection.sendall(REQUEST)

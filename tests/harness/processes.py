@@ -1,13 +1,14 @@
 """Server processes, as an operator starts them."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -82,9 +83,12 @@ def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]"
 
 def free_port() -> int:
     """Return a port on which no process listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        # Below the ports that the kernel assigns, which it may assign to another process next.
+        port = secrets.choice(range(12_000, 32_000))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_listener(process: "subprocess.Popen[bytes]", port: int) -> None:

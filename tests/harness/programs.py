@@ -72,8 +72,8 @@ def install(names: Sequence[str]) -> None:
     apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     _run([*apt, "update"])
     packages = sorted({PROGRAMS[name].package for name in names})
-    # Ubuntu has some of them as snaps alone, and apt-get installs all or none.
-    available = [package for package in packages if _succeeds(["apt-cache", "show", package])]
+    # apt-get installs all or none, and Ubuntu has Chromium only as a snap.
+    available = [package for package in packages if _is_real_package(package)]
     with _services_denied(root):
         _run([*apt, "install", "--yes", "--no-install-recommends", *available])
     _disable_services(root, [name for name in names if PROGRAMS[name].package in available])
@@ -104,6 +104,14 @@ def _run(command: Sequence[str], *, stdin: str = "") -> None:
     subprocess.run(
         command, input=stdin, text=True, stdout=subprocess.DEVNULL, check=True, timeout=1800
     )
+
+
+def _is_real_package(name: str) -> bool:
+    # In Ubuntu, chromium-driver is the virtual name of a package that installs the snap.
+    shown = subprocess.run(
+        [*("apt-cache", "show", name)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout.startswith("Package: ")
 
 
 def _succeeds(command: Sequence[str]) -> bool:

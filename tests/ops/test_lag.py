@@ -10,6 +10,8 @@ import pytest
 
 from ops.lag import LagWatch
 
+pytestmark = pytest.mark.serial
+
 WARNING_SECONDS = 0.3  # a machine that is busy is not this late by itself
 BLOCK_SECONDS = 0.6
 

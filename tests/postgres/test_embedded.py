@@ -90,6 +90,7 @@ def test_it_is_durable_private_and_off_the_network(folder: Path) -> None:
     postgres.stop()
 
 
+@pytest.mark.serial
 def test_starting_and_stopping_an_existing_cluster_is_fast(folder: Path) -> None:
     begun = time.monotonic()
     postgres = EmbeddedPostgres.start(folder)

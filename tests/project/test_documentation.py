@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,7 @@ def named_tests(text: str) -> set[str]:
     return set(re.findall(r"`((?:\w+/)*test_\w+\.py::\w+)`", text))
 
 
+@cache
 def existing_tests() -> set[str]:
     folder = ROOT / "tests"
     return {

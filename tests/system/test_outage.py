@@ -5,9 +5,13 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from tests.harness.api import Answer, Api, basic, bearer
 from tests.harness.processes import running_server
 from tests.harness.proxy import Proxy
+
+pytestmark = pytest.mark.serial
 
 ACQUIRE_SECONDS = 1.0
 VARIABLES = {

@@ -49,6 +49,7 @@ def test_the_server_runs_on_uvloop_and_stops_cleanly(server: ServerProcess) -> N
     assert server.stop() == 0
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_without_connections_stops_at_once(server: ServerProcess, number: int) -> None:
     started = time.monotonic()
@@ -145,6 +146,7 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
     assert set(statuses) == {200}
 
 
+@pytest.mark.serial
 def test_each_request_that_starts_at_the_end_of_a_drain_is_answered(
     dsn: str, tmp_path: Path
 ) -> None:
@@ -352,4 +354,5 @@ def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
     assert "client=id-7" in written
     for hidden in (secret, email, token, "token="):
         assert hidden not in written
-    assert len(written.splitlines()) == 5
+    # Beside a warning where the machine is loaded.
+    assert written.count(" INFO ") == 5

@@ -29,11 +29,6 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Hashes:
     return hashes
 
 
-async def ended(app: Application, running: int) -> None:
-    while app.running > running:
-        await asyncio.sleep(0.005)
-
-
 async def until_running(app: Application, running: int) -> None:
     while app.running > running:
         await asyncio.sleep(0.005)

@@ -10,7 +10,14 @@ import pytest
 from handlers.application import Application
 from services.identities import Identities
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
-from tests.harness.raw_http import JSON, connected, exchange, parse_answer, raw_request
+from tests.harness.raw_http import (
+    JSON,
+    connected,
+    exchange,
+    parse_answer,
+    raw_request,
+    read_to_end,
+)
 from transport import lingering
 
 EMAIL = "susan@example.com"
@@ -241,3 +248,18 @@ async def test_too_large_a_body_is_drained_after_the_response_however_late_it_is
         answer, rest = parse_answer(await reader.read(), "PATCH")
     assert answer.status == 401
     assert rest == b""
+
+
+@pytest.mark.gen_test
+async def test_a_refused_body_is_drained_up_to_a_limit(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lingering, "LINGER_BYTES", 100_000)
+    monkeypatch.setattr(lingering, "LINGER_SECONDS", 60.0)
+    endless = raw_request(
+        "POST", "/api/user/register", JSON, "Content-Length: 10000000", body=b"x" * 500_000
+    )
+    async with connected(api) as (reader, writer):
+        writer.write(endless)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+        await read_to_end(reader)
