@@ -276,7 +276,7 @@ def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     middle = len(content) // 2
     yield "SHA-256", content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
     version = b'"schema_version": %d'
-    yield "this server knows version", content.replace(version % VERSION, version % (VERSION + 1))
+    yield "this server supports up to", content.replace(version % VERSION, version % (VERSION + 1))
     yield "other tables", content.replace(b'"users": ', b'"pg_authid": ')
 
 
@@ -684,7 +684,7 @@ def test_a_backup_in_production_needs_neither_keys_nor_pepper(dsn: str, tmp_path
     }
     made = manage("backup", str(tmp_path / "made"), **production)
     assert made.returncode == 0, made
-    assert "the pepper (PASSWORD_PEPPER), where one is set" in made.stderr
+    assert "the pepper (PASSWORD_PEPPER), if one is set" in made.stderr
     # The server needs them, which the check reports.
     checked = manage("check", **production)
     assert (checked.returncode, checked.stdout) == (2, "")
