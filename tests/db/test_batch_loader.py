@@ -9,6 +9,7 @@ import pytest
 
 from db.batch import BATCH_SIZE, Batch
 from db.batch_loader import BatchLoader
+from db.connecting import PoolLimits
 from db.errors import Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery, Received
@@ -17,6 +18,9 @@ from db.tokens import FIND_USERS
 from tests.harness.databases import use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
+
+# A busy machine may take longer than the limits of other tests.
+PATIENT = replace(LIMITS, acquire_timeout_seconds=5)
 
 
 @pytest.fixture
@@ -49,7 +53,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def with_loader(
-    dsn: str, work: Callable[[Database, BatchLoader[UserRow]], Awaitable[None]]
+    dsn: str,
+    work: Callable[[Database, BatchLoader[UserRow]], Awaitable[None]],
+    limits: PoolLimits = PATIENT,
 ) -> None:
     async def run(database: Database) -> None:
         loader = BatchLoader(database, FIND_USERS)
@@ -58,7 +64,7 @@ def with_loader(
         finally:
             await loader.close()
 
-    use(dsn, run, LIMITS)
+    use(dsn, run, limits)
 
 
 def test_each_lookup_gets_the_row_of_its_key(dsn: str, tokens: list[str]) -> None:
@@ -172,7 +178,7 @@ def test_lookups_in_a_locked_table_time_out_and_succeed_after_its_release(
         await asyncio.sleep(1.1)
         assert await loader.find(tokens[0]) is not None
 
-    with_loader(dsn, work)
+    with_loader(dsn, work, LIMITS)
 
 
 def test_any_failure_to_prepare_is_raised_and_the_next_lookup_succeeds(
@@ -213,7 +219,7 @@ def test_a_row_that_cannot_be_built_fails_its_batch_and_no_later_one(
             assert await loader.find(tokens[0]) is not None
         await loader.close()
 
-    use(dsn, run, LIMITS)
+    use(dsn, run)
 
 
 def test_a_statement_has_at_most_500_keys(

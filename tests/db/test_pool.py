@@ -50,21 +50,23 @@ def test_an_exception_rolls_a_transaction_back(dsn: str) -> None:
 
 
 def test_a_cancelled_request_rolls_back_and_returns_its_connection(dsn: str) -> None:
-    async def held(database: Database) -> None:
+    async def held(database: Database, email: str, inserted: asyncio.Event) -> None:
         async with database.transaction() as connection:
-            await connection.execute(INSERT, ("a", "a"))
+            await connection.execute(INSERT, (email, email))
+            inserted.set()
             await connection.execute("SELECT pg_sleep(10)")
 
     async def work(database: Database) -> None:
-        for _ in range(5):
-            task = asyncio.create_task(held(database))
-            await asyncio.sleep(0.05)
+        for email in "abcde":
+            inserted = asyncio.Event()
+            task = asyncio.create_task(held(database, email, inserted))
+            await inserted.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
         assert await names(database) == []
 
-    use(dsn, work)
+    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5))
 
 
 def test_a_slow_statement_is_unavailable_and_rolled_back(dsn: str) -> None:

@@ -385,6 +385,18 @@ def test_ctrl_c_in_the_terminal_does_not_reach_postgres(folder: Path) -> None:
     assert not runs(folder)
 
 
+def test_members_in_another_pid_namespace_are_noticed(folder: Path) -> None:
+    directory = DataDirectory.open(folder)
+    with directory.start_lock():
+        assert directory.sees_all_members()
+        membership = directory.join()
+        assert directory.sees_all_members()
+        (folder / "namespace").write_text("pid:[1]", encoding="utf-8")
+        assert not directory.sees_all_members()
+        os.close(membership)
+        assert directory.sees_all_members()
+
+
 def test_a_directory_with_other_files_stays_unchanged(place: Path) -> None:
     foreign = place / "photos"
     foreign.mkdir(mode=0o755)
