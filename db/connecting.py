@@ -10,7 +10,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from db.errors import InvalidHost, ReadOnly, Unavailable
+from db.errors import InvalidUrl, ReadOnly, Unavailable
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
@@ -44,9 +44,21 @@ class OpenedConnection:
     search_path: str
 
 
+def parse_url(dsn: str) -> dict[str, str]:
+    """Return the parts of a DSN; raises InvalidUrl."""
+    try:
+        return dict(parse_dsn(dsn))
+    except psycopg2.ProgrammingError:
+        # Neither the message of libpq nor a traceback may be shown: they quote the password.
+        raise InvalidUrl(
+            "DATABASE_URL is malformed: check its percent-encoding, and the names and values of the"
+            " options after the question mark."
+        ) from None
+
+
 def describe(dsn: str) -> str:
     """Return the host and the database of a DSN, without the user and the password."""
-    parts = parse_dsn(dsn)
+    parts = parse_url(dsn)
     return f"{parts.get('host', 'localhost')}/{parts.get('dbname', parts.get('user', ''))}"
 
 
@@ -126,7 +138,7 @@ def _options(limits: PoolLimits) -> dict[str, Any]:
 
 async def _resolve(dsn: str, deadline: float) -> list[dict[str, str]]:
     """Return the addresses of the host in a DSN: libpq would block the loop to resolve it."""
-    parts = parse_dsn(dsn)
+    parts = parse_url(dsn)
     host = parts.get("host", "")
     if not host or host.startswith(("/", "@")) or "hostaddr" in parts:
         return [{}]
@@ -135,8 +147,8 @@ async def _resolve(dsn: str, deadline: float) -> list[dict[str, str]]:
         async with asyncio.timeout_at(deadline):
             found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError:  # of the IDNA encoding
-        raise InvalidHost(
-            "The host name in DATABASE_URL is invalid: correct it. Each of its labels has 1 to 63"
+        raise InvalidUrl(
+            "The host name in DATABASE_URL is invalid: each of its labels must have 1 to 63"
             " characters."
         ) from None
     except (TimeoutError, OSError, asyncio.CancelledError) as error:

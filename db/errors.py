@@ -5,7 +5,7 @@ DatabaseError
 │   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
 │   └── Locked           another session holds a lock for longer than the time limit
 ├── StatementError       Postgres refused a statement: a defect of this server
-├── InvalidHost          the host name in the DSN is invalid
+├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
 ├── SchemaMissing        the database has no schema of this server
 ├── DatabaseNotEmpty     the database contains users, or is in use
@@ -33,8 +33,8 @@ class StatementError(DatabaseError):
     """Postgres refused a statement; another attempt would fail, too."""
 
 
-class InvalidHost(DatabaseError):
-    """The host name in the DSN is malformed; the message is for the operator."""
+class InvalidUrl(DatabaseError):
+    """The DSN is malformed; the message is for the operator, and contains no part of the DSN."""
 
 
 class SchemaError(DatabaseError):

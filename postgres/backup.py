@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import make_dsn
 
+from db.connecting import parse_url
 from db.errors import BackupError, SchemaMissing
 from db.rows import NewEvent
 from db.schema import FIND_OWN_TABLES, TABLES, check_version
@@ -108,7 +109,7 @@ def _pg_dump_connection(
     Other users can see the arguments of a process, but not its environment.
     """
     # Of several addresses of the host, take that of the primary, which exported the snapshot.
-    parts = parse_dsn(dsn) | {"target_session_attrs": "read-write"}
+    parts = parse_url(dsn) | {"target_session_attrs": "read-write"}
     if "sslpassword" in parts:
         raise BackupError(
             "pg_dump takes sslpassword only where other users can see it: use a key without a"

@@ -8,7 +8,7 @@ import psycopg2
 from psycopg2 import extensions
 from psycopg2.sql import Composable
 
-from db.connecting import describe
+from db.connecting import describe, parse_url
 from db.errors import Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
 from db.rows import NewEvent, Parameters, Row
@@ -67,6 +67,7 @@ class PlainConnection:
 @contextmanager
 def plain_connection(dsn: str) -> Iterator[PlainConnection]:
     """Yield a connection; raises DatabaseError, also for failures in the block."""
+    parse_url(dsn)  # libpq's message about a malformed one quotes the password
     try:
         raw = psycopg2.connect(
             dsn,

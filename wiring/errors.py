@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from db.errors import DatabaseError, InvalidHost, ReadOnly, SchemaError, Unavailable
+from db.errors import DatabaseError, InvalidUrl, ReadOnly, SchemaError, Unavailable
 from postgres.embedded import EmbeddedPostgresError
 from rules.keys import KeysFileError
 from transport.certificate import CertificateError
@@ -28,7 +28,7 @@ def database_advice() -> Iterator[None]:
 
 def advice(error: DatabaseError) -> str:
     """Return what the operator should do about a database that cannot be used."""
-    if isinstance(error, SchemaError | InvalidHost):
+    if isinstance(error, SchemaError | InvalidUrl):
         return str(error)
     if isinstance(error, ReadOnly):
         return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."

@@ -2,11 +2,14 @@
 
 import asyncio
 import socket
+import traceback
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from db.errors import InvalidHost, Locked, ReadOnly, SchemaError, StatementError, Unavailable
+from db.connecting import describe
+from db.errors import InvalidUrl, Locked, ReadOnly, SchemaError, StatementError, Unavailable
 from db.pool import Connection, Database
 from postgres.plain_connection import plain_connection
 from tests.harness.databases import new_database, use
@@ -281,8 +284,33 @@ def test_a_host_name_with_an_invalid_label_is_refused_with_advice(host: str) -> 
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
-    with pytest.raises(InvalidHost, match="in DATABASE_URL is invalid"):
+    with pytest.raises(InvalidUrl, match="in DATABASE_URL is invalid"):
         use(f"postgresql://{host}/none", work)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:s3cret%00@127.0.0.1/db",
+        "postgresql://u:s3cret@127.0.0.1/db?bogus=1",
+        "postgresql://u:s3cret@127.0.0.1/db?sslmode",
+        "postgresql://u:s3cret@127.0.0.1/db?options=-c%20x=1",
+        "postgresql://u:s3cret%zz@127.0.0.1/db",
+    ],
+)
+def test_a_malformed_url_is_refused_with_advice_that_does_not_quote_it(url: str) -> None:
+    async def work(_: Database) -> None:
+        raise AssertionError("the database was opened")
+
+    def connect() -> None:
+        with plain_connection(url):
+            raise AssertionError("a connection was opened")
+
+    for attempt in (partial(use, url, work), partial(describe, url), connect):
+        with pytest.raises(InvalidUrl, match="DATABASE_URL is malformed") as refused:
+            attempt()
+        assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+        assert refused.value.__suppress_context__
 
 
 def test_a_dedicated_connection_leaves_the_pool_to_others(dsn: str) -> None:
