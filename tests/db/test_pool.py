@@ -162,7 +162,7 @@ def test_the_wait_for_a_lock_ends_before_the_time_limit_of_the_statement(
             with pytest.raises(Locked, match="another session holds a lock"):
                 await names(database)
 
-    use(dsn, work, replace(LIMITS, query_timeout_seconds=0.2))
+    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5, query_timeout_seconds=0.2))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,9 @@ def test_the_next_address_is_tried_when_one_does_not_answer(
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
         with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and never answers
             url = proxy.url.replace("127.0.0.1", "db.example.com")
-            database = await Database.open(url, replace(LIMITS, acquire_timeout_seconds=2))
+            # A statement may take longer, so that the share of each address is what ends the wait.
+            limits = replace(LIMITS, acquire_timeout_seconds=4, query_timeout_seconds=10)
+            database = await Database.open(url, limits)
         await database.close()
         await proxy.close()
 
@@ -319,3 +321,14 @@ def test_a_failed_attempt_to_connect_leaves_the_pool_usable() -> None:
         assert (database.failures, database.in_use, database.waiting) == (3, 0, 0)
 
     asyncio.run(run())
+
+
+def test_a_connection_with_an_open_transaction_is_not_used_again(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await connection.execute("BEGIN")
+            first = await backend(connection)
+        async with database.connection() as connection:
+            assert await backend(connection) != first
+
+    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5))
