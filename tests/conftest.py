@@ -65,9 +65,14 @@ def postgres() -> Iterator[str]:
     with TemporaryDirectory(prefix="userauth-", dir=memory_folder()) as folder:
         data = Path(folder) / "data"
         EmbeddedPostgres.start(data).stop()
-        # Tests make databases and roles of their own; a server cannot.
-        code, said = DataDirectory.open(data).as_superuser(f"ALTER ROLE {ROLE} CREATEDB CREATEROLE")
-        assert code == 0, said
+        # Tests create databases and roles of their own; a server cannot. The locks of autovacuum
+        # would come at any time.
+        statements = (
+            f"ALTER ROLE {ROLE} CREATEDB CREATEROLE;",
+            "ALTER SYSTEM SET autovacuum = off;",
+        )
+        code, output = DataDirectory.open(data).as_superuser("\n\n".join(statements) + "\n\n")
+        assert code == 0, output
         embedded = EmbeddedPostgres.start(data)
         try:
             run_sql(embedded.dsn, (ROOT / "schema.sql").read_text(encoding="utf-8"))

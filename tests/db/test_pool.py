@@ -158,9 +158,11 @@ def test_the_wait_for_a_lock_ends_before_the_time_limit_of_the_statement(
 ) -> None:
     async def work(database: Database) -> None:
         async with database.transaction() as holder:
-            await holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(Locked, match="another session holds a lock"):
-                await names(database)
+            # Not users: a statement that another test canceled may still hold a lock on it.
+            await holder.execute("LOCK TABLE clients IN ACCESS EXCLUSIVE MODE")
+            async with database.connection() as connection:
+                with pytest.raises(Locked, match="another session holds a lock"):
+                    await connection.fetch_all("SELECT name FROM clients")
 
     use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5, query_timeout_seconds=0.2))
 

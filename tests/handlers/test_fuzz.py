@@ -86,7 +86,8 @@ def test_any_authorization_is_refused(api: Api, io_loop: IOLoop, path: str, valu
         while received:
             answer, received = parse_answer(received, "GET")
             if answer.content:
-                assert answer.status in {400, 401}
+                # 431 for a value whose line breaks make more than 100 fields of it.
+                assert answer.status in {400, 401, 431}
                 check_invariants(answer, method="GET")
             else:
                 # It is not HTTP: the response has no content.

@@ -276,8 +276,8 @@ def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     middle = len(content) // 2
     yield "SHA-256", content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
     version = b'"schema_version": %d'
-    yield "this server supports up to", content.replace(version % VERSION, version % (VERSION + 1))
-    yield "other tables", content.replace(b'"users": ', b'"pg_authid": ')
+    yield "supports up to version", content.replace(version % VERSION, version % (VERSION + 1))
+    yield "contains tables of another application", content.replace(b'"users": ', b'"pg_authid": ')
 
 
 def test_a_damaged_file_is_refused_before_anything_changes(
