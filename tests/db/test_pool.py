@@ -247,13 +247,15 @@ def test_the_next_address_is_tried_when_one_does_not_answer(
             return [(0, 0, 0, "", ("127.0.0.2", 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
-        with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and never answers
-            url = proxy.url.replace("127.0.0.1", "db.example.com")
-            # A statement may take longer, so that the share of each address is what ends the wait.
-            limits = replace(LIMITS, acquire_timeout_seconds=4, query_timeout_seconds=10)
-            database = await Database.open(url, limits)
-        await database.close()
-        await proxy.close()
+        try:
+            with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and never answers
+                url = proxy.url.replace("127.0.0.1", "db.example.com")
+                # The share of the address ends the wait, not the longer limit of statements.
+                limits = replace(LIMITS, acquire_timeout_seconds=4, query_timeout_seconds=10)
+                database = await Database.open(url, limits)
+            await database.close()
+        finally:
+            await proxy.close()
 
     asyncio.run(run())
 
