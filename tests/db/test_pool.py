@@ -167,7 +167,7 @@ def test_the_wait_for_a_lock_ends_before_the_time_limit_of_the_statement(
                 with pytest.raises(Locked, match="another session holds a lock"):
                     await connection.fetch_all("SELECT name FROM clients")
 
-    use(dsn, work, replace(LIMITS, query_timeout_seconds=0.2))
+    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5, query_timeout_seconds=0.2))
 
 
 @pytest.mark.parametrize(
@@ -250,11 +250,15 @@ def test_the_next_address_is_tried_when_one_does_not_answer(
             return [(0, 0, 0, "", ("127.0.0.2", 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
-        with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and never answers
-            url = proxy.url.replace("127.0.0.1", "db.example.com")
-            database = await Database.open(url, replace(LIMITS, acquire_timeout_seconds=2))
-        await database.close()
-        await proxy.close()
+        try:
+            with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and never answers
+                url = proxy.url.replace("127.0.0.1", "db.example.com")
+                # The share of the address ends the wait, not the longer limit of statements.
+                limits = replace(LIMITS, acquire_timeout_seconds=4, query_timeout_seconds=10)
+                database = await Database.open(url, limits)
+            await database.close()
+        finally:
+            await proxy.close()
 
     asyncio.run(run())
 
@@ -349,3 +353,14 @@ def test_a_failed_attempt_to_connect_leaves_the_pool_usable() -> None:
         assert (database.failures, database.in_use, database.waiting) == (3, 0, 0)
 
     asyncio.run(run())
+
+
+def test_a_connection_with_an_open_transaction_is_not_used_again(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await connection.execute("BEGIN")
+            first = await backend(connection)
+        async with database.connection() as connection:
+            assert await backend(connection) != first
+
+    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5))
