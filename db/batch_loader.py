@@ -116,9 +116,8 @@ class BatchLoader(Generic[Found]):
         self._sent = None
         if isinstance(error, ReadOnly):
             self._database.discard_all(error)
+        seconds = time.perf_counter() - batch.sent_at
         if error is None:
-            if self._observe is not None:
-                self._observe(batch.size, time.perf_counter() - batch.sent_at)
             self._resolve(batch, rows)
         elif batch.can_retry:
             # The connection may have broken while idle, which says nothing about Postgres now.
@@ -127,6 +126,8 @@ class BatchLoader(Generic[Found]):
         else:
             self._fail(batch, error)
         self._send_next()
+        if error is None and self._observe is not None:
+            self._observe(batch.size, seconds)
 
     def _resolve(self, batch: Batch[Found], rows: list[Row]) -> None:
         make = self._query.make
@@ -144,9 +145,9 @@ class BatchLoader(Generic[Found]):
 
     async def _connect(self) -> None:
         query = self._query
-        if self._prepared is not None and not self._prepared.closed:
-            self._prepared.close()
         try:
+            if self._prepared is not None and not self._prepared.closed:
+                self._prepared.close()
             self._generation = self._database.generation
             self._prepared = await self._database.prepare(query.name, query.sql, query.key_type)
         except Exception as error:  # noqa: BLE001 - no failure may leave the loader busy

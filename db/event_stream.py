@@ -5,12 +5,17 @@ from collections.abc import Sequence
 from db.pool import Connection
 from db.rows import EventRow
 
-_GET_LAST_ID = "SELECT coalesce(max(id), 0) FROM events"
+_FIND_LAST_IDS = """
+SELECT id
+FROM events
+WHERE id > (SELECT coalesce(max(id), 0) FROM events) - %s
+ORDER BY id
+"""
 
 
-async def get_last_id(connection: Connection) -> int:
-    """Return the id of the newest event, or 0."""
-    return int((await connection.fetch_all(_GET_LAST_ID))[0][0])
+async def find_last_ids(connection: Connection, *, span: int) -> list[int]:
+    """Return the newest id and those less than ``span`` below it, in ascending order."""
+    return [int(row[0]) for row in await connection.fetch_all(_FIND_LAST_IDS, (span,))]
 
 
 _FIND_AFTER = """

@@ -39,7 +39,8 @@ class BaseHandler(InputHandler):
     async def prepare(self) -> None:
         """Refuse what can be refused before the method runs.
 
-        The order is that of docs/api.md: path, method, credentials, query, body.
+        The order is that of docs/api.md: path, method, credentials, media type and size of the
+        body, query, fields of the body.
         """
         self._task = asyncio.current_task()
         self._timing.activate()

@@ -11,7 +11,13 @@ def available_cpus(root: Path = Path("/")) -> int:
     Threads that use more than the quota would be stopped together with the event loop. ``root`` is
     the folder that holds proc and sys.
     """
-    return max(1, min([len(os.sched_getaffinity(0)), *map(int, _quotas(root))]))
+    return max(1, min([_usable_cpus(), *map(int, _quotas(root))]))
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS has no affinity
 
 
 def _quotas(root: Path) -> Iterator[float]:

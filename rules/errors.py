@@ -21,7 +21,7 @@ Problem
 ├── InvalidFields           422  invalid-fields         errors
 │   ├── CurrentPasswordWrong
 │   └── InvalidParameters
-├── TooManyAttempts            429  too-many-tries         Retry-After
+├── TooManyAttempts         429  too-many-tries         Retry-After
 │   └── TooManyWrites            too-many-writes
 ├── TooManyHeaderFields     431  too-many-header-fields
 ├── InternalError           500  internal-error

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 # Called with a number of seconds.
 Observe = Callable[[float], None]
 
-# The event loop precedes the workers (see nice(2)).
+# The event loop has priority over the workers (see nice(2)).
 _NICENESS = 19
 # The number of measurements whose median is taken. A worker that was starved by the system for a
 # moment does not affect the median.

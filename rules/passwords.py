@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol
 
+from ops.logs import SERVER
 from rules.errors import Overloaded
 from rules.hash_queue import HashQueue, Slot
 from rules.password_scheme import PasswordScheme, cost_of, is_own
@@ -20,9 +21,9 @@ from rules.turns import Caller
 _MAX_SHARED_BYTES = 64 * 2**20
 # The prefix of kinds that are hashes of this server, with a higher cost than new ones.
 _OWN_KINDS = "own, cost "
-# The measurement of a kind waits in the queue as any caller.
+# The measurement of a kind waits in the queue like any other caller.
 _MEASUREMENT = Caller.at(None, "measurement")
-_log = logging.getLogger("userauth")  # ops.logs.SERVER, which must not be imported here
+_log = logging.getLogger(SERVER)
 
 
 class ImportedHash(Protocol):

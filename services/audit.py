@@ -80,13 +80,14 @@ class AuditTrail:
         except BaseException:
             if kind.is_failure:
                 self._failures.put_back([event])
+                self._count(kind)
             raise
         self._count(kind)
 
     async def write_counted(self) -> float:
         """Write the failures that were counted in past minutes.
 
-        Returns in how many seconds the current minute ends. Raises DatabaseUnavailable; the
+        Returns the seconds until the current minute ends. Raises DatabaseUnavailable; the
         failures then remain counted.
         """
         now = self._clock()

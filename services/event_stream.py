@@ -31,9 +31,15 @@ class EventStream:
         self._skipped: dict[int, float] = {}
 
     async def seek_end(self) -> None:
-        """Start after the newest event: older ids are not returned."""
+        """Start after the events that are visible now; one that commits later is returned."""
         async with connection_to(self._database) as connection:
-            self._last = await event_stream.get_last_id(connection)
+            seen = await event_stream.find_last_ids(connection, span=_MAX_GAP)
+        if not seen:
+            return
+        self._last = seen[-1]
+        # A running transaction may have taken an id below that of the newest event.
+        missing = sorted({*range(max(1, self._last - _MAX_GAP), self._last)} - {*seen})
+        self._skipped = dict.fromkeys(missing, self._timer() + _MAX_TRANSACTION_SECONDS)
 
     async def read(self) -> Sequence[EventRow]:
         """Return the next events, at most PAGE of each kind: late ones, and new ones by id.

@@ -1,4 +1,4 @@
-"""Settings of the last release that have another name now.
+"""Settings that have another name now.
 
 The old name is accepted for one release, with a warning. Where the old and the new name are both
 set in one table, or both as variables, they must agree.
@@ -11,6 +11,7 @@ from settings.faults import Layer
 
 # Old section and key, and the new key in that section.
 RENAMED: Mapping[tuple[str, str], str] = {
+    ("passwords", "most_per_account"): "max_per_account",
     ("server", "quiet_seconds"): "drain_delay_seconds",
     ("throttle", "most_in_a_row"): "max_consecutive_failures",
 }

@@ -60,13 +60,12 @@ async def _serve(
             server = Server(application, settings.limits, certificate)
             status = greeting(settings, listen(server, settings, systemd.sockets))
             reload_on_hangup(partial(reload, application, certificate, systemd, status))
-            lag_monitor = _monitor_lag(settings, application)
+            stack.callback(_monitor_lag(settings, application).close)
             freeze_gc()
             print(status, flush=True)
             systemd.ready(status)
             await stop.wait()
             await _drain(settings, systemd, application, server)
-            lag_monitor.close()
 
 
 async def _enter_unless_stopped(
@@ -80,7 +79,7 @@ async def _enter_unless_stopped(
         stopping.cancel()
         return entering.result()
     entering.cancel()
-    await asyncio.wait((entering,))
+    await asyncio.gather(entering, return_exceptions=True)
     return None
 
 

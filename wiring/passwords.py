@@ -15,6 +15,9 @@ from rules.password_scheme import PasswordScheme
 from rules.passwords import PasswordHasher
 from settings import Settings
 
+# As many as the setting allows.
+_MAX_WORKERS = 64
+
 
 def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
     """Return the hasher, to be closed by the caller; its threads start on first use."""
@@ -23,7 +26,7 @@ def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
         peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
     )
     queue = HashQueue(
-        workers=settings.passwords.workers or available_cpus(),
+        workers=settings.passwords.workers or min(_MAX_WORKERS, available_cpus()),
         max_wait_seconds=settings.passwords.max_wait_seconds,
         seconds_each=scheme.estimate_seconds(),
         max_per_account=settings.passwords.max_per_account,

@@ -64,6 +64,7 @@ def test_a_failure_that_could_not_be_written_is_counted_for_later(dsn: str, cloc
                 await audit.record(EventKind.PASSWORD_FAILED, ORIGIN, email_key="a")
         finally:
             run_sql(dsn, "ALTER TABLE hidden RENAME TO events")
+        assert audit.counts.events[EventKind.PASSWORD_FAILED] == 1
         await audit.write_all_counted()
 
     use(dsn, work)

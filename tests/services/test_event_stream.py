@@ -85,6 +85,22 @@ def test_events_that_are_committed_after_newer_ones_are_returned_once(
     use(dsn, clock, work)
 
 
+def test_an_event_of_a_transaction_that_runs_at_the_start_is_returned(
+    dsn: str, clock: Clock
+) -> None:
+    with closing(psycopg2.connect(dsn)) as slow:
+
+        async def work(stream: EventStream) -> None:
+            assert await labels(stream) == []
+            slow.commit()
+            assert await labels(stream) == ["late"]
+            assert await labels(stream) == []
+
+        slow.cursor().execute(INSERT, ("late", 1))
+        insert(dsn, "old")
+        use(dsn, clock, work)
+
+
 def test_ids_of_rolled_back_transactions_are_given_up_after_a_while(dsn: str, clock: Clock) -> None:
     async def work(stream: EventStream) -> None:
         with closing(psycopg2.connect(dsn)) as slow:

@@ -24,6 +24,7 @@ PRODUCTION = {
 
 RENAMES = [
     ("server", "quiet_seconds", "drain_delay_seconds"),
+    ("passwords", "most_per_account", "max_per_account"),
     ("throttle", "most_in_a_row", "max_consecutive_failures"),
 ]
 
