@@ -55,7 +55,9 @@ REPLACEMENTS: Mapping[str, str] = {
 }
 PATTERN = re.compile(rf"\b(?:{'|'.join(REPLACEMENTS)})(?:\b|(?<= ))", re.IGNORECASE)
 # In names, max_ and min_ are the usual prefixes of a bound. (most_in_a_row is a renamed setting.)
-BOUND = re.compile(r"\b_?(?:most|least)_(?!in_a_row|likely|privilege|recent)[a-z]+", re.IGNORECASE)
+BOUND = re.compile(
+    r"\b_?(?:most|least)_(?!in_a_row|per_account|likely|privilege|recent)[a-z]+", re.IGNORECASE
+)
 # The clean ones so far; the rest of the project is to follow.
 CLEAN = (
     *("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "settings.toml"),
