@@ -14,6 +14,7 @@ from rules.passwords import PasswordHasher
 from rules.turns import Caller
 from services.confirmation import FIELD, Confirmation
 from services.core import Core
+from services.deletion import delete_account
 from services.event_kinds import EventKind, Revocation
 from services.identities import Identity
 from services.registration import check_new_user, insert_new_user
@@ -177,11 +178,13 @@ class Accounts:
         self._writes.spend(identity)
         await self._confirmation.check(identity, current_password, origin)
         async with self._writes.begin(identity) as (transaction, user):
-            connection = transaction.connection
-            number = await tokens.revoke_and_anonymize(connection, user.id, at=self._core.now())
-            await users.delete_user(connection, user.id)
-            await self._reservations.reserve(connection, user)
-            await self._throttle.delete_count(connection, user)
+            number = await delete_account(
+                transaction,
+                user,
+                at=self._core.now(),
+                reservations=self._reservations,
+                throttle=self._throttle,
+            )
             revoked = (Revocation.USER_DELETED, number)
             await self._audit.write(
                 transaction, EventKind.DELETED, origin, user=user, revoked=revoked

@@ -17,6 +17,7 @@ from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
 from services.core import Core
+from services.deletion import delete_account
 from services.event_kinds import EventKind
 from services.registration import check_new_user, insert_new_user
 from services.reservations import Reservations
@@ -174,11 +175,13 @@ class Administration:
     async def delete(self, email: str) -> None:
         """Delete a user and revoke every token; raises UserNotFound."""
         async with self._locked(email) as (transaction, user):
-            connection = transaction.connection
-            await tokens.revoke_and_anonymize(connection, user.id, at=self._core.now())
-            await users.delete_user(connection, user.id)
-            await self._reservations.reserve(connection, user)
-            await self._throttle.delete_count(connection, user)
+            await delete_account(
+                transaction,
+                user,
+                at=self._core.now(),
+                reservations=self._reservations,
+                throttle=self._throttle,
+            )
             await self._write(transaction, EventKind.DELETED, user)
 
     @asynccontextmanager
