@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.timing import current_timing
 from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.command_line import manage
 from tests.harness.configuration import laid_over
@@ -52,7 +53,8 @@ async def test_a_reserved_address_gets_the_response_of_a_taken_one_after_the_sam
     fetch_one = Connection.fetch_one
 
     async def recorded(self: Connection, sql: str, *more: object) -> object:
-        sent.append(sql)
+        if current_timing() is not None:  # sent by a request, not by a periodic task
+            sent.append(sql)
         return await fetch_one(self, sql, *more)  # type: ignore[arg-type]
 
     await deleted(api)
@@ -65,7 +67,7 @@ async def test_a_reserved_address_gets_the_response_of_a_taken_one_after_the_sam
         answers.append({**answer.json, "request_id": ""})
         statements.append([*sent])
     assert answers[0] == answers[1]
-    assert statements[0] == statements[1]
+    assert statements[0] == statements[1] != []
     assert run_sql(dsn, "SELECT email FROM users") == [("taken@example.com",)]
 
 
