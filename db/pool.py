@@ -10,8 +10,8 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Self
 
 import aiopg
@@ -121,10 +121,8 @@ class Database:
         raw = await self._borrow()
         generation = self.generation
         try:
-            yield Connection(raw, deadline=deadline)
-        except ReadOnly as error:
-            self.discard_all(error)
-            raise
+            with self._discarding_standbys():
+                yield Connection(raw, deadline=deadline)
         finally:
             self._return(raw, is_current=generation == self.generation)
 
@@ -149,12 +147,19 @@ class Database:
         deadline = self._deadline(seconds)
         raw = await self._connect()
         try:
-            yield Connection(raw, deadline=deadline)
+            with self._discarding_standbys():
+                yield Connection(raw, deadline=deadline)
+        finally:
+            await raw.close()
+
+    @contextmanager
+    def _discarding_standbys(self) -> Iterator[None]:
+        """Discard all connections where one turns out to lead to a standby."""
+        try:
+            yield
         except ReadOnly as error:
             self.discard_all(error)
             raise
-        finally:
-            await raw.close()
 
     def _deadline(self, seconds: float | None) -> float:
         limits = self.limits
