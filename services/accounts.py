@@ -145,9 +145,7 @@ class Accounts:
             return UNSET
         user = identity.user
         self._hashes.check(user.id)
-        # The credential proves that the account logged in before.
-        caller = Caller.at(origin.ip, emails.email_key(user.email), is_known=True)
-        async with self._hasher.slot(caller) as slot:
+        async with self._hasher.slot(identity.caller(origin)) as slot:
             # Again: other passwords of this user may have been hashed while this one waited.
             self._hashes.check(user.id)
             self._hashes.spend(user.id)

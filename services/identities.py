@@ -51,6 +51,10 @@ class Identity:
         """Return the id of the token that was presented, if any."""
         return self.proof.token_id if isinstance(self.proof, TokenProof) else None
 
+    def caller(self, origin: Origin) -> Caller:
+        """Return the caller of a hash; the credential proves that the account logged in before."""
+        return Caller.at(origin.ip, emails.email_key(self.user.email), is_known=True)
+
     @property
     def password_proof(self) -> PasswordProof:
         """Return the proof of a call that accepts passwords only."""

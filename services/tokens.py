@@ -7,16 +7,14 @@ from datetime import UTC, datetime
 
 from db import tokens, users
 from db.rows import TokenRow, UserRow
-from rules import emails
 from rules.errors import CredentialsInvalid, NotFound, TokenInvalid
 from rules.origin import Origin
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenClaims, TokenSigner
-from rules.turns import Caller
 from services.confirmation import Confirmation
 from services.core import Core
 from services.event_kinds import EventKind, Revocation
-from services.identities import Identity, PasswordProof
+from services.identities import Identity
 from services.transactions import Transaction, answer, connection_to, transaction_on
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
@@ -74,7 +72,7 @@ class Tokens:
         with ``max_per_user`` tokens the oldest is revoked.
         """
         proof = identity.password_proof
-        await self._renew_hash(proof, origin)
+        await self._renew_hash(identity, origin)
         now = self._core.now()
         claims = self._new_claims(now)
         # Signed first: if the key is replaced meanwhile, the row still names the key that signed.
@@ -220,19 +218,18 @@ class Tokens:
             transaction, EventKind.LOGGED_IN, origin, user=user, revoked=revoked
         )
 
-    async def _renew_hash(self, proof: PasswordProof, origin: Origin) -> None:
+    async def _renew_hash(self, identity: Identity, origin: Origin) -> None:
         """Replace an outdated hash, unless other hashes wait: a later login may replace it."""
+        proof = identity.password_proof
         old = proof.stored.password_hash
         if not self._hasher.queue.has_free_worker:
             return
         if not self._hasher.should_renew(proof.password, old):
             return
-        user = proof.stored.user
-        caller = Caller.at(origin.ip, emails.email_key(user.email), is_known=True)
-        async with self._hasher.slot(caller) as slot:
+        async with self._hasher.slot(identity.caller(origin)) as slot:
             new = await slot.hash(proof.password)
         async with connection_to(self._database) as connection:
-            await users.renew_hash(connection, user.id, old=old, new=new)
+            await users.renew_hash(connection, identity.user.id, old=old, new=new)
 
     def _new_claims(self, now: datetime) -> TokenClaims:
         # In the form of a UUID, but all of its bits are random: six bits of a version 4 are not.
