@@ -19,6 +19,7 @@ from postgres.embedded import EmbeddedPostgres
 from postgres.server_role import ROLE
 from settings import Settings
 from tests.harness.api import Api
+from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.memory_folder import memory_folder
@@ -123,6 +124,14 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", recorded)
     return seen
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockedHashes]:
+    """Block the hashes of passwords until the test or its end lets them continue."""
+    hashes = BlockedHashes(monkeypatch)
+    yield hashes
+    hashes.may_continue.set()
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 """Floods of allowed requests, beside which other users are served."""
 
 import asyncio
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import bcrypt
 import pytest
 
 from rules.write_turns import MAX_WAITING
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.configuration import laid_over
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
@@ -140,29 +139,6 @@ async def test_a_token_is_revoked_by_the_first_of_many_logouts(api: Api, dsn: st
     assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(0,)]
 
 
-class Hashes:
-    """Blocks hashes of passwords until they may continue."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.may_continue = threading.Event()
-        self.may_continue.set()
-        self.begun = 0
-        self._check = bcrypt.checkpw
-        monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", self._wait)
-
-    def _wait(self, password: bytes, stored: bytes) -> bool:
-        self.begun += 1
-        self.may_continue.wait(SECONDS)
-        return self._check(password, stored)
-
-
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
-    hashes = Hashes(monkeypatch)
-    yield hashes
-    hashes.may_continue.set()
-
-
 async def log_in(api: Api, email: str, ip: str, password: str = PASSWORD) -> Answer:
     return await api.request(
         "GET",
@@ -175,8 +151,9 @@ async def log_in(api: Api, email: str, ip: str, password: str = PASSWORD) -> Ans
 @laid_over(SERVER__TRUSTED_PROXIES="127.0.0.0/8", PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test(timeout=15)
 async def test_a_login_from_the_usual_network_is_served_beside_a_full_queue(
-    api: Api, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
+    api: Api, hashes: BlockedHashes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hashes.may_continue.set()
     await api.register(EMAIL)
     assert (await log_in(api, EMAIL, HOME)).status == 200
     monkeypatch.setattr("rules.hash_queue.MAX_TICKETS", 4)

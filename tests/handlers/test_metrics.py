@@ -22,9 +22,10 @@ from services.event_kinds import EventKind
 from services.readiness import Readiness
 from settings import Settings
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
+from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import laid_over, settings_with
-from tests.harness.disconnecting import Hashes, send_and_disconnect
+from tests.harness.disconnecting import send_and_disconnect
 from tests.harness.failures import raising
 from tests.harness.gate import Gate
 from tests.harness.raw_http import exchange, raw_request
@@ -64,15 +65,6 @@ def dsn(dsn: str, gate: Gate) -> str:
     """Connect the application through the gate, to the same empty database."""
     assert dsn != gate.dsn
     return gate.dsn
-
-
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
-    """Block verifications until they may continue."""
-    hashes = Hashes()
-    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", hashes.check)
-    yield hashes
-    hashes.may_continue.set()
 
 
 @pytest.fixture
@@ -157,12 +149,12 @@ async def test_requests_count_by_route_method_and_status(api: Api, read: Read) -
 
 @pytest.mark.gen_test
 async def test_running_and_waiting_hashes_are_counted_and_a_disconnect_is_499(
-    api: Api, read: Read, hashes: Hashes
+    api: Api, read: Read, hashes: BlockedHashes
 ) -> None:
     await api.register()
     before = await read()
     first = asyncio.create_task(api.log_in())
-    await until(lambda: hashes.started == 1)
+    await until(lambda: len(hashes.threads) == 1)
     second = asyncio.create_task(api.log_in())
     found = await read_until(read, "userauth_hashes_waiting", 1)
     assert found.value("userauth_requests_running") == 2
@@ -184,10 +176,10 @@ async def test_running_and_waiting_hashes_are_counted_and_a_disconnect_is_499(
 
 @pytest.mark.gen_test
 @laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
-async def test_refused_hashes_are_counted(api: Api, read: Read, hashes: Hashes) -> None:
+async def test_refused_hashes_are_counted(api: Api, read: Read, hashes: BlockedHashes) -> None:
     await api.register()
     first = asyncio.create_task(api.log_in())
-    await until(lambda: hashes.started == 1)
+    await until(lambda: len(hashes.threads) == 1)
     assert (await api.log_in()).status == 503
     found = await read()
     assert found.value("userauth_hashes_refused_total") == 1

@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
-import bcrypt
 import pytest
 
 from handlers.application import Application
@@ -19,6 +18,7 @@ from rules.hash_queue import HashQueue, Slot
 from rules.turns import Caller
 from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import laid_over, settings_with
 from tests.harness.raw_http import connected, raw_request
@@ -556,34 +556,18 @@ def test_workers_have_the_lowest_priority_and_the_event_loop_does_not(
     run(flow)
 
 
-class Check:
-    """bcrypt's check, which waits until the test lets it continue."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.may_continue = threading.Event()
-        self.requests = 0
-        self.threads: list[threading.Thread] = []
-        self._check = bcrypt.checkpw
-        monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", self._wait)
-        slot = HashQueue.slot
-
-        def counted(queue: HashQueue, who: Caller) -> AbstractAsyncContextManager[Slot]:
-            self.requests += 1
-            return slot(queue, who)
-
-        monkeypatch.setattr(HashQueue, "slot", counted)
-
-    def _wait(self, password: bytes, stored: bytes) -> bool:
-        self.threads.append(threading.current_thread())
-        self.may_continue.wait(SECONDS)
-        return self._check(password, stored)
-
-
 @pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
-    check = Check(monkeypatch)
-    yield check
-    check.may_continue.set()
+def requested_slots(monkeypatch: pytest.MonkeyPatch) -> list[Caller]:
+    """Record the caller of each slot that is requested."""
+    requested: list[Caller] = []
+    slot = HashQueue.slot
+
+    def recorded(queue: HashQueue, who: Caller) -> AbstractAsyncContextManager[Slot]:
+        requested.append(who)
+        return slot(queue, who)
+
+    monkeypatch.setattr(HashQueue, "slot", recorded)
+    return requested
 
 
 @pytest.fixture
@@ -594,13 +578,15 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 @pytest.mark.gen_test
 @laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
-async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(api: Api, check: Check) -> None:
-    check.may_continue.set()
+async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(
+    api: Api, hashes: BlockedHashes
+) -> None:
+    hashes.may_continue.set()
     token = await api.registered_token(EMAIL)
-    check.may_continue.clear()
-    check.threads.clear()
+    hashes.may_continue.clear()
+    hashes.threads.clear()
     first = asyncio.create_task(api.log_in(EMAIL))
-    await until(lambda: bool(check.threads))
+    await until(lambda: bool(hashes.threads))
     for answer in await asyncio.gather(*(api.log_in(EMAIL) for _ in range(20))):
         assert (answer.status, answer.problem) == (503, "overloaded")
         assert int(answer.headers["Retry-After"]) >= 1
@@ -610,28 +596,32 @@ async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(api: Api, check
         answer = await api.request("GET", "/api/user", authorization=authorization)
         assert answer.status == 200
     assert not first.done()
-    check.may_continue.set()
+    hashes.may_continue.set()
     assert (await first).status == 200
     assert (await api.log_in(EMAIL)).status == 200
 
 
 @pytest.mark.gen_test
 async def test_nothing_is_hashed_for_a_client_that_disconnected(
-    app: Application, api: Api, check: Check, caplog: pytest.LogCaptureFixture
+    app: Application,
+    api: Api,
+    hashes: BlockedHashes,
+    requested_slots: list[Caller],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert (await api.register(EMAIL)).status == 201
     first = asyncio.create_task(api.log_in(EMAIL))
-    await until(lambda: bool(check.threads))
-    requests = check.requests
+    await until(lambda: bool(hashes.threads))
+    requests = len(requested_slots)
     async with connected(api) as (_, writer):
         writer.write(
             raw_request("GET", "/api/user/login", f"Authorization: {basic(EMAIL, PASSWORD)}")
         )
-        await until(lambda: check.requests > requests)
+        await until(lambda: len(requested_slots) > requests)
     await until(lambda: app.running == 1)
-    check.may_continue.set()
+    hashes.may_continue.set()
     assert (await first).status == 200
     assert (await api.log_in(EMAIL)).status == 200
-    assert len(check.threads) == 2
-    assert threading.main_thread() not in check.threads
+    assert len(hashes.threads) == 2
+    assert threading.main_thread() not in hashes.threads
     assert not caplog.records

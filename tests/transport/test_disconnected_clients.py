@@ -11,8 +11,9 @@ from db.batch_loader import BatchLoader
 from handlers.application import Application
 from settings import Settings
 from tests.harness.api import Api, basic
+from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.configuration import settings_with
-from tests.harness.disconnecting import REQUEST, Hashes, send_and_disconnect
+from tests.harness.disconnecting import REQUEST, send_and_disconnect
 from tests.harness.raw_http import connected, raw_request
 
 
@@ -22,35 +23,28 @@ def settings() -> Settings:
     return settings_with(PASSWORDS__WORKERS=1)
 
 
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> Hashes:
-    hashes = Hashes()
-    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", hashes.check)
-    return hashes
-
-
 async def until_running(app: Application, running: int) -> None:
     while app.running > running:
         await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
-async def only_one_hash(api: Api, app: Application, hashes: Hashes) -> AsyncIterator[None]:
+async def only_one_hash(api: Api, app: Application, hashes: BlockedHashes) -> AsyncIterator[None]:
     """Keep the worker busy with a login; meanwhile requests must end and cost no other hash."""
     await api.register()
     first = asyncio.create_task(api.log_in())
-    while not hashes.started:
+    while not hashes.threads:
         await asyncio.sleep(0.005)
     yield
     await until_running(app, running=1)
     hashes.may_continue.set()
     assert (await first).status == 200
-    assert hashes.started == 1
+    assert len(hashes.threads) == 1
 
 
 @pytest.mark.gen_test
 async def test_clients_that_send_and_disconnect_cost_no_hash(
-    api: Api, app: Application, hashes: Hashes
+    api: Api, app: Application, hashes: BlockedHashes
 ) -> None:
     async with only_one_hash(api, app, hashes):
         for _ in range(20):
@@ -59,7 +53,7 @@ async def test_clients_that_send_and_disconnect_cost_no_hash(
 
 @pytest.mark.gen_test
 async def test_clients_that_disconnect_while_sending_too_large_a_body_cost_no_hash(
-    api: Api, app: Application, hashes: Hashes
+    api: Api, app: Application, hashes: BlockedHashes
 ) -> None:
     async with only_one_hash(api, app, hashes):
         for _ in range(5):
@@ -79,7 +73,7 @@ async def test_clients_that_disconnect_while_sending_too_large_a_body_cost_no_ha
 
 @pytest.mark.gen_test
 async def test_a_client_that_disconnects_during_the_lookup_costs_no_hash(
-    api: Api, app: Application, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
+    api: Api, app: Application, hashes: BlockedHashes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await api.register()
     hashes.may_continue.set()
@@ -103,4 +97,4 @@ async def test_a_client_that_disconnects_during_the_lookup_costs_no_hash(
         await asyncio.sleep(0.005)
     may_respond.set()
     await until_running(app, running=0)
-    assert hashes.started == 0
+    assert not hashes.threads
