@@ -28,6 +28,9 @@ from settings.checks import (
 )
 from settings.profiles import Profile
 
+# Also the limit of passwords.workers = 0, one for each CPU.
+MAX_WORKERS = 64
+
 
 class Section(BaseModel):
     """A section of settings.toml."""
@@ -81,7 +84,7 @@ class PasswordSettings(Section):
     bcrypt_cost: Annotated[int, in_production(minimum=10)] = Field(ge=4, le=18)
     min_length: Annotated[int, in_production(minimum=8)] = Field(ge=1, le=64)
     refuse_common: bool
-    workers: int = Field(ge=0, le=64)
+    workers: int = Field(ge=0, le=MAX_WORKERS)
     max_wait_seconds: float = Field(gt=0, le=60)
     max_per_account: int = Field(ge=1, le=10_000)
     remember_seconds: float = Field(ge=0, le=3600)

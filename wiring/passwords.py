@@ -14,9 +14,7 @@ from rules.password_rules import PasswordRules
 from rules.password_scheme import PasswordScheme
 from rules.passwords import PasswordHasher
 from settings import Settings
-
-# As many as the setting allows.
-_MAX_WORKERS = 64
+from settings.model import MAX_WORKERS
 
 
 def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
@@ -26,7 +24,7 @@ def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
         peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
     )
     queue = HashQueue(
-        workers=settings.passwords.workers or min(_MAX_WORKERS, available_cpus()),
+        workers=settings.passwords.workers or min(MAX_WORKERS, available_cpus()),
         max_wait_seconds=settings.passwords.max_wait_seconds,
         seconds_each=scheme.estimate_seconds(),
         max_per_account=settings.passwords.max_per_account,
