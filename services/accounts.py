@@ -6,10 +6,10 @@ from functools import partial
 from db import tokens, users
 from db.rows import UserRow
 from rules import emails, names
+from rules.account_rules import AccountRules
 from rules.field_errors import FieldErrors
 from rules.hash_budget import HashBudget
 from rules.origin import Origin
-from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
 from services.confirmation import FIELD, Confirmation
@@ -41,7 +41,7 @@ class Accounts:
         core: Core,
         *,
         hasher: PasswordHasher,
-        rules: PasswordRules,
+        rules: AccountRules,
         throttle: Throttle,
         hashes: HashBudget,
         writes: UserWrites,
@@ -131,7 +131,9 @@ class Accounts:
         if password is not UNSET:
             own_name = identity.user.name if clean_name is UNSET else clean_name
             own_words = (identity.user.email, own_name or "")
-            errors.check("password", partial(self._rules.check, own_words=own_words), password)
+            errors.check(
+                "password", partial(self._rules.passwords.check, own_words=own_words), password
+            )
             if self._confirmation.is_missing(identity, current_password):
                 errors.add(FIELD, "is required")
         errors.raise_if_any()

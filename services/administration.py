@@ -11,9 +11,9 @@ from db.events import EventFilter
 from db.pool import Connection
 from db.rows import UserRow, UserStateRow
 from rules import emails
+from rules.account_rules import AccountRules
 from rules.field_errors import FieldErrors
 from rules.origin import LocalOrigin
-from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
 from services.core import Core
@@ -53,7 +53,7 @@ class Administration:
         core: Core,
         *,
         hasher: PasswordHasher,
-        rules: PasswordRules,
+        rules: AccountRules,
         throttle: Throttle,
         reservations: Reservations,
         origin: LocalOrigin,
@@ -131,7 +131,9 @@ class Administration:
             raise UserNotFound
         errors = FieldErrors()
         own_words = (state.email, state.name or "")
-        errors.check("password", partial(self._rules.check, own_words=own_words), password)
+        errors.check(
+            "password", partial(self._rules.passwords.check, own_words=own_words), password
+        )
         errors.raise_if_any()
         # Hashed without a connection: no other statement waits for one meanwhile.
         async with self._hasher.slot(_ADMINISTRATOR) as slot:

@@ -6,10 +6,10 @@ from functools import partial
 from db import users
 from db.rows import UserRow
 from rules import emails, names
+from rules.account_rules import AccountRules
 from rules.errors import EmailTaken
 from rules.field_errors import FieldErrors
 from rules.origin import Origin
-from rules.password_rules import PasswordRules
 from services.audit import AuditTrail
 from services.event_kinds import EventKind
 from services.reservations import Reservations
@@ -24,13 +24,13 @@ class NewUser:
     name: str | None
 
 
-def check_new_user(rules: PasswordRules, *, email: str, password: str, name: str | None) -> NewUser:
+def check_new_user(rules: AccountRules, *, email: str, password: str, name: str | None) -> NewUser:
     """Check the fields of a new account; raises InvalidFields with all faults."""
     errors = FieldErrors()
-    address = errors.check("email", emails.normalize_email, email) or ""
+    address = errors.check("email", rules.normalize_email, email) or ""
     clean_name = errors.check("name", names.normalize_name, name)
     own_words = (address, clean_name or "")
-    errors.check("password", partial(rules.check, own_words=own_words), password)
+    errors.check("password", partial(rules.passwords.check, own_words=own_words), password)
     errors.raise_if_any()
     return NewUser(address, clean_name)
 

@@ -8,6 +8,7 @@ from functools import partial
 from db import transfer
 from db.rows import ImportedUser
 from rules import emails, imported_hashes, names
+from rules.account_rules import AccountRules
 from rules.field_errors import FieldErrors
 from rules.origin import LocalOrigin
 from rules.password_scheme import is_own
@@ -40,6 +41,7 @@ class Transfer:
         core: Core,
         *,
         hasher: PasswordHasher,
+        rules: AccountRules,
         reservations: Reservations,
         origin: LocalOrigin,
     ) -> None:
@@ -47,6 +49,7 @@ class Transfer:
         self._database = core.database
         self._audit = core.audit
         self._hasher = hasher
+        self._rules = rules
         self._reservations = reservations
         self._origin = origin
 
@@ -58,7 +61,7 @@ class Transfer:
         """
         check_hash = partial(self._check_hash, allow_expensive=allow_expensive)
         errors = FieldErrors()
-        address = errors.check("email", emails.normalize_email, record.email) or ""
+        address = errors.check("email", self._rules.normalize_email, record.email) or ""
         name = errors.check("name", names.normalize_name, record.name)
         errors.check("password_hash", check_hash, record.password_hash)
         errors.check("created_at", self._check_time, record.created_at)

@@ -94,9 +94,10 @@ class PasswordSettings(Section):
 
 
 class RegistrationSettings(Section):
-    """The quarantine of the addresses of deleted users."""
+    """Which email addresses are accepted, and the quarantine of those of deleted users."""
 
     quarantine_days: int = Field(ge=0, le=3650)
+    internal_domains: bool
 
 
 class ThrottleSettings(Section):

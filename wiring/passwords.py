@@ -8,6 +8,7 @@ from ops.cpus import available_cpus
 from ops.metrics import Metrics
 from ops.periodic import PeriodicTask
 from rules import imported_hashes
+from rules.account_rules import AccountRules
 from rules.hash_queue import HashQueue
 from rules.password_cache import PasswordCache
 from rules.password_rules import PasswordRules
@@ -34,13 +35,14 @@ def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
     return PasswordHasher(scheme, queue, imported_hashes.read)
 
 
-def password_rules(settings: Settings) -> PasswordRules:
-    """Return the rules for new passwords."""
-    return PasswordRules(
+def account_rules(settings: Settings) -> AccountRules:
+    """Return the rules for email addresses and new passwords."""
+    passwords = PasswordRules(
         min_length=settings.passwords.min_length,
         refuse_common=settings.passwords.refuse_common,
         service_words=settings.passwords.service_words,
     )
+    return AccountRules(passwords, settings.registration.internal_domains)
 
 
 @asynccontextmanager

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from db.lookups import open_lookups
 from db.pool import Database
 from ops.metrics import Metrics
+from rules.account_rules import AccountRules
 from rules.budget import Budget
 from rules.hash_budget import HashBudget
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
-from rules.password_rules import PasswordRules
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.write_turns import WriteTurns
@@ -37,7 +37,7 @@ from services.user_writes import UserWrites
 from settings import Settings
 from wiring.database import read_digests
 from wiring.metrics import watch_services
-from wiring.passwords import open_cache, open_hasher, password_rules
+from wiring.passwords import account_rules, open_cache, open_hasher
 from wiring.secrets import keys_file
 
 # A user has the write budgets of this many credentials.
@@ -50,7 +50,7 @@ class _Parts:
 
     core: Core
     hasher: PasswordHasher
-    rules: PasswordRules
+    rules: AccountRules
     throttle: Throttle
     reservations: Reservations
 
@@ -122,10 +122,20 @@ async def open_administration(
             ),
             clients=Clients(core, parts.throttle, origin),
             signing_keys=SigningKeys(core, origin),
-            transfer=Transfer(core, hasher=hasher, reservations=reservations, origin=origin),
+            transfer=_transfer(parts, origin),
             audit=core.audit,
             event_stream=EventStream(database),
         )
+
+
+def _transfer(parts: _Parts, origin: LocalOrigin) -> Transfer:
+    return Transfer(
+        parts.core,
+        hasher=parts.hasher,
+        rules=parts.rules,
+        reservations=parts.reservations,
+        origin=origin,
+    )
 
 
 @asynccontextmanager
@@ -145,7 +155,7 @@ async def _open_parts(
         yield _Parts(
             core=Core(database, lookups, AuditTrail(database, digests, clock), clock),
             hasher=hasher,
-            rules=password_rules(settings),
+            rules=account_rules(settings),
             throttle=Throttle(database=database, lookups=lookups, digests=digests, limits=limits),
             reservations=Reservations(digests, quarantine_days=days),
         )

@@ -26,6 +26,9 @@ def test_text_that_is_too_long_for_an_address_has_the_empty_key() -> None:
         ("su.san+tag@example.co.uk", "su.san+tag@example.co.uk"),
         ("sörén@exämple.com", "sörén@exämple.com"),
         ("susan@xn--exmple-cua.com", "susan@exämple.com"),
+        (" susan@example.com", "susan@example.com"),
+        ("\u00a0susan@example.com\t\n", "susan@example.com"),
+        ("a" * 64 + "@example.com", "a" * 64 + "@example.com"),
     ],
 )
 def test_an_address_is_normalized(typed: str, normalized: str) -> None:
@@ -41,8 +44,9 @@ def test_an_address_is_normalized(typed: str, normalized: str) -> None:
         "susan@",
         "susan@example",
         "a b@example.com",
-        " susan@example.com",
-        "susan@example.com\n",
+        "susan @example.com",
+        "a" * 65 + "@example.com",
+        "ä" * 33 + "@example.com",
         "susan@@example.com",
         "susan\x00@example.com",
         ".susan@example.com",
@@ -56,8 +60,29 @@ def test_text_that_is_not_an_address_is_refused(typed: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["su@corp.local", "su@x.home.arpa", "su@example.test", "su@localhost", "su@cörp.local"],
+)
+def test_an_address_of_an_internal_domain_is_accepted_only_where_the_setting_allows_it(
+    address: str,
+) -> None:
+    assert normalize_email(address.upper(), allow_internal=True) == "SU" + address[2:]
+    with pytest.raises(ValueError, match=r"registration\.internal_domains"):
+        normalize_email(address)
+    # Whatever the setting is by now, the user can log in.
+    assert lookup_key(f" {address.upper()} ") == address
+
+
+def test_an_internal_domain_has_the_syntax_of_a_public_one() -> None:
+    for address in ("su@mailhost", "su@-x.local", "su@..local", "su@.local", "@localhost", "@"):
+        with pytest.raises(ValueError, match="must be an email address, such as"):
+            normalize_email(address, allow_internal=True)
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
+        (" susan@example.com\t", "susan@example.com"),
         ("SUSAN@example.com", "susan@EXAMPLE.COM"),
         ("SÖRÉN@example.com", "sörén@example.com"),
         ("ΟΔΟΣ@example.com", "οδοσ@example.com"),

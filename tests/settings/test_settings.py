@@ -103,7 +103,10 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "service_words": ("userauth",),
         "pepper": (),
     }
-    assert settings.registration.model_dump() == {"quarantine_days": 0}
+    assert settings.registration.model_dump() == {
+        "quarantine_days": 0,
+        "internal_domains": True,
+    }
     assert settings.throttle.model_dump() == {
         "pair_failures": 10,
         "account_failures": 30,
