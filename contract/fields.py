@@ -11,11 +11,15 @@ from typing_extensions import TypeAliasType
 
 from rules import emails, names, text_bounds
 
-# Control characters, and white space as Python defines it, in the syntax of ECMA-262 and Python.
+# Control characters, in the syntax of ECMA-262 and Python.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
-_SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_INNER = f"[^{names.REFUSED}]"
-_OUTER = f"[^{names.REFUSED}{_SPACE}]"
+_SPACE = names.SPACE
+_OUTER = f"[^{names.REFUSED}{_SPACE}{names.JOINERS}]"
+# A joiner is between two characters that are neither joiners nor white space.
+_INNER_SPACE = f"(?![{names.REFUSED}])[{_SPACE}](?![{names.JOINERS}])"
+_INNER = f"(?:{_OUTER}|{_INNER_SPACE}|[{names.JOINERS}](?={_OUTER}))"
+_UNSEEN = f"{_SPACE}{names.INVISIBLE}{names.JOINERS}"
+_HAS_VISIBLE = f"(?=[{_UNSEEN}]*[^{_UNSEEN}])"
 _MARKS = f"no more than {text_bounds.MAX_MARKS} combining marks in a row"
 
 Email = TypeAliasType(
@@ -27,8 +31,10 @@ Email = TypeAliasType(
                 "type": "string",
                 "format": "idn-email",
                 "maxLength": emails.MAX_LENGTH,
-                "description": "An email address (RFC 5321, RFC 6531) of a public domain, without"
-                " quotes; stored in its normal form, and unique regardless of case.",
+                "description": "An email address (RFC 5321, RFC 6531), without quotes, of a public"
+                " domain unless `registration.internal_domains` is true; with at most"
+                f" {emails.MAX_LOCAL_BYTES} bytes before @; stored without white space at the"
+                " ends, in its normal form, and unique regardless of case.",
                 "examples": ["susan@example.com"],
             }
         ),
@@ -43,11 +49,12 @@ Name = TypeAliasType(
             {
                 "type": "string",
                 "maxLength": text_bounds.MAX_CODE_POINTS,
-                "pattern": f"^[{_SPACE}]*{_OUTER}"
+                "pattern": f"^{_HAS_VISIBLE}[{_SPACE}]*{_OUTER}"
                 f"(?:{_INNER}{{0,{names.MAX_LENGTH - 2}}}{_OUTER})?[{_SPACE}]*$",
                 "description": f"1 to {names.MAX_LENGTH} characters, not counting white space at"
-                " the ends, which is removed; without control characters, line breaks, and"
-                " invisible format characters except the joiners U+200C and U+200D; with"
+                " the ends, which is removed, of which one at least is visible; without control"
+                " characters, line breaks, and invisible format characters except the joiners"
+                " U+200C and U+200D between two characters; with"
                 f" {_MARKS}; counted and stored in Unicode normalization form NFC.",
                 "examples": ["Susan"],
             }

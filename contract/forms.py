@@ -6,8 +6,9 @@ from typing import ClassVar, Self, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import ErrorDetails
 
+from contract.json_text import RepeatedName, read_json
 from rules.errors import FieldError, InvalidFields, MalformedRequest
 from rules.text_bounds import MAX_CODE_POINTS, check_text
 
@@ -107,7 +108,9 @@ class NoFields(Form):
 
 def _read_json(content: bytes) -> dict[str, object]:
     try:
-        members = from_json(content, allow_inf_nan=False)
+        members = read_json(content)
+    except RepeatedName as error:
+        raise MalformedRequest("Send each field of a JSON object once.") from error
     except ValueError as error:
         raise MalformedRequest("Send a body that is valid JSON in UTF-8.") from error
     if not isinstance(members, dict):

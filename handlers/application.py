@@ -35,6 +35,20 @@ _TEMPLATES: Mapping[type[RequestHandler], str] = {
 }
 
 
+# RFC 3986, section 6.2.2.2: these characters are the same with and without percent-encoding.
+_ENCODED_UNRESERVED = re.compile(r"%(?:2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)", re.IGNORECASE)
+_METHODS = (*dict.fromkeys(method for _, handler in routes for method in handler.calls), "OPTIONS")
+
+
+class WholeServerHandler(BaseHandler):
+    """The target ``*``: the server as a whole, for OPTIONS (RFC 9110, section 9.3.7)."""
+
+    @property
+    def allowed_methods(self) -> tuple[str, ...]:
+        """Return the methods of all paths."""
+        return _METHODS
+
+
 @dataclass(frozen=True, slots=True)
 class HttpPolicy:
     """Which requests are accepted, whatever their path."""
@@ -83,10 +97,11 @@ class Application(ApplicationState):
         if find_head_problem(request) is not None:
             return RequestDelegate(self, request, RefusedHeadHandler)
         if not request.path.startswith("/"):
-            with suppress(ValueError):  # not a URL: a path that no handler has
-                target = urlsplit(request.path)
-                if target.scheme in {"http", "https"}:
-                    request.path = target.path or "/"
+            if request.path == "*" and request.method == "OPTIONS":
+                return RequestDelegate(self, request, WholeServerHandler)
+            request.path = _path_of(request.path)
+        if "%" in request.path:
+            request.path = _ENCODED_UNRESERVED.sub(_decode_unreserved, request.path)
         # Most paths are not patterns: a dictionary finds them in a tenth of the time.
         handler = self._handlers.get(request.path)
         if handler is not None:
@@ -107,6 +122,19 @@ class Application(ApplicationState):
     ) -> RequestDelegate:
         """Return the delegate of a request to a handler."""
         return RequestDelegate(self, request, target_class, path_args)
+
+
+def _path_of(target: str) -> str:
+    """Return the path of a target that is a whole URL; any other target is no handler's path."""
+    with suppress(ValueError):
+        url = urlsplit(target)
+        if url.scheme in {"http", "https"}:
+            return url.path or "/"
+    return target
+
+
+def _decode_unreserved(match: re.Match[str]) -> str:
+    return chr(int(match[0][1:], 16))
 
 
 def _random_ids() -> Iterator[str]:

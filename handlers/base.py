@@ -49,7 +49,7 @@ class BaseHandler(InputHandler):
             raise ClientDisconnected
         if self.application.require_https and not self.allows_plain_http:
             self._check_https()
-        if self.request.method == "OPTIONS" and self.calls:
+        if self.request.method == "OPTIONS" and self.allowed_methods:
             return
         call = self.find_call()
         if call.needs_origin_check(self.request.method or ""):

@@ -6,6 +6,8 @@ from contract.parameters import Parameter, Value, check_names
 from handlers.logged import LoggedHandler
 from rules.errors import ContentTooLarge, UnsupportedMediaType
 
+_NOT_ENCODED = frozenset({"", "identity"})
+
 
 class InputHandler(LoggedHandler):
     """A path whose calls declare what may be sent."""
@@ -33,7 +35,8 @@ class InputHandler(LoggedHandler):
         headers = self.request.headers
         if self.request.body or self.body_too_large:
             given = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            if given != media_type or "Content-Encoding" in headers:
+            encoding = headers.get("Content-Encoding", "").strip().lower()
+            if given != media_type or encoding not in _NOT_ENCODED:
                 raise UnsupportedMediaType(media_type)
         if self.body_too_large:
             raise ContentTooLarge(self.application.max_body_bytes)

@@ -78,8 +78,8 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     @property
     def allowed_methods(self) -> tuple[str, ...]:
-        """Return the methods of the path."""
-        return (*self.calls, "OPTIONS")
+        """Return the methods of the path, none if it does not exist."""
+        return (*self.calls, "OPTIONS") if self.calls else ()
 
     def send(self, document: Mapping[str, object], status: int = 200, fields: Fields = ()) -> None:
         """Respond with a JSON document."""

@@ -16,6 +16,18 @@ REFUSED = (
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
 )
+# Accepted, but a name of these alone could not be seen: fillers of Hangul, the empty pattern of
+# Braille, the inherent vowels of Khmer, and the selectors of variants.
+INVISIBLE = (
+    r"\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef"
+)
+# Between two characters only.
+JOINERS = r"\u200c\u200d"
+# White space, as Python defines it.
+SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_VISIBLE = re.compile(f"[^{INVISIBLE}{JOINERS}{SPACE}]")
+_MISPLACED_JOINER = re.compile(rf"(?:\A|[{JOINERS}{SPACE}])[{JOINERS}]|[{JOINERS}](?:\Z|[{SPACE}])")
 # Also lone surrogates, which are not characters.
 _REFUSED = re.compile(rf"[{REFUSED}\ud800-\udfff]")
 
@@ -27,4 +39,8 @@ def normalize_name(text: str) -> str:
         raise ValueError(f"must have 1 to {MAX_LENGTH} characters besides surrounding spaces")
     if _REFUSED.search(name):
         raise ValueError("must not contain control characters, invisible characters or line breaks")
+    if not _VISIBLE.search(name):
+        raise ValueError("must have a visible character")
+    if _MISPLACED_JOINER.search(name):
+        raise ValueError("must have joiners (U+200C, U+200D) only between two characters")
     return name

@@ -181,6 +181,8 @@ SPACES = "".join(character for character in map(chr, range(0x3001)) if character
         "😀" * 200,
         "😀" * 201,
         *(f"a{chr(code)}b" for code in (0, 9, 10, 0x1F, 0x20, 0x7F, 0x85, 0x9F, 0xA0, 0x2028)),
+        *("\u3164", "\u2800 \u3164", "\u2800a", "a\u2800", " \ufe0f ", "\u200d", "👩\u200d💻"),
+        *("\u200da", "a\u200d", "a \u200db", "a\u200d b", "a\u200c\u200db", "\u3164\u200d\u3164"),
         *(f"{chr(code)}a" for code in (0, 7, 0x1C, 0x7F, 0x80, 0x85, 0x9F, 0x2029, 0x200B)),
     ],
     ids=ascii,

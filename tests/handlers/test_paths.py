@@ -52,7 +52,7 @@ UNKNOWN = [
     "/docs/../settings.toml",
     "/docs/%2e%2e/settings.toml",
     "/docs/..%2fsettings.toml",
-    "/docs/docs%2ecss",
+    "/docs/docs%2fcss",
     "/docs//docs.css",
     "/docs/security.md",
     "/openapi.yaml",
@@ -71,6 +71,30 @@ async def test_any_other_path_is_404(api: Api) -> None:
     answers = {path: await answer_to(api, raw_request("GET", path)) for path in UNKNOWN}
     outcomes = {path: (answer.status, answer.problem) for path, answer in answers.items()}
     assert outcomes == dict.fromkeys(UNKNOWN, (404, "not-found"))
+
+
+@pytest.mark.parametrize(
+    "path", ["/health/%6cive", "/%68ealth/live", "/h%65%61lth/l%69v%65", "http://a/health/%6Cive"]
+)
+@pytest.mark.gen_test
+async def test_percent_encoding_of_unreserved_characters_makes_no_difference(
+    api: Api, path: str
+) -> None:
+    """RFC 3986, section 6.2.2.2."""
+    answer = await answer_to(api, raw_request("GET", path))
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+@pytest.mark.gen_test
+async def test_options_of_the_whole_server_returns_the_methods_of_all_paths(api: Api) -> None:
+    """RFC 9110, section 9.3.7."""
+    answer = await answer_to(api, raw_request("OPTIONS", "*"))
+    methods = set(answer.headers["Allow"].split(", "))
+    assert (answer.status, methods) == (
+        204,
+        {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"},
+    )
+    assert (await answer_to(api, raw_request("OPTIONS", "/nowhere"))).status == 404
 
 
 @pytest.mark.parametrize("path", [b"/api/\xff", b"/\x80\x81", b"/api/user\xc3"])
@@ -152,7 +176,13 @@ async def test_a_target_in_the_absolute_form_with_an_unknown_path_is_refused(
 @pytest.mark.gen_test
 async def test_no_form_of_a_target_bypasses_the_credentials(api: Api, dsn: str) -> None:
     await api.register()
-    for target in ("/api/user", "/api/user?x", "http://example.com/api/user", "//api/user"):
+    for target in (
+        "/api/user",
+        "/api/user?x",
+        "/api/%75ser",
+        "http://example.com/api/user",
+        "//api/user",
+    ):
         for method in ("GET", "PATCH", "DELETE"):
             answer = await answer_to(api, raw_request(method, target, JSON, body=b"{}"))
             assert answer.status in {401, 404}

@@ -77,7 +77,7 @@ def test_the_limits_of_fields_count_characters_of_nfc_in_any_form(
 
 
 def test_an_address_has_at_most_254_characters_in_nfc_in_any_form() -> None:
-    address = "a" * 9 + "." + "ä" * 40 + "@" + ".".join(["b" * 48] * 3) + ".com"
+    address = "ä" * 32 + "@" + ".".join(["b" * 62, "b" * 62, "b" * 59]) + ".com"
     assert normalize_email(unicodedata.normalize("NFD", address)) == address
     for length in (255, 60_000):
         with pytest.raises(ValueError, match="at most 254 characters"):
@@ -124,6 +124,40 @@ def test_names_contain_no_format_characters_except_the_joiners() -> None:
 def test_a_name_that_would_display_as_another_one_is_refused(character: str) -> None:
     with pytest.raises(ValueError, match="invisible"):
         normalize_name(f"Su{character}san")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u200b",
+        "\u00ad",
+        "\ufeff",
+        "\u2060",
+        "\u202e",
+        "\U000e0041",
+        "\u3164",
+        "\u2800",
+        "\u115f\u1160",
+        "\uffa0 \u2800",
+        "\ufe0f",
+        "\U000e0100",
+        "\u200d",
+        "\u3164\u200c\u3164",
+    ],
+    ids=ascii,
+)
+def test_a_name_without_a_visible_character_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="visible"):
+        normalize_name(name)
+    assert normalize_name("Su\u2800김") == "Su\u2800김"
+
+
+@pytest.mark.parametrize("joiner", ["\u200c", "\u200d"])
+def test_a_joiner_is_accepted_only_between_two_characters(joiner: str) -> None:
+    assert normalize_name(f"می{joiner}خواهم 👩{joiner}💻") == f"می{joiner}خواهم 👩{joiner}💻"
+    for name in (f"{joiner}Susan", f"Susan{joiner}", f"Su{joiner}{joiner}san", f"Su {joiner}san"):
+        with pytest.raises(ValueError, match="only between"):
+            normalize_name(name)
 
 
 def test_only_one_module_normalizes_text() -> None:

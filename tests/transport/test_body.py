@@ -28,7 +28,13 @@ NOT_JSON = {
     "latin-1": with_name('"Zoë"').decode().encode("latin1"),
     "overlong utf-8": with_name('"x"').replace(b"x", b"\xc0\xaf"),
     "a surrogate in utf-8": with_name('"x"').replace(b"x", b"\xed\xa0\x80"),
-    "a byte order mark": BOM + VALID,
+    "two byte order marks": BOM + BOM + VALID,
+    "a byte order mark in the middle": VALID[:1] + BOM + VALID[1:],
+    "a field twice": with_name('"x", "name": "y"'),
+    "a field twice with the same value": with_name('"x", "name": "x"'),
+    "a field twice in two spellings": with_name('"x", "n\\u0061me": "y"'),
+    "an unknown field twice": with_name('"x", "role": 1, "role": 2'),
+    "a field twice further inside": with_name('[{"a": 1, "a": 2}]'),
     "utf-16": VALID.decode().encode("utf-16"),
     "utf-32": VALID.decode().encode("utf-32-le"),
     "a high surrogate": with_name(r'"\ud83d"'),
@@ -96,6 +102,8 @@ async def test_a_change_whose_body_is_not_a_json_object_is_400(api: Api) -> None
         with_name(r'"\ud83d\ude00"'),
         with_name('"\\u0053usan"'),
         VALID.replace(b'"email"', b'"\\u0065mail"'),
+        BOM + VALID,
+        BOM + b" " + VALID,
     ],
 )
 @pytest.mark.gen_test
@@ -195,6 +203,7 @@ NOT_SUPPORTED = [
     [JSON, "Content-Encoding: gzip"],
     [JSON, "Content-Encoding: deflate"],
     [JSON, "Content-Encoding: unheard-of"],
+    [JSON, "Content-Encoding: identity, gzip"],
 ]
 
 
@@ -204,6 +213,13 @@ async def test_a_body_of_another_type_or_encoding_is_415(api: Api, dsn: str) -> 
         answer = await answer_to(api, raw_request("POST", REGISTER, *headers, body=VALID))
         assert outcome(answer) == (415, "unsupported-media-type"), headers
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize("value", ["identity", "IDENTITY", ""])
+@pytest.mark.gen_test
+async def test_a_body_with_the_coding_identity_is_read(api: Api, value: str) -> None:
+    request = raw_request("POST", REGISTER, JSON, f"Content-Encoding: {value}", body=VALID)
+    assert (await answer_to(api, request)).status == 201
 
 
 CALLS_WITHOUT_FIELDS = [
