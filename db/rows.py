@@ -84,13 +84,13 @@ class ClientSecretRow:
 class CountRow:
     """For how many seconds, from the response of Postgres on, attempts are refused.
 
-    From the trusted network, that of the last success, ``trusted_wait_seconds`` count instead of
+    From the usual network, that of the last login, ``usual_network_wait_seconds`` count instead of
     ``wait_seconds``. Both are 0 or less, or None, where attempts are allowed.
     """
 
     wait_seconds: float | None
-    trusted_network: str | None
-    trusted_wait_seconds: float | None
+    usual_network: str | None
+    usual_network_wait_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The throttle table: counts of failed attempts, and until when further attempts are refused.
 
 Times are those of Postgres: the clocks of the hosts that count may differ. The column ``place``
-contains the digest of the trusted network of an account, and ``place_next_at`` the wait there;
+contains the digest of the usual network of an account, and ``place_next_at`` the wait there;
 both names date from earlier versions, and a rename would break servers that run during an upgrade.
 """
 
@@ -39,7 +39,7 @@ class Subject:
 
     After ``free_failures`` each attempt has to wait. A count whose last failure is more than
     ``forget_seconds`` ago starts again. ``max_failures`` is the limit of an account, where failures
-    are counted in a row: at four fifths of it attempts from untrusted networks are refused without
+    are counted in a row: at four fifths of it attempts from other networks are refused without
     end, and at the limit all are.
     """
 
@@ -147,7 +147,7 @@ async def record_failure(
 ) -> ThrottleDecision | None:
     """Count one more failure of each subject, unless an attempt is refused for one of them now.
 
-    The wait doubles with each failure. For the account whose trusted network is ``network`` only
+    The wait doubles with each failure. For the account whose usual network is ``network`` only
     the wait there counts. Returns None where a row is missing.
     """
     parameters = {
@@ -209,7 +209,7 @@ async def record_success(
 ) -> None:
     """Reset counts after an attempt that succeeded; that of the address is decremented.
 
-    The network becomes the trusted network of the account.
+    The network becomes the usual network of the account.
     """
     parameters = {
         "subjects": [subject.name for subject in subjects],

@@ -82,7 +82,7 @@ class Accounts:
                 kind=EventKind.REGISTERED,
                 origin=origin,
             )
-            await self._throttle.set_trusted_network(transaction.connection, user, origin.ip)
+            await self._throttle.set_usual_network(transaction.connection, user, origin.ip)
         return user
 
     async def update(

@@ -177,9 +177,9 @@ class Identities:
         whether a guess is right while further attempts have to wait.
         """
         attempt = self._throttle.password_attempt(email_key, origin.ip)
-        is_trusted = await self._throttle.check(attempt)
+        is_usual_network = await self._throttle.check(attempt)
         stored = await answer(self._lookups.users_by_email.find(email_key))
-        caller = Caller.at(origin.ip, email_key, is_known=is_trusted)
+        caller = Caller.at(origin.ip, email_key, is_known=is_usual_network)
         return _Check(email_key, attempt, caller, stored)
 
     async def _verify(self, check: _Check, password: str, origin: Origin) -> bool:

@@ -7,9 +7,9 @@ the address of the request; and each of both alone, with wider limits. After a l
 has to wait, twice as long after each failure.
 
 A right password resets the count of its email address, and makes the network of the request the
-trusted network of the account: there, failures from other networks do not count. An email address
-has at most ``max_consecutive_failures``, four fifths of them from untrusted networks. Beyond that
-no password is accepted until a right one comes from the trusted network, or an administrator resets
+usual network of the account: there, failures from other networks do not count. An email address
+has at most ``max_consecutive_failures``, four fifths of them from other networks. Beyond that
+no password is accepted until a right one comes from the usual network, or an administrator resets
 the count.
 
 Wrong secrets of clients are counted separately: by the client's id with the address, and by the
@@ -103,21 +103,21 @@ class Throttle:
         return ACCOUNT + self._digests.of(ACCOUNT, email_key)
 
     async def check(self, attempt: Attempt) -> bool:
-        """Return whether an attempt comes from the trusted network of its account.
+        """Return whether an attempt comes from the usual network of its account.
 
         Raises TooManyAttempts where it has to wait. Cheap: a lookup that requests share.
         """
         find = self._lookups.counts_of_tries.find
         found = await answer(asyncio.gather(*[find(each.name) for each in attempt.subjects]))
         rows = [row for row in found if row is not None]
-        trusted = [row for row in rows if row.trusted_network == attempt.network]
-        others = [row for row in rows if row.trusted_network != attempt.network]
+        usual = [row for row in rows if row.usual_network == attempt.network]
+        others = [row for row in rows if row.usual_network != attempt.network]
         longest = _longest(
-            [row.trusted_wait_seconds for row in trusted] + [row.wait_seconds for row in others]
+            [row.usual_network_wait_seconds for row in usual] + [row.wait_seconds for row in others]
         )
         if longest > 0:
             raise _too_many(longest)
-        return bool(trusted)
+        return bool(usual)
 
     async def record_failure(self, attempt: Attempt) -> RecordedFailure:
         """Count an attempt as a failure, before it begins.
@@ -145,19 +145,19 @@ class Throttle:
                 attempted_at=failure.at,
             )
 
-    async def set_trusted_network(
+    async def set_usual_network(
         self, connection: Connection, user: UserRow, ip: str | None
     ) -> None:
-        """Make the network that a user registered from the trusted network of the account."""
+        """Make the network that a user registered from the usual network of the account."""
         attempt = self.password_attempt(emails.email_key(user.email), ip)
-        await counts.set_trusted_network(connection, attempt.account, attempt.network)
+        await counts.set_usual_network(connection, attempt.account, attempt.network)
 
     async def reset(self, connection: Connection, user: UserRow) -> None:
         """Reset the consecutive failures of a user; the waits of pairs and addresses remain."""
         await counts.reset_count(connection, self.account(emails.email_key(user.email)))
 
     async def delete_count(self, connection: Connection, user: UserRow) -> None:
-        """Delete the failures and the trusted network of a user who is deleted."""
+        """Delete the failures and the usual network of a user who is deleted."""
         await counts.delete_count(connection, self.account(emails.email_key(user.email)))
 
     def _login_subjects(

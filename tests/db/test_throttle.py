@@ -63,7 +63,7 @@ def test_an_endless_wait_is_infinite_and_nothing_is_counted(dsn: str) -> None:
         found = await lookups.counts_of_tries.find("pair:c")
         await lookups.close()
         assert found == CountRow(
-            wait_seconds=math.inf, trusted_network=None, trusted_wait_seconds=None
+            wait_seconds=math.inf, usual_network=None, usual_network_wait_seconds=None
         )
 
     use(dsn, work)
