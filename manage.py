@@ -61,7 +61,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _check_text(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are not UTF-8, which Python decodes to lone surrogates."""
+    """Reject arguments that are not UTF-8, which Python decodes to lone surrogates."""
     for number, argument in enumerate(arguments, 1):
         try:
             argument.encode()

@@ -42,7 +42,7 @@ def prompt_secret(what: str) -> str:
 
 
 def fail(error: click.ClickException) -> None:
-    """Print why a command was refused, or the help of a group without a command."""
+    """Print why a command failed, or the help of a group without a command."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         for line in error.format_message().split("\n"):
             say(line, err=True)

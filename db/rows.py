@@ -82,7 +82,7 @@ class ClientSecretRow:
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """For how many seconds, from the response of Postgres on, attempts are refused.
+    """For how many seconds, from the response of Postgres on, attempts are rejected.
 
     From the usual network, that of the last login, ``usual_network_wait_seconds`` count instead of
     ``wait_seconds``. Both are 0 or less, or None, where attempts are allowed.

@@ -100,7 +100,7 @@ async def check_schema(database: Database) -> None:
 
 
 async def _check_cluster_and_privileges(connection: Connection) -> None:
-    """Refuse a cluster that is too old, and a schema in which other roles have rights."""
+    """Reject a cluster that is too old, and a schema in which other roles have rights."""
     row = await connection.fetch_one(CLUSTER)
     check_cluster(*(row or (0, "")))
     check_privileges(await connection.fetch_all(FIND_PRIVILEGES, (list(TABLES),)))
@@ -148,7 +148,7 @@ def schema_of(version: int, schema: str) -> str:
 
 
 def check_version(version: int) -> None:
-    """Refuse a schema that is newer than this server."""
+    """Reject a schema that is newer than this server."""
     if version > VERSION:
         raise SchemaError(
             f"The database has schema version {version}, and this server supports up to version"
@@ -157,7 +157,7 @@ def check_version(version: int) -> None:
 
 
 def check_cluster(number: int, encoding: str) -> None:
-    """Refuse a Postgres that is too old, by its server_version_num, or not in UTF-8."""
+    """Reject a Postgres that is too old, by its server_version_num, or not in UTF-8."""
     if number < MIN_POSTGRES * 10_000:
         raise SchemaError(
             f"Postgres {number // 10_000} is too old: use Postgres {MIN_POSTGRES} or newer."
@@ -181,7 +181,7 @@ async def _check_name_conflicts(connection: Connection) -> None:
 
 
 def check_name_conflicts(tables: Iterable[str]) -> None:
-    """Refuse to create our schema beside tables with the same names."""
+    """Reject a schema in which tables with our names already exist."""
     names = " and ".join(tables)
     if names:
         raise SchemaError(

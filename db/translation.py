@@ -59,7 +59,7 @@ def translate_driver_error(error: DriverError) -> DatabaseError:
 def _is_transient(error: psycopg2.Error) -> bool:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return True
-    # A broken connection has no code either; but what psycopg2 itself refuses is one of these two.
+    # A broken connection has no code either; but what psycopg2 itself rejects is one of these two.
     return error.pgcode is None and not isinstance(
         error, psycopg2.ProgrammingError | psycopg2.DataError
     )

@@ -13,7 +13,7 @@ from tornado.web import RequestHandler
 
 from handlers import routes
 from handlers.application_state import ApplicationState
-from handlers.base import BaseHandler, RefusedHeadHandler, UnknownPathHandler
+from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.problems import find_head_problem
 from handlers.static_documents import PAGE_PATH, StaticDocument
@@ -81,7 +81,7 @@ class Application(ApplicationState):
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return the delegate of a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
         if find_head_problem(request) is not None:
-            return RequestDelegate(self, request, RefusedHeadHandler)
+            return RequestDelegate(self, request, RejectedHeadHandler)
         if not request.path.startswith("/"):
             with suppress(ValueError):  # not a URL: a path that no handler has
                 target = urlsplit(request.path)

@@ -37,7 +37,7 @@ class BaseHandler(InputHandler):
         return self._client_id
 
     async def prepare(self) -> None:
-        """Refuse what can be refused before the method runs.
+        """Reject what can be rejected before the method runs.
 
         The order is that of docs/api.md: path, method, credentials, media type and size of the
         body, query, fields of the body.
@@ -100,8 +100,8 @@ class UnknownPathHandler(BaseHandler):
     """Every path that has no other handler: not found, whatever the method."""
 
 
-class RefusedHeadHandler(BaseHandler):
-    """Every path of a request whose head is refused."""
+class RejectedHeadHandler(BaseHandler):
+    """Every path of a request whose head is rejected."""
 
     async def prepare(self) -> None:
         problem = find_head_problem(self.request)

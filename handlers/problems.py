@@ -14,7 +14,7 @@ from tornado.web import HTTPError, stream_request_body
 
 from contract.calls import Call, Endpoint
 from contract.documents import problem_document
-from ops.logs import RequestIds, log_failure, log_refusal
+from ops.logs import RequestIds, log_failure, log_rejection
 from rules.errors import (
     ClientDisconnected,
     InternalError,
@@ -120,7 +120,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
         if not isinstance(value, Problem):
             log_failure(self._ids, value)
         elif isinstance(value, Unavailable):
-            log_refusal(self._ids, value.title, value.__cause__)
+            log_rejection(self._ids, value.title, value.__cause__)
 
     def on_finish(self) -> None:
         """Decrement the count of running requests."""
@@ -144,5 +144,5 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
 
 def find_head_problem(request: HTTPServerRequest) -> Problem | None:
-    """Return why the head of a request is refused, if it is."""
+    """Return why the head of a request is rejected, if it is."""
     return cast(Stream, cast(HTTP1Connection, request.connection).stream).head_problem

@@ -85,8 +85,8 @@ def log_failure(ids: RequestIds, error: BaseException) -> None:
     )
 
 
-def log_refusal(ids: RequestIds, title: str, cause: BaseException | None) -> None:
-    """Log the cause of a refusal that the client did not cause."""
+def log_rejection(ids: RequestIds, title: str, cause: BaseException | None) -> None:
+    """Log the cause of an error response that the caller did not cause."""
     logging.getLogger(SERVER).warning(
         "request=%s %s (%s)", ids.ours, title, cause or "-", extra=ids.fields()
     )

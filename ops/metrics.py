@@ -157,7 +157,7 @@ class Metrics(Collector):
         yield from self._collect_requests()
         yield families.labeled_counter(
             "userauth_problems",
-            "Refusals and failures, by problem type.",
+            "Rejections and failures, by problem type.",
             "problem",
             self._problems,
         )

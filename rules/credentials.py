@@ -80,7 +80,7 @@ def _basic(value: str) -> Credentials:
 
 
 def _check_length_and_marks(*texts: str) -> None:
-    """Refuse text that no user can have, without the work that a password takes."""
+    """Reject text that no user can have, without the work that a password takes."""
     try:
         for text in texts:
             check_text(text)

@@ -1,4 +1,4 @@
-"""Every refusal, as one tree.
+"""Every error response, as one tree.
 
 An error carries what the client receives: status, type, title, detail and headers. What the log
 receives is its cause (``raise … from cause``), which never leaves the server.
@@ -44,7 +44,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class Problem(Exception):
-    """A refusal that the client receives."""
+    """An error that the caller receives."""
 
     status: ClassVar[int]
     name: ClassVar[str]
@@ -213,8 +213,8 @@ class FieldError:
     code: str | None = None
 
 
-class Refused(ValueError):
-    """A rule refuses a value; ``code`` identifies the reason for programs."""
+class Rejected(ValueError):
+    """A rule rejects a value; ``code`` identifies the reason for programs."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -240,7 +240,7 @@ class InvalidParameters(InvalidFields):
 
 
 class CurrentPasswordWrong(InvalidFields):
-    """A guess at a credential: reported as a field, and logged as refused credentials."""
+    """A guess at a credential: reported as a field, and logged as rejected credentials."""
 
     def __init__(self, field: str) -> None:
         super().__init__([FieldError(field, "is not the current password")])

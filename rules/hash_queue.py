@@ -43,9 +43,9 @@ class HashQueue:
     """Gives callers a slot each, in turn, for slow functions on a few worker threads.
 
     ``workers`` is how many slots there are. A caller that would wait longer
-    than ``max_wait_seconds`` for its result is refused, unless a worker is free; ``seconds_each``
+    than ``max_wait_seconds`` for its result is rejected, unless a worker is free; ``seconds_each``
     is an initial estimate of what one function takes. One account at one network has at most
-    ``max_per_account`` callers. ``refused`` counts callers that were not admitted, made way for
+    ``max_per_account`` callers. ``rejected`` counts callers that were not admitted, made way for
     others, or waited too long. ``observe_wait`` and ``observe_hash`` are called with the seconds
     that a caller waited, and that a function took.
     """
@@ -63,7 +63,7 @@ class HashQueue:
     ) -> None:
         self.workers = workers
         self.max_wait_seconds = max_wait_seconds
-        self.refused = 0
+        self.rejected = 0
         self._observe_wait = observe_wait
         self._hash_workers = HashWorkers(self.workers, seconds_each, observe_hash)
         self._admission = Admission(workers=self.workers, max_per_account=max_per_account)
@@ -138,21 +138,21 @@ class HashQueue:
             raise ClientDisconnected
         ticket = self._new_ticket(caller)
         if not self.has_free_worker:
-            refused = self._admission.find_refused(ticket, self._turns, self._max_tickets())
-            if refused is ticket:
-                raise self._refusal(ticket)
-            if refused is not None:
-                self._drop(refused, self._refusal(refused))
+            rejected = self._admission.find_rejected(ticket, self._turns, self._max_tickets())
+            if rejected is ticket:
+                raise self._rejection(ticket)
+            if rejected is not None:
+                self._drop(rejected, self._rejection(rejected))
         self._admission.add(ticket)
         return ticket
 
     def _new_ticket(self, caller: Caller) -> Ticket:
-        first_refused_at = self._retries.take(caller)
-        standing = Standing.UNKNOWN if first_refused_at is None else Standing.RETURNING
+        first_rejected_at = self._retries.take(caller)
+        standing = Standing.UNKNOWN if first_rejected_at is None else Standing.RETURNING
         if caller.is_known:
             standing = Standing.KNOWN
         self._last_number += 1
-        return Ticket(self._last_number, caller, standing, first_refused_at)
+        return Ticket(self._last_number, caller, standing, first_rejected_at)
 
     def _max_tickets(self) -> int:
         seconds = self.seconds_each
@@ -160,13 +160,13 @@ class HashQueue:
         within = MAX_TICKETS if seconds * MAX_TICKETS <= allowed else int(allowed / seconds)
         return max(self.workers, within)
 
-    def _refusal(self, ticket: Ticket) -> Overloaded:
-        self.refused += 1
+    def _rejection(self, ticket: Ticket) -> Overloaded:
+        self.rejected += 1
         # What a new caller would wait for its result, behind all others.
         seconds = self.seconds_each * (len(self._admission) + 1) / self.workers
-        refusal = Overloaded(math.ceil(seconds))
-        self._retries.add(ticket.caller, refusal.retry_after_seconds, ticket.first_refused_at)
-        return refusal
+        rejection = Overloaded(math.ceil(seconds))
+        self._retries.add(ticket.caller, rejection.retry_after_seconds, ticket.first_rejected_at)
+        return rejection
 
     async def _wait(self, ticket: Ticket) -> None:
         """Wait for a slot; raises Overloaded after the maximum wait."""
@@ -190,7 +190,7 @@ class HashQueue:
                 await turn
         except TimeoutError:
             self._give_up(ticket)
-            raise self._refusal(ticket) from None
+            raise self._rejection(ticket) from None
         except asyncio.CancelledError:
             self._give_up(ticket)
             raise

@@ -2,7 +2,7 @@
 
 Two bounds apply to each parameter: one that no hash may exceed, and a lower one that an import
 exceeds only where the administrator allows expensive hashes. The lower bounds are above what OWASP
-recommends, and take about a second on a core of 2020, so that every refusal of a password can be
+recommends, and take about a second on a core of 2020, so that every rejection of a password can be
 made to take as long.
 """
 

@@ -62,7 +62,7 @@ class ImportedHash:
 def check(stored: str, *, allow_expensive: bool = False) -> None:
     """Raise ValueError, with a reason that quotes nothing, where a hash cannot be imported.
 
-    Refused are unknown formats, malformed texts, more than 1000 characters, and what costs much
+    Rejected are unknown formats, malformed texts, more than 1000 characters, and what costs much
     time or memory: a bcrypt cost over 14, more than 2 million iterations of PBKDF2, more than
     128 MiB, for scrypt more than 256 MiB when multiplied by p, for Argon2 more than 512 MiB in all
     passes together. Nothing is hashed.

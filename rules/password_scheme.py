@@ -76,7 +76,7 @@ class PasswordScheme:
         is_equal = bcrypt.checkpw(_condense(password, expected, pepper), expected)
         matches = is_equal and (named is None or named in self._peppers)
         if not matches:
-            # A hash of a lower cost must not reveal, by a faster refusal, that the user exists:
+            # A hash of a lower cost must not reveal, by a faster rejection, that the user exists:
             # 2^c + 2^c + 2^(c+1) + … + 2^(n-1) rounds are 2^n.
             for cost in range(_cost(bcrypt_string), self.cost):
                 bcrypt.hashpw(b"", bcrypt.gensalt(cost))

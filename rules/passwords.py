@@ -13,7 +13,7 @@ from ops.logs import SERVER
 from rules.errors import Overloaded
 from rules.hash_queue import HashQueue, Slot
 from rules.password_scheme import PasswordScheme, cost_of, is_own
-from rules.refusals import RefusalTimes
+from rules.rejections import RejectionTimes
 from rules.text_bounds import nfc
 from rules.turns import Caller
 
@@ -51,7 +51,7 @@ class PasswordHasher:
     """Hands out slots to hash and verify passwords in, off the event loop.
 
     ``read_imported`` reads a hash of another service, and raises ValueError for an unknown format.
-    ``timer`` returns seconds; ``sleep`` delays refusals.
+    ``timer`` returns seconds; ``sleep`` delays rejections.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PasswordHasher:
         self._read_imported = read_imported
         self._timer = timer
         self._sleep = sleep
-        self._refusals = RefusalTimes(queue.seconds_each)
+        self._rejections = RejectionTimes(queue.seconds_each)
         self._large_hash = asyncio.Lock()
         self._logged_peppers: set[str] = set()
 
@@ -90,13 +90,13 @@ class PasswordHasher:
         return rest is None
 
     async def measure(self, stored: str) -> None:
-        """Measure a hash of another service, so that refusals take as long from now on."""
+        """Measure a hash of another service, so that rejections take as long from now on."""
         async with self.queue.slot(_MEASUREMENT) as slot, self._memory(stored):
             await self._check(slot, "", stored)
 
     def retain_kinds(self, kinds: Container[str]) -> None:
-        """Stop delaying refusals for kinds of imported hashes that are not among these."""
-        self._refusals.retain(lambda kind: kind in kinds or kind.startswith(_OWN_KINDS))
+        """Stop delaying rejections for kinds of imported hashes that are not among these."""
+        self._rejections.retain(lambda kind: kind in kinds or kind.startswith(_OWN_KINDS))
 
     def should_renew(self, password: str, stored: str) -> bool:
         """Return whether a stored hash that a password matches should be replaced by a new one.
@@ -112,7 +112,7 @@ class PasswordHasher:
         self.queue.close()
 
     async def _check(self, slot: Slot, password: str, stored: str | None) -> float | None:
-        """Return None where a password matches, otherwise how long its refusal has to wait."""
+        """Return None where a password matches, otherwise how long its rejection has to wait."""
         compared = self.scheme.decoy if stored is None else stored
         imported = None if is_own(compared) else self._read_imported(compared)
         if imported is None:
@@ -125,7 +125,7 @@ class PasswordHasher:
             return None
         forms = 1 if nfc(password) == password else 2
         self._note(compared, imported, seconds, forms)
-        return self._refusals.rest(seconds, forms=forms)
+        return self._rejections.rest(seconds, forms=forms)
 
     def _timed(self, verify: Callable[[], bool]) -> tuple[bool, float]:
         began = self._timer()
@@ -133,13 +133,13 @@ class PasswordHasher:
         return matches, self._timer() - began
 
     def _note(self, stored: str, imported: ImportedHash | None, seconds: float, forms: int) -> None:
-        """Record how long a refused password took."""
+        """Record how long a rejected password took."""
         if imported is not None:
-            self._refusals.note(imported.kind, seconds / forms)
+            self._rejections.note(imported.kind, seconds / forms)
         elif cost_of(stored) > self.scheme.cost:
-            self._refusals.note(f"{_OWN_KINDS}{cost_of(stored)}", seconds)
+            self._rejections.note(f"{_OWN_KINDS}{cost_of(stored)}", seconds)
         else:
-            self._refusals.note_usual(seconds)
+            self._rejections.note_usual(seconds)
 
     @asynccontextmanager
     async def _memory(self, stored: str | None) -> AsyncIterator[None]:
@@ -189,7 +189,7 @@ class HashSlot:
     async def verify(self, password: str, stored: str | None) -> bool:
         """Return whether the password is the stored one; none is that of an unknown user, None.
 
-        Nor is any that of a hash whose pepper is missing, which is logged as an error. A refusal
+        Nor is any that of a hash whose pepper is missing, which is logged as an error. A rejection
         returns after the rest of its time, in the slot: otherwise the time of several attempts at
         once would reveal what was hashed.
         """

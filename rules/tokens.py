@@ -110,7 +110,7 @@ class _Signer(Signer):
         return self._derived[key]
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
-        """Verify a signature; refuse base64 with unused bits set."""
+        """Verify a signature; reject base64 with unused bits set."""
         encoded = sig.encode() if isinstance(sig, str) else sig
         try:
             canonical = base64_encode(base64_decode(encoded)) == encoded

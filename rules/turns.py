@@ -21,7 +21,7 @@ class Standing(IntEnum):
     """What is known of a caller that requests a slot."""
 
     UNKNOWN = 0
-    # It was refused before, and returned when it was due.
+    # It was rejected before, and returned when it was due.
     RETURNING = 1
     # The account logged in from this network before, or a token proved that it logged in.
     KNOWN = 2

@@ -123,7 +123,7 @@ class Identities:
     async def identify_by_password(
         self, credentials: Credentials | None, origin: Origin
     ) -> Identity:
-        """Identify a user by a password, which is always hashed; refuse a token, even a valid one.
+        """Identify a user by a password, which is always hashed; reject a token, even a valid one.
 
         A stolen token must not renew itself.
         """
@@ -134,7 +134,7 @@ class Identities:
         return await self._identify_by_password(credentials, origin, may_use_cache=False)
 
     async def identify_by_token(self, credentials: Credentials | None, origin: Origin) -> Identity:
-        """Identify a user by a token; refuse a password, even a right one."""
+        """Identify a user by a token; reject a password, even a right one."""
         if isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid(_WRONG_KIND)
         return await self.identify(credentials, origin)

@@ -47,7 +47,7 @@ async def insert_new_user(
 ) -> UserRow:
     """Insert a user and the event; raises EmailTaken.
 
-    An administrator ends the reservation of an address; a registration is refused.
+    An administrator ends the reservation of an address; a registration is rejected.
     """
     key = emails.email_key(new_user.email)
     user = await users.insert_user(

@@ -37,7 +37,7 @@ from settings.model import ThrottleSettings
 # The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
 ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
 CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
-# Retry-After where attempts are refused without end.
+# Retry-After where attempts are rejected without end.
 _MAX_RETRY_AFTER_SECONDS = 86_400
 
 

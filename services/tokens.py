@@ -99,7 +99,7 @@ class Tokens:
         """Revoke the token that was presented."""
         if identity.token_id is None:
             raise TypeError("The guard of this call accepts passwords.")
-        # No turn: it locks only the row of the token, and must not be refused.
+        # No turn: it locks only the row of the token, and must not be rejected.
         async with transaction_on(self._database) as transaction:
             if await tokens.revoke(transaction.connection, identity.token_id, at=self._core.now()):
                 revoked = (Revocation.LOGGED_OUT, 1)

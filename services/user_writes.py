@@ -50,11 +50,11 @@ async def _lock(connection: Connection, identity: Identity) -> UserRow:
     current = await users.find_for_update(connection, identity.user.id)
     match identity.proof:
         case TokenProof(token_id):
-            refusal: Unauthorized = TokenInvalid()
+            rejection: Unauthorized = TokenInvalid()
             holds = await tokens.is_unrevoked(connection, token_id, identity.user.id)
         case PasswordProof(_, stored):
-            refusal = CredentialsInvalid()
+            rejection = CredentialsInvalid()
             holds = current is not None and current.password_version == stored.password_version
     if current is None or not holds or current.is_disabled:
-        raise refusal
+        raise rejection
     return current.user

@@ -48,7 +48,7 @@ def _path(value: object, info: Info) -> object:
 
 
 def _database_url(url: SecretStr, info: Info) -> SecretStr:
-    """Refuse a URL that does not name one Postgres, without quoting any part of it.
+    """Reject a URL that does not name one Postgres, without quoting any part of it.
 
     A part that does not parse may be a part of the password.
     """
@@ -70,12 +70,12 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
     if not hosts + addresses:
         raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")
     if info.context.profile is Profile.PRODUCTION:
-        _refuse_silent_clear_text(sslmode_over_network(url.get_secret_value()))
+        _reject_silent_clear_text(sslmode_over_network(url.get_secret_value()))
     return url
 
 
-def _refuse_silent_clear_text(sslmode: str | None) -> None:
-    """Refuse where libpq would fall back to clear text unless the URL asks for clear text."""
+def _reject_silent_clear_text(sslmode: str | None) -> None:
+    """Reject an sslmode in which libpq falls back to clear text silently."""
     if sslmode is not None and sslmode not in ENCRYPTED | {"disable"}:
         raise ValueError(
             "add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=require, which checks no"

@@ -145,7 +145,7 @@ def _converted(text: str, info: FieldInfo) -> object:
     if get_origin(annotation) is tuple:
         lines = [line for line in text.splitlines() if line.strip()]
         return [part.strip() for part in ",".join(lines).split(",")]
-    with suppress(ValidationError):  # a text that does not convert stays, for the model to refuse
+    with suppress(ValidationError):  # a text that does not convert stays, for the model to reject
         return TypeAdapter[object](annotation).validate_strings(text)
     return text
 

@@ -51,4 +51,4 @@ def warn_of_variable(name: str) -> str:
 
 
 def _warning(old: str, new: str) -> str:
-    return f"{old} was renamed to {new}; the next release refuses the old name"
+    return f"{old} was renamed to {new}; the next release rejects the old name"

@@ -43,7 +43,9 @@ def _watch_hashes(metrics: Metrics, queue: HashQueue) -> None:
         "userauth_hashes_waiting", "Hashes that wait for a worker.", lambda: queue.waiting
     )
     metrics.counter(
-        "userauth_hashes_refused", "Hashes refused for a too long wait.", lambda: queue.refused
+        "userauth_hashes_rejected",
+        "Hashes rejected because of the length of the wait.",
+        lambda: queue.rejected,
     )
 
 

@@ -195,7 +195,7 @@ def test_the_pattern_of_names_matches_the_rule(text: str) -> None:
         assert by_schema
 
 
-def test_the_pattern_of_names_covers_each_character_that_the_rule_refuses_or_trims() -> None:
+def test_the_pattern_of_names_covers_each_character_that_the_rule_rejects_or_trims() -> None:
     pattern = re.compile(document()["components"]["schemas"]["Name"]["pattern"])
     planes = (
         range(0xD800),

@@ -153,7 +153,7 @@ async def test_a_browser_that_sends_only_origin_logs_in_if_it_matches_host(
 
 
 @pytest.mark.gen_test
-async def test_clients_other_than_browsers_are_not_refused(api: Api) -> None:
+async def test_clients_other_than_browsers_are_not_rejected(api: Api) -> None:
     await api.register(EMAIL)
     assert await log_in_from(api) == 200
 

@@ -37,7 +37,7 @@ async def is_good(api: Api, token: str) -> bool:
 @required
 @destroying
 @pytest.mark.gen_test
-async def test_a_token_alone_is_refused(api: Api, path: str) -> None:
+async def test_a_token_alone_is_rejected(api: Api, path: str) -> None:
     token = await api.registered_token(EMAIL)
     for body in (None, {}, {"current_password": None}):
         answer = await delete(api, path, bearer(token), body)

@@ -47,8 +47,8 @@ async def test_a_flood_of_writes_by_one_user_holds_one_connection_and_slows_no_o
         200: 1 + MAX_WAITING,
         429: 40 - 1 - MAX_WAITING,
     }
-    refused = [answer.problem for answer in answers if answer.status == 429]
-    assert set(refused) == {"too-many-writes"}
+    rejected = [answer.problem for answer in answers if answer.status == 429]
+    assert set(rejected) == {"too-many-writes"}
 
 
 @laid_over(THROTTLE__HASHES_PER_MINUTE=3)
@@ -62,8 +62,8 @@ async def test_right_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not(
         assert (await api.log_in(EMAIL, "wrong password")).status == 401
     token = await api.token(EMAIL)
     assert [(await api.log_in(EMAIL)).status for _ in range(3)] == [200, 200, 429]
-    refused = await api.log_in(EMAIL)
-    assert (refused.problem, refused.headers["Retry-After"]) == ("too-many-tries", "20")
+    rejected = await api.log_in(EMAIL)
+    assert (rejected.problem, rejected.headers["Retry-After"]) == ("too-many-tries", "20")
     assert (await api.log_in(OTHER)).status == 200
     answer = await api.request("GET", "/api/user", authorization=bearer(token))
     assert answer.status == 200

@@ -1,4 +1,4 @@
-"""Generated credentials and bodies: refused, never a 500."""
+"""Generated credentials and bodies: rejected, never a 500."""
 
 import base64
 import json
@@ -75,7 +75,7 @@ authorizations = st.tuples(
 @fuzzed(150)
 @pytest.mark.parametrize("path", ["/api/user", "/api/user/login"])
 @given(value=authorizations)
-def test_any_authorization_is_refused(api: Api, io_loop: IOLoop, path: str, value: bytes) -> None:
+def test_any_authorization_is_rejected(api: Api, io_loop: IOLoop, path: str, value: bytes) -> None:
     head = b"GET %b HTTP/1.1\r\nHost: x\r\nAuthorization: %b\r\nConnection: close\r\n\r\n"
     sent = head % (path.encode(), value)
 
@@ -159,7 +159,7 @@ def token_of_susan(api: Api, io_loop: IOLoop) -> str:
     ("method", "path"), [("POST", "/api/user/register"), ("PATCH", "/api/user")]
 )
 @given(body=bodies, media_type=media_types)
-def test_any_body_is_accepted_or_refused(
+def test_any_body_is_accepted_or_rejected(
     api: Api,
     io_loop: IOLoop,
     token_of_susan: str,

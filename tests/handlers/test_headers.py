@@ -246,7 +246,7 @@ async def test_request_ids_reveal_no_count(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_address_is_logged_only_for_refused_credentials(
+async def test_the_address_is_logged_only_for_rejected_credentials(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = await api.registered_token()

@@ -114,7 +114,7 @@ async def test_an_unknown_address_takes_a_whole_hash_like_a_wrong_password(
 
 
 @pytest.mark.gen_test
-async def test_a_refused_login_issues_no_token(api: Api, dsn: str) -> None:
+async def test_a_rejected_login_issues_no_token(api: Api, dsn: str) -> None:
     await api.register()
     await api.log_in(EMAIL, "wrong password")
     await api.request("HEAD", LOGIN, authorization=basic(EMAIL, PASSWORD))
@@ -211,7 +211,7 @@ async def test_a_password_does_not_expire(api: Api, clock: Clock) -> None:
 
 @pytest.mark.parametrize("authorization", [None, "Digest x", basic("susan@example.com", "wrong")])
 @pytest.mark.gen_test
-async def test_the_detail_of_a_refused_login_offers_no_token(
+async def test_the_detail_of_a_rejected_login_offers_no_token(
     api: Api, authorization: str | None
 ) -> None:
     await api.register()

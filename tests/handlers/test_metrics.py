@@ -171,18 +171,18 @@ async def test_running_and_waiting_hashes_are_counted_and_a_disconnect_is_499(
     for histogram in ("userauth_hash_seconds", "userauth_hash_wait_seconds"):
         assert after.value(f"{histogram}_count") == before.value(f"{histogram}_count") + 2
         assert after.value(f"{histogram}_sum") > before.value(f"{histogram}_sum")
-    assert after.value("userauth_hashes_refused_total") == 0
+    assert after.value("userauth_hashes_rejected_total") == 0
 
 
 @pytest.mark.gen_test
 @laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
-async def test_refused_hashes_are_counted(api: Api, read: Read, hashes: BlockedHashes) -> None:
+async def test_rejected_hashes_are_counted(api: Api, read: Read, hashes: BlockedHashes) -> None:
     await api.register()
     first = asyncio.create_task(api.log_in())
     await until(lambda: len(hashes.threads) == 1)
     assert (await api.log_in()).status == 503
     found = await read()
-    assert found.value("userauth_hashes_refused_total") == 1
+    assert found.value("userauth_hashes_rejected_total") == 1
     assert found.value("userauth_problems_total", problem="overloaded") == 1
     hashes.may_continue.set()
     assert (await first).status == 200

@@ -231,7 +231,7 @@ async def test_registrations_from_an_address_are_limited_also_for_taken_addresse
 
 @laid_over(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
-async def test_a_registration_refused_by_the_rules_is_not_counted(api: Api) -> None:
+async def test_a_registration_rejected_by_the_rules_is_not_counted(api: Api) -> None:
     for _ in range(5):
         assert (await api.register("no address")).status == 422
     assert (await api.register(EMAIL)).status == 201
@@ -340,7 +340,7 @@ async def ask_as_client(
 @from_anywhere
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_a_right_secret_is_never_refused_for_failures_of_users_at_its_address(
+async def test_a_right_secret_is_never_rejected_for_failures_of_users_at_its_address(
     api: Api, app: Application, path: str
 ) -> None:
     made = await app.services.clients.add("billing")
@@ -352,7 +352,7 @@ async def test_a_right_secret_is_never_refused_for_failures_of_users_at_its_addr
 @from_anywhere
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_a_right_secret_is_never_refused_for_wrong_ones_at_its_address_or_for_its_id(
+async def test_a_right_secret_is_never_rejected_for_wrong_ones_at_its_address_or_for_its_id(
     api: Api, app: Application, path: str
 ) -> None:
     made = await app.services.clients.add("billing")

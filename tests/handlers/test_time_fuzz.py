@@ -167,7 +167,7 @@ def test_no_input_to_a_call_holds_the_event_loop(
 
 
 # Each of the following tests removes a limit, and finds the loop blocked, or that the limit was
-# what refused the request.
+# what rejected the request.
 
 
 def _with_text(**fields: str) -> bytes:

@@ -74,7 +74,7 @@ def end_backends(postgres: str) -> None:
 
 @contextmanager
 def read_only(postgres: str) -> Iterator[None]:
-    """Make Postgres refuse to write, as during a switchover."""
+    """Make Postgres reject to write, as during a switchover."""
     run_sql(postgres, "ALTER DATABASE postgres SET default_transaction_read_only = on")
     try:
         end_backends(postgres)

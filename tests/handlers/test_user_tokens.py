@@ -85,8 +85,8 @@ async def test_the_list_has_only_the_users_valid_tokens(api: Api, clock: Clock) 
     gone, token = await api.token(), await api.token()
     await api.request("POST", "/api/user/logout", authorization=bearer(gone))
     assert [row["id"] for row in await listed(api, bearer(token))] == [token.split(".")[0]]
-    for refused in (old, gone, other):
-        answer = await api.request("GET", TOKENS, authorization=bearer(refused))
+    for rejected in (old, gone, other):
+        answer = await api.request("GET", TOKENS, authorization=bearer(rejected))
         assert answer.status == 401
 
 

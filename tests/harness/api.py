@@ -179,7 +179,7 @@ def _media_type(answer: Answer) -> str | None:
     return f"application/{kind}; charset=UTF-8"
 
 
-def refused_fields(answer: Answer) -> list[str]:
+def rejected_fields(answer: Answer) -> list[str]:
     """Return the fields in the errors of a 422."""
     assert answer.status == 422, answer
     return [error["field"] for error in answer.json["errors"]]

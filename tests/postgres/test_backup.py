@@ -280,7 +280,7 @@ def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     yield "contains tables of another application", content.replace(b'"users": ', b'"pg_authid": ')
 
 
-def test_a_damaged_file_is_refused_before_anything_changes(
+def test_a_damaged_file_is_rejected_before_anything_changes(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
@@ -577,7 +577,7 @@ def test_an_empty_database_cannot_be_backed_up(empty: str, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_newer_than_every_installed_pg_dump_is_refused(
+def test_a_cluster_newer_than_every_installed_pg_dump_is_rejected(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("postgres.backup.MAJOR_VERSION", "12")

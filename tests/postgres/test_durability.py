@@ -72,7 +72,7 @@ def standby(primary: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     made.stop()
 
 
-def started_and_refused(url: str) -> "subprocess.CompletedProcess[str]":
+def started_and_rejected(url: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, str(ROOT / "server.py")],
         env=environment(DATABASE_URL=url),
@@ -133,7 +133,7 @@ def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
 
 
 def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:
-    ended = started_and_refused(standby.url())
+    ended = started_and_rejected(standby.url())
     assert ended.returncode == 1
     assert "is a standby" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -165,7 +165,7 @@ def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows
         standby.port = primary.port
         standby.start()
 
-    async def refused(api: Api) -> None:
+    async def rejected(api: Api) -> None:
         assert await statuses(api, revoked + kept) == [503] * 2 * USERS
         assert (await api.log_in("revoked0@example.com")).status == 503
         assert (await api.request("GET", "/health/ready")).status == 503
@@ -178,7 +178,7 @@ def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows
         assert await statuses(api, kept) == [200] * USERS
 
     with running_server(variables, tmp_path / "log") as server:
-        for work in (prepare, refused, served):
+        for work in (prepare, rejected, served):
             ask(server.url, work)
         written = server.written()
     # Once in ten seconds, not for each request.
@@ -263,7 +263,7 @@ def test_a_cluster_without_fsync_is_reported_at_startup_and_by_check(
     assert "Warning: fsync is off in Postgres" in said.stdout
 
 
-def test_check_warns_of_an_unreachable_database_and_refuses_an_unusable_one(
+def test_check_warns_of_an_unreachable_database_and_rejects_an_unusable_one(
     primary: Cluster, standby: Cluster
 ) -> None:
     said = manage("check", DATABASE_URL=standby.url())

@@ -44,18 +44,18 @@ def test_keys_are_read_newest_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short", f"{KEY}\nshort", "ä" * 32])
-def test_a_file_without_valid_keys_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_without_valid_keys_is_rejected(tmp_path: Path, text: str) -> None:
     with pytest.raises(KeysFileError, match="keys"):
         read_keys(written(tmp_path / "keys", text))
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_file_that_others_can_read_is_rejected(tmp_path: Path, mode: int) -> None:
     with pytest.raises(KeysFileError, match="chmod 600"):
         read_keys(written(tmp_path / "keys", KEY, mode))
 
 
-def test_reading_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_reading_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(KeysFileError, match="SECRET_KEYS"):
         read_keys(tmp_path / "keys")
 

@@ -164,7 +164,7 @@ async def test_another_user_with_the_same_password_does_not_match(
 
 
 @pytest.mark.gen_test
-async def test_a_changed_password_is_refused_at_once_although_it_is_cached(
+async def test_a_changed_password_is_rejected_at_once_although_it_is_cached(
     api: Api, checks: list[bytes]
 ) -> None:
     token = await api.registered_token(EMAIL)
@@ -193,7 +193,7 @@ async def test_the_same_password_with_a_new_hash_takes_a_hash_again(
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("by_api", [True, False])
-async def test_a_deleted_user_is_refused_at_once_although_cached(
+async def test_a_deleted_user_is_rejected_at_once_although_cached(
     api: Api,
     dsn: str,
     by_api: bool,  # noqa: FBT001 - a parameter of the test

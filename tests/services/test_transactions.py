@@ -64,10 +64,10 @@ def test_a_failure_of_the_database_is_raised_as_a_problem(
     dsn: str, error: type[Exception], raised: type[Exception], begin: Begin
 ) -> None:
     async def work(database: Database) -> None:
-        with pytest.raises(raised) as refusal:
+        with pytest.raises(raised) as rejection:
             async with begin(database):
                 raise error("on purpose")
-        assert type(refusal.value) is raised
+        assert type(rejection.value) is raised
 
     use(dsn, work)
 

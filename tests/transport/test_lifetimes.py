@@ -57,7 +57,7 @@ async def test_without_the_password_cache_each_request_takes_a_hash(
 
 @pytest.mark.parametrize("change", ["password", "deletion", "administrator", "another hash"])
 @pytest.mark.gen_test
-async def test_a_cached_password_is_refused_as_soon_as_it_is_wrong(
+async def test_a_cached_password_is_rejected_as_soon_as_it_is_wrong(
     api: Api, dsn: str, change: str
 ) -> None:
     token = await api.registered_token()
