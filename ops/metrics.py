@@ -91,19 +91,19 @@ class Metrics(Collector):
         """Count a problem document."""
         self._problems[name] = self._problems.get(name, 0) + 1
 
-    def hash_waited(self, seconds: float) -> None:
+    def observe_hash_wait(self, seconds: float) -> None:
         """Count the wait of a hash for a worker."""
         self._hash_wait_seconds.observe(seconds)
 
-    def hashed(self, seconds: float) -> None:
+    def observe_hash(self, seconds: float) -> None:
         """Count the duration of a hash."""
         self._hash_seconds.observe(seconds)
 
-    def lent(self, waited_seconds: float) -> None:
-        """Count the wait for a connection."""
-        self._connection_wait_seconds.observe(waited_seconds)
+    def observe_connection_wait(self, seconds: float) -> None:
+        """Count the wait for a connection to the database."""
+        self._connection_wait_seconds.observe(seconds)
 
-    def lagged(self, seconds: float) -> None:
+    def observe_lag(self, seconds: float) -> None:
         """Count a measurement of the lag of the event loop."""
         self._lag_seconds.observe(seconds)
 

@@ -107,7 +107,7 @@ class Throttle:
 
         Raises TooManyAttempts where it has to wait. Cheap: a lookup that requests share.
         """
-        find = self._lookups.counts_of_tries.find
+        find = self._lookups.attempt_counts.find
         found = await answer(asyncio.gather(*[find(each.name) for each in attempt.subjects]))
         rows = [row for row in found if row is not None]
         usual = [row for row in rows if row.usual_network == attempt.network]

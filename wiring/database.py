@@ -39,7 +39,7 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Connect to the database, apply the schema, and disconnect after use."""
     with database_advice():
-        observe = metrics.lent if metrics else None
+        observe = metrics.observe_connection_wait if metrics else None
         database = await Database.open(dsn, pool_limits(settings), observe)
     try:
         with database_advice():

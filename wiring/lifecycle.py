@@ -84,7 +84,7 @@ async def _enter_unless_stopped(
 
 
 def _monitor_lag(settings: Settings, application: Application) -> LagMonitor:
-    observe = application.metrics.lagged if application.metrics else None
+    observe = application.metrics.observe_lag if application.metrics else None
     return LagMonitor(settings.server.lag_warning_seconds, observe)
 
 

@@ -250,7 +250,7 @@ async def test_metrics_can_be_read_while_the_database_is_unavailable(
     found = await read()
     assert found.value("userauth_problems_total", problem="database-unavailable") == 3
     assert found.value("userauth_lookup_failures_total", lookup="users_of_tokens") >= 1
-    assert found.value("userauth_lookup_failures_total", lookup="counts_of_tries") == 1
+    assert found.value("userauth_lookup_failures_total", lookup="attempt_counts") == 1
     await gate.open()
     assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 200
     failures = (await read()).value("userauth_lookup_failures_total")
