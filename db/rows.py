@@ -122,7 +122,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event of the audit trail, which clients identify by ``public_id``."""
+    """An event of the audit trail, which callers identify by ``public_id``."""
 
     id: int
     public_id: str

@@ -24,7 +24,7 @@ from transport.body import RequestDelegate
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
 
-# Random, since a counter would reveal the number of requests to each client.
+# Random, since a counter would reveal the number of requests to every caller.
 _ID_BYTES = 16
 # Reading random bytes is a system call: it is done for many ids at once.
 _IDS_AT_ONCE = 256

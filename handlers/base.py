@@ -8,7 +8,7 @@ from contract.calls import Guard
 from handlers.input import InputHandler
 from handlers.problems import find_head_problem
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import ClientDisconnected, HttpsRequired
+from rules.errors import CallerDisconnected, HttpsRequired
 from services.identities import Identity
 from transport.response import Fields
 
@@ -46,7 +46,7 @@ class BaseHandler(InputHandler):
         self._timing.activate()
         if self.is_disconnected:
             # Tornado reports it only from now on.
-            raise ClientDisconnected
+            raise CallerDisconnected
         if self.application.require_https and not self.allows_plain_http:
             self._check_https()
         if self.request.method == "OPTIONS" and self.calls:
@@ -75,7 +75,7 @@ class BaseHandler(InputHandler):
         return self.application.cross_origin.fields(self.request)
 
     def on_connection_close(self) -> None:
-        """Cancel pending work when the client disconnects."""
+        """Cancel pending work when the caller disconnects."""
         super().on_connection_close()
         if self._task is not None:
             self.application.services.hash_queue.abandon(self._task)

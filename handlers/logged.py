@@ -14,7 +14,7 @@ class LoggedHandler(ProblemHandler):
     """A path whose requests are logged, and counted in the metrics."""
 
     application: ApplicationState
-    # Whether a proxy sends the request, with the credentials of its own client.
+    # Whether a proxy sends the request, with the credentials of its own caller.
     is_called_by_proxy = False
 
     def initialize(self, *, body_too_large: bool) -> None:
@@ -62,7 +62,7 @@ class LoggedHandler(ProblemHandler):
                 database_milliseconds=self._timing.database * 1000,
                 hashing_milliseconds=self._timing.hashing * 1000,
                 request_id=self._ids.ours,
-                client_request_id=self._ids.clients,
+                client_request_id=self._ids.callers,
                 user_id=self.user_id,
                 ip=self.origin.ip if self._has_rejected_credentials else None,
                 trace=read_traceparent(self.request.headers.get("Traceparent")),

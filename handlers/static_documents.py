@@ -60,7 +60,7 @@ class StaticDocument:
         return (("ETag", self.entity_tag), *_SECURITY)
 
     def matches(self, if_none_match: str | None) -> bool:
-        """Return whether the client already has this content (RFC 9110, section 13.1.2)."""
+        """Return whether the caller already has this content (RFC 9110, section 13.1.2)."""
         given = if_none_match or ""
         return given.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(given)
 

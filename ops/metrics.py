@@ -140,7 +140,7 @@ class Metrics(Collector):
         """
         try:
             encode, content_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # a malformed version, which no client sends on purpose
+        except (TypeError, ValueError):  # a malformed version, which no caller sends on purpose
             encode, content_type = choose_encoder("")
         parts = []
         for metric in list(self._registry.collect()):

@@ -102,7 +102,7 @@ def _listening(descriptor: int) -> socket.socket:
         raise SystemdError(f"LISTEN_FDS: {descriptor} is not a listening stream socket.")
     if taken.family not in {socket.AF_INET, socket.AF_INET6}:
         raise SystemdError(
-            f"LISTEN_FDS: {descriptor} is not a TCP socket: its clients have no IP address."
+            f"LISTEN_FDS: {descriptor} is not a TCP socket: its peers have no IP address."
         )
     taken.settimeout(0)
     taken.set_inheritable(False)

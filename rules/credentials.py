@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class PasswordCredentials:
-    """An email address and a password, as the client sent them."""
+    """An email address and a password, as the caller sent them."""
 
     email: str
     password: str = field(repr=False)

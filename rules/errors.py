@@ -1,6 +1,6 @@
 """Every error response, as one tree.
 
-An error carries what the client receives: status, type, title, detail and headers. What the log
+An error carries what the caller receives: status, type, title, detail and headers. What the log
 receives is its cause (``raise … from cause``), which never leaves the server.
 
 Problem
@@ -30,7 +30,7 @@ Problem
     ├── Overloaded               overloaded
     └── ShuttingDown             shutting-down
 
-ClientDisconnected is not a problem: no client is left to receive it.
+CallerDisconnected is not a problem: no caller is left to receive it.
 
 The form is RFC 9457; each type is explained in docs/problems.md.
 """
@@ -74,8 +74,8 @@ def problem_types(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
         yield from problem_types(kind)
 
 
-class ClientDisconnected(Exception):
-    """The client disconnected before its work began."""
+class CallerDisconnected(Exception):
+    """The caller disconnected before its work began."""
 
 
 class MalformedRequest(Problem):

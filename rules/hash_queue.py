@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 from weakref import WeakSet
 
-from rules.errors import ClientDisconnected, Overloaded, RowLocked, Unavailable
+from rules.errors import CallerDisconnected, Overloaded, RowLocked, Unavailable
 from rules.hash_admission import Admission, Ticket
 from rules.hash_workers import HashWorkers, Observe
 from rules.retries import Retries
@@ -99,7 +99,7 @@ class HashQueue:
         """Wait for a slot in turn, and hold it.
 
         Raises Overloaded where the wait would be too long, became longer than expected, or another
-        caller took precedence; and ClientDisconnected in a task that was abandoned. Where the body
+        caller took precedence; and CallerDisconnected in a task that was abandoned. Where the body
         raises Unavailable, all waiting callers get that error, unless it concerns a single row:
         none of them would succeed.
         """
@@ -124,18 +124,18 @@ class HashQueue:
         self._abandoned.add(task)
         ticket = self._waiting.get(task)
         if ticket is not None:
-            self._drop(ticket, ClientDisconnected())
+            self._drop(ticket, CallerDisconnected())
 
     def close(self) -> None:
         """Drop the callers that wait, and stop the workers."""
-        self._drop_all(ClientDisconnected())
+        self._drop_all(CallerDisconnected())
         self._hash_workers.close()
 
     def _admit(self, caller: Caller) -> Ticket:
-        """Return the ticket of a new caller; raises Overloaded or ClientDisconnected."""
+        """Return the ticket of a new caller; raises Overloaded or CallerDisconnected."""
         task = asyncio.current_task()
         if task is None or task in self._abandoned:
-            raise ClientDisconnected
+            raise CallerDisconnected
         ticket = self._new_ticket(caller)
         if not self.has_free_worker:
             rejected = self._admission.find_rejected(ticket, self._turns, self._max_tickets())
@@ -181,7 +181,7 @@ class HashQueue:
     async def _wait_in_turn(self, ticket: Ticket) -> None:
         task = asyncio.current_task()
         if task is None:
-            raise ClientDisconnected
+            raise CallerDisconnected
         ticket.turn = turn = asyncio.get_running_loop().create_future()
         self._waiting[task] = ticket
         self._turns.add(ticket.caller, ticket.standing, ticket)

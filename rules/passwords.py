@@ -74,7 +74,7 @@ class PasswordHasher:
 
     @asynccontextmanager
     async def slot(self, caller: Caller, stored: str | None = None) -> AsyncIterator["HashSlot"]:
-        """Wait for a slot in turn, and hold it; raises Overloaded or ClientDisconnected.
+        """Wait for a slot in turn, and hold it; raises Overloaded or CallerDisconnected.
 
         ``stored`` is the hash that a password will be verified against, if any.
         """

@@ -1,7 +1,7 @@
 """Callers that were rejected, and when they are due to retry.
 
 A caller that honors ``Retry-After`` (RFC 9110, section 10.2.3) precedes one that does not:
-otherwise the client that sends the most requests would take each slot that becomes free.
+otherwise the caller that sends the most requests would take each slot that becomes free.
 """
 
 import math
@@ -12,7 +12,7 @@ from rules.turns import Caller
 
 # How early a caller may return: clocks and timers are not exact.
 _EARLY_SECONDS = 0.2
-# How late it may return. A client that cycles through many addresses returns to each of them much
+# How late it may return. A caller that cycles through many addresses returns to each of them much
 # later, without having waited at any.
 _LATE_SECONDS = 10.0
 # At most this many are kept: some 10 MiB, and a minute of the fastest flood that was measured.

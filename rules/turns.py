@@ -1,6 +1,6 @@
 """The order in which waiting callers get a slot: by site, then by network, then by account.
 
-First come, first served would give a client that sends many requests many slots. Here sites take
+First come, first served would give a caller that sends many requests many slots. Here sites take
 turns, however many of their callers wait; a site is an IPv4 address, or the /48 of an IPv6
 address. Within a site its networks (/64) take turns, and within a network its accounts. Callers of
 one account are served in the order in which they arrived.

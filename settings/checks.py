@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
-from settings.exposure import DATABASE_URL, ENCRYPTED, includes_clients, sslmode_over_network
+from settings.exposure import DATABASE_URL, ENCRYPTED, includes_callers, sslmode_over_network
 from settings.profiles import Profile
 from settings.secret_strength import is_guessable
 
@@ -119,9 +119,9 @@ def _networks(networks: tuple[str, ...], info: Info) -> tuple[str, ...]:
             ip_network(network)
         except ValueError as error:
             raise ValueError(f"must contain networks, as 10.0.0.0/8: {error}") from None
-        if info.context.profile is Profile.PRODUCTION and includes_clients(network):
+        if info.context.profile is Profile.PRODUCTION and includes_callers(network):
             raise ValueError(
-                f"{network} includes clients, which could choose their own address: name your"
+                f"{network} includes callers, which could choose their own IP address: name your"
                 " proxies (in production at least a /8 of IPv4, a /16 of IPv6)"
             )
     return networks

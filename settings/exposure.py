@@ -1,4 +1,4 @@
-"""How far an address or a network reaches: loopback, a network, or all clients."""
+"""How far an address or a network reaches: loopback, a network, or everything."""
 
 import re
 from ipaddress import IPv6Network, ip_address, ip_network
@@ -27,8 +27,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def includes_clients(network: str) -> bool:
-    """Return whether a network is too large to belong to one operator, so includes clients."""
+def includes_callers(network: str) -> bool:
+    """Return whether a network is too large to belong to one operator, so includes callers."""
     parsed = ip_network(network)
     if isinstance(parsed, IPv6Network):
         if parsed.subnet_of(_MAPPED):

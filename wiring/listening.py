@@ -1,4 +1,4 @@
-"""The sockets of the server: the one for clients, and the one for Prometheus."""
+"""The sockets of the server: one for callers, and one for Prometheus."""
 
 import socket
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from handlers.application import Application
-from rules.errors import ClientDisconnected, DatabaseUnavailable, Overloaded, RowLocked
+from rules.errors import CallerDisconnected, DatabaseUnavailable, Overloaded, RowLocked
 from rules.hash_queue import HashQueue, Slot
 from rules.turns import Caller
 from settings import Settings
@@ -483,7 +483,7 @@ def test_an_abandoned_task_is_dropped_while_it_waits_and_continues_once_it_runs(
         await work.started(1)
         queue.abandon(dropped)
         queue.abandon(running)
-        with pytest.raises(ClientDisconnected):
+        with pytest.raises(CallerDisconnected):
             await dropped
         work.may_end.set()
         assert await last == 2
