@@ -50,8 +50,8 @@ class RejectionTimes:
         """Discard the kinds that are not in use any more."""
         self._by_kind = {kind: each for kind, each in self._by_kind.items() if is_in_use(kind)}
 
-    def rest(self, elapsed: float, *, forms: int) -> float:
-        """Return how many seconds a rejection has to take beyond those that its hashes took."""
+    def delay_seconds(self, elapsed: float, *, forms: int) -> float:
+        """Return by how many seconds to delay a rejection whose hashes took ``elapsed``."""
         usual = _quantile(self._usual, _USUAL_SHARE)
         kinds = [usual * _quantile(each, _KIND_SHARE) for each in self._by_kind.values()]
         slowest = max((each for each in kinds if each <= MAX_SECONDS), default=0.0)

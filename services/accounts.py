@@ -10,7 +10,6 @@ from rules.field_errors import FieldErrors
 from rules.hash_budget import HashBudget
 from rules.origin import Origin
 from rules.password_rules import PasswordRules
-from rules.passwords import PasswordHasher
 from rules.turns import Caller
 from services.confirmation import FIELD, Confirmation
 from services.core import Core
@@ -40,7 +39,6 @@ class Accounts:
         self,
         core: Core,
         *,
-        hasher: PasswordHasher,
         rules: PasswordRules,
         throttle: Throttle,
         hashes: HashBudget,
@@ -50,7 +48,6 @@ class Accounts:
     ) -> None:
         self._core = core
         self._audit = core.audit
-        self._hasher = hasher
         self._rules = rules
         self._throttle = throttle
         self._hashes = hashes
@@ -69,7 +66,7 @@ class Accounts:
         await self._throttle.check(attempt)
         new_user = check_new_user(self._rules, email=email, password=password, name=name)
         caller = Caller.at(origin.ip, emails.email_key(new_user.email))
-        async with self._hasher.slot(caller) as slot:
+        async with self._hashes.slot(caller) as slot:
             await self._throttle.record_failure(attempt)
             password_hash = await slot.hash(password)
         async with transaction_on(self._core.database) as transaction:
@@ -144,10 +141,7 @@ class Accounts:
         if password is UNSET:
             return UNSET
         user = identity.user
-        self._hashes.check(user.id)
-        async with self._hasher.slot(identity.caller(origin)) as slot:
-            # Again: other passwords of this user may have been hashed while this one waited.
-            self._hashes.check(user.id)
+        async with self._hashes.slot(identity.caller(origin), user_id=user.id) as slot:
             self._hashes.spend(user.id)
             return await slot.hash(password)
 

@@ -10,7 +10,6 @@ from rules.errors import AccountDisabled, CredentialsInvalid, CredentialsMissing
 from rules.hash_budget import HashBudget
 from rules.origin import Origin
 from rules.password_cache import PasswordCache
-from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.turns import Caller
 from services.core import Core
@@ -93,7 +92,6 @@ class Identities:
         self,
         core: Core,
         *,
-        hasher: PasswordHasher,
         password_cache: PasswordCache,
         signer: TokenSigner,
         usage: TokenUsage,
@@ -102,7 +100,6 @@ class Identities:
     ) -> None:
         self._lookups = core.lookups
         self._audit = core.audit
-        self._hasher = hasher
         self._password_cache = password_cache
         self._signer = signer
         self._usage = usage
@@ -190,10 +187,7 @@ class Identities:
         stored = check.stored
         user_id = stored.user.id if stored else None
         stored_hash = stored.password_hash if stored else None
-        self._hashes.check(user_id)
-        async with self._hasher.slot(check.caller, stored_hash) as slot:
-            # Again: other passwords of this user may have been hashed while this one waited.
-            self._hashes.check(user_id)
+        async with self._hashes.slot(check.caller, user_id=user_id, stored=stored_hash) as slot:
             failure = await self._throttle.record_failure(check.attempt)
             is_right = await slot.verify(password, stored_hash)
         if stored is None or not is_right:

@@ -43,16 +43,16 @@ async def test_a_wrong_end_that_bcrypt_truncates_does_not_become_the_password(
 async def test_every_rejection_is_delayed_and_no_success_is(
     api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
-    rests: list[float] = []
+    delays: list[float] = []
 
-    def rest(_times: RejectionTimes, elapsed: float, *, forms: int) -> float:
-        rests.append(elapsed * forms)
+    def delay_seconds(_times: RejectionTimes, elapsed: float, *, forms: int) -> float:
+        delays.append(elapsed * forms)
         return 0.0
 
     await imported(api, dsn, by_bcrypt("correct horse"))
-    monkeypatch.setattr(RejectionTimes, "rest", rest)
+    monkeypatch.setattr(RejectionTimes, "delay_seconds", delay_seconds)
     for email in (EMAIL, "nobody@example.com"):
         assert (await api.log_in(email, password)).status == 401
-    assert len(rests) == 2
+    assert len(delays) == 2
     assert (await api.log_in(EMAIL, "correct horse")).status == 200
-    assert len(rests) == 2
+    assert len(delays) == 2

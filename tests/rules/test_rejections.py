@@ -194,9 +194,9 @@ def test_an_unknown_user_costs_one_hash_whatever_the_form_of_the_password(
 def test_a_kind_that_takes_too_long_delays_no_rejection() -> None:
     times = RejectionTimes(USUAL / 1.25)
     times.note("absurd", MAX_SECONDS + 0.1)
-    assert times.rest(0.0, forms=1) == pytest.approx(USUAL)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(USUAL)
     times.note("slow", MAX_SECONDS - 0.1)
-    assert times.rest(0.0, forms=1) == pytest.approx(MAX_SECONDS - 0.1)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(MAX_SECONDS - 0.1)
 
 
 def test_the_delay_follows_the_load_of_the_machine() -> None:
@@ -204,17 +204,17 @@ def test_the_delay_follows_the_load_of_the_machine() -> None:
     for _ in range(40):
         times.note_usual(USUAL)
     times.note("slow", 2 * USUAL)
-    assert times.rest(0.0, forms=1) == pytest.approx(2 * USUAL)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(2 * USUAL)
     for _ in range(40):
         times.note_usual(1.5 * USUAL)
-    assert times.rest(0.0, forms=1) == pytest.approx(3 * USUAL)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(3 * USUAL)
 
 
 def test_one_slow_hash_among_many_delays_no_rejection() -> None:
     times = RejectionTimes(USUAL)
     for number in range(40):
         times.note_usual(USUAL if number % 20 else 10 * USUAL)
-    assert times.rest(0.0, forms=1) == pytest.approx(USUAL)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(USUAL)
 
 
 def test_a_hash_that_takes_much_memory_waits_for_another_such_hash(
