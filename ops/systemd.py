@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 _FIRST_DESCRIPTOR = 3
-# The number of keep-alive messages within the watchdog time-out.
+# The number of keep-alive messages within the watchdog timeout.
 _KEEP_ALIVES = 3
 _MIN_KEEP_ALIVE_SECONDS = 0.01
 _MAX_DIGITS = 19
@@ -21,7 +21,7 @@ _SEND_SECONDS = 1.0
 
 
 class SystemdError(Exception):
-    """A variable or a socket of systemd cannot be used; the message tells the operator why."""
+    """A variable or a socket of systemd cannot be used; the message names the cause."""
 
 
 class Systemd:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded Postgres cannot be used; the message tells the operator why, and what to do."""
+    """The embedded Postgres cannot be used; the message names the cause and the remedy."""
 
 
 class _Credentials(TypedDict, total=False):

@@ -132,7 +132,7 @@ class TokenExpired(TokenInvalid):
 
 
 class AccountDisabled(Problem):
-    """Revealed only to a caller that sent the right password."""
+    """Revealed only to a caller that sent the correct password."""
 
     status = 403
     name = "account-disabled"

@@ -131,7 +131,7 @@ class Identities:
         return await self._identify_by_password(credentials, origin, may_use_cache=False)
 
     async def identify_by_token(self, credentials: Credentials | None, origin: Origin) -> Identity:
-        """Identify a user by a token; reject a password, even a right one."""
+        """Identify a user by a token; reject a password, even a correct one."""
         if isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid(_WRONG_KIND)
         return await self.identify(credentials, origin)
@@ -160,8 +160,8 @@ class Identities:
             and stored is not None
             and self._password_cache.matches(password, stored.password_hash, check.attempt.network)
         )
-        is_right = is_cached or await self._verify(check, password, origin)
-        if stored is None or not is_right:
+        is_correct = is_cached or await self._verify(check, password, origin)
+        if stored is None or not is_correct:
             raise CredentialsInvalid
         if stored.is_disabled:
             raise AccountDisabled
@@ -189,8 +189,8 @@ class Identities:
         stored_hash = stored.password_hash if stored else None
         async with self._hashes.slot(check.caller, user_id=user_id, stored=stored_hash) as slot:
             failure = await self._throttle.record_failure(check.attempt)
-            is_right = await slot.verify(password, stored_hash)
-        if stored is None or not is_right:
+            is_correct = await slot.verify(password, stored_hash)
+        if stored is None or not is_correct:
             await self._record_failure(check, failure, origin)
             return False
         self._hashes.spend(stored.user.id)

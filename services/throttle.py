@@ -6,10 +6,10 @@ begin than are allowed. Counted are the email address, whether or not a user has
 the address of the request; and each of both alone, with wider limits. After a limit each attempt
 has to wait, twice as long after each failure.
 
-A right password resets the count of its email address, and makes the network of the request the
+A correct password resets the count of its email address, and makes the network of the request the
 usual network of the account: there, failures from other networks do not count. An email address
-has at most ``max_consecutive_failures``, four fifths of them from other networks. Beyond that
-no password is accepted until a right one comes from the usual network, or an administrator resets
+has at most ``max_consecutive_failures``, four fifths of them from other networks. Beyond that, no
+password is accepted until a correct one comes from the usual network, or an administrator resets
 the count.
 
 Wrong secrets of clients are counted separately: by the client's id with the address, and by the

@@ -16,7 +16,7 @@ from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
 
-def test_users_with_hashes_of_each_service_log_in_and_get_a_hash_of_ours(
+def test_users_with_hashes_of_each_service_log_in_and_get_a_new_hash(
     dsn: str, tmp_path: Path
 ) -> None:
     emails = [f"user{number}@example.com" for number in range(len(MAKERS))]

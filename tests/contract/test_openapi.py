@@ -117,7 +117,7 @@ def test_examples_conform_to_their_schemas() -> None:
     assert found > 15
 
 
-def test_settings_that_affect_clients_are_in_the_document() -> None:
+def test_settings_that_affect_callers_are_in_the_document() -> None:
     schemas = openapi_document(routes, STRICT, version="1.2.3")["components"]["schemas"]
     assert schemas["NewPassword"]["minLength"] == 12
     assert "common password" in schemas["NewPassword"]["description"]

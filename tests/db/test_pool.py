@@ -346,7 +346,7 @@ def test_a_failed_attempt_to_connect_leaves_the_pool_usable() -> None:
     async def run() -> None:
         database = Database("postgresql://127.0.0.1:1/none", replace(LIMITS, pool_max=1))
         for _ in range(3):
-            # Not a time-out: the previous attempt does not occupy the pool.
+            # Not a timeout: the previous attempt does not occupy the pool.
             with pytest.raises(Unavailable, match="refused"):
                 async with database.connection():
                     pass

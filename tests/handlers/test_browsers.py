@@ -25,7 +25,7 @@ CHANGING = [
 ]
 
 named = laid_over(CORS__ORIGINS=PAGE)
-anybody = laid_over(CORS__ORIGINS="*")
+any_origin = laid_over(CORS__ORIGINS="*")
 
 
 def schemes(answer: Answer) -> list[str]:
@@ -153,12 +153,12 @@ async def test_a_browser_that_sends_only_origin_logs_in_if_it_matches_host(
 
 
 @pytest.mark.gen_test
-async def test_clients_other_than_browsers_are_not_rejected(api: Api) -> None:
+async def test_callers_other_than_browsers_are_not_rejected(api: Api) -> None:
     await api.register(EMAIL)
     assert await log_in_from(api) == 200
 
 
-@anybody
+@any_origin
 @pytest.mark.gen_test
 async def test_with_any_origin_every_page_logs_in(api: Api) -> None:
     await api.register(EMAIL)

@@ -53,7 +53,7 @@ async def test_a_flood_of_writes_by_one_user_holds_one_connection_and_slows_no_o
 
 @laid_over(THROTTLE__HASHES_PER_MINUTE=3)
 @pytest.mark.gen_test
-async def test_right_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not(
+async def test_correct_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not(
     api: Api,
 ) -> None:
     await api.register(EMAIL)
@@ -159,7 +159,7 @@ async def test_a_login_from_the_usual_network_is_served_beside_a_full_queue(
     monkeypatch.setattr("rules.hash_queue.MAX_TICKETS", 4)
     hashes.may_continue.clear()
     flood = [
-        asyncio.create_task(log_in(api, f"nobody{number}@example.com", f"192.0.2.{number}", "x"))
+        asyncio.create_task(log_in(api, f"unknown{number}@example.com", f"192.0.2.{number}", "x"))
         for number in range(20)
     ]
     await until(lambda: sum(task.done() for task in flood) == 16)

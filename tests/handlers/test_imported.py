@@ -51,7 +51,7 @@ async def test_every_rejection_is_delayed_and_no_success_is(
 
     await imported(api, dsn, by_bcrypt("correct horse"))
     monkeypatch.setattr(RejectionTimes, "delay_seconds", delay_seconds)
-    for email in (EMAIL, "nobody@example.com"):
+    for email in (EMAIL, "unknown@example.com"):
         assert (await api.log_in(email, password)).status == 401
     assert len(delays) == 2
     assert (await api.log_in(EMAIL, "correct horse")).status == 200

@@ -160,7 +160,7 @@ async def test_a_postgres_that_does_not_respond_is_503_in_time_and_recovers(
 ) -> None:
     token = await api.registered_token()
     gate.silence()
-    # The first requests use connections that look open: the statement's time-out is added.
+    # The first requests use connections that look open: the timeout of the statement is added.
     within = ACQUIRE_SECONDS + QUERY_SECONDS + GRACE_SECONDS + SLACK_SECONDS
     await expect_unavailable(api, token, within=within)
     await expect_unavailable(api, token, within=ACQUIRE_SECONDS + SLACK_SECONDS)

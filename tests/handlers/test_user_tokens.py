@@ -124,7 +124,7 @@ async def test_a_token_may_revoke_itself(api: Api) -> None:
     assert await status(api, token) == 401
 
 
-@pytest.mark.parametrize("form", ["somebody else's", "unknown", "no id", "in capitals", "expired"])
+@pytest.mark.parametrize("form", ["another user's", "unknown", "no id", "in capitals", "expired"])
 @pytest.mark.gen_test
 async def test_revoking_any_other_token_is_404_and_changes_nothing(
     api: Api, clock: Clock, form: str
@@ -134,7 +134,7 @@ async def test_revoking_any_other_token_is_404_and_changes_nothing(
     token = await api.token()
     theirs = await api.registered_token("other@example.com")
     name = {
-        "somebody else's": theirs.split(".")[0],
+        "another user's": theirs.split(".")[0],
         "unknown": str(uuid.uuid4()),
         "no id": "x%00'",
         "in capitals": token.split(".")[0].upper(),

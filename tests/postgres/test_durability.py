@@ -117,9 +117,9 @@ def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
 
     async def run() -> None:
         database = await Database.open(primary.url(), replace(LIMITS, query_timeout_seconds=60))
-        primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "postgres")
+        primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'absent'", "postgres")
         primary.sql("SELECT pg_reload_conf()", "postgres")
-        primary.wait_for("current_setting('synchronous_standby_names') = 'nobody'")
+        primary.wait_for("current_setting('synchronous_standby_names') = 'absent'")
         writing = asyncio.create_task(write(database))
         await asyncio.to_thread(primary.wait_for, f"EXISTS (SELECT {WAITING})")
         primary.sql(
@@ -250,34 +250,34 @@ def test_a_cluster_without_fsync_is_reported_at_startup_and_by_check(
     with running_server(variables, tmp_path / "good") as server:
         pass
     assert "fsync" not in server.written()
-    said = manage("check", **variables)
-    assert (said.returncode, said.stdout) == (0, "The settings are valid (testing).\n")
+    result = manage("check", **variables)
+    assert (result.returncode, result.stdout) == (0, "The settings are valid (testing).\n")
     primary.sql("ALTER SYSTEM SET fsync = off", "postgres")
     primary.sql("SELECT pg_reload_conf()", "postgres")
     primary.wait_for("current_setting('fsync') = 'off'")
     with running_server(variables, tmp_path / "bad") as server:
         pass
     assert "WARNING fsync is off in Postgres" in server.written()
-    said = manage("check", **variables)
-    assert said.returncode == 0
-    assert "Warning: fsync is off in Postgres" in said.stdout
+    result = manage("check", **variables)
+    assert result.returncode == 0
+    assert "Warning: fsync is off in Postgres" in result.stdout
 
 
 def test_check_warns_of_an_unreachable_database_and_rejects_an_unusable_one(
     primary: Cluster, standby: Cluster
 ) -> None:
-    said = manage("check", DATABASE_URL=standby.url())
-    assert said.returncode == 1
-    assert "is a standby" in said.stderr
-    said = manage("check", DATABASE_URL="postgresql://db..example/userauth")
-    assert said.returncode == 1
-    assert "The host name in DATABASE_URL is invalid" in said.stderr
-    assert "Traceback" not in said.stderr
+    result = manage("check", DATABASE_URL=standby.url())
+    assert result.returncode == 1
+    assert "is a standby" in result.stderr
+    result = manage("check", DATABASE_URL="postgresql://db..example/userauth")
+    assert result.returncode == 1
+    assert "The host name in DATABASE_URL is invalid" in result.stderr
+    assert "Traceback" not in result.stderr
     before = primary.sql("SELECT count(*) FROM pg_class")
     empty = primary.url(database="postgres")
     assert manage("check", DATABASE_URL=empty).returncode == 0
     assert primary.sql("SELECT count(*) FROM pg_class") == before
     primary.kill()
-    said = manage("check", DATABASE_URL=primary.url())
-    assert said.returncode == 0
-    assert "The database was not checked" in said.stdout
+    result = manage("check", DATABASE_URL=primary.url())
+    assert result.returncode == 0
+    assert "The database was not checked" in result.stdout

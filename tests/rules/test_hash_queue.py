@@ -578,7 +578,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 @pytest.mark.gen_test
 @laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
-async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(
+async def test_a_flood_of_logins_is_503_while_tokens_are_served(
     api: Api, hashes: BlockedHashes
 ) -> None:
     hashes.may_continue.set()
@@ -602,7 +602,7 @@ async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(
 
 
 @pytest.mark.gen_test
-async def test_nothing_is_hashed_for_a_client_that_disconnected(
+async def test_nothing_is_hashed_for_a_caller_that_disconnected(
     app: Application,
     api: Api,
     hashes: BlockedHashes,

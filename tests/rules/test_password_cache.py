@@ -131,7 +131,7 @@ async def test_the_second_request_by_password_takes_no_hash(api: Api, checks: li
 
 
 @pytest.mark.gen_test
-async def test_a_log_in_is_cached_but_takes_a_hash_each_time(api: Api, checks: list[bytes]) -> None:
+async def test_a_login_is_cached_but_takes_a_hash_each_time(api: Api, checks: list[bytes]) -> None:
     await api.register(EMAIL)
     for number in (1, 2, 3):
         assert (await api.log_in(EMAIL)).status == 200

@@ -145,7 +145,7 @@ def test_own_hashes_of_a_higher_cost_delay_rejections_whatever_kinds_are_in_use(
     assert rejection_seconds(hasher, clock, "wrong", None) == pytest.approx(2 * USUAL)
 
 
-def test_a_right_password_is_not_delayed(
+def test_a_correct_password_is_not_delayed(
     hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
     others["imported"] = SlowHash(0.125, clock, answer=True)

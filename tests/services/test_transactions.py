@@ -72,7 +72,7 @@ def test_a_failure_of_the_database_is_raised_as_a_problem(
     use(dsn, work)
 
 
-def test_a_look_up_that_fails_is_raised_as_a_problem(dsn: str) -> None:
+def test_a_lookup_that_fails_is_raised_as_a_problem(dsn: str) -> None:
     async def fail() -> None:
         raise Unavailable("on purpose")
 

@@ -341,7 +341,7 @@ def test_production_rejects_a_pepper_that_is_also_a_signing_key(load: Load, faul
         "::ffff:0.0.0.0/103",
     ],
 )
-def test_production_rejects_to_trust_a_network_that_includes_callers(
+def test_production_does_not_trust_a_network_that_includes_callers(
     load: Load, faults: Faults, networks: str
 ) -> None:
     variable = {"USERAUTH_SERVER__TRUSTED_PROXIES": networks}

@@ -171,9 +171,9 @@ async def send_credentials(
         for number, shown in enumerate(right + wrong):
             answer = await send("GET", f"/api/user{path}?token={quote(PASSWORD)}", shown)
             is_token = 0 < number < len(right)
-            is_right = number < len(right) and not (is_token and path == "/login")
-            assert answer.status == (422 if is_right else 401)
-            if is_right:
+            is_correct = number < len(right) and not (is_token and path == "/login")
+            assert answer.status == (422 if is_correct else 401)
+            if is_correct:
                 assert (await send("GET", f"/api/user{path}", shown)).status == 200
     for shown in right:
         assert (await send("GET", "/api/verify", shown)).status == 200

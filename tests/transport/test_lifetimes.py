@@ -32,7 +32,7 @@ async def test_a_token_is_valid_for_the_configured_lifetime(api: Api, clock: Clo
 
 
 @pytest.mark.gen_test
-async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(
+async def test_a_correct_password_is_hashed_once_and_a_wrong_one_each_time(
     api: Api, checks: list[bytes]
 ) -> None:
     await api.register()
