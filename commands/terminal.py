@@ -1,7 +1,7 @@
 """Output and prompts: the only way from commands to the terminal.
 
 Text from users, files and the database is printed with unprintable characters as escapes: control
-characters would control the terminal, others could reorder or hide the text beside them.
+characters would control the terminal, others could reorder or hide the text next to them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The administrator's command line: in this process, or as a process where that matters."""
+"""The administrator's command line: in this process, or as a process if that matters."""
 
 import io
 import os

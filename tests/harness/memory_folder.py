@@ -8,7 +8,7 @@ _ENOUGH_BYTES = 2 * 1024**3
 
 
 def memory_folder() -> Path | None:
-    """Return a folder in memory, or None where there is none of enough size."""
+    """Return a folder in memory, or None if none is large enough."""
     if not _SHARED_MEMORY.is_dir() or shutil.disk_usage(_SHARED_MEMORY).free < _ENOUGH_BYTES:
         return None
     return _SHARED_MEMORY

@@ -10,7 +10,7 @@ import psycopg2
 def run_sql(
     dsn: str, sql: str, parameters: tuple[object, ...] | Mapping[str, object] | None = None
 ) -> list[Any]:
-    """Run a statement in autocommit and return its rows, where it has any."""
+    """Run a statement in autocommit and return its rows, if it has any."""
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:

@@ -88,7 +88,7 @@ def test_where_nothing_can_be_installed_the_command_is_named(
 
 
 def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run tests that need Caddy and promtool where neither can be found."""
+    """Run tests that need Caddy and promtool if neither can be found."""
     file = folder / "test_needy.py"
     file.write_text(NEEDY)
     return subprocess.run(
