@@ -30,8 +30,8 @@ from tests.harness.clock import Clock
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import DESCRIBE, SCHEMA, data, fill, new_database
-from tests.harness.given_cluster import PASSWORD as CLUSTER_PASSWORD
-from tests.harness.given_cluster import given_cluster
+from tests.harness.external_cluster import PASSWORD as CLUSTER_PASSWORD
+from tests.harness.external_cluster import external_cluster
 from tests.harness.processes import environment, running_server
 from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
@@ -619,7 +619,7 @@ def test_a_backup_moves_the_embedded_database_to_an_external_cluster(
     stopped = manage("backup", str(tmp_path / "stopped"), **embedded)
     assert stopped.returncode == 0, stopped
     assert not (open_folder / "postgres" / "postmaster.pid").exists()
-    with given_cluster(open_folder) as url:
+    with external_cluster(open_folder) as url:
         given = {"DATABASE_URL": url}
         moved = manage("restore", "--keep-tokens", str(tmp_path / "stopped"), **given)
         assert (moved.returncode, moved.stdout) == (0, "1 users restored, tokens kept\n"), moved

@@ -18,7 +18,7 @@ from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
-from tests.harness.given_cluster import Cluster, new_cluster
+from tests.harness.external_cluster import Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import environment, running_server
 

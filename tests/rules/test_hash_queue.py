@@ -20,7 +20,7 @@ from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over, settings_with
+from tests.harness.configuration import override_settings, settings_with
 from tests.harness.raw_http import connected, raw_request
 
 SECONDS = 5.0
@@ -577,7 +577,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.mark.gen_test
-@laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
+@override_settings(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
 async def test_a_flood_of_logins_is_503_while_tokens_are_served(
     api: Api, hashes: BlockedHashes
 ) -> None:
