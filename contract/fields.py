@@ -1,7 +1,7 @@
 """Types of body fields that have rules, with those rules as JSON Schema.
 
 Only the type is checked here: the rules room checks the rest, with error messages of its own.
-Where a schema cannot express a rule, its description does.
+If a schema cannot express a rule, its description does.
 """
 
 from typing import Annotated
@@ -14,9 +14,9 @@ from rules import emails, names, text_bounds
 # Control characters, in the syntax of ECMA-262 and Python.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _SPACE = names.SPACE
-_OUTER = f"[^{names.REFUSED}{_SPACE}{names.JOINERS}]"
+_OUTER = f"[^{names.REJECTED}{_SPACE}{names.JOINERS}]"
 # A joiner is between two characters that are neither joiners nor white space.
-_INNER_SPACE = f"(?![{names.REFUSED}])[{_SPACE}](?![{names.JOINERS}])"
+_INNER_SPACE = f"(?![{names.REJECTED}])[{_SPACE}](?![{names.JOINERS}])"
 _INNER = f"(?:{_OUTER}|{_INNER_SPACE}|[{names.JOINERS}](?={_OUTER}))"
 _UNSEEN = f"{_SPACE}{names.INVISIBLE}{names.JOINERS}"
 _HAS_VISIBLE = f"(?=[{_UNSEEN}]*[^{_UNSEEN}])"

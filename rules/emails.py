@@ -49,7 +49,7 @@ def email_key(address: str) -> str:
 
 
 def lookup_key(text: str) -> str:
-    """Return the key to look up what a client typed, whether or not it is an address.
+    """Return the key to look up what a user typed, whether or not it is an address.
 
     It does not depend on the settings: a user who was accepted once can log in.
     """
