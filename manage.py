@@ -5,8 +5,13 @@ a file cannot be used, 2 for wrong usage or settings, 3 if an argument names som
 exist, 4 if what the command creates already exists.
 """
 
-import os
 import signal
+
+# First: until a command runs, SIGINT ends the process without a traceback of imports.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import os
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -44,6 +49,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         administrator = LocalAdministrator(environ)
         # A number if click itself has ended the command, as for --help.
         code = cli.main(list(arguments), "manage.py", standalone_mode=False, obj=administrator) or 0
+        sys.stdout.flush()
     except click.Abort:
         code, faults = 1, ("Interrupted.",)
     except click.ClickException as error:
@@ -55,9 +61,17 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         code, faults = 1, (f"{error.title} ({error.__cause__ or error.detail}).",)
     except (*START_ERRORS, DatabaseError) as error:
         code, faults = 1, (str(error),)
+    except OSError as error:
+        code, faults = 1, _file_faults(error)
     for fault in faults:
         say(f"manage.py: {fault}", err=True)
     return code
+
+
+def _file_faults(error: OSError) -> tuple[str, ...]:
+    if isinstance(error, BrokenPipeError):  # the reader, such as head, has all that it needs
+        return ()
+    return (f"{error.filename or 'standard output'}: {error.strerror or error}.",)
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -66,7 +80,7 @@ def _check_text(arguments: Sequence[str]) -> None:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise click.UsageError(f"Argument {number} must be UTF-8.") from None
+            raise click.UsageError(f"Argument {number} is not UTF-8.") from None
 
 
 def _exit(_number: int, _frame: object) -> None:
@@ -74,6 +88,18 @@ def _exit(_number: int, _frame: object) -> None:
     sys.exit(128 + signal.SIGTERM)
 
 
+def _drop_output() -> None:
+    """Drop output that could not be written, which Python would try to write again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _exit)
-    sys.exit(main(sys.argv[1:], os.environ))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    ended = main(sys.argv[1:], os.environ)
+    _drop_output()
+    sys.exit(ended)

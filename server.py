@@ -3,6 +3,12 @@
 Exit codes: 0 after SIGTERM or SIGINT, 1 if it cannot start, 2 if the settings are wrong.
 """
 
+import signal
+
+# First: until the server handles signals, SIGINT ends the process without a traceback of imports.
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import logging
 import os

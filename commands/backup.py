@@ -1,8 +1,6 @@
 """``manage.py backup`` and ``manage.py restore``: the whole database as a file."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,13 +8,12 @@ import click
 
 from commands.administrator import Administrator, AlreadyExists, NotFoundError, shown_time
 from commands.backup_files import complete_file, name_at, remove_old
+from commands.private_file import STANDARD_OUTPUT, file_errors, standard_output
 from commands.terminal import confirm, say
 from db.errors import DatabaseNotEmpty, SchemaMissing
 from postgres.archives import Manifest, open_archive
 from postgres.restore import RestoreResult
 from settings import Settings
-
-_STANDARD_OUTPUT = "-"
 
 
 @click.command()
@@ -38,14 +35,14 @@ def backup(
     may be - for standard output. Only you can read the file; it is verified by reading it back,
     and appears only when it is complete.
     """
-    if str(file) == _STANDARD_OUTPUT:
+    if str(file) == STANDARD_OUTPUT:
         _to_standard_output(administrator)
         return
     folder = file if file.is_dir() else None
     if keep is not None and folder is None:
         raise click.UsageError("--keep needs a folder of backups.")
     path = folder / name_at(datetime.now(UTC)) if folder else file
-    with _file_errors(path):
+    with file_errors(path):
         manifest = _to_file(administrator, path, overwrite=overwrite)
         removed = remove_old(folder, keep=keep) if folder and keep else []
     say(f"{path.absolute()}: {_contents(manifest)}, verified")
@@ -72,7 +69,7 @@ def restore(
     Stop every server first. All tokens are revoked: the backup does not contain later revocations.
     A backup of an earlier schema version is migrated.
     """
-    with _file_errors(file), open_archive(file) as archive:
+    with file_errors(file), open_archive(file) as archive:
         manifest = archive.manifest
         say(f"{_contents(manifest)}, of {shown_time(manifest.made_at)}", err=True)
         if replace and not yes:
@@ -101,23 +98,11 @@ def _to_file(administrator: Administrator, path: Path, *, overwrite: bool) -> Ma
 
 
 def _to_standard_output(administrator: Administrator) -> None:
-    target = sys.stdout.buffer
-    if target.isatty():
-        raise click.UsageError("Standard output is a terminal: name a file, or use a pipe.")
-    with _file_errors(Path("standard output")), administrator.backups() as backups:
+    with standard_output() as target, administrator.backups() as backups:
         manifest = backups.write(target)
         target.flush()
     say(f"{_contents(manifest)}, not verified", err=True)
     _say_what_is_missing(administrator.settings)
-
-
-@contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
-    """Name the file that cannot be read or written, and the reason."""
-    try:
-        yield
-    except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror or error}") from None
 
 
 def _contents(manifest: Manifest) -> str:

@@ -1,20 +1,23 @@
 """``manage.py users import`` and ``users export``: users from and for other services."""
 
-import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 from pydantic_core import to_json
 
 from commands.administrator import Administrator
+from commands.private_file import STANDARD_OUTPUT, new_private_file, standard_output
 from commands.terminal import say
-from commands.user_files import FIELDS, Line, Reader, reader
+from commands.user_files import Line, Reader, faults_of, reader
+from commands.user_records import FIELDS
 from db.rows import ImportedUser
 from rules.errors import InvalidFields
 from services.all_services import AdministrationServices
-from services.transfer import UserRecord
+from services.transfer import ImportOptions, UserRecord
 
 _BATCH = 2000
 _MAX_FAULTS_SHOWN = 1000
@@ -34,33 +37,49 @@ _MAX_FAULTS_SHOWN = 1000
     is_flag=True,
     help="Accept hashes that take much memory or time.",
 )
+@click.option(
+    "--without-password", is_flag=True, help="Accept users without a password hash, or with !…"
+)
+@click.option(
+    "--skip-invalid",
+    "rejects",
+    metavar="NEWFILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Skip invalid lines; write them to NEWFILE.",
+)
 @click.option("--dry-run", is_flag=True, help="Check every line without a change.")
 @click.pass_obj
 def import_users(
     administrator: Administrator,
     file: Path,
     form: str | None,
+    *,
     allow_expensive: bool,
+    without_password: bool,
+    rejects: Path | None,
     dry_run: bool,
 ) -> None:
     """Import users with the password hashes of another service.
 
     FILE contains JSON lines, or CSV with a header: email, password_hash, and optionally name,
     created_at and disabled_at (RFC 3339). All lines are checked first; if one is invalid, none is
-    imported. Users with an existing email address are skipped, so an interrupted import can be
-    repeated.
+    imported, unless you pass --skip-invalid. Users with an existing email address are skipped, so
+    an interrupted import can be repeated.
     """
-    source = _Source(file, reader(file, form), allow_expensive=allow_expensive)
-    say(administrator.run(lambda services: _import(services, source, dry_run=dry_run)))
+    options = ImportOptions(allow_expensive=allow_expensive, without_password=without_password)
+    read = reader(file, form)
+    with _opened(rejects) as target:
+        source = _Source(file, read, options, target)
+        say(administrator.run(lambda services: _import(services, source, dry_run=dry_run)))
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.pass_obj
 def export_users(administrator: Administrator, file: Path) -> None:
     """Write all users, with their password hashes, as JSON lines to a new FILE.
 
-    Only you can read the file. ``users import`` accepts it.
+    Only you can read the file. FILE may be - for standard output. ``users import`` accepts it.
     """
 
     async def write(services: AdministrationServices) -> int:
@@ -69,63 +88,95 @@ def export_users(administrator: Administrator, file: Path) -> None:
             document = {name: getattr(user, name) for name in FIELDS}
             target.write(to_json(document) + b"\n")
             count += 1
+        target.flush()
         return count
 
-    try:
-        number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise click.ClickException(f"{file}: {error.strerror}") from None
-    try:
-        with os.fdopen(number, "wb") as target:
-            count = administrator.run(write)
-    except BaseException:
-        # A partial file could be mistaken for a complete one.
-        file.unlink()
-        raise
-    say(f"{count} exported")
+    is_standard = str(file) == STANDARD_OUTPUT
+    with standard_output() if is_standard else new_private_file(file) as target:
+        count = administrator.run(write)
+    say(f"{count} exported", err=is_standard)
+
+
+@contextmanager
+def _opened(rejects: Path | None) -> Iterator[BinaryIO | None]:
+    """Yield the file for rejected lines, if one is named; remove it if it stays empty."""
+    if rejects is None:
+        yield None
+        return
+    with new_private_file(rejects) as target:
+        yield target
+        is_empty = target.tell() == 0
+    if is_empty:
+        rejects.unlink()
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A file of users, how to read it, and which hashes in it to accept."""
+    """A file of users, how to read it, which records to accept, and where others are written."""
 
     file: Path
     read: Reader
-    allow_expensive: bool
+    options: ImportOptions
+    rejects: BinaryIO | None
 
     def check(self, services: AdministrationServices, record: UserRecord) -> ImportedUser:
         """Return the user of a record; raises InvalidFields."""
-        return services.transfer.check(record, allow_expensive=self.allow_expensive)
+        return services.transfer.check(record, self.options)
 
 
 async def _import(services: AdministrationServices, source: _Source, *, dry_run: bool) -> str:
-    """Check every line, then import them; return a summary."""
-    lines, existing = await _check(services, source)
+    """Check every line, then import the valid ones; return a summary."""
+    found = await _check(services, source)
+    skipped = f", {found.invalid} skipped" if found.invalid else ""
     if dry_run:
-        return f"{lines - existing} to import, {existing} existing"
+        return f"{found.valid - found.existing} to import, {found.existing} existing{skipped}"
     new = await _import_lines(services, source)
-    return f"{new} imported, {lines - new} existing"
+    return f"{new} imported, {found.valid - new} existing{skipped}"
 
 
-async def _check(services: AdministrationServices, source: _Source) -> tuple[int, int]:
-    """Return the number of lines, and of those whose email address exists.
+@dataclass(slots=True)
+class _Found:
+    """The numbers of lines that are valid and invalid, and of those whose user exists."""
 
-    Prints what is wrong with invalid lines, and raises ClickException if there are any.
+    valid: int = 0
+    invalid: int = 0
+    existing: int = 0
+
+
+async def _check(services: AdministrationServices, source: _Source) -> _Found:
+    """Count the lines. Print what is wrong with invalid ones, and write them where they belong.
+
+    Raises ClickException if there are any and no file for them.
     """
-    lines = invalid = existing = 0
+    found = _Found()
     seen: dict[str, int] = {}
     for batch in _batches(source, "checking"):
-        checked = [_checked(services, source, line, seen) for line in batch]
-        for line, (_, fault) in zip(batch, checked, strict=True):
-            invalid += bool(fault)
-            if fault and invalid <= _MAX_FAULTS_SHOWN:
+        users = []
+        for line in batch:
+            user, fault = _checked(services, source, line, seen)
+            if user is not None:
+                users.append(user)
+                continue
+            found.invalid += 1
+            if found.invalid <= _MAX_FAULTS_SHOWN:
                 say(f"line {line.number}: {fault}", err=True)
-        users = [user for user, _ in checked if user is not None]
-        existing += len(await services.transfer.find_taken(users))
-        lines += len(batch)
-    if invalid:
-        raise click.ClickException(f"{invalid} of {lines} lines are invalid: nothing was imported.")
-    return lines, existing
+            if source.rejects is not None:
+                _write(source.rejects, line)
+        found.valid += len(users)
+        found.existing += len(await services.transfer.find_taken(users))
+    if found.invalid and source.rejects is None:
+        raise click.ClickException(
+            f"{found.invalid} of {found.valid + found.invalid} lines are invalid: nothing was"
+            " imported."
+        )
+    return found
+
+
+def _write(target: BinaryIO, line: Line) -> None:
+    """Write an invalid line, as part of a file that can be corrected and imported."""
+    if line.header and target.tell() == 0:
+        target.write(line.header)
+    target.write(line.content.rstrip(b"\r\n") + b"\n")
 
 
 def _checked(
@@ -137,19 +188,20 @@ def _checked(
     try:
         user = source.check(services, line.record)
     except InvalidFields as error:
-        return None, "; ".join(f"{each.field}: {each.message}" for each in error.errors)
+        return None, faults_of(error)
     first = seen.setdefault(user.email_key, line.number)
     return (user, "") if first == line.number else (None, f"email: is the same as in line {first}")
 
 
 async def _import_lines(services: AdministrationServices, source: _Source) -> int:
-    """Import every line, a batch in a transaction; return how many users are new."""
+    """Import every valid line, a batch in a transaction; return how many users are new."""
     new = 0
+    seen: dict[str, int] = {}
     for lines in _batches(source, "importing"):
-        records = [line.record for line in lines if line.record is not None]
-        if len(records) < len(lines):
+        checked = [_checked(services, source, line, seen) for line in lines]
+        users = [user for user, _ in checked if user is not None]
+        if len(users) < len(lines) and source.rejects is None:
             raise click.ClickException("The file changed while it was read: start again.")
-        users = [source.check(services, record) for record in records]
         new += len(await services.transfer.import_users(users))
     return new
 

@@ -1,43 +1,38 @@
 """Files of users: JSON lines, or CSV with a header."""
 
 import csv
-import io
+import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import click
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from commands.user_records import FIELDS, record_of, shown_name
+from contract.json_text import RepeatedName, read_json
+from rules.errors import InvalidFields
 from services.transfer import UserRecord
 
-FIELDS = ("email", "name", "password_hash", "created_at", "disabled_at")
 _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
-
-
-class _Record(BaseModel):
-    """A line of the file; all fields but email address and hash are optional."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    email: str
-    password_hash: str
-    name: str | None = None
-    created_at: AwareDatetime | None = None
-    disabled_at: AwareDatetime | None = None
+_DELIMITERS = (",", ";", "\t")
+_NOT_UTF8 = "is not UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line: its number, the offset of its end, and its record or what is wrong."""
+    """A line: its number, its bytes, the offset of its end, and its record or what is wrong.
+
+    ``header`` is that of a CSV file.
+    """
 
     number: int
+    content: bytes
     end: int
     record: UserRecord | None = None
     fault: str = ""
+    header: bytes = b""
 
 
 Reader = Callable[[BinaryIO], Iterator[Line]]
@@ -59,40 +54,117 @@ def _read_json_lines(source: BinaryIO) -> Iterator[Line]:
         end += len(line)
         text = line.removeprefix(BOM_UTF8) if number == 1 else line
         if text.strip():
-            yield _line(number, end, partial(_Record.model_validate_json, text))
+            yield _line(number, line, end, lambda text=text: _members(text))
+
+
+def _members(text: bytes) -> dict[str, object]:
+    try:
+        text.decode()
+        members = read_json(text.strip())
+    except UnicodeDecodeError:
+        raise ValueError(_NOT_UTF8) from None
+    except RepeatedName:
+        raise ValueError("has a field twice") from None
+    except ValueError as error:
+        reason = re.sub(r" at line 1 column ", " at column ", str(error))
+        raise ValueError(f"is not JSON: {reason}") from None
+    if not isinstance(members, dict):
+        raise ValueError("is not an object; each line must be one")  # noqa: TRY004
+    return members
+
+
+class _Lines:
+    """The lines of a CSV file as text, and the bytes of those that were read for a row."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._row: list[bytes] = []
+        self.number = 0
+        self.end = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._source)
+        self._row.append(line)
+        self.end += len(line)
+        self.number += 1
+        # A row with a byte that is not UTF-8 is reported, and the others are read.
+        return line.decode("utf-8-sig" if self.number == 1 else "utf-8", "surrogateescape")
+
+    def take(self) -> tuple[int, bytes, int]:
+        """Return the number of the row's first line, its bytes, and the offset of its end."""
+        first, content = self.number - len(self._row) + 1, b"".join(self._row)
+        self._row.clear()
+        return first, content, self.end
 
 
 def _read_csv(source: BinaryIO) -> Iterator[Line]:
-    text = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
-    rows = csv.DictReader(text, strict=True)
-    try:
-        if not {"email", "password_hash"} <= set(rows.fieldnames or ()):
-            yield Line(1, source.tell(), fault="is not a header with email and password_hash")
+    lines = _Lines(source)
+    first = next(lines, "")
+    delimiter = _find_delimiter(first)
+    names = _names(first, delimiter)
+    number, header, end = lines.take()
+    if fault := _header_fault(names):
+        yield Line(number, header, end, fault=fault)
+        return
+    rows = csv.reader(lines, strict=True, delimiter=delimiter)
+    while True:
+        try:
+            cells = [cell.strip() for cell in next(rows)]
+        except StopIteration:
             return
-        for row in rows:
-            end = source.tell()
-            # csv collects the cells beyond the header under None.
-            if None in row:
-                yield Line(rows.line_num, end, fault="has more cells than the header")
-                continue
-            fields = {name: value for name, value in row.items() if value}
-            yield _line(rows.line_num, end, partial(_Record.model_validate_strings, fields))
-    except (csv.Error, UnicodeDecodeError) as error:
-        yield Line(rows.line_num + 1, source.tell(), fault=f"is not CSV in UTF-8 ({error})")
-    finally:
-        text.detach()
+        except csv.Error as error:
+            yield Line(*lines.take(), fault=f"is not CSV: {error}", header=header)
+            continue
+        place = lines.take()
+        if any(cells):
+            line = _line(*place, lambda cells=cells: _fields(names, cells))
+            yield replace(line, header=header)
 
 
-def _line(number: int, end: int, validate: Callable[[], _Record]) -> Line:
+def _fields(names: Sequence[str], cells: Sequence[str]) -> dict[str, object]:
+    if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+        raise ValueError(_NOT_UTF8)
+    if any(cells[len(names) :]):
+        raise ValueError(f"has {len(cells)} cells, but the header has {len(names)}")
+    return {name: cell for name, cell in zip(names, cells, strict=False) if cell}
+
+
+def _find_delimiter(header: str) -> str:
+    """Return the delimiter by which a header has the most columns that are known."""
+    return max(_DELIMITERS, key=lambda each: len(set(_names(header, each)) & set(FIELDS)))
+
+
+def _names(header: str, delimiter: str) -> list[str]:
     try:
-        record = validate()
-    except ValidationError as error:
-        return Line(number, end, fault="; ".join(_faults(error)))
-    return Line(number, end, UserRecord(**record.model_dump()))
+        cells = next(csv.reader([header], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+    return [re.sub(r"\s+", "_", cell.strip().lower()) for cell in cells]
 
 
-def _faults(error: ValidationError) -> Iterator[str]:
-    for each in error.errors(include_url=False, include_input=False, include_context=False):
-        # Without a header, a name may be a hash, which must not be printed.
-        field = str(each["loc"][0]) if each["loc"] else "the line"
-        yield f"{field if field in FIELDS else 'unknown field'}: {each['msg']}"
+def _header_fault(names: Sequence[str]) -> str:
+    for name in FIELDS:
+        if names.count(name) > 1:
+            return f"has the column {name} twice"
+    if not {"email", "password_hash"} <= set(names):
+        found = ", ".join(map(shown_name, names)) or "nothing"
+        return f"is not a header with email and password_hash; found: {found}"
+    return ""
+
+
+def _line(number: int, content: bytes, end: int, members: Callable[[], dict[str, object]]) -> Line:
+    try:
+        return Line(number, content, end, record_of(members()))
+    except InvalidFields as error:
+        fault = faults_of(error)
+    except ValueError as error:
+        fault = str(error)
+    return Line(number, content, end, fault=fault)
+
+
+def faults_of(error: InvalidFields) -> str:
+    """Return what is wrong with the fields of a line."""
+    return "; ".join(f"{each.field}: {each.message}" for each in error.errors)

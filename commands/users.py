@@ -184,13 +184,14 @@ def _read_password() -> str:
     if sys.stdin.isatty():
         return prompt_secret("Password")
     try:
-        return sys.stdin.readline().rstrip("\r\n")
+        # PowerShell adds a byte order mark to what it pipes.
+        return sys.stdin.buffer.readline().decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise click.UsageError("The password on standard input must be UTF-8.") from None
+        raise click.UsageError("The password on standard input is not UTF-8.") from None
 
 
 def _usage_error(error: InvalidFields) -> click.ClickException:
-    return click.ClickException(
+    return click.UsageError(
         "; ".join(f"{each.field} {each.message}" for each in error.errors) + "."
     )
 

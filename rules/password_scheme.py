@@ -57,15 +57,19 @@ class PasswordScheme:
         known = [_Pepper(pepper_id(pepper), pepper.encode()) for pepper in peppers]
         self._peppers = {pepper.id: pepper for pepper in known}
         self._newest = known[0] if known else None
-        digest = "".join(secrets.choice(_DIGEST_ALPHABET) for _ in range(31))
         # Verified for unknown users, so that this takes as long as for existing ones.
-        self.decoy = self._prefix() + bcrypt.gensalt(cost).decode() + digest
+        self.decoy = self.unusable()
 
     def hash(self, password: str) -> str:
         """Return a new hash of the password, to be stored."""
         salt = bcrypt.gensalt(self.cost)
         condensed = _condense(password, salt, self._newest)
         return self._prefix() + bcrypt.hashpw(condensed, salt).decode("ascii")
+
+    def unusable(self) -> str:
+        """Return a hash for a user without a password: a random one, which no known text has."""
+        digest = "".join(secrets.choice(_DIGEST_ALPHABET) for _ in range(31))
+        return self._prefix() + bcrypt.gensalt(self.cost).decode() + digest
 
     def verify(self, password: str, stored: str) -> bool:
         """Return whether the password matches; none matches a hash with an unknown pepper."""

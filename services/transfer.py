@@ -19,18 +19,32 @@ from services.reservations import Reservations
 from services.transactions import connection_to, transaction_on
 
 _PAGE = 2000
+# Django marks a user without a password by this.
+_UNUSABLE = "!"
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """A user of another service."""
+    """A user of another service; without a password, ``password_hash`` is empty or "!…"."""
 
     email: str
     password_hash: str = field(repr=False)
     name: str | None = None
     created_at: datetime | None = None
     disabled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """Which records an import accepts besides the usual ones.
+
+    ``allow_expensive`` is that of imported_hashes.check(); ``without_password`` accepts users who
+    have no password.
+    """
+
+    allow_expensive: bool = False
+    without_password: bool = False
 
 
 class Transfer:
@@ -53,17 +67,16 @@ class Transfer:
         self._reservations = reservations
         self._origin = origin
 
-    def check(self, record: UserRecord, *, allow_expensive: bool = False) -> ImportedUser:
+    def check(self, record: UserRecord, options: ImportOptions) -> ImportedUser:
         """Return the user of a record; raises InvalidFields with all errors.
 
-        The password is not known, and nothing is hashed. ``allow_expensive`` is that of
-        imported_hashes.check().
+        The password is not known, and nothing is hashed.
         """
-        check_hash = partial(self._check_hash, allow_expensive=allow_expensive)
+        check_hash = partial(self._accepted_hash, options=options)
         errors = FieldErrors()
         address = errors.check("email", self._rules.normalize_email, record.email) or ""
         name = errors.check("name", names.normalize_name, record.name)
-        errors.check("password_hash", check_hash, record.password_hash)
+        stored = errors.check("password_hash", check_hash, record.password_hash) or ""
         errors.check("created_at", self._check_time, record.created_at)
         errors.check("disabled_at", self._check_time, record.disabled_at)
         errors.raise_if_any()
@@ -71,7 +84,7 @@ class Transfer:
             email=address,
             email_key=emails.email_key(address),
             name=name,
-            password_hash=record.password_hash,
+            password_hash=stored,
             created_at=record.created_at or self._core.now(),
             disabled_at=record.disabled_at,
         )
@@ -108,11 +121,18 @@ class Transfer:
                 return
             after = page[-1].email_key
 
-    def _check_hash(self, stored: str, *, allow_expensive: bool) -> None:
+    def _accepted_hash(self, stored: str, options: ImportOptions) -> str:
+        if not stored or stored.startswith(_UNUSABLE):
+            if options.without_password:
+                return self._hasher.scheme.unusable()
+            raise ValueError(
+                "no password can match; --without-password imports users who have none"
+            )
         if is_own(stored):
             self._hasher.scheme.check(stored)
         else:
-            imported_hashes.check(stored, allow_expensive=allow_expensive)
+            imported_hashes.check(stored, allow_expensive=options.allow_expensive)
+        return stored
 
     def _check_time(self, time: datetime) -> None:
         # Postgres stores times that Python cannot represent in every time zone.

@@ -118,7 +118,7 @@ class _Read:
 
 def _parse(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_bytes().decode())
+        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{file}: must be UTF-8 (at line {line})") from None
@@ -135,7 +135,7 @@ def _is_variable(name: str) -> bool:
 def _text_of(file: Path) -> str | None:
     try:
         # Anything but a regular file, such as a pipe, might never end.
-        return file.read_bytes().decode().strip() if file.is_file() else None
+        return file.read_bytes().decode("utf-8-sig").strip() if file.is_file() else None
     except (OSError, UnicodeDecodeError):
         return None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rules.password_scheme import PasswordScheme
 from tests.harness.api import PASSWORD, Api, bearer
 from tests.harness.command_line import manage
 from tests.harness.processes import running_server
@@ -96,8 +97,8 @@ def test_a_rejection_gives_the_reason_and_no_password(dsn: str) -> None:
     assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
     for text, arguments, code, message in (
         (PASSWORD, ("add", EMAIL), 4, "already exists"),
-        ("hunter2", ("add", "no address"), 1, "password must have"),
-        ("hunter2", ("set-password", EMAIL), 1, "password must have"),
+        ("hunter2", ("add", "no address"), 2, "password must have"),
+        ("hunter2", ("set-password", EMAIL), 2, "password must have"),
         (PASSWORD, ("set-password", "unknown@example.com"), 3, "No user has"),
         ("", ("show", "unknown@example.com"), 3, "No user has"),
         ("", ("disable", "unknown@example.com"), 3, "No user has"),
@@ -164,7 +165,7 @@ def test_an_argument_that_is_not_utf_8_is_rejected_with_a_message(
 ) -> None:
     ended = manage("users", *arguments, DATABASE_URL=dsn)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "Argument 3 must be UTF-8." in ended.stderr
+    assert "Argument 3 is not UTF-8." in ended.stderr
 
 
 def test_the_previous_name_of_revoke_tokens_works_with_a_warning(dsn: str) -> None:
@@ -174,3 +175,28 @@ def test_the_previous_name_of_revoke_tokens_works_with_a_warning(dsn: str) -> No
     assert "deprecated" in ended.stderr
     assert "revoke-tokens" in ended.stderr
     assert "end-tokens" not in manage("users", "--help").stdout
+
+
+def test_a_byte_order_mark_before_a_password_is_ignored(dsn: str) -> None:
+    """PowerShell pipes one."""
+    piped = b"\xef\xbb\xbf" + PASSWORD.encode() + b"\r\n"
+    assert manage("users", "add", EMAIL, stdin=piped, DATABASE_URL=dsn).returncode == 0
+    set_again = manage("users", "set-password", EMAIL, stdin=piped, DATABASE_URL=dsn)
+    assert set_again.returncode == 0
+    [(stored,)] = run_sql(dsn, "SELECT password_hash FROM users")
+    assert PasswordScheme(cost=4).verify(PASSWORD, stored)
+
+
+def test_a_password_that_is_not_utf_8_is_rejected_with_a_message(dsn: str) -> None:
+    for command in ("add", "set-password"):
+        ended = manage("users", command, EMAIL, stdin=b"J\xfcrgen 12345\n", DATABASE_URL=dsn)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "The password on standard input is not UTF-8." in ended.stderr
+
+
+def test_white_space_around_an_address_is_ignored(dsn: str) -> None:
+    padded = f" {EMAIL}\u00a0"
+    assert manage("users", "add", padded, stdin=PASSWORD, DATABASE_URL=dsn).returncode == 0
+    assert run_sql(dsn, "SELECT email FROM users") == [(EMAIL,)]
+    assert manage("users", "show", f"{EMAIL} ", DATABASE_URL=dsn).returncode == 0
+    assert len(shown("audit", "list", "--user", padded, dsn=dsn)) == 2

@@ -4,11 +4,12 @@ import asyncio
 import csv
 import json
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from rules.password_scheme import SCHEME, pepper_id
+from rules.password_scheme import SCHEME, PasswordScheme, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.command_line import manage
 from tests.harness.imported_users import HASH, MAKERS, written
@@ -83,7 +84,7 @@ def test_errors_name_the_line_and_nothing_is_imported(dsn: str, tmp_path: Path) 
         ["line 2", " email"],
         ["line 3", " email"],
         ["line 4", " password_hash"],
-        ["line 5", " unknown field"],
+        ["line 5", " role"],
         ["line 6", " password_hash"],
         ["line 7", " email"],
         ["line 8", " created_at"],
@@ -173,3 +174,191 @@ def test_a_file_that_cannot_be_read_is_rejected(
     (tmp_path / "users.txt").write_text("", encoding="utf-8")
     ended = manage("users", "import", str(tmp_path / name), DATABASE_URL=dsn)
     assert (ended.returncode, ended.stdout) == (code, "")
+
+
+HEADER = "email,password_hash"
+ROW = f"susan@example.com,{HASH}"
+
+
+def checked(file: Path, dsn: str, *options: str) -> list[str]:
+    """Return the errors of a file of users, or the summary."""
+    ended = manage("users", "import", "--dry-run", *options, str(file), DATABASE_URL=dsn)
+    if ended.returncode == 0:
+        return [ended.stdout.splitlines()[-1]]
+    return [line for line in ended.stderr.splitlines() if line.startswith("line ")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{HEADER}\n,\n\n  , \n{ROW}\n,,,\n",
+        f"Email,Password_Hash\n{ROW}\n",
+        f"email, password_hash\nsusan@example.com, {HASH}\n",
+        f"EMAIL;Password Hash\r\nsusan@example.com;{HASH}\r\n",
+        f"email\tname\tpassword_hash\nsusan@example.com\tSusan, Queen; II\t{HASH}\n",
+        f"{HEADER}\n{ROW},,\n",
+        f"\ufeff{HEADER}\n{ROW}\n",
+        f'email;name;password_hash\nsusan@example.com;"Susan; Miller";{HASH}',
+    ],
+)
+def test_csv_as_spreadsheets_write_it_is_imported(dsn: str, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "users.csv"
+    file.write_bytes(text.encode())
+    assert checked(file, dsn) == ["1 to import, 0 existing"]
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (
+            "email,password_hash,EMAIL\n",
+            "line 1: has the column email twice",
+        ),
+        (
+            "mail,passwort,$2b$04$x\n",
+            "line 1: is not a header with email and password_hash; found: mail, passwort, a field",
+        ),
+        ("", "line 1: is not a header with email and password_hash; found: nothing"),
+        (f"{HEADER}\n\n{ROW},x\n", "line 3: has 3 cells, but the header has 2"),
+        (f"{HEADER},role\n{ROW},admin\n", "line 2: role: is unknown"),
+        (f'{HEADER},name\n{ROW},"a\nb"c\n', "line 2: is not CSV: "),
+        (f"{HEADER}\n\n,x\n", "line 3: email: is required"),
+    ],
+)
+def test_an_error_in_csv_shows_the_line_and_what_was_found(
+    dsn: str, tmp_path: Path, content: str, error: str
+) -> None:
+    file = tmp_path / "users.csv"
+    file.write_bytes(content.encode())
+    [line] = checked(file, dsn)
+    assert line.startswith(error)
+
+
+def test_each_line_that_is_not_utf8_is_named(dsn: str, tmp_path: Path) -> None:
+    row = f"zoë@example.com,{HASH}\n"
+    rows = [f"user{number}@example.com,{HASH}\n".encode() for number in range(300)]
+    content = [f"{HEADER}\n".encode(), *rows, row.encode("latin-1"), row.encode()]
+    csv_file, json_file = tmp_path / "users.csv", tmp_path / "users.jsonl"
+    csv_file.write_bytes(b"".join(content))
+    assert checked(csv_file, dsn) == ["line 302: is not UTF-8"]
+    record = json.dumps({"email": "zoë@example.com", "password_hash": HASH}, ensure_ascii=False)
+    json_file.write_bytes(record.encode() + b"\n\n" + record.encode("latin-1"))
+    assert checked(json_file, dsn) == ["line 3: is not UTF-8"]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ('{"email": ', "is not JSON: EOF while parsing a value at column 9"),
+        ("[1]", "is not an object; each line must be one"),
+        ('{"email": "a@example.com", "email": "b@example.com"}', "has a field twice"),
+        ('{"email": null, "password_hash": 5}', "email: is required; password_hash: must"),
+        ('{"email": "a@example.com", "$2b$x": 1}', "a field: is unknown; known are email, name"),
+    ],
+)
+def test_an_error_in_json_is_in_words_of_the_file(
+    dsn: str, tmp_path: Path, line: str, error: str
+) -> None:
+    file = tmp_path / "users.jsonl"
+    file.write_text(f"\n{line}\n", encoding="utf-8")
+    [shown] = checked(file, dsn)
+    assert shown.startswith(f"line 2: {error}")
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *(20240101, "20240101", 0, 1704067200, 1704067200000, "45292", 1.5, True, ["x"], ""),
+        *("2024-01-01", "2024-01-01T00:00:00", "2024-01-01 00:00", "2024-13-01T00:00:00Z"),
+        *("2024-W01-1T00:00:00Z", "1704067200", "٢٠٢٤-01-01T00:00:00Z"),
+    ],
+)
+def test_a_time_in_another_form_than_rfc_3339_is_rejected(
+    dsn: str, tmp_path: Path, time: object
+) -> None:
+    record = {"email": "susan@example.com", "password_hash": HASH, "created_at": time}
+    file = tmp_path / "users.jsonl"
+    written(file, record)
+    must = "must be a time with a time zone, such as 2024-01-31T12:00:00Z"
+    assert checked(file, dsn) == [f"line 1: created_at: {must}"]
+
+
+def test_times_are_imported_in_rfc_3339_and_as_postgres_prints_them(
+    dsn: str, tmp_path: Path
+) -> None:
+    times = ["2024-01-01T00:00:00Z", "2024-01-01 00:00:00+00", "2024-01-01t05:30:00.0+05:30"]
+    file = written(
+        tmp_path / "users.jsonl",
+        *(
+            {"email": f"user{number}@example.com", "password_hash": HASH, "created_at": time}
+            for number, time in enumerate(times)
+        ),
+    )
+    assert manage("users", "import", file, DATABASE_URL=dsn).returncode == 0
+    stored = run_sql(dsn, "SELECT DISTINCT extract(epoch FROM created_at)::int FROM users")
+    assert stored == [(1704067200,)]
+
+
+def test_users_without_a_password_are_imported_only_with_the_option(
+    dsn: str, tmp_path: Path
+) -> None:
+    hashes: list[dict[str, object]] = [{"password_hash": each} for each in ("", "!x" * 20, None)]
+    records = [
+        {"email": f"user{number}@example.com", **stored}
+        for number, stored in enumerate([*hashes, {}])
+    ]
+    file = tmp_path / "users.jsonl"
+    written(file, *records)
+    errors = checked(file, dsn)
+    assert len(errors) == 4
+    assert all("--without-password" in error for error in errors)
+    ended = manage("users", "import", "--without-password", str(file), DATABASE_URL=dsn)
+    assert ended.stdout.splitlines()[-1] == "4 imported, 0 existing"
+    stored = [text for (text,) in run_sql(dsn, "SELECT password_hash FROM users")]
+    assert len(set(stored)) == 4
+    scheme = PasswordScheme(cost=4)
+    assert not any(scheme.verify(guess, text) for guess in ("", "!") for text in stored)
+    ended = manage("users", "set-password", "user0@example.com", stdin=PASSWORD, DATABASE_URL=dsn)
+    assert ended.returncode == 0, ended
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_invalid_lines_can_be_skipped_and_are_written_to_a_file_to_correct(
+    dsn: str, tmp_path: Path, suffix: str
+) -> None:
+    file, rejects = tmp_path / f"users.{suffix}", tmp_path / f"rejects.{suffix}"
+    emails = ["susan@example.com", "nowhere", "SUSAN@example.com", "other@example.com"]
+    if suffix == "csv":
+        rows = [f"{email},{HASH}\r\n" for email in emails]
+        file.write_text("".join([f"{HEADER}\r\n", *rows]), encoding="utf-8", newline="")
+    else:
+        written(file, *({"email": email, "password_hash": HASH} for email in emails))
+    command = ("users", "import", "--skip-invalid", str(rejects), str(file))
+    ended = manage(*command, DATABASE_URL=dsn)
+    assert ended.stdout.splitlines()[-1] == "2 imported, 0 existing, 2 skipped", ended
+    assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
+    assert len(checked(rejects, dsn)) == 1  # susan's exists by now
+    assert manage(*command, DATABASE_URL=dsn).returncode == 1  # the file exists
+    rejects.unlink()
+    written(tmp_path / "valid.jsonl", {"email": "su@example.com", "password_hash": HASH})
+    ended = manage(*command[:-1], str(tmp_path / "valid.jsonl"), DATABASE_URL=dsn)
+    assert (ended.returncode, rejects.exists()) == (0, False)
+
+
+def test_an_export_goes_to_standard_output_on_request(dsn: str, tmp_path: Path) -> None:
+    record = {"email": "susan@example.com", "password_hash": HASH}
+    manage("users", "import", written(tmp_path / "users.jsonl", record), DATABASE_URL=dsn)
+    ended = manage("users", "export", "-", DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stderr) == (0, "1 exported\n")
+    assert json.loads(ended.stdout)["email"] == "susan@example.com"
+
+
+def test_a_full_disk_is_one_line(dsn: str) -> None:
+    add = ("users", "add", "susan@example.com")
+    assert manage(*add, stdin=PASSWORD, DATABASE_URL=dsn).returncode == 0
+    for command in (("users", "list"), ("users", "export", "-"), ("audit", "list", "--json")):
+        with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8") as full:
+            ended = manage(*command, stdout=full, DATABASE_URL=dsn)
+        assert ended.returncode == 1
+        assert "No space left on device" in ended.stderr
+        assert "Traceback" not in ended.stderr

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from typing import TextIO
 from unittest.mock import patch
 
 from manage import main
@@ -23,20 +24,30 @@ class Completed:
     stderr: str
 
 
-def manage(*arguments: str, stdin: str = "", **variables: str) -> Completed:
+def manage(
+    *arguments: str, stdin: str | bytes = "", stdout: TextIO | None = None, **variables: str
+) -> Completed:
     """Run a command in this process, which is faster than starting one."""
     # A thread of its own, since the caller may run an event loop.
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(_run, arguments, stdin, environment(**variables)).result()
+        return thread.submit(
+            _run,
+            arguments,
+            stdin.encode() if isinstance(stdin, str) else stdin,
+            stdout,
+            environment(**variables),
+        ).result()
 
 
-def _run(arguments: tuple[str, ...], stdin: str, environ: dict[str, str]) -> Completed:
+def _run(
+    arguments: tuple[str, ...], stdin: bytes, stdout: TextIO | None, environ: dict[str, str]
+) -> Completed:
     out, err = _Output(), _Output()
     with (
         # libpq and the programs of Postgres read the environment of the process.
         patch.dict(os.environ, environ, clear=True),
-        patch("sys.stdin", io.StringIO(stdin)),
-        redirect_stdout(out),
+        patch("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")),
+        redirect_stdout(stdout or out),
         redirect_stderr(err),
     ):
         returncode = main(arguments, os.environ)

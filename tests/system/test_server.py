@@ -356,3 +356,22 @@ def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
         assert hidden not in written
     # Next to a warning if the machine is loaded.
     assert written.count(" INFO ") == 5
+
+
+@pytest.mark.parametrize(
+    ("program", "imported"), [("server.py", "structlog"), ("manage.py", "click")]
+)
+def test_an_interrupt_during_the_imports_ends_a_program_without_a_traceback(
+    tmp_path: Path, program: str, imported: str
+) -> None:
+    # In place of a library: interrupts the program that imports it.
+    code = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    (tmp_path / f"{imported}.py").write_text(code, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / program), "--help"],
+        env=environment(PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")

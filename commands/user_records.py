@@ -1,0 +1,56 @@
+"""A user in a file: the fields, and what is wrong with them."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from rules.field_errors import FieldErrors
+from services.transfer import UserRecord
+
+FIELDS = ("email", "name", "password_hash", "created_at", "disabled_at")
+# RFC 3339, and the form in which Postgres prints a time.
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}(:[0-9]{2})?)"
+)
+# Without a header, a name may be a hash or an address, which must not be printed.
+_PRINTABLE_NAME = re.compile(r"[A-Za-z_ -]{1,30}")
+
+
+def record_of(members: Mapping[str, object]) -> UserRecord:
+    """Return the record with these fields; raises InvalidFields with all errors."""
+    errors = FieldErrors()
+    for name in members:
+        if name not in FIELDS:
+            errors.add(shown_name(name), f"is unknown; known are {', '.join(FIELDS)}")
+    email = errors.check("email", _text, members.get("email"))
+    if members.get("email") is None:
+        errors.add("email", "is required")
+    stored = errors.check("password_hash", _text, members.get("password_hash"))
+    name = errors.check("name", _text, members.get("name"))
+    created, disabled = (
+        errors.check(field, _time, members.get(field)) for field in ("created_at", "disabled_at")
+    )
+    errors.raise_if_any()
+    return UserRecord(email or "", stored or "", name, created, disabled)
+
+
+def shown_name(name: str) -> str:
+    """Return the name of an unknown field as it may be printed."""
+    return name if _PRINTABLE_NAME.fullmatch(name) else "a field"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004 - collected as an error of the field
+    return value
+
+
+def _time(value: object) -> datetime:
+    must = "must be a time with a time zone, such as 2024-01-31T12:00:00Z"
+    if not (isinstance(value, str) and _TIME.fullmatch(value)):
+        raise ValueError(must)
+    try:
+        return datetime.fromisoformat(value.upper())
+    except ValueError:
+        raise ValueError(must) from None
