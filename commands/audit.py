@@ -1,7 +1,8 @@
 """``manage.py audit``: the events of the audit trail."""
 
 import asyncio
-from datetime import datetime
+import re
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -15,6 +16,13 @@ from services.all_services import AdministrationServices
 from services.event_kinds import EventKind
 
 _POLL_SECONDS = 1.0
+_AGO = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 _TITLES = (
     *("TIME", "KIND", "OUTCOME", "TIMES", "USER", "IP", "CLIENT", "KEY", "REQUEST", "ACTOR", "ID"),
 )
@@ -26,12 +34,15 @@ class _Time(click.ParamType[datetime]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
+        if match := _AGO.fullmatch(str(value)):
+            return datetime.now(UTC) - int(match[1]) * _UNITS[match[2]]
+        example = "write it as 2026-11-24T10:00:00Z, or as 90m, 1h or 7d before now"
         try:
             time = datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail("not a time; write it as 2026-11-24T10:00:00Z", param, ctx)
+            self.fail(f"not a time; {example}", param, ctx)
         if time.tzinfo is None:
-            self.fail("no time zone; write the time as 2026-11-24T10:00:00Z", param, ctx)
+            self.fail(f"no time zone; {example}", param, ctx)
         return time
 
 

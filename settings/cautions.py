@@ -19,10 +19,10 @@ _MAX_LIFETIME_SECONDS = 30 * 86_400
 
 
 def cautions(settings: Settings) -> tuple[str, ...]:
-    """Return the warnings, a line each; outside production only those about old names."""
+    """Return the warnings, a line each; outside production only those about names."""
     if settings.profile is not Profile.PRODUCTION:
-        return tuple(settings.old_names)
-    return (*settings.old_names, *chain(_network(settings), _passwords(settings), _api(settings)))
+        return tuple(settings.warnings)
+    return (*settings.warnings, *chain(_network(settings), _passwords(settings), _api(settings)))
 
 
 def _network(settings: Settings) -> Iterator[str]:

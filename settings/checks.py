@@ -28,14 +28,16 @@ _ORIGIN = re.compile(
 class Context(NamedTuple):
     """What checks depend on in addition to the value.
 
-    ``directory`` is where relative paths start; ``old_names`` are warnings about renamed settings.
+    ``directory`` is where relative paths start; ``warnings`` are about names of settings.
     """
 
     profile: Profile
     directory: Path
     # Whether tokens are signed and verified: a backup works without the keys.
     needs_keys: bool = True
-    old_names: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    # Whether variables are among the values: another profile is checked without them.
+    is_complete: bool = True
 
 
 Info = ValidationInfo[Context]
@@ -56,6 +58,7 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
         raise ValueError("set DATABASE_URL=postgresql://… or DATABASE_URL=embedded")
     if url.get_secret_value() in EMBEDDED:
         return url
+    _check_escapes(url.get_secret_value())
     match = DATABASE_URL.fullmatch(url.get_secret_value())
     if not match:
         raise ValueError(
@@ -72,6 +75,17 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
     if info.context.profile is Profile.PRODUCTION:
         _reject_silent_clear_text(sslmode_over_network(url.get_secret_value()))
     return url
+
+
+def _check_escapes(url: str) -> None:
+    """Raise ValueError where a character of the user or password ends them too early."""
+    authority, slash, path = url.partition("://")[2].partition("?")[0].partition("/")
+    for character, code, is_wrong in (
+        ("@", "%40", authority.count("@") > 1),
+        ("/", "%2F", slash and "@" in path),
+    ):
+        if is_wrong:
+            raise ValueError(f"must have {character} in the user or password written as {code}")
 
 
 def _reject_silent_clear_text(sslmode: str | None) -> None:
@@ -130,10 +144,13 @@ def _networks(networks: tuple[str, ...], info: Info) -> tuple[str, ...]:
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     if "*" in origins and len(origins) > 1:
         raise ValueError('must contain either "*" or origins')
+    # As copied from the address bar of a browser.
+    origins = tuple(origin.removesuffix("/") for origin in origins)
     for origin in origins:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
             raise ValueError(
-                "must contain origins as browsers send them, as https://app.example.com"
+                "must contain origins as browsers send them, such as https://app.example.com: in"
+                " lower case, without a path and without the default port"
             )
     return origins
 
@@ -146,7 +163,7 @@ def _private_key(private_key: Path | None, info: Info) -> Path | None:
 
 def _require_https(require_https: bool, info: Info) -> bool:  # noqa: FBT001 - pydantic's signature
     is_possible = info.data.get("certificate") or info.data.get("trusted_proxies", ...)
-    if require_https and not is_possible and info.context.profile is Profile.PRODUCTION:
+    if require_https and not is_possible and info.context.is_complete:
         raise ValueError(
             "no request could arrive over HTTPS: set server.certificate, or name the proxy that"
             " has one in server.trusted_proxies"
@@ -172,11 +189,11 @@ def in_production(*, minimum: int | None = None, maximum: int | None = None) -> 
 FilePath = Annotated[Path, BeforeValidator(_path), Field(description="a path")]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path), Field(description="a path or empty")]
 PrivateKey = Annotated[OptionalPath, AfterValidator(_private_key)]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url), Field(description="text")]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url), Field(description="a string")]
 PoolMax = Annotated[int, AfterValidator(_pool_max)]
 RequireHttps = Annotated[bool, AfterValidator(_require_https)]
 _Secret = Annotated[SecretStr, Field(min_length=32)]
-_SECRETS = Field(strict=False, description="a list of texts of at least 32 characters")
+_SECRETS = Field(strict=False, description="a list of strings of at least 32 characters")
 Keys = Annotated[tuple[_Secret, ...], _SECRETS, AfterValidator(_keys)]
 Peppers = Annotated[tuple[_Secret, ...], _SECRETS, AfterValidator(_peppers)]
 Words = Annotated[

@@ -19,6 +19,8 @@ from settings.profiles import Profile
 Layer = tuple[str, dict[str, Any]]
 
 _MASK = "**********"
+# Of names that are close enough to be a slip.
+_MIN_SIMILARITY = 0.7
 
 
 class SettingsError(Exception):
@@ -58,12 +60,15 @@ def faults_across_sections(settings: Settings, layers: Sequence[Layer]) -> list[
     return [f"passwords.pepper = {_MASK} (from {origin}): {must}"]
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
-    """Return the end of a line about an unknown name, with the closest known one."""
+def unknown(name: str, known: Iterable[str], *, elsewhere: str = "") -> str:
+    """Return the end of a line about an unknown name, with the closest known one.
+
+    Where none is close, all are listed, unless a list is ``elsewhere``.
+    """
     spellings = {spelling.lower(): spelling for spelling in known}
-    for closest in get_close_matches(name.lower(), spellings, 1):
+    for closest in get_close_matches(name.lower(), spellings, 1, _MIN_SIMILARITY):
         return f"unknown; did you mean {spellings[closest]}?"
-    return f"unknown; known are {', '.join(known)}"
+    return f"unknown; {elsewhere or 'known are ' + ', '.join(known)}"
 
 
 def _find(location: list[str], layers: Sequence[Layer]) -> tuple[str, object]:

@@ -12,10 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from settings.checks import Context
-from settings.faults import Layer, SettingsError, fault_of, faults_across_sections, unknown
+from settings.faults import Layer, SettingsError, fault_of, faults_across_sections
 from settings.model import FIELDS, VARIABLES, Settings
 from settings.profiles import PROFILES, TABLES, Profile
 from settings.renamed import OLD_VARIABLES, split_renamed, warn_of_variable
+from settings.variables import PREFIX, fault_of_name, find_warnings
 
 
 def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = True) -> Settings:
@@ -37,18 +38,18 @@ def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = 
             f"APP_SETTINGS = {json.dumps(choice)}: must be one of {', '.join(PROFILES)}"
         )
     profile = PROFILES.get(choice, Profile.DEVELOPMENT)
-    context = Context(profile, file.absolute().parent, needs_keys, tuple(read.old_names))
+    context = Context(profile, file.absolute().parent, needs_keys, tuple(read.warnings))
     return read.validated(context)
 
 
 @dataclass(slots=True)
 class _Read:
-    """What was read so far: layers of values, faults, and warnings about old names."""
+    """What was read so far: layers of values, faults, and warnings about names."""
 
     tables: dict[str, list[Layer]] = field(default_factory=dict)
     variables: list[Layer] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
-    old_names: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def file(self, file: Path) -> None:
         """Read settings.toml; raises SettingsError if that is not possible."""
@@ -57,7 +58,7 @@ class _Read:
             table = document.pop(name) if isinstance(document.get(name), dict) else {}
             layers, warnings, faults = split_renamed(f"{file.name} [{name}]", table)
             self.tables[name] = layers
-            self.old_names += warnings
+            self.warnings += warnings
             self.faults += faults
         must = f"must be one of the tables {', '.join(TABLES)}"
         self.faults += [f"{name} (from {file.name}): {must}" for name in document]
@@ -94,9 +95,10 @@ class _Read:
                 first = names.setdefault(known[name], name)
                 if texts[first] != texts[name]:
                     self.faults.append(f"{first} and {name} differ: set only one of them")
-            elif name.startswith("USERAUTH_"):
-                self.faults.append(f"{name} (from the environment): {unknown(name, VARIABLES)}")
-        self.old_names += [warn_of_variable(name) for name in texts if name in OLD_VARIABLES]
+            elif fault := fault_of_name(name, texts[name]):
+                self.faults.append(fault)
+        self.warnings += [warn_of_variable(name) for name in texts if name in OLD_VARIABLES]
+        self.warnings += find_warnings(texts.items())
         self.variables = [
             (name, {section: {key: _converted(texts[name], FIELDS[section][key])}})
             for (section, key), name in names.items()
@@ -105,7 +107,7 @@ class _Read:
     def validated(self, context: Context) -> Settings:
         """Return the settings of a profile; raises SettingsError with all faults."""
         # The other profiles are checked too: a mistake in one shows before it is deployed.
-        lenient = context._replace(profile=Profile.DEVELOPMENT)
+        lenient = context._replace(profile=Profile.DEVELOPMENT, is_complete=False)
         for name in Profile:
             self.faults += _validate(lenient, [*self.tables[name], *self.tables["default"]])[1]
         layers = [*self.variables, *self.tables[context.profile], *self.tables["default"]]
@@ -129,7 +131,7 @@ def _parse(file: Path) -> dict[str, Any]:
 
 
 def _is_variable(name: str) -> bool:
-    return name in VARIABLES or name == "APP_SETTINGS" or name.startswith("USERAUTH_")
+    return name in VARIABLES or name == "APP_SETTINGS" or name.startswith(PREFIX)
 
 
 def _text_of(file: Path) -> str | None:

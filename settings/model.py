@@ -178,16 +178,16 @@ class Settings(BaseModel):
     metrics: MetricsSettings
     docs: DocsSettings
     limits: LimitSettings
-    _old_names: Sequence[str] = PrivateAttr(default=())
+    _warnings: Sequence[str] = PrivateAttr(default=())
 
     def model_post_init(self, context: Any, /) -> None:  # noqa: ANN401 - pydantic's signature
-        """Keep the warnings about renamed settings, which no section holds."""
-        self._old_names = context.old_names
+        """Keep the warnings about names, which no section holds."""
+        self._warnings = context.warnings
 
     @property
-    def old_names(self) -> Sequence[str]:
-        """Return a warning for each setting that was set by a name of the last release."""
-        return self._old_names
+    def warnings(self) -> Sequence[str]:
+        """Return warnings about old names, and about variables that are no settings."""
+        return self._warnings
 
 
 FIELDS: dict[str, dict[str, FieldInfo]] = {

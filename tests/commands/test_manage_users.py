@@ -177,6 +177,17 @@ def test_the_previous_name_of_revoke_tokens_works_with_a_warning(dsn: str) -> No
     assert "end-tokens" not in manage("users", "--help").stdout
 
 
+def test_events_since_a_duration_are_listed(dsn: str) -> None:
+    assert manage("users", "add", EMAIL, stdin=PASSWORD, DATABASE_URL=dsn).returncode == 0
+    run_sql(dsn, "UPDATE events SET at = at - interval '2 hours'")
+    assert shown("audit", "list", "--since", "1h", dsn=dsn) == []
+    for duration in ("3h", "150m", "8000s", "1d"):
+        found = shown("audit", "list", "--since", duration, "--kind", "added", dsn=dsn)
+        assert len(found) == 1
+    ended = manage("audit", "list", "--since", "1y", DATABASE_URL=dsn)
+    assert (ended.returncode, "1h or 7d before now" in ended.stderr) == (2, True)
+
+
 def test_a_byte_order_mark_before_a_password_is_ignored(dsn: str) -> None:
     """PowerShell pipes one."""
     piped = b"\xef\xbb\xbf" + PASSWORD.encode() + b"\r\n"
