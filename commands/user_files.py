@@ -5,6 +5,7 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +55,7 @@ def _read_json_lines(source: BinaryIO) -> Iterator[Line]:
         end += len(line)
         text = line.removeprefix(BOM_UTF8) if number == 1 else line
         if text.strip():
-            yield _line(number, line, end, lambda text=text: _members(text))
+            yield _line(number, line, end, partial(_members, text))
 
 
 def _members(text: bytes) -> dict[str, object]:
@@ -120,7 +121,7 @@ def _read_csv(source: BinaryIO) -> Iterator[Line]:
             continue
         place = lines.take()
         if any(cells):
-            line = _line(*place, lambda cells=cells: _fields(names, cells))
+            line = _line(*place, partial(_fields, names, cells))
             yield replace(line, header=header)
 
 

@@ -20,16 +20,16 @@ _PRINTABLE_NAME = re.compile(r"[A-Za-z_ -]{1,30}")
 def record_of(members: Mapping[str, object]) -> UserRecord:
     """Return the record with these fields; raises InvalidFields with all errors."""
     errors = FieldErrors()
-    for name in members:
-        if name not in FIELDS:
-            errors.add(shown_name(name), f"is unknown; known are {', '.join(FIELDS)}")
+    for field in members:
+        if field not in FIELDS:
+            errors.add(shown_name(field), f"is unknown; known are {', '.join(FIELDS)}")
     email = errors.check("email", _text, members.get("email"))
     if members.get("email") is None:
         errors.add("email", "is required")
     stored = errors.check("password_hash", _text, members.get("password_hash"))
     name = errors.check("name", _text, members.get("name"))
     created, disabled = (
-        errors.check(field, _time, members.get(field)) for field in ("created_at", "disabled_at")
+        errors.check(each, _time, members.get(each)) for each in ("created_at", "disabled_at")
     )
     errors.raise_if_any()
     return UserRecord(email or "", stored or "", name, created, disabled)

@@ -1,8 +1,8 @@
 """Request bodies, parsed from bytes into typed forms."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import islice
-from typing import ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
@@ -12,6 +12,8 @@ from contract.json_text import RepeatedName, read_json
 from rules.errors import FieldError, InvalidFields, MalformedRequest
 from rules.text_bounds import MAX_CODE_POINTS, check_text
 
+# Checks the fields of a body that have their type; returns what is wrong with them.
+FieldRules = Callable[[Mapping[str, Any]], Sequence[FieldError]]
 FormType = TypeVar("FormType", bound="Form")
 
 # A body can hold thousands of unknown fields, each with a long name.
@@ -46,13 +48,14 @@ class Form(BaseModel):
     )
 
     @classmethod
-    def read(cls, content: bytes) -> Self:
+    def read(cls, content: bytes, rules: FieldRules | None = None) -> Self:
         """Return the form in a body.
 
         Raises MalformedRequest if the body is not a JSON object in UTF-8, and InvalidFields if
-        fields are missing, unknown or of the wrong type.
+        fields are missing, unknown or of the wrong type. Then ``rules`` check the other fields, so
+        that all errors are reported together.
         """
-        return cls.of(_read_json(content))
+        return cls.of(_read_json(content), rules)
 
     @field_validator("*")
     @classmethod
@@ -62,14 +65,19 @@ class Form(BaseModel):
         return value
 
     @classmethod
-    def of(cls, members: Mapping[str, object]) -> Self:
+    def of(cls, members: Mapping[str, object], rules: FieldRules | None = None) -> Self:
         """Return the form of a JSON object's members; raise InvalidFields if they do not fit."""
         if len(members) > len(cls.model_fields) + _MAX_ERRORS:
             members = cls._with_few_unknown(members)
         try:
             return cls.model_validate(members)
         except ValidationError as error:
-            raise InvalidFields(map(_field_error, error.errors()[:_MAX_ERRORS])) from None
+            errors = [_field_error(each) for each in error.errors()[:_MAX_ERRORS]]
+            invalid = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+            valid = {
+                name: members[name] for name in cls.model_fields.keys() & members.keys() - invalid
+            }
+            raise InvalidFields([*errors, *(rules(valid) if rules else ())]) from None
 
     @classmethod
     def _with_few_unknown(cls, members: Mapping[str, object]) -> Mapping[str, object]:
@@ -93,13 +101,13 @@ class UrlEncodedForm(Form):
     )
 
     @classmethod
-    def read(cls, content: bytes) -> Self:
+    def read(cls, content: bytes, rules: FieldRules | None = None) -> Self:
         """Return the form in a body.
 
         Raises MalformedRequest if the body is malformed or repeats a parameter, and InvalidFields
         if parameters are missing.
         """
-        return cls.of(_read_parameters(content, cls.model_fields))
+        return cls.of(_read_parameters(content, cls.model_fields), rules)
 
 
 class NoFields(Form):

@@ -41,8 +41,8 @@ class Number(Parameter[int]):
         match values:
             case []:
                 return self.default
-            case [text] if text.isascii() and text.isdecimal():
-                number = int(text[:_MAX_DIGITS])
+            case [text] if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS:
+                number = int(text)
                 if 0 < number <= self.maximum:
                     return number
         message = f"must be an integer from 1 to {self.maximum}, given once"

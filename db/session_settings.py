@@ -25,6 +25,7 @@ SELECT
     pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
     pg_catalog.set_config('statement_timeout', %(statement)s, false),
     pg_catalog.set_config('idle_in_transaction_session_timeout', %(statement)s, false),
+    pg_catalog.set_config('array_nulls', 'on', false),
     pg_catalog.set_config('client_min_messages', 'warning', false),
     pg_catalog.set_config('lock_timeout', %(lock)s, false),
     pg_catalog.set_config(

@@ -1,7 +1,7 @@
 """How a request's query and body are checked and parsed."""
 
 from contract.calls import Call
-from contract.forms import FormType, NoFields
+from contract.forms import FieldRules, FormType, NoFields
 from contract.parameters import Parameter, Value, check_names
 from handlers.logged import LoggedHandler
 from rules.errors import ContentTooLarge, UnsupportedMediaType
@@ -20,11 +20,11 @@ class InputHandler(LoggedHandler):
         if call.body is NoFields and self.request.body:
             self.body(NoFields)
 
-    def body(self, form: type[FormType]) -> FormType:
+    def body(self, form: type[FormType], rules: FieldRules | None = None) -> FormType:
         """Return the body as a form; raise MalformedRequest or InvalidFields."""
         if not self.request.body and self.find_call().body_is_optional:
             return form.of({})
-        return form.read(self.request.body)
+        return form.read(self.request.body, rules)
 
     def query(self, parameter: Parameter[Value]) -> Value:
         """Return the value of a query parameter; raise InvalidParameters."""

@@ -77,8 +77,9 @@ class RegisterHandler(BaseHandler):
     }
 
     async def post(self) -> None:
-        form = self.body(Registration)
-        user = await self.application.services.accounts.register(
+        accounts = self.application.services.accounts
+        form = self.body(Registration, accounts.find_errors)
+        user = await accounts.register(
             email=form.email, password=form.password, name=form.name, origin=self.origin
         )
         self.send(user_document(user), 201, (("Location", "/api/user"),))
@@ -113,8 +114,9 @@ class UserHandler(BaseHandler):
     head = get
 
     async def patch(self) -> None:
-        form = self.body(UserChanges)
-        user = await self.application.services.accounts.update(
+        accounts = self.application.services.accounts
+        form = self.body(UserChanges, accounts.find_errors)
+        user = await accounts.update(
             self.identity,
             origin=self.origin,
             name=form.name if "name" in form.model_fields_set else UNSET,

@@ -1,19 +1,18 @@
 """Formats of imported password hashes: how each is recognized and parsed.
 
 Werkzeug verifies its own formats and, rewritten as these, Django's pbkdf2 and scrypt. passlib
-verifies bcrypt, its own and Django's bcrypt_sha256, and scrypt in PHC form; argon2-cffi verifies
-Argon2.
+verifies bcrypt, its own pbkdf2 and bcrypt_sha256, Django's bcrypt_sha256, and scrypt in PHC form;
+argon2-cffi verifies Argon2.
 """
 
 import base64
 import binascii
 import re
 import string
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 from rules import imported_bounds as bounds
+from rules.imported_parsed import HashFormat, ParsedHash
 from rules.imported_verifiers import (
     BCRYPT_BYTES,
     verify_argon2,
@@ -27,27 +26,6 @@ _DIGEST_BYTES = {"sha1": 20, "sha256": 32, "sha512": 64}
 _SCRYPT_MAX_LN = 31
 _SCRYPT_BYTES = 64
 _PHC_SCRYPT_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class ParsedHash:
-    """A parsed hash. ``max_bytes`` is how much of a password counts, if that is limited."""
-
-    matches: Callable[[str], bool] = field(repr=False)
-    costs: tuple[bounds.Cost, ...]
-    memory: int = 0
-    max_bytes: int | None = None
-    reads_nul: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class HashFormat:
-    """A format: the prefixes of its texts, their whole shape, and how one is parsed."""
-
-    name: str
-    prefixes: tuple[str, ...]
-    shape: re.Pattern[str]
-    parse: Callable[[re.Match[str]], ParsedHash]
 
 
 def _parse_bcrypt(match: re.Match[str]) -> ParsedHash:
@@ -71,6 +49,19 @@ def _parse_werkzeug_pbkdf2(match: re.Match[str]) -> ParsedHash:
 
 def _parse_django_pbkdf2(match: re.Match[str]) -> ParsedHash:
     return _pbkdf2(match, _decode(match["hash"]))
+
+
+def _parse_passlib_pbkdf2(match: re.Match[str]) -> ParsedHash:
+    # passlib writes "." in place of "+".
+    salt, digest = (_decode(match[part].replace(".", "+")) for part in ("salt", "hash"))
+    function, iterations = match["digest"] or "sha1", int(match["iterations"])
+    costs = bounds.pbkdf2_costs(iterations)
+    bounds.check_size("pbkdf2's hash", digest, _DIGEST_BYTES[function])
+    handler = f"pbkdf2_{function}"
+    prefix = "pbkdf2" if function == "sha1" else f"pbkdf2-{function}"
+    parts = (_encode(part).replace("+", ".") for part in (salt, digest))
+    text = f"${prefix}${iterations}$" + "$".join(parts)
+    return ParsedHash(partial(verify_passlib, handler, text), costs, reads_nul=False)
 
 
 def _parse_werkzeug_scrypt(match: re.Match[str]) -> ParsedHash:
@@ -97,7 +88,10 @@ def _parse_argon2(match: re.Match[str]) -> ParsedHash:
     kib = int(match["m"])
     costs = bounds.argon2_costs(kib, int(match["t"]), int(match["p"]))
     bounds.check_argon2_sizes(_decode(match["salt"]), _decode(match["hash"]))
-    return ParsedHash(partial(verify_argon2, match["text"]), costs, kib * 1024)
+    # The library reads the parameters in this order only.
+    parameters = f"m={kib},t={match['t']},p={match['p']}"
+    text = f"{match['begin']}{parameters}${match['salt']}${match['hash']}"
+    return ParsedHash(partial(verify_argon2, text), costs, kib * 1024)
 
 
 def _bcrypt_costs(match: re.Match[str]) -> tuple[bounds.Cost, ...]:
@@ -150,7 +144,7 @@ _NUMBER = r"[1-9][0-9]*"
 _TEXT_SALT = r"(?P<salt>[^$]+)"
 _BASE64_SALT = r"(?P<salt>[A-Za-z0-9+/]+={0,2})"
 _BASE64_HASH = r"(?P<hash>[A-Za-z0-9+/]+={0,2})"
-_HEX_HASH = r"(?P<hash>(?:[0-9a-f]{2})+)"
+_HEX_HASH = r"(?P<hash>(?:[0-9A-Fa-f]{2})+)"
 _BCRYPT = (
     r"(?P<begin>\$2[aby]\$(?P<cost>[0-9]{2})\$)"
     r"(?P<salt>[./A-Za-z0-9]{22})(?P<hash>[./A-Za-z0-9]{31})"
@@ -159,8 +153,8 @@ _BCRYPT = (
 FORMATS = (
     HashFormat(
         "bcrypt",
-        ("$2a$", "$2b$", "$2y$", "bcrypt$"),
-        re.compile(rf"(?:bcrypt\$)?{_BCRYPT}"),
+        ("$2a$", "$2b$", "$2y$", "bcrypt$", "{BCRYPT}", "{CRYPT}"),
+        re.compile(rf"(?:bcrypt\$|\{{B?CRYPT\}})?{_BCRYPT}"),
         _parse_bcrypt,
     ),
     HashFormat(
@@ -188,6 +182,16 @@ FORMATS = (
             rf"\${_TEXT_SALT}\${_HEX_HASH}"
         ),
         _parse_werkzeug_pbkdf2,
+    ),
+    HashFormat(
+        "passlib's and Kratos's pbkdf2",
+        ("$pbkdf2$", "$pbkdf2-"),
+        re.compile(
+            rf"\$pbkdf2(?:-(?P<digest>sha1|sha256|sha512))?\$"
+            rf"(?:i=)?(?P<iterations>{_NUMBER})(?:,l={_NUMBER})?"
+            r"\$(?P<salt>[A-Za-z0-9+./]+={0,2})\$(?P<hash>[A-Za-z0-9+./]+={0,2})"
+        ),
+        _parse_passlib_pbkdf2,
     ),
     HashFormat(
         "Django's pbkdf2",
@@ -228,9 +232,10 @@ FORMATS = (
         "argon2",
         ("$argon2i$", "$argon2id$", "argon2$"),
         re.compile(
-            r"(?:argon2)?(?P<text>\$argon2id?\$(?:v=(?:16|19)\$)?"
-            rf"m=(?P<m>{_NUMBER}),t=(?P<t>{_NUMBER}),p=(?P<p>{_NUMBER})"
-            r"\$(?P<salt>[A-Za-z0-9+/]+)\$(?P<hash>[A-Za-z0-9+/]+))"
+            r"(?:argon2)?(?P<begin>\$argon2id?\$(?:v=(?:16|19)\$)?)"
+            rf"(?=[^$]*m=(?P<m>{_NUMBER}))(?=[^$]*t=(?P<t>{_NUMBER}))(?=[^$]*p=(?P<p>{_NUMBER}))"
+            rf"[mtp]={_NUMBER},[mtp]={_NUMBER},[mtp]={_NUMBER}"
+            r"\$(?P<salt>[A-Za-z0-9+/]+)\$(?P<hash>[A-Za-z0-9+/]+)"
         ),
         _parse_argon2,
     ),

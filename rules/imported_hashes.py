@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from rules.imported_formats import FORMATS, ParsedHash
+from rules.imported_formats import FORMATS
+from rules.imported_parsed import ParsedHash
 from rules.text_bounds import nfc
 
 _MAX_LENGTH = 1000

@@ -1,5 +1,6 @@
 """Accounts, managed by their users: register, change, delete."""
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import partial
 
@@ -7,6 +8,7 @@ from db import tokens, users
 from db.rows import UserRow
 from rules import emails, names
 from rules.account_rules import AccountRules
+from rules.errors import FieldError
 from rules.field_errors import FieldErrors
 from rules.hash_budget import HashBudget
 from rules.origin import Origin
@@ -16,7 +18,7 @@ from services.core import Core
 from services.deletion import delete_account
 from services.event_kinds import EventKind, Revocation
 from services.identities import Identity
-from services.registration import check_new_user, insert_new_user
+from services.registration import check_new_user, find_errors, insert_new_user
 from services.reservations import Reservations
 from services.throttle import Throttle
 from services.transactions import Transaction, transaction_on
@@ -54,6 +56,10 @@ class Accounts:
         self._writes = writes
         self._reservations = reservations
         self._confirmation = confirmation
+
+    def find_errors(self, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
+        """Return what is wrong with those fields of a user that could be read."""
+        return find_errors(self._rules, fields)
 
     async def register(
         self, *, email: str, password: str, name: str | None, origin: Origin

@@ -1,5 +1,6 @@
 """The creation of an account, by a registration or an administrator."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,7 +8,7 @@ from db import users
 from db.rows import UserRow
 from rules import emails, names
 from rules.account_rules import AccountRules
-from rules.errors import EmailTaken
+from rules.errors import EmailTaken, FieldError, InvalidFields
 from rules.field_errors import FieldErrors
 from rules.origin import Origin
 from services.audit import AuditTrail
@@ -26,13 +27,30 @@ class NewUser:
 
 def check_new_user(rules: AccountRules, *, email: str, password: str, name: str | None) -> NewUser:
     """Check the fields of a new account; raises InvalidFields with all errors."""
+    address, clean_name = _check(rules, email, password, name)
+    return NewUser(address or "", clean_name)
+
+
+def find_errors(rules: AccountRules, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
+    """Return what is wrong with some fields of an account; others may be missing."""
+    try:
+        _check(rules, fields.get("email"), fields.get("password"), fields.get("name"))
+    except InvalidFields as error:
+        return error.errors
+    return ()
+
+
+def _check(
+    rules: AccountRules, email: str | None, password: str | None, name: str | None
+) -> tuple[str | None, str | None]:
+    """Return the address and the name in their normal forms; raises InvalidFields."""
     errors = FieldErrors()
-    address = errors.check("email", rules.normalize_email, email) or ""
+    address = errors.check("email", rules.normalize_email, email)
     clean_name = errors.check("name", names.normalize_name, name)
-    own_words = (address, clean_name or "")
+    own_words = (address or "", clean_name or "")
     errors.check("password", partial(rules.passwords.check, own_words=own_words), password)
     errors.raise_if_any()
-    return NewUser(address, clean_name)
+    return address, clean_name
 
 
 async def insert_new_user(

@@ -7,6 +7,7 @@ pages that are listed may let the browser add what it has; and a call that chang
 refused with ``Basic`` from a page of another origin, even of a sibling host, that is not allowed.
 """
 
+import re
 from collections.abc import Sequence
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -17,7 +18,10 @@ from transport.response import Fields
 ANY = "*"
 # How long a browser may cache the response to a preflight request.
 _MAX_AGE_SECONDS = 600
-_REQUEST_FIELDS = "Authorization, Content-Type, X-Request-ID, traceparent"
+_REQUEST_FIELDS = ("Authorization", "Content-Type", "X-Request-ID", "traceparent")
+# Tracing libraries add fields of their own, which the server ignores (RFC 9110, section 5.6.2).
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+_MAX_ASKED_FIELDS = 50
 _RESPONSE_FIELDS = "Allow, Location, Retry-After, WWW-Authenticate, X-Request-ID"
 _NONE: Fields = ()
 # The values of Sec-Fetch-Site for a page of the same origin, and for no page.
@@ -65,12 +69,21 @@ class CrossOrigin:
             return _NONE
         return (
             ("Access-Control-Allow-Methods", methods),
-            ("Access-Control-Allow-Headers", _REQUEST_FIELDS),
+            ("Access-Control-Allow-Headers", _allowed_fields(request)),
             ("Access-Control-Max-Age", str(_MAX_AGE_SECONDS)),
         )
 
     def _allows(self, request: HTTPServerRequest) -> bool:
         return ANY in self._origins or request.headers.get("Origin") in self._origins
+
+
+def _allowed_fields(request: HTTPServerRequest) -> str:
+    """Return the fields that a page may send: the usual ones, and any others that it asks for."""
+    asked = request.headers.get("Access-Control-Request-Headers", "").split(",")
+    names = (name.strip() for name in asked[:_MAX_ASKED_FIELDS])
+    usual = {name.lower() for name in _REQUEST_FIELDS}
+    others = [name for name in names if _FIELD_NAME.fullmatch(name) and name.lower() not in usual]
+    return ", ".join((*_REQUEST_FIELDS, *others))
 
 
 def _is_from_another_origin(headers: HTTPHeaders) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from rules.password_scheme import SCHEME, PasswordScheme, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
-from tests.harness.command_line import manage
+from tests.harness.command_line import manage, manage_into
 from tests.harness.imported_users import HASH, MAKERS, written
 from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
@@ -358,7 +358,7 @@ def test_a_full_disk_is_one_line(dsn: str) -> None:
     assert manage(*add, stdin=PASSWORD, DATABASE_URL=dsn).returncode == 0
     for command in (("users", "list"), ("users", "export", "-"), ("audit", "list", "--json")):
         with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8") as full:
-            ended = manage(*command, stdout=full, DATABASE_URL=dsn)
+            ended = manage_into(full, *command, DATABASE_URL=dsn)
         assert ended.returncode == 1
         assert "No space left on device" in ended.stderr
         assert "Traceback" not in ended.stderr

@@ -195,6 +195,17 @@ def test_a_commit_is_durable_whatever_the_default_of_the_database(
             assert connection.value("SHOW synchronous_commit") == effective
 
 
+def test_nulls_are_read_in_arrays_whatever_the_default_of_the_database(postgres: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            row = await connection.fetch_one("SELECT ('{NULL}'::text[])[1] IS NULL")
+            assert row == (True,)
+
+    with new_database(postgres, "nulls") as dsn:
+        run_sql(dsn, "ALTER DATABASE nulls SET array_nulls = off")
+        use(dsn, work)
+
+
 def test_a_read_only_default_is_rejected(postgres: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")

@@ -180,6 +180,8 @@ async def test_failures_that_could_not_be_written_are_written_later(
     "query",
     [
         "limit=0",
+        "limit=000000000000000000010",
+        "limit=000000000000000000105",
         "limit=101",
         "limit=x",
         "limit=1&limit=2",

@@ -175,6 +175,23 @@ async def test_all_rejected_fields_are_reported_together(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({"email": "nowhere"}, ["email", "password"]),
+        ({"email": "nowhere", "password": "short", "name": 5}, ["email", "name", "password"]),
+        ({"password": "short", "role": "x"}, ["email", "password", "role"]),
+        ({"email": 5, "password": "long enough", "name": ""}, ["email", "name"]),
+    ],
+)
+@pytest.mark.gen_test
+async def test_fields_of_the_wrong_type_and_those_that_a_rule_rejects_are_reported_together(
+    api: Api, body: object, fields: list[str]
+) -> None:
+    answer = await api.request("POST", "/api/user/register", json_body=body)
+    assert sorted(rejected_fields(answer)) == fields
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {"email": "hunter2@", "password": "hunter2", "name": "hunter2\n"},

@@ -75,6 +75,28 @@ def by_kratos(password: str) -> str:
     return "$scrypt$ln=1024,r=8,p=1$" + "$".join(parts)
 
 
+def by_kratos_pbkdf2(password: str) -> str:
+    salt = b"a salt of Kratos"
+    key = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 10)
+    parts = (base64.b64encode(part).decode().rstrip("=") for part in (salt, key))
+    return "$pbkdf2-sha256$i=10,l=32$" + "$".join(parts)
+
+
+def by_ldap_bcrypt(password: str) -> str:
+    return "{BCRYPT}" + by_bcrypt(password)
+
+
+def by_werkzeug_in_capital_hex(password: str) -> str:
+    method, salt, digest = generate_password_hash(password, "pbkdf2:sha256:10").split("$")
+    return f"{method}${salt}${digest.upper()}"
+
+
+def by_argon2_with_t_before_m(password: str) -> str:
+    """Return a hash as @adonisjs/hash writes it."""
+    stored = argon2.PasswordHasher(**CHEAP_ARGON2).hash(password)
+    return stored.replace("m=64,t=1,p=1", "t=1,m=64,p=1")
+
+
 MAKERS: dict[str, Maker] = {
     "bcrypt 2a": by_bcrypt_2a,
     "bcrypt 2b": by_bcrypt,
@@ -100,6 +122,14 @@ MAKERS: dict[str, Maker] = {
     "passlib scrypt": by_passlib(passlib.hash.scrypt, rounds=10),
     "passlib argon2": by_passlib(passlib.hash.argon2, **CHEAP_ARGON2),
     "kratos scrypt": by_kratos,
+    "kratos pbkdf2": by_kratos_pbkdf2,
+    "passlib pbkdf2": by_passlib(passlib.hash.pbkdf2_sha1, rounds=10),
+    "passlib pbkdf2-sha256": by_passlib(passlib.hash.pbkdf2_sha256, rounds=10),
+    "passlib pbkdf2-sha512": by_passlib(passlib.hash.pbkdf2_sha512, rounds=10),
+    "passlib ldap bcrypt": by_passlib(passlib.hash.ldap_bcrypt, rounds=4),
+    "ldap bcrypt": by_ldap_bcrypt,
+    "werkzeug in capital hex": by_werkzeug_in_capital_hex,
+    "argon2id with t before m": by_argon2_with_t_before_m,
     "argon2id": by_argon2(argon2.Type.ID),
     "argon2i": by_argon2(argon2.Type.I),
     "argon2i without a version": by_old_argon2,

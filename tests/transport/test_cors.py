@@ -58,6 +58,25 @@ async def test_a_listed_page_may_send_and_read(api: Api) -> None:
 
 
 @listed
+@pytest.mark.gen_test
+async def test_a_listed_page_may_send_the_fields_that_its_libraries_add(api: Api) -> None:
+    """contentful.js#1381, sentry-javascript#6077."""
+    many = ",".join(f"x-{number}" for number in range(100))
+    asked = f"tracestate, baggage,sentry-trace,authorization, b\u00e4d,x y,{'x' * 101},{many}"
+    fields = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": asked}
+    answer = await send(api, "OPTIONS", "/api/user", PAGE, **fields)
+    names = cors_fields(answer)["Allow-Headers"].split(", ")
+    assert names[:7] == [
+        *("Authorization", "Content-Type", "X-Request-ID", "traceparent"),
+        *("tracestate", "baggage", "sentry-trace"),
+    ]
+    assert set(names[7:]) <= set(many.split(","))
+    assert len(names) <= 60
+    other = await send(api, "OPTIONS", "/api/user", "https://other.example", **fields)
+    assert "Allow-Headers" not in cors_fields(other)
+
+
+@listed
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
