@@ -56,8 +56,7 @@ HEADERS: Json = {
         ("X-Content-Type-Options", "Browsers must not guess the type.", {"const": "nosniff"}),
         (
             "WWW-Authenticate",
-            "Basic and Bearer; to clients Basic only, to scripts of pages and to browsers at"
-            " `/api/verify` Bearer only.",
+            "Basic and Bearer; to clients Basic only, to scripts of pages Bearer only.",
             {},
         ),
         ("Retry-After", "When to try again, in seconds.", {"pattern": "^[1-9][0-9]*$"}),
