@@ -5,7 +5,7 @@ from typing import Self
 
 import httpx
 
-from userauth_client import calls
+from userauth_client import arguments, calls
 from userauth_client.base import (
     MAX_RESPONSE_BYTES,
     TIMEOUT_SECONDS,
@@ -156,6 +156,9 @@ class AsyncUserAuthClient(BaseClient[AsyncRenew]):
 
         Requires the credentials of a service: with_service().
         """
+        if not arguments.token_value(token):
+            # The server rejects a form without a token; a request without one has no user.
+            return None
         return await self._make(calls.introspect(token))
 
     async def revoke(self, token: Token | str) -> None:

@@ -284,6 +284,51 @@ def test_no_spelling_of_a_forged_field_passes_or_removes_the_real_one(
     behind(sample, dsn, tmp_path, use)
 
 
+FORGED_FORWARDING = {
+    "X-Forwarded-For": "203.0.113.9",
+    "X-Forwarded-Proto": "evil",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Port": "1",
+    "X-Forwarded-Prefix": "/evil",
+    "Forwarded": "for=203.0.113.9;proto=evil",
+    "X-Real-IP": "203.0.113.9",
+}
+
+
+def test_the_upstream_gets_the_host_and_forwarding_fields_of_the_proxy_and_an_upgrade(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        token = await api.registered_token()
+        underscored = {name.replace("-", "_"): value for name, value in FORGED_FORWARDING.items()}
+        for forged in (FORGED_FORWARDING, {**FORGED_FORWARDING, **underscored}):
+            upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+            answer = await site.ask(bearer(token), more={**forged, **upgrade}, source=CLIENT)
+            seen = json.loads(answer.body)
+            assert seen["Host"].partition(":")[0] == "localhost"
+            assert seen["X-Forwarded-Host"].partition(":")[0] == "localhost"
+            assert seen["X-Forwarded-For"] == seen["X-Real-Ip"] == CLIENT
+            assert seen["X-Forwarded-Proto"] == "https"
+            assert (seen["Upgrade"], seen["Connection"].lower()) == ("websocket", "upgrade")
+            assert "evil" not in str(seen)
+            assert "203.0.113.9" not in str(seen)
+        assert "Upgrade" not in json.loads((await site.ask(bearer(token))).body)
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_a_throttled_user_gets_429_with_the_wait(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        wrong = basic("susan@example.com", "wrong password")
+        answers = [await site.ask(wrong) for _ in range(13)]
+        assert [answer.code for answer in answers[:10]] == [401] * 10
+        assert answers[-1].code == 429
+        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+
+    behind(sample, dsn, tmp_path, use)
+
+
 def test_one_connection_serves_calls_of_every_kind(sample: str, dsn: str, tmp_path: Path) -> None:
     async def use(site: Site, api: Api) -> None:
         await api.register()
