@@ -237,7 +237,7 @@ async def test_a_json_body_logs_in_as_basic_does(api: Api, dsn: str) -> None:
     ("body", "status"),
     [
         ({**ACCOUNT, "password": "wrong"}, 401),
-        ({**ACCOUNT, "email": "nobody@example.com"}, 401),
+        ({**ACCOUNT, "email": "unknown@example.com"}, 401),
         ({**ACCOUNT, "email": "susan@example.com\x00"}, 401),
         ({"email": EMAIL}, 422),
         ({"password": PASSWORD}, 422),
