@@ -14,7 +14,7 @@ from tests.harness.sql import run_sql
 
 # Control characters, escape sequences (one with 8 bits), bidirectional controls, zero width, tags,
 # line separators. A lone surrogate cannot be stored.
-HOSTILE = "\x07\x1b]0;owned\x1b[2J\x9b31m\u202e\u2066\u200b\u200d\U000e0041\u2028\x85\r\n\tend"
+HOSTILE = "\x07\x7f\x1b]0;owned\x1b[2J\x9b31m\u202e\u2066\u200b\u200d\U000e0041\u2028\x85\r\n\tend"
 EMAIL = f"susan{HOSTILE}@example.com"
 PRINTERS = {
     *("click.echo", "click.secho", "click.echo_via_pager", "click.prompt", "click.confirm"),
@@ -103,6 +103,28 @@ def test_letters_of_any_language_are_printed_unchanged() -> None:
     for text in ("Zoë", "שלום", "سوزان", "王秀英", "😀", "a b"):
         assert escaped(text) == text
         assert as_json_text([text]) == f'["{text}"]'
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1251"])
+def test_what_the_terminal_cannot_encode_is_printed_with_escapes(dsn: str, encoding: str) -> None:
+    email, name = "мария@пример.рф", "Zoë 王 😀"
+    run_sql(
+        dsn,
+        "INSERT INTO users (email, email_key, name, password_hash) VALUES (%s, %s, %s, 'x')",
+        (email, email, name),
+    )
+    variables = {"DATABASE_URL": dsn, "PYTHONIOENCODING": encoding}
+    for arguments in (("list",), ("search", "мария"), ("show", email)):
+        shown = manage("users", *arguments, **variables)
+        assert (shown.returncode, shown.stderr) == (0, ""), shown
+        assert r"\u738b" in shown.stdout
+        assert ("мария" in shown.stdout) == (encoding == "cp1251")
+        document = json.loads(manage("users", *arguments, "--json", **variables).stdout)
+        [row] = _rows(document)
+        assert (row["email"], row["name"]) == (email, name)
+    missing = manage("users", "show", "анна@пример.рф", **variables)
+    assert missing.returncode == 3
+    assert "\n" not in missing.stderr.strip()
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
