@@ -18,6 +18,7 @@ from commands.check import check_settings
 from commands.clients import clients
 from commands.keys import keys
 from commands.terminal import fail, say
+from commands.throttle import throttle
 from commands.users import users
 from db.errors import DatabaseError
 from rules.errors import Problem
@@ -31,7 +32,7 @@ def cli() -> None:
     pass
 
 
-for command in (check_settings, users, clients, keys, audit, backup, restore):
+for command in (check_settings, users, throttle, clients, keys, audit, backup, restore):
     cli.add_command(command)
 
 
