@@ -3,6 +3,7 @@
 import asyncio
 import json
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -137,8 +138,16 @@ def test_keys_are_added_listed_and_retired_when_no_token_needs_them(
         [old] = listed()
         assert old["needed"]
         assert manage("keys", "add", **variables).returncode == 0
-        assert manage("keys", "retire", **variables).stdout == ""
+        kept = manage("keys", "retire", **variables)
+        assert kept.stdout == ""
         assert [row["needed"] for row in listed()] == [False, True]
+        [none, until] = [str(row["needed_until"]) for row in listed()]
+        assert kept.stderr == f"No key was removed.\nKey {old['id']} is needed until {until}.\n"
+        hours = (datetime.fromisoformat(until) - datetime.now(UTC)) / timedelta(hours=1)
+        assert (none, 23.9 < hours < 24) == ("None", True)
+        table = manage("keys", "list", **variables).stdout.splitlines()
+        assert table[0].split("  ")[-1] == "NEEDED UNTIL"
+        assert table[2].split() == [old["id"], "no", "yes", until]
         answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
         assert answer.status == 204
         assert manage("keys", "retire", **variables).stdout.split() == [old["id"]]
