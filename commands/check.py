@@ -10,7 +10,10 @@ from settings.cautions import cautions
 @click.command("check")
 @click.pass_obj
 def check_settings(administrator: Administrator) -> None:
-    """Check the settings, as server.py --check does; nothing is started or changed."""
+    """Check the settings without starting anything.
+
+    This is what server.py --check does. An external database is checked too, without a change.
+    """
     report = administrator.check()
     for caution in cautions(administrator.settings):
         say(f"warning: {caution}", err=True)

@@ -46,8 +46,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def confirm(question: str) -> None:
-    """Prompt for confirmation, and abort the command unless the answer is yes."""
-    click.confirm(escaped(question), abort=True)
+    """Prompt for confirmation, and exit with 1 unless the answer is yes."""
+    if not click.confirm(escaped(question)):
+        say("Cancelled; nothing was changed.", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def prompt_secret(what: str) -> str:

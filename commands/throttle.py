@@ -24,7 +24,7 @@ _TITLES = ("KIND", "FAILURES", "UNTIL", "USER", "USER ID", "NETWORK", "KEY")
 
 @click.group()
 def throttle() -> None:
-    """Show and end the waits after too many failed attempts."""
+    """Show and end waits after too many failed attempts."""
 
 
 @throttle.command("list")

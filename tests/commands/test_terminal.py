@@ -1,13 +1,15 @@
 """Commands print through one module, and no text controls the terminal."""
 
 import ast
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from commands.terminal import as_json_text, escaped, print_table
+from commands.terminal import as_json_text, confirm, escaped, print_table
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.sql import run_sql
@@ -159,3 +161,14 @@ def test_without_a_command_the_help_is_shown_line_by_line(command: tuple[str, ..
     assert shown.startswith("Usage: manage.py")
     assert "\\n" not in shown
     assert "\nCommands:\n" in shown
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n"])
+def test_a_command_that_is_not_confirmed_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    with pytest.raises(click.exceptions.Exit) as exited:
+        confirm("Delete susan@example.com?")
+    assert exited.value.exit_code == 1
+    assert capsys.readouterr().err == "Cancelled; nothing was changed.\n"
