@@ -11,6 +11,7 @@ import click
 from rules.origin import LocalOrigin
 from services.all_services import AdministrationServices
 from services.backups import Backups
+from services.database_check import DatabaseReport
 from services.named_users import is_user_id
 from settings import Settings
 
@@ -40,6 +41,10 @@ class Administrator(Protocol):
 
     def check(self) -> str:
         """Check the settings as the server does, and return a report."""
+        ...
+
+    def check_database(self) -> DatabaseReport:
+        """Check the database without changing it."""
         ...
 
     def backups(self) -> AbstractContextManager[Backups]:
