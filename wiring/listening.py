@@ -50,4 +50,7 @@ def greeting(settings: Settings, address: tuple[str, int]) -> str:
     shown = f"[{host}]" if ":" in host else host
     scheme = "http" if settings.server.certificate is None else "https"
     data = database_location(settings)
-    return f"userauth ({settings.profile}) listens on {scheme}://{shown}:{port}, data in {data}"
+    return (
+        f"userauth ({settings.profile}) listens on {scheme}://{shown}:{port}, data in {data},"
+        f" tokens valid for {settings.tokens.lifetime_seconds} s"
+    )

@@ -31,7 +31,8 @@ def manage(*arguments: str, stdin: str = "", **variables: str) -> Completed:
 
 
 def _run(arguments: tuple[str, ...], stdin: str, environ: dict[str, str]) -> Completed:
-    out, err = _Output(), _Output()
+    encoding = environ.get("PYTHONIOENCODING", "utf-8")
+    out, err = _Output(encoding, "strict"), _Output(encoding, "backslashreplace")
     with (
         # libpq and the programs of Postgres read the environment of the process.
         patch.dict(os.environ, environ, clear=True),
@@ -44,10 +45,10 @@ def _run(arguments: tuple[str, ...], stdin: str, environ: dict[str, str]) -> Com
 
 
 class _Output(io.TextIOWrapper):
-    """Keeps what is written, and has a buffer of bytes as the streams of a process have."""
+    """Keeps what is written, and encodes it as the streams of a process do."""
 
-    def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+    def __init__(self, encoding: str, errors: str) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding, errors=errors)
 
     def text(self) -> str:
         self.flush()

@@ -622,14 +622,14 @@ def test_a_backup_moves_the_embedded_database_to_an_external_cluster(
     with external_cluster(open_folder) as url:
         given = {"DATABASE_URL": url}
         moved = manage("restore", "--keep-tokens", str(tmp_path / "stopped"), **given)
-        assert (moved.returncode, moved.stdout) == (0, "1 users restored, tokens kept\n"), moved
+        assert (moved.returncode, moved.stdout) == (0, "1 user restored, tokens kept\n"), moved
         with running_server(given, tmp_path / "log") as server:
             asyncio.run(use(server.url, token))
             seen = commands_during("backup", str(tmp_path / "given"), **given)
         assert "sslmode=verify-ca" in seen
         assert CLUSTER_PASSWORD not in seen
         again = manage("restore", str(tmp_path / "given"), "--replace", "--yes", **given)
-        assert again.stdout == "1 users restored, 3 tokens revoked\n", again
+        assert again.stdout == "1 user restored, 3 tokens revoked\n", again
     # And back, into a new embedded cluster.
     back = embedded | {"USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "back")}
     ended = manage("restore", str(tmp_path / "given"), **back)
