@@ -45,7 +45,7 @@ class HashQueue:
     ``workers`` is the number of slots. A caller that would wait longer than ``max_wait_seconds``
     for its result is rejected, unless a worker is free; ``seconds_each`` is an initial estimate of
     the time of one function. One account at one network has at most ``max_per_account`` callers.
-    ``rejected`` counts callers that were not admitted, made way for others, or waited too long.
+    ``rejected`` counts callers that were not admitted, were displaced, or waited too long.
     ``observe_wait`` and ``observe_hash`` are called with the seconds that a caller waited, and that
     a function took.
     """

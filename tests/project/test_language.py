@@ -51,6 +51,7 @@ REPLACEMENTS: Mapping[str, str] = {
     r"dear": "expensive",
     r"reckon(s|ed|ing)?": "compute",
     r"in one hand": "in one place",
+    r"(makes?|made|making) way": "be displaced",
     r"(raises? [a-z]+|return (none|true|false)|or none) where": "if",
     r"(does|do|is|are|was|were) not [a-z ]{0,12}any ?more": "no longer",
     r"trusted networks? of (the|an|its) account": "usual network",

@@ -224,14 +224,14 @@ async def outcomes(tasks: "Sequence[asyncio.Task[Any]]") -> list[bool]:
     return [isinstance(each, int) for each in ended]
 
 
-def test_in_a_full_queue_the_largest_site_makes_way(make_queue: MakeQueue, work: Work) -> None:
+def test_in_a_full_queue_the_largest_site_is_displaced(make_queue: MakeQueue, work: Work) -> None:
     queue = make_queue(max_wait_seconds=5)  # for 4 callers
 
     async def flow() -> None:
         crowd = [Caller.at("192.0.2.1", str(number)) for number in range(3)]
         tasks = queued(queue, work, [*crowd, caller(2)])
         await work.started(1)
-        # The last of the crowd make way, until no site has more callers than another.
+        # The last callers of the largest site are displaced, until no site has more than another.
         tasks += queued(queue, work, [caller(3), caller(4), caller(5)], first=4)
         await until(lambda: tasks[1].done() and tasks[2].done() and tasks[6].done())
         work.may_end.set()
