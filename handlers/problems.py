@@ -115,7 +115,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log what the operator must know: bugs, and an unavailable database.
+        """Log what an administrator must know: bugs, and an unavailable database.
 
         Nothing that the client sent is logged.
         """
