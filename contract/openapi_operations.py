@@ -40,7 +40,7 @@ SCHEMES: Json = {
     "client": {
         "type": "http",
         "scheme": "basic",
-        "description": "The id and the secret of a service.",
+        "description": "The id and the secret of a registered client.",
     },
 }
 _EVERY_RESPONSE = ("X-Request-ID", "Cache-Control", "X-Content-Type-Options")

@@ -32,9 +32,9 @@ class BaseHandler(InputHandler):
 
     @property
     def client_id(self) -> str:
-        """Return the authenticated service of a call that requires one."""
+        """Return the authenticated client of a call that requires one."""
         if self._client_id is None:
-            raise RuntimeError("This call does not authenticate a service.")
+            raise RuntimeError("This call does not authenticate a client.")
         return self._client_id
 
     async def prepare(self) -> None:

@@ -79,7 +79,10 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         )
     except psycopg2.Error as error:
         failure = translate_connection_error(error)
-        raise Unavailable(f"Postgres does not answer ({failure}): check DATABASE_URL.") from None
+        raise Unavailable(
+            f"Postgres does not respond ({failure}). Check DATABASE_URL, and that"
+            " Postgres is running."
+        ) from None
     try:
         with closing(raw):
             raw.autocommit = True

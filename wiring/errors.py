@@ -42,7 +42,10 @@ def advice(error: DatabaseError) -> str:
     if isinstance(error, PoolerNotSupported):
         return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, Unavailable):
-        return f"Postgres does not answer ({error}): check DATABASE_URL."
+        return (
+            f"Postgres does not respond ({error}). Check DATABASE_URL, and that Postgres is"
+            " running."
+        )
     return (
         f"Postgres cannot be used ({error}): check the options in DATABASE_URL, and that its role"
         " may create tables."

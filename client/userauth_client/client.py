@@ -150,7 +150,7 @@ class UserAuthClient(BaseClient[Renew]):
     def introspect(self, token: Token | str) -> ActiveToken | None:
         """Return a token that a service received, with its owner; None if it is not valid.
 
-        Requires the credentials of a service: with_service().
+        Requires the id and secret of a registered client: with_service().
         """
         if not arguments.token_value(token):
             # The server rejects a form without a token; a request without one has no user.
@@ -160,7 +160,7 @@ class UserAuthClient(BaseClient[Renew]):
     def revoke(self, token: Token | str) -> None:
         """Revoke a token that a service received; an invalid token is not an error.
 
-        Requires the credentials of a service: with_service().
+        Requires the id and secret of a registered client: with_service().
         """
         self._make(calls.revoke(token))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from tornado.web import Application, RequestHandler
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.certificates import make_certificate
 from tests.harness.configuration import ROOT
+from tests.harness.pages import blocks, page, section
 from tests.harness.processes import free_port, running_server, wait_for_listener
 from tests.harness.programs import get_program
 from tests.harness.proxy import Proxy
@@ -117,6 +119,38 @@ PROXIES = {"nginx.conf": nginx_command, "Caddyfile": caddy_command}
 def sample(request: pytest.FixtureRequest) -> str:
     """Return the name of a sample."""
     return str(request.param)
+
+
+PROXY_PAGE = page("docs/behind-a-proxy.md")
+
+
+def test_the_proxies_accept_a_certificate_of_ones_own(sample: str, tmp_path: Path) -> None:
+    name = sample.partition(".")[0].removesuffix("file")
+    heading = f"## {name.lower() if name == 'nginx' else name}"
+    [(_, lines), _] = blocks(section(PROXY_PAGE, heading))
+    certificate, key = make_certificate(tmp_path / "tls")
+    for shown in re.findall(r"/etc/\S+?\.pem", lines):
+        lines = lines.replace(shown, str(key if "privkey" in shown else certificate))
+    text = (ROOT / "deploy" / sample).read_text(encoding="utf-8")
+    if sample == "nginx.conf":
+        text = re.sub(
+            r"^ +ssl_certificate .*\n +ssl_certificate_key .*\n", lines, text, flags=re.MULTILINE
+        )
+        assert str(certificate) in text
+        command = [*nginx_command(tmp_path, text), "-t"]
+    else:
+        text = text.replace("auth.example.com {\n", f"auth.example.com {{\n{lines}")
+        [program, _, *options] = caddy_command(tmp_path, text)
+        command = [program, "validate", *options]
+    tested = subprocess.run(
+        [get_program(command[0]), *command[1:]],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)},
+    )
+    assert tested.returncode == 0, tested.stderr
 
 
 @contextmanager

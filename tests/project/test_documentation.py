@@ -79,6 +79,12 @@ def test_every_problem_is_documented_with_its_title() -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("problem", PROBLEM_CLASSES, ids=lambda problem: problem.name)
+def test_a_problem_is_explained_to_users_and_developers(problem: type[Problem]) -> None:
+    found = re.findall(r"^- \*\*(.*?):\*\* \S", section_of(problem), re.MULTILINE)
+    assert found == ["Seen when", "Show the user", "Developer"]
+
+
 def test_the_sample_problem_has_an_existing_type() -> None:
     [shown] = [json.loads(block) for language, block in blocks(PROBLEMS) if language == "json"]
     [problem] = [cls for cls in PROBLEM_CLASSES if shown["type"].endswith("#" + cls.name)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from settings.load import load_settings
 from tests.harness import api_reference
 from tests.harness.configuration import ROOT
 from tests.harness.pages import (
@@ -84,6 +85,14 @@ def test_the_pages_show_each_form_of_credentials() -> None:
 def test_the_readme_and_the_tutorial_show_the_same_caddyfile() -> None:
     shown = [block for language, block in blocks(README) if language == "caddyfile"]
     assert shown == [saved_files(TUTORIAL)["Caddyfile"]]
+
+
+def test_the_settings_in_the_page_on_proxies_are_accepted() -> None:
+    text = page("docs/behind-a-proxy.md")
+    shown = dict(re.findall(r"^(USERAUTH_\w+)=(\S+)$", text, re.MULTILINE))
+    assert len(shown) == 2
+    settings = load_settings(shown, ROOT / "settings.toml")
+    assert len(settings.server.trusted_proxies) == len(settings.cors.origins) == 2
 
 
 @contextmanager
