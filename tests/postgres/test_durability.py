@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,10 +16,9 @@ from db.prepared import PreparedQuery, with_recovery_flag
 from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
-from tests.harness.configuration import ROOT
 from tests.harness.given_cluster import Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
-from tests.harness.processes import environment, running_server
+from tests.harness.processes import run_to_the_end, running_server
 
 pytestmark = pytest.mark.needs("initdb", "openssl")
 LAG = "recovery_min_apply_delay=1h"
@@ -73,14 +71,7 @@ def standby(primary: Cluster, tmp_path: Path) -> Iterator[Cluster]:
 
 
 def started_and_refused(url: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(ROOT / "server.py")],
-        env=environment(DATABASE_URL=url),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_to_the_end(DATABASE_URL=url)
 
 
 def test_a_revocation_survives_kill_9_of_postgres_whatever_its_role_inherits(

@@ -30,7 +30,7 @@ CONNECTIONS = 100
 @pytest.fixture
 def server(dsn: str, tmp_path: Path) -> Iterator[ServerProcess]:
     """Run a server on the database of this run."""
-    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as process:
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log", preloaded=False) as process:
         yield process
 
 
@@ -270,14 +270,7 @@ def test_the_server_exits_with_2_and_a_line_for_each_fault_of_the_settings() -> 
 
 def test_check_starts_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "postgres"
-    ended = subprocess.run(
-        [sys.executable, str(ROOT / "server.py"), "--check"],
-        env=environment(USERAUTH_DATABASE__EMBEDDED_DIR=str(folder)),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = run_to_the_end("--check", USERAUTH_DATABASE__EMBEDDED_DIR=str(folder))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert not folder.exists()
 
