@@ -30,6 +30,7 @@ class ForkedProcess:
 
     def __init__(self, args: Sequence[str], pid: int, stdout: IO[str], exited: int) -> None:
         self.args: object = args
+        self._arguments = args
         self.pid = pid
         self.stdin: IO[str] | None = None
         self.stdout: IO[str] | None = stdout
@@ -44,7 +45,7 @@ class ForkedProcess:
         """Return the exit code when the process has exited; raises TimeoutExpired."""
         code = self._read_code(timeout)
         if code is None:
-            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            raise subprocess.TimeoutExpired(self._arguments, timeout or 0)
         return code
 
     def send_signal(self, sig: int) -> None:
@@ -112,12 +113,13 @@ class _Parent:
 
     def run(self) -> list[str] | None:
         """Serve until the tests end; return, in a forked server, its arguments."""
+        control = self._control.fileno()
         while True:
-            ready, _, _ = select.select([self._control, self._wake], [], [])
+            ready, _, _ = select.select([control, self._wake], [], [])
             if self._wake in ready:
                 os.read(self._wake, 4096)
                 self._report_exits()
-            if self._control in ready:
+            if control in ready:
                 request, descriptors, _, _ = socket.recv_fds(
                     self._control, _REQUEST_BYTES, _STREAMS + 1
                 )

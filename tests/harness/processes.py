@@ -127,4 +127,4 @@ def run_to_the_end(*arguments: str, **variables: str) -> "subprocess.CompletedPr
         finally:
             child_processes.stop(process)
         log.seek(0)
-        return subprocess.CompletedProcess(process.args, code, output, log.read())
+        return subprocess.CompletedProcess(arguments, code, output, log.read())
