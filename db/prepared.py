@@ -22,7 +22,7 @@ Received = Callable[[list[Row], DatabaseError | None], None]
 def with_recovery_flag(sql: str) -> str:
     """Return a query whose rows begin with whether Postgres is in recovery.
 
-    It returns a row even where ``sql`` returns none: an empty answer of a standby, which may lack
+    It returns a row even if ``sql`` returns none: an empty answer of a standby, which may lack
     the newest rows, must not be taken for one of the primary.
     """
     return f"""

@@ -26,7 +26,7 @@ class LogoutHandler(BaseHandler):
         "POST": Call(
             Guard.TOKEN,
             summary="Log out",
-            description="Revokes the presented token. A password is refused.",
+            description="Revokes the presented token. A password is rejected.",
             response=Response("The token is revoked.", status=204),
             problems=(TooManyWrites,),
         )

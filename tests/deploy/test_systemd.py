@@ -499,12 +499,12 @@ def test_a_version_that_rejects_the_settings_leaves_the_old_one_in_place(install
 
 
 # The fake systemctl starts the service only if the marker of the old version exists.
-CHOOSY = '[ "$1" != {refused} ] || [ -e {root}/opt/userauth/marker ]'
+CHOOSY = '[ "$1" != {failing} ] || [ -e {root}/opt/userauth/marker ]'
 
 
-@pytest.mark.parametrize("refused", ["restart", "start", "daemon-reload", "--quiet"])
+@pytest.mark.parametrize("failing", ["restart", "start", "daemon-reload", "--quiet"])
 def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
-    installed: Path, systemctl: Callable[[str], Path], called: Path, refused: str
+    installed: Path, systemctl: Callable[[str], Path], called: Path, failing: str
 ) -> None:
     unit = installed / "etc/systemd/system/userauth.service"
     shipped = unit.read_bytes()
@@ -513,7 +513,7 @@ def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
     # A unit that the old version did not have.
     (installed / "opt/userauth/deploy/userauth-backup.timer").unlink()
     marker = mark(installed)
-    fake = systemctl(CHOOSY.format(refused=refused, root=installed))
+    fake = systemctl(CHOOSY.format(failing=failing, root=installed))
     ended = run_installation(installed, systemctl=fake)
     assert ended.returncode == 1
     assert "the old version is running again" in ended.stderr
@@ -535,7 +535,7 @@ def test_after_a_killed_installation_the_version_that_is_known_to_start_is_kept(
     killing = systemctl('[ "$1" != restart ] || kill -9 $PPID')
     assert run_installation(installed, systemctl=killing).returncode != 0
     assert not marker.exists()
-    choosy = systemctl(CHOOSY.format(refused="restart", root=installed))
+    choosy = systemctl(CHOOSY.format(failing="restart", root=installed))
     ended = run_installation(installed, systemctl=choosy)
     assert "the old version is running again" in ended.stderr
     assert marker.exists()

@@ -1,4 +1,4 @@
-"""Server processes, as an operator starts them."""
+"""Server processes, started as an administrator starts them."""
 
 import os
 import secrets

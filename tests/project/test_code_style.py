@@ -17,7 +17,7 @@ MEASURED = (*PRODUCT, "bench", "soak")
 
 # Each exception needs a reason; an entry that is no longer needed must be removed.
 LONG_FILES: Mapping[str, str] = {
-    "rules/errors.py": "one table of every refusal, as a tree of classes without code",
+    "rules/errors.py": "one table of every rejection, as a tree of classes without code",
 }
 LONG_FUNCTIONS: Mapping[str, str] = {}
 MANY_PARAMETERS: Mapping[str, str] = {}

@@ -68,9 +68,7 @@ def test_a_policy_of_the_machine_is_kept(calls: Path, tmp_path: Path) -> None:
     assert policy.read_text() == "exit 104\n"
 
 
-def test_the_services_are_denied_no_longer_when_an_installation_fails(
-    calls: Path, tmp_path: Path
-) -> None:
+def test_services_may_start_again_when_an_installation_fails(calls: Path, tmp_path: Path) -> None:
     (tmp_path / "bin" / "apt-get").write_text('#!/bin/sh\n[ "$2" = update ]\n')
     with pytest.raises(subprocess.CalledProcessError):
         programs.install(["curl"])
@@ -90,7 +88,7 @@ def test_where_nothing_can_be_installed_the_command_is_named(
 
 
 def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run tests that need Caddy and promtool where neither can be found."""
+    """Run tests that need Caddy and promtool if neither can be found."""
     file = folder / "test_needy.py"
     file.write_text(NEEDY)
     # The plugin of Schemathesis takes seconds to import.

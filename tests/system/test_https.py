@@ -102,7 +102,7 @@ def test_versions_of_tls_before_1_2_are_rejected(server: ServerProcess) -> None:
         assert (b"BEGIN CERTIFICATE" in ended.stdout) == is_supported, version
 
 
-def test_plain_http_and_silent_connections_do_not_affect_other_clients(
+def test_plain_http_and_silent_connections_do_not_affect_other_callers(
     server: ServerProcess, files: tuple[Path, Path]
 ) -> None:
     port = int(server.url.rpartition(":")[2])

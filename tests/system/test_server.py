@@ -347,5 +347,5 @@ def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
     assert "client=id-7" in written
     for hidden in (secret, email, token, "token="):
         assert hidden not in written
-    # Beside a warning where the machine is loaded.
+    # Next to a warning if the machine is loaded.
     assert written.count(" INFO ") == 5
