@@ -84,7 +84,7 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         standalone_mode=False,
         obj=LocalAdministrator(environ),
     )
-    # A number where click itself has ended the command, as for --help.
+    # A number if click itself has ended the command, as for --help.
     return ended or 0
 
 

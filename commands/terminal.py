@@ -1,7 +1,7 @@
 """Output and prompts: the only way from commands to the terminal.
 
 Text from users, files and the database is printed with unprintable characters as escapes: control
-characters would control the terminal, others could reorder or hide the text beside them. So are
+characters would control the terminal, others could reorder or hide the text next to them. So are
 characters that the encoding of the terminal does not have.
 """
 

@@ -201,7 +201,7 @@ def _with(
     user: str,
     work: Callable[[AdministrationServices], Awaitable[Result]],
 ) -> Result:
-    """Do some work with a user; raises NotFoundError where the user does not exist."""
+    """Do some work with a user; raises NotFoundError if the user does not exist."""
     try:
         return administrator.run(work)
     except UserNotFound:

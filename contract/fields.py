@@ -1,7 +1,7 @@
 """Types of body fields that have rules, with those rules as JSON Schema.
 
 Only the type is checked here: the rules room checks the rest, with error messages of its own.
-Where a schema cannot express a rule, its description does.
+If a schema cannot express a rule, its description does.
 """
 
 from typing import Annotated

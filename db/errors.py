@@ -34,11 +34,11 @@ class StatementError(DatabaseError):
 
 
 class InvalidUrl(DatabaseError):
-    """The DSN is malformed; the message is for the operator, and contains no part of the DSN."""
+    """The DSN is malformed; the message, for the administrator, contains no part of it."""
 
 
 class SchemaError(DatabaseError):
-    """This server cannot use the schema in the database; the message is for the operator."""
+    """This server cannot use the schema in the database; the message is for the administrator."""
 
 
 class SchemaMissing(DatabaseError):

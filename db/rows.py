@@ -54,7 +54,7 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The last use of a token: when, and from which address, if known."""
+    """The last use of a token: when, and from which IP address, if known."""
 
     token_id: str
     at: datetime
@@ -82,10 +82,10 @@ class ClientSecretRow:
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """For how many seconds, from the response of Postgres on, attempts are rejected.
+    """How many seconds, from the response of Postgres on, attempts are rejected.
 
     From the usual network, that of the last login, ``usual_network_wait_seconds`` count instead of
-    ``wait_seconds``. Both are 0 or less, or None, where attempts are allowed.
+    ``wait_seconds``. Both are 0 or less, or None, if attempts are allowed.
     """
 
     wait_seconds: float | None

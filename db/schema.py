@@ -65,7 +65,7 @@ async def apply_schema(
 ) -> None:
     """Create the schema, or migrate it to the current version, in one transaction.
 
-    ``schema`` is the text of schema.sql. Raises SchemaError, with advice for the operator, where
+    ``schema`` is the text of schema.sql. Raises SchemaError, with advice for the administrator, if
     the database cannot be used: for its cluster, encoding, version, or rights of other roles, or
     because another session holds the lock.
     """
@@ -89,7 +89,7 @@ async def apply_schema(
 
 
 async def check_schema(database: Database) -> None:
-    """Raise SchemaError where the database cannot be used; change nothing."""
+    """Raise SchemaError if the database cannot be used; change nothing."""
     async with database.connection() as connection:
         await _check_cluster_and_privileges(connection)
         version = await find_version(connection)
@@ -141,7 +141,7 @@ def migrations(version: int) -> list[str]:
 
 
 def schema_of(version: int, schema: str) -> str:
-    """Return the schema of a version, where ``schema`` is the current one."""
+    """Return the schema of a version; ``schema`` is the current one."""
     if version == VERSION:
         return schema
     return (SCHEMAS / f"{version}.sql").read_text(encoding="utf-8")

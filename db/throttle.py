@@ -61,7 +61,7 @@ ON CONFLICT (subject) DO NOTHING
 
 
 async def ensure_counts(connection: Connection, subjects: Sequence[Subject]) -> None:
-    """Insert counts of 0 where rows are missing."""
+    """Insert counts of 0 if rows are missing."""
     await connection.execute(_ENSURE, {"subjects": [subject.name for subject in subjects]})
 
 
@@ -148,7 +148,7 @@ async def record_failure(
     """Count one more failure of each subject, unless an attempt is rejected for one of them now.
 
     The wait doubles with each failure. For the account whose usual network is ``network`` only
-    the wait there counts. Returns None where a row is missing.
+    the wait there counts. Returns None if a row is missing.
     """
     parameters = {
         "subjects": [subject.name for subject in subjects],

@@ -1,4 +1,4 @@
-"""/metrics, on a port of its own: the operator decides who has access to that port."""
+"""/metrics, on a port of its own: the administrator decides who has access to that port."""
 
 from http import HTTPStatus
 from typing import ClassVar

@@ -111,7 +111,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log what the operator must know: bugs, and an unavailable database.
+        """Log what the administrator must know: bugs, and an unavailable database.
 
         Nothing that the caller sent is logged.
         """

@@ -33,7 +33,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 PAGE_PATH = "/docs"
 OPENAPI_PATH = "/openapi.json"
-# The file of each path, relative to the project's folder.
+# The file of each path, relative to the project's directory.
 _FILES = {
     PAGE_PATH: "web/docs.html",
     "/docs/docs.css": "web/docs.css",

@@ -157,7 +157,7 @@ class Metrics(Collector):
         yield from self._collect_requests()
         yield families.labeled_counter(
             "userauth_problems",
-            "Rejections and failures, by problem type.",
+            "Problem documents, by problem type.",
             "problem",
             self._problems,
         )
@@ -206,7 +206,7 @@ class Metrics(Collector):
     def _collect_lookups(self) -> Iterator[Metric]:
         yield families.labeled_histogram(
             "userauth_lookup_seconds",
-            "Duration of a statement that requests share.",
+            "Duration of the statement of a batched lookup.",
             "lookup",
             self._lookup_seconds,
         )

@@ -28,7 +28,7 @@ _Event = MutableMapping[str, Any]
 class RequestRecord(NamedTuple):
     """The fields of one request: a tuple, since a frozen dataclass takes twice as long to create.
 
-    ``ip`` is set only where credentials were rejected.
+    ``ip`` is set only if credentials were rejected.
     """
 
     method: str

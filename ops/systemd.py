@@ -28,7 +28,7 @@ class Systemd:
     """The service manager, if it started this process."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Take over the passed sockets; raises SystemdError where one is not listening."""
+        """Take over the passed sockets; raises SystemdError if one is not listening."""
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._watchdog_seconds = 0.0
         if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):

@@ -49,9 +49,9 @@ class DataDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "DataDirectory":
-        """Create the directory where it is missing, and let the Postgres user access it.
+        """Create the directory if it is missing, and let the Postgres user access it.
 
-        Raises EmbeddedPostgresError where it contains anything else.
+        Raises EmbeddedPostgresError if it contains anything else.
         """
         path = path.resolve()
         programs = find_programs()

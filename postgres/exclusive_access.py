@@ -63,7 +63,7 @@ def reject_other_connections(connection: PlainConnection) -> None:
 
 @contextmanager
 def reject_locked_tables() -> Iterator[None]:
-    """Raise DatabaseNotEmpty where the block times out waiting for a lock."""
+    """Raise DatabaseNotEmpty if the block times out waiting for a lock."""
     try:
         yield
     except LockNotAvailable:

@@ -98,7 +98,7 @@ class _Replaced:
 def restore(dsn: str, archive: Archive, options: RestoreOptions) -> RestoreResult:
     """Restore a backup into a database.
 
-    Raises DatabaseNotEmpty, and changes nothing, where the database must not be replaced.
+    Raises DatabaseNotEmpty, and changes nothing, if the database must not be replaced.
     """
     with plain_connection(dsn) as connection:
         check_cluster(*connection.fetch_all(CLUSTER)[0])

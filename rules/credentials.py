@@ -36,7 +36,7 @@ def decode_authorization(header: str | None) -> Credentials | None:
     """Decode the value of an Authorization header field.
 
     Returns None without a header, and for a scheme that is not supported. Raises
-    CredentialsInvalid or TokenInvalid where the value is malformed. Follows RFC 7617 (Basic, in
+    CredentialsInvalid or TokenInvalid if the value is malformed. Follows RFC 7617 (Basic, in
     UTF-8) and RFC 6750 (Bearer); a token may also replace the Basic user name, or the whole Basic
     value.
     """

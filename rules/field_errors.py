@@ -1,4 +1,4 @@
-"""Faults in the fields of a request, collected so that one rejection reports all of them."""
+"""Errors in the fields of a request, collected so that one response reports all of them."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,13 +10,13 @@ V = TypeVar("V")
 
 
 class FieldErrors:
-    """Collects the faults in the fields of one request."""
+    """Collects the errors in the fields of one request."""
 
     def __init__(self) -> None:
         self._errors: list[FieldError] = []
 
     def check(self, field: str, rule: Callable[[V], T], value: V | None) -> T | None:
-        """Return the result of the rule, or None where the value is None or rejected."""
+        """Return the result of the rule, or None if the value is None or rejected."""
         if value is None:
             return None
         try:
@@ -31,6 +31,6 @@ class FieldErrors:
         self._errors.append(FieldError(field, message))
 
     def raise_if_any(self) -> None:
-        """Raise InvalidFields where a field was rejected."""
+        """Raise InvalidFields if a field was rejected."""
         if self._errors:
             raise InvalidFields(self._errors)

@@ -21,7 +21,7 @@ Key = TypeVar("Key", bound=Hashable)
 class Ticket:
     """An admitted caller, from its arrival until it leaves; ``turn`` is set while it waits.
 
-    ``first_rejected_at`` is set where it was rejected before, and honored Retry-After since.
+    ``first_rejected_at`` is set if it was rejected before, and honored Retry-After since.
     """
 
     number: int
@@ -81,7 +81,7 @@ class Admission:
     ) -> Ticket | None:
         """Return the ticket to reject: the new one, one that waits, or None while there is room.
 
-        ``tickets`` may include some that do not wait any more.
+        ``tickets`` may include some that no longer wait.
         """
         max_per_site = max(self._workers, math.ceil(max_tickets * _SITE_SHARE))
         if (
@@ -97,10 +97,10 @@ class Admission:
     def _find_displaced(
         self, new: Ticket, waiting: list[Ticket], max_tickets: int
     ) -> Ticket | None:
-        """Return the ticket that makes way for a new ticket, or None.
+        """Return the ticket that a new ticket displaces, or None.
 
         Known callers and the others each have a share that the other group cannot take. Within a
-        group, a ticket of lower standing makes way.
+        group, a ticket of lower standing is displaced.
         """
         is_known = new.caller.is_known
         if self._groups[is_known] < max_tickets * _GROUP_SHARE:
@@ -116,9 +116,9 @@ class Admission:
         return self._find_displaced_equal(new, equal)
 
     def _find_displaced_equal(self, new: Ticket, equal: list[Ticket]) -> Ticket | None:
-        """Return which ticket of the same standing makes way for a new ticket, or None.
+        """Return the ticket of the same standing that a new ticket displaces, or None.
 
-        A site with more tickets makes way for one with fewer. Where all have as many, the caller
+        A site with more tickets is displaced by one with fewer. If all have as many, the caller
         that was rejected first has the strongest claim.
         """
         largest = self._last_of_largest(equal)

@@ -1,4 +1,4 @@
-"""How many hashes the right and new passwords of one user may take."""
+"""How many hashes the correct and the new passwords of one user may take."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ class HashBudget:
     ) -> AsyncIterator[HashSlot]:
         """Wait for a slot, and hold it; see PasswordHasher.slot().
 
-        Raises TooManyAttempts where the budget of the user is exhausted; None has no budget.
+        Raises TooManyAttempts if the budget of the user is exhausted; None has no budget.
         """
         self._check(user_id)
         async with self._hasher.slot(caller, stored) as slot:

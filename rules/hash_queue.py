@@ -40,14 +40,14 @@ class Slot:
 
 
 class HashQueue:
-    """Gives callers a slot each, in turn, for slow functions on a few worker threads.
+    """Grants each caller a slot, in turn, to run slow functions on a few worker threads.
 
-    ``workers`` is how many slots there are. A caller that would wait longer
-    than ``max_wait_seconds`` for its result is rejected, unless a worker is free; ``seconds_each``
-    is an initial estimate of what one function takes. One account at one network has at most
-    ``max_per_account`` callers. ``rejected`` counts callers that were not admitted, made way for
-    others, or waited too long. ``observe_wait`` and ``observe_hash`` are called with the seconds
-    that a caller waited, and that a function took.
+    ``workers`` is the number of slots. A caller that would wait longer than ``max_wait_seconds``
+    for its result is rejected, unless a worker is free; ``seconds_each`` is an initial estimate of
+    the time of one function. One account at one network has at most ``max_per_account`` callers.
+    ``rejected`` counts callers that were not admitted, were displaced, or waited too long.
+    ``observe_wait`` and ``observe_hash`` are called with the seconds that a caller waited, and that
+    a function took.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class HashQueue:
     async def slot(self, caller: Caller) -> AsyncIterator[Slot]:
         """Wait for a slot in turn, and hold it.
 
-        Raises Overloaded where the wait would be too long, became longer than expected, or another
-        caller took precedence; and CallerDisconnected in a task that was abandoned. Where the body
+        Raises Overloaded if the wait would be too long, became longer than expected, or another
+        caller took precedence; and CallerDisconnected in a task that was abandoned. If the body
         raises Unavailable, all waiting callers get that error, unless it concerns a single row:
         none of them would succeed.
         """
@@ -197,10 +197,10 @@ class HashQueue:
         finally:
             del self._waiting[task]
             if turn.done() and not turn.cancelled():
-                turn.exception()  # marks it as retrieved, where a cancellation preceded it
+                turn.exception()  # marks it as retrieved, if a cancellation preceded it
 
     def _give_up(self, ticket: Ticket) -> None:
-        """Stop waiting; pass on the slot where it was granted meanwhile."""
+        """Stop waiting; pass on the slot if it was granted meanwhile."""
         turn, ticket.turn = ticket.turn, None
         if turn is None:
             return  # dropped, or passed over

@@ -33,7 +33,7 @@ class PasswordRules:
         self._common = _common_passwords() if refuse_common else frozenset()
 
     def check(self, password: str, *, own_words: Iterable[str]) -> None:
-        """Raise Rejected, or another ValueError, with a reason where the password is not accepted.
+        """Raise Rejected, or another ValueError, with a reason if the password is not accepted.
 
         ``own_words`` are an email address and a name that were accepted, and therefore short.
         """

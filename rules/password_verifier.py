@@ -61,7 +61,7 @@ class PasswordVerifier:
         self._logged_peppers: set[str] = set()
 
     async def verify(self, slot: Slot, password: str, stored: str | None) -> float | None:
-        """Return None where a password matches, otherwise by how many seconds to delay that."""
+        """Return None if a password matches, otherwise the delay of its rejection in seconds."""
         compared = self._scheme.decoy if stored is None else stored
         imported = None if is_own(compared) else self._read_imported(compared)
         if imported is None:

@@ -95,7 +95,7 @@ class PasswordHasher:
     def should_renew(self, password: str, stored: str) -> bool:
         """Return whether a stored hash that a password matches should be replaced by a new one.
 
-        Not where the end of the password did not count: that end may be wrong.
+        Not if the end of the password did not count: that end may be wrong.
         """
         if not self.scheme.needs_rehash(stored):
             return False
@@ -107,7 +107,7 @@ class PasswordHasher:
 
     @asynccontextmanager
     async def _memory(self, stored: str | None) -> AsyncIterator[None]:
-        """Wait until no other hash takes much memory, where this one does; raises Overloaded."""
+        """Wait until no other hash takes much memory, if this one does; raises Overloaded."""
         if not self._is_large(stored):
             yield
             return

@@ -3,7 +3,7 @@
 A wrong password of a user with an imported hash, of another user, and of an unknown address cost
 different amounts of work. So every rejection takes at least as long as the slowest kind of hash in
 use: after a faster hash the caller waits for the difference, in its slot. Another service may have
-stored a password as it was typed or in its NFC form; where these differ, both are tried, and every
+stored a password as it was typed or in its NFC form; if these differ, both are tried, and every
 rejection of such a password takes twice as long, whether or not the user exists.
 """
 
@@ -47,7 +47,7 @@ class RejectionTimes:
         multiples.append(seconds / _quantile(self._usual, 0.5))
 
     def retain(self, is_in_use: Callable[[str], bool]) -> None:
-        """Discard the kinds that are not in use any more."""
+        """Discard the kinds that are no longer in use."""
         self._by_kind = {kind: each for kind, each in self._by_kind.items() if is_in_use(kind)}
 
     def delay_seconds(self, elapsed: float, *, forms: int) -> float:

@@ -44,9 +44,9 @@ class Retries:
             self._due.popitem(last=False)
 
     def take(self, caller: Caller) -> float | None:
-        """Return when a caller was first rejected, where it returns when it is due; else None.
+        """Return when a caller was first rejected, if it returns when it is due; else None.
 
-        Either way the caller is not remembered any more.
+        In both cases the caller is no longer remembered.
         """
         due, first = self._due.pop((caller.network, caller.account), (math.inf, 0.0))
         is_in_time = due - _EARLY_SECONDS <= self._clock() <= due + _LATE_SECONDS

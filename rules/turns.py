@@ -45,7 +45,7 @@ class Caller:
 class Turns(Generic[Item]):
     """Waiting callers, in the order in which they get a slot.
 
-    Known callers and the others alternate, where both wait. Of the others, those that returned
+    Known callers and the others alternate, if both wait. Of the others, those that returned
     when they were due come first.
     """
 
@@ -67,11 +67,11 @@ class Turns(Generic[Item]):
         self._by_standing[standing].add(_path(caller), item)
 
     def remove(self, caller: Caller, standing: Standing, item: Item) -> None:
-        """Remove an item; raises KeyError where it does not wait."""
+        """Remove an item; raises KeyError if it does not wait."""
         self._by_standing[standing].remove(_path(caller), item)
 
     def pop(self) -> Item:
-        """Remove and return the next item; raises IndexError where none waits."""
+        """Remove and return the next item; raises IndexError if none waits."""
         known = self._by_standing[Standing.KNOWN]
         returning = self._by_standing[Standing.RETURNING]
         others = returning or self._by_standing[Standing.UNKNOWN]

@@ -60,7 +60,7 @@ class Accounts:
     ) -> UserRow:
         """Create a user.
 
-        Raises InvalidFields with all faults, EmailTaken, TooManyAttempts or Overloaded.
+        Raises InvalidFields with all errors, EmailTaken, TooManyAttempts or Overloaded.
         """
         attempt = self._throttle.registration_attempt(origin.ip)
         await self._throttle.check(attempt)
@@ -93,8 +93,8 @@ class Accounts:
     ) -> UserRow:
         """Change the name, the password or both.
 
-        Raises InvalidFields with all faults, TooManyWrites, TooManyAttempts or Overloaded.
-        ``current_password`` is verified where it is sent, and may be required. A new password
+        Raises InvalidFields with all errors, TooManyWrites, TooManyAttempts or Overloaded.
+        ``current_password`` is verified if it is sent, and may be required. A new password
         revokes all tokens of the user except the presented one.
         """
         new_name = self._check_changes(identity, name, password, current_password)
@@ -120,7 +120,7 @@ class Accounts:
         password: str | Unset,
         current_password: str | None,
     ) -> str | Unset | None:
-        """Return the name to write; raises InvalidFields with all faults."""
+        """Return the name to write; raises InvalidFields with all errors."""
         errors = FieldErrors()
         clean_name: str | Unset | None = UNSET
         if name is not UNSET:

@@ -25,7 +25,7 @@ class NewUser:
 
 
 def check_new_user(rules: PasswordRules, *, email: str, password: str, name: str | None) -> NewUser:
-    """Check the fields of a new account; raises InvalidFields with all faults."""
+    """Check the fields of a new account; raises InvalidFields with all errors."""
     errors = FieldErrors()
     address = errors.check("email", emails.normalize_email, email) or ""
     clean_name = errors.check("name", names.normalize_name, name)

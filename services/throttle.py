@@ -1,10 +1,10 @@
 """Limits on failed attempts: NIST SP 800-63B-4 section 3.2.2, OWASP ASVS 5.0 6.3.1.
 
-An attempt is counted as a failure before its hash is computed, and the count is taken back if the
-password was right: of any number of concurrent attempts, on any number of processes, no more
-begin than are allowed. Counted are the email address, whether or not a user has it, together with
-the address of the request; and each of both alone, with wider limits. After a limit each attempt
-has to wait, twice as long after each failure.
+An attempt is counted as a failure before its hash is computed, and the count is decremented if the
+password was correct: of any number of concurrent attempts, in any number of processes, no more
+begin than are allowed. Failures are counted by email address, whether or not a user has it,
+together with the IP address of the request; and by each of both alone, with higher limits. Beyond
+a limit, each attempt has to wait, twice as long after each failure.
 
 A correct password resets the count of its email address, and makes the network of the request the
 usual network of the account: there, failures from other networks do not count. An email address
@@ -12,8 +12,8 @@ has at most ``max_consecutive_failures``, four fifths of them from other network
 password is accepted until a correct one comes from the usual network, or an administrator resets
 the count.
 
-Wrong secrets of clients are counted separately: by the client's id with the address, and by the
-address. Attempts of users at an address do not delay clients, nor the reverse.
+Wrong secrets of clients are counted separately: by the client's id with the IP address, and by the
+IP address. Attempts of users at an IP address do not delay clients, nor the reverse.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from services.throttle_subjects import ADDRESS, SubjectNames
 from services.transactions import answer, connection_to
 from settings.model import ThrottleSettings
 
-# Retry-After where attempts are rejected without end.
+# Retry-After if attempts are rejected without end.
 _MAX_RETRY_AFTER_SECONDS = 86_400
 
 
@@ -54,7 +54,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordedFailure:
-    """An attempt that was counted: when, and whether further ones have to wait from now on."""
+    """A counted attempt: its time, and whether further ones have to wait from now on."""
 
     at: datetime
     is_newly_blocked: bool
@@ -102,7 +102,7 @@ class Throttle:
     async def check(self, attempt: Attempt) -> bool:
         """Return whether an attempt comes from the usual network of its account.
 
-        Raises TooManyAttempts where it has to wait. Cheap: a lookup that requests share.
+        Raises TooManyAttempts if it has to wait. Cheap: a batched lookup.
         """
         find = self._lookups.attempt_counts.find
         found = await answer(asyncio.gather(*[find(each.name) for each in attempt.subjects]))
@@ -119,7 +119,7 @@ class Throttle:
     async def record_failure(self, attempt: Attempt) -> RecordedFailure:
         """Count an attempt as a failure, before it begins.
 
-        Raises TooManyAttempts where it is not allowed.
+        Raises TooManyAttempts if it is not allowed.
         """
         async with connection_to(self._database) as connection:
             decision = await self._count(connection, attempt)
@@ -131,7 +131,7 @@ class Throttle:
         return RecordedFailure(decision.at, decision.is_newly_blocked)
 
     async def record_success(self, attempt: Attempt, failure: RecordedFailure) -> None:
-        """Take back the failure of an attempt that succeeded, and reset its counts."""
+        """Undo the failure of an attempt that succeeded, and reset its counts."""
         async with connection_to(self._database) as connection:
             await throttle.record_success(
                 connection,
@@ -154,7 +154,7 @@ class Throttle:
         await counts.delete_count(connection, self._names.account(emails.email_key(user.email)))
 
     def _login_attempt(self, pair: str, address: str, ip: str | None, *account: Subject) -> Attempt:
-        """Return an attempt: the login with its network, and the network where it is known."""
+        """Return an attempt: the login with its network, and the network if it is known."""
         subjects = [*account, self._subject(pair, self._limits.pair_failures)]
         if ip is not None:
             subjects.append(self._subject(address, self._limits.address_failures))

@@ -68,7 +68,7 @@ class Tokens:
     async def log_in(self, identity: Identity, origin: Origin) -> IssuedToken:
         """Issue a token to an identity proved by password.
 
-        Raises CredentialsInvalid where the password was changed after it was verified. Of a user
+        Raises CredentialsInvalid if the password was changed after it was verified. Of a user
         with ``max_per_user`` tokens the oldest is revoked.
         """
         proof = identity.password_proof
@@ -124,7 +124,7 @@ class Tokens:
         *,
         current_password: str | None = None,
     ) -> None:
-        """Revoke one of the user's tokens; raises NotFound where it is not a valid one.
+        """Revoke one of the user's tokens; raises NotFound if it is not a valid one.
 
         A token other than the presented one requires the same confirmation as all of them: they
         could be revoked one by one. Raises TooManyWrites, and the errors of Confirmation.check().
@@ -171,7 +171,7 @@ class Tokens:
         return number
 
     async def introspect(self, token: str) -> Introspection | None:
-        """Return what a service may know about a token, or None where it is not valid."""
+        """Return what a service may know about a token, or None if it is not valid."""
         try:
             claims = self._signer.read(token)
         except TokenInvalid:

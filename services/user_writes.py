@@ -31,8 +31,7 @@ class UserWrites:
     async def begin(self, identity: Identity) -> AsyncIterator[tuple[Transaction, UserRow]]:
         """Begin a transaction in turn, and lock the user's row; commit at the end of the block.
 
-        Raises TooManyWrites, or Unauthorized where the proof of the identity does not hold any
-        more.
+        Raises TooManyWrites, or Unauthorized if the proof of the identity no longer holds.
         """
         async with (
             self._turns.turn(identity.user.id),

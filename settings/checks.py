@@ -1,6 +1,6 @@
-"""The rules that a value has to meet beside its type and its bounds, as types of fields.
+"""The rules that a value has to meet in addition to its type and bounds, as types of fields.
 
-A ValueError completes the line "section.key = value (from where): …" that the operator reads.
+A ValueError completes the line "section.key = value (from where): …" that the administrator reads.
 """
 
 import re
@@ -26,13 +26,13 @@ _ORIGIN = re.compile(
 
 
 class Context(NamedTuple):
-    """What checks depend on beside the value.
+    """What checks depend on in addition to the value.
 
-    ``folder`` is where relative paths start; ``old_names`` are warnings about renamed settings.
+    ``directory`` is where relative paths start; ``old_names`` are warnings about renamed settings.
     """
 
     profile: Profile
-    folder: Path
+    directory: Path
     # Whether tokens are signed and verified: a backup works without the keys.
     needs_keys: bool = True
     old_names: Sequence[str] = ()
@@ -44,7 +44,7 @@ Info = ValidationInfo[Context]
 def _path(value: object, info: Info) -> object:
     if value == "":
         return None
-    return info.context.folder / value if isinstance(value, str | Path) else value
+    return info.context.directory / value if isinstance(value, str | Path) else value
 
 
 def _database_url(url: SecretStr, info: Info) -> SecretStr:
@@ -168,7 +168,7 @@ def in_production(*, minimum: int | None = None, maximum: int | None = None) -> 
     return AfterValidator(check)
 
 
-# A path from the folder of settings.toml; the description is what a fault says it must be.
+# A path relative to the directory of settings.toml; a fault says "must be" and the description.
 FilePath = Annotated[Path, BeforeValidator(_path), Field(description="a path")]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path), Field(description="a path or empty")]
 PrivateKey = Annotated[OptionalPath, AfterValidator(_private_key)]

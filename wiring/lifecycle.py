@@ -25,7 +25,7 @@ from wiring.secrets import read_certificate, signing_keys
 from wiring.signals import exit_on_stop_signals, reload_on_hangup, stop_event
 from wiring.tasks import LAST_WRITE_SECONDS
 
-# How long a stop takes beside the waits that have a limit of their own.
+# How long a stop takes, without the waits that have their own limits.
 _OTHER_STOP_SECONDS = 10.0
 
 

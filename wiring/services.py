@@ -112,7 +112,7 @@ async def open_administration(
 ) -> AsyncIterator[AdministrationServices]:
     """Build the services of commands on a database, and close them after use.
 
-    Nothing runs beside the command: threads that hash, and the connections of lookups, start when
+    Nothing but the command runs: threads that hash, and the connections of lookups, start when
     they are first used.
     """
     async with _open_parts(settings, database, clock) as parts:

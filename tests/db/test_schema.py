@@ -1,4 +1,4 @@
-"""Applying the schema, and rejections to do so."""
+"""Applying the schema, and databases that are rejected."""
 
 import itertools
 from collections.abc import Iterator

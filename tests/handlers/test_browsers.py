@@ -4,7 +4,7 @@ import pytest
 from tornado.httputil import HTTPHeaders
 
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 from transport.browsers import is_from_browser
 
@@ -24,8 +24,8 @@ CHANGING = [
     ("POST", "/api/token/revoke"),
 ]
 
-named = laid_over(CORS__ORIGINS=PAGE)
-any_origin = laid_over(CORS__ORIGINS="*")
+named = override_settings(CORS__ORIGINS=PAGE)
+any_origin = override_settings(CORS__ORIGINS="*")
 
 
 def schemes(answer: Answer) -> list[str]:

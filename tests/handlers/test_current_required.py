@@ -7,13 +7,13 @@ import pytest
 from handlers.application import Application
 from ops.request_log import RequestRecord
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 
 EMAIL = "susan@example.com"
 WRONG = "not the password"
 MISSING = [{"field": "current_password", "message": "is required"}]
 
-required = laid_over(PASSWORDS__CURRENT_REQUIRED=True)
+required = override_settings(PASSWORDS__CURRENT_REQUIRED=True)
 destroying = pytest.mark.parametrize("path", ["/api/user", "/api/user/tokens", "one token"])
 
 

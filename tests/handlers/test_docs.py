@@ -8,7 +8,7 @@ import pytest
 
 from handlers.application import Application
 from tests.harness.api import Api
-from tests.harness.configuration import ROOT, laid_over
+from tests.harness.configuration import ROOT, override_settings
 from tests.harness.raw_http import answer_to, raw_request
 
 PATHS = {
@@ -103,7 +103,7 @@ def test_another_content_has_another_entity_tag(app: Application) -> None:
     assert len(tags) == len(PATHS)
 
 
-@laid_over(DOCS__ENABLED=False)
+@override_settings(DOCS__ENABLED=False)
 @pytest.mark.gen_test
 async def test_without_docs_enabled_there_is_no_document(api: Api) -> None:
     for path in PATHS:

@@ -10,17 +10,17 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from tornado.ioloop import IOLoop
 
 from tests.harness.api import Api, bearer, check_invariants
-from tests.harness.configuration import ROOT, laid_over
+from tests.harness.configuration import ROOT, override_settings
 from tests.harness.raw_http import exchange, parse_answer
 
-# Hypothesis stores its examples in the folder of this project's data.
+# Hypothesis stores its examples in the directory of this project's data.
 set_hypothesis_home_dir(ROOT / "var" / "hypothesis")
 
 # The largest accepted head: see transport/server.py.
 HEAD_BYTES = 16 * 1024
 ACCEPTED = {200, 201, 400, 409, 415, 422, 429}
 # Wrong credentials are sent many times.
-unbounded = laid_over(
+unbounded = override_settings(
     THROTTLE__PAIR_FAILURES=1_000_000,
     THROTTLE__ACCOUNT_FAILURES=1_000_000,
     THROTTLE__ADDRESS_FAILURES=1_000_000,

@@ -11,7 +11,7 @@ from rules.password_scheme import SCHEME
 from tests.harness.another_server import another_server
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over, settings_with
+from tests.harness.configuration import override_settings, settings_with
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -147,7 +147,7 @@ async def test_a_hash_of_another_cost_is_renewed_at_the_next_login(
     assert run_sql(dsn, "SELECT password_hash FROM users") == [(renewed,)]
 
 
-@laid_over(PASSWORDS__WORKERS=1)
+@override_settings(PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test
 async def test_a_hash_is_not_renewed_while_others_wait(
     api: Api, keys: list[str], dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""The methods of a path: 405 with Allow, HEAD beside GET, OPTIONS."""
+"""The methods of a path: 405 with Allow, HEAD like GET, OPTIONS."""
 
 import pytest
 

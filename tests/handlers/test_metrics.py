@@ -24,7 +24,7 @@ from settings import Settings
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over, settings_with
+from tests.harness.configuration import override_settings, settings_with
 from tests.harness.disconnecting import send_and_disconnect
 from tests.harness.failures import raising
 from tests.harness.gate import Gate
@@ -47,7 +47,7 @@ Read = Callable[[], Awaitable[Scrape]]
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest) -> Settings:
-    """Return the settings above, with what ``laid_over`` says over them."""
+    """Return the settings above, with those that ``override_settings`` changes."""
     return settings_with(**{**SETTINGS, **getattr(request, "param", {})})
 
 
@@ -175,7 +175,7 @@ async def test_running_and_waiting_hashes_are_counted_and_a_disconnect_is_499(
 
 
 @pytest.mark.gen_test
-@laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
+@override_settings(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
 async def test_rejected_hashes_are_counted(api: Api, read: Read, hashes: BlockedHashes) -> None:
     await api.register()
     first = asyncio.create_task(api.log_in())
@@ -238,7 +238,7 @@ async def test_connections_in_use_and_waiting_requests_are_counted(
 
 
 @pytest.mark.gen_test
-@laid_over(DATABASE__ACQUIRE_TIMEOUT_SECONDS=0.3, DATABASE__QUERY_TIMEOUT_SECONDS=0.3)
+@override_settings(DATABASE__ACQUIRE_TIMEOUT_SECONDS=0.3, DATABASE__QUERY_TIMEOUT_SECONDS=0.3)
 async def test_metrics_can_be_read_while_the_database_is_unavailable(
     api: Api, read: Read, gate: Gate
 ) -> None:
@@ -258,7 +258,7 @@ async def test_metrics_can_be_read_while_the_database_is_unavailable(
 
 
 @pytest.mark.gen_test
-@laid_over(DATABASE__ACQUIRE_TIMEOUT_SECONDS=0.3, DATABASE__QUERY_TIMEOUT_SECONDS=0.3)
+@override_settings(DATABASE__ACQUIRE_TIMEOUT_SECONDS=0.3, DATABASE__QUERY_TIMEOUT_SECONDS=0.3)
 async def test_a_statement_that_times_out_counts_as_one_failure(
     api: Api, read: Read, gate: Gate
 ) -> None:

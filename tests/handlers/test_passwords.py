@@ -7,13 +7,13 @@ import pytest
 from rules.password_scheme import SCHEME, PasswordScheme, pepper_id
 from settings import load_settings
 from tests.harness.api import PASSWORD, Api, basic, bearer, rejected_fields
-from tests.harness.configuration import KEY, ROOT, laid_over
+from tests.harness.configuration import KEY, ROOT, override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan.miller@example.com"
 PEPPER = "a-pepper-for-the-tests-000000000"
 
-strict = laid_over(PASSWORDS__REFUSE_COMMON="true")
+strict = override_settings(PASSWORDS__REFUSE_COMMON="true")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_no_character_of_a_password_is_dropped_or_replaced(
     assert (await api.log_in(EMAIL, presented)).status == 401
 
 
-@laid_over(PASSWORDS__MIN_LENGTH=12)
+@override_settings(PASSWORDS__MIN_LENGTH=12)
 @pytest.mark.gen_test
 async def test_the_minimum_length_is_a_setting(api: Api) -> None:
     assert rejected_fields(await api.register(EMAIL, "x" * 11)) == ["password"]
@@ -186,7 +186,7 @@ async def test_other_rejected_fields_have_no_code(api: Api) -> None:
     assert coded == ["password"]
 
 
-@laid_over(PASSWORDS__PEPPER=PEPPER)
+@override_settings(PASSWORDS__PEPPER=PEPPER)
 @pytest.mark.gen_test
 async def test_with_a_pepper_in_the_settings_hashes_name_it_and_log_in(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
@@ -196,7 +196,7 @@ async def test_with_a_pepper_in_the_settings_hashes_name_it_and_log_in(api: Api,
     assert (await api.log_in(EMAIL, "wrong password")).status == 401
 
 
-@laid_over(PASSWORDS__PEPPER=PEPPER)
+@override_settings(PASSWORDS__PEPPER=PEPPER)
 @pytest.mark.gen_test
 async def test_a_hash_is_renewed_with_a_new_pepper_at_the_next_login(api: Api, dsn: str) -> None:
     await api.register(EMAIL, PASSWORD)

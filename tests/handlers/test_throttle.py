@@ -10,7 +10,7 @@ import pytest
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import moving_counts_back, run_sql
 
 EMAIL = "susan@example.com"
@@ -20,9 +20,9 @@ FIRST_DELAY = 100
 # For tests that send hundreds of requests.
 MANY_SECONDS = 60
 # Longer than any test: a slow machine must not allow another attempt.
-waiting_long = laid_over(THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
+waiting_long = override_settings(THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 # Lets tests send from any address.
-from_anywhere = laid_over(
+from_anywhere = override_settings(
     SERVER__TRUSTED_PROXIES="127.0.0.0/8", THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY
 )
 # How long after the start of a wait its response may arrive.
@@ -219,7 +219,7 @@ async def test_concurrent_correct_passwords_are_all_accepted(api: Api) -> None:
     assert [answer.status for answer in answers] == [200] * 100
 
 
-@laid_over(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
+@override_settings(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
 async def test_registrations_from_an_address_are_limited_also_for_taken_addresses(
     api: Api, let_pass: LetPass
@@ -231,7 +231,7 @@ async def test_registrations_from_an_address_are_limited_also_for_taken_addresse
     assert (await api.register("three@example.com")).status == 201
 
 
-@laid_over(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
+@override_settings(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
 async def test_a_registration_rejected_by_the_rules_is_not_counted(api: Api) -> None:
     for _ in range(5):
@@ -239,7 +239,7 @@ async def test_a_registration_rejected_by_the_rules_is_not_counted(api: Api) -> 
     assert (await api.register(EMAIL)).status == 201
 
 
-@laid_over(PASSWORDS__CURRENT_REQUIRED=True, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
+@override_settings(PASSWORDS__CURRENT_REQUIRED=True, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
 async def test_a_new_password_requires_the_current_one_which_is_counted(api: Api) -> None:
     token = await api.registered_token(EMAIL)
@@ -258,7 +258,7 @@ async def test_a_new_password_requires_the_current_one_which_is_counted(api: Api
     assert (await change(name="Susan")).status == 200
 
 
-@laid_over(PASSWORDS__CURRENT_REQUIRED=True)
+@override_settings(PASSWORDS__CURRENT_REQUIRED=True)
 @pytest.mark.gen_test
 async def test_the_correct_current_password_allows_the_change(api: Api) -> None:
     token = await api.registered_token(EMAIL)

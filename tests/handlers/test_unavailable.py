@@ -19,7 +19,7 @@ from tests.harness.sql import run_sql
 EMAIL = "susan@example.com"
 ACQUIRE_SECONDS = 0.4
 QUERY_SECONDS = 0.8  # longer, so that a request that waits for a connection never gets one
-GRACE_SECONDS = 0.5  # added to it by the client: see db/pool.py
+GRACE_SECONDS = 0.5  # added to it: see db/pool.py
 SLACK_SECONDS = 1.0
 
 
@@ -74,7 +74,7 @@ def end_backends(postgres: str) -> None:
 
 @contextmanager
 def read_only(postgres: str) -> Iterator[None]:
-    """Make Postgres reject to write, as during a switchover."""
+    """Make Postgres reject writes, as during a switchover."""
     run_sql(postgres, "ALTER DATABASE postgres SET default_transaction_read_only = on")
     try:
         end_backends(postgres)

@@ -8,7 +8,7 @@ import pytest
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -194,7 +194,7 @@ async def test_an_invalid_flag_is_422_and_revokes_nothing(api: Api, query: str) 
     assert await status(api, token) == 200
 
 
-@laid_over(TOKENS__MAX_PER_USER=3)
+@override_settings(TOKENS__MAX_PER_USER=3)
 @pytest.mark.gen_test
 async def test_a_further_login_revokes_the_oldest_token(api: Api, clock: Clock) -> None:
     await api.register()
@@ -207,7 +207,7 @@ async def test_a_further_login_revokes_the_oldest_token(api: Api, clock: Clock) 
     assert await status(api, theirs) == 200
 
 
-@laid_over(TOKENS__MAX_PER_USER=3)
+@override_settings(TOKENS__MAX_PER_USER=3)
 @pytest.mark.gen_test
 async def test_concurrent_logins_never_leave_more_tokens_than_allowed(api: Api) -> None:
     await api.register()

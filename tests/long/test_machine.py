@@ -33,7 +33,7 @@ USERAUTH_PASSWORDS__BCRYPT_COST=10
 USERAUTH_THROTTLE__REGISTRATIONS=100000
 USERAUTH_THROTTLE__WRITES_PER_MINUTE=100000
 """
-# It stands in place of a version whose settings are accepted, and which does not start.
+# A version that accepts the settings and does not start.
 BROKEN = "import sys\nsys.exit('--check' not in sys.argv)\n"
 _numbers = itertools.count()
 

@@ -30,8 +30,8 @@ from tests.harness.clock import Clock
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import DESCRIBE, SCHEMA, data, fill, new_database
-from tests.harness.given_cluster import PASSWORD as CLUSTER_PASSWORD
-from tests.harness.given_cluster import given_cluster
+from tests.harness.external_cluster import PASSWORD as CLUSTER_PASSWORD
+from tests.harness.external_cluster import external_cluster
 from tests.harness.processes import environment, running_server
 from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
@@ -382,14 +382,7 @@ def test_a_restore_names_users_that_were_deleted_or_disabled_after_the_backup(
 ) -> None:
     variables = {"DATABASE_URL": dsn}
     for email in ("deleted", "disabled", "both", "enabled", "nothing"):
-        added = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), "users", "add", f"{email}@example.com"],
-            env=environment(**variables),
-            input=PASSWORD + "\n",
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        added = manage("users", "add", f"{email}@example.com", stdin=f"{PASSWORD}\n", **variables)
         assert added.returncode == 0, added
     file = str(backed_up(dsn, tmp_path))
     for command, email in (
@@ -619,7 +612,7 @@ def test_a_backup_moves_the_embedded_database_to_an_external_cluster(
     stopped = manage("backup", str(tmp_path / "stopped"), **embedded)
     assert stopped.returncode == 0, stopped
     assert not (open_folder / "postgres" / "postmaster.pid").exists()
-    with given_cluster(open_folder) as url:
+    with external_cluster(open_folder) as url:
         given = {"DATABASE_URL": url}
         moved = manage("restore", "--keep-tokens", str(tmp_path / "stopped"), **given)
         assert (moved.returncode, moved.stdout) == (0, "1 user restored, tokens kept\n"), moved

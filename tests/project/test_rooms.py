@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.harness.configuration import ROOMS, ROOT
 
-# A folder stands for all of its modules.
+# A directory means all of its modules.
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiopg": ("db",),
     "argon2": ("rules/imported_verifiers.py",),

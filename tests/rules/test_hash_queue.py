@@ -20,7 +20,7 @@ from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over, settings_with
+from tests.harness.configuration import override_settings, settings_with
 from tests.harness.raw_http import connected, raw_request
 
 SECONDS = 5.0
@@ -224,14 +224,14 @@ async def outcomes(tasks: "Sequence[asyncio.Task[Any]]") -> list[bool]:
     return [isinstance(each, int) for each in ended]
 
 
-def test_in_a_full_queue_the_largest_site_makes_way(make_queue: MakeQueue, work: Work) -> None:
+def test_in_a_full_queue_the_largest_site_is_displaced(make_queue: MakeQueue, work: Work) -> None:
     queue = make_queue(max_wait_seconds=5)  # for 4 callers
 
     async def flow() -> None:
         crowd = [Caller.at("192.0.2.1", str(number)) for number in range(3)]
         tasks = queued(queue, work, [*crowd, caller(2)])
         await work.started(1)
-        # The last of the crowd make way, until no site has more callers than another.
+        # The last callers of the largest site are displaced, until no site has more than another.
         tasks += queued(queue, work, [caller(3), caller(4), caller(5)], first=4)
         await until(lambda: tasks[1].done() and tasks[2].done() and tasks[6].done())
         work.may_end.set()
@@ -577,7 +577,7 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.mark.gen_test
-@laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
+@override_settings(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
 async def test_a_flood_of_logins_is_503_while_tokens_are_served(
     api: Api, hashes: BlockedHashes
 ) -> None:

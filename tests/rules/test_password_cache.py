@@ -8,7 +8,7 @@ from rules import password_cache
 from rules.password_cache import PasswordCache
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -211,7 +211,7 @@ async def test_a_deleted_user_is_rejected_at_once_although_cached(
 
 
 @pytest.mark.gen_test
-@laid_over(PASSWORDS__REMEMBER_SECONDS=0)
+@override_settings(PASSWORDS__REMEMBER_SECONDS=0)
 async def test_without_the_cache_every_request_by_password_takes_a_hash(
     api: Api, checks: list[bytes]
 ) -> None:

@@ -49,7 +49,7 @@ def writes(database: Database, per_minute: int = 60) -> UserWrites:
 
 
 def rejection(dsn: str, caller: Identity) -> type[Unauthorized] | None:
-    """Return how a write of an identity is rejected, or None where it begins."""
+    """Return how a write of an identity is rejected, or None if it begins."""
     found: list[type[Unauthorized] | None] = []
 
     async def work(database: Database) -> None:
@@ -75,7 +75,7 @@ def rejection(dsn: str, caller: Identity) -> type[Unauthorized] | None:
         ("UPDATE tokens SET revoked_at = now()", TokenInvalid, None),
     ],
 )
-def test_a_write_is_rejected_where_its_proof_does_not_hold_any_more(
+def test_a_write_is_rejected_if_its_proof_no_longer_holds(
     dsn: str,
     user: UserRow,
     change: str,

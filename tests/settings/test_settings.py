@@ -259,22 +259,22 @@ def test_an_origin_that_no_browser_sends_is_rejected(faults: Faults, origins: st
 def test_variables_can_be_credentials_of_systemd(
     load: Load, faults: Faults, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "credentials"
-    folder.mkdir()
-    (folder / "SECRET_KEYS").write_text(f"{NEW_KEY}\n\n{OLD_KEY}\n", encoding="utf-8")
-    (folder / "PASSWORD_PEPPER").write_text("\n\n", encoding="utf-8")
-    (folder / "something_else").write_text("x", encoding="utf-8")
-    environ = {"CREDENTIALS_DIRECTORY": str(folder)}
+    directory = tmp_path / "credentials"
+    directory.mkdir()
+    (directory / "SECRET_KEYS").write_text(f"{NEW_KEY}\n\n{OLD_KEY}\n", encoding="utf-8")
+    (directory / "PASSWORD_PEPPER").write_text("\n\n", encoding="utf-8")
+    (directory / "something_else").write_text("x", encoding="utf-8")
+    environ = {"CREDENTIALS_DIRECTORY": str(directory)}
     settings = load(environ)
     assert [key.get_secret_value() for key in settings.tokens.keys] == [NEW_KEY, OLD_KEY]
     assert settings.passwords.pepper == ()
     (fault,) = faults(environ | {"SECRET_KEYS": OLD_KEY})
     assert fault == "SECRET_KEYS and the credential of that name differ: set only one of them"
-    (folder / "USERAUTH_SERVER__PROT").write_text("5", encoding="utf-8")
+    (directory / "USERAUTH_SERVER__PROT").write_text("5", encoding="utf-8")
     (fault,) = faults(environ)
     assert fault.startswith("USERAUTH_SERVER__PROT (from the environment): unknown; did you mean")
-    (folder / "USERAUTH_SERVER__PROT").unlink()
-    (folder / "DATABASE_URL").mkdir()
+    (directory / "USERAUTH_SERVER__PROT").unlink()
+    (directory / "DATABASE_URL").mkdir()
     (fault,) = faults(environ)
     assert fault == "DATABASE_URL (from CREDENTIALS_DIRECTORY): must be a readable file of UTF-8"
 
@@ -636,7 +636,7 @@ def test_the_pool_cannot_be_smaller_than_its_minimum(faults: Faults) -> None:
     )
 
 
-def test_relative_paths_are_relative_to_the_folder_of_the_file(
+def test_relative_paths_are_relative_to_the_directory_of_the_file(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
