@@ -58,19 +58,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     code = 0
     faults: tuple[str, ...] = ()
     try:
-        _check_text(arguments)
-        administrator = LocalAdministrator(environ)
-        # A number if click itself has ended the command, as for --help.
-        code = (
-            cli.main(
-                list(arguments),
-                "manage.py",
-                complete_var=VARIABLE,
-                standalone_mode=False,
-                obj=administrator,
-            )
-            or 0
-        )
+        code = _run(arguments, environ)
     except click.Abort:
         code, faults = 1, ("Interrupted.",)
     except click.ClickException as error:
@@ -85,6 +73,19 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     for fault in faults:
         say(f"manage.py: {fault}", err=True)
     return code
+
+
+def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    _check_text(arguments)
+    ended = cli.main(
+        list(arguments),
+        "manage.py",
+        complete_var=VARIABLE,
+        standalone_mode=False,
+        obj=LocalAdministrator(environ),
+    )
+    # A number if click itself has ended the command, as for --help.
+    return ended or 0
 
 
 def _check_text(arguments: Sequence[str]) -> None:

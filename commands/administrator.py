@@ -70,8 +70,9 @@ class AlreadyExists(click.ClickException):
 
 def user_not_found(email_or_id: str) -> NotFoundError:
     """Return the error for an email address or id that no user has."""
-    kind = "ID" if is_user_id(email_or_id) else "email address"
-    return NotFoundError(f"No user has the {kind} {email_or_id}.")
+    if is_user_id(email_or_id):
+        return NotFoundError(f"No user has the ID {email_or_id}.")
+    return NotFoundError(f"No user has the email address {email_or_id}.")
 
 
 class IpAddress(click.ParamType[str]):

@@ -382,14 +382,7 @@ def test_a_restore_names_users_that_were_deleted_or_disabled_after_the_backup(
 ) -> None:
     variables = {"DATABASE_URL": dsn}
     for email in ("deleted", "disabled", "both", "enabled", "nothing"):
-        added = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), "users", "add", f"{email}@example.com"],
-            env=environment(**variables),
-            input=PASSWORD + "\n",
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        added = manage("users", "add", f"{email}@example.com", stdin=f"{PASSWORD}\n", **variables)
         assert added.returncode == 0, added
     file = str(backed_up(dsn, tmp_path))
     for command, email in (

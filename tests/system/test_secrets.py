@@ -275,7 +275,7 @@ def test_no_secret_is_written_anywhere(
         "USERAUTH_TOKENS__KEYS_FILE": str(file) if keys_are_in_a_file else "",
     }
     client = add_client(variables)
-    with running_server(variables, tmp_path / "log") as server:
+    with running_server(variables, tmp_path / "log", preloaded=False) as server:
         made = asyncio.run(use_everything(server.url, dsn, client))
         if keys_are_in_a_file:
             reload(server, "loaded 2 signing keys")
