@@ -2,12 +2,13 @@
 
 import re
 import shlex
+import tomllib
 from itertools import combinations
 from pathlib import Path
 
 import pytest
 
-from settings import SettingsError, load_settings
+from settings import FIELDS, SettingsError, load_settings
 from tests.harness.command_line import Completed, manage
 from tests.harness.configuration import ROOT
 
@@ -173,3 +174,56 @@ def test_a_statement_of_what_production_requires_is_complete(file: Path) -> None
         if DEMAND.search(paragraph) and "what-production-requires" not in paragraph:
             for word in ("DATABASE_URL", "SECRET_KEYS", "HTTPS|certificate"):
                 assert re.search(word, paragraph), paragraph
+
+
+SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
+DEFAULTS = tomllib.loads(SHIPPED)["default"]
+UNITS = {65536: "64 KiB", 86400: "1 day"}
+LIMITS = [
+    (row, re.findall(r"`([a-z]+)\.([a-z_]+)`", row))
+    for row in PAGES["limits.md"].partition("\n## Limits\n")[2].partition("\n## ")[0].splitlines()
+    if row.startswith("| ")
+]
+
+
+@pytest.mark.parametrize(("row", "settings"), [each for each in LIMITS if each[1]])
+def test_the_limits_of_the_page_are_the_defaults(row: str, settings: list[tuple[str, str]]) -> None:
+    for section, key in settings:
+        value = DEFAULTS[section][key]
+        assert re.search(rf"\b{UNITS.get(value) or f'{value:,g}'}\b", row), (section, key)
+
+
+def commented_settings() -> dict[tuple[str, str], str]:
+    """Return the comment of each setting in the shipped file."""
+    found: dict[tuple[str, str], str] = {}
+    section = key = ""
+    for line in SHIPPED.partition("\n[testing.")[0].splitlines():
+        if heading := re.match(r"\[default\.(\w+)\]", line):
+            section, key = heading[1], ""
+        elif assignment := re.match(r"(\w+) *=.*?  # (.*)", line):
+            key = assignment[1]
+            found[section, key] = assignment[2]
+        elif key and line.startswith(" "):
+            found[section, key] += " " + line.strip().removeprefix("# ")
+    return found
+
+
+COMMENTS = commented_settings()
+SPELLED = {"30 days": "2592000", "10 years": "315360000", "256 KiB": "262144", "any free": "0"}
+
+
+@pytest.mark.parametrize(("section", "key"), COMMENTS)
+def test_the_bounds_in_the_comments_of_the_shipped_file_are_those_of_the_model(
+    section: str, key: str
+) -> None:
+    comment = COMMENTS[section, key].replace("pool_min to", "1 to")
+    for spelled, number in SPELLED.items():
+        comment = comment.replace(spelled, number)
+    numbers = {float(number) for number in re.findall(r"\d+(?:\.\d+)?", comment)}
+    bounds = {
+        float(getattr(constraint, name))
+        for constraint in FIELDS[section][key].metadata
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(constraint, name)
+    }
+    assert bounds <= numbers
