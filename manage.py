@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         _check_text(arguments)
         administrator = LocalAdministrator(environ)
-        # A number where click itself has ended the command, as for --help.
+        # A number if click itself has ended the command, as for --help.
         code = cli.main(list(arguments), "manage.py", standalone_mode=False, obj=administrator) or 0
     except click.Abort:
         code, faults = 1, ("Interrupted.",)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _check_text(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are not UTF-8, which Python decodes to lone surrogates."""
+    """Reject arguments that are not UTF-8, which Python decodes to lone surrogates."""
     for number, argument in enumerate(arguments, 1):
         try:
             argument.encode()

@@ -1,4 +1,4 @@
-"""What commands share: access to the services, options, and refusals."""
+"""What commands share: access to the services, options, and errors."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager

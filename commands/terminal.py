@@ -1,7 +1,7 @@
 """Output and prompts: the only way from commands to the terminal.
 
 Text from users, files and the database is printed with unprintable characters as escapes: control
-characters would control the terminal, others could reorder or hide the text beside them.
+characters would control the terminal, others could reorder or hide the text next to them.
 """
 
 import json
@@ -42,7 +42,7 @@ def prompt_secret(what: str) -> str:
 
 
 def fail(error: click.ClickException) -> None:
-    """Print why a command was refused, or the help of a group without a command."""
+    """Print why a command failed, or the help of a group without a command."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         for line in error.format_message().split("\n"):
             say(line, err=True)

@@ -103,7 +103,7 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
     except EmailTaken:
         raise AlreadyExists(f"A user with the email address {email} already exists.") from None
     except InvalidFields as error:
-        raise _refusal(error) from None
+        raise _usage_error(error) from None
     say(user.id)
 
 
@@ -116,7 +116,7 @@ def set_password(administrator: Administrator, email: str) -> None:
     try:
         _with(administrator, email, lambda services: services.users.set_password(email, password))
     except InvalidFields as error:
-        raise _refusal(error) from None
+        raise _usage_error(error) from None
 
 
 @users.command()
@@ -173,7 +173,7 @@ def _with(
     email: str,
     work: Callable[[AdministrationServices], Awaitable[Result]],
 ) -> Result:
-    """Do some work with a user; raises NotFoundError where the user does not exist."""
+    """Do some work with a user; raises NotFoundError if the user does not exist."""
     try:
         return administrator.run(work)
     except UserNotFound:
@@ -189,7 +189,7 @@ def _read_password() -> str:
         raise click.UsageError("The password on standard input must be UTF-8.") from None
 
 
-def _refusal(error: InvalidFields) -> click.ClickException:
+def _usage_error(error: InvalidFields) -> click.ClickException:
     return click.ClickException(
         "; ".join(f"{each.field} {each.message}" for each in error.errors) + "."
     )

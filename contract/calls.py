@@ -87,5 +87,5 @@ class Endpoint:
     calls: ClassVar[Mapping[str, Call]] = {}
     # Whether it is served over plain HTTP as well if HTTPS is required.
     allows_plain_http: ClassVar[bool] = False
-    # Whether query parameters that the call does not declare are ignored instead of refused.
+    # Whether query parameters that the call does not declare are ignored instead of rejected.
     ignores_unknown_parameters: ClassVar[bool] = False

@@ -21,7 +21,7 @@ Routes = Sequence[tuple[str, type[Endpoint]]]
 
 _ID = "([^/]+)"
 # The forms with the current password, and when it is required.
-_CONFIRMED = {"UserChanges": "beside `password` if", "Confirmation": "if"}
+_CONFIRMED = {"UserChanges": "together with `password` if", "Confirmation": "if"}
 _DESCRIPTION = """\
 Users register, log in, and use a signed token until it expires or is revoked.
 

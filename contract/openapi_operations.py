@@ -49,7 +49,7 @@ HEADERS: Json = {
     for name, text, schema in (
         (
             "X-Request-ID",
-            "The client's own if it is 1 to 128 characters of `A-Za-z0-9._-`, otherwise a new one.",
+            "The caller's own if it is 1 to 128 characters of `A-Za-z0-9._-`, otherwise a new one.",
             {"pattern": "^[A-Za-z0-9._-]{1,128}$"},
         ),
         ("Cache-Control", "Caches must not store the response.", {"const": "no-store"}),

@@ -33,7 +33,7 @@ from transport.head import MAX_FIELDS
 
 _SAMPLE_REQUEST_ID = "3f6c0d0f9d9b4c0f8f6f0a1b2c3d4e5f"
 
-# A body is checked before the call that should have none refuses it.
+# A body is checked before the call that should have none rejects it.
 _OF_EVERY_CALL = (
     MalformedRequest,
     ContentTooLarge,

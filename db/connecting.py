@@ -20,7 +20,7 @@ from db.session_settings import (
 from db.translation import translate_connection_error
 
 # Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
-# a client that disconnects does not end its statement, which would keep its locks.
+# a process that disconnects does not end its statement, which would keep its locks.
 _GRACE_SECONDS = 0.5
 # The maximum wait of a statement for a lock: no request holds one for longer.
 _LOCK_SECONDS = 2.0

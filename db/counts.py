@@ -1,4 +1,4 @@
-"""Counts of the throttle table outside attempts: trusted networks, resets and deletions.
+"""Counts of the throttle table outside attempts: usual networks, resets and deletions.
 
 See db/throttle.py for the columns.
 """
@@ -49,7 +49,7 @@ async def delete_old(
     return int(row[0]), row[1]
 
 
-_SET_TRUSTED_NETWORK = """
+_SET_USUAL_NETWORK = """
 INSERT INTO throttle (subject, failures, last_at, place)
 VALUES (%(subject)s, 0, clock_timestamp(), %(network)s)
 ON CONFLICT (subject) DO UPDATE
@@ -59,10 +59,10 @@ SET
 """
 
 
-async def set_trusted_network(connection: Connection, subject: str, network: str) -> None:
-    """Reset the count of an account, and set its trusted network."""
+async def set_usual_network(connection: Connection, subject: str, network: str) -> None:
+    """Reset the count of an account, and set its usual network."""
     parameters = {"subject": subject, "network": network}
-    await connection.execute(_SET_TRUSTED_NETWORK, parameters)
+    await connection.execute(_SET_USUAL_NETWORK, parameters)
 
 
 _RESET = """
@@ -73,7 +73,7 @@ WHERE subject = %(subject)s
 
 
 async def reset_count(connection: Connection, subject: str) -> None:
-    """Reset a count, and keep the trusted network."""
+    """Reset a count, and keep the usual network."""
     await connection.execute(_RESET, {"subject": subject})
 
 

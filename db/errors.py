@@ -4,7 +4,7 @@ DatabaseError
 ├── Unavailable          Postgres is down, too slow, or out of connections: try again
 │   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
 │   └── Locked           another session holds a lock for longer than the time limit
-├── StatementError       Postgres refused a statement: a defect of this server
+├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
 ├── SchemaMissing        the database has no schema of this server
@@ -30,15 +30,15 @@ class Locked(Unavailable):
 
 
 class StatementError(DatabaseError):
-    """Postgres refused a statement; another attempt would fail, too."""
+    """Postgres rejected a statement; another attempt would fail, too."""
 
 
 class InvalidUrl(DatabaseError):
-    """The DSN is malformed; the message is for the operator, and contains no part of the DSN."""
+    """The DSN is malformed; the message, for the administrator, contains no part of it."""
 
 
 class SchemaError(DatabaseError):
-    """This server cannot use the schema in the database; the message is for the operator."""
+    """This server cannot use the schema in the database; the message is for the administrator."""
 
 
 class SchemaMissing(DatabaseError):

@@ -1,4 +1,4 @@
-"""Which of our errors replaces one of psycopg2, aiopg or asyncio."""
+"""The translation of errors of psycopg2, aiopg and asyncio into those of db/errors.py."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 def translate_connection_error(
     error: DriverError | OSError | asyncio.CancelledError,
 ) -> DatabaseError | asyncio.CancelledError:
-    """Return what to raise where connecting failed: libpq's reason contains no values."""
+    """Return what to raise if connecting failed: libpq's reason contains no values."""
     if isinstance(error, TimeoutError) or not isinstance(
         error, psycopg2.OperationalError | OSError
     ):
@@ -28,7 +28,7 @@ def translate_connection_error(
 def translate(
     error: DriverError | asyncio.CancelledError,
 ) -> DatabaseError | asyncio.CancelledError:
-    """Return what to raise where an awaited statement failed.
+    """Return what to raise if an awaited statement failed.
 
     aiopg turns a statement that Postgres cancelled into a CancelledError; one that cancels the
     awaiting task is returned unchanged.
@@ -42,7 +42,7 @@ def translate(
 
 
 def translate_driver_error(error: DriverError) -> DatabaseError:
-    """Return what to raise where psycopg2 failed, or time ran out.
+    """Return what to raise if psycopg2 failed, or time ran out.
 
     The message omits psycopg2's text, which can contain values of the statement.
     """
@@ -59,7 +59,7 @@ def translate_driver_error(error: DriverError) -> DatabaseError:
 def _is_transient(error: psycopg2.Error) -> bool:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return True
-    # A broken connection has no code either; but what psycopg2 itself refuses is one of these two.
+    # A broken connection has no code either; but what psycopg2 itself rejects is one of these two.
     return error.pgcode is None and not isinstance(
         error, psycopg2.ProgrammingError | psycopg2.DataError
     )

@@ -32,7 +32,7 @@ RETURNING id, email, name, created_at, updated_at
 async def insert_user(
     connection: Connection, *, email: str, email_key: str, name: str | None, password_hash: str
 ) -> UserRow | None:
-    """Insert a user; return the row, or None where the email address is taken."""
+    """Insert a user; return the row, or None if the email address is taken."""
     row = await connection.fetch_one(_INSERT, (email, email_key, name, password_hash))
     return None if row is None else UserRow(*row)
 
@@ -150,7 +150,7 @@ _DISABLE = "UPDATE users SET disabled_at = %s WHERE id = %s AND disabled_at IS N
 
 
 async def disable(connection: Connection, user_id: str, *, at: datetime) -> bool:
-    """Disable a user; return False where the user was disabled already."""
+    """Disable a user; return False if the user was disabled already."""
     return await connection.execute(_DISABLE, (at, user_id)) > 0
 
 
@@ -158,7 +158,7 @@ _ENABLE = "UPDATE users SET disabled_at = NULL WHERE id = %s AND disabled_at IS 
 
 
 async def enable(connection: Connection, user_id: str) -> bool:
-    """Enable a user; return False where the user was not disabled."""
+    """Enable a user; return False if the user was not disabled."""
     return await connection.execute(_ENABLE, (user_id,)) > 0
 
 

@@ -13,7 +13,7 @@ from tornado.web import RequestHandler
 
 from handlers import routes
 from handlers.application_state import ApplicationState
-from handlers.base import BaseHandler, RefusedHeadHandler, UnknownPathHandler
+from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.problems import find_head_problem
 from handlers.static_documents import PAGE_PATH, StaticDocument
@@ -24,7 +24,7 @@ from transport.body import RequestDelegate
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
 
-# Random, since a counter would reveal the number of requests to each client.
+# Random, since a counter would reveal the number of requests to every caller.
 _ID_BYTES = 16
 # Reading random bytes is a system call: it is done for many ids at once.
 _IDS_AT_ONCE = 256
@@ -81,7 +81,7 @@ class Application(ApplicationState):
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
         """Return the delegate of a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
         if find_head_problem(request) is not None:
-            return RequestDelegate(self, request, RefusedHeadHandler)
+            return RequestDelegate(self, request, RejectedHeadHandler)
         if not request.path.startswith("/"):
             with suppress(ValueError):  # not a URL: a path that no handler has
                 target = urlsplit(request.path)

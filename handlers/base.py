@@ -8,7 +8,7 @@ from contract.calls import Guard
 from handlers.input import InputHandler
 from handlers.problems import find_head_problem
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import ClientDisconnected, HttpsRequired, Problem, Unauthorized
+from rules.errors import CallerDisconnected, HttpsRequired, Problem, Unauthorized
 from services.identities import Identity
 from transport.browsers import is_from_script
 from transport.response import Fields
@@ -38,7 +38,7 @@ class BaseHandler(InputHandler):
         return self._client_id
 
     async def prepare(self) -> None:
-        """Refuse what can be refused before the method runs.
+        """Reject what can be rejected before the method runs.
 
         The order is that of docs/api.md: path, method, credentials, media type and size of the
         body, query, fields of the body.
@@ -47,7 +47,7 @@ class BaseHandler(InputHandler):
         self._timing.activate()
         if self.is_disconnected:
             # Tornado reports it only from now on.
-            raise ClientDisconnected
+            raise CallerDisconnected
         if self.application.require_https and not self.allows_plain_http:
             self._check_https()
         if self.request.method == "OPTIONS" and self.calls:
@@ -85,7 +85,7 @@ class BaseHandler(InputHandler):
         return super().problem_fields(problem)
 
     def on_connection_close(self) -> None:
-        """Cancel pending work when the client disconnects."""
+        """Cancel pending work when the caller disconnects."""
         super().on_connection_close()
         if self._task is not None:
             self.application.services.hash_queue.abandon(self._task)
@@ -110,8 +110,8 @@ class UnknownPathHandler(BaseHandler):
     """Every path that has no other handler: not found, whatever the method."""
 
 
-class RefusedHeadHandler(BaseHandler):
-    """Every path of a request whose head is refused."""
+class RejectedHeadHandler(BaseHandler):
+    """Every path of a request whose head is rejected."""
 
     async def prepare(self) -> None:
         problem = find_head_problem(self.request)

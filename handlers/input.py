@@ -11,7 +11,7 @@ class InputHandler(LoggedHandler):
     """A path whose calls declare what may be sent."""
 
     def check_input(self, call: Call) -> None:
-        """Refuse a body by its media type, then by its size; then unknown query parameters."""
+        """Reject a body by its media type, then by its size; then unknown query parameters."""
         self.check_body(call.body)
         if self.request.query and not self.ignores_unknown_parameters:
             check_names(map(_decode_name, self.request.query_arguments), call.query)
@@ -29,7 +29,7 @@ class InputHandler(LoggedHandler):
         return parameter.read(self.get_query_arguments(parameter.name, strip=False))
 
     def check_body(self, form: type[Form]) -> None:
-        """Refuse a body of another media type, or above the limit; an empty body is none."""
+        """Reject a body of another media type, or above the limit; an empty body is none."""
         headers = self.request.headers
         if self.request.body or self.body_too_large:
             given = headers.get("Content-Type", "").partition(";")[0].strip().lower()

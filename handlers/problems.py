@@ -14,9 +14,9 @@ from tornado.web import HTTPError, stream_request_body
 
 from contract.calls import Call, Endpoint
 from contract.documents import ProblemDocument, problem_document
-from ops.logs import RequestIds, log_failure, log_refusal
+from ops.logs import RequestIds, log_failure, log_rejection
 from rules.errors import (
-    ClientDisconnected,
+    CallerDisconnected,
     InternalError,
     MalformedRequest,
     MethodNotAllowed,
@@ -30,9 +30,9 @@ from transport.response import Fields, ResponseHandler
 
 _JSON = ("Content-Type", "application/json; charset=UTF-8")
 _PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
-# nginx introduced this status for its log: the client disconnected before the response.
+# nginx introduced this status for its log: the caller disconnected before the response.
 _CLIENT_CLOSED_REQUEST = 499
-# The request ids that a client may choose. A token is none, whatever separates its parts.
+# The request ids that a caller may choose. A token is none, whatever separates its parts.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TOKEN = re.compile(r"[0-9a-f-]{36}[._-]+[0-9]{9,12}[._-]", re.IGNORECASE)
 
@@ -46,7 +46,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     def initialize(self, *, body_too_large: bool) -> None:
         self.body_too_large = body_too_large
-        self._ids = RequestIds(self.new_request_id(), self._client_request_id())
+        self._ids = RequestIds(self.new_request_id(), self._caller_request_id())
 
     def new_request_id(self) -> str:
         """Return a random id, which says nothing about the number of requests."""
@@ -54,8 +54,8 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     @property
     def request_id(self) -> str:
-        """Return the client's id of this request if it is acceptable, otherwise the server's."""
-        return self._ids.clients or self._ids.ours
+        """Return the caller's id of this request if it is acceptable, otherwise the server's."""
+        return self._ids.callers or self._ids.ours
 
     @property
     def cross_origin_fields(self) -> Fields:
@@ -64,7 +64,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     @property
     def closes_connection(self) -> bool:
-        """Return whether the server drains: clients should reconnect elsewhere."""
+        """Return whether the server drains: callers should reconnect elsewhere."""
         return self.application.draining
 
     def find_call(self) -> Call:
@@ -89,7 +89,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
         """Respond to any exception with a problem document."""
         exc_info = arguments.get("exc_info")
         error = exc_info[1] if isinstance(exc_info, tuple) else None
-        if isinstance(error, ClientDisconnected):
+        if isinstance(error, CallerDisconnected):
             self.respond(_CLIENT_CLOSED_REQUEST, ())
             return
         problem = self._problem(status_code, error)
@@ -115,16 +115,16 @@ class ProblemHandler(ResponseHandler, Endpoint):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log what an administrator must know: bugs, and an unavailable database.
+        """Log what the administrator must know: bugs, and an unavailable database.
 
-        Nothing that the client sent is logged.
+        Nothing that the caller sent is logged.
         """
-        if value is None or isinstance(value, HTTPError | ClientDisconnected):
+        if value is None or isinstance(value, HTTPError | CallerDisconnected):
             return
         if not isinstance(value, Problem):
             log_failure(self._ids, value)
         elif isinstance(value, Unavailable):
-            log_refusal(self._ids, value.title, value.__cause__)
+            log_rejection(self._ids, value.title, value.__cause__)
 
     def on_finish(self) -> None:
         """Decrement the count of running requests."""
@@ -140,7 +140,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
             return MalformedRequest()
         return InternalError()
 
-    def _client_request_id(self) -> str | None:
+    def _caller_request_id(self) -> str | None:
         given = self.request.headers.get("X-Request-ID")
         if given is None:
             return None
@@ -148,5 +148,5 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
 
 def find_head_problem(request: HTTPServerRequest) -> Problem | None:
-    """Return why the head of a request is refused, if it is."""
+    """Return why the head of a request is rejected, if it is."""
     return cast(Stream, cast(HTTP1Connection, request.connection).stream).head_problem

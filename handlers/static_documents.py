@@ -33,7 +33,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 PAGE_PATH = "/docs"
 OPENAPI_PATH = "/openapi.json"
-# The file of each path, relative to the project's folder.
+# The file of each path, relative to the project's directory.
 _FILES = {
     PAGE_PATH: "web/docs.html",
     "/docs/docs.css": "web/docs.css",
@@ -61,7 +61,7 @@ class StaticDocument:
         return (("ETag", self.entity_tag), *_SECURITY)
 
     def matches(self, if_none_match: str | None) -> bool:
-        """Return whether the client already has this content (RFC 9110, section 13.1.2)."""
+        """Return whether the caller already has this content (RFC 9110, section 13.1.2)."""
         given = if_none_match or ""
         return given.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(given)
 

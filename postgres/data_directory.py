@@ -49,9 +49,9 @@ class DataDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "DataDirectory":
-        """Create the directory where it is missing, and let the Postgres user access it.
+        """Create the directory if it is missing, and let the Postgres user access it.
 
-        Raises EmbeddedPostgresError where it contains anything else.
+        Raises EmbeddedPostgresError if it contains anything else.
         """
         path = path.resolve()
         programs = find_programs()
@@ -59,7 +59,7 @@ class DataDirectory:
         try:
             account = account_for(path, os.fstat(descriptor))
             owners = frozenset({account.uid, os.geteuid()})
-            _refuse_foreign(DirectoryHandle(descriptor, path, owners))
+            _reject_foreign(DirectoryHandle(descriptor, path, owners))
             if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
                 # The socket in it accepts connections without a password.
                 os.fchmod(descriptor, PRIVATE)
@@ -167,7 +167,7 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _refuse_foreign(handle: DirectoryHandle) -> None:
+def _reject_foreign(handle: DirectoryHandle) -> None:
     version = handle.read("PG_VERSION")
     if version is None:
         names = handle.names()

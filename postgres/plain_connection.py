@@ -53,7 +53,7 @@ class PlainConnection:
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
-        """Commit at the end of the block, or roll back where it raises."""
+        """Commit at the end of the block, or roll back if it raises."""
         self.execute(begin)
         try:
             yield

@@ -1,6 +1,6 @@
-"""Every refusal, as one tree.
+"""Every error response, as one tree.
 
-An error carries what the client receives: status, type, title, detail and headers. What the log
+An error carries what the caller receives: status, type, title, detail and headers. What the log
 receives is its cause (``raise … from cause``), which never leaves the server.
 
 Problem
@@ -30,7 +30,7 @@ Problem
     ├── Overloaded               overloaded
     └── ShuttingDown             shutting-down
 
-ClientDisconnected is not a problem: no client is left to receive it.
+CallerDisconnected is not a problem: no caller is left to receive it.
 
 The form is RFC 9457; each type is explained in docs/problems.md.
 """
@@ -44,7 +44,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class Problem(Exception):
-    """A refusal that the client receives."""
+    """An error that the caller receives."""
 
     status: ClassVar[int]
     name: ClassVar[str]
@@ -74,8 +74,8 @@ def problem_types(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
         yield from problem_types(kind)
 
 
-class ClientDisconnected(Exception):
-    """The client disconnected before its work began."""
+class CallerDisconnected(Exception):
+    """The caller disconnected before its work began."""
 
 
 class MalformedRequest(Problem):
@@ -132,7 +132,7 @@ class TokenExpired(TokenInvalid):
 
 
 class AccountDisabled(Problem):
-    """Revealed only to a caller that sent the right password."""
+    """Revealed only to a caller that sent the correct password."""
 
     status = 403
     name = "account-disabled"
@@ -213,8 +213,8 @@ class FieldError:
     code: str | None = None
 
 
-class Refused(ValueError):
-    """A rule refuses a value; ``code`` identifies the reason for programs."""
+class Rejected(ValueError):
+    """A rule rejects a value; ``code`` identifies the reason for programs."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -240,7 +240,7 @@ class InvalidParameters(InvalidFields):
 
 
 class CurrentPasswordWrong(InvalidFields):
-    """A guess at a credential: reported as a field, and logged as refused credentials."""
+    """A guess at a credential: reported as a field, and logged as rejected credentials."""
 
     def __init__(self, field: str) -> None:
         super().__init__([FieldError(field, "is not the current password")])

@@ -33,7 +33,7 @@ class TokenSigner:
     """Issues and reads tokens.
 
     ``keys`` are the signing keys, newest first: the first one, ``key_id``, signs, all of them
-    verify. ``clock`` returns the time in UTC seconds. ``newer_keys`` is called where a signature
+    verify. ``clock`` returns the time in UTC seconds. ``newer_keys`` is called if a signature
     matches none of the keys, and returns the keys to use from then on, or None: another process
     may already sign with a key that this one has not read.
     """
@@ -110,7 +110,7 @@ class _Signer(Signer):
         return self._derived[key]
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
-        """Verify a signature; refuse base64 with unused bits set."""
+        """Verify a signature; reject base64 with unused bits set."""
         encoded = sig.encode() if isinstance(sig, str) else sig
         try:
             canonical = base64_encode(base64_decode(encoded)) == encoded

@@ -36,7 +36,7 @@ class UserNotFound(Exception):
 class UserDetails:
     """A user, and the state of the account.
 
-    ``last_log_in`` is None where the audit trail contains none.
+    ``last_log_in`` is None if the audit trail contains none.
     """
 
     state: UserStateRow
@@ -107,7 +107,7 @@ class Administration:
     async def add(self, email: str, password: str, name: str | None) -> UserRow:
         """Create a user by the rules of a registration, and end a reservation of the address.
 
-        Raises InvalidFields with all faults, or EmailTaken.
+        Raises InvalidFields with all errors, or EmailTaken.
         """
         new_user = check_new_user(self._rules, email=email, password=password, name=name)
         async with self._hasher.slot(_ADMINISTRATOR) as slot:
@@ -199,7 +199,7 @@ class Administration:
 
 
 async def _lock(connection: Connection, user_id: str) -> UserRow:
-    """Lock a user's row; raises UserNotFound where the user was deleted meanwhile."""
+    """Lock a user's row; raises UserNotFound if the user was deleted meanwhile."""
     locked = await users.find_for_update(connection, user_id)
     if locked is None:
         raise UserNotFound

@@ -1,8 +1,8 @@
 """The audit trail: what happened to accounts, clients and keys, and from where.
 
 The event of a change is written in the transaction of that change. It contains no secret, and only
-a keyed digest of an email address: the events of an address can be found by it, but the address
-cannot be read from them.
+a keyed digest of an email address: the events of an email address can be found by it, but the
+email address cannot be read from them.
 """
 
 from collections.abc import Callable, Sequence

@@ -34,7 +34,7 @@ class EventKind(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Return whether it is a failure: any client can cause one, without credentials."""
+        """Return whether it is a failure: any caller can cause one, without credentials."""
         return self in {EventKind.PASSWORD_FAILED, EventKind.THROTTLED, EventKind.CLIENT_FAILED}
 
     @property

@@ -10,7 +10,6 @@ from rules.errors import AccountDisabled, CredentialsInvalid, CredentialsMissing
 from rules.hash_budget import HashBudget
 from rules.origin import Origin
 from rules.password_cache import PasswordCache
-from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.turns import Caller
 from services.core import Core
@@ -93,7 +92,6 @@ class Identities:
         self,
         core: Core,
         *,
-        hasher: PasswordHasher,
         password_cache: PasswordCache,
         signer: TokenSigner,
         usage: TokenUsage,
@@ -102,7 +100,6 @@ class Identities:
     ) -> None:
         self._lookups = core.lookups
         self._audit = core.audit
-        self._hasher = hasher
         self._password_cache = password_cache
         self._signer = signer
         self._usage = usage
@@ -123,7 +120,7 @@ class Identities:
     async def identify_by_password(
         self, credentials: Credentials | None, origin: Origin
     ) -> Identity:
-        """Identify a user by a password, which is always hashed; refuse a token, even a valid one.
+        """Identify a user by a password, which is always hashed; reject a token, even a valid one.
 
         A stolen token must not renew itself.
         """
@@ -134,7 +131,7 @@ class Identities:
         return await self._identify_by_password(credentials, origin, may_use_cache=False)
 
     async def identify_by_token(self, credentials: Credentials | None, origin: Origin) -> Identity:
-        """Identify a user by a token; refuse a password, even a right one."""
+        """Identify a user by a token; reject a password, even a correct one."""
         if isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid(_WRONG_KIND)
         return await self.identify(credentials, origin)
@@ -163,8 +160,8 @@ class Identities:
             and stored is not None
             and self._password_cache.matches(password, stored.password_hash, check.attempt.network)
         )
-        is_right = is_cached or await self._verify(check, password, origin)
-        if stored is None or not is_right:
+        is_correct = is_cached or await self._verify(check, password, origin)
+        if stored is None or not is_correct:
             raise CredentialsInvalid
         if stored.is_disabled:
             raise AccountDisabled
@@ -177,9 +174,9 @@ class Identities:
         whether a guess is right while further attempts have to wait.
         """
         attempt = self._throttle.password_attempt(email_key, origin.ip)
-        is_trusted = await self._throttle.check(attempt)
+        is_usual_network = await self._throttle.check(attempt)
         stored = await answer(self._lookups.users_by_email.find(email_key))
-        caller = Caller.at(origin.ip, email_key, is_known=is_trusted)
+        caller = Caller.at(origin.ip, email_key, is_known=is_usual_network)
         return _Check(email_key, attempt, caller, stored)
 
     async def _verify(self, check: _Check, password: str, origin: Origin) -> bool:
@@ -190,13 +187,10 @@ class Identities:
         stored = check.stored
         user_id = stored.user.id if stored else None
         stored_hash = stored.password_hash if stored else None
-        self._hashes.check(user_id)
-        async with self._hasher.slot(check.caller, stored_hash) as slot:
-            # Again: other passwords of this user may have been hashed while this one waited.
-            self._hashes.check(user_id)
+        async with self._hashes.slot(check.caller, user_id=user_id, stored=stored_hash) as slot:
             failure = await self._throttle.record_failure(check.attempt)
-            is_right = await slot.verify(password, stored_hash)
-        if stored is None or not is_right:
+            is_correct = await slot.verify(password, stored_hash)
+        if stored is None or not is_correct:
             await self._record_failure(check, failure, origin)
             return False
         self._hashes.spend(stored.user.id)

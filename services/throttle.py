@@ -1,19 +1,19 @@
 """Limits on failed attempts: NIST SP 800-63B-4 section 3.2.2, OWASP ASVS 5.0 6.3.1.
 
-An attempt is counted as a failure before its hash is computed, and the count is taken back if the
-password was right: of any number of concurrent attempts, on any number of processes, no more
-begin than are allowed. Counted are the email address, whether or not a user has it, together with
-the address of the request; and each of both alone, with wider limits. After a limit each attempt
-has to wait, twice as long after each failure.
+An attempt is counted as a failure before its hash is computed, and the count is decremented if the
+password was correct: of any number of concurrent attempts, in any number of processes, no more
+begin than are allowed. Failures are counted by email address, whether or not a user has it,
+together with the IP address of the request; and by each of both alone, with higher limits. Beyond
+a limit, each attempt has to wait, twice as long after each failure.
 
-A right password resets the count of its email address, and makes the network of the request the
-trusted network of the account: there, failures from other networks do not count. An email address
-has at most ``max_consecutive_failures``, four fifths of them from untrusted networks. Beyond that
-no password is accepted until a right one comes from the trusted network, or an administrator resets
+A correct password resets the count of its email address, and makes the network of the request the
+usual network of the account: there, failures from other networks do not count. An email address
+has at most ``max_consecutive_failures``, four fifths of them from other networks. Beyond that, no
+password is accepted until a correct one comes from the usual network, or an administrator resets
 the count.
 
-Wrong secrets of clients are counted separately: by the client's id with the address, and by the
-address. Attempts of users at an address do not delay clients, nor the reverse.
+Wrong secrets of clients are counted separately: by the client's id with the IP address, and by the
+IP address. Attempts of users at an IP address do not delay clients, nor the reverse.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from settings.model import ThrottleSettings
 # The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
 ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
 CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
-# Retry-After where attempts are refused without end.
+# Retry-After if attempts are rejected without end.
 _MAX_RETRY_AFTER_SECONDS = 86_400
 
 
@@ -56,7 +56,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordedFailure:
-    """An attempt that was counted: when, and whether further ones have to wait from now on."""
+    """A counted attempt: its time, and whether further ones have to wait from now on."""
 
     at: datetime
     is_newly_blocked: bool
@@ -103,26 +103,26 @@ class Throttle:
         return ACCOUNT + self._digests.of(ACCOUNT, email_key)
 
     async def check(self, attempt: Attempt) -> bool:
-        """Return whether an attempt comes from the trusted network of its account.
+        """Return whether an attempt comes from the usual network of its account.
 
-        Raises TooManyAttempts where it has to wait. Cheap: a lookup that requests share.
+        Raises TooManyAttempts if it has to wait. Cheap: a batched lookup.
         """
-        find = self._lookups.counts_of_tries.find
+        find = self._lookups.attempt_counts.find
         found = await answer(asyncio.gather(*[find(each.name) for each in attempt.subjects]))
         rows = [row for row in found if row is not None]
-        trusted = [row for row in rows if row.trusted_network == attempt.network]
-        others = [row for row in rows if row.trusted_network != attempt.network]
+        usual = [row for row in rows if row.usual_network == attempt.network]
+        others = [row for row in rows if row.usual_network != attempt.network]
         longest = _longest(
-            [row.trusted_wait_seconds for row in trusted] + [row.wait_seconds for row in others]
+            [row.usual_network_wait_seconds for row in usual] + [row.wait_seconds for row in others]
         )
         if longest > 0:
             raise _too_many(longest)
-        return bool(trusted)
+        return bool(usual)
 
     async def record_failure(self, attempt: Attempt) -> RecordedFailure:
         """Count an attempt as a failure, before it begins.
 
-        Raises TooManyAttempts where it is not allowed.
+        Raises TooManyAttempts if it is not allowed.
         """
         async with connection_to(self._database) as connection:
             decision = await self._count(connection, attempt)
@@ -134,7 +134,7 @@ class Throttle:
         return RecordedFailure(decision.at, decision.is_newly_blocked)
 
     async def record_success(self, attempt: Attempt, failure: RecordedFailure) -> None:
-        """Take back the failure of an attempt that succeeded, and reset its counts."""
+        """Undo the failure of an attempt that succeeded, and reset its counts."""
         async with connection_to(self._database) as connection:
             await throttle.record_success(
                 connection,
@@ -145,25 +145,25 @@ class Throttle:
                 attempted_at=failure.at,
             )
 
-    async def set_trusted_network(
+    async def set_usual_network(
         self, connection: Connection, user: UserRow, ip: str | None
     ) -> None:
-        """Make the network that a user registered from the trusted network of the account."""
+        """Make the network that a user registered from the usual network of the account."""
         attempt = self.password_attempt(emails.email_key(user.email), ip)
-        await counts.set_trusted_network(connection, attempt.account, attempt.network)
+        await counts.set_usual_network(connection, attempt.account, attempt.network)
 
     async def reset(self, connection: Connection, user: UserRow) -> None:
-        """Reset the consecutive failures of a user; the waits of pairs and addresses remain."""
+        """Reset the consecutive failures of a user; the waits of pairs and IP addresses remain."""
         await counts.reset_count(connection, self.account(emails.email_key(user.email)))
 
     async def delete_count(self, connection: Connection, user: UserRow) -> None:
-        """Delete the failures and the trusted network of a user who is deleted."""
+        """Delete the failures and the usual network of a user who is deleted."""
         await counts.delete_count(connection, self.account(emails.email_key(user.email)))
 
     def _login_subjects(
         self, pair: str, address: str, login: str, ip: str | None
     ) -> tuple[Subject, ...]:
-        """Return the login together with its network, and the network where it is known."""
+        """Return the login together with its network, and the network if it is known."""
         network = network_of(ip)
         name = pair + self._digests.of(pair, f"{network}\0{login}")
         both = self._subject(name, self._limits.pair_failures)

@@ -32,7 +32,7 @@ class LocalAdministrator:
 
     @cached_property
     def settings(self) -> Settings:
-        """Return the server's settings, but for the time that a query may take.
+        """Return the server's settings, except the time limit of a query.
 
         Commands sign nothing: the service that makes backups has no access to the keys.
         """
@@ -57,7 +57,7 @@ class LocalAdministrator:
     @contextmanager
     def backups(self) -> Iterator[Backups]:
         """Yield access to the database as a whole, whatever version its schema has."""
-        # libpq must not look for the embedded Postgres where the environment names another.
+        # libpq must not look for the embedded Postgres if the environment names another.
         environ = {} if self.settings.database.is_embedded else self._environ
         with open_postgres(self.settings) as dsn:
             yield Backups(

@@ -1,4 +1,4 @@
-"""The application: the services, with what handlers need beside them."""
+"""The application: the services, and what else handlers need."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence

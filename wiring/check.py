@@ -16,9 +16,9 @@ from wiring.tracing import find_tracing
 
 
 def check(settings: Settings) -> str:
-    """Check what the settings name, and return a report for the operator.
+    """Check what the settings name, and return a report for the administrator.
 
-    Raises CertificateError, StartError where packages of OpenTelemetry are missing or the database
+    Raises CertificateError, StartError if packages of OpenTelemetry are missing or the database
     could not be used, and in production, where no keys file is created, KeysFileError. A database
     that does not answer is not an error; the embedded one is not started.
     """

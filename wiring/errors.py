@@ -13,13 +13,13 @@ class StartError(Exception):
     """The server cannot start; the message gives the reason and the remedy."""
 
 
-# What opening a server or its services raises; each message is for the operator.
+# What opening a server or its services raises; each message is for the administrator.
 START_ERRORS = (StartError, EmbeddedPostgresError, KeysFileError, CertificateError)
 
 
 @contextmanager
 def database_advice() -> Iterator[None]:
-    """Turn an error of the database into a StartError that advises the operator."""
+    """Turn an error of the database into a StartError that advises the administrator."""
     try:
         yield
     except DatabaseError as error:
@@ -27,7 +27,7 @@ def database_advice() -> Iterator[None]:
 
 
 def advice(error: DatabaseError) -> str:
-    """Return what the operator should do about a database that cannot be used."""
+    """Return what the administrator should do about a database that cannot be used."""
     if isinstance(error, SchemaError | InvalidUrl):
         return str(error)
     if isinstance(error, ReadOnly):

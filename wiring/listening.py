@@ -1,4 +1,4 @@
-"""The sockets of the server: the one for clients, and the one for Prometheus."""
+"""The sockets of the server: one for callers, and one for Prometheus."""
 
 import socket
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def listen(
 
 
 def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
-    """Listen for Prometheus, where the settings say so."""
+    """Listen for Prometheus, if the settings say so."""
     if metrics is None:
         return None
     host, port = settings.metrics.host, settings.metrics.port

@@ -106,7 +106,7 @@ async def open_administration(
 ) -> AsyncIterator[AdministrationServices]:
     """Build the services of commands on a database, and close them after use.
 
-    Nothing runs beside the command: threads that hash, and the connections of lookups, start when
+    Nothing but the command runs: threads that hash, and the connections of lookups, start when
     they are first used.
     """
     async with _open_parts(settings, database, clock) as parts:
@@ -155,10 +155,9 @@ def _server_parts(
     settings: Settings, parts: _Parts, cache: PasswordCache, signer: TokenSigner
 ) -> _ServerParts:
     usage = TokenUsage(parts.core.database, parts.core.clock)
-    hashes = HashBudget(Budget(settings.throttle.hashes_per_minute, time.monotonic))
+    hashes = HashBudget(parts.hasher, Budget(settings.throttle.hashes_per_minute, time.monotonic))
     identities = Identities(
         parts.core,
-        hasher=parts.hasher,
         password_cache=cache,
         signer=signer,
         usage=usage,
@@ -188,7 +187,6 @@ def _accounts(parts: _Parts, server: _ServerParts) -> Accounts:
     return Accounts(
         parts.core,
         confirmation=server.confirmation,
-        hasher=parts.hasher,
         rules=parts.rules,
         throttle=parts.throttle,
         hashes=server.hashes,

@@ -105,7 +105,7 @@ class UserAuthClient(BaseClient[Renew]):
     def delete_user(self, *, current_password: str | None = None) -> None:
         """Delete the account and all its tokens.
 
-        Raises InvalidFields if the current password is wrong, or missing where the server
+        Raises InvalidFields if the current password is wrong, or missing if the server
         requires it.
         """
         self._make(calls.delete_user(current_password))

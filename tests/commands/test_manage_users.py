@@ -92,7 +92,7 @@ def test_users_are_listed_in_pages_and_found_by_part_of_the_address_or_name(dsn:
         assert [user["email"] for user in users] == found
 
 
-def test_a_refusal_gives_the_reason_and_no_password(dsn: str) -> None:
+def test_a_rejection_gives_the_reason_and_no_password(dsn: str) -> None:
     assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
     for text, arguments, code, message in (
         (PASSWORD, ("add", EMAIL), 4, "already exists"),
@@ -159,7 +159,7 @@ def test_changes_of_keys_and_clients_are_events(dsn: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("arguments", [("show", "a\udcff@b"), ("search", "\udcff")])
-def test_an_argument_that_is_not_utf_8_is_refused_with_a_message(
+def test_an_argument_that_is_not_utf_8_is_rejected_with_a_message(
     dsn: str, arguments: tuple[str, ...]
 ) -> None:
     ended = manage("users", *arguments, DATABASE_URL=dsn)

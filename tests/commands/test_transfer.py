@@ -16,7 +16,7 @@ from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
 
-def test_users_with_hashes_of_each_service_log_in_and_get_a_hash_of_ours(
+def test_users_with_hashes_of_each_service_log_in_and_get_a_new_hash(
     dsn: str, tmp_path: Path
 ) -> None:
     emails = [f"user{number}@example.com" for number in range(len(MAKERS))]
@@ -51,9 +51,9 @@ def test_expensive_hashes_are_imported_only_where_they_are_allowed(
 ) -> None:
     expensive = HASH.replace("$04$", "$15$")
     file = written(tmp_path / "users.jsonl", {"email": "a@example.com", "password_hash": expensive})
-    refused = manage("users", "import", file, DATABASE_URL=dsn)
-    assert refused.returncode == 1
-    assert "bcrypt's cost is over 14" in refused.stderr
+    rejected = manage("users", "import", file, DATABASE_URL=dsn)
+    assert rejected.returncode == 1
+    assert "bcrypt's cost is over 14" in rejected.stderr
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
     taken = manage("users", "import", "--allow-expensive-hashes", file, DATABASE_URL=dsn)
     assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
@@ -148,12 +148,12 @@ def test_a_hash_with_a_pepper_is_imported_only_where_that_pepper_is_set(
     file = written(
         tmp_path / "users.jsonl", {"email": "susan@example.com", "password_hash": stored}
     )
-    refused = manage("users", "import", file, DATABASE_URL=dsn)
-    assert (refused.returncode, f"needs the pepper {pepper_id(pepper)}" in refused.stderr) == (
+    rejected = manage("users", "import", file, DATABASE_URL=dsn)
+    assert (rejected.returncode, f"needs the pepper {pepper_id(pepper)}" in rejected.stderr) == (
         1,
         True,
     )
-    assert stored not in refused.stderr
+    assert stored not in rejected.stderr
     taken = manage("users", "import", file, DATABASE_URL=dsn, PASSWORD_PEPPER=pepper)
     assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
 
@@ -167,7 +167,7 @@ def test_json_lines_can_start_with_a_byte_order_mark(dsn: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("name", "code"), [("users.txt", 2), ("missing.csv", 2)])
-def test_a_file_that_cannot_be_read_is_refused(
+def test_a_file_that_cannot_be_read_is_rejected(
     dsn: str, tmp_path: Path, name: str, code: int
 ) -> None:
     (tmp_path / "users.txt").write_text("", encoding="utf-8")

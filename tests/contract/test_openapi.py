@@ -129,7 +129,7 @@ def test_examples_conform_to_their_schemas() -> None:
     assert found > 15
 
 
-def test_settings_that_affect_clients_are_in_the_document() -> None:
+def test_settings_that_affect_callers_are_in_the_document() -> None:
     schemas = openapi_document(routes, STRICT, version="1.2.3")["components"]["schemas"]
     assert schemas["NewPassword"]["minLength"] == 12
     assert "common password" in schemas["NewPassword"]["description"]
@@ -207,7 +207,7 @@ def test_the_pattern_of_names_matches_the_rule(text: str) -> None:
         assert by_schema
 
 
-def test_the_pattern_of_names_covers_each_character_that_the_rule_refuses_or_trims() -> None:
+def test_the_pattern_of_names_covers_each_character_that_the_rule_rejects_or_trims() -> None:
     pattern = re.compile(document()["components"]["schemas"]["Name"]["pattern"])
     planes = (
         range(0xD800),

@@ -195,7 +195,7 @@ def test_a_commit_is_durable_whatever_the_default_of_the_database(
             assert connection.value("SHOW synchronous_commit") == effective
 
 
-def test_a_read_only_default_is_refused(postgres: str) -> None:
+def test_a_read_only_default_is_rejected(postgres: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
@@ -221,7 +221,7 @@ def test_names_resolve_to_our_schema_whatever_the_search_path_of_the_role(postgr
         use(dsn, work)
 
 
-def test_a_role_without_a_schema_is_refused(postgres: str) -> None:
+def test_a_role_without_a_schema_is_rejected(postgres: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
@@ -284,7 +284,7 @@ def test_the_next_address_is_tried_when_one_refuses_the_connection(
 
 
 @pytest.mark.parametrize("host", ["db..example", f"{'a' * 64}.example"])
-def test_a_host_name_with_an_invalid_label_is_refused_with_advice(host: str) -> None:
+def test_a_host_name_with_an_invalid_label_is_rejected_with_advice(host: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
@@ -302,7 +302,7 @@ def test_a_host_name_with_an_invalid_label_is_refused_with_advice(host: str) -> 
         "postgresql://u:s3cret%zz@127.0.0.1/db",
     ],
 )
-def test_a_malformed_url_is_refused_with_advice_that_does_not_quote_it(url: str) -> None:
+def test_a_malformed_url_is_rejected_with_advice_that_does_not_quote_it(url: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
@@ -311,10 +311,10 @@ def test_a_malformed_url_is_refused_with_advice_that_does_not_quote_it(url: str)
             raise AssertionError("a connection was opened")
 
     for attempt in (partial(use, url, work), partial(describe, url), connect):
-        with pytest.raises(InvalidUrl, match="DATABASE_URL is malformed") as refused:
+        with pytest.raises(InvalidUrl, match="DATABASE_URL is malformed") as rejected:
             attempt()
-        assert "s3cret" not in "".join(traceback.format_exception(refused.value))
-        assert refused.value.__suppress_context__
+        assert "s3cret" not in "".join(traceback.format_exception(rejected.value))
+        assert rejected.value.__suppress_context__
 
 
 def test_a_dedicated_connection_leaves_the_pool_to_others(dsn: str) -> None:
@@ -346,7 +346,7 @@ def test_a_failed_attempt_to_connect_leaves_the_pool_usable() -> None:
     async def run() -> None:
         database = Database("postgresql://127.0.0.1:1/none", replace(LIMITS, pool_max=1))
         for _ in range(3):
-            # Not a time-out: the previous attempt does not occupy the pool.
+            # Not a timeout: the previous attempt does not occupy the pool.
             with pytest.raises(Unavailable, match="refused"):
                 async with database.connection():
                     pass

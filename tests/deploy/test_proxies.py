@@ -426,7 +426,7 @@ def test_a_login_passes_the_proxy(sample: str, dsn: str, tmp_path: Path) -> None
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_request_is_https_if_the_proxy_received_it_over_https_whatever_the_client_claims(
+def test_a_request_is_https_if_the_proxy_received_it_over_https_whatever_the_caller_claims(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -481,7 +481,7 @@ def test_through_an_untrusted_proxy_the_address_is_that_of_the_proxy(
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_client_that_bypasses_the_proxy_cannot_claim_an_address(
+def test_a_caller_that_bypasses_the_proxy_cannot_claim_an_address(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:

@@ -4,7 +4,7 @@ import pytest
 from tornado.httputil import HTTPHeaders
 
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 from transport.browsers import is_from_browser
 
@@ -24,8 +24,8 @@ CHANGING = [
     ("POST", "/api/token/revoke"),
 ]
 
-named = laid_over(CORS__ORIGINS=PAGE)
-anybody = laid_over(CORS__ORIGINS="*")
+named = override_settings(CORS__ORIGINS=PAGE)
+any_origin = override_settings(CORS__ORIGINS="*")
 
 
 def schemes(answer: Answer) -> list[str]:
@@ -186,12 +186,12 @@ async def test_a_browser_that_sends_only_origin_logs_in_if_it_matches_host(
 
 
 @pytest.mark.gen_test
-async def test_clients_other_than_browsers_are_not_refused(api: Api) -> None:
+async def test_callers_other_than_browsers_are_not_rejected(api: Api) -> None:
     await api.register(EMAIL)
     assert await log_in_from(api) == 200
 
 
-@anybody
+@any_origin
 @pytest.mark.gen_test
 async def test_with_any_origin_every_page_logs_in(api: Api) -> None:
     await api.register(EMAIL)

@@ -8,7 +8,7 @@ import pytest
 
 from handlers.application import Application
 from tests.harness.api import Api
-from tests.harness.configuration import ROOT, laid_over
+from tests.harness.configuration import ROOT, override_settings
 from tests.harness.raw_http import answer_to, raw_request
 
 PATHS = {
@@ -70,10 +70,10 @@ async def test_head_returns_the_fields_of_get(api: Api) -> None:
 @pytest.mark.gen_test
 async def test_another_method_is_405_and_options_lists_the_methods(api: Api) -> None:
     for path in PATHS:
-        refused = await api.request("POST", path, body=b"")
-        assert (refused.status, refused.problem) == (405, "method-not-allowed")
-        assert refused.headers["Allow"] == "GET, HEAD, OPTIONS"
-        assert refused.headers["Cache-Control"] == "no-store"
+        rejected = await api.request("POST", path, body=b"")
+        assert (rejected.status, rejected.problem) == (405, "method-not-allowed")
+        assert rejected.headers["Allow"] == "GET, HEAD, OPTIONS"
+        assert rejected.headers["Cache-Control"] == "no-store"
         asked = await api.request("OPTIONS", path)
         assert (asked.status, asked.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
 
@@ -103,7 +103,7 @@ def test_another_content_has_another_entity_tag(app: Application) -> None:
     assert len(tags) == len(PATHS)
 
 
-@laid_over(DOCS__ENABLED=False)
+@override_settings(DOCS__ENABLED=False)
 @pytest.mark.gen_test
 async def test_without_docs_enabled_only_the_page_on_problems_is_served(api: Api) -> None:
     for path in set(PATHS) - {"/docs/problems.md"}:

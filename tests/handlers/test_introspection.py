@@ -113,7 +113,7 @@ async def test_a_service_revokes_a_token_and_gets_the_same_response_for_an_inval
 async def test_without_client_credentials_it_is_401(api: Api, app: Application, path: str) -> None:
     client = await new_client(app)
     token = await api.registered_token()
-    for refused in (
+    for rejected in (
         None,
         basic(EMAIL, PASSWORD),
         bearer(token),
@@ -123,8 +123,8 @@ async def test_without_client_credentials_it_is_401(api: Api, app: Application, 
         basic("billing", client.secret),
         basic("ä" * 5000, client.secret),
     ):
-        answer = await ask(api, path, refused, urlencode({"token": token}))
-        assert answer.status == 401, refused
+        answer = await ask(api, path, rejected, urlencode({"token": token}))
+        assert answer.status == 401, rejected
     answer = await api.request("GET", "/api/user", authorization=bearer(token))
     assert answer.status == 200
 

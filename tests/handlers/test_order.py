@@ -78,7 +78,7 @@ async def test_of_several_errors_the_first_in_order_is_returned(
 
 
 @pytest.mark.gen_test
-async def test_fields_are_refused_before_a_taken_address(api: Api) -> None:
+async def test_fields_are_rejected_before_a_taken_address(api: Api) -> None:
     await api.register()
     assert (await api.register(password="short")).status == 422
     assert (await api.register(password="long enough")).status == 409

@@ -1,4 +1,4 @@
-"""The administrator's command line: in this process, or as a process where that matters."""
+"""The administrator's command line: in this process, or as a process if that matters."""
 
 import io
 import os
@@ -16,7 +16,7 @@ from tests.harness.processes import environment
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that has ended."""
+    """The result of a command."""
 
     returncode: int
     stdout: str
@@ -24,7 +24,7 @@ class Completed:
 
 
 def manage(*arguments: str, stdin: str = "", **variables: str) -> Completed:
-    """Run a command in this process, which saves the start of another one."""
+    """Run a command in this process, which is faster than starting one."""
     # A thread of its own, since the caller may run an event loop.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_run, arguments, stdin, environment(**variables)).result()

@@ -250,7 +250,7 @@ def test_each_source_file_in_a_page_exists(page: Path) -> None:
 
 
 def test_source_files_in_pages_are_found() -> None:
-    assert {"rules/refusals.py", "db/pool.py", "transport/connection.py"} <= named_sources(TEXT)
+    assert {"rules/rejections.py", "db/pool.py", "transport/connection.py"} <= named_sources(TEXT)
     assert named_sources("by `rules/gone.py`, (db/gone.py) [x](../ops/gone.py)") == {
         "rules/gone.py",
         "db/gone.py",

@@ -17,7 +17,7 @@ from tests.harness.api import Api
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import SCHEMA, apply
-from tests.harness.given_cluster import PASSWORD, Cluster, new_cluster
+from tests.harness.external_cluster import PASSWORD, Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import running_server
 
