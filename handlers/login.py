@@ -55,7 +55,7 @@ class LoginHandler(BaseHandler):
 
     async def post(self) -> None:
         if self.request.body and self._has_authorization:
-            self._refuse_body()
+            self._reject_body()
         await self.get()
 
     @property
@@ -70,7 +70,7 @@ class LoginHandler(BaseHandler):
         form = self.body(Login)
         return password_credentials(form.email, form.password)
 
-    def _refuse_body(self) -> None:
+    def _reject_body(self) -> None:
         """Accept an object without fields, which some libraries always send."""
         try:
             self.body(NoFields)

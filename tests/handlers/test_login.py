@@ -249,7 +249,7 @@ async def test_a_json_body_logs_in_as_basic_does(api: Api, dsn: str) -> None:
     ],
 )
 @pytest.mark.gen_test
-async def test_a_json_body_that_is_no_login_is_refused(
+async def test_a_json_body_that_is_no_login_is_rejected(
     api: Api, dsn: str, body: object, status: int
 ) -> None:
     await api.register()
