@@ -169,7 +169,7 @@ def check_cluster(number: int, encoding: str) -> None:
 
 
 async def find_version(connection: Connection) -> int | None:
-    """Return the version of the schema, or None where it does not exist."""
+    """Return the version of the schema, or None if it does not exist."""
     row = await connection.fetch_one("SELECT to_regclass('userauth_schema') IS NOT NULL")
     if row is None or not row[0]:
         return None

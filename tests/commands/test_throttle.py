@@ -9,13 +9,13 @@ from handlers.application import Application
 from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.clock import Clock
 from tests.harness.command_line import manage
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 WRONG = "wrong password"
 OFFICE, V6 = "198.51.100.7", "2001:db8::7"
-throttled = laid_over(
+throttled = override_settings(
     SERVER__TRUSTED_PROXIES="127.0.0.0/8",
     THROTTLE__FIRST_DELAY_SECONDS=100,
     THROTTLE__PAIR_FAILURES=2,
