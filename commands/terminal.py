@@ -79,7 +79,7 @@ def print_json(document: object) -> None:
 def as_json_text(document: object, *, indent: int | None = None) -> str:
     """Return a document as JSON, with escapes for unprintable characters.
 
-    It is ASCII where standard output cannot encode all of it.
+    It is ASCII if standard output cannot encode all of it.
     """
     text = json.dumps(document, indent=indent, ensure_ascii=False)
     if not _has_all(_encoding(sys.stdout), text):

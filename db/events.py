@@ -142,7 +142,7 @@ WHERE
 async def find_origins(
     connection: Connection, *, kinds: Sequence[str], since: datetime, email_digest: str | None
 ) -> list[tuple[str | None, str]]:
-    """Return the users, where known, and the IP addresses of events; of one email address or all.
+    """Return the users, if known, and the IP addresses of events; of one email address or all.
 
     Of each combination one.
     """

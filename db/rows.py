@@ -97,7 +97,7 @@ class CountRow:
 class CountStateRow:
     """A count as administrators see it.
 
-    ``next_at`` is the time of the next allowed attempt, None where attempts are rejected without
+    ``next_at`` is the time of the next allowed attempt, None if attempts are rejected without
     end or none has to wait. ``is_locked_everywhere`` includes the usual network.
     """
 

@@ -10,7 +10,7 @@ from db.schema import TABLES
 class ServerStateRow:
     """The state of Postgres, and the rights of the role that connected.
 
-    ``schema`` is None where the role has none; ``missing_privileges`` are rights on existing tables
+    ``schema`` is None if the role has none; ``missing_privileges`` are rights on existing tables
     that the server needs.
     """
 

@@ -14,7 +14,7 @@ from db.server_state import ServerStateRow, get_server_state
 class DatabaseReport:
     """The state of a database, and what to do about it.
 
-    ``schema_version`` is None where the server has not created its tables yet. ``clock_offset`` is
+    ``schema_version`` is None if the server has not created its tables yet. ``clock_offset`` is
     how many seconds the clock of this host is ahead of that of Postgres. The server cannot work
     with ``errors``, and works with ``warnings``.
     """

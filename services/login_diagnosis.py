@@ -27,7 +27,7 @@ _EVENTS = 5
 class LoginDiagnosis:
     """What affects the logins of an email address.
 
-    ``similar`` are users whose email address differs by one slip, where no user has this one;
+    ``similar`` are users whose email address differs by one slip, if no user has this one;
     ``reserved_until`` is when it becomes available after its user was deleted. ``account`` is the
     count of the account, ``waits`` are those from networks; ``is_usual_network`` is whether the IP
     address that was asked about is in the usual network, None without one.

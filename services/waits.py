@@ -167,7 +167,7 @@ class Waits:
     async def _find_origins(
         self, connection: Connection, email_digest: str | None = None
     ) -> set[_Origin]:
-        """Return the users, where known, and the networks of recent failures."""
+        """Return the users, if known, and the networks of recent failures."""
         found = await events.find_origins(
             connection,
             kinds=[*LOGIN_FAILURES],

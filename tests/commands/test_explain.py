@@ -145,11 +145,24 @@ async def test_a_throttled_office_is_named_for_each_of_its_users(api: Api, dsn: 
     for number in range(4):
         await log_in(api, email=f"colleague-{number}@example.com")
     assert (await log_in(api, PASSWORD)).status == 429
-    assert codes(dsn, EMAIL, "--address", HOME) == ["throttled-address"]
+    assert codes(dsn, EMAIL) == codes(dsn, EMAIL, "--address", HOME) == ["throttled-address"]
     assert f"to end it: throttle clear {HOME}" in explain(dsn, EMAIL, "--address", HOME).stdout
     assert manage("throttle", "clear", HOME, DATABASE_URL=dsn).returncode == 0
     assert codes(dsn, EMAIL, "--address", HOME) == []
     assert (await log_in(api, PASSWORD)).status == 200
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_a_wait_is_found_although_the_events_are_those_of_a_colleague(
+    api: Api, dsn: str
+) -> None:
+    await api.register(EMAIL)
+    for email in ("colleague@example.com", EMAIL):
+        for _ in range(2):
+            assert (await log_in(api, email=email)).status == 401
+    assert run_sql(dsn, "SELECT count(*) FROM events WHERE kind LIKE '%%failed'") == [(1,)]
+    assert sorted(codes(dsn, EMAIL)) == ["throttled-address", "throttled-pair"]
 
 
 def test_an_address_that_is_none_is_wrong_usage(dsn: str) -> None:
