@@ -20,6 +20,7 @@ from db.errors import (
 )
 from db.pool import Connection, Database
 from postgres.plain_connection import plain_connection
+from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database, use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.proxy import Proxy
@@ -196,8 +197,9 @@ def test_a_prepared_statement_of_another_session_is_reported_as_a_pooler(
 def test_a_lookup_in_a_session_that_has_prepared_it_is_reported_as_a_pooler(dsn: str) -> None:
     async def work(_: Database) -> None:
         setup = "PREPARE taken (text[]) AS SELECT 1"
-        with pytest.raises(PoolerNotSupported, match="42P05"):
+        with pytest.raises(PoolerNotSupported, match="42P05") as raised:
             await connect(dsn, LIMITS, setup=f"{setup}; {setup}")
+        assert str(raised.value) in (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
 
     use(dsn, work)
 
