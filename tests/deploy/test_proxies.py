@@ -417,9 +417,15 @@ def test_while_postgres_is_unavailable_no_request_is_admitted(
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_login_passes_the_proxy(sample: str, dsn: str, tmp_path: Path) -> None:
+def test_a_login_passes_the_proxy_and_the_type_of_a_problem_leads_to_its_page(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
     async def use(site: Site, api: Api) -> None:
         await api.register()
+        rejected = json.loads((await site.ask(None, "/api/user/login")).body)
+        path, _, name = rejected["type"].partition("#")
+        found = await site.ask(None, path)
+        assert (found.code, f"\n## {name}\n" in found.body.decode()) == (200, True)
         answer = await site.ask(basic("susan@example.com", PASSWORD), "/api/user/login")
         assert (await site.ask(bearer(json.loads(answer.body)["token"]))).code == 200
 
