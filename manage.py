@@ -71,7 +71,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except (*START_ERRORS, DatabaseError) as error:
         code, faults = 1, (str(error),)
     for fault in faults:
-        say(f"manage.py: {fault}", err=True)
+        say(f"Error: {fault}", err=True)
     return code
 
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import click
 
 from rules.origin import LocalOrigin
+from services.administration import UserNotFound
 from services.all_services import AdministrationServices
 from services.backups import Backups
 from services.database_check import DatabaseReport
@@ -73,6 +74,18 @@ def user_not_found(email_or_id: str) -> NotFoundError:
     if is_user_id(email_or_id):
         return NotFoundError(f"No user has the ID {email_or_id}.")
     return NotFoundError(f"No user has the email address {email_or_id}.")
+
+
+def with_user(
+    administrator: Administrator,
+    email_or_id: str,
+    work: Callable[[AdministrationServices], Awaitable[Result]],
+) -> Result:
+    """Do some work with a user; raises NotFoundError if the user does not exist."""
+    try:
+        return administrator.run(work)
+    except UserNotFound:
+        raise user_not_found(email_or_id) from None
 
 
 class IpAddress(click.ParamType[str]):

@@ -11,10 +11,9 @@ from commands.administrator import (
     NotFoundError,
     as_json,
     shown_time,
-    user_not_found,
+    with_user,
 )
 from commands.terminal import counted, print_json, print_table, say
-from services.administration import UserNotFound
 from services.all_services import AdministrationServices
 from services.throttle_subjects import is_subject
 from services.waits import Wait
@@ -90,10 +89,7 @@ def clear(
             return await services.waits.end_for_address(target)
         return await services.waits.end_for_user(target, addresses)
 
-    try:
-        ended = administrator.run(end)
-    except UserNotFound:
-        raise user_not_found(target) from None
+    ended = with_user(administrator, target, end)
     if as_json:
         print_json({"cleared": ended})
     if not ended:

@@ -19,7 +19,7 @@ from rules.turns import Caller
 from services.core import Core
 from services.deletion import delete_account
 from services.event_kinds import EventKind
-from services.named_users import find_user
+from services.named_users import find_user, is_user_id
 from services.registration import check_new_user, insert_new_user
 from services.reservations import Reservations
 from services.throttle import Throttle
@@ -89,12 +89,13 @@ class Administration:
     ) -> list[UserStateRow]:
         """Return users in the order of their email addresses, from the one after ``after``.
 
-        Those whose address, name or id contains a text, if one is given. Writes an event.
+        Those whose address, name or id contains a text, if one is given. ``after`` is an email
+        address or an id; raises UserNotFound for an unknown id. Writes an event.
         """
         async with connection_to(self._database) as connection:
             found = await users.find_page(
                 connection,
-                after=emails.lookup_key(after),
+                after=await _sort_key(connection, after),
                 text=text,
                 only_disabled=only_disabled,
                 limit=limit,
@@ -213,6 +214,12 @@ class Administration:
 
     async def _write(self, transaction: Transaction, kind: EventKind, user: UserRow) -> None:
         await self._audit.write(transaction, kind, self._origin, user=user)
+
+
+async def _sort_key(connection: Connection, email_or_id: str) -> str:
+    if is_user_id(email_or_id):
+        return emails.email_key((await _get(connection, email_or_id)).email)
+    return emails.lookup_key(email_or_id)
 
 
 async def _get(connection: Connection, email_or_id: str) -> UserStateRow:

@@ -99,6 +99,7 @@ def test_each_command_takes_an_id_and_confirms_what_it_changed(dsn: str) -> None
     user_id = manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).stdout.strip()
     assert shown("users", "show", user_id.upper(), dsn=dsn)["email"] == EMAIL
     assert [user["id"] for user in shown("users", "search", user_id, dsn=dsn)] == [user_id]
+    assert shown("users", "list", "--after", user_id, dsn=dsn) == []
     for arguments, message in (
         (("disable", user_id), f"Disabled {EMAIL}."),
         (("disable", user_id), f"{EMAIL} was disabled already."),
@@ -110,8 +111,12 @@ def test_each_command_takes_an_id_and_confirms_what_it_changed(dsn: str) -> None
     ):
         ended = manage("users", *arguments, stdin=f"{NEW}\n", DATABASE_URL=dsn)
         assert (ended.returncode, ended.stdout) == (0, f"{message}\n"), ended
-    missing = manage("users", "enable", user_id, DATABASE_URL=dsn)
-    assert (missing.returncode, missing.stderr) == (3, f"Error: No user has the ID {user_id}.\n")
+    for arguments in (("enable", user_id), ("list", "--after", user_id)):
+        missing = manage("users", *arguments, DATABASE_URL=dsn)
+        assert (missing.returncode, missing.stderr) == (
+            3,
+            f"Error: No user has the ID {user_id}.\n",
+        )
     by_id = shown("audit", "list", "--user", user_id, "--limit", "1", dsn=dsn)
     assert [event["kind"] for event in by_id] == ["deleted"]
 
