@@ -1,13 +1,14 @@
 """``users explain``: each reason why a user cannot log in is named, with what ends it."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.command_line import Completed, manage
-from tests.harness.configuration import override_settings
+from tests.harness.configuration import ROOT, override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -117,6 +118,24 @@ async def test_a_wait_is_shown_with_its_count_and_until_when(api: Api, dsn: str)
     assert codes(dsn, EMAIL, "--address", ELSEWHERE) == []
     assert (await log_in(api, ip=ELSEWHERE)).status == 401
     assert codes(dsn, EMAIL, "--address", ELSEWHERE) == ["throttled"]
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_the_sample_in_the_documents_looks_like_the_output(api: Api, dsn: str) -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    [sample] = re.findall(r"^```\n(susan@.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    await api.register(EMAIL)
+    await log_in(api, PASSWORD)
+    for _ in range(4):
+        await log_in(api)
+    shown = {shape(line) for line in explain(dsn, EMAIL).stdout.splitlines()}
+    assert [line for line in sample.splitlines() if shape(line) not in shown] == []
+
+
+def shape(line: str) -> str:
+    """Return a line with all ids and numbers made equal, and without how often it happened."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]+|\d+", "0", re.sub(r", \d+ times$", "", line))
 
 
 @throttled
