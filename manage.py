@@ -1,9 +1,4 @@
-"""The administrator's command line: ``python manage.py --help``.
-
-It uses the settings and the database of the server. Exit codes: 0 on success, 1 if the database or
-a file cannot be used, 2 for wrong usage or settings, 3 if an argument names something that does not
-exist, 4 if what the command creates already exists.
-"""
+"""The administrator's command line: ``python manage.py --help``."""
 
 import signal
 
@@ -21,22 +16,45 @@ from commands.audit import audit
 from commands.backup import backup, restore
 from commands.check import check_settings
 from commands.clients import clients
+from commands.completion import VARIABLE, install_completion, show_completion
 from commands.keys import keys
-from commands.terminal import fail, say
+from commands.terminal import drop_output, fail, flush_output, say
+from commands.throttle import throttle
 from commands.users import users
 from db.errors import DatabaseError
 from rules.errors import Problem
 from settings import SettingsError
 from wiring.administrator import LocalAdministrator
 from wiring.errors import START_ERRORS
+from wiring.program import version
 
 
-@click.group(help=(__doc__ or "").partition("\n\n")[2])
+def _print_version(context: click.Context, _parameter: click.Parameter, value: object) -> None:
+    if value and not context.resilient_parsing:
+        say(f"userauth {version()}")
+        context.exit()
+
+
+@click.group()
+@click.option(
+    "--version",
+    is_flag=True,
+    callback=_print_version,
+    expose_value=False,
+    is_eager=True,
+    help="Print the version and exit.",
+)
+@show_completion
+@install_completion
 def cli() -> None:
-    pass
+    """Manage users, clients, keys and backups of a userauth server.
+
+    Uses the settings and the database of the server. Exit codes: 0 success, 1 error, 2 wrong usage
+    or settings, 3 not found, 4 already exists, or the database is in use or not empty.
+    """
 
 
-for command in (check_settings, users, clients, keys, audit, backup, restore):
+for command in (check_settings, users, throttle, clients, keys, audit, backup, restore):
     cli.add_command(command)
 
 
@@ -45,11 +63,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     code = 0
     faults: tuple[str, ...] = ()
     try:
-        _check_text(arguments)
-        administrator = LocalAdministrator(environ)
-        # A number if click itself has ended the command, as for --help.
-        code = cli.main(list(arguments), "manage.py", standalone_mode=False, obj=administrator) or 0
-        sys.stdout.flush()
+        code = _run(arguments, environ)
+        flush_output()
     except click.Abort:
         code, faults = 1, ("Interrupted.",)
     except click.ClickException as error:
@@ -64,7 +79,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except OSError as error:
         code, faults = 1, _file_faults(error)
     for fault in faults:
-        say(f"manage.py: {fault}", err=True)
+        say(f"Error: {fault}", err=True)
     return code
 
 
@@ -72,6 +87,19 @@ def _file_faults(error: OSError) -> tuple[str, ...]:
     if isinstance(error, BrokenPipeError):  # the reader, such as head, has all that it needs
         return ()
     return (f"{error.filename or 'standard output'}: {error.strerror or error}.",)
+
+
+def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    _check_text(arguments)
+    ended = cli.main(
+        list(arguments),
+        "manage.py",
+        complete_var=VARIABLE,
+        standalone_mode=False,
+        obj=LocalAdministrator(environ),
+    )
+    # A number if click itself has ended the command, as for --help.
+    return ended or 0
 
 
 def _check_text(arguments: Sequence[str]) -> None:
@@ -88,18 +116,10 @@ def _exit(_number: int, _frame: object) -> None:
     sys.exit(128 + signal.SIGTERM)
 
 
-def _drop_output() -> None:
-    """Drop output that could not be written, which Python would try to write again."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _exit)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     ended = main(sys.argv[1:], os.environ)
-    _drop_output()
+    drop_output()
     sys.exit(ended)

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 import click
 
+from commands.administrator import AlreadyExists
+
 STANDARD_OUTPUT = "-"
 
 
@@ -19,7 +21,10 @@ def new_private_file(path: Path) -> Iterator[BinaryIO]:
     A block that fails leaves nothing: a partial file could be mistaken for a complete one.
     """
     with file_errors(path):
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise AlreadyExists(f"{path} already exists: choose another name.") from None
         try:
             with os.fdopen(number, "wb") as target:
                 yield target

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from commands.administrator import Administrator
 from commands.private_file import STANDARD_OUTPUT, new_private_file, standard_output
-from commands.terminal import say
+from commands.terminal import counted, say
 from commands.user_files import Line, Reader, faults_of, reader
 from commands.user_records import FIELDS
 from db.rows import ImportedUser
@@ -29,7 +29,7 @@ _MAX_FAULTS_SHOWN = 1000
     "--format",
     "form",
     type=click.Choice(["csv", "jsonl"]),
-    help="By default, from the name of FILE.",
+    help="File format; by default from the file name.",
 )
 @click.option(
     "--allow-expensive-hashes",
@@ -47,7 +47,7 @@ _MAX_FAULTS_SHOWN = 1000
     type=click.Path(dir_okay=False, path_type=Path),
     help="Skip invalid lines; write them to NEWFILE.",
 )
-@click.option("--dry-run", is_flag=True, help="Check every line without a change.")
+@click.option("--dry-run", is_flag=True, help="Check the file; import nothing.")
 @click.pass_obj
 def import_users(
     administrator: Administrator,
@@ -59,7 +59,7 @@ def import_users(
     rejects: Path | None,
     dry_run: bool,
 ) -> None:
-    """Import users with the password hashes of another service.
+    """Import users with their password hashes.
 
     FILE contains JSON lines, or CSV with a header: email, password_hash, and optionally name,
     created_at and disabled_at (RFC 3339). All lines are checked first; if one is invalid, none is
@@ -77,9 +77,10 @@ def import_users(
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.pass_obj
 def export_users(administrator: Administrator, file: Path) -> None:
-    """Write all users, with their password hashes, as JSON lines to a new FILE.
+    """Export all users with their password hashes.
 
-    Only you can read the file. FILE may be - for standard output. ``users import`` accepts it.
+    Writes JSON lines to a new FILE, which only you can read, or to standard output if FILE is -.
+    users import accepts it.
     """
 
     async def write(services: AdministrationServices) -> int:
@@ -94,7 +95,7 @@ def export_users(administrator: Administrator, file: Path) -> None:
     is_standard = str(file) == STANDARD_OUTPUT
     with standard_output() if is_standard else new_private_file(file) as target:
         count = administrator.run(write)
-    say(f"{count} exported", err=is_standard)
+    say(f"Exported {counted(count, 'user')}.", err=is_standard)
 
 
 @contextmanager
@@ -127,11 +128,16 @@ class _Source:
 async def _import(services: AdministrationServices, source: _Source, *, dry_run: bool) -> str:
     """Check every line, then import the valid ones; return a summary."""
     found = await _check(services, source)
-    skipped = f", {found.invalid} skipped" if found.invalid else ""
     if dry_run:
-        return f"{found.valid - found.existing} to import, {found.existing} existing{skipped}"
+        new = found.valid - found.existing
+        return f"Would import {counted(new, 'user')}{_skipping(found.existing, found.invalid)}"
     new = await _import_lines(services, source)
-    return f"{new} imported, {found.valid - new} existing{skipped}"
+    return f"Imported {counted(new, 'user')}{_skipping(found.valid - new, found.invalid)}"
+
+
+def _skipping(existing: int, invalid: int) -> str:
+    text = f"; skipped {existing} that already exist" if existing else ""
+    return f"{text}; skipped {counted(invalid, 'invalid line')}." if invalid else f"{text}."
 
 
 @dataclass(slots=True)

@@ -69,9 +69,9 @@ def _members(text: bytes) -> dict[str, object]:
     except ValueError as error:
         reason = re.sub(r" at line 1 column ", " at column ", str(error))
         raise ValueError(f"is not JSON: {reason}") from None
-    if not isinstance(members, dict):
-        raise ValueError("is not an object; each line must be one")  # noqa: TRY004
-    return members
+    if isinstance(members, dict):
+        return members
+    raise ValueError("is not an object; each line must be one")
 
 
 class _Lines:

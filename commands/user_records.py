@@ -41,9 +41,9 @@ def shown_name(name: str) -> str:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a string")  # noqa: TRY004 - collected as an error of the field
-    return value
+    if isinstance(value, str):
+        return value
+    raise ValueError("must be a string")
 
 
 def _time(value: object) -> datetime:

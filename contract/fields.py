@@ -20,7 +20,7 @@ _INNER_SPACE = f"(?![{names.REJECTED}])[{_SPACE}](?![{names.JOINERS}])"
 _INNER = f"(?:{_OUTER}|{_INNER_SPACE}|[{names.JOINERS}](?={_OUTER}))"
 _UNSEEN = f"{_SPACE}{names.INVISIBLE}{names.JOINERS}"
 _HAS_VISIBLE = f"(?=[{_UNSEEN}]*[^{_UNSEEN}])"
-_MARKS = f"no more than {text_bounds.MAX_MARKS} combining marks in a row"
+_MARKS = f"no more than {text_bounds.MAX_MARKS} consecutive combining marks"
 
 Email = TypeAliasType(
     "Email",

@@ -94,6 +94,24 @@ class CountRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CountStateRow:
+    """A count as administrators see it.
+
+    ``next_at`` is the time of the next allowed attempt, None if attempts are rejected without
+    end or none has to wait. ``is_locked_everywhere`` includes the usual network.
+    """
+
+    subject: str
+    failures: int
+    last_at: datetime
+    is_locked: bool | None
+    next_at: datetime | None
+    is_waiting: bool
+    usual_network: str | None
+    is_locked_everywhere: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ThrottleDecision:
     """Whether an attempt was counted, and when; the wait until it is, or whether one begins now."""
 

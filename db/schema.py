@@ -74,7 +74,7 @@ async def apply_schema(
         await _check_cluster_and_privileges(connection)
         await connection.execute("SET LOCAL statement_timeout = 0")
         await _take_lock(connection, lock_wait)
-        version = await _find_version(connection)
+        version = await find_version(connection)
         if version is None:
             await _check_name_conflicts(connection)
             await connection.execute(schema)
@@ -92,7 +92,7 @@ async def check_schema(database: Database) -> None:
     """Raise SchemaError if the database cannot be used; change nothing."""
     async with database.connection() as connection:
         await _check_cluster_and_privileges(connection)
-        version = await _find_version(connection)
+        version = await find_version(connection)
         if version is None:
             await _check_name_conflicts(connection)
         else:
@@ -168,7 +168,8 @@ def check_cluster(number: int, encoding: str) -> None:
         )
 
 
-async def _find_version(connection: Connection) -> int | None:
+async def find_version(connection: Connection) -> int | None:
+    """Return the version of the schema, or None if it does not exist."""
     row = await connection.fetch_one("SELECT to_regclass('userauth_schema') IS NOT NULL")
     if row is None or not row[0]:
         return None

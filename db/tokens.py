@@ -213,12 +213,13 @@ async def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
 
 
 _FIND_KEYS_IN_USE = """
-SELECT DISTINCT key_id
+SELECT key_id, max(expires_at)
 FROM tokens
 WHERE user_id IS NOT NULL AND revoked_at IS NULL AND expires_at > %s
+GROUP BY key_id
 """
 
 
-async def find_keys_in_use(connection: Connection, *, at: datetime) -> set[str | None]:
-    """Return the ids of the keys that signed valid tokens; None is an unknown key."""
-    return {row[0] for row in await connection.fetch_all(_FIND_KEYS_IN_USE, (at,))}
+async def find_keys_in_use(connection: Connection, *, at: datetime) -> dict[str | None, datetime]:
+    """Return when the last valid token of each key expires, by key id; None is an unknown key."""
+    return dict(await connection.fetch_all(_FIND_KEYS_IN_USE, (at,)))

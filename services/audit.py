@@ -121,6 +121,11 @@ class AuditTrail:
         async with connection_to(self._database) as connection:
             return await events.find_events(connection, wanted, limit=limit)
 
+    async def has_event(self, public_id: str) -> bool:
+        """Return whether an event exists."""
+        async with connection_to(self._database) as connection:
+            return await events.has_event(connection, public_id)
+
     def email_digest(self, email_key: str) -> str:
         """Return the digest that events contain for the key of an email address."""
         return self._digests.of(_EMAIL, email_key)

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from db.rows import PasswordRow, UserRow
 from rules import emails
 from rules.credentials import Credentials, PasswordCredentials, TokenCredentials
-from rules.errors import AccountDisabled, CredentialsInvalid, CredentialsMissing, TokenInvalid
+from rules.errors import (
+    AccountDisabled,
+    CredentialsInvalid,
+    CredentialsMissing,
+    TokenInvalid,
+    TooManyAttempts,
+)
 from rules.hash_budget import HashBudget
 from rules.origin import Origin
 from rules.password_cache import PasswordCache
@@ -138,8 +144,9 @@ class Identities:
 
     async def confirm_password(self, identity: Identity, password: str, origin: Origin) -> bool:
         """Return whether a password is that of an identified user; counted as an attempt."""
-        check = await self._begin_check(emails.email_key(identity.user.email), origin)
-        return await self._verify(check, password, origin)
+        key = emails.email_key(identity.user.email)
+        _, is_correct = await self._check_password(key, password, origin, may_use_cache=False)
+        return is_correct
 
     async def _identify_by_token(self, token: str, origin: Origin) -> Identity:
         claims = self._signer.read(token)
@@ -152,20 +159,36 @@ class Identities:
     async def _identify_by_password(
         self, credentials: PasswordCredentials, origin: Origin, *, may_use_cache: bool
     ) -> Identity:
-        password = credentials.password
-        check = await self._begin_check(emails.lookup_key(credentials.email), origin)
-        stored = check.stored
-        is_cached = (
-            may_use_cache
-            and stored is not None
-            and self._password_cache.matches(password, stored.password_hash, check.attempt.network)
+        key, password = emails.lookup_key(credentials.email), credentials.password
+        check, is_correct = await self._check_password(
+            key, password, origin, may_use_cache=may_use_cache
         )
-        is_correct = is_cached or await self._verify(check, password, origin)
+        stored = check.stored
         if stored is None or not is_correct:
             raise CredentialsInvalid
         if stored.is_disabled:
+            await self._audit.record(EventKind.LOGIN_DISABLED, origin, user=stored.user)
             raise AccountDisabled
         return Identity(stored.user, PasswordProof(password, stored))
+
+    async def _check_password(
+        self, email_key: str, password: str, origin: Origin, *, may_use_cache: bool
+    ) -> tuple[_Check, bool]:
+        """Return whether a password is the stored one, and the check; records a rejection."""
+        try:
+            check = await self._begin_check(email_key, origin)
+            is_cached = may_use_cache and self._is_cached(check, password)
+            return check, is_cached or await self._verify(check, password, origin)
+        except TooManyAttempts:
+            # Without the user: that lookup would make rejections in a flood more expensive.
+            await self._audit.record(EventKind.LOGIN_REJECTED, origin, email_key=email_key)
+            raise
+
+    def _is_cached(self, check: _Check, password: str) -> bool:
+        stored, network = check.stored, check.attempt.network
+        return stored is not None and self._password_cache.matches(
+            password, stored.password_hash, network
+        )
 
     async def _begin_check(self, email_key: str, origin: Origin) -> _Check:
         """Look up the counts of an attempt, and the user.

@@ -31,12 +31,10 @@ from rules import emails
 from rules.digests import Digests
 from rules.errors import TooManyAttempts
 from rules.origin import network_of
+from services.throttle_subjects import ADDRESS, SubjectNames
 from services.transactions import answer, connection_to
 from settings.model import ThrottleSettings
 
-# The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
-ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
-CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
 # Retry-After if attempts are rejected without end.
 _MAX_RETRY_AFTER_SECONDS = 86_400
 
@@ -70,37 +68,36 @@ class Throttle:
     ) -> None:
         self._database = database
         self._lookups = lookups
-        self._digests = digests
+        self._names = SubjectNames(digests)
         self._limits = limits
 
     def password_attempt(self, email_key: str, ip: str | None) -> Attempt:
         """Return an attempt with the password of an email address, given by its key."""
         limits = self._limits
         account = Subject(
-            self.account(email_key),
+            self._names.account(email_key),
             limits.account_failures,
             max_failures=limits.max_consecutive_failures,
         )
-        subjects = self._login_subjects(PAIR, ADDRESS, email_key, ip)
-        return Attempt((account, *subjects), self._network_digest(ip))
+        network = network_of(ip)
+        pair, address = self._names.pair(email_key, network), self._names.address(network)
+        return self._login_attempt(pair, address, ip, account)
 
     def client_attempt(self, client_id: str, ip: str | None) -> Attempt:
         """Return an attempt with the secret of a client.
 
         The id alone is not counted: 256 bits cannot be guessed, and the id is not secret.
         """
-        subjects = self._login_subjects(CLIENT_PAIR, CLIENT_ADDRESS, client_id, ip)
-        return Attempt(subjects, self._network_digest(ip))
+        network = network_of(ip)
+        pair = self._names.client_pair(client_id, network)
+        return self._login_attempt(pair, self._names.client_address(network), ip)
 
     def registration_attempt(self, ip: str | None) -> Attempt:
         """Return an attempt to register."""
-        network = self._network_digest(ip)
-        subject = self._subject(REGISTRATION + network, self._limits.registrations)
-        return Attempt((subject,), network)
-
-    def account(self, email_key: str) -> str:
-        """Return the name of the count of an email address, given by its key."""
-        return ACCOUNT + self._digests.of(ACCOUNT, email_key)
+        subject = self._subject(
+            self._names.registration(network_of(ip)), self._limits.registrations
+        )
+        return Attempt((subject,), self._names.network_digest(network_of(ip)))
 
     async def check(self, attempt: Attempt) -> bool:
         """Return whether an attempt comes from the usual network of its account.
@@ -152,28 +149,16 @@ class Throttle:
         attempt = self.password_attempt(emails.email_key(user.email), ip)
         await counts.set_usual_network(connection, attempt.account, attempt.network)
 
-    async def reset(self, connection: Connection, user: UserRow) -> None:
-        """Reset the consecutive failures of a user; the waits of pairs and IP addresses remain."""
-        await counts.reset_count(connection, self.account(emails.email_key(user.email)))
-
     async def delete_count(self, connection: Connection, user: UserRow) -> None:
         """Delete the failures and the usual network of a user who is deleted."""
-        await counts.delete_count(connection, self.account(emails.email_key(user.email)))
+        await counts.delete_count(connection, self._names.account(emails.email_key(user.email)))
 
-    def _login_subjects(
-        self, pair: str, address: str, login: str, ip: str | None
-    ) -> tuple[Subject, ...]:
-        """Return the login together with its network, and the network if it is known."""
-        network = network_of(ip)
-        name = pair + self._digests.of(pair, f"{network}\0{login}")
-        both = self._subject(name, self._limits.pair_failures)
-        if ip is None:
-            return (both,)
-        name = address + self._digests.of(address, network)
-        return (both, self._subject(name, self._limits.address_failures))
-
-    def _network_digest(self, ip: str | None) -> str:
-        return self._digests.of(ADDRESS, network_of(ip))
+    def _login_attempt(self, pair: str, address: str, ip: str | None, *account: Subject) -> Attempt:
+        """Return an attempt: the login with its network, and the network if it is known."""
+        subjects = [*account, self._subject(pair, self._limits.pair_failures)]
+        if ip is not None:
+            subjects.append(self._subject(address, self._limits.address_failures))
+        return Attempt(tuple(subjects), self._names.network_digest(network_of(ip)))
 
     def _subject(self, name: str, free_failures: int) -> Subject:
         return Subject(name, free_failures, forget_seconds=self._limits.forget_seconds)

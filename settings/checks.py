@@ -78,7 +78,7 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
 
 
 def _check_escapes(url: str) -> None:
-    """Raise ValueError where a character of the user or password ends them too early."""
+    """Raise ValueError if a character of the user or password ends them too early."""
     authority, slash, path = url.partition("://")[2].partition("?")[0].partition("/")
     for character, code, is_wrong in (
         ("@", "%40", authority.count("@") > 1),

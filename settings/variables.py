@@ -22,7 +22,7 @@ _GENERIC = frozenset({"HOST", "PORT"})
 
 
 def fault_of_name(name: str, text: str) -> str | None:
-    """Return the fault of a variable that is no setting, or None where it may be ignored.
+    """Return the fault of a variable that is no setting, or None if it may be ignored.
 
     Settings have two underscores after their section. A name that lacks one of them is a fault.
     """

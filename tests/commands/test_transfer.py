@@ -27,7 +27,7 @@ def test_users_with_hashes_of_each_service_log_in_and_get_a_new_hash(
     ]
     file = written(tmp_path / "users.jsonl", *records)
     ended = manage("users", "import", file, DATABASE_URL=dsn)
-    assert ended.stdout.splitlines()[-1] == f"{len(emails)} imported, 0 existing", ended
+    assert ended.stdout.splitlines()[-1] == f"Imported {len(emails)} users.", ended
     assert run_sql(dsn, "SELECT DISTINCT created_at::date::text FROM users") == [("2020-01-02",)]
 
     async def use(url: str) -> None:
@@ -57,7 +57,7 @@ def test_expensive_hashes_are_imported_only_where_they_are_allowed(
     assert "bcrypt's cost is over 14" in rejected.stderr
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
     taken = manage("users", "import", "--allow-expensive-hashes", file, DATABASE_URL=dsn)
-    assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
+    assert taken.stdout.splitlines()[-1] == "Imported 1 user.", taken
 
 
 def test_errors_name_the_line_and_nothing_is_imported(dsn: str, tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_csv_is_imported_and_existing_users_are_unchanged(dsn: str, tmp_path: Pa
         rows.writerow(["susan@example.com", "", HASH, ""])
         rows.writerow(["zoë@example.com", 'Zoë "Z", Miller', HASH, "2026-01-01T00:00:00+01:00"])
     for option, summary in (
-        ("--dry-run", "1 to import, 1 existing"),
-        ("--format=csv", "1 imported, 1 existing"),
-        ("--format=csv", "0 imported, 2 existing"),
+        ("--dry-run", "Would import 1 user; skipped 1 that already exist."),
+        ("--format=csv", "Imported 1 user; skipped 1 that already exist."),
+        ("--format=csv", "Imported 0 users; skipped 2 that already exist."),
     ):
         ended = manage("users", "import", option, str(file), DATABASE_URL=dsn)
         assert ended.stdout.splitlines()[-1] == summary, ended
@@ -132,10 +132,10 @@ def test_an_export_can_be_imported_and_only_its_owner_can_read_it(dsn: str, tmp_
     columns = "SELECT email, name, password_hash, created_at, disabled_at FROM users ORDER BY 1"
     before = run_sql(dsn, columns)
     out = tmp_path / "out.jsonl"
-    assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "2 exported\n"
+    assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "Exported 2 users.\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     again = manage("users", "export", str(out), DATABASE_URL=dsn)
-    assert (again.returncode, "exists" in again.stderr) == (1, True)
+    assert (again.returncode, "exists" in again.stderr) == (4, True)
     run_sql(dsn, "TRUNCATE users CASCADE")
     assert manage("users", "import", str(out), DATABASE_URL=dsn).returncode == 0
     assert run_sql(dsn, columns) == before
@@ -156,7 +156,7 @@ def test_a_hash_with_a_pepper_is_imported_only_where_that_pepper_is_set(
     )
     assert stored not in rejected.stderr
     taken = manage("users", "import", file, DATABASE_URL=dsn, PASSWORD_PEPPER=pepper)
-    assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
+    assert taken.stdout.splitlines()[-1] == "Imported 1 user.", taken
 
 
 def test_json_lines_can_start_with_a_byte_order_mark(dsn: str, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_json_lines_can_start_with_a_byte_order_mark(dsn: str, tmp_path: Path) -
     record = json.dumps({"email": "susan@example.com", "password_hash": HASH})
     file.write_text(record, encoding="utf-8-sig")
     ended = manage("users", "import", "--dry-run", str(file), DATABASE_URL=dsn)
-    assert ended.stdout.splitlines()[-1] == "1 to import, 0 existing", ended
+    assert ended.stdout.splitlines()[-1] == "Would import 1 user.", ended
 
 
 @pytest.mark.parametrize(("name", "code"), [("users.txt", 2), ("missing.csv", 2)])
@@ -204,7 +204,7 @@ def checked(file: Path, dsn: str, *options: str) -> list[str]:
 def test_csv_as_spreadsheets_write_it_is_imported(dsn: str, tmp_path: Path, text: str) -> None:
     file = tmp_path / "users.csv"
     file.write_bytes(text.encode())
-    assert checked(file, dsn) == ["1 to import, 0 existing"]
+    assert checked(file, dsn) == ["Would import 1 user."]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_users_without_a_password_are_imported_only_with_the_option(
     assert len(errors) == 4
     assert all("--without-password" in error for error in errors)
     ended = manage("users", "import", "--without-password", str(file), DATABASE_URL=dsn)
-    assert ended.stdout.splitlines()[-1] == "4 imported, 0 existing"
+    assert ended.stdout.splitlines()[-1] == "Imported 4 users."
     stored = [text for (text,) in run_sql(dsn, "SELECT password_hash FROM users")]
     assert len(set(stored)) == 4
     scheme = PasswordScheme(cost=4)
@@ -335,10 +335,10 @@ def test_invalid_lines_can_be_skipped_and_are_written_to_a_file_to_correct(
         written(file, *({"email": email, "password_hash": HASH} for email in emails))
     command = ("users", "import", "--skip-invalid", str(rejects), str(file))
     ended = manage(*command, DATABASE_URL=dsn)
-    assert ended.stdout.splitlines()[-1] == "2 imported, 0 existing, 2 skipped", ended
+    assert ended.stdout.splitlines()[-1] == "Imported 2 users; skipped 2 invalid lines.", ended
     assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
     assert len(checked(rejects, dsn)) == 1  # susan's exists by now
-    assert manage(*command, DATABASE_URL=dsn).returncode == 1  # the file exists
+    assert manage(*command, DATABASE_URL=dsn).returncode == 4  # the file exists
     rejects.unlink()
     written(tmp_path / "valid.jsonl", {"email": "su@example.com", "password_hash": HASH})
     ended = manage(*command[:-1], str(tmp_path / "valid.jsonl"), DATABASE_URL=dsn)
@@ -349,7 +349,7 @@ def test_an_export_goes_to_standard_output_on_request(dsn: str, tmp_path: Path) 
     record = {"email": "susan@example.com", "password_hash": HASH}
     manage("users", "import", written(tmp_path / "users.jsonl", record), DATABASE_URL=dsn)
     ended = manage("users", "export", "-", DATABASE_URL=dsn)
-    assert (ended.returncode, ended.stderr) == (0, "1 exported\n")
+    assert (ended.returncode, ended.stderr) == (0, "Exported 1 user.\n")
     assert json.loads(ended.stdout)["email"] == "susan@example.com"
 
 

@@ -50,7 +50,8 @@ def _in_thread(
 def _run(
     arguments: tuple[str, ...], stdin: bytes, stdout: TextIO | None, environ: dict[str, str]
 ) -> Completed:
-    out, err = _Output(), _Output()
+    encoding = environ.get("PYTHONIOENCODING", "utf-8")
+    out, err = _Output(encoding, "strict"), _Output(encoding, "backslashreplace")
     with (
         # libpq and the programs of Postgres read the environment of the process.
         patch.dict(os.environ, environ, clear=True),
@@ -63,10 +64,10 @@ def _run(
 
 
 class _Output(io.TextIOWrapper):
-    """Keeps what is written, and has a buffer of bytes as the streams of a process have."""
+    """Keeps what is written, and encodes it as the streams of a process do."""
 
-    def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
+    def __init__(self, encoding: str, errors: str) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding, errors=errors)
 
     def text(self) -> str:
         self.flush()

@@ -1,8 +1,6 @@
 """An acknowledged revocation survives a crash of Postgres, and a standby."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,10 +15,9 @@ from db.prepared import PreparedQuery, with_recovery_flag
 from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
-from tests.harness.configuration import ROOT
 from tests.harness.external_cluster import Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
-from tests.harness.processes import environment, running_server
+from tests.harness.processes import run_to_the_end, running_server
 
 pytestmark = pytest.mark.needs("initdb", "openssl")
 LAG = "recovery_min_apply_delay=1h"
@@ -70,17 +67,6 @@ def standby(primary: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     made.start()
     yield made
     made.stop()
-
-
-def started_and_rejected(url: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(ROOT / "server.py")],
-        env=environment(DATABASE_URL=url),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_a_revocation_survives_kill_9_of_postgres_whatever_its_role_inherits(
@@ -133,7 +119,7 @@ def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
 
 
 def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:
-    ended = started_and_rejected(standby.url())
+    ended = run_to_the_end(DATABASE_URL=standby.url())
     assert ended.returncode == 1
     assert "is a standby" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -125,13 +125,14 @@ def foreign_private_names(root: Path) -> set[str]:
     product = modules(root, PRODUCT)
     paths = {re.sub(r"(^client/|/__init__$)", "", module[:-3]): module for module in product}
     imports = {module: imported_modules(tree, paths) for module, tree in product.items()}
+    defined = {module: defined_names(tree) for module, tree in product.items()}
     found = set()
     for module, tree in product.items():
         own, seen, waiting = set[str](), set[str](), [module]
         while waiting:
             if (current := waiting.pop()) not in seen:
                 seen.add(current)
-                own |= defined_names(product[current])
+                own |= defined[current]
                 waiting += imports[current]
         found |= {f"{module}: {name}" for name in used_names(tree) - own if is_private(name)}
     return found

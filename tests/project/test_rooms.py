@@ -20,7 +20,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "prometheus_client": ("ops/metric_families.py", "ops/metrics.py"),
     "psutil": ("postgres/postmaster.py",),
     "psycopg2": ("db", "postgres"),
-    "pydantic": ("commands/user_files.py", "contract", "handlers", "settings"),
+    "pydantic": ("contract", "handlers", "settings"),
     "pydantic_core": ("commands/transfer.py", "contract", "handlers", "settings", "wiring"),
     "structlog": ("ops/logs.py", "ops/request_log.py"),
     "tornado": ("handlers", "transport"),

@@ -33,7 +33,7 @@ class Page:
 
     def __init__(self, driver: Chrome, url: str) -> None:
         self._driver = driver
-        self._wait = WebDriverWait(driver, SECONDS)
+        self._wait = WebDriverWait(driver, SECONDS, poll_frequency=0.05)
         driver.get(f"{url}/docs")
         self.find("#operations-user-getUser")
 

@@ -5,7 +5,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
@@ -17,8 +16,7 @@ import pytest
 
 from tests.harness.api import PASSWORD
 from tests.harness.certificates import make_certificate
-from tests.harness.configuration import ROOT
-from tests.harness.processes import ServerProcess, environment, running_server
+from tests.harness.processes import ServerProcess, run_to_the_end, running_server
 
 pytestmark = pytest.mark.needs("openssl")
 REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
@@ -253,14 +251,7 @@ def test_an_invalid_certificate_stops_the_start(
             check=True,
             capture_output=True,
         )
-    ended = subprocess.run(
-        [sys.executable, str(ROOT / "server.py")],
-        env=environment(**variables(dsn, files)),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = run_to_the_end(**variables(dsn, files))
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert "server.certificate" in line

@@ -177,6 +177,14 @@ async def send_credentials(
                 assert (await send("GET", f"/api/user{path}", shown)).status == 200
     for shown in right:
         assert (await send("GET", "/api/verify", shown)).status == 200
+    for email, password, status in (
+        (EMAIL, PASSWORD, 200),
+        (EMAIL, WRONG_PASSWORD, 401),
+        (PASSWORD_AS_EMAIL, EMAIL_AS_PASSWORD, 401),
+        (EMAIL, PASSWORD + "\n", 401),
+    ):
+        body = {"email": email, "password": password}
+        assert (await send("POST", "/api/user/login", body=body)).status == status
 
 
 async def send_malformed(api: Api, token: str) -> None:
@@ -275,7 +283,7 @@ def test_no_secret_is_written_anywhere(
         "USERAUTH_TOKENS__KEYS_FILE": str(file) if keys_are_in_a_file else "",
     }
     client = add_client(variables)
-    with running_server(variables, tmp_path / "log") as server:
+    with running_server(variables, tmp_path / "log", preloaded=False) as server:
         made = asyncio.run(use_everything(server.url, dsn, client))
         if keys_are_in_a_file:
             reload(server, "loaded 2 signing keys")
