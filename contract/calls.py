@@ -23,8 +23,9 @@ class Guard(Enum):
     ANYONE = auto()  # none; Authorization is ignored
     USER = auto()
     PASSWORD = auto()  # a user's email address and password
+    LOGIN = auto()  # the same, or both in the body
     TOKEN = auto()  # a user's token
-    CLIENT = auto()  # a service's id and secret
+    CLIENT = auto()  # the id and secret of a registered client
 
 
 @dataclass(frozen=True, slots=True)

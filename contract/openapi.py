@@ -69,6 +69,8 @@ def openapi_document(routes: Routes, options: DocumentOptions, *, version: str) 
     return {
         "openapi": "3.1.0",
         "info": {**_INFO, "version": version},
+        # Relative to the address of this document, whatever the host name is.
+        "servers": [{"url": "/", "description": "The server that returned this document."}],
         "tags": _tags(handler for _, handler in routes),
         "paths": paths,
         "components": {

@@ -42,6 +42,15 @@ _OF_EVERY_CALL = (
     TooManyHeaderFields,
     InternalError,
 )
+_OF_PASSWORD = (
+    CredentialsMissing,
+    CredentialsInvalid,
+    TokenInvalid,
+    AccountDisabled,
+    TooManyAttempts,
+    DatabaseUnavailable,
+    Overloaded,
+)
 _OF_GUARD: Mapping[Guard, tuple[type[Problem], ...]] = {
     Guard.ANYONE: (),
     Guard.USER: (
@@ -54,15 +63,8 @@ _OF_GUARD: Mapping[Guard, tuple[type[Problem], ...]] = {
         DatabaseUnavailable,
         Overloaded,
     ),
-    Guard.PASSWORD: (
-        CredentialsMissing,
-        CredentialsInvalid,
-        TokenInvalid,
-        AccountDisabled,
-        TooManyAttempts,
-        DatabaseUnavailable,
-        Overloaded,
-    ),
+    Guard.PASSWORD: _OF_PASSWORD,
+    Guard.LOGIN: _OF_PASSWORD,
     Guard.TOKEN: (
         CredentialsMissing,
         CredentialsInvalid,

@@ -8,8 +8,9 @@ from contract.calls import Guard
 from handlers.input import InputHandler
 from handlers.problems import find_head_problem
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import CallerDisconnected, HttpsRequired
+from rules.errors import CallerDisconnected, HttpsRequired, Problem, Unauthorized
 from services.identities import Identity
+from transport.browsers import is_from_script
 from transport.response import Fields
 
 
@@ -31,9 +32,9 @@ class BaseHandler(InputHandler):
 
     @property
     def client_id(self) -> str:
-        """Return the authenticated service of a call that requires one."""
+        """Return the authenticated client of a call that requires one."""
         if self._client_id is None:
-            raise RuntimeError("This call does not authenticate a service.")
+            raise RuntimeError("This call does not authenticate a client.")
         return self._client_id
 
     async def prepare(self) -> None:
@@ -74,6 +75,15 @@ class BaseHandler(InputHandler):
         """Return the fields for pages of other origins."""
         return self.application.cross_origin.fields(self.request)
 
+    def problem_fields(self, problem: Problem) -> Fields:
+        """Return the header fields of an error; to a page's script, without a Basic challenge.
+
+        It would open the browser's password dialog over the page that handles the error.
+        """
+        if isinstance(problem, Unauthorized) and is_from_script(self.request.headers):
+            return problem.bearer_challenge
+        return super().problem_fields(problem)
+
     def on_connection_close(self) -> None:
         """Cancel pending work when the caller disconnects."""
         super().on_connection_close()
@@ -82,7 +92,7 @@ class BaseHandler(InputHandler):
 
     def _identify(self, guard: Guard) -> Awaitable[Identity]:
         identities = self.application.services.identities
-        if guard is Guard.PASSWORD:
+        if guard in {Guard.PASSWORD, Guard.LOGIN}:
             return identities.identify_by_password(self._credentials(), self.origin)
         if guard is Guard.TOKEN:
             return identities.identify_by_token(self._credentials(), self.origin)

@@ -13,7 +13,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, stream_request_body
 
 from contract.calls import Call, Endpoint
-from contract.documents import problem_document
+from contract.documents import ProblemDocument, problem_document
 from ops.logs import RequestIds, log_failure, log_rejection
 from rules.errors import (
     CallerDisconnected,
@@ -94,9 +94,13 @@ class ProblemHandler(ResponseHandler, Endpoint):
             return
         problem = self._problem(status_code, error)
         self.note_problem(problem)
-        document = problem_document(problem, self.request_id)
+        document = self.problem_document(problem)
         fields = (_PROBLEM_JSON, *self.problem_fields(problem))
         self.respond(problem.status, fields, to_json(document) + b"\n")
+
+    def problem_document(self, problem: Problem) -> ProblemDocument:
+        """Return the document of an error."""
+        return problem_document(problem, self.request_id)
 
     def note_problem(self, problem: Problem) -> None:
         """Record the error that the response reports."""

@@ -13,6 +13,7 @@ _KEEP_CURRENT = Flag("keep_current", "Whether the presented token stays valid.")
 _LIST = Call(
     Guard.USER,
     summary="List the valid tokens",
+    description="Describes the tokens without their values; an id grants no access.",
     response=Response(
         "The valid tokens, newest first.",
         Tokens,

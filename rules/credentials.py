@@ -53,6 +53,14 @@ def decode_authorization(header: str | None) -> Credentials | None:
             return None
 
 
+def password_credentials(email: str, password: str) -> PasswordCredentials:
+    """Return the credentials; raise CredentialsInvalid for text that no user can have."""
+    _check_length_and_marks(email, password)
+    if _CONTROL.search(email + password):
+        raise CredentialsInvalid("Send an email address and a password without control characters.")
+    return PasswordCredentials(email, password)
+
+
 def _bearer(value: str) -> TokenCredentials:
     if not _TOKEN.fullmatch(value):
         raise TokenInvalid
@@ -73,10 +81,7 @@ def _basic(value: str) -> Credentials:
         raise CredentialsInvalid("Send Basic credentials in base64 of UTF-8.") from error
     if not colon:
         raise CredentialsInvalid("Send Basic credentials as email, colon, password.")
-    _check_length_and_marks(email, password)
-    if _CONTROL.search(email + password):
-        raise CredentialsInvalid("Send Basic credentials without control characters.")
-    return PasswordCredentials(email, password)
+    return password_credentials(email, password)
 
 
 def _check_length_and_marks(*texts: str) -> None:

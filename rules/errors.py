@@ -137,7 +137,7 @@ class AccountDisabled(Problem):
     status = 403
     name = "account-disabled"
     title = "The account is disabled"
-    advice = "Ask the operator of this service to enable it."
+    advice = "Ask an administrator of this service to enable the account."
 
 
 class CrossSiteRequest(Problem):
@@ -257,17 +257,21 @@ class TooManyHeaderFields(Problem):
         super().__init__(f"Send at most {max_fields} header fields.")
 
 
+def _try_again(seconds: int) -> str:
+    return f"Try again in {seconds} second{'' if seconds == 1 else 's'}."
+
+
 class TooManyAttempts(Problem):
     """The next password or registration has to wait (RFC 6585, section 4)."""
 
     status = 429
     name = "too-many-tries"
     title = "There were too many attempts"
-    advice = "Wait Retry-After seconds before the next attempt."
+    still_works: ClassVar[str] = "Requests with a valid token still work."
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__()
         self.retry_after_seconds = max(1, retry_after_seconds)
+        super().__init__(f"{_try_again(self.retry_after_seconds)} {self.still_works}")
 
     @property
     def headers(self) -> Headers:
@@ -279,14 +283,14 @@ class TooManyWrites(TooManyAttempts):
 
     name = "too-many-writes"
     title = "There were too many changes"
-    advice = "Wait Retry-After seconds before the next change. Other requests still work."
+    still_works = "Requests that change nothing still work."
 
 
 class InternalError(Problem):
     status = 500
     name = "internal-error"
     title = "An internal error occurred"
-    advice = "Try again. If the error persists, send the request_id to the operator."
+    advice = "Try again. If the error persists, send the request_id to an administrator."
 
 
 class Unavailable(Problem):
@@ -303,11 +307,8 @@ class Unavailable(Problem):
 class DatabaseUnavailable(Unavailable):
     name = "database-unavailable"
     title = "The database is unavailable"
-    advice = (
-        "Try again after Retry-After seconds. If the request is a change, first check whether it"
-        " was made."
-    )
     retry_after_seconds = 2
+    advice = "Try again in 2 seconds. If the request is a change, first check whether it was made."
 
 
 class RowLocked(DatabaseUnavailable):
@@ -319,14 +320,13 @@ class Overloaded(Unavailable):
 
     name = "overloaded"
     title = "Too many passwords wait to be verified"
-    advice = "Try again after Retry-After seconds."
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__()
         self.retry_after_seconds = max(1, retry_after_seconds)
+        super().__init__(_try_again(self.retry_after_seconds))
 
 
 class ShuttingDown(Unavailable):
     name = "shutting-down"
     title = "The server is shutting down"
-    advice = "Try again after Retry-After seconds on a new connection."
+    advice = "Try again in 1 second, on a new connection."

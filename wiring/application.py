@@ -85,5 +85,5 @@ def _build(
         ),
         request_log=request_log,
         metrics=metrics,
-        static_documents=static_documents(settings) if settings.docs.enabled else {},
+        static_documents=static_documents(settings),
     )

@@ -66,10 +66,22 @@ def test_an_operation_has_a_summary_and_its_credentials(
     method: str, path: str, operation: dict[str, Any]
 ) -> None:
     assert operation["summary"]
+    assert operation["description"].endswith(".")
     assert operation["operationId"].startswith(method)
     is_open = path in {"/api/user/register", "/health/live", "/health/ready"}
     assert (operation["security"] == []) == is_open
+    # Only there, credentials may be in the body instead.
+    assert ({} in operation["security"]) == ((method, path) == ("post", "/api/user/login"))
     assert ("401" in operation["responses"]) != is_open
+
+
+def test_each_operation_has_a_summary_of_its_own() -> None:
+    summaries = [operation["summary"] for *_, operation in OPERATIONS]
+    assert len(set(summaries)) == len(summaries)
+
+
+def test_generated_clients_find_the_address_of_the_server() -> None:
+    assert [server["url"] for server in document()["servers"]] == ["/"]
 
 
 def test_operation_ids_are_unique_and_links_refer_to_them() -> None:

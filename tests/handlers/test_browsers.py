@@ -62,9 +62,42 @@ def test_a_browser_is_recognized_by_preferring_html(accept: str, expected: str) 
 
 
 @pytest.mark.gen_test
-async def test_other_calls_send_both_challenges(api: Api) -> None:
-    answer = await api.request("GET", "/api/user", headers={"Sec-Fetch-Mode": "cors"})
-    assert schemes(answer) == ["Basic", "Bearer"]
+async def test_other_calls_send_both_challenges_but_not_to_scripts(api: Api) -> None:
+    for method, path in (
+        ("GET", "/api/user"),
+        ("GET", "/api/user/login"),
+        ("POST", "/api/user/login"),
+        ("GET", "/api/user/tokens"),
+        ("POST", "/api/user/logout"),
+    ):
+        for mode, expected in (
+            (None, ["Basic", "Bearer"]),
+            ("navigate", ["Basic", "Bearer"]),
+            ("cors", ["Bearer"]),
+            ("same-origin", ["Bearer"]),
+            ("no-cors", ["Bearer"]),
+        ):
+            headers = {} if mode is None else {"Sec-Fetch-Mode": mode}
+            answer = await api.request(method, path, headers=headers)
+            assert (answer.status, schemes(answer)) == (401, expected)
+
+
+@pytest.mark.gen_test
+async def test_a_script_that_logs_in_with_a_wrong_password_gets_no_password_dialog(
+    api: Api,
+) -> None:
+    await api.register(EMAIL)
+    fields = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+    account = {"email": EMAIL, "password": "wrong"}
+    for authorization, body in ((basic(EMAIL, "wrong"), None), (None, account)):
+        answer = await api.request(
+            "POST",
+            "/api/user/login",
+            authorization=authorization,
+            json_body=body,
+            headers=fields,
+        )
+        assert (answer.status, schemes(answer)) == (401, ["Bearer"])
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGING)

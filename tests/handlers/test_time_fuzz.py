@@ -95,8 +95,8 @@ class Attacker:
         return seconds
 
     def credentials(self, guard: Guard) -> list[str]:
-        """Return the header fields with the credentials that a call requires."""
-        if guard is Guard.ANYONE:
+        """Return the header fields with the credentials that a call requires there."""
+        if guard in {Guard.ANYONE, Guard.LOGIN}:
             return []
         if guard is Guard.CLIENT:
             return [f"Authorization: {basic(self.service.client_id, self.service.secret)}"]

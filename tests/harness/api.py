@@ -96,8 +96,12 @@ class Api:
         challenges = ["Basic", "Bearer"]
         if path.startswith("/api/token/"):
             challenges.remove("Bearer")
-        if path.startswith("/api/verify") and "Sec-Fetch-Mode" in fields:
+        elif "Sec-Fetch-Mode" in fields and (
+            path.startswith("/api/verify") or fields["Sec-Fetch-Mode"] != "navigate"
+        ):
             challenges.remove("Basic")
+        is_oauth = path.startswith("/api/token/") and answer.status in {400, 401, 413, 415, 422}
+        assert is_oauth == (method != "HEAD" and answer.status >= 400 and "error" in answer.json)
         check_invariants(answer, method=method, challenges=challenges)
         check_answer(answer, method=method, target=path)
         return answer
@@ -159,7 +163,7 @@ def check_problem(answer: Answer) -> None:
     """Assert that the body is a problem document, of a documented type."""
     document = answer.json
     required = {"type", "title", "status", "detail", "request_id"}
-    assert set(document) in (required, required | {"errors"})
+    assert set(document) - {"error"} in (required, required | {"errors"})
     assert document["type"] == f"/docs/problems.md#{answer.problem}"
     assert answer.problem in PROBLEM_TYPES
     assert document["status"] == answer.status

@@ -177,6 +177,14 @@ async def send_credentials(
                 assert (await send("GET", f"/api/user{path}", shown)).status == 200
     for shown in right:
         assert (await send("GET", "/api/verify", shown)).status == 200
+    for email, password, status in (
+        (EMAIL, PASSWORD, 200),
+        (EMAIL, WRONG_PASSWORD, 401),
+        (PASSWORD_AS_EMAIL, EMAIL_AS_PASSWORD, 401),
+        (EMAIL, PASSWORD + "\n", 401),
+    ):
+        body = {"email": email, "password": password}
+        assert (await send("POST", "/api/user/login", body=body)).status == status
 
 
 async def send_malformed(api: Api, token: str) -> None:
