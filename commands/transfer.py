@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from pydantic_core import to_json
 
-from commands.administrator import Administrator
+from commands.administrator import Administrator, AlreadyExists
 from commands.terminal import counted, say
 from commands.user_files import FIELDS, Line, Reader, reader
 from db.rows import ImportedUser
@@ -73,6 +73,8 @@ def export_users(administrator: Administrator, file: Path) -> None:
 
     try:
         number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise AlreadyExists(f"{file} already exists: choose another name.") from None
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from None
     try:

@@ -16,7 +16,7 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _INNER = f"[^{names.REJECTED}]"
 _OUTER = f"[^{names.REJECTED}{_SPACE}]"
-_MARKS = f"no more than {text_bounds.MAX_MARKS} combining marks in a row"
+_MARKS = f"no more than {text_bounds.MAX_MARKS} consecutive combining marks"
 
 Email = TypeAliasType(
     "Email",

@@ -10,7 +10,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from db.errors import InvalidUrl, ReadOnly, Unavailable
+from db.errors import InvalidUrl, PoolerNotSupported, ReadOnly, Unavailable
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
@@ -81,7 +81,7 @@ async def connect(
                 return await _connect_to(address, dsn, limits, search_path, setup)
         except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
             failure = translate_connection_error(error)
-            if not isinstance(failure, Unavailable):
+            if not isinstance(failure, Unavailable) or isinstance(failure, PoolerNotSupported):
                 raise failure from None
             reasons.append(failure)
         except Unavailable as error:

@@ -3,7 +3,8 @@
 DatabaseError
 ├── Unavailable          Postgres is down, too slow, or out of connections: try again
 │   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
-│   └── Locked           another session holds a lock for longer than the time limit
+│   ├── Locked           another session holds a lock for longer than the time limit
+│   └── PoolerNotSupported  a pooler in transaction mode is between us and Postgres
 ├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
@@ -27,6 +28,10 @@ class ReadOnly(Unavailable):
 
 class Locked(Unavailable):
     """Another session holds a lock for longer than the time limit of a statement."""
+
+
+class PoolerNotSupported(Unavailable):
+    """A pooler changes the Postgres session between transactions, which loses session settings."""
 
 
 class StatementError(DatabaseError):

@@ -4,7 +4,14 @@ import asyncio
 
 import psycopg2
 
-from db.errors import DatabaseError, Locked, ReadOnly, StatementError, Unavailable
+from db.errors import (
+    DatabaseError,
+    Locked,
+    PoolerNotSupported,
+    ReadOnly,
+    StatementError,
+    Unavailable,
+)
 
 DriverError = psycopg2.Error | TimeoutError
 
@@ -12,6 +19,9 @@ DriverError = psycopg2.Error | TimeoutError
 _READ_ONLY = "25006"
 # The end of lock_timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
+# A prepared statement exists already, or does not exist: a pooler has connected us to a session in
+# which another client has prepared its own.
+_FOREIGN_SESSION = frozenset({"42P05", "26000"})
 
 
 def translate_connection_error(
@@ -53,6 +63,11 @@ def translate_driver_error(error: DriverError) -> DatabaseError:
         return ReadOnly(f"Postgres is read-only: {reason}")
     if error.pgcode == _LOCK_NOT_AVAILABLE:
         return Locked(f"another session holds a lock that the statement needs: {reason}")
+    if error.pgcode in _FOREIGN_SESSION:
+        return PoolerNotSupported(
+            "a connection pooler changes the Postgres session between transactions: use its session"
+            f" mode, or connect to Postgres directly: {reason}"
+        )
     return Unavailable(reason) if _is_transient(error) else StatementError(reason)
 
 

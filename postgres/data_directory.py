@@ -177,7 +177,7 @@ def _reject_foreign(handle: DirectoryHandle) -> None:
     if version.strip() != MAJOR_VERSION:
         raise EmbeddedPostgresError(
             f"{handle.path} contains data of Postgres {version.strip()}, and the embedded Postgres"
-            f" is version {MAJOR_VERSION}: migrate it as docs/backup.md describes, name another"
+            f" is version {MAJOR_VERSION}: migrate it as docs/upgrade.md describes, name another"
             " directory in database.embedded_dir, or set DATABASE_URL."
         )
     if os.fstat(handle.descriptor).st_uid == 0:

@@ -50,7 +50,7 @@ def _check_marks(text: str) -> None:
         before, after = _marks(character)
         run += before
         if run > MAX_MARKS:
-            raise ValueError(f"must not have more than {MAX_MARKS} combining marks in a row")
+            raise ValueError(f"must not have more than {MAX_MARKS} consecutive combining marks")
         if after is not None:
             run = after
 

@@ -38,7 +38,7 @@ def _find_risks(settings: Settings) -> list[str]:
         except (ReadOnly, SchemaError) as error:
             raise StartError(advice(error)) from error
         except Unavailable as error:
-            return [f"The database was not checked: it does not answer ({error})."]
+            return [f"The database was not checked: it does not respond ({error})."]
         except DatabaseError as error:
             raise StartError(advice(error)) from error
 

@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from db.errors import DatabaseError, InvalidUrl, ReadOnly, SchemaError, Unavailable
+from db.errors import (
+    DatabaseError,
+    InvalidUrl,
+    PoolerNotSupported,
+    ReadOnly,
+    SchemaError,
+    Unavailable,
+)
 from postgres.embedded import EmbeddedPostgresError
 from rules.keys import KeysFileError
 from transport.certificate import CertificateError
@@ -32,8 +39,13 @@ def advice(error: DatabaseError) -> str:
         return str(error)
     if isinstance(error, ReadOnly):
         return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."
+    if isinstance(error, PoolerNotSupported):
+        return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, Unavailable):
-        return f"Postgres does not answer ({error}): check DATABASE_URL."
+        return (
+            f"Postgres does not respond ({error}). Check DATABASE_URL, and that Postgres is"
+            " running."
+        )
     return (
         f"Postgres cannot be used ({error}): check the options in DATABASE_URL, and that its role"
         " may create tables."

@@ -95,7 +95,7 @@ def test_check_reports_what_the_role_lacks_and_what_it_will_change(dsn: str) -> 
 def test_check_of_a_database_that_does_not_respond_or_exist_is_an_error(tmp_path: Path) -> None:
     ended = manage("check", "--database", DATABASE_URL="postgresql://u@127.0.0.1:1/x")
     assert ended.returncode == 1
-    assert "Postgres does not answer" in ended.stderr
+    assert "Postgres does not respond" in ended.stderr
     folder = tmp_path / "postgres"
     variables = {"DATABASE_URL": "embedded", "USERAUTH_DATABASE__EMBEDDED_DIR": str(folder)}
     ended = manage("check", "--database", **variables)
@@ -114,7 +114,7 @@ def test_each_kind_of_failure_has_a_message_and_an_exit_code(dsn: str) -> None:
         (("clients", "add", ""), dsn, 2, "1 to 100"),
         (("clients", "wrong"), dsn, 2, "No such command"),
         (("keys", "add"), dsn, 2, "unset SECRET_KEYS"),
-        (("clients", "list"), "postgresql://u@127.0.0.1:1/x", 1, "Postgres does not answer"),
+        (("clients", "list"), "postgresql://u@127.0.0.1:1/x", 1, "Postgres does not respond"),
         (("clients", "list"), "nonsense", 2, "database.url"),
     ):
         ended = manage(*arguments, DATABASE_URL=url)

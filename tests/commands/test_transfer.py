@@ -134,7 +134,7 @@ def test_an_export_can_be_imported_and_only_its_owner_can_read_it(dsn: str, tmp_
     assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "Exported 2 users.\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     again = manage("users", "export", str(out), DATABASE_URL=dsn)
-    assert (again.returncode, "exists" in again.stderr) == (1, True)
+    assert (again.returncode, "exists" in again.stderr) == (4, True)
     run_sql(dsn, "TRUNCATE users CASCADE")
     assert manage("users", "import", str(out), DATABASE_URL=dsn).returncode == 0
     assert run_sql(dsn, columns) == before

@@ -8,10 +8,19 @@ from functools import partial
 
 import pytest
 
-from db.connecting import describe
-from db.errors import InvalidUrl, Locked, ReadOnly, SchemaError, StatementError, Unavailable
+from db.connecting import connect, describe
+from db.errors import (
+    InvalidUrl,
+    Locked,
+    PoolerNotSupported,
+    ReadOnly,
+    SchemaError,
+    StatementError,
+    Unavailable,
+)
 from db.pool import Connection, Database
 from postgres.plain_connection import plain_connection
+from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database, use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.proxy import Proxy
@@ -168,6 +177,31 @@ def test_the_wait_for_a_lock_ends_before_the_time_limit_of_the_statement(
                     await connection.fetch_all("SELECT name FROM clients")
 
     use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5, query_timeout_seconds=0.2))
+
+
+@pytest.mark.parametrize("statement", ["PREPARE known AS SELECT 1", "EXECUTE unknown"])
+def test_a_prepared_statement_of_another_session_is_reported_as_a_pooler(
+    dsn: str, statement: str
+) -> None:
+    """A pooler in transaction mode connects a client to sessions that others have prepared."""
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await connection.execute("PREPARE known AS SELECT 1")
+            with pytest.raises(PoolerNotSupported, match="session mode, or connect to Postgres"):
+                await connection.execute(statement)
+
+    use(dsn, work)
+
+
+def test_a_lookup_in_a_session_that_has_prepared_it_is_reported_as_a_pooler(dsn: str) -> None:
+    async def work(_: Database) -> None:
+        setup = "PREPARE taken (text[]) AS SELECT 1"
+        with pytest.raises(PoolerNotSupported, match="42P05") as raised:
+            await connect(dsn, LIMITS, setup=f"{setup}; {setup}")
+        assert str(raised.value) in (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
+
+    use(dsn, work)
 
 
 @pytest.mark.parametrize(

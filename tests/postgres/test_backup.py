@@ -537,7 +537,7 @@ def test_a_failed_backup_removes_no_old_backups(tmp_path: Path) -> None:
         file.touch()
     url = "postgresql://u@127.0.0.1:1/x"
     ended = manage("backup", "--keep", "1", str(tmp_path), DATABASE_URL=url)
-    assert (ended.returncode, "does not answer" in ended.stderr) == (1, True)
+    assert (ended.returncode, "does not respond" in ended.stderr) == (1, True)
     assert sorted(tmp_path.iterdir()) == old
 
 

@@ -420,7 +420,7 @@ def test_data_of_another_postgres_version_stays_unchanged(place: Path) -> None:
     (folder / "base").mkdir(parents=True)
     (folder / "PG_VERSION").write_text("16\n")
     with pytest.raises(
-        EmbeddedPostgresError, match=r"contains data of Postgres 16.*docs/backup.md"
+        EmbeddedPostgresError, match=r"contains data of Postgres 16.*docs/upgrade.md"
     ):
         EmbeddedPostgres.start(folder)
     assert (folder / "base").is_dir()

@@ -79,7 +79,7 @@ def test_check_prints_each_caution_and_exits_with_0() -> None:
     ended = run_to_the_end("--check", **PRODUCTION | ALL)
     good, of_database = ended.stdout.splitlines()
     assert (ended.returncode, good) == (0, "The settings are valid (production).")
-    assert of_database.startswith("The database was not checked: it does not answer")
+    assert of_database.startswith("The database was not checked: it does not respond")
     assert ended.stderr.splitlines() == [f"warning: {caution}" for caution in cautions_of(ALL)]
     assert len(ended.stderr.splitlines()) == len({path for path, _ in CASES})
     by_command = manage("check", **PRODUCTION | ALL)
