@@ -62,8 +62,9 @@ lock: ## rewrite the lock files from requirements*.txt
 	done
 	rm -rf $(VENV).lock
 
-reference: $(VENV)/.develop ## write docs/api-reference.md
+reference: $(VENV)/.develop ## write docs/api-reference.md and docs/command-reference.md
 	$(BIN)/python -m tests.harness.api_reference
+	$(BIN)/python -m tests.harness.command_reference
 
 picture: $(VENV)/.develop ## take the screenshot of the page at /docs again
 	DOCS_PAGE_PICTURE=docs/docs-page.png $(PYTEST) -q tests/system/test_docs_page.py -k registers

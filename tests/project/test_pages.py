@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from settings.load import load_settings
-from tests.harness import api_reference
+from tests.harness import api_reference, command_reference
 from tests.harness.configuration import ROOT
 from tests.harness.pages import (
     SHOWN_URL,
@@ -188,6 +188,10 @@ console.log(JSON.stringify([user.email, problems, token]));
 
 def test_the_api_reference_is_what_make_reference_writes() -> None:
     assert api_reference.PAGE.read_text(encoding="utf-8") == api_reference.reference()
+
+
+def test_the_command_reference_is_what_make_reference_writes() -> None:
+    assert command_reference.PAGE.read_text(encoding="utf-8") == command_reference.reference()
 
 
 def test_the_index_lists_every_page() -> None:
