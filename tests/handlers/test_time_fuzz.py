@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partialmethod
 from itertools import count
@@ -137,41 +137,61 @@ def attacker(postgres: str) -> Iterator[Attacker]:
         yield Attacker(server, service)
 
 
-def hostile_requests(path: str, method: str, call: Call) -> Iterator[tuple[str, Request]]:
-    """Yield requests to a call that are hostile in one part and valid in the others."""
+def hostile_requests(path: str, method: str, call: Call) -> Iterator[tuple[str, str, Request]]:
+    """Yield requests to a call that are hostile in one part, with the part and a name."""
     usual = path.replace(ID, "00000000-0000-0000-0000-000000000000")
     for name, fields in heads().items():
-        yield name, Request(method, usual, fields)
+        yield "head", name, Request(method, usual, fields)
     for name, query in queries(call).items():
-        yield name, Request(method, f"{usual}?{query}")
+        yield "query", name, Request(method, f"{usual}?{query}")
     for name, part in paths().items() if ID in path else ():
-        yield name, Request(method, path.replace(ID, part))
+        yield "path", name, Request(method, path.replace(ID, part))
     kind = media_type(call.body)
     for name, body in bodies(call.body).items():
-        yield name, Request(method, usual, [kind], body)
+        yield "body", name, Request(method, usual, [kind], body)
     chunks = chunked(*[b" "] * 60_000)
-    yield "chunks", Request(method, usual, [kind, "Transfer-Encoding: chunked"], chunks)
+    yield "body", "chunks", Request(method, usual, [kind, "Transfer-Encoding: chunked"], chunks)
 
 
-def _calls() -> Iterator[object]:
-    """Yield all calls; of those with the same inputs, all but the first run with the long tests."""
-    known = set()
+def _new_parts() -> Iterator[object]:
+    """Yield each call, with those of its parts that no call before it has."""
+    known: set[tuple[str, object]] = set()
     for path, method, call in CALLS:
-        inputs = (call.guard, call.body, call.body_is_optional, call.query, ID in path)
-        marks = [pytest.mark.long] if inputs in known else []
-        known.add(inputs)
-        yield pytest.param(path, method, call, id=f"{method} {path}", marks=marks)
+        kinds = {
+            "head": call.guard,
+            "query": call.query,
+            "path": ID in path,
+            "body": (call.body, call.body_is_optional),
+        }
+        new = {*kinds.items()} - known
+        known |= new
+        if new:
+            parts = {part for part, _ in new}
+            yield pytest.param(path, method, call, parts, id=f"{method} {path}")
 
 
-@pytest.mark.parametrize(("path", "method", "call"), list(_calls()))
+def _check(attacker: Attacker, call: Call, requests: Iterable[tuple[str, Request]]) -> None:
+    held = {name: attacker.held_again_and_again(request, call.guard) for name, request in requests}
+    assert not {name: seconds for name, seconds in held.items() if seconds > MAX_SECONDS}
+
+
+@pytest.mark.parametrize(("path", "method", "call", "parts"), list(_new_parts()))
+def test_no_part_of_a_request_holds_the_event_loop(
+    attacker: Attacker, path: str, method: str, call: Call, parts: set[str]
+) -> None:
+    requests = hostile_requests(path, method, call)
+    _check(attacker, call, ((name, request) for part, name, request in requests if part in parts))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("path", "method", "call"), CALLS, ids=[f"{method} {path}" for path, method, _ in CALLS]
+)
 def test_no_input_to_a_call_holds_the_event_loop(
     attacker: Attacker, path: str, method: str, call: Call
 ) -> None:
-    held = {
-        name: attacker.held_again_and_again(request, call.guard)
-        for name, request in hostile_requests(path, method, call)
-    }
-    assert not {name: seconds for name, seconds in held.items() if seconds > MAX_SECONDS}
+    requests = hostile_requests(path, method, call)
+    _check(attacker, call, ((f"{part}: {name}", request) for part, name, request in requests))
 
 
 # Each of the following tests removes a limit, and finds the loop blocked, or that the limit was

@@ -9,7 +9,7 @@ from tornado.httputil import HTTPHeaders
 
 from tests.harness.api import Answer, Api, check_invariants
 
-SECONDS = 4.0
+SECONDS = 20.0
 JSON = "Content-Type: application/json"
 _FRAMING = ("content-length", "transfer-encoding")
 

@@ -528,7 +528,7 @@ def test_keep_removes_old_backups_and_no_other_files(dsn: str, tmp_path: Path) -
     assert set(tmp_path.iterdir()) == {old[2], other, new}
     assert ended.stdout.count("removed") == 2
     ended = manage("backup", "--keep", "2", str(new), DATABASE_URL=dsn)
-    assert (ended.returncode, "needs a folder" in ended.stderr) == (2, True)
+    assert (ended.returncode, "needs a directory" in ended.stderr) == (2, True)
 
 
 def test_a_failed_backup_removes_no_old_backups(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from tests.harness.configuration import ROOMS, ROOT
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    # The reference of the commands is generated from them.
+    *sorted({*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "command-reference.md"}),
 ]
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 _COMMAND = re.compile(r"(?:userauth-manage|manage\.py) ((?:[a-z]|--)[^`\n|)&]*)")

@@ -244,7 +244,8 @@ WITH_CONTENT = [
 WITHOUT_CONTENT = [("text/plain", b""), ("application/json", b"{}"), ("application/json", b" { } ")]
 
 
-@pytest.mark.parametrize("call", CALLS_WITHOUT_FIELDS)
+# POST /api/user/login accepts credentials in the body, and then none in Authorization.
+@pytest.mark.parametrize("call", CALLS_WITHOUT_FIELDS[:-1])
 @pytest.mark.gen_test
 async def test_a_call_without_fields_refuses_a_body_with_content(
     api: Api, call: tuple[str, str]
@@ -272,15 +273,15 @@ async def test_a_call_without_fields_accepts_an_empty_body_or_object(
         assert answer.status == 200, body
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("method", "status"), [("GET", 422), ("POST", 400)])
 @pytest.mark.gen_test
 async def test_a_login_refused_for_its_body_issues_no_token(
-    api: Api, dsn: str, method: str
+    api: Api, dsn: str, method: str, status: int
 ) -> None:
     await api.register()
     authorization = basic(EMAIL, PASSWORD)
     answer = await api.request(
         method, "/api/user/login", authorization=authorization, json_body={"expires_in": 1}
     )
-    assert answer.status == 422
+    assert answer.status == status
     assert run_sql(dsn, "SELECT count(*) FROM tokens") == [(0,)]
