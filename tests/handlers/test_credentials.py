@@ -102,7 +102,7 @@ WRONG_BASIC = [
     basic(EMAIL, PASSWORD) + "," + basic(EMAIL, PASSWORD),
     basic(EMAIL, PASSWORD.upper()),
     basic(EMAIL, PASSWORD + " "),
-    basic(EMAIL + " ", PASSWORD),
+    basic(EMAIL.replace("@", " @"), PASSWORD),
     basic("other@example.com", PASSWORD),
     basic(EMAIL, "x" * 6000),
 ]
