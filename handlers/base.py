@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from contract.calls import Guard
 from handlers.input import InputHandler
-from handlers.problems import find_head_problem
 from rules.credentials import Credentials, decode_authorization
 from rules.errors import ClientDisconnected, HttpsRequired
 from services.identities import Identity
@@ -16,8 +15,8 @@ from transport.response import Fields
 class BaseHandler(InputHandler):
     """A path. ``calls`` declare what its methods require, and prepare() enforces that."""
 
-    def initialize(self, *, body_too_large: bool) -> None:
-        super().initialize(body_too_large=body_too_large)
+    def initialize(self) -> None:
+        super().initialize()
         self._identity: Identity | None = None
         self._client_id: str | None = None
         self._task: asyncio.Task[object] | None = None
@@ -44,7 +43,7 @@ class BaseHandler(InputHandler):
         """
         self._task = asyncio.current_task()
         self._timing.activate()
-        if self.is_disconnected:
+        if self.exchange.is_disconnected:
             # Tornado reports it only from now on.
             raise ClientDisconnected
         if self.application.require_https and not self.allows_plain_http:
@@ -104,6 +103,5 @@ class RefusedHeadHandler(BaseHandler):
     """Every path of a request whose head is refused."""
 
     async def prepare(self) -> None:
-        problem = find_head_problem(self.request)
-        if problem is not None:
-            raise problem
+        if self.exchange.problem is not None:
+            raise self.exchange.problem

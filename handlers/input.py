@@ -31,11 +31,11 @@ class InputHandler(LoggedHandler):
     def _check_body(self, media_type: str) -> None:
         """Refuse a body of another media type, or above the limit; an empty body is none."""
         headers = self.request.headers
-        if self.request.body or self.body_too_large:
+        if self.request.body or self.exchange.is_body_too_large:
             given = headers.get("Content-Type", "").partition(";")[0].strip().lower()
             if given != media_type or "Content-Encoding" in headers:
                 raise UnsupportedMediaType(media_type)
-        if self.body_too_large:
+        if self.exchange.is_body_too_large:
             raise ContentTooLarge(self.application.max_body_bytes)
 
 

@@ -11,31 +11,31 @@ from wiring.database import database_location
 from wiring.errors import StartError
 
 
-def listen(
+async def listen(
     server: Server, settings: Settings, inherited: Sequence[socket.socket]
 ) -> tuple[str, int]:
     """Listen at the inherited sockets, or else where the settings say; return host and port."""
     if inherited:
-        server.listen_at(inherited)
+        await server.listen_at(inherited)
         name = inherited[0].getsockname()
         return name[0], name[1]
     host, port = settings.server.host, settings.server.port
     try:
-        return host, server.listen(host, port)
+        return host, await server.listen(host, port)
     except (OSError, UnicodeError) as error:
         raise StartError(
             f"cannot listen on {host} port {port} ({error}): set HOST or PORT."
         ) from error
 
 
-def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
+async def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
     """Listen for Prometheus, where the settings say so."""
     if metrics is None:
         return None
     host, port = settings.metrics.host, settings.metrics.port
     server = MetricsServer(metrics)
     try:
-        server.listen(host, port)
+        await server.listen(host, port)
     except (OSError, UnicodeError) as error:
         raise StartError(
             f"cannot listen on {host} port {port} for /metrics ({error}):"

@@ -14,6 +14,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "bcrypt": ("rules/password_scheme.py",),
     "click": ("commands", "manage.py"),
     "email_validator": ("rules/emails.py",),
+    "httptools": ("transport",),
     "itsdangerous": ("rules/tokens.py",),
     "opentelemetry": ("ops/traces.py",),
     "passlib": ("rules/imported_verifiers.py",),
