@@ -14,6 +14,7 @@ from tornado.httputil import (
 
 from transport.client_address import ClientAddresses
 from transport.exchange import Exchange
+from transport.request import Request
 
 
 class ServedApplication(tornado.web.Application):
@@ -63,11 +64,8 @@ class RequestDelegate(HTTPMessageDelegate):
         Handlers are declared as streaming, so that Tornado does not parse forms: they begin when
         they receive the head, and run their method when the request finishes.
         """
-        request = HTTPServerRequest(
-            start_line=self._start_line, headers=self._fields, connection=self._exchange
-        )
-        if not self._exchange.is_body_too_large:
-            request.body = b"".join(self._chunks)
+        body = b"" if self._exchange.is_body_too_large else b"".join(self._chunks)
+        request = Request(self._start_line, self._fields, self._exchange, body)
         handler = self._application.delegate_of(request)
         handler.headers_received(self._start_line, self._fields)
         handler.finish()

@@ -1,5 +1,6 @@
 """One request and its response, as Tornado's handlers see them."""
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -33,6 +34,7 @@ class Exchange(HTTPConnection):
         self.keeps_open = keeps_open
         self.problem = problem
         self.is_body_too_large = False
+        self.began_at = time.time()
         self.on_disconnect: Callable[[], None] | None = None
         self._is_answered = False
 

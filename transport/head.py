@@ -99,7 +99,7 @@ def parse_head(data: bytes) -> Head | None:
         start_line,
         fields,
         _body_length(start_line.version, fields),
-        _keeps_open(start_line.version, fields.get("Connection")),
+        _keeps_open(start_line.version, fields),
     )
 
 
@@ -165,27 +165,26 @@ def _check_host(version: str, fields: HTTPHeaders) -> None:
 
 def _body_length(version: str, fields: HTTPHeaders) -> int | None:
     """Return the length of the body; None if it is chunked (RFC 9112, section 6.3)."""
-    coding = fields.get("Transfer-Encoding")
-    if coding is not None:
+    if "Transfer-Encoding" in fields:
         if version == "HTTP/1.0" or "Content-Length" in fields:
             raise MalformedRequest
-        if coding.lower() != "chunked":
+        if fields["Transfer-Encoding"].lower() != "chunked":
             raise UnsupportedCoding
         return None
-    length = fields.get("Content-Length")
-    if length is None:
+    if "Content-Length" not in fields:
         return 0
+    length = fields["Content-Length"]
     if not (length.isascii() and length.isdigit()):
         raise MalformedRequest
     digits = length.lstrip("0") or "0"
     return int(digits[:_MAX_LENGTH_DIGITS])
 
 
-def _keeps_open(version: str, connection: str | None) -> bool:
+def _keeps_open(version: str, fields: HTTPHeaders) -> bool:
     """Return whether the client lets the connection stay open (RFC 9112, section 9.3)."""
-    if connection is None:
+    if "Connection" not in fields:
         return version == "HTTP/1.1"
-    options = connection.lower()
+    options = fields["Connection"].lower()
     if version != "HTTP/1.1":
         return options == "keep-alive"
     return "close" not in options or "close" not in map(str.strip, options.split(","))

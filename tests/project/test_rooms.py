@@ -23,7 +23,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "psycopg2": ("db", "postgres"),
     "pydantic": ("commands/user_files.py", "contract", "handlers", "settings"),
     "pydantic_core": ("commands/transfer.py", "contract", "handlers", "settings", "wiring"),
-    "structlog": ("ops/logs.py", "ops/request_log.py"),
+    "structlog": ("ops/logs.py",),
     "tornado": ("handlers", "transport"),
     "typing_extensions": ("contract",),
     "uvloop": ("ops/event_loop.py",),
