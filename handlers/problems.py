@@ -122,6 +122,8 @@ class ProblemHandler(ResponseHandler, Endpoint):
         self.application.running -= 1
 
     def _problem(self, status: int, error: object) -> Problem:
+        if self.exchange.problem is not None:
+            return self.exchange.problem
         if isinstance(error, Problem):
             return error
         # Tornado's own errors: a method that HTTP does not define, a path that is not UTF-8.
