@@ -41,6 +41,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
     application: ServedApplication
 
     def initialize(self) -> None:
+        super().initialize()
         self._ids = RequestIds(self.new_request_id(), self._client_request_id())
 
     def new_request_id(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -159,8 +160,13 @@ def _check_host(version: str, fields: HTTPHeaders) -> None:
     hosts = fields.get_list("Host")
     if not hosts and version == "HTTP/1.0":
         return
-    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+    if len(hosts) != 1 or not _is_host(hosts[0]):
         raise MalformedRequest("Send one Host header field, with the host of the URL.")
+
+
+@lru_cache(maxsize=1_000)
+def _is_host(text: str) -> bool:
+    return _HOST.fullmatch(text) is not None
 
 
 def _body_length(version: str, fields: HTTPHeaders) -> int | None:

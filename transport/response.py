@@ -29,10 +29,9 @@ class ResponseHandler(RequestHandler):
     # What caches may do with the response.
     cache_control = "no-store"
 
-    @property
-    def exchange(self) -> Exchange:
-        """Return what connects this request with its client."""
-        return cast(Exchange, self.request.connection)
+    def initialize(self) -> None:
+        """Find what connects the request with its client."""
+        self.exchange = cast(Exchange, self.request.connection)
 
     @property
     def request_id(self) -> str:
@@ -62,7 +61,8 @@ class ResponseHandler(RequestHandler):
 
     def respond(self, status: int, fields: Fields, body: bytes = b"") -> None:
         """Send the response and finish the request."""
-        self.set_status(status)
+        if status != HTTPStatus.OK:
+            self.set_status(status)
         if not self.exchange.is_disconnected:
             self._write(status, fields, body)
         # The rest is what Tornado does after it wrote a response. This marks it as finished.
