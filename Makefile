@@ -12,10 +12,11 @@ CLIENTS ?= 200
 # With hashes, pip rejects any file that differs from the one that was locked.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 UV := uv==0.13.8
+PAGES := *.md docs client/README.md bench/results.md
 SETS := requirements requirements-dev requirements-bench
 OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help serve check test test-long programs lint format lock picture bench bench-full soak clean
+.PHONY: help serve check test test-long programs lint format lock reference picture bench bench-full soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,11 +39,13 @@ test-long: $(VENV)/.develop ## run the tests that take long; as root: some boot 
 programs: ## install the Debian or Ubuntu packages of the programs that tests run
 	@$(PROGRAMS)
 
-lint: $(VENV)/.develop ## check style, types and the direction of imports
+lint: $(VENV)/.develop ## check style, types, the direction of imports, spelling and links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=client $(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
+	$(BIN)/lychee --offline --no-progress --quiet --include-fragments $(PAGES)
 
 format: $(VENV)/.develop ## fix and format the code
 	$(BIN)/ruff check --fix .
@@ -58,6 +61,10 @@ lock: ## rewrite the lock files from requirements*.txt
 			$$set.txt --output-file $$set.lock || exit 1; \
 	done
 	rm -rf $(VENV).lock
+
+reference: $(VENV)/.develop ## write docs/api-reference.md and docs/command-reference.md
+	$(BIN)/python -m tests.harness.api_reference
+	$(BIN)/python -m tests.harness.command_reference
 
 picture: $(VENV)/.develop ## take the screenshot of the page at /docs again
 	DOCS_PAGE_PICTURE=docs/docs-page.png $(PYTEST) -q tests/system/test_docs_page.py -k registers

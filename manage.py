@@ -1,9 +1,4 @@
-"""The administrator's command line: ``python manage.py --help``.
-
-It uses the settings and the database of the server. Exit codes: 0 on success, 1 if the database or
-a file cannot be used, 2 for wrong usage or settings, 3 if an argument names something that does not
-exist, 4 if what the command creates already exists.
-"""
+"""The administrator's command line: ``python manage.py --help``."""
 
 import os
 import signal
@@ -16,22 +11,45 @@ from commands.audit import audit
 from commands.backup import backup, restore
 from commands.check import check_settings
 from commands.clients import clients
+from commands.completion import VARIABLE, install_completion, show_completion
 from commands.keys import keys
 from commands.terminal import fail, say
+from commands.throttle import throttle
 from commands.users import users
 from db.errors import DatabaseError
 from rules.errors import Problem
 from settings import SettingsError
 from wiring.administrator import LocalAdministrator
 from wiring.errors import START_ERRORS
+from wiring.program import version
 
 
-@click.group(help=(__doc__ or "").partition("\n\n")[2])
+def _print_version(context: click.Context, _parameter: click.Parameter, value: object) -> None:
+    if value and not context.resilient_parsing:
+        say(f"userauth {version()}")
+        context.exit()
+
+
+@click.group()
+@click.option(
+    "--version",
+    is_flag=True,
+    callback=_print_version,
+    expose_value=False,
+    is_eager=True,
+    help="Print the version and exit.",
+)
+@show_completion
+@install_completion
 def cli() -> None:
-    pass
+    """Manage users, clients, keys and backups of a userauth server.
+
+    Uses the settings and the database of the server. Exit codes: 0 success, 1 error, 2 wrong usage
+    or settings, 3 not found, 4 already exists, or the database is in use or not empty.
+    """
 
 
-for command in (check_settings, users, clients, keys, audit, backup, restore):
+for command in (check_settings, users, throttle, clients, keys, audit, backup, restore):
     cli.add_command(command)
 
 
@@ -40,10 +58,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     code = 0
     faults: tuple[str, ...] = ()
     try:
-        _check_text(arguments)
-        administrator = LocalAdministrator(environ)
-        # A number where click itself has ended the command, as for --help.
-        code = cli.main(list(arguments), "manage.py", standalone_mode=False, obj=administrator) or 0
+        code = _run(arguments, environ)
     except click.Abort:
         code, faults = 1, ("Interrupted.",)
     except click.ClickException as error:
@@ -56,12 +71,25 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except (*START_ERRORS, DatabaseError) as error:
         code, faults = 1, (str(error),)
     for fault in faults:
-        say(f"manage.py: {fault}", err=True)
+        say(f"Error: {fault}", err=True)
     return code
 
 
+def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    _check_text(arguments)
+    ended = cli.main(
+        list(arguments),
+        "manage.py",
+        complete_var=VARIABLE,
+        standalone_mode=False,
+        obj=LocalAdministrator(environ),
+    )
+    # A number if click itself has ended the command, as for --help.
+    return ended or 0
+
+
 def _check_text(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are not UTF-8, which Python decodes to lone surrogates."""
+    """Reject arguments that are not UTF-8, which Python decodes to lone surrogates."""
     for number, argument in enumerate(arguments, 1):
         try:
             argument.encode()

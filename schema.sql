@@ -44,7 +44,7 @@ CREATE TABLE tokens (
     -- The key that signed it (see rules/tokens.py): a key can be removed when no valid token needs
     -- it. Null in rows from before version 2.
     key_id       text,
-    -- For its owner to recognize it: the client that logged in, and the time, to the minute, and
+    -- For its owner to recognize it: the program that logged in, and the time, to the minute, and
     -- the address of the last use. Personal data: null after the user is deleted.
     user_agent   text,
     ip           inet,
@@ -114,7 +114,7 @@ CREATE TABLE events (
     client_id    text,
     key_id       text,
     request_id   text,
-    -- The id that clients see: it does not reveal the number of events.
+    -- The id that callers see: it does not reveal the number of events.
     public_id    uuid        NOT NULL DEFAULT gen_random_uuid(),
     -- The system account of the administrator who acted.
     actor        text,

@@ -17,13 +17,19 @@ from wiring.check import check
 from wiring.errors import START_ERRORS
 from wiring.lifecycle import serve
 from wiring.logs import server_log
-from wiring.program import SETTINGS_FILE
+from wiring.program import SETTINGS_FILE, version
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the server until a signal stops it; return the exit code."""
-    parser = argparse.ArgumentParser(description="A user-authentication server.")
+    parser = argparse.ArgumentParser(description="Run the userauth server.")
     parser.add_argument("--check", action="store_true", help="check the settings and exit")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"userauth {version()}",
+        help="print the version and exit",
+    )
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(environ, SETTINGS_FILE)

@@ -1,5 +1,6 @@
-"""What commands share: access to the services, options, and refusals."""
+"""What commands share: access to the services, options, and errors."""
 
+import ipaddress
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -8,13 +9,17 @@ from typing import Protocol, TypeVar
 import click
 
 from rules.origin import LocalOrigin
+from services.administration import UserNotFound
 from services.all_services import AdministrationServices
 from services.backups import Backups
+from services.database_check import DatabaseReport
+from services.named_users import is_user_id
 from settings import Settings
 
 Result = TypeVar("Result")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+user_argument = click.argument("user", metavar="EMAIL|ID")
 
 
 class Administrator(Protocol):
@@ -39,6 +44,10 @@ class Administrator(Protocol):
         """Check the settings as the server does, and return a report."""
         ...
 
+    def check_database(self) -> DatabaseReport:
+        """Check the database without changing it."""
+        ...
+
     def backups(self) -> AbstractContextManager[Backups]:
         """Return access to the database as a whole, for the length of a block."""
         ...
@@ -58,6 +67,49 @@ class AlreadyExists(click.ClickException):
     """What the command creates exists already."""
 
     exit_code = 4
+
+
+def user_not_found(email_or_id: str) -> NotFoundError:
+    """Return the error for an email address or id that no user has."""
+    if is_user_id(email_or_id):
+        return NotFoundError(f"No user has the ID {email_or_id}.")
+    return NotFoundError(f"No user has the email address {email_or_id}.")
+
+
+def with_user(
+    administrator: Administrator,
+    email_or_id: str,
+    work: Callable[[AdministrationServices], Awaitable[Result]],
+) -> Result:
+    """Do some work with a user; raises NotFoundError if the user does not exist."""
+    try:
+        return administrator.run(work)
+    except UserNotFound:
+        raise user_not_found(email_or_id) from None
+
+
+class IpAddress(click.ParamType[str]):
+    """An IP address, in its usual form; a network too, if that is allowed."""
+
+    name = "ip"
+
+    def __init__(self, *, allows_networks: bool = False) -> None:
+        self._allows_networks = allows_networks
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the address; a network with the bits of the host set to 0."""
+        text = str(value)
+        try:
+            if self._allows_networks and "/" in text:
+                return str(ipaddress.ip_network(text, strict=False))
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            self.fail(f"{text} is not an IP address", param, ctx)
+        if address.version == 6 and address.scope_id is not None:  # noqa: PLR2004
+            self.fail(f"{text} has a zone, which no request has", param, ctx)
+        return str(address)
 
 
 def shown_time(time: datetime | None) -> str | None:

@@ -1,11 +1,19 @@
 """``manage.py audit``: the events of the audit trail."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 import click
 
-from commands.administrator import Administrator, as_json, shown_time
+from commands.administrator import (
+    Administrator,
+    IpAddress,
+    NotFoundError,
+    as_json,
+    shown_time,
+)
 from commands.terminal import as_json_text, cells, print_cells, print_documents, say
 from db.events import EventFilter
 from db.rows import EventRow
@@ -13,6 +21,7 @@ from rules.emails import lookup_key
 from rules.origin import LocalOrigin
 from services.all_services import AdministrationServices
 from services.event_kinds import EventKind
+from services.named_users import is_user_id
 
 _POLL_SECONDS = 1.0
 _TITLES = (
@@ -37,53 +46,93 @@ class _Time(click.ParamType[datetime]):
 
 @click.group()
 def audit() -> None:
-    """Print events of the audit trail."""
+    """Read the audit trail."""
 
 
 @audit.command("list")
-@click.option("--user", "email", metavar="EMAIL", help="About an email address, registered or not.")
-@click.option("--user-id", type=click.UUID, help="About a user, deleted or not.")
-@click.option("--kind", type=click.Choice([kind.value for kind in EventKind]), help="Of one kind.")
-@click.option("--since", type=_Time(), help="Not older than this time.")
-@click.option("--before", type=click.UUID, metavar="ID", help="Older than the event with this ID.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@click.option(
+    "--user", metavar="EMAIL|ID", help="Only events of this user, email address or deleted user."
+)
+@click.option("--user-id", type=click.UUID, metavar="ID", help="Only events of this user.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in EventKind]),
+    metavar="KIND",
+    help="Only events of this kind.",
+)
+@click.option(
+    "--address",
+    type=IpAddress(allows_networks=True),
+    metavar="IP|NETWORK",
+    help="Only events from this IP address or network.",
+)
+@click.option("--request", "request_id", metavar="ID", help="Only events of this request.")
+@click.option("--since", type=_Time(), help="Only events since TIME, as 2026-11-24T10:00:00Z.")
+@click.option("--before", type=click.UUID, metavar="ID", help="Only events before this event.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    default=100,
+    show_default=True,
+    help="Show at most N rows.",
+)
 @as_json
 @click.pass_obj
 def list_events(
     administrator: Administrator,
     *,
-    email: str | None,
-    user_id: object,
+    user: str | None,
+    user_id: UUID | None,
     kind: str | None,
+    address: str | None,
+    request_id: str | None,
     since: datetime | None,
-    before: object,
+    before: UUID | None,
     limit: int,
     as_json: bool,
 ) -> None:
     """List events, newest first."""
-
-    async def read(services: AdministrationServices) -> list[EventRow]:
-        wanted = EventFilter(
-            user_id=None if user_id is None else str(user_id),
-            email_digest=None if email is None else services.audit.email_digest(lookup_key(email)),
-            kind=kind,
-            since=since,
-            before=None if before is None else str(before),
-        )
-        found = await services.audit.find(wanted, limit=limit)
-        # Afterwards, so that the list does not begin with it.
-        await services.audit.record(EventKind.AUDIT_READ, administrator.origin)
-        return found
-
-    found = administrator.run(read)
+    wanted = EventFilter(
+        user_id=str(user_id) if user_id else None,
+        kind=kind,
+        ip=address,
+        request_id=request_id,
+        since=since,
+        before=str(before) if before else None,
+    )
+    found = administrator.run(
+        lambda services: _find(services, administrator.origin, wanted, user, limit=limit)
+    )
     print_documents(_TITLES, [_document(event) for event in found], as_json=as_json)
+
+
+async def _find(
+    services: AdministrationServices,
+    origin: LocalOrigin,
+    wanted: EventFilter,
+    user: str | None,
+    *,
+    limit: int,
+) -> list[EventRow]:
+    """Return the events of a user, given by email address or id, or of all; write an event."""
+    if wanted.before and not await services.audit.has_event(wanted.before):
+        raise NotFoundError(f"No event has the ID {wanted.before}.")
+    if user and is_user_id(user):
+        wanted = replace(wanted, user_id=user)
+    elif user:
+        wanted = replace(wanted, email_digest=services.audit.email_digest(lookup_key(user)))
+    found = await services.audit.find(wanted, limit=limit)
+    # Afterwards, so that the list does not begin with it.
+    await services.audit.record(EventKind.AUDIT_READ, origin)
+    return found
 
 
 @audit.command()
 @as_json
 @click.pass_obj
 def follow(administrator: Administrator, as_json: bool) -> None:
-    """Print events as they happen, until you interrupt the command."""
+    """Print events as they happen; stop with Ctrl-C."""
     try:
         administrator.run(lambda services: _follow(services, administrator.origin, as_json=as_json))
     except KeyboardInterrupt:

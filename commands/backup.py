@@ -10,7 +10,7 @@ import click
 
 from commands.administrator import Administrator, AlreadyExists, NotFoundError, shown_time
 from commands.backup_files import complete_file, name_at, remove_old
-from commands.terminal import confirm, say
+from commands.terminal import confirm, counted, say
 from db.errors import DatabaseNotEmpty, SchemaMissing
 from postgres.archives import Manifest, open_archive
 from postgres.restore import RestoreResult
@@ -23,7 +23,10 @@ _STANDARD_OUTPUT = "-"
 @click.argument("file", required=False, default=".", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option(
-    "--keep", type=click.IntRange(1), metavar="N", help="Then remove all but the newest N backups."
+    "--keep",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Keep the N newest backups in the directory and delete older ones.",
 )
 @click.pass_obj
 def backup(
@@ -32,18 +35,18 @@ def backup(
     overwrite: bool,
     keep: int | None,
 ) -> None:
-    """Write the whole database to a new FILE, whether or not a server runs.
+    """Back up the whole database to a file.
 
-    FILE may be a folder, by default the current one: the file in it is named after the time. FILE
-    may be - for standard output. Only you can read the file; it is verified by reading it back,
-    and appears only when it is complete.
+    The server can run meanwhile. FILE may be a directory, by default the current one: the file in
+    it is named after the time. FILE may be - for standard output. Only you can read the file; it is
+    verified by reading it back, and appears only when it is complete.
     """
     if str(file) == _STANDARD_OUTPUT:
         _to_standard_output(administrator)
         return
     folder = file if file.is_dir() else None
     if keep is not None and folder is None:
-        raise click.UsageError("--keep needs a folder of backups.")
+        raise click.UsageError("--keep needs a directory of backups.")
     path = folder / name_at(datetime.now(UTC)) if folder else file
     with _file_errors(path):
         manifest = _to_file(administrator, path, overwrite=overwrite)
@@ -56,9 +59,13 @@ def backup(
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--replace", is_flag=True, help="Delete the present contents of the database.")
-@click.option("--keep-tokens", is_flag=True, help="Keep tokens valid: none was revoked since.")
-@click.option("--yes", is_flag=True, help="Do not prompt for confirmation.")
+@click.option("--replace", is_flag=True, help="Delete the existing users and clients first.")
+@click.option(
+    "--keep-tokens",
+    is_flag=True,
+    help="Keep tokens valid. Use only if none was revoked since the backup.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_obj
 def restore(
     administrator: Administrator,
@@ -67,18 +74,21 @@ def restore(
     keep_tokens: bool,
     yes: bool,
 ) -> None:
-    """Restore the database from FILE, completely or not at all.
+    """Restore a backup; revokes all tokens by default.
 
-    Stop every server first. All tokens are revoked: the backup does not contain later revocations.
-    A backup of an earlier schema version is migrated.
+    Stop every server first. The database is restored completely or not at all. The backup does not
+    contain later revocations, so all tokens are revoked. A backup of an earlier schema version is
+    migrated.
     """
     with _file_errors(file), open_archive(file) as archive:
         manifest = archive.manifest
         say(f"{_contents(manifest)}, of {shown_time(manifest.made_at)}", err=True)
         if replace and not yes:
             if not sys.stdin.isatty():
-                raise click.UsageError("Not a terminal: pass --yes.")
-            confirm(f"Delete the contents of {administrator.location}, and restore this backup?")
+                raise click.UsageError("Standard input is not a terminal; pass --yes to confirm.")
+            confirm(
+                f"Delete all users and clients in {administrator.location} and restore {file.name}?"
+            )
         with administrator.backups() as backups:
             try:
                 done = backups.restore(archive, may_replace=replace, keeps_tokens=keep_tokens)
@@ -122,7 +132,8 @@ def _file_errors(path: Path) -> Iterator[None]:
 
 def _contents(manifest: Manifest) -> str:
     return (
-        f"{manifest.rows['users']} users, {manifest.size} bytes, schema version {manifest.version}"
+        f"{counted(manifest.rows['users'], 'user')}, {counted(manifest.size, 'byte')},"
+        f" schema version {manifest.version}"
     )
 
 
@@ -131,15 +142,16 @@ def _say_what_is_missing(settings: Settings) -> None:
     where = "SECRET_KEYS" if settings.tokens.keys or file is None else str(file)
     # The service that makes backups has no access to the pepper, so cannot tell whether one is set.
     say(
-        f"The backup does not contain the signing keys ({where}), without which no token is valid,"
-        " nor the pepper (PASSWORD_PEPPER), if one is set, without which no password matches.",
+        f"Not included: the signing keys ({where}), without which all users must log in again, and"
+        " the pepper (PASSWORD_PEPPER), if one is set, without which no password matches. Keep a"
+        " copy of them.",
         err=True,
     )
 
 
 def _report(done: RestoreResult, *, keep_tokens: bool) -> None:
-    tokens = "tokens kept" if keep_tokens else f"{done.revoked_tokens} tokens revoked"
-    say(f"{done.users} users restored, {tokens}")
+    tokens = "tokens kept" if keep_tokens else f"{counted(done.revoked_tokens, 'token')} revoked"
+    say(f"{counted(done.users, 'user')} restored, {tokens}")
     if done.migrated_from is not None:
         say(f"The schema was migrated from version {done.migrated_from}.")
     if done.lost_events:

@@ -25,11 +25,11 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
     A block that fails leaves nothing; a process that is killed leaves a file named ….part.
     """
-    # --overwrite must not replace a device or a folder.
+    # --overwrite must not replace a device or a directory.
     if path.exists() and not (overwrite and path.is_file()):
         raise _already_exists(path)
     part = f".{path.name}.{secrets.token_hex(8)}.part"
-    # Names are resolved in the open folder: its path may lead elsewhere meanwhile.
+    # Names are resolved in the open directory: its path may lead elsewhere meanwhile.
     with _open_folder(path.parent) as folder:
         try:
             with _new_file(path.parent / part, folder) as target:
@@ -47,7 +47,7 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
 
 
 def remove_old(folder: Path, *, keep: int) -> list[Path]:
-    """Remove all but the newest backups in a folder; return the removed files."""
+    """Remove all but the newest backups in a directory; return the removed files."""
     with _open_folder(folder) as descriptor:
         with os.scandir(descriptor) as entries:
             backups = sorted(entry.name for entry in entries if _NAME.fullmatch(entry.name))
@@ -67,14 +67,14 @@ def _open_folder(folder: Path) -> Iterator[int]:
 
 
 def _new_file(path: Path, folder: int) -> BinaryIO:
-    """Create a file in an open folder; its name is the path, for a reader."""
+    """Create a file in an open directory; its name is the path, for a reader."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
     return open(path, "wb", opener=lambda _path, _flags: descriptor)
 
 
 def _claim(path: Path, folder: int) -> None:
-    """Create an empty file; raises AlreadyExists where another process did."""
+    """Create an empty file; raises AlreadyExists if another process did."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         os.close(os.open(path.name, flags, 0o600, dir_fd=folder))

@@ -1,4 +1,4 @@
-"""``manage.py clients``: the services that may introspect and revoke tokens."""
+"""``manage.py clients``: the applications that may introspect and revoke tokens."""
 
 import click
 
@@ -27,7 +27,7 @@ name_argument = click.argument("name", callback=_name)
 
 @click.group()
 def clients() -> None:
-    """Manage the services that may introspect and revoke tokens."""
+    """Manage applications that may check and revoke tokens."""
 
 
 @clients.command()
@@ -35,7 +35,7 @@ def clients() -> None:
 @as_json
 @click.pass_obj
 def add(administrator: Administrator, name: str, as_json: bool) -> None:
-    """Add a client; print its id and its secret, which is not shown again."""
+    """Create a client and print its secret once."""
     try:
         secret = administrator.run(lambda services: services.clients.add(name))
     except ClientNameTaken:
@@ -47,7 +47,7 @@ def add(administrator: Administrator, name: str, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def list_clients(administrator: Administrator, as_json: bool) -> None:
-    """List the clients by name."""
+    """List clients by name."""
     rows = administrator.run(lambda services: services.clients.find_all())
     documents = [
         {
@@ -70,7 +70,8 @@ def list_clients(administrator: Administrator, as_json: bool) -> None:
     type=click.IntRange(0, 30 * 86400),
     default=86400,
     show_default=True,
-    help="How long the old secret remains valid.",
+    metavar="N",
+    help="Keep the old secret valid for N seconds.",
 )
 @as_json
 @click.pass_obj
@@ -80,7 +81,7 @@ def rotate(
     keep_old_seconds: int,
     as_json: bool,
 ) -> None:
-    """Replace the secret of a client; print the new one, which is not shown again."""
+    """Replace a client's secret and print it once."""
     try:
         secret = administrator.run(
             lambda services: services.clients.rotate(name, keep_old_seconds=keep_old_seconds)
@@ -94,11 +95,12 @@ def rotate(
 @name_argument
 @click.pass_obj
 def remove(administrator: Administrator, name: str) -> None:
-    """Remove a client; its secrets become invalid."""
+    """Delete a client; its secrets stop working at once."""
     try:
         administrator.run(lambda services: services.clients.remove(name))
     except ClientNotFound:
         raise NotFoundError(f"No client is named {name}.") from None
+    say(f"Deleted client {name}.")
 
 
 def _print_secret(name: str, secret: ClientSecret, *, as_json: bool) -> None:

@@ -1,60 +1,91 @@
 """``manage.py keys``: the signing keys in the keys file."""
 
-import json
 from pathlib import Path
 
 import click
 
-from commands.administrator import Administrator, as_json
+from commands.administrator import Administrator, as_json, shown_time
 from commands.terminal import print_json, print_table, say
 from rules.keys import read_keys
 from rules.tokens import key_id
 from settings import Settings
 
-_NEXT_STEP = "Now send SIGHUP to every server process."
+_NEXT_STEP = "{}, reload every server: systemctl reload userauth, or kill -HUP PID."
 
 
 @click.group()
 def keys() -> None:
-    """Manage the signing keys in the file that tokens.keys_file names."""
+    """Manage the signing keys in tokens.keys_file."""
 
 
 @keys.command("list")
 @as_json
 @click.pass_obj
 def list_keys(administrator: Administrator, as_json: bool) -> None:
-    """List the ids of the keys, newest first, and whether valid tokens need them."""
-    ids = [key_id(key) for key in read_keys(_file(administrator.settings))]
-    in_use = administrator.run(lambda services: services.signing_keys.find_in_use())
-    documents = [
-        {"id": name, "signs": index == 0, "needed": name in in_use or None in in_use}
-        for index, name in enumerate(ids)
-    ]
+    """List signing keys and show which are in use.
+
+    The newest key comes first and signs. A key is needed until the last valid token that it signed
+    expires; the newest one always is, because it signs new tokens.
+    """
+    documents = _documents(administrator)
     if as_json:
         print_json(documents)
         return
-    rows = [[json.dumps(value).strip('"') for value in row.values()] for row in documents]
-    print_table(("ID", "SIGNS", "NEEDED"), rows)
+    rows = [[_cell(value) for value in document.values()] for document in documents]
+    print_table(("ID", "SIGNS", "NEEDED", "NEEDED UNTIL"), rows)
 
 
 @keys.command()
 @click.pass_obj
 def add(administrator: Administrator) -> None:
-    """Add a new key, which signs once the servers have received SIGHUP; print its id."""
+    """Add a signing key; servers use it after a reload."""
     file = _file(administrator.settings)
     say(administrator.run(lambda services: services.signing_keys.add(file)))
-    say(_NEXT_STEP, err=True)
+    say(_NEXT_STEP.format("Key added. To use it"), err=True)
 
 
 @keys.command()
 @click.pass_obj
 def retire(administrator: Administrator) -> None:
-    """Remove the keys that no valid token needs, but never the newest; print their ids."""
+    """Remove signing keys that no valid token uses.
+
+    The newest key remains. Prints the IDs of the removed keys.
+    """
     file = _file(administrator.settings)
     retired = administrator.run(lambda services: services.signing_keys.retire(file))
     for each in retired:
         say(each)
-    say(_NEXT_STEP if retired else "No key was removed.", err=True)
+    if retired:
+        say(_NEXT_STEP.format("Keys removed. To complete this"), err=True)
+        return
+    say("No key was removed.", err=True)
+    for document in _documents(administrator)[1:]:
+        say(f"Key {document['id']} is needed until {document['needed_until']}.", err=True)
+
+
+def _documents(administrator: Administrator) -> list[dict[str, str | bool | None]]:
+    """Return the keys, newest first, and until when valid tokens need each."""
+    ids = [key_id(key) for key in read_keys(_file(administrator.settings))]
+    in_use = administrator.run(lambda services: services.signing_keys.find_in_use())
+    documents: list[dict[str, str | bool | None]] = []
+    for name in ids:
+        # Tokens of an unknown key may need any of them.
+        until = [in_use[each] for each in (name, None) if each in in_use]
+        documents.append(
+            {
+                "id": name,
+                "signs": name == ids[0],
+                "needed": bool(until),
+                "needed_until": shown_time(max(until)) if until else None,
+            }
+        )
+    return documents
+
+
+def _cell(value: str | bool | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value or "-"
 
 
 def _file(settings: Settings) -> Path:

@@ -1,13 +1,15 @@
 """Output and prompts: the only way from commands to the terminal.
 
 Text from users, files and the database is printed with unprintable characters as escapes: control
-characters would control the terminal, others could reorder or hide the text beside them.
+characters would control the terminal, others could reorder or hide the text next to them. So are
+characters that the encoding of the terminal does not have.
 """
 
 import json
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 import click
 
@@ -16,24 +18,38 @@ _FIRST_STRONG_ISOLATE, _POP_DIRECTIONAL_ISOLATE = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
 
-def escaped(text: str) -> str:
-    """Return a text as one line, with escapes for unprintable characters."""
-    if text.isprintable():
+def escaped(text: str, stream: TextIO | None = None) -> str:
+    """Return a text as one line, with escapes for what a stream cannot show.
+
+    Those are unprintable characters, and those outside the encoding of the stream, by default
+    standard output.
+    """
+    encoding = _encoding(stream)
+    if text.isprintable() and _has_all(encoding, text):
         return text
     return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        each
+        if each.isprintable() and _has_all(encoding, each)
+        else each.encode("unicode_escape").decode("ascii")
         for each in text
     )
 
 
 def say(text: str = "", *, err: bool = False) -> None:
     """Print a line."""
-    click.echo(escaped(text), err=err)
+    click.echo(escaped(text, sys.stderr if err else sys.stdout), err=err)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def confirm(question: str) -> None:
-    """Prompt for confirmation, and abort the command unless the answer is yes."""
-    click.confirm(escaped(question), abort=True)
+    """Prompt for confirmation, and exit with 1 unless the answer is yes."""
+    if not click.confirm(escaped(question)):
+        say("Cancelled; nothing was changed.", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def prompt_secret(what: str) -> str:
@@ -42,7 +58,7 @@ def prompt_secret(what: str) -> str:
 
 
 def fail(error: click.ClickException) -> None:
-    """Print why a command was refused, or the help of a group without a command."""
+    """Print why a command failed, or the help of a group without a command."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         for line in error.format_message().split("\n"):
             say(line, err=True)
@@ -61,13 +77,16 @@ def print_json(document: object) -> None:
 
 
 def as_json_text(document: object, *, indent: int | None = None) -> str:
-    """Return a document as JSON, with escapes for unprintable characters."""
+    """Return a document as JSON, with escapes for unprintable characters.
+
+    It is ASCII if standard output cannot encode all of it.
+    """
     text = json.dumps(document, indent=indent, ensure_ascii=False)
+    if not _has_all(_encoding(sys.stdout), text):
+        text = json.dumps(document, indent=indent)
     if text.isprintable():
         return text
-    return "".join(
-        each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
-    )
+    return "".join(each if each.isprintable() or each == "\n" else _in_json(each) for each in text)
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -98,9 +117,29 @@ def cells(document: Mapping[str, str | None]) -> Sequence[str]:
     return [value or "-" for value in document.values()]
 
 
+def _in_json(character: str) -> str:
+    # json does not escape DEL.
+    return "\\u007f" if character == "\x7f" else json.dumps(character)[1:-1]
+
+
+def _encoding(stream: TextIO | None) -> str:
+    return (stream or sys.stdout).encoding or "utf-8"
+
+
+def _has_all(encoding: str, text: str) -> bool:
+    """Return whether an encoding has every character of a text."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _isolated(cell: str) -> str:
     """Return a cell isolated so that its direction does not reorder its neighbours."""
     if cell.isascii() or not sys.stdout.isatty():
+        return cell
+    if not _has_all(_encoding(sys.stdout), _FIRST_STRONG_ISOLATE):
         return cell
     if not any(unicodedata.bidirectional(each) in _RIGHT_TO_LEFT for each in cell):
         return cell

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from pydantic_core import to_json
 
-from commands.administrator import Administrator
-from commands.terminal import say
+from commands.administrator import Administrator, AlreadyExists
+from commands.terminal import counted, say
 from commands.user_files import FIELDS, Line, Reader, reader
 from db.rows import ImportedUser
 from rules.errors import InvalidFields
@@ -26,7 +26,7 @@ _MAX_FAULTS_SHOWN = 1000
     "--format",
     "form",
     type=click.Choice(["csv", "jsonl"]),
-    help="By default, from the name of FILE.",
+    help="File format; by default from the file name.",
 )
 @click.option(
     "--allow-expensive-hashes",
@@ -34,7 +34,7 @@ _MAX_FAULTS_SHOWN = 1000
     is_flag=True,
     help="Accept hashes that take much memory or time.",
 )
-@click.option("--dry-run", is_flag=True, help="Check every line without a change.")
+@click.option("--dry-run", is_flag=True, help="Check the file; import nothing.")
 @click.pass_obj
 def import_users(
     administrator: Administrator,
@@ -43,7 +43,7 @@ def import_users(
     allow_expensive: bool,
     dry_run: bool,
 ) -> None:
-    """Import users with the password hashes of another service.
+    """Import users with their password hashes.
 
     FILE contains JSON lines, or CSV with a header: email, password_hash, and optionally name,
     created_at and disabled_at (RFC 3339). All lines are checked first; if one is invalid, none is
@@ -58,9 +58,9 @@ def import_users(
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.pass_obj
 def export_users(administrator: Administrator, file: Path) -> None:
-    """Write all users, with their password hashes, as JSON lines to a new FILE.
+    """Export all users with their password hashes.
 
-    Only you can read the file. ``users import`` accepts it.
+    Writes JSON lines to a new FILE, which only you can read. users import accepts it.
     """
 
     async def write(services: AdministrationServices) -> int:
@@ -73,6 +73,8 @@ def export_users(administrator: Administrator, file: Path) -> None:
 
     try:
         number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise AlreadyExists(f"{file} already exists: choose another name.") from None
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from None
     try:
@@ -82,7 +84,7 @@ def export_users(administrator: Administrator, file: Path) -> None:
         # A partial file could be mistaken for a complete one.
         file.unlink()
         raise
-    say(f"{count} exported")
+    say(f"Exported {counted(count, 'user')}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,13 @@ async def _import(services: AdministrationServices, source: _Source, *, dry_run:
     """Check every line, then import them; return a summary."""
     lines, existing = await _check(services, source)
     if dry_run:
-        return f"{lines - existing} to import, {existing} existing"
+        return f"Would import {counted(lines - existing, 'user')}{_skipping(existing)}"
     new = await _import_lines(services, source)
-    return f"{new} imported, {lines - new} existing"
+    return f"Imported {counted(new, 'user')}{_skipping(lines - new)}"
+
+
+def _skipping(existing: int) -> str:
+    return f"; skipped {existing} that already exist." if existing else "."
 
 
 async def _check(services: AdministrationServices, source: _Source) -> tuple[int, int]:

@@ -23,8 +23,9 @@ class Guard(Enum):
     ANYONE = auto()  # none; Authorization is ignored
     USER = auto()
     PASSWORD = auto()  # a user's email address and password
+    LOGIN = auto()  # the same, or both in the body
     TOKEN = auto()  # a user's token
-    CLIENT = auto()  # a service's id and secret
+    CLIENT = auto()  # the id and secret of a registered client
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +87,5 @@ class Endpoint:
     calls: ClassVar[Mapping[str, Call]] = {}
     # Whether it is served over plain HTTP as well if HTTPS is required.
     allows_plain_http: ClassVar[bool] = False
-    # Whether query parameters that the call does not declare are ignored instead of refused.
+    # Whether query parameters that the call does not declare are ignored instead of rejected.
     ignores_unknown_parameters: ClassVar[bool] = False

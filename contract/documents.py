@@ -126,7 +126,10 @@ class FieldProblem(TypedDict):
 
 
 class ProblemDocument(TypedDict):
-    """An error (RFC 9457); ``type`` is stable, ``detail`` says what to do."""
+    """An error (RFC 9457); ``type`` is stable, ``detail`` says what to do.
+
+    ``error`` is the code of OAuth 2.0 (RFC 6749, section 5.2), at `/api/token/` only.
+    """
 
     type: str
     title: str
@@ -134,6 +137,7 @@ class ProblemDocument(TypedDict):
     detail: str
     request_id: str
     errors: NotRequired[list[FieldProblem]]
+    error: NotRequired[Literal["invalid_request", "invalid_client"]]
 
 
 def user_document(user: UserRow) -> User:

@@ -1,7 +1,7 @@
 """Types of body fields that have rules, with those rules as JSON Schema.
 
 Only the type is checked here: the rules room checks the rest, with error messages of its own.
-Where a schema cannot express a rule, its description does.
+If a schema cannot express a rule, its description does.
 """
 
 from typing import Annotated
@@ -14,9 +14,9 @@ from rules import emails, names, text_bounds
 # Control characters, and white space as Python defines it, in the syntax of ECMA-262 and Python.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _SPACE = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_INNER = f"[^{names.REFUSED}]"
-_OUTER = f"[^{names.REFUSED}{_SPACE}]"
-_MARKS = f"no more than {text_bounds.MAX_MARKS} combining marks in a row"
+_INNER = f"[^{names.REJECTED}]"
+_OUTER = f"[^{names.REJECTED}{_SPACE}]"
+_MARKS = f"no more than {text_bounds.MAX_MARKS} consecutive combining marks"
 
 Email = TypeAliasType(
     "Email",

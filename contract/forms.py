@@ -95,10 +95,13 @@ class UrlEncodedForm(Form):
     def read(cls, content: bytes) -> Self:
         """Return the form in a body.
 
-        Raises MalformedRequest if the body is malformed or repeats a parameter, and InvalidFields
-        if parameters are missing.
+        Raises MalformedRequest if the body is malformed, or a parameter is missing, repeated or
+        invalid: OAuth 2.0 has one error for all of these (RFC 6749, section 5.2).
         """
-        return cls.of(_read_parameters(content, cls.model_fields))
+        try:
+            return cls.of(_read_parameters(content, cls.model_fields))
+        except InvalidFields as error:
+            raise MalformedRequest(error.detail) from error
 
 
 class NoFields(Form):

@@ -21,12 +21,12 @@ Routes = Sequence[tuple[str, type[Endpoint]]]
 
 _ID = "([^/]+)"
 # The forms with the current password, and when it is required.
-_CONFIRMED = {"UserChanges": "beside `password` if", "Confirmation": "if"}
+_CONFIRMED = {"UserChanges": "together with `password` if", "Confirmation": "if"}
 _DESCRIPTION = """\
 Users register, log in, and use a signed token until it expires or is revoked.
 
 Bodies are JSON in UTF-8. Nothing is coerced: an unknown field, or a value of another type, is
-refused. So is a query parameter that the call does not declare, except at `/api/verify` and
+rejected. So is a query parameter that the call does not declare, except at `/api/verify` and
 `/health`. Every error is a problem document (RFC 9457), whose `type` links to its explanation.
 
 `HEAD` returns what `GET` does, without the body. In addition to the responses documented here, an
@@ -69,6 +69,8 @@ def openapi_document(routes: Routes, options: DocumentOptions, *, version: str) 
     return {
         "openapi": "3.1.0",
         "info": {**_INFO, "version": version},
+        # Relative to the address of this document, whatever the host name is.
+        "servers": [{"url": "/", "description": "The server that returned this document."}],
         "tags": _tags(handler for _, handler in routes),
         "paths": paths,
         "components": {
@@ -91,7 +93,7 @@ def _apply_options(schemas: Json, options: DocumentOptions) -> None:
     password["minLength"] = options.min_password_length
     if options.refuse_common_passwords:
         password["description"] += (
-            " A common password is refused, and one made of the user's own email address or name,"
+            " A common password is rejected, and one made of the user's own email address or name,"
             " or of the name of this service."
         )
     if options.current_password_required:

@@ -17,6 +17,7 @@ SCHEMES_OF_GUARD: Mapping[Guard, tuple[str, ...]] = {
     Guard.ANYONE: (),
     Guard.USER: ("password", "tokenAsUserName", "token"),
     Guard.PASSWORD: ("password",),
+    Guard.LOGIN: ("password",),
     Guard.TOKEN: ("tokenAsUserName", "token"),
     Guard.CLIENT: ("client",),
 }
@@ -39,7 +40,7 @@ SCHEMES: Json = {
     "client": {
         "type": "http",
         "scheme": "basic",
-        "description": "The id and the secret of a service.",
+        "description": "The id and the secret of a registered client.",
     },
 }
 _EVERY_RESPONSE = ("X-Request-ID", "Cache-Control", "X-Content-Type-Options")
@@ -48,14 +49,14 @@ HEADERS: Json = {
     for name, text, schema in (
         (
             "X-Request-ID",
-            "The client's own if it is 1 to 128 characters of `A-Za-z0-9._-`, otherwise a new one.",
+            "The caller's own if it is 1 to 128 characters of `A-Za-z0-9._-`, otherwise a new one.",
             {"pattern": "^[A-Za-z0-9._-]{1,128}$"},
         ),
         ("Cache-Control", "Caches must not store the response.", {"const": "no-store"}),
         ("X-Content-Type-Options", "Browsers must not guess the type.", {"const": "nosniff"}),
         (
             "WWW-Authenticate",
-            "Basic and Bearer; to services Basic only, to browsers at `/api/verify` Bearer only.",
+            "Basic and Bearer; to clients Basic only, to scripts of pages Bearer only.",
             {},
         ),
         ("Retry-After", "When to try again, in seconds.", {"pattern": "^[1-9][0-9]*$"}),
@@ -81,10 +82,10 @@ def operation(method: str, handler: type[Endpoint], call: Call, components: Comp
     document: Json = {
         "operationId": _operation_id(method, handler),
         "tags": [tag(handler)],
-        "summary": call.summary,
+        "summary": call.summary + (" (header only)" if method == "HEAD" else ""),
         "description": call.description,
         "parameters": [_query_parameter(parameter) for parameter in call.query],
-        "security": [{scheme: []} for scheme in SCHEMES_OF_GUARD[call.guard]],
+        "security": _security(call.guard),
         "responses": {
             str(int(call.response.status)): _success(call.response, components, has_body=has_body),
             **{
@@ -102,6 +103,12 @@ def operation(method: str, handler: type[Endpoint], call: Call, components: Comp
 def tag(handler: type[Endpoint]) -> str:
     """Return the tag of a handler, which is its module's name."""
     return handler.__module__.rpartition(".")[2]
+
+
+def _security(guard: Guard) -> list[Json]:
+    """Return the alternatives; the empty one means that no Authorization is required."""
+    schemes: list[Json] = [{scheme: []} for scheme in SCHEMES_OF_GUARD[guard]]
+    return [*schemes, {}] if guard is Guard.LOGIN else schemes
 
 
 def _success(response: Response, components: Components, *, has_body: bool) -> Json:

@@ -36,7 +36,7 @@ from transport.head import MAX_BYTES, MAX_FIELDS
 
 _SAMPLE_REQUEST_ID = "3f6c0d0f9d9b4c0f8f6f0a1b2c3d4e5f"
 
-# A body is checked before the call that should have none refuses it.
+# A body is checked before the call that should have none rejects it.
 _OF_EVERY_CALL = (
     MalformedRequest,
     ContentTooLarge,
@@ -47,6 +47,15 @@ _OF_EVERY_CALL = (
     InternalError,
     UnsupportedCoding,
     UnsupportedVersion,
+)
+_OF_PASSWORD = (
+    CredentialsMissing,
+    CredentialsInvalid,
+    TokenInvalid,
+    AccountDisabled,
+    TooManyAttempts,
+    DatabaseUnavailable,
+    Overloaded,
 )
 _OF_GUARD: Mapping[Guard, tuple[type[Problem], ...]] = {
     Guard.ANYONE: (),
@@ -60,15 +69,8 @@ _OF_GUARD: Mapping[Guard, tuple[type[Problem], ...]] = {
         DatabaseUnavailable,
         Overloaded,
     ),
-    Guard.PASSWORD: (
-        CredentialsMissing,
-        CredentialsInvalid,
-        TokenInvalid,
-        AccountDisabled,
-        TooManyAttempts,
-        DatabaseUnavailable,
-        Overloaded,
-    ),
+    Guard.PASSWORD: _OF_PASSWORD,
+    Guard.LOGIN: _OF_PASSWORD,
     Guard.TOKEN: (
         CredentialsMissing,
         CredentialsInvalid,

@@ -54,7 +54,7 @@ class Batch(Generic[Found]):
         self._count_time()
         for key, results in self._waiting.items():
             for result in results:
-                # It is done where the time limit passed, or its request was cancelled.
+                # It is done already if its time limit passed or its request was cancelled.
                 if not result.done():
                     result.set_result(found.get(key))
 

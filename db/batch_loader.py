@@ -69,7 +69,7 @@ class BatchLoader(Generic[Found]):
     def find(self, key: str) -> Awaitable[Found | None]:
         """Return the row of a key, or None.
 
-        Raises Unavailable, when awaited, where Postgres does not answer within the time limit for
+        Raises Unavailable, when awaited, if Postgres does not answer within the time limit for
         acquiring a connection, and after close().
         """
         if self._is_closed:

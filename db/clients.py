@@ -27,7 +27,7 @@ ON CONFLICT (name) DO NOTHING
 async def insert_client(
     connection: Connection, client_id: str, *, name: str, digest: bytes
 ) -> bool:
-    """Insert a client; return False where the name is taken."""
+    """Insert a client; return False if the name is taken."""
     return await connection.execute(_INSERT, (client_id, name, digest)) == 1
 
 
@@ -57,7 +57,7 @@ RETURNING id
 async def replace_secret(
     connection: Connection, name: str, *, digest: bytes, keep_old_seconds: int
 ) -> str | None:
-    """Replace the secret of a client; return its id, or None where no client has the name."""
+    """Replace the secret of a client; return its id, or None if no client has the name."""
     row = await connection.fetch_one(_ROTATE, (keep_old_seconds, digest, name))
     return None if row is None else str(row[0])
 
@@ -66,6 +66,6 @@ _DELETE = "DELETE FROM clients WHERE name = %s RETURNING id"
 
 
 async def delete_client(connection: Connection, name: str) -> str | None:
-    """Delete a client; return its id, or None where no client has the name."""
+    """Delete a client; return its id, or None if no client has the name."""
     row = await connection.fetch_one(_DELETE, (name,))
     return None if row is None else str(row[0])

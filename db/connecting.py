@@ -10,7 +10,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from db.errors import InvalidUrl, ReadOnly, Unavailable
+from db.errors import InvalidUrl, PoolerNotSupported, ReadOnly, Unavailable
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
@@ -20,7 +20,7 @@ from db.session_settings import (
 from db.translation import translate_connection_error
 
 # Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
-# a client that disconnects does not end its statement, which would keep its locks.
+# a process that disconnects does not end its statement, which would keep its locks.
 _GRACE_SECONDS = 0.5
 # The maximum wait of a statement for a lock: no request holds one for longer.
 _LOCK_SECONDS = 2.0
@@ -81,7 +81,7 @@ async def connect(
                 return await _connect_to(address, dsn, limits, search_path, setup)
         except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
             failure = translate_connection_error(error)
-            if not isinstance(failure, Unavailable):
+            if not isinstance(failure, Unavailable) or isinstance(failure, PoolerNotSupported):
                 raise failure from None
             reasons.append(failure)
         except Unavailable as error:

@@ -47,7 +47,7 @@ class Connection:
         return count
 
     async def commit(self) -> None:
-        """Commit; raises Unavailable where a failover may lose the transaction.
+        """Commit; raises Unavailable if a failover may lose the transaction.
 
         When the wait for a synchronous standby is cancelled, Postgres commits without the standby,
         and sends a warning.
@@ -58,7 +58,7 @@ class Connection:
             raise Unavailable("Postgres committed with a warning: a failover may undo it")
 
     async def roll_back(self) -> None:
-        """Roll back; close the connection where that fails."""
+        """Roll back; close the connection if that fails."""
         if self.closed:
             return
         try:

@@ -1,11 +1,13 @@
-"""Counts of the throttle table outside attempts: trusted networks, resets and deletions.
+"""Counts of the throttle table outside attempts: usual networks, resets and deletions.
 
 See db/throttle.py for the columns.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from db.pool import Connection
+from db.rows import CountStateRow
 
 # The names of accounts begin with "account:" (services/throttle.py). The prefix is a literal, as in
 # the indexes: Postgres does not use them for a parameter. By ctid, no plan scans the table.
@@ -49,7 +51,7 @@ async def delete_old(
     return int(row[0]), row[1]
 
 
-_SET_TRUSTED_NETWORK = """
+_SET_USUAL_NETWORK = """
 INSERT INTO throttle (subject, failures, last_at, place)
 VALUES (%(subject)s, 0, clock_timestamp(), %(network)s)
 ON CONFLICT (subject) DO UPDATE
@@ -59,22 +61,32 @@ SET
 """
 
 
-async def set_trusted_network(connection: Connection, subject: str, network: str) -> None:
-    """Reset the count of an account, and set its trusted network."""
+async def set_usual_network(connection: Connection, subject: str, network: str) -> None:
+    """Reset the count of an account, and set its usual network."""
     parameters = {"subject": subject, "network": network}
-    await connection.execute(_SET_TRUSTED_NETWORK, parameters)
+    await connection.execute(_SET_USUAL_NETWORK, parameters)
 
 
+# All sessions lock the rows in the same order, as in db/throttle.py.
 _RESET = """
-UPDATE throttle
+WITH held AS MATERIALIZED (
+    SELECT subject
+    FROM throttle
+    WHERE subject = ANY (%(subjects)s::text[])
+        AND (failures > 0 OR next_at IS NOT NULL OR place_next_at IS NOT NULL)
+    ORDER BY subject
+    FOR UPDATE
+)
+UPDATE throttle t
 SET failures = 0, next_at = NULL, place_next_at = NULL
-WHERE subject = %(subject)s
+FROM held
+WHERE t.subject = held.subject
 """
 
 
-async def reset_count(connection: Connection, subject: str) -> None:
-    """Reset a count, and keep the trusted network."""
-    await connection.execute(_RESET, {"subject": subject})
+async def reset_counts(connection: Connection, subjects: Sequence[str]) -> int:
+    """Reset counts, and keep the usual networks; return how many were not 0."""
+    return await connection.execute(_RESET, {"subjects": list(subjects)})
 
 
 _DELETE = "DELETE FROM throttle WHERE subject = %(subject)s"
@@ -85,10 +97,28 @@ async def delete_count(connection: Connection, subject: str) -> None:
     await connection.execute(_DELETE, {"subject": subject})
 
 
-_COUNT_FAILURES = "SELECT failures FROM throttle WHERE subject = %(subject)s"
+_COLUMNS = """
+SELECT
+    subject, failures, last_at, next_at = 'infinity', CASE WHEN isfinite(next_at) THEN next_at END,
+    coalesce(next_at > clock_timestamp(), false), place, place_next_at IS NOT NULL
+FROM throttle
+"""
+_FIND = f"{_COLUMNS} WHERE subject = ANY (%s::text[])"
+# Reads the whole table: an index on a column that each attempt changes would slow all attempts.
+_FIND_WAITING = f"""
+{_COLUMNS}
+WHERE next_at > clock_timestamp()
+ORDER BY failures DESC, subject
+LIMIT %s
+"""
 
 
-async def count_failures(connection: Connection, subject: str) -> int:
-    """Return the number of failures of a subject."""
-    row = await connection.fetch_one(_COUNT_FAILURES, {"subject": subject})
-    return 0 if row is None else int(row[0])
+async def find_counts(connection: Connection, subjects: Sequence[str]) -> list[CountStateRow]:
+    """Return the counts of subjects that have one."""
+    rows = await connection.fetch_all(_FIND, (list(subjects),))
+    return [CountStateRow(*row) for row in rows]
+
+
+async def find_waiting(connection: Connection, *, limit: int) -> list[CountStateRow]:
+    """Return the counts for which attempts have to wait now, those of most failures first."""
+    return [CountStateRow(*row) for row in await connection.fetch_all(_FIND_WAITING, (limit,))]

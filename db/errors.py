@@ -3,8 +3,9 @@
 DatabaseError
 ├── Unavailable          Postgres is down, too slow, or out of connections: try again
 │   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
-│   └── Locked           another session holds a lock for longer than the time limit
-├── StatementError       Postgres refused a statement: a defect of this server
+│   ├── Locked           another session holds a lock for longer than the time limit
+│   └── PoolerNotSupported  a pooler in transaction mode is between us and Postgres
+├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
 ├── SchemaMissing        the database has no schema of this server
@@ -29,16 +30,20 @@ class Locked(Unavailable):
     """Another session holds a lock for longer than the time limit of a statement."""
 
 
+class PoolerNotSupported(Unavailable):
+    """A pooler changes the Postgres session between transactions, which loses session settings."""
+
+
 class StatementError(DatabaseError):
-    """Postgres refused a statement; another attempt would fail, too."""
+    """Postgres rejected a statement; another attempt would fail, too."""
 
 
 class InvalidUrl(DatabaseError):
-    """The DSN is malformed; the message is for the operator, and contains no part of the DSN."""
+    """The DSN is malformed; the message, for the administrator, contains no part of it."""
 
 
 class SchemaError(DatabaseError):
-    """This server cannot use the schema in the database; the message is for the operator."""
+    """This server cannot use the schema in the database; the message is for the administrator."""
 
 
 class SchemaMissing(DatabaseError):

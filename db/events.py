@@ -70,7 +70,7 @@ class EventFilter:
     """Conditions on events, all of which must hold; None is no condition.
 
     ``before`` is the public id of an event; no event precedes one that does not exist, or that is
-    of another user. ``after`` is an id.
+    of another user. ``after`` is an id, ``ip`` an IP address or a network.
     """
 
     user_id: str | None = None
@@ -79,6 +79,9 @@ class EventFilter:
     since: datetime | None = None
     before: str | None = None
     after: int | None = None
+    outcome: str | None = None
+    request_id: str | None = None
+    ip: str | None = None
 
 
 _FIND = """
@@ -102,6 +105,9 @@ WHERE
         )
     )
     AND (%(after)s::bigint IS NULL OR id > %(after)s)
+    AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s)
+    AND (%(request_id)s::text IS NULL OR request_id = %(request_id)s)
+    AND (%(ip)s::inet IS NULL OR ip <<= %(ip)s::inet)
 ORDER BY id DESC
 LIMIT %(limit)s
 """
@@ -111,6 +117,38 @@ async def find_events(connection: Connection, wanted: EventFilter, *, limit: int
     """Return the events that pass a filter, newest first."""
     parameters = {**asdict(wanted), "limit": limit}
     return [EventRow(*row) for row in await connection.fetch_all(_FIND, parameters)]
+
+
+_EXISTS = "SELECT EXISTS (SELECT FROM events WHERE public_id = %s)"
+
+
+async def has_event(connection: Connection, public_id: str) -> bool:
+    """Return whether an event exists."""
+    row = await connection.fetch_one(_EXISTS, (public_id,))
+    return row is not None and bool(row[0])
+
+
+_FIND_ORIGINS = """
+SELECT DISTINCT user_id::text, host(ip)
+FROM events
+WHERE
+    at >= %(since)s
+    AND kind = ANY (%(kinds)s::text[])
+    AND ip IS NOT NULL
+    AND (%(email_digest)s::text IS NULL OR email_digest = %(email_digest)s)
+"""
+
+
+async def find_origins(
+    connection: Connection, *, kinds: Sequence[str], since: datetime, email_digest: str | None
+) -> list[tuple[str | None, str]]:
+    """Return the users, if known, and the IP addresses of events; of one email address or all.
+
+    Of each combination one.
+    """
+    parameters = {"since": since, "kinds": list(kinds), "email_digest": email_digest}
+    rows = await connection.fetch_all(_FIND_ORIGINS, parameters)
+    return [(row[0], row[1]) for row in rows]
 
 
 _DELETE_OLD = """

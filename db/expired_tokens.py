@@ -14,7 +14,7 @@ _UNLOCK = "SELECT pg_advisory_unlock(%s)"
 
 @asynccontextmanager
 async def housekeeping_lock(connection: Connection) -> AsyncIterator[bool]:
-    """Hold the lock during the block; yield False where another connection holds it."""
+    """Hold the lock during the block; yield False if another connection holds it."""
     row = await connection.fetch_one(_TRY_LOCK, (_LOCK,))
     is_held = row is not None and bool(row[0])
     try:

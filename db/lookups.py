@@ -21,7 +21,7 @@ class Lookups:
     owners_of_tokens: BatchLoader[OwnerRow]
     users_by_email: BatchLoader[PasswordRow]
     secrets_of_clients: BatchLoader[ClientSecretRow]
-    counts_of_tries: BatchLoader[CountRow]
+    attempt_counts: BatchLoader[CountRow]
 
     @property
     def failures(self) -> Mapping[str, int]:
@@ -50,5 +50,5 @@ def open_lookups(
         BatchLoader(database, FIND_OWNERS, observer("owners_of_tokens")),
         BatchLoader(database, FIND_BY_EMAIL, observer("users_by_email")),
         BatchLoader(database, FIND_SECRETS, observer("secrets_of_clients")),
-        BatchLoader(database, FIND_COUNTS, observer("counts_of_tries")),
+        BatchLoader(database, FIND_COUNTS, observer("attempt_counts")),
     )

@@ -112,7 +112,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
-        """Borrow a connection, in autocommit; raises Unavailable where none is available.
+        """Borrow a connection, in autocommit; raises Unavailable if none is available.
 
         The wait for it and all its statements take at most ``seconds``: by default, the longer one
         of the limits.
@@ -154,7 +154,7 @@ class Database:
 
     @contextmanager
     def _discarding_standbys(self) -> Iterator[None]:
-        """Discard all connections where one turns out to lead to a standby."""
+        """Discard all connections if one turns out to lead to a standby."""
         try:
             yield
         except ReadOnly as error:

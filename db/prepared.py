@@ -22,7 +22,7 @@ Received = Callable[[list[Row], DatabaseError | None], None]
 def with_recovery_flag(sql: str) -> str:
     """Return a query whose rows begin with whether Postgres is in recovery.
 
-    It returns a row even where ``sql`` returns none: an empty answer of a standby, which may lack
+    It returns a row even if ``sql`` returns none: an empty answer of a standby, which may lack
     the newest rows, must not be taken for one of the primary.
     """
     return f"""
@@ -50,6 +50,7 @@ class PreparedQuery:
         self._writing = False
         self._loop = asyncio.get_running_loop()
         self._descriptor = self._raw.fileno()
+        self._is_disconnected = False
         # Replaces aiopg's own reader.
         self._loop.add_reader(self._descriptor, self._proceed)
 
@@ -115,6 +116,10 @@ class PreparedQuery:
         self._finish([], error)
 
     def _disconnect(self) -> None:
+        # Once closed, the descriptor may be that of another connection.
+        if self._is_disconnected:
+            return
+        self._is_disconnected = True
         self._loop.remove_reader(self._descriptor)
         self._loop.remove_writer(self._descriptor)
         self._connection.close()

@@ -1,6 +1,7 @@
 """The reserved_emails table: digests of email addresses that cannot be registered for a time."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from db.pool import Connection
 
@@ -28,6 +29,17 @@ async def is_reserved(connection: Connection, digest: str) -> bool:
     """Return whether an email address is reserved."""
     row = await connection.fetch_one(_IS_RESERVED, (digest,))
     return row is not None and bool(row[0])
+
+
+_FIND_END = """
+SELECT until FROM reserved_emails WHERE email_digest = %s AND until > clock_timestamp()
+"""
+
+
+async def find_end(connection: Connection, digest: str) -> datetime | None:
+    """Return until when an email address is reserved, or None."""
+    row = await connection.fetch_one(_FIND_END, (digest,))
+    return None if row is None else row[0]
 
 
 _DELETE = "DELETE FROM reserved_emails WHERE email_digest = ANY (%s::text[])"

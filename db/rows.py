@@ -54,7 +54,7 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The last use of a token: when, and from which address, if known."""
+    """The last use of a token: when, and from which IP address, if known."""
 
     token_id: str
     at: datetime
@@ -82,15 +82,33 @@ class ClientSecretRow:
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """For how many seconds, from the response of Postgres on, attempts are refused.
+    """How many seconds, from the response of Postgres on, attempts are rejected.
 
-    From the trusted network, that of the last success, ``trusted_wait_seconds`` count instead of
-    ``wait_seconds``. Both are 0 or less, or None, where attempts are allowed.
+    From the usual network, that of the last login, ``usual_network_wait_seconds`` count instead of
+    ``wait_seconds``. Both are 0 or less, or None, if attempts are allowed.
     """
 
     wait_seconds: float | None
-    trusted_network: str | None
-    trusted_wait_seconds: float | None
+    usual_network: str | None
+    usual_network_wait_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountStateRow:
+    """A count as administrators see it.
+
+    ``next_at`` is the time of the next allowed attempt, None if attempts are rejected without
+    end or none has to wait. ``is_locked_everywhere`` includes the usual network.
+    """
+
+    subject: str
+    failures: int
+    last_at: datetime
+    is_locked: bool | None
+    next_at: datetime | None
+    is_waiting: bool
+    usual_network: str | None
+    is_locked_everywhere: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +140,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event of the audit trail, which clients identify by ``public_id``."""
+    """An event of the audit trail, which callers identify by ``public_id``."""
 
     id: int
     public_id: str

@@ -65,7 +65,7 @@ async def apply_schema(
 ) -> None:
     """Create the schema, or migrate it to the current version, in one transaction.
 
-    ``schema`` is the text of schema.sql. Raises SchemaError, with advice for the operator, where
+    ``schema`` is the text of schema.sql. Raises SchemaError, with advice for the administrator, if
     the database cannot be used: for its cluster, encoding, version, or rights of other roles, or
     because another session holds the lock.
     """
@@ -74,7 +74,7 @@ async def apply_schema(
         await _check_cluster_and_privileges(connection)
         await connection.execute("SET LOCAL statement_timeout = 0")
         await _take_lock(connection, lock_wait)
-        version = await _find_version(connection)
+        version = await find_version(connection)
         if version is None:
             await _check_name_conflicts(connection)
             await connection.execute(schema)
@@ -89,10 +89,10 @@ async def apply_schema(
 
 
 async def check_schema(database: Database) -> None:
-    """Raise SchemaError where the database cannot be used; change nothing."""
+    """Raise SchemaError if the database cannot be used; change nothing."""
     async with database.connection() as connection:
         await _check_cluster_and_privileges(connection)
-        version = await _find_version(connection)
+        version = await find_version(connection)
         if version is None:
             await _check_name_conflicts(connection)
         else:
@@ -100,7 +100,7 @@ async def check_schema(database: Database) -> None:
 
 
 async def _check_cluster_and_privileges(connection: Connection) -> None:
-    """Refuse a cluster that is too old, and a schema in which other roles have rights."""
+    """Reject a cluster that is too old, and a schema in which other roles have rights."""
     row = await connection.fetch_one(CLUSTER)
     check_cluster(*(row or (0, "")))
     check_privileges(await connection.fetch_all(FIND_PRIVILEGES, (list(TABLES),)))
@@ -141,14 +141,14 @@ def migrations(version: int) -> list[str]:
 
 
 def schema_of(version: int, schema: str) -> str:
-    """Return the schema of a version, where ``schema`` is the current one."""
+    """Return the schema of a version; ``schema`` is the current one."""
     if version == VERSION:
         return schema
     return (SCHEMAS / f"{version}.sql").read_text(encoding="utf-8")
 
 
 def check_version(version: int) -> None:
-    """Refuse a schema that is newer than this server."""
+    """Reject a schema that is newer than this server."""
     if version > VERSION:
         raise SchemaError(
             f"The database has schema version {version}, and this server supports up to version"
@@ -157,7 +157,7 @@ def check_version(version: int) -> None:
 
 
 def check_cluster(number: int, encoding: str) -> None:
-    """Refuse a Postgres that is too old, by its server_version_num, or not in UTF-8."""
+    """Reject a Postgres that is too old, by its server_version_num, or not in UTF-8."""
     if number < MIN_POSTGRES * 10_000:
         raise SchemaError(
             f"Postgres {number // 10_000} is too old: use Postgres {MIN_POSTGRES} or newer."
@@ -168,7 +168,8 @@ def check_cluster(number: int, encoding: str) -> None:
         )
 
 
-async def _find_version(connection: Connection) -> int | None:
+async def find_version(connection: Connection) -> int | None:
+    """Return the version of the schema, or None if it does not exist."""
     row = await connection.fetch_one("SELECT to_regclass('userauth_schema') IS NOT NULL")
     if row is None or not row[0]:
         return None
@@ -181,7 +182,7 @@ async def _check_name_conflicts(connection: Connection) -> None:
 
 
 def check_name_conflicts(tables: Iterable[str]) -> None:
-    """Refuse to create our schema beside tables with the same names."""
+    """Reject a schema in which tables with our names already exist."""
     names = " and ".join(tables)
     if names:
         raise SchemaError(

@@ -36,7 +36,7 @@ class LockHolder:
 
 
 def read_holder(rows: Sequence[Row]) -> LockHolder | None:
-    """Return what FIND_HOLDER found, or None where the lock was released meanwhile."""
+    """Return what FIND_HOLDER found, or None if the lock was released meanwhile."""
     if not rows:
         return None
     pid, role, application, is_userauth = rows[0]

@@ -1,6 +1,6 @@
 """Rights of other roles by which statements of this server could call functions of theirs.
 
-Where no operator or function of pg_catalog fits the types of an expression, Postgres takes one of
+If no operator or function of pg_catalog fits the types of an expression, Postgres takes one of
 our schema. So no other role may create objects in it, or own functions and operators there.
 """
 
@@ -53,7 +53,7 @@ FROM ours
 
 
 def check_privileges(rows: Sequence[Row]) -> None:
-    """Raise SchemaError, with advice, where FIND_PRIVILEGES found a right of another role."""
+    """Raise SchemaError, with advice, if FIND_PRIVILEGES found a right of another role."""
     # The names of the schema and of our role are quoted for SQL.
     schema, can_everyone_create, creator, owner, our_role = rows[0]
     if can_everyone_create:

@@ -79,7 +79,7 @@ def session_parameters(timeouts: StatementTimeouts, search_path: str | None) -> 
 def read_session(row: Row, host: str) -> str:
     """Return the search_path that SET_SESSION set.
 
-    Raises ReadOnly where the host is not a primary that accepts writes, and SchemaError where the
+    Raises ReadOnly if the host is not a primary that accepts writes, and SchemaError if the
     role has no schema.
     """
     is_standby, is_read_only, *_, search_path = row

@@ -1,7 +1,7 @@
-"""The throttle table: counts of failed attempts, and until when further attempts are refused.
+"""The throttle table: counts of failed attempts, and until when further attempts are rejected.
 
 Times are those of Postgres: the clocks of the hosts that count may differ. The column ``place``
-contains the digest of the trusted network of an account, and ``place_next_at`` the wait there;
+contains the digest of the usual network of an account, and ``place_next_at`` the wait there;
 both names date from earlier versions, and a rename would break servers that run during an upgrade.
 """
 
@@ -39,7 +39,7 @@ class Subject:
 
     After ``free_failures`` each attempt has to wait. A count whose last failure is more than
     ``forget_seconds`` ago starts again. ``max_failures`` is the limit of an account, where failures
-    are counted in a row: at four fifths of it attempts from untrusted networks are refused without
+    are counted in a row: at four fifths of it attempts from other networks are rejected without
     end, and at the limit all are.
     """
 
@@ -61,7 +61,7 @@ ON CONFLICT (subject) DO NOTHING
 
 
 async def ensure_counts(connection: Connection, subjects: Sequence[Subject]) -> None:
-    """Insert counts of 0 where rows are missing."""
+    """Insert counts of 0 if rows are missing."""
     await connection.execute(_ENSURE, {"subjects": [subject.name for subject in subjects]})
 
 
@@ -81,7 +81,7 @@ asked AS (
     WHERE subject = ANY (%(subjects)s::text[])
     ORDER BY subject
     FOR UPDATE
-), refused AS MATERIALIZED (
+), rejected AS MATERIALIZED (
     SELECT
         max(CASE WHEN place = %(network)s THEN place_next_at ELSE next_at END) AS until,
         count(*) AS held,
@@ -89,18 +89,18 @@ asked AS (
     FROM held
 ), due AS MATERIALIZED (
     SELECT
-        asked.subject, asked.free_failures, asked.max_failures, refused.now,
+        asked.subject, asked.free_failures, asked.max_failures, rejected.now,
         CASE
-            WHEN held.last_at < refused.now - make_interval(secs => asked.forget_seconds) THEN 1
+            WHEN held.last_at < rejected.now - make_interval(secs => asked.forget_seconds) THEN 1
             ELSE held.failures + 1
         END AS failures
     FROM asked
     JOIN held ON held.subject = asked.subject
-    CROSS JOIN refused
+    CROSS JOIN rejected
     CROSS JOIN relaxed
     WHERE
-        refused.held = cardinality(%(subjects)s::text[])
-        AND (refused.until IS NULL OR refused.until <= refused.now)
+        rejected.held = cardinality(%(subjects)s::text[])
+        AND (rejected.until IS NULL OR rejected.until <= rejected.now)
 ), counted AS (
     UPDATE throttle t
     SET
@@ -127,13 +127,13 @@ asked AS (
     RETURNING t.next_at IS NOT NULL AS waits
 )
 SELECT
-    refused.held = cardinality(%(subjects)s::text[]),
-    extract(epoch FROM refused.until)::double precision
-        - extract(epoch FROM refused.now)::double precision,
+    rejected.held = cardinality(%(subjects)s::text[]),
+    extract(epoch FROM rejected.until)::double precision
+        - extract(epoch FROM rejected.now)::double precision,
     (SELECT count(*) FROM counted) > 0,
     (SELECT coalesce(bool_or(waits), false) FROM counted),
-    refused.now
-FROM refused
+    rejected.now
+FROM rejected
 """
 
 
@@ -145,10 +145,10 @@ async def record_failure(
     first_delay_seconds: float,
     longest_delay_seconds: float,
 ) -> ThrottleDecision | None:
-    """Count one more failure of each subject, unless an attempt is refused for one of them now.
+    """Count one more failure of each subject, unless an attempt is rejected for one of them now.
 
-    The wait doubles with each failure. For the account whose trusted network is ``network`` only
-    the wait there counts. Returns None where a row is missing.
+    The wait doubles with each failure. For the account whose usual network is ``network`` only
+    the wait there counts. Returns None if a row is missing.
     """
     parameters = {
         "subjects": [subject.name for subject in subjects],
@@ -209,7 +209,7 @@ async def record_success(
 ) -> None:
     """Reset counts after an attempt that succeeded; that of the address is decremented.
 
-    The network becomes the trusted network of the account.
+    The network becomes the usual network of the account.
     """
     parameters = {
         "subjects": [subject.name for subject in subjects],

@@ -60,7 +60,7 @@ async def insert_token(
     user_agent: str | None,
     ip: str | None,
 ) -> bool:
-    """Insert a token; return False where the user is deleted, disabled, or has a new password."""
+    """Insert a token; return False if the user is deleted, disabled, or has a new password."""
     token = (token_id, created_at, expires_at, key_id, user_agent, ip)
     return await connection.execute(_INSERT, (*token, user_id, password_version)) == 1
 
@@ -100,7 +100,7 @@ RETURNING user_id
 
 
 async def revoke(connection: Connection, token_id: str, *, at: datetime) -> str | None:
-    """Revoke a token; return the id of its owner, or None where it was revoked already."""
+    """Revoke a token; return the id of its owner, or None if it was revoked already."""
     row = await connection.fetch_one(_REVOKE, (at, token_id))
     return None if row is None else row[0]
 
@@ -213,12 +213,13 @@ async def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
 
 
 _FIND_KEYS_IN_USE = """
-SELECT DISTINCT key_id
+SELECT key_id, max(expires_at)
 FROM tokens
 WHERE user_id IS NOT NULL AND revoked_at IS NULL AND expires_at > %s
+GROUP BY key_id
 """
 
 
-async def find_keys_in_use(connection: Connection, *, at: datetime) -> set[str | None]:
-    """Return the ids of the keys that signed valid tokens; None is an unknown key."""
-    return {row[0] for row in await connection.fetch_all(_FIND_KEYS_IN_USE, (at,))}
+async def find_keys_in_use(connection: Connection, *, at: datetime) -> dict[str | None, datetime]:
+    """Return when the last valid token of each key expires, by key id; None is an unknown key."""
+    return dict(await connection.fetch_all(_FIND_KEYS_IN_USE, (at,)))

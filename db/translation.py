@@ -1,10 +1,17 @@
-"""Which of our errors replaces one of psycopg2, aiopg or asyncio."""
+"""The translation of errors of psycopg2, aiopg and asyncio into those of db/errors.py."""
 
 import asyncio
 
 import psycopg2
 
-from db.errors import DatabaseError, Locked, ReadOnly, StatementError, Unavailable
+from db.errors import (
+    DatabaseError,
+    Locked,
+    PoolerNotSupported,
+    ReadOnly,
+    StatementError,
+    Unavailable,
+)
 
 DriverError = psycopg2.Error | TimeoutError
 
@@ -12,12 +19,15 @@ DriverError = psycopg2.Error | TimeoutError
 _READ_ONLY = "25006"
 # The end of lock_timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
+# A prepared statement exists already, or does not exist: a pooler has connected us to a session in
+# which another client has prepared its own.
+_FOREIGN_SESSION = frozenset({"42P05", "26000"})
 
 
 def translate_connection_error(
     error: DriverError | OSError | asyncio.CancelledError,
 ) -> DatabaseError | asyncio.CancelledError:
-    """Return what to raise where connecting failed: libpq's reason contains no values."""
+    """Return what to raise if connecting failed: libpq's reason contains no values."""
     if isinstance(error, TimeoutError) or not isinstance(
         error, psycopg2.OperationalError | OSError
     ):
@@ -28,7 +38,7 @@ def translate_connection_error(
 def translate(
     error: DriverError | asyncio.CancelledError,
 ) -> DatabaseError | asyncio.CancelledError:
-    """Return what to raise where an awaited statement failed.
+    """Return what to raise if an awaited statement failed.
 
     aiopg turns a statement that Postgres cancelled into a CancelledError; one that cancels the
     awaiting task is returned unchanged.
@@ -42,7 +52,7 @@ def translate(
 
 
 def translate_driver_error(error: DriverError) -> DatabaseError:
-    """Return what to raise where psycopg2 failed, or time ran out.
+    """Return what to raise if psycopg2 failed, or time ran out.
 
     The message omits psycopg2's text, which can contain values of the statement.
     """
@@ -53,13 +63,18 @@ def translate_driver_error(error: DriverError) -> DatabaseError:
         return ReadOnly(f"Postgres is read-only: {reason}")
     if error.pgcode == _LOCK_NOT_AVAILABLE:
         return Locked(f"another session holds a lock that the statement needs: {reason}")
+    if error.pgcode in _FOREIGN_SESSION:
+        return PoolerNotSupported(
+            "a connection pooler changes the Postgres session between transactions: use its session"
+            f" mode, or connect to Postgres directly: {reason}"
+        )
     return Unavailable(reason) if _is_transient(error) else StatementError(reason)
 
 
 def _is_transient(error: psycopg2.Error) -> bool:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return True
-    # A broken connection has no code either; but what psycopg2 itself refuses is one of these two.
+    # A broken connection has no code either; but what psycopg2 itself rejects is one of these two.
     return error.pgcode is None and not isinstance(
         error, psycopg2.ProgrammingError | psycopg2.DataError
     )

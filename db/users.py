@@ -1,5 +1,6 @@
 """The users table."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from db.batch_loader import LookupQuery
@@ -32,7 +33,7 @@ RETURNING id, email, name, created_at, updated_at
 async def insert_user(
     connection: Connection, *, email: str, email_key: str, name: str | None, password_hash: str
 ) -> UserRow | None:
-    """Insert a user; return the row, or None where the email address is taken."""
+    """Insert a user; return the row, or None if the email address is taken."""
     row = await connection.fetch_one(_INSERT, (email, email_key, name, password_hash))
     return None if row is None else UserRow(*row)
 
@@ -91,11 +92,8 @@ async def renew_hash(connection: Connection, user_id: str, *, old: str, new: str
     await connection.execute(_RENEW_HASH, (new, user_id, old))
 
 
-_FIND_STATE = """
-SELECT id, email, name, created_at, disabled_at
-FROM users
-WHERE email_key = %s
-"""
+_STATE = "SELECT id, email, name, created_at, disabled_at FROM users"
+_FIND_STATE = f"{_STATE} WHERE email_key = %s"
 
 
 async def find_state(connection: Connection, email_key: str) -> UserStateRow | None:
@@ -104,12 +102,32 @@ async def find_state(connection: Connection, email_key: str) -> UserStateRow | N
     return None if row is None else UserStateRow(*row)
 
 
+_FIND_STATES = f"{_STATE} WHERE id = ANY (%s::uuid[])"
+
+
+async def find_states(connection: Connection, user_ids: Sequence[str]) -> list[UserStateRow]:
+    """Return the users with some ids."""
+    rows = await connection.fetch_all(_FIND_STATES, (list(user_ids),))
+    return [UserStateRow(*row) for row in rows]
+
+
+_FIND_STATES_BY_EMAIL = f"{_STATE} WHERE email_key = ANY (%s::text[]) ORDER BY email_key LIMIT %s"
+
+
+async def find_states_by_email(
+    connection: Connection, email_keys: Sequence[str], *, limit: int
+) -> list[UserStateRow]:
+    """Return the users with some email keys."""
+    rows = await connection.fetch_all(_FIND_STATES_BY_EMAIL, (list(email_keys), limit))
+    return [UserStateRow(*row) for row in rows]
+
+
 _FIND_PAGE = """
 SELECT id, email, name, created_at, disabled_at
 FROM users
 WHERE
     email_key > %(after)s
-    AND (%(text)s = '' OR strpos(lower(email || ' ' || coalesce(name, '')), lower(%(text)s)) > 0)
+    AND (%(text)s = '' OR strpos(lower(concat_ws(' ', email, name, id)), lower(%(text)s)) > 0)
     AND (NOT %(only_disabled)s OR disabled_at IS NOT NULL)
 ORDER BY email_key
 LIMIT %(limit)s
@@ -150,7 +168,7 @@ _DISABLE = "UPDATE users SET disabled_at = %s WHERE id = %s AND disabled_at IS N
 
 
 async def disable(connection: Connection, user_id: str, *, at: datetime) -> bool:
-    """Disable a user; return False where the user was disabled already."""
+    """Disable a user; return False if the user was disabled already."""
     return await connection.execute(_DISABLE, (at, user_id)) > 0
 
 
@@ -158,7 +176,7 @@ _ENABLE = "UPDATE users SET disabled_at = NULL WHERE id = %s AND disabled_at IS 
 
 
 async def enable(connection: Connection, user_id: str) -> bool:
-    """Enable a user; return False where the user was not disabled."""
+    """Enable a user; return False if the user was not disabled."""
     return await connection.execute(_ENABLE, (user_id,)) > 0
 
 

@@ -13,7 +13,7 @@ from tornado.web import RequestHandler
 
 from handlers import routes
 from handlers.application_state import ApplicationState
-from handlers.base import BaseHandler, RefusedHeadHandler, UnknownPathHandler
+from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import PAGE_PATH, StaticDocument
 from ops.metrics import UNKNOWN_ROUTE, Metrics
@@ -23,7 +23,7 @@ from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
 from transport.exchange import Exchange
 
-# Random, since a counter would reveal the number of requests to each client.
+# Random, since a counter would reveal the number of requests to every caller.
 _ID_BYTES = 16
 # Reading random bytes is a system call: it is done for many ids at once.
 _IDS_AT_ONCE = 256
@@ -80,7 +80,7 @@ class Application(ApplicationState):
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
         """Return the delegate of a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
         if cast(Exchange, request.connection).problem is not None:
-            return self.get_handler_delegate(request, RefusedHeadHandler)
+            return self.get_handler_delegate(request, RejectedHeadHandler)
         if not request.path.startswith("/"):
             with suppress(ValueError):  # not a URL: a path that no handler has
                 target = urlsplit(request.path)

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from contract.calls import Guard
 from handlers.input import InputHandler
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import ClientDisconnected, HttpsRequired
+from rules.errors import CallerDisconnected, HttpsRequired, Problem, Unauthorized
 from services.identities import Identity
+from transport.browsers import is_from_script
 from transport.response import Fields
 
 
@@ -30,13 +31,13 @@ class BaseHandler(InputHandler):
 
     @property
     def client_id(self) -> str:
-        """Return the authenticated service of a call that requires one."""
+        """Return the authenticated client of a call that requires one."""
         if self._client_id is None:
-            raise RuntimeError("This call does not authenticate a service.")
+            raise RuntimeError("This call does not authenticate a client.")
         return self._client_id
 
     async def prepare(self) -> None:
-        """Refuse what can be refused before the method runs.
+        """Reject what can be rejected before the method runs.
 
         The order is that of docs/api.md: path, method, credentials, media type and size of the
         body, query, fields of the body.
@@ -45,7 +46,7 @@ class BaseHandler(InputHandler):
         self._timing.activate()
         if self.exchange.is_disconnected:
             # Tornado reports it only from now on.
-            raise ClientDisconnected
+            raise CallerDisconnected
         if self.application.require_https and not self.allows_plain_http:
             self._check_https()
         if self.request.method == "OPTIONS" and self.calls:
@@ -73,15 +74,24 @@ class BaseHandler(InputHandler):
         """Return the fields for pages of other origins."""
         return self.application.cross_origin.fields(self.request)
 
+    def problem_fields(self, problem: Problem) -> Fields:
+        """Return the header fields of an error; to a page's script, without a Basic challenge.
+
+        It would open the browser's password dialog over the page that handles the error.
+        """
+        if isinstance(problem, Unauthorized) and is_from_script(self.request.headers):
+            return problem.bearer_challenge
+        return super().problem_fields(problem)
+
     def on_connection_close(self) -> None:
-        """Cancel pending work when the client disconnects."""
+        """Cancel pending work when the caller disconnects."""
         super().on_connection_close()
         if self._task is not None:
             self.application.services.hash_queue.abandon(self._task)
 
     def _identify(self, guard: Guard) -> Awaitable[Identity]:
         identities = self.application.services.identities
-        if guard is Guard.PASSWORD:
+        if guard in {Guard.PASSWORD, Guard.LOGIN}:
             return identities.identify_by_password(self._credentials(), self.origin)
         if guard is Guard.TOKEN:
             return identities.identify_by_token(self._credentials(), self.origin)
@@ -99,8 +109,8 @@ class UnknownPathHandler(BaseHandler):
     """Every path that has no other handler: not found, whatever the method."""
 
 
-class RefusedHeadHandler(BaseHandler):
-    """Every path of a request whose head is refused."""
+class RejectedHeadHandler(BaseHandler):
+    """Every path of a request whose head is rejected."""
 
     async def prepare(self) -> None:
         if self.exchange.problem is not None:

@@ -14,6 +14,7 @@ _LIST = Call(
     Guard.USER,
     query=(_LIMIT, _BEFORE),
     summary="List the events of the account",
+    description="Registration, logins, failed passwords, changes and revoked tokens, page by page.",
     response=Response(
         "A page of events, newest first.",
         Events,

@@ -7,9 +7,14 @@ from contract.documents import Status
 from handlers.base import BaseHandler
 from rules.errors import DatabaseUnavailable, ShuttingDown
 
-_LIVE = Call(summary="Check whether the server runs", response=Response("It runs.", Status))
+_LIVE = Call(
+    summary="Check whether the server runs",
+    description="For monitors: does not contact the database.",
+    response=Response("It runs.", Status),
+)
 _READY = Call(
     summary="Check whether the server is ready",
+    description="For load balancers: 503 if the database does not respond, or during a stop.",
     response=Response("It is ready: the database responds.", Status),
     problems=(DatabaseUnavailable, ShuttingDown),
 )

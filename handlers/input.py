@@ -1,7 +1,7 @@
 """How a request's query and body are checked and parsed."""
 
 from contract.calls import Call
-from contract.forms import FormType, NoFields
+from contract.forms import Form, FormType, NoFields
 from contract.parameters import Parameter, Value, check_names
 from handlers.logged import LoggedHandler
 from rules.errors import ContentTooLarge, UnsupportedMediaType
@@ -11,8 +11,8 @@ class InputHandler(LoggedHandler):
     """A path whose calls declare what may be sent."""
 
     def check_input(self, call: Call) -> None:
-        """Refuse a body by its media type, then by its size; then unknown query parameters."""
-        self._check_body(call.body.media_type)
+        """Reject a body by its media type, then by its size; then unknown query parameters."""
+        self.check_body(call.body)
         if self.request.query and not self.ignores_unknown_parameters:
             check_names(map(_decode_name, self.request.query_arguments), call.query)
         if call.body is NoFields and self.request.body:
@@ -28,13 +28,13 @@ class InputHandler(LoggedHandler):
         """Return the value of a query parameter; raise InvalidParameters."""
         return parameter.read(self.get_query_arguments(parameter.name, strip=False))
 
-    def _check_body(self, media_type: str) -> None:
-        """Refuse a body of another media type, or above the limit; an empty body is none."""
+    def check_body(self, form: type[Form]) -> None:
+        """Reject a body of another media type, or above the limit; an empty body is none."""
         headers = self.request.headers
         if self.request.body or self.exchange.is_body_too_large:
             given = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            if given != media_type or "Content-Encoding" in headers:
-                raise UnsupportedMediaType(media_type)
+            if given != form.media_type or "Content-Encoding" in headers:
+                raise UnsupportedMediaType(form.media_type)
         if self.exchange.is_body_too_large:
             raise ContentTooLarge(self.application.max_body_bytes)
 

@@ -3,7 +3,7 @@
 from handlers.application_state import ApplicationState
 from handlers.problems import ProblemHandler
 from ops.metrics import known_method
-from ops.request_log import REFUSALS, RequestRecord
+from ops.request_log import REJECTIONS, RequestRecord
 from ops.timing import RequestTiming
 from ops.trace_context import read_traceparent
 from rules.errors import CurrentPasswordWrong, Problem
@@ -14,14 +14,14 @@ class LoggedHandler(ProblemHandler):
     """A path whose requests are logged, and counted in the metrics."""
 
     application: ApplicationState
-    # Whether a proxy sends the request, with the credentials of its own client.
+    # Whether a proxy sends the request, with the credentials of its own caller.
     is_called_by_proxy = False
 
     def initialize(self) -> None:
         super().initialize()
         self.user_id: str | None = None
         self._timing = RequestTiming()
-        self._has_refused_credentials = False
+        self._has_rejected_credentials = False
 
     def new_request_id(self) -> str:
         """Return the next id of the application."""
@@ -38,8 +38,8 @@ class LoggedHandler(ProblemHandler):
         )
 
     def note_problem(self, problem: Problem) -> None:
-        """Count the error; log the client's address if it refuses credentials."""
-        self._has_refused_credentials = problem.status in REFUSALS or isinstance(
+        """Count the error; log the caller's IP address if credentials were rejected."""
+        self._has_rejected_credentials = problem.status in REJECTIONS or isinstance(
             problem, CurrentPasswordWrong
         )
         if self.application.metrics is not None:
@@ -62,9 +62,9 @@ class LoggedHandler(ProblemHandler):
                 database_milliseconds=self._timing.database * 1000,
                 hashing_milliseconds=self._timing.hashing * 1000,
                 request_id=self._ids.ours,
-                client_request_id=self._ids.clients,
+                client_request_id=self._ids.callers,
                 user_id=self.user_id,
-                ip=self.origin.ip if self._has_refused_credentials else None,
+                ip=self.origin.ip if self._has_rejected_credentials else None,
                 trace=read_traceparent(self.request.headers.get("Traceparent")),
             )
         )

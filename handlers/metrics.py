@@ -1,4 +1,4 @@
-"""/metrics, on a port of its own: the operator decides who has access to that port."""
+"""/metrics, on a port of its own: the administrator decides who has access to that port."""
 
 from http import HTTPStatus
 from typing import ClassVar
@@ -13,7 +13,7 @@ from transport.application import ServedApplication
 from transport.client_address import ClientAddresses
 from transport.server import Server
 
-# Prometheus needs one connection. More would use up the open files that clients need.
+# Prometheus needs one connection. More would use up the open files that callers need.
 _LIMITS = LimitSettings(
     max_body_bytes=1024,
     max_connections=20,

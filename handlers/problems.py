@@ -10,10 +10,10 @@ from pydantic_core import to_json
 from tornado.web import HTTPError, stream_request_body
 
 from contract.calls import Call, Endpoint
-from contract.documents import problem_document
-from ops.logs import RequestIds, log_failure, log_refusal
+from contract.documents import ProblemDocument, problem_document
+from ops.logs import RequestIds, log_failure, log_rejection
 from rules.errors import (
-    ClientDisconnected,
+    CallerDisconnected,
     InternalError,
     MalformedRequest,
     MethodNotAllowed,
@@ -26,9 +26,9 @@ from transport.response import Fields, ResponseHandler
 
 _JSON = ("Content-Type", "application/json; charset=UTF-8")
 _PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
-# nginx introduced this status for its log: the client disconnected before the response.
+# nginx introduced this status for its log: the caller disconnected before the response.
 _CLIENT_CLOSED_REQUEST = 499
-# The request ids that a client may choose. A token is none, whatever separates its parts.
+# The request ids that a caller may choose. A token is none, whatever separates its parts.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TOKEN = re.compile(r"[0-9a-f-]{36}[._-]+[0-9]{9,12}[._-]", re.IGNORECASE)
 
@@ -42,7 +42,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     def initialize(self) -> None:
         super().initialize()
-        self._ids = RequestIds(self.new_request_id(), self._client_request_id())
+        self._ids = RequestIds(self.new_request_id(), self._caller_request_id())
 
     def new_request_id(self) -> str:
         """Return a random id, which says nothing about the number of requests."""
@@ -50,8 +50,8 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     @property
     def request_id(self) -> str:
-        """Return the client's id of this request if it is acceptable, otherwise the server's."""
-        return self._ids.clients or self._ids.ours
+        """Return the caller's id of this request if it is acceptable, otherwise the server's."""
+        return self._ids.callers or self._ids.ours
 
     @property
     def cross_origin_fields(self) -> Fields:
@@ -60,7 +60,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     @property
     def closes_connection(self) -> bool:
-        """Return whether the server drains: clients should reconnect elsewhere."""
+        """Return whether the server drains: callers should reconnect elsewhere."""
         return self.application.draining
 
     def find_call(self) -> Call:
@@ -85,14 +85,18 @@ class ProblemHandler(ResponseHandler, Endpoint):
         """Respond to any exception with a problem document."""
         exc_info = arguments.get("exc_info")
         error = exc_info[1] if isinstance(exc_info, tuple) else None
-        if isinstance(error, ClientDisconnected):
+        if isinstance(error, CallerDisconnected):
             self.respond(_CLIENT_CLOSED_REQUEST, ())
             return
         problem = self._problem(status_code, error)
         self.note_problem(problem)
-        document = problem_document(problem, self.request_id)
+        document = self.problem_document(problem)
         fields = (_PROBLEM_JSON, *self.problem_fields(problem))
         self.respond(problem.status, fields, to_json(document) + b"\n")
+
+    def problem_document(self, problem: Problem) -> ProblemDocument:
+        """Return the document of an error."""
+        return problem_document(problem, self.request_id)
 
     def note_problem(self, problem: Problem) -> None:
         """Record the error that the response reports."""
@@ -107,16 +111,16 @@ class ProblemHandler(ResponseHandler, Endpoint):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log what the operator must know: bugs, and an unavailable database.
+        """Log what the administrator must know: bugs, and an unavailable database.
 
-        Nothing that the client sent is logged.
+        Nothing that the caller sent is logged.
         """
-        if value is None or isinstance(value, HTTPError | ClientDisconnected):
+        if value is None or isinstance(value, HTTPError | CallerDisconnected):
             return
         if not isinstance(value, Problem):
             log_failure(self._ids, value)
         elif isinstance(value, Unavailable):
-            log_refusal(self._ids, value.title, value.__cause__)
+            log_rejection(self._ids, value.title, value.__cause__)
 
     def on_finish(self) -> None:
         """Decrement the count of running requests."""
@@ -134,7 +138,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
             return MalformedRequest()
         return InternalError()
 
-    def _client_request_id(self) -> str | None:
+    def _caller_request_id(self) -> str | None:
         given = self.request.headers.get("X-Request-ID")
         if given is None:
             return None

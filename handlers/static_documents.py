@@ -1,4 +1,4 @@
-"""The documents at /openapi.json and /docs, read at the start.
+"""The documents at /openapi.json and /docs, and the page on problems, read at the start.
 
 Paths are not looked up in the file system: exactly the paths listed here exist.
 """
@@ -33,16 +33,17 @@ _ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 PAGE_PATH = "/docs"
 OPENAPI_PATH = "/openapi.json"
-# The file of each path, relative to the project's folder.
+# The file of each path, relative to the project's directory.
 _FILES = {
     PAGE_PATH: "web/docs.html",
     "/docs/docs.css": "web/docs.css",
     "/docs/docs.js": "web/docs.js",
     "/docs/swagger-ui.css": "web/swagger-ui/swagger-ui.css",
     "/docs/swagger-ui-bundle.js": "web/swagger-ui/swagger-ui-bundle.js",
-    # The ``type`` of each problem document refers to it.
-    "/docs/problems.md": "docs/problems.md",
 }
+# The ``type`` of each problem document refers to it, so it is served with any settings.
+_PROBLEMS_FILE = "docs/problems.md"
+PROBLEMS_PATH = f"/{_PROBLEMS_FILE}"
 _TAG_BYTES = 18
 
 
@@ -60,18 +61,30 @@ class StaticDocument:
         return (("ETag", self.entity_tag), *_SECURITY)
 
     def matches(self, if_none_match: str | None) -> bool:
-        """Return whether the client already has this content (RFC 9110, section 13.1.2)."""
+        """Return whether the caller already has this content (RFC 9110, section 13.1.2)."""
         given = if_none_match or ""
         return given.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(given)
 
 
+def read_problem_page(root: Path) -> Mapping[str, StaticDocument]:
+    """Return the page that explains problems, by its path; raise OSError if it is missing."""
+    return _read_files(root, {PROBLEMS_PATH: _PROBLEMS_FILE})
+
+
 def read_static_documents(root: Path, openapi: bytes) -> Mapping[str, StaticDocument]:
     """Return the documents by path; raise OSError if a file is missing."""
-    files = {
-        path: _static_document((root / name).read_bytes(), _MEDIA_TYPES[Path(name).suffix])
-        for path, name in _FILES.items()
+    return {
+        OPENAPI_PATH: _static_document(openapi, "application/json; charset=UTF-8"),
+        **_read_files(root, _FILES),
+        **read_problem_page(root),
     }
-    return {OPENAPI_PATH: _static_document(openapi, "application/json; charset=UTF-8"), **files}
+
+
+def _read_files(root: Path, files: Mapping[str, str]) -> Mapping[str, StaticDocument]:
+    return {
+        path: _static_document((root / name).read_bytes(), _MEDIA_TYPES[Path(name).suffix])
+        for path, name in files.items()
+    }
 
 
 def _static_document(content: bytes, media_type: str) -> StaticDocument:

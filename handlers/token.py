@@ -1,39 +1,58 @@
-"""/api/token/introspect, /api/token/revoke: the calls of services."""
+"""/api/token/introspect, /api/token/revoke: the calls of registered clients."""
 
 from typing import ClassVar
 
 from pydantic import Field
 
 from contract.calls import Call, Guard, Response
-from contract.documents import ActiveToken, Empty, InactiveToken, introspection_document
+from contract.documents import (
+    ActiveToken,
+    Empty,
+    InactiveToken,
+    ProblemDocument,
+    introspection_document,
+)
 from contract.forms import UrlEncodedForm
 from handlers.base import BaseHandler
 from rules.errors import Problem, Unauthorized
 from rules.text_bounds import MAX_CODE_POINTS
 from transport.response import Fields
 
+# What is wrong with the query or the body.
+_INVALID_REQUEST = frozenset({400, 413, 415, 422})
+
 
 class TokenForm(UrlEncodedForm):
-    """A token that a service received (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
+    """A token that a client received (RFC 7662, section 2.1; RFC 7009, section 2.1)."""
 
     token: str = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_CODE_POINTS})
 
 
-class _ServiceHandler(BaseHandler):
-    """A path for services, which authenticate with Basic only."""
+class _ClientHandler(BaseHandler):
+    """A path for clients: they authenticate with Basic only and read the errors of OAuth 2.0."""
+
+    def problem_document(self, problem: Problem) -> ProblemDocument:
+        """Return the document of an error, with its code in OAuth 2.0 (RFC 6749, section 5.2)."""
+        document = super().problem_document(problem)
+        if isinstance(problem, Unauthorized):
+            return {**document, "error": "invalid_client"}
+        if problem.status in _INVALID_REQUEST:
+            return {**document, "error": "invalid_request"}
+        return document
 
     def problem_fields(self, problem: Problem) -> Fields:
         """Return the header fields of an error, without a Bearer challenge."""
         return problem.basic_challenge if isinstance(problem, Unauthorized) else problem.headers
 
 
-class IntrospectHandler(_ServiceHandler):
+class IntrospectHandler(_ClientHandler):
     calls: ClassVar = {
         "POST": Call(
             Guard.CLIENT,
             TokenForm,
             summary="Introspect a token",
-            description="RFC 7662.",
+            description="Returns whether a token is valid, and its user (RFC 7662). Only a token is"
+            " read from the form; other parameters are ignored.",
             response=Response("The token's properties.", ActiveToken | InactiveToken),
         )
     }
@@ -44,13 +63,13 @@ class IntrospectHandler(_ServiceHandler):
         self.send(introspection_document(found))
 
 
-class RevokeHandler(_ServiceHandler):
+class RevokeHandler(_ClientHandler):
     calls: ClassVar = {
         "POST": Call(
             Guard.CLIENT,
             TokenForm,
-            summary="Revoke a token",
-            description="RFC 7009.",
+            summary="Revoke a token as a client",
+            description="Succeeds for any token, even an unknown one (RFC 7009).",
             response=Response("The token is not valid, whatever it was before.", Empty),
         )
     }

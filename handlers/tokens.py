@@ -13,6 +13,7 @@ _KEEP_CURRENT = Flag("keep_current", "Whether the presented token stays valid.")
 _LIST = Call(
     Guard.USER,
     summary="List the valid tokens",
+    description="Describes the tokens without their values; an id grants no access.",
     response=Response(
         "The valid tokens, newest first.",
         Tokens,
@@ -26,7 +27,7 @@ class LogoutHandler(BaseHandler):
         "POST": Call(
             Guard.TOKEN,
             summary="Log out",
-            description="Revokes the presented token. A password is refused.",
+            description="Revokes the presented token. A password is rejected.",
             response=Response("The token is revoked.", status=204),
             problems=(TooManyWrites,),
         )

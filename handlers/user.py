@@ -13,7 +13,12 @@ from handlers.base import BaseHandler
 from rules.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyAttempts, TooManyWrites
 from services.accounts import UNSET
 
-_READ = Call(Guard.USER, summary="Read the user", response=Response("The user.", User))
+_READ = Call(
+    Guard.USER,
+    summary="Read the user",
+    description="Returns the user that the credentials belong to.",
+    response=Response("The user.", User),
+)
 
 
 class Registration(Form):
@@ -66,6 +71,7 @@ class RegisterHandler(BaseHandler):
             Guard.ANYONE,
             Registration,
             summary="Register",
+            description="Creates a user. This does not log in: log in next.",
             response=Response(
                 "The new user.",
                 User,

@@ -46,7 +46,7 @@ class VerifyHandler(BaseHandler):
 
     def get(self) -> None:
         user = self.identity.user
-        # Always all three: a proxy that copies them must not keep one that the client sent.
+        # Always all three: a proxy that copies them must not keep one that the caller sent.
         self.respond(
             200,
             (

@@ -9,7 +9,7 @@ def available_cpus(root: Path = Path("/")) -> int:
     """Return the number of CPUs, at least 1; part of a CPU does not count.
 
     Threads that use more than the quota would be stopped together with the event loop. ``root`` is
-    the folder that holds proc and sys.
+    the directory that holds proc and sys.
     """
     return max(1, min([_usable_cpus(), *map(int, _quotas(root))]))
 
@@ -50,12 +50,12 @@ def _each(mount: Path, path: str, quota_of: Callable[[Path], float | None]) -> I
             yield quota
 
 
-def _quota_v2(folder: Path) -> float | None:
-    quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
+def _quota_v2(directory: Path) -> float | None:
+    quota, period = (directory / "cpu.max").read_text(encoding="ascii").split()
     return None if quota == "max" else int(quota) / int(period)
 
 
-def _quota_v1(folder: Path) -> float | None:
-    quota = int((folder / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-    period = int((folder / "cpu.cfs_period_us").read_text(encoding="ascii"))
+def _quota_v1(directory: Path) -> float | None:
+    quota = int((directory / "cpu.cfs_quota_us").read_text(encoding="ascii"))
+    period = int((directory / "cpu.cfs_period_us").read_text(encoding="ascii"))
     return quota / period if quota > 0 else None

@@ -1,6 +1,6 @@
 """The log of the server: text or JSON lines on standard error.
 
-The log contains nothing that clients send except their request ids: no path, header, query string,
+The log contains nothing that callers send except their request ids: no path, header, query string,
 body or email address. The length of a line is bounded.
 """
 
@@ -41,7 +41,7 @@ def configure_logging(writer: LogWriter) -> None:
     # At INFO, Tornado logs malformed requests, and quotes them.
     general = logging.getLogger("tornado.general")
     general.setLevel(logging.WARNING)
-    general.addFilter(_is_not_caused_by_client)
+    general.addFilter(_is_not_caused_by_peer)
 
 
 class _Handler(logging.Handler):
@@ -61,20 +61,20 @@ class _Handler(logging.Handler):
         self._writer.write(line + "\n")
 
 
-def _is_not_caused_by_client(record: logging.LogRecord) -> bool:
-    """Drop TLS errors of clients, which are frequent on a public address."""
+def _is_not_caused_by_peer(record: logging.LogRecord) -> bool:
+    """Drop TLS errors of peers, which are frequent on a public address."""
     return not str(record.msg).startswith(("SSL Error on", "error on read: [SSL"))
 
 
 class RequestIds(NamedTuple):
-    """Our id of a request, and that of its client, if any."""
+    """The server's id of a request, and the caller's own, if any."""
 
     ours: str
-    clients: str | None = None
+    callers: str | None = None
 
     def fields(self) -> dict[str, str]:
         """Return the fields of a message about the request."""
-        optional = {} if self.clients is None else {"client_request_id": self.clients}
+        optional = {} if self.callers is None else {"client_request_id": self.callers}
         return {"request_id": self.ours, **optional}
 
 
@@ -85,8 +85,8 @@ def log_failure(ids: RequestIds, error: BaseException) -> None:
     )
 
 
-def log_refusal(ids: RequestIds, title: str, cause: BaseException | None) -> None:
-    """Log the cause of a refusal that the client did not cause."""
+def log_rejection(ids: RequestIds, title: str, cause: BaseException | None) -> None:
+    """Log the cause of an error response that the caller did not cause."""
     logging.getLogger(SERVER).warning(
         "request=%s %s (%s)", ids.ours, title, cause or "-", extra=ids.fields()
     )

@@ -91,19 +91,19 @@ class Metrics(Collector):
         """Count a problem document."""
         self._problems[name] = self._problems.get(name, 0) + 1
 
-    def hash_waited(self, seconds: float) -> None:
+    def observe_hash_wait(self, seconds: float) -> None:
         """Count the wait of a hash for a worker."""
         self._hash_wait_seconds.observe(seconds)
 
-    def hashed(self, seconds: float) -> None:
+    def observe_hash(self, seconds: float) -> None:
         """Count the duration of a hash."""
         self._hash_seconds.observe(seconds)
 
-    def lent(self, waited_seconds: float) -> None:
-        """Count the wait for a connection."""
-        self._connection_wait_seconds.observe(waited_seconds)
+    def observe_connection_wait(self, seconds: float) -> None:
+        """Count the wait for a connection to the database."""
+        self._connection_wait_seconds.observe(seconds)
 
-    def lagged(self, seconds: float) -> None:
+    def observe_lag(self, seconds: float) -> None:
         """Count a measurement of the lag of the event loop."""
         self._lag_seconds.observe(seconds)
 
@@ -140,7 +140,7 @@ class Metrics(Collector):
         """
         try:
             encode, content_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # a malformed version, which no client sends on purpose
+        except (TypeError, ValueError):  # a malformed version, which no caller sends on purpose
             encode, content_type = choose_encoder("")
         parts = []
         for metric in list(self._registry.collect()):
@@ -157,7 +157,7 @@ class Metrics(Collector):
         yield from self._collect_requests()
         yield families.labeled_counter(
             "userauth_problems",
-            "Refusals and failures, by problem type.",
+            "Problem documents, by problem type.",
             "problem",
             self._problems,
         )
@@ -206,7 +206,7 @@ class Metrics(Collector):
     def _collect_lookups(self) -> Iterator[Metric]:
         yield families.labeled_histogram(
             "userauth_lookup_seconds",
-            "Duration of a statement that requests share.",
+            "Duration of the statement of a batched lookup.",
             "lookup",
             self._lookup_seconds,
         )

@@ -1,4 +1,4 @@
-"""Periodic tasks, which run beside the requests."""
+"""Periodic tasks, which run alongside requests."""
 
 import asyncio
 import logging

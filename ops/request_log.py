@@ -11,8 +11,10 @@ from ops.trace_context import TraceParent
 
 # How long lines are gathered: a crash can lose those of this time.
 _GATHER_SECONDS = 0.02
-# Only for these, which refuse credentials, the client's address is written.
-REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+# Only for these, which reject credentials, the caller's IP address is written.
+REJECTIONS = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+)
 # Optional fields, and their names in text.
 _OPTIONAL = (("client_request_id", "client"), ("ip", "ip"), ("trace_id", "trace"))
 # Called as json.dumps is.
@@ -22,7 +24,7 @@ Serializer = Callable[..., str]
 class RequestRecord(NamedTuple):
     """The fields of one request: a tuple, since a frozen dataclass takes twice as long to create.
 
-    ``ip`` is set only where credentials were refused.
+    ``ip`` is set only if credentials were rejected.
     """
 
     method: str

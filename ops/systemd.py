@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 _FIRST_DESCRIPTOR = 3
-# The number of keep-alive messages within the watchdog time-out.
+# The number of keep-alive messages within the watchdog timeout.
 _KEEP_ALIVES = 3
 _MIN_KEEP_ALIVE_SECONDS = 0.01
 _MAX_DIGITS = 19
@@ -21,14 +21,14 @@ _SEND_SECONDS = 1.0
 
 
 class SystemdError(Exception):
-    """A variable or a socket of systemd cannot be used; the message tells the operator why."""
+    """A variable or a socket of systemd cannot be used; the message names the cause."""
 
 
 class Systemd:
     """The service manager, if it started this process."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Take over the passed sockets; raises SystemdError where one is not listening."""
+        """Take over the passed sockets; raises SystemdError if one is not listening."""
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._watchdog_seconds = 0.0
         if environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid()):
@@ -102,7 +102,7 @@ def _listening(descriptor: int) -> socket.socket:
         raise SystemdError(f"LISTEN_FDS: {descriptor} is not a listening stream socket.")
     if taken.family not in {socket.AF_INET, socket.AF_INET6}:
         raise SystemdError(
-            f"LISTEN_FDS: {descriptor} is not a TCP socket: its clients have no IP address."
+            f"LISTEN_FDS: {descriptor} is not a TCP socket: its peers have no IP address."
         )
     taken.settimeout(0)
     taken.set_inheritable(False)

@@ -1,4 +1,4 @@
-"""Requests as OpenTelemetry spans, where its packages are installed and a collector is configured.
+"""Requests as OpenTelemetry spans, if its packages are installed and a collector is configured.
 
 A span is created when its request has ended. The variables of OpenTelemetry's specification
 configure the collector and the sampling (OTEL_EXPORTER_OTLP_…, OTEL_TRACES_SAMPLER,

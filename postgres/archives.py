@@ -56,7 +56,7 @@ class Manifest:
 
     @classmethod
     def read(cls, line: bytes) -> "Manifest":
-        """Parse a last line; raises ValueError, KeyError or TypeError where it is malformed."""
+        """Parse a last line; raises ValueError, KeyError or TypeError if it is malformed."""
         document = json.loads(line.removeprefix(_MARK))
         rows = document["rows"]
         manifest = cls(
@@ -141,7 +141,7 @@ class Archive:
             )
 
     def check(self) -> None:
-        """Read all rows, as a restore does; raises BackupError where that fails."""
+        """Read all rows, as a restore does; raises BackupError if that fails."""
         for name in self.manifest.rows:
             with self.table(name) as rows:
                 while rows.read():
@@ -150,7 +150,7 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a backup file; raises BackupError where it is incomplete, damaged, or too new."""
+    """Open a backup file; raises BackupError if it is incomplete, damaged, or too new."""
     with path.open("rb", buffering=0) as raw:
         manifest = _read_manifest(raw, path.name)
         if _digest(raw, manifest.size) != manifest.sha256:

@@ -135,7 +135,7 @@ def _is_read_by_libpq(name: str) -> bool:
 
 
 def _choose_program(connection: PlainConnection) -> Path:
-    """Return a pg_dump that supports this cluster, and TLS where our connection uses it.
+    """Return a pg_dump that supports this cluster, and TLS if our connection uses it.
 
     The embedded one has no TLS; it would silently connect without it.
     """
@@ -155,9 +155,9 @@ def _choose_program(connection: PlainConnection) -> Path:
 
 def _system_programs() -> Iterator[Path]:
     yield from sorted(_DEBIAN.glob("*/bin/pg_dump"), reverse=True)
-    for folder in ("/usr/local/bin", *SYSTEM_PATH.split(":")):
-        if (Path(folder) / "pg_dump").exists():
-            yield Path(folder) / "pg_dump"
+    for directory in ("/usr/local/bin", *SYSTEM_PATH.split(":")):
+        if (Path(directory) / "pg_dump").exists():
+            yield Path(directory) / "pg_dump"
 
 
 def _major_version(program: Path) -> int:

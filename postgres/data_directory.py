@@ -49,9 +49,9 @@ class DataDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "DataDirectory":
-        """Create the directory where it is missing, and let the Postgres user access it.
+        """Create the directory if it is missing, and let the Postgres user access it.
 
-        Raises EmbeddedPostgresError where it contains anything else.
+        Raises EmbeddedPostgresError if it contains anything else.
         """
         path = path.resolve()
         programs = find_programs()
@@ -59,7 +59,7 @@ class DataDirectory:
         try:
             account = account_for(path, os.fstat(descriptor))
             owners = frozenset({account.uid, os.geteuid()})
-            _refuse_foreign(DirectoryHandle(descriptor, path, owners))
+            _reject_foreign(DirectoryHandle(descriptor, path, owners))
             if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
                 # The socket in it accepts connections without a password.
                 os.fchmod(descriptor, PRIVATE)
@@ -167,7 +167,7 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _refuse_foreign(handle: DirectoryHandle) -> None:
+def _reject_foreign(handle: DirectoryHandle) -> None:
     version = handle.read("PG_VERSION")
     if version is None:
         names = handle.names()
@@ -177,7 +177,7 @@ def _refuse_foreign(handle: DirectoryHandle) -> None:
     if version.strip() != MAJOR_VERSION:
         raise EmbeddedPostgresError(
             f"{handle.path} contains data of Postgres {version.strip()}, and the embedded Postgres"
-            f" is version {MAJOR_VERSION}: migrate it as docs/backup.md describes, name another"
+            f" is version {MAJOR_VERSION}: migrate it as docs/upgrade.md describes, name another"
             " directory in database.embedded_dir, or set DATABASE_URL."
         )
     if os.fstat(handle.descriptor).st_uid == 0:

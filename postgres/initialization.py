@@ -46,7 +46,7 @@ _INITDB_OPTIONS = (
 
 
 def create_cluster(directory: DataDirectory, start_lock: int) -> None:
-    """Create a cluster where none exists; repeat or finish an interrupted creation.
+    """Create a cluster if none exists; repeat or finish an interrupted creation.
 
     The directory may be a mount point, which cannot be renamed into place. So the finished cluster
     moves up entry by entry; PG_VERSION, which marks a cluster as complete, comes last.

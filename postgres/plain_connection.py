@@ -23,6 +23,8 @@ _ACTORS_SINCE = 4
 # Statements here may take hours, whatever the defaults of the database or the role.
 _NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
 
+_NO_RESPONSE = "Postgres does not respond ({}). Check DATABASE_URL, and that Postgres is running."
+
 
 class PlainConnection:
     """A connection in autocommit; ``plain_connection`` translates its failures."""
@@ -53,7 +55,7 @@ class PlainConnection:
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
-        """Commit at the end of the block, or roll back where it raises."""
+        """Commit at the end of the block, or roll back if it raises."""
         self.execute(begin)
         try:
             yield
@@ -79,7 +81,7 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         )
     except psycopg2.Error as error:
         failure = translate_connection_error(error)
-        raise Unavailable(f"Postgres does not answer ({failure}): check DATABASE_URL.") from None
+        raise Unavailable(_NO_RESPONSE.format(failure)) from None
     try:
         with closing(raw):
             raw.autocommit = True

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded Postgres cannot be used; the message tells the operator why, and what to do."""
+    """The embedded Postgres cannot be used; the message names the cause and the remedy."""
 
 
 class _Credentials(TypedDict, total=False):
@@ -63,7 +63,7 @@ def find_programs() -> Path:
 
 
 def account_for(directory: Path, status: os.stat_result | None = None) -> Account:
-    """Return the user for a directory: its owner, or the system user where root created it.
+    """Return the user for a directory: its owner, or the system user if root created it.
 
     ``status`` is that of the directory, if it is open already.
     """

@@ -29,8 +29,8 @@ from db.schema import (
 from db.schema_privileges import FIND_PRIVILEGES, check_privileges
 from postgres.archives import Archive
 from postgres.exclusive_access import (
-    refuse_locked_tables,
-    refuse_other_connections,
+    reject_locked_tables,
+    reject_other_connections,
     take_schema_lock,
 )
 from postgres.plain_connection import PlainConnection, plain_connection
@@ -98,14 +98,14 @@ class _Replaced:
 def restore(dsn: str, archive: Archive, options: RestoreOptions) -> RestoreResult:
     """Restore a backup into a database.
 
-    Raises DatabaseNotEmpty, and changes nothing, where the database must not be replaced.
+    Raises DatabaseNotEmpty, and changes nothing, if the database must not be replaced.
     """
     with plain_connection(dsn) as connection:
         check_cluster(*connection.fetch_all(CLUSTER)[0])
         check_privileges(connection.fetch_all(FIND_PRIVILEGES, (list(TABLES),)))
         with connection.transaction():
             take_schema_lock(connection)
-            refuse_other_connections(connection)
+            reject_other_connections(connection)
             replaced = _drop_tables(connection, archive, options)
             _fill(connection, archive, options)
             result = _finish(connection, archive, options, replaced)
@@ -127,10 +127,10 @@ def _drop_tables(
     identifiers = sql.SQL(", ").join(sql.Identifier(*names) for names in found)
     check_version(int(connection.value("SELECT version FROM userauth_schema")))
     replaced = _Replaced()
-    with refuse_locked_tables():
+    with reject_locked_tables():
         connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(identifiers))
         if not options.may_replace:
-            _refuse_users(connection, tables)
+            _reject_users(connection, tables)
         if "events" in tables:
             parameters = (archive.manifest.made_at, list(options.kinds))
             replaced = _Replaced(
@@ -141,7 +141,7 @@ def _drop_tables(
     return replaced
 
 
-def _refuse_users(connection: PlainConnection, tables: Sequence[str]) -> None:
+def _reject_users(connection: PlainConnection, tables: Sequence[str]) -> None:
     users = connection.value("SELECT count(*) FROM users")
     clients = connection.value("SELECT count(*) FROM clients") if "clients" in tables else 0
     if users or clients:

@@ -22,7 +22,7 @@ class Budget:
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def wait_seconds(self, key: str) -> int:
-        """Return how long to wait for the next use, 0 where it is allowed now."""
+        """Return how long to wait for the next use, 0 if it is allowed now."""
         now = self._clock()
         wait = self._full_at.get(key, now) + self._seconds_each - now - _MINUTE
         # The rounding errors of floating point are no reason to wait.

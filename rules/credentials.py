@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class PasswordCredentials:
-    """An email address and a password, as the client sent them."""
+    """An email address and a password, as the caller sent them."""
 
     email: str
     password: str = field(repr=False)
@@ -36,7 +36,7 @@ def decode_authorization(header: str | None) -> Credentials | None:
     """Decode the value of an Authorization header field.
 
     Returns None without a header, and for a scheme that is not supported. Raises
-    CredentialsInvalid or TokenInvalid where the value is malformed. Follows RFC 7617 (Basic, in
+    CredentialsInvalid or TokenInvalid if the value is malformed. Follows RFC 7617 (Basic, in
     UTF-8) and RFC 6750 (Bearer); a token may also replace the Basic user name, or the whole Basic
     value.
     """
@@ -51,6 +51,14 @@ def decode_authorization(header: str | None) -> Credentials | None:
             return _basic(value)
         case _:
             return None
+
+
+def password_credentials(email: str, password: str) -> PasswordCredentials:
+    """Return the credentials; raise CredentialsInvalid for text that no user can have."""
+    _check_length_and_marks(email, password)
+    if _CONTROL.search(email + password):
+        raise CredentialsInvalid("Send an email address and a password without control characters.")
+    return PasswordCredentials(email, password)
 
 
 def _bearer(value: str) -> TokenCredentials:
@@ -73,14 +81,11 @@ def _basic(value: str) -> Credentials:
         raise CredentialsInvalid("Send Basic credentials in base64 of UTF-8.") from error
     if not colon:
         raise CredentialsInvalid("Send Basic credentials as email, colon, password.")
-    _check_length_and_marks(email, password)
-    if _CONTROL.search(email + password):
-        raise CredentialsInvalid("Send Basic credentials without control characters.")
-    return PasswordCredentials(email, password)
+    return password_credentials(email, password)
 
 
 def _check_length_and_marks(*texts: str) -> None:
-    """Refuse text that no user can have, without the work that a password takes."""
+    """Reject text that no user can have, without the work that a password takes."""
     try:
         for text in texts:
             check_text(text)

@@ -44,7 +44,7 @@ def email_key(address: str) -> str:
 
 
 def lookup_key(text: str) -> str:
-    """Return the key to look up what a client typed, whether or not it is an address."""
+    """Return the key to look up what a user typed, whether or not it is an address."""
     return _lookup_key(text) if len(text) <= MAX_LENGTH * EXPANSION else _NO_KEY
 
 

@@ -1,6 +1,6 @@
-"""Every refusal, as one tree.
+"""Every error response, as one tree.
 
-An error carries what the client receives: status, type, title, detail and headers. What the log
+An error carries what the caller receives: status, type, title, detail and headers. What the log
 receives is its cause (``raise … from cause``), which never leaves the server.
 
 Problem
@@ -33,7 +33,7 @@ Problem
 │   └── ShuttingDown             shutting-down
 └── UnsupportedVersion      505  unsupported-version
 
-ClientDisconnected is not a problem: no client is left to receive it.
+CallerDisconnected is not a problem: no caller is left to receive it.
 
 The form is RFC 9457; each type is explained in docs/problems.md.
 """
@@ -47,7 +47,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class Problem(Exception):
-    """A refusal that the client receives."""
+    """An error that the caller receives."""
 
     status: ClassVar[int]
     name: ClassVar[str]
@@ -77,8 +77,8 @@ def problem_types(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
         yield from problem_types(kind)
 
 
-class ClientDisconnected(Exception):
-    """The client disconnected before its work began."""
+class CallerDisconnected(Exception):
+    """The caller disconnected before its work began."""
 
 
 class MalformedRequest(Problem):
@@ -135,12 +135,12 @@ class TokenExpired(TokenInvalid):
 
 
 class AccountDisabled(Problem):
-    """Revealed only to a caller that sent the right password."""
+    """Revealed only to a caller that sent the correct password."""
 
     status = 403
     name = "account-disabled"
     title = "The account is disabled"
-    advice = "Ask the operator of this service to enable it."
+    advice = "Ask an administrator of this service to enable the account."
 
 
 class CrossSiteRequest(Problem):
@@ -216,8 +216,8 @@ class FieldError:
     code: str | None = None
 
 
-class Refused(ValueError):
-    """A rule refuses a value; ``code`` identifies the reason for programs."""
+class Rejected(ValueError):
+    """A rule rejects a value; ``code`` identifies the reason for programs."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -243,7 +243,7 @@ class InvalidParameters(InvalidFields):
 
 
 class CurrentPasswordWrong(InvalidFields):
-    """A guess at a credential: reported as a field, and logged as refused credentials."""
+    """A guess at a credential: reported as a field, and logged as rejected credentials."""
 
     def __init__(self, field: str) -> None:
         super().__init__([FieldError(field, "is not the current password")])
@@ -271,17 +271,21 @@ class HeaderTooLarge(Problem):
         super().__init__(f"Send a request line and header fields of at most {max_bytes} bytes.")
 
 
+def _try_again(seconds: int) -> str:
+    return f"Try again in {seconds} second{'' if seconds == 1 else 's'}."
+
+
 class TooManyAttempts(Problem):
     """The next password or registration has to wait (RFC 6585, section 4)."""
 
     status = 429
     name = "too-many-tries"
     title = "There were too many attempts"
-    advice = "Wait Retry-After seconds before the next attempt."
+    still_works: ClassVar[str] = "Requests with a valid token still work."
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__()
         self.retry_after_seconds = max(1, retry_after_seconds)
+        super().__init__(f"{_try_again(self.retry_after_seconds)} {self.still_works}")
 
     @property
     def headers(self) -> Headers:
@@ -293,14 +297,14 @@ class TooManyWrites(TooManyAttempts):
 
     name = "too-many-writes"
     title = "There were too many changes"
-    advice = "Wait Retry-After seconds before the next change. Other requests still work."
+    still_works = "Requests that change nothing still work."
 
 
 class InternalError(Problem):
     status = 500
     name = "internal-error"
     title = "An internal error occurred"
-    advice = "Try again. If the error persists, send the request_id to the operator."
+    advice = "Try again. If the error persists, send the request_id to an administrator."
 
 
 class Unavailable(Problem):
@@ -317,11 +321,8 @@ class Unavailable(Problem):
 class DatabaseUnavailable(Unavailable):
     name = "database-unavailable"
     title = "The database is unavailable"
-    advice = (
-        "Try again after Retry-After seconds. If the request is a change, first check whether it"
-        " was made."
-    )
     retry_after_seconds = 2
+    advice = "Try again in 2 seconds. If the request is a change, first check whether it was made."
 
 
 class RowLocked(DatabaseUnavailable):
@@ -333,17 +334,16 @@ class Overloaded(Unavailable):
 
     name = "overloaded"
     title = "Too many passwords wait to be verified"
-    advice = "Try again after Retry-After seconds."
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__()
         self.retry_after_seconds = max(1, retry_after_seconds)
+        super().__init__(_try_again(self.retry_after_seconds))
 
 
 class ShuttingDown(Unavailable):
     name = "shutting-down"
     title = "The server is shutting down"
-    advice = "Try again after Retry-After seconds on a new connection."
+    advice = "Try again in 1 second, on a new connection."
 
 
 class UnsupportedCoding(Problem):

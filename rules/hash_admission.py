@@ -21,13 +21,13 @@ Key = TypeVar("Key", bound=Hashable)
 class Ticket:
     """An admitted caller, from its arrival until it leaves; ``turn`` is set while it waits.
 
-    ``first_refused_at`` is set where it was refused before, and honored Retry-After since.
+    ``first_rejected_at`` is set if it was rejected before, and honored Retry-After since.
     """
 
     number: int
     caller: Caller
     standing: Standing
-    first_refused_at: float | None = None
+    first_rejected_at: float | None = None
     turn: "asyncio.Future[None] | None" = None
     has_left: bool = False
 
@@ -76,12 +76,12 @@ class Admission:
         _decrement(self._pairs, ticket.pair)
         _decrement(self._groups, ticket.caller.is_known)
 
-    def find_refused(
+    def find_rejected(
         self, new: Ticket, tickets: Iterable[Ticket], max_tickets: int
     ) -> Ticket | None:
-        """Return the ticket to refuse: the new one, one that waits, or None while there is room.
+        """Return the ticket to reject: the new one, one that waits, or None while there is room.
 
-        ``tickets`` may include some that do not wait any more.
+        ``tickets`` may include some that no longer wait.
         """
         max_per_site = max(self._workers, math.ceil(max_tickets * _SITE_SHARE))
         if (
@@ -97,10 +97,10 @@ class Admission:
     def _find_displaced(
         self, new: Ticket, waiting: list[Ticket], max_tickets: int
     ) -> Ticket | None:
-        """Return the ticket that makes way for a new ticket, or None.
+        """Return the ticket that a new ticket displaces, or None.
 
         Known callers and the others each have a share that the other group cannot take. Within a
-        group, a ticket of lower standing makes way.
+        group, a ticket of lower standing is displaced.
         """
         is_known = new.caller.is_known
         if self._groups[is_known] < max_tickets * _GROUP_SHARE:
@@ -116,18 +116,18 @@ class Admission:
         return self._find_displaced_equal(new, equal)
 
     def _find_displaced_equal(self, new: Ticket, equal: list[Ticket]) -> Ticket | None:
-        """Return which ticket of the same standing makes way for a new ticket, or None.
+        """Return the ticket of the same standing that a new ticket displaces, or None.
 
-        A site with more tickets makes way for one with fewer. Where all have as many, the caller
-        that was refused first has the strongest claim.
+        A site with more tickets is displaced by one with fewer. If all have as many, the caller
+        that was rejected first has the strongest claim.
         """
         largest = self._last_of_largest(equal)
         if largest is None:
             return None
         if self._sites[largest.caller.site] > self._sites[new.caller.site] + 1:
             return largest
-        latest = max(equal, key=_first_refusal)
-        return latest if _first_refusal(new) < _first_refusal(latest) else None
+        latest = max(equal, key=_first_rejection)
+        return latest if _first_rejection(new) < _first_rejection(latest) else None
 
     def _last_of_largest(self, tickets: list[Ticket]) -> Ticket | None:
         """Return the newest ticket of the largest account of the largest site."""
@@ -142,8 +142,8 @@ class Admission:
         )
 
 
-def _first_refusal(ticket: Ticket) -> float:
-    return math.inf if ticket.first_refused_at is None else ticket.first_refused_at
+def _first_rejection(ticket: Ticket) -> float:
+    return math.inf if ticket.first_rejected_at is None else ticket.first_rejected_at
 
 
 def _decrement(counts: Counter[Key], key: Key) -> None:

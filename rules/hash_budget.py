@@ -1,24 +1,43 @@
-"""How many hashes the right and new passwords of one user may take."""
+"""How many hashes the correct and the new passwords of one user may take."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from rules.budget import Budget
 from rules.errors import TooManyAttempts
+from rules.passwords import HashSlot, PasswordHasher
+from rules.turns import Caller
 
 
 class HashBudget:
-    """Limits the hashes of each user.
+    """Grants slots of the hash queue within the budget of each user.
 
     Wrong passwords take nothing from the budget: otherwise a stranger could lock the user out.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, hasher: PasswordHasher, budget: Budget) -> None:
+        self._hasher = hasher
         self._budget = budget
 
-    def check(self, user_id: str | None) -> None:
-        """Raise TooManyAttempts where the budget of a user is exhausted; None is unknown."""
-        wait = 0 if user_id is None else self._budget.wait_seconds(user_id)
-        if wait:
-            raise TooManyAttempts(wait)
+    @asynccontextmanager
+    async def slot(
+        self, caller: Caller, *, user_id: str | None = None, stored: str | None = None
+    ) -> AsyncIterator[HashSlot]:
+        """Wait for a slot, and hold it; see PasswordHasher.slot().
+
+        Raises TooManyAttempts if the budget of the user is exhausted; None has no budget.
+        """
+        self._check(user_id)
+        async with self._hasher.slot(caller, stored) as slot:
+            # Again: other passwords of this user may have been hashed while this one waited.
+            self._check(user_id)
+            yield slot
 
     def spend(self, user_id: str) -> None:
         """Count a hash."""
         self._budget.spend(user_id)
+
+    def _check(self, user_id: str | None) -> None:
+        wait_seconds = 0 if user_id is None else self._budget.wait_seconds(user_id)
+        if wait_seconds:
+            raise TooManyAttempts(wait_seconds)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 from weakref import WeakSet
 
-from rules.errors import ClientDisconnected, Overloaded, RowLocked, Unavailable
+from rules.errors import CallerDisconnected, Overloaded, RowLocked, Unavailable
 from rules.hash_admission import Admission, Ticket
 from rules.hash_workers import HashWorkers, Observe
 from rules.retries import Retries
@@ -40,14 +40,14 @@ class Slot:
 
 
 class HashQueue:
-    """Gives callers a slot each, in turn, for slow functions on a few worker threads.
+    """Grants each caller a slot, in turn, to run slow functions on a few worker threads.
 
-    ``workers`` is how many slots there are. A caller that would wait longer
-    than ``max_wait_seconds`` for its result is refused, unless a worker is free; ``seconds_each``
-    is an initial estimate of what one function takes. One account at one network has at most
-    ``max_per_account`` callers. ``refused`` counts callers that were not admitted, made way for
-    others, or waited too long. ``observe_wait`` and ``observe_hash`` are called with the seconds
-    that a caller waited, and that a function took.
+    ``workers`` is the number of slots. A caller that would wait longer than ``max_wait_seconds``
+    for its result is rejected, unless a worker is free; ``seconds_each`` is an initial estimate of
+    the time of one function. One account at one network has at most ``max_per_account`` callers.
+    ``rejected`` counts callers that were not admitted, were displaced, or waited too long.
+    ``observe_wait`` and ``observe_hash`` are called with the seconds that a caller waited, and that
+    a function took.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class HashQueue:
     ) -> None:
         self.workers = workers
         self.max_wait_seconds = max_wait_seconds
-        self.refused = 0
+        self.rejected = 0
         self._observe_wait = observe_wait
         self._hash_workers = HashWorkers(self.workers, seconds_each, observe_hash)
         self._admission = Admission(workers=self.workers, max_per_account=max_per_account)
@@ -98,8 +98,8 @@ class HashQueue:
     async def slot(self, caller: Caller) -> AsyncIterator[Slot]:
         """Wait for a slot in turn, and hold it.
 
-        Raises Overloaded where the wait would be too long, became longer than expected, or another
-        caller took precedence; and ClientDisconnected in a task that was abandoned. Where the body
+        Raises Overloaded if the wait would be too long, became longer than expected, or another
+        caller took precedence; and CallerDisconnected in a task that was abandoned. If the body
         raises Unavailable, all waiting callers get that error, unless it concerns a single row:
         none of them would succeed.
         """
@@ -124,35 +124,35 @@ class HashQueue:
         self._abandoned.add(task)
         ticket = self._waiting.get(task)
         if ticket is not None:
-            self._drop(ticket, ClientDisconnected())
+            self._drop(ticket, CallerDisconnected())
 
     def close(self) -> None:
         """Drop the callers that wait, and stop the workers."""
-        self._drop_all(ClientDisconnected())
+        self._drop_all(CallerDisconnected())
         self._hash_workers.close()
 
     def _admit(self, caller: Caller) -> Ticket:
-        """Return the ticket of a new caller; raises Overloaded or ClientDisconnected."""
+        """Return the ticket of a new caller; raises Overloaded or CallerDisconnected."""
         task = asyncio.current_task()
         if task is None or task in self._abandoned:
-            raise ClientDisconnected
+            raise CallerDisconnected
         ticket = self._new_ticket(caller)
         if not self.has_free_worker:
-            refused = self._admission.find_refused(ticket, self._turns, self._max_tickets())
-            if refused is ticket:
-                raise self._refusal(ticket)
-            if refused is not None:
-                self._drop(refused, self._refusal(refused))
+            rejected = self._admission.find_rejected(ticket, self._turns, self._max_tickets())
+            if rejected is ticket:
+                raise self._rejection(ticket)
+            if rejected is not None:
+                self._drop(rejected, self._rejection(rejected))
         self._admission.add(ticket)
         return ticket
 
     def _new_ticket(self, caller: Caller) -> Ticket:
-        first_refused_at = self._retries.take(caller)
-        standing = Standing.UNKNOWN if first_refused_at is None else Standing.RETURNING
+        first_rejected_at = self._retries.take(caller)
+        standing = Standing.UNKNOWN if first_rejected_at is None else Standing.RETURNING
         if caller.is_known:
             standing = Standing.KNOWN
         self._last_number += 1
-        return Ticket(self._last_number, caller, standing, first_refused_at)
+        return Ticket(self._last_number, caller, standing, first_rejected_at)
 
     def _max_tickets(self) -> int:
         seconds = self.seconds_each
@@ -160,13 +160,13 @@ class HashQueue:
         within = MAX_TICKETS if seconds * MAX_TICKETS <= allowed else int(allowed / seconds)
         return max(self.workers, within)
 
-    def _refusal(self, ticket: Ticket) -> Overloaded:
-        self.refused += 1
+    def _rejection(self, ticket: Ticket) -> Overloaded:
+        self.rejected += 1
         # What a new caller would wait for its result, behind all others.
         seconds = self.seconds_each * (len(self._admission) + 1) / self.workers
-        refusal = Overloaded(math.ceil(seconds))
-        self._retries.add(ticket.caller, refusal.retry_after_seconds, ticket.first_refused_at)
-        return refusal
+        rejection = Overloaded(math.ceil(seconds))
+        self._retries.add(ticket.caller, rejection.retry_after_seconds, ticket.first_rejected_at)
+        return rejection
 
     async def _wait(self, ticket: Ticket) -> None:
         """Wait for a slot; raises Overloaded after the maximum wait."""
@@ -181,7 +181,7 @@ class HashQueue:
     async def _wait_in_turn(self, ticket: Ticket) -> None:
         task = asyncio.current_task()
         if task is None:
-            raise ClientDisconnected
+            raise CallerDisconnected
         ticket.turn = turn = asyncio.get_running_loop().create_future()
         self._waiting[task] = ticket
         self._turns.add(ticket.caller, ticket.standing, ticket)
@@ -190,17 +190,17 @@ class HashQueue:
                 await turn
         except TimeoutError:
             self._give_up(ticket)
-            raise self._refusal(ticket) from None
+            raise self._rejection(ticket) from None
         except asyncio.CancelledError:
             self._give_up(ticket)
             raise
         finally:
             del self._waiting[task]
             if turn.done() and not turn.cancelled():
-                turn.exception()  # marks it as retrieved, where a cancellation preceded it
+                turn.exception()  # marks it as retrieved, if a cancellation preceded it
 
     def _give_up(self, ticket: Ticket) -> None:
-        """Stop waiting; pass on the slot where it was granted meanwhile."""
+        """Stop waiting; pass on the slot if it was granted meanwhile."""
         turn, ticket.turn = ticket.turn, None
         if turn is None:
             return  # dropped, or passed over

@@ -1,8 +1,8 @@
 """Bounds on the parameters of imported password hashes.
 
 Two bounds apply to each parameter: one that no hash may exceed, and a lower one that an import
-exceeds only where the administrator allows expensive hashes. The lower bounds are above what OWASP
-recommends, and take about a second on a core of 2020, so that every refusal of a password can be
+exceeds only if the administrator allows expensive hashes. The lower bounds are above what OWASP
+recommends, and take about a second on a core of 2020, so that every rejection of a password can be
 made to take as long.
 """
 
@@ -41,7 +41,7 @@ class Cost:
     usual_max: int
 
     def check_usual(self) -> None:
-        """Raise ValueError where the value exceeds the default maximum."""
+        """Raise ValueError if the value exceeds the default maximum."""
         if self.value > self.usual_max:
             raise ValueError(
                 f"{self.name} is over {self.usual_max}, the maximum that is accepted by default."
@@ -49,19 +49,19 @@ class Cost:
 
 
 def bcrypt_costs(cost: int) -> tuple[Cost, ...]:
-    """Return the costs of bcrypt; raises ValueError where they are out of bounds."""
+    """Return the costs of bcrypt; raises ValueError if they are out of bounds."""
     _check_range("bcrypt's cost", cost, _BCRYPT_COST)
     return (Cost("bcrypt's cost", cost, _USUAL_BCRYPT_COST),)
 
 
 def pbkdf2_costs(iterations: int) -> tuple[Cost, ...]:
-    """Return the costs of PBKDF2; raises ValueError where they are out of bounds."""
+    """Return the costs of PBKDF2; raises ValueError if they are out of bounds."""
     _check_range("pbkdf2's iterations", iterations, _PBKDF2_ITERATIONS)
     return (Cost("pbkdf2's iterations", iterations, _USUAL_PBKDF2_ITERATIONS),)
 
 
 def scrypt_costs(n: int, r: int, p: int) -> tuple[Cost, ...]:
-    """Return the costs of scrypt; raises ValueError where they are out of bounds."""
+    """Return the costs of scrypt; raises ValueError if they are out of bounds."""
     log2_n = n.bit_length() - 1
     if n < _SCRYPT_MIN_N or n != 1 << log2_n:
         raise ValueError(f"scrypt's N is not a power of two of at least {_SCRYPT_MIN_N}.")
@@ -78,7 +78,7 @@ def scrypt_costs(n: int, r: int, p: int) -> tuple[Cost, ...]:
 
 
 def argon2_costs(kib: int, passes: int, lanes: int) -> tuple[Cost, ...]:
-    """Return the costs of Argon2; raises ValueError where they are out of bounds."""
+    """Return the costs of Argon2; raises ValueError if they are out of bounds."""
     _check_range("argon2's memory in KiB", kib, _ARGON2_KIB)
     _check_range("argon2's passes", passes, _ARGON2_PASSES)
     _check_range("argon2's lanes", lanes, _ARGON2_LANES)
@@ -92,7 +92,7 @@ def argon2_costs(kib: int, passes: int, lanes: int) -> tuple[Cost, ...]:
 
 
 def check_argon2_sizes(salt: bytes, digest: bytes) -> None:
-    """Raise ValueError where the salt or the hash of Argon2 is too short."""
+    """Raise ValueError if the salt or the hash of Argon2 is too short."""
     if len(salt) < _ARGON2_MIN_SALT_BYTES:
         raise ValueError(f"argon2's salt is shorter than {_ARGON2_MIN_SALT_BYTES} bytes.")
     if len(digest) < _ARGON2_MIN_HASH_BYTES:
@@ -100,7 +100,7 @@ def check_argon2_sizes(salt: bytes, digest: bytes) -> None:
 
 
 def check_size(name: str, value: bytes, size: int) -> None:
-    """Raise ValueError where a value does not have the size that its format requires."""
+    """Raise ValueError if a value does not have the size that its format requires."""
     if len(value) != size:
         raise ValueError(f"{name} is not {size} bytes long.")
 

@@ -31,7 +31,7 @@ _PHC_SCRYPT_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class ParsedHash:
-    """A parsed hash. ``max_bytes`` is how much of a password counts, where that is limited."""
+    """A parsed hash. ``max_bytes`` is how much of a password counts, if that is limited."""
 
     matches: Callable[[str], bool] = field(repr=False)
     costs: tuple[bounds.Cost, ...]

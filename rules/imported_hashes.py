@@ -28,7 +28,7 @@ class ImportedHash:
     def matches(self, password: str) -> bool:
         """Return whether the password is the stored one.
 
-        Other services hashed what was typed, so the password is tried as it is and then, where
+        Other services hashed what was typed, so the password is tried as it is and then, if
         that differs, in its NFC form.
         """
         try:
@@ -54,15 +54,15 @@ class ImportedHash:
         )
 
     def check_usual(self) -> None:
-        """Raise ValueError where the hash costs more than an import accepts by default."""
+        """Raise ValueError if the hash costs more than an import accepts by default."""
         for cost in self._parsed.costs:
             cost.check_usual()
 
 
 def check(stored: str, *, allow_expensive: bool = False) -> None:
-    """Raise ValueError, with a reason that quotes nothing, where a hash cannot be imported.
+    """Raise ValueError, with a reason that quotes nothing, if a hash cannot be imported.
 
-    Refused are unknown formats, malformed texts, more than 1000 characters, and what costs much
+    Rejected are unknown formats, malformed texts, more than 1000 characters, and what costs much
     time or memory: a bcrypt cost over 14, more than 2 million iterations of PBKDF2, more than
     128 MiB, for scrypt more than 256 MiB when multiplied by p, for Argon2 more than 512 MiB in all
     passes together. Nothing is hashed.
@@ -78,7 +78,7 @@ def check(stored: str, *, allow_expensive: bool = False) -> None:
 
 
 def verify(password: str, stored: str) -> bool:
-    """Return whether the password is the stored one; raises ValueError where `read` does."""
+    """Return whether the password is the stored one; raises ValueError if `read` does."""
     return read(stored).matches(password)
 
 

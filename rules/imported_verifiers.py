@@ -21,7 +21,7 @@ def verify_passlib(handler: str, text: str, password: str | bytes) -> bool:
     import passlib.exc
     import passlib.hash
 
-    with _loading_bcrypt:  # passlib's own loading fails where two threads load at once
+    with _loading_bcrypt:  # passlib's own loading fails if two threads load at once
         passlib.hash.bcrypt.set_backend()
     hasher = getattr(passlib.hash, handler)
     try:

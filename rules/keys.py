@@ -18,7 +18,7 @@ class KeysFileError(Exception):
 def read_keys(file: Path) -> tuple[str, ...]:
     """Return the keys in a file, newest first, one per line.
 
-    Raises KeysFileError where the file is missing, empty, or readable by others. A file of root
+    Raises KeysFileError if the file is missing, empty, or readable by others. A file of root
     may be readable by its group: systemd's credentials are.
     """
     try:
@@ -47,14 +47,14 @@ def _read(file: Path, descriptor: int) -> tuple[str, ...]:
 
 
 def read_or_create_keys(file: Path) -> tuple[str, ...]:
-    """Return the keys in a file; create it with one key, mode 0600, where it is missing.
+    """Return the keys in a file; create it with one key, mode 0600, if it is missing.
 
     Several processes may start at once: the file is created atomically, and the first one wins.
     """
     if not file.exists():
-        with _file_errors(file), _locked(file) as folder:
-            if _status(file, folder) is None:
-                _replace(file, [_new_key()], folder)
+        with _file_errors(file), _locked(file) as directory:
+            if _status(file, directory) is None:
+                _replace(file, [_new_key()], directory)
     return read_keys(file)
 
 
@@ -62,7 +62,7 @@ class KeysFile:
     """A keys file that may change while a server runs."""
 
     def __init__(self, file: Path, read: Callable[[Path], tuple[str, ...]] = read_keys) -> None:
-        """Read a file with ``read``, which raises KeysFileError where a key is not valid."""
+        """Read a file with ``read``, which raises KeysFileError if a key is not valid."""
         self._file = file
         self._read = read
         self._version = self._current_version()
@@ -73,7 +73,7 @@ class KeysFile:
         return self._read(self._file)
 
     def read_changed(self) -> tuple[str, ...] | None:
-        """Return the keys where the file changed since the last reading and is valid."""
+        """Return the keys if the file changed since the last reading and is valid."""
         if self._current_version() == self._version:
             return None
         with suppress(KeysFileError):
@@ -89,63 +89,63 @@ class KeysFile:
 
 
 def add_key(file: Path) -> str:
-    """Insert a new key at the top of a file, created where it is missing; return the key."""
-    with _file_errors(file), _locked(file) as folder:
+    """Insert a new key at the top of a file, created if it is missing; return the key."""
+    with _file_errors(file), _locked(file) as directory:
         key = _new_key()
-        _replace(file, [key, *_read_in(file, folder)], folder)
+        _replace(file, [key, *_read_in(file, directory)], directory)
     return key
 
 
 def remove_keys(file: Path, removed: Collection[str]) -> None:
     """Remove keys from a file."""
-    with _file_errors(file), _locked(file) as folder:
-        kept = [key for key in _read_in(file, folder) if key not in removed]
-        _replace(file, kept, folder)
+    with _file_errors(file), _locked(file) as directory:
+        kept = [key for key in _read_in(file, directory) if key not in removed]
+        _replace(file, kept, directory)
 
 
 def _new_key() -> str:
     return secrets.token_urlsafe(_KEY_BYTES)
 
 
-def _replace(file: Path, keys: Sequence[str], folder: int) -> None:
+def _replace(file: Path, keys: Sequence[str], directory: int) -> None:
     """Replace a file atomically: a reader sees the old one or the new one, complete.
 
-    ``folder`` is its open folder. That may belong to another user, who creates links in it: names
-    are resolved in that folder only, and permissions are set on the open file, not on a name.
+    ``directory`` is its open directory. That may belong to another user, who creates links in it:
+    names are resolved in it only, and permissions are set on the open file, not on a name.
     """
     draft = f".{file.name}.{secrets.token_hex(8)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(draft, flags, 0o600, dir_fd=folder)
+    descriptor = os.open(draft, flags, 0o600, dir_fd=directory)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write("".join(f"{key}\n" for key in keys))
             stream.flush()
-            _copy_owner(stream.fileno(), file, folder)
+            _copy_owner(stream.fileno(), file, directory)
             os.fsync(stream.fileno())
-        os.rename(draft, file.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(draft, file.name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
-        os.unlink(draft, dir_fd=folder)
+        os.unlink(draft, dir_fd=directory)
         raise
-    os.fsync(folder)
+    os.fsync(directory)
 
 
-def _copy_owner(created: int, file: Path, folder: int) -> None:
-    """Give a new file the mode and the owner of the old one, or the owner of the folder.
+def _copy_owner(created: int, file: Path, directory: int) -> None:
+    """Give a new file the mode and the owner of the old one, or the owner of the directory.
 
     The server reads it as that user, whichever user writes it.
     """
-    old = _status(file, folder)
-    owner = old or os.fstat(folder)
+    old = _status(file, directory)
+    owner = old or os.fstat(directory)
     if os.geteuid() == 0:
         os.fchown(created, owner.st_uid, owner.st_gid)
     if old is not None:
         os.fchmod(created, stat.S_IMODE(old.st_mode))
 
 
-def _status(file: Path, folder: int) -> os.stat_result | None:
-    """Return the status of a file, or None where it is missing; raises KeysFileError for a link."""
+def _status(file: Path, directory: int) -> os.stat_result | None:
+    """Return the status of a file, or None if it is missing; raises KeysFileError for a link."""
     try:
-        status = os.stat(file.name, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(file.name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
@@ -154,12 +154,12 @@ def _status(file: Path, folder: int) -> os.stat_result | None:
     return status
 
 
-def _read_in(file: Path, folder: int) -> tuple[str, ...]:
-    """Return the keys of a file in its open folder, none where the file is missing."""
-    if _status(file, folder) is None:
+def _read_in(file: Path, directory: int) -> tuple[str, ...]:
+    """Return the keys of a file in its open directory, none if the file is missing."""
+    if _status(file, directory) is None:
         return ()
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    return _read(file, os.open(file.name, flags, dir_fd=folder))
+    return _read(file, os.open(file.name, flags, dir_fd=directory))
 
 
 def _unreadable(file: Path) -> KeysFileError:
@@ -168,17 +168,17 @@ def _unreadable(file: Path) -> KeysFileError:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[int]:
-    """Yield the open folder, locked against other changes to the file.
+    """Yield the open directory, locked against other changes to the file.
 
     A lock on the file itself would be lost when the file is replaced.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield folder
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield directory
     finally:
-        os.close(folder)
+        os.close(directory)
 
 
 @contextmanager

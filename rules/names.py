@@ -9,7 +9,7 @@ MAX_LENGTH = 200
 # characters, line and paragraph separators, and format characters, which reorder text or are
 # invisible, so that a name could pass for another one. U+200C and U+200D are accepted: Persian,
 # the scripts of India, and emoji need them.
-REFUSED = (
+REJECTED = (
     r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
     r"\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u200e\u200f"
     r"\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
@@ -17,7 +17,7 @@ REFUSED = (
     "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
 )
 # Also lone surrogates, which are not characters.
-_REFUSED = re.compile(rf"[{REFUSED}\ud800-\udfff]")
+_REJECTED = re.compile(rf"[{REJECTED}\ud800-\udfff]")
 
 
 def normalize_name(text: str) -> str:
@@ -25,6 +25,6 @@ def normalize_name(text: str) -> str:
     name = nfc(text.strip(), max_length=MAX_LENGTH)
     if not 1 <= len(name) <= MAX_LENGTH:
         raise ValueError(f"must have 1 to {MAX_LENGTH} characters besides surrounding spaces")
-    if _REFUSED.search(name):
+    if _REJECTED.search(name):
         raise ValueError("must not contain control characters, invisible characters or line breaks")
     return name

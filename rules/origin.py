@@ -23,7 +23,7 @@ class Origin(Protocol):
 
     @property
     def user_agent(self) -> str | None:
-        """Return the User-Agent of the client."""
+        """Return the User-Agent of the caller."""
 
     @property
     def request_id(self) -> str | None:

@@ -1,4 +1,4 @@
-"""A cache of recently verified passwords, for clients that send one with every request.
+"""A cache of recently verified passwords, for callers that send one with every request.
 
 It stores neither passwords nor hashes that mean anything outside this process, but an HMAC over
 the password and the stored hash that it was verified against, under a random key that the process
@@ -62,7 +62,7 @@ class PasswordCache:
     def matches(self, password: str, stored_hash: str, network: str) -> bool:
         """Return whether a password was verified recently, from there, against this very hash.
 
-        A match renews the entry: otherwise the passwords of all regular clients would have to be
+        A match renews the entry: otherwise the passwords of all regular callers would have to be
         hashed at the same time, a while after the server started.
         """
         self.remove_expired()

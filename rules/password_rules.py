@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from runpy import run_path
 
-from rules.errors import Refused
+from rules.errors import Rejected
 from rules.text_bounds import MAX_LENGTH, nfc, nfkc
 
 # A password must have at least this many letters besides the user's own words, and as many besides
@@ -19,7 +19,7 @@ _MIN_WORD_LENGTH = 3
 class PasswordRules:
     """The rules for a new password.
 
-    ``min_length`` counts code points after NFC. ``refuse_common`` refuses passwords on zxcvbn's
+    ``min_length`` counts code points after NFC. ``refuse_common`` rejects passwords on zxcvbn's
     list of common passwords, and those made of the user's own email address or name, or of
     ``service_words``, the names of the service itself.
     """
@@ -33,31 +33,31 @@ class PasswordRules:
         self._common = _common_passwords() if refuse_common else frozenset()
 
     def check(self, password: str, *, own_words: Iterable[str]) -> None:
-        """Raise Refused, or another ValueError, with a reason where the password is not accepted.
+        """Raise Rejected, or another ValueError, with a reason if the password is not accepted.
 
         ``own_words`` are an email address and a name that were accepted, and therefore short.
         """
         password = nfc(password)
         length = f"must have {self._min_length} to {MAX_LENGTH} characters"
         if len(password) < self._min_length:
-            raise Refused("password-too-short", length)
+            raise Rejected("password-too-short", length)
         if len(password) > MAX_LENGTH:
-            raise Refused("password-too-long", length)
+            raise Rejected("password-too-long", length)
         if any(unicodedata.category(character) in {"Cc", "Cs"} for character in password):
-            raise Refused("password-control-characters", "must not contain control characters")
+            raise Rejected("password-control-characters", "must not contain control characters")
         if self._refuse_common:
             self._check_not_guessed(password, own_words)
 
     def _check_not_guessed(self, password: str, own_words: Iterable[str]) -> None:
         folded = _folded(password)
         if folded in self._common:
-            raise Refused("password-common", "is on a list of common passwords; choose another")
+            raise Rejected("password-common", "is on a list of common passwords; choose another")
         if _is_made_of(folded, own_words):
             reason = "is made of your own email address or name; choose another"
-            raise Refused("password-own-words", reason)
+            raise Rejected("password-own-words", reason)
         if _is_made_of(folded, self._service_words):
             reason = "is made of the name of this service; choose another"
-            raise Refused("password-service-words", reason)
+            raise Rejected("password-service-words", reason)
 
 
 def _common_passwords() -> frozenset[str]:

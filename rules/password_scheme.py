@@ -8,11 +8,11 @@ prefix leaves room for other schemes.
 
 A pepper is a secret outside the database, without which stolen hashes cannot be tried. With one,
 the condensed password goes through HMAC-SHA-384 under the pepper, in base64 again, and the stored
-hash is ``$userauth-bcrypt-sha384+PEPPER_ID`` followed by the bcrypt string. To lose the pepper is
-to lose the passwords. To rotate it, put the new one first and keep the old ones until no hash names
+hash is ``$userauth-bcrypt-sha384+PEPPER_ID`` followed by the bcrypt string. If the pepper is lost,
+so are the passwords. To rotate it, put the new one first and keep the old ones until no hash names
 them: a hash is renewed when its user next logs in. Hashes without a pepper stay valid, and are
-renewed likewise. Where several servers share the database, give all of them the new pepper, behind
-the old, beforehand.
+renewed likewise. If several servers share the database, first give all of them the new pepper,
+behind the old.
 """
 
 import base64
@@ -76,7 +76,7 @@ class PasswordScheme:
         is_equal = bcrypt.checkpw(_condense(password, expected, pepper), expected)
         matches = is_equal and (named is None or named in self._peppers)
         if not matches:
-            # A hash of a lower cost must not reveal, by a faster refusal, that the user exists:
+            # A hash of a lower cost must not reveal, by a faster rejection, that the user exists:
             # 2^c + 2^c + 2^(c+1) + … + 2^(n-1) rounds are 2^n.
             for cost in range(_cost(bcrypt_string), self.cost):
                 bcrypt.hashpw(b"", bcrypt.gensalt(cost))
@@ -91,7 +91,7 @@ class PasswordScheme:
         return named != newest or _cost(bcrypt_string) != self.cost
 
     def check(self, stored: str) -> None:
-        """Raise ValueError, with a reason that quotes nothing, where no password can match."""
+        """Raise ValueError, with a reason that quotes nothing, if no password can match."""
         if _WELL_FORMED.fullmatch(stored) is None:
             raise ValueError("This is not a well-formed hash of this server.")
         missing = self.missing_pepper(stored)

@@ -1,4 +1,4 @@
-"""Bounds on the length and the combining marks of text from outside, checked before it is read.
+"""Bounds on the length and the combining marks of untrusted text, checked before it is processed.
 
 Normalizing text takes time quadratic in its longest run of combining marks, and any other work
 takes time linear in its length. So both are checked first, here, and no other module normalizes
@@ -50,14 +50,14 @@ def _check_marks(text: str) -> None:
         before, after = _marks(character)
         run += before
         if run > MAX_MARKS:
-            raise ValueError(f"must not have more than {MAX_MARKS} combining marks in a row")
+            raise ValueError(f"must not have more than {MAX_MARKS} consecutive combining marks")
         if after is not None:
             run = after
 
 
 @lru_cache(maxsize=4096)
 def _marks(character: str) -> tuple[int, int | None]:
-    """Return how many marks a character begins and ends with, None where it has nothing else.
+    """Return how many marks a character begins and ends with, None if it has nothing else.
 
     Some characters that are no marks, such as U+0F73, decompose into marks.
     """

@@ -34,7 +34,7 @@ class TokenSigner:
     """Issues and reads tokens.
 
     ``keys`` are the signing keys, newest first: the first one, ``key_id``, signs, all of them
-    verify. ``clock`` returns the time in UTC seconds. ``newer_keys`` is called where a signature
+    verify. ``clock`` returns the time in UTC seconds. ``newer_keys`` is called if a signature
     matches none of the keys, and returns the keys to use from then on, or None: another process
     may already sign with a key that this one has not read.
     """

@@ -1,6 +1,6 @@
 """The order in which waiting callers get a slot: by site, then by network, then by account.
 
-First come, first served would give a client that sends many requests many slots. Here sites take
+First come, first served would give a caller that sends many requests many slots. Here sites take
 turns, however many of their callers wait; a site is an IPv4 address, or the /48 of an IPv6
 address. Within a site its networks (/64) take turns, and within a network its accounts. Callers of
 one account are served in the order in which they arrived.
@@ -21,7 +21,7 @@ class Standing(IntEnum):
     """What is known of a caller that requests a slot."""
 
     UNKNOWN = 0
-    # It was refused before, and returned when it was due.
+    # It was rejected before, and returned when it was due.
     RETURNING = 1
     # The account logged in from this network before, or a token proved that it logged in.
     KNOWN = 2
@@ -45,7 +45,7 @@ class Caller:
 class Turns(Generic[Item]):
     """Waiting callers, in the order in which they get a slot.
 
-    Known callers and the others alternate, where both wait. Of the others, those that returned
+    Known callers and the others alternate, if both wait. Of the others, those that returned
     when they were due come first.
     """
 
@@ -67,11 +67,11 @@ class Turns(Generic[Item]):
         self._by_standing[standing].add(_path(caller), item)
 
     def remove(self, caller: Caller, standing: Standing, item: Item) -> None:
-        """Remove an item; raises KeyError where it does not wait."""
+        """Remove an item; raises KeyError if it does not wait."""
         self._by_standing[standing].remove(_path(caller), item)
 
     def pop(self) -> Item:
-        """Remove and return the next item; raises IndexError where none waits."""
+        """Remove and return the next item; raises IndexError if none waits."""
         known = self._by_standing[Standing.KNOWN]
         returning = self._by_standing[Standing.RETURNING]
         others = returning or self._by_standing[Standing.UNKNOWN]

@@ -37,7 +37,7 @@ class WriteTurns:
         self._users: dict[str, _UserWrites] = {}
 
     def spend(self, credential: str) -> None:
-        """Count a write by a credential; raises TooManyWrites where its budget is exhausted.
+        """Count a write by a credential; raises TooManyWrites if its budget is exhausted.
 
         By credential, not by user: the thief of a token must not keep its owner from writing.
         """
@@ -52,7 +52,7 @@ class WriteTurns:
     async def turn(self, user_id: str) -> AsyncIterator[None]:
         """Wait until no other write of the user runs.
 
-        Raises TooManyWrites where many wait already, or after the maximum wait.
+        Raises TooManyWrites if many wait already, or after the maximum wait.
         """
         writes = self._users.setdefault(user_id, _UserWrites())
         if writes.count > MAX_WAITING:

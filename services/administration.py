@@ -1,4 +1,4 @@
-"""Administration of users, named by their email addresses."""
+"""Administration of users, named by email address or id."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from db import counts, tokens, users
+from db import tokens, users
 from db.events import EventFilter
 from db.pool import Connection
 from db.rows import UserRow, UserStateRow
@@ -19,24 +19,26 @@ from rules.turns import Caller
 from services.core import Core
 from services.deletion import delete_account
 from services.event_kinds import EventKind
+from services.named_users import find_user, is_user_id
 from services.registration import check_new_user, insert_new_user
 from services.reservations import Reservations
 from services.throttle import Throttle
 from services.transactions import Transaction, connection_to, transaction_on
+from services.waits import Waits
 
 # The process of a command hashes for no other caller.
 _ADMINISTRATOR = Caller.at(None, "administrator", is_known=True)
 
 
 class UserNotFound(Exception):
-    """No user has that email address."""
+    """No user has that email address or id."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserDetails:
     """A user, and the state of the account.
 
-    ``last_log_in`` is None where the audit trail contains none.
+    ``last_log_in`` is None if the audit trail contains none.
     """
 
     state: UserStateRow
@@ -45,8 +47,21 @@ class UserDetails:
     last_log_in: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the user with an email address; ``is_new`` unless the user was so before.
+
+    ``ended_waits`` is the number of counts of failed attempts that were not 0.
+    """
+
+    email: str
+    is_new: bool
+    revoked_tokens: int = 0
+    ended_waits: int = 0
+
+
 class Administration:
-    """Reads and changes users for an administrator, who names them by email address."""
+    """Reads and changes users for an administrator, who names them by email address or id."""
 
     def __init__(
         self,
@@ -56,6 +71,7 @@ class Administration:
         rules: PasswordRules,
         throttle: Throttle,
         reservations: Reservations,
+        waits: Waits,
         origin: LocalOrigin,
     ) -> None:
         self._core = core
@@ -65,6 +81,7 @@ class Administration:
         self._rules = rules
         self._throttle = throttle
         self._reservations = reservations
+        self._waits = waits
         self._origin = origin
 
     async def find_page(
@@ -72,12 +89,13 @@ class Administration:
     ) -> list[UserStateRow]:
         """Return users in the order of their email addresses, from the one after ``after``.
 
-        Those whose address or name contains a text, if one is given. Writes an event.
+        Those whose address, name or id contains a text, if one is given. ``after`` is an email
+        address or an id; raises UserNotFound for an unknown id. Writes an event.
         """
         async with connection_to(self._database) as connection:
             found = await users.find_page(
                 connection,
-                after=emails.lookup_key(after),
+                after=await _sort_key(connection, after),
                 text=text,
                 only_disabled=only_disabled,
                 limit=limit,
@@ -85,17 +103,15 @@ class Administration:
         await self._audit.record(EventKind.USERS_LISTED, self._origin)
         return found
 
-    async def get(self, email: str) -> UserDetails:
+    async def get(self, email_or_id: str) -> UserDetails:
         """Return the state of a user, and write an event; raises UserNotFound."""
-        key = emails.lookup_key(email)
         async with connection_to(self._database) as connection:
-            state = await users.find_state(connection, key)
-            if state is None:
-                raise UserNotFound
+            state = await _get(connection, email_or_id)
+            key = emails.email_key(state.email)
             valid = await tokens.find_valid(connection, state.id, at=self._core.now())
-            failures = await counts.count_failures(connection, self._throttle.account(key))
-        log_ins = EventFilter(user_id=state.id, kind=EventKind.LOGGED_IN)
-        last = await self._audit.find(log_ins, limit=1)
+            failures = await self._waits.count_failures(connection, key)
+        logins = EventFilter(user_id=state.id, kind=EventKind.LOGGED_IN)
+        last = await self._audit.find(logins, limit=1)
         await self._audit.record(EventKind.USER_READ, self._origin, user_id=state.id, email_key=key)
         return UserDetails(
             state=state,
@@ -107,7 +123,7 @@ class Administration:
     async def add(self, email: str, password: str, name: str | None) -> UserRow:
         """Create a user by the rules of a registration, and end a reservation of the address.
 
-        Raises InvalidFields with all faults, or EmailTaken.
+        Raises InvalidFields with all errors, or EmailTaken.
         """
         new_user = check_new_user(self._rules, email=email, password=password, name=name)
         async with self._hasher.slot(_ADMINISTRATOR) as slot:
@@ -123,12 +139,13 @@ class Administration:
                 origin=self._origin,
             )
 
-    async def set_password(self, email: str, password: str) -> None:
-        """Set a new password, and revoke every token; raises UserNotFound, or InvalidFields."""
+    async def set_password(self, email_or_id: str, password: str) -> Change:
+        """Set a new password, revoke every token, and end the waits of the account.
+
+        Raises UserNotFound, or InvalidFields.
+        """
         async with connection_to(self._database) as connection:
-            state = await users.find_state(connection, emails.lookup_key(email))
-        if state is None:
-            raise UserNotFound
+            state = await _get(connection, email_or_id)
         errors = FieldErrors()
         own_words = (state.email, state.name or "")
         errors.check("password", partial(self._rules.check, own_words=own_words), password)
@@ -136,46 +153,46 @@ class Administration:
         # Hashed without a connection: no other statement waits for one meanwhile.
         async with self._hasher.slot(_ADMINISTRATOR) as slot:
             password_hash = await slot.hash(password)
-        async with transaction_on(self._database) as transaction:
+        # By id: another account may have the address by now, which must not get the password.
+        async with self._locked(state.id) as (transaction, user):
             connection = transaction.connection
-            # By id: another account may have the address by now, which must not get the password.
-            user = await _lock(connection, state.id)
             await users.update_password(connection, user.id, password_hash)
-            await tokens.revoke_all(connection, user.id, at=self._core.now())
-            await self._throttle.reset(connection, user)
+            revoked = await tokens.revoke_all(connection, user.id, at=self._core.now())
+            ended = await self._end_waits(connection, user)
             await self._write(transaction, EventKind.PASSWORD_CHANGED, user)
+        return Change(user.email, is_new=True, revoked_tokens=revoked, ended_waits=ended)
 
-    async def disable(self, email: str) -> None:
+    async def disable(self, email_or_id: str) -> Change:
         """Disable a user and revoke every token; raises UserNotFound."""
-        async with self._locked(email) as (transaction, user):
+        async with self._locked(email_or_id) as (transaction, user):
             connection = transaction.connection
             is_new = await users.disable(connection, user.id, at=self._core.now())
             revoked = await tokens.revoke_all(connection, user.id, at=self._core.now())
             if is_new or revoked:
                 await self._write(transaction, EventKind.DISABLED, user)
+        return Change(user.email, is_new=is_new, revoked_tokens=revoked)
 
-    async def enable(self, email: str) -> None:
-        """Enable a user, and reset the consecutive failures; raises UserNotFound."""
-        async with self._locked(email) as (transaction, user):
-            connection = transaction.connection
-            account = self._throttle.account(emails.email_key(user.email))
-            failures = await counts.count_failures(connection, account)
-            await self._throttle.reset(connection, user)
-            if await users.enable(connection, user.id) or failures:
+    async def enable(self, email_or_id: str) -> Change:
+        """Enable a user, and end the waits of the account; raises UserNotFound."""
+        async with self._locked(email_or_id) as (transaction, user):
+            is_new = await users.enable(transaction.connection, user.id)
+            ended = await self._end_waits(transaction.connection, user)
+            if is_new or ended:
                 await self._write(transaction, EventKind.ENABLED, user)
+        return Change(user.email, is_new=is_new, ended_waits=ended)
 
-    async def revoke_tokens(self, email: str) -> int:
-        """Revoke every token of a user; return how many were valid. Raises UserNotFound."""
-        async with self._locked(email) as (transaction, user):
+    async def revoke_tokens(self, email_or_id: str) -> Change:
+        """Revoke every token of a user; raises UserNotFound."""
+        async with self._locked(email_or_id) as (transaction, user):
             revoked = await tokens.revoke_all(transaction.connection, user.id, at=self._core.now())
             if revoked:
                 await self._write(transaction, EventKind.TOKENS_REVOKED, user)
-        return revoked
+        return Change(user.email, is_new=revoked > 0, revoked_tokens=revoked)
 
-    async def delete(self, email: str) -> None:
+    async def delete(self, email_or_id: str) -> Change:
         """Delete a user and revoke every token; raises UserNotFound."""
-        async with self._locked(email) as (transaction, user):
-            await delete_account(
+        async with self._locked(email_or_id) as (transaction, user):
+            revoked = await delete_account(
                 transaction,
                 user,
                 at=self._core.now(),
@@ -183,23 +200,38 @@ class Administration:
                 throttle=self._throttle,
             )
             await self._write(transaction, EventKind.DELETED, user)
+        return Change(user.email, is_new=True, revoked_tokens=revoked)
 
     @asynccontextmanager
-    async def _locked(self, email: str) -> AsyncIterator[tuple[Transaction, UserRow]]:
+    async def _locked(self, email_or_id: str) -> AsyncIterator[tuple[Transaction, UserRow]]:
         """Begin a transaction that locks a user's row; commit at the end of the block."""
         async with transaction_on(self._database) as transaction:
-            connection = transaction.connection
-            state = await users.find_state(connection, emails.lookup_key(email))
-            if state is None:
-                raise UserNotFound
-            yield transaction, await _lock(connection, state.id)
+            state = await _get(transaction.connection, email_or_id)
+            yield transaction, await _lock(transaction.connection, state.id)
+
+    async def _end_waits(self, connection: Connection, user: UserRow) -> int:
+        return await self._waits.end_for_account(connection, emails.email_key(user.email))
 
     async def _write(self, transaction: Transaction, kind: EventKind, user: UserRow) -> None:
         await self._audit.write(transaction, kind, self._origin, user=user)
 
 
+async def _sort_key(connection: Connection, email_or_id: str) -> str:
+    if is_user_id(email_or_id):
+        return emails.email_key((await _get(connection, email_or_id)).email)
+    return emails.lookup_key(email_or_id)
+
+
+async def _get(connection: Connection, email_or_id: str) -> UserStateRow:
+    """Return a user; raises UserNotFound."""
+    state = await find_user(connection, email_or_id)
+    if state is None:
+        raise UserNotFound
+    return state
+
+
 async def _lock(connection: Connection, user_id: str) -> UserRow:
-    """Lock a user's row; raises UserNotFound where the user was deleted meanwhile."""
+    """Lock a user's row; raises UserNotFound if the user was deleted meanwhile."""
     locked = await users.find_for_update(connection, user_id)
     if locked is None:
         raise UserNotFound

@@ -12,11 +12,13 @@ from services.clients import Clients
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
+from services.login_diagnosis import LoginDiagnoses
 from services.readiness import Readiness
 from services.signing_keys import SigningKeys
 from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
+from services.wait_administration import WaitAdministration
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,5 @@ class AdministrationServices:
     transfer: Transfer
     audit: AuditTrail
     event_stream: EventStream
+    waits: WaitAdministration
+    logins: LoginDiagnoses

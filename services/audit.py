@@ -1,8 +1,8 @@
 """The audit trail: what happened to accounts, clients and keys, and from where.
 
 The event of a change is written in the transaction of that change. It contains no secret, and only
-a keyed digest of an email address: the events of an address can be found by it, but the address
-cannot be read from them.
+a keyed digest of an email address: the events of an email address can be found by it, but the
+email address cannot be read from them.
 """
 
 from collections.abc import Callable, Sequence
@@ -120,6 +120,11 @@ class AuditTrail:
         """Return the events that pass a filter, newest first."""
         async with connection_to(self._database) as connection:
             return await events.find_events(connection, wanted, limit=limit)
+
+    async def has_event(self, public_id: str) -> bool:
+        """Return whether an event exists."""
+        async with connection_to(self._database) as connection:
+            return await events.has_event(connection, public_id)
 
     def email_digest(self, email_key: str) -> str:
         """Return the digest that events contain for the key of an email address."""

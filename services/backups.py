@@ -42,12 +42,12 @@ class Backups:
         self._origin = origin
 
     def write(self, target: BinaryIO) -> Manifest:
-        """Write a backup; return its manifest. Raises SchemaMissing where the schema is missing."""
+        """Write a backup; return its manifest. Raises SchemaMissing if the schema is missing."""
         event = self._event(EventKind.BACKED_UP)
         return write_backup(self._dsn, self._environ, target, event)
 
     def restore(self, archive: Archive, *, may_replace: bool, keeps_tokens: bool) -> RestoreResult:
-        """Replace the database with a backup; raises DatabaseNotEmpty where it may not."""
+        """Replace the database with a backup; raises DatabaseNotEmpty if it may not."""
         options = RestoreOptions(
             schema=self._schema,
             event=self._event(EventKind.RESTORED),

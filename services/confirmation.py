@@ -8,7 +8,7 @@ FIELD = "current_password"
 
 
 class Confirmation:
-    """Requires the current password beside a token, where ``required``.
+    """Requires the current password in addition to a token, if ``required``.
 
     A request that presents the password itself has proved it already.
     """
@@ -22,9 +22,9 @@ class Confirmation:
         return self._required and password is None and identity.token_id is not None
 
     async def check(self, identity: Identity, password: str | None, origin: Origin) -> None:
-        """Raise InvalidFields where the current password is missing.
+        """Raise InvalidFields if the current password is missing.
 
-        Raises CurrentPasswordWrong, a subclass, where it is wrong: a counted attempt. A password
+        Raises CurrentPasswordWrong, a subclass, if it is wrong: a counted attempt. A password
         that was sent is verified, whether or not it is required.
         """
         if self.is_missing(identity, password):

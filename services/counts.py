@@ -11,7 +11,7 @@ def _zeros(kinds: type[EventKind | Revocation]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class CommittedCounts:
-    """How many events of each kind there were, and how many valid tokens were revoked, by reason.
+    """The number of events of each kind, and of valid tokens revoked for each reason.
 
     Failures count when they happen; their events may be written later.
     """

@@ -15,6 +15,8 @@ class EventKind(StrEnum):
     LOGGED_IN = "logged-in"
     PASSWORD_FAILED = "password-failed"
     THROTTLED = "throttled"
+    LOGIN_REJECTED = "login-rejected"
+    LOGIN_DISABLED = "login-disabled"
     NAME_CHANGED = "name-changed"
     PASSWORD_CHANGED = "password-changed"
     TOKEN_REVOKED = "token-ended"
@@ -31,16 +33,30 @@ class EventKind(StrEnum):
     USER_READ = "user-read"
     USERS_LISTED = "users-listed"
     AUDIT_READ = "audit-read"
+    THROTTLE_READ = "throttle-read"
+    THROTTLE_CLEARED = "throttle-cleared"
 
     @property
     def is_failure(self) -> bool:
-        """Return whether it is a failure: any client can cause one, without credentials."""
-        return self in {EventKind.PASSWORD_FAILED, EventKind.THROTTLED, EventKind.CLIENT_FAILED}
+        """Return whether it is a failure: any caller can cause one, without credentials."""
+        return self in LOGIN_FAILURES or self is EventKind.CLIENT_FAILED
 
     @property
     def outcome(self) -> str:
         """Return success or failure."""
         return "failure" if self.is_failure else "success"
+
+
+# Failures of users: a wrong password, one that begins a wait, any password during a wait, and the
+# correct password of a disabled user.
+LOGIN_FAILURES = frozenset(
+    {
+        EventKind.PASSWORD_FAILED,
+        EventKind.THROTTLED,
+        EventKind.LOGIN_REJECTED,
+        EventKind.LOGIN_DISABLED,
+    }
+)
 
 
 class Revocation(StrEnum):

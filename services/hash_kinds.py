@@ -1,4 +1,4 @@
-"""The kinds of imported hashes in use, measured before any password is refused."""
+"""The kinds of imported hashes in use, measured before any password is rejected."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from rules import imported_hashes
 from rules.passwords import PasswordHasher
 from services.transactions import connection_to
 
-# Few enough to read at once; a kind not among them is measured at its first refusal.
+# Few enough to read at once; any other kind is measured at its first rejection.
 _SAMPLE_SIZE = 1000
 _INTERVAL_SECONDS = 3600.0
 
 
 class HashKinds:
-    """Measures the kinds in use, which determine the time of refusals: see rules/refusals.py."""
+    """Measures the kinds in use: they determine how long rejections take (rules/rejections.py)."""
 
     def __init__(self, database: Database, hasher: PasswordHasher) -> None:
         self._database = database

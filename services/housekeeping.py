@@ -15,7 +15,7 @@ _PAUSE = 3
 _IDLE_SECONDS = 60.0
 # The maximum duration of a turn, after which another process may have its turn.
 _MAX_TURN_SECONDS = 3600.0
-# Consecutive failures and trusted networks are kept for users who log in rarely.
+# Consecutive failures and usual networks are kept for users who log in rarely.
 _ACCOUNT_SECONDS = 365 * 86400.0
 
 

@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from db.rows import PasswordRow, UserRow
 from rules import emails
 from rules.credentials import Credentials, PasswordCredentials, TokenCredentials
-from rules.errors import AccountDisabled, CredentialsInvalid, CredentialsMissing, TokenInvalid
+from rules.errors import (
+    AccountDisabled,
+    CredentialsInvalid,
+    CredentialsMissing,
+    TokenInvalid,
+    TooManyAttempts,
+)
 from rules.hash_budget import HashBudget
 from rules.origin import Origin
 from rules.password_cache import PasswordCache
-from rules.passwords import PasswordHasher
 from rules.tokens import TokenSigner
 from rules.turns import Caller
 from services.core import Core
@@ -93,7 +98,6 @@ class Identities:
         self,
         core: Core,
         *,
-        hasher: PasswordHasher,
         password_cache: PasswordCache,
         signer: TokenSigner,
         usage: TokenUsage,
@@ -102,7 +106,6 @@ class Identities:
     ) -> None:
         self._lookups = core.lookups
         self._audit = core.audit
-        self._hasher = hasher
         self._password_cache = password_cache
         self._signer = signer
         self._usage = usage
@@ -123,7 +126,7 @@ class Identities:
     async def identify_by_password(
         self, credentials: Credentials | None, origin: Origin
     ) -> Identity:
-        """Identify a user by a password, which is always hashed; refuse a token, even a valid one.
+        """Identify a user by a password, which is always hashed; reject a token, even a valid one.
 
         A stolen token must not renew itself.
         """
@@ -134,15 +137,16 @@ class Identities:
         return await self._identify_by_password(credentials, origin, may_use_cache=False)
 
     async def identify_by_token(self, credentials: Credentials | None, origin: Origin) -> Identity:
-        """Identify a user by a token; refuse a password, even a right one."""
+        """Identify a user by a token; reject a password, even a correct one."""
         if isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid(_WRONG_KIND)
         return await self.identify(credentials, origin)
 
     async def confirm_password(self, identity: Identity, password: str, origin: Origin) -> bool:
         """Return whether a password is that of an identified user; counted as an attempt."""
-        check = await self._begin_check(emails.email_key(identity.user.email), origin)
-        return await self._verify(check, password, origin)
+        key = emails.email_key(identity.user.email)
+        _, is_correct = await self._check_password(key, password, origin, may_use_cache=False)
+        return is_correct
 
     async def _identify_by_token(self, token: str, origin: Origin) -> Identity:
         claims = self._signer.read(token)
@@ -155,20 +159,36 @@ class Identities:
     async def _identify_by_password(
         self, credentials: PasswordCredentials, origin: Origin, *, may_use_cache: bool
     ) -> Identity:
-        password = credentials.password
-        check = await self._begin_check(emails.lookup_key(credentials.email), origin)
-        stored = check.stored
-        is_cached = (
-            may_use_cache
-            and stored is not None
-            and self._password_cache.matches(password, stored.password_hash, check.attempt.network)
+        key, password = emails.lookup_key(credentials.email), credentials.password
+        check, is_correct = await self._check_password(
+            key, password, origin, may_use_cache=may_use_cache
         )
-        is_right = is_cached or await self._verify(check, password, origin)
-        if stored is None or not is_right:
+        stored = check.stored
+        if stored is None or not is_correct:
             raise CredentialsInvalid
         if stored.is_disabled:
+            await self._audit.record(EventKind.LOGIN_DISABLED, origin, user=stored.user)
             raise AccountDisabled
         return Identity(stored.user, PasswordProof(password, stored))
+
+    async def _check_password(
+        self, email_key: str, password: str, origin: Origin, *, may_use_cache: bool
+    ) -> tuple[_Check, bool]:
+        """Return whether a password is the stored one, and the check; records a rejection."""
+        try:
+            check = await self._begin_check(email_key, origin)
+            is_cached = may_use_cache and self._is_cached(check, password)
+            return check, is_cached or await self._verify(check, password, origin)
+        except TooManyAttempts:
+            # Without the user: that lookup would make rejections in a flood more expensive.
+            await self._audit.record(EventKind.LOGIN_REJECTED, origin, email_key=email_key)
+            raise
+
+    def _is_cached(self, check: _Check, password: str) -> bool:
+        stored, network = check.stored, check.attempt.network
+        return stored is not None and self._password_cache.matches(
+            password, stored.password_hash, network
+        )
 
     async def _begin_check(self, email_key: str, origin: Origin) -> _Check:
         """Look up the counts of an attempt, and the user.
@@ -177,9 +197,9 @@ class Identities:
         whether a guess is right while further attempts have to wait.
         """
         attempt = self._throttle.password_attempt(email_key, origin.ip)
-        is_trusted = await self._throttle.check(attempt)
+        is_usual_network = await self._throttle.check(attempt)
         stored = await answer(self._lookups.users_by_email.find(email_key))
-        caller = Caller.at(origin.ip, email_key, is_known=is_trusted)
+        caller = Caller.at(origin.ip, email_key, is_known=is_usual_network)
         return _Check(email_key, attempt, caller, stored)
 
     async def _verify(self, check: _Check, password: str, origin: Origin) -> bool:
@@ -190,13 +210,10 @@ class Identities:
         stored = check.stored
         user_id = stored.user.id if stored else None
         stored_hash = stored.password_hash if stored else None
-        self._hashes.check(user_id)
-        async with self._hasher.slot(check.caller, stored_hash) as slot:
-            # Again: other passwords of this user may have been hashed while this one waited.
-            self._hashes.check(user_id)
+        async with self._hashes.slot(check.caller, user_id=user_id, stored=stored_hash) as slot:
             failure = await self._throttle.record_failure(check.attempt)
-            is_right = await slot.verify(password, stored_hash)
-        if stored is None or not is_right:
+            is_correct = await slot.verify(password, stored_hash)
+        if stored is None or not is_correct:
             await self._record_failure(check, failure, origin)
             return False
         self._hashes.spend(stored.user.id)

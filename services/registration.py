@@ -25,7 +25,7 @@ class NewUser:
 
 
 def check_new_user(rules: PasswordRules, *, email: str, password: str, name: str | None) -> NewUser:
-    """Check the fields of a new account; raises InvalidFields with all faults."""
+    """Check the fields of a new account; raises InvalidFields with all errors."""
     errors = FieldErrors()
     address = errors.check("email", emails.normalize_email, email) or ""
     clean_name = errors.check("name", names.normalize_name, name)
@@ -47,7 +47,7 @@ async def insert_new_user(
 ) -> UserRow:
     """Insert a user and the event; raises EmailTaken.
 
-    An administrator ends the reservation of an address; a registration is refused.
+    An administrator ends the reservation of an address; a registration is rejected.
     """
     key = emails.email_key(new_user.email)
     user = await users.insert_user(

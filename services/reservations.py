@@ -11,6 +11,7 @@ would miss it.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from db import reserved_emails
 from db.pool import Connection
@@ -37,6 +38,10 @@ class Reservations:
     async def holds(self, connection: Connection, email_key: str) -> bool:
         """Return whether an address is reserved."""
         return await reserved_emails.is_reserved(connection, self._digest(email_key))
+
+    async def find_end(self, connection: Connection, email_key: str) -> datetime | None:
+        """Return until when an address is reserved, or None."""
+        return await reserved_emails.find_end(connection, self._digest(email_key))
 
     async def end(self, connection: Connection, email_keys: Sequence[str]) -> None:
         """End the reservations of addresses."""

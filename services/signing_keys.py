@@ -1,6 +1,7 @@
 """The rotation of the signing keys in a file."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from db import tokens
@@ -19,8 +20,8 @@ class SigningKeys:
         self._core = core
         self._origin = origin
 
-    async def find_in_use(self) -> set[str | None]:
-        """Return the ids of the keys that signed valid tokens; None is an unknown key."""
+    async def find_in_use(self) -> dict[str | None, datetime]:
+        """Return when the last valid token of each key expires; None is an unknown key."""
         async with connection_to(self._core.database) as connection:
             return await tokens.find_keys_in_use(connection, at=self._core.now())
 

@@ -1,19 +1,19 @@
 """Limits on failed attempts: NIST SP 800-63B-4 section 3.2.2, OWASP ASVS 5.0 6.3.1.
 
-An attempt is counted as a failure before its hash is computed, and the count is taken back if the
-password was right: of any number of concurrent attempts, on any number of processes, no more
-begin than are allowed. Counted are the email address, whether or not a user has it, together with
-the address of the request; and each of both alone, with wider limits. After a limit each attempt
-has to wait, twice as long after each failure.
+An attempt is counted as a failure before its hash is computed, and the count is decremented if the
+password was correct: of any number of concurrent attempts, in any number of processes, no more
+begin than are allowed. Failures are counted by email address, whether or not a user has it,
+together with the IP address of the request; and by each of both alone, with higher limits. Beyond
+a limit, each attempt has to wait, twice as long after each failure.
 
-A right password resets the count of its email address, and makes the network of the request the
-trusted network of the account: there, failures from other networks do not count. An email address
-has at most ``max_consecutive_failures``, four fifths of them from untrusted networks. Beyond that
-no password is accepted until a right one comes from the trusted network, or an administrator resets
+A correct password resets the count of its email address, and makes the network of the request the
+usual network of the account: there, failures from other networks do not count. An email address
+has at most ``max_consecutive_failures``, four fifths of them from other networks. Beyond that, no
+password is accepted until a correct one comes from the usual network, or an administrator resets
 the count.
 
-Wrong secrets of clients are counted separately: by the client's id with the address, and by the
-address. Attempts of users at an address do not delay clients, nor the reverse.
+Wrong secrets of clients are counted separately: by the client's id with the IP address, and by the
+IP address. Attempts of users at an IP address do not delay clients, nor the reverse.
 """
 
 import asyncio
@@ -31,13 +31,11 @@ from rules import emails
 from rules.digests import Digests
 from rules.errors import TooManyAttempts
 from rules.origin import network_of
+from services.throttle_subjects import ADDRESS, SubjectNames
 from services.transactions import answer, connection_to
 from settings.model import ThrottleSettings
 
-# The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
-ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
-CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
-# Retry-After where attempts are refused without end.
+# Retry-After if attempts are rejected without end.
 _MAX_RETRY_AFTER_SECONDS = 86_400
 
 
@@ -56,7 +54,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordedFailure:
-    """An attempt that was counted: when, and whether further ones have to wait from now on."""
+    """A counted attempt: its time, and whether further ones have to wait from now on."""
 
     at: datetime
     is_newly_blocked: bool
@@ -70,59 +68,58 @@ class Throttle:
     ) -> None:
         self._database = database
         self._lookups = lookups
-        self._digests = digests
+        self._names = SubjectNames(digests)
         self._limits = limits
 
     def password_attempt(self, email_key: str, ip: str | None) -> Attempt:
         """Return an attempt with the password of an email address, given by its key."""
         limits = self._limits
         account = Subject(
-            self.account(email_key),
+            self._names.account(email_key),
             limits.account_failures,
             max_failures=limits.max_consecutive_failures,
         )
-        subjects = self._login_subjects(PAIR, ADDRESS, email_key, ip)
-        return Attempt((account, *subjects), self._network_digest(ip))
+        network = network_of(ip)
+        pair, address = self._names.pair(email_key, network), self._names.address(network)
+        return self._login_attempt(pair, address, ip, account)
 
     def client_attempt(self, client_id: str, ip: str | None) -> Attempt:
         """Return an attempt with the secret of a client.
 
         The id alone is not counted: 256 bits cannot be guessed, and the id is not secret.
         """
-        subjects = self._login_subjects(CLIENT_PAIR, CLIENT_ADDRESS, client_id, ip)
-        return Attempt(subjects, self._network_digest(ip))
+        network = network_of(ip)
+        pair = self._names.client_pair(client_id, network)
+        return self._login_attempt(pair, self._names.client_address(network), ip)
 
     def registration_attempt(self, ip: str | None) -> Attempt:
         """Return an attempt to register."""
-        network = self._network_digest(ip)
-        subject = self._subject(REGISTRATION + network, self._limits.registrations)
-        return Attempt((subject,), network)
-
-    def account(self, email_key: str) -> str:
-        """Return the name of the count of an email address, given by its key."""
-        return ACCOUNT + self._digests.of(ACCOUNT, email_key)
+        subject = self._subject(
+            self._names.registration(network_of(ip)), self._limits.registrations
+        )
+        return Attempt((subject,), self._names.network_digest(network_of(ip)))
 
     async def check(self, attempt: Attempt) -> bool:
-        """Return whether an attempt comes from the trusted network of its account.
+        """Return whether an attempt comes from the usual network of its account.
 
-        Raises TooManyAttempts where it has to wait. Cheap: a lookup that requests share.
+        Raises TooManyAttempts if it has to wait. Cheap: a batched lookup.
         """
-        find = self._lookups.counts_of_tries.find
+        find = self._lookups.attempt_counts.find
         found = await answer(asyncio.gather(*[find(each.name) for each in attempt.subjects]))
         rows = [row for row in found if row is not None]
-        trusted = [row for row in rows if row.trusted_network == attempt.network]
-        others = [row for row in rows if row.trusted_network != attempt.network]
+        usual = [row for row in rows if row.usual_network == attempt.network]
+        others = [row for row in rows if row.usual_network != attempt.network]
         longest = _longest(
-            [row.trusted_wait_seconds for row in trusted] + [row.wait_seconds for row in others]
+            [row.usual_network_wait_seconds for row in usual] + [row.wait_seconds for row in others]
         )
         if longest > 0:
             raise _too_many(longest)
-        return bool(trusted)
+        return bool(usual)
 
     async def record_failure(self, attempt: Attempt) -> RecordedFailure:
         """Count an attempt as a failure, before it begins.
 
-        Raises TooManyAttempts where it is not allowed.
+        Raises TooManyAttempts if it is not allowed.
         """
         async with connection_to(self._database) as connection:
             decision = await self._count(connection, attempt)
@@ -134,7 +131,7 @@ class Throttle:
         return RecordedFailure(decision.at, decision.is_newly_blocked)
 
     async def record_success(self, attempt: Attempt, failure: RecordedFailure) -> None:
-        """Take back the failure of an attempt that succeeded, and reset its counts."""
+        """Undo the failure of an attempt that succeeded, and reset its counts."""
         async with connection_to(self._database) as connection:
             await throttle.record_success(
                 connection,
@@ -145,35 +142,23 @@ class Throttle:
                 attempted_at=failure.at,
             )
 
-    async def set_trusted_network(
+    async def set_usual_network(
         self, connection: Connection, user: UserRow, ip: str | None
     ) -> None:
-        """Make the network that a user registered from the trusted network of the account."""
+        """Make the network that a user registered from the usual network of the account."""
         attempt = self.password_attempt(emails.email_key(user.email), ip)
-        await counts.set_trusted_network(connection, attempt.account, attempt.network)
-
-    async def reset(self, connection: Connection, user: UserRow) -> None:
-        """Reset the consecutive failures of a user; the waits of pairs and addresses remain."""
-        await counts.reset_count(connection, self.account(emails.email_key(user.email)))
+        await counts.set_usual_network(connection, attempt.account, attempt.network)
 
     async def delete_count(self, connection: Connection, user: UserRow) -> None:
-        """Delete the failures and the trusted network of a user who is deleted."""
-        await counts.delete_count(connection, self.account(emails.email_key(user.email)))
+        """Delete the failures and the usual network of a user who is deleted."""
+        await counts.delete_count(connection, self._names.account(emails.email_key(user.email)))
 
-    def _login_subjects(
-        self, pair: str, address: str, login: str, ip: str | None
-    ) -> tuple[Subject, ...]:
-        """Return the login together with its network, and the network where it is known."""
-        network = network_of(ip)
-        name = pair + self._digests.of(pair, f"{network}\0{login}")
-        both = self._subject(name, self._limits.pair_failures)
-        if ip is None:
-            return (both,)
-        name = address + self._digests.of(address, network)
-        return (both, self._subject(name, self._limits.address_failures))
-
-    def _network_digest(self, ip: str | None) -> str:
-        return self._digests.of(ADDRESS, network_of(ip))
+    def _login_attempt(self, pair: str, address: str, ip: str | None, *account: Subject) -> Attempt:
+        """Return an attempt: the login with its network, and the network if it is known."""
+        subjects = [*account, self._subject(pair, self._limits.pair_failures)]
+        if ip is not None:
+            subjects.append(self._subject(address, self._limits.address_failures))
+        return Attempt(tuple(subjects), self._names.network_digest(network_of(ip)))
 
     def _subject(self, name: str, free_failures: int) -> Subject:
         return Subject(name, free_failures, forget_seconds=self._limits.forget_seconds)

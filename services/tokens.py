@@ -68,7 +68,7 @@ class Tokens:
     async def log_in(self, identity: Identity, origin: Origin) -> IssuedToken:
         """Issue a token to an identity proved by password.
 
-        Raises CredentialsInvalid where the password was changed after it was verified. Of a user
+        Raises CredentialsInvalid if the password was changed after it was verified. Of a user
         with ``max_per_user`` tokens the oldest is revoked.
         """
         proof = identity.password_proof
@@ -99,7 +99,7 @@ class Tokens:
         """Revoke the token that was presented."""
         if identity.token_id is None:
             raise TypeError("The guard of this call accepts passwords.")
-        # No turn: it locks only the row of the token, and must not be refused.
+        # No turn: it locks only the row of the token, and must not be rejected.
         async with transaction_on(self._database) as transaction:
             if await tokens.revoke(transaction.connection, identity.token_id, at=self._core.now()):
                 revoked = (Revocation.LOGGED_OUT, 1)
@@ -124,7 +124,7 @@ class Tokens:
         *,
         current_password: str | None = None,
     ) -> None:
-        """Revoke one of the user's tokens; raises NotFound where it is not a valid one.
+        """Revoke one of the user's tokens; raises NotFound if it is not a valid one.
 
         A token other than the presented one requires the same confirmation as all of them: they
         could be revoked one by one. Raises TooManyWrites, and the errors of Confirmation.check().
@@ -171,7 +171,7 @@ class Tokens:
         return number
 
     async def introspect(self, token: str) -> Introspection | None:
-        """Return what a service may know about a token, or None where it is not valid."""
+        """Return what a service may know about a token, or None if it is not valid."""
         try:
             claims = self._signer.read(token)
         except TokenInvalid:

@@ -20,7 +20,7 @@ class Transaction:
     actions: list[Callable[[], None]] = field(default_factory=list)
 
     def on_commit(self, action: Callable[[], None]) -> None:
-        """Run an action after the commit, or not at all where the transaction is rolled back."""
+        """Run an action after the commit, or not at all if the transaction is rolled back."""
         self.actions.append(action)
 
 

@@ -51,7 +51,7 @@ class Transfer:
         self._origin = origin
 
     def check(self, record: UserRecord, *, allow_expensive: bool = False) -> ImportedUser:
-        """Return the user of a record; raises InvalidFields with all faults.
+        """Return the user of a record; raises InvalidFields with all errors.
 
         The password is not known, and nothing is hashed. ``allow_expensive`` is that of
         imported_hashes.check().

@@ -27,7 +27,7 @@ class TokenUsage:
         self._waiting: dict[str, tuple[int, str | None]] = {}
 
     def note(self, token_id: str, ip: str | None) -> None:
-        """Record that a token was used now, from an address, if that is known."""
+        """Record that a token was used now, and from which IP address, if known."""
         minute = int(self._clock()) // _MINUTE
         if minute != self._minute:
             self._minute = minute

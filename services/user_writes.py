@@ -31,8 +31,7 @@ class UserWrites:
     async def begin(self, identity: Identity) -> AsyncIterator[tuple[Transaction, UserRow]]:
         """Begin a transaction in turn, and lock the user's row; commit at the end of the block.
 
-        Raises TooManyWrites, or Unauthorized where the proof of the identity does not hold any
-        more.
+        Raises TooManyWrites, or Unauthorized if the proof of the identity no longer holds.
         """
         async with (
             self._turns.turn(identity.user.id),
@@ -45,16 +44,16 @@ async def _lock(connection: Connection, identity: Identity) -> UserRow:
     """Lock the user's row; raises Unauthorized unless the proof of the identity still holds.
 
     Between the proof and the lock lies the time of a hash. Meanwhile the password may have been
-    changed or the token revoked, to shut out the very client that sent this request.
+    changed or the token revoked, to shut out the very caller that sent this request.
     """
     current = await users.find_for_update(connection, identity.user.id)
     match identity.proof:
         case TokenProof(token_id):
-            refusal: Unauthorized = TokenInvalid()
+            rejection: Unauthorized = TokenInvalid()
             holds = await tokens.is_unrevoked(connection, token_id, identity.user.id)
         case PasswordProof(_, stored):
-            refusal = CredentialsInvalid()
+            rejection = CredentialsInvalid()
             holds = current is not None and current.password_version == stored.password_version
     if current is None or not holds or current.is_disabled:
-        raise refusal
+        raise rejection
     return current.user

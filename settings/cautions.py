@@ -34,7 +34,7 @@ def _network(settings: Settings) -> Iterator[str]:
         )
     if metrics.port and not is_loopback(metrics.host):
         yield (
-            f"metrics.host = {_shown(metrics.host)}: any client that reaches the port can read the"
+            f"metrics.host = {_shown(metrics.host)}: any program that reaches the port can read the"
             " metrics without credentials"
         )
     match sslmode_over_network(settings.database.url.get_secret_value()):

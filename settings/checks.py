@@ -1,6 +1,6 @@
-"""The rules that a value has to meet beside its type and its bounds, as types of fields.
+"""The rules that a value has to meet in addition to its type and bounds, as types of fields.
 
-A ValueError completes the line "section.key = value (from where): …" that the operator reads.
+A ValueError completes the line "section.key = value (from where): …" that the administrator reads.
 """
 
 import re
@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
-from settings.exposure import DATABASE_URL, ENCRYPTED, includes_clients, sslmode_over_network
+from settings.exposure import DATABASE_URL, ENCRYPTED, includes_callers, sslmode_over_network
 from settings.profiles import Profile
 from settings.secret_strength import is_guessable
 
@@ -26,13 +26,13 @@ _ORIGIN = re.compile(
 
 
 class Context(NamedTuple):
-    """What checks depend on beside the value.
+    """What checks depend on in addition to the value.
 
-    ``folder`` is where relative paths start; ``old_names`` are warnings about renamed settings.
+    ``directory`` is where relative paths start; ``old_names`` are warnings about renamed settings.
     """
 
     profile: Profile
-    folder: Path
+    directory: Path
     # Whether tokens are signed and verified: a backup works without the keys.
     needs_keys: bool = True
     old_names: Sequence[str] = ()
@@ -44,11 +44,11 @@ Info = ValidationInfo[Context]
 def _path(value: object, info: Info) -> object:
     if value == "":
         return None
-    return info.context.folder / value if isinstance(value, str | Path) else value
+    return info.context.directory / value if isinstance(value, str | Path) else value
 
 
 def _database_url(url: SecretStr, info: Info) -> SecretStr:
-    """Refuse a URL that does not name one Postgres, without quoting any part of it.
+    """Reject a URL that does not name one Postgres, without quoting any part of it.
 
     A part that does not parse may be a part of the password.
     """
@@ -70,12 +70,12 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
     if not hosts + addresses:
         raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")
     if info.context.profile is Profile.PRODUCTION:
-        _refuse_silent_clear_text(sslmode_over_network(url.get_secret_value()))
+        _reject_silent_clear_text(sslmode_over_network(url.get_secret_value()))
     return url
 
 
-def _refuse_silent_clear_text(sslmode: str | None) -> None:
-    """Refuse where libpq would fall back to clear text unless the URL asks for clear text."""
+def _reject_silent_clear_text(sslmode: str | None) -> None:
+    """Reject an sslmode in which libpq falls back to clear text silently."""
     if sslmode is not None and sslmode not in ENCRYPTED | {"disable"}:
         raise ValueError(
             "add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=require, which checks no"
@@ -119,9 +119,9 @@ def _networks(networks: tuple[str, ...], info: Info) -> tuple[str, ...]:
             ip_network(network)
         except ValueError as error:
             raise ValueError(f"must contain networks, as 10.0.0.0/8: {error}") from None
-        if info.context.profile is Profile.PRODUCTION and includes_clients(network):
+        if info.context.profile is Profile.PRODUCTION and includes_callers(network):
             raise ValueError(
-                f"{network} includes clients, which could choose their own address: name your"
+                f"{network} includes callers, which could choose their own IP address: name your"
                 " proxies (in production at least a /8 of IPv4, a /16 of IPv6)"
             )
     return networks
@@ -168,7 +168,7 @@ def in_production(*, minimum: int | None = None, maximum: int | None = None) -> 
     return AfterValidator(check)
 
 
-# A path from the folder of settings.toml; the description is what a fault says it must be.
+# A path relative to the directory of settings.toml; a fault says "must be" and the description.
 FilePath = Annotated[Path, BeforeValidator(_path), Field(description="a path")]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path), Field(description="a path or empty")]
 PrivateKey = Annotated[OptionalPath, AfterValidator(_private_key)]

@@ -1,4 +1,4 @@
-"""How far an address or a network reaches: loopback, a network, or all clients."""
+"""How far an address or a network reaches: loopback, a network, or everything."""
 
 import re
 from ipaddress import IPv6Network, ip_address, ip_network
@@ -13,7 +13,7 @@ DATABASE_URL = re.compile(
 )
 # The values of sslmode with which libpq never falls back to clear text.
 ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
-# The prefixes of the largest networks of one operator, as 10.0.0.0/8.
+# The prefixes of the largest networks of one organization, as 10.0.0.0/8.
 _MIN_PREFIX = {4: 8, 6: 16}
 _OWN_IPV6 = (IPv6Network("fc00::/7"), IPv6Network("fe80::/10"))
 _MAPPED = IPv6Network("::ffff:0:0/96")
@@ -27,8 +27,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def includes_clients(network: str) -> bool:
-    """Return whether a network is too large to belong to one operator, so includes clients."""
+def includes_callers(network: str) -> bool:
+    """Return whether a network is too large to belong to one organization, so includes callers."""
     parsed = ip_network(network)
     if isinstance(parsed, IPv6Network):
         if parsed.subnet_of(_MAPPED):
@@ -39,15 +39,15 @@ def includes_clients(network: str) -> bool:
 
 
 def sslmode_over_network(url: str) -> str | None:
-    """Return the sslmode of a URL, or None where the connection uses no network.
+    """Return the sslmode of a URL, or None if the connection uses no network.
 
-    It is empty where the URL has none.
+    It is empty if the URL has none.
     """
     match = DATABASE_URL.fullmatch(url)
     if match is None:
         return None
     options = parse_qs(match["options"] or "")
-    # libpq connects to hostaddr where it is given, and takes the last of several options.
+    # libpq connects to hostaddr if it is given, and takes the last of several options.
     hosts = options.get("hostaddr") or [unquote(match["host"]), *options.get("host", [])]
     if all(host.startswith(("/", "@")) or is_loopback(host) for host in hosts if host):
         return None

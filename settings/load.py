@@ -22,7 +22,7 @@ def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = 
     """Return the settings of the profile that APP_SETTINGS names; environ overrides file.
 
     Variables may also be files in $CREDENTIALS_DIRECTORY (systemd's LoadCredential=), named as the
-    variable. Relative paths start at the folder of file. Raises SettingsError with all faults at
+    variable. Relative paths start at the directory of file. Raises SettingsError with all faults at
     once. ``needs_keys`` is False for commands that sign no tokens: in production, they work
     without the keys.
     """
@@ -51,7 +51,7 @@ class _Read:
     old_names: list[str] = field(default_factory=list)
 
     def file(self, file: Path) -> None:
-        """Read settings.toml; raises SettingsError where that is not possible."""
+        """Read settings.toml; raises SettingsError if that is not possible."""
         document = _parse(file)
         for name in TABLES:
             table = document.pop(name) if isinstance(document.get(name), dict) else {}
@@ -65,11 +65,11 @@ class _Read:
     def credentials(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the variables that systemd passes as files."""
         texts: dict[str, str] = {}
-        folder = environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
+        directory = environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
             return texts
         try:
-            files = [file for file in sorted(Path(folder).iterdir()) if _is_variable(file.name)]
+            files = [file for file in sorted(Path(directory).iterdir()) if _is_variable(file.name)]
         except OSError as error:
             self.faults.append(f"CREDENTIALS_DIRECTORY cannot be read: {error.strerror}")
             return texts
@@ -145,7 +145,7 @@ def _converted(text: str, info: FieldInfo) -> object:
     if get_origin(annotation) is tuple:
         lines = [line for line in text.splitlines() if line.strip()]
         return [part.strip() for part in ",".join(lines).split(",")]
-    with suppress(ValidationError):  # a text that does not convert stays, for the model to refuse
+    with suppress(ValidationError):  # a text that does not convert stays, for the model to reject
         return TypeAdapter[object](annotation).validate_strings(text)
     return text
 

@@ -1,6 +1,6 @@
 """Settings that have another name now.
 
-The old name is accepted for one release, with a warning. Where the old and the new name are both
+The old name is accepted for one release, with a warning. If the old and the new name are both
 set in one table, or both as variables, they must agree.
 """
 
@@ -51,4 +51,4 @@ def warn_of_variable(name: str) -> str:
 
 
 def _warning(old: str, new: str) -> str:
-    return f"{old} was renamed to {new}; the next release refuses the old name"
+    return f"{old} was renamed to {new}; the next release rejects the old name"

@@ -1,4 +1,4 @@
-"""What tests share: one Postgres a run, an application a test, a clock moved by hand."""
+"""What tests share: one Postgres per run, one application per test, a clock moved by hand."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ from tests.harness.api import Api
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
-from tests.harness.memory_folder import memory_folder
+from tests.harness.memory_directory import memory_directory
 from tests.harness.parallel import pytest_runtest_protocol, pytest_xdist_auto_num_workers
 from tests.harness.sql import run_sql
 from transport.server import Server
@@ -34,14 +34,14 @@ __all__ = ["pytest_runtest_protocol", "pytest_xdist_auto_num_workers"]
 
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
-    """Makes every loop of the tests one as the server's."""
+    """Gives tests the event loop of the server."""
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return EventLoop()
 
 
 def pytest_configure() -> None:
-    """Let SIGINT end what tests start: in the background it is ignored, by children as well."""
+    """Let SIGINT stop child processes: background processes, and their children, ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -63,7 +63,7 @@ def _documents_are_built_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Run one real Postgres for the whole session, with the schema; yield its URL."""
-    with TemporaryDirectory(prefix="userauth-", dir=memory_folder()) as folder:
+    with TemporaryDirectory(prefix="userauth-", dir=memory_directory()) as folder:
         data = Path(folder) / "data"
         EmbeddedPostgres.start(data).stop()
         # Tests create databases and roles of their own; a server cannot. The locks of autovacuum
@@ -84,7 +84,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Make a folder that the user Postgres runs as can reach.
+    """Create a directory that the user of Postgres can access.
 
     A second run of pytest closes those below its own folder to other users.
     """
@@ -108,7 +108,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest) -> Settings:
-    """Return the settings of tests, with what ``laid_over`` says over them."""
+    """Return the settings of tests, with those that ``override_settings`` changes."""
     return settings_with(**getattr(request, "param", {}))
 
 

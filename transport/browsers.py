@@ -3,6 +3,7 @@
 from tornado.httputil import HTTPHeaders
 
 _HTML = "text/html"
+_NAVIGATION = "navigate"
 _JSON = ("application/json", "application/problem+json")
 
 
@@ -16,6 +17,11 @@ def is_from_browser(headers: HTTPHeaders) -> bool:
         return True
     weights = dict(map(_parse_media_range, headers.get("Accept", "").split(",")))
     return weights.get(_HTML, 0.0) > max(weights.get(name, 0.0) for name in _JSON)
+
+
+def is_from_script(headers: HTTPHeaders) -> bool:
+    """Return whether a page sent a request, by a script or for a part of it: not a navigation."""
+    return headers.get("Sec-Fetch-Mode", _NAVIGATION) != _NAVIGATION
 
 
 def _parse_media_range(text: str) -> tuple[str, float]:

@@ -102,10 +102,10 @@ class Connection(Link):
         try:
             parsed = head.parse_head(data)
         except Problem as problem:
-            self._refuse(problem, head.find_start_line(data))
+            self._reject(problem, head.find_start_line(data))
             return False
         if parsed is None:
-            self._refuse(MalformedRequest(), None)
+            self._reject(MalformedRequest(), None)
             return False
         self._begin(parsed)
         return True
@@ -119,7 +119,7 @@ class Connection(Link):
         if end < len(_END):
             end = _bare_end(received)
         if (end or len(received)) > head.MAX_BYTES:
-            self._refuse(HeaderTooLarge(head.MAX_BYTES), head.find_start_line(bytes(received)))
+            self._reject(HeaderTooLarge(head.MAX_BYTES), head.find_start_line(bytes(received)))
             return None
         if not end:
             self._searched = len(received)
@@ -141,7 +141,7 @@ class Connection(Link):
             return
         self._since = time.monotonic()
         self._body = ChunkedBody() if parsed.length is None else FixedBody(parsed.length)
-        if not self._refuse_large(self._body) and parsed.expects_continue:
+        if not self._reject_large(self._body) and parsed.expects_continue:
             self.transport.write(_CONTINUE)
 
     def _read_body(self, body: Body) -> bool:
@@ -152,9 +152,9 @@ class Connection(Link):
             content = body.take(self._received)
         except MalformedRequest as problem:
             self._delegate.on_connection_close()
-            self._refuse(problem, self._start_line)
+            self._reject(problem, self._start_line)
             return False
-        if self._refuse_large(body):
+        if self._reject_large(body):
             return False
         if content:
             self._delegate.data_received(content)
@@ -163,7 +163,7 @@ class Connection(Link):
             self._delegate.finish()
         return body.is_complete
 
-    def _refuse_large(self, body: Body) -> bool:
+    def _reject_large(self, body: Body) -> bool:
         """Run the request without its body if that is too large; return whether it is."""
         if body.announced <= self._application.max_body_bytes:
             return False
@@ -174,7 +174,7 @@ class Connection(Link):
             self._delegate.finish()
         return True
 
-    def _refuse(self, problem: Problem, start_line: RequestStartLine | None) -> None:
+    def _reject(self, problem: Problem, start_line: RequestStartLine | None) -> None:
         """Let the application respond with a problem, and read nothing more."""
         self._body = None
         self._awaits_head = False

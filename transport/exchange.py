@@ -28,7 +28,7 @@ class Exchange(HTTPConnection):
     """A request whose response is pending; Tornado calls it the connection of the request."""
 
     def __init__(self, peer: Peer, *, keeps_open: bool, problem: Problem | None = None) -> None:
-        """Begin; ``problem`` is why the head is refused, and ``keeps_open`` what it asks for."""
+        """Begin; ``problem`` is why the head is rejected, and ``keeps_open`` what it asks for."""
         # Tornado reads the address and the protocol of the client from this attribute.
         self.context = peer
         self.keeps_open = keeps_open

@@ -105,7 +105,7 @@ def parse_head(data: bytes) -> Head | None:
 
 
 def find_start_line(data: bytes) -> RequestStartLine | None:
-    """Return the request line of a head that is refused; None if there is none."""
+    """Return the request line of a head that is rejected; None if there is none."""
     line = _REQUEST_LINE.match(data)
     if line is None:
         return None

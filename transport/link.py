@@ -6,7 +6,7 @@ import termios
 import time
 from typing import NamedTuple, Protocol, cast
 
-# How much is read and dropped after a refusal, and for how long after the response: closing a
+# How much is read and dropped after a rejection, and for how long after the response: closing a
 # connection that has unread bytes resets it, and the client may never read the response.
 LINGER_BYTES = 64 * 1024 * 1024
 LINGER_SECONDS = 2.0

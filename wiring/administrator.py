@@ -3,18 +3,28 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TypeVar
 
 from commands.actor import find_actor
+from db.pool import Database
 from ops.event_loop import EventLoop
 from postgres.plain_connection import postgres_time
 from rules.origin import LocalOrigin
 from services.all_services import AdministrationServices
 from services.backups import Backups
+from services.database_check import DatabaseReport, check_database
 from settings import Settings, load_settings
 from wiring.check import check
-from wiring.database import database_location, measured_clock, open_database, open_postgres
+from wiring.database import (
+    database_location,
+    measured_clock,
+    open_database,
+    open_postgres,
+    pool_limits,
+)
+from wiring.errors import StartError, database_advice
 from wiring.program import SETTINGS_FILE, read_schema
 from wiring.services import open_administration
 
@@ -32,7 +42,7 @@ class LocalAdministrator:
 
     @cached_property
     def settings(self) -> Settings:
-        """Return the server's settings, but for the time that a query may take.
+        """Return the server's settings, except the time limit of a query.
 
         Commands sign nothing: the service that makes backups has no access to the keys.
         """
@@ -43,6 +53,16 @@ class LocalAdministrator:
     def check(self) -> str:
         """Check the settings as the server does, and return a report."""
         return check(load_settings(self._environ, SETTINGS_FILE))
+
+    def check_database(self) -> DatabaseReport:
+        """Check the database without changing it; start the embedded one if it exists."""
+        settings = self.settings
+        if settings.database.is_embedded and not settings.database.embedded_dir.exists():
+            raise StartError(
+                f"no database in {self.location}: the server creates it when it first starts."
+            )
+        with open_postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
+            return runner.run(_check_database(settings, dsn))
 
     @property
     def location(self) -> str:
@@ -57,7 +77,7 @@ class LocalAdministrator:
     @contextmanager
     def backups(self) -> Iterator[Backups]:
         """Yield access to the database as a whole, whatever version its schema has."""
-        # libpq must not look for the embedded Postgres where the environment names another.
+        # libpq must not look for the embedded Postgres if the environment names another.
         environ = {} if self.settings.database.is_embedded else self._environ
         with open_postgres(self.settings) as dsn:
             yield Backups(
@@ -85,3 +105,13 @@ class LocalAdministrator:
             ) as services,
         ):
             return await work(services)
+
+
+async def _check_database(settings: Settings, dsn: str) -> DatabaseReport:
+    with database_advice():
+        limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
+        database = await Database.open(dsn, limits)
+        try:
+            return await check_database(database, pool_max=settings.database.pool_max)
+        finally:
+            await database.close()

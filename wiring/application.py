@@ -1,4 +1,4 @@
-"""The application: the services, with what handlers need beside them."""
+"""The application: the services, and what else handlers need."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -85,5 +85,5 @@ def _build(
         ),
         request_log=request_log,
         metrics=metrics,
-        static_documents=static_documents(settings) if settings.docs.enabled else {},
+        static_documents=static_documents(settings),
     )

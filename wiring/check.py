@@ -16,9 +16,9 @@ from wiring.tracing import find_tracing
 
 
 def check(settings: Settings) -> str:
-    """Check what the settings name, and return a report for the operator.
+    """Check what the settings name, and return a report for the administrator.
 
-    Raises CertificateError, StartError where packages of OpenTelemetry are missing or the database
+    Raises CertificateError, StartError if packages of OpenTelemetry are missing or the database
     could not be used, and in production, where no keys file is created, KeysFileError. A database
     that does not answer is not an error; the embedded one is not started.
     """
@@ -38,7 +38,7 @@ def _find_risks(settings: Settings) -> list[str]:
         except (ReadOnly, SchemaError) as error:
             raise StartError(advice(error)) from error
         except Unavailable as error:
-            return [f"The database was not checked: it does not answer ({error})."]
+            return [f"The database was not checked: it does not respond ({error})."]
         except DatabaseError as error:
             raise StartError(advice(error)) from error
 

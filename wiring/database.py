@@ -22,7 +22,7 @@ from wiring.program import read_schema
 
 @contextmanager
 def open_postgres(settings: Settings) -> Iterator[str]:
-    """Yield the DSN of Postgres, having started the embedded one where the settings name none."""
+    """Yield the DSN of Postgres, having started the embedded one if the settings name none."""
     if not settings.database.is_embedded:
         yield settings.database.url.get_secret_value()
         return
@@ -39,7 +39,7 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Connect to the database, apply the schema, and disconnect after use."""
     with database_advice():
-        observe = metrics.lent if metrics else None
+        observe = metrics.observe_connection_wait if metrics else None
         database = await Database.open(dsn, pool_limits(settings), observe)
     try:
         with database_advice():
@@ -86,7 +86,7 @@ async def read_digests(database: Database) -> Digests:
 
 
 def database_location(settings: Settings) -> str:
-    """Return the folder or the address of the database, without user name and password."""
+    """Return the directory or the address of the database, without user name and password."""
     database = settings.database
     if database.is_embedded:
         return str(database.embedded_dir)

@@ -1,10 +1,14 @@
-"""The static documents: the page at /docs and the OpenAPI document."""
+"""The static documents: the OpenAPI document, the page at /docs, and the page on problems."""
 
 from collections.abc import Mapping
 
 from contract.openapi import DocumentOptions, encode, openapi_document
 from handlers import routes
-from handlers.static_documents import StaticDocument, read_static_documents
+from handlers.static_documents import (
+    StaticDocument,
+    read_problem_page,
+    read_static_documents,
+)
 from settings import Settings
 from wiring.errors import StartError
 from wiring.program import ROOT, version
@@ -12,14 +16,19 @@ from wiring.program import ROOT, version
 
 def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
     """Return the static documents by path, as these settings and this version make them."""
+    try:
+        if not settings.docs.enabled:
+            return read_problem_page(ROOT)
+        return read_static_documents(ROOT, _openapi(settings))
+    except OSError as error:
+        raise StartError(f"a file of the page at /docs cannot be read: {error}") from error
+
+
+def _openapi(settings: Settings) -> bytes:
     options = DocumentOptions(
         min_password_length=settings.passwords.min_length,
         refuse_common_passwords=settings.passwords.refuse_common,
         current_password_required=settings.passwords.current_required,
         max_body_bytes=settings.limits.max_body_bytes,
     )
-    document = openapi_document(routes, options, version=version())
-    try:
-        return read_static_documents(ROOT, encode(document))
-    except OSError as error:
-        raise StartError(f"a file of the page at /docs cannot be read: {error}") from error
+    return encode(openapi_document(routes, options, version=version()))

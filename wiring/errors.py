@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from db.errors import DatabaseError, InvalidUrl, ReadOnly, SchemaError, Unavailable
+from db.errors import (
+    DatabaseError,
+    InvalidUrl,
+    PoolerNotSupported,
+    ReadOnly,
+    SchemaError,
+    Unavailable,
+)
 from postgres.embedded import EmbeddedPostgresError
 from rules.keys import KeysFileError
 from transport.certificate import CertificateError
@@ -13,13 +20,13 @@ class StartError(Exception):
     """The server cannot start; the message gives the reason and the remedy."""
 
 
-# What opening a server or its services raises; each message is for the operator.
+# What opening a server or its services raises; each message is for the administrator.
 START_ERRORS = (StartError, EmbeddedPostgresError, KeysFileError, CertificateError)
 
 
 @contextmanager
 def database_advice() -> Iterator[None]:
-    """Turn an error of the database into a StartError that advises the operator."""
+    """Turn an error of the database into a StartError that advises the administrator."""
     try:
         yield
     except DatabaseError as error:
@@ -27,13 +34,18 @@ def database_advice() -> Iterator[None]:
 
 
 def advice(error: DatabaseError) -> str:
-    """Return what the operator should do about a database that cannot be used."""
+    """Return what the administrator should do about a database that cannot be used."""
     if isinstance(error, SchemaError | InvalidUrl):
         return str(error)
     if isinstance(error, ReadOnly):
         return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."
+    if isinstance(error, PoolerNotSupported):
+        return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, Unavailable):
-        return f"Postgres does not answer ({error}): check DATABASE_URL."
+        return (
+            f"Postgres does not respond ({error}). Check DATABASE_URL, and that Postgres is"
+            " running."
+        )
     return (
         f"Postgres cannot be used ({error}): check the options in DATABASE_URL, and that its role"
         " may create tables."

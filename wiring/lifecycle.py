@@ -25,7 +25,7 @@ from wiring.secrets import read_certificate, signing_keys
 from wiring.signals import exit_on_stop_signals, reload_on_hangup, stop_event
 from wiring.tasks import LAST_WRITE_SECONDS
 
-# How long a stop takes beside the waits that have a limit of their own.
+# How long a stop takes, without the waits that have their own limits.
 _OTHER_STOP_SECONDS = 10.0
 
 
@@ -84,7 +84,7 @@ async def _enter_unless_stopped(
 
 
 def _monitor_lag(settings: Settings, application: Application) -> LagMonitor:
-    observe = application.metrics.lagged if application.metrics else None
+    observe = application.metrics.observe_lag if application.metrics else None
     return LagMonitor(settings.server.lag_warning_seconds, observe)
 
 

@@ -1,4 +1,4 @@
-"""The sockets of the server: the one for clients, and the one for Prometheus."""
+"""The sockets of the server: one for callers, and one for Prometheus."""
 
 import socket
 from collections.abc import Sequence
@@ -23,13 +23,12 @@ async def listen(
     try:
         return host, await server.listen(host, port)
     except (OSError, UnicodeError) as error:
-        raise StartError(
-            f"cannot listen on {host} port {port} ({error}): set HOST or PORT."
-        ) from error
+        remedy = "Stop the process that uses it, or set HOST or PORT."
+        raise StartError(_failure(host, port, error, remedy)) from error
 
 
 async def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
-    """Listen for Prometheus, where the settings say so."""
+    """Listen for Prometheus, if the settings say so."""
     if metrics is None:
         return None
     host, port = settings.metrics.host, settings.metrics.port
@@ -37,17 +36,26 @@ async def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> Met
     try:
         await server.listen(host, port)
     except (OSError, UnicodeError) as error:
-        raise StartError(
-            f"cannot listen on {host} port {port} for /metrics ({error}):"
-            " set metrics.host or metrics.port."
-        ) from error
+        remedy = "Stop the process that uses it, or set metrics.host or metrics.port."
+        raise StartError(_failure(host, port, error, remedy)) from error
     return server
+
+
+def _failure(host: str, port: int, error: OSError | UnicodeError, remedy: str) -> str:
+    reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    return f"cannot listen on {_shown(host)}:{port}: {reason}. {remedy}"
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def greeting(settings: Settings, address: tuple[str, int]) -> str:
     """Return the line that announces the server."""
     host, port = address
-    shown = f"[{host}]" if ":" in host else host
     scheme = "http" if settings.server.certificate is None else "https"
     data = database_location(settings)
-    return f"userauth ({settings.profile}) listens on {scheme}://{shown}:{port}, data in {data}"
+    return (
+        f"userauth ({settings.profile}) listens on {scheme}://{_shown(host)}:{port},"
+        f" data in {data}, tokens valid for {settings.tokens.lifetime_seconds} s"
+    )

@@ -39,11 +39,11 @@ def watch_application(
 def _watch_hashes(metrics: Metrics, queue: HashQueue) -> None:
     metrics.gauge("userauth_hash_workers", "Threads for hashing.", lambda: queue.workers)
     metrics.gauge("userauth_hashes_running", "Hashes with a worker.", lambda: queue.running)
-    metrics.gauge(
-        "userauth_hashes_waiting", "Hashes that wait for a worker.", lambda: queue.waiting
-    )
+    metrics.gauge("userauth_hashes_waiting", "Hashes waiting for a worker.", lambda: queue.waiting)
     metrics.counter(
-        "userauth_hashes_refused", "Hashes refused for a too long wait.", lambda: queue.refused
+        "userauth_hashes_rejected",
+        "Hashes rejected because of the length of the wait.",
+        lambda: queue.rejected,
     )
 
 
@@ -51,14 +51,14 @@ def _watch_database(metrics: Metrics, pool: Database, lookups: Lookups) -> None:
     metrics.gauge("userauth_pool_size", "Maximum number of connections.", lambda: pool.size)
     metrics.gauge("userauth_pool_in_use", "Connections in use.", lambda: pool.in_use)
     metrics.gauge(
-        "userauth_pool_waiting", "Requests that wait for a connection.", lambda: pool.waiting
+        "userauth_pool_waiting", "Requests waiting for a connection.", lambda: pool.waiting
     )
     metrics.counter(
         "userauth_pool_failures", "Failures to acquire a connection.", lambda: pool.failures
     )
     metrics.labeled_counter(
         "userauth_lookup_failures",
-        "Failed statements that requests share.",
+        "Failed statements of batched lookups.",
         "lookup",
         lambda: lookups.failures,
     )

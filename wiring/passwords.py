@@ -28,8 +28,8 @@ def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
         max_wait_seconds=settings.passwords.max_wait_seconds,
         seconds_each=scheme.estimate_seconds(),
         max_per_account=settings.passwords.max_per_account,
-        observe_wait=metrics.hash_waited if metrics else None,
-        observe_hash=metrics.hashed if metrics else None,
+        observe_wait=metrics.observe_hash_wait if metrics else None,
+        observe_hash=metrics.observe_hash if metrics else None,
     )
     return PasswordHasher(scheme, queue, imported_hashes.read)
 

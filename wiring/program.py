@@ -1,4 +1,4 @@
-"""The files of this program: its folder, its version, its settings and its schema."""
+"""The files of this program: its directory, its version, its settings and its schema."""
 
 import tomllib
 from functools import cache

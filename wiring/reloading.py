@@ -27,7 +27,7 @@ def reload(
 
 
 def _reload_keys(services: Services) -> None:
-    """Read the keys file again; keep the old keys where it is invalid."""
+    """Read the keys file again; keep the old keys if it is invalid."""
     log = logging.getLogger(SERVER)
     if services.keys_file is None:
         log.warning("SIGHUP: the keys are in SECRET_KEYS: restart the server to change them")
@@ -42,7 +42,7 @@ def _reload_keys(services: Services) -> None:
 
 
 def _reload_certificate(certificate: Certificate) -> None:
-    """Read the certificate again; keep the old one where it is invalid."""
+    """Read the certificate again; keep the old one if it is invalid."""
     log = logging.getLogger(SERVER)
     try:
         certificate.reload()

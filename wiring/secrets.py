@@ -26,7 +26,7 @@ def signing_keys(settings: Settings) -> Sequence[str]:
 
 
 def keys_file(settings: Settings) -> KeysFile | None:
-    """Return the file that holds the signing keys, or None where the settings hold them."""
+    """Return the file that holds the signing keys, or None if the settings hold them."""
     file = settings.tokens.keys_file
     if settings.tokens.keys or file is None:
         return None
@@ -45,7 +45,7 @@ def _read_checked_keys(settings: Settings, file: Path) -> tuple[str, ...]:
 
 
 def read_certificate(settings: Settings) -> Certificate | None:
-    """Return the certificate for HTTPS, or None where the settings name none."""
+    """Return the certificate for HTTPS, or None if the settings name none."""
     certificate, private_key = settings.server.certificate, settings.server.private_key
     if certificate is None or private_key is None:
         return None

@@ -9,6 +9,7 @@ from db.lookups import open_lookups
 from db.pool import Database
 from ops.metrics import Metrics
 from rules.budget import Budget
+from rules.digests import Digests
 from rules.hash_budget import HashBudget
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
@@ -26,14 +27,18 @@ from services.core import Core
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
+from services.login_diagnosis import LoginDiagnoses
 from services.readiness import Readiness
 from services.reservations import Reservations
 from services.signing_keys import SigningKeys
 from services.throttle import Throttle
+from services.throttle_subjects import SubjectNames
 from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
+from services.wait_administration import WaitAdministration
+from services.waits import Waits
 from settings import Settings
 from wiring.database import read_digests
 from wiring.metrics import watch_services
@@ -53,6 +58,7 @@ class _Parts:
     rules: PasswordRules
     throttle: Throttle
     reservations: Reservations
+    digests: Digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +112,12 @@ async def open_administration(
 ) -> AsyncIterator[AdministrationServices]:
     """Build the services of commands on a database, and close them after use.
 
-    Nothing runs beside the command: threads that hash, and the connections of lookups, start when
+    Nothing but the command runs: threads that hash, and the connections of lookups, start when
     they are first used.
     """
     async with _open_parts(settings, database, clock) as parts:
         core, hasher, reservations = parts.core, parts.hasher, parts.reservations
+        waits = Waits(core, SubjectNames(parts.digests), settings.throttle)
         yield AdministrationServices(
             users=Administration(
                 core,
@@ -118,6 +125,7 @@ async def open_administration(
                 rules=parts.rules,
                 throttle=parts.throttle,
                 reservations=reservations,
+                waits=waits,
                 origin=origin,
             ),
             clients=Clients(core, parts.throttle, origin),
@@ -125,6 +133,8 @@ async def open_administration(
             transfer=Transfer(core, hasher=hasher, reservations=reservations, origin=origin),
             audit=core.audit,
             event_stream=EventStream(database),
+            waits=WaitAdministration(core, waits, origin),
+            logins=LoginDiagnoses(core, waits, reservations, origin),
         )
 
 
@@ -148,6 +158,7 @@ async def _open_parts(
             rules=password_rules(settings),
             throttle=Throttle(database=database, lookups=lookups, digests=digests, limits=limits),
             reservations=Reservations(digests, quarantine_days=days),
+            digests=digests,
         )
 
 
@@ -155,10 +166,9 @@ def _server_parts(
     settings: Settings, parts: _Parts, cache: PasswordCache, signer: TokenSigner
 ) -> _ServerParts:
     usage = TokenUsage(parts.core.database, parts.core.clock)
-    hashes = HashBudget(Budget(settings.throttle.hashes_per_minute, time.monotonic))
+    hashes = HashBudget(parts.hasher, Budget(settings.throttle.hashes_per_minute, time.monotonic))
     identities = Identities(
         parts.core,
-        hasher=parts.hasher,
         password_cache=cache,
         signer=signer,
         usage=usage,
@@ -188,7 +198,6 @@ def _accounts(parts: _Parts, server: _ServerParts) -> Accounts:
     return Accounts(
         parts.core,
         confirmation=server.confirmation,
-        hasher=parts.hasher,
         rules=parts.rules,
         throttle=parts.throttle,
         hashes=server.hashes,

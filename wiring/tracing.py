@@ -1,4 +1,4 @@
-"""Traces: requests are sent to an OpenTelemetry collector where the environment names one."""
+"""Traces: requests are sent to an OpenTelemetry collector if the environment names one."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -32,9 +32,9 @@ def traced(log: RequestEvents, clock: Callable[[], float]) -> Iterator[RequestEv
 
 
 def find_tracing() -> "type[TracedRequests] | None":
-    """Return the class that sends spans, or None where the environment names no collector.
+    """Return the class that sends spans, or None if the environment names no collector.
 
-    Raises StartError where the packages of OpenTelemetry are missing.
+    Raises StartError if the packages of OpenTelemetry are missing.
     """
     if not any(os.environ.get(name) for name in _COLLECTOR):
         return None

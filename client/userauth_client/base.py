@@ -71,7 +71,7 @@ class BaseClient(Generic[RenewType]):
         return self._with(self._credential_provider(arguments.basic(email, password), None))
 
     def with_service(self, client_id: str, secret: str) -> Self:
-        """Return a client that sends the id and secret of a service, on the same connections."""
+        """Return a client with the id and secret of a registered one, on the same connections."""
         return self._with(self._credential_provider(arguments.basic(client_id, secret), None))
 
     def _credential_provider(

@@ -5,7 +5,7 @@ from typing import Self
 
 import httpx
 
-from userauth_client import calls
+from userauth_client import arguments, calls
 from userauth_client.base import (
     MAX_RESPONSE_BYTES,
     TIMEOUT_SECONDS,
@@ -105,7 +105,7 @@ class UserAuthClient(BaseClient[Renew]):
     def delete_user(self, *, current_password: str | None = None) -> None:
         """Delete the account and all its tokens.
 
-        Raises InvalidFields if the current password is wrong, or missing where the server
+        Raises InvalidFields if the current password is wrong, or missing if the server
         requires it.
         """
         self._make(calls.delete_user(current_password))
@@ -150,14 +150,17 @@ class UserAuthClient(BaseClient[Renew]):
     def introspect(self, token: Token | str) -> ActiveToken | None:
         """Return a token that a service received, with its owner; None if it is not valid.
 
-        Requires the credentials of a service: with_service().
+        Requires the id and secret of a registered client: with_service().
         """
+        if not arguments.token_value(token):
+            # The server rejects a form without a token; a request without one has no user.
+            return None
         return self._make(calls.introspect(token))
 
     def revoke(self, token: Token | str) -> None:
         """Revoke a token that a service received; an invalid token is not an error.
 
-        Requires the credentials of a service: with_service().
+        Requires the id and secret of a registered client: with_service().
         """
         self._make(calls.revoke(token))
 

@@ -63,16 +63,16 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedUser:
-    """The owner of verified credentials."""
+    """The owner of verified credentials; its fields are named as those of ActiveToken."""
 
-    id: str
+    user_id: str
     email: str
     name: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveToken:
-    """The introspection result for a valid token, with its owner."""
+    """The introspection result for a valid token, with its owner; ``user_id`` is its ``sub``."""
 
     token_id: str
     user_id: str

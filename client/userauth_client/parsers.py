@@ -73,7 +73,7 @@ def _event(document: Document) -> Event:
 
 def verified_user(response: Response) -> VerifiedUser:
     return VerifiedUser(
-        id=response.decoded_header("X-Auth-User-Id"),
+        user_id=response.decoded_header("X-Auth-User-Id"),
         email=response.decoded_header("X-Auth-Email"),
         name=response.decoded_header("X-Auth-Name") or None,
     )

@@ -202,7 +202,7 @@ def test_events_are_paged_newest_first(client: DrivenClient) -> None:
 def test_verify_returns_the_owner_of_the_credentials(client: DrivenClient) -> None:
     user = client.register("søren%7@example.com", PASSWORD, "Søren, % and ünïcode")
     verified = client.with_password(user.email, PASSWORD).verify()
-    assert verified == VerifiedUser(user.id, user.email, user.name)
+    assert verified == VerifiedUser(user_id=user.id, email=user.email, name=user.name)
 
 
 def test_verify_returns_no_name_for_a_user_without_one(client: DrivenClient) -> None:
@@ -222,6 +222,7 @@ def test_a_service_introspects_a_token_and_revokes_it(
     assert active.issued_at.tzinfo is UTC
     assert [record.id for record in client.with_token(token).list_tokens()] == [active.token_id]
     assert billing.introspect("nonsense & more = less, ünïcode") is None
+    assert billing.introspect("") is None
     assert billing.revoke(token) is None
     assert billing.introspect(token) is None
     with pytest.raises(Unauthorized):

@@ -1,6 +1,7 @@
 """The package is self-contained, and its README is correct."""
 
 import ast
+import dataclasses
 import os
 import re
 import shutil
@@ -83,6 +84,21 @@ def test_it_imports_only_httpx_and_the_standard_library() -> None:
 def test_the_server_does_not_import_the_client() -> None:
     code = "import server, manage, sys; print('userauth_client' in sys.modules)"
     assert run_python("-c", code, path=ROOT).strip() == "False"
+
+
+def test_the_readme_lists_the_attributes_of_each_result() -> None:
+    listed = {
+        name: re.findall(r"`(\w+)`", attributes)
+        for name, attributes in re.findall(r"^\| `([A-Z]\w+)` \| (`.*`) \|$", README, re.MULTILINE)
+    }
+    classes = [
+        value
+        for name, value in vars(userauth_client).items()
+        if isinstance(value, type) and value.__module__.endswith(".models")
+    ]
+    assert listed == {
+        one.__name__: [field.name for field in dataclasses.fields(one)] for one in classes
+    }
 
 
 def test_the_readme_examples_run(url: str, service: tuple[str, str], tmp_path: Path) -> None:

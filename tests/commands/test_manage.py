@@ -3,6 +3,7 @@
 import asyncio
 import json
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -64,6 +65,45 @@ def test_check_reads_the_files_that_the_settings_name_and_starts_nothing(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_check_reports_the_state_of_the_database(dsn: str) -> None:
+    ended = manage("check", "--database", DATABASE_URL=dsn)
+    assert ended.returncode == 0, ended
+    lines = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines()[1:])
+    assert (lines["role"], lines["superuser"]) == ("userauth", "no")
+    assert f"schema version        {VERSION}\n" in ended.stdout
+    document = json.loads(manage("check", "--database", "--json", DATABASE_URL=dsn).stdout)
+    database = document["database"]
+    assert abs(database["clock_offset_seconds"]) < 1
+    assert (database["errors"], database["schema_version"]) == ([], VERSION)
+    assert database["connections"] <= database["max_connections"]
+    assert json.loads(manage("check", "--json", DATABASE_URL=dsn).stdout)["database"] is None
+
+
+def test_check_reports_what_the_role_lacks_and_what_it_will_change(dsn: str) -> None:
+    run_sql(dsn, "REVOKE UPDATE ON tokens FROM userauth")
+    run_sql(dsn, "UPDATE userauth_schema SET version = 1")
+    ended = manage("check", "--database", "--json", DATABASE_URL=dsn)
+    run_sql(dsn, f"UPDATE userauth_schema SET version = {VERSION}")  # noqa: S608
+    run_sql(dsn, "GRANT UPDATE ON tokens TO userauth")
+    assert ended.returncode == 1
+    assert "The role userauth lacks UPDATE on tokens" in ended.stderr
+    database = json.loads(ended.stdout)["database"]
+    assert database["schema_version"] == 1
+    assert any("back up first" in each for each in database["warnings"])
+
+
+def test_check_of_a_database_that_does_not_respond_or_exist_is_an_error(tmp_path: Path) -> None:
+    ended = manage("check", "--database", DATABASE_URL="postgresql://u@127.0.0.1:1/x")
+    assert ended.returncode == 1
+    assert "Postgres does not respond" in ended.stderr
+    folder = tmp_path / "postgres"
+    variables = {"DATABASE_URL": "embedded", "USERAUTH_DATABASE__EMBEDDED_DIR": str(folder)}
+    ended = manage("check", "--database", **variables)
+    assert ended.returncode == 1
+    assert f"no database in {folder}" in ended.stderr
+    assert not folder.exists()
+
+
 def test_each_kind_of_failure_has_a_message_and_an_exit_code(dsn: str) -> None:
     assert manage("clients", "add", "billing", DATABASE_URL=dsn).returncode == 0
     for arguments, url, code, message in (
@@ -74,7 +114,7 @@ def test_each_kind_of_failure_has_a_message_and_an_exit_code(dsn: str) -> None:
         (("clients", "add", ""), dsn, 2, "1 to 100"),
         (("clients", "wrong"), dsn, 2, "No such command"),
         (("keys", "add"), dsn, 2, "unset SECRET_KEYS"),
-        (("clients", "list"), "postgresql://u@127.0.0.1:1/x", 1, "Postgres does not answer"),
+        (("clients", "list"), "postgresql://u@127.0.0.1:1/x", 1, "Postgres does not respond"),
         (("clients", "list"), "nonsense", 2, "database.url"),
     ):
         ended = manage(*arguments, DATABASE_URL=url)
@@ -137,8 +177,16 @@ def test_keys_are_added_listed_and_retired_when_no_token_needs_them(
         [old] = listed()
         assert old["needed"]
         assert manage("keys", "add", **variables).returncode == 0
-        assert manage("keys", "retire", **variables).stdout == ""
+        kept = manage("keys", "retire", **variables)
+        assert kept.stdout == ""
         assert [row["needed"] for row in listed()] == [False, True]
+        [none, until] = [str(row["needed_until"]) for row in listed()]
+        assert kept.stderr == f"No key was removed.\nKey {old['id']} is needed until {until}.\n"
+        hours = (datetime.fromisoformat(until) - datetime.now(UTC)) / timedelta(hours=1)
+        assert (none, 23.9 < hours < 24) == ("None", True)
+        table = manage("keys", "list", **variables).stdout.splitlines()
+        assert table[0].split("  ")[-1] == "NEEDED UNTIL"
+        assert table[2].split() == [old["id"], "no", "yes", until]
         answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
         assert answer.status == 204
         assert manage("keys", "retire", **variables).stdout.split() == [old["id"]]

@@ -50,9 +50,11 @@ def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
         assert changed.returncode == 0
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
         await api.token(EMAIL, NEW)
-        assert manage("users", "revoke-tokens", EMAIL, DATABASE_URL=dsn).stdout == "1\n"
+        revoked = manage("users", "revoke-tokens", EMAIL, DATABASE_URL=dsn)
+        assert revoked.stdout == f"Revoked 1 token of {EMAIL}.\n"
         assert manage("users", "delete", EMAIL, DATABASE_URL=dsn).returncode == 2
-        assert manage("users", "delete", EMAIL, "--yes", DATABASE_URL=dsn).returncode == 0
+        deleted = manage("users", "delete", EMAIL, "--yes", DATABASE_URL=dsn)
+        assert (deleted.returncode, deleted.stdout) == (0, f"Deleted {EMAIL}.\n")
         assert (await api.log_in(EMAIL, NEW)).status == 401
         api.close()
 
@@ -60,7 +62,8 @@ def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
         asyncio.run(use(server.url))
     assert kinds(dsn) == [
         *("password-failed", "deleted", "tokens-ended", "logged-in", "password-changed"),
-        *("logged-in", "enabled", "disabled", "user-read", "password-failed", "logged-in"),
+        *("logged-in", "enabled", "login-disabled", "disabled", "user-read", "password-failed"),
+        "logged-in",
         "added",
     ]
     of_user = shown("audit", "list", "--user", EMAIL.upper(), "--kind", "deleted", dsn=dsn)
@@ -92,7 +95,63 @@ def test_users_are_listed_in_pages_and_found_by_part_of_the_address_or_name(dsn:
         assert [user["email"] for user in users] == found
 
 
-def test_a_refusal_gives_the_reason_and_no_password(dsn: str) -> None:
+def test_each_command_takes_an_id_and_confirms_what_it_changed(dsn: str) -> None:
+    user_id = manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).stdout.strip()
+    assert shown("users", "show", user_id.upper(), dsn=dsn)["email"] == EMAIL
+    assert [user["id"] for user in shown("users", "search", user_id, dsn=dsn)] == [user_id]
+    assert shown("users", "list", "--after", user_id, dsn=dsn) == []
+    for arguments, message in (
+        (("disable", user_id), f"Disabled {EMAIL}."),
+        (("disable", user_id), f"{EMAIL} was disabled already."),
+        (("enable", user_id), f"Enabled {EMAIL}."),
+        (("enable", user_id), f"{EMAIL} was not disabled."),
+        (("revoke-tokens", user_id), f"Revoked 0 tokens of {EMAIL}."),
+        (("set-password", user_id), f"Set the password of {EMAIL}."),
+        (("delete", user_id, "--yes"), f"Deleted {EMAIL}."),
+    ):
+        ended = manage("users", *arguments, stdin=f"{NEW}\n", DATABASE_URL=dsn)
+        assert (ended.returncode, ended.stdout) == (0, f"{message}\n"), ended
+    for arguments in (("enable", user_id), ("list", "--after", user_id)):
+        missing = manage("users", *arguments, DATABASE_URL=dsn)
+        assert (missing.returncode, missing.stderr) == (
+            3,
+            f"Error: No user has the ID {user_id}.\n",
+        )
+    by_id = shown("audit", "list", "--user", user_id, "--limit", "1", dsn=dsn)
+    assert [event["kind"] for event in by_id] == ["deleted"]
+
+
+def test_events_are_found_by_request_and_by_ip_address(dsn: str) -> None:
+    run_sql(
+        dsn,
+        "INSERT INTO events (at, kind, outcome, ip, request_id) VALUES"
+        " (now(), 'logged-in', 'success', '198.51.100.7', 'a1'),"
+        " (now(), 'logged-in', 'success', '198.51.100.8', 'a2'),"
+        " (now(), 'logged-in', 'success', '2001:db8::7', 'a3')",
+    )
+    for arguments, found in (
+        (("--request", "a2"), ["a2"]),
+        (("--request", "a"), []),
+        (("--address", "198.51.100.7"), ["a1"]),
+        (("--address", "198.51.100.7/24"), ["a2", "a1"]),
+        (("--address", "2001:db8::/64"), ["a3"]),
+        (("--address", "198.51.100.7", "--request", "a2"), []),
+    ):
+        events = shown("audit", "list", *arguments, dsn=dsn)
+        assert [event["request_id"] for event in events] == found
+
+
+def test_an_unknown_event_to_list_before_is_not_found(dsn: str) -> None:
+    assert manage("users", "list", DATABASE_URL=dsn).returncode == 0
+    [event] = shown("audit", "list", dsn=dsn)
+    assert shown("audit", "list", "--before", event["id"], dsn=dsn) == []
+    unknown = "00000000-0000-0000-0000-000000000000"
+    ended = manage("audit", "list", "--before", unknown, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert f"No event has the ID {unknown}." in ended.stderr
+
+
+def test_a_rejection_gives_the_reason_and_no_password(dsn: str) -> None:
     assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
     for text, arguments, code, message in (
         (PASSWORD, ("add", EMAIL), 4, "already exists"),
@@ -159,7 +218,7 @@ def test_changes_of_keys_and_clients_are_events(dsn: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("arguments", [("show", "a\udcff@b"), ("search", "\udcff")])
-def test_an_argument_that_is_not_utf_8_is_refused_with_a_message(
+def test_an_argument_that_is_not_utf_8_is_rejected_with_a_message(
     dsn: str, arguments: tuple[str, ...]
 ) -> None:
     ended = manage("users", *arguments, DATABASE_URL=dsn)
@@ -170,7 +229,7 @@ def test_an_argument_that_is_not_utf_8_is_refused_with_a_message(
 def test_the_previous_name_of_revoke_tokens_works_with_a_warning(dsn: str) -> None:
     assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
     ended = manage("users", "end-tokens", EMAIL, DATABASE_URL=dsn)
-    assert (ended.returncode, ended.stdout) == (0, "0\n")
+    assert (ended.returncode, ended.stdout) == (0, f"Revoked 0 tokens of {EMAIL}.\n")
     assert "deprecated" in ended.stderr
     assert "revoke-tokens" in ended.stderr
     assert "end-tokens" not in manage("users", "--help").stdout

@@ -139,8 +139,8 @@ def test_in_production_the_old_keys_remain_in_use_where_the_file_has_a_guessable
         token = await api.registered_token()
         write(file, f"{GUESSED}\n{KEY}\n")
         # A token with an unknown key makes the server read the file, too.
-        refused = await api.request("GET", "/api/user", authorization=bearer(forged))
-        assert refused.problem == "token-invalid"
+        rejected = await api.request("GET", "/api/user", authorization=bearer(forged))
+        assert rejected.problem == "token-invalid"
         await reloaded(server, "The old keys remain in use.")
         assert await status(api, token) == 200
         api.close()

@@ -1,20 +1,22 @@
 """Commands print through one module, and no text controls the terminal."""
 
 import ast
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from commands.terminal import as_json_text, escaped, print_table
+from commands.terminal import as_json_text, confirm, escaped, print_table
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.sql import run_sql
 
 # Control characters, escape sequences (one with 8 bits), bidirectional controls, zero width, tags,
 # line separators. A lone surrogate cannot be stored.
-HOSTILE = "\x07\x1b]0;owned\x1b[2J\x9b31m\u202e\u2066\u200b\u200d\U000e0041\u2028\x85\r\n\tend"
+HOSTILE = "\x07\x7f\x1b]0;owned\x1b[2J\x9b31m\u202e\u2066\u200b\u200d\U000e0041\u2028\x85\r\n\tend"
 EMAIL = f"susan{HOSTILE}@example.com"
 PRINTERS = {
     *("click.echo", "click.secho", "click.echo_via_pager", "click.prompt", "click.confirm"),
@@ -105,6 +107,28 @@ def test_letters_of_any_language_are_printed_unchanged() -> None:
         assert as_json_text([text]) == f'["{text}"]'
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1251"])
+def test_what_the_terminal_cannot_encode_is_printed_with_escapes(dsn: str, encoding: str) -> None:
+    email, name = "мария@пример.рф", "Zoë 王 😀"
+    run_sql(
+        dsn,
+        "INSERT INTO users (email, email_key, name, password_hash) VALUES (%s, %s, %s, 'x')",
+        (email, email, name),
+    )
+    variables = {"DATABASE_URL": dsn, "PYTHONIOENCODING": encoding}
+    for arguments in (("list",), ("search", "мария"), ("show", email)):
+        shown = manage("users", *arguments, **variables)
+        assert (shown.returncode, shown.stderr) == (0, ""), shown
+        assert r"\u738b" in shown.stdout
+        assert ("мария" in shown.stdout) == (encoding == "cp1251")
+        document = json.loads(manage("users", *arguments, "--json", **variables).stdout)
+        [row] = _rows(document)
+        assert (row["email"], row["name"]) == (email, name)
+    missing = manage("users", "show", "анна@пример.рф", **variables)
+    assert missing.returncode == 3
+    assert "\n" not in missing.stderr.strip()
+
+
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_names_from_right_to_left_do_not_reorder_their_neighbours_in_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_terminal: bool
@@ -137,3 +161,14 @@ def test_without_a_command_the_help_is_shown_line_by_line(command: tuple[str, ..
     assert shown.startswith("Usage: manage.py")
     assert "\\n" not in shown
     assert "\nCommands:\n" in shown
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n"])
+def test_a_command_that_is_not_confirmed_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    with pytest.raises(click.exceptions.Exit) as exited:
+        confirm("Delete susan@example.com?")
+    assert exited.value.exit_code == 1
+    assert capsys.readouterr().err == "Cancelled; nothing was changed.\n"

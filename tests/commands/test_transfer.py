@@ -16,7 +16,7 @@ from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
 
-def test_users_with_hashes_of_each_service_log_in_and_get_a_hash_of_ours(
+def test_users_with_hashes_of_each_service_log_in_and_get_a_new_hash(
     dsn: str, tmp_path: Path
 ) -> None:
     emails = [f"user{number}@example.com" for number in range(len(MAKERS))]
@@ -26,7 +26,7 @@ def test_users_with_hashes_of_each_service_log_in_and_get_a_hash_of_ours(
     ]
     file = written(tmp_path / "users.jsonl", *records)
     ended = manage("users", "import", file, DATABASE_URL=dsn)
-    assert ended.stdout.splitlines()[-1] == f"{len(emails)} imported, 0 existing", ended
+    assert ended.stdout.splitlines()[-1] == f"Imported {len(emails)} users.", ended
     assert run_sql(dsn, "SELECT DISTINCT created_at::date::text FROM users") == [("2020-01-02",)]
 
     async def use(url: str) -> None:
@@ -51,12 +51,12 @@ def test_expensive_hashes_are_imported_only_where_they_are_allowed(
 ) -> None:
     expensive = HASH.replace("$04$", "$15$")
     file = written(tmp_path / "users.jsonl", {"email": "a@example.com", "password_hash": expensive})
-    refused = manage("users", "import", file, DATABASE_URL=dsn)
-    assert refused.returncode == 1
-    assert "bcrypt's cost is over 14" in refused.stderr
+    rejected = manage("users", "import", file, DATABASE_URL=dsn)
+    assert rejected.returncode == 1
+    assert "bcrypt's cost is over 14" in rejected.stderr
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
     taken = manage("users", "import", "--allow-expensive-hashes", file, DATABASE_URL=dsn)
-    assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
+    assert taken.stdout.splitlines()[-1] == "Imported 1 user.", taken
 
 
 def test_errors_name_the_line_and_nothing_is_imported(dsn: str, tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_csv_is_imported_and_existing_users_are_unchanged(dsn: str, tmp_path: Pa
         rows.writerow(["susan@example.com", "", HASH, ""])
         rows.writerow(["zoë@example.com", 'Zoë "Z", Miller', HASH, "2026-01-01T00:00:00+01:00"])
     for option, summary in (
-        ("--dry-run", "1 to import, 1 existing"),
-        ("--format=csv", "1 imported, 1 existing"),
-        ("--format=csv", "0 imported, 2 existing"),
+        ("--dry-run", "Would import 1 user; skipped 1 that already exist."),
+        ("--format=csv", "Imported 1 user; skipped 1 that already exist."),
+        ("--format=csv", "Imported 0 users; skipped 2 that already exist."),
     ):
         ended = manage("users", "import", option, str(file), DATABASE_URL=dsn)
         assert ended.stdout.splitlines()[-1] == summary, ended
@@ -131,10 +131,10 @@ def test_an_export_can_be_imported_and_only_its_owner_can_read_it(dsn: str, tmp_
     columns = "SELECT email, name, password_hash, created_at, disabled_at FROM users ORDER BY 1"
     before = run_sql(dsn, columns)
     out = tmp_path / "out.jsonl"
-    assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "2 exported\n"
+    assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "Exported 2 users.\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     again = manage("users", "export", str(out), DATABASE_URL=dsn)
-    assert (again.returncode, "exists" in again.stderr) == (1, True)
+    assert (again.returncode, "exists" in again.stderr) == (4, True)
     run_sql(dsn, "TRUNCATE users CASCADE")
     assert manage("users", "import", str(out), DATABASE_URL=dsn).returncode == 0
     assert run_sql(dsn, columns) == before
@@ -148,14 +148,14 @@ def test_a_hash_with_a_pepper_is_imported_only_where_that_pepper_is_set(
     file = written(
         tmp_path / "users.jsonl", {"email": "susan@example.com", "password_hash": stored}
     )
-    refused = manage("users", "import", file, DATABASE_URL=dsn)
-    assert (refused.returncode, f"needs the pepper {pepper_id(pepper)}" in refused.stderr) == (
+    rejected = manage("users", "import", file, DATABASE_URL=dsn)
+    assert (rejected.returncode, f"needs the pepper {pepper_id(pepper)}" in rejected.stderr) == (
         1,
         True,
     )
-    assert stored not in refused.stderr
+    assert stored not in rejected.stderr
     taken = manage("users", "import", file, DATABASE_URL=dsn, PASSWORD_PEPPER=pepper)
-    assert taken.stdout.splitlines()[-1] == "1 imported, 0 existing", taken
+    assert taken.stdout.splitlines()[-1] == "Imported 1 user.", taken
 
 
 def test_json_lines_can_start_with_a_byte_order_mark(dsn: str, tmp_path: Path) -> None:
@@ -163,11 +163,11 @@ def test_json_lines_can_start_with_a_byte_order_mark(dsn: str, tmp_path: Path) -
     record = json.dumps({"email": "susan@example.com", "password_hash": HASH})
     file.write_text(record, encoding="utf-8-sig")
     ended = manage("users", "import", "--dry-run", str(file), DATABASE_URL=dsn)
-    assert ended.stdout.splitlines()[-1] == "1 to import, 0 existing", ended
+    assert ended.stdout.splitlines()[-1] == "Would import 1 user.", ended
 
 
 @pytest.mark.parametrize(("name", "code"), [("users.txt", 2), ("missing.csv", 2)])
-def test_a_file_that_cannot_be_read_is_refused(
+def test_a_file_that_cannot_be_read_is_rejected(
     dsn: str, tmp_path: Path, name: str, code: int
 ) -> None:
     (tmp_path / "users.txt").write_text("", encoding="utf-8")

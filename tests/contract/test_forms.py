@@ -1,4 +1,4 @@
-"""The forms of all calls: hostile text and members are refused at little cost."""
+"""The forms of all calls: hostile text and members are rejected at little cost."""
 
 import pytest
 
@@ -23,15 +23,15 @@ class Parameters(UrlEncodedForm):
 
 
 def errors_of(form: type[Form], members: dict[str, object]) -> dict[str, str]:
-    with pytest.raises(InvalidFields) as refused:
+    with pytest.raises(InvalidFields) as rejected:
         form.of(members)
-    return {error.field: error.message for error in refused.value.errors}
+    return {error.field: error.message for error in rejected.value.errors}
 
 
 @pytest.mark.parametrize(
     ("form", "field"), FIELDS, ids=[f"{form.__name__}.{field}" for form, field in FIELDS]
 )
-def test_every_field_of_every_call_refuses_unsafe_text(form: type[Form], field: str) -> None:
+def test_every_field_of_every_call_rejects_unsafe_text(form: type[Form], field: str) -> None:
     assert errors_of(form, {field: "x" * (MAX_CODE_POINTS + 1)})[field] == "is too long"
     assert "combining marks" in errors_of(form, {field: MARKS})[field]
 

@@ -66,10 +66,22 @@ def test_an_operation_has_a_summary_and_its_credentials(
     method: str, path: str, operation: dict[str, Any]
 ) -> None:
     assert operation["summary"]
+    assert operation["description"].endswith(".")
     assert operation["operationId"].startswith(method)
     is_open = path in {"/api/user/register", "/health/live", "/health/ready"}
     assert (operation["security"] == []) == is_open
+    # Only there, credentials may be in the body instead.
+    assert ({} in operation["security"]) == ((method, path) == ("post", "/api/user/login"))
     assert ("401" in operation["responses"]) != is_open
+
+
+def test_each_operation_has_a_summary_of_its_own() -> None:
+    summaries = [operation["summary"] for *_, operation in OPERATIONS]
+    assert len(set(summaries)) == len(summaries)
+
+
+def test_generated_clients_find_the_address_of_the_server() -> None:
+    assert [server["url"] for server in document()["servers"]] == ["/"]
 
 
 def test_operation_ids_are_unique_and_links_refer_to_them() -> None:
@@ -117,7 +129,7 @@ def test_examples_conform_to_their_schemas() -> None:
     assert found > 15
 
 
-def test_settings_that_affect_clients_are_in_the_document() -> None:
+def test_settings_that_affect_callers_are_in_the_document() -> None:
     schemas = openapi_document(routes, STRICT, version="1.2.3")["components"]["schemas"]
     assert schemas["NewPassword"]["minLength"] == 12
     assert "common password" in schemas["NewPassword"]["description"]
@@ -195,7 +207,7 @@ def test_the_pattern_of_names_matches_the_rule(text: str) -> None:
         assert by_schema
 
 
-def test_the_pattern_of_names_covers_each_character_that_the_rule_refuses_or_trims() -> None:
+def test_the_pattern_of_names_covers_each_character_that_the_rule_rejects_or_trims() -> None:
     pattern = re.compile(document()["components"]["schemas"]["Name"]["pattern"])
     planes = (
         range(0xD800),

@@ -10,7 +10,7 @@ import pytest
 from db.batch import BATCH_SIZE, Batch
 from db.batch_loader import BatchLoader
 from db.connecting import PoolLimits
-from db.errors import Unavailable
+from db.errors import DatabaseError, Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery, Received
 from db.rows import Row, UserRow
@@ -179,6 +179,33 @@ def test_lookups_in_a_locked_table_time_out_and_succeed_after_its_release(
         assert await loader.find(tokens[0]) is not None
 
     with_loader(dsn, work, LIMITS)
+
+
+def test_closing_a_broken_connection_again_leaves_that_with_its_descriptor_alone(
+    dsn: str, tokens: list[str]
+) -> None:
+    async def result_of(query: PreparedQuery) -> DatabaseError | None:
+        received: asyncio.Future[DatabaseError | None] = asyncio.get_running_loop().create_future()
+        query.send(tokens[:1], lambda _, error: received.set_result(error))
+        return await received
+
+    async def run(database: Database) -> None:
+        sql, key_type = FIND_USERS.sql, FIND_USERS.key_type
+        broken = await database.prepare("broken", sql, key_type)
+        run_sql(
+            dsn,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND query ~ 'PREPARE broken'",
+        )
+        async with asyncio.timeout(20):
+            assert isinstance(await result_of(broken), Unavailable)
+            # The lowest free descriptor is that of the broken connection.
+            working = await database.prepare("working", sql, key_type)
+            broken.close()
+            assert await result_of(working) is None
+        working.close()
+
+    use(dsn, run)
 
 
 def test_any_failure_to_prepare_is_raised_and_the_next_lookup_succeeds(

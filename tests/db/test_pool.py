@@ -8,10 +8,19 @@ from functools import partial
 
 import pytest
 
-from db.connecting import describe
-from db.errors import InvalidUrl, Locked, ReadOnly, SchemaError, StatementError, Unavailable
+from db.connecting import connect, describe
+from db.errors import (
+    InvalidUrl,
+    Locked,
+    PoolerNotSupported,
+    ReadOnly,
+    SchemaError,
+    StatementError,
+    Unavailable,
+)
 from db.pool import Connection, Database
 from postgres.plain_connection import plain_connection
+from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database, use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.proxy import Proxy
@@ -170,6 +179,31 @@ def test_the_wait_for_a_lock_ends_before_the_time_limit_of_the_statement(
     use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5, query_timeout_seconds=0.2))
 
 
+@pytest.mark.parametrize("statement", ["PREPARE known AS SELECT 1", "EXECUTE unknown"])
+def test_a_prepared_statement_of_another_session_is_reported_as_a_pooler(
+    dsn: str, statement: str
+) -> None:
+    """A pooler in transaction mode connects a client to sessions that others have prepared."""
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await connection.execute("PREPARE known AS SELECT 1")
+            with pytest.raises(PoolerNotSupported, match="session mode, or connect to Postgres"):
+                await connection.execute(statement)
+
+    use(dsn, work)
+
+
+def test_a_lookup_in_a_session_that_has_prepared_it_is_reported_as_a_pooler(dsn: str) -> None:
+    async def work(_: Database) -> None:
+        setup = "PREPARE taken (text[]) AS SELECT 1"
+        with pytest.raises(PoolerNotSupported, match="42P05") as raised:
+            await connect(dsn, LIMITS, setup=f"{setup}; {setup}")
+        assert str(raised.value) in (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
+
+    use(dsn, work)
+
+
 @pytest.mark.parametrize(
     ("inherited", "effective"),
     [
@@ -195,7 +229,7 @@ def test_a_commit_is_durable_whatever_the_default_of_the_database(
             assert connection.value("SHOW synchronous_commit") == effective
 
 
-def test_a_read_only_default_is_refused(postgres: str) -> None:
+def test_a_read_only_default_is_rejected(postgres: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
@@ -221,7 +255,7 @@ def test_names_resolve_to_our_schema_whatever_the_search_path_of_the_role(postgr
         use(dsn, work)
 
 
-def test_a_role_without_a_schema_is_refused(postgres: str) -> None:
+def test_a_role_without_a_schema_is_rejected(postgres: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
@@ -284,7 +318,7 @@ def test_the_next_address_is_tried_when_one_refuses_the_connection(
 
 
 @pytest.mark.parametrize("host", ["db..example", f"{'a' * 64}.example"])
-def test_a_host_name_with_an_invalid_label_is_refused_with_advice(host: str) -> None:
+def test_a_host_name_with_an_invalid_label_is_rejected_with_advice(host: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
@@ -302,7 +336,7 @@ def test_a_host_name_with_an_invalid_label_is_refused_with_advice(host: str) -> 
         "postgresql://u:s3cret%zz@127.0.0.1/db",
     ],
 )
-def test_a_malformed_url_is_refused_with_advice_that_does_not_quote_it(url: str) -> None:
+def test_a_malformed_url_is_rejected_with_advice_that_does_not_quote_it(url: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
@@ -311,10 +345,10 @@ def test_a_malformed_url_is_refused_with_advice_that_does_not_quote_it(url: str)
             raise AssertionError("a connection was opened")
 
     for attempt in (partial(use, url, work), partial(describe, url), connect):
-        with pytest.raises(InvalidUrl, match="DATABASE_URL is malformed") as refused:
+        with pytest.raises(InvalidUrl, match="DATABASE_URL is malformed") as rejected:
             attempt()
-        assert "s3cret" not in "".join(traceback.format_exception(refused.value))
-        assert refused.value.__suppress_context__
+        assert "s3cret" not in "".join(traceback.format_exception(rejected.value))
+        assert rejected.value.__suppress_context__
 
 
 def test_a_dedicated_connection_leaves_the_pool_to_others(dsn: str) -> None:
@@ -346,7 +380,7 @@ def test_a_failed_attempt_to_connect_leaves_the_pool_usable() -> None:
     async def run() -> None:
         database = Database("postgresql://127.0.0.1:1/none", replace(LIMITS, pool_max=1))
         for _ in range(3):
-            # Not a time-out: the previous attempt does not occupy the pool.
+            # Not a timeout: the previous attempt does not occupy the pool.
             with pytest.raises(Unavailable, match="refused"):
                 async with database.connection():
                     pass

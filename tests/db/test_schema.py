@@ -1,4 +1,4 @@
-"""Applying the schema, and refusals to do so."""
+"""Applying the schema, and databases that are rejected."""
 
 import itertools
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_a_new_database_has_no_user_and_no_client(empty: str) -> None:
     assert run_sql(empty, counts) == [(0, 0)]
 
 
-def test_a_newer_schema_is_refused(empty: str) -> None:
+def test_a_newer_schema_is_rejected(empty: str) -> None:
     apply(empty)
     run_sql(empty, "UPDATE userauth_schema SET version = version + 1")
     with pytest.raises(SchemaError, match=f"has schema version {VERSION + 1}"):
@@ -55,7 +55,7 @@ def test_foreign_tables_are_left_alone(empty: str) -> None:
     ]
 
 
-def test_a_database_with_another_encoding_than_utf_8_is_refused(postgres: str) -> None:
+def test_a_database_with_another_encoding_than_utf_8_is_rejected(postgres: str) -> None:
     run_sql(
         postgres,
         "CREATE DATABASE latin ENCODING 'LATIN1'"

@@ -60,10 +60,10 @@ def test_an_endless_wait_is_infinite_and_nothing_is_counted(dsn: str) -> None:
             decision = await record_failure(connection)
         assert (decision.is_allowed, decision.wait_seconds) == (False, math.inf)
         lookups = open_lookups(database)
-        found = await lookups.counts_of_tries.find("pair:c")
+        found = await lookups.attempt_counts.find("pair:c")
         await lookups.close()
         assert found == CountRow(
-            wait_seconds=math.inf, trusted_network=None, trusted_wait_seconds=None
+            wait_seconds=math.inf, usual_network=None, usual_network_wait_seconds=None
         )
 
     use(dsn, work)

@@ -16,7 +16,7 @@ from tests.harness.scraping import Scrape, read, read_now
 
 DEPLOY = ROOT / "deploy"
 PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
-PANELS_PAGE = (ROOT / "docs" / "dashboard.md").read_text(encoding="utf-8")
+PANELS_PAGE = (DEPLOY / "grafana-dashboard.md").read_text(encoding="utf-8")
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text(encoding="utf-8"))
 RULES = (DEPLOY / "alerts.yml").read_text(encoding="utf-8")
 TESTS = (ROOT / "tests" / "deploy" / "alerts.yml").read_text(encoding="utf-8")

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -13,9 +15,12 @@ from tornado.web import Application, RequestHandler
 
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.certificates import make_certificate
+from tests.harness.configuration import ROOT
+from tests.harness.pages import blocks, page, section
 from tests.harness.processes import running_server
+from tests.harness.programs import get_program
 from tests.harness.proxy import Proxy
-from tests.harness.sample_proxies import running_proxy
+from tests.harness.sample_proxies import caddy_command, nginx_command, running_proxy
 
 pytestmark = pytest.mark.needs("openssl")
 FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
@@ -90,6 +95,38 @@ class Site:
 def sample(request: pytest.FixtureRequest) -> str:
     """Return the name of a sample."""
     return str(request.param)
+
+
+PROXY_PAGE = page("docs/behind-a-proxy.md")
+
+
+def test_the_proxies_accept_a_certificate_of_ones_own(sample: str, tmp_path: Path) -> None:
+    name = sample.partition(".")[0].removesuffix("file")
+    heading = f"## {name.lower() if name == 'nginx' else name}"
+    [(_, lines), _] = blocks(section(PROXY_PAGE, heading))
+    certificate, key = make_certificate(tmp_path / "tls")
+    for shown in re.findall(r"/etc/\S+?\.pem", lines):
+        lines = lines.replace(shown, str(key if "privkey" in shown else certificate))
+    text = (ROOT / "deploy" / sample).read_text(encoding="utf-8")
+    if sample == "nginx.conf":
+        text = re.sub(
+            r"^ +ssl_certificate .*\n +ssl_certificate_key .*\n", lines, text, flags=re.MULTILINE
+        )
+        assert str(certificate) in text
+        command = [*nginx_command(tmp_path, text), "-t"]
+    else:
+        text = text.replace("auth.example.com {\n", f"auth.example.com {{\n{lines}")
+        [program, _, *options] = caddy_command(tmp_path, text)
+        command = [program, "validate", *options]
+    tested = subprocess.run(
+        [get_program(command[0]), *command[1:]],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)},
+    )
+    assert tested.returncode == 0, tested.stderr
 
 
 def behind(sample: str, dsn: str, folder: Path, use: UseSite, **settings: str) -> None:
@@ -221,6 +258,51 @@ def test_no_spelling_of_a_forged_field_passes_or_removes_the_real_one(
     behind(sample, dsn, tmp_path, use)
 
 
+FORGED_FORWARDING = {
+    "X-Forwarded-For": "203.0.113.9",
+    "X-Forwarded-Proto": "evil",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Port": "1",
+    "X-Forwarded-Prefix": "/evil",
+    "Forwarded": "for=203.0.113.9;proto=evil",
+    "X-Real-IP": "203.0.113.9",
+}
+
+
+def test_the_upstream_gets_the_host_and_forwarding_fields_of_the_proxy_and_an_upgrade(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, api: Api) -> None:
+        token = await api.registered_token()
+        underscored = {name.replace("-", "_"): value for name, value in FORGED_FORWARDING.items()}
+        for forged in (FORGED_FORWARDING, {**FORGED_FORWARDING, **underscored}):
+            upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+            answer = await site.ask(bearer(token), more={**forged, **upgrade}, source=CLIENT)
+            seen = json.loads(answer.body)
+            assert seen["Host"].partition(":")[0] == "localhost"
+            assert seen["X-Forwarded-Host"].partition(":")[0] == "localhost"
+            assert seen["X-Forwarded-For"] == seen["X-Real-Ip"] == CLIENT
+            assert seen["X-Forwarded-Proto"] == "https"
+            assert (seen["Upgrade"], seen["Connection"].lower()) == ("websocket", "upgrade")
+            assert "evil" not in str(seen)
+            assert "203.0.113.9" not in str(seen)
+        assert "Upgrade" not in json.loads((await site.ask(bearer(token))).body)
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_a_throttled_user_gets_429_with_the_wait(sample: str, dsn: str, tmp_path: Path) -> None:
+    async def use(site: Site, api: Api) -> None:
+        await api.register()
+        wrong = basic("susan@example.com", "wrong password")
+        answers = [await site.ask(wrong) for _ in range(13)]
+        assert [answer.code for answer in answers[:10]] == [401] * 10
+        assert answers[-1].code == 429
+        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
+
+    behind(sample, dsn, tmp_path, use)
+
+
 def test_one_connection_serves_calls_of_every_kind(sample: str, dsn: str, tmp_path: Path) -> None:
     async def use(site: Site, api: Api) -> None:
         await api.register()
@@ -275,16 +357,22 @@ def test_while_postgres_is_unavailable_no_request_is_admitted(
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_login_passes_the_proxy(sample: str, dsn: str, tmp_path: Path) -> None:
+def test_a_login_passes_the_proxy_and_the_type_of_a_problem_leads_to_its_page(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
     async def use(site: Site, api: Api) -> None:
         await api.register()
+        rejected = json.loads((await site.ask(None, "/api/user/login")).body)
+        path, _, name = rejected["type"].partition("#")
+        found = await site.ask(None, path)
+        assert (found.code, f"\n## {name}\n" in found.body.decode()) == (200, True)
         answer = await site.ask(basic("susan@example.com", PASSWORD), "/api/user/login")
         assert (await site.ask(bearer(json.loads(answer.body)["token"]))).code == 200
 
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_request_is_https_if_the_proxy_received_it_over_https_whatever_the_client_claims(
+def test_a_request_is_https_if_the_proxy_received_it_over_https_whatever_the_caller_claims(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:
@@ -339,7 +427,7 @@ def test_through_an_untrusted_proxy_the_address_is_that_of_the_proxy(
     behind(sample, dsn, tmp_path, use)
 
 
-def test_a_client_that_bypasses_the_proxy_cannot_claim_an_address(
+def test_a_caller_that_bypasses_the_proxy_cannot_claim_an_address(
     sample: str, dsn: str, tmp_path: Path
 ) -> None:
     async def use(site: Site, api: Api) -> None:

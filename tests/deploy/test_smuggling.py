@@ -1,4 +1,4 @@
-"""Requests with an ambiguous end through nginx and Caddy: both sides read the same, or refuse."""
+"""Requests with an ambiguous end through nginx and Caddy: both sides read the same, or reject."""
 
 import re
 import socket
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.needs("openssl")
 SECONDS = 5.0
 VARIABLES = {
     "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
-    # A refused chunk or an incomplete body would otherwise delay the test.
+    # A rejected chunk or an incomplete body would otherwise delay the test.
     "USERAUTH_LIMITS__BODY_TIMEOUT_SECONDS": "1",
 }
 LAST = raw_request("GET", "/api/user", close=True)

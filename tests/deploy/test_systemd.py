@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,8 @@ from tests.harness.processes import environment, free_port, running_server, wait
 from tests.harness.programs import get_program
 
 DEPLOY = ROOT / "deploy"
+# The one that the environment of the tests was created with.
+PYTHON = Path(sys.base_prefix) / "bin/python3"
 SERVICE, BACKUP = DEPLOY / "userauth.service", DEPLOY / "userauth-backup.service"
 UNITS = [SERVICE, DEPLOY / "userauth.socket", BACKUP, DEPLOY / "userauth-backup.timer"]
 # What this process gets by systemd-socket-activate goes to one server after the other.
@@ -344,8 +347,25 @@ def test_each_directive_of_the_service_has_a_comment() -> None:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install into a directory that stands for a machine."""
     root = tmp_path_factory.mktemp("machine")
+    lend_packages(root / "opt/userauth")
     install(root)
     return root
+
+
+def lend_packages(program: Path) -> None:
+    """Create an environment that the installation reuses, with the packages of the tests.
+
+    Downloading and unpacking them takes half a minute, and is tested with those that take long.
+    """
+    subprocess.run(
+        [PYTHON, "-m", "venv", "--copies", "--without-pip", program / ".venv"], check=True
+    )
+    paths = {key: str(program / ".venv") for key in ("base", "platbase")}
+    packages = Path(sysconfig.get_path("purelib", "venv", vars=paths))
+    (packages / "tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    version = subprocess.run([PYTHON, "-VV"], check=True, capture_output=True, text=True).stdout
+    inputs = version + (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    (program / ".made-of").write_text(inputs, encoding="utf-8")
 
 
 def install(root: Path, *arguments: str, systemctl: Path | None = None) -> str:
@@ -361,6 +381,7 @@ def run_installation(
         ["/bin/bash", str(DEPLOY / "install.sh"), *arguments],
         env={
             **os.environ,
+            "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
             "DESTDIR": str(root),
             "SYSTEMCTL": str(systemctl or ""),
             # "0" sets --no-compile: pip inverts the value of a negative option.
@@ -478,12 +499,12 @@ def test_a_version_that_rejects_the_settings_leaves_the_old_one_in_place(install
 
 
 # The fake systemctl starts the service only if the marker of the old version exists.
-CHOOSY = '[ "$1" != {refused} ] || [ -e {root}/opt/userauth/marker ]'
+CHOOSY = '[ "$1" != {failing} ] || [ -e {root}/opt/userauth/marker ]'
 
 
-@pytest.mark.parametrize("refused", ["restart", "start", "daemon-reload", "--quiet"])
+@pytest.mark.parametrize("failing", ["restart", "start", "daemon-reload", "--quiet"])
 def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
-    installed: Path, systemctl: Callable[[str], Path], called: Path, refused: str
+    installed: Path, systemctl: Callable[[str], Path], called: Path, failing: str
 ) -> None:
     unit = installed / "etc/systemd/system/userauth.service"
     shipped = unit.read_bytes()
@@ -492,7 +513,7 @@ def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
     # A unit that the old version did not have.
     (installed / "opt/userauth/deploy/userauth-backup.timer").unlink()
     marker = mark(installed)
-    fake = systemctl(CHOOSY.format(refused=refused, root=installed))
+    fake = systemctl(CHOOSY.format(failing=failing, root=installed))
     ended = run_installation(installed, systemctl=fake)
     assert ended.returncode == 1
     assert "the old version is running again" in ended.stderr
@@ -514,7 +535,7 @@ def test_after_a_killed_installation_the_version_that_is_known_to_start_is_kept(
     killing = systemctl('[ "$1" != restart ] || kill -9 $PPID')
     assert run_installation(installed, systemctl=killing).returncode != 0
     assert not marker.exists()
-    choosy = systemctl(CHOOSY.format(refused="restart", root=installed))
+    choosy = systemctl(CHOOSY.format(failing="restart", root=installed))
     ended = run_installation(installed, systemctl=choosy)
     assert "the old version is running again" in ended.stderr
     assert marker.exists()

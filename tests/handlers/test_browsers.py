@@ -4,7 +4,7 @@ import pytest
 from tornado.httputil import HTTPHeaders
 
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 from transport.browsers import is_from_browser
 
@@ -24,8 +24,8 @@ CHANGING = [
     ("POST", "/api/token/revoke"),
 ]
 
-named = laid_over(CORS__ORIGINS=PAGE)
-anybody = laid_over(CORS__ORIGINS="*")
+named = override_settings(CORS__ORIGINS=PAGE)
+any_origin = override_settings(CORS__ORIGINS="*")
 
 
 def schemes(answer: Answer) -> list[str]:
@@ -62,9 +62,42 @@ def test_a_browser_is_recognized_by_preferring_html(accept: str, expected: str) 
 
 
 @pytest.mark.gen_test
-async def test_other_calls_send_both_challenges(api: Api) -> None:
-    answer = await api.request("GET", "/api/user", headers={"Sec-Fetch-Mode": "cors"})
-    assert schemes(answer) == ["Basic", "Bearer"]
+async def test_other_calls_send_both_challenges_but_not_to_scripts(api: Api) -> None:
+    for method, path in (
+        ("GET", "/api/user"),
+        ("GET", "/api/user/login"),
+        ("POST", "/api/user/login"),
+        ("GET", "/api/user/tokens"),
+        ("POST", "/api/user/logout"),
+    ):
+        for mode, expected in (
+            (None, ["Basic", "Bearer"]),
+            ("navigate", ["Basic", "Bearer"]),
+            ("cors", ["Bearer"]),
+            ("same-origin", ["Bearer"]),
+            ("no-cors", ["Bearer"]),
+        ):
+            headers = {} if mode is None else {"Sec-Fetch-Mode": mode}
+            answer = await api.request(method, path, headers=headers)
+            assert (answer.status, schemes(answer)) == (401, expected)
+
+
+@pytest.mark.gen_test
+async def test_a_script_that_logs_in_with_a_wrong_password_gets_no_password_dialog(
+    api: Api,
+) -> None:
+    await api.register(EMAIL)
+    fields = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+    account = {"email": EMAIL, "password": "wrong"}
+    for authorization, body in ((basic(EMAIL, "wrong"), None), (None, account)):
+        answer = await api.request(
+            "POST",
+            "/api/user/login",
+            authorization=authorization,
+            json_body=body,
+            headers=fields,
+        )
+        assert (answer.status, schemes(answer)) == (401, ["Bearer"])
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGING)
@@ -153,12 +186,12 @@ async def test_a_browser_that_sends_only_origin_logs_in_if_it_matches_host(
 
 
 @pytest.mark.gen_test
-async def test_clients_other_than_browsers_are_not_refused(api: Api) -> None:
+async def test_callers_other_than_browsers_are_not_rejected(api: Api) -> None:
     await api.register(EMAIL)
     assert await log_in_from(api) == 200
 
 
-@anybody
+@any_origin
 @pytest.mark.gen_test
 async def test_with_any_origin_every_page_logs_in(api: Api) -> None:
     await api.register(EMAIL)

@@ -1,4 +1,4 @@
-"""Authorization: each accepted form, and each refused one."""
+"""Authorization: each accepted form, and each rejected one."""
 
 import base64
 
@@ -146,7 +146,7 @@ async def test_an_unknown_token_is_401_with_a_bearer_error(api: Api) -> None:
 
 @pytest.mark.parametrize("first", [basic(EMAIL, PASSWORD), "Digest x", "", "Bearer x.y"])
 @pytest.mark.gen_test
-async def test_two_authorization_headers_are_refused(api: Api, first: str) -> None:
+async def test_two_authorization_headers_are_rejected(api: Api, first: str) -> None:
     await api.register()
     answer = await answer_to(
         api,
@@ -162,7 +162,7 @@ async def test_two_authorization_headers_are_refused(api: Api, first: str) -> No
 
 @pytest.mark.parametrize("value", [b"Basic \xff\xfe", b"Bearer \xff.\xfe", b"B\xe4sic x", b"\xff"])
 @pytest.mark.gen_test
-async def test_credentials_that_are_not_text_are_refused(api: Api, value: bytes) -> None:
+async def test_credentials_that_are_not_text_are_rejected(api: Api, value: bytes) -> None:
     request = raw_request("GET", "/api/user", "Authorization: HERE").replace(b"HERE", value)
     assert (await answer_to(api, request)).status == 401
 
@@ -210,7 +210,7 @@ async def test_every_call_on_the_user_accepts_every_form(api: Api, method: str, 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE"])
 @pytest.mark.gen_test
-async def test_every_call_on_the_user_refuses_wrong_credentials(api: Api, method: str) -> None:
+async def test_every_call_on_the_user_rejects_wrong_credentials(api: Api, method: str) -> None:
     await api.register()
     body = {"name": "Susan"} if method == "PATCH" else None
     for authorization in GARBAGE:

@@ -7,13 +7,13 @@ import pytest
 from handlers.application import Application
 from ops.request_log import RequestRecord
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 
 EMAIL = "susan@example.com"
 WRONG = "not the password"
 MISSING = [{"field": "current_password", "message": "is required"}]
 
-required = laid_over(PASSWORDS__CURRENT_REQUIRED=True)
+required = override_settings(PASSWORDS__CURRENT_REQUIRED=True)
 destroying = pytest.mark.parametrize("path", ["/api/user", "/api/user/tokens", "one token"])
 
 
@@ -37,7 +37,7 @@ async def is_good(api: Api, token: str) -> bool:
 @required
 @destroying
 @pytest.mark.gen_test
-async def test_a_token_alone_is_refused(api: Api, path: str) -> None:
+async def test_a_token_alone_is_rejected(api: Api, path: str) -> None:
     token = await api.registered_token(EMAIL)
     for body in (None, {}, {"current_password": None}):
         answer = await delete(api, path, bearer(token), body)

@@ -8,7 +8,7 @@ import pytest
 
 from handlers.application import Application
 from tests.harness.api import Api
-from tests.harness.configuration import ROOT, laid_over
+from tests.harness.configuration import ROOT, override_settings
 from tests.harness.raw_http import answer_to, raw_request
 
 PATHS = {
@@ -70,10 +70,10 @@ async def test_head_returns_the_fields_of_get(api: Api) -> None:
 @pytest.mark.gen_test
 async def test_another_method_is_405_and_options_lists_the_methods(api: Api) -> None:
     for path in PATHS:
-        refused = await api.request("POST", path, body=b"")
-        assert (refused.status, refused.problem) == (405, "method-not-allowed")
-        assert refused.headers["Allow"] == "GET, HEAD, OPTIONS"
-        assert refused.headers["Cache-Control"] == "no-store"
+        rejected = await api.request("POST", path, body=b"")
+        assert (rejected.status, rejected.problem) == (405, "method-not-allowed")
+        assert rejected.headers["Allow"] == "GET, HEAD, OPTIONS"
+        assert rejected.headers["Cache-Control"] == "no-store"
         asked = await api.request("OPTIONS", path)
         assert (asked.status, asked.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
 
@@ -103,10 +103,10 @@ def test_another_content_has_another_entity_tag(app: Application) -> None:
     assert len(tags) == len(PATHS)
 
 
-@laid_over(DOCS__ENABLED=False)
+@override_settings(DOCS__ENABLED=False)
 @pytest.mark.gen_test
-async def test_without_docs_enabled_there_is_no_document(api: Api) -> None:
-    for path in PATHS:
+async def test_without_docs_enabled_only_the_page_on_problems_is_served(api: Api) -> None:
+    for path in set(PATHS) - {"/docs/problems.md"}:
         for method in ("GET", "HEAD", "OPTIONS", "POST"):
             assert (await api.request(method, path)).status == 404, (method, path)
 
@@ -120,6 +120,7 @@ async def test_the_last_response_of_a_draining_server_is_complete(
     assert len(answer.content) == int(answer.headers["Content-Length"]) > 1_000_000
 
 
+@pytest.mark.parametrize("settings", [{}, {"DOCS__ENABLED": False}], indirect=True)
 @pytest.mark.gen_test
 async def test_the_type_of_a_problem_links_to_its_explanation(api: Api) -> None:
     path, _, name = (await api.request("GET", "/nowhere")).json["type"].partition("#")

@@ -9,7 +9,7 @@ from db.errors import DatabaseError
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -136,7 +136,7 @@ async def test_failures_of_a_minute_are_two_events(
     assert app.services.audit.counts.events["password-failed"] == 3
 
 
-@laid_over(SERVER__TRUSTED_PROXIES="127.0.0.1")
+@override_settings(SERVER__TRUSTED_PROXIES="127.0.0.1")
 @pytest.mark.gen_test
 async def test_failures_from_many_addresses_do_not_fill_the_table(
     api: Api, app: Application, clock: Clock, dsn: str

@@ -1,4 +1,4 @@
-"""Floods of allowed requests, beside which other users are served."""
+"""Floods of allowed requests, during which other users are served."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ import pytest
 from rules.write_turns import MAX_WAITING
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.blocked_hashes import BlockedHashes
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
 
@@ -47,13 +47,13 @@ async def test_a_flood_of_writes_by_one_user_holds_one_connection_and_slows_no_o
         200: 1 + MAX_WAITING,
         429: 40 - 1 - MAX_WAITING,
     }
-    refused = [answer.problem for answer in answers if answer.status == 429]
-    assert set(refused) == {"too-many-writes"}
+    rejected = [answer.problem for answer in answers if answer.status == 429]
+    assert set(rejected) == {"too-many-writes"}
 
 
-@laid_over(THROTTLE__HASHES_PER_MINUTE=3)
+@override_settings(THROTTLE__HASHES_PER_MINUTE=3)
 @pytest.mark.gen_test
-async def test_right_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not(
+async def test_correct_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not(
     api: Api,
 ) -> None:
     await api.register(EMAIL)
@@ -62,8 +62,8 @@ async def test_right_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not(
         assert (await api.log_in(EMAIL, "wrong password")).status == 401
     token = await api.token(EMAIL)
     assert [(await api.log_in(EMAIL)).status for _ in range(3)] == [200, 200, 429]
-    refused = await api.log_in(EMAIL)
-    assert (refused.problem, refused.headers["Retry-After"]) == ("too-many-tries", "20")
+    rejected = await api.log_in(EMAIL)
+    assert (rejected.problem, rejected.headers["Retry-After"]) == ("too-many-tries", "20")
     assert (await api.log_in(OTHER)).status == 200
     answer = await api.request("GET", "/api/user", authorization=bearer(token))
     assert answer.status == 200
@@ -72,7 +72,7 @@ async def test_right_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not(
     assert answer.status == 200
 
 
-@laid_over(THROTTLE__HASHES_PER_MINUTE=3)
+@override_settings(THROTTLE__HASHES_PER_MINUTE=3)
 @pytest.mark.gen_test
 async def test_new_passwords_use_up_the_same_budget(api: Api) -> None:
     token = await api.registered_token(EMAIL)
@@ -92,7 +92,7 @@ async def test_new_passwords_use_up_the_same_budget(api: Api) -> None:
     assert (await rename(api, token)).status == 200
 
 
-@laid_over(THROTTLE__WRITES_PER_MINUTE=3)
+@override_settings(THROTTLE__WRITES_PER_MINUTE=3)
 @pytest.mark.gen_test
 async def test_a_stolen_token_cannot_keep_its_owner_from_writing(api: Api) -> None:
     stolen = await api.registered_token(EMAIL)
@@ -148,7 +148,7 @@ async def log_in(api: Api, email: str, ip: str, password: str = PASSWORD) -> Ans
     )
 
 
-@laid_over(SERVER__TRUSTED_PROXIES="127.0.0.0/8", PASSWORDS__WORKERS=1)
+@override_settings(SERVER__TRUSTED_PROXIES="127.0.0.0/8", PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test(timeout=15)
 async def test_a_login_from_the_usual_network_is_served_beside_a_full_queue(
     api: Api, hashes: BlockedHashes, monkeypatch: pytest.MonkeyPatch
@@ -159,7 +159,7 @@ async def test_a_login_from_the_usual_network_is_served_beside_a_full_queue(
     monkeypatch.setattr("rules.hash_queue.MAX_TICKETS", 4)
     hashes.may_continue.clear()
     flood = [
-        asyncio.create_task(log_in(api, f"nobody{number}@example.com", f"192.0.2.{number}", "x"))
+        asyncio.create_task(log_in(api, f"unknown{number}@example.com", f"192.0.2.{number}", "x"))
         for number in range(20)
     ]
     await until(lambda: sum(task.done() for task in flood) == 16)

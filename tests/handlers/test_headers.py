@@ -49,7 +49,7 @@ async def one_answer_of_each_kind(api: Api, request_id: str) -> list[Answer]:
 
 
 @pytest.mark.gen_test
-async def test_the_clients_request_id_is_on_every_response(api: Api) -> None:
+async def test_the_callers_request_id_is_on_every_response(api: Api) -> None:
     answers = await one_answer_of_each_kind(api, "my-id")
     assert [answer.status for answer in answers] == [
         200, 200, 200, 201, 204, 400, 401, 404, 404, 405, 409, 413, 415, 422,
@@ -125,7 +125,7 @@ NEGOTIATION = [
 
 @pytest.mark.parametrize("path", ["/health/live", "/api/user"])
 @pytest.mark.gen_test
-async def test_the_whole_response_is_sent_unencoded_whatever_the_client_accepts(
+async def test_the_whole_response_is_sent_unencoded_whatever_the_caller_accepts(
     api: Api, path: str
 ) -> None:
     authorization = f"Authorization: {bearer(await api.registered_token())}"
@@ -220,7 +220,7 @@ async def test_a_token_in_a_path_or_a_request_id_is_not_logged(
 
 
 @pytest.mark.gen_test
-async def test_a_request_has_a_server_id_beside_the_clients(
+async def test_a_request_has_a_server_id_beside_the_callers(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await api.register()
@@ -246,7 +246,7 @@ async def test_request_ids_reveal_no_count(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_address_is_logged_only_for_refused_credentials(
+async def test_the_address_is_logged_only_for_rejected_credentials(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = await api.registered_token()

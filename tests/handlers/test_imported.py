@@ -5,7 +5,7 @@ import unicodedata
 import bcrypt
 import pytest
 
-from rules.refusals import RefusalTimes
+from rules.rejections import RejectionTimes
 from tests.harness.api import Api
 from tests.harness.imported_users import by_bcrypt
 from tests.harness.sql import run_sql
@@ -40,19 +40,19 @@ async def test_a_wrong_end_that_bcrypt_truncates_does_not_become_the_password(
 
 @pytest.mark.parametrize("password", ["wrong password", NFD, "x" * 1000])
 @pytest.mark.gen_test
-async def test_every_refusal_is_delayed_and_no_success_is(
+async def test_every_rejection_is_delayed_and_no_success_is(
     api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
-    rests: list[float] = []
+    delays: list[float] = []
 
-    def rest(_times: RefusalTimes, elapsed: float, *, forms: int) -> float:
-        rests.append(elapsed * forms)
+    def delay_seconds(_times: RejectionTimes, elapsed: float, *, forms: int) -> float:
+        delays.append(elapsed * forms)
         return 0.0
 
     await imported(api, dsn, by_bcrypt("correct horse"))
-    monkeypatch.setattr(RefusalTimes, "rest", rest)
-    for email in (EMAIL, "nobody@example.com"):
+    monkeypatch.setattr(RejectionTimes, "delay_seconds", delay_seconds)
+    for email in (EMAIL, "unknown@example.com"):
         assert (await api.log_in(email, password)).status == 401
-    assert len(rests) == 2
+    assert len(delays) == 2
     assert (await api.log_in(EMAIL, "correct horse")).status == 200
-    assert len(rests) == 2
+    assert len(delays) == 2

@@ -113,7 +113,7 @@ async def test_a_service_revokes_a_token_and_gets_the_same_response_for_an_inval
 async def test_without_client_credentials_it_is_401(api: Api, app: Application, path: str) -> None:
     client = await new_client(app)
     token = await api.registered_token()
-    for refused in (
+    for rejected in (
         None,
         basic(EMAIL, PASSWORD),
         bearer(token),
@@ -123,8 +123,8 @@ async def test_without_client_credentials_it_is_401(api: Api, app: Application, 
         basic("billing", client.secret),
         basic("ä" * 5000, client.secret),
     ):
-        answer = await ask(api, path, refused, urlencode({"token": token}))
-        assert answer.status == 401, refused
+        answer = await ask(api, path, rejected, urlencode({"token": token}))
+        assert answer.status == 401, rejected
     answer = await api.request("GET", "/api/user", authorization=bearer(token))
     assert answer.status == 200
 
@@ -164,9 +164,10 @@ async def test_an_old_secret_stays_valid_for_its_time_by_the_clock_of_postgres(
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ("", 422),
-        ("token=", 422),
-        ("tokens=x", 422),
+        ("", 400),
+        ("token=", 400),
+        ("tokens=x", 400),
+        (f"token={'x' * 5000}", 400),
         ("token=x&token=y", 400),
         ("token=&token=y", 400),
         ("token=%ff", 400),
@@ -181,6 +182,23 @@ async def test_a_form_is_parsed_as_in_oauth(
 ) -> None:
     client = await new_client(app)
     assert (await ask(api, INTROSPECT, credentials(client), body)).status == status
+
+
+@pytest.mark.parametrize("path", [INTROSPECT, REVOKE])
+@pytest.mark.gen_test
+async def test_an_error_has_its_code_of_oauth(api: Api, app: Application, path: str) -> None:
+    client = credentials(await new_client(app))
+    for target, authorization, body, status, error in (
+        (path, client, "", 400, "invalid_request"),
+        (path, client, "token=x&token=y", 400, "invalid_request"),
+        (path, client, "x" * 70_000, 413, "invalid_request"),
+        (f"{path}?token=x", client, "token=x", 422, "invalid_request"),
+        (path, None, "token=x", 401, "invalid_client"),
+        (path, basic("client", "secret"), "token=x", 401, "invalid_client"),
+        (path, bearer("a.b.c"), "token=x", 401, "invalid_client"),
+    ):
+        answer = await ask(api, target, authorization, body)
+        assert (answer.status, answer.json["error"]) == (status, error)
 
 
 @pytest.mark.gen_test

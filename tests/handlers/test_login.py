@@ -11,7 +11,7 @@ from rules.password_scheme import SCHEME
 from tests.harness.another_server import another_server
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over, settings_with
+from tests.harness.configuration import override_settings, settings_with
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -101,7 +101,7 @@ async def test_a_wrong_password_and_an_unknown_address_get_the_same_response(api
 
 
 @pytest.mark.parametrize(
-    "address", ["nobody@example.com", "no address", "", "@", "'; --", "用户@例え.jp"]
+    "address", ["unknown@example.com", "no address", "", "@", "'; --", "用户@例え.jp"]
 )
 @pytest.mark.gen_test
 async def test_an_unknown_address_takes_a_whole_hash_like_a_wrong_password(
@@ -114,7 +114,7 @@ async def test_an_unknown_address_takes_a_whole_hash_like_a_wrong_password(
 
 
 @pytest.mark.gen_test
-async def test_a_refused_login_issues_no_token(api: Api, dsn: str) -> None:
+async def test_a_rejected_login_issues_no_token(api: Api, dsn: str) -> None:
     await api.register()
     await api.log_in(EMAIL, "wrong password")
     await api.request("HEAD", LOGIN, authorization=basic(EMAIL, PASSWORD))
@@ -147,7 +147,7 @@ async def test_a_hash_of_another_cost_is_renewed_at_the_next_login(
     assert run_sql(dsn, "SELECT password_hash FROM users") == [(renewed,)]
 
 
-@laid_over(PASSWORDS__WORKERS=1)
+@override_settings(PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test
 async def test_a_hash_is_not_renewed_while_others_wait(
     api: Api, keys: list[str], dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
@@ -211,10 +211,74 @@ async def test_a_password_does_not_expire(api: Api, clock: Clock) -> None:
 
 @pytest.mark.parametrize("authorization", [None, "Digest x", basic("susan@example.com", "wrong")])
 @pytest.mark.gen_test
-async def test_the_detail_of_a_refused_login_offers_no_token(
+async def test_the_detail_of_a_rejected_login_offers_no_token(
     api: Api, authorization: str | None
 ) -> None:
     await api.register()
     answer = await api.request("GET", "/api/user/login", authorization=authorization)
     assert answer.status == 401
     assert "token" not in answer.json["detail"]
+
+
+ACCOUNT = {"email": EMAIL, "password": PASSWORD}
+
+
+@pytest.mark.gen_test
+async def test_a_json_body_logs_in_as_basic_does(api: Api, dsn: str) -> None:
+    await api.register()
+    answer = await api.request("POST", LOGIN, json_body={**ACCOUNT, "email": "SUSAN@example.com"})
+    assert (answer.status, list(answer.json)) == (200, ["token", "expires_at", "expires_in"])
+    user = await api.request("GET", "/api/user", authorization=bearer(answer.json["token"]))
+    assert user.status == 200
+    assert run_sql(dsn, "SELECT kind FROM events ORDER BY id DESC LIMIT 1") == [("logged-in",)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({**ACCOUNT, "password": "wrong"}, 401),
+        ({**ACCOUNT, "email": "unknown@example.com"}, 401),
+        ({**ACCOUNT, "email": "susan@example.com\x00"}, 401),
+        ({"email": EMAIL}, 422),
+        ({"password": PASSWORD}, 422),
+        ({}, 422),
+        ({**ACCOUNT, "name": "Susan"}, 422),
+        ({**ACCOUNT, "password": 5}, 422),
+        ({**ACCOUNT, "email": "x" * 5000}, 422),
+        ([], 400),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_json_body_that_is_no_login_is_rejected(
+    api: Api, dsn: str, body: object, status: int
+) -> None:
+    await api.register()
+    assert (await api.request("POST", LOGIN, json_body=body)).status == status
+    assert run_sql(dsn, "SELECT count(*) FROM tokens") == [(0,)]
+
+
+@pytest.mark.gen_test
+async def test_a_wrong_password_in_a_json_body_counts_as_a_failure(api: Api) -> None:
+    await api.register()
+    statuses = [
+        (await api.request("POST", LOGIN, json_body={**ACCOUNT, "password": "wrong"})).status
+        for _ in range(11)
+    ]
+    assert statuses == [401] * 10 + [429]
+
+
+@pytest.mark.gen_test
+async def test_a_login_with_authorization_and_a_json_body_is_400(api: Api, dsn: str) -> None:
+    await api.register()
+    for body, status in ((ACCOUNT, 400), ({"email": EMAIL}, 400), ({}, 200)):
+        answer = await api.request(
+            "POST", LOGIN, authorization=basic(EMAIL, PASSWORD), json_body=body
+        )
+        assert answer.status == status
+    assert run_sql(dsn, "SELECT count(*) FROM tokens") == [(1,)]
+
+
+@pytest.mark.gen_test
+async def test_get_does_not_log_in_by_a_body(api: Api) -> None:
+    await api.register()
+    assert (await api.request("GET", LOGIN, json_body=ACCOUNT)).status == 401

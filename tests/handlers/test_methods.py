@@ -1,4 +1,4 @@
-"""The methods of a path: 405 with Allow, HEAD beside GET, OPTIONS."""
+"""The methods of a path: 405 with Allow, HEAD like GET, OPTIONS."""
 
 import pytest
 
@@ -77,7 +77,7 @@ async def test_an_unknown_path_is_404_whatever_the_method(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_refused_method_changes_nothing(api: Api, dsn: str) -> None:
+async def test_a_rejected_method_changes_nothing(api: Api, dsn: str) -> None:
     await api.register()
     authorization = basic(EMAIL, PASSWORD)
     for method in ("PUT", "POST", "delete"):

@@ -38,6 +38,11 @@ BAD = "Authorization: Bearer nonsense"
         (401, ("DELETE", USER), [BAD, TEXT], TOO_LARGE),
         (401, ("POST", LOGIN), [GOOD, TEXT], NO_JSON),
         (401, ("GET", LOGIN), [GOOD, JSON], WRONG_FIELDS),
+        # a login by its body has no credentials before these
+        (415, ("POST", LOGIN), [TEXT], TOO_LARGE),
+        (413, ("POST", LOGIN), [JSON], TOO_LARGE),
+        (400, ("POST", LOGIN), [JSON], NO_JSON),
+        (422, ("POST", LOGIN), [JSON], WRONG_FIELDS),
         # 415 before 413, 400 and 422
         (415, ("PATCH", USER), [GOOD, TEXT], TOO_LARGE),
         (415, ("POST", REGISTER), [TEXT], TOO_LARGE),
@@ -73,7 +78,7 @@ async def test_of_several_errors_the_first_in_order_is_returned(
 
 
 @pytest.mark.gen_test
-async def test_fields_are_refused_before_a_taken_address(api: Api) -> None:
+async def test_fields_are_rejected_before_a_taken_address(api: Api) -> None:
     await api.register()
     assert (await api.register(password="short")).status == 422
     assert (await api.register(password="long enough")).status == 409

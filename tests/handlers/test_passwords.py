@@ -6,14 +6,14 @@ import pytest
 
 from rules.password_scheme import SCHEME, PasswordScheme, pepper_id
 from settings import load_settings
-from tests.harness.api import PASSWORD, Api, basic, bearer, refused_fields
-from tests.harness.configuration import KEY, ROOT, laid_over
+from tests.harness.api import PASSWORD, Api, basic, bearer, rejected_fields
+from tests.harness.configuration import KEY, ROOT, override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan.miller@example.com"
 PEPPER = "a-pepper-for-the-tests-000000000"
 
-strict = laid_over(PASSWORDS__REFUSE_COMMON="true")
+strict = override_settings(PASSWORDS__REFUSE_COMMON="true")
 
 
 @pytest.mark.parametrize(
@@ -54,15 +54,15 @@ async def test_an_accepted_password_logs_in(api: Api, password: str) -> None:
     ],
 )
 @pytest.mark.gen_test
-async def test_a_password_that_the_rules_refuse_is_422_on_both_calls(
+async def test_a_password_that_the_rules_reject_is_422_on_both_calls(
     api: Api, password: str
 ) -> None:
-    assert refused_fields(await api.register(EMAIL, password)) == ["password"]
+    assert rejected_fields(await api.register(EMAIL, password)) == ["password"]
     token = await api.registered_token(EMAIL)
     answer = await api.request(
         "PATCH", "/api/user", authorization=bearer(token), json_body={"password": password}
     )
-    assert refused_fields(answer) == ["password"]
+    assert rejected_fields(answer) == ["password"]
 
 
 @pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
@@ -97,10 +97,10 @@ async def test_no_character_of_a_password_is_dropped_or_replaced(
     assert (await api.log_in(EMAIL, presented)).status == 401
 
 
-@laid_over(PASSWORDS__MIN_LENGTH=12)
+@override_settings(PASSWORDS__MIN_LENGTH=12)
 @pytest.mark.gen_test
 async def test_the_minimum_length_is_a_setting(api: Api) -> None:
-    assert refused_fields(await api.register(EMAIL, "x" * 11)) == ["password"]
+    assert rejected_fields(await api.register(EMAIL, "x" * 11)) == ["password"]
     assert (await api.register(EMAIL, "x" * 12)).status == 201
 
 
@@ -114,7 +114,7 @@ async def test_in_production_a_common_password_or_ones_own_words_are_422_at_regi
     api: Api, password: str
 ) -> None:
     answer = await api.register(EMAIL, password, name="Suzy Q")
-    assert refused_fields(answer) == ["password"]
+    assert rejected_fields(answer) == ["password"]
 
 
 @pytest.mark.parametrize("password", ["password", EMAIL, "Susanne-1234"])
@@ -128,7 +128,7 @@ async def test_in_production_a_common_password_or_ones_own_words_are_422_at_a_ch
     answer = await api.request(
         "PATCH", "/api/user", authorization=bearer(token), json_body={"password": password}
     )
-    assert refused_fields(answer) == ["password"]
+    assert rejected_fields(answer) == ["password"]
     assert (await api.log_in(EMAIL)).status == 200
 
 
@@ -142,7 +142,7 @@ async def test_in_production_a_password_made_of_the_new_name_is_422(api: Api) ->
         authorization=bearer(token),
         json_body={"name": "Ophelia", "password": "ophelia-1234"},
     )
-    assert refused_fields(answer) == ["password"]
+    assert rejected_fields(answer) == ["password"]
     user = await api.request("GET", "/api/user", authorization=basic(f"{token}:"))
     assert user.json["name"] is None
 
@@ -166,27 +166,27 @@ async def test_in_production_a_strong_password_is_accepted(api: Api) -> None:
 )
 @strict
 @pytest.mark.gen_test
-async def test_a_refused_password_has_a_code_on_both_calls(
+async def test_a_rejected_password_has_a_code_on_both_calls(
     api: Api, password: str, code: str
 ) -> None:
-    refused = await api.register(EMAIL, password)
-    assert [error["code"] for error in refused.json["errors"]] == [code]
+    rejected = await api.register(EMAIL, password)
+    assert [error["code"] for error in rejected.json["errors"]] == [code]
     token = await api.registered_token(EMAIL)
-    refused = await api.request(
+    rejected = await api.request(
         "PATCH", "/api/user", authorization=bearer(token), json_body={"password": password}
     )
-    assert [error["code"] for error in refused.json["errors"]] == [code]
+    assert [error["code"] for error in rejected.json["errors"]] == [code]
 
 
 @pytest.mark.gen_test
-async def test_other_refused_fields_have_no_code(api: Api) -> None:
-    refused = await api.register("no address", "1234567", name="")
-    coded = [error["field"] for error in refused.json["errors"] if "code" in error]
-    assert refused_fields(refused) == ["email", "name", "password"]
+async def test_other_rejected_fields_have_no_code(api: Api) -> None:
+    rejected = await api.register("no address", "1234567", name="")
+    coded = [error["field"] for error in rejected.json["errors"] if "code" in error]
+    assert rejected_fields(rejected) == ["email", "name", "password"]
     assert coded == ["password"]
 
 
-@laid_over(PASSWORDS__PEPPER=PEPPER)
+@override_settings(PASSWORDS__PEPPER=PEPPER)
 @pytest.mark.gen_test
 async def test_with_a_pepper_in_the_settings_hashes_name_it_and_log_in(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
@@ -196,7 +196,7 @@ async def test_with_a_pepper_in_the_settings_hashes_name_it_and_log_in(api: Api,
     assert (await api.log_in(EMAIL, "wrong password")).status == 401
 
 
-@laid_over(PASSWORDS__PEPPER=PEPPER)
+@override_settings(PASSWORDS__PEPPER=PEPPER)
 @pytest.mark.gen_test
 async def test_a_hash_is_renewed_with_a_new_pepper_at_the_next_login(api: Api, dsn: str) -> None:
     await api.register(EMAIL, PASSWORD)
@@ -207,7 +207,7 @@ async def test_a_hash_is_renewed_with_a_new_pepper_at_the_next_login(api: Api, d
     assert (await api.log_in(EMAIL, PASSWORD)).status == 200
 
 
-def test_the_production_profile_refuses_common_passwords() -> None:
+def test_the_production_profile_rejects_common_passwords() -> None:
     variables = {
         "APP_SETTINGS": "production",
         "SECRET_KEYS": KEY,

@@ -75,7 +75,7 @@ async def test_any_other_path_is_404(api: Api) -> None:
 
 @pytest.mark.parametrize("path", [b"/api/\xff", b"/\x80\x81", b"/api/user\xc3"])
 @pytest.mark.gen_test
-async def test_a_path_that_is_not_text_is_refused(api: Api, path: bytes) -> None:
+async def test_a_path_that_is_not_text_is_rejected(api: Api, path: bytes) -> None:
     request = raw_request("GET", "/HERE").replace(b"/HERE", path)
     assert (await answer_to(api, request)).status in {400, 404}
 
@@ -143,7 +143,7 @@ async def test_a_target_in_the_absolute_form_is_served(api: Api, target: str) ->
     ["http://example.com/nowhere", "http://[/health/live", "http://", "foo:/health/live"],
 )
 @pytest.mark.gen_test
-async def test_a_target_in_the_absolute_form_with_an_unknown_path_is_refused(
+async def test_a_target_in_the_absolute_form_with_an_unknown_path_is_rejected(
     api: Api, target: str
 ) -> None:
     assert (await answer_to(api, raw_request("GET", target))).status in {400, 404}

@@ -8,14 +8,14 @@ import pytest
 from ops.timing import current_timing
 from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.command_line import manage
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.imported_users import HASH, written
 from tests.harness.sql import all_text, run_sql
 
 EMAIL = "susan@example.com"
 DAYS = 7
 
-reserving = laid_over(REGISTRATION__QUARANTINE_DAYS=DAYS)
+reserving = override_settings(REGISTRATION__QUARANTINE_DAYS=DAYS)
 
 
 async def deleted(api: Api, email: str = EMAIL) -> None:

@@ -16,7 +16,7 @@ CALLS = [
     for path, handler in routes
     for method in handler.calls
 ]
-REFUSING = [(method, path) for method, path in CALLS if path not in IGNORING]
+REJECTING = [(method, path) for method, path in CALLS if path not in IGNORING]
 
 
 async def authorization_for(api: Api, app: Application, path: str) -> str:
@@ -36,9 +36,9 @@ def unknown_parameters(answer: Answer) -> list[str]:
     return [error["field"] for error in answer.json["errors"]]
 
 
-@pytest.mark.parametrize(("method", "path"), REFUSING)
+@pytest.mark.parametrize(("method", "path"), REJECTING)
 @pytest.mark.gen_test
-async def test_every_call_refuses_an_unknown_parameter_and_names_it(
+async def test_every_call_rejects_an_unknown_parameter_and_names_it(
     api: Api, app: Application, method: str, path: str
 ) -> None:
     authorization = await authorization_for(api, app, path)
@@ -52,7 +52,7 @@ async def test_every_call_refuses_an_unknown_parameter_and_names_it(
 
 
 @pytest.mark.gen_test
-async def test_a_refused_query_changes_nothing(api: Api, dsn: str) -> None:
+async def test_a_rejected_query_changes_nothing(api: Api, dsn: str) -> None:
     token = await api.registered_token(EMAIL)
     for method, path in (
         ("DELETE", "/api/user"),

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from tests.harness.api import PASSWORD, Api, basic, refused_fields
+from tests.harness.api import PASSWORD, Api, basic, rejected_fields
 from tests.harness.sql import run_sql
 
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
@@ -130,7 +130,7 @@ async def test_an_address_is_stored_as_the_library_normalizes_it(
 async def test_an_invalid_or_too_long_address_is_422_and_registers_no_user(
     api: Api, dsn: str, typed: str
 ) -> None:
-    assert refused_fields(await api.register(typed)) == ["email"]
+    assert rejected_fields(await api.register(typed)) == ["email"]
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
 
 
@@ -162,13 +162,13 @@ async def test_a_name_is_stored_trimmed_and_composed(api: Api, typed: str, kept:
 async def test_a_name_that_is_empty_too_long_or_has_control_characters_is_422(
     api: Api, name: str
 ) -> None:
-    assert refused_fields(await api.register(name=name)) == ["name"]
+    assert rejected_fields(await api.register(name=name)) == ["name"]
 
 
 @pytest.mark.gen_test
-async def test_all_refused_fields_are_reported_together(api: Api) -> None:
-    answer = await api.register("nobody", "short", name="")
-    assert sorted(refused_fields(answer)) == ["email", "name", "password"]
+async def test_all_rejected_fields_are_reported_together(api: Api) -> None:
+    answer = await api.register("no address", "short", name="")
+    assert sorted(rejected_fields(answer)) == ["email", "name", "password"]
     assert answer.problem == "invalid-fields"
 
 

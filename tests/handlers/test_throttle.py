@@ -10,7 +10,7 @@ import pytest
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import moving_counts_back, run_sql
 
 EMAIL = "susan@example.com"
@@ -20,9 +20,9 @@ FIRST_DELAY = 100
 # For tests that send hundreds of requests.
 MANY_SECONDS = 60
 # Longer than any test: a slow machine must not allow another attempt.
-waiting_long = laid_over(THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
+waiting_long = override_settings(THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 # Lets tests send from any address.
-from_anywhere = laid_over(
+from_anywhere = override_settings(
     SERVER__TRUSTED_PROXIES="127.0.0.0/8", THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY
 )
 # How long after the start of a wait its response may arrive.
@@ -36,7 +36,7 @@ def let_pass(dsn: str) -> Iterator[LetPass]:
         yield let_pass
 
 
-def told_to_wait(answer: Answer, seconds: float) -> bool:
+def has_to_wait(answer: Answer, seconds: float) -> bool:
     """Return whether a response is 429 with such a wait."""
     assert (answer.status, answer.problem) == (429, "too-many-tries")
     return seconds - SLOWEST_SECONDS <= int(answer.headers["Retry-After"]) <= seconds
@@ -58,7 +58,7 @@ async def fail(api: Api, times: int, *, ip: str = HOME, email: str = EMAIL) -> l
 
 
 async def fail_from_many(api: Api, times: int, let_pass: LetPass) -> int:
-    """Fail from one address after another, waiting as told; return how often."""
+    """Fail from one IP address after another, with the required waits; return how often."""
     failed = 0
     for number in range(times):
         answer = await log_in(api, WRONG, ip=f"192.0.2.{number % 250}")
@@ -70,7 +70,7 @@ async def fail_from_many(api: Api, times: int, let_pass: LetPass) -> int:
 
 
 @from_anywhere
-@pytest.mark.parametrize("email", [EMAIL, "nobody@example.com", "no address"])
+@pytest.mark.parametrize("email", [EMAIL, "unknown@example.com", "no address"])
 @pytest.mark.gen_test
 async def test_after_ten_failures_of_a_pair_each_further_one_waits_twice_as_long(
     api: Api, let_pass: LetPass, email: str
@@ -78,14 +78,14 @@ async def test_after_ten_failures_of_a_pair_each_further_one_waits_twice_as_long
     await api.register(EMAIL)
     assert await fail(api, 10, email=email) == [401] * 10
     for seconds in (100, 200, 400, 800, 900, 900):
-        assert told_to_wait(await log_in(api, WRONG, email=email), seconds)
+        assert has_to_wait(await log_in(api, WRONG, email=email), seconds)
         let_pass(seconds)
         assert (await log_in(api, WRONG, email=email)).status == 401
 
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_during_a_wait_a_right_password_gets_the_response_of_a_wrong_one(
+async def test_during_a_wait_a_correct_password_gets_the_response_of_a_wrong_one(
     api: Api, let_pass: LetPass
 ) -> None:
     token = await api.registered_token(EMAIL)
@@ -120,7 +120,7 @@ async def test_failures_expire(api: Api, let_pass: LetPass) -> None:
 
 @from_anywhere
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_failures_elsewhere_do_not_lock_the_owner_out_of_the_usual_network(
+async def test_failures_from_other_networks_do_not_lock_the_owner_out_of_the_usual_one(
     api: Api, let_pass: LetPass
 ) -> None:
     await api.register(EMAIL)
@@ -134,7 +134,9 @@ async def test_failures_elsewhere_do_not_lock_the_owner_out_of_the_usual_network
 
 @from_anywhere
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_there_are_at_most_a_hundred_failures_in_a_row(api: Api, let_pass: LetPass) -> None:
+async def test_at_most_a_hundred_consecutive_failures_are_allowed(
+    api: Api, let_pass: LetPass
+) -> None:
     await api.register(EMAIL)
     assert (await log_in(api, ip=HOME)).status == 200
     assert await fail_from_many(api, 130, let_pass) == 80
@@ -211,33 +213,33 @@ async def test_concurrent_attempts_are_not_more_than_allowed(api: Api, dsn: str)
 
 
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_concurrent_right_passwords_are_all_accepted(api: Api) -> None:
+async def test_concurrent_correct_passwords_are_all_accepted(api: Api) -> None:
     await api.register(EMAIL)
     answers = await asyncio.gather(*[api.log_in(EMAIL) for _ in range(100)])
     assert [answer.status for answer in answers] == [200] * 100
 
 
-@laid_over(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
+@override_settings(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
 async def test_registrations_from_an_address_are_limited_also_for_taken_addresses(
     api: Api, let_pass: LetPass
 ) -> None:
     statuses = [(await api.register(email)).status for email in (EMAIL, EMAIL, "two@example.com")]
     assert statuses == [201, 409, 201]
-    assert told_to_wait(await api.register("three@example.com"), FIRST_DELAY)
+    assert has_to_wait(await api.register("three@example.com"), FIRST_DELAY)
     let_pass(FIRST_DELAY)
     assert (await api.register("three@example.com")).status == 201
 
 
-@laid_over(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
+@override_settings(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
-async def test_a_registration_refused_by_the_rules_is_not_counted(api: Api) -> None:
+async def test_a_registration_rejected_by_the_rules_is_not_counted(api: Api) -> None:
     for _ in range(5):
         assert (await api.register("no address")).status == 422
     assert (await api.register(EMAIL)).status == 201
 
 
-@laid_over(PASSWORDS__CURRENT_REQUIRED=True, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
+@override_settings(PASSWORDS__CURRENT_REQUIRED=True, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)
 @pytest.mark.gen_test
 async def test_a_new_password_requires_the_current_one_which_is_counted(api: Api) -> None:
     token = await api.registered_token(EMAIL)
@@ -256,9 +258,9 @@ async def test_a_new_password_requires_the_current_one_which_is_counted(api: Api
     assert (await change(name="Susan")).status == 200
 
 
-@laid_over(PASSWORDS__CURRENT_REQUIRED=True)
+@override_settings(PASSWORDS__CURRENT_REQUIRED=True)
 @pytest.mark.gen_test
-async def test_the_right_current_password_allows_the_change(api: Api) -> None:
+async def test_the_correct_current_password_allows_the_change(api: Api) -> None:
     token = await api.registered_token(EMAIL)
     answer = await api.request(
         "PATCH",
@@ -271,7 +273,7 @@ async def test_the_right_current_password_allows_the_change(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_disabled_user_gets_403_only_with_the_right_password(api: Api, dsn: str) -> None:
+async def test_a_disabled_user_gets_403_only_with_the_correct_password(api: Api, dsn: str) -> None:
     token = await api.registered_token(EMAIL)
     run_sql(dsn, "UPDATE users SET disabled_at = now()")
     assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
@@ -282,7 +284,7 @@ async def test_a_disabled_user_gets_403_only_with_the_right_password(api: Api, d
 
 @from_anywhere
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_right_passwords_do_not_prolong_the_failures_of_an_address(
+async def test_correct_passwords_do_not_prolong_the_failures_of_an_address(
     api: Api, let_pass: LetPass
 ) -> None:
     await api.register(EMAIL)
@@ -340,7 +342,7 @@ async def ask_as_client(
 @from_anywhere
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_a_right_secret_is_never_refused_for_failures_of_users_at_its_address(
+async def test_a_correct_secret_is_never_rejected_for_failures_of_users_at_its_address(
     api: Api, app: Application, path: str
 ) -> None:
     made = await app.services.clients.add("billing")
@@ -352,7 +354,7 @@ async def test_a_right_secret_is_never_refused_for_failures_of_users_at_its_addr
 @from_anywhere
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 @pytest.mark.gen_test(timeout=MANY_SECONDS)
-async def test_a_right_secret_is_never_refused_for_wrong_ones_at_its_address_or_for_its_id(
+async def test_a_correct_secret_is_never_rejected_for_wrong_ones_at_its_address_or_for_its_id(
     api: Api, app: Application, path: str
 ) -> None:
     made = await app.services.clients.add("billing")
@@ -376,7 +378,7 @@ async def test_wrong_secrets_of_a_client_are_throttled_like_wrong_passwords(
     for _ in range(10):
         assert (await ask_as_client(api, client_id, WRONG)).status == 401
     for seconds in (100, 200, 400):
-        assert told_to_wait(await ask_as_client(api, client_id, WRONG), seconds)
+        assert has_to_wait(await ask_as_client(api, client_id, WRONG), seconds)
         let_pass(seconds)
         assert (await ask_as_client(api, client_id, WRONG)).status == 401
 
@@ -396,7 +398,7 @@ async def test_wrong_secrets_of_clients_throttle_no_user(api: Api, dsn: str) -> 
 
 @from_anywhere
 @pytest.mark.gen_test
-async def test_a_right_secret_changes_no_count(api: Api, app: Application, dsn: str) -> None:
+async def test_a_correct_secret_changes_no_count(api: Api, app: Application, dsn: str) -> None:
     made = await app.services.clients.add("billing")
     with closing(psycopg2.connect(dsn)) as connection:
         connection.cursor().execute("LOCK TABLE throttle IN ACCESS EXCLUSIVE MODE")
@@ -414,5 +416,5 @@ async def test_a_wrong_clock_of_a_host_changes_no_wait(
     clock.advance(seconds)
     assert await fail(api, 5) == [401] * 5
     clock.advance(seconds)
-    assert told_to_wait(await log_in(api, WRONG), FIRST_DELAY)
-    assert told_to_wait(await log_in(api), FIRST_DELAY)
+    assert has_to_wait(await log_in(api, WRONG), FIRST_DELAY)
+    assert has_to_wait(await log_in(api), FIRST_DELAY)

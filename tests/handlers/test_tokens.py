@@ -31,7 +31,7 @@ async def read(api: Api, token: str) -> Answer:
     return await api.request("GET", "/api/user", authorization=bearer(token))
 
 
-async def expect_refused(api: Api, token: str, problem: str = "token-invalid") -> None:
+async def expect_rejected(api: Api, token: str, problem: str = "token-invalid") -> None:
     answer = await read(api, token)
     assert (answer.status, answer.problem) == (401, problem)
     assert answer.headers.get_list("WWW-Authenticate") == [
@@ -80,7 +80,7 @@ async def test_the_id_of_a_token_has_128_random_bits(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_token_with_any_part_modified_is_refused(api: Api, dsn: str) -> None:
+async def test_a_token_with_any_part_modified_is_rejected(api: Api, dsn: str) -> None:
     token = await api.registered_token()
     other = await api.token()
     token_id, expiry, signature = token.split(".")
@@ -102,7 +102,7 @@ async def test_a_token_with_any_part_modified_is_refused(api: Api, dsn: str) -> 
         "A" + token,
         token.swapcase(),
     } - {token}:
-        await expect_refused(api, forged)
+        await expect_rejected(api, forged)
     assert (await read(api, token)).status == 200
     assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(2,)]
 
@@ -113,7 +113,7 @@ async def test_a_token_expires_to_the_second(api: Api, clock: Clock) -> None:
     clock.advance(LIFETIME - 0.1)
     assert (await read(api, token)).status == 200
     clock.advance(0.1)
-    await expect_refused(api, token, "token-expired")
+    await expect_rejected(api, token, "token-expired")
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
@@ -141,7 +141,7 @@ async def test_the_newest_key_signs_and_a_rotated_one_still_verifies(
 @pytest.mark.gen_test
 async def test_a_removed_key_verifies_nothing(api: Api, clock: Clock) -> None:
     token = await api.registered_token()
-    await expect_refused(api, TokenSigner([REMOVED_KEY], clock).issue(claims_of(token)))
+    await expect_rejected(api, TokenSigner([REMOVED_KEY], clock).issue(claims_of(token)))
 
 
 @pytest.mark.gen_test
@@ -150,7 +150,7 @@ async def test_other_keys_invalidate_every_token_and_no_password(
 ) -> None:
     token = await api.registered_token()
     async with another_server(settings, [REMOVED_KEY], dsn, clock) as other:
-        await expect_refused(other, token)
+        await expect_rejected(other, token)
         assert (await read(other, await other.token())).status == 200
 
 
@@ -169,11 +169,11 @@ async def test_other_keys_invalidate_every_token_and_no_password(
     ],
 )
 @pytest.mark.gen_test
-async def test_a_signature_for_another_purpose_or_by_sha_1_is_refused(
+async def test_a_signature_for_another_purpose_or_by_sha_1_is_rejected(
     api: Api, signer: Signer
 ) -> None:
     token = await api.registered_token()
-    await expect_refused(api, signer.sign(token.rpartition(".")[0]).decode())
+    await expect_rejected(api, signer.sign(token.rpartition(".")[0]).decode())
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ async def test_a_token_is_valid_only_while_its_row_is(api: Api, dsn: str, revoca
     token = await api.registered_token()
     assert (await read(api, token)).status == 200
     run_sql(dsn, revocation)
-    await expect_refused(api, token)
+    await expect_rejected(api, token)
 
 
 @pytest.mark.gen_test
@@ -199,16 +199,16 @@ async def test_a_revocation_that_is_undone_makes_the_token_valid_again(api: Api,
     """No result is cached, neither for a valid token nor for a revoked one."""
     token = await api.registered_token()
     run_sql(dsn, "UPDATE tokens SET revoked_at = now()")
-    await expect_refused(api, token)
+    await expect_rejected(api, token)
     run_sql(dsn, "UPDATE tokens SET revoked_at = NULL")
     assert (await read(api, token)).status == 200
 
 
 @pytest.mark.gen_test
-async def test_a_valid_signature_over_an_unknown_id_is_refused(api: Api, clock: Clock) -> None:
+async def test_a_valid_signature_over_an_unknown_id_is_rejected(api: Api, clock: Clock) -> None:
     await api.registered_token()
     claims = TokenClaims(str(uuid.uuid4()), int(clock()) + 60)
-    await expect_refused(api, TokenSigner([NEW_KEY], clock).issue(claims))
+    await expect_rejected(api, TokenSigner([NEW_KEY], clock).issue(claims))
 
 
 @pytest.mark.gen_test

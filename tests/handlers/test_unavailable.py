@@ -19,7 +19,7 @@ from tests.harness.sql import run_sql
 EMAIL = "susan@example.com"
 ACQUIRE_SECONDS = 0.4
 QUERY_SECONDS = 0.8  # longer, so that a request that waits for a connection never gets one
-GRACE_SECONDS = 0.5  # added to it by the client: see db/pool.py
+GRACE_SECONDS = 0.5  # added to it: see db/pool.py
 SLACK_SECONDS = 1.0
 
 
@@ -74,7 +74,7 @@ def end_backends(postgres: str) -> None:
 
 @contextmanager
 def read_only(postgres: str) -> Iterator[None]:
-    """Make Postgres refuse to write, as during a switchover."""
+    """Make Postgres reject writes, as during a switchover."""
     run_sql(postgres, "ALTER DATABASE postgres SET default_transaction_read_only = on")
     try:
         end_backends(postgres)
@@ -160,7 +160,7 @@ async def test_a_postgres_that_does_not_respond_is_503_in_time_and_recovers(
 ) -> None:
     token = await api.registered_token()
     gate.silence()
-    # The first requests use connections that look open: the statement's time-out is added.
+    # The first requests use connections that look open: the timeout of the statement is added.
     within = ACQUIRE_SECONDS + QUERY_SECONDS + GRACE_SECONDS + SLACK_SECONDS
     await expect_unavailable(api, token, within=within)
     await expect_unavailable(api, token, within=ACQUIRE_SECONDS + SLACK_SECONDS)

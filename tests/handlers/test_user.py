@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, refused_fields
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, rejected_fields
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -109,7 +109,7 @@ async def test_the_same_password_again_is_a_change(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_a_token_revoked_by_a_change_is_refused_as_invalid(api: Api) -> None:
+async def test_a_token_revoked_by_a_change_is_rejected_as_invalid(api: Api) -> None:
     token = await api.registered_token()
     await change(api, basic(EMAIL, PASSWORD), password=NEW_PASSWORD)
     answer = await read(api, token)
@@ -126,7 +126,7 @@ async def test_name_and_password_are_changed_together(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "refused"),
+    ("fields", "rejected"),
     [
         ({"name": "", "password": NEW_PASSWORD}, ["name"]),
         ({"name": "Susan", "password": "short"}, ["password"]),
@@ -145,14 +145,14 @@ async def test_name_and_password_are_changed_together(api: Api) -> None:
     ],
 )
 @pytest.mark.gen_test
-async def test_a_refused_change_changes_nothing(
-    api: Api, fields: dict[str, object], refused: list[str]
+async def test_a_rejected_change_changes_nothing(
+    api: Api, fields: dict[str, object], rejected: list[str]
 ) -> None:
     await api.register(name="Before")
     tokens = [await api.token(), await api.token()]
     before = (await read(api, tokens[0])).json
     answer = await change(api, bearer(tokens[0]), **fields)
-    assert sorted(refused_fields(answer)) == refused
+    assert sorted(rejected_fields(answer)) == rejected
     assert (await read(api, tokens[0])).json == before
     assert await statuses(api, *tokens) == [200, 200]
     assert (await api.log_in()).status == 200

@@ -8,7 +8,7 @@ import pytest
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -85,8 +85,8 @@ async def test_the_list_has_only_the_users_valid_tokens(api: Api, clock: Clock) 
     gone, token = await api.token(), await api.token()
     await api.request("POST", "/api/user/logout", authorization=bearer(gone))
     assert [row["id"] for row in await listed(api, bearer(token))] == [token.split(".")[0]]
-    for refused in (old, gone, other):
-        answer = await api.request("GET", TOKENS, authorization=bearer(refused))
+    for rejected in (old, gone, other):
+        answer = await api.request("GET", TOKENS, authorization=bearer(rejected))
         assert answer.status == 401
 
 
@@ -124,7 +124,7 @@ async def test_a_token_may_revoke_itself(api: Api) -> None:
     assert await status(api, token) == 401
 
 
-@pytest.mark.parametrize("form", ["somebody else's", "unknown", "no id", "in capitals", "expired"])
+@pytest.mark.parametrize("form", ["another user's", "unknown", "no id", "in capitals", "expired"])
 @pytest.mark.gen_test
 async def test_revoking_any_other_token_is_404_and_changes_nothing(
     api: Api, clock: Clock, form: str
@@ -134,7 +134,7 @@ async def test_revoking_any_other_token_is_404_and_changes_nothing(
     token = await api.token()
     theirs = await api.registered_token("other@example.com")
     name = {
-        "somebody else's": theirs.split(".")[0],
+        "another user's": theirs.split(".")[0],
         "unknown": str(uuid.uuid4()),
         "no id": "x%00'",
         "in capitals": token.split(".")[0].upper(),
@@ -194,7 +194,7 @@ async def test_an_invalid_flag_is_422_and_revokes_nothing(api: Api, query: str) 
     assert await status(api, token) == 200
 
 
-@laid_over(TOKENS__MAX_PER_USER=3)
+@override_settings(TOKENS__MAX_PER_USER=3)
 @pytest.mark.gen_test
 async def test_a_further_login_revokes_the_oldest_token(api: Api, clock: Clock) -> None:
     await api.register()
@@ -207,7 +207,7 @@ async def test_a_further_login_revokes_the_oldest_token(api: Api, clock: Clock) 
     assert await status(api, theirs) == 200
 
 
-@laid_over(TOKENS__MAX_PER_USER=3)
+@override_settings(TOKENS__MAX_PER_USER=3)
 @pytest.mark.gen_test
 async def test_concurrent_logins_never_leave_more_tokens_than_allowed(api: Api) -> None:
     await api.register()

@@ -1,4 +1,4 @@
-"""The one way in which tests send requests: it checks what must hold for every answer."""
+"""The API as tests call it: every response is checked for what all responses guarantee."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer whose invariants were checked."""
+    """A response whose invariants were checked."""
 
     status: int
     headers: HTTPHeaders
@@ -72,7 +72,7 @@ class Api:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request and return the answer, after checking its invariants."""
+        """Send a request and return the response, after checking its invariants."""
         fields = dict(headers or {})
         if authorization is not None:
             fields["Authorization"] = authorization
@@ -96,8 +96,12 @@ class Api:
         challenges = ["Basic", "Bearer"]
         if path.startswith("/api/token/"):
             challenges.remove("Bearer")
-        if path.startswith("/api/verify") and "Sec-Fetch-Mode" in fields:
+        elif "Sec-Fetch-Mode" in fields and (
+            path.startswith("/api/verify") or fields["Sec-Fetch-Mode"] != "navigate"
+        ):
             challenges.remove("Basic")
+        is_oauth = path.startswith("/api/token/") and answer.status in {400, 401, 413, 415, 422}
+        assert is_oauth == (method != "HEAD" and answer.status >= 400 and "error" in answer.json)
         check_invariants(answer, method=method, challenges=challenges)
         check_answer(answer, method=method, target=path)
         return answer
@@ -130,11 +134,11 @@ class Api:
 def check_invariants(
     answer: Answer, *, method: str, challenges: Sequence[str] = ("Basic", "Bearer")
 ) -> None:
-    """Assert what the contract says of every answer."""
+    """Assert what the contract requires of every response."""
     headers = answer.headers
     assert _REQUEST_ID.fullmatch(headers["X-Request-ID"])
     assert headers["X-Content-Type-Options"] == "nosniff"
-    # What is published of the API is the only thing that may be kept.
+    # Only the public documents may be cached.
     assert headers["Cache-Control"] == ("no-cache" if "Etag" in headers else "no-store")
     assert "Server" not in headers
     if answer.status in {204, 304}:
@@ -159,7 +163,7 @@ def check_problem(answer: Answer) -> None:
     """Assert that the body is a problem document, of a documented type."""
     document = answer.json
     required = {"type", "title", "status", "detail", "request_id"}
-    assert set(document) in (required, required | {"errors"})
+    assert set(document) - {"error"} in (required, required | {"errors"})
     assert document["type"] == f"/docs/problems.md#{answer.problem}"
     assert answer.problem in PROBLEM_TYPES
     assert document["status"] == answer.status
@@ -172,14 +176,14 @@ def check_problem(answer: Answer) -> None:
 
 def _media_type(answer: Answer) -> str | None:
     if "X-Auth-User-Id" in answer.headers:
-        # What a proxy asks for is in the header alone.
+        # What a proxy needs is in the header alone.
         assert not answer.content
         return None
     kind = "problem+json" if answer.status >= 400 else "json"
     return f"application/{kind}; charset=UTF-8"
 
 
-def refused_fields(answer: Answer) -> list[str]:
+def rejected_fields(answer: Answer) -> list[str]:
     """Return the fields in the errors of a 422."""
     assert answer.status == 422, answer
     return [error["field"] for error in answer.json["errors"]]

@@ -1,4 +1,4 @@
-"""Chromium, driven without a window: what it asked for, what it complained of, and a picture."""
+"""Chromium without a window: its requests, the errors on its console, and a screenshot."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _SWITCHES = (
     "--disable-gpu",
     "--disable-sync",
     "--no-first-run",
-    # Whatever the page might ask for outside is not found.
+    # No other host is found.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
@@ -37,7 +37,7 @@ def chromium() -> Iterator[Chrome]:
     for switch in _SWITCHES:
         options.add_argument(switch)
     if os.geteuid() == 0:
-        # Its sandbox cannot be had as root.
+        # Chromium's sandbox does not work as root.
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options=options, service=service)
@@ -47,7 +47,7 @@ def chromium() -> Iterator[Chrome]:
         driver.quit()
 
 
-def complaints(driver: Chrome) -> list[str]:
+def console_errors(driver: Chrome) -> list[str]:
     """Return the new errors and warnings on the console, without advice."""
     entries: list[dict[str, Any]] = driver.get_log("browser")  # type: ignore[no-untyped-call]
     return [

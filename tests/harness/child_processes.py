@@ -9,12 +9,33 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 STOP_SECONDS = 20
 _URL = re.compile(r"https?://[^\s,]+")
+
+
+class Process(Protocol):
+    """What the functions of this module need of a process, as ``subprocess.Popen`` has it."""
+
+    pid: int
+    stdin: IO[str] | None
+    stdout: IO[str] | None
+
+    @property
+    def args(self) -> object:
+        """The command."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the process runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code when the process has exited; raises TimeoutExpired."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless the process has exited."""
 
 
 class StartError(Exception):
@@ -43,7 +64,7 @@ def start(
     )
 
 
-def read_greeting(process: "subprocess.Popen[str]", log: Path) -> str:
+def read_greeting(process: Process, log: Path) -> str:
     """Return the line in which a server prints its URL; raises StartError."""
     if process.stdout is None:
         raise StartError("The output of the server is not piped.")
@@ -67,7 +88,7 @@ def url_in(greeting: str) -> str:
     return match[0]
 
 
-def stop(process: "subprocess.Popen[str]", number: int = signal.SIGTERM) -> int:
+def stop(process: Process, number: int = signal.SIGTERM) -> int:
     """Send a signal, wait for the process to exit and return its exit code.
 
     If it does not exit in time, its process group is killed and TimeoutExpired is raised.

@@ -1,4 +1,4 @@
-"""The settings of tests, and what a test lays over them."""
+"""The settings of tests, and how a test overrides them."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-# Each is a folder, or a module at the top level.
+# Each is a directory, or a module at the top level.
 ROOMS = (
     *("server.py", "manage.py", "wiring", "handlers", "commands", "contract", "services"),
     *("transport", "postgres", "rules", "db", "settings", "ops"),
@@ -16,13 +16,13 @@ KEY = "Zk4tW9hXq2LrB7vNcY0mSgD5pJf8EuTa"
 
 
 def settings_with(**over: object) -> Settings:
-    """Return the settings of tests with some of them set, as PASSWORDS__WORKERS=1."""
+    """Return the settings of tests with some overridden, as by PASSWORDS__WORKERS=1."""
     variables = {f"USERAUTH_{name}": str(value) for name, value in over.items()}
     return load_settings(
         {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **variables}, ROOT / "settings.toml"
     )
 
 
-def laid_over(**over: object) -> pytest.MarkDecorator:
-    """Mark a test whose settings have some of them set."""
+def override_settings(**over: object) -> pytest.MarkDecorator:
+    """Mark a test that overrides settings."""
     return pytest.mark.parametrize("settings", [over], indirect=True)

@@ -37,7 +37,7 @@ def apply(dsn: str) -> None:
 
 
 def use(dsn: str, work: Callable[[Database], Awaitable[None]], limits: PoolLimits = LIMITS) -> None:
-    """Run work with a database that is open for as long as it takes."""
+    """Run work with an open database, and close it afterwards."""
 
     async def run() -> None:
         database = await Database.open(dsn, limits)

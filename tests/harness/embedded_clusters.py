@@ -117,7 +117,7 @@ def starts_and_works(folder: Path) -> None:
 
 
 def as_ordinary_user(work: Callable[[], None]) -> None:
-    """Run work as a user who is not root, in a fork where we are root."""
+    """Run work as a user who is not root, in a fork if we are root."""
     if os.geteuid() != 0:
         work()
         return

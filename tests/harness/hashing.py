@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from rules import imported_hashes
 from rules.hash_queue import HashQueue
 from rules.password_scheme import PasswordScheme
-from rules.passwords import PasswordHasher, ReadImported
+from rules.password_verifier import ReadImported
+from rules.passwords import PasswordHasher
 
 COST = 4
 

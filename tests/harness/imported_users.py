@@ -1,4 +1,4 @@
-"""Users of other services: files of them, and password hashes that the libraries there make."""
+"""Users of other services: files of records, and password hashes made by their libraries."""
 
 import base64
 import hashlib
@@ -39,7 +39,7 @@ def by_bcrypt_2a(password: str) -> str:
 
 
 def by_bcrypt_2y(password: str) -> str:
-    return by_bcrypt(password).replace("$2b$", "$2y$")  # PHP's name of the same
+    return by_bcrypt(password).replace("$2b$", "$2y$")  # PHP's name for it
 
 
 def by_werkzeug(method: str) -> Maker:

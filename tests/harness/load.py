@@ -12,7 +12,7 @@ _WAIT_SECONDS = 60
 
 
 class Load:
-    """Sends requests until it is left. Half of its threads use a new connection for each."""
+    """Sends requests during the block. Half of its threads use a new connection for each."""
 
     def __init__(self, url: str, headers: Mapping[str, str], threads: int = 8) -> None:
         self.outcomes: Counter[str] = Counter()

@@ -25,7 +25,7 @@ _BOOT_SECONDS = 60
 
 
 class Machine:
-    """A machine whose disk is a folder; its network and its ports are the host's."""
+    """A machine whose disk is a directory; its network and its ports are the host's."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -69,7 +69,7 @@ class Machine:
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
 
     def write(self, path: str, text: str) -> None:
-        """Write a file, and the folders above it."""
+        """Write a file, and create its parent directories."""
         file = self.root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ _TURNS = 100
 
 @stream_request_body
 class EchoHandler(ResponseHandler):
-    """Responds with what it received; with the status of the problem of a refused head."""
+    """Responds with what it received; with the status of the problem of a rejected head."""
 
     SUPPORTED_METHODS = (*ResponseHandler.SUPPORTED_METHODS, "BREW")
     request_id = "echo"

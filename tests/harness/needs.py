@@ -1,4 +1,4 @@
-"""A pytest plugin: a test declares the programs it needs, and is left out where one is missing.
+"""A pytest plugin: a test declares the programs it needs, and is left out if one is missing.
 
 The closing lines name each missing program, the number of tests left out, and the command that
 installs it. With ``--require-programs`` such a test fails instead.

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the server, and whether an answer is as it says."""
+"""The OpenAPI document of the server, and whether a response conforms to it."""
 
 import json
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ from wiring.documents import static_documents
 if TYPE_CHECKING:
     from tests.harness.api import Answer
 
-# Of HTTP itself; an answer that ends the connection says so, and Vary which origin it is for.
+# Header fields of HTTP itself, which the document does not list.
 _OF_HTTP = {"Date", "Content-Type", "Content-Length", "Connection", "Vary"}
-# What browsers ask for goes beside the API.
+# Header fields for browsers, which are not part of the API.
 _OF_BROWSERS = "Access-Control-"
 
 

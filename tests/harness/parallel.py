@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def machine(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Hold the machine for the block: alone, or beside others that do not need it alone."""
+    """Hold the machine for the block: alone, or together with tests that do not need it alone."""
     with (folder / "machine.lock").open("w") as held:
         # A serial test keeps the queue while it waits, so that no later test overtakes it.
         with (folder / "queue.lock").open("w") as queue:
@@ -30,7 +30,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     is_worker = hasattr(item.config, "workerinput")
     alone = item.get_closest_marker("serial") is not None
-    # Every worker has a folder below that of the run.
+    # Every worker has a directory below that of the run.
     folder = Path(item.config.option.basetemp or "").parent
     with machine(folder, alone=alone) if is_worker else nullcontext():
         return (yield)

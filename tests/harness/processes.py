@@ -1,4 +1,4 @@
-"""Server processes, as an operator starts them."""
+"""Server processes, started as an administrator starts them."""
 
 import os
 import secrets
@@ -11,18 +11,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 from tests.harness import child_processes
 from tests.harness.child_processes import START_SECONDS
 from tests.harness.configuration import KEY, ROOT
+from tests.harness.preloaded import start as start_preloaded
 
 
 @dataclass
 class ServerProcess:
     """A running ``python server.py``, and everything it wrote."""
 
-    process: "subprocess.Popen[str]"
+    process: child_processes.Process
     greeting: str
     log: Path
 
@@ -65,10 +67,19 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_server(variables: Mapping[str, str], log: Path) -> Iterator[ServerProcess]:
-    """Run a server for the duration of the block; it accepts connections when the block starts."""
+def running_server(
+    variables: Mapping[str, str], log: Path, *, preloaded: bool = True
+) -> Iterator[ServerProcess]:
+    """Run a server for the duration of the block; it accepts connections when the block starts.
+
+    By default it is forked from a process that has imported the server.
+    """
+    process: child_processes.Process
     with log.open("a", encoding="utf-8") as stream:
-        process = start(variables, stream)
+        if preloaded:
+            process = start_preloaded([], stream, environment(**variables))
+        else:
+            process = start(variables, stream)
     try:
         yield ServerProcess(process, child_processes.read_greeting(process, log), log)
     finally:
@@ -76,7 +87,7 @@ def running_server(variables: Mapping[str, str], log: Path) -> Iterator[ServerPr
 
 
 def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]":
-    """Start a server."""
+    """Start a server as an administrator does."""
     command = [sys.executable, str(ROOT / "server.py")]
     return child_processes.start(command, log, environment(**variables))
 
@@ -105,13 +116,15 @@ def wait_for_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
             return
 
 
-def run_to_the_end(**variables: str) -> "subprocess.CompletedProcess[str]":
+def run_to_the_end(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a server that is expected to exit by itself."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "server.py")],
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    with TemporaryFile("w+", encoding="utf-8") as log:
+        process = start_preloaded(arguments, log, environment(**variables))
+        try:
+            code = process.wait(30)
+            assert process.stdout is not None
+            output = process.stdout.read()
+        finally:
+            child_processes.stop(process)
+        log.seek(0)
+        return subprocess.CompletedProcess(arguments, code, output, log.read())

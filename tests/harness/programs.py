@@ -16,6 +16,8 @@ from pathlib import Path
 INSTALL_COMMAND = "sudo make programs"
 # Debian's PATH of a user without root's rights lacks the sbin folders.
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+# Where Debian installs the packages of Node.
+NODE_MODULES = "/usr/share/nodejs"
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _DENY_ALL = "#!/bin/sh\nexit 101\n"
 _SUDO_TEST = ("sudo", "-n", "true")
@@ -37,6 +39,7 @@ PROGRAMS = {
     "chromium": Program("chromium"),
     "curl": Program("curl"),
     "debootstrap": Program("debootstrap"),
+    "express": Program("node-express", pattern=f"{NODE_MODULES[1:]}/express/package.json"),
     "git": Program("git"),
     "initdb": Program(
         "postgresql", service="postgresql.service", pattern="usr/lib/postgresql/*/bin/initdb"

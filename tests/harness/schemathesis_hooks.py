@@ -13,8 +13,10 @@ import requests
 import schemathesis
 from hypothesis import strategies
 from schemathesis import AuthContext, Case, HookContext
+from schemathesis.core import NotSet
 
 from rules.emails import normalize_email
+from rules.text_bounds import MAX_CODE_POINTS
 from tests.harness.api import PASSWORD, basic, bearer
 
 URL = os.environ["USERAUTH_URL"]
@@ -37,6 +39,7 @@ schemathesis.openapi.format("idn-email", strategies.emails().filter(is_email))
 class Person:
     """A user, with both kinds of credentials."""
 
+    email: str
     password: str
     token: str
 
@@ -56,7 +59,7 @@ def new_person() -> Person:
     password = basic(email, PASSWORD)
     answer = requests.get(f"{URL}/api/user/login", headers={"Authorization": password}, timeout=10)
     answer.raise_for_status()
-    return Person(password, answer.json()["token"])
+    return Person(email, password, answer.json()["token"])
 
 
 @schemathesis.auth(refresh_interval=None)
@@ -66,11 +69,12 @@ class Credentials:
     def __init__(self) -> None:
         self._person: Person | None = None
 
-    def get(self, _case: Case[Any], context: AuthContext) -> str | None:
+    def get(self, case: Case[Any], context: AuthContext) -> str | None:
         """Return an Authorization value of a scheme that the operation accepts."""
         security = context.operation.definition.raw.get("security", [])
         schemes = [name for requirement in security for name in requirement]
-        if not schemes:
+        has_own = {} in security and not isinstance(case.body, NotSet)
+        if not schemes or has_own:
             return None
         if context.operation.method == "patch":
             # A new user: the call may change the password, which others still use.
@@ -95,6 +99,17 @@ class Credentials:
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case[Any], _kwargs: dict[str, object]) -> None:
-    """Replace a current password with the real one, which no schema contains."""
+    """Replace a current password, and a login, with real ones, which no schema contains."""
     if isinstance(case.body, dict) and isinstance(case.body.get("current_password"), str):
         case.body["current_password"] = PASSWORD
+    if case.path == "/api/user/login" and _is_login(case.body):
+        case.body = {"email": new_person().email, "password": PASSWORD}
+
+
+def _is_login(body: object) -> bool:
+    """Return whether a body conforms to the schema of a login."""
+    return (
+        isinstance(body, dict)
+        and set(body) == {"email", "password"}
+        and all(isinstance(text, str) and len(text) <= MAX_CODE_POINTS for text in body.values())
+    )

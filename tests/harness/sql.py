@@ -10,7 +10,7 @@ import psycopg2
 def run_sql(
     dsn: str, sql: str, parameters: tuple[object, ...] | Mapping[str, object] | None = None
 ) -> list[Any]:
-    """Run a statement in autocommit and return its rows, where it has any."""
+    """Run a statement in autocommit and return its rows, if it has any."""
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -20,7 +20,7 @@ def run_sql(
 
 @contextmanager
 def moving_counts_back(dsn: str) -> Iterator[Callable[[float], None]]:
-    """Yield what lets so many seconds pass for the counts of tries, whose clock is Postgres's."""
+    """Yield a function that ages the counts of attempts by seconds: they use Postgres's clock."""
     columns = ("last_at", "before_at", "next_at", "place_next_at")
     moved = ", ".join(f"{name} = {name} - make_interval(secs => %(seconds)s)" for name in columns)
     with closing(psycopg2.connect(dsn)) as connection:

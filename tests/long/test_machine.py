@@ -33,7 +33,7 @@ USERAUTH_PASSWORDS__BCRYPT_COST=10
 USERAUTH_THROTTLE__REGISTRATIONS=100000
 USERAUTH_THROTTLE__WRITES_PER_MINUTE=100000
 """
-# It stands in place of a version whose settings are accepted, and which does not start.
+# A version that accepts the settings and does not start.
 BROKEN = "import sys\nsys.exit('--check' not in sys.argv)\n"
 _numbers = itertools.count()
 
@@ -132,7 +132,7 @@ def test_the_installation_serves_without_a_failed_unit(site: Site) -> None:
     assert "users" in site.machine.run("userauth-manage", "users", "--help").stdout
 
 
-def test_the_backup_timer_s_service_writes_a_backup(site: Site) -> None:
+def test_the_service_of_the_backup_timer_writes_a_backup(site: Site) -> None:
     site.new_token()
     site.machine.run("systemctl", "start", "userauth-backup.service")
     assert len([*(site.machine.root / "var" / "backups" / "userauth").iterdir()]) >= 1
@@ -173,7 +173,7 @@ def test_an_upgrade_under_load_loses_no_request(site: Site) -> None:
     assert (site.machine.root / "opt" / "userauth" / name).exists()
 
 
-def test_wrong_settings_at_an_upgrade_leave_the_running_program_alone(site: Site) -> None:
+def test_invalid_settings_at_an_upgrade_leave_the_running_version_unchanged(site: Site) -> None:
     file = site.machine.root / ENVIRONMENT.lstrip("/")
     right = file.read_text("utf-8")
     before = site.property("MainPID")
@@ -188,7 +188,7 @@ def test_wrong_settings_at_an_upgrade_leave_the_running_program_alone(site: Site
     assert site.property("MainPID") == before
 
 
-def test_a_version_that_does_not_start_gives_way_to_the_one_before(site: Site) -> None:
+def test_a_version_that_does_not_start_is_replaced_by_the_previous_one(site: Site) -> None:
     server = site.machine.root / CHECKOUT.lstrip("/") / "server.py"
     working = server.read_text("utf-8")
     with site.load() as load:
@@ -201,7 +201,7 @@ def test_a_version_that_does_not_start_gives_way_to_the_one_before(site: Site) -
     assert set(load.outcomes) == {"200"}, load.outcomes
 
 
-def test_a_killed_server_is_restarted_and_its_tokens_hold(site: Site) -> None:
+def test_a_killed_server_is_restarted_and_its_tokens_stay_valid(site: Site) -> None:
     token = site.new_token()
     restarts = int(site.property("NRestarts"))
     site.machine.run("kill", "-9", site.property("MainPID"))
@@ -226,7 +226,7 @@ def test_a_server_that_hangs_is_restarted_by_the_watchdog(site: Site) -> None:
     site.machine.run("systemctl", "restart", "userauth")
 
 
-def test_after_a_power_cut_all_that_was_acknowledged_holds(site: Site) -> None:
+def test_after_a_power_cut_every_acknowledged_change_is_stored(site: Site) -> None:
     issued, revoked = list[str](), list[str]()
     written = Event()
 

@@ -57,14 +57,14 @@ def test_in_a_container_the_mount_counts_where_the_path_is_that_of_the_host(tmp_
 
 @pytest.mark.parametrize("mount", ["cpu", "cpu,cpuacct"])
 def test_a_quota_of_cgroup_v1_counts(tmp_path: Path, mount: str) -> None:
-    folder = f"sys/fs/cgroup/{mount}/app"
+    directory = f"sys/fs/cgroup/{mount}/app"
     files = {
         "proc/self/cgroup": "5:memory:/app\n4:cpu,cpuacct:/app\n1:name=systemd:/app\n",
-        f"{folder}/cpu.cfs_quota_us": "200000\n",
-        f"{folder}/cpu.cfs_period_us": "100000\n",
+        f"{directory}/cpu.cfs_quota_us": "200000\n",
+        f"{directory}/cpu.cfs_period_us": "100000\n",
     }
     assert available_cpus(write(tmp_path, files)) == 2
-    (tmp_path / folder / "cpu.cfs_quota_us").write_text("-1\n", encoding="ascii")
+    (tmp_path / directory / "cpu.cfs_quota_us").write_text("-1\n", encoding="ascii")
     assert available_cpus(tmp_path) == 8
 
 

@@ -42,9 +42,9 @@ def test_a_blocked_loop_is_logged_once_with_the_duration(
         block()
         await asyncio.sleep(0.25)  # two more measurements
 
-    said = watch(caplog, work)
-    match = re.fullmatch(r"event loop blocked for (\d+) ms", said)
-    assert match, said
+    message = watch(caplog, work)
+    match = re.fullmatch(r"event loop blocked for (\d+) ms", message)
+    assert match, message
     # The measurement was due 0.1 s after the block began.
     assert 400 <= int(match[1]) <= 800
     assert {record.levelno for record in caplog.records} == {logging.WARNING}

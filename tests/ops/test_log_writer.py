@@ -113,9 +113,11 @@ def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) 
     writer.write("")
     writer.write("kept\n")
     writer.close(SECONDS)
-    told = stream.getvalue().splitlines()[-1]
-    said = json.loads(told)["event"] if form is LogFormat.JSON else told.partition(" WARNING ")[2]
-    assert said == "1 log lines were dropped"
+    line = stream.getvalue().splitlines()[-1]
+    message = (
+        json.loads(line)["event"] if form is LogFormat.JSON else line.partition(" WARNING ")[2]
+    )
+    assert message == "1 log lines were dropped"
 
 
 @pytest.mark.usefixtures("_own_logging")

@@ -109,7 +109,7 @@ def test_each_request_has_one_line_in_order(clock: Clock) -> None:
     assert [line[17:24] for line in lines[:3]] == ["00.000Z", "00.500Z", "01.000Z"]
 
 
-def test_a_text_line_has_the_client_id_address_and_trace_if_known(clock: Clock) -> None:
+def test_a_text_line_has_the_callers_id_address_and_trace_if_known(clock: Clock) -> None:
     trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
     record = RECORD._replace(trace=trace, client_request_id="mine", ip="192.0.2.1")
     [line] = written(clock, lambda log: log.write(record))

@@ -30,8 +30,8 @@ from tests.harness.clock import Clock
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import DESCRIBE, SCHEMA, data, fill, new_database
-from tests.harness.given_cluster import PASSWORD as CLUSTER_PASSWORD
-from tests.harness.given_cluster import given_cluster
+from tests.harness.external_cluster import PASSWORD as CLUSTER_PASSWORD
+from tests.harness.external_cluster import external_cluster
 from tests.harness.processes import environment, running_server
 from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
@@ -131,7 +131,7 @@ def wait_for_part(folder: Path, process: "subprocess.Popen[bytes]") -> Path:
     raise AssertionError(process.communicate())
 
 
-def test_a_restore_brings_back_everything_but_revokes_the_tokens(
+def test_a_restore_restores_everything_but_revokes_the_tokens(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
@@ -139,8 +139,8 @@ def test_a_restore_brings_back_everything_but_revokes_the_tokens(
     ended = manage("backup", str(file), DATABASE_URL=dsn)
     before = contents(dsn)
     assert ended.returncode == 0, ended
-    said = rf"{file}: 2 users, (\d+) bytes, schema version {VERSION}, verified\n"
-    shown = re.fullmatch(said, ended.stdout)
+    expected = rf"{file}: 2 users, (\d+) bytes, schema version {VERSION}, verified\n"
+    shown = re.fullmatch(expected, ended.stdout)
     assert shown, ended
     assert 0 < file.stat().st_size - int(shown[1]) < 1000
     assert "signing keys (SECRET_KEYS)" in ended.stderr
@@ -280,17 +280,17 @@ def damaged(content: bytes) -> Iterator[tuple[str, bytes]]:
     yield "contains tables of another application", content.replace(b'"users": ', b'"pg_authid": ')
 
 
-def test_a_damaged_file_is_refused_before_anything_changes(
+def test_a_damaged_file_is_rejected_before_anything_changes(
     dsn: str, empty: str, tmp_path: Path
 ) -> None:
     fill_everything(dsn)
     content = backed_up(dsn, tmp_path).read_bytes()
-    for said, bad in damaged(content):
+    for message, bad in damaged(content):
         file = tmp_path / "bad"
         file.write_bytes(bad)
         ended = manage("restore", str(file), DATABASE_URL=empty)
         assert (ended.returncode, ended.stdout) == (1, ""), ended
-        assert said in ended.stderr
+        assert message in ended.stderr
         assert "Traceback" not in ended.stderr
         assert has_nothing(empty)
 
@@ -311,12 +311,12 @@ def test_users_are_replaced_only_with_replace(dsn: str, empty: str, tmp_path: Pa
     assert manage("restore", file, DATABASE_URL=empty).returncode == 0
     run_sql(empty, "UPDATE users SET name = 'other'")
     before = contents(empty)
-    for arguments, code, said in (
+    for arguments, code, message in (
         ((), 4, "contains 2 users and 1 clients"),
         (("--replace",), 2, "pass --yes"),
     ):
         ended = manage("restore", file, *arguments, DATABASE_URL=empty)
-        assert (ended.returncode, said in ended.stderr) == (code, True), ended
+        assert (ended.returncode, message in ended.stderr) == (code, True), ended
         assert contents(empty) == before
     [(lost,)] = run_sql(empty, "SELECT count(*) FROM events")
     done = manage(
@@ -325,21 +325,21 @@ def test_users_are_replaced_only_with_replace(dsn: str, empty: str, tmp_path: Pa
     assert done.returncode == 0
     assert f"{lost} events of the replaced database were deleted" in done.stderr
     assert contents(empty)["users"] == contents(dsn)["users"]
-    told = run_sql(empty, "SELECT kind, actor FROM events ORDER BY id DESC LIMIT 1")
-    assert [(kind, actor.endswith(" for susan (7)")) for kind, actor in told] == [
+    events = run_sql(empty, "SELECT kind, actor FROM events ORDER BY id DESC LIMIT 1")
+    assert [(kind, actor.endswith(" for susan (7)")) for kind, actor in events] == [
         ("restored", True)
     ]
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "said"),
+    ("obstacle", "message"),
     [
         ("CREATE VIEW kept AS SELECT * FROM users", "DependentObjectsStillExist"),
         ("UPDATE userauth_schema SET version = version + 1", "has schema version"),
     ],
 )
 def test_a_database_that_cannot_be_replaced_stays_unchanged(
-    dsn: str, empty: str, tmp_path: Path, *, obstacle: str, said: str
+    dsn: str, empty: str, tmp_path: Path, *, obstacle: str, message: str
 ) -> None:
     fill_everything(dsn)
     file = str(backed_up(dsn, tmp_path))
@@ -347,7 +347,7 @@ def test_a_database_that_cannot_be_replaced_stays_unchanged(
     run_sql(empty, obstacle)
     before = contents(empty)
     ended = manage("restore", file, "--replace", "--yes", DATABASE_URL=empty)
-    assert (ended.returncode, said in ended.stderr) == (1, True), ended
+    assert (ended.returncode, message in ended.stderr) == (1, True), ended
     assert contents(empty) == before
 
 
@@ -382,14 +382,7 @@ def test_a_restore_names_users_that_were_deleted_or_disabled_after_the_backup(
 ) -> None:
     variables = {"DATABASE_URL": dsn}
     for email in ("deleted", "disabled", "both", "enabled", "nothing"):
-        added = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), "users", "add", f"{email}@example.com"],
-            env=environment(**variables),
-            input=PASSWORD + "\n",
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        added = manage("users", "add", f"{email}@example.com", stdin=f"{PASSWORD}\n", **variables)
         assert added.returncode == 0, added
     file = str(backed_up(dsn, tmp_path))
     for command, email in (
@@ -422,8 +415,8 @@ def test_a_restore_waits_for_a_server_that_holds_the_schema_lock(
         f"DO $$ BEGIN PERFORM pg_advisory_xact_lock({LOCK});"
         f" WHILE ({waiting}) = 0 LOOP PERFORM pg_sleep(0.01); END LOOP; END $$",
     )
-    said, _ = process.communicate(timeout=30)
-    assert (process.returncode, said) == (0, b"0 users restored, 0 tokens revoked\n")
+    output, _ = process.communicate(timeout=30)
+    assert (process.returncode, output) == (0, b"0 users restored, 0 tokens revoked\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -544,15 +537,15 @@ def test_a_failed_backup_removes_no_old_backups(tmp_path: Path) -> None:
         file.touch()
     url = "postgresql://u@127.0.0.1:1/x"
     ended = manage("backup", "--keep", "1", str(tmp_path), DATABASE_URL=url)
-    assert (ended.returncode, "does not answer" in ended.stderr) == (1, True)
+    assert (ended.returncode, "does not respond" in ended.stderr) == (1, True)
     assert sorted(tmp_path.iterdir()) == old
 
 
 def test_a_backup_can_be_written_to_a_pipe(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     process = started("backup", "-", DATABASE_URL=dsn)
-    content, said = process.communicate(timeout=30)
-    assert (process.returncode, b"not verified" in said) == (0, True)
+    content, errors = process.communicate(timeout=30)
+    assert (process.returncode, b"not verified" in errors) == (0, True)
     (tmp_path / "piped").write_bytes(content)
     assert manage("restore", str(tmp_path / "piped"), DATABASE_URL=empty).returncode == 0
     assert contents(empty)["users"] == contents(dsn)["users"]
@@ -577,7 +570,7 @@ def test_an_empty_database_cannot_be_backed_up(empty: str, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_newer_than_every_installed_pg_dump_is_refused(
+def test_a_cluster_newer_than_every_installed_pg_dump_is_rejected(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("postgres.backup.MAJOR_VERSION", "12")
@@ -619,17 +612,17 @@ def test_a_backup_moves_the_embedded_database_to_an_external_cluster(
     stopped = manage("backup", str(tmp_path / "stopped"), **embedded)
     assert stopped.returncode == 0, stopped
     assert not (open_folder / "postgres" / "postmaster.pid").exists()
-    with given_cluster(open_folder) as url:
+    with external_cluster(open_folder) as url:
         given = {"DATABASE_URL": url}
         moved = manage("restore", "--keep-tokens", str(tmp_path / "stopped"), **given)
-        assert (moved.returncode, moved.stdout) == (0, "1 users restored, tokens kept\n"), moved
+        assert (moved.returncode, moved.stdout) == (0, "1 user restored, tokens kept\n"), moved
         with running_server(given, tmp_path / "log") as server:
             asyncio.run(use(server.url, token))
             seen = commands_during("backup", str(tmp_path / "given"), **given)
         assert "sslmode=verify-ca" in seen
         assert CLUSTER_PASSWORD not in seen
         again = manage("restore", str(tmp_path / "given"), "--replace", "--yes", **given)
-        assert again.stdout == "1 users restored, 3 tokens revoked\n", again
+        assert again.stdout == "1 user restored, 3 tokens revoked\n", again
     # And back, into a new embedded cluster.
     back = embedded | {"USERAUTH_DATABASE__EMBEDDED_DIR": str(open_folder / "back")}
     ended = manage("restore", str(tmp_path / "given"), **back)
@@ -646,8 +639,8 @@ def commands_during(*arguments: str, **variables: str) -> str:
                 seen.add(" ".join(child.cmdline()))
             except psutil.Error:
                 continue
-    _, said = process.communicate()
-    assert process.returncode == 0, said
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
     return "\n".join(seen)
 
 

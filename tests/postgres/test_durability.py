@@ -1,8 +1,6 @@
 """An acknowledged revocation survives a crash of Postgres, and a standby."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,10 +15,9 @@ from db.prepared import PreparedQuery, with_recovery_flag
 from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
-from tests.harness.configuration import ROOT
-from tests.harness.given_cluster import Cluster, new_cluster
+from tests.harness.external_cluster import Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
-from tests.harness.processes import environment, running_server
+from tests.harness.processes import run_to_the_end, running_server
 
 pytestmark = pytest.mark.needs("initdb", "openssl")
 LAG = "recovery_min_apply_delay=1h"
@@ -72,17 +69,6 @@ def standby(primary: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     made.stop()
 
 
-def started_and_refused(url: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, str(ROOT / "server.py")],
-        env=environment(DATABASE_URL=url),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_a_revocation_survives_kill_9_of_postgres_whatever_its_role_inherits(
     primary: Cluster, tmp_path: Path
 ) -> None:
@@ -117,9 +103,9 @@ def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
 
     async def run() -> None:
         database = await Database.open(primary.url(), replace(LIMITS, query_timeout_seconds=60))
-        primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "postgres")
+        primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'absent'", "postgres")
         primary.sql("SELECT pg_reload_conf()", "postgres")
-        primary.wait_for("current_setting('synchronous_standby_names') = 'nobody'")
+        primary.wait_for("current_setting('synchronous_standby_names') = 'absent'")
         writing = asyncio.create_task(write(database))
         await asyncio.to_thread(primary.wait_for, f"EXISTS (SELECT {WAITING})")
         primary.sql(
@@ -133,7 +119,7 @@ def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
 
 
 def test_a_server_does_not_start_on_a_standby(standby: Cluster) -> None:
-    ended = started_and_refused(standby.url())
+    ended = run_to_the_end(DATABASE_URL=standby.url())
     assert ended.returncode == 1
     assert "is a standby" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -165,7 +151,7 @@ def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows
         standby.port = primary.port
         standby.start()
 
-    async def refused(api: Api) -> None:
+    async def rejected(api: Api) -> None:
         assert await statuses(api, revoked + kept) == [503] * 2 * USERS
         assert (await api.log_in("revoked0@example.com")).status == 503
         assert (await api.request("GET", "/health/ready")).status == 503
@@ -178,7 +164,7 @@ def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows
         assert await statuses(api, kept) == [200] * USERS
 
     with running_server(variables, tmp_path / "log") as server:
-        for work in (prepare, refused, served):
+        for work in (prepare, rejected, served):
             ask(server.url, work)
         written = server.written()
     # Once in ten seconds, not for each request.
@@ -250,34 +236,34 @@ def test_a_cluster_without_fsync_is_reported_at_startup_and_by_check(
     with running_server(variables, tmp_path / "good") as server:
         pass
     assert "fsync" not in server.written()
-    said = manage("check", **variables)
-    assert (said.returncode, said.stdout) == (0, "The settings are valid (testing).\n")
+    result = manage("check", **variables)
+    assert (result.returncode, result.stdout) == (0, "The settings are valid (testing).\n")
     primary.sql("ALTER SYSTEM SET fsync = off", "postgres")
     primary.sql("SELECT pg_reload_conf()", "postgres")
     primary.wait_for("current_setting('fsync') = 'off'")
     with running_server(variables, tmp_path / "bad") as server:
         pass
     assert "WARNING fsync is off in Postgres" in server.written()
-    said = manage("check", **variables)
-    assert said.returncode == 0
-    assert "Warning: fsync is off in Postgres" in said.stdout
+    result = manage("check", **variables)
+    assert result.returncode == 0
+    assert "Warning: fsync is off in Postgres" in result.stdout
 
 
-def test_check_warns_of_an_unreachable_database_and_refuses_an_unusable_one(
+def test_check_warns_of_an_unreachable_database_and_rejects_an_unusable_one(
     primary: Cluster, standby: Cluster
 ) -> None:
-    said = manage("check", DATABASE_URL=standby.url())
-    assert said.returncode == 1
-    assert "is a standby" in said.stderr
-    said = manage("check", DATABASE_URL="postgresql://db..example/userauth")
-    assert said.returncode == 1
-    assert "The host name in DATABASE_URL is invalid" in said.stderr
-    assert "Traceback" not in said.stderr
+    result = manage("check", DATABASE_URL=standby.url())
+    assert result.returncode == 1
+    assert "is a standby" in result.stderr
+    result = manage("check", DATABASE_URL="postgresql://db..example/userauth")
+    assert result.returncode == 1
+    assert "The host name in DATABASE_URL is invalid" in result.stderr
+    assert "Traceback" not in result.stderr
     before = primary.sql("SELECT count(*) FROM pg_class")
     empty = primary.url(database="postgres")
     assert manage("check", DATABASE_URL=empty).returncode == 0
     assert primary.sql("SELECT count(*) FROM pg_class") == before
     primary.kill()
-    said = manage("check", DATABASE_URL=primary.url())
-    assert said.returncode == 0
-    assert "The database was not checked" in said.stdout
+    result = manage("check", DATABASE_URL=primary.url())
+    assert result.returncode == 0
+    assert "The database was not checked" in result.stdout

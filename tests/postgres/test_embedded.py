@@ -59,7 +59,7 @@ def folder(shared: Path) -> Iterator[Path]:
 def test_the_first_start_creates_a_cluster_and_the_next_one_finds_its_data(place: Path) -> None:
     folder = place / "var" / "postgres"
     postgres = EmbeddedPostgres.start(folder)
-    assert postgres.folder == folder
+    assert postgres.directory == folder
     execute(postgres.dsn, "CREATE TABLE kept AS SELECT lower('ÄÖ') AS word")
     assert psutil.Process(postmaster(folder)).uids().effective != 0
     postgres.stop()
@@ -209,7 +209,7 @@ def test_a_stale_pid_of_an_unrelated_process_is_ignored(crashed: Path) -> None:
 
 def test_a_stale_pid_of_another_postgres_is_ignored(place: Path, crashed: Path) -> None:
     other = EmbeddedPostgres.start(place / "other")
-    give_number(crashed, postmaster(other.folder))
+    give_number(crashed, postmaster(other.directory))
     starts_and_works(crashed)
     assert execute(other.dsn, "SELECT 1") == [(1,)]
     other.stop()
@@ -420,7 +420,7 @@ def test_data_of_another_postgres_version_stays_unchanged(place: Path) -> None:
     (folder / "base").mkdir(parents=True)
     (folder / "PG_VERSION").write_text("16\n")
     with pytest.raises(
-        EmbeddedPostgresError, match=r"contains data of Postgres 16.*docs/backup.md"
+        EmbeddedPostgresError, match=r"contains data of Postgres 16.*docs/upgrade.md"
     ):
         EmbeddedPostgres.start(folder)
     assert (folder / "base").is_dir()

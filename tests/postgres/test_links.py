@@ -88,9 +88,9 @@ def test_a_symlink_instead_of_a_file_is_neither_written_nor_quoted(
     cluster: Path, victim: Path, name: str, *, hard: bool
 ) -> None:
     replace_with_link(cluster / name, victim / "secret", hard=hard)
-    said = error_of_start(cluster)
-    assert said == "" or "cannot use" in said
-    assert SECRET not in said
+    error = error_of_start(cluster)
+    assert error == "" or "cannot use" in error
+    assert SECRET not in error
     is_unchanged(victim)
 
 

@@ -50,8 +50,8 @@ def start_as_earlier_version(folder: Path) -> str:
         create_cluster(cluster, lock)
     (folder / "pg_hba.conf").write_text("local all all trust\n", encoding="utf-8")
     options = f"--options=-c listen_addresses= -c unix_socket_directories={folder}"
-    code, said = cluster.run("pg_ctl", "start", "--wait", "--log=startup.log", options)
-    assert code == 0, said
+    code, output = cluster.run("pg_ctl", "start", "--wait", "--log=startup.log", options)
+    assert code == 0, output
     return f"postgresql://postgres@/postgres?host={folder}"
 
 

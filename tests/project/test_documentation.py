@@ -3,12 +3,9 @@
 import ast
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,39 +16,16 @@ from rules.errors import Problem, problem_types
 from settings import FIELDS
 from settings.renamed import RENAMED
 from tests.harness.configuration import ROOMS, ROOT
-from tests.harness.processes import environment, running_server
-from tests.harness.sql import run_sql
+from tests.harness.pages import SHOWN_URL, blocks, commands
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "client/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 PROBLEMS = (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")
 SETTINGS = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-ADDRESS = "http://127.0.0.1:8000"
-USER = {"id", "email", "name", "created_at", "updated_at"}
-LOGIN = {"token", "expires_at", "expires_in"}
 PROBLEM_CLASSES = list(problem_types())
-
-
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Return the language and the content of each fenced block."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def commands(block: str) -> list[str]:
-    """Return the commands of a shell block, with continued lines joined."""
-    return block.replace("\\\n", " ").splitlines()
-
-
-TOKENS = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
-USE_IT = README.partition("\n## Use it\n")[2].partition("\n## ")[0]
-COMMANDS = [
-    command
-    for language, block in blocks(USE_IT)
-    if language == "sh"
-    for command in commands(block)
-    if "manage.py" not in command
-]
 
 
 def documented_calls() -> set[tuple[str, str]]:
@@ -59,7 +33,7 @@ def documented_calls() -> set[tuple[str, str]]:
     calls = set(re.findall(r"\b([A-Z]+) (/[a-z/]+(?:{id}|\.json)?)", TEXT))
     for language, block in blocks(TEXT):
         for command in commands(block) if language == "sh" else []:
-            for path in re.findall(re.escape(ADDRESS) + r"(/[a-z/]+(?:\$ID|\.json)?)", command):
+            for path in re.findall(re.escape(SHOWN_URL) + r"(/[a-z/]+(?:\$ID|\.json)?)", command):
                 method = re.search(r"-X ([A-Z]+)", command)
                 usual = "POST" if " -d " in command.partition("|")[0] else "GET"
                 calls.add((method[1] if method else usual, path.replace("$ID", "{id}")))
@@ -103,6 +77,12 @@ def test_a_problem_is_documented_with_its_status(problem: type[Problem]) -> None
 def test_every_problem_is_documented_with_its_title() -> None:
     missing = [cls.title for cls in PROBLEM_CLASSES if cls.title not in section_of(cls)]
     assert missing == []
+
+
+@pytest.mark.parametrize("problem", PROBLEM_CLASSES, ids=lambda problem: problem.name)
+def test_a_problem_is_explained_to_users_and_developers(problem: type[Problem]) -> None:
+    found = re.findall(r"^- \*\*(.*?):\*\* \S", section_of(problem), re.MULTILINE)
+    assert found == ["Seen when", "Show the user", "Developer"]
 
 
 def test_the_sample_problem_has_an_existing_type() -> None:
@@ -270,7 +250,7 @@ def test_each_source_file_in_a_page_exists(page: Path) -> None:
 
 
 def test_source_files_in_pages_are_found() -> None:
-    assert {"rules/refusals.py", "db/pool.py", "transport/connection.py"} <= named_sources(TEXT)
+    assert {"rules/rejections.py", "db/pool.py", "transport/connection.py"} <= named_sources(TEXT)
     assert named_sources("by `rules/gone.py`, (db/gone.py) [x](../ops/gone.py)") == {
         "rules/gone.py",
         "db/gone.py",
@@ -291,113 +271,3 @@ def test_each_requirement_has_a_verdict_with_tests_or_a_reason(row: list[str]) -
     else:
         assert verdict in {"not met", "n. a."}
         assert how
-
-
-@pytest.fixture(scope="module")
-def printed(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Run the commands of the README in one shell; return the output of each."""
-    run_sql(postgres, "TRUNCATE users, tokens, clients")
-    variables = {
-        "APP_SETTINGS": "development",
-        "DATABASE_URL": postgres,
-        "USERAUTH_PASSWORDS__BCRYPT_COST": "4",
-    }
-    with running_server(variables, tmp_path_factory.mktemp("readme") / "log") as server:
-        return run_all(COMMANDS, server.url)
-
-
-def run_all(lines: list[str], url: str, **variables: str) -> list[str]:
-    """Run commands in one shell; return the output of each."""
-    script = "\necho; echo =====\n".join(lines).replace(ADDRESS, url)
-    ended = subprocess.run(
-        ["/bin/bash", "-euo", "pipefail", "-c", script.replace(".venv/bin/python", sys.executable)],
-        cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return [part.strip() for part in ended.stdout.split("=====\n")]
-
-
-def expected_shape(command: str) -> set[str] | None:
-    """Return the members of the object that a command prints, or None if it prints nothing."""
-    if command.startswith("TOKEN="):
-        return None
-    if "/login" in command:
-        return LOGIN
-    return set() if "DELETE" in command else USER
-
-
-@pytest.mark.needs("curl")
-def test_each_command_of_the_readme_works(printed: list[str]) -> None:
-    assert len(printed) == len(COMMANDS) >= 9
-    for command, output in zip(COMMANDS, printed, strict=True):
-        shape = expected_shape(command)
-        assert (set(json.loads(output)) if output else None) == shape, command
-
-
-@pytest.mark.needs("curl")
-def test_the_sample_responses_of_the_readme_look_like_real_ones(printed: list[str]) -> None:
-    found = iter(printed)
-    last = ""
-    shown = 0
-    for language, block in blocks(USE_IT):
-        if language == "sh":
-            for command in commands(block):
-                if command in COMMANDS:
-                    last = next(found)
-        elif language == "json":
-            shown += 1
-            assert shape_of(json.loads(block)) == shape_of(json.loads(last))
-    assert shown >= 3
-
-
-@pytest.mark.needs("curl")
-def test_the_commands_of_the_page_on_tokens_print_the_samples(
-    postgres: str, tmp_path: Path
-) -> None:
-    run_sql(postgres, "TRUNCATE users, tokens, clients")
-    lines = [
-        line for language, block in blocks(TOKENS) if language == "sh" for line in commands(block)
-    ]
-    with running_server({"DATABASE_URL": postgres}, tmp_path / "log") as server:
-        found = iter(run_all(lines, server.url, DATABASE_URL=postgres))
-    last, shown = "", 0
-    for language, block in blocks(TOKENS):
-        if language == "sh":
-            for _ in commands(block):
-                last = next(found)
-        elif language == "json":
-            shown += 1
-            assert members(json.loads(last)) == members(json.loads(block))
-    assert shown == 5
-
-
-def members(document: dict[str, Any]) -> object:
-    """Return the members of a document and of the lists in it, and which of them are true."""
-    return {
-        name: [members(entry) for entry in value] if isinstance(value, list) else value is True
-        for name, value in document.items()
-    }
-
-
-def shape_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document with all digits and opaque strings made equal."""
-    return {
-        name: re.sub(r"\d", "0", value) if name.endswith("_at") else type(value)
-        for name, value in document.items()
-        if name not in {"email", "name"}
-    } | {name: document[name] for name in ("email", "name") if name in document}
-
-
-def test_the_readme_shows_each_form_of_credentials() -> None:
-    for form in (
-        '"Authorization: Bearer $TOKEN"',
-        '"Authorization: Basic $TOKEN"',
-        '-u "$TOKEN:"',
-        "-u susan@example.com:password",
-    ):
-        assert any(form in command and command.endswith("/api/user") for command in COMMANDS)

@@ -57,8 +57,8 @@ def test_every_installation_requires_hashes() -> None:
         ]
         with_hashes = [line for line in commands if "--require-hashes" in line or ".lock" in line]
         others = [line for line in commands if line not in with_hashes]
-        # The exceptions: packages of the operator, which must not change those of the server; the
-        # tool that writes the lock files; and the variable that holds the command.
+        # The exceptions: packages of the administrator, which must not change those of the server;
+        # the tool that writes the lock files; and the variable that holds the command.
         assert len(with_hashes) >= 1
         for line in others:
             assert re.search(r"--constraint|\$\(UV\)|^ *local install=", line), line

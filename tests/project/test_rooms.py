@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.harness.configuration import ROOMS, ROOT
 
-# A folder stands for all of its modules.
+# A directory means all of its modules.
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiopg": ("db",),
     "argon2": ("rules/imported_verifiers.py",),
@@ -61,7 +61,7 @@ def _strays(root: Path) -> list[tuple[str, str]]:
     return sorted(pair for pair in _library_imports(root) if not is_at_home(*pair))
 
 
-def test_a_library_is_imported_in_its_home_alone() -> None:
+def test_a_library_is_imported_only_in_its_home() -> None:
     assert _strays(ROOT) == []
 
 

@@ -25,7 +25,7 @@ def test_each_key_has_a_budget_of_its_own() -> None:
     assert (budget.wait_seconds("key"), budget.wait_seconds("other")) == (60, 0)
 
 
-def test_asking_for_the_wait_spends_nothing() -> None:
+def test_reading_the_wait_spends_nothing() -> None:
     budget = Budget(1, Clock())
     assert [budget.wait_seconds("key") for _ in range(3)] == [0, 0, 0]
 

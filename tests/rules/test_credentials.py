@@ -68,7 +68,7 @@ def test_a_token_is_read_in_each_of_its_forms(header: str) -> None:
         "Basic c3VzYW46Yg==,Basic c3VzYW46Yg==",
     ],
 )
-def test_malformed_basic_is_refused(header: str) -> None:
+def test_malformed_basic_is_rejected(header: str) -> None:
     with pytest.raises(CredentialsInvalid):
         decode_authorization(header)
 
@@ -77,7 +77,7 @@ def test_malformed_basic_is_refused(header: str) -> None:
     "header",
     ["Bearer", "Bearer ", "Bearer abc", "Bearer a b", "Bearer a.b,c", "Bearer .", "Bearer é.é"],
 )
-def test_malformed_bearer_is_refused(header: str) -> None:
+def test_malformed_bearer_is_rejected(header: str) -> None:
     with pytest.raises(TokenInvalid):
         decode_authorization(header)
 

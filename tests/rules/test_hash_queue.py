@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from handlers.application import Application
-from rules.errors import ClientDisconnected, DatabaseUnavailable, Overloaded, RowLocked
+from rules.errors import CallerDisconnected, DatabaseUnavailable, Overloaded, RowLocked
 from rules.hash_queue import HashQueue, Slot
 from rules.turns import Caller
 from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over, settings_with
+from tests.harness.configuration import override_settings, settings_with
 from tests.harness.raw_http import connected, raw_request
 
 SECONDS = 5.0
@@ -224,21 +224,21 @@ async def outcomes(tasks: "Sequence[asyncio.Task[Any]]") -> list[bool]:
     return [isinstance(each, int) for each in ended]
 
 
-def test_in_a_full_queue_the_largest_site_makes_way(make_queue: MakeQueue, work: Work) -> None:
+def test_in_a_full_queue_the_largest_site_is_displaced(make_queue: MakeQueue, work: Work) -> None:
     queue = make_queue(max_wait_seconds=5)  # for 4 callers
 
     async def flow() -> None:
         crowd = [Caller.at("192.0.2.1", str(number)) for number in range(3)]
         tasks = queued(queue, work, [*crowd, caller(2)])
         await work.started(1)
-        # The last of the crowd make way, until no site has more callers than another.
+        # The last callers of the largest site are displaced, until no site has more than another.
         tasks += queued(queue, work, [caller(3), caller(4), caller(5)], first=4)
         await until(lambda: tasks[1].done() and tasks[2].done() and tasks[6].done())
         work.may_end.set()
         assert await outcomes(tasks) == [True, False, False, True, True, True, False]
 
     run(flow)
-    assert queue.refused == 3
+    assert queue.rejected == 3
 
 
 def test_a_displaced_caller_stops_counting_for_its_site_at_once(
@@ -288,9 +288,9 @@ def test_a_caller_that_honors_retry_after_precedes_one_that_does_not(
         tasks = queued(queue, work, [caller(number) for number in range(4)])
         await work.started(1)
         for number in (4, 5):
-            with pytest.raises(Overloaded) as refused:
+            with pytest.raises(Overloaded) as rejected:
                 await in_slot(queue, lambda: None, caller(number))
-        clock.advance(refused.value.retry_after_seconds - 1)
+        clock.advance(rejected.value.retry_after_seconds - 1)
         with pytest.raises(Overloaded):
             await in_slot(queue, lambda: None, caller(4))  # too soon
         clock.advance(1)
@@ -303,25 +303,25 @@ def test_a_caller_that_honors_retry_after_precedes_one_that_does_not(
     assert work.begun[:2] == [0, 5]
 
 
-def test_of_returning_callers_the_one_that_was_refused_first_is_admitted(
+def test_of_returning_callers_the_one_that_was_rejected_first_is_admitted(
     make_queue: MakeQueue, work: Work
 ) -> None:
     clock = Clock()
     queue = make_queue(max_wait_seconds=5, clock=clock)
 
-    async def refused(who: Caller) -> None:
+    async def rejected(who: Caller) -> None:
         with pytest.raises(Overloaded):
             await in_slot(queue, lambda: None, who)
 
     async def flow() -> None:
         tasks = queued(queue, work, [caller(number) for number in range(4)])
         await work.started(1)
-        await refused(caller(9))
+        await rejected(caller(9))
         clock.advance(1)
         for number in (4, 5, 6):
-            await refused(caller(number))
+            await rejected(caller(number))
         clock.advance(5)
-        # Three that were refused later replace three unknown.
+        # Three that were rejected later replace three unknown.
         tasks += queued(queue, work, [caller(4), caller(5), caller(6)], first=4)
         await until(lambda: all(task.done() for task in tasks[1:4]))
         tasks += queued(queue, work, [caller(9)], first=7)
@@ -373,7 +373,7 @@ def test_a_locked_row_does_not_end_the_wait_of_other_callers(
 
 
 @pytest.mark.parametrize(("workers", "admitted", "retry_after"), [(1, 2, "3"), (2, 4, "3")])
-def test_a_caller_that_would_wait_too_long_is_refused_with_retry_after_and_admitted_later(
+def test_a_caller_that_would_wait_too_long_is_rejected_with_retry_after_and_admitted_later(
     make_queue: MakeQueue, work: Work, workers: int, admitted: int, retry_after: str
 ) -> None:
     """With 1 s each, the third of one worker ends after 3 s, the fifth of two after 2.5 s."""
@@ -382,9 +382,9 @@ def test_a_caller_that_would_wait_too_long_is_refused_with_retry_after_and_admit
     async def flow() -> None:
         tasks = queued(queue, work, [caller(number) for number in range(admitted)])
         await work.started(workers)
-        with pytest.raises(Overloaded) as refusal:
+        with pytest.raises(Overloaded) as rejection:
             await in_slot(queue, lambda: None, caller(admitted))
-        assert dict(refusal.value.headers)["Retry-After"] == retry_after
+        assert dict(rejection.value.headers)["Retry-After"] == retry_after
         work.may_end.set()
         await asyncio.gather(*tasks)
         assert await in_slot(queue, lambda: "admitted") == "admitted"
@@ -456,7 +456,7 @@ def test_one_starved_hash_does_not_close_the_queue(make_queue: MakeQueue, work: 
     run(flow)
 
 
-def test_a_caller_that_waited_longer_than_expected_is_refused_without_a_hash(
+def test_a_caller_that_waited_longer_than_expected_is_rejected_without_a_hash(
     make_queue: MakeQueue,
 ) -> None:
     queue = make_queue(workers=1, max_wait_seconds=0.05, seconds_each=0)
@@ -483,7 +483,7 @@ def test_an_abandoned_task_is_dropped_while_it_waits_and_continues_once_it_runs(
         await work.started(1)
         queue.abandon(dropped)
         queue.abandon(running)
-        with pytest.raises(ClientDisconnected):
+        with pytest.raises(CallerDisconnected):
             await dropped
         work.may_end.set()
         assert await last == 2
@@ -577,8 +577,8 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.mark.gen_test
-@laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
-async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(
+@override_settings(PASSWORDS__MAX_WAIT_SECONDS=0.00001)
+async def test_a_flood_of_logins_is_503_while_tokens_are_served(
     api: Api, hashes: BlockedHashes
 ) -> None:
     hashes.may_continue.set()
@@ -590,8 +590,8 @@ async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(
     for answer in await asyncio.gather(*(api.log_in(EMAIL) for _ in range(20))):
         assert (answer.status, answer.problem) == (503, "overloaded")
         assert int(answer.headers["Retry-After"]) >= 1
-    refused = await api.register("peter@example.com")
-    assert (refused.status, refused.problem) == (503, "overloaded")
+    rejected = await api.register("peter@example.com")
+    assert (rejected.status, rejected.problem) == (503, "overloaded")
     for authorization in (bearer(token), basic(token)):
         answer = await api.request("GET", "/api/user", authorization=authorization)
         assert answer.status == 200
@@ -602,7 +602,7 @@ async def test_a_flood_of_log_ins_is_503_while_tokens_are_served(
 
 
 @pytest.mark.gen_test
-async def test_nothing_is_hashed_for_a_client_that_disconnected(
+async def test_nothing_is_hashed_for_a_caller_that_disconnected(
     app: Application,
     api: Api,
     hashes: BlockedHashes,

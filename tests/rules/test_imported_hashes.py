@@ -49,7 +49,7 @@ def test_passwords_with_nul_or_of_huge_length_or_not_in_unicode_do_not_match(mak
 
 
 @every_format
-def test_a_truncated_or_extended_hash_is_refused(make: Maker) -> None:
+def test_a_truncated_or_extended_hash_is_rejected(make: Maker) -> None:
     stored = make("correct horse")
     for text in (stored + "$", stored + "\n", " " + stored, stored[: stored.rindex("$") + 1]):
         with pytest.raises(ValueError, match=r"hash"):
@@ -182,11 +182,11 @@ ARGON2_END = f"c29tZXNhbHQ${SHA256_BASE64}"
         (f"argon2$argon2id$v=19$m=1048577,t=1,p=1${ARGON2_END}", "memory in KiB is not"),
     ],
 )
-def test_a_malformed_or_absurd_hash_is_refused_with_a_reason(stored: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason) as refused:
+def test_a_malformed_or_absurd_hash_is_rejected_with_a_reason(stored: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as rejected:
         check(stored)
-    assert SHA256_BASE64[:20] not in str(refused.value)
-    assert BCRYPT_END[:20] not in str(refused.value)
+    assert SHA256_BASE64[:20] not in str(rejected.value)
+    assert BCRYPT_END[:20] not in str(rejected.value)
     with pytest.raises(ValueError, match=reason):
         verify("correct horse", stored)
 
@@ -233,7 +233,7 @@ def test_what_owasp_and_the_libraries_recommend_is_accepted_by_default(stored: s
         f"$argon2id$v=19$m=131072,t=5,p=1${ARGON2_END}",
     ],
 )
-def test_a_more_expensive_hash_is_refused_by_default_and_still_readable(stored: str) -> None:
+def test_a_more_expensive_hash_is_rejected_by_default_and_still_readable(stored: str) -> None:
     with pytest.raises(ValueError, match="the maximum that is accepted by default"):
         check(stored)
     read(stored)

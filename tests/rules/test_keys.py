@@ -44,18 +44,18 @@ def test_keys_are_read_newest_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short", f"{KEY}\nshort", "ä" * 32])
-def test_a_file_without_valid_keys_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_without_valid_keys_is_rejected(tmp_path: Path, text: str) -> None:
     with pytest.raises(KeysFileError, match="keys"):
         read_keys(written(tmp_path / "keys", text))
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_a_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+def test_a_file_that_others_can_read_is_rejected(tmp_path: Path, mode: int) -> None:
     with pytest.raises(KeysFileError, match="chmod 600"):
         read_keys(written(tmp_path / "keys", KEY, mode))
 
 
-def test_reading_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_reading_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(KeysFileError, match="SECRET_KEYS"):
         read_keys(tmp_path / "keys")
 
@@ -71,7 +71,7 @@ def test_a_new_key_is_inserted_at_the_top_and_the_file_keeps_its_mode(tmp_path: 
 
 
 def test_the_first_key_creates_the_file(tmp_path: Path) -> None:
-    file = tmp_path / "folder" / "keys"
+    file = tmp_path / "directory" / "keys"
     key = add_key(file)
     assert read_keys(file) == (key,)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -126,23 +126,23 @@ def test_a_file_of_root_may_be_readable_by_the_group(
 
 
 @pytest.fixture
-def folder_of_another_user(tmp_path: Path) -> Path:
-    """Return a folder of another user, where the test may create one."""
-    folder = tmp_path / "other"
-    folder.mkdir()
+def directory_of_another_user(tmp_path: Path) -> Path:
+    """Return a directory of another user, if the test may create one."""
+    directory = tmp_path / "other"
+    directory.mkdir()
     if os.geteuid() == 0:
-        os.chown(folder, OTHER_USER, OTHER_USER)
-    return folder
+        os.chown(directory, OTHER_USER, OTHER_USER)
+    return directory
 
 
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("change", [add_key, lambda file: remove_keys(file, ())])
 def test_keys_behind_a_link_are_not_copied_to_the_owner_of_the_link(
-    folder_of_another_user: Path, tmp_path: Path, change: Callable[[Path], object], *, hard: bool
+    directory_of_another_user: Path, tmp_path: Path, change: Callable[[Path], object], *, hard: bool
 ) -> None:
     secret = written(tmp_path / "secret", f"{KEY}\n")
     before = secret.stat()
-    file = folder_of_another_user / "keys"
+    file = directory_of_another_user / "keys"
     if hard:
         file.hardlink_to(secret)
     else:
@@ -153,26 +153,26 @@ def test_keys_behind_a_link_are_not_copied_to_the_owner_of_the_link(
     after = secret.stat()
     assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
     assert secret.read_text() == f"{KEY}\n"
-    assert list(folder_of_another_user.iterdir()) == []
+    assert list(directory_of_another_user.iterdir()) == []
 
 
 def test_a_file_replaced_by_a_link_during_a_write_keeps_its_owner(
-    folder_of_another_user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    directory_of_another_user: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = written(tmp_path / "secret", f"{KEY}\n")
     before = secret.stat()
     sync = os.fsync
 
     def swap(descriptor: int) -> None:
-        # Every name in that folder becomes a link at the last moment.
-        for entry in folder_of_another_user.iterdir():
+        # Every name in that directory becomes a link at the last moment.
+        for entry in directory_of_another_user.iterdir():
             if not entry.is_symlink():
                 entry.unlink()
                 entry.symlink_to(secret)
         sync(descriptor)
 
     monkeypatch.setattr("rules.keys.os.fsync", swap)
-    add_key(folder_of_another_user / "keys")
+    add_key(directory_of_another_user / "keys")
     after = secret.stat()
     assert (after.st_uid, after.st_mode) == (before.st_uid, before.st_mode)
     assert secret.read_text() == f"{KEY}\n"

@@ -8,7 +8,7 @@ from rules import password_cache
 from rules.password_cache import PasswordCache
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -131,7 +131,7 @@ async def test_the_second_request_by_password_takes_no_hash(api: Api, checks: li
 
 
 @pytest.mark.gen_test
-async def test_a_log_in_is_cached_but_takes_a_hash_each_time(api: Api, checks: list[bytes]) -> None:
+async def test_a_login_is_cached_but_takes_a_hash_each_time(api: Api, checks: list[bytes]) -> None:
     await api.register(EMAIL)
     for number in (1, 2, 3):
         assert (await api.log_in(EMAIL)).status == 200
@@ -164,7 +164,7 @@ async def test_another_user_with_the_same_password_does_not_match(
 
 
 @pytest.mark.gen_test
-async def test_a_changed_password_is_refused_at_once_although_it_is_cached(
+async def test_a_changed_password_is_rejected_at_once_although_it_is_cached(
     api: Api, checks: list[bytes]
 ) -> None:
     token = await api.registered_token(EMAIL)
@@ -193,7 +193,7 @@ async def test_the_same_password_with_a_new_hash_takes_a_hash_again(
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("by_api", [True, False])
-async def test_a_deleted_user_is_refused_at_once_although_cached(
+async def test_a_deleted_user_is_rejected_at_once_although_cached(
     api: Api,
     dsn: str,
     by_api: bool,  # noqa: FBT001 - a parameter of the test
@@ -211,7 +211,7 @@ async def test_a_deleted_user_is_refused_at_once_although_cached(
 
 
 @pytest.mark.gen_test
-@laid_over(PASSWORDS__REMEMBER_SECONDS=0)
+@override_settings(PASSWORDS__REMEMBER_SECONDS=0)
 async def test_without_the_cache_every_request_by_password_takes_a_hash(
     api: Api, checks: list[bytes]
 ) -> None:

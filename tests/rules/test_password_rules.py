@@ -1,11 +1,11 @@
-"""The reason for the refusal of a password, in words and as a code for programs."""
+"""The reason for the rejection of a password, in words and as a code for programs."""
 
 import re
 
 import pytest
 
 from contract.documents import problem_document
-from rules.errors import InvalidFields, Refused
+from rules.errors import InvalidFields, Rejected
 from rules.field_errors import FieldErrors
 from rules.password_rules import PasswordRules
 from tests.harness.configuration import ROOT
@@ -36,11 +36,11 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("password", "code"), REASONS)
-def test_a_refused_password_has_the_code_of_the_violated_rule(password: str, code: str) -> None:
-    with pytest.raises(Refused) as refused:
+def test_a_rejected_password_has_the_code_of_the_violated_rule(password: str, code: str) -> None:
+    with pytest.raises(Rejected) as rejected:
         STRICT.check(password, own_words=OWN)
-    assert refused.value.code == code
-    assert str(refused.value)
+    assert rejected.value.code == code
+    assert str(rejected.value)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_password_with_more_than_the_names_of_the_service_is_accepted(password
 
 
 @pytest.mark.parametrize("password", ["password", "userauth", "acmeportal", "susanmiller"])
-def test_without_refuse_common_no_word_is_refused(password: str) -> None:
+def test_without_refuse_common_no_word_is_rejected(password: str) -> None:
     LENIENT.check(password, own_words=OWN)
 
 
@@ -61,9 +61,9 @@ def test_without_service_words_the_name_of_the_service_is_accepted() -> None:
 
 
 def test_own_words_take_precedence_over_service_words_in_the_reason() -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as rejected:
         STRICT.check("userauth-2024", own_words=("admin@userauth.com", ""))
-    assert refused.value.code == "password-own-words"
+    assert rejected.value.code == "password-own-words"
 
 
 def test_a_problem_document_contains_the_code_beside_field_and_message() -> None:

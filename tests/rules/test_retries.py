@@ -21,7 +21,7 @@ def test_a_caller_honors_retry_after_within_a_window(seconds: float, is_in_time:
     assert retries.take(CALLER) is None
 
 
-def test_a_caller_that_was_not_refused_does_not_return() -> None:
+def test_a_caller_that_was_not_rejected_does_not_return() -> None:
     retries = Retries(Clock())
     retries.add(CALLER, 0)
     assert retries.take(Caller.at("192.0.2.2", "susan")) is None
@@ -35,13 +35,13 @@ def test_the_number_of_remembered_callers_is_bounded() -> None:
     assert len(retries) == MAX_CALLERS
 
 
-def test_the_first_refusal_counts_for_a_caller_that_honors_retry_after() -> None:
+def test_the_first_rejection_counts_for_a_caller_that_honors_retry_after() -> None:
     clock = Clock()
-    first_refused_at = clock()
+    first_rejected_at = clock()
     retries = Retries(clock)
     remembered = None
     for _ in range(3):
         retries.add(CALLER, 5, remembered)
         clock.advance(5)
         remembered = retries.take(CALLER)
-    assert remembered == first_refused_at
+    assert remembered == first_rejected_at

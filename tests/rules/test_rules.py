@@ -50,7 +50,7 @@ def test_an_address_is_normalized(typed: str, normalized: str) -> None:
         "susan@[127.0.0.1]",
     ],
 )
-def test_text_that_is_not_an_address_is_refused(typed: str) -> None:
+def test_text_that_is_not_an_address_is_rejected(typed: str) -> None:
     with pytest.raises(ValueError, match=r"must be an email address"):
         normalize_email(typed)
 
@@ -91,7 +91,7 @@ def test_a_name_is_trimmed_and_composed(typed: str, normalized: str) -> None:
 @pytest.mark.parametrize(
     "typed", ["", "   ", "\u2003", "x" * 201, "a\x00b", "a\nb", "a\u2028b", "a\x7fb"]
 )
-def test_a_name_that_is_empty_long_or_has_control_characters_is_refused(typed: str) -> None:
+def test_a_name_that_is_empty_long_or_has_control_characters_is_rejected(typed: str) -> None:
     with pytest.raises(ValueError, match="must"):
         normalize_name(typed)
 
@@ -115,7 +115,7 @@ def test_a_password_of_the_right_length_is_accepted(password: str) -> None:
         "x" * 8 + "\x7f",
     ],
 )
-def test_a_password_of_the_wrong_length_or_with_control_characters_is_refused(
+def test_a_password_of_the_wrong_length_or_with_control_characters_is_rejected(
     password: str,
 ) -> None:
     with pytest.raises(ValueError, match="must"):
@@ -129,7 +129,7 @@ def test_length_is_counted_after_composition() -> None:
 @pytest.mark.parametrize(
     "password", ["password", "Password1", "QWERTYUIOP", "iloveyou", "trustno1"]
 )
-def test_a_common_password_is_refused_by_the_strict_rules(password: str) -> None:
+def test_a_common_password_is_rejected_by_the_strict_rules(password: str) -> None:
     with pytest.raises(ValueError, match="common"):
         STRICT.check(password, own_words=OWN)
 
@@ -145,7 +145,7 @@ def test_a_common_password_is_refused_by_the_strict_rules(password: str) -> None
         "Example.com1",
     ],
 )
-def test_a_password_made_of_the_users_own_address_or_name_is_refused(password: str) -> None:
+def test_a_password_made_of_the_users_own_address_or_name_is_rejected(password: str) -> None:
     with pytest.raises(ValueError, match="your own"):
         STRICT.check(password, own_words=OWN)
 

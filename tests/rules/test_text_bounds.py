@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rules.credentials import decode_authorization
 from rules.emails import normalize_email
 from rules.errors import CredentialsInvalid
-from rules.names import REFUSED, normalize_name
+from rules.names import REJECTED, normalize_name
 from rules.password_rules import PasswordRules
 from rules.text_bounds import EXPANSION, MAX_CODE_POINTS, MAX_LENGTH, MAX_MARKS, check_text, nfc
 from tests.harness.api import basic
@@ -36,7 +36,7 @@ def longest_run(text: str) -> int:
 
 @settings(max_examples=300, derandomize=True, database=None)
 @given(text=texts)
-def test_text_that_is_not_stream_safe_is_refused(text: str) -> None:
+def test_text_that_is_not_stream_safe_is_rejected(text: str) -> None:
     if longest_run(text) > MAX_MARKS:
         with pytest.raises(ValueError, match="combining marks"):
             check_text(text)
@@ -94,14 +94,14 @@ def test_text_that_is_too_long_is_not_normalized() -> None:
         check_text("x" * (MAX_CODE_POINTS + 1))
 
 
-def test_long_runs_of_marks_are_refused_by_each_rule() -> None:
+def test_long_runs_of_marks_are_rejected_by_each_rule() -> None:
     text = "a" + "\u0301\u0316" * 16 + "bcdefgh"
     for rule in (normalize_name, normalize_email, lambda text: RULES.check(text, own_words=())):
         with pytest.raises(ValueError, match="30 combining marks"):
             rule(text)
 
 
-def test_basic_with_text_that_no_rule_accepts_is_refused() -> None:
+def test_basic_with_text_that_no_rule_accepts_is_rejected() -> None:
     marks = "a" + "\u0301\u0316" * 16
     long = "x" * (MAX_CODE_POINTS + 1)
     for user, password in (("susan@example.com", marks), (marks, "p"), ("s", long), (long, "p")):
@@ -111,17 +111,17 @@ def test_basic_with_text_that_no_rule_accepts_is_refused() -> None:
 
 
 def test_names_contain_no_format_characters_except_the_joiners() -> None:
-    refused = re.compile(f"[{REFUSED}]")
+    rejected = re.compile(f"[{REJECTED}]")
     wanted = {"Cc", "Cf", "Zl", "Zp"}
     for character in map(chr, range(sys.maxunicode + 1)):
         if unicodedata.category(character) in wanted:
-            assert bool(refused.search(character)) != (character in "\u200c\u200d"), ascii(
+            assert bool(rejected.search(character)) != (character in "\u200c\u200d"), ascii(
                 character
             )
 
 
 @pytest.mark.parametrize("character", ["\u202e", "\u2066", "\u200b", "\u00ad", "\U000e0041"])
-def test_a_name_that_would_display_as_another_one_is_refused(character: str) -> None:
+def test_a_name_that_would_display_as_another_one_is_rejected(character: str) -> None:
     with pytest.raises(ValueError, match="invisible"):
         normalize_name(f"Su{character}san")
 

@@ -52,14 +52,14 @@ def test_a_change_of_any_character_is_detected(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("length", range(0, 87, 7))
-def test_a_truncated_token_is_refused(clock: Clock, length: int) -> None:
+def test_a_truncated_token_is_rejected(clock: Clock, length: int) -> None:
     signer = TokenSigner([NEW], clock)
     with pytest.raises(TokenInvalid):
         signer.read(signer.issue(claims(clock))[:length])
 
 
 @pytest.mark.parametrize("suffix", ["=", ".", "A", " ", "\x00", "é", "x" * 100])
-def test_a_token_with_a_suffix_is_refused(clock: Clock, suffix: str) -> None:
+def test_a_token_with_a_suffix_is_rejected(clock: Clock, suffix: str) -> None:
     signer = TokenSigner([NEW], clock)
     with pytest.raises(TokenInvalid):
         signer.read(signer.issue(claims(clock)) + suffix)
@@ -67,9 +67,9 @@ def test_a_token_with_a_suffix_is_refused(clock: Clock, suffix: str) -> None:
 
 def test_an_expired_token_with_an_invalid_signature_is_only_invalid(clock: Clock) -> None:
     token = TokenSigner([OTHER], clock).issue(claims(clock, lifetime=-60))
-    with pytest.raises(TokenInvalid) as refusal:
+    with pytest.raises(TokenInvalid) as rejection:
         TokenSigner([NEW], clock).read(token)
-    assert not isinstance(refusal.value, TokenExpired)
+    assert not isinstance(rejection.value, TokenExpired)
 
 
 def test_the_newest_key_signs_and_a_rotated_one_still_verifies(clock: Clock) -> None:

@@ -29,9 +29,9 @@ def test_writes_of_one_user_run_one_at_a_time_and_a_limited_number_waits() -> No
                 ran.append(number)
 
         ended = await asyncio.gather(*map(write, range(40)), return_exceptions=True)
-        refused = [each for each in ended if each is not None]
-        assert all(isinstance(each, TooManyWrites) for each in refused)
-        assert len(refused) == 40 - 1 - MAX_WAITING
+        rejected = [each for each in ended if each is not None]
+        assert all(isinstance(each, TooManyWrites) for each in rejected)
+        assert len(rejected) == 40 - 1 - MAX_WAITING
         assert ran == list(range(1 + MAX_WAITING))
         await write(40)
 
@@ -71,9 +71,9 @@ def test_each_credential_of_a_user_has_its_own_budget() -> None:
     writes = turns(per_minute=2)
     writes.spend("stolen token")
     writes.spend("stolen token")
-    with pytest.raises(TooManyWrites) as refused:
+    with pytest.raises(TooManyWrites) as rejected:
         writes.spend("stolen token")
-    assert refused.value.retry_after_seconds == 30
+    assert rejected.value.retry_after_seconds == 30
     writes.spend("token of the owner")
 
 

@@ -7,7 +7,7 @@ import pytest
 from handlers.application import Application
 from rules.turns import Caller
 from tests.harness.api import PASSWORD, Api, basic, bearer
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -24,7 +24,7 @@ async def test_a_deletion_deletes_the_count_of_the_account(api: Api, dsn: str) -
     assert run_sql(dsn, ACCOUNTS) == [(0,)]
 
 
-@laid_over(THROTTLE__HASHES_PER_MINUTE=2, PASSWORDS__WORKERS=1)
+@override_settings(THROTTLE__HASHES_PER_MINUTE=2, PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test
 async def test_a_new_password_that_waited_is_not_hashed_once_the_budget_is_exhausted(
     api: Api, app: Application

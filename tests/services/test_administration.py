@@ -71,7 +71,7 @@ async def test_a_deletion_deletes_the_count_of_the_account(
 
 @pytest.mark.parametrize("change", ["set-password", "enable"])
 @pytest.mark.gen_test
-async def test_a_reset_clears_consecutive_failures_and_keeps_the_trusted_network(
+async def test_a_reset_clears_consecutive_failures_and_keeps_the_usual_network(
     api: Api, users: Administration, dsn: str, change: str
 ) -> None:
     await api.register(EMAIL)

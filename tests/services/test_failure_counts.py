@@ -1,4 +1,4 @@
-"""Failures that any client can cause: which are events, and how the others are counted."""
+"""Failures that any caller can cause: which are events, and how the others are counted."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -47,7 +47,7 @@ def test_each_kind_is_measured_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def kinds_retained(dsn: str, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """Find the kinds in use; return those retained, or nothing where no kind is discarded."""
+    """Find the kinds in use; return those retained, or nothing if no kind is discarded."""
     retained: list[set[str]] = []
 
     def record(_hasher: PasswordHasher, kinds: Iterable[str]) -> None:

@@ -115,7 +115,7 @@ def test_only_one_process_deletes_at_a_time_and_the_next_continues(dsn: str, clo
     assert count(dsn) == 0
 
 
-def test_requests_go_on_during_housekeeping_with_a_pool_of_one(
+def test_requests_are_served_during_housekeeping_with_a_pool_of_one(
     dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_tokens(dsn, clock, *[DAYS + 1] * 30)

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from tests.harness.api import Api
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 
 EMAIL = "susan@example.com"
 
 
-@laid_over(THROTTLE__HASHES_PER_MINUTE=1, PASSWORDS__WORKERS=1)
+@override_settings(THROTTLE__HASHES_PER_MINUTE=1, PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test
 async def test_a_password_that_waited_is_not_hashed_once_the_budget_is_exhausted(
     api: Api, checks: list[bytes]

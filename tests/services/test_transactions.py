@@ -64,15 +64,15 @@ def test_a_failure_of_the_database_is_raised_as_a_problem(
     dsn: str, error: type[Exception], raised: type[Exception], begin: Begin
 ) -> None:
     async def work(database: Database) -> None:
-        with pytest.raises(raised) as refusal:
+        with pytest.raises(raised) as rejection:
             async with begin(database):
                 raise error("on purpose")
-        assert type(refusal.value) is raised
+        assert type(rejection.value) is raised
 
     use(dsn, work)
 
 
-def test_a_look_up_that_fails_is_raised_as_a_problem(dsn: str) -> None:
+def test_a_lookup_that_fails_is_raised_as_a_problem(dsn: str) -> None:
     async def fail() -> None:
         raise Unavailable("on purpose")
 

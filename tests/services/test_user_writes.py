@@ -48,8 +48,8 @@ def writes(database: Database, per_minute: int = 60) -> UserWrites:
     return UserWrites(database, turns)
 
 
-def refusal(dsn: str, caller: Identity) -> type[Unauthorized] | None:
-    """Return how a write of an identity is refused, or None where it begins."""
+def rejection(dsn: str, caller: Identity) -> type[Unauthorized] | None:
+    """Return how a write of an identity is rejected, or None if it begins."""
     found: list[type[Unauthorized] | None] = []
 
     async def work(database: Database) -> None:
@@ -75,7 +75,7 @@ def refusal(dsn: str, caller: Identity) -> type[Unauthorized] | None:
         ("UPDATE tokens SET revoked_at = now()", TokenInvalid, None),
     ],
 )
-def test_a_write_is_refused_where_its_proof_does_not_hold_any_more(
+def test_a_write_is_rejected_if_its_proof_no_longer_holds(
     dsn: str,
     user: UserRow,
     change: str,
@@ -83,8 +83,8 @@ def test_a_write_is_refused_where_its_proof_does_not_hold_any_more(
     by_password: type[Unauthorized] | None,
 ) -> None:
     run_sql(dsn, change)
-    assert refusal(dsn, identity(user, by_token=True)) is by_token
-    assert refusal(dsn, identity(user, by_token=False)) is by_password
+    assert rejection(dsn, identity(user, by_token=True)) is by_token
+    assert rejection(dsn, identity(user, by_token=False)) is by_password
 
 
 def test_a_write_holds_the_lock_on_the_user_until_its_end(dsn: str, user: UserRow) -> None:

@@ -1,7 +1,5 @@
 """Warnings about settings that are valid."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,7 @@ from settings import load_settings
 from settings.cautions import cautions
 from tests.harness.command_line import manage
 from tests.harness.configuration import KEY, ROOT
-from tests.harness.processes import environment, running_server
+from tests.harness.processes import run_to_the_end, running_server
 
 PRODUCTION = {
     "APP_SETTINGS": "production",
@@ -78,17 +76,10 @@ def test_outside_production_there_are_no_cautions() -> None:
 
 
 def test_check_prints_each_caution_and_exits_with_0() -> None:
-    ended = subprocess.run(
-        [sys.executable, str(ROOT / "server.py"), "--check"],
-        env=environment(**PRODUCTION | ALL),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = run_to_the_end("--check", **PRODUCTION | ALL)
     good, of_database = ended.stdout.splitlines()
     assert (ended.returncode, good) == (0, "The settings are valid (production).")
-    assert of_database.startswith("The database was not checked: it does not answer")
+    assert of_database.startswith("The database was not checked: it does not respond")
     assert ended.stderr.splitlines() == [f"warning: {caution}" for caution in cautions_of(ALL)]
     assert len(ended.stderr.splitlines()) == len({path for path, _ in CASES})
     by_command = manage("check", **PRODUCTION | ALL)

@@ -23,8 +23,8 @@ RANDOM: dict[str, Callable[[], str]] = {
 @pytest.mark.parametrize("kind", RANDOM)
 def test_no_random_key_is_guessable(kind: str) -> None:
     tries = 5 if kind.startswith("64 kB") else 5_000
-    refused = [key for key in (RANDOM[kind]() for _ in range(tries)) if is_guessable(key)]
-    assert refused == []
+    rejected = [key for key in (RANDOM[kind]() for _ in range(tries)) if is_guessable(key)]
+    assert rejected == []
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def test_origins_are_accepted_as_browsers_send_them(load: Load, origins: str) ->
         "https://*.example.com",
     ],
 )
-def test_an_origin_that_no_browser_sends_is_refused(faults: Faults, origins: str) -> None:
+def test_an_origin_that_no_browser_sends_is_rejected(faults: Faults, origins: str) -> None:
     (fault,) = faults({"USERAUTH_CORS__ORIGINS": origins})
     assert fault.startswith("cors.origins = ")
 
@@ -259,22 +259,22 @@ def test_an_origin_that_no_browser_sends_is_refused(faults: Faults, origins: str
 def test_variables_can_be_credentials_of_systemd(
     load: Load, faults: Faults, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "credentials"
-    folder.mkdir()
-    (folder / "SECRET_KEYS").write_text(f"{NEW_KEY}\n\n{OLD_KEY}\n", encoding="utf-8")
-    (folder / "PASSWORD_PEPPER").write_text("\n\n", encoding="utf-8")
-    (folder / "something_else").write_text("x", encoding="utf-8")
-    environ = {"CREDENTIALS_DIRECTORY": str(folder)}
+    directory = tmp_path / "credentials"
+    directory.mkdir()
+    (directory / "SECRET_KEYS").write_text(f"{NEW_KEY}\n\n{OLD_KEY}\n", encoding="utf-8")
+    (directory / "PASSWORD_PEPPER").write_text("\n\n", encoding="utf-8")
+    (directory / "something_else").write_text("x", encoding="utf-8")
+    environ = {"CREDENTIALS_DIRECTORY": str(directory)}
     settings = load(environ)
     assert [key.get_secret_value() for key in settings.tokens.keys] == [NEW_KEY, OLD_KEY]
     assert settings.passwords.pepper == ()
     (fault,) = faults(environ | {"SECRET_KEYS": OLD_KEY})
     assert fault == "SECRET_KEYS and the credential of that name differ: set only one of them"
-    (folder / "USERAUTH_SERVER__PROT").write_text("5", encoding="utf-8")
+    (directory / "USERAUTH_SERVER__PROT").write_text("5", encoding="utf-8")
     (fault,) = faults(environ)
     assert fault.startswith("USERAUTH_SERVER__PROT (from the environment): unknown; did you mean")
-    (folder / "USERAUTH_SERVER__PROT").unlink()
-    (folder / "DATABASE_URL").mkdir()
+    (directory / "USERAUTH_SERVER__PROT").unlink()
+    (directory / "DATABASE_URL").mkdir()
     (fault,) = faults(environ)
     assert fault == "DATABASE_URL (from CREDENTIALS_DIRECTORY): must be a readable file of UTF-8"
 
@@ -307,7 +307,7 @@ WORTHLESS = ["0" * 32, "change-me-" * 4, "a-very-secret-key-for-production", "ab
 
 @pytest.mark.parametrize("variable", ["SECRET_KEYS", "PASSWORD_PEPPER"])
 @pytest.mark.parametrize("secret", WORTHLESS)
-def test_production_refuses_guessable_keys_and_peppers(
+def test_production_rejects_guessable_keys_and_peppers(
     load: Load, faults: Faults, variable: str, secret: str
 ) -> None:
     load({variable: secret})
@@ -319,7 +319,7 @@ def test_production_refuses_guessable_keys_and_peppers(
         assert secret not in fault
 
 
-def test_production_refuses_a_pepper_that_is_also_a_signing_key(load: Load, faults: Faults) -> None:
+def test_production_rejects_a_pepper_that_is_also_a_signing_key(load: Load, faults: Faults) -> None:
     both = {"SECRET_KEYS": f"{NEW_KEY},{OLD_KEY}", "PASSWORD_PEPPER": OLD_KEY}
     load(both)
     (fault,) = faults(PRODUCTION | both)
@@ -341,7 +341,7 @@ def test_production_refuses_a_pepper_that_is_also_a_signing_key(load: Load, faul
         "::ffff:0.0.0.0/103",
     ],
 )
-def test_production_refuses_to_trust_a_network_that_includes_clients(
+def test_production_does_not_trust_a_network_that_includes_callers(
     load: Load, faults: Faults, networks: str
 ) -> None:
     variable = {"USERAUTH_SERVER__TRUSTED_PROXIES": networks}
@@ -388,7 +388,7 @@ IN_THE_OPEN = "postgresql://user:hunter2hunter2@"
         "localhost/users?hostaddr=10.0.0.5",
     ],
 )
-def test_production_refuses_a_database_connection_that_can_fall_back_to_clear_text(
+def test_production_rejects_a_database_connection_that_can_fall_back_to_clear_text(
     load: Load, faults: Faults, url: str
 ) -> None:
     load({"DATABASE_URL": IN_THE_OPEN + url})
@@ -464,7 +464,7 @@ def test_both_names_may_be_set_where_they_agree(load: Load) -> None:
     assert load({"PORT": "9000", "USERAUTH_SERVER__PORT": "9000"}).server.port == 9000
 
 
-def test_two_names_that_differ_are_refused_without_their_values(faults: Faults) -> None:
+def test_two_names_that_differ_are_rejected_without_their_values(faults: Faults) -> None:
     environ = {"SECRET_KEYS": NEW_KEY, "USERAUTH_TOKENS__KEYS": OLD_KEY}
     assert faults(environ) == (
         "SECRET_KEYS and USERAUTH_TOKENS__KEYS differ: set only one of them",
@@ -636,7 +636,7 @@ def test_the_pool_cannot_be_smaller_than_its_minimum(faults: Faults) -> None:
     )
 
 
-def test_relative_paths_are_relative_to_the_folder_of_the_file(
+def test_relative_paths_are_relative_to_the_directory_of_the_file(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -716,7 +716,7 @@ def test_a_database_with_one_host_or_socket_is_accepted(load: Load, url: str) ->
         (f"EMBEDDED{SECRET}", "must be embedded or postgresql://"),
     ],
 )
-def test_an_unsupported_database_url_is_refused_without_its_password(
+def test_an_unsupported_database_url_is_rejected_without_its_password(
     faults: Faults, url: str, sentence: str
 ) -> None:
     (fault,) = faults({"DATABASE_URL": url})
@@ -729,7 +729,7 @@ def test_an_unsupported_database_url_is_refused_without_its_password(
 
 
 @pytest.mark.parametrize("keys", [SECRET, f"{NEW_KEY},{SECRET}", f"{NEW_KEY},", " ", "," * 32])
-def test_a_short_key_is_refused(faults: Faults, keys: str) -> None:
+def test_a_short_key_is_rejected(faults: Faults, keys: str) -> None:
     assert faults({"SECRET_KEYS": keys}) == (
         (
             "tokens.keys = ********** (from SECRET_KEYS): "
@@ -738,7 +738,7 @@ def test_a_short_key_is_refused(faults: Faults, keys: str) -> None:
     )
 
 
-def test_a_duplicate_key_is_refused(faults: Faults) -> None:
+def test_a_duplicate_key_is_rejected(faults: Faults) -> None:
     assert faults({"SECRET_KEYS": f"{NEW_KEY}, {OLD_KEY}, {NEW_KEY}"}) == (
         "tokens.keys = ********** (from SECRET_KEYS): must not contain the same key twice",
     )
@@ -844,7 +844,7 @@ def test_an_old_name_in_the_file_sets_the_renamed_setting_with_a_warning(
     assert cautions(settings) == (
         (
             f"{section}.{old} (from settings.toml [development]) was renamed to {section}.{new};"
-            " the next release refuses the old name"
+            " the next release rejects the old name"
         ),
     )
 
@@ -857,7 +857,7 @@ def test_an_old_variable_sets_the_renamed_setting_with_a_warning(
     settings = load({variable: "20"})
     assert getattr(getattr(settings, section), new) == 20
     assert cautions(settings) == (
-        f"{variable} was renamed to {renamed}; the next release refuses the old name",
+        f"{variable} was renamed to {renamed}; the next release rejects the old name",
     )
 
 

@@ -14,7 +14,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.harness.browser import chromium, complaints, hosts
+from tests.harness.browser import chromium, console_errors, hosts
 from tests.harness.openapi import document
 from tests.harness.processes import ServerProcess, running_server
 from tests.harness.sql import run_sql
@@ -33,7 +33,7 @@ class Page:
 
     def __init__(self, driver: Chrome, url: str) -> None:
         self._driver = driver
-        self._wait = WebDriverWait(driver, SECONDS)
+        self._wait = WebDriverWait(driver, SECONDS, poll_frequency=0.05)
         driver.get(f"{url}/docs")
         self.find("#operations-user-getUser")
 
@@ -127,7 +127,7 @@ def test_a_user_registers_logs_in_and_calls_with_the_token_on_the_page(
     status, changed = page.call("user-patchUser", {"name": "Susan Miller"})
     assert (status, changed["name"]) == (200, "Susan Miller")
     assert page.call("user-getUser") == (200, changed)
-    assert complaints(browser) == []
+    assert console_errors(browser) == []
     assert hosts(browser) == {urlsplit(server.url).netloc}
 
 
@@ -139,7 +139,7 @@ def test_a_wrong_password_is_an_error_on_the_page_without_a_browser_dialog(
     page.authorize("password", **{"basic-username": EMAIL, "basic-password": "wrong password"})
     status, problem = page.call("login-getLogin")
     assert (status, problem["type"]) == (401, "/docs/problems.md#credentials-invalid")
-    [complaint] = complaints(browser)
+    [complaint] = console_errors(browser)
     assert "status of 401" in complaint
 
 
@@ -161,13 +161,13 @@ def test_the_page_forgets_the_credentials_when_it_is_reloaded(
 def test_an_inline_script_in_the_page_does_not_run(server: ServerProcess, browser: Chrome) -> None:
     """The browser enforces and reports the policy, so the other tests would notice a violation."""
     Page(browser, server.url)
-    complaints(browser)
+    console_errors(browser)
     browser.execute_script(
         "const script = document.createElement('script');"
         "script.textContent = 'document.title = 1'; document.body.append(script);"
         "const image = new Image(); image.src = 'http://example.com/x.png';"
     )
-    violations = complaints(browser)
+    violations = console_errors(browser)
     assert [entry for entry in violations if "script-src 'self'" in entry]
     assert [entry for entry in violations if "img-src 'self' data:" in entry]
     assert browser.title == "userauth: the API"

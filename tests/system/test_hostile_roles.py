@@ -17,7 +17,7 @@ from tests.harness.api import Api
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import SCHEMA, apply
-from tests.harness.given_cluster import PASSWORD, Cluster, new_cluster
+from tests.harness.external_cluster import PASSWORD, Cluster, new_cluster
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import running_server
 
@@ -148,8 +148,9 @@ def test_statements_in_a_dedicated_schema_run_no_code_of_other_roles(
 def test_the_documented_statements_create_a_private_database(
     database: Cluster,
 ) -> None:
-    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-    shown = page.partition("## The database")[2].partition("```sql\n")[2].partition("```")[0]
+    page = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
+    section = page.partition("## Create the role and the database")[2]
+    shown = section.partition("```sql\n")[2].partition("```")[0]
     before, connect, after = shown.partition("\\connect userauth\n")
     assert connect
     database.sql("DROP DATABASE userauth WITH (FORCE)", "postgres")

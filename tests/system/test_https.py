@@ -5,7 +5,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
@@ -17,8 +16,7 @@ import pytest
 
 from tests.harness.api import PASSWORD
 from tests.harness.certificates import make_certificate
-from tests.harness.configuration import ROOT
-from tests.harness.processes import ServerProcess, environment, running_server
+from tests.harness.processes import ServerProcess, run_to_the_end, running_server
 
 pytestmark = pytest.mark.needs("openssl")
 REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
@@ -104,7 +102,7 @@ def test_versions_of_tls_before_1_2_are_rejected(server: ServerProcess) -> None:
         assert (b"BEGIN CERTIFICATE" in ended.stdout) == is_supported, version
 
 
-def test_plain_http_and_silent_connections_do_not_affect_other_clients(
+def test_plain_http_and_silent_connections_do_not_affect_other_callers(
     server: ServerProcess, files: tuple[Path, Path]
 ) -> None:
     port = int(server.url.rpartition(":")[2])
@@ -253,14 +251,7 @@ def test_an_invalid_certificate_stops_the_start(
             check=True,
             capture_output=True,
         )
-    ended = subprocess.run(
-        [sys.executable, str(ROOT / "server.py")],
-        env=environment(**variables(dsn, files)),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    ended = run_to_the_end(**variables(dsn, files))
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert "server.certificate" in line

@@ -311,7 +311,7 @@ def test_a_low_limit_of_open_files_limits_the_connections_without_busy_waiting(
         assert "Traceback" not in server.written()
 
 
-def test_a_client_that_never_reads_is_disconnected(dsn: str, tmp_path: Path) -> None:
+def test_a_caller_that_never_reads_is_disconnected(dsn: str, tmp_path: Path) -> None:
     variables = {"DATABASE_URL": dsn, "USERAUTH_LIMITS__IDLE_TIMEOUT_SECONDS": "1"}
     with running_server(variables, tmp_path / "log") as server:
         port = int(server.url.rpartition(":")[2])

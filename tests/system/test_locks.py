@@ -15,7 +15,7 @@ from db.schema import apply_schema
 from rules.password_scheme import PasswordScheme
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import ROOT, laid_over
+from tests.harness.configuration import ROOT, override_settings
 from tests.harness.databases import use
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
@@ -242,7 +242,7 @@ async def test_a_rehash_does_not_replace_a_hash_that_was_stored_meanwhile(
     assert run_sql(dsn, "SELECT password_hash FROM users") == [("theirs",)]
 
 
-@laid_over(REGISTRATION__QUARANTINE_DAYS=7)
+@override_settings(REGISTRATION__QUARANTINE_DAYS=7)
 @pytest.mark.gen_test
 async def test_a_registration_that_waits_for_a_deletion_finds_the_address_reserved(
     api: Api, dsn: str

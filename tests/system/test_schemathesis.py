@@ -78,7 +78,7 @@ def test_schemathesis_finds_no_fault_and_gets_a_success_from_every_call(
 
 
 def successes(log: str) -> set[tuple[str, str]]:
-    """Return the calls of the document that were answered with success."""
+    """Return the calls of the document that succeeded."""
     found = re.findall(r" INFO ([A-Z]+) (/\S+) 2\d\d ", log)
     calls = {(method, re.sub(r"/[0-9a-f-]{36}$", "/{id}", path)) for method, path in found}
     return {

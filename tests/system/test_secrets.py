@@ -171,12 +171,20 @@ async def send_credentials(
         for number, shown in enumerate(right + wrong):
             answer = await send("GET", f"/api/user{path}?token={quote(PASSWORD)}", shown)
             is_token = 0 < number < len(right)
-            is_right = number < len(right) and not (is_token and path == "/login")
-            assert answer.status == (422 if is_right else 401)
-            if is_right:
+            is_correct = number < len(right) and not (is_token and path == "/login")
+            assert answer.status == (422 if is_correct else 401)
+            if is_correct:
                 assert (await send("GET", f"/api/user{path}", shown)).status == 200
     for shown in right:
         assert (await send("GET", "/api/verify", shown)).status == 200
+    for email, password, status in (
+        (EMAIL, PASSWORD, 200),
+        (EMAIL, WRONG_PASSWORD, 401),
+        (PASSWORD_AS_EMAIL, EMAIL_AS_PASSWORD, 401),
+        (EMAIL, PASSWORD + "\n", 401),
+    ):
+        body = {"email": email, "password": password}
+        assert (await send("POST", "/api/user/login", body=body)).status == status
 
 
 async def send_malformed(api: Api, token: str) -> None:
@@ -254,7 +262,7 @@ def reload(server: ServerProcess, message: str) -> None:
 
 
 def log_of_postgres(dsn: str) -> str:
-    # Its socket is in the folder of its data.
+    # Its socket is in the directory of its data.
     [folder] = parse_qs(urlsplit(dsn).query)["host"]
     logs = list(Path(folder).rglob("*.log"))
     assert logs
@@ -275,7 +283,7 @@ def test_no_secret_is_written_anywhere(
         "USERAUTH_TOKENS__KEYS_FILE": str(file) if keys_are_in_a_file else "",
     }
     client = add_client(variables)
-    with running_server(variables, tmp_path / "log") as server:
+    with running_server(variables, tmp_path / "log", preloaded=False) as server:
         made = asyncio.run(use_everything(server.url, dsn, client))
         if keys_are_in_a_file:
             reload(server, "loaded 2 signing keys")
@@ -289,7 +297,7 @@ def test_no_secret_is_written_anywhere(
         written = server.greeting + server.process.stdout.read() + server.written()
     in_postgres = log_of_postgres(dsn)
     secrets = [*MADE_UP, *CONFIGURED, client.secret, client.old_secret, *made]
-    # What the search reads is what there should be to read.
+    # The search must have read these lines.
     for line in (
         r"INFO POST /api/user/register 201 \d",
         r"INFO POST /api/user/register 500 \d",
@@ -303,7 +311,7 @@ def test_no_secret_is_written_anywhere(
     assert "database system is ready" in in_postgres
     for text in (written, command, in_postgres):
         assert found([*secrets, EMAIL], text) == []
-    # Hashes are what is kept of passwords.
+    # Of passwords, only hashes are stored.
     kept = [secret for secret in secrets if secret.startswith("$")]
     assert found([*secrets, EMAIL], all_text(dsn)) == [*kept, EMAIL]
     assert len(kept) == 1

@@ -1,4 +1,4 @@
-"""The samples in docs/services.md, each as a process, with a running server."""
+"""The samples in docs/check-tokens.md, each as a process, with one running server."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,53 +16,86 @@ from tornado.httpclient import AsyncHTTPClient
 
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
-from tests.harness.configuration import ROOT
-from tests.harness.processes import free_port, running_server, wait_for_listener
-from tests.harness.programs import get_program
+from tests.harness.pages import blocks, page, section
+from tests.harness.processes import ServerProcess, free_port, running_server, wait_for_listener
+from tests.harness.programs import NODE_MODULES, get_program
 
-PAGE = (ROOT / "docs" / "services.md").read_text(encoding="utf-8")
-SAMPLES = dict(re.findall(r"^## (\w+)$.*?^```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+PAGE = section(page("docs/check-tokens.md"), "## Samples")
+SAMPLES = {
+    name: blocks(section(PAGE, f"### {name}"))[0][1]
+    for name in re.findall(r"^### (\w+)$", PAGE, re.MULTILINE)
+}
+ON_NODE = {"Express", "Node"}
 
 
 def test_every_framework_has_a_sample() -> None:
-    assert list(SAMPLES) == ["Tornado", "FastAPI", "Node"]
+    assert list(SAMPLES) == ["FastAPI", "Flask", "Express", "Node"]
+
+
+@pytest.fixture(scope="module")
+def userauth(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Run one server for all samples."""
+    log = tmp_path_factory.mktemp("services") / "log"
+    with running_server({"DATABASE_URL": postgres}, log) as server:
+        yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running sample: its URL, and the file of its log."""
+
+    url: str
+    log: Path
 
 
 @contextmanager
-def running_sample(name: str, folder: Path, **variables: str) -> Iterator[str]:
-    """Run a sample; yield its URL."""
-    program = get_program("node") if name == "Node" else sys.executable
-    file = folder / ("sample.js" if name == "Node" else "sample.py")
+def running_sample(name: str, folder: Path, **variables: str) -> Iterator[Service]:
+    """Run a sample."""
+    program = get_program("node") if name in ON_NODE else sys.executable
+    file = folder / ("sample.js" if name in ON_NODE else "sample.py")
     file.write_text(SAMPLES[name], encoding="utf-8")
     port = free_port()
-    process = subprocess.Popen(
-        [program, str(file)], env={**os.environ, "PORT": str(port), **variables}
-    )
+    log = folder / "sample.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [program, str(file)],
+            env={"NODE_PATH": NODE_MODULES, **os.environ, "PORT": str(port), **variables},
+            stdout=stream,
+            stderr=stream,
+        )
     try:
         wait_for_listener(process, port)
-        yield f"http://127.0.0.1:{port}/"
+        yield Service(f"http://127.0.0.1:{port}/", log)
     finally:
         process.terminate()
         process.wait(10)
 
 
 @pytest.mark.parametrize(
-    "name", ["Tornado", "FastAPI", pytest.param("Node", marks=pytest.mark.needs("node"))]
+    "name",
+    [
+        "FastAPI",
+        "Flask",
+        pytest.param("Express", marks=pytest.mark.needs("node", "express")),
+        pytest.param("Node", marks=pytest.mark.needs("node")),
+    ],
 )
-def test_a_sample_accepts_only_valid_tokens(name: str, dsn: str, tmp_path: Path) -> None:
-    async def use(url: str, userauth: str) -> None:
-        api, client = Api(userauth), AsyncHTTPClient(force_instance=True)
+def test_a_sample_accepts_only_valid_tokens_and_logs_why_it_cannot_check(
+    userauth: ServerProcess, name: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(service: Service) -> None:
+        api, client = Api(userauth.url), AsyncHTTPClient(force_instance=True)
         token = await api.registered_token()
         user = (await api.request("GET", "/api/user", authorization=bearer(token))).json
 
         async def ask(authorization: str | None) -> tuple[int, bytes]:
             headers = {} if authorization is None else {"Authorization": authorization}
-            answer = await client.fetch(url, headers=headers, raise_error=False)
+            answer = await client.fetch(service.url, headers=headers, raise_error=False)
             return answer.code, answer.body or b""
 
         code, body = await ask(bearer(token))
         assert (code, json.loads(body)) == (200, {"id": user["id"], "hello": user["email"]})
-        for invalid in (None, "Bearer", bearer("nonsense"), "Basic eDp5"):
+        for invalid in (None, "Bearer", "Bearer ", bearer("nonsense"), "Basic eDp5"):
             assert (await ask(invalid))[0] == 401
         answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
         assert answer.status == 204
@@ -69,17 +103,16 @@ def test_a_sample_accepts_only_valid_tokens(name: str, dsn: str, tmp_path: Path)
         await asyncio.to_thread(manage, "clients", "remove", "sample", DATABASE_URL=dsn)
         # Any response but a valid introspection result: no request is accepted.
         assert (await ask(bearer(token)))[0] == 503
+        log = service.log.read_text(encoding="utf-8")
+        assert re.search(r"userauth responds with 401, request [0-9a-f]{32}", log), log
+        assert token not in log
         api.close()
 
     made = json.loads(manage("clients", "add", "sample", "--json", DATABASE_URL=dsn).stdout)
-    with (
-        running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server,
-        running_sample(
-            name,
-            tmp_path,
-            USERAUTH_URL=server.url,
-            CLIENT_ID=made["id"],
-            CLIENT_SECRET=made["secret"],
-        ) as url,
-    ):
-        asyncio.run(use(url, server.url))
+    variables = {
+        "USERAUTH_URL": userauth.url,
+        "CLIENT_ID": made["id"],
+        "CLIENT_SECRET": made["secret"],
+    }
+    with running_sample(name, tmp_path, **variables) as service:
+        asyncio.run(use(service))

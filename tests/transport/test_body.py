@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, refused_fields
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, rejected_fields
 from tests.harness.raw_http import JSON, answer_to, raw_request
 from tests.harness.sql import run_sql
 
@@ -123,7 +123,7 @@ async def test_missing_and_unknown_fields_are_422_and_named(
 ) -> None:
     answer = await api.request("POST", REGISTER, json_body=fields)
     assert answer.problem == "invalid-fields"
-    assert sorted(refused_fields(answer)) == refused
+    assert sorted(rejected_fields(answer)) == refused
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
 
 
@@ -135,7 +135,7 @@ async def test_a_value_of_the_wrong_type_is_422_and_never_coerced(api: Api, fiel
         fields = {**valid, field: value}
         body = "{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}"
         answer = await api.request("POST", REGISTER, body=body.encode(), headers=JSON_TYPE)
-        assert refused_fields(answer) == [field], value
+        assert rejected_fields(answer) == [field], value
 
 
 @pytest.mark.parametrize("field", ["email", "password"])
@@ -143,13 +143,13 @@ async def test_a_value_of_the_wrong_type_is_422_and_never_coerced(api: Api, fiel
 async def test_null_is_422_for_a_required_field(api: Api, field: str) -> None:
     fields = {"email": EMAIL, "password": PASSWORD, field: None}
     answer = await api.request("POST", REGISTER, json_body=fields)
-    assert refused_fields(answer) == [field]
+    assert rejected_fields(answer) == [field]
 
 
 @pytest.mark.gen_test
 async def test_of_thousands_of_unknown_fields_few_are_reported(api: Api) -> None:
     answer = await api.request("POST", REGISTER, json_body={f"f{n}": n for n in range(4000)})
-    assert 1 <= len(refused_fields(answer)) <= 100
+    assert 1 <= len(rejected_fields(answer)) <= 100
     assert len(answer.content) < 10_000
 
 

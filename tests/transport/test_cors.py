@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import pytest
 
 from tests.harness.api import Answer, Api
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 
 PAGE = "https://app.example.com"
 OTHER = "https://evil.example"
 
-listed = laid_over(CORS__ORIGINS=f"{PAGE},http://localhost:3000")
-any_origin = laid_over(CORS__ORIGINS="*")
+listed = override_settings(CORS__ORIGINS=f"{PAGE},http://localhost:3000")
+any_origin = override_settings(CORS__ORIGINS="*")
 
 
 def cors_fields(answer: Answer) -> Mapping[str, str]:

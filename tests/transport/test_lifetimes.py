@@ -8,7 +8,7 @@ import pytest
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import laid_over
+from tests.harness.configuration import override_settings
 from tests.harness.raw_http import JSON, connected, raw_request, read_to_end
 from tests.harness.sql import run_sql
 
@@ -20,7 +20,7 @@ async def status(api: Api, authorization: str) -> int:
     return (await api.request("GET", "/api/user", authorization=authorization)).status
 
 
-@laid_over(TOKENS__LIFETIME_SECONDS=60)
+@override_settings(TOKENS__LIFETIME_SECONDS=60)
 @pytest.mark.gen_test
 async def test_a_token_is_valid_for_the_configured_lifetime(api: Api, clock: Clock) -> None:
     token = await api.registered_token()
@@ -32,7 +32,7 @@ async def test_a_token_is_valid_for_the_configured_lifetime(api: Api, clock: Clo
 
 
 @pytest.mark.gen_test
-async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(
+async def test_a_correct_password_is_hashed_once_and_a_wrong_one_each_time(
     api: Api, checks: list[bytes]
 ) -> None:
     await api.register()
@@ -44,7 +44,7 @@ async def test_a_right_password_is_hashed_once_and_a_wrong_one_each_time(
     assert len(checks) == 3
 
 
-@laid_over(PASSWORDS__REMEMBER_SECONDS=0)
+@override_settings(PASSWORDS__REMEMBER_SECONDS=0)
 @pytest.mark.gen_test
 async def test_without_the_password_cache_each_request_takes_a_hash(
     api: Api, checks: list[bytes]
@@ -57,7 +57,7 @@ async def test_without_the_password_cache_each_request_takes_a_hash(
 
 @pytest.mark.parametrize("change", ["password", "deletion", "administrator", "another hash"])
 @pytest.mark.gen_test
-async def test_a_cached_password_is_refused_as_soon_as_it_is_wrong(
+async def test_a_cached_password_is_rejected_as_soon_as_it_is_wrong(
     api: Api, dsn: str, change: str
 ) -> None:
     token = await api.registered_token()
@@ -86,7 +86,7 @@ async def test_a_cached_password_is_refused_as_soon_as_it_is_wrong(
         assert answer.status == 401
 
 
-@laid_over(LIMITS__BODY_TIMEOUT_SECONDS=0.2, LIMITS__IDLE_TIMEOUT_SECONDS=0.2)
+@override_settings(LIMITS__BODY_TIMEOUT_SECONDS=0.2, LIMITS__IDLE_TIMEOUT_SECONDS=0.2)
 @pytest.mark.parametrize(
     "sent",
     [
@@ -111,7 +111,7 @@ async def test_a_request_that_never_ends_is_disconnected(
     assert (await api.request("GET", "/health/live")).status == 200
 
 
-@laid_over(LIMITS__IDLE_TIMEOUT_SECONDS=0.2)
+@override_settings(LIMITS__IDLE_TIMEOUT_SECONDS=0.2)
 @pytest.mark.gen_test
 async def test_an_idle_connection_is_closed(api: Api) -> None:
     async with connected(api) as (reader, writer):
@@ -119,7 +119,7 @@ async def test_an_idle_connection_is_closed(api: Api) -> None:
         assert (await read_to_end(reader)).startswith(b"HTTP/1.1 200 ")
 
 
-@laid_over(LIMITS__MAX_CONNECTIONS=2)
+@override_settings(LIMITS__MAX_CONNECTIONS=2)
 @pytest.mark.gen_test
 async def test_beyond_max_connections_the_longest_idle_one_is_closed(api: Api) -> None:
     request = raw_request("GET", "/health/live")
@@ -135,7 +135,7 @@ async def test_beyond_max_connections_the_longest_idle_one_is_closed(api: Api) -
         assert (await readers[2].readuntil(b"}\n")).startswith(b"HTTP/1.1 200 ")
 
 
-@laid_over(PASSWORDS__MAX_WAIT_SECONDS=0.05, PASSWORDS__WORKERS=1, PASSWORDS__BCRYPT_COST=8)
+@override_settings(PASSWORDS__MAX_WAIT_SECONDS=0.05, PASSWORDS__WORKERS=1, PASSWORDS__BCRYPT_COST=8)
 @pytest.mark.gen_test(timeout=15)
 async def test_a_request_that_would_wait_too_long_for_a_hash_is_503(api: Api) -> None:
     await api.register()

@@ -1,4 +1,4 @@
-"""Requests with an ambiguous end: one refusal, or one reading, and no hidden request runs."""
+"""Requests with an ambiguous end: one rejection, or one reading, and no hidden request runs."""
 
 import pytest
 
@@ -31,7 +31,7 @@ STATUSES = {
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.gen_test
-async def test_a_request_with_an_unclear_end_is_refused_and_the_connection_closed(
+async def test_a_request_with_an_unclear_end_is_rejected_and_the_connection_closed(
     api: Api, dsn: str, name: str
 ) -> None:
     expected = CLEAR.get(name) or STATUSES.get(name) or [400]

@@ -1,4 +1,4 @@
-"""What a command opens beside its own work."""
+"""What a command opens in addition to its own work."""
 
 import asyncio
 import threading

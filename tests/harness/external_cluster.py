@@ -1,4 +1,4 @@
-"""A Postgres that an administrator gives: Debian's, of another version, with TLS and a password."""
+"""An external Postgres: Debian's, of another version, with TLS and a password."""
 
 import os
 import shutil
@@ -133,7 +133,7 @@ def new_cluster(folder: Path, *options: str) -> Iterator[Cluster]:
 
 
 @contextmanager
-def given_cluster(folder: Path) -> Iterator[str]:
+def external_cluster(folder: Path) -> Iterator[str]:
     """Run a cluster; yield the URL of an empty database."""
     with new_cluster(folder) as cluster:
         yield cluster.url()

@@ -1,31 +1,31 @@
-"""How long the refusal of a password takes, so that its time reveals nothing about the account.
+"""How long the rejection of a password takes, so that its time reveals nothing about the account.
 
 A wrong password of a user with an imported hash, of another user, and of an unknown address cost
-different amounts of work. So every refusal takes at least as long as the slowest kind of hash in
-use, and what was faster waits for the rest in its slot. Another service may have stored a password
-as it was typed or in its NFC form; where these differ, both are tried, and every refusal of such a
-password takes twice as long, whether or not the user exists.
+different amounts of work. So every rejection takes at least as long as the slowest kind of hash in
+use: after a faster hash the caller waits for the difference, in its slot. Another service may have
+stored a password as it was typed or in its NFC form; if these differ, both are tried, and every
+rejection of such a password takes twice as long, whether or not the user exists.
 """
 
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-# Refusals do not wait for kinds that take longer: their time reveals that the user exists.
+# Rejections do not wait for kinds that take longer: the time of these reveals that the user exists.
 MAX_SECONDS = 2.0
 # How many measurements are kept, of our own hashes and of each other kind.
 _USUAL_MEASUREMENTS = 33
 _KIND_MEASUREMENTS = 9
-# A refusal takes as long as this share of the hashes, so that most refusals take exactly as long.
+# A rejection takes as long as this quantile of the hashes, so that most take exactly as long.
 _USUAL_SHARE = 0.9
 _KIND_SHARE = 0.75
-# The initial estimate is rough, and rather too high: a refusal that is faster than others reveals
+# The initial estimate is rough, and rather too high: a rejection that is faster than others reveals
 # something, one that is slower does not.
 _CAUTION = 1.25
 
 
-class RefusalTimes:
-    """Measures hashes, and returns how much longer a refusal has to take.
+class RejectionTimes:
+    """Measures hashes, and returns how much longer a rejection has to take.
 
     ``usual_seconds`` is an initial estimate of the time of a hash that this server makes.
     """
@@ -47,11 +47,11 @@ class RefusalTimes:
         multiples.append(seconds / _quantile(self._usual, 0.5))
 
     def retain(self, is_in_use: Callable[[str], bool]) -> None:
-        """Discard the kinds that are not in use any more."""
+        """Discard the kinds that are no longer in use."""
         self._by_kind = {kind: each for kind, each in self._by_kind.items() if is_in_use(kind)}
 
-    def rest(self, elapsed: float, *, forms: int) -> float:
-        """Return how many seconds a refusal has to take beyond those that its hashes took."""
+    def delay_seconds(self, elapsed: float, *, forms: int) -> float:
+        """Return by how many seconds to delay a rejection whose hashes took ``elapsed``."""
         usual = _quantile(self._usual, _USUAL_SHARE)
         kinds = [usual * _quantile(each, _KIND_SHARE) for each in self._by_kind.values()]
         slowest = max((each for each in kinds if each <= MAX_SECONDS), default=0.0)

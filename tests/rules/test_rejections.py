@@ -1,4 +1,4 @@
-"""Refusals of wrong passwords take the same time, whatever was hashed; clocks are moved by hand."""
+"""Rejections of wrong passwords take the same time, whatever was hashed."""
 
 import asyncio
 import unicodedata
@@ -12,7 +12,7 @@ import pytest
 from rules.errors import Overloaded
 from rules.password_scheme import PasswordScheme
 from rules.passwords import PasswordHasher
-from rules.refusals import MAX_SECONDS, RefusalTimes
+from rules.rejections import MAX_SECONDS, RejectionTimes
 from rules.turns import Caller
 from tests.harness.clock import Clock
 from tests.harness.hashing import new_hasher
@@ -78,10 +78,10 @@ def hasher(
     hasher.close()
 
 
-def refusal_seconds(
+def rejection_seconds(
     hasher: PasswordHasher, clock: Clock, password: str, stored: str | None
 ) -> float:
-    """Return how long a refusal takes: the hashes, and the delay."""
+    """Return how long a rejection takes: the hashes, and the delay."""
     before = clock.now
     assert not asyncio.run(verify(hasher, password, stored))
     return clock.now - before
@@ -89,61 +89,63 @@ def refusal_seconds(
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01, 0.2, 0.24, 0.4, 0.9])
 @pytest.mark.parametrize("password", ["wrong", NFD, "x" * 1000])
-def test_the_refusal_of_an_imported_user_takes_as_long_as_that_of_an_unknown_user(
+def test_the_rejection_of_an_imported_user_takes_as_long_as_that_of_an_unknown_user(
     hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash], seconds: float, password: str
 ) -> None:
     others["imported"] = SlowHash(seconds, clock)
     own = hasher.scheme.hash("right")
     asyncio.run(hasher.measure("imported"))
     for _ in range(40):
-        refusal_seconds(hasher, clock, password, None)
-    times = [refusal_seconds(hasher, clock, password, stored) for stored in ("imported", own, None)]
+        rejection_seconds(hasher, clock, password, None)
+    times = [
+        rejection_seconds(hasher, clock, password, stored) for stored in ("imported", own, None)
+    ]
     assert times == pytest.approx([times[0]] * 3)
     forms = 2 if password == NFD else 1
     assert times[0] == pytest.approx(max(seconds, USUAL) * forms)
 
 
-def test_a_kind_that_was_measured_once_delays_every_refusal_from_then_on(
+def test_a_kind_that_was_measured_once_delays_every_rejection_from_then_on(
     hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
     others["imported"] = SlowHash(0.75, clock)
     for _ in range(40):
-        assert refusal_seconds(hasher, clock, "wrong", None) <= USUAL + 0.01
-    refusal_seconds(hasher, clock, "wrong", "imported")
-    assert refusal_seconds(hasher, clock, "wrong", None) == pytest.approx(0.75)
+        assert rejection_seconds(hasher, clock, "wrong", None) <= USUAL + 0.01
+    rejection_seconds(hasher, clock, "wrong", "imported")
+    assert rejection_seconds(hasher, clock, "wrong", None) == pytest.approx(0.75)
 
 
-def test_a_kind_that_is_no_longer_in_use_delays_no_refusal(
+def test_a_kind_that_is_no_longer_in_use_delays_no_rejection(
     hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
     others["left"] = SlowHash(0.75, clock, kind="left")
     others["kept"] = SlowHash(0.5, clock, kind="kept")
     for _ in range(40):
-        refusal_seconds(hasher, clock, "wrong", None)
+        rejection_seconds(hasher, clock, "wrong", None)
     for stored in others:
         asyncio.run(hasher.measure(stored))
-    assert refusal_seconds(hasher, clock, "wrong", None) == pytest.approx(0.75)
+    assert rejection_seconds(hasher, clock, "wrong", None) == pytest.approx(0.75)
     hasher.retain_kinds({"kept"})
-    assert refusal_seconds(hasher, clock, "wrong", None) == pytest.approx(0.5)
+    assert rejection_seconds(hasher, clock, "wrong", None) == pytest.approx(0.5)
 
 
-def test_own_hashes_of_a_higher_cost_delay_refusals_whatever_kinds_are_in_use(
+def test_own_hashes_of_a_higher_cost_delay_rejections_whatever_kinds_are_in_use(
     hasher: PasswordHasher, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_password: bytes, stored: bytes) -> bool:
+    def reject(_password: bytes, stored: bytes) -> bool:
         clock.advance(USUAL * (2 if b"$05$" in stored else 1))
         return False
 
-    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", refuse)
+    monkeypatch.setattr("rules.password_scheme.bcrypt.checkpw", reject)
     costly = hasher.scheme.hash("right").replace("$2b$04$", "$2b$05$")
     for _ in range(40):
-        refusal_seconds(hasher, clock, "wrong", None)
-    refusal_seconds(hasher, clock, "wrong", costly)
+        rejection_seconds(hasher, clock, "wrong", None)
+    rejection_seconds(hasher, clock, "wrong", costly)
     hasher.retain_kinds(())
-    assert refusal_seconds(hasher, clock, "wrong", None) == pytest.approx(2 * USUAL)
+    assert rejection_seconds(hasher, clock, "wrong", None) == pytest.approx(2 * USUAL)
 
 
-def test_a_right_password_is_not_delayed(
+def test_a_correct_password_is_not_delayed(
     hasher: PasswordHasher, clock: Clock, others: dict[str, SlowHash]
 ) -> None:
     others["imported"] = SlowHash(0.125, clock, answer=True)
@@ -153,7 +155,7 @@ def test_a_right_password_is_not_delayed(
 
 
 @pytest.mark.parametrize("stored", ["imported", None])
-def test_a_refusal_is_delayed_in_its_slot_and_a_success_is_not(
+def test_a_rejection_is_delayed_in_its_slot_and_a_success_is_not(
     clock: Clock, others: dict[str, SlowHash], stored: str | None
 ) -> None:
     hashers: list[PasswordHasher] = []
@@ -185,34 +187,34 @@ def test_an_unknown_user_costs_one_hash_whatever_the_form_of_the_password(
     hasher: PasswordHasher, clock: Clock, checks: list[bytes]
 ) -> None:
     for password in ("wrong", NFD):
-        refusal_seconds(hasher, clock, password, None)
+        rejection_seconds(hasher, clock, password, None)
     assert len(checks) == 2
 
 
-def test_a_kind_that_takes_too_long_delays_no_refusal() -> None:
-    times = RefusalTimes(USUAL / 1.25)
+def test_a_kind_that_takes_too_long_delays_no_rejection() -> None:
+    times = RejectionTimes(USUAL / 1.25)
     times.note("absurd", MAX_SECONDS + 0.1)
-    assert times.rest(0.0, forms=1) == pytest.approx(USUAL)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(USUAL)
     times.note("slow", MAX_SECONDS - 0.1)
-    assert times.rest(0.0, forms=1) == pytest.approx(MAX_SECONDS - 0.1)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(MAX_SECONDS - 0.1)
 
 
 def test_the_delay_follows_the_load_of_the_machine() -> None:
-    times = RefusalTimes(USUAL)
+    times = RejectionTimes(USUAL)
     for _ in range(40):
         times.note_usual(USUAL)
     times.note("slow", 2 * USUAL)
-    assert times.rest(0.0, forms=1) == pytest.approx(2 * USUAL)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(2 * USUAL)
     for _ in range(40):
         times.note_usual(1.5 * USUAL)
-    assert times.rest(0.0, forms=1) == pytest.approx(3 * USUAL)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(3 * USUAL)
 
 
-def test_one_slow_hash_among_many_delays_no_refusal() -> None:
-    times = RefusalTimes(USUAL)
+def test_one_slow_hash_among_many_delays_no_rejection() -> None:
+    times = RejectionTimes(USUAL)
     for number in range(40):
         times.note_usual(USUAL if number % 20 else 10 * USUAL)
-    assert times.rest(0.0, forms=1) == pytest.approx(USUAL)
+    assert times.delay_seconds(0.0, forms=1) == pytest.approx(USUAL)
 
 
 def test_a_hash_that_takes_much_memory_waits_for_another_such_hash(
@@ -233,7 +235,7 @@ def test_a_hash_that_takes_much_memory_waits_for_another_such_hash(
     asyncio.run(work())
 
 
-def test_a_caller_that_would_wait_too_long_for_memory_is_refused(
+def test_a_caller_that_would_wait_too_long_for_memory_is_rejected(
     others: dict[str, SlowHash], clock: Clock
 ) -> None:
     big = others["big"] = SlowHash(0.1, clock, memory=65 * 2**20)

@@ -1,4 +1,4 @@
-"""Where clusters of the tests are kept: in memory, where fsync takes no time."""
+"""The directory of the clusters of tests: in memory, where fsync takes no time."""
 
 import shutil
 from pathlib import Path
@@ -7,8 +7,8 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made be
 _ENOUGH_BYTES = 2 * 1024**3
 
 
-def memory_folder() -> Path | None:
-    """Return a folder in memory, or None where there is none of enough size."""
+def memory_directory() -> Path | None:
+    """Return a directory in memory, or None if none is large enough."""
     if not _SHARED_MEMORY.is_dir() or shutil.disk_usage(_SHARED_MEMORY).free < _ENOUGH_BYTES:
         return None
     return _SHARED_MEMORY

@@ -1,0 +1,119 @@
+"""``manage.py throttle``: the waits after failed attempts."""
+
+import ipaddress
+from collections.abc import Sequence
+
+import click
+
+from commands.administrator import (
+    Administrator,
+    IpAddress,
+    NotFoundError,
+    as_json,
+    shown_time,
+    with_user,
+)
+from commands.terminal import counted, print_json, print_table, say
+from services.all_services import AdministrationServices
+from services.throttle_subjects import is_subject
+from services.waits import Wait
+
+_TITLES = ("KIND", "FAILURES", "UNTIL", "USER", "USER ID", "NETWORK", "KEY")
+
+
+@click.group()
+def throttle() -> None:
+    """Show and end waits after too many failed attempts."""
+
+
+@throttle.command("list")
+@click.option(
+    "--address",
+    "addresses",
+    type=IpAddress(),
+    multiple=True,
+    metavar="IP",
+    help="Recognize this IP address too; can be repeated.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    default=100,
+    show_default=True,
+    help="Show at most N rows.",
+)
+@as_json
+@click.pass_obj
+def list_waits(
+    administrator: Administrator, addresses: Sequence[str], limit: int, as_json: bool
+) -> None:
+    """List accounts and IP addresses that have to wait.
+
+    Those with the most failures come first. The database contains digests: users are recognized by
+    their email addresses, networks by the IP addresses of recent failures in the audit trail.
+    """
+    found = administrator.run(lambda services: services.waits.find_all(addresses, limit=limit))
+    documents = [_document(each) for each in found]
+    if as_json:
+        print_json(documents)
+    else:
+        print_table(_TITLES, [[str(value or "-") for value in each.values()] for each in documents])
+
+
+@throttle.command()
+@click.argument("target", metavar="EMAIL|ID|IP|KEY")
+@click.option(
+    "--address",
+    "addresses",
+    type=IpAddress(),
+    multiple=True,
+    metavar="IP",
+    help="End the wait of the account at this IP address too; can be repeated.",
+)
+@as_json
+@click.pass_obj
+def clear(
+    administrator: Administrator, target: str, addresses: Sequence[str], as_json: bool
+) -> None:
+    """End the waits of an account or IP address.
+
+    For an account, the waits in all networks with recent failures end; for an IP address, those for
+    all accounts together, for clients and for registrations. KEY is that of a row of the list.
+    """
+
+    async def end(services: AdministrationServices) -> int:
+        if is_subject(target):
+            return await services.waits.end_one(target)
+        if _is_ip(target):
+            return await services.waits.end_for_address(target)
+        return await services.waits.end_for_user(target, addresses)
+
+    ended = with_user(administrator, target, end)
+    if as_json:
+        print_json({"cleared": ended})
+    if not ended:
+        raise NotFoundError(f"No failed attempts are counted for {target}.")
+    if not as_json:
+        say(f"Cleared {counted(ended, 'count')} of failed attempts.")
+
+
+def _document(wait: Wait) -> dict[str, str | int | None]:
+    count = wait.count
+    return {
+        "kind": wait.kind,
+        "failures": count.failures,
+        "until": "unlocked" if count.is_locked else shown_time(count.next_at),
+        "email": wait.user.email if wait.user else None,
+        "user_id": wait.user.id if wait.user else None,
+        "network": wait.network,
+        "key": count.subject,
+    }
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

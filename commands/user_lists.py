@@ -1,0 +1,90 @@
+"""``manage.py users list``, ``search`` and ``show``: what an administrator reads about users."""
+
+from collections.abc import Sequence
+
+import click
+
+from commands.administrator import Administrator, as_json, shown_time, user_argument, with_user
+from commands.terminal import print_documents, print_json, say
+from db.rows import UserStateRow
+
+limit = click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    default=50,
+    show_default=True,
+    help="Show at most N rows.",
+)
+
+
+@click.command("list")
+@limit
+@click.option("--after", default="", metavar="EMAIL|ID", help="Start after this user.")
+@click.option("--disabled", is_flag=True, help="List disabled users only.")
+@as_json
+@click.pass_obj
+def list_users(
+    administrator: Administrator,
+    limit: int,
+    after: str,
+    disabled: bool,
+    as_json: bool,
+) -> None:
+    """List users by email address."""
+    found = with_user(
+        administrator,
+        after,
+        lambda services: services.users.find_page(after=after, limit=limit, only_disabled=disabled),
+    )
+    _print_users(found, as_json=as_json)
+    if len(found) == limit:
+        say(f"There may be more; for the next page pass --after {found[-1].email}", err=True)
+
+
+@click.command()
+@click.argument("text")
+@limit
+@as_json
+@click.pass_obj
+def search(administrator: Administrator, text: str, limit: int, as_json: bool) -> None:
+    """Find users by part of the email address, name or ID."""
+    found = administrator.run(
+        lambda services: services.users.find_page(after="", limit=limit, text=text)
+    )
+    _print_users(found, as_json=as_json)
+
+
+@click.command()
+@user_argument
+@as_json
+@click.pass_obj
+def show(administrator: Administrator, user: str, as_json: bool) -> None:
+    """Show a user: status, valid tokens, last login, failures."""
+    details = with_user(administrator, user, lambda services: services.users.get(user))
+    document = {
+        **_document(details.state),
+        "valid_tokens": details.valid_tokens,
+        "consecutive_failures": details.consecutive_failures,
+        "last_log_in": shown_time(details.last_log_in),
+    }
+    if as_json:
+        print_json(document)
+        return
+    for name, value in document.items():
+        say(f"{name.replace('_', ' '):<21} {'-' if value is None else value}")
+
+
+def _print_users(found: Sequence[UserStateRow], *, as_json: bool) -> None:
+    titles = ("EMAIL", "NAME", "ID", "CREATED", "DISABLED")
+    print_documents(titles, [_document(user) for user in found], as_json=as_json)
+
+
+def _document(user: UserStateRow) -> dict[str, str | None]:
+    return {
+        "email": user.email,
+        "name": user.name,
+        "id": user.id,
+        "created_at": shown_time(user.created_at),
+        "disabled_at": shown_time(user.disabled_at),
+    }

@@ -1,0 +1,55 @@
+"""What Postgres reports about itself and our role, for an administrator."""
+
+from dataclasses import dataclass
+
+from db.pool import Connection
+from db.schema import TABLES
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStateRow:
+    """The state of Postgres, and the rights of the role that connected.
+
+    ``schema`` is None if the role has none; ``missing_privileges`` are rights on existing tables
+    that the server needs.
+    """
+
+    version: str
+    role: str
+    is_superuser: bool
+    database: str
+    schema: str | None
+    may_create: bool
+    missing_privileges: list[str]
+    is_encrypted: bool
+    connections: int
+    max_connections: int
+
+
+_FIND = """
+SELECT
+    current_setting('server_version'),
+    current_user::text,
+    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+    current_database()::text,
+    current_schema()::text,
+    coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+    ARRAY(
+        SELECT privilege || ' on ' || name
+        FROM unnest(%(tables)s::text[]) AS name
+        CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+        WHERE NOT has_table_privilege(to_regclass(name), privilege)
+        ORDER BY name, privilege
+    ),
+    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
+    (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend'),
+    current_setting('max_connections')::integer
+"""
+
+
+async def get_server_state(connection: Connection) -> ServerStateRow:
+    """Return the state of Postgres; raises LookupError."""
+    row = await connection.fetch_one(_FIND, {"tables": list(TABLES)})
+    if row is None:
+        raise LookupError("Postgres returned no state.")
+    return ServerStateRow(*row)

@@ -1,0 +1,79 @@
+"""The check of a database: whether the server can use it, and what deserves attention."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from db.clock import MAX_OFFSET_SECONDS, PostgresClock
+from db.durability import find_risks
+from db.pool import Database
+from db.schema import VERSION, check_schema, find_version
+from db.server_state import ServerStateRow, get_server_state
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseReport:
+    """The state of a database, and what to do about it.
+
+    ``schema_version`` is None if the server has not created its tables yet. ``clock_offset`` is
+    how many seconds the clock of this host is ahead of that of Postgres. The server cannot work
+    with ``errors``, and works with ``warnings``.
+    """
+
+    state: ServerStateRow
+    schema_version: int | None
+    clock_offset: float
+    errors: Sequence[str]
+    warnings: Sequence[str]
+
+
+async def check_database(database: Database, *, pool_max: int) -> DatabaseReport:
+    """Check a database without changing it.
+
+    Raises SchemaError if the server would not start on it, or DatabaseError.
+    """
+    await check_schema(database)
+    clock = PostgresClock(database)
+    await clock.measure()
+    async with database.connection() as connection:
+        version = await find_version(connection)
+        state = await get_server_state(connection)
+        risks = await find_risks(connection)
+    return DatabaseReport(
+        state=state,
+        schema_version=version,
+        clock_offset=clock.offset,
+        errors=[*_errors(state, version)],
+        warnings=[*risks, *_warnings(state, version, clock.offset, pool_max)],
+    )
+
+
+def _errors(state: ServerStateRow, version: int | None) -> Iterator[str]:
+    if state.missing_privileges:
+        missing = ", ".join(state.missing_privileges)
+        yield f"The role {state.role} lacks {missing}: make it the owner of the tables."
+    if not state.may_create and version != VERSION:
+        yield (
+            f"The role {state.role} may not create tables in the schema {state.schema}: grant USAGE"
+            " and CREATE on it, or give the server a schema of its own."
+        )
+
+
+def _warnings(
+    state: ServerStateRow, version: int | None, clock_offset: float, pool_max: int
+) -> Iterator[str]:
+    if state.is_superuser:
+        yield f"The role {state.role} is a superuser: use one without special rights."
+    if version is None:
+        yield "The tables do not exist: the server creates them when it starts."
+    elif version < VERSION:
+        yield f"The server migrates the schema to version {VERSION} when it starts: back up first."
+    if abs(clock_offset) > MAX_OFFSET_SECONDS:
+        yield (
+            f"The clock of this host differs by {clock_offset:+.1f} s from that of Postgres, which"
+            " counts: synchronize both by NTP."
+        )
+    if pool_max >= state.max_connections:
+        yield (
+            f"database.pool_max is {pool_max}, and Postgres allows {state.max_connections}"
+            " connections: lower the one or raise the other."
+        )

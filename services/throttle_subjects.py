@@ -1,0 +1,95 @@
+"""The names under which failed attempts are counted: a prefix, and a keyed digest.
+
+The network of an address, or the email address, cannot be read from a name, but anyone with the key
+can compute the name of one that they know.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rules.digests import Digests
+
+# The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
+ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
+CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
+
+
+class CountKind(StrEnum):
+    """What failures are counted by; the values are printed by commands."""
+
+    ACCOUNT = "account"
+    PAIR = "account-and-address"
+    ADDRESS = "address"
+    REGISTRATION = "registration"
+    CLIENT_PAIR = "client-and-address"
+    CLIENT_ADDRESS = "client-address"
+
+
+_KINDS = {
+    ACCOUNT: CountKind.ACCOUNT,
+    PAIR: CountKind.PAIR,
+    ADDRESS: CountKind.ADDRESS,
+    REGISTRATION: CountKind.REGISTRATION,
+    CLIENT_PAIR: CountKind.CLIENT_PAIR,
+    CLIENT_ADDRESS: CountKind.CLIENT_ADDRESS,
+}
+
+
+_NAME = re.compile(rf"({'|'.join(_KINDS)})[A-Za-z0-9_-]{{24}}")
+
+
+def is_subject(text: str) -> bool:
+    """Return whether a text has the form of a name; no email address has."""
+    return _NAME.fullmatch(text) is not None
+
+
+def kind_of(subject: str) -> CountKind:
+    """Return what a name is the name of."""
+    return _KINDS[subject.partition(":")[0] + ":"]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectNames:
+    """Names the subjects of counts; ``network`` is what network_of() returns."""
+
+    digests: Digests
+
+    def account(self, email_key: str) -> str:
+        """Return the name of the count of an email address, given by its key."""
+        return ACCOUNT + self.digests.of(ACCOUNT, email_key)
+
+    def pair(self, email_key: str, network: str) -> str:
+        """Return the name of the count of an email address together with a network."""
+        return self._pair(PAIR, email_key, network)
+
+    def address(self, network: str) -> str:
+        """Return the name of the count of a network, for any email address."""
+        return self._network(ADDRESS, network)
+
+    def client_pair(self, client_id: str, network: str) -> str:
+        """Return the name of the count of a client together with a network."""
+        return self._pair(CLIENT_PAIR, client_id, network)
+
+    def client_address(self, network: str) -> str:
+        """Return the name of the count of a network, for any client."""
+        return self._network(CLIENT_ADDRESS, network)
+
+    def registration(self, network: str) -> str:
+        """Return the name of the count of registrations from a network."""
+        return REGISTRATION + self.network_digest(network)
+
+    def of_network(self, network: str) -> Sequence[str]:
+        """Return the names of the counts of a network that belong to no account or client."""
+        return self.address(network), self.client_address(network), self.registration(network)
+
+    def network_digest(self, network: str) -> str:
+        """Return the digest by which the count of an account names its usual network."""
+        return self.digests.of(ADDRESS, network)
+
+    def _pair(self, prefix: str, login: str, network: str) -> str:
+        return prefix + self.digests.of(prefix, f"{network}\0{login}")
+
+    def _network(self, prefix: str, network: str) -> str:
+        return prefix + self.digests.of(prefix, network)

@@ -1,0 +1,72 @@
+"""What administrators do with waits after failed attempts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from db import counts
+from rules import emails
+from rules.origin import LocalOrigin
+from services.administration import UserNotFound
+from services.core import Core
+from services.event_kinds import EventKind
+from services.named_users import find_user, is_user_id
+from services.transactions import transaction_on
+from services.waits import Wait, Waits
+
+
+class WaitAdministration:
+    """Lists and ends waits, with an event for each command."""
+
+    def __init__(self, core: Core, waits: Waits, origin: LocalOrigin) -> None:
+        self._core = core
+        self._waits = waits
+        self._origin = origin
+
+    async def find_all(self, addresses: Sequence[str], *, limit: int) -> list[Wait]:
+        """Return all waits, and resolve those of some IP addresses."""
+        found = await self._waits.find_all(addresses, limit=limit)
+        await self._core.audit.record(EventKind.THROTTLE_READ, self._origin)
+        return found
+
+    async def end_for_user(self, email_or_id: str, addresses: Sequence[str]) -> int:
+        """End the waits of an account, from any network; return how many counts were not 0.
+
+        An email address may be one that no user has. Raises UserNotFound for an unknown id.
+        """
+        async with transaction_on(self._core.database) as transaction:
+            user = await find_user(transaction.connection, email_or_id)
+            if user is None and is_user_id(email_or_id):
+                raise UserNotFound
+            key = emails.lookup_key(user.email if user else email_or_id)
+            ended = await self._waits.end_for_account(transaction.connection, key, addresses)
+            if ended and user:
+                await self._core.audit.write(
+                    transaction,
+                    EventKind.THROTTLE_CLEARED,
+                    self._origin,
+                    user_id=user.id,
+                    email_key=key,
+                )
+            elif ended:
+                await self._core.audit.write(
+                    transaction, EventKind.THROTTLE_CLEARED, self._origin, email_key=key
+                )
+        return ended
+
+    async def end_for_address(self, ip: str) -> int:
+        """End the waits of an IP address for all accounts; return how many counts were not 0."""
+        async with transaction_on(self._core.database) as transaction:
+            ended = await self._waits.end_for_address(transaction.connection, ip)
+            if ended:
+                # The address that the event is about, so that the event is found by it.
+                origin = replace(self._origin, ip=ip)
+                await self._core.audit.write(transaction, EventKind.THROTTLE_CLEARED, origin)
+        return ended
+
+    async def end_one(self, subject: str) -> int:
+        """End one wait, given by the name of its count; return whether the count was not 0."""
+        async with transaction_on(self._core.database) as transaction:
+            ended = await counts.reset_counts(transaction.connection, [subject])
+            if ended:
+                await self._core.audit.write(transaction, EventKind.THROTTLE_CLEARED, self._origin)
+        return ended

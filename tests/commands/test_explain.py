@@ -1,0 +1,190 @@
+"""``users explain``: each reason why a user cannot log in is named, with what ends it."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.harness.api import PASSWORD, Answer, Api, basic
+from tests.harness.command_line import Completed, manage
+from tests.harness.configuration import ROOT, override_settings
+from tests.harness.sql import run_sql
+
+EMAIL = "susan@example.com"
+WRONG = "wrong password"
+HOME, ELSEWHERE = "198.51.100.7", "203.0.113.9"
+throttled = override_settings(
+    SERVER__TRUSTED_PROXIES="127.0.0.0/8",
+    THROTTLE__FIRST_DELAY_SECONDS=100,
+    THROTTLE__PAIR_FAILURES=2,
+    THROTTLE__ACCOUNT_FAILURES=3,
+    THROTTLE__ADDRESS_FAILURES=4,
+    THROTTLE__MAX_CONSECUTIVE_FAILURES=10,
+)
+
+
+async def log_in(api: Api, password: str = WRONG, *, ip: str = HOME, email: str = EMAIL) -> Answer:
+    return await api.request(
+        "GET",
+        "/api/user/login",
+        authorization=basic(email, password),
+        headers={"X-Forwarded-For": ip},
+    )
+
+
+def explain(dsn: str, *arguments: str) -> Completed:
+    return manage("users", "explain", *arguments, DATABASE_URL=dsn)
+
+
+def codes(dsn: str, *arguments: str) -> list[str]:
+    document: dict[str, Any] = json.loads(explain(dsn, *arguments, "--json").stdout)
+    return [reason["code"] for reason in document["reasons"]]
+
+
+@pytest.mark.gen_test
+async def test_a_user_who_can_log_in_has_no_reason_but_failures_are_shown(
+    api: Api, dsn: str
+) -> None:
+    await api.register(EMAIL)
+    await api.log_in(EMAIL)
+    await api.log_in(EMAIL, "wrong password")
+    ended = explain(dsn, EMAIL)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    first, nothing, login, failure = ended.stdout.splitlines()
+    assert first.startswith(f"{EMAIL} (")
+    assert "Nothing prevents a login" in nothing
+    assert "Last login: 20" in login
+    assert failure.endswith("from 127.0.0.1: password-failed")
+    assert codes(dsn, EMAIL) == []
+
+
+@pytest.mark.gen_test
+async def test_a_user_is_found_by_id_and_an_address_one_slip_away_is_shown(
+    api: Api, dsn: str
+) -> None:
+    user_id = (await api.register(EMAIL)).json["id"]
+    assert explain(dsn, user_id).stdout.startswith(f"{EMAIL} ({user_id})")
+    for slip in (
+        "susn@example.com",
+        "susann@example.com",
+        "susam@example.com",
+        "ssuan@example.com",
+    ):
+        ended = explain(dsn, slip)
+        assert (ended.returncode, ended.stdout) == (3, "")
+        assert f"No user has the email address {slip}. Similar: {EMAIL}." in ended.stderr
+    ended = explain(dsn, "kim@example.com", "--json")
+    assert (ended.returncode, json.loads(ended.stdout)["similar"]) == (3, [])
+    unknown = user_id[:-1] + ("0" if user_id[-1] != "0" else "1")
+    assert f"No user has the ID {unknown}." in explain(dsn, unknown).stderr
+
+
+@override_settings(REGISTRATION__QUARANTINE_DAYS=7)
+@pytest.mark.gen_test
+async def test_the_address_of_a_deleted_user_is_reserved_until_a_time(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
+    assert (
+        "A deleted user had it; it can be registered again after 20" in explain(dsn, EMAIL).stderr
+    )
+
+
+@pytest.mark.gen_test
+async def test_a_disabled_user_is_named_and_the_correct_password_is_an_event(
+    api: Api, dsn: str
+) -> None:
+    await api.register(EMAIL)
+    assert manage("users", "disable", EMAIL, DATABASE_URL=dsn).returncode == 0
+    for _ in range(3):
+        assert (await api.log_in(EMAIL)).problem == "account-disabled"
+    assert codes(dsn, EMAIL) == ["disabled"]
+    shown = explain(dsn, EMAIL).stdout
+    assert f"to end it: users enable {EMAIL}" in shown
+    assert shown.count("login-disabled") == 1
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_a_wait_is_shown_with_its_count_and_until_when(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    statuses = [(await log_in(api)).status for _ in range(4)]
+    assert statuses == [401, 401, 429, 429]
+    assert codes(dsn, EMAIL) == codes(dsn, EMAIL, "--address", HOME) == ["throttled-pair"]
+    shown = explain(dsn, EMAIL).stdout
+    assert f"throttled at {HOME} until 20" in shown
+    assert "after 2 failed attempts of this account there" in shown
+    assert shown.count("login-rejected") == 1
+    assert codes(dsn, EMAIL, "--address", ELSEWHERE) == []
+    assert (await log_in(api, ip=ELSEWHERE)).status == 401
+    assert codes(dsn, EMAIL, "--address", ELSEWHERE) == ["throttled"]
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_the_sample_in_the_documents_looks_like_the_output(api: Api, dsn: str) -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    [sample] = re.findall(r"^```\n(susan@.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    await api.register(EMAIL)
+    await log_in(api, PASSWORD)
+    for _ in range(4):
+        await log_in(api)
+    shown = {shape(line) for line in explain(dsn, EMAIL).stdout.splitlines()}
+    assert [line for line in sample.splitlines() if shape(line) not in shown] == []
+
+
+def shape(line: str) -> str:
+    """Return a line with all ids and numbers made equal, and without how often it happened."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]+|\d+", "0", re.sub(r", \d+ times$", "", line))
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_the_usual_network_is_shown_and_failures_elsewhere_do_not_count_there(
+    api: Api, dsn: str
+) -> None:
+    await api.register(EMAIL)
+    await log_in(api, PASSWORD)
+    for number in range(3):
+        await log_in(api, ip=f"192.0.2.{number}")
+    assert codes(dsn, EMAIL) == ["throttled"]
+    assert codes(dsn, EMAIL, "--address", HOME) == []
+    assert "is in the network of the last login" in explain(dsn, EMAIL, "--address", HOME).stdout
+    run_sql(dsn, "UPDATE throttle SET failures = 8, next_at = 'infinity' WHERE place IS NOT NULL")
+    assert codes(dsn, EMAIL) == ["locked-elsewhere"]
+    run_sql(dsn, "UPDATE throttle SET place_next_at = 'infinity' WHERE place IS NOT NULL")
+    assert codes(dsn, EMAIL, "--address", HOME) == ["locked"]
+    assert "locked everywhere after 8 consecutive failures" in explain(dsn, EMAIL).stdout
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_a_throttled_office_is_named_for_each_of_its_users(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    for number in range(4):
+        await log_in(api, email=f"colleague-{number}@example.com")
+    assert (await log_in(api, PASSWORD)).status == 429
+    assert codes(dsn, EMAIL) == codes(dsn, EMAIL, "--address", HOME) == ["throttled-address"]
+    assert f"to end it: throttle clear {HOME}" in explain(dsn, EMAIL, "--address", HOME).stdout
+    assert manage("throttle", "clear", HOME, DATABASE_URL=dsn).returncode == 0
+    assert codes(dsn, EMAIL, "--address", HOME) == []
+    assert (await log_in(api, PASSWORD)).status == 200
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_a_wait_is_found_although_the_events_are_those_of_a_colleague(
+    api: Api, dsn: str
+) -> None:
+    await api.register(EMAIL)
+    for email in ("colleague@example.com", EMAIL):
+        for _ in range(2):
+            assert (await log_in(api, email=email)).status == 401
+    assert run_sql(dsn, "SELECT count(*) FROM events WHERE kind LIKE '%%failed'") == [(1,)]
+    assert sorted(codes(dsn, EMAIL)) == ["throttled-address", "throttled-pair"]
+
+
+def test_an_address_that_is_none_is_wrong_usage(dsn: str) -> None:
+    for address in ("office", "1.2.3", "fe80::1%eth0", "192.0.2.0/24"):
+        ended = explain(dsn, EMAIL, "--address", address)
+        assert (ended.returncode, ended.stdout) == (2, ""), ended

@@ -1,0 +1,172 @@
+"""Servers forked from a process that has imported the server.
+
+The imports take most of the CPU time of a start, and tests start hundreds of servers. A forked
+server is a process like any other: it has its own session, environment, streams and exit code. Only
+its command line is that of this program.
+"""
+
+import atexit
+import json
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+_ROOT = Path(__file__).parents[2]
+_REQUEST_BYTES = 1 << 17
+_STREAMS = 3
+
+
+class ForkedProcess:
+    """A forked server, with the methods of ``subprocess.Popen`` that tests use."""
+
+    def __init__(self, args: Sequence[str], pid: int, stdout: IO[str], exited: int) -> None:
+        self.args: object = args
+        self._arguments = args
+        self.pid = pid
+        self.stdin: IO[str] | None = None
+        self.stdout: IO[str] | None = stdout
+        self.returncode: int | None = None
+        self._exited = exited
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the process runs."""
+        return self._read_code(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code when the process has exited; raises TimeoutExpired."""
+        code = self._read_code(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(self._arguments, timeout or 0)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        """Send a signal, unless the process has exited."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        """Kill the process."""
+        self.send_signal(signal.SIGKILL)
+
+    def _read_code(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._exited], [], [], timeout)[0]:
+            self.returncode = int(os.read(self._exited, 16))
+            os.close(self._exited)
+        return self.returncode
+
+
+def start(arguments: Sequence[str], log: IO[str], environment: Mapping[str, str]) -> ForkedProcess:
+    """Start a server whose standard error goes to a log, and its output to a pipe."""
+    output, stdout = os.pipe()
+    exited, report = os.pipe()
+    with open(os.devnull, "rb") as stdin:  # noqa: PTH123 - not a file
+        descriptors = [stdin.fileno(), stdout, log.fileno(), report]
+        request = json.dumps({"arguments": arguments, "environment": dict(environment)})
+        socket.send_fds(_parent(), [request.encode()], descriptors)
+    os.close(stdout)
+    os.close(report)
+    pid = int(os.read(exited, 16))
+    return ForkedProcess(["server.py", *arguments], pid, os.fdopen(output), exited)
+
+
+@cache
+def _parent() -> socket.socket:
+    """Start the process that servers are forked from; it exits together with this one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.harness.preloaded", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=_ROOT,
+            start_new_session=True,
+        )
+    atexit.register(_stop_parent, ours, process)
+    return ours
+
+
+def _stop_parent(control: socket.socket, process: "subprocess.Popen[bytes]") -> None:
+    control.close()
+    process.wait()
+
+
+class _Parent:
+    """Forks servers at request, and reports their exit codes."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._reports: dict[int, int] = {}
+        self._wake, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake)
+
+    def run(self) -> list[str] | None:
+        """Serve until the tests end; return, in a forked server, its arguments."""
+        control = self._control.fileno()
+        while True:
+            ready, _, _ = select.select([control, self._wake], [], [])
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+                self._report_exits()
+            if control in ready:
+                request, descriptors, _, _ = socket.recv_fds(
+                    self._control, _REQUEST_BYTES, _STREAMS + 1
+                )
+                if not request:
+                    return None
+                *streams, report = descriptors
+                if (pid := os.fork()) == 0:
+                    return self._become_server(json.loads(request), streams)
+                self._reports[pid] = report
+                for descriptor in streams:
+                    os.close(descriptor)
+                os.write(report, str(pid).encode())
+
+    def _report_exits(self) -> None:
+        for pid in list(self._reports):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                report = self._reports.pop(pid)
+                os.write(report, str(os.waitstatus_to_exitcode(status)).encode())
+                os.close(report)
+
+    def _become_server(self, request: dict[str, object], streams: Sequence[int]) -> list[str]:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setsid()
+        for number, descriptor in enumerate(streams):
+            os.dup2(descriptor, number)
+        self._control.detach()
+        os.closerange(_STREAMS, 1024)
+        environment = request["environment"]
+        arguments = request["arguments"]
+        assert isinstance(environment, dict)
+        assert isinstance(arguments, list)
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()
+        random.seed()
+        return arguments
+
+
+def _serve(control: int) -> int:
+    from server import main  # noqa: PLC0415 - the tests import this module, and not the server
+
+    arguments = _Parent(socket.socket(fileno=control)).run()
+    return 0 if arguments is None else main(arguments, os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(_serve(int(sys.argv[1])))
