@@ -105,6 +105,7 @@ class Server:
             self._close_unused()
         for link in self._links:
             link.transport.abort()
+        await asyncio.sleep(0)  # the event loop reports the disconnects in its next iteration
         self._watch.cancel()
 
     def _connection(self) -> asyncio.Protocol:
