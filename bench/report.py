@@ -12,6 +12,7 @@ BASELINES = (
         "`bare`",
         "Tornado + uvloop, one stock handler that writes the same JSON, no authentication, no log",
     ),
+    ("`raw`", "httptools + uvloop, a fixed response: no Python server on them can do more"),
     ("`bcrypt`", "`bcrypt.checkpw` at the same cost on as many threads as the server has workers"),
     ("`select`", "`pgbench` with the same lookup, prepared, 16 clients"),
 )
@@ -103,10 +104,10 @@ def verdict(figure: Figure) -> str:
 
 
 def _lines(lines: Sequence[Line]) -> str:
-    head = ("connections", *(f"{line.name}, requests/s" for line in lines), "ratio")
+    head = ("connections", *(f"{line.name}, requests/s" for line in lines), "ratio to bare")
     rows = []
     for points in zip(*(line.points for line in lines), strict=True):
-        ratio = _spread(ratios(points[-1][1], points[0][1]))
+        ratio = _spread(ratios(points[-1][1], points[-2][1]))
         rows.append((f"{points[0][0]:,}", *(_spread(values) for _, values in points), ratio))
     return _table(head, rows)
 

@@ -15,7 +15,7 @@ from bench.load.wrk import Load, Workload, merged, run_wrk, write_list
 from bench.noise import measure_noise
 from bench.processes import BenchError, wait_until_idle
 from bench.recipes import userauth_recipe
-from bench.targets import Target, bearers
+from bench.targets import USER_PATH, Target, bearers
 
 SMALL, LARGE = "bench_100_thousand", "bench_5_million"
 LARGE_ROWS = 5_000_000
@@ -132,7 +132,10 @@ class Run:
         with self.watching_noise(what, workload.target):
             load = run_wrk(workload, connections=connections, seconds=duration)
         self.record_faults(what, load.faults)
-        self.report(f"  {what}: {load.rate:,.0f}/s, p99 {load.p99:,.1f} ms")
+        self.report(
+            f"  {what}: {load.rate:,.0f}/s, p99 {load.p99:,.1f} ms,"
+            f" {load.cpu_microseconds:.0f} µs CPU each"
+        )
         return load
 
     @contextmanager
@@ -162,8 +165,9 @@ class Run:
 
 def check_user(target: Target, authorization: str, number: int) -> None:
     """Check that a server returns the right user, since wrk sees only the status."""
-    headers = {"Authorization": authorization}
-    request = urllib.request.Request(target.user_url, headers=headers)  # noqa: S310 - 127.0.0.1
+    value, _, path = authorization.partition("\t")
+    url = target.url(path or USER_PATH)
+    request = urllib.request.Request(url, headers={"Authorization": value})  # noqa: S310 - 127.0.0.1
     try:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
             user = json.load(response)

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from bench.dataset import SIGNING_KEY, Credentials
@@ -27,7 +27,11 @@ class Target:
 
     @property
     def user_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{USER_PATH}"
+        return self.url(USER_PATH)
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path."""
+        return f"http://127.0.0.1:{self.port}{path}"
 
     def user_request(self, authorization: str) -> str:
         """Return a request for the user who owns the credentials."""
@@ -57,12 +61,21 @@ def bearers(tokens: Sequence[str]) -> list[str]:
     return [f"Bearer {token}" for token in tokens]
 
 
-@contextmanager
-def bare() -> Iterator[Target]:
+def bare() -> AbstractContextManager[Target]:
     """Run the baseline: Tornado and nothing else."""
-    command = [sys.executable, "-m", "bench.bare"]
-    with running(command, log="bare", environment=clean_environment()) as process:
-        yield Target("bare", read_port(process, "bare"), process.pid)
+    return _baseline("bare")
+
+
+def raw() -> AbstractContextManager[Target]:
+    """Run the limit: the parser and the event loop, and nothing else."""
+    return _baseline("raw")
+
+
+@contextmanager
+def _baseline(name: str) -> Iterator[Target]:
+    command = [sys.executable, "-m", f"bench.{name}"]
+    with running(command, log=name, environment=clean_environment()) as process:
+        yield Target(name, read_port(process, name), process.pid)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from rules.errors import (
     CrossSiteRequest,
     DatabaseUnavailable,
     FieldError,
+    HeaderTooLarge,
     HttpsRequired,
     InternalError,
     InvalidFields,
@@ -26,10 +27,12 @@ from rules.errors import (
     TooManyAttempts,
     TooManyHeaderFields,
     TooManyWrites,
+    UnsupportedCoding,
     UnsupportedMediaType,
+    UnsupportedVersion,
     problem_types,
 )
-from transport.head import MAX_FIELDS
+from transport.head import MAX_BYTES, MAX_FIELDS
 
 _SAMPLE_REQUEST_ID = "3f6c0d0f9d9b4c0f8f6f0a1b2c3d4e5f"
 
@@ -40,7 +43,10 @@ _OF_EVERY_CALL = (
     UnsupportedMediaType,
     InvalidFields,
     TooManyHeaderFields,
+    HeaderTooLarge,
     InternalError,
+    UnsupportedCoding,
+    UnsupportedVersion,
 )
 _OF_PASSWORD = (
     CredentialsMissing,
@@ -96,6 +102,7 @@ def sample_problems(max_body_bytes: int) -> dict[type[Problem], Problem]:
         UnsupportedMediaType("application/json"),
         InvalidFields([FieldError("email", "is required")]),
         TooManyHeaderFields(MAX_FIELDS),
+        HeaderTooLarge(MAX_BYTES),
         TooManyAttempts(1),
         TooManyWrites(1),
         Overloaded(1),

@@ -5,24 +5,23 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.web import RequestHandler
 
 from handlers import routes
 from handlers.application_state import ApplicationState
 from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
-from handlers.problems import find_head_problem
 from handlers.static_documents import PAGE_PATH, StaticDocument
 from ops.metrics import UNKNOWN_ROUTE, Metrics
 from ops.request_log import RequestEvents
 from services.all_services import Services
-from transport.body import RequestDelegate
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
+from transport.exchange import Exchange
 
 # Random, since a counter would reveal the number of requests to every caller.
 _ID_BYTES = 16
@@ -92,10 +91,10 @@ class Application(ApplicationState):
             str(path): handler for path, handler in routes if path == re.escape(path)
         } | dict.fromkeys(static_documents, StaticDocumentHandler)
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> RequestDelegate:
+    def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
         """Return the delegate of a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
-        if find_head_problem(request) is not None:
-            return RequestDelegate(self, request, RejectedHeadHandler)
+        if cast(Exchange, request.connection).problem is not None:
+            return self.get_handler_delegate(request, RejectedHeadHandler)
         if not request.path.startswith("/"):
             if request.path == "*" and request.method == "OPTIONS":
                 return RequestDelegate(self, request, WholeServerHandler)
@@ -105,23 +104,12 @@ class Application(ApplicationState):
         # Most paths are not patterns: a dictionary finds them in a tenth of the time.
         handler = self._handlers.get(request.path)
         if handler is not None:
-            return RequestDelegate(self, request, handler)
-        return cast(RequestDelegate, super().find_handler(request, **kwargs))
+            return self.get_handler_delegate(request, handler)
+        return self.find_handler(request)
 
     def route_of(self, handler: type[RequestHandler]) -> str:
         """Return the path template of a handler, or one name for all unknown paths."""
         return _TEMPLATES.get(handler, UNKNOWN_ROUTE)
-
-    def get_handler_delegate(
-        self,
-        request: HTTPServerRequest,
-        target_class: type[RequestHandler],
-        target_kwargs: dict[str, Any] | None = None,
-        path_args: list[bytes] | None = None,
-        path_kwargs: dict[str, bytes] | None = None,
-    ) -> RequestDelegate:
-        """Return the delegate of a request to a handler."""
-        return RequestDelegate(self, request, target_class, path_args)
 
 
 def _path_of(target: str) -> str:

@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from contract.calls import Guard
 from handlers.input import InputHandler
-from handlers.problems import find_head_problem
 from rules.credentials import Credentials, decode_authorization
 from rules.errors import CallerDisconnected, HttpsRequired, Problem, Unauthorized
 from services.identities import Identity
@@ -17,8 +16,8 @@ from transport.response import Fields
 class BaseHandler(InputHandler):
     """A path. ``calls`` declare what its methods require, and prepare() enforces that."""
 
-    def initialize(self, *, body_too_large: bool) -> None:
-        super().initialize(body_too_large=body_too_large)
+    def initialize(self) -> None:
+        super().initialize()
         self._identity: Identity | None = None
         self._client_id: str | None = None
         self._task: asyncio.Task[object] | None = None
@@ -45,7 +44,7 @@ class BaseHandler(InputHandler):
         """
         self._task = asyncio.current_task()
         self._timing.activate()
-        if self.is_disconnected:
+        if self.exchange.is_disconnected:
             # Tornado reports it only from now on.
             raise CallerDisconnected
         if self.application.require_https and not self.allows_plain_http:
@@ -114,6 +113,5 @@ class RejectedHeadHandler(BaseHandler):
     """Every path of a request whose head is rejected."""
 
     async def prepare(self) -> None:
-        problem = find_head_problem(self.request)
-        if problem is not None:
-            raise problem
+        if self.exchange.problem is not None:
+            raise self.exchange.problem

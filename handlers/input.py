@@ -33,12 +33,12 @@ class InputHandler(LoggedHandler):
     def check_body(self, form: type[Form]) -> None:
         """Reject a body of another media type, or above the limit; an empty body is none."""
         headers = self.request.headers
-        if self.request.body or self.body_too_large:
+        if self.request.body or self.exchange.is_body_too_large:
             given = headers.get("Content-Type", "").partition(";")[0].strip().lower()
             encoding = headers.get("Content-Encoding", "").strip().lower()
             if given != form.media_type or encoding not in _NOT_ENCODED:
                 raise UnsupportedMediaType(form.media_type)
-        if self.body_too_large:
+        if self.exchange.is_body_too_large:
             raise ContentTooLarge(self.application.max_body_bytes)
 
 

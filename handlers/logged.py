@@ -17,8 +17,8 @@ class LoggedHandler(ProblemHandler):
     # Whether a proxy sends the request, with the credentials of its own caller.
     is_called_by_proxy = False
 
-    def initialize(self, *, body_too_large: bool) -> None:
-        super().initialize(body_too_large=body_too_large)
+    def initialize(self) -> None:
+        super().initialize()
         self.user_id: str | None = None
         self._timing = RequestTiming()
         self._has_rejected_credentials = False

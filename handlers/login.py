@@ -63,7 +63,7 @@ class LoginHandler(BaseHandler):
         return "Authorization" in self.request.headers
 
     def _credentials(self) -> Credentials | None:
-        has_body = self.request.body or self.body_too_large
+        has_body = self.request.body or self.exchange.is_body_too_large
         if self.request.method != "POST" or self._has_authorization or not has_body:
             return super()._credentials()
         self.check_body(Login)

@@ -3,14 +3,13 @@
 from http import HTTPStatus
 from typing import ClassVar
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
 from contract.calls import Call, Response
-from handlers.problems import ProblemHandler, find_head_problem
+from handlers.problems import ProblemHandler
 from ops.metrics import Metrics
 from settings.model import LimitSettings
 from transport.application import ServedApplication
-from transport.body import RequestDelegate
 from transport.client_address import ClientAddresses
 from transport.server import Server
 
@@ -30,9 +29,8 @@ class _UnknownPathHandler(ProblemHandler):
     """Every path of the port that has no handler."""
 
     async def prepare(self) -> None:
-        problem = find_head_problem(self.request)
-        if problem is not None:
-            raise problem
+        if self.exchange.problem is not None:
+            raise self.exchange.problem
         if self.request.method != "OPTIONS" or not self.calls:
             self.find_call()
 
@@ -61,10 +59,10 @@ class _MetricsApplication(ServedApplication):
         self.running = 0
         self.draining = False
 
-    def find_handler(self, request: HTTPServerRequest, **_kwargs: object) -> RequestDelegate:
-        """Return the delegate of a request."""
+    def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
+        """Return the delegate that runs the handler of a request."""
         handler = MetricsHandler if request.path == "/metrics" else _UnknownPathHandler
-        return RequestDelegate(self, request, handler)
+        return self.get_handler_delegate(request, handler)
 
 
 class MetricsServer:
@@ -73,12 +71,12 @@ class MetricsServer:
     def __init__(self, metrics: Metrics) -> None:
         self._server = Server(_MetricsApplication(metrics), _LIMITS)
 
-    def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int) -> int:
         """Listen, and return the port, which is a free one if ``port`` is 0.
 
         Raises OSError if that is not possible.
         """
-        return self._server.listen(host, port)
+        return await self._server.listen(host, port)
 
     async def close(self) -> None:
         """Stop listening, and close every connection."""

@@ -4,12 +4,9 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import cast
 from uuid import uuid4
 
 from pydantic_core import to_json
-from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, stream_request_body
 
 from contract.calls import Call, Endpoint
@@ -25,7 +22,6 @@ from rules.errors import (
     Unavailable,
 )
 from transport.application import ServedApplication
-from transport.connection import Stream
 from transport.response import Fields, ResponseHandler
 
 _JSON = ("Content-Type", "application/json; charset=UTF-8")
@@ -37,15 +33,15 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TOKEN = re.compile(r"[0-9a-f-]{36}[._-]+[0-9]{9,12}[._-]", re.IGNORECASE)
 
 
-# Streaming, so that Tornado does not parse bodies: transport.body collects them.
+# Streaming, so that Tornado does not parse bodies: transport.application collects them.
 @stream_request_body
 class ProblemHandler(ResponseHandler, Endpoint):
     """A path whose ``calls`` say which methods it supports, and whose errors are documents."""
 
     application: ServedApplication
 
-    def initialize(self, *, body_too_large: bool) -> None:
-        self.body_too_large = body_too_large
+    def initialize(self) -> None:
+        super().initialize()
         self._ids = RequestIds(self.new_request_id(), self._caller_request_id())
 
     def new_request_id(self) -> str:
@@ -131,6 +127,8 @@ class ProblemHandler(ResponseHandler, Endpoint):
         self.application.running -= 1
 
     def _problem(self, status: int, error: object) -> Problem:
+        if self.exchange.problem is not None:
+            return self.exchange.problem
         if isinstance(error, Problem):
             return error
         # Tornado's own errors: a method that HTTP does not define, a path that is not UTF-8.
@@ -145,8 +143,3 @@ class ProblemHandler(ResponseHandler, Endpoint):
         if given is None:
             return None
         return given if _REQUEST_ID.fullmatch(given) and not _TOKEN.search(given) else None
-
-
-def find_head_problem(request: HTTPServerRequest) -> Problem | None:
-    """Return why the head of a request is rejected, if it is."""
-    return cast(Stream, cast(HTTP1Connection, request.connection).stream).head_problem

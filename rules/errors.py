@@ -24,11 +24,14 @@ Problem
 ├── TooManyAttempts         429  too-many-tries         Retry-After
 │   └── TooManyWrites            too-many-writes
 ├── TooManyHeaderFields     431  too-many-header-fields
+├── HeaderTooLarge          431  header-too-large
 ├── InternalError           500  internal-error
-└── Unavailable             503                         Retry-After
-    ├── DatabaseUnavailable      database-unavailable
-    ├── Overloaded               overloaded
-    └── ShuttingDown             shutting-down
+├── UnsupportedCoding       501  unsupported-coding
+├── Unavailable             503                         Retry-After
+│   ├── DatabaseUnavailable      database-unavailable
+│   ├── Overloaded               overloaded
+│   └── ShuttingDown             shutting-down
+└── UnsupportedVersion      505  unsupported-version
 
 CallerDisconnected is not a problem: no caller is left to receive it.
 
@@ -257,6 +260,17 @@ class TooManyHeaderFields(Problem):
         super().__init__(f"Send at most {max_fields} header fields.")
 
 
+class HeaderTooLarge(Problem):
+    """RFC 6585, section 5. No field was processed."""
+
+    status = 431
+    name = "header-too-large"
+    title = "The header is too large"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"Send a request line and header fields of at most {max_bytes} bytes.")
+
+
 def _try_again(seconds: int) -> str:
     return f"Try again in {seconds} second{'' if seconds == 1 else 's'}."
 
@@ -330,3 +344,19 @@ class ShuttingDown(Unavailable):
     name = "shutting-down"
     title = "The server is shutting down"
     advice = "Try again in 1 second, on a new connection."
+
+
+class UnsupportedCoding(Problem):
+    """RFC 9112, section 6.1: the end of the body is unknown."""
+
+    status = 501
+    name = "unsupported-coding"
+    title = "The transfer coding is not supported"
+    advice = "Send the body with Content-Length, or with Transfer-Encoding: chunked alone."
+
+
+class UnsupportedVersion(Problem):
+    status = 505
+    name = "unsupported-version"
+    title = "The version of HTTP is not supported"
+    advice = "Send the request with HTTP/1.1."

@@ -159,7 +159,7 @@ def api(io_loop: IOLoop, app: Application, settings: Settings) -> Iterator[Api]:
     server = Server(app, settings.limits)
 
     async def listen() -> int:
-        return server.listen("127.0.0.1", 0)
+        return await server.listen("127.0.0.1", 0)
 
     port = io_loop.run_sync(listen)
     client = Api(f"http://127.0.0.1:{port}")

@@ -1,8 +1,20 @@
-"""What the HTTP server reads and sets on the application that it serves."""
+"""The application that the HTTP server serves, and how a request reaches its handler."""
+
+from typing import cast
 
 import tornado.web
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    RequestStartLine,
+    ResponseStartLine,
+)
 
 from transport.client_address import ClientAddresses
+from transport.exchange import Exchange
+from transport.request import Request
 
 
 class ServedApplication(tornado.web.Application):
@@ -12,3 +24,52 @@ class ServedApplication(tornado.web.Application):
     max_body_bytes: int
     running: int
     draining: bool
+
+    def start_request(
+        self,
+        server_conn: object,  # noqa: ARG002 - Tornado's signature
+        request_conn: HTTPConnection,
+    ) -> "RequestDelegate":
+        """Return the delegate that receives the next request of a connection."""
+        return RequestDelegate(self, cast(Exchange, request_conn))
+
+    def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
+        """Return the delegate that runs the handler of a request."""
+        raise NotImplementedError
+
+
+class RequestDelegate(HTTPMessageDelegate):
+    """Runs the handler of a request once its body is complete, or known to be too large."""
+
+    def __init__(self, application: ServedApplication, exchange: Exchange) -> None:
+        self._application = application
+        self._exchange = exchange
+        self._chunks: list[bytes] = []
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> None:
+        """Begin a request."""
+        self._start_line = cast(RequestStartLine, start_line)
+        self._fields = headers
+        self._application.running += 1
+
+    def data_received(self, chunk: bytes) -> None:
+        """Receive a part of the body."""
+        self._chunks.append(chunk)
+
+    def finish(self) -> None:
+        """Run the handler.
+
+        Handlers are declared as streaming, so that Tornado does not parse forms: they begin when
+        they receive the head, and run their method when the request finishes.
+        """
+        body = b"" if self._exchange.is_body_too_large else b"".join(self._chunks)
+        request = Request(self._start_line, self._fields, self._exchange, body)
+        handler = self._application.delegate_of(request)
+        handler.headers_received(self._start_line, self._fields)
+        handler.finish()
+
+    def on_connection_close(self) -> None:
+        """Stop counting a request that was not received completely."""
+        self._application.running -= 1

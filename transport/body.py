@@ -1,102 +1,128 @@
-"""Collect the body of a request, within its limit, before the handler runs.
+"""The body of a request: where it ends, and what it contains."""
 
-Tornado responds to a body over its own limit with a bare 400. Here the handler runs without the
-body instead, and refuses it in order: after the path, the method and the credentials.
-"""
+from typing import Protocol
 
-from collections.abc import Awaitable
-from typing import cast
+from httptools import HttpParserError, HttpRequestParser
 
-from tornado.concurrent import Future
-from tornado.http1connection import HTTP1Connection
-from tornado.httputil import (
-    HTTPHeaders,
-    HTTPServerRequest,
-    RequestStartLine,
-    ResponseStartLine,
-)
-from tornado.web import RequestHandler, _HandlerDelegate
+from rules.errors import MalformedRequest
 
-from transport.application import ServedApplication
-from transport.lingering import LingeringConnection
-
-_MAX_LENGTH_DIGITS = 15
+_CHUNKED_HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+_LINE_END = b"\r\n"
+# A chunk's size with its extensions, or a field of the trailer.
+_MAX_LINE_BYTES = 512
+# The lines of all chunks and of the trailer together: the time that they take is bounded by it.
+_MAX_OVERHEAD_BYTES = 16 * 1024
 
 
-class RequestDelegate(_HandlerDelegate):
-    """Runs the handler of a request once the body is complete, or known to be too large."""
+class Body(Protocol):
+    """The body that a connection reads."""
 
-    application: ServedApplication
+    @property
+    def announced(self) -> int:
+        """Return how many bytes the client has sent or announced."""
 
-    def __init__(
-        self,
-        application: ServedApplication,
-        request: HTTPServerRequest,
-        handler_class: type[RequestHandler],
-        path_args: list[bytes] | None = None,
-    ) -> None:
-        super().__init__(application, request, handler_class, None, path_args, None)
-        self._lingering: LingeringConnection | None = None
+    @property
+    def is_complete(self) -> bool:
+        """Return whether all bytes were taken."""
 
-    def headers_received(
-        self, _start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
-    ) -> Awaitable[None] | None:
-        self.application.running += 1
-        expects_continue = headers.get("Expect", "").lower() == "100-continue"
-        if expects_continue:
-            headers["Expect"] = "100-continue"  # the only spelling that Tornado accepts
-        length = headers.get("Content-Length", "").lstrip("0")
-        if not length.isdecimal() or "Transfer-Encoding" in headers:
-            # No length, or one that Tornado refuses when it reads the body.
-            return None
-        is_absurd = len(length) > _MAX_LENGTH_DIGITS
-        if not is_absurd and int(length) <= self.application.max_body_bytes:
-            return None
-        response = self._refuse_body()
-        if self._lingering is not None and (expects_continue or is_absurd):
-            # The client waits for the response before it sends the body, or never ends it.
-            self._lingering.end_body()
-        return response
+    def take(self, received: bytearray) -> bytes:
+        """Remove what belongs to the body, and return its content; raise MalformedRequest."""
 
-    def data_received(self, data: bytes) -> Awaitable[None] | None:
-        if self._lingering is not None:
-            self._lingering.drop(len(data))
-            return None
-        self.chunks += data
-        if len(self.chunks) <= self.application.max_body_bytes:
-            return None
-        return self._refuse_body()
 
-    def finish(self) -> None:
-        if self._lingering is not None:
-            self._lingering.end_body()
-        else:
-            self._run(body_too_large=False)
+class FixedBody:
+    """A body with a Content-Length."""
 
-    def on_connection_close(self) -> None:
-        self.chunks.clear()
-        if self._lingering is not None:
-            self._lingering.end_body()
-        else:
-            # Called only before a handler runs: afterwards the handler decrements the count.
-            self.application.running -= 1
+    __slots__ = ("_missing", "announced")
 
-    def _refuse_body(self) -> Awaitable[None] | None:
-        self.chunks.clear()
-        connection = cast(HTTP1Connection, self.request.connection)
-        self._lingering = self.request.connection = LingeringConnection(connection)
-        # Tornado would report a disconnect only after the whole body was received.
-        connection.stream.set_close_callback(
-            connection._on_connection_close  # noqa: SLF001 - what Tornado registers later
-        )
-        return self._run(body_too_large=True)
+    def __init__(self, length: int) -> None:
+        self.announced = length
+        self._missing = length
 
-    def _run(self, *, body_too_large: bool) -> Awaitable[None] | None:
-        self.handler_kwargs = {"body_too_large": body_too_large}
-        self.request.body = bytes(self.chunks)
-        # Handlers are declared as streaming, so that Tornado does not parse forms. Such a handler
-        # waits for its body, which is complete here.
-        complete: Future[None] = Future()
-        complete.set_result(None)
-        self.request._body_future = complete  # noqa: SLF001 - what Tornado's own delegate sets
-        return self.execute()
+    @property
+    def is_complete(self) -> bool:
+        """Return whether all bytes were taken."""
+        return not self._missing
+
+    def take(self, received: bytearray) -> bytes:
+        """Remove what belongs to the body, and return it."""
+        content = bytes(received[: self._missing])
+        del received[: len(content)]
+        self._missing -= len(content)
+        return content
+
+
+class ChunkedBody:
+    """A body in the chunked coding.
+
+    llhttp decodes it, but does not report where it ends and the next request begins. It therefore
+    gets no more than a line at a time, or the data of a chunk, whose size it has accepted.
+    """
+
+    __slots__ = (
+        "_content",
+        "_in_trailer",
+        "_missing",
+        "_overhead",
+        "_parser",
+        "announced",
+        "is_complete",
+    )
+
+    def __init__(self) -> None:
+        self.announced = 0
+        self.is_complete = False
+        self._content: list[bytes] = []
+        self._in_trailer = False
+        self._missing = 0
+        self._overhead = 0
+        self._parser = HttpRequestParser(self)
+        self._parser.feed_data(_CHUNKED_HEAD)
+
+    def take(self, received: bytearray) -> bytes:
+        """Remove what belongs to the body, and return its content; raise MalformedRequest."""
+        try:
+            while received and not self.is_complete and self._take_part(received):
+                pass
+        except HttpParserError:
+            raise MalformedRequest from None
+        content = b"".join(self._content)
+        self._content.clear()
+        return content
+
+    def on_body(self, data: bytes) -> None:
+        """Receive content from llhttp."""
+        self._content.append(data)
+
+    def on_message_complete(self) -> None:
+        """Receive the end from llhttp."""
+        self.is_complete = True
+
+    def _take_part(self, received: bytearray) -> bool:
+        """Take a part; return whether there was a complete one."""
+        if self._missing:
+            data = bytes(received[: self._missing])
+            self._missing -= len(data)
+            self._feed(received, data)
+            return True
+        end = received.find(b"\n") + 1
+        if not end:
+            if len(received) > _MAX_LINE_BYTES:
+                raise MalformedRequest
+            return False
+        line = bytes(received[:end])
+        self._overhead += end
+        if end > _MAX_LINE_BYTES or self._overhead > _MAX_OVERHEAD_BYTES:
+            raise MalformedRequest
+        self._feed(received, line)
+        if not self._in_trailer:
+            self._begin_chunk(int(line.partition(b";")[0], 16))
+        return True
+
+    def _feed(self, received: bytearray, part: bytes) -> None:
+        self._parser.feed_data(part)
+        del received[: len(part)]
+
+    def _begin_chunk(self, size: int) -> None:
+        self._in_trailer = not size
+        self._missing = size + len(_LINE_END) if size else 0
+        self.announced += size

@@ -2,8 +2,7 @@
 
 import ssl
 from pathlib import Path
-from socket import socket
-from ssl import SSLContext, SSLSocket
+from ssl import SSLContext
 from typing import NoReturn
 
 
@@ -27,11 +26,10 @@ class Certificate:
         """
         self._context = self._read()
 
-    def wrap(self, connection: socket) -> SSLSocket:
-        """Return a TLS socket for a connection; its handshake has not started."""
-        return self._context.wrap_socket(
-            connection, server_side=True, do_handshake_on_connect=False
-        )
+    @property
+    def context(self) -> SSLContext:
+        """Return what a new connection starts TLS with."""
+        return self._context
 
     def _read(self) -> SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

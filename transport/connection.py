@@ -1,154 +1,198 @@
-"""The stream of one connection, without the repeated work of Tornado's own."""
+"""A client's connection: requests are parsed, handed over one at a time, and answered in order."""
 
-import socket
 import time
-from asyncio import Future
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import cast
 
-from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, RequestStartLine
 
-from rules.errors import Problem
-from transport.head import find_problem, without_excess
+from rules.errors import HeaderTooLarge, MalformedRequest, Problem
+from transport import head
+from transport.application import ServedApplication
+from transport.body import Body, ChunkedBody, FixedBody
+from transport.exchange import Exchange
+from transport.link import Link, Links, Timeouts
 
-# How much of pipelined requests, or of a body, is read ahead.
+# How much of further requests is read ahead of a response.
 _READ_AHEAD_BYTES = 64 * 1024
-MAX_BUFFER_BYTES = 1024 * 1024
+_END = b"\r\n\r\n"
+# Lines that end without CR are malformed, and such a head would have no other end.
+_BARE_ENDS = (b"\n\n", b"\n\r\n")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# For what is no HTTP at all: there is no request to log, and no client to read a document.
+_NOT_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class Stream(IOStream):
-    """A stream that always listens, and sends without delay.
+class Connection(Link):
+    """A connection that parses requests; the next one is parsed after the response."""
 
-    Tornado stops listening when bytes arrive while nothing reads, as happens between two requests
-    of a busy connection, and starts again a moment later: two system calls and more for each
-    request. It also turns Nagle's algorithm off and on for each response. Responses are written
-    whole here, so the algorithm has nothing to gather.
-    """
+    def __init__(self, application: ServedApplication, links: Links, *, protocol: str) -> None:
+        super().__init__(links)
+        self.protocol = protocol
+        self._application = application
+        self._searched = 0
+        self._exchange: Exchange | None = None
+        self._delegate: HTTPMessageDelegate | None = None
+        self._body: Body | None = None
+        self._start_line: RequestStartLine | None = None
 
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__(connection, max_buffer_size=MAX_BUFFER_BYTES)
-        super().set_nodelay(True)
-        # Why the last head is refused, if it is.
-        self.head_problem: Problem | None = None
-        self.on_close: Callable[[Stream], None] = _do_nothing
-        self._head: Future[bytes] | None = None
-        self._head_awaited_since = 0.0
-        self._is_first_head = True
-        self._accepted_at = time.monotonic()
-        self._last_written_index = -1
-        self._last_written_at = 0.0
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrives, or keep it until the response is sent."""
+        if self._droppable is not None:
+            self._drop(len(data))
+            return
+        self._received += data
+        if self._exchange is None or self._body is not None:
+            self._advance()
+        elif len(self._received) > _READ_AHEAD_BYTES:
+            self._pause()
 
-    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
-        """Read the head of a request, which is all that Tornado reads by a pattern.
+    def eof_received(self) -> None:
+        """Return None, so that the transport closes: a client that ends has disconnected."""
 
-        After a refused head nothing more is read: the end of its body is unknown. Nor is a request
-        that was buffered before the stream was closed, as Tornado's own stream would.
-        """
-        if self.head_problem is not None or self.closed():
-            raise StreamClosedError
-        self._head_awaited_since = time.monotonic()
-        self._is_first_head = self._head is None
-        self._head = cast("Future[bytes]", super().read_until_regex(regex, max_bytes))
-        return self._check_head(self._head)
+    def connection_lost(self, error: Exception | None) -> None:
+        """Report the disconnect to the request that is being read or runs."""
+        super().connection_lost(error)
+        exchange, delegate = self._exchange, self._delegate
+        self._exchange = self._delegate = None
+        if exchange is not None and exchange.on_disconnect is not None:
+            exchange.on_disconnect()
+        elif delegate is not None and self._body is not None:
+            delegate.on_connection_close()
 
-    async def _check_head(self, head_future: "Future[bytes]") -> bytes:
-        head = await head_future
-        self.head_problem = find_problem(head)
-        return head if self.head_problem is None else without_excess(head)
+    def resume_writing(self) -> None:
+        """Continue with the next request."""
+        super().resume_writing()
+        self._advance()
 
-    @property
-    def idle_since(self) -> float | None:
-        """Return the monotonic time since which a head is awaited; None if none is awaited."""
-        return self._head_awaited_since if self._awaits_head else None
+    def end_exchange(self, head: bytes, content: bytes, *, closes: bool) -> None:
+        """Send a response, and then await the next request or close."""
+        if self.is_lost:
+            return
+        self.transport.write(head)
+        if content:
+            self.transport.write(content)
+        self._exchange = self._delegate = None
+        if closes or self._droppable is not None:
+            may_send = self._droppable is not None or bool(self._received)
+            self._close_after_response(drops=may_send)
+            return
+        self._is_first_head = False
+        self._awaits_head = True
+        self._since = time.monotonic()
+        if self._received:
+            self._advance()
+        if self._is_paused and len(self._received) <= _READ_AHEAD_BYTES:
+            self._resume()
 
-    @property
-    def _awaits_head(self) -> bool:
-        return self._head is not None and not self._head.done()
+    def _advance(self) -> None:
+        """Parse what has arrived until a request runs or more is needed."""
+        may_continue = True
+        while may_continue and self._is_writable and self._droppable is None:
+            if self._body is not None:
+                may_continue = self._read_body(self._body)
+            elif self._exchange is None:
+                may_continue = not self.transport.is_closing() and self._read_head()
+            else:
+                return
 
-    def has_unread_bytes(self) -> bool:
-        """Return whether bytes have arrived that the event loop is about to read."""
-        return Stream._has_received(self)
-
-    def close_if_idle(self, *, since: float, first_since: float) -> None:
-        """Close a stream that has awaited a head since before a monotonic time.
-
-        ``first_since`` applies to clients that connected and have not sent a complete head yet.
-        """
-        idle_since = self.idle_since
-        if idle_since is not None and idle_since < (first_since if self._is_first_head else since):
-            self.close()
-
-    def close_if_stuck(self, *, since: float) -> None:
-        """Close a stream whose client has received none of its pending bytes since a time."""
-        if not self.writing():
-            self._last_written_index = -1
-        elif self._last_written_index != self._total_write_done_index:
-            self._last_written_index = self._total_write_done_index
-            self._last_written_at = time.monotonic()
-        elif self._last_written_at < since:
-            self.close()
-
-    def close_if_unused(self, *, accepted_before: float) -> None:
-        """Close a stream that awaits a head and has received no part of it.
-
-        ``accepted_before`` is monotonic: a client that has just connected is about to send one.
-        """
-        is_quiet = self._awaits_head and not self.writing() and not self._read_buffer_size
-        if is_quiet and self._accepted_at < accepted_before and not self._has_received():
-            self.close()
-
-    def _has_received(self) -> bool:
-        """Return whether the socket has bytes that were not read."""
-        try:
-            # Not TLS's own recv(), which cannot peek. Encrypted bytes count as well.
-            return bool(socket.socket.recv(self.socket, 1, socket.MSG_PEEK))
-        except OSError:
+    def _read_head(self) -> bool:
+        """Read a head if it is complete; return whether there may be more to read."""
+        data = self._next_head()
+        if data is None:
             return False
+        try:
+            parsed = head.parse_head(data)
+        except Problem as problem:
+            self._reject(problem, head.find_start_line(data))
+            return False
+        if parsed is None:
+            self._reject(MalformedRequest(), None)
+            return False
+        self._begin(parsed)
+        return True
 
-    def close_fd(self) -> None:
-        """Close the socket and call ``on_close``."""
-        super().close_fd()
-        self.on_close(self)
+    def _next_head(self) -> bytes | None:
+        """Remove the next head from what was received, and return it; None if it is incomplete."""
+        received = self._received
+        while received.startswith(b"\r\n"):  # RFC 9112, section 2.2
+            del received[:2]
+        end = received.find(_END, max(0, self._searched - len(_END))) + len(_END)
+        if end < len(_END):
+            end = _bare_end(received)
+        if (end or len(received)) > head.MAX_BYTES:
+            self._reject(HeaderTooLarge(head.MAX_BYTES), head.find_start_line(bytes(received)))
+            return None
+        if not end:
+            self._searched = len(received)
+            return None
+        self._searched = 0
+        data = bytes(received[:end])
+        del received[:end]
+        return data
 
-    def reading(self) -> bool:
-        """Return whether to listen, which stays true while few bytes are buffered."""
-        return self._read_buffer_size < _READ_AHEAD_BYTES or super().reading()
+    def _begin(self, parsed: head.Head) -> None:
+        """Hand a request over, or read its body first."""
+        self._awaits_head = False
+        self._start_line = parsed.start_line
+        exchange = self._exchange = Exchange(self, keeps_open=parsed.keeps_open)
+        delegate = self._delegate = self._application.start_request(self, exchange)
+        delegate.headers_received(parsed.start_line, parsed.fields)
+        if parsed.length == 0:
+            delegate.finish()
+            return
+        self._since = time.monotonic()
+        self._body = ChunkedBody() if parsed.length is None else FixedBody(parsed.length)
+        if not self._reject_large(self._body) and parsed.expects_continue:
+            self.transport.write(_CONTINUE)
 
-    def set_nodelay(self, value: bool) -> None:  # noqa: FBT001 - Tornado's signature
-        """Do nothing: the option stays on."""
+    def _read_body(self, body: Body) -> bool:
+        """Read a part of a body; return whether there may be more to read."""
+        if self._delegate is None:
+            return False
+        try:
+            content = body.take(self._received)
+        except MalformedRequest as problem:
+            self._delegate.on_connection_close()
+            self._reject(problem, self._start_line)
+            return False
+        if self._reject_large(body):
+            return False
+        if content:
+            self._delegate.data_received(content)
+        if body.is_complete:
+            self._body = None
+            self._delegate.finish()
+        return body.is_complete
+
+    def _reject_large(self, body: Body) -> bool:
+        """Run the request without its body if that is too large; return whether it is."""
+        if body.announced <= self._application.max_body_bytes:
+            return False
+        self._body = None
+        self._drop_the_rest()
+        if self._exchange is not None and self._delegate is not None:
+            self._exchange.is_body_too_large = True
+            self._delegate.finish()
+        return True
+
+    def _reject(self, problem: Problem, start_line: RequestStartLine | None) -> None:
+        """Let the application respond with a problem, and read nothing more."""
+        self._body = None
+        self._awaits_head = False
+        if start_line is None:
+            self.transport.write(_NOT_HTTP)
+            self._close_after_response(drops=True)
+            return
+        self._drop_the_rest()
+        exchange = self._exchange = Exchange(self, keeps_open=False, problem=problem)
+        delegate = self._delegate = self._application.start_request(self, exchange)
+        delegate.headers_received(head.without_query(start_line), HTTPHeaders({"Host": "x"}))
+        delegate.finish()
+
+    def _seconds_to_send(self, timeouts: Timeouts) -> float:
+        return timeouts.body if self._body is not None else super()._seconds_to_send(timeouts)
 
 
-class TlsStream(Stream, SSLIOStream):
-    """A stream over TLS whose handshake has not started."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__(connection)
-        self._has_partial_record = False
-
-    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
-        """Read decrypted bytes.
-
-        OpenSSL consumes the part of an incomplete record without returning any of it.
-        """
-        has_received = super()._has_received()
-        count = super().read_from_fd(buf)
-        if count is not None:
-            self._has_partial_record = False
-        elif has_received and self.socket.version() is not None:  # after the handshake
-            self._has_partial_record = True
-        return count
-
-    def close_fd(self) -> None:
-        """Close the socket; if all was sent, with the alert that marks the end (RFC 8446, 6.1)."""
-        if not self.writing():
-            with suppress(OSError, ValueError):  # ValueError: the handshake is not complete
-                self.socket.unwrap()
-        super().close_fd()
-
-    def _has_received(self) -> bool:
-        return self._has_partial_record or super()._has_received()
-
-
-def _do_nothing(_stream: Stream) -> None:
-    pass
+def _bare_end(received: bytearray) -> int:
+    """Return where a head ends whose last lines lack CR; 0 if it does not."""
+    ends = [received.find(end) + len(end) for end in _BARE_ENDS if end in received]
+    return min(ends, default=0)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from operator import itemgetter
 
-from transport.connection import Stream
+from transport.link import Link
 
 # How many idle connections one search finds. The next search waits for a time if this one found
 # none, and for a time per connection that it skipped: clients that trickle bytes must not make the
@@ -30,41 +30,41 @@ Network = tuple[str, int, int]
 class ConnectionGroup:
     """Connections that are counted together: at most ``limit`` of them may be open."""
 
-    __slots__ = ("_found", "_search_after", "limit", "streams")
+    __slots__ = ("_found", "_search_after", "limit", "links")
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.streams: set[Stream] = set()
-        self._found: list[tuple[float, Stream]] = []
+        self.links: set[Link] = set()
+        self._found: list[tuple[float, Link]] = []
         self._search_after = 0.0
 
-    def find_longest_idle(self, now: float) -> Stream | None:
+    def find_longest_idle(self, now: float) -> Link | None:
         """Return the connection that has awaited a request for longest, or None."""
-        stream = self._next_found()
-        if stream is None and now >= self._search_after:
+        link = self._next_found()
+        if link is None and now >= self._search_after:
             self._search(now)
-            stream = self._next_found()
-        return stream
+            link = self._next_found()
+        return link
 
-    def _next_found(self) -> Stream | None:
+    def _next_found(self) -> Link | None:
         while self._found:
-            since, stream = self._found.pop()
+            since, link = self._found.pop()
             # It may have been served since the search.
-            is_still_idle = stream in self.streams and stream.idle_since == since
-            if is_still_idle and not stream.has_unread_bytes():
-                return stream
+            is_still_idle = link in self.links and link.idle_since == since
+            if is_still_idle and not link.has_unread_bytes():
+                return link
         return None
 
     def _search(self, now: float) -> None:
         """Find the connections that have been idle for longest; the last is the longest idle."""
-        since_of_each = ((stream.idle_since, stream) for stream in self.streams)
-        idle = [(since, stream) for since, stream in since_of_each if since is not None]
+        since_of_each = ((link.idle_since, link) for link in self.links)
+        idle = [(since, link) for since, link in since_of_each if since is not None]
         skipped = 0
-        for since, stream in sorted(idle, key=itemgetter(0)):
-            if stream.has_unread_bytes():
+        for since, link in sorted(idle, key=itemgetter(0)):
+            if link.has_unread_bytes():
                 skipped += 1
                 continue
-            self._found.append((since, stream))
+            self._found.append((since, link))
             if len(self._found) == _FOUND_AT_ONCE:
                 break
         self._found.reverse()
@@ -93,12 +93,12 @@ class OpenConnections:
         self._is_trusted = is_trusted
         self._clock = clock
         self._groups: dict[Network, ConnectionGroup] = {}
-        self._networks: dict[Stream, tuple[Network, ...]] = {}
+        self._networks: dict[Link, tuple[Network, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._networks)
 
-    def __iter__(self) -> Iterator[Stream]:
+    def __iter__(self) -> Iterator[Link]:
         """Iterate over a snapshot of the open connections."""
         return iter(tuple(self._networks))
 
@@ -108,34 +108,34 @@ class OpenConnections:
         groups = [group for network in networks if (group := self._groups.get(network))]
         return all(map(self._make_room_in, (*groups, self._all)))
 
-    def add(self, stream: Stream, address: str | None) -> None:
+    def add(self, link: Link, address: str | None) -> None:
         """Count an open connection; the address is None on a Unix socket."""
-        self._networks[stream] = networks = self._limited_networks(address)
-        self._all.streams.add(stream)
+        self._networks[link] = networks = self._limited_networks(address)
+        self._all.links.add(link)
         for network in networks:
             group = self._groups.get(network)
             if group is None:
                 *_, shares = network
                 group = self._groups[network] = ConnectionGroup(shares * self._max_per_network)
-            group.streams.add(stream)
+            group.links.add(link)
 
-    def remove(self, stream: Stream) -> None:
+    def remove(self, link: Link) -> None:
         """Stop counting a connection; do nothing if it is not counted."""
-        self._all.streams.discard(stream)
-        for network in self._networks.pop(stream, ()):
+        self._all.links.discard(link)
+        for network in self._networks.pop(link, ()):
             group = self._groups[network]
-            group.streams.discard(stream)
-            if not group.streams:
+            group.links.discard(link)
+            if not group.links:
                 del self._groups[network]
 
     def _make_room_in(self, group: ConnectionGroup) -> bool:
-        if len(group.streams) < group.limit:
+        if len(group.links) < group.limit:
             return True
-        stream = group.find_longest_idle(self._clock())
-        if stream is None:
+        link = group.find_longest_idle(self._clock())
+        if link is None:
             return False
-        stream.close()
-        self.remove(stream)
+        link.close()
+        self.remove(link)
         return True
 
     def _limited_networks(self, address: str | None) -> tuple[Network, ...]:

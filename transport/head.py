@@ -1,29 +1,196 @@
-"""Checks of a request's head before Tornado parses it into objects."""
+"""The head of a request: a request line by its grammar, and fields by llhttp."""
 
-from rules.errors import MalformedRequest, Problem, TooManyHeaderFields
+import re
+from contextlib import suppress
+from functools import lru_cache
+from typing import NamedTuple
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from tornado.httputil import HTTPHeaders, RequestStartLine
+
+from rules.errors import (
+    MalformedRequest,
+    TooManyHeaderFields,
+    UnsupportedCoding,
+    UnsupportedVersion,
+)
+
+MAX_BYTES = 16 * 1024
 MAX_FIELDS = 100
 MAX_PARAMETERS = 100
 # The request line, and the empty line at the end.
 _OTHER_LINES = 2
+# RFC 9112, section 3; the target is not restricted further: a path that no handler has is a 404.
+_REQUEST_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])\r\n"
+)
+# What llhttp reads instead: it knows some methods alone, and not every target.
+_ANY_LINE = b"GET / HTTP/1.1\r\n"
+_VERSIONS = {b"1.0": "HTTP/1.0", b"1.1": "HTTP/1.1"}
+# A name or an address, and a port (RFC 3986, section 3.2.2); a comma would join two.
+_HOST = re.compile(
+    r"(?:(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?"
+)
+_LENGTH = re.compile(rb"^Content-Length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE | re.MULTILINE)
+# Longer lengths exceed every limit, and need not be read as numbers.
+_MAX_LENGTH_DIGITS = 15
 
 
-def find_problem(head: bytes) -> Problem | None:
-    """Return why a head is refused, judged by nothing but the number of its parts."""
-    if head.count(b"\n") > MAX_FIELDS + _OTHER_LINES:
-        return TooManyHeaderFields(MAX_FIELDS)
-    line_end = head.find(b"\n", 1)  # an empty line may precede the request line
-    if head.count(b"&", 0, line_end) >= MAX_PARAMETERS:
-        return MalformedRequest(f"Send at most {MAX_PARAMETERS} query parameters.")
-    return None
+class Head(NamedTuple):
+    """A valid head; ``length`` is that of the body in bytes, None for a chunked one."""
+
+    start_line: RequestStartLine
+    fields: HTTPHeaders
+    length: int | None
+    keeps_open: bool
+
+    @property
+    def expects_continue(self) -> bool:
+        """Return whether the client waits for permission to send its body."""
+        expected = self.fields.get("Expect")
+        return (
+            expected is not None
+            and expected.lower() == "100-continue"
+            and self.start_line.version == "HTTP/1.1"
+        )
 
 
-def without_excess(head: bytes) -> bytes:
-    """Return a head of the same method and path, with nothing to parse, that ends the connection.
+class _Fields:
+    """The fields of a head, as llhttp reports them."""
 
-    The length of the body is lost: nothing may be read after this head.
+    __slots__ = ("are_complete", "found")
+
+    def __init__(self) -> None:
+        self.found = HTTPHeaders()
+        self.are_complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        text = name.decode("latin-1")
+        content = value.strip(b" \t").decode("latin-1")
+        if text in self.found:
+            self.found.add(text, content)
+        else:
+            self.found[text] = content  # without the checks of add(), which are llhttp's
+
+    def on_headers_complete(self) -> None:
+        self.are_complete = True
+
+
+def parse_head(data: bytes) -> Head | None:
+    """Return the head in ``data``, which ends with it; None if its request line is none.
+
+    Raises Problem if HTTP/1.1 forbids the head, or it exceeds a limit.
     """
-    line = head.lstrip(b"\r\n").partition(b"\n")[0].rstrip(b"\r")
-    start, has_query, _ = line.partition(b"?")
-    version = b" " + line.rpartition(b" ")[2] if has_query else b""
-    return start + version + b"\r\nHost: x\r\nConnection: close\r\n\r\n"
+    line = _REQUEST_LINE.match(data)
+    if line is None:
+        return None
+    method, target, version = line.groups()
+    if version not in _VERSIONS:
+        raise UnsupportedVersion
+    if data.count(b"\n") > MAX_FIELDS + _OTHER_LINES:
+        raise TooManyHeaderFields(MAX_FIELDS)
+    if target.count(b"&") >= MAX_PARAMETERS:
+        raise MalformedRequest(f"Send at most {MAX_PARAMETERS} query parameters.")
+    start_line = RequestStartLine(
+        method.decode("ascii"), target.decode("latin-1"), _VERSIONS[version]
+    )
+    fields = _parse_fields(data[line.end() :])
+    _check_host(start_line.version, fields)
+    return Head(
+        start_line,
+        fields,
+        _body_length(start_line.version, fields),
+        _keeps_open(start_line.version, fields),
+    )
+
+
+def find_start_line(data: bytes) -> RequestStartLine | None:
+    """Return the request line of a head that is rejected; None if there is none."""
+    line = _REQUEST_LINE.match(data)
+    if line is None:
+        return None
+    version = _VERSIONS.get(line[3], "HTTP/1.1")
+    return RequestStartLine(line[1].decode("ascii"), line[2].decode("latin-1"), version)
+
+
+def without_query(line: RequestStartLine) -> RequestStartLine:
+    """Return a request line whose query, which may be long, needs not be parsed."""
+    return RequestStartLine(line.method, line.path.partition("?")[0] or "/", line.version)
+
+
+def _parse_fields(lines: bytes) -> HTTPHeaders:
+    try:
+        return _read(lines)
+    except HttpParserError:
+        single = _with_single_length(lines)
+    if single is None:
+        raise MalformedRequest
+    try:
+        return _read(single)
+    except HttpParserError:
+        raise MalformedRequest from None
+
+
+def _read(lines: bytes) -> HTTPHeaders:
+    """Return the fields, with a parser of their own: no state of another request can remain."""
+    fields = _Fields()
+    # A request to change the protocol is served as if it were none (RFC 9110, section 7.8).
+    with suppress(HttpParserUpgrade):
+        HttpRequestParser(fields).feed_data(_ANY_LINE + lines)
+    if not fields.are_complete:
+        raise HttpParserError
+    return fields.found
+
+
+def _with_single_length(lines: bytes) -> bytes | None:
+    """Return the lines with one Content-Length of few digits; None if that changes nothing.
+
+    A recipient may accept the same length more than once (RFC 9110, section 8.6), and one that no
+    integer can hold is too large, but well-formed. llhttp accepts neither.
+    """
+    lengths = {length.lstrip(b"0") or b"0" for length in _LENGTH.findall(lines)}
+    if len(lengths) != 1:
+        return None
+    length = lengths.pop()[:_MAX_LENGTH_DIGITS]
+    return b"Content-Length: " + length + b"\r\n" + _LENGTH.sub(b"", lines)
+
+
+def _check_host(version: str, fields: HTTPHeaders) -> None:
+    """Raise MalformedRequest unless there is one valid Host (RFC 9112, section 3.2)."""
+    hosts = fields.get_list("Host")
+    if not hosts and version == "HTTP/1.0":
+        return
+    if len(hosts) != 1 or not _is_host(hosts[0]):
+        raise MalformedRequest("Send one Host header field, with the host of the URL.")
+
+
+@lru_cache(maxsize=1_000)
+def _is_host(text: str) -> bool:
+    return _HOST.fullmatch(text) is not None
+
+
+def _body_length(version: str, fields: HTTPHeaders) -> int | None:
+    """Return the length of the body; None if it is chunked (RFC 9112, section 6.3)."""
+    if "Transfer-Encoding" in fields:
+        if version == "HTTP/1.0" or "Content-Length" in fields:
+            raise MalformedRequest
+        if fields["Transfer-Encoding"].lower() != "chunked":
+            raise UnsupportedCoding
+        return None
+    if "Content-Length" not in fields:
+        return 0
+    length = fields["Content-Length"]
+    if not (length.isascii() and length.isdigit()):
+        raise MalformedRequest
+    digits = length.lstrip("0") or "0"
+    return int(digits[:_MAX_LENGTH_DIGITS])
+
+
+def _keeps_open(version: str, fields: HTTPHeaders) -> bool:
+    """Return whether the client lets the connection stay open (RFC 9112, section 9.3)."""
+    if "Connection" not in fields:
+        return version == "HTTP/1.1"
+    options = fields["Connection"].lower()
+    if version != "HTTP/1.1":
+        return options == "keep-alive"
+    return "close" not in options or "close" not in map(str.strip, options.split(","))

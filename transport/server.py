@@ -7,18 +7,16 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from settings.model import LimitSettings
 from transport.application import ServedApplication
 from transport.certificate import Certificate
-from transport.connection import Stream, TlsStream
+from transport.connection import Connection
 from transport.connection_limits import OpenConnections
+from transport.link import Timeouts
+from transport.tls import TlsTransport
 
-MAX_HEADER_BYTES = 16 * 1024
-# transport.body limits bodies, with a problem document.
-_NO_LIMIT = 2**62
 # Open files other than clients' connections: those of the database, the log and the event loop.
 _OTHER_FILES = 100
 _POLL_SECONDS = 0.02
@@ -26,8 +24,7 @@ _POLL_SECONDS = 0.02
 _BACKLOG = 4096
 # The connections accepted last have this long to send a request, including the TLS handshake.
 _FIRST_REQUEST_SECONDS = 0.5
-_NETWORK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
-# How long it is at most between two searches for idle connections.
+# The maximum time between two searches for overdue connections.
 _MAX_PERIOD_SECONDS = 1.0
 
 
@@ -51,37 +48,37 @@ class Server:
         certificate: Certificate | None = None,
     ) -> None:
         self._application = application
-        self._http = _LimitedServer(
-            application,
-            max_header_size=MAX_HEADER_BYTES,
-            max_body_size=_NO_LIMIT,
-            body_timeout=limits.body_timeout_seconds,
-        )
-        self._http.conn_params.header_timeout = None
-        self._http.connections = OpenConnections(
+        self._certificate = certificate
+        self._links = OpenConnections(
             max_total=_possible_connections(limits.max_connections),
             max_per_network=limits.network_connections,
             is_trusted=application.addresses.trusts,
         )
-        self._http.idle_timeout_seconds = limits.idle_timeout_seconds
-        self._http.first_request_seconds = min(
-            limits.first_request_seconds, limits.idle_timeout_seconds
+        self._timeouts = Timeouts(
+            first_request=min(limits.first_request_seconds, limits.idle_timeout_seconds),
+            idle=limits.idle_timeout_seconds,
+            body=limits.body_timeout_seconds,
         )
-        self._http.certificate = certificate
+        self._listeners: list[asyncio.Server] = []
+        self._own_sockets: Sequence[socket.socket] = ()
 
-    def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int) -> int:
         """Listen, and return the port, which is a free one if ``port`` is 0.
 
         Raises OSError if that is not possible.
         """
         self._own_sockets = sockets = bind_sockets(port, host, backlog=_BACKLOG)
-        self._start(sockets)
+        await self.listen_at(sockets)
         return int(sockets[0].getsockname()[1])
 
-    def listen_at(self, sockets: Sequence[socket.socket]) -> None:
-        """Listen at sockets of a parent process, which keeps them open when this one ends."""
-        self._own_sockets = []
-        self._start(sockets)
+    async def listen_at(self, sockets: Sequence[socket.socket]) -> None:
+        """Listen at sockets; those of a parent process stay open when this one ends."""
+        loop = asyncio.get_running_loop()
+        for listener in sockets:
+            is_local = listener.family == socket.AF_UNIX
+            create = loop.create_unix_server if is_local else loop.create_server
+            self._listeners.append(await create(self._connection, sock=listener, backlog=_BACKLOG))
+        self._close_overdue()
 
     async def drain(self, *, drain_delay_seconds: float, drain_seconds: float) -> None:
         """Stop without losing a request.
@@ -95,77 +92,56 @@ class Server:
         clock = asyncio.get_running_loop().time
         self._application.draining = True
         if not self._own_sockets:
-            self._http.stop()
+            self._stop_listening()
         await asyncio.sleep(drain_delay_seconds)
         # A connection that is established, but not accepted, would be reset.
         for listener in self._own_sockets:
-            self._http.accept_waiting(listener)
-        self._http.stop()
+            await self._accept_waiting(listener)
+        self._stop_listening()
         deadline = clock() + drain_seconds
-        self._http.close_unused_streams()
-        while self._http.connections and clock() < deadline:
+        self._close_unused()
+        while self._links and clock() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
-            self._http.close_unused_streams()
-        await self._http.close_all_connections()
-        self._http.watch.cancel()
+            self._close_unused()
+        for link in self._links:
+            link.transport.abort()
+        await asyncio.sleep(0)  # the event loop reports the disconnects in its next iteration
+        self._watch.cancel()
 
-    def _start(self, sockets: Sequence[socket.socket]) -> None:
-        self._http.add_sockets(sockets)
-        self._http.close_idle_streams()
+    def _connection(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
+        if self._certificate is None:
+            return Connection(self._application, self._links, protocol="http")
+        connection = Connection(self._application, self._links, protocol="https")
+        return TlsTransport(self._certificate.context, connection)
 
-
-class _LimitedServer(HTTPServer):
-    """Tornado's server, with limits to its connections and to their idle time.
-
-    Tornado's own idle timeout costs a timer and two futures for each request.
-    """
-
-    connections: OpenConnections
-    idle_timeout_seconds: float
-    first_request_seconds: float
-    certificate: Certificate | None
-    watch: asyncio.TimerHandle
-
-    def close_idle_streams(self) -> None:
-        """Close the connections that have waited too long to receive or to send; repeat."""
-        now = time.monotonic()
-        since = now - self.idle_timeout_seconds
-        for stream in self.connections:
-            stream.close_if_idle(since=since, first_since=now - self.first_request_seconds)
-            stream.close_if_stuck(since=since)
-        period = min(_MAX_PERIOD_SECONDS, self.first_request_seconds / 4)
-        self.watch = asyncio.get_running_loop().call_later(period, self.close_idle_streams)
-
-    def close_unused_streams(self) -> None:
-        """Close the connections that have received no part of a next request."""
-        accepted_before = time.monotonic() - _FIRST_REQUEST_SECONDS
-        for stream in self.connections:
-            stream.close_if_unused(accepted_before=accepted_before)
-
-    def accept_waiting(self, listener: socket.socket) -> None:
+    async def _accept_waiting(self, listener: socket.socket) -> None:
         """Accept every connection that waits at a listening socket."""
+        loop = asyncio.get_running_loop()
         with suppress(OSError):  # BlockingIOError: none is left
             while True:
-                self._handle_connection(*listener.accept())
+                accepted, _ = listener.accept()
+                await loop.connect_accepted_socket(self._connection, accepted)
 
-    def _handle_connection(self, connection: socket.socket, address: tuple[object, ...]) -> None:
-        ip = str(address[0]) if connection.family in _NETWORK_FAMILIES else None
-        if not self.connections.make_room(ip):
-            connection.close()
-            return
-        try:
-            stream = self._stream(connection)
-        except OSError:  # the client has disconnected
-            connection.close()
-            return
-        self.connections.add(stream, ip)
-        stream.on_close = self.connections.remove
-        self.handle_stream(stream, address)
+    def _stop_listening(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
 
-    def _stream(self, connection: socket.socket) -> Stream:
-        if self.certificate is None:
-            return Stream(connection)
-        return TlsStream(self.certificate.wrap(connection))
+    def _close_overdue(self) -> None:
+        """Close the connections that have waited too long to receive or to send; repeat."""
+        now = time.monotonic()
+        for link in self._links:
+            link.close_if_overdue(self._timeouts, now)
+        shortest = min(self._timeouts)
+        period = min(_MAX_PERIOD_SECONDS, shortest / 4)
+        self._watch = asyncio.get_running_loop().call_later(period, self._close_overdue)
+
+    def _close_unused(self) -> None:
+        """Close the connections that have received no part of a next request."""
+        accepted_before = time.monotonic() - _FIRST_REQUEST_SECONDS
+        for link in self._links:
+            link.close_if_unused(accepted_before=accepted_before)
 
 
 def _possible_connections(wanted: int) -> int:

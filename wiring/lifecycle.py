@@ -53,12 +53,12 @@ async def _serve(
             application = await _enter_unless_stopped(stack, opening, stop)
             if application is None:
                 return
-            metrics_server = listen_for_metrics(application.metrics, settings)
+            metrics_server = await listen_for_metrics(application.metrics, settings)
             if metrics_server is not None:
                 stack.push_async_callback(metrics_server.close)
             prepare_process(settings.limits)
             server = Server(application, settings.limits, certificate)
-            status = greeting(settings, listen(server, settings, systemd.sockets))
+            status = greeting(settings, await listen(server, settings, systemd.sockets))
             reload_on_hangup(partial(reload, application, certificate, systemd, status))
             stack.callback(_monitor_lag(settings, application).close)
             freeze_gc()

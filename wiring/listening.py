@@ -11,30 +11,30 @@ from wiring.database import database_location
 from wiring.errors import StartError
 
 
-def listen(
+async def listen(
     server: Server, settings: Settings, inherited: Sequence[socket.socket]
 ) -> tuple[str, int]:
     """Listen at the inherited sockets, or else where the settings say; return host and port."""
     if inherited:
-        server.listen_at(inherited)
+        await server.listen_at(inherited)
         name = inherited[0].getsockname()
         return name[0], name[1]
     host, port = settings.server.host, settings.server.port
     try:
-        return host, server.listen(host, port)
+        return host, await server.listen(host, port)
     except (OSError, UnicodeError) as error:
         remedy = "Stop the process that uses it, or set HOST or PORT."
         raise StartError(_failure(host, port, error, remedy)) from error
 
 
-def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
+async def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
     """Listen for Prometheus, if the settings say so."""
     if metrics is None:
         return None
     host, port = settings.metrics.host, settings.metrics.port
     server = MetricsServer(metrics)
     try:
-        server.listen(host, port)
+        await server.listen(host, port)
     except (OSError, UnicodeError) as error:
         remedy = "Stop the process that uses it, or set metrics.host or metrics.port."
         raise StartError(_failure(host, port, error, remedy)) from error

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from bench.dataset import USERS, signed_tokens, spread, token_digest
+from bench.dataset import USERS, signed_tokens, spread
 from bench.groups.beside import TOKENS, measure_beside
 from bench.load.wrk import Load, Workload, write_list
 from bench.peers.launch import PEERS, running_peer
@@ -20,17 +20,18 @@ def measure(run: Run) -> Results:
     """Measure throughput first, then token requests while 32 clients log in."""
     numbers = spread(USERS)
     own = bearers(signed_tokens(numbers))
-    theirs = bearers([token_digest(number) for number in numbers])
     with ExitStack() as stack:
         baseline = stack.enter_context(bare())
         server = stack.enter_context(userauth(run.small_database()))
         peers = [stack.enter_context(running_peer(peer, run.cluster)) for peer in PEERS]
-        authorizations = {target.name: theirs for target in peers}
+        authorizations = {peer.directory: peer.tokens(numbers) for peer in PEERS}
         authorizations |= {baseline.name: own, server.name: own}
         for target in (server, *peers):
             check_user(target, authorizations[target.name][0], numbers[0])
         loads = _load_all(run, (baseline, server, *peers), authorizations)
-        p99s = _measure_all_beside(run, (server, *peers), authorizations)
+        without_login = {peer.directory for peer in PEERS if not peer.is_comparable_at_login}
+        others = [peer for peer in peers if peer.name not in without_login]
+        p99s = _measure_all_beside(run, (server, *others), authorizations)
     titles = {peer.directory: peer.title for peer in PEERS}
     contenders = tuple(
         Contender(

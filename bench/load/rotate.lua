@@ -1,4 +1,5 @@
--- GET requests that rotate through the Authorization values in a file, one per line.
+-- GET requests that rotate through the Authorization values in a file, one per line; a path of its
+-- own may follow a value, behind a tab.
 --
 -- wrk ... URL -- FILE OFFSET [CONNECTION]
 --
@@ -15,9 +16,10 @@ end
 
 function init(arguments)
   requests = {}
-  for value in io.lines(arguments[1]) do
+  for line in io.lines(arguments[1]) do
+    local value, path = line:match("^([^\t]*)\t?(.*)$")
     local headers = { ["Authorization"] = value, ["Connection"] = arguments[3] }
-    requests[#requests + 1] = wrk.format("GET", nil, headers)
+    requests[#requests + 1] = wrk.format("GET", path ~= "" and path or nil, headers)
   end
   -- Threads, and the runs of one measurement, start at different positions.
   position = tonumber(arguments[2]) + thread_number * 7919

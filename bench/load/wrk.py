@@ -13,10 +13,11 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
+from bench.noise import cpu_seconds
 from bench.paths import BENCH, LISTS
 from bench.processes import BenchError, run_to_end
 from bench.targets import Target
@@ -40,11 +41,18 @@ class Load:
     highest: float
     # Every outcome but status 200, and its count.
     faults: dict[str, int]
+    # Of the server, during the load.
+    cpu_seconds: float = 0.0
 
     @property
     def rate(self) -> float:
         """Return the requests per second."""
         return self.requests / self.seconds
+
+    @property
+    def cpu_microseconds(self) -> float:
+        """Return the CPU time of the server for each request, in microseconds."""
+        return self.cpu_seconds * 1_000_000 / max(1, self.requests)
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ def merged(loads: Sequence[Load]) -> Load:
         p99_9=max(load.p99_9 for load in loads),
         highest=max(load.highest for load in loads),
         faults=dict(faults),
+        cpu_seconds=sum(load.cpu_seconds for load in loads),
     )
 
 
@@ -103,7 +112,8 @@ def write_list(name: str, authorizations: Sequence[str]) -> Path:
 
 
 def run_wrk(workload: Workload, *, connections: int, seconds: int) -> Load:
-    """Load a server with requests for the user."""
+    """Load a server with requests for the user, and measure the CPU time that they take."""
+    before = cpu_seconds(workload.target.pid)
     command = [
         require_wrk(),
         "--threads=1",
@@ -118,7 +128,8 @@ def run_wrk(workload: Workload, *, connections: int, seconds: int) -> Load:
         str(random.randrange(1_000_000)),  # noqa: S311 - the position in the list
         *(["keep-alive"] if workload.keep_alive else []),
     ]
-    return _parse(run_to_end(command, timeout=seconds + 30, log="wrk"))
+    load = _parse(run_to_end(command, timeout=seconds + 30, log="wrk"))
+    return replace(load, cpu_seconds=cpu_seconds(workload.target.pid) - before)
 
 
 def _parse(output: str) -> Load:

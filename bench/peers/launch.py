@@ -2,7 +2,8 @@
 
 Each does the work of the server under test: it looks the token up in Postgres on every request,
 and a login hashes at bcrypt cost 12. Its configuration is the fastest one: no access log, enough
-connections for its concurrency, an index on every lookup.
+connections for its concurrency, an index on every lookup. PocketBase has SQLite in its process
+instead of Postgres, and is not measured at logins.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from urllib.parse import urlencode
 import bcrypt
 
 from bench.cluster import Cluster, Recipe
-from bench.dataset import Credentials, password_credentials
+from bench.dataset import Credentials, password_credentials, token_digest
 from bench.paths import BENCH, STORE
+from bench.peers.pocketbase import data as pocketbase
 from bench.processes import BenchError, last_lines, run_to_end, running
 from bench.recipes import BCRYPT_COST
-from bench.targets import USER_PATH, Target, clean_environment
+from bench.targets import USER_PATH, Target, bearers, clean_environment
 
 START_SECONDS = 60
 INSTALL_SECONDS = 600
@@ -46,6 +48,10 @@ class FormTarget(Target):
         return "\r\n".join(headers) + "\r\n\r\n" + form
 
 
+def _digests(numbers: Sequence[int]) -> list[str]:
+    return bearers([token_digest(number) for number in numbers])
+
+
 @dataclass(frozen=True)
 class Peer:
     """A server to compare with: its directory, and the command that starts it on a port."""
@@ -55,6 +61,9 @@ class Peer:
     # Given the directory of its programs and a port.
     command: Callable[[Path, int], list[str]]
     target: type[Target] = Target
+    # Given the numbers of users, their Authorization values.
+    tokens: Callable[[Sequence[int]], list[str]] = _digests
+    is_comparable_at_login: bool = True
 
     @property
     def home(self) -> Path:
@@ -72,7 +81,25 @@ def _gunicorn(programs: Path, port: int) -> list[str]:
     return [str(programs / "gunicorn"), *options, "app:app"]
 
 
+def _pocketbase(programs: Path, port: int) -> list[str]:
+    program = programs / "pocketbase"
+    pocketbase.prepare(program, _POCKETBASE_DATA)
+    return [str(program), "serve", f"--http=127.0.0.1:{port}", f"--dir={_POCKETBASE_DATA}"]
+
+
+def _pocketbase_tokens(numbers: Sequence[int]) -> list[str]:
+    return pocketbase.authorizations(_POCKETBASE_DATA, numbers)
+
+
+_POCKETBASE_DATA = STORE / "pocketbase"
 PEERS = (
+    Peer(
+        "pocketbase",
+        "PocketBase, a record by token, SQLite in its process",
+        _pocketbase,
+        tokens=_pocketbase_tokens,
+        is_comparable_at_login=False,
+    ),
     Peer("fastapi_users", "fastapi-users, database strategy, uvicorn", _uvicorn, FormTarget),
     Peer("flask_sqlalchemy", "Flask + SQLAlchemy, gunicorn, 8 threads", _gunicorn),
 )
@@ -82,8 +109,7 @@ PEERS = (
 def running_peer(peer: Peer, cluster: Cluster) -> Iterator[Target]:
     """Run a peer; create its virtual environment and its database if necessary."""
     programs = _environment(peer)
-    recipe = (peer.home / "database.sql").read_text(encoding="utf-8")
-    url = cluster.prepare(Recipe(f"bench_{peer.directory}", (recipe,), _parameters))
+    url = _prepare_database(peer, cluster)
     port = _free_port()
     with running(
         peer.command(programs, port),
@@ -93,6 +119,15 @@ def running_peer(peer: Peer, cluster: Cluster) -> Iterator[Target]:
     ) as process:
         _wait_until_listening(port, peer.directory)
         yield peer.target(peer.directory, port, process.pid)
+
+
+def _prepare_database(peer: Peer, cluster: Cluster) -> str:
+    """Return the URL of the database of a peer; without a recipe, it has its own."""
+    file = peer.home / "database.sql"
+    if not file.exists():
+        return ""
+    recipe = file.read_text(encoding="utf-8")
+    return cluster.prepare(Recipe(f"bench_{peer.directory}", (recipe,), _parameters))
 
 
 def _environment(peer: Peer) -> Path:

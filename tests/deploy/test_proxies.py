@@ -4,8 +4,7 @@ import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,10 @@ from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.certificates import make_certificate
 from tests.harness.configuration import ROOT
 from tests.harness.pages import blocks, page, section
-from tests.harness.processes import free_port, running_server, wait_for_listener
+from tests.harness.processes import running_server
 from tests.harness.programs import get_program
 from tests.harness.proxy import Proxy
+from tests.harness.sample_proxies import caddy_command, nginx_command, running_proxy
 
 pytestmark = pytest.mark.needs("openssl")
 FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
@@ -86,30 +86,6 @@ class Site:
         )
 
 
-def nginx_command(folder: Path, site: str) -> list[str]:
-    """Write a configuration with the nginx sample; return the command that starts it."""
-    paths = "".join(
-        f"{name}_temp_path {folder}/{name};\n"
-        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{ access_log off;\n{paths}{site}}}\n"
-    )
-    return ["nginx", "-p", str(folder), "-c", str(configuration)]
-
-
-def caddy_command(folder: Path, site: str) -> list[str]:
-    """Write the Caddy sample; return the command that starts it."""
-    configuration = folder / "Caddyfile"
-    configuration.write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n\n{site}")
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(configuration)]
-
-
-PROXIES = {"nginx.conf": nginx_command, "Caddyfile": caddy_command}
-
-
 @pytest.fixture(
     params=[
         pytest.param("nginx.conf", marks=pytest.mark.needs("nginx")),
@@ -151,42 +127,6 @@ def test_the_proxies_accept_a_certificate_of_ones_own(sample: str, tmp_path: Pat
         env={"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)},
     )
     assert tested.returncode == 0, tested.stderr
-
-
-@contextmanager
-def running_proxy(
-    sample: str, folder: Path, userauth: str, service: int, files: tuple[Path, Path]
-) -> Iterator[str]:
-    """Run a proxy with a sample, its addresses and certificate filled in; yield its URL."""
-    port = free_port()
-    certificate, key = files
-    host = "auth.example.com"
-    text = (ROOT / "deploy" / sample).read_text(encoding="utf-8")
-    for shown, real in (
-        ("127.0.0.1:8000", userauth.removeprefix("http://")),
-        ("127.0.0.1:9000", f"127.0.0.1:{service}"),
-        ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
-        (f"/etc/letsencrypt/live/{host}/fullchain.pem", str(certificate)),
-        (f"/etc/letsencrypt/live/{host}/privkey.pem", str(key)),
-        # In production Caddy obtains the certificate.
-        (f"{host} {{", f"https://localhost:{port} {{\n\ttls {certificate} {key}"),
-        (host, "localhost"),
-    ):
-        text = text.replace(shown, real)
-    name, *arguments = PROXIES[sample](folder, text)
-    with (folder / "proxy.log").open("w") as log:
-        process = subprocess.Popen(
-            [get_program(name), *arguments],
-            stdout=log,
-            stderr=log,
-            env={"HOME": str(folder), "XDG_DATA_HOME": str(folder)},
-        )
-    try:
-        wait_for_listener(process, port)
-        yield f"https://localhost:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def behind(sample: str, dsn: str, folder: Path, use: UseSite, **settings: str) -> None:

@@ -18,6 +18,7 @@ from services.tokens import Tokens
 from tests.harness.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.failures import raising
+from tests.harness.raw_http import answer_to, raw_request
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -42,6 +43,9 @@ async def test_each_problem_type_occurs_and_is_documented(
         await api.request(
             "GET", "/api/user", headers={f"X-{number}": "x" for number in range(101)}
         ),
+        await api.request("GET", "/api/user", headers={"X-Long": "x" * 17_000}),
+        await answer_to(api, raw_request("POST", REGISTER, "Transfer-Encoding: gzip, chunked")),
+        await answer_to(api, raw_request("GET", "/api/user", version="HTTP/2.0")),
         await api.request(
             "GET",
             "/api/user/login",

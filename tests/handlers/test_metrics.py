@@ -88,7 +88,7 @@ def read(port: int) -> Read:
 async def listening(app: Application) -> AsyncIterator[int]:
     assert app.metrics is not None
     server = MetricsServer(app.metrics)
-    yield server.listen("127.0.0.1", 0)
+    yield await server.listen("127.0.0.1", 0)
     await server.close()
 
 

@@ -16,7 +16,7 @@ async def another_server(
     """Serve for the length of the block."""
     async with open_application(settings, keys, dsn, clock) as application:
         server = Server(application, settings.limits)
-        api = Api(f"http://127.0.0.1:{server.listen('127.0.0.1', 0)}")
+        api = Api(f"http://127.0.0.1:{await server.listen('127.0.0.1', 0)}")
         yield api
         api.close()
         await server.drain(drain_delay_seconds=0, drain_seconds=5)

@@ -89,7 +89,7 @@ def watched_server(settings: Settings, dsn: str) -> Iterator[tuple[HeldLoop, Cli
             )
             client = await application.services.clients.add("fuzz")
             server = Server(application, settings.limits)
-            held = HeldLoop(application, server.listen("127.0.0.1", 0))
+            held = HeldLoop(application, await server.listen("127.0.0.1", 0))
             held.turn()
             stop = partial(loop.call_soon_threadsafe, stopping.set)
             started.set_result((held, client, stop))

@@ -1,35 +1,37 @@
 """Which connection is closed for a new one, and how rarely all are searched."""
 
-import socket
 from collections.abc import Iterator
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from tests.harness.clock import Clock
-from transport.connection import Stream
 from transport.connection_limits import OpenConnections
+from transport.link import Link
 
 PROXY = "10.0.0.1"
 
 
-class IdleStream(Stream):
+class IdleLink(Link):
     """A connection that is idle since a time that a test sets, and counts how often it is read."""
 
     reads = 0
 
-    def __init__(self, since: float | None) -> None:
-        ours, self.theirs = socket.socketpair()
-        super().__init__(ours)
+    def __init__(self, connections: OpenConnections, since: float | None) -> None:
+        super().__init__(connections)
         self.since = since
-
-    def set_nodelay(self, value: bool) -> None:  # noqa: FBT001 - Tornado's signature
-        """Do nothing: a pair of sockets has no such option."""
+        self.is_unread = False
 
     @property
     def idle_since(self) -> float | None:
         type(self).reads += 1
         return self.since
+
+    def has_unread_bytes(self) -> bool:
+        return self.is_unread
+
+    def close(self) -> None:
+        """Close as the event loop does once nothing is left to send."""
+        self.connection_lost(None)
 
 
 class Clients:
@@ -43,43 +45,34 @@ class Clients:
             is_trusted=lambda address: address == PROXY,
             clock=self.clock,
         )
-        self.all: list[IdleStream] = []
+        self.all: list[IdleLink] = []
 
-    def connect(self, address: str | None, since: float | None = 0.0) -> IdleStream | None:
+    def connect(self, address: str | None, since: float | None = 0.0) -> IdleLink | None:
         """Connect; return the connection, None if it is refused."""
         if not self.connections.make_room(address):
             return None
-        stream = IdleStream(since)
-        self.all.append(stream)
-        self.connections.add(stream, address)
-        stream.on_close = self.connections.remove
-        return stream
+        link = IdleLink(self.connections, since)
+        self.all.append(link)
+        self.connections.add(link, address)
+        return link
 
-    def close(self) -> None:
-        """Close all connections."""
-        for stream in self.all:
-            stream.close()
-            stream.theirs.close()
-
-    def connect_all(self, addresses: Iterator[str], since: float | None = 0.0) -> list[IdleStream]:
-        streams = [self.connect(address, since) for address in addresses]
-        return [stream for stream in streams if stream is not None]
+    def connect_all(self, addresses: Iterator[str], since: float | None = 0.0) -> list[IdleLink]:
+        links = [self.connect(address, since) for address in addresses]
+        return [link for link in links if link is not None]
 
 
 @pytest.fixture
-def clients(io_loop: IOLoop) -> Iterator[Clients]:  # noqa: ARG001 - streams need a loop
-    clients = Clients(max_total=100, max_per_network=4)
-    yield clients
-    clients.close()
+def clients() -> Clients:
+    return Clients(max_total=100, max_per_network=4)
 
 
 def test_in_a_full_network_its_longest_idle_connection_is_closed(clients: Clients) -> None:
     other = clients.connect("192.0.2.9", since=0.5)
     own = [clients.connect("192.0.2.1", since=since) for since in (3.0, None, 1.0, 2.0)]
     assert clients.connect("::ffff:192.0.2.1", since=9.0) is not None
-    assert [stream.closed() for stream in own if stream] == [False, False, True, False]
+    assert [link.is_lost for link in own if link] == [False, False, True, False]
     assert other is not None
-    assert not other.closed()
+    assert not other.is_lost
     assert len(clients.connections) == 5
 
 
@@ -95,10 +88,10 @@ def test_a_full_network_without_idle_connections_accepts_none(clients: Clients) 
 def test_an_ipv6_network_has_one_share_and_a_site_has_four(clients: Clients) -> None:
     first = clients.connect_all(f"2001:db8::{number}" for number in range(1, 5))
     assert clients.connect("2001:db8::ffff", since=1.0) is not None
-    assert [stream.closed() for stream in first].count(True) == 1
+    assert [link.is_lost for link in first].count(True) == 1
     networks = (f"2001:db8:0:{number:x}::1" for number in range(1, 17))
-    streams = clients.connect_all(networks, since=2.0)
-    assert len(streams) == 16
+    links = clients.connect_all(networks, since=2.0)
+    assert len(links) == 16
     assert len(clients.connections) == 16
     assert clients.connect("2001:db8:1::1") is not None
     assert len(clients.connections) == 17
@@ -108,49 +101,49 @@ def test_a_trusted_proxy_and_a_unix_socket_have_no_share(clients: Clients) -> No
     for address in (PROXY, None):
         assert all(clients.connect(address) for _ in range(50))
     assert len(clients.connections) == 100
-    assert not any(stream.closed() for stream in clients.all)
+    assert not any(link.is_lost for link in clients.all)
 
 
 def test_on_a_full_server_the_longest_idle_connection_is_closed(clients: Clients) -> None:
-    streams = clients.connect_all((f"192.0.2.{number}" for number in range(100)), since=1.0)
-    streams[70].since = 0.5
+    links = clients.connect_all((f"192.0.2.{number}" for number in range(100)), since=1.0)
+    links[70].since = 0.5
     assert clients.connect("198.51.100.1") is not None
-    assert streams[70].closed()
+    assert links[70].is_lost
     assert len(clients.connections) == 100
 
 
 def test_a_connection_served_since_the_last_search_is_not_closed(clients: Clients) -> None:
-    streams = [clients.connect("192.0.2.1", since=since) for since in (1.0, 2.0, 3.0, 4.0)]
+    links = [clients.connect("192.0.2.1", since=since) for since in (1.0, 2.0, 3.0, 4.0)]
     clients.connect("192.0.2.1", since=5.0)
-    assert streams[1] is not None
-    streams[1].since = 6.0
+    assert links[1] is not None
+    links[1].since = 6.0
     clients.connect("192.0.2.1", since=7.0)
-    assert [stream.closed() for stream in streams if stream] == [True, False, True, False]
+    assert [link.is_lost for link in links if link] == [True, False, True, False]
 
 
 def test_a_connection_with_unread_bytes_is_not_closed(clients: Clients) -> None:
-    streams = [clients.connect("192.0.2.1", since=since) for since in (1.0, 2.0, 3.0, 4.0)]
-    assert streams[0] is not None
-    streams[0].theirs.sendall(b"G")
+    links = [clients.connect("192.0.2.1", since=since) for since in (1.0, 2.0, 3.0, 4.0)]
+    assert links[0] is not None
+    links[0].is_unread = True
     clients.connect("192.0.2.1", since=5.0)
-    assert [stream.closed() for stream in streams if stream] == [False, True, False, False]
+    assert [link.is_lost for link in links if link] == [False, True, False, False]
 
 
 def test_one_search_serves_many_connections_and_a_fruitless_one_is_not_repeated_at_once(
     clients: Clients,
 ) -> None:
     clients.connect_all((f"192.0.2.{number}" for number in range(100)), since=1.0)
-    IdleStream.reads = 0
+    IdleLink.reads = 0
     for number in range(60):
         assert clients.connect(f"198.51.100.{number}", since=2.0)
-    assert IdleStream.reads == 100 + 60
-    for stream in clients.all:
-        stream.since = None
+    assert IdleLink.reads == 100 + 60
+    for link in clients.all:
+        link.since = None
     assert clients.connect("203.0.113.1") is None
-    IdleStream.reads = 0
+    IdleLink.reads = 0
     for _ in range(60):
         assert clients.connect("203.0.113.1") is None
-    assert IdleStream.reads == 0
+    assert IdleLink.reads == 0
     clients.clock.advance(1)
     clients.all[-1].since = 3.0
     assert clients.connect("203.0.113.1")
@@ -159,12 +152,12 @@ def test_one_search_serves_many_connections_and_a_fruitless_one_is_not_repeated_
 def test_however_many_clients_trickle_bytes_an_idle_connection_makes_room(clients: Clients) -> None:
     trickling = clients.connect_all((f"192.0.2.{number}" for number in range(90)), since=1.0)
     idle = clients.connect_all((f"198.51.100.{number}" for number in range(10)), since=2.0)
-    for stream in trickling:
-        stream.theirs.sendall(b"G")
+    for link in trickling:
+        link.is_unread = True
     for number in range(10):
         assert clients.connect(f"203.0.113.{number}", since=None)
-    assert all(stream.closed() for stream in idle)
-    assert not any(stream.closed() for stream in trickling)
+    assert all(link.is_lost for link in idle)
+    assert not any(link.is_lost for link in trickling)
 
 
 def test_clients_that_trickle_bytes_do_not_cause_a_search_for_each_connection(
@@ -172,18 +165,18 @@ def test_clients_that_trickle_bytes_do_not_cause_a_search_for_each_connection(
 ) -> None:
     clients.connect_all((f"192.0.2.{number}" for number in range(99)), since=1.0)
     clients.connect("198.51.100.1", since=2.0)
-    for stream in clients.all[:99]:
-        stream.theirs.sendall(b"G")
+    for link in clients.all[:99]:
+        link.is_unread = True
     assert clients.connect("203.0.113.1", since=3.0)
-    IdleStream.reads = 0
+    IdleLink.reads = 0
     assert clients.connect("203.0.113.2") is None
-    assert IdleStream.reads == 0
+    assert IdleLink.reads == 0
     clients.clock.advance(0.001)
     assert clients.connect("203.0.113.2")
 
 
 def test_networks_without_connections_are_forgotten(clients: Clients) -> None:
-    for stream in clients.connect_all(f"2001:db8:{number:x}::1" for number in range(1, 50)):
-        stream.close()
+    for link in clients.connect_all(f"2001:db8:{number:x}::1" for number in range(1, 50)):
+        link.close()
     assert len(clients.connections) == 0
     assert not clients.connections._groups  # noqa: SLF001 - what would grow

@@ -1,4 +1,4 @@
-"""Two ways to write a response: the client reads the same."""
+"""Responses: the same whatever the request says of its connection."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from tests.harness.raw_http import (
     raw_request,
     read_to_end,
 )
-from transport import lingering
+from transport import link
 
 EMAIL = "susan@example.com"
 BY_PASSWORD = f"Authorization: {basic(EMAIL, PASSWORD)}"
@@ -84,7 +84,7 @@ LAST: Request = ("GET", "/health/live", (), b"")
 
 @pytest.mark.parametrize(("request_", "status"), CALLS)
 @pytest.mark.gen_test
-async def test_a_response_is_the_same_however_it_is_written(
+async def test_a_response_is_the_same_whether_or_not_the_connection_stays_open(
     api: Api, request_: Request, status: int
 ) -> None:
     await api.register(EMAIL)
@@ -99,8 +99,7 @@ async def test_a_response_is_the_same_however_it_is_written(
         assert (other.status, other.content) == (quick.status, quick.content), (version, more)
         assert fields(other) == fields(quick), (version, more)
         assert other.headers.get("Connection") == connection, (version, more)
-        # With HTTP/1.0, Tornado keeps the connection only if the request had a Content-Length.
-        if stays_open and (version == "HTTP/1.1" or rest):
+        if stays_open:
             last, rest = parse_answer(rest, "GET")
             assert last.status == 200
         assert rest == b"", (version, more)
@@ -233,7 +232,7 @@ async def test_no_further_request_is_read_from_a_client_that_never_reads_respons
 async def test_too_large_a_body_is_drained_after_the_response_however_late_it_is(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lingering, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(link, "LINGER_SECONDS", 0.2)
     identify = Identities.identify
 
     async def slowly(self: Identities, *arguments: object, **more: object) -> object:
@@ -254,8 +253,8 @@ async def test_too_large_a_body_is_drained_after_the_response_however_late_it_is
 async def test_a_refused_body_is_drained_up_to_a_limit(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lingering, "LINGER_BYTES", 100_000)
-    monkeypatch.setattr(lingering, "LINGER_SECONDS", 60.0)
+    monkeypatch.setattr(link, "LINGER_BYTES", 100_000)
+    monkeypatch.setattr(link, "LINGER_SECONDS", 60.0)
     endless = raw_request(
         "POST", "/api/user/register", JSON, "Content-Length: 10000000", body=b"x" * 500_000
     )

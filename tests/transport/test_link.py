@@ -1,0 +1,111 @@
+"""When a link is closed because it is idle, stuck or unused."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
+
+import pytest
+
+from transport.connection_limits import OpenConnections
+from transport.link import Link, Timeouts
+
+TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)
+
+
+class ReceivingLink(Link):
+    """A link that keeps what it receives."""
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+
+
+@asynccontextmanager
+async def link_awaiting_head() -> AsyncIterator[tuple[ReceivingLink, socket.socket]]:
+    """Open a link that awaits the head of a request; yield it, and the client's socket."""
+    ours, theirs = socket.socketpair()
+    connections = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
+    link = ReceivingLink(connections)
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: link, ours)
+    theirs.settimeout(0)
+    try:
+        yield link, theirs
+    finally:
+        link.transport.abort()
+        theirs.close()
+
+
+def is_closing(link: Link) -> bool:
+    return link.transport.is_closing()
+
+
+async def receive(theirs: socket.socket, size: int) -> None:
+    loop = asyncio.get_running_loop()
+    while size:
+        size -= len(await loop.sock_recv(theirs, size))
+
+
+@pytest.mark.gen_test
+async def test_an_unused_link_is_closed() -> None:
+    async with link_awaiting_head() as (link, _):
+        link.close_if_unused(accepted_before=0.0)
+        assert not is_closing(link)
+        link.close_if_unused(accepted_before=inf)
+        assert is_closing(link)
+
+
+@pytest.mark.gen_test
+async def test_a_link_that_still_sends_is_not_closed_as_unused() -> None:
+    async with link_awaiting_head() as (link, theirs):
+        link.transport.write(b"x" * 4_000_000)
+        link.close_if_unused(accepted_before=inf)
+        assert not is_closing(link)
+        await receive(theirs, 4_000_000)
+        while link.transport.get_write_buffer_size():
+            await asyncio.sleep(0)
+        link.close_if_unused(accepted_before=inf)
+        assert is_closing(link)
+
+
+@pytest.mark.parametrize("is_buffered", [False, True])
+@pytest.mark.gen_test
+async def test_a_link_that_received_part_of_a_head_is_not_closed_as_unused(
+    is_buffered: bool,  # noqa: FBT001
+) -> None:
+    async with link_awaiting_head() as (link, theirs):
+        theirs.send(b"GET /")
+        while is_buffered and link.has_unread_bytes():
+            await asyncio.sleep(0)
+        assert link.has_unread_bytes() is not is_buffered
+        link.close_if_unused(accepted_before=inf)
+        assert not is_closing(link)
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_sends_nothing_has_the_time_of_a_first_request() -> None:
+    async with link_awaiting_head() as (link, _):
+        since = link.idle_since
+        assert since is not None
+        link.close_if_overdue(TIMEOUTS, since + 10)
+        assert not is_closing(link)
+        link.close_if_overdue(TIMEOUTS, since + 10.1)
+        assert is_closing(link)
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_reads_slowly_is_not_stuck_and_one_that_stops_is() -> None:
+    async with link_awaiting_head() as (link, theirs):
+        link.transport.write(b"x" * 8_000_000)
+        now = 1_000.0
+        for _ in range(5):
+            now += 19
+            before = link.transport.get_write_buffer_size()
+            while link.transport.get_write_buffer_size() == before:
+                await receive(theirs, 65536)
+            link.close_if_overdue(TIMEOUTS, now)
+        assert not is_closing(link)
+        link.close_if_overdue(TIMEOUTS, now + 20)
+        assert not is_closing(link)
+        link.close_if_overdue(TIMEOUTS, now + 21)
+        assert is_closing(link)

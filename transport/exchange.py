@@ -1,0 +1,60 @@
+"""One request and its response, as Tornado's handlers see them."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from tornado.httputil import HTTPConnection
+from tornado.iostream import IOStream
+
+from rules.errors import Problem
+
+
+class Peer(Protocol):
+    """The connection of an exchange, with what Tornado reads about the client."""
+
+    remote_ip: str
+    protocol: str
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the client has disconnected."""
+
+    def end_exchange(self, response: bytes, content: bytes, *, closes: bool) -> None:
+        """Send a response, and then await the next request or close."""
+
+
+class Exchange(HTTPConnection):
+    """A request whose response is pending; Tornado calls it the connection of the request."""
+
+    def __init__(self, peer: Peer, *, keeps_open: bool, problem: Problem | None = None) -> None:
+        """Begin; ``problem`` is why the head is rejected, and ``keeps_open`` what it asks for."""
+        # Tornado reads the address and the protocol of the client from this attribute.
+        self.context = peer
+        self.keeps_open = keeps_open
+        self.problem = problem
+        self.is_body_too_large = False
+        self.began_at = time.time()
+        self.on_disconnect: Callable[[], None] | None = None
+        self._is_answered = False
+
+    @property
+    def is_disconnected(self) -> bool:
+        """Return whether the client has disconnected."""
+        return self.context.is_lost
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        """Call back when the client disconnects before the response; a handler does so."""
+        self.on_disconnect = callback
+
+    def respond(self, head: bytes, content: bytes, *, closes: bool) -> None:
+        """Send the response."""
+        if self._is_answered:
+            raise RuntimeError("A request has one response.")
+        self._is_answered = True
+        self.on_disconnect = None
+        self.context.end_exchange(head, content, closes=closes)
+
+    def detach(self) -> IOStream | None:
+        """Return no stream: Tornado calls this when a handler wrote its response itself."""
+        return None

@@ -1,0 +1,185 @@
+"""The link to one client: how it opens, flows, is found idle or stuck, and closes."""
+
+import asyncio
+import fcntl
+import termios
+import time
+from typing import NamedTuple, Protocol, cast
+
+# How much is read and dropped after a rejection, and for how long after the response: closing a
+# connection that has unread bytes resets it, and the client may never read the response.
+LINGER_BYTES = 64 * 1024 * 1024
+LINGER_SECONDS = 2.0
+_COUNT_BYTES = 4
+
+
+class Timeouts(NamedTuple):
+    """How many seconds a client has for its first request, the next ones, and for a body."""
+
+    first_request: float
+    idle: float
+    body: float
+
+
+class Links(Protocol):
+    """The open links of a server, within their limits."""
+
+    def make_room(self, address: str | None) -> bool:
+        """Return whether a link from an address may open."""
+
+    def add(self, link: "Link", address: str | None) -> None:
+        """Count an open link."""
+
+    def remove(self, link: "Link") -> None:
+        """Stop counting a link."""
+
+
+class Link(asyncio.Protocol):
+    """A link that awaits the head of a request at first; subclasses parse what arrives."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, links: Links) -> None:
+        self.remote_ip = "0.0.0.0"  # noqa: S104 - as Tornado reports clients on a Unix socket
+        self.is_lost = False
+        self._links = links
+        self._received = bytearray()
+        self._is_first_head = True
+        self._awaits_head = True
+        self._accepted_at = self._since = time.monotonic()
+        self._is_writable = True
+        self._is_paused = False
+        # How many more bytes may be dropped; None while what arrives is parsed.
+        self._droppable: int | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._unsent = 0
+        self._unsent_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless a limit is reached."""
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) else None
+        if not self._links.make_room(address):
+            self.is_lost = True
+            self.transport.abort()
+            return
+        self._links.add(self, address)
+        if address is not None:
+            self.remote_ip = address
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Stop counting the link."""
+        self.is_lost = True
+        self._links.remove(self)
+        self._received.clear()
+        if self._linger is not None:
+            self._linger.cancel()
+
+    def pause_writing(self) -> None:
+        """Read no further request of a client that does not read its responses."""
+        self._is_writable = False
+        self._pause()
+
+    def resume_writing(self) -> None:
+        """Read on."""
+        self._is_writable = True
+        self._resume()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Return the monotonic time since which a head is awaited; None if none is awaited."""
+        return self._since if self._awaits_head and self._is_writable else None
+
+    def has_unread_bytes(self) -> bool:
+        """Return whether bytes have arrived that the event loop is about to read."""
+        count = bytearray(_COUNT_BYTES)
+        try:
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)
+        except OSError:
+            return False
+        return any(count)
+
+    def has_partial_record(self) -> bool:
+        """Return whether a part of a TLS record has arrived."""
+        return bool(self.transport.get_extra_info("partial_record"))
+
+    def close(self) -> None:
+        """Close; what the client has not received yet is lost."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def close_if_overdue(self, timeouts: Timeouts, now: float) -> None:
+        """Close the link if its client has not sent, or not received, for too long."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent:
+            if not self._unsent or unsent < self._unsent:
+                self._unsent_since = now
+            elif self._unsent_since < now - timeouts.idle:
+                self.transport.abort()
+            if self._awaits_head:
+                self._since = now
+        elif self._since < now - self._seconds_to_send(timeouts):
+            self.transport.abort()
+        self._unsent = unsent
+
+    def close_if_unused(self, *, accepted_before: float) -> None:
+        """Close a link that awaits a head and has received no part of it.
+
+        ``accepted_before`` is monotonic: a client that has just connected is about to send one.
+        """
+        if (
+            self._awaits_head
+            and self._accepted_at < accepted_before
+            and not self.transport.get_write_buffer_size()
+            and not self._received
+            and not self.has_unread_bytes()
+            and not self.has_partial_record()
+        ):
+            self.transport.close()
+
+    def _seconds_to_send(self, timeouts: Timeouts) -> float:
+        if not self._awaits_head:
+            return float("inf")
+        return timeouts.first_request if self._is_first_head else timeouts.idle
+
+    def _drop_the_rest(self) -> None:
+        """Drop what arrives from now on, up to a limit."""
+        self._droppable = LINGER_BYTES
+        self._drop(len(self._received))
+        self._received.clear()
+
+    def _drop(self, size: int) -> None:
+        self._droppable = (self._droppable or 0) - size
+        if self._droppable <= 0:
+            self._pause()
+            if self._linger is not None:
+                self.transport.close()
+
+    def _close_after_response(self, *, drops: bool) -> None:
+        """Close once the response is sent; ``drops``: the client may be sending still."""
+        self._awaits_head = False
+        if not drops:
+            self.transport.close()
+            return
+        loop = asyncio.get_running_loop()
+        self._linger = loop.call_later(LINGER_SECONDS, self.transport.abort)
+        if self._droppable is None:
+            self._drop_the_rest()
+        elif self._droppable <= 0:
+            self.transport.close()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self._resume()
+
+    def _pause(self) -> None:
+        if not self._is_paused and not self.transport.is_closing():
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._is_paused and self._is_writable and not self.transport.is_closing():
+            self._is_paused = False
+            self.transport.resume_reading()

@@ -1,0 +1,48 @@
+"""A request as handlers read it."""
+
+import time
+from functools import lru_cache
+
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPServerRequest,
+    RequestStartLine,
+    split_host_and_port,
+)
+
+from transport.exchange import Exchange
+
+
+class Request(HTTPServerRequest):
+    """A request whose head was checked before.
+
+    Most requests have no query: the constructor of Tornado would check the host once more, and
+    parse and copy empty parameters.
+    """
+
+    def __init__(
+        self, start_line: RequestStartLine, fields: HTTPHeaders, exchange: Exchange, body: bytes
+    ) -> None:
+        self._began_at = exchange.began_at
+        if "?" in start_line.path:
+            super().__init__(start_line=start_line, headers=fields, connection=exchange, body=body)
+            return
+        self.method, self.uri, self.version = start_line
+        self.path, self.query = start_line.path, ""
+        self.headers, self.body, self.connection = fields, body, exchange
+        self.remote_ip = exchange.context.remote_ip
+        self.protocol = exchange.context.protocol
+        self.host = fields.get("Host", "127.0.0.1")
+        self.host_name = _host_name(self.host)
+        self.arguments, self.query_arguments, self.body_arguments = {}, {}, {}
+        self.files = {}
+        self.server_connection = None
+
+    def request_time(self) -> float:
+        """Return the seconds since the head was received."""
+        return time.time() - self._began_at
+
+
+@lru_cache(maxsize=1_000)
+def _host_name(host: str) -> str:
+    return split_host_and_port(host.lower())[0]

@@ -1,0 +1,138 @@
+"""TLS on a client's connection."""
+
+import asyncio
+from contextlib import suppress
+from ssl import MemoryBIO, SSLContext, SSLError, SSLWantReadError
+from typing import cast
+
+_READ_BYTES = 64 * 1024
+_HEADER_BYTES = 5
+
+
+class TlsTransport(asyncio.Transport, asyncio.Protocol):
+    """Decrypts what a transport receives, and encrypts what a protocol sends.
+
+    asyncio has this as well, but does not report whether a part of a record has arrived: a drain
+    would cut a request that is on its way. The handshake counts as time to send the first request.
+    """
+
+    def __init__(self, context: SSLContext, protocol: asyncio.Protocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._incoming, self._outgoing = MemoryBIO(), MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._is_shaken = False
+        self._records = _Records()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._below = cast(asyncio.Transport, transport)
+        self._protocol.connection_made(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        """Decrypt all complete records."""
+        self._records.count(data)
+        self._incoming.write(data)
+        try:
+            if not self._is_shaken:
+                self._tls.do_handshake()
+                self._is_shaken = True
+            while content := self._tls.read(_READ_BYTES):
+                self._protocol.data_received(content)
+            self._below.close()  # the client has sent the alert that marks the end
+        except SSLWantReadError:
+            pass
+        except SSLError:
+            self._flush()  # an alert says why
+            self._below.close()
+        self._flush()
+
+    def eof_received(self) -> None:
+        """Return None, so that the transport closes: a client that ends has disconnected."""
+
+    def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._tls.write(rest) :]
+        except SSLError:
+            self._below.abort()
+        self._flush()
+
+    def write_eof(self) -> None:
+        """Send the alert that marks the end (RFC 8446, section 6.1)."""
+        with suppress(SSLError, ValueError):
+            # SSLWantReadError: the alert of the client has not arrived, and is not awaited.
+            self._tls.unwrap()
+        self._flush()
+        if not self._below.is_closing():
+            self._below.write_eof()
+
+    def close(self) -> None:
+        """Close after the pending bytes, with the alert that marks the end."""
+        if self._is_shaken and not self._below.is_closing():
+            with suppress(SSLError, ValueError):
+                self._tls.unwrap()
+            self._flush()
+        self._below.close()
+
+    def abort(self) -> None:
+        self._below.abort()
+
+    def is_closing(self) -> bool:
+        return self._below.is_closing()
+
+    def pause_reading(self) -> None:
+        self._below.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._below.resume_reading()
+
+    def get_write_buffer_size(self) -> int:
+        return self._below.get_write_buffer_size()
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        """Return what the transport below says, and whether it received a part of a record."""
+        if name == "partial_record":
+            return self._is_shaken and self._records.has_part
+        return self._below.get_extra_info(name, default)
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._below.write(self._outgoing.read())
+
+
+class _Records:
+    """Counts the bytes of records (RFC 8446, section 5.1): OpenSSL does not report partial ones."""
+
+    def __init__(self) -> None:
+        self._header = bytearray()
+        self._missing = 0
+
+    @property
+    def has_part(self) -> bool:
+        """Return whether the last record is incomplete."""
+        return bool(self._missing or self._header)
+
+    def count(self, data: bytes) -> None:
+        """Count received bytes."""
+        start = 0
+        while start < len(data):
+            if self._missing:
+                skipped = min(self._missing, len(data) - start)
+                self._missing -= skipped
+            else:
+                skipped = min(_HEADER_BYTES - len(self._header), len(data) - start)
+                self._header += data[start : start + skipped]
+                if len(self._header) == _HEADER_BYTES:
+                    self._missing = int.from_bytes(self._header[3:])
+                    self._header.clear()
+            start += skipped
