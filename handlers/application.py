@@ -97,7 +97,7 @@ class Application(ApplicationState):
             return self.get_handler_delegate(request, RejectedHeadHandler)
         if not request.path.startswith("/"):
             if request.path == "*" and request.method == "OPTIONS":
-                return RequestDelegate(self, request, WholeServerHandler)
+                return self.get_handler_delegate(request, WholeServerHandler)
             request.path = _path_of(request.path)
         if "%" in request.path:
             request.path = _ENCODED_UNRESERVED.sub(_decode_unreserved, request.path)
