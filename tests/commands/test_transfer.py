@@ -200,6 +200,8 @@ def checked(file: Path, dsn: str, *options: str) -> list[str]:
         f"\ufeff{HEADER}\n{ROW}\n",
         f'email;name;password_hash\nsusan@example.com;"Susan; Miller";{HASH}',
     ],
+    # The hash, which differs between the processes of a run, must not be a part of the names.
+    ids=lambda text: text.splitlines()[0],
 )
 def test_csv_as_spreadsheets_write_it_is_imported(dsn: str, tmp_path: Path, text: str) -> None:
     file = tmp_path / "users.csv"
