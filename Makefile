@@ -13,7 +13,7 @@ CLIENTS ?= 200
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 UV := uv==0.13.8
 PAGES := *.md docs client/README.md bench/results.md
-SETS := requirements requirements-dev requirements-bench
+SETS := requirements requirements-dev requirements-bench tests/generators/requirements
 OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: help serve check test test-long programs lint format lock reference picture bench bench-full soak clean
@@ -79,7 +79,7 @@ soak: $(VENV)/.server ## run hundreds of clients against two servers: make soak 
 	$(BIN)/python -m soak --minutes $(MINUTES) --clients $(CLIENTS)
 
 clean: ## remove the virtual environment and caches, not the data in var/
-	rm -rf $(VENV) .machines .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .machines .generators .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A failed venv leaves a python without pip behind.

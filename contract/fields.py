@@ -4,6 +4,7 @@ Only the type is checked here: the rules room checks the rest, with error messag
 If a schema cannot express a rule, its description does.
 """
 
+import re
 from typing import Annotated
 
 from pydantic import WithJsonSchema
@@ -11,14 +12,25 @@ from typing_extensions import TypeAliasType
 
 from rules import emails, names, text_bounds
 
+
+def _in_bmp(characters: str) -> str:
+    """Return a class of characters without those beyond U+FFFF.
+
+    Many validators compile patterns without the flag ``u`` of ECMA-262: a range of such characters
+    is a syntax error there. The server rejects more than the pattern.
+    """
+    return re.sub("[\U00010000-\U0010ffff](-[\U00010000-\U0010ffff])?", "", characters)
+
+
 # Control characters, in the syntax of ECMA-262 and Python.
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _SPACE = names.SPACE
-_OUTER = f"[^{names.REJECTED}{_SPACE}{names.JOINERS}]"
+_REJECTED = _in_bmp(names.REJECTED)
+_OUTER = f"[^{_REJECTED}{_SPACE}{names.JOINERS}]"
 # A joiner is between two characters that are neither joiners nor white space.
-_INNER_SPACE = f"(?![{names.REJECTED}])[{_SPACE}](?![{names.JOINERS}])"
+_INNER_SPACE = f"(?![{_REJECTED}])[{_SPACE}](?![{names.JOINERS}])"
 _INNER = f"(?:{_OUTER}|{_INNER_SPACE}|[{names.JOINERS}](?={_OUTER}))"
-_UNSEEN = f"{_SPACE}{names.INVISIBLE}{names.JOINERS}"
+_UNSEEN = f"{_SPACE}{_in_bmp(names.INVISIBLE)}{names.JOINERS}"
 _HAS_VISIBLE = f"(?=[{_UNSEEN}]*[^{_UNSEEN}])"
 _MARKS = f"no more than {text_bounds.MAX_MARKS} consecutive combining marks"
 

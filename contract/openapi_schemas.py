@@ -31,17 +31,22 @@ def body_schemas(calls: Sequence[Call]) -> tuple[Json, Mapping[Any, Json]]:
         ref_template=SCHEMAS_PATH + "{model}",
     )
     return (
-        _without_titles(schemas["$defs"]),
-        {kind: _without_titles(schema) for (kind, _), schema in references.items()},
+        _cleaned(schemas["$defs"]),
+        {kind: _cleaned(schema) for (kind, _), schema in references.items()},
     )
 
 
-def _without_titles(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
-    """Return a schema without the titles that pydantic derives from names."""
+def _cleaned(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    """Return a schema without what pydantic adds: titles made of names, and defaults of null.
+
+    Such a default is wrong for changes, where an absent name is not a null one, and generators of
+    TypeScript make a field with a default required.
+    """
     if isinstance(schema, dict):
         return {
-            name: _without_titles(value)
+            name: _cleaned(value)
             for name, value in schema.items()
-            if name != "title" or not isinstance(value, str)
+            if not (name == "title" and isinstance(value, str))
+            and not (name == "default" and value is None)
         }
-    return [_without_titles(part) for part in schema] if isinstance(schema, list) else schema
+    return [_cleaned(part) for part in schema] if isinstance(schema, list) else schema

@@ -46,6 +46,7 @@ PROGRAMS = {
     ),
     "nginx": Program("nginx-light", service="nginx.service"),
     "node": Program("nodejs"),
+    "npm": Program("npm"),
     "openssl": Program("openssl"),
     "promtool": Program("prometheus", service="prometheus.service"),
     "systemd-analyze": Program("systemd"),
