@@ -50,7 +50,8 @@ def cli() -> None:
     """Manage users, clients, keys and backups of a userauth server.
 
     Uses the settings and the database of the server. Exit codes: 0 success, 1 error, 2 wrong usage
-    or settings, 3 not found, 4 already exists, or the database is in use or not empty.
+    or settings, also for a password that is not accepted and for an argument that is not a readable
+    file, 3 not found, 4 already exists, or the database is in use or not empty.
     """
 
 

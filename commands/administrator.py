@@ -19,7 +19,17 @@ from settings import Settings
 Result = TypeVar("Result")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-user_argument = click.argument("user", metavar="EMAIL|ID")
+
+
+def not_empty(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the value of an argument that names a user; raises UsageError if it is empty."""
+    # An unset variable of a script, for example.
+    if not value.strip():
+        raise click.UsageError("Specify an email address or id.")
+    return value
+
+
+user_argument = click.argument("user", metavar="EMAIL|ID", callback=not_empty)
 
 
 class Administrator(Protocol):
@@ -106,7 +116,8 @@ class IpAddress(click.ParamType[str]):
                 return str(ipaddress.ip_network(text, strict=False))
             address = ipaddress.ip_address(text)
         except ValueError:
-            self.fail(f"{text} is not an IP address", param, ctx)
+            kind = "an IP address or network" if self._allows_networks else "an IP address"
+            self.fail(f"{text} is not {kind}", param, ctx)
         if address.version == 6 and address.scope_id is not None:  # noqa: PLR2004
             self.fail(f"{text} has a zone, which no request has", param, ctx)
         return str(address)

@@ -1,5 +1,6 @@
-"""``manage.py keys``: the signing keys in the keys file."""
+"""``manage.py keys``: the signing keys, in SECRET_KEYS or in the keys file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ _NEXT_STEP = "{}, reload every server: systemctl reload userauth, or kill -HUP P
 
 @click.group()
 def keys() -> None:
-    """Manage the signing keys in tokens.keys_file."""
+    """List the signing keys, and rotate those in tokens.keys_file."""
 
 
 @keys.command("list")
@@ -24,8 +25,8 @@ def keys() -> None:
 def list_keys(administrator: Administrator, as_json: bool) -> None:
     """List signing keys and show which are in use.
 
-    The newest key comes first and signs. A key is needed until the last valid token that it signed
-    expires; the newest one always is, because it signs new tokens.
+    The newest key comes first. It signs new tokens, so it is always needed. An older key is needed
+    until the last valid token that it signed expires.
     """
     documents = _documents(administrator)
     if as_json:
@@ -38,7 +39,10 @@ def list_keys(administrator: Administrator, as_json: bool) -> None:
 @keys.command()
 @click.pass_obj
 def add(administrator: Administrator) -> None:
-    """Add a signing key; servers use it after a reload."""
+    """Add a signing key to tokens.keys_file.
+
+    Servers use it after a reload. Rotate keys in SECRET_KEYS by hand.
+    """
     file = _file(administrator.settings)
     say(administrator.run(lambda services: services.signing_keys.add(file)))
     say(_NEXT_STEP.format("Key added. To use it"), err=True)
@@ -49,7 +53,7 @@ def add(administrator: Administrator) -> None:
 def retire(administrator: Administrator) -> None:
     """Remove signing keys that no valid token uses.
 
-    The newest key remains. Prints the IDs of the removed keys.
+    They must be in tokens.keys_file. The newest key remains. Prints the IDs of the removed keys.
     """
     file = _file(administrator.settings)
     retired = administrator.run(lambda services: services.signing_keys.retire(file))
@@ -65,7 +69,7 @@ def retire(administrator: Administrator) -> None:
 
 def _documents(administrator: Administrator) -> list[dict[str, str | bool | None]]:
     """Return the keys, newest first, and until when valid tokens need each."""
-    ids = [key_id(key) for key in read_keys(_file(administrator.settings))]
+    ids = [key_id(key) for key in _keys(administrator.settings)]
     in_use = administrator.run(lambda services: services.signing_keys.find_in_use())
     documents: list[dict[str, str | bool | None]] = []
     for name in ids:
@@ -75,7 +79,7 @@ def _documents(administrator: Administrator) -> list[dict[str, str | bool | None
             {
                 "id": name,
                 "signs": name == ids[0],
-                "needed": bool(until),
+                "needed": bool(until) or name == ids[0],
                 "needed_until": shown_time(max(until)) if until else None,
             }
         )
@@ -86,6 +90,15 @@ def _cell(value: str | bool | None) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value or "-"
+
+
+def _keys(settings: Settings) -> Sequence[str]:
+    """Return the keys, newest first."""
+    if settings.tokens.keys:
+        return [key.get_secret_value() for key in settings.tokens.keys]
+    if settings.tokens.keys_file is None:
+        raise click.UsageError("There are no keys: set SECRET_KEYS or tokens.keys_file.")
+    return read_keys(settings.tokens.keys_file)
 
 
 def _file(settings: Settings) -> Path:

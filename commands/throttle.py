@@ -10,6 +10,7 @@ from commands.administrator import (
     IpAddress,
     NotFoundError,
     as_json,
+    not_empty,
     shown_time,
     with_user,
 )
@@ -62,7 +63,7 @@ def list_waits(
 
 
 @throttle.command()
-@click.argument("target", metavar="EMAIL|ID|IP|KEY")
+@click.argument("target", metavar="EMAIL|ID|IP|KEY", callback=not_empty)
 @click.option(
     "--address",
     "addresses",

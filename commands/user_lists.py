@@ -53,6 +53,8 @@ def search(administrator: Administrator, text: str, limit: int, as_json: bool) -
         lambda services: services.users.find_page(after="", limit=limit, text=text)
     )
     _print_users(found, as_json=as_json)
+    if len(found) == limit:
+        say("There may be more; specify more of the text, or a higher --limit.", err=True)
 
 
 @click.command()

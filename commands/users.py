@@ -101,6 +101,7 @@ def revoke_tokens(administrator: Administrator, user: str) -> None:
 users.add_command(
     click.Command(
         "end-tokens",
+        help="Revoke all tokens of a user; the previous name of revoke-tokens.",
         callback=revoke_tokens.callback,
         params=revoke_tokens.params,
         hidden=True,

@@ -7,7 +7,8 @@ from db.pool import Connection
 from db.rows import UserStateRow
 from rules import emails
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# Postgres accepts an id without hyphens too.
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 
 
 def is_user_id(text: str) -> bool:

@@ -27,7 +27,19 @@ def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Co
             yield from commands(command, f"{path} {name}".strip())
 
 
+def all_commands(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from all_commands(each)
+
+
 COMMANDS = dict(commands(cli))
+
+
+def test_a_hidden_command_has_a_description_too() -> None:
+    found = list(all_commands(cli))
+    assert any(each.hidden for each in found)
+    assert [each.name for each in found if not each.help] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

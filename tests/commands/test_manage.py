@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from db.schema import VERSION
+from rules.tokens import key_id
 from tests.harness.api import Api, basic, bearer
 from tests.harness.command_line import manage
 from tests.harness.processes import running_server
@@ -179,11 +180,11 @@ def test_keys_are_added_listed_and_retired_when_no_token_needs_them(
         assert manage("keys", "add", **variables).returncode == 0
         kept = manage("keys", "retire", **variables)
         assert kept.stdout == ""
-        assert [row["needed"] for row in listed()] == [False, True]
-        [none, until] = [str(row["needed_until"]) for row in listed()]
+        assert [row["needed"] for row in listed()] == [True, True]
+        [signing, until] = [str(row["needed_until"]) for row in listed()]
         assert kept.stderr == f"No key was removed.\nKey {old['id']} is needed until {until}.\n"
         hours = (datetime.fromisoformat(until) - datetime.now(UTC)) / timedelta(hours=1)
-        assert (none, 23.9 < hours < 24) == ("None", True)
+        assert (signing, 23.9 < hours < 24) == ("None", True)
         table = manage("keys", "list", **variables).stdout.splitlines()
         assert table[0].split("  ")[-1] == "NEEDED UNTIL"
         assert table[2].split() == [old["id"], "no", "yes", until]
@@ -200,6 +201,18 @@ def test_keys_are_added_listed_and_retired_when_no_token_needs_them(
         asyncio.run(use(server.url))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(file.read_text().split()) == 1
+
+
+def test_keys_in_the_settings_are_listed_but_not_changed(dsn: str) -> None:
+    keys = ["n" * 32, "o" * 32]
+    variables = {"DATABASE_URL": dsn, "SECRET_KEYS": ",".join(keys)}
+    listed = json.loads(manage("keys", "list", "--json", **variables).stdout)
+    assert [row["id"] for row in listed] == [key_id(key) for key in keys]
+    assert [(row["signs"], row["needed"]) for row in listed] == [(True, True), (False, False)]
+    for command in ("add", "retire"):
+        ended = manage("keys", command, **variables)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "The keys are not in a file" in ended.stderr
 
 
 def test_commands_do_not_migrate_a_schema_of_an_earlier_version(dsn: str) -> None:

@@ -85,6 +85,9 @@ def test_users_are_listed_in_pages_and_found_by_part_of_the_address_or_name(dsn:
         *("EMAIL", "Ann@example.com", "bob@example.com"),
     ]
     assert "--after bob@example.com" in first.stderr
+    searched = manage("users", "search", "example", "--limit", "2", DATABASE_URL=dsn)
+    assert "There may be more" in searched.stderr
+    assert manage("users", "search", "example", DATABASE_URL=dsn).stderr == ""
     for arguments, found in (
         (("list", "--after", "bob@example.com"), ["cid@example.net"]),
         (("list", "--disabled"), ["bob@example.com"]),
@@ -120,6 +123,31 @@ def test_each_command_takes_an_id_and_confirms_what_it_changed(dsn: str) -> None
         )
     by_id = shown("audit", "list", "--user", user_id, "--limit", "1", dsn=dsn)
     assert [event["kind"] for event in by_id] == ["deleted"]
+
+
+def test_an_id_without_hyphens_is_an_id(dsn: str) -> None:
+    user_id = manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).stdout.strip()
+    for command in (("users", "show"), ("users", "explain"), ("audit", "list", "--user")):
+        ended = manage(*command, user_id.replace("-", ""), DATABASE_URL=dsn)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert user_id in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "command", [("users", "show"), ("users", "explain"), ("users", "delete"), ("throttle", "clear")]
+)
+@pytest.mark.parametrize("user", ["", " "])
+def test_an_empty_name_of_a_user_is_wrong_usage(command: tuple[str, ...], user: str) -> None:
+    ended = manage(*command, user, DATABASE_URL="nonsense")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "Specify an email address or id." in ended.stderr
+
+
+def test_a_wrong_address_of_events_is_reported_as_neither_ip_address_nor_network() -> None:
+    for address in ("zz", "192.0.2.0/33"):
+        ended = manage("audit", "list", "--address", address, DATABASE_URL="nonsense")
+        assert ended.returncode == 2
+        assert f"{address} is not an IP address or network" in ended.stderr
 
 
 def test_events_are_found_by_request_and_by_ip_address(dsn: str) -> None:

@@ -169,6 +169,15 @@ def test_links_lead_to_existing_files(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_text_that_is_a_file_name_is_that_of_the_target(page: Path) -> None:
+    links = re.findall(
+        r"\[`?([\w./-]+\.\w+)`?\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")
+    )
+    wrong = [(text, target) for text, target in links if Path(text).name != Path(target).name]
+    assert wrong == []
+
+
 def sections_of(page: Path) -> set[str]:
     """Return the fragments of the headings of a page."""
     text = re.sub(
