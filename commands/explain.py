@@ -75,10 +75,20 @@ def _document(found: LoginDiagnosis, address: str | None) -> dict[str, Any]:
         "similar": [{"email": each.email, "id": each.id} for each in found.similar],
         "reserved_until": shown_time(found.reserved_until),
         "reasons": [asdict(each) for each in _reasons(found, address)],
+        "next_waits": [_next_wait(each, address) for each in found.next_waits],
         "consecutive_failures": found.account.failures if found.account else 0,
         "usual_network": found.is_usual_network,
         "last_login": {"at": shown_time(login.at), "ip": login.ip} if login else None,
         "failures": [_failure(each) for each in found.failures],
+    }
+
+
+def _next_wait(wait: Wait, address: str | None) -> dict[str, str | int | float | None]:
+    return {
+        "kind": wait.kind,
+        "network": wait.network or address,
+        "failures": wait.count.failures,
+        "seconds": wait.next_seconds,
     }
 
 
@@ -142,6 +152,10 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"  {reason['message']}; to end it: {reason['command']}"
     if not document["reasons"]:
         yield f"  {_NOTHING}"
+    for wait in document["next_waits"]:
+        of_all = "" if wait["kind"] is CountKind.PAIR else " of all accounts"
+        failures = f"{counted(wait['failures'], 'failed attempt')}{of_all} from {wait['network']}"
+        yield f"  {failures}; the next one starts a wait of {wait['seconds']:g} s"
     if document["usual_network"] is not None:
         where = "is in" if document["usual_network"] else "is not in"
         yield f"  The IP address {where} the network of the last login."

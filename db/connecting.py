@@ -10,7 +10,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from db.errors import InvalidUrl, PoolerNotSupported, ReadOnly, Unavailable
+from db.errors import ConnectionRejected, InvalidUrl, PoolerNotSupported, ReadOnly, Unavailable
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
@@ -92,8 +92,10 @@ async def connect(
 def _combined(reasons: Sequence[Unavailable]) -> Unavailable:
     """Return one error with the reason of each address."""
     message = "; ".join(dict.fromkeys(map(str, reasons)))
-    is_read_only = any(isinstance(reason, ReadOnly) for reason in reasons)
-    return ReadOnly(message) if is_read_only else Unavailable(message)
+    for kind in (ReadOnly, ConnectionRejected):
+        if any(isinstance(reason, kind) for reason in reasons):
+            return kind(message)
+    return Unavailable(message)
 
 
 async def _connect_to(

@@ -2,6 +2,7 @@
 
 DatabaseError
 ├── Unavailable          Postgres is down, too slow, or out of connections: try again
+│   ├── ConnectionRejected  it responds, but accepts no connection with this DSN
 │   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
 │   ├── Locked           another session holds a lock for longer than the time limit
 │   └── PoolerNotSupported  a pooler in transaction mode is between us and Postgres
@@ -20,6 +21,10 @@ class DatabaseError(Exception):
 
 class Unavailable(DatabaseError):
     """Postgres cannot serve now. Nothing is known to have changed."""
+
+
+class ConnectionRejected(Unavailable):
+    """Postgres responds, but accepts no connection; the message is its reason."""
 
 
 class ReadOnly(Unavailable):

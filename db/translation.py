@@ -5,6 +5,7 @@ import asyncio
 import psycopg2
 
 from db.errors import (
+    ConnectionRejected,
     DatabaseError,
     Locked,
     PoolerNotSupported,
@@ -32,7 +33,9 @@ def translate_connection_error(
         error, psycopg2.OperationalError | OSError
     ):
         return translate(error)
-    return Unavailable(" ".join(str(error).split()))
+    reason = " ".join(str(error).split())
+    # psycopg2 has no SQLSTATE of a failed connection; only Postgres itself reports a severity.
+    return ConnectionRejected(reason) if "FATAL: " in reason else Unavailable(reason)
 
 
 def translate(

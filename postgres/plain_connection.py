@@ -9,7 +9,7 @@ from psycopg2 import extensions
 from psycopg2.sql import Composable
 
 from db.connecting import describe, parse_url
-from db.errors import Unavailable
+from db.errors import ConnectionRejected, Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
 from db.rows import NewEvent, Parameters, Row
 from db.schema import VERSION
@@ -24,6 +24,7 @@ _ACTORS_SINCE = 4
 _NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
 
 _NO_RESPONSE = "Postgres does not respond ({}). Check DATABASE_URL, and that Postgres is running."
+_REJECTED = "Postgres rejected the connection ({}). Check DATABASE_URL."
 
 
 class PlainConnection:
@@ -81,7 +82,8 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         )
     except psycopg2.Error as error:
         failure = translate_connection_error(error)
-        raise Unavailable(_NO_RESPONSE.format(failure)) from None
+        is_rejected = isinstance(failure, ConnectionRejected)
+        raise Unavailable((_REJECTED if is_rejected else _NO_RESPONSE).format(failure)) from None
     try:
         with closing(raw):
             raw.autocommit = True

@@ -29,7 +29,8 @@ class LoginDiagnosis:
 
     ``similar`` are users whose email address differs by one slip, if no user has this one;
     ``reserved_until`` is when it becomes available after its user was deleted. ``account`` is the
-    count of the account, ``waits`` are those from networks; ``is_usual_network`` is whether the IP
+    count of the account, ``waits`` are those from networks, ``next_waits`` are those that the next
+    failure starts; ``is_usual_network`` is whether the IP
     address that was asked about is in the usual network, None without one.
     """
 
@@ -38,6 +39,7 @@ class LoginDiagnosis:
     reserved_until: datetime | None
     account: CountStateRow | None
     waits: Sequence[Wait]
+    next_waits: Sequence[Wait]
     is_usual_network: bool | None
     failures: Sequence[EventRow]
     last_login: EventRow | None
@@ -66,6 +68,7 @@ class LoginDiagnoses:
             similar = [] if user else await _find_similar(connection, key)
             reserved = None if user else await self._reservations.find_end(connection, key)
         account = next((each.count for each in found if each.kind is CountKind.ACCOUNT), None)
+        networks = [each for each in found if each.kind is not CountKind.ACCOUNT]
         usual = account is not None and ip is not None and self._waits.is_usual_network(account, ip)
         failures, last_login = await self._find_events(user, key)
         if user:
@@ -77,7 +80,8 @@ class LoginDiagnoses:
             similar=similar,
             reserved_until=reserved,
             account=account,
-            waits=[each for each in found if each.kind is not CountKind.ACCOUNT],
+            waits=[each for each in networks if each.count.is_waiting],
+            next_waits=[each for each in networks if not each.count.is_waiting],
             is_usual_network=None if ip is None else usual,
             failures=failures,
             last_login=last_login,

@@ -29,11 +29,15 @@ _Known = tuple[UserStateRow | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A count, and the user and the network that it is about, as far as they are known."""
+    """A count, and the user and the network that it is about, as far as they are known.
+
+    ``next_seconds`` is the wait that the next failed attempt starts, 0 for none.
+    """
 
     count: CountStateRow
     user: UserStateRow | None = None
     network: str | None = None
+    next_seconds: float = 0.0
 
     @property
     def kind(self) -> CountKind:
@@ -47,12 +51,13 @@ class Waits:
     def __init__(self, core: Core, names: SubjectNames, limits: ThrottleSettings) -> None:
         self._core = core
         self._names = names
+        self._limits = limits
         self._kept = timedelta(seconds=max(limits.forget_seconds, limits.longest_delay_seconds))
 
     async def find_for(
         self, connection: Connection, email_key: str, ip: str | None = None
     ) -> list[Wait]:
-        """Return the count of an account, if any, and its waits.
+        """Return the count of an account, if any, its waits, and those that a failure would start.
 
         Those are the waits from the network of an IP address, or else from the networks where the
         account failed recently.
@@ -64,11 +69,28 @@ class Waits:
             named[self._names.pair(email_key, network)] = network
             named[self._names.address(network)] = network
         found = await counts.find_counts(connection, list(named))
-        return [
-            Wait(each, network=named[each.subject])
+        waits = [
+            Wait(each, network=named[each.subject], next_seconds=self._next_seconds(each))
             for each in found
-            if each.is_waiting or each.subject == account
         ]
+        return [
+            each
+            for each in waits
+            if each.count.is_waiting or each.next_seconds or each.count.subject == account
+        ]
+
+    def _next_seconds(self, count: CountStateRow) -> float:
+        """Return the wait that the next failure of a network starts, as db/throttle.py does."""
+        limits = self._limits
+        free = {
+            CountKind.PAIR: limits.pair_failures,
+            CountKind.ADDRESS: limits.address_failures,
+        }.get(kind_of(count.subject))
+        forgotten = count.last_at + timedelta(seconds=limits.forget_seconds) < self._core.now()
+        if free is None or forgotten or count.failures + 1 < free:
+            return 0.0
+        doubled = limits.first_delay_seconds * 2.0 ** min(count.failures + 1 - free, 40)
+        return min(doubled, limits.longest_delay_seconds)
 
     async def end_for_account(
         self, connection: Connection, email_key: str, addresses: Iterable[str] = ()

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from db.durability import find_risks
-from db.errors import DatabaseError, ReadOnly, SchemaError, Unavailable
+from db.errors import ConnectionRejected, DatabaseError, ReadOnly, SchemaError, Unavailable
 from db.pool import Database
 from db.schema import check_schema
 from ops.event_loop import EventLoop
@@ -37,6 +37,8 @@ def _find_risks(settings: Settings) -> list[str]:
             return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
         except (ReadOnly, SchemaError) as error:
             raise StartError(advice(error)) from error
+        except ConnectionRejected as error:
+            return [f"The database was not checked: it rejected the connection ({error})."]
         except Unavailable as error:
             return [f"The database was not checked: it does not respond ({error})."]
         except DatabaseError as error:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from db.errors import (
+    ConnectionRejected,
     DatabaseError,
     InvalidUrl,
     PoolerNotSupported,
@@ -41,6 +42,8 @@ def advice(error: DatabaseError) -> str:
         return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."
     if isinstance(error, PoolerNotSupported):
         return f"Postgres cannot be used ({error}): see docs/database.md."
+    if isinstance(error, ConnectionRejected):
+        return f"Postgres rejected the connection ({error}). Check DATABASE_URL."
     if isinstance(error, Unavailable):
         return (
             f"Postgres does not respond ({error}). Check DATABASE_URL, and that Postgres is"

@@ -14,14 +14,14 @@ from tests.harness.sql import run_sql
 EMAIL = "susan@example.com"
 WRONG = "wrong password"
 HOME, ELSEWHERE = "198.51.100.7", "203.0.113.9"
-throttled = override_settings(
-    SERVER__TRUSTED_PROXIES="127.0.0.0/8",
-    THROTTLE__FIRST_DELAY_SECONDS=100,
-    THROTTLE__PAIR_FAILURES=2,
-    THROTTLE__ACCOUNT_FAILURES=3,
-    THROTTLE__ADDRESS_FAILURES=4,
-    THROTTLE__MAX_CONSECUTIVE_FAILURES=10,
-)
+LIMITS = {
+    "THROTTLE__FIRST_DELAY_SECONDS": 100,
+    "THROTTLE__PAIR_FAILURES": 2,
+    "THROTTLE__ACCOUNT_FAILURES": 3,
+    "THROTTLE__ADDRESS_FAILURES": 4,
+    "THROTTLE__MAX_CONSECUTIVE_FAILURES": 10,
+}
+throttled = override_settings(SERVER__TRUSTED_PROXIES="127.0.0.0/8", **LIMITS)
 
 
 async def log_in(api: Api, password: str = WRONG, *, ip: str = HOME, email: str = EMAIL) -> Answer:
@@ -33,8 +33,8 @@ async def log_in(api: Api, password: str = WRONG, *, ip: str = HOME, email: str 
     )
 
 
-def explain(dsn: str, *arguments: str) -> Completed:
-    return manage("users", "explain", *arguments, DATABASE_URL=dsn)
+def explain(dsn: str, *arguments: str, **variables: str) -> Completed:
+    return manage("users", "explain", *arguments, DATABASE_URL=dsn, **variables)
 
 
 def codes(dsn: str, *arguments: str) -> list[str]:
@@ -118,6 +118,26 @@ async def test_a_wait_is_shown_with_its_count_and_until_when(api: Api, dsn: str)
     assert codes(dsn, EMAIL, "--address", ELSEWHERE) == []
     assert (await log_in(api, ip=ELSEWHERE)).status == 401
     assert codes(dsn, EMAIL, "--address", ELSEWHERE) == ["throttled"]
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_after_a_wait_the_count_and_the_next_wait_are_shown(api: Api, dsn: str) -> None:
+    limits = {f"USERAUTH_{name}": str(value) for name, value in LIMITS.items()}
+    await api.register(EMAIL)
+    for _ in range(2):
+        await log_in(api)
+    run_sql(dsn, "UPDATE throttle SET next_at = now() - interval '1 s' WHERE next_at IS NOT NULL")
+    assert codes(dsn, EMAIL) == []
+    shown = explain(dsn, EMAIL, **limits).stdout
+    assert "Nothing prevents a login" in shown
+    assert f"2 failed attempts from {HOME}; the next one starts a wait of 200 s" in shown
+    # The statement is true.
+    assert (await log_in(api)).status == 401
+    waits = run_sql(dsn, "SELECT extract(epoch FROM max(next_at - last_at))::int FROM throttle")
+    assert waits == [(200,)]
+    run_sql(dsn, "UPDATE throttle SET next_at = NULL, last_at = now() - interval '2 h'")
+    assert "the next one" not in explain(dsn, EMAIL, **limits).stdout
 
 
 @throttled

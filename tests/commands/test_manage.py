@@ -116,6 +116,8 @@ def test_each_kind_of_failure_has_a_message_and_an_exit_code(dsn: str) -> None:
         (("clients", "wrong"), dsn, 2, "No such command"),
         (("keys", "add"), dsn, 2, "unset SECRET_KEYS"),
         (("clients", "list"), "postgresql://u@127.0.0.1:1/x", 1, "Postgres does not respond"),
+        (("clients", "list"), f"{dsn}&dbname=nosuch", 1, "Postgres rejected the connection"),
+        (("backup", "-"), f"{dsn}&dbname=nosuch", 1, "Postgres rejected the connection"),
         (("clients", "list"), "nonsense", 2, "database.url"),
     ):
         ended = manage(*arguments, DATABASE_URL=url)
