@@ -2,7 +2,7 @@
 
 import csv
 import re
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -46,6 +46,9 @@ def reader(file: Path, form: str | None) -> Reader:
     chosen = form or _FORMATS.get(file.suffix.lower())
     if chosen is None:
         raise click.UsageError("The name of FILE has no known extension: pass --format.")
+    with file.open("rb") as source:
+        if source.read(2) in {BOM_UTF16_BE, BOM_UTF16_LE}:
+            raise click.UsageError("FILE is UTF-16: save it as UTF-8.")
     return _read_csv if chosen == "csv" else _read_json_lines
 
 

@@ -122,6 +122,17 @@ async def find_states_by_email(
     return [UserStateRow(*row) for row in rows]
 
 
+_FIND_STATES_BY_PREFIX = f"{_STATE} WHERE starts_with(email_key, %s) ORDER BY email_key LIMIT %s"
+
+
+async def find_states_by_prefix(
+    connection: Connection, prefix: str, *, limit: int
+) -> list[UserStateRow]:
+    """Return the users whose email key begins with a text; reads all rows."""
+    rows = await connection.fetch_all(_FIND_STATES_BY_PREFIX, (prefix, limit))
+    return [UserStateRow(*row) for row in rows]
+
+
 _FIND_PAGE = """
 SELECT id, email, name, created_at, disabled_at
 FROM users

@@ -11,6 +11,7 @@ from db.rows import CountStateRow, EventRow, UserStateRow
 from rules import emails
 from rules.origin import LocalOrigin
 from rules.similar_emails import one_slip_away
+from rules.text_bounds import nfkc
 from services.core import Core
 from services.event_kinds import EventKind
 from services.named_users import find_user, is_user_id
@@ -106,5 +107,9 @@ def _key(user: UserStateRow | None, email: str) -> str:
 
 
 async def _find_similar(connection: Connection, email_key: str) -> list[UserStateRow]:
-    candidates = sorted(set(one_slip_away(email_key)) - {email_key})
+    # Input methods for East Asian languages write full-width letters.
+    plain = nfkc(email_key)
+    if plain and "@" not in plain:
+        return await users.find_states_by_prefix(connection, f"{plain}@", limit=_MAX_SIMILAR)
+    candidates = sorted({*one_slip_away(email_key), plain} - {email_key})
     return await users.find_states_by_email(connection, candidates, limit=_MAX_SIMILAR)

@@ -74,6 +74,10 @@ async def test_a_user_is_found_by_id_and_an_address_one_slip_away_is_shown(
         ended = explain(dsn, slip)
         assert (ended.returncode, ended.stdout) == (3, "")
         assert f"No user has the email address {slip}. Similar: {EMAIL}." in ended.stderr
+    full_width = "".join(chr(ord(letter) + 0xFEE0) for letter in EMAIL)
+    for text in ("susan", full_width, full_width[:5], full_width[:5] + EMAIL[5:]):
+        assert f"Similar: {EMAIL}." in explain(dsn, text).stderr
+    assert "Similar" not in explain(dsn, "usan").stderr
     ended = explain(dsn, "kim@example.com", "--json")
     assert (ended.returncode, json.loads(ended.stdout)["similar"]) == (3, [])
     unknown = user_id[:-1] + ("0" if user_id[-1] != "0" else "1")

@@ -236,6 +236,18 @@ def test_an_error_in_csv_shows_the_line_and_what_was_found(
     assert line.startswith(error)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["users.csv", "users.jsonl"])
+def test_a_file_in_utf_16_is_rejected_with_its_encoding(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes("\ufeffemail,password_hash\n".encode(encoding))
+    ended = manage("users", "import", str(file), DATABASE_URL="nonsense")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "FILE is UTF-16: save it as UTF-8." in ended.stderr
+
+
 def test_each_line_that_is_not_utf8_is_named(dsn: str, tmp_path: Path) -> None:
     row = f"zoë@example.com,{HASH}\n"
     rows = [f"user{number}@example.com,{HASH}\n".encode() for number in range(300)]

@@ -44,7 +44,7 @@ class Upstream(RequestHandler):
         self.seen.append(dict(self.request.headers))
         self.write(json.dumps(self.seen[-1]))
 
-    post = get
+    post = options = get
 
 
 class Site:
@@ -67,6 +67,7 @@ class Site:
         body: bytes | None = None,
         more: Mapping[str, str] | None = None,
         source: str | None = None,
+        method: str | None = None,
     ) -> HTTPResponse:
         """Send a request from an address of this machine."""
         headers = dict(more or {})
@@ -76,7 +77,7 @@ class Site:
             headers["Authorization"] = authorization
         return await self._client.fetch(
             self.url + path,
-            method="GET" if body is None else "POST",
+            method=method or ("GET" if body is None else "POST"),
             headers=headers,
             body=body,
             network_interface=source,
@@ -129,7 +130,14 @@ def test_the_proxies_accept_a_certificate_of_ones_own(sample: str, tmp_path: Pat
     assert tested.returncode == 0, tested.stderr
 
 
-def behind(sample: str, dsn: str, folder: Path, use: UseSite, **settings: str) -> None:
+def behind(
+    sample: str,
+    dsn: str,
+    folder: Path,
+    use: UseSite,
+    changed: Mapping[str, str] | None = None,
+    **settings: str,
+) -> None:
     """Run a database proxy, userauth, an upstream and a proxy in front of them."""
 
     async def run() -> None:
@@ -151,7 +159,7 @@ def behind(sample: str, dsn: str, folder: Path, use: UseSite, **settings: str) -
             api = Api(server.url)
             service = int(sockets[0].getsockname()[1])
             files = make_certificate(folder / "tls")
-            with running_proxy(sample, folder, server.url, service, files) as url:
+            with running_proxy(sample, folder, server.url, service, files, changed=changed) as url:
                 site = Site(url, files[0], seen, database)
                 await use(site, api)
             api.close()
@@ -179,6 +187,32 @@ def test_a_request_without_a_valid_token_is_401_and_does_not_reach_the_upstream(
         assert site.seen == []
 
     behind(sample, dsn, tmp_path, use)
+
+
+def test_a_preflight_reaches_the_upstream_as_the_page_describes(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    shown = section(PROXY_PAGE, "## Preflight requests to the application")
+    found = [text for _, text in blocks(shown)]
+    opening = "    location / {\n" if sample == "nginx.conf" else "\troute {\n"
+    inside, above = found[:2] if sample == "nginx.conf" else ("", found[2])
+
+    async def use(site: Site, _api: Api) -> None:
+        asked = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "PUT"}
+        forged = FORGED | {"X-Forwarded-Host": "evil.example", "X_Auth_Email": "a@example.com"}
+        answer = await site.ask(bearer("a.b.c"), more=asked | forged, method="OPTIONS")
+        assert answer.code == 200
+        [seen] = site.seen
+        assert seen.items() >= asked.items()
+        assert not seen.keys() & {*FIELDS, "X_auth_email", "Authorization"}
+        assert "evil.example" not in seen.values()
+        # A call of the API is answered by userauth, and other methods are checked.
+        await site.ask(None, "/api/user", method="OPTIONS")
+        assert (await site.ask(None)).code == 401
+        assert len(site.seen) == 1
+
+    changed = {opening: above + opening + inside}
+    behind(sample, dsn, tmp_path, use, changed)
 
 
 def test_a_browser_gets_no_password_dialog(sample: str, dsn: str, tmp_path: Path) -> None:

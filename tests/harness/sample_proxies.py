@@ -1,7 +1,7 @@
 """nginx and Caddy with the sample configurations."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,14 +36,24 @@ PROXIES = {"nginx.conf": nginx_command, "Caddyfile": caddy_command}
 
 @contextmanager
 def running_proxy(
-    sample: str, folder: Path, userauth: str, service: int, files: tuple[Path, Path]
+    sample: str,
+    folder: Path,
+    userauth: str,
+    service: int,
+    files: tuple[Path, Path],
+    *,
+    changed: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
-    """Run a proxy with a sample, its addresses and certificate filled in; yield its URL."""
+    """Run a proxy with a sample, its addresses and certificate filled in; yield its URL.
+
+    ``changed`` has texts of the sample, and what replaces each.
+    """
     port = free_port()
     certificate, key = files
     host = "auth.example.com"
     text = (ROOT / "deploy" / sample).read_text(encoding="utf-8")
     for shown, real in (
+        *(changed or {}).items(),
         ("127.0.0.1:8000", userauth.removeprefix("http://")),
         ("127.0.0.1:9000", f"127.0.0.1:{service}"),
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
