@@ -17,6 +17,7 @@ from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import PAGE_PATH, StaticDocument
 from ops.metrics import UNKNOWN_ROUTE, Metrics
+from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents
 from services.all_services import Services
 from transport.client_address import ClientAddresses
@@ -55,6 +56,7 @@ class HttpPolicy:
     addresses: ClientAddresses
     cross_origin: CrossOrigin
     require_https: bool
+    untrusted_proxy: RareWarning
     max_body_bytes: int
 
 
@@ -81,6 +83,7 @@ class Application(ApplicationState):
         self.addresses = policy.addresses
         self.cross_origin = policy.cross_origin
         self.require_https = policy.require_https
+        self.untrusted_proxy = policy.untrusted_proxy
         self.max_body_bytes = policy.max_body_bytes
         self.metrics = metrics
         self.static_documents = static_documents
