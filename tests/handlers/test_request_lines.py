@@ -4,7 +4,9 @@ import pytest
 
 from handlers.application import Application
 from ops.request_log import RequestRecord
+from rules.errors import Overloaded
 from services.readiness import Readiness
+from services.tokens import Tokens
 from tests.harness.api import Api, basic
 from tests.harness.failures import raising
 
@@ -73,3 +75,16 @@ async def test_the_message_of_a_failed_request_is_constant_and_has_fields(
     assert {(vars(each)["method"], vars(each)["route"]) for each in records} == {
         ("GET", "/health/ready")
     }
+
+
+@pytest.mark.gen_test
+async def test_a_login_that_is_rejected_by_a_full_queue_has_one_line(
+    api: Api, app: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.request_log = records = Records()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tokens, "log_in", raising(Overloaded(7)))
+        await api.register()
+        await api.log_in()
+    assert [each.problem for each in records.written] == [None, "overloaded"]
+    assert [record for record in caplog.records if record.name == "userauth"] == []
