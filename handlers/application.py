@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest, RequestStartLine
 from tornado.web import RequestHandler
 
 from handlers import routes
@@ -93,6 +93,12 @@ class Application(ApplicationState):
         self._handlers: dict[str, type[BaseHandler]] = {
             str(path): handler for path, handler in routes if path == re.escape(path)
         } | dict.fromkeys(static_documents, StaticDocumentHandler)
+
+    def ignores_body(self, start_line: RequestStartLine) -> bool:
+        """Return whether the response to a request needs its head alone."""
+        path = _path_of(start_line.path).partition("?")[0]
+        handler = self._handlers.get(_ENCODED_UNRESERVED.sub(_decode_unreserved, path))
+        return handler is not None and handler.ignores_body
 
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
         """Return the delegate of a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
