@@ -193,10 +193,12 @@ def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
 @pytest.mark.parametrize("kept_alive", [True, False])
 def test_a_restart_under_load_fails_no_request(dsn: str, *, kept_alive: bool) -> None:
     port = free_port()
+    # An idle connection is closed after this time: no client of a slow machine may be so slow.
+    variables = environment(DATABASE_URL=dsn, USERAUTH_SERVER__DRAIN_DELAY_SECONDS="1")
     process = subprocess.Popen(
         [
             *(get_program("systemd-socket-activate"), "-l", f"127.0.0.1:{port}"),
-            *(f"--setenv={name}={value}" for name, value in environment(DATABASE_URL=dsn).items()),
+            *(f"--setenv={name}={value}" for name, value in variables.items()),
             *("/bin/bash", "-c", RESTARTING, *command()),
         ],
         stdout=subprocess.PIPE,
