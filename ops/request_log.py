@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from ops.log_format import LogFormat, timestamp
 from ops.log_writer import LogWriter
-from ops.logged_requests import LoggedRequests
+from ops.logged_requests import FREQUENT_ROUTES, LoggedRequests
 from ops.trace_context import TraceParent
 
 # How long lines are gathered: a crash can lose those of this time.
@@ -16,6 +16,7 @@ _GATHER_SECONDS = 0.02
 REJECTIONS = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 )
+_FIRST_ERROR = int(HTTPStatus.BAD_REQUEST)
 # Optional fields, and their names in text.
 _OPTIONAL = (
     ("problem", "problem"),
@@ -69,14 +70,19 @@ class RequestLog:
         requests: LoggedRequests = LoggedRequests.ALL,
     ) -> None:
         self._writer = writer
-        self._requests = requests
+        # Compared once: an enumeration takes a microsecond for each comparison.
+        self._has_successes = requests is LoggedRequests.ALL
+        self._has_failures = requests is not LoggedRequests.NONE
         self._clock = clock
         self._records: list[tuple[float, RequestRecord]] = []
         self._render: Serializer = dumps if writer.format is LogFormat.JSON else _text
 
     def write(self, record: RequestRecord) -> None:
         """Write the line of a request within milliseconds, if it has one."""
-        if not self._requests.includes(record.route, record.status):
+        if record.status >= _FIRST_ERROR:
+            if not self._has_failures:
+                return
+        elif not self._has_successes or record.route in FREQUENT_ROUTES:
             return
         if not self._records:
             asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.flush)
