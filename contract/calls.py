@@ -89,3 +89,5 @@ class Endpoint:
     allows_plain_http: ClassVar[bool] = False
     # Whether query parameters that the call does not declare are ignored instead of rejected.
     ignores_unknown_parameters: ClassVar[bool] = False
+    # Whether the head alone is the request. A body is then neither awaited nor read.
+    ignores_body: ClassVar[bool] = False

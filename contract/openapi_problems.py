@@ -22,6 +22,7 @@ from rules.errors import (
     MalformedRequest,
     Overloaded,
     Problem,
+    RequestTimeout,
     TokenExpired,
     TokenInvalid,
     TooManyAttempts,
@@ -37,10 +38,9 @@ from transport.head import MAX_BYTES, MAX_FIELDS
 _SAMPLE_REQUEST_ID = "3f6c0d0f9d9b4c0f8f6f0a1b2c3d4e5f"
 
 # A body is checked before the call that should have none rejects it.
+_OF_BODIES = (RequestTimeout, ContentTooLarge, UnsupportedMediaType)
 _OF_EVERY_CALL = (
     MalformedRequest,
-    ContentTooLarge,
-    UnsupportedMediaType,
     InvalidFields,
     TooManyHeaderFields,
     HeaderTooLarge,
@@ -92,7 +92,10 @@ def problems_of(method: str, handler: type[Endpoint], call: Call) -> Iterable[ty
     """Return the errors that a call may return, always in the same order."""
     plain = () if handler.allows_plain_http else (HttpsRequired,)
     cross = (CrossSiteRequest,) if call.needs_origin_check(method) else ()
-    return dict.fromkeys((*_OF_EVERY_CALL, *plain, *cross, *_OF_GUARD[call.guard], *call.problems))
+    body = () if handler.ignores_body else _OF_BODIES
+    return dict.fromkeys(
+        (*_OF_EVERY_CALL, *body, *plain, *cross, *_OF_GUARD[call.guard], *call.problems)
+    )
 
 
 def sample_problems(max_body_bytes: int) -> dict[type[Problem], Problem]:

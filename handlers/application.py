@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
 
-from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest, RequestStartLine
 from tornado.web import RequestHandler
 
 from handlers import routes
@@ -17,6 +17,7 @@ from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import PAGE_PATH, StaticDocument
 from ops.metrics import UNKNOWN_ROUTE, Metrics
+from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents
 from services.all_services import Services
 from transport.client_address import ClientAddresses
@@ -55,6 +56,7 @@ class HttpPolicy:
     addresses: ClientAddresses
     cross_origin: CrossOrigin
     require_https: bool
+    untrusted_proxy: RareWarning
     max_body_bytes: int
 
 
@@ -81,6 +83,7 @@ class Application(ApplicationState):
         self.addresses = policy.addresses
         self.cross_origin = policy.cross_origin
         self.require_https = policy.require_https
+        self.untrusted_proxy = policy.untrusted_proxy
         self.max_body_bytes = policy.max_body_bytes
         self.metrics = metrics
         self.static_documents = static_documents
@@ -90,6 +93,12 @@ class Application(ApplicationState):
         self._handlers: dict[str, type[BaseHandler]] = {
             str(path): handler for path, handler in routes if path == re.escape(path)
         } | dict.fromkeys(static_documents, StaticDocumentHandler)
+
+    def ignores_body(self, start_line: RequestStartLine) -> bool:
+        """Return whether the response to a request needs its head alone."""
+        path = _path_of(start_line.path).partition("?")[0]
+        handler = self._handlers.get(_ENCODED_UNRESERVED.sub(_decode_unreserved, path))
+        return handler is not None and handler.ignores_body
 
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
         """Return the delegate of a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""

@@ -6,6 +6,7 @@ from tornado.web import RequestHandler
 
 from handlers.static_documents import StaticDocument
 from ops.metrics import Metrics
+from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents
 from services.all_services import Services
 from transport.application import ServedApplication
@@ -20,6 +21,7 @@ class ApplicationState(ServedApplication):
     metrics: Metrics | None
     cross_origin: CrossOrigin
     require_https: bool
+    untrusted_proxy: RareWarning
     static_documents: Mapping[str, StaticDocument]
     request_ids: Iterator[str]
 

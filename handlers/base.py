@@ -10,6 +10,7 @@ from rules.credentials import Credentials, decode_authorization
 from rules.errors import CallerDisconnected, HttpsRequired, Problem, Unauthorized
 from services.identities import Identity
 from transport.browsers import is_from_script
+from transport.client_address import claims_https, peer_of
 from transport.response import Fields
 
 
@@ -101,8 +102,11 @@ class BaseHandler(InputHandler):
         return decode_authorization(self.request.headers.get("Authorization"))
 
     def _check_https(self) -> None:
-        if not self.application.addresses.used_https(self.request):
-            raise HttpsRequired
+        if self.application.addresses.used_https(self.request):
+            return
+        if claims_https(self.request):
+            self.application.untrusted_proxy.log(peer=peer_of(self.request))
+        raise HttpsRequired
 
 
 class UnknownPathHandler(BaseHandler):

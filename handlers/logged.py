@@ -1,5 +1,7 @@
 """How a request is measured, counted and logged."""
 
+from collections.abc import Mapping
+
 from handlers.application_state import ApplicationState
 from handlers.problems import ProblemHandler
 from ops.metrics import known_method
@@ -21,6 +23,7 @@ class LoggedHandler(ProblemHandler):
         super().initialize()
         self.user_id: str | None = None
         self._timing = RequestTiming()
+        self._problem_name: str | None = None
         self._has_rejected_credentials = False
 
     def new_request_id(self) -> str:
@@ -38,12 +41,17 @@ class LoggedHandler(ProblemHandler):
         )
 
     def note_problem(self, problem: Problem) -> None:
-        """Count the error; log the caller's IP address if credentials were rejected."""
+        """Count the error; log its type, and the IP address if credentials were rejected."""
+        self._problem_name = problem.name
         self._has_rejected_credentials = problem.status in REJECTIONS or isinstance(
             problem, CurrentPasswordWrong
         )
         if self.application.metrics is not None:
             self.application.metrics.problem(problem.name)
+
+    def log_fields(self) -> Mapping[str, str]:
+        """Return the fields of a message about the request."""
+        return {**super().log_fields(), "route": self.application.route_of(type(self))}
 
     def log(self) -> None:
         """Measure the request, and log it."""
@@ -64,6 +72,7 @@ class LoggedHandler(ProblemHandler):
                 request_id=self._ids.ours,
                 client_request_id=self._ids.callers,
                 user_id=self.user_id,
+                problem=self._problem_name,
                 ip=self.origin.ip if self._has_rejected_credentials else None,
                 trace=read_traceparent(self.request.headers.get("Traceparent")),
             )

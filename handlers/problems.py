@@ -12,12 +12,14 @@ from tornado.web import HTTPError, stream_request_body
 from contract.calls import Call, Endpoint
 from contract.documents import ProblemDocument, problem_document
 from ops.logs import RequestIds, log_failure, log_rejection
+from ops.metrics import known_method
 from rules.errors import (
     CallerDisconnected,
     InternalError,
     MalformedRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     Problem,
     Unavailable,
 )
@@ -113,14 +115,19 @@ class ProblemHandler(ResponseHandler, Endpoint):
     ) -> None:
         """Log what the administrator must know: bugs, and an unavailable database.
 
-        Nothing that the caller sent is logged.
+        Nothing that the caller sent is logged. The line of the request says that the server is
+        overloaded: a second line for each rejection would add to the load.
         """
         if value is None or isinstance(value, HTTPError | CallerDisconnected):
             return
         if not isinstance(value, Problem):
-            log_failure(self._ids, value)
-        elif isinstance(value, Unavailable):
-            log_rejection(self._ids, value.title, value.__cause__)
+            log_failure(self.log_fields(), value)
+        elif isinstance(value, Unavailable) and not isinstance(value, Overloaded):
+            log_rejection(self.log_fields(), value.name, value.__cause__)
+
+    def log_fields(self) -> Mapping[str, str]:
+        """Return the fields of a message about the request."""
+        return {**self._ids.fields(), "method": known_method(self.request.method)}
 
     def on_finish(self) -> None:
         """Decrement the count of running requests."""

@@ -16,7 +16,7 @@ _VERIFY = Call(
     Guard.USER,
     summary="Verify credentials for a proxy",
     description="For nginx `auth_request`, Caddy `forward_auth` and the like, which may add the"
-    " query of the request that they ask about: it is ignored.",
+    " query of the request that they ask about, and its body: both are ignored.",
     response=Response(
         "The credentials are valid; the body is empty.",
         fields=(
@@ -31,6 +31,8 @@ _VERIFY = Call(
 class VerifyHandler(BaseHandler):
     calls: ClassVar = {"GET": _VERIFY, "HEAD": _VERIFY}
     is_called_by_proxy = True
+    # A proxy may copy the head of a request with a body, and then sends the body or not.
+    ignores_body = True
     # Caddy appends the query of the request that it asks about.
     ignores_unknown_parameters = True
 

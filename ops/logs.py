@@ -7,7 +7,7 @@ body or email address. The length of a line is bounded.
 import json
 import logging
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from functools import partial
 from typing import Any, NamedTuple, TextIO
 
@@ -21,6 +21,19 @@ SERVER = "userauth"
 # Maximum lengths of a message, and of an exception with its traceback.
 _MAX_MESSAGE = 2_000
 _MAX_EXCEPTION = 16_000
+_LIMITS = (("event", _MAX_MESSAGE), ("cause", _MAX_MESSAGE), ("exception", _MAX_EXCEPTION))
+# Constant, so that programs can group the events: what differs is in fields.
+_FAILED = "request failed"
+# Fields of messages, and their names in text.
+_LABELS = (
+    ("method", "method"),
+    ("route", "route"),
+    ("peer", "peer"),
+    ("problem", "problem"),
+    ("request_id", "request"),
+    ("client_request_id", "client"),
+    ("cause", "cause"),
+)
 _Event = MutableMapping[str, Any]
 
 
@@ -78,18 +91,15 @@ class RequestIds(NamedTuple):
         return {"request_id": self.ours, **optional}
 
 
-def log_failure(ids: RequestIds, error: BaseException) -> None:
-    """Log the failure of a request, with its traceback."""
-    logging.getLogger(SERVER).error(
-        "request=%s failed", ids.ours, exc_info=error, extra=ids.fields()
-    )
+def log_failure(fields: Mapping[str, str], error: BaseException) -> None:
+    """Log the failure of a request with these fields, and its traceback."""
+    logging.getLogger(SERVER).error(_FAILED, exc_info=error, extra=fields)
 
 
-def log_rejection(ids: RequestIds, title: str, cause: BaseException | None) -> None:
+def log_rejection(fields: Mapping[str, str], problem: str, cause: BaseException | None) -> None:
     """Log the cause of an error response that the caller did not cause."""
-    logging.getLogger(SERVER).warning(
-        "request=%s %s (%s)", ids.ours, title, cause or "-", extra=ids.fields()
-    )
+    extra = {**fields, "problem": problem, "cause": str(cause or "-")}
+    logging.getLogger(SERVER).warning(_FAILED, extra=extra)
 
 
 class _Formatter(logging.Formatter):
@@ -98,8 +108,10 @@ class _Formatter(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the line of a message, with a bounded length."""
-        return _shortened(super().formatMessage(record), _MAX_MESSAGE)
+        """Return the line of a message and its fields, with a bounded length."""
+        values = vars(record)
+        fields = "".join(f" {label}={values[name]}" for name, label in _LABELS if name in values)
+        return _shortened(super().formatMessage(record) + fields, _MAX_MESSAGE)
 
     def formatException(
         self, ei: tuple[type[BaseException], BaseException, Any] | tuple[None, None, None]
@@ -121,7 +133,7 @@ def _json_formatter() -> logging.Formatter:
 
 
 def _shorten_fields(_logger: object, _method: str, event: _Event) -> _Event:
-    for name, limit in (("event", _MAX_MESSAGE), ("exception", _MAX_EXCEPTION)):
+    for name, limit in _LIMITS:
         if name in event:
             event[name] = _shortened(str(event[name]), limit)
     return event

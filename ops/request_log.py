@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 from ops.log_format import LogFormat, timestamp
 from ops.log_writer import LogWriter
+from ops.logged_requests import FREQUENT_ROUTES, LoggedRequests
 from ops.trace_context import TraceParent
 
 # How long lines are gathered: a crash can lose those of this time.
@@ -15,8 +16,14 @@ _GATHER_SECONDS = 0.02
 REJECTIONS = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 )
+_FIRST_ERROR = int(HTTPStatus.BAD_REQUEST)
 # Optional fields, and their names in text.
-_OPTIONAL = (("client_request_id", "client"), ("ip", "ip"), ("trace_id", "trace"))
+_OPTIONAL = (
+    ("problem", "problem"),
+    ("client_request_id", "client"),
+    ("ip", "ip"),
+    ("trace_id", "trace"),
+)
 # Called as json.dumps is.
 Serializer = Callable[..., str]
 
@@ -24,7 +31,8 @@ Serializer = Callable[..., str]
 class RequestRecord(NamedTuple):
     """The fields of one request: a tuple, since a frozen dataclass takes twice as long to create.
 
-    ``ip`` is set only if credentials were rejected.
+    ``problem`` is the type of the error response, and ``ip`` is set only if credentials were
+    rejected.
     """
 
     method: str
@@ -36,6 +44,7 @@ class RequestRecord(NamedTuple):
     request_id: str
     client_request_id: str | None
     user_id: str | None
+    problem: str | None
     ip: str | None
     trace: TraceParent | None
 
@@ -47,20 +56,34 @@ class RequestEvents(Protocol):
 
 
 class RequestLog:
-    """Writes a line for each request, those of a few milliseconds together.
+    """Writes a line for each request of ``requests``, those of a few milliseconds together.
 
     The lines are those of structlog in ops.logs, which would take a tenth of the time of a request.
     ``dumps`` is a serializer that is faster than the one of the standard library.
     """
 
-    def __init__(self, writer: LogWriter, clock: Callable[[], float], dumps: Serializer) -> None:
+    def __init__(
+        self,
+        writer: LogWriter,
+        clock: Callable[[], float],
+        dumps: Serializer,
+        requests: LoggedRequests = LoggedRequests.ALL,
+    ) -> None:
         self._writer = writer
+        # Compared once: an enumeration takes a microsecond for each comparison.
+        self._has_successes = requests is LoggedRequests.ALL
+        self._has_failures = requests is not LoggedRequests.NONE
         self._clock = clock
         self._records: list[tuple[float, RequestRecord]] = []
         self._render: Serializer = dumps if writer.format is LogFormat.JSON else _text
 
     def write(self, record: RequestRecord) -> None:
-        """Write the line of a request within milliseconds."""
+        """Write the line of a request within milliseconds, if it has one."""
+        if record.status >= _FIRST_ERROR:
+            if not self._has_failures:
+                return
+        elif not self._has_successes or record.route in FREQUENT_ROUTES:
+            return
         if not self._records:
             asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.flush)
         self._records.append((self._clock(), record))
@@ -87,6 +110,8 @@ def _event(ended: float, record: RequestRecord) -> Mapping[str, object]:
         "request_id": record.request_id,
         "user_id": record.user_id,
     }
+    if record.problem is not None:
+        event["problem"] = record.problem
     if record.client_request_id is not None:
         event["client_request_id"] = record.client_request_id
     if record.ip is not None:

@@ -15,6 +15,7 @@ Problem
 ├── HttpsRequired           403  https-required
 ├── NotFound                404  not-found
 ├── MethodNotAllowed        405  method-not-allowed     Allow
+├── RequestTimeout          408  request-timeout
 ├── EmailTaken              409  email-taken
 ├── ContentTooLarge         413  content-too-large
 ├── UnsupportedMediaType    415  unsupported-media-type
@@ -180,6 +181,15 @@ class MethodNotAllowed(Problem):
     @property
     def headers(self) -> Headers:
         return (("Allow", self.allow),)
+
+
+class RequestTimeout(Problem):
+    """The body did not arrive in time; nothing in the request was processed."""
+
+    status = 408
+    name = "request-timeout"
+    title = "The body did not arrive in time"
+    advice = "Send the body that the header announces, without a pause, on a new connection."
 
 
 class EmailTaken(Problem):

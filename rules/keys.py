@@ -30,9 +30,11 @@ def read_keys(file: Path) -> tuple[str, ...]:
 
 def _read(file: Path, descriptor: int) -> tuple[str, ...]:
     try:
-        with os.fdopen(descriptor, encoding="ascii") as stream:
+        with os.fdopen(descriptor, encoding="utf-8-sig") as stream:
             status = os.fstat(stream.fileno())
             keys = tuple(stream.read().split())
+        for key in keys:
+            key.encode("ascii")
     except (OSError, UnicodeError) as error:
         raise _unreadable(file) from error
     # The mask of an access control list appears as the permission of the group.

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from pydantic.fields import FieldInfo
 
 from ops.log_format import LogFormat
+from ops.logged_requests import LoggedRequests
 from settings.checks import (
     EMBEDDED,
     DatabaseUrl,
@@ -130,9 +131,10 @@ class CorsSettings(Section):
 
 
 class LoggingSettings(Section):
-    """The format of the log."""
+    """The format of the log, and which requests it contains."""
 
     format: LogFormat = Field(strict=False, description="auto, text or json")
+    requests: LoggedRequests = Field(strict=False, description="all, failed or none")
 
 
 class MetricsSettings(Section):

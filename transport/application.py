@@ -33,6 +33,10 @@ class ServedApplication(tornado.web.Application):
         """Return the delegate that receives the next request of a connection."""
         return RequestDelegate(self, cast(Exchange, request_conn))
 
+    def ignores_body(self, start_line: RequestStartLine) -> bool:  # noqa: ARG002 - for subclasses
+        """Return whether the response to a request needs its head alone."""
+        return False
+
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
         """Return the delegate that runs the handler of a request."""
         raise NotImplementedError

@@ -46,9 +46,7 @@ class ClientAddresses:
         """Return whether the client used HTTPS, according to this server or a trusted proxy."""
         if request.protocol == "https":
             return True
-        # A list would come from a proxy that appends to what the client sends.
-        forwarded = request.headers.get("X-Forwarded-Proto", "").strip().lower()
-        return forwarded == "https" and self.trusts(request.remote_ip or "")
+        return claims_https(request) and self.trusts(request.remote_ip or "")
 
     def _client(self, peer: str, forwarded: str | None) -> str | None:
         client = _parse_address(peer)
@@ -69,6 +67,17 @@ class ClientAddresses:
 
     def _contains(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._trusted)
+
+
+def claims_https(request: HTTPServerRequest) -> bool:
+    """Return whether the peer says that its client used HTTPS; anyone can say so."""
+    # A list would come from a proxy that appends to what the client sends.
+    return request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+
+
+def peer_of(request: HTTPServerRequest) -> str:
+    """Return the IP address of the peer, or ``unix`` on a Unix socket."""
+    return _normalize(request.remote_ip or "") or "unix"
 
 
 class RequestOrigin:

@@ -4,7 +4,7 @@ import time
 
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, RequestStartLine
 
-from rules.errors import HeaderTooLarge, MalformedRequest, Problem
+from rules.errors import HeaderTooLarge, MalformedRequest, Problem, RequestTimeout
 from transport import head
 from transport.application import ServedApplication
 from transport.body import Body, ChunkedBody, FixedBody
@@ -139,10 +139,23 @@ class Connection(Link):
         if parsed.length == 0:
             delegate.finish()
             return
+        if self._application.ignores_body(parsed.start_line):
+            self._drop_body(parsed.length)
+            delegate.finish()
+            return
         self._since = time.monotonic()
         self._body = ChunkedBody() if parsed.length is None else FixedBody(parsed.length)
         if not self._reject_large(self._body) and parsed.expects_continue:
             self.transport.write(_CONTINUE)
+
+    def _drop_body(self, length: int | None) -> None:
+        """Drop a body that is not read; if it is not complete yet, nothing after it is parsed."""
+        if length is not None and length <= len(self._received):
+            del self._received[:length]
+        else:
+            self._drop_the_rest()
+            if self._exchange is not None:
+                self._exchange.keeps_open = False
 
     def _read_body(self, body: Body) -> bool:
         """Read a part of a body; return whether there may be more to read."""
@@ -187,6 +200,14 @@ class Connection(Link):
         delegate = self._delegate = self._application.start_request(self, exchange)
         delegate.headers_received(head.without_query(start_line), HTTPHeaders({"Host": "x"}))
         delegate.finish()
+
+    def _end_overdue(self) -> None:
+        """Respond if a body is outstanding: the client may wait for the response."""
+        if self._body is None or self._delegate is None:
+            super()._end_overdue()
+            return
+        self._delegate.on_connection_close()
+        self._reject(RequestTimeout(), self._start_line)
 
     def _seconds_to_send(self, timeouts: Timeouts) -> float:
         return timeouts.body if self._body is not None else super()._seconds_to_send(timeouts)

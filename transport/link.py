@@ -122,7 +122,7 @@ class Link(asyncio.Protocol):
             if self._awaits_head:
                 self._since = now
         elif self._since < now - self._seconds_to_send(timeouts):
-            self.transport.abort()
+            self._end_overdue()
         self._unsent = unsent
 
     def close_if_unused(self, *, accepted_before: float) -> None:
@@ -144,6 +144,10 @@ class Link(asyncio.Protocol):
         if not self._awaits_head:
             return float("inf")
         return timeouts.first_request if self._is_first_head else timeouts.idle
+
+    def _end_overdue(self) -> None:
+        """End a link whose client has not sent for too long."""
+        self.transport.abort()
 
     def _drop_the_rest(self) -> None:
         """Drop what arrives from now on, up to a limit."""

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from handlers.application import Application, HttpPolicy
 from ops.log_writer import LogWriter
 from ops.metrics import Metrics
+from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents, RequestLog
 from rules.errors import problem_types
 from services.all_services import Services
@@ -21,6 +22,11 @@ from wiring.program import version
 from wiring.services import open_services
 from wiring.tasks import periodic_tasks
 from wiring.tracing import traced
+
+_UNTRUSTED_PROXY = (
+    "a peer that is not in server.trusted_proxies sends X-Forwarded-Proto: https; its requests"
+    " are rejected (https-required)"
+)
 
 
 @asynccontextmanager
@@ -49,7 +55,7 @@ async def open_application(
         tasks = periodic_tasks(settings, database, services, postgres_clock, clock)
         await stack.enter_async_context(tasks)
         log = log or stack.enter_context(server_log(settings))
-        request_log = stack.enter_context(_request_log(log, host_clock))
+        request_log = stack.enter_context(_request_log(settings, log, host_clock))
         application = _build(settings, services, request_log, metrics)
         if metrics is not None:
             watch_application(metrics, application, postgres_clock, log)
@@ -57,8 +63,10 @@ async def open_application(
 
 
 @contextmanager
-def _request_log(log: LogWriter, clock: Callable[[], float]) -> Iterator[RequestEvents]:
-    lines = RequestLog(log, clock, dumps)
+def _request_log(
+    settings: Settings, log: LogWriter, clock: Callable[[], float]
+) -> Iterator[RequestEvents]:
+    lines = RequestLog(log, clock, dumps, settings.logging.requests)
     try:
         with traced(lines, clock) as request_log:
             yield request_log
@@ -81,6 +89,7 @@ def _build(
             addresses=ClientAddresses(settings.server.trusted_proxies),
             cross_origin=CrossOrigin(settings.cors.origins),
             require_https=settings.server.require_https,
+            untrusted_proxy=RareWarning(_UNTRUSTED_PROXY, time.monotonic),
             max_body_bytes=settings.limits.max_body_bytes,
         ),
         request_log=request_log,

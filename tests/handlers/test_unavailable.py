@@ -233,6 +233,8 @@ async def test_a_statement_that_times_out_is_one_line_in_the_log_without_a_trace
     records = [record for record in caplog.records if record.levelno >= logging.WARNING]
     caplog.clear()
     assert [(record.name, record.exc_info) for record in records] == [("userauth", None)]
+    assert vars(records[0])["problem"] == "database-unavailable"
+    assert "holds a lock" in vars(records[0])["cause"]
 
 
 @pytest.mark.gen_test(timeout=15)

@@ -6,8 +6,13 @@ import json
 import re
 from collections.abc import Callable
 
+import pytest
+
+from handlers import routes
 from ops.log_format import LogFormat
+from ops.logged_requests import FREQUENT_ROUTES, LoggedRequests
 from ops.logs import open_log
+from ops.rare_warning import RareWarning
 from ops.request_log import RequestLog, RequestRecord
 from ops.trace_context import TraceParent
 from tests.harness.clock import Clock
@@ -22,6 +27,7 @@ RECORD = RequestRecord(
     request_id="id-7",
     client_request_id=None,
     user_id=None,
+    problem=None,
     ip=None,
     trace=None,
 )
@@ -64,7 +70,13 @@ def test_a_text_line_has_the_time_the_request_its_result_and_the_user(clock: Clo
 def test_a_json_line_has_the_same_values_as_fields(clock: Clock) -> None:
     clock.now = 1_800_000_000.0625
     trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
-    record = RECORD._replace(user_id="7b9c", trace=trace, client_request_id="mine", ip="192.0.2.1")
+    record = RECORD._replace(
+        user_id="7b9c",
+        trace=trace,
+        client_request_id="mine",
+        ip="192.0.2.1",
+        problem="too-many-tries",
+    )
     [line] = written(clock, lambda log: log.write(record), LogFormat.JSON)
     assert json.loads(line) == {
         "event": "request",
@@ -78,6 +90,7 @@ def test_a_json_line_has_the_same_values_as_fields(clock: Clock) -> None:
         "hashing_milliseconds": 0.0,
         "request_id": "id-7",
         "user_id": "7b9c",
+        "problem": "too-many-tries",
         "client_request_id": "mine",
         "ip": "192.0.2.1",
         "trace_id": trace.trace_id,
@@ -109,11 +122,17 @@ def test_each_request_has_one_line_in_order(clock: Clock) -> None:
     assert [line[17:24] for line in lines[:3]] == ["00.000Z", "00.500Z", "01.000Z"]
 
 
-def test_a_text_line_has_the_callers_id_address_and_trace_if_known(clock: Clock) -> None:
+def test_a_text_line_has_the_problem_the_callers_id_the_address_and_the_trace_if_known(
+    clock: Clock,
+) -> None:
     trace = TraceParent("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", is_sampled=True)
-    record = RECORD._replace(trace=trace, client_request_id="mine", ip="192.0.2.1")
+    record = RECORD._replace(
+        trace=trace, client_request_id="mine", ip="192.0.2.1", problem="token-invalid"
+    )
     [line] = written(clock, lambda log: log.write(record))
-    assert line.endswith(f" user=- client=mine ip=192.0.2.1 trace={trace.trace_id}")
+    assert line.endswith(
+        f" user=- problem=token-invalid client=mine ip=192.0.2.1 trace={trace.trace_id}"
+    )
 
 
 def test_later_requests_are_written_later_and_none_twice(clock: Clock) -> None:
@@ -152,3 +171,54 @@ def test_a_buffered_stream_is_flushed(clock: Clock) -> None:
         assert stream.flushed.count("\n") == 1
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("requests", "logged"),
+    [
+        (LoggedRequests.ALL, ["/api/user 200", "/api/user 404", "/api/verify 401"]),
+        (LoggedRequests.FAILED, ["/api/user 404", "/api/verify 401"]),
+        (LoggedRequests.NONE, []),
+    ],
+)
+def test_only_the_chosen_requests_are_logged(
+    clock: Clock, requests: LoggedRequests, logged: list[str]
+) -> None:
+    async def run() -> str:
+        stream = io.StringIO()
+        writer = open_log(stream, LogFormat.TEXT)
+        log = RequestLog(writer, clock, json.dumps, requests)
+        for route, status in (
+            ("/api/user", 200),
+            ("/api/user", 404),
+            ("/api/verify", 200),
+            ("/api/verify", 401),
+            ("/health/live", 200),
+            ("/health/ready", 200),
+        ):
+            log.write(RECORD._replace(route=route, status=status))
+        log.flush()
+        writer.close(2)
+        return stream.getvalue()
+
+    lines = asyncio.run(run()).splitlines()
+    assert [" ".join(line.split()[3:5]) for line in lines] == logged
+
+
+def test_the_frequent_routes_exist() -> None:
+    assert {str(path) for path, _ in routes} >= FREQUENT_ROUTES
+
+
+def test_a_rare_warning_is_logged_once_a_minute_with_its_fields(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    warning = RareWarning("too much", clock)
+    for number in range(121):
+        warning.log(peer=f"192.0.2.{number}")
+        clock.advance(1)
+    assert caplog.messages == ["too much"] * 3
+    assert [vars(record)["peer"] for record in caplog.records] == [
+        "192.0.2.0",
+        "192.0.2.60",
+        "192.0.2.120",
+    ]

@@ -43,7 +43,17 @@ def test_keys_are_read_newest_first(tmp_path: Path) -> None:
     assert read_keys(file) == ("n" * 32, "o" * 32)
 
 
-@pytest.mark.parametrize("text", ["", "\n", "short", f"{KEY}\nshort", "ä" * 32])
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    file = written(tmp_path / "keys", f"\ufeff{KEY}\n")
+    assert read_keys(file) == (KEY,)
+    new = add_key(file)
+    assert read_keys(file) == (new, KEY)
+    assert file.read_bytes().isascii()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "short", f"{KEY}\nshort", "ä" * 32, f"{KEY}\n\ufeff{KEY}"]
+)
 def test_a_file_without_valid_keys_is_rejected(tmp_path: Path, text: str) -> None:
     with pytest.raises(KeysFileError, match="keys"):
         read_keys(written(tmp_path / "keys", text))

@@ -74,6 +74,8 @@ def test_an_internal_error_is_an_event_with_its_traceback(server: ServerProcess,
         answer = client.get("/api/user/login", auth=(EMAIL, PASSWORD))
         assert answer.status_code == 500
     [failure] = [event for event in events(server) if event["level"] == "error"]
+    assert failure["event"] == "request failed"
+    assert (failure["method"], failure["route"]) == ("GET", "/api/user/login")
     assert failure["request_id"] == answer.headers["X-Request-ID"]
     assert "Traceback" in failure["exception"]
     assert failure["time"].endswith("Z")

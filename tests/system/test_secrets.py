@@ -304,7 +304,7 @@ def test_no_secret_is_written_anywhere(
         r"INFO GET /api/user/login 200 \d",
         r"INFO GET /api/user/login 401 \d",
         r"INFO POST /api/token/introspect 200 \d",
-        r"ERROR request=\S+ failed\nTraceback",
+        r"ERROR request failed method=POST route=\S+ request=\S+\nTraceback",
     ):
         assert re.search(line, written)
     assert "server.py" in command
