@@ -136,6 +136,7 @@ def behind(
     folder: Path,
     use: UseSite,
     changed: Mapping[str, str] | None = None,
+    /,
     **settings: str,
 ) -> None:
     """Run a database proxy, userauth, an upstream and a proxy in front of them."""
