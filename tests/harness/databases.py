@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from db.connecting import PoolLimits
@@ -27,7 +28,8 @@ def apply(dsn: str) -> None:
     """Apply the current schema, as the server does."""
 
     async def run() -> None:
-        database = await Database.open(dsn, LIMITS)
+        # A connection with TLS and SCRAM takes longer than the limits of tests on a busy machine.
+        database = await Database.open(dsn, replace(LIMITS, acquire_timeout_seconds=10))
         try:
             await apply_schema(database, SCHEMA)
         finally:

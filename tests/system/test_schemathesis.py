@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.logged_requests import FREQUENT_ROUTES
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.openapi import document
@@ -69,11 +70,12 @@ def test_schemathesis_finds_no_fault_and_gets_a_success_from_every_call(
         assert "Warnings:" not in ended.stdout
         log = server.written()
     assert " ERROR " not in log
+    # Successes of the routes that monitors and proxies call all the time are not logged.
     assert successes(log) == {
         (method.upper(), path)
         for path, item in document()["paths"].items()
         for method in item
-        if method != "parameters"
+        if method != "parameters" and path not in FREQUENT_ROUTES
     }
 
 
