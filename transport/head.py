@@ -27,9 +27,10 @@ _REQUEST_LINE = re.compile(
 # What llhttp reads instead: it knows some methods alone, and not every target.
 _ANY_LINE = b"GET / HTTP/1.1\r\n"
 _VERSIONS = {b"1.0": "HTTP/1.0", b"1.1": "HTTP/1.1"}
-# A name or an address, and a port (RFC 3986, section 3.2.2); a comma would join two.
+# A name or an address, and a port (RFC 3986, section 3.2.2); a comma would join two. Python reads
+# no number of more than 4,300 digits, and the port is read as one.
 _HOST = re.compile(
-    r"(?:(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?"
+    r"(?:(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 )
 _LENGTH = re.compile(rb"^Content-Length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE | re.MULTILINE)
 # Longer lengths exceed every limit, and need not be read as numbers.

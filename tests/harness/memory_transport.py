@@ -14,6 +14,8 @@ from transport.connection_limits import OpenConnections
 from transport.response import Fields, ResponseHandler
 
 _TURNS = 100
+# The next request of a connection begins one turn after a response.
+_QUIET_TURNS = 3
 
 
 @stream_request_body
@@ -82,6 +84,16 @@ class MemoryTransport(asyncio.Transport):
         return 0
 
 
+async def until_quiet(application: ServedApplication) -> None:
+    """Wait until no request runs, and none that has arrived is about to begin."""
+    quiet_turns = 0
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+        quiet_turns = 0 if application.running else quiet_turns + 1
+        if quiet_turns == _QUIET_TURNS:
+            break
+
+
 async def answer_in_parts(
     application: ServedApplication, parts: Sequence[bytes]
 ) -> tuple[bytes, bool]:
@@ -94,9 +106,6 @@ async def answer_in_parts(
         if transport.is_closing():
             break
         connection.data_received(part)
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
-        if not application.running:
-            break
+    await until_quiet(application)
     connection.connection_lost(None)
     return bytes(transport.sent), transport.is_closing()
