@@ -74,9 +74,9 @@ class Connection(Link):
         """Send a response, and then await the next request or close."""
         if self.is_lost or exchange is not self._exchange:
             return
-        self.transport.write(head)
+        self._write(head)
         if content:
-            self.transport.write(content)
+            self._write(content)
         self._exchange = self._delegate = None
         if closes or self._droppable is not None:
             may_send = self._droppable is not None or bool(self._received)
@@ -157,7 +157,7 @@ class Connection(Link):
         self._since = time.monotonic()
         self._body = ChunkedBody() if parsed.length is None else FixedBody(parsed.length)
         if not self._reject_large(self._body) and parsed.expects_continue:
-            self.transport.write(_CONTINUE)
+            self._write(_CONTINUE)
 
     def _read_body(self, body: Body) -> bool:
         """Read a part of a body; return whether there may be more to read."""
@@ -194,7 +194,7 @@ class Connection(Link):
         self._body = None
         self._awaits_head = False
         if start_line is None:
-            self.transport.write(_NOT_HTTP)
+            self._write(_NOT_HTTP)
             self._close_after_response(drops=True)
             return
         self._drop_the_rest()
@@ -210,7 +210,7 @@ class Connection(Link):
         if delegate is not None:
             delegate.on_connection_close()
         if not self.transport.is_closing():
-            self.transport.write(_FAILED)
+            self._write(_FAILED)
             self._close_after_response(drops=True)
 
     def _seconds_to_send(self, timeouts: Timeouts) -> float:
