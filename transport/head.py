@@ -32,6 +32,8 @@ _VERSIONS = {b"1.0": "HTTP/1.0", b"1.1": "HTTP/1.1"}
 _HOST = re.compile(
     r"(?:(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 )
+# A domain name has at most 253 characters. Hosts are cached, here and in transport/request.py.
+_MAX_HOST_LENGTH = 255 + len(":65535")
 _LENGTH = re.compile(rb"^Content-Length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE | re.MULTILINE)
 # Longer lengths exceed every limit, and need not be read as numbers.
 _MAX_LENGTH_DIGITS = 15
@@ -161,7 +163,7 @@ def _check_host(version: str, fields: HTTPHeaders) -> None:
     hosts = fields.get_list("Host")
     if not hosts and version == "HTTP/1.0":
         return
-    if len(hosts) != 1 or not _is_host(hosts[0]):
+    if len(hosts) != 1 or len(hosts[0]) > _MAX_HOST_LENGTH or not _is_host(hosts[0]):
         raise MalformedRequest("Send one Host header field, with the host of the URL.")
 
 
