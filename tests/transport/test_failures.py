@@ -4,10 +4,8 @@ import pytest
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
 from tests.harness.api import Api
-from tests.harness.memory_transport import EchoApplication, MemoryTransport, answer_in_parts
+from tests.harness.memory_transport import EchoApplication, answer_in_parts, new_connection
 from tests.harness.raw_http import chunked, exchange, raw_request
-from transport.connection import Connection
-from transport.connection_limits import OpenConnections
 from transport.exchange import Exchange
 
 FIRST = raw_request("GET", "/first")
@@ -58,10 +56,7 @@ async def test_a_host_with_a_port_of_too_many_digits_is_400(api: Api, before: by
 
 @pytest.mark.gen_test
 async def test_a_response_to_a_request_that_is_no_longer_current_is_not_sent() -> None:
-    links = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
-    connection = Connection(EchoApplication(), links, protocol="http")
-    transport = MemoryTransport()
-    connection.connection_made(transport)
+    connection, transport = new_connection(EchoApplication())
     Exchange(connection, keeps_open=True).respond(b"HTTP/1.1 200 OK\r\n\r\n", b"", closes=True)
-    assert (bytes(transport.sent), transport.is_closing()) == (b"", False)
+    assert (bytes(transport.sent), transport.has_ended) == (b"", False)
     connection.connection_lost(None)
