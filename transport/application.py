@@ -49,6 +49,7 @@ class RequestDelegate(HTTPMessageDelegate):
         self._application = application
         self._exchange = exchange
         self._chunks: list[bytes] = []
+        self._has_handler = False
 
     def headers_received(
         self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
@@ -72,8 +73,10 @@ class RequestDelegate(HTTPMessageDelegate):
         request = Request(self._start_line, self._fields, self._exchange, body)
         handler = self._application.delegate_of(request)
         handler.headers_received(self._start_line, self._fields)
+        self._has_handler = True
         handler.finish()
 
     def on_connection_close(self) -> None:
-        """Stop counting a request that was not received completely."""
-        self._application.running -= 1
+        """Stop counting a request that has no handler; the handler would do so itself."""
+        if not self._has_handler:
+            self._application.running -= 1

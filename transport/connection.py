@@ -1,9 +1,12 @@
 """A client's connection: requests are parsed, handed over one at a time, and answered in order."""
 
+import asyncio
+import logging
 import time
 
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, RequestStartLine
 
+from ops.logs import SERVER
 from rules.errors import HeaderTooLarge, MalformedRequest, Problem, RequestTimeout
 from transport import head
 from transport.application import ServedApplication
@@ -19,6 +22,9 @@ _BARE_ENDS = (b"\n\n", b"\n\r\n")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # For what is no HTTP at all: there is no request to log, and no client to read a document.
 _NOT_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+# For a request that the application failed to accept: no handler can respond.
+_NOT_RUN = "a request could not be run"
+_FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Connection(Link):
@@ -55,7 +61,7 @@ class Connection(Link):
         self._exchange = self._delegate = None
         if exchange is not None and exchange.on_disconnect is not None:
             exchange.on_disconnect()
-        elif delegate is not None and self._body is not None:
+        elif delegate is not None:
             delegate.on_connection_close()
 
     def resume_writing(self) -> None:
@@ -63,13 +69,15 @@ class Connection(Link):
         super().resume_writing()
         self._advance()
 
-    def end_exchange(self, head: bytes, content: bytes, *, closes: bool) -> None:
+    def end_exchange(
+        self, exchange: Exchange, head: bytes, content: bytes, *, closes: bool
+    ) -> None:
         """Send a response, and then await the next request or close."""
-        if self.is_lost:
+        if self.is_lost or exchange is not self._exchange:
             return
-        self.transport.write(head)
+        self._write(head)
         if content:
-            self.transport.write(content)
+            self._write(content)
         self._exchange = self._delegate = None
         if closes or self._droppable is not None:
             may_send = self._droppable is not None or bool(self._received)
@@ -79,12 +87,20 @@ class Connection(Link):
         self._awaits_head = True
         self._since = time.monotonic()
         if self._received:
-            self._advance()
+            # Not at once: a failure of the next request would be one of this handler.
+            asyncio.get_running_loop().call_soon(self._advance)
         if self._is_paused and len(self._received) <= _READ_AHEAD_BYTES:
             self._resume()
 
     def _advance(self) -> None:
         """Parse what has arrived until a request runs or more is needed."""
+        try:
+            self._parse()
+        except Exception:
+            logging.getLogger(SERVER).exception(_NOT_RUN)
+            self._fail()
+
+    def _parse(self) -> None:
         may_continue = True
         while may_continue and self._is_writable and self._droppable is None:
             if self._body is not None:
@@ -146,7 +162,7 @@ class Connection(Link):
         self._since = time.monotonic()
         self._body = ChunkedBody() if parsed.length is None else FixedBody(parsed.length)
         if not self._reject_large(self._body) and parsed.expects_continue:
-            self.transport.write(_CONTINUE)
+            self._write(_CONTINUE)
 
     def _drop_body(self, length: int | None) -> None:
         """Drop a body that is not read; if it is not complete yet, nothing after it is parsed."""
@@ -192,7 +208,7 @@ class Connection(Link):
         self._body = None
         self._awaits_head = False
         if start_line is None:
-            self.transport.write(_NOT_HTTP)
+            self._write(_NOT_HTTP)
             self._close_after_response(drops=True)
             return
         self._drop_the_rest()
@@ -201,13 +217,27 @@ class Connection(Link):
         delegate.headers_received(head.without_query(start_line), HTTPHeaders({"Host": "x"}))
         delegate.finish()
 
+    def _fail(self) -> None:
+        """Stop counting the request, respond in its place, and close."""
+        delegate = self._delegate
+        self._exchange = self._delegate = self._body = None
+        if delegate is not None:
+            delegate.on_connection_close()
+        if not self.transport.is_closing():
+            self._write(_FAILED)
+            self._close_after_response(drops=True)
+
     def _end_overdue(self) -> None:
         """Respond if a body is outstanding: the client may wait for the response."""
         if self._body is None or self._delegate is None:
             super()._end_overdue()
             return
         self._delegate.on_connection_close()
-        self._reject(RequestTimeout(), self._start_line)
+        try:
+            self._reject(RequestTimeout(), self._start_line)
+        except Exception:
+            logging.getLogger(SERVER).exception(_NOT_RUN)
+            self._fail()
 
     def _seconds_to_send(self, timeouts: Timeouts) -> float:
         return timeouts.body if self._body is not None else super()._seconds_to_send(timeouts)

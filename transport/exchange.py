@@ -20,8 +20,10 @@ class Peer(Protocol):
     def is_lost(self) -> bool:
         """Return whether the client has disconnected."""
 
-    def end_exchange(self, response: bytes, content: bytes, *, closes: bool) -> None:
-        """Send a response, and then await the next request or close."""
+    def end_exchange(
+        self, exchange: "Exchange", head: bytes, content: bytes, *, closes: bool
+    ) -> None:
+        """Send the response of the current exchange, and then await the next request or close."""
 
 
 class Exchange(HTTPConnection):
@@ -53,7 +55,7 @@ class Exchange(HTTPConnection):
             raise RuntimeError("A request has one response.")
         self._is_answered = True
         self.on_disconnect = None
-        self.context.end_exchange(head, content, closes=closes)
+        self.context.end_exchange(self, head, content, closes=closes)
 
     def detach(self) -> IOStream | None:
         """Return no stream: Tornado calls this when a handler wrote its response itself."""

@@ -27,10 +27,13 @@ _REQUEST_LINE = re.compile(
 # What llhttp reads instead: it knows some methods alone, and not every target.
 _ANY_LINE = b"GET / HTTP/1.1\r\n"
 _VERSIONS = {b"1.0": "HTTP/1.0", b"1.1": "HTTP/1.1"}
-# A name or an address, and a port (RFC 3986, section 3.2.2); a comma would join two.
+# A name or an address, and a port (RFC 3986, section 3.2.2); a comma would join two. Python reads
+# no number of more than 4,300 digits, and the port is read as one.
 _HOST = re.compile(
-    r"(?:(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?"
+    r"(?:(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 )
+# A domain name has at most 253 characters. Hosts are cached, here and in transport/request.py.
+_MAX_HOST_LENGTH = 255 + len(":65535")
 _LENGTH = re.compile(rb"^Content-Length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE | re.MULTILINE)
 # Longer lengths exceed every limit, and need not be read as numbers.
 _MAX_LENGTH_DIGITS = 15
@@ -160,7 +163,7 @@ def _check_host(version: str, fields: HTTPHeaders) -> None:
     hosts = fields.get_list("Host")
     if not hosts and version == "HTTP/1.0":
         return
-    if len(hosts) != 1 or not _is_host(hosts[0]):
+    if len(hosts) != 1 or len(hosts[0]) > _MAX_HOST_LENGTH or not _is_host(hosts[0]):
         raise MalformedRequest("Send one Host header field, with the host of the URL.")
 
 

@@ -52,7 +52,9 @@ class Link(asyncio.Protocol):
         # How many more bytes may be dropped; None while what arrives is parsed.
         self._droppable: int | None = None
         self._linger: asyncio.TimerHandle | None = None
+        self._written = 0
         self._unsent = 0
+        self._sent = 0
         self._unsent_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -115,10 +117,13 @@ class Link(asyncio.Protocol):
         """Close the link if its client has not sent, or not received, for too long."""
         unsent = self.transport.get_write_buffer_size()
         if unsent:
-            if not self._unsent or unsent < self._unsent:
+            # What is unsent may have grown, by further responses, although the client reads.
+            sent = self._written - unsent
+            if not self._unsent or sent > self._sent:
                 self._unsent_since = now
             elif self._unsent_since < now - timeouts.idle:
                 self.transport.abort()
+            self._sent = sent
             if self._awaits_head:
                 self._since = now
         elif self._since < now - self._seconds_to_send(timeouts):
@@ -144,6 +149,10 @@ class Link(asyncio.Protocol):
         if not self._awaits_head:
             return float("inf")
         return timeouts.first_request if self._is_first_head else timeouts.idle
+
+    def _write(self, data: bytes) -> None:
+        self._written += len(data)
+        self.transport.write(data)
 
     def _end_overdue(self) -> None:
         """End a link whose client has not sent for too long."""

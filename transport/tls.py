@@ -47,7 +47,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._is_shaken = True
             while content := self._tls.read(_READ_BYTES):
                 self._protocol.data_received(content)
-            self._below.close()  # the client has sent the alert that marks the end
+            self.close()  # the client has sent the alert that marks the end
         except SSLWantReadError:
             pass
         except SSLError:
@@ -56,7 +56,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._flush()
 
     def eof_received(self) -> None:
-        """Return None, so that the transport closes: a client that ends has disconnected."""
+        """Close with an alert; None lets the transport below close: a client that ends is gone."""
+        self.close()
 
     def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
         rest = memoryview(data)

@@ -14,6 +14,8 @@ from transport.connection_limits import OpenConnections
 from transport.response import Fields, ResponseHandler
 
 _TURNS = 100
+# The next request of a connection begins one turn after a response.
+_QUIET_TURNS = 3
 
 
 @stream_request_body
@@ -62,41 +64,63 @@ class MemoryTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": ("192.0.2.1", 50_000)})
         self.sent = bytearray()
-        self._has_ended = False
+        self.has_ended = False
+        self.is_reading = True
+        self._is_closing = False
 
     def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
         self.sent += data
 
     def write_eof(self) -> None:
-        self._has_ended = True
+        """End what is sent; the client may send more."""
+        self.has_ended = True
 
     def close(self) -> None:
-        self._has_ended = True
+        self.has_ended = self._is_closing = True
 
     abort = close
 
     def is_closing(self) -> bool:
-        return self._has_ended
+        return self._is_closing
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
 
     def get_write_buffer_size(self) -> int:
         return 0
 
 
-async def answer_in_parts(
-    application: ServedApplication, parts: Sequence[bytes]
-) -> tuple[bytes, bool]:
-    """Send bytes in parts to a new connection; return what it sends, and whether it closes."""
+def new_connection(application: ServedApplication) -> tuple[Connection, MemoryTransport]:
+    """Return a connection of an application, and the transport that it writes to."""
     links = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
     connection = Connection(application, links, protocol="http")
     transport = MemoryTransport()
     connection.connection_made(transport)
+    return connection, transport
+
+
+async def until_quiet(application: ServedApplication) -> None:
+    """Wait until no request runs, and none that has arrived is about to begin."""
+    quiet_turns = 0
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+        quiet_turns = 0 if application.running else quiet_turns + 1
+        if quiet_turns == _QUIET_TURNS:
+            break
+
+
+async def answer_in_parts(
+    application: ServedApplication, parts: Sequence[bytes]
+) -> tuple[bytes, bool]:
+    """Send bytes in parts to a new connection; return what it sends, and whether it ends."""
+    connection, transport = new_connection(application)
     for part in parts:
         if transport.is_closing():
             break
         connection.data_received(part)
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
-        if not application.running:
-            break
+    await until_quiet(application)
     connection.connection_lost(None)
-    return bytes(transport.sent), transport.is_closing()
+    return bytes(transport.sent), transport.has_ended

@@ -20,6 +20,9 @@ class ReceivingLink(Link):
     def data_received(self, data: bytes) -> None:
         self._received += data
 
+    def write(self, data: bytes) -> None:
+        self._write(data)
+
 
 @asynccontextmanager
 async def link_awaiting_head() -> AsyncIterator[tuple[ReceivingLink, socket.socket]]:
@@ -96,7 +99,7 @@ async def test_a_client_that_sends_nothing_has_the_time_of_a_first_request() -> 
 @pytest.mark.gen_test
 async def test_a_client_that_reads_slowly_is_not_stuck_and_one_that_stops_is() -> None:
     async with link_awaiting_head() as (link, theirs):
-        link.transport.write(b"x" * 8_000_000)
+        link.write(b"x" * 8_000_000)
         now = 1_000.0
         for _ in range(5):
             now += 19
@@ -108,4 +111,25 @@ async def test_a_client_that_reads_slowly_is_not_stuck_and_one_that_stops_is() -
         link.close_if_overdue(TIMEOUTS, now + 20)
         assert not is_closing(link)
         link.close_if_overdue(TIMEOUTS, now + 21)
+        assert is_closing(link)
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_reads_while_more_is_written_is_not_stuck() -> None:
+    async with link_awaiting_head() as (link, theirs):
+        link.write(b"x" * 8_000_000)
+        now = 1_000.0
+        link.close_if_overdue(TIMEOUTS, now)
+        for _ in range(5):
+            now += 19
+            before = link.transport.get_write_buffer_size()
+            while link.transport.get_write_buffer_size() == before:
+                await receive(theirs, 65536)
+            link.write(b"x" * 8_000_000)
+            link.close_if_overdue(TIMEOUTS, now)
+        assert not is_closing(link)
+        for _ in range(2):
+            now += 20.1
+            link.write(b"x" * 8_000_000)
+            link.close_if_overdue(TIMEOUTS, now)
         assert is_closing(link)

@@ -49,6 +49,7 @@ NOT_HTTP = {
     "no host": lines("GET /health/live HTTP/1.1", "X: y"),
     "two hosts": lines("GET /health/live HTTP/1.1", "Host: a", "Host: b"),
     "a host with a slash": lines("GET /health/live HTTP/1.1", "Host: a/b"),
+    "a host that is too long": lines("GET /health/live HTTP/1.1", f"Host: {'x' * 256}:12345"),
     "a field without a colon": lines("GET /health/live HTTP/1.1", "Host: x", "field"),
     "a field without a name": lines("GET /health/live HTTP/1.1", "Host: x", ": y"),
     "a space before the colon": lines("GET /health/live HTTP/1.1", "Host: x", "X : y"),

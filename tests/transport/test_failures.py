@@ -1,0 +1,62 @@
+"""Requests that the application fails to accept: answered, not counted, and closed."""
+
+import pytest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+
+from tests.harness.api import Api
+from tests.harness.memory_transport import EchoApplication, answer_in_parts, new_connection
+from tests.harness.raw_http import chunked, exchange, raw_request
+from transport.exchange import Exchange
+
+FIRST = raw_request("GET", "/first")
+FAILING = {
+    "no body": raw_request("GET", "/fails"),
+    "a body": raw_request("POST", "/fails", body=b"abc"),
+    "chunks": raw_request("POST", "/fails", "Transfer-Encoding: chunked", body=chunked(b"abc")),
+    "too large a body": raw_request("POST", "/fails", body=b"x" * 1_001),
+    "a rejected head": raw_request("GET", "/fails", "Transfer-Encoding: gzip"),
+}
+
+
+class FailingApplication(EchoApplication):
+    """An application that fails to find the handler of a path."""
+
+    def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
+        """Return the delegate that runs the handler of a request."""
+        if request.path == "/fails":
+            raise RuntimeError("on purpose")
+        return super().delegate_of(request)
+
+
+@pytest.mark.parametrize("failing", FAILING.values(), ids=FAILING.keys())
+@pytest.mark.parametrize("before", [b"", FIRST], ids=["first", "second"])
+@pytest.mark.gen_test
+async def test_a_request_that_the_application_fails_to_accept_is_500(
+    before: bytes, failing: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    application = FailingApplication()
+    sent, closes = await answer_in_parts(application, [before + failing + FIRST])
+    assert sent.count(b"HTTP/1.1 200 OK") == before.count(FIRST)
+    assert sent.count(b"HTTP/1.1 500 Internal Server Error") == 1
+    assert sent.endswith(b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    assert closes
+    assert application.running == 0
+    assert [record.getMessage() for record in caplog.records] == ["a request could not be run"]
+    caplog.clear()
+
+
+@pytest.mark.parametrize("before", [b"", raw_request("GET", "/health/live")])
+@pytest.mark.gen_test
+async def test_a_host_with_a_port_of_too_many_digits_is_400(api: Api, before: bytes) -> None:
+    request = f"GET /health/live HTTP/1.1\r\nHost: a:{'1' * 5_000}\r\n\r\n".encode()
+    received = await exchange(api, before + request)
+    assert received.count(b"HTTP/1.1 200 ") == before.count(b"GET")
+    assert received.count(b"HTTP/1.1 400 ") == 1
+
+
+@pytest.mark.gen_test
+async def test_a_response_to_a_request_that_is_no_longer_current_is_not_sent() -> None:
+    connection, transport = new_connection(EchoApplication())
+    Exchange(connection, keeps_open=True).respond(b"HTTP/1.1 200 OK\r\n\r\n", b"", closes=True)
+    assert (bytes(transport.sent), transport.has_ended) == (b"", False)
+    connection.connection_lost(None)
