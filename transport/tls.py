@@ -56,7 +56,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._flush()
 
     def eof_received(self) -> None:
-        """Close with an alert; None lets the transport below close: a client that ends is gone."""
+        """Close with an alert: a client that ends has disconnected."""
         self.close()
 
     def write(self, data: "bytes | bytearray | memoryview[int]") -> None:

@@ -65,7 +65,7 @@ class MemoryTransport(asyncio.Transport):
         super().__init__({"peername": ("192.0.2.1", 50_000)})
         self.sent = bytearray()
         self.has_ended = False
-        self.is_reading = True
+        self._is_reading = True
         self._is_closing = False
 
     def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
@@ -84,10 +84,13 @@ class MemoryTransport(asyncio.Transport):
         return self._is_closing
 
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self._is_reading = False
 
     def resume_reading(self) -> None:
-        self.is_reading = True
+        self._is_reading = True
+
+    def is_reading(self) -> bool:
+        return self._is_reading
 
     def get_write_buffer_size(self) -> int:
         return 0

@@ -14,7 +14,9 @@ class Client:
     protocol = "https"
     is_lost = False
 
-    def end_exchange(self, response: bytes, content: bytes, *, closes: bool) -> None:
+    def end_exchange(
+        self, exchange: Exchange, head: bytes, content: bytes, *, closes: bool
+    ) -> None:
         raise NotImplementedError
 
 
