@@ -18,7 +18,21 @@ from settings import Settings
 
 Result = TypeVar("Result")
 
+Command = TypeVar("Command", bound=Callable[..., object])
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def limit_option(default: int, *, maximum: int = 10_000) -> Callable[[Command], Command]:
+    """Return the option that limits the rows of a list."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(1, maximum),
+        metavar="N",
+        default=default,
+        show_default=True,
+        help="Show at most N rows.",
+    )
 
 
 def not_empty(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

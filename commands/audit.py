@@ -13,6 +13,7 @@ from commands.administrator import (
     IpAddress,
     NotFoundError,
     as_json,
+    limit_option,
     shown_time,
 )
 from commands.terminal import as_json_text, cells, print_cells, print_documents, say
@@ -80,14 +81,7 @@ def audit() -> None:
 @click.option("--request", "request_id", metavar="ID", help="Only events of this request.")
 @click.option("--since", type=_Time(), help="Only events since TIME, as 2026-11-24T10:00:00Z.")
 @click.option("--before", type=click.UUID, metavar="ID", help="Only events before this event.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 100_000),
-    metavar="N",
-    default=100,
-    show_default=True,
-    help="Show at most N rows.",
-)
+@limit_option(100, maximum=100_000)
 @as_json
 @click.pass_obj
 def list_events(

@@ -117,7 +117,7 @@ def print_cells(cells: Sequence[str]) -> None:
 
 
 def print_documents(
-    titles: Sequence[str], documents: Sequence[Mapping[str, str | None]], *, as_json: bool
+    titles: Sequence[str], documents: Sequence[Mapping[str, object]], *, as_json: bool
 ) -> None:
     """Print documents as JSON, or as a table under titles."""
     if as_json:
@@ -126,9 +126,9 @@ def print_documents(
         print_table(titles, [cells(document) for document in documents])
 
 
-def cells(document: Mapping[str, str | None]) -> Sequence[str]:
+def cells(document: Mapping[str, object]) -> Sequence[str]:
     """Return the values of a document as cells."""
-    return [value or "-" for value in document.values()]
+    return [str(value or "-") for value in document.values()]
 
 
 def _in_json(character: str) -> str:

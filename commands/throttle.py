@@ -1,25 +1,33 @@
 """``manage.py throttle``: the waits after failed attempts."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
 from commands.administrator import (
     Administrator,
+    Command,
     IpAddress,
     NotFoundError,
     as_json,
+    limit_option,
     not_empty,
     shown_time,
     with_user,
 )
-from commands.terminal import counted, print_json, print_table, say
+from commands.terminal import counted, print_documents, print_json, say
 from services.all_services import AdministrationServices
 from services.throttle_subjects import is_subject
 from services.waits import Wait
 
 _TITLES = ("KIND", "FAILURES", "UNTIL", "USER", "USER ID", "NETWORK", "KEY")
+
+
+def _addresses_option(text: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--address", "addresses", type=IpAddress(), multiple=True, metavar="IP", help=text
+    )
 
 
 @click.group()
@@ -28,22 +36,8 @@ def throttle() -> None:
 
 
 @throttle.command("list")
-@click.option(
-    "--address",
-    "addresses",
-    type=IpAddress(),
-    multiple=True,
-    metavar="IP",
-    help="Recognize this IP address too; can be repeated.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    metavar="N",
-    default=100,
-    show_default=True,
-    help="Show at most N rows.",
-)
+@_addresses_option("Recognize this IP address too; can be repeated.")
+@limit_option(100)
 @as_json
 @click.pass_obj
 def list_waits(
@@ -55,23 +49,12 @@ def list_waits(
     their email addresses, networks by the IP addresses of recent failures in the audit trail.
     """
     found = administrator.run(lambda services: services.waits.find_all(addresses, limit=limit))
-    documents = [_document(each) for each in found]
-    if as_json:
-        print_json(documents)
-    else:
-        print_table(_TITLES, [[str(value or "-") for value in each.values()] for each in documents])
+    print_documents(_TITLES, [_document(each) for each in found], as_json=as_json)
 
 
 @throttle.command()
 @click.argument("target", metavar="EMAIL|ID|IP|KEY", callback=not_empty)
-@click.option(
-    "--address",
-    "addresses",
-    type=IpAddress(),
-    multiple=True,
-    metavar="IP",
-    help="End the wait of the account at this IP address too; can be repeated.",
-)
+@_addresses_option("End the wait of the account at this IP address too; can be repeated.")
 @as_json
 @click.pass_obj
 def clear(

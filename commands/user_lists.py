@@ -4,22 +4,20 @@ from collections.abc import Sequence
 
 import click
 
-from commands.administrator import Administrator, as_json, shown_time, user_argument, with_user
+from commands.administrator import (
+    Administrator,
+    as_json,
+    limit_option,
+    shown_time,
+    user_argument,
+    with_user,
+)
 from commands.terminal import print_documents, print_json, say
 from db.rows import UserStateRow
 
-limit = click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    metavar="N",
-    default=50,
-    show_default=True,
-    help="Show at most N rows.",
-)
-
 
 @click.command("list")
-@limit
+@limit_option(50)
 @click.option("--after", default="", metavar="EMAIL|ID", help="Start after this user.")
 @click.option("--disabled", is_flag=True, help="List disabled users only.")
 @as_json
@@ -44,7 +42,7 @@ def list_users(
 
 @click.command()
 @click.argument("text")
-@limit
+@limit_option(50)
 @as_json
 @click.pass_obj
 def search(administrator: Administrator, text: str, limit: int, as_json: bool) -> None:

@@ -31,7 +31,7 @@ class About(TypedDict, total=False):
     """
 
     user: UserRow | None
-    user_id: str
+    user_id: str | None
     email_key: str
     client_id: str | None
     key_id: str

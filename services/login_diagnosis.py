@@ -31,8 +31,8 @@ class LoginDiagnosis:
     ``similar`` are users whose email address differs by one slip, if no user has this one;
     ``reserved_until`` is when it becomes available after its user was deleted. ``account`` is the
     count of the account, ``waits`` are those from networks, ``next_waits`` are those that the next
-    failure starts; ``is_usual_network`` is whether the IP
-    address that was asked about is in the usual network, None without one.
+    failure starts; ``is_usual_network`` is whether the IP address that was asked about is in the
+    usual network, None without one.
     """
 
     user: UserStateRow | None

@@ -39,17 +39,13 @@ class WaitAdministration:
                 raise UserNotFound
             key = emails.lookup_key(user.email if user else email_or_id)
             ended = await self._waits.end_for_account(transaction.connection, key, addresses)
-            if ended and user:
+            if ended:
                 await self._core.audit.write(
                     transaction,
                     EventKind.THROTTLE_CLEARED,
                     self._origin,
-                    user_id=user.id,
+                    user_id=user.id if user else None,
                     email_key=key,
-                )
-            elif ended:
-                await self._core.audit.write(
-                    transaction, EventKind.THROTTLE_CLEARED, self._origin, email_key=key
                 )
         return ended
 

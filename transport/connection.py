@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, RequestStartLine
 
@@ -23,7 +25,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # For what is no HTTP at all: there is no request to log, and no client to read a document.
 _NOT_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # For a request that the application failed to accept: no handler can respond.
-_NOT_RUN = "a request could not be run"
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -94,10 +95,14 @@ class Connection(Link):
 
     def _advance(self) -> None:
         """Parse what has arrived until a request runs or more is needed."""
+        self._guarded(self._parse)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do work that hands a request over; respond with 500 and close if it fails."""
         try:
-            self._parse()
+            work()
         except Exception:
-            logging.getLogger(SERVER).exception(_NOT_RUN)
+            logging.getLogger(SERVER).exception("a request could not be run")
             self._fail()
 
     def _parse(self) -> None:
@@ -233,11 +238,7 @@ class Connection(Link):
             super()._end_overdue()
             return
         self._delegate.on_connection_close()
-        try:
-            self._reject(RequestTimeout(), self._start_line)
-        except Exception:
-            logging.getLogger(SERVER).exception(_NOT_RUN)
-            self._fail()
+        self._guarded(partial(self._reject, RequestTimeout(), self._start_line))
 
     def _seconds_to_send(self, timeouts: Timeouts) -> float:
         return timeouts.body if self._body is not None else super()._seconds_to_send(timeouts)

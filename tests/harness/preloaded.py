@@ -29,8 +29,7 @@ class ForkedProcess:
     """A forked server, with the methods of ``subprocess.Popen`` that tests use."""
 
     def __init__(self, args: Sequence[str], pid: int, stdout: IO[str], exited: int) -> None:
-        self.args: object = args
-        self._arguments = args
+        self.args = args
         self.pid = pid
         self.stdin: IO[str] | None = None
         self.stdout: IO[str] | None = stdout
@@ -45,7 +44,7 @@ class ForkedProcess:
         """Return the exit code when the process has exited; raises TimeoutExpired."""
         code = self._read_code(timeout)
         if code is None:
-            raise subprocess.TimeoutExpired(self._arguments, timeout or 0)
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return code
 
     def send_signal(self, sig: int) -> None:
