@@ -23,8 +23,6 @@ LONG_FUNCTIONS: Mapping[str, str] = {}
 MANY_PARAMETERS: Mapping[str, str] = {}
 # Documented: the underscore only avoids conflicts with the names of fields.
 NAMED_TUPLE_METHODS = {"_asdict", "_fields", "_make", "_replace"}
-# Tornado has no public API for these; the room that replaces its HTTP server contains them.
-USES_PRIVATE_NAMES = ("transport/",)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -187,9 +185,8 @@ def test_few_warnings_are_suppressed() -> None:
     assert len(found) <= MAX_SUPPRESSIONS, found
 
 
-def test_private_names_of_libraries_are_used_only_in_their_room() -> None:
-    uses = foreign_private_names(ROOT)
-    assert [use for use in uses if not use.startswith(USES_PRIVATE_NAMES)] == []
+def test_no_private_name_of_a_library_is_used() -> None:
+    assert foreign_private_names(ROOT) == set()
 
 
 def test_code_beyond_the_limits_is_found(tmp_path: Path) -> None:
