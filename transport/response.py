@@ -9,7 +9,7 @@ from asyncio import Future
 from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from typing import cast
+from typing import NoReturn, cast
 
 from tornado.httputil import format_timestamp
 from tornado.web import RequestHandler
@@ -23,8 +23,31 @@ _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _MAX_COPIED_BYTES = 64 * 1024
 
 
+def _reject_buffered_response(*_: object, **__: object) -> NoReturn:
+    raise NotImplementedError(
+        "Tornado's buffered response is not used: respond with ResponseHandler.respond()."
+    )
+
+
+def _reject_body_arguments(*_: object, **__: object) -> NoReturn:
+    raise NotImplementedError(
+        "Tornado parses no body: read a form with InputHandler.body() and a UrlEncodedForm."
+    )
+
+
 class ResponseHandler(RequestHandler):
-    """A request handler that sends its response whole."""
+    """A request handler that sends its response whole, with respond().
+
+    The methods of Tornado that fill a response step by step are not available.
+    """
+
+    write = flush = render = redirect = _reject_buffered_response
+    set_header = add_header = clear_header = _reject_buffered_response
+    set_cookie = clear_cookie = clear_all_cookies = _reject_buffered_response
+    set_signed_cookie = set_secure_cookie = _reject_buffered_response
+    compute_etag = set_etag_header = check_etag_header = _reject_buffered_response
+    get_argument = get_arguments = _reject_body_arguments
+    get_body_argument = get_body_arguments = _reject_body_arguments
 
     # What caches may do with the response.
     cache_control = "no-store"
@@ -52,15 +75,24 @@ class ResponseHandler(RequestHandler):
         """Start a response, without Tornado's mapping of fields and its buffer."""
         self.set_status(HTTPStatus.OK)
 
-    def finish(self, chunk: object = None) -> "Future[None]":  # noqa: ARG002 - Tornado's signature
+    def finish(self, chunk: object = None) -> "Future[None]":
         """Respond without a body: Tornado calls this after a method that has not responded."""
+        if chunk is not None:
+            _reject_buffered_response()
         self.respond(self.get_status(), ())
         sent: Future[None] = Future()
         sent.set_result(None)
         return sent
 
     def respond(self, status: int, fields: Fields, body: bytes = b"") -> None:
-        """Send the response and finish the request."""
+        """Send the response and finish the request: the one way to respond.
+
+        ``fields`` are sent in their order, after those of every response. They include Content-Type
+        if there is a body, and may repeat a name, as Set-Cookie does. A body that the status does
+        not allow is not sent. ``cache_control`` of the handler is what caches may do.
+
+        Raises ValueError, before anything is sent, if a field contains a line break or NUL.
+        """
         if status != HTTPStatus.OK:
             self.set_status(status)
         if not self.exchange.is_disconnected:
@@ -82,7 +114,7 @@ class ResponseHandler(RequestHandler):
             *connection,
         )
         head = _head(status, all_fields, len(body), self.cache_control)
-        content = b"" if self.request.method == "HEAD" else body
+        content = b"" if self.request.method == "HEAD" or status in _WITHOUT_BODY else body
         if len(content) <= _MAX_COPIED_BYTES:
             head, content = head + content, b""
         exchange.respond(head, content, closes=closes)
@@ -98,6 +130,9 @@ def _connection_fields(version: str, *, closes: bool) -> Fields:
 
 def _head(status: int, fields: Fields, length: int, cache_control: str) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    # Each line ends once: counting is much faster than a search in each name and value.
+    if not lines.count("\r") == lines.count("\n") == len(fields) or "\0" in lines:
+        raise ValueError("A field of a response contains a line break or NUL.")
     size = "" if status in _WITHOUT_BODY else f"Content-Length: {length}\r\n"
     first_lines = _first_lines(status, int(time.time()), cache_control)
     return f"{first_lines}{lines}{size}\r\n".encode("latin-1")

@@ -39,6 +39,10 @@ class EchoHandler(ResponseHandler):
         }
         self.respond(problem.status if problem else 200, (), json.dumps(document).encode())
 
+    def write_error(self, status_code: int, **_: object) -> None:
+        """Respond with the status alone."""
+        self.respond(status_code, ())
+
     def on_finish(self) -> None:
         self.application.running -= 1  # type: ignore[attr-defined]
 
@@ -59,12 +63,13 @@ class EchoApplication(ServedApplication):
 
 
 class MemoryTransport(asyncio.Transport):
-    """Collects what is sent; the client reads it at once."""
+    """Collects what is sent; the client reads it at once, except the last ``unsent`` bytes."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("192.0.2.1", 50_000)})
         self.sent = bytearray()
         self.has_ended = False
+        self.unsent = 0
         self._is_reading = True
         self._is_closing = False
 
@@ -93,7 +98,7 @@ class MemoryTransport(asyncio.Transport):
         return self._is_reading
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent
 
 
 def new_connection(application: ServedApplication) -> tuple[Connection, MemoryTransport]:

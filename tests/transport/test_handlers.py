@@ -1,0 +1,176 @@
+"""What a handler sends and reads: respond() is the one way, and what cannot work says so."""
+
+import inspect
+import re
+from collections.abc import Callable
+
+import pytest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.web import RequestHandler
+
+from tests.harness.memory_transport import EchoApplication, EchoHandler, answer_in_parts
+from tests.harness.raw_http import raw_request
+from transport.response import Fields
+
+# What Tornado keeps of a response that is filled step by step.
+_BUFFERED = re.compile(r"self\._(?:headers|write_buffer|new_cookie)\b")
+# They work without: the first two are overridden, and the last responds with the others.
+_USABLE = {"clear", "finish", "send_error"}
+UNUSABLE = sorted(
+    name
+    for name, method in vars(RequestHandler).items()
+    if not name.startswith("_")
+    and name not in _USABLE
+    and inspect.isfunction(method)
+    and _BUFFERED.search(inspect.getsource(method))
+)
+ON_TOP_OF_THEM = (
+    *("render", "redirect", "clear_cookie", "clear_all_cookies", "set_signed_cookie"),
+    *("check_etag_header", "set_etag_header", "set_secure_cookie"),
+)
+OF_BODIES = ("get_argument", "get_arguments", "get_body_argument", "get_body_arguments")
+
+
+class WorkingApplication(EchoApplication):
+    """An application whose handlers do what a test wants."""
+
+    def __init__(self, work: Callable[["WorkingHandler"], None]) -> None:
+        super().__init__()
+        self.work = work
+
+    def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
+        """Return the delegate that runs the handler of a request."""
+        return self.get_handler_delegate(request, WorkingHandler)
+
+
+class WorkingHandler(EchoHandler):
+    application: WorkingApplication
+
+    def prepare(self) -> None:
+        self.application.work(self)
+
+
+async def responses(work: Callable[[WorkingHandler], None], *requests: bytes) -> bytes:
+    sent, _ = await answer_in_parts(WorkingApplication(work), [b"".join(requests)])
+    return sent
+
+
+@pytest.mark.gen_test
+async def test_a_page_has_its_type_and_several_cookies_and_a_redirect_its_location() -> None:
+    fields = (
+        ("Content-Type", "text/html; charset=UTF-8"),
+        ("Set-Cookie", "a=1; Path=/; HttpOnly"),
+        ("Set-Cookie", "b=2"),
+        ("Location", "/account"),
+        ("X-Custom", "value"),
+    )
+    sent = await responses(
+        lambda handler: handler.respond(303, fields, b"<p>See /account"), raw_request("GET", "/")
+    )
+    head, _, content = sent.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 303 See Other\r\n")
+    lines = head.decode().split("\r\n")
+    assert [f"{name}: {value}" for name, value in fields] == [
+        line for line in lines if line.startswith(("Content-Type", "Set-", "Location", "X-Custom"))
+    ]
+    assert f"Content-Length: {len(content)}" in lines
+    assert content == b"<p>See /account"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.gen_test
+async def test_a_response_whose_status_allows_no_body_has_none(status: int) -> None:
+    request = raw_request("GET", "/")
+    sent = await responses(
+        lambda handler: handler.respond(status, (), b"HTTP/1.1 200 OK\r\n\r\n"), request, request
+    )
+    first, second, rest = sent.split(b"\r\n\r\n")
+    for head in (first, second):
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert b"Content-Length" not in head
+    assert rest == b""
+
+
+UNSAFE: list[Fields] = [
+    (("X", "a\r\nSet-Cookie: b"),),
+    (("X", "a\nSet-Cookie: b"),),
+    (("X", "a\rb"),),
+    (("X", "a\0b"),),
+    (("X\r\nSet-Cookie", "b"),),
+    (("X\n", "b"),),
+    (("A", "b"), ("X\0", "b")),
+    (("X", "\u2028"),),
+]
+
+
+@pytest.mark.parametrize("fields", UNSAFE)
+@pytest.mark.gen_test
+async def test_a_field_that_would_be_two_is_500_and_not_sent(
+    fields: Fields, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = await responses(
+        lambda handler: handler.respond(200, fields, b"body"), raw_request("GET", "/")
+    )
+    assert sent.startswith(b"HTTP/1.1 500 ")
+    assert sent.count(b"HTTP/1.1 ") == 1
+    for part in (b"Set-Cookie", b"\0", b"body", b"X:"):
+        assert part not in sent
+    caplog.clear()
+
+
+@pytest.mark.parametrize("name", [*UNUSABLE, *ON_TOP_OF_THEM])
+@pytest.mark.gen_test
+async def test_a_method_that_fills_a_response_step_by_step_names_respond(name: str) -> None:
+    def work(handler: WorkingHandler) -> None:
+        with pytest.raises(NotImplementedError, match=r"ResponseHandler\.respond\(\)"):
+            getattr(handler, name)("a", "b")
+        handler.respond(200, ())
+
+    assert (await responses(work, raw_request("GET", "/"))).startswith(b"HTTP/1.1 200 ")
+
+
+def test_the_methods_that_fill_a_response_are_found() -> None:
+    assert {"write", "flush", "set_header", "add_header", "set_cookie"} < {*UNUSABLE}
+
+
+@pytest.mark.gen_test
+async def test_finish_responds_without_a_body_alone() -> None:
+    def work(handler: WorkingHandler) -> None:
+        with pytest.raises(NotImplementedError, match=r"respond\(\)"):
+            handler.finish(b"chunk")
+        handler.finish()
+
+    assert (await responses(work, raw_request("GET", "/"))).endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("name", OF_BODIES)
+@pytest.mark.gen_test
+async def test_a_method_that_reads_a_body_names_forms(name: str) -> None:
+    def work(handler: WorkingHandler) -> None:
+        with pytest.raises(NotImplementedError, match="UrlEncodedForm"):
+            getattr(handler, name)("a")
+        assert handler.request.body == b"a=b"
+        handler.respond(200, ())
+
+    request = raw_request("POST", "/?a=b", body=b"a=b")
+    assert (await responses(work, request)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", ["/", "/?a=b"])
+@pytest.mark.gen_test
+async def test_cookies_are_read(path: str) -> None:
+    found = []
+
+    def work(handler: WorkingHandler) -> None:
+        cookies = handler.request.cookies
+        found.append({name: cookie.value for name, cookie in cookies.items()})
+        found.append({"one": handler.get_cookie("a"), "none": handler.get_cookie("c")})
+        handler.respond(200, ())
+
+    await responses(work, raw_request("GET", path, "Cookie: a=1; b=2"), raw_request("GET", path))
+    assert found == [
+        {"a": "1", "b": "2"},
+        {"one": "1", "none": None},
+        {},
+        {"one": None, "none": None},
+    ]
