@@ -10,6 +10,7 @@ from tornado.httputil import HTTPHeaders, RequestStartLine
 
 from rules.errors import (
     MalformedRequest,
+    Problem,
     TooManyHeaderFields,
     UnsupportedCoding,
     UnsupportedVersion,
@@ -26,7 +27,8 @@ _REQUEST_LINE = re.compile(
 )
 # What llhttp reads instead: it knows some methods alone, and not every target.
 _ANY_LINE = b"GET / HTTP/1.1\r\n"
-_VERSIONS = {b"1.0": "HTTP/1.0", b"1.1": "HTTP/1.1"}
+# A higher minor version is served as the highest known one (RFC 9110, section 2.5).
+_VERSIONS = {b"1.0": "HTTP/1.0"} | {b"1.%d" % minor: "HTTP/1.1" for minor in range(1, 10)}
 # A name or an address, and a port (RFC 3986, section 3.2.2); a comma would join two. Python reads
 # no number of more than 4,300 digits, and the port is read as one.
 _HOST = re.compile(
@@ -125,11 +127,11 @@ def _parse_fields(lines: bytes) -> HTTPHeaders:
     try:
         return _read(lines)
     except HttpParserError:
-        single = _with_single_length(lines)
-    if single is None:
+        shortened = _with_short_length(lines)
+    if shortened is None:
         raise MalformedRequest
     try:
-        return _read(single)
+        return _read(shortened)
     except HttpParserError:
         raise MalformedRequest from None
 
@@ -145,17 +147,18 @@ def _read(lines: bytes) -> HTTPHeaders:
     return fields.found
 
 
-def _with_single_length(lines: bytes) -> bytes | None:
-    """Return the lines with one Content-Length of few digits; None if that changes nothing.
+def _with_short_length(lines: bytes) -> bytes | None:
+    """Return the lines with a Content-Length of few digits; None if that is not what is wrong.
 
-    A recipient may accept the same length more than once (RFC 9110, section 8.6), and one that no
-    integer can hold is too large, but well-formed. llhttp accepts neither.
+    A length that no integer can hold is too large, but well-formed: llhttp does not accept it.
+    Several lengths are rejected even if they are equal, in one field or more: a recipient may
+    (RFC 9110, section 8.6).
     """
-    lengths = {length.lstrip(b"0") or b"0" for length in _LENGTH.findall(lines)}
-    if len(lengths) != 1:
+    lengths = _LENGTH.findall(lines)
+    if len(lengths) != 1 or len(lengths[0]) <= _MAX_LENGTH_DIGITS:
         return None
-    length = lengths.pop()[:_MAX_LENGTH_DIGITS]
-    return b"Content-Length: " + length + b"\r\n" + _LENGTH.sub(b"", lines)
+    length = lengths[0].lstrip(b"0")[:_MAX_LENGTH_DIGITS] or b"0"
+    return _LENGTH.sub(b"Content-Length: " + length + b"\r\n", lines)
 
 
 def _check_host(version: str, fields: HTTPHeaders) -> None:
@@ -178,7 +181,7 @@ def _body_length(version: str, fields: HTTPHeaders) -> int | None:
         if version == "HTTP/1.0" or "Content-Length" in fields:
             raise MalformedRequest
         if fields["Transfer-Encoding"].lower() != "chunked":
-            raise UnsupportedCoding
+            raise _coding_problem(fields["Transfer-Encoding"].lower())
         return None
     if "Content-Length" not in fields:
         return 0
@@ -187,6 +190,14 @@ def _body_length(version: str, fields: HTTPHeaders) -> int | None:
         raise MalformedRequest
     digits = length.lstrip("0") or "0"
     return int(digits[:_MAX_LENGTH_DIGITS])
+
+
+def _coding_problem(codings: str) -> Problem:
+    """Return why the body cannot be read; an empty coding is none, and chunked is used once."""
+    names = [name.strip(" \t") for name in codings.split(",")]
+    if "" in names or names.count("chunked") > 1:
+        return MalformedRequest()
+    return UnsupportedCoding()
 
 
 def _keeps_open(version: str, fields: HTTPHeaders) -> bool:

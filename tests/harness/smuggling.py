@@ -37,12 +37,17 @@ CASES: Mapping[str, bytes] = {
     + b"\r\n0\r\n\r\n",
     "CL.CL": _post("Content-Length: 0", _LENGTH) + HIDDEN,
     "CL, CL in one field": _post(f"Content-Length: 0, {len(HIDDEN)}") + HIDDEN,
+    "the same CL.CL": _post(_LENGTH, _LENGTH) + HIDDEN + HIDDEN,
+    "the same CL, CL in one field": _post(f"{_LENGTH}, {len(HIDDEN)}") + HIDDEN + HIDDEN,
     "CL.0 on GET": raw_request("GET", "/api/user", _LENGTH) + HIDDEN,
     "TE twice": _post(_CHUNKED, "Transfer-Encoding: identity") + _LAST_CHUNK + HIDDEN,
     "TE with another coding first": _post("Transfer-Encoding: gzip, chunked")
     + _LAST_CHUNK
     + HIDDEN,
     "TE with another coding last": _post("Transfer-Encoding: chunked, gzip") + _LAST_CHUNK + HIDDEN,
+    "TE with an empty coding first": _post("Transfer-Encoding: ,chunked") + _LAST_CHUNK + HIDDEN,
+    "TE with an empty coding last": _post("Transfer-Encoding: chunked,") + _LAST_CHUNK + HIDDEN,
+    "TE twice in one field": _post("Transfer-Encoding: chunked, chunked") + _LAST_CHUNK + HIDDEN,
     "TE misspelled": _post("Transfer-Encoding: xchunked", _LENGTH) + HIDDEN,
     "TE in quotes": _post('Transfer-Encoding: "chunked"') + _LAST_CHUNK + HIDDEN,
     "TE with a parameter": _post("Transfer-Encoding: chunked;q=1") + _LAST_CHUNK + HIDDEN,
@@ -92,4 +97,5 @@ CASES: Mapping[str, bytes] = {
     + chunked(HIDDEN),
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HIDDEN,
     "HTTP/1.2": raw_request("GET", PATH, version="HTTP/1.2") + HIDDEN,
+    "HTTP/2.1": raw_request("GET", PATH, version="HTTP/2.1") + HIDDEN,
 }

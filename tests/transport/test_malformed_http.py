@@ -250,7 +250,44 @@ async def test_an_empty_line_before_a_request_is_ignored(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_same_content_length_twice_counts_once(api: Api) -> None:
+async def test_the_same_content_length_twice_is_refused_in_one_field_and_in_two(
+    api: Api, dsn: str
+) -> None:
     length = f"Content-Length: {len(BODY)}"
-    answer = await answer_to(api, raw_request("POST", REGISTER, JSON, length, length, body=BODY))
-    assert answer.status == 201
+    for fields in ([length, length], [f"{length}, {len(BODY)}"]):
+        answer = await answer_to(api, raw_request("POST", REGISTER, JSON, *fields, body=BODY))
+        assert (answer.status, answer.problem) == (400, "malformed-request"), fields
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("coding", "status"),
+    [
+        (",chunked", 400),
+        ("chunked,", 400),
+        ("chunked, ,", 400),
+        (",", 400),
+        ("chunked, chunked", 400),
+        ("gzip,, chunked", 400),
+        ("gzip, chunked", 501),
+        ("gzip", 400),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_list_of_codings_that_is_malformed_is_400_and_an_unknown_coding_501(
+    api: Api, coding: str, status: int
+) -> None:
+    field = f"Transfer-Encoding: {coding}"
+    answer = await answer_to(api, raw_request("POST", REGISTER, JSON, field, body=chunked(BODY)))
+    assert answer.status == status
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.2", "HTTP/1.9"])
+@pytest.mark.gen_test
+async def test_a_higher_minor_version_is_served_as_http_1_1(api: Api, version: str) -> None:
+    """As RFC 9110 asks for in section 2.5."""
+    first = raw_request("POST", REGISTER, JSON, CHUNKED, body=chunked(BODY), version=version)
+    answers = await answers_to(
+        api, first + raw_request("GET", LIVE, close=True, version=version), ["POST", "GET"]
+    )
+    assert [answer.status for answer in answers] == [201, 200]

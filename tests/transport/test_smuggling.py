@@ -16,6 +16,7 @@ CLEAR = {
     "a chunk with an extension": [400, 201, 200],
     "a target in the absolute form": [405, 201, 200],
     "CONNECT": [404, 201, 200],
+    "HTTP/1.2": [405, 201, 200],
     "an upgrade": [400, 200],
     "an upgrade with chunks": [400, 200],
     # The body is empty, and what follows is no request.
@@ -24,7 +25,7 @@ CLEAR = {
 STATUSES = {
     "TE with another coding first": [501],
     "a length over 64 bits": [413],
-    "HTTP/1.2": [505],
+    "HTTP/2.1": [505],
     "the preface of HTTP/2": [505],
 }
 
