@@ -14,13 +14,11 @@ from transport import head
 from transport.application import ServedApplication
 from transport.body import Body, ChunkedBody, FixedBody
 from transport.exchange import Exchange
+from transport.head_search import HeadSearch
 from transport.link import Link, Links, Timeouts
 
-# How much of further requests is read ahead of a response.
+# When no more of further requests is read ahead of a response.
 _READ_AHEAD_BYTES = 64 * 1024
-_END = b"\r\n\r\n"
-# Lines that end without CR are malformed, and such a head would have no other end.
-_BARE_ENDS = (b"\n\n", b"\n\r\n")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # For what is no HTTP at all: there is no request to log, and no client to read a document.
 _NOT_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -35,13 +33,13 @@ class Connection(Link):
         super().__init__(links)
         self.protocol = protocol
         self._application = application
-        self._searched = 0
+        self._heads = HeadSearch()
         self._exchange: Exchange | None = None
         self._delegate: HTTPMessageDelegate | None = None
         self._body: Body | None = None
         self._start_line: RequestStartLine | None = None
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: "bytes | memoryview[int]") -> None:
         """Parse what arrives, or keep it until the response is sent."""
         if self._droppable is not None:
             self._drop(len(data))
@@ -81,8 +79,7 @@ class Connection(Link):
             self._write(content)
         self._exchange = self._delegate = None
         if closes or self._droppable is not None:
-            may_send = self._droppable is not None or bool(self._received)
-            self._close_after_response(drops=may_send)
+            self._linger_after_response()
             return
         self._is_first_head = False
         self._awaits_head = True
@@ -117,7 +114,11 @@ class Connection(Link):
 
     def _read_head(self) -> bool:
         """Read a head if it is complete; return whether there may be more to read."""
-        data = self._next_head()
+        try:
+            data = self._heads.take(self._received)
+        except HeaderTooLarge as problem:
+            self._reject(problem, head.find_start_line(bytes(self._received)))
+            return False
         if data is None:
             return False
         try:
@@ -130,25 +131,6 @@ class Connection(Link):
             return False
         self._begin(parsed)
         return True
-
-    def _next_head(self) -> bytes | None:
-        """Remove the next head from what was received, and return it; None if it is incomplete."""
-        received = self._received
-        while received.startswith(b"\r\n"):  # RFC 9112, section 2.2
-            del received[:2]
-        end = received.find(_END, max(0, self._searched - len(_END))) + len(_END)
-        if end < len(_END):
-            end = _bare_end(received)
-        if (end or len(received)) > head.MAX_BYTES:
-            self._reject(HeaderTooLarge(head.MAX_BYTES), head.find_start_line(bytes(received)))
-            return None
-        if not end:
-            self._searched = len(received)
-            return None
-        self._searched = 0
-        data = bytes(received[:end])
-        del received[:end]
-        return data
 
     def _begin(self, parsed: head.Head) -> None:
         """Hand a request over, or read its body first."""
@@ -214,7 +196,7 @@ class Connection(Link):
         self._awaits_head = False
         if start_line is None:
             self._write(_NOT_HTTP)
-            self._close_after_response(drops=True)
+            self._linger_after_response()
             return
         self._drop_the_rest()
         exchange = self._exchange = Exchange(self, keeps_open=False, problem=problem)
@@ -230,7 +212,7 @@ class Connection(Link):
             delegate.on_connection_close()
         if not self.transport.is_closing():
             self._write(_FAILED)
-            self._close_after_response(drops=True)
+            self._linger_after_response()
 
     def _end_overdue(self) -> None:
         """Respond if a body is outstanding: the client may wait for the response."""
@@ -242,9 +224,3 @@ class Connection(Link):
 
     def _seconds_to_send(self, timeouts: Timeouts) -> float:
         return timeouts.body if self._body is not None else super()._seconds_to_send(timeouts)
-
-
-def _bare_end(received: bytearray) -> int:
-    """Return where a head ends whose last lines lack CR; 0 if it does not."""
-    ends = [received.find(end) + len(end) for end in _BARE_ENDS if end in received]
-    return min(ends, default=0)

@@ -18,6 +18,8 @@ from transport.link import Link
 _FOUND_AT_ONCE = 64
 _FRUITLESS_SECONDS = 0.1
 _SKIPPED_SECONDS = 0.00001
+# What one read of a connection returns at most.
+_RECEIVE_BYTES = 64 * 1024
 # An IPv6 site has a /48, and each of its networks a /64. The networks of a site together have as
 # much as four networks.
 _SITE_BITS, _NETWORK_BITS, _ALL_BITS = 48, 64, 128
@@ -88,6 +90,7 @@ class OpenConnections:
         is_trusted: Callable[[str], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.receive_buffer = memoryview(bytearray(_RECEIVE_BYTES))
         self._all = ConnectionGroup(max_total)
         self._max_per_network = max_per_network
         self._is_trusted = is_trusted

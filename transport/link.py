@@ -6,8 +6,8 @@ import termios
 import time
 from typing import NamedTuple, Protocol, cast
 
-# How much is read and dropped after a rejection, and for how long after the response: closing a
-# connection that has unread bytes resets it, and the client may never read the response.
+# How much is read and dropped after the last response, and for how long: closing a connection that
+# has unread bytes resets it, and the client may never read the response.
 LINGER_BYTES = 64 * 1024 * 1024
 LINGER_SECONDS = 2.0
 _COUNT_BYTES = 4
@@ -22,7 +22,12 @@ class Timeouts(NamedTuple):
 
 
 class Links(Protocol):
-    """The open links of a server, within their limits."""
+    """The open links of a server, within their limits.
+
+    All receive into one buffer: a buffer for each would be most of the memory of an idle link.
+    """
+
+    receive_buffer: "memoryview[int]"
 
     def make_room(self, address: str | None) -> bool:
         """Return whether a link from an address may open."""
@@ -34,7 +39,7 @@ class Links(Protocol):
         """Stop counting a link."""
 
 
-class Link(asyncio.Protocol):
+class Link(asyncio.BufferedProtocol):
     """A link that awaits the head of a request at first; subclasses parse what arrives."""
 
     transport: asyncio.Transport
@@ -43,6 +48,7 @@ class Link(asyncio.Protocol):
         self.remote_ip = "0.0.0.0"  # noqa: S104 - as Tornado reports clients on a Unix socket
         self.is_lost = False
         self._links = links
+        self._buffer = links.receive_buffer
         self._received = bytearray()
         self._is_first_head = True
         self._awaits_head = True
@@ -51,7 +57,7 @@ class Link(asyncio.Protocol):
         self._is_paused = False
         # How many more bytes may be dropped; None while what arrives is parsed.
         self._droppable: int | None = None
-        self._linger: asyncio.TimerHandle | None = None
+        self._lingers = False
         self._written = 0
         self._unsent = 0
         self._sent = 0
@@ -75,8 +81,18 @@ class Link(asyncio.Protocol):
         self.is_lost = True
         self._links.remove(self)
         self._received.clear()
-        if self._linger is not None:
-            self._linger.cancel()
+
+    def get_buffer(self, sizehint: int) -> "memoryview[int]":  # noqa: ARG002 - asyncio's signature
+        """Return the buffer that all links share, whose content is copied at once."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Receive the first bytes of the buffer."""
+        self.data_received(self._buffer[:nbytes])
+
+    def data_received(self, data: "bytes | memoryview[int]") -> None:
+        """Receive bytes, which are only valid until this returns."""
+        raise NotImplementedError
 
     def pause_writing(self) -> None:
         """Read no further request of a client that does not read its responses."""
@@ -90,11 +106,14 @@ class Link(asyncio.Protocol):
 
     @property
     def idle_since(self) -> float | None:
-        """Return the monotonic time since which a head is awaited; None if none is awaited."""
-        return self._since if self._awaits_head and self._is_writable else None
+        """Return the monotonic time since which no request is read or runs; None if one is."""
+        is_idle = self._awaits_head or self._lingers
+        return self._since if is_idle and self._is_writable else None
 
     def has_unread_bytes(self) -> bool:
-        """Return whether bytes have arrived that the event loop is about to read."""
+        """Return whether bytes have arrived that the event loop is about to read, not to drop."""
+        if self._lingers:
+            return False
         count = bytearray(_COUNT_BYTES)
         try:
             fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)
@@ -124,7 +143,7 @@ class Link(asyncio.Protocol):
             elif self._unsent_since < now - timeouts.idle:
                 self.transport.abort()
             self._sent = sent
-            if self._awaits_head:
+            if self._awaits_head or self._lingers:
                 self._since = now
         elif self._since < now - self._seconds_to_send(timeouts):
             self._end_overdue()
@@ -146,6 +165,8 @@ class Link(asyncio.Protocol):
             self.transport.close()
 
     def _seconds_to_send(self, timeouts: Timeouts) -> float:
+        if self._lingers:
+            return LINGER_SECONDS
         if not self._awaits_head:
             return float("inf")
         return timeouts.first_request if self._is_first_head else timeouts.idle
@@ -168,17 +189,17 @@ class Link(asyncio.Protocol):
         self._droppable = (self._droppable or 0) - size
         if self._droppable <= 0:
             self._pause()
-            if self._linger is not None:
+            if self._lingers:
                 self.transport.close()
 
-    def _close_after_response(self, *, drops: bool) -> None:
-        """Close once the response is sent; ``drops``: the client may be sending still."""
+    def _linger_after_response(self) -> None:
+        """End what is sent, and drop what arrives until the client closes (RFC 9112, section 9.6).
+
+        The client may be sending still, also if nothing has arrived yet.
+        """
         self._awaits_head = False
-        if not drops:
-            self.transport.close()
-            return
-        loop = asyncio.get_running_loop()
-        self._linger = loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self._lingers = True
+        self._since = time.monotonic()
         if self._droppable is None:
             self._drop_the_rest()
         elif self._droppable <= 0:

@@ -1,7 +1,6 @@
 """The HTTP server: its limits, and a stop that loses no request."""
 
 import asyncio
-import resource
 import socket
 import time
 from collections.abc import Sequence
@@ -15,10 +14,9 @@ from transport.certificate import Certificate
 from transport.connection import Connection
 from transport.connection_limits import OpenConnections
 from transport.link import Timeouts
+from transport.open_files import possible_connections
 from transport.tls import TlsTransport
 
-# Open files other than clients' connections: those of the database, the log and the event loop.
-_OTHER_FILES = 100
 _POLL_SECONDS = 0.02
 # How many connections may wait to be accepted, as far as the system allows.
 _BACKLOG = 4096
@@ -26,16 +24,6 @@ _BACKLOG = 4096
 _FIRST_REQUEST_SECONDS = 0.5
 # The maximum time between two searches for overdue connections.
 _MAX_PERIOD_SECONDS = 1.0
-
-
-def prepare_process(limits: LimitSettings) -> None:
-    """Raise the process's limit of open files for ``limits.max_connections``, if it is lower."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = limits.max_connections + _OTHER_FILES
-    if hard != resource.RLIM_INFINITY:
-        files = min(files, hard)
-    if soft != resource.RLIM_INFINITY and soft < files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 class Server:
@@ -50,7 +38,7 @@ class Server:
         self._application = application
         self._certificate = certificate
         self._links = OpenConnections(
-            max_total=_possible_connections(limits.max_connections),
+            max_total=possible_connections(limits.max_connections),
             max_per_network=limits.network_connections,
             is_trusted=application.addresses.trusts,
         )
@@ -108,7 +96,7 @@ class Server:
         await asyncio.sleep(0)  # the event loop reports the disconnects in its next iteration
         self._watch.cancel()
 
-    def _connection(self) -> asyncio.Protocol:
+    def _connection(self) -> asyncio.BufferedProtocol:
         """Return the protocol of a new connection."""
         if self._certificate is None:
             return Connection(self._application, self._links, protocol="http")
@@ -116,10 +104,10 @@ class Server:
         return TlsTransport(self._certificate.context, connection)
 
     async def _accept_waiting(self, listener: socket.socket) -> None:
-        """Accept every connection that waits at a listening socket."""
+        """Accept the connections that wait at a listening socket, though not new ones for ever."""
         loop = asyncio.get_running_loop()
         with suppress(OSError):  # BlockingIOError: none is left
-            while True:
+            for _ in range(_BACKLOG):
                 accepted, _ = listener.accept()
                 await loop.connect_accepted_socket(self._connection, accepted)
 
@@ -142,14 +130,3 @@ class Server:
         accepted_before = time.monotonic() - _FIRST_REQUEST_SECONDS
         for link in self._links:
             link.close_if_unused(accepted_before=accepted_before)
-
-
-def _possible_connections(wanted: int) -> int:
-    """Return how many connections the limit of open files allows, at most ``wanted``.
-
-    Without a free file every accept() fails, and so does everything else.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return wanted
-    return max(1, min(wanted, soft - _OTHER_FILES))

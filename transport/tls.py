@@ -5,40 +5,52 @@ from contextlib import suppress
 from ssl import MemoryBIO, SSLContext, SSLError, SSLWantReadError
 from typing import cast
 
+from transport.link import Link
+
 _READ_BYTES = 64 * 1024
 _HEADER_BYTES = 5
 
 
-class TlsTransport(asyncio.Transport, asyncio.Protocol):
-    """Decrypts what a transport receives, and encrypts what a protocol sends.
+class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
+    """Decrypts what a transport receives, and encrypts what a link sends.
 
     asyncio has this as well, but does not report whether a part of a record has arrived: a drain
     would cut a request that is on its way. The handshake counts as time to send the first request.
     """
 
-    def __init__(self, context: SSLContext, protocol: asyncio.Protocol) -> None:
+    def __init__(self, context: SSLContext, link: Link) -> None:
         super().__init__()
-        self._protocol = protocol
+        self._link = link
         self._incoming, self._outgoing = MemoryBIO(), MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._is_shaken = False
+        self._has_ended = False
         self._records = _Records()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._below = cast(asyncio.Transport, transport)
-        self._protocol.connection_made(self)
+        self._link.connection_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._protocol.connection_lost(exc)
+        self._link.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._protocol.pause_writing()
+        self._link.pause_writing()
 
     def resume_writing(self) -> None:
-        self._protocol.resume_writing()
+        self._link.resume_writing()
 
-    def data_received(self, data: bytes) -> None:
-        """Decrypt all complete records."""
+    def get_buffer(self, sizehint: int) -> "memoryview[int]":
+        return self._link.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self.get_buffer(nbytes)[:nbytes])
+
+    def data_received(self, data: "bytes | memoryview[int]") -> None:
+        """Decrypt all complete records; after the end they are dropped, encrypted as they are."""
+        if self._has_ended:
+            self._link.data_received(data)
+            return
         self._records.count(data)
         self._incoming.write(data)
         try:
@@ -46,7 +58,7 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
                 self._tls.do_handshake()
                 self._is_shaken = True
             while content := self._tls.read(_READ_BYTES):
-                self._protocol.data_received(content)
+                self._link.data_received(content)
             self.close()  # the client has sent the alert that marks the end
         except SSLWantReadError:
             pass
@@ -70,19 +82,14 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def write_eof(self) -> None:
         """Send the alert that marks the end (RFC 8446, section 6.1)."""
-        with suppress(SSLError, ValueError):
-            # SSLWantReadError: the alert of the client has not arrived, and is not awaited.
-            self._tls.unwrap()
-        self._flush()
+        self._end()
         if not self._below.is_closing():
             self._below.write_eof()
 
     def close(self) -> None:
         """Close after the pending bytes, with the alert that marks the end."""
         if self._is_shaken and not self._below.is_closing():
-            with suppress(SSLError, ValueError):
-                self._tls.unwrap()
-            self._flush()
+            self._end()
         self._below.close()
 
     def abort(self) -> None:
@@ -106,6 +113,15 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             return self._is_shaken and self._records.has_part
         return self._below.get_extra_info(name, default)
 
+    def _end(self) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
+        with suppress(SSLError, ValueError):
+            # SSLWantReadError: the alert of the client has not arrived, and is not awaited.
+            self._tls.unwrap()
+        self._flush()
+
     def _flush(self) -> None:
         if self._outgoing.pending:
             self._below.write(self._outgoing.read())
@@ -123,7 +139,7 @@ class _Records:
         """Return whether the last record is incomplete."""
         return bool(self._missing or self._header)
 
-    def count(self, data: bytes) -> None:
+    def count(self, data: "bytes | memoryview[int]") -> None:
         """Count received bytes."""
         start = 0
         while start < len(data):

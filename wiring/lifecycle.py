@@ -1,12 +1,14 @@
 """The lifecycle of the server: open, listen, serve, drain, stop."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 
 from handlers.application import Application
 from ops.event_loop import EventLoop
+from ops.free_files import FreeFilesMonitor
 from ops.gc import freeze_gc
 from ops.lag import LagMonitor
 from ops.log_writer import LogWriter
@@ -15,7 +17,8 @@ from postgres.data_directory import LOCK_SECONDS
 from postgres.embedded import STOP_SECONDS
 from settings import Settings
 from transport.certificate import Certificate
-from transport.server import Server, prepare_process
+from transport.open_files import prepare_process
+from transport.server import Server
 from wiring.application import open_application
 from wiring.database import open_postgres
 from wiring.listening import greeting, listen, listen_for_metrics
@@ -61,6 +64,7 @@ async def _serve(
             status = greeting(settings, await listen(server, settings, systemd.sockets))
             reload_on_hangup(partial(reload, application, certificate, systemd, status))
             stack.callback(_monitor_lag(settings, application).close)
+            stack.callback(FreeFilesMonitor(time.monotonic).close)
             freeze_gc()
             print(status, flush=True)
             systemd.ready(status)

@@ -17,7 +17,7 @@ TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)
 class ReceivingLink(Link):
     """A link that keeps what it receives."""
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: "bytes | memoryview[int]") -> None:
         self._received += data
 
     def write(self, data: bytes) -> None:

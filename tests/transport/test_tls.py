@@ -9,7 +9,13 @@ from ssl import MemoryBIO, SSLWantReadError
 import pytest
 
 from tests.harness.certificates import make_certificate
-from tests.harness.memory_transport import EchoApplication, MemoryTransport, new_connection
+from tests.harness.memory_transport import (
+    EchoApplication,
+    MemoryTransport,
+    new_connection,
+    until_quiet,
+)
+from tests.harness.raw_http import raw_request
 from transport.certificate import Certificate
 from transport.tls import TlsTransport
 
@@ -18,7 +24,8 @@ class Client:
     """A TLS client whose records go to a TlsTransport in memory."""
 
     def __init__(self, files: tuple[Path, Path]) -> None:
-        connection, _ = new_connection(EchoApplication())
+        self.application = EchoApplication()
+        connection, _ = new_connection(self.application)
         self.below = MemoryTransport()
         self.server = TlsTransport(Certificate(*files).context, connection)
         self.server.connection_made(self.below)
@@ -76,3 +83,23 @@ async def test_the_end_of_tls_is_marked_by_an_alert(
         client.tls.unwrap()  # raises unless close_notify has arrived
     else:
         assert client.has_received_the_end()
+
+
+@pytest.mark.gen_test
+async def test_after_the_last_response_what_arrives_is_dropped_until_the_client_ends(
+    files: tuple[Path, Path],
+) -> None:
+    client = Client(files)
+    client.tls.write(raw_request("GET", "/", close=True))
+    client.exchange()
+    await until_quiet(client.application)
+    client.exchange()
+    assert client.tls.read().startswith(b"HTTP/1.1 200 ")
+    assert client.tls.read() == b""
+    assert client.below.has_ended
+    for data in (b"x", b"\x17\x03\x03\x00\x02", b"x" * 1_000):
+        client.server.data_received(data)
+        assert not client.below.is_closing()
+    client.server.eof_received()
+    assert client.below.is_closing()
+    assert client.below.sent == b""

@@ -1,0 +1,41 @@
+"""Whether files are free: every connection is one."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+
+from ops.rare_warning import RareWarning
+
+_INTERVAL_SECONDS = 1.0
+# The limit of the process, and that of the host.
+_NONE_FREE = frozenset({errno.EMFILE, errno.ENFILE})
+_MESSAGE = "no file is free: new connections are closed until the server or the host closes files"
+
+
+class FreeFilesMonitor:
+    """Warns, once a minute, while no file can be opened.
+
+    uvloop then closes each new connection, and reports nothing. ``clock`` is monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._warning = RareWarning(_MESSAGE, clock)
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_INTERVAL_SECONDS, self._repeat)
+
+    def close(self) -> None:
+        """Stop checking."""
+        self._timer.cancel()
+
+    def check(self) -> None:
+        """Warn if no file can be opened."""
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as error:
+            if error.errno in _NONE_FREE:
+                self._warning.log(cause=str(error.strerror))
+
+    def _repeat(self) -> None:
+        self.check()
+        self._timer = self._loop.call_later(_INTERVAL_SECONDS, self._repeat)

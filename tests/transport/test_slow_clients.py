@@ -1,0 +1,90 @@
+"""Clients that send or read a byte a second, and many that send half a request."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from handlers.application import Application
+from tests.harness.api import Api
+from tests.harness.configuration import override_settings
+from tests.harness.memory_transport import EchoApplication, new_connection, until_quiet
+from tests.harness.raw_http import JSON, connected, raw_request, read_to_end
+from transport.link import Timeouts
+
+TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)
+LIVE = raw_request("GET", "/health/live")
+BODY = raw_request("POST", "/", body=b"x" * 900)
+HALF_OPEN = 300
+
+
+@pytest.mark.parametrize(("before", "seconds"), [(b"", 10), (LIVE, 20)], ids=["first", "second"])
+@pytest.mark.gen_test
+async def test_a_head_of_a_byte_a_second_is_disconnected_after_its_time(
+    before: bytes, seconds: int
+) -> None:
+    application = EchoApplication()
+    connection, transport = new_connection(application)
+    connection.data_received(before)
+    await until_quiet(application)
+    since = connection.idle_since
+    assert since is not None
+    for second in range(seconds + 1):
+        assert not transport.is_closing()
+        connection.data_received(LIVE[second : second + 1])
+        connection.close_if_overdue(TIMEOUTS, since + second)
+    connection.close_if_overdue(TIMEOUTS, since + seconds + 1)
+    assert transport.is_closing()
+
+
+@pytest.mark.gen_test
+async def test_a_body_of_a_byte_a_second_is_408_after_its_time() -> None:
+    application = EchoApplication()
+    connection, transport = new_connection(application)
+    since = connection.idle_since
+    assert since is not None
+    head, _, body = BODY.partition(b"\r\n\r\n")
+    connection.data_received(head + b"\r\n\r\n")
+    for second in range(int(TIMEOUTS.body)):
+        connection.data_received(body[second : second + 1])
+        connection.close_if_overdue(TIMEOUTS, since + second)
+    assert transport.sent == b""
+    connection.close_if_overdue(TIMEOUTS, since + TIMEOUTS.body + 1)
+    await until_quiet(application)
+    assert transport.sent.startswith(b"HTTP/1.1 408 ")
+    assert transport.has_ended
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_reads_a_byte_a_second_gets_its_response() -> None:
+    application = EchoApplication()
+    connection, transport = new_connection(application)
+    connection.data_received(LIVE)
+    await until_quiet(application)
+    now = connection.idle_since
+    assert now is not None
+    for unsent in range(200, 0, -1):
+        transport.unsent = unsent
+        now += 1
+        connection.close_if_overdue(TIMEOUTS, now)
+    assert not transport.is_closing()
+    for _ in range(int(TIMEOUTS.idle) + 2):
+        now += 1
+        connection.close_if_overdue(TIMEOUTS, now)
+    assert transport.is_closing()
+
+
+@override_settings(LIMITS__FIRST_REQUEST_SECONDS=1.0, LIMITS__BODY_TIMEOUT_SECONDS=1.0)
+@pytest.mark.gen_test
+async def test_hundreds_of_half_requests_delay_no_other_client_and_are_disconnected(
+    api: Api, app: Application
+) -> None:
+    half_body = raw_request("POST", "/api/user/register", JSON, "Content-Length: 99", body=b"{")
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(api)) for _ in range(HALF_OPEN)]
+        for number, (_, writer) in enumerate(clients):
+            writer.write(half_body if number % 2 else LIVE[:-2])
+        assert (await api.request("GET", "/health/live")).status == 200
+        received = await asyncio.gather(*(read_to_end(reader) for reader, _ in clients))
+    assert [data[:12] for data in received] == [b"", b"HTTP/1.1 408"] * (HALF_OPEN // 2)
+    assert app.running == 0

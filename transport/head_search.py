@@ -1,0 +1,43 @@
+"""Where the head of a request ends in what was received."""
+
+from rules.errors import HeaderTooLarge
+from transport.head import MAX_BYTES
+
+_END = b"\r\n\r\n"
+# Lines that end without CR are malformed, and such a head would have no other end.
+_BARE_ENDS = (b"\n\n", b"\n\r\n")
+
+
+class HeadSearch:
+    """Finds one head after another; no byte is searched twice."""
+
+    __slots__ = ("_searched",)
+
+    def __init__(self) -> None:
+        self._searched = 0
+
+    def take(self, received: bytearray) -> bytes | None:
+        """Remove the next head from what was received, and return it; None if it is incomplete.
+
+        Raises HeaderTooLarge.
+        """
+        while received.startswith(b"\r\n"):  # RFC 9112, section 2.2
+            del received[:2]
+        end = received.find(_END, max(0, self._searched - len(_END))) + len(_END)
+        if end < len(_END):
+            end = _bare_end(received)
+        if (end or len(received)) > MAX_BYTES:
+            raise HeaderTooLarge(MAX_BYTES)
+        if not end:
+            self._searched = len(received)
+            return None
+        self._searched = 0
+        data = bytes(received[:end])
+        del received[:end]
+        return data
+
+
+def _bare_end(received: bytearray) -> int:
+    """Return where a head ends whose last lines lack CR; 0 if it does not."""
+    ends = [received.find(end) + len(end) for end in _BARE_ENDS if end in received]
+    return min(ends, default=0)
