@@ -10,13 +10,13 @@ from ops.rare_warning import RareWarning
 _INTERVAL_SECONDS = 1.0
 # The limit of the process, and that of the host.
 _NONE_FREE = frozenset({errno.EMFILE, errno.ENFILE})
-_MESSAGE = "no file is free: new connections are closed until the server or the host closes files"
+_MESSAGE = "no file is free: no connection can be accepted"
 
 
 class FreeFilesMonitor:
     """Warns, once a minute, while no file can be opened.
 
-    uvloop then closes each new connection, and reports nothing. ``clock`` is monotonic.
+    uvloop does not report that it cannot accept a connection. ``clock`` is monotonic.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -17,9 +17,11 @@ import pytest
 from tests.harness.api import PASSWORD
 from tests.harness.certificates import make_certificate
 from tests.harness.processes import ServerProcess, run_to_the_end, running_server
+from tests.harness.raw_http import raw_request
 
 pytestmark = pytest.mark.needs("openssl")
 REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
+BUSY_CLIENTS = 30
 Result = TypeVar("Result")
 ACCOUNT = {"email": "susan@example.com", "password": PASSWORD}
 
@@ -195,6 +197,40 @@ def test_a_completed_request_that_arrived_in_parts_does_not_delay_shutdown(
         # Long before the end of server.drain_seconds.
         client.socket.settimeout(5)
         assert client.read() == b""
+    assert server.wait() == 0
+
+
+def test_sigterm_under_load_loses_and_cuts_no_response_over_tls(
+    server: ServerProcess, files: tuple[Path, Path]
+) -> None:
+    responses = 0
+    request = raw_request("GET", "/health/live")
+    port = int(server.url.rpartition(":")[2])
+
+    async def send_until_closed() -> None:
+        nonlocal responses
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting(files[0]))
+        closes_connection = False
+        while not closes_connection:
+            writer.write(request)
+            # Raises IncompleteReadError if the response is missing or cut.
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            await reader.readuntil(b"}\n")
+            responses += 1
+            closes_connection = b"Connection: close" in head
+        assert await reader.read() == b""
+        writer.close()
+
+    async def use() -> None:
+        running = [asyncio.create_task(send_until_closed()) for _ in range(BUSY_CLIENTS)]
+        while responses < 10 * BUSY_CLIENTS:
+            await asyncio.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            await asyncio.gather(*running)
+
+    asyncio.run(use())
     assert server.wait() == 0
 
 
