@@ -8,6 +8,8 @@ from collections.abc import Callable
 from ops.rare_warning import RareWarning
 
 _INTERVAL_SECONDS = 1.0
+# One may be free although no connection is accepted: a reserve of libuv.
+_WANTED = 4
 # The limit of the process, and that of the host.
 _NONE_FREE = frozenset({errno.EMFILE, errno.ENFILE})
 _MESSAGE = "no file is free: no connection can be accepted"
@@ -30,11 +32,16 @@ class FreeFilesMonitor:
 
     def check(self) -> None:
         """Warn if no file can be opened."""
+        opened = []
         try:
-            os.close(os.open(os.devnull, os.O_RDONLY))
+            for _ in range(_WANTED):
+                opened.append(os.open(os.devnull, os.O_RDONLY))  # noqa: PERF401 - all are closed
         except OSError as error:
             if error.errno in _NONE_FREE:
                 self._warning.log(cause=str(error.strerror))
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
 
     def _repeat(self) -> None:
         self.check()

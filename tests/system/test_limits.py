@@ -311,6 +311,25 @@ def test_a_low_limit_of_open_files_limits_the_connections_without_busy_waiting(
         assert "Traceback" not in server.written()
 
 
+def test_a_server_without_free_files_logs_it_and_recovers(postgres: str, tmp_path: Path) -> None:
+    with (
+        running_server({"DATABASE_URL": postgres}, tmp_path / "log") as server,
+        ExitStack() as stack,
+    ):
+        kept = stack.enter_context(connected(server))
+        assert is_served(kept)
+        process = psutil.Process(server.process.pid)
+        soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+        numbers = [int(each.name) for each in Path(f"/proc/{process.pid}/fd").iterdir()]
+        process.rlimit(psutil.RLIMIT_NOFILE, (max(numbers) + 1, hard))
+        attempts = [stack.enter_context(connected(server)) for _ in range(max(numbers))]
+        assert not all(map(is_served, attempts))
+        server.wait_for("no file is free")
+        assert is_served(kept)
+        process.rlimit(psutil.RLIMIT_NOFILE, (soft, hard))
+        assert is_served(stack.enter_context(connected(server)))
+
+
 def test_a_caller_that_never_reads_is_disconnected(dsn: str, tmp_path: Path) -> None:
     variables = {"DATABASE_URL": dsn, "USERAUTH_LIMITS__IDLE_TIMEOUT_SECONDS": "1"}
     with running_server(variables, tmp_path / "log") as server:
