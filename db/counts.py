@@ -114,7 +114,7 @@ LIMIT %s
 """
 # Without those of accounts, which may be as many as users. The hour allows the use of an index: see
 # above.
-_FIND_WAITING_NETWORKS = f"""
+FIND_WAITING_NETWORKS = f"""
 {_COLUMNS}
 WHERE
     subject NOT LIKE 'account:%%'
@@ -160,7 +160,7 @@ async def find_waiting_networks(
         "kept_seconds": kept_seconds,
         "limit": limit,
     }
-    rows = await connection.fetch_all(_FIND_WAITING_NETWORKS, parameters)
+    rows = await connection.fetch_all(FIND_WAITING_NETWORKS, parameters)
     return [CountStateRow(*row) for row in rows]
 
 
