@@ -1,6 +1,5 @@
 """What commands share: access to the services, options, and errors."""
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -110,31 +109,6 @@ def with_user(
         return administrator.run(work)
     except UserNotFound:
         raise user_not_found(email_or_id) from None
-
-
-class IpAddress(click.ParamType[str]):
-    """An IP address, in its usual form; a network too, if that is allowed."""
-
-    name = "ip"
-
-    def __init__(self, *, allows_networks: bool = False) -> None:
-        self._allows_networks = allows_networks
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Return the address; a network with the bits of the host set to 0."""
-        text = str(value)
-        try:
-            if self._allows_networks and "/" in text:
-                return str(ipaddress.ip_network(text, strict=False))
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            kind = "an IP address or network" if self._allows_networks else "an IP address"
-            self.fail(f"{text} is not {kind}", param, ctx)
-        if address.version == 6 and address.scope_id is not None:  # noqa: PLR2004
-            self.fail(f"{text} has a zone, which no request has", param, ctx)
-        return str(address)
 
 
 def shown_time(time: datetime | None) -> str | None:

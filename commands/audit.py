@@ -10,12 +10,12 @@ import click
 
 from commands.administrator import (
     Administrator,
-    IpAddress,
     NotFoundError,
     as_json,
     limit_option,
     shown_time,
 )
+from commands.ip_addresses import IpAddress
 from commands.terminal import as_json_text, cells, print_cells, print_documents, say
 from db.events import EventFilter
 from db.rows import EventRow

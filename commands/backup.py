@@ -13,6 +13,7 @@ from commands.terminal import confirm, counted, say
 from db.errors import DatabaseNotEmpty, SchemaMissing
 from postgres.archives import Manifest, open_archive
 from postgres.restore import RestoreResult
+from services.backups import Backups
 from settings import Settings
 
 
@@ -80,18 +81,26 @@ def restore(
     with file_errors(file), open_archive(file) as archive:
         manifest = archive.manifest
         say(f"{_contents(manifest)}, of {shown_time(manifest.made_at)}", err=True)
-        if replace and not yes:
-            if not sys.stdin.isatty():
-                raise click.UsageError("Standard input is not a terminal; pass --yes to confirm.")
-            confirm(
-                f"Delete all users and clients in {administrator.location} and restore {file.name}?"
-            )
+        must_confirm = replace and not yes
+        if must_confirm and not sys.stdin.isatty():
+            raise click.UsageError("Standard input is not a terminal; pass --yes to confirm.")
         with administrator.backups() as backups:
+            if must_confirm:
+                _confirm(backups, administrator.location, file)
             try:
                 done = backups.restore(archive, may_replace=replace, keeps_tokens=keep_tokens)
             except DatabaseNotEmpty as error:
                 raise AlreadyExists(str(error)) from None
     _report(done, keep_tokens=keep_tokens)
+
+
+def _confirm(backups: Backups, location: str, file: Path) -> None:
+    """Prompt for confirmation of what a restore deletes."""
+    found = backups.count_replaced()
+    users, clients, tokens = (
+        counted(found[f"{each}s"], each) for each in ("user", "client", "token")
+    )
+    confirm(f"Delete {users} with {tokens} and {clients} in {location} and restore {file.name}?")
 
 
 def _to_file(administrator: Administrator, path: Path, *, overwrite: bool) -> Manifest:

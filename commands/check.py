@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from commands.administrator import Administrator, as_json
-from commands.terminal import print_json, say
+from commands.terminal import cell, print_json, say
 from services.database_check import DatabaseReport
 from settings.cautions import cautions
 
@@ -66,5 +66,4 @@ def _print(administrator: Administrator, report: DatabaseReport, *, already: str
         if warning not in already:
             say(f"warning: {warning}", err=True)
     for name, value in document.items():
-        shown = ("yes" if value else "no") if isinstance(value, bool) else value
-        say(f"{name.replace('_', ' '):<21} {'-' if shown is None else shown}")
+        say(f"{name.replace('_', ' '):<21} {cell(value)}")

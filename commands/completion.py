@@ -46,7 +46,7 @@ def _install(context: click.Context, _parameter: click.Parameter, shell: str | N
         raise click.ClickException(f"{file}: {error.strerror}") from None
     say(f"Installed {file}. Start a new shell to use it.")
     if shell == "zsh":
-        say(f"In ~/.zshrc, before compinit: fpath=({file.parent} $fpath)")
+        say(f"In ~/.zshrc, before compinit: fpath=({shlex.quote(str(file.parent))} $fpath)")
     context.exit()
 
 

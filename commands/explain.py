@@ -8,15 +8,15 @@ import click
 
 from commands.administrator import (
     Administrator,
-    IpAddress,
     NotFoundError,
     as_json,
     shown_time,
     user_argument,
     user_not_found,
 )
+from commands.ip_addresses import IpAddress
 from commands.terminal import counted, print_json, say
-from db.rows import EventRow
+from db.rows import CountStateRow, EventRow
 from services.login_diagnosis import LoginDiagnosis
 from services.throttle_subjects import CountKind
 from services.waits import Wait
@@ -24,6 +24,8 @@ from services.waits import Wait
 _NOTHING = (
     "Nothing prevents a login: the password may be wrong, or the requests do not reach the server."
 )
+_UNCERTAIN = "No reason was found, but other waits may apply to this user."
+_MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class _Reason:
 def explain(administrator: Administrator, user: str, address: str | None, as_json: bool) -> None:
     """Show why a user cannot log in.
 
-    Without --address, it checks the IP addresses of recent failed attempts.
+    Without --address, it checks the IP addresses of recent failed attempts, and lists waits of
+    others that may be the user's.
     """
     found = administrator.run(lambda services: services.logins.diagnose(user, address))
     document = _document(found, address)
@@ -75,6 +78,8 @@ def _document(found: LoginDiagnosis, address: str | None) -> dict[str, Any]:
         "similar": [{"email": each.email, "id": each.id} for each in found.similar],
         "reserved_until": shown_time(found.reserved_until),
         "reasons": [asdict(each) for each in _reasons(found, address)],
+        "possible_waits": [asdict(_possible(each)) for each in found.possible_waits[:_MAX_SHOWN]],
+        "possible_waits_count": len(found.possible_waits),
         "next_waits": [_next_wait(each, address) for each in found.next_waits],
         "consecutive_failures": found.account.failures if found.account else 0,
         "usual_network": found.is_usual_network,
@@ -103,25 +108,28 @@ def _failure(event: EventRow) -> dict[str, str | int | None]:
 
 
 def _reasons(found: LoginDiagnosis, address: str | None) -> Iterator[_Reason]:
-    if found.user is None:
+    user = found.user
+    if user is None:
         return
-    email = found.user.email
-    if found.user.disabled_at:
-        since = shown_time(found.user.disabled_at)
-        yield _Reason("disabled", f"disabled since {since}", None, f"users enable {email}")
-    yield from _account_reasons(found, email)
+    # Commands have the id: users choose their email addresses, which a shell may interpret.
+    if user.disabled_at:
+        since = shown_time(user.disabled_at)
+        yield _Reason("disabled", f"disabled since {since}", None, f"users enable {user.id}")
+    if found.account is not None and found.account.is_waiting:
+        yield from _account_reasons(found.account, found.is_usual_network, user.id)
     for wait in found.waits:
-        yield _wait_reason(wait, email, address)
+        yield _wait_reason(wait, user.id, wait.network or address or "")
 
 
-def _account_reasons(found: LoginDiagnosis, email: str) -> Iterator[_Reason]:
-    account, command = found.account, f"users enable {email}"
-    if account is None or not account.is_waiting:
-        return
+def _account_reasons(
+    account: CountStateRow, is_usual_network: bool | None, user_id: str
+) -> Iterator[_Reason]:
+    command = f"users enable {user_id}"
     failures = counted(account.failures, "consecutive failure")
-    if account.is_locked_everywhere:
+    has_usual = account.usual_network is not None
+    if account.is_locked_everywhere or (account.is_locked and not has_usual):
         yield _Reason("locked", f"locked everywhere after {failures}", None, command)
-    elif found.is_usual_network:
+    elif is_usual_network:
         # Failures from other networks do not count there.
         return
     elif account.is_locked:
@@ -129,21 +137,43 @@ def _account_reasons(found: LoginDiagnosis, email: str) -> Iterator[_Reason]:
         yield _Reason("locked-elsewhere", message, None, command)
     else:
         until = shown_time(account.next_at)
-        message = (
-            f"throttled until {until} after {failures}, except in the network of the last login"
-        )
+        exception = ", except in the network of the last login" if has_usual else ""
+        message = f"throttled until {until} after {failures}{exception}"
         yield _Reason("throttled", message, until, command)
 
 
-def _wait_reason(wait: Wait, email: str, address: str | None) -> _Reason:
-    until, network = shown_time(wait.count.next_at), wait.network or address or ""
-    failures = counted(wait.count.failures, "failed attempt")
+def _wait_reason(wait: Wait, user_id: str, network: str) -> _Reason:
+    until = shown_time(wait.count.next_at)
     if wait.kind is CountKind.PAIR:
+        failures = counted(wait.count.failures, "failed attempt")
         message = f"throttled at {network} until {until} after {failures} of this account there"
-        return _Reason("throttled-pair", message, until, f"users enable {email}")
-    message = f"IP address {network} throttled until {until} after {failures} of all accounts there"
-    command = f"throttle clear {network.partition('/')[0]}"
-    return _Reason("throttled-address", message, until, command)
+        # Not users enable: it ends only waits in networks that the audit trail has.
+        command = f"throttle clear {user_id} --address {_ip(network)}"
+        return _Reason("throttled-pair", message, until, command)
+    return _Reason(
+        "throttled-address", _all_throttled(wait, network), until, f"throttle clear {_ip(network)}"
+    )
+
+
+def _possible(wait: Wait) -> _Reason:
+    """Return a wait that applies to the user if the IP address is the user's."""
+    until, network = shown_time(wait.count.next_at), wait.network or "unknown"
+    clear = f"throttle clear {_ip(wait.network) if wait.network else wait.count.subject}"
+    if wait.kind is CountKind.ADDRESS:
+        return _Reason("throttled-address", _all_throttled(wait, network), until, clear)
+    failures = counted(wait.count.failures, "failed attempt")
+    message = f"throttled at {network} until {until} after {failures} of an unknown account there"
+    return _Reason("throttled-pair", message, until, clear)
+
+
+def _all_throttled(wait: Wait, network: str) -> str:
+    failures = counted(wait.count.failures, "failed attempt")
+    until = shown_time(wait.count.next_at)
+    return f"IP address {network} throttled until {until} after {failures} of all accounts there"
+
+
+def _ip(network: str) -> str:
+    return network.partition("/")[0]
 
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
@@ -151,7 +181,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     for reason in document["reasons"]:
         yield f"  {reason['message']}; to end it: {reason['command']}"
     if not document["reasons"]:
-        yield f"  {_NOTHING}"
+        yield f"  {_UNCERTAIN if document['possible_waits'] else _NOTHING}"
+    yield from _possible_lines(document)
     for wait in document["next_waits"]:
         of_all = "" if wait["kind"] is CountKind.PAIR else " of all accounts"
         failures = f"{counted(wait['failures'], 'failed attempt')}{of_all} from {wait['network']}"
@@ -164,6 +195,17 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     for failure in document["failures"]:
         times = f", {failure['times']} times" if failure["times"] > 1 else ""
         yield f"  {_at(failure['at'], failure['ip'])}: {failure['kind']}{times}"
+
+
+def _possible_lines(document: dict[str, Any]) -> Iterator[str]:
+    shown = document["possible_waits"]
+    for reason in shown:
+        yield f"  may apply to this user: {reason['message']}; to end it: {reason['command']}"
+    if more := document["possible_waits_count"] - len(shown):
+        yield f"  may apply to this user: {counted(more, 'further wait')}; see throttle list"
+    if shown:
+        command = f"users explain {document['id']} --address IP"
+        yield f"  To find out, pass the IP address of the user: {command}"
 
 
 def _at(time: str, ip: str | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from commands.administrator import Administrator, as_json, shown_time
-from commands.terminal import print_json, print_table, say
+from commands.terminal import print_documents, say
 from rules.keys import read_keys
 from rules.tokens import key_id
 from settings import Settings
@@ -28,12 +28,8 @@ def list_keys(administrator: Administrator, as_json: bool) -> None:
     The newest key comes first. It signs new tokens, so it is always needed. An older key is needed
     until the last valid token that it signed expires.
     """
-    documents = _documents(administrator)
-    if as_json:
-        print_json(documents)
-        return
-    rows = [[_cell(value) for value in document.values()] for document in documents]
-    print_table(("ID", "SIGNS", "NEEDED", "NEEDED UNTIL"), rows)
+    titles = ("ID", "SIGNS", "NEEDED", "NEEDED UNTIL")
+    print_documents(titles, _documents(administrator), as_json=as_json)
 
 
 @keys.command()
@@ -84,12 +80,6 @@ def _documents(administrator: Administrator) -> list[dict[str, str | bool | None
             }
         )
     return documents
-
-
-def _cell(value: str | bool | None) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value or "-"
 
 
 def _keys(settings: Settings) -> Sequence[str]:

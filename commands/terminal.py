@@ -128,7 +128,14 @@ def print_documents(
 
 def cells(document: Mapping[str, object]) -> Sequence[str]:
     """Return the values of a document as cells."""
-    return [str(value or "-") for value in document.values()]
+    return [cell(value) for value in document.values()]
+
+
+def cell(value: object) -> str:
+    """Return a value as the text of a cell."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value in (None, "") else str(value)
 
 
 def _in_json(character: str) -> str:

@@ -1,6 +1,5 @@
 """``manage.py throttle``: the waits after failed attempts."""
 
-import ipaddress
 from collections.abc import Callable, Sequence
 
 import click
@@ -8,7 +7,6 @@ import click
 from commands.administrator import (
     Administrator,
     Command,
-    IpAddress,
     NotFoundError,
     as_json,
     limit_option,
@@ -16,12 +14,13 @@ from commands.administrator import (
     shown_time,
     with_user,
 )
+from commands.ip_addresses import IpAddress, find_ip
 from commands.terminal import counted, print_documents, print_json, say
-from services.all_services import AdministrationServices
 from services.throttle_subjects import is_subject
+from services.wait_administration import WaitAdministration
 from services.waits import Wait
 
-_TITLES = ("KIND", "FAILURES", "UNTIL", "USER", "USER ID", "NETWORK", "KEY")
+_TITLES = ("KIND", "FAILURES", "UNTIL", "LOCKED", "USER", "USER ID", "NETWORK", "KEY")
 
 
 def _addresses_option(text: str) -> Callable[[Command], Command]:
@@ -62,18 +61,16 @@ def clear(
 ) -> None:
     """End the waits of an account or IP address.
 
-    For an account, the waits in all networks with recent failures end; for an IP address, those for
-    all accounts together, for clients and for registrations. KEY is that of a row of the list.
+    For an account, the waits in all networks with recent failures end, as far as the audit trail
+    has these; for an IP address, those for all accounts together, for clients and for
+    registrations. KEY is that of a row of the list.
     """
-
-    async def end(services: AdministrationServices) -> int:
-        if is_subject(target):
-            return await services.waits.end_one(target)
-        if _is_ip(target):
-            return await services.waits.end_for_address(target)
-        return await services.waits.end_for_user(target, addresses)
-
-    ended = with_user(administrator, target, end)
+    ip = find_ip(target)
+    if addresses and (ip or is_subject(target)):
+        raise click.UsageError("--address is for an account: specify its email address or ID.")
+    ended = with_user(
+        administrator, target, lambda services: _end(services.waits, target, ip, addresses)
+    )
     if as_json:
         print_json({"cleared": ended})
     if not ended:
@@ -82,22 +79,25 @@ def clear(
         say(f"Cleared {counted(ended, 'count')} of failed attempts.")
 
 
-def _document(wait: Wait) -> dict[str, str | int | None]:
+async def _end(
+    waits: WaitAdministration, target: str, ip: str | None, addresses: Sequence[str]
+) -> int:
+    if is_subject(target):
+        return await waits.end_one(target)
+    if ip:
+        return await waits.end_for_address(ip)
+    return await waits.end_for_user(target, addresses)
+
+
+def _document(wait: Wait) -> dict[str, str | int | bool | None]:
     count = wait.count
     return {
         "kind": wait.kind,
         "failures": count.failures,
-        "until": "unlocked" if count.is_locked else shown_time(count.next_at),
+        "until": shown_time(count.next_at),
+        "locked": bool(count.is_locked),
         "email": wait.user.email if wait.user else None,
         "user_id": wait.user.id if wait.user else None,
         "network": wait.network,
         "key": count.subject,
     }
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,13 +64,13 @@ def import_users(
 
     FILE contains JSON lines, or CSV with a header: email, password_hash, and optionally name,
     created_at and disabled_at (RFC 3339). All lines are checked first; if one is invalid, none is
-    imported, unless you pass --skip-invalid. Users with an existing email address are skipped, so
-    an interrupted import can be repeated.
+    imported, unless you pass --skip-invalid; also if no line is valid. Users with an existing email
+    address are skipped, so an interrupted import can be repeated.
     """
     options = ImportOptions(allow_expensive=allow_expensive, without_password=without_password)
-    read = reader(file, form)
-    with _opened(rejects) as target:
-        source = _Source(file, read, options, target)
+    read = reader(file, form, without_password=without_password)
+    with _opened(None if dry_run else rejects) as target:
+        source = _Source(file, read, options, target, skips_invalid=rejects is not None)
         say(administrator.run(lambda services: _import(services, source, dry_run=dry_run)))
 
 
@@ -113,12 +114,16 @@ def _opened(rejects: Path | None) -> Iterator[BinaryIO | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A file of users, how to read it, which records to accept, and where others are written."""
+    """A file of users, how to read it, which records to accept, and where others are written.
+
+    If not ``skips_invalid``, an invalid line is an error.
+    """
 
     file: Path
     read: Reader
     options: ImportOptions
     rejects: BinaryIO | None
+    skips_invalid: bool
 
     def check(self, services: AdministrationServices, record: UserRecord) -> ImportedUser:
         """Return the user of a record; raises InvalidFields."""
@@ -131,7 +136,7 @@ async def _import(services: AdministrationServices, source: _Source, *, dry_run:
     if dry_run:
         new = found.valid - found.existing
         return f"Would import {counted(new, 'user')}{_skipping(found.existing, found.invalid)}"
-    new = await _import_lines(services, source)
+    new = await _import_lines(services, source, found.valid_in_batches)
     return f"Imported {counted(new, 'user')}{_skipping(found.valid - new, found.invalid)}"
 
 
@@ -144,15 +149,21 @@ def _skipping(existing: int, invalid: int) -> str:
 class _Found:
     """The numbers of lines that are valid and invalid, and of those whose user exists."""
 
-    valid: int = 0
+    valid_in_batches: list[int] = field(default_factory=list)
     invalid: int = 0
     existing: int = 0
+
+    @property
+    def valid(self) -> int:
+        """Return the number of valid lines."""
+        return sum(self.valid_in_batches)
 
 
 async def _check(services: AdministrationServices, source: _Source) -> _Found:
     """Count the lines. Print what is wrong with invalid ones, and write them where they belong.
 
-    Raises ClickException if there are any and no file for them.
+    Raises ClickException if there are any that may not be skipped, or only invalid ones: the header
+    or the format may be wrong.
     """
     found = _Found()
     seen: dict[str, int] = {}
@@ -168,9 +179,9 @@ async def _check(services: AdministrationServices, source: _Source) -> _Found:
                 say(f"line {line.number}: {fault}", err=True)
             if source.rejects is not None:
                 _write(source.rejects, line)
-        found.valid += len(users)
+        found.valid_in_batches.append(len(users))
         found.existing += len(await services.transfer.find_taken(users))
-    if found.invalid and source.rejects is None:
+    if found.invalid and not (source.skips_invalid and found.valid):
         raise click.ClickException(
             f"{found.invalid} of {found.valid + found.invalid} lines are invalid: nothing was"
             " imported."
@@ -199,14 +210,19 @@ def _checked(
     return (user, "") if first == line.number else (None, f"email: is the same as in line {first}")
 
 
-async def _import_lines(services: AdministrationServices, source: _Source) -> int:
-    """Import every valid line, a batch in a transaction; return how many users are new."""
+async def _import_lines(
+    services: AdministrationServices, source: _Source, expected: Sequence[int]
+) -> int:
+    """Import every valid line, a batch in a transaction; return how many users are new.
+
+    ``expected`` are the numbers of valid lines in the batches when they were checked.
+    """
     new = 0
     seen: dict[str, int] = {}
-    for lines in _batches(source, "importing"):
-        checked = [_checked(services, source, line, seen) for line in lines]
+    for lines, number in zip_longest(_batches(source, "importing"), expected):
+        checked = [_checked(services, source, line, seen) for line in lines or ()]
         users = [user for user, _ in checked if user is not None]
-        if len(users) < len(lines) and source.rejects is None:
+        if len(users) != number:
             raise click.ClickException("The file changed while it was read: start again.")
         new += len(await services.transfer.import_users(users))
     return new

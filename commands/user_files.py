@@ -39,8 +39,11 @@ class Line:
 Reader = Callable[[BinaryIO], Iterator[Line]]
 
 
-def reader(file: Path, form: str | None) -> Reader:
-    """Return the reader for a format, by default that of the file's name."""
+def reader(file: Path, form: str | None, *, without_password: bool) -> Reader:
+    """Return the reader for a format, by default that of the file's name.
+
+    CSV needs a column with hashes, unless it is read ``without_password``.
+    """
     if not file.is_file():
         raise click.UsageError("FILE is read twice: name a regular file.")
     chosen = form or _FORMATS.get(file.suffix.lower())
@@ -49,7 +52,10 @@ def reader(file: Path, form: str | None) -> Reader:
     with file.open("rb") as source:
         if source.read(2) in {BOM_UTF16_BE, BOM_UTF16_LE}:
             raise click.UsageError("FILE is UTF-16: save it as UTF-8.")
-    return _read_csv if chosen == "csv" else _read_json_lines
+    if chosen == "csv":
+        required = {"email"} if without_password else {"email", "password_hash"}
+        return partial(_read_csv, frozenset(required))
+    return _read_json_lines
 
 
 def _read_json_lines(source: BinaryIO) -> Iterator[Line]:
@@ -104,13 +110,13 @@ class _Lines:
         return first, content, self.end
 
 
-def _read_csv(source: BinaryIO) -> Iterator[Line]:
+def _read_csv(required: frozenset[str], source: BinaryIO) -> Iterator[Line]:
     lines = _Lines(source)
     first = next(lines, "")
     delimiter = _find_delimiter(first)
     names = _names(first, delimiter)
     number, header, end = lines.take()
-    if fault := _header_fault(names):
+    if fault := _header_fault(names, required):
         yield Line(number, header, end, fault=fault)
         return
     rows = csv.reader(lines, strict=True, delimiter=delimiter)
@@ -149,13 +155,13 @@ def _names(header: str, delimiter: str) -> list[str]:
     return [re.sub(r"\s+", "_", cell.strip().lower()) for cell in cells]
 
 
-def _header_fault(names: Sequence[str]) -> str:
+def _header_fault(names: Sequence[str], required: frozenset[str]) -> str:
     for name in FIELDS:
         if names.count(name) > 1:
             return f"has the column {name} twice"
-    if not {"email", "password_hash"} <= set(names):
+    if not required <= set(names):
         found = ", ".join(map(shown_name, names)) or "nothing"
-        return f"is not a header with email and password_hash; found: {found}"
+        return f"is not a header with {' and '.join(sorted(required))}; found: {found}"
     return ""
 
 

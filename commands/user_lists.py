@@ -12,7 +12,7 @@ from commands.administrator import (
     user_argument,
     with_user,
 )
-from commands.terminal import print_documents, print_json, say
+from commands.terminal import cell, print_documents, print_json, say
 from db.rows import UserStateRow
 
 
@@ -37,7 +37,8 @@ def list_users(
     )
     _print_users(found, as_json=as_json)
     if len(found) == limit:
-        say(f"There may be more; for the next page pass --after {found[-1].email}", err=True)
+        # The id: users choose their email addresses, which a shell may interpret.
+        say(f"There may be more; for the next page pass --after {found[-1].id}", err=True)
 
 
 @click.command()
@@ -72,7 +73,7 @@ def show(administrator: Administrator, user: str, as_json: bool) -> None:
         print_json(document)
         return
     for name, value in document.items():
-        say(f"{name.replace('_', ' '):<21} {'-' if value is None else value}")
+        say(f"{name.replace('_', ' '):<21} {cell(value)}")
 
 
 def _print_users(found: Sequence[UserStateRow], *, as_json: bool) -> None:

@@ -53,7 +53,7 @@ def set_password(administrator: Administrator, user: str) -> None:
     """Set a new password and revoke all tokens.
 
     Asks for the password, or reads it from a line of standard input if that is not a terminal. The
-    waits of the account after failed attempts end.
+    waits of the account after failed attempts end, in all networks with recent failures.
     """
     password = _read_password()
     try:
@@ -71,8 +71,8 @@ def set_password(administrator: Administrator, user: str) -> None:
 def disable(administrator: Administrator, user: str) -> None:
     """Block a user and revoke all tokens."""
     change = with_user(administrator, user, lambda services: services.users.disable(user))
-    done = "Disabled {}" if change.is_new else "{} was disabled already"
-    _confirm(done.format(change.email), change)
+    done = f"Disabled {change.email}" if change.is_new else f"{user} was disabled already"
+    _confirm(done, change)
 
 
 @users.command()
@@ -81,11 +81,12 @@ def disable(administrator: Administrator, user: str) -> None:
 def enable(administrator: Administrator, user: str) -> None:
     """Unblock a disabled or locked user.
 
-    The waits of the account after failed attempts end. Those of IP addresses remain: see throttle.
+    The waits of the account after failed attempts end, in all networks with recent failures. Those
+    of IP addresses remain: see throttle.
     """
     change = with_user(administrator, user, lambda services: services.users.enable(user))
-    done = "Enabled {}" if change.is_new else "{} was not disabled"
-    _confirm(done.format(change.email), change)
+    done = f"Enabled {change.email}" if change.is_new else f"{user} was not disabled"
+    _confirm(done, change)
 
 
 @users.command("revoke-tokens")
@@ -94,7 +95,9 @@ def enable(administrator: Administrator, user: str) -> None:
 def revoke_tokens(administrator: Administrator, user: str) -> None:
     """Revoke all tokens of a user."""
     change = with_user(administrator, user, lambda services: services.users.revoke_tokens(user))
-    say(f"Revoked {counted(change.revoked_tokens, 'token')} of {change.email}.")
+    # Without a change there is no event, which each access to an email address needs.
+    whose = change.email if change.is_new else user
+    say(f"Revoked {counted(change.revoked_tokens, 'token')} of {whose}.")
 
 
 # The previous name, accepted for one release.

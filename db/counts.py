@@ -8,6 +8,7 @@ from datetime import datetime
 
 from db.pool import Connection
 from db.rows import CountStateRow
+from db.throttle import NEXT_FAILURES, WAIT_SECONDS, Subject
 
 # The names of accounts begin with "account:" (services/throttle.py). The prefix is a literal, as in
 # the indexes: Postgres does not use them for a parameter. By ctid, no plan scans the table.
@@ -111,6 +112,22 @@ WHERE next_at > clock_timestamp()
 ORDER BY failures DESC, subject
 LIMIT %s
 """
+# Without those of accounts, which may be as many as users. The hour allows the use of an index: see
+# above.
+FIND_WAITING_NETWORKS = f"""
+{_COLUMNS}
+WHERE
+    subject NOT LIKE 'account:%%'
+    AND last_hour >= date_trunc(
+        'hour',
+        statement_timestamp() AT TIME ZONE 'UTC' - make_interval(secs => %(kept_seconds)s)
+    )
+    AND next_at > clock_timestamp()
+    AND split_part(subject, ':', 1) || ':' = ANY (%(prefixes)s::text[])
+    AND subject <> ALL (%(without)s::text[])
+ORDER BY split_part(subject, ':', 1), failures DESC, subject
+LIMIT %(limit)s
+"""
 
 
 async def find_counts(connection: Connection, subjects: Sequence[str]) -> list[CountStateRow]:
@@ -122,3 +139,70 @@ async def find_counts(connection: Connection, subjects: Sequence[str]) -> list[C
 async def find_waiting(connection: Connection, *, limit: int) -> list[CountStateRow]:
     """Return the counts for which attempts have to wait now, those of most failures first."""
     return [CountStateRow(*row) for row in await connection.fetch_all(_FIND_WAITING, (limit,))]
+
+
+async def find_waiting_networks(
+    connection: Connection,
+    *,
+    prefixes: Sequence[str],
+    without: Sequence[str],
+    kept_seconds: float,
+    limit: int,
+) -> list[CountStateRow]:
+    """Return counts for which attempts have to wait now, whose names have some prefixes.
+
+    In the order of the prefixes, those of most failures first. No wait is longer than
+    ``kept_seconds``, except those of accounts, which are left out.
+    """
+    parameters = {
+        "prefixes": list(prefixes),
+        "without": list(without),
+        "kept_seconds": kept_seconds,
+        "limit": limit,
+    }
+    rows = await connection.fetch_all(FIND_WAITING_NETWORKS, parameters)
+    return [CountStateRow(*row) for row in rows]
+
+
+_FIND_NEXT_WAITS = """
+WITH asked AS (
+    SELECT *
+    FROM unnest(
+        %(subjects)s::text[], %(free_failures)s::integer[], %(forget_seconds)s::double precision[]
+    ) AS asked (subject, free_failures, forget_seconds)
+), due AS (
+    SELECT
+        asked.subject, asked.free_failures,
+        {failures} AS failures
+    FROM asked
+    JOIN throttle AS held ON held.subject = asked.subject
+)
+SELECT subject, {wait_seconds}
+FROM due
+WHERE failures >= free_failures
+"""
+FIND_NEXT_WAITS = _FIND_NEXT_WAITS.format(
+    failures=NEXT_FAILURES.format(now="statement_timestamp()"), wait_seconds=WAIT_SECONDS
+)
+
+
+async def find_next_waits(
+    connection: Connection,
+    subjects: Sequence[Subject],
+    *,
+    first_delay_seconds: float,
+    longest_delay_seconds: float,
+) -> dict[str, float]:
+    """Return how many seconds attempts have to wait after the next failure, by subject.
+
+    Subjects without such a wait are left out; limits of consecutive failures are ignored.
+    """
+    parameters = {
+        "subjects": [subject.name for subject in subjects],
+        "free_failures": [subject.free_failures for subject in subjects],
+        "forget_seconds": [subject.forget_seconds for subject in subjects],
+        "first_delay_seconds": first_delay_seconds,
+        "longest_delay_seconds": longest_delay_seconds,
+    }
+    rows = await connection.fetch_all(FIND_NEXT_WAITS, parameters)
+    return dict(rows)

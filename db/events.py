@@ -129,24 +129,37 @@ async def has_event(connection: Connection, public_id: str) -> bool:
 
 
 _FIND_ORIGINS = """
-SELECT DISTINCT user_id::text, host(ip)
+SELECT user_id::text, host(ip)
 FROM events
 WHERE
     at >= %(since)s
     AND kind = ANY (%(kinds)s::text[])
     AND ip IS NOT NULL
     AND (%(email_digest)s::text IS NULL OR email_digest = %(email_digest)s)
+GROUP BY user_id, ip
+ORDER BY max(id) DESC
+LIMIT %(limit)s
 """
 
 
 async def find_origins(
-    connection: Connection, *, kinds: Sequence[str], since: datetime, email_digest: str | None
+    connection: Connection,
+    *,
+    kinds: Sequence[str],
+    since: datetime,
+    email_digest: str | None,
+    limit: int,
 ) -> list[tuple[str | None, str]]:
     """Return the users, if known, and the IP addresses of events; of one email address or all.
 
-    Of each combination one.
+    Of each combination one, the newest first.
     """
-    parameters = {"since": since, "kinds": list(kinds), "email_digest": email_digest}
+    parameters = {
+        "since": since,
+        "kinds": list(kinds),
+        "email_digest": email_digest,
+        "limit": limit,
+    }
     rows = await connection.fetch_all(_FIND_ORIGINS, parameters)
     return [(row[0], row[1]) for row in rows]
 

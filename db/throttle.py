@@ -65,6 +65,24 @@ async def ensure_counts(connection: Connection, subjects: Sequence[Subject]) -> 
     await connection.execute(_ENSURE, {"subjects": [subject.name for subject in subjects]})
 
 
+# The failures of a held count with the one at a time ``now``, and the seconds to wait after those
+# that are due.
+NEXT_FAILURES = """
+        CASE
+            WHEN held.last_at < {now} - make_interval(secs => asked.forget_seconds) THEN 1
+            ELSE held.failures + 1
+        END
+"""
+WAIT_SECONDS = """
+            least(
+                %(longest_delay_seconds)s::double precision,
+                %(first_delay_seconds)s::double precision * power(
+                    2::double precision,
+                    least(due.failures - due.free_failures, 40)::double precision
+                )
+            )
+"""
+
 # All sessions lock the rows in the same order; then they do not change until they are written. Only
 # then the clock is read, once. Either all subjects are counted, or none.
 _RECORD_FAILURE = """
@@ -90,10 +108,7 @@ asked AS (
 ), due AS MATERIALIZED (
     SELECT
         asked.subject, asked.free_failures, asked.max_failures, rejected.now,
-        CASE
-            WHEN held.last_at < rejected.now - make_interval(secs => asked.forget_seconds) THEN 1
-            ELSE held.failures + 1
-        END AS failures
+        {failures} AS failures
     FROM asked
     JOIN held ON held.subject = asked.subject
     CROSS JOIN rejected
@@ -111,13 +126,7 @@ asked AS (
             WHEN due.failures >= due.max_failures - due.max_failures / 5
             THEN 'infinity'::timestamptz
             WHEN due.failures >= due.free_failures
-            THEN due.now + make_interval(secs => least(
-                %(longest_delay_seconds)s::double precision,
-                %(first_delay_seconds)s::double precision * power(
-                    2::double precision,
-                    least(due.failures - due.free_failures, 40)::double precision
-                )
-            ))
+            THEN due.now + make_interval(secs => {wait_seconds})
         END,
         place_next_at = CASE
             WHEN due.failures >= due.max_failures THEN 'infinity'::timestamptz
@@ -135,6 +144,9 @@ SELECT
     rejected.now
 FROM rejected
 """
+RECORD_FAILURE = _RECORD_FAILURE.format(
+    failures=NEXT_FAILURES.format(now="rejected.now"), wait_seconds=WAIT_SECONDS
+)
 
 
 async def record_failure(
@@ -159,7 +171,7 @@ async def record_failure(
         "first_delay_seconds": first_delay_seconds,
         "longest_delay_seconds": longest_delay_seconds,
     }
-    return _decision(await connection.fetch_one(_RECORD_FAILURE, parameters))
+    return _decision(await connection.fetch_one(RECORD_FAILURE, parameters))
 
 
 def _decision(row: Row | None) -> ThrottleDecision | None:

@@ -49,6 +49,15 @@ WITH revoked AS (
 )
 SELECT count(*) FROM revoked WHERE user_id IS NOT NULL AND expires_at > %s
 """
+_COUNTS = {
+    "users": "SELECT count(*) FROM users",
+    "clients": "SELECT count(*) FROM clients",
+    "tokens": """
+SELECT count(*)
+FROM tokens
+WHERE user_id IS NOT NULL AND revoked_at IS NULL AND expires_at > clock_timestamp()
+""",
+}
 _FIND_IDENTITY_COLUMNS = """
 SELECT attrelid::regclass::text, attname::text
 FROM pg_attribute
@@ -115,6 +124,20 @@ def restore(dsn: str, archive: Archive, options: RestoreOptions) -> RestoreResul
     return result
 
 
+def count_replaced(dsn: str) -> Mapping[str, int]:
+    """Return how many users, clients and valid tokens a restore would replace."""
+    with plain_connection(dsn) as connection:
+        found = connection.fetch_all(FIND_OWN_TABLES, (list(TABLES),))
+        return _count_rows(connection, [name for _, name in found])
+
+
+def _count_rows(connection: PlainConnection, tables: Sequence[str]) -> Mapping[str, int]:
+    """Return how many users, clients and valid tokens some tables contain."""
+    return {
+        name: int(connection.value(sql)) if name in tables else 0 for name, sql in _COUNTS.items()
+    }
+
+
 def _drop_tables(
     connection: PlainConnection, archive: Archive, options: RestoreOptions
 ) -> _Replaced:
@@ -142,12 +165,11 @@ def _drop_tables(
 
 
 def _reject_users(connection: PlainConnection, tables: Sequence[str]) -> None:
-    users = connection.value("SELECT count(*) FROM users")
-    clients = connection.value("SELECT count(*) FROM clients") if "clients" in tables else 0
-    if users or clients:
+    found = _count_rows(connection, tables)
+    if found["users"] or found["clients"]:
         raise DatabaseNotEmpty(
-            f"The database already contains {users} users and {clients} clients: pass --replace to"
-            " delete them, or restore into a new database."
+            f"The database already contains {found['users']} users and {found['clients']} clients:"
+            " pass --replace to delete them, or restore into a new database."
         )
 
 

@@ -26,10 +26,7 @@ def normalize_email(text: str, *, allow_internal: bool = False) -> str:
     if len(local.encode()) > MAX_LOCAL_BYTES:
         raise ValueError(f"must be an email address with at most {MAX_LOCAL_BYTES} bytes before @")
     if not allow_internal and _is_internal(domain):
-        raise ValueError(
-            "must be an email address of a public domain; registration.internal_domains = true"
-            " accepts internal ones"
-        )
+        raise ValueError("must be an email address of a public domain")
     return address
 
 

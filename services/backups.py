@@ -12,7 +12,7 @@ from typing import BinaryIO
 from db.rows import NewEvent
 from postgres.archives import Archive, Manifest
 from postgres.backup import write_backup
-from postgres.restore import RestoreOptions, RestoreResult, restore
+from postgres.restore import RestoreOptions, RestoreResult, count_replaced, restore
 from rules.origin import LocalOrigin
 from services.event_kinds import EventKind
 
@@ -45,6 +45,10 @@ class Backups:
         """Write a backup; return its manifest. Raises SchemaMissing if the schema is missing."""
         event = self._event(EventKind.BACKED_UP)
         return write_backup(self._dsn, self._environ, target, event)
+
+    def count_replaced(self) -> Mapping[str, int]:
+        """Return how many users, clients and valid tokens a restore would replace."""
+        return count_replaced(self._dsn)
 
     def restore(self, archive: Archive, *, may_replace: bool, keeps_tokens: bool) -> RestoreResult:
         """Replace the database with a backup; raises DatabaseNotEmpty if it may not."""

@@ -38,7 +38,10 @@ class EventKind(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Return whether it is a failure: any caller can cause one, without credentials."""
+        """Return whether it is a failed attempt, of which a caller can make any number.
+
+        Only the first ones of a minute are events of their own: see services/failure_counts.py.
+        """
         return self in LOGIN_FAILURES or self is EventKind.CLIENT_FAILED
 
     @property

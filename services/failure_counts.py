@@ -1,4 +1,4 @@
-"""Failures that any caller can cause, counted, so that they do not fill the audit trail.
+"""Failed attempts, of which a caller can make any number, counted so as not to fill the trail.
 
 Of each kind, the first failure from a network in a minute is written as an event at once, whether
 or not the user exists: otherwise the statement would reveal it. Those that follow are counted here,

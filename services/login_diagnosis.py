@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Unpack
 
 from db import users
 from db.events import EventFilter
@@ -12,6 +13,7 @@ from rules import emails
 from rules.origin import LocalOrigin
 from rules.similar_emails import one_slip_away
 from rules.text_bounds import nfkc
+from services.audit import About
 from services.core import Core
 from services.event_kinds import EventKind
 from services.named_users import find_user, is_user_id
@@ -31,23 +33,25 @@ class LoginDiagnosis:
     ``similar`` are users whose email address differs by one slip, if no user has this one;
     ``reserved_until`` is when it becomes available after its user was deleted. ``account`` is the
     count of the account, ``waits`` are those from networks, ``next_waits`` are those that the next
-    failure starts; ``is_usual_network`` is whether the IP address that was asked about is in the
-    usual network, None without one.
+    failure starts, ``possible_waits`` are those from networks that may be the user's.
+    ``is_usual_network`` is whether the IP address of the user is in the usual network, None if
+    either is not known.
     """
 
-    user: UserStateRow | None
-    similar: Sequence[UserStateRow]
-    reserved_until: datetime | None
-    account: CountStateRow | None
-    waits: Sequence[Wait]
-    next_waits: Sequence[Wait]
-    is_usual_network: bool | None
-    failures: Sequence[EventRow]
-    last_login: EventRow | None
+    user: UserStateRow | None = None
+    similar: Sequence[UserStateRow] = ()
+    reserved_until: datetime | None = None
+    account: CountStateRow | None = None
+    waits: Sequence[Wait] = ()
+    next_waits: Sequence[Wait] = ()
+    possible_waits: Sequence[Wait] = ()
+    is_usual_network: bool | None = None
+    failures: Sequence[EventRow] = ()
+    last_login: EventRow | None = None
 
 
 class LoginDiagnoses:
-    """Finds out why users cannot log in."""
+    """Finds out why users cannot log in, with an event for each access to personal data."""
 
     def __init__(
         self, core: Core, waits: Waits, reservations: Reservations, origin: LocalOrigin
@@ -58,52 +62,63 @@ class LoginDiagnoses:
         self._origin = origin
 
     async def diagnose(self, email_or_id: str, ip: str | None) -> LoginDiagnosis:
-        """Return what affects the logins of a user, from an IP address or from recent ones.
-
-        Writes an event if the user exists.
-        """
+        """Return what affects the logins of a user, from an IP address or from recent ones."""
         async with connection_to(self._core.database) as connection:
             user = await find_user(connection, email_or_id)
-            key = "" if user is None and is_user_id(email_or_id) else _key(user, email_or_id)
+        if user is not None:
+            return await self._diagnose(user, ip)
+        # No key is that of an id, or of a text that is too long for an address.
+        key = "" if is_user_id(email_or_id) else emails.lookup_key(email_or_id)
+        return await self._diagnose_unknown(key) if key else LoginDiagnosis()
+
+    async def _diagnose(self, user: UserStateRow, ip: str | None) -> LoginDiagnosis:
+        key = emails.email_key(user.email)
+        async with connection_to(self._core.database) as connection:
             found = await self._waits.find_for(connection, key, ip)
-            similar = [] if user else await _find_similar(connection, key)
-            reserved = None if user else await self._reservations.find_end(connection, key)
+            possible = [] if ip else await self._waits.find_possible(connection, found)
         account = next((each.count for each in found if each.kind is CountKind.ACCOUNT), None)
         networks = [each for each in found if each.kind is not CountKind.ACCOUNT]
-        usual = account is not None and ip is not None and self._waits.is_usual_network(account, ip)
-        failures, last_login = await self._find_events(user, key)
-        if user:
-            await self._core.audit.record(
-                EventKind.USER_READ, self._origin, user_id=user.id, email_key=key
-            )
+        failures = await self._find_failures(key)
+        logged_in = EventFilter(user_id=user.id, kind=EventKind.LOGGED_IN)
+        logins = await self._core.audit.find(logged_in, limit=1)
+        await self._record(EventKind.USER_READ, user_id=user.id, email_key=key)
+        if possible:
+            await self._record(EventKind.THROTTLE_READ)
         return LoginDiagnosis(
             user=user,
-            similar=similar,
-            reserved_until=reserved,
             account=account,
             waits=[each for each in networks if each.count.is_waiting],
             next_waits=[each for each in networks if not each.count.is_waiting],
-            is_usual_network=None if ip is None else usual,
+            possible_waits=possible,
+            is_usual_network=self._is_usual_network(account, ip),
             failures=failures,
-            last_login=last_login,
+            last_login=logins[0] if logins else None,
         )
 
-    async def _find_events(
-        self, user: UserStateRow | None, key: str
-    ) -> tuple[list[EventRow], EventRow | None]:
-        """Return the last failures of an email address, and the last login of its user."""
-        audit = self._core.audit
-        failed = EventFilter(email_digest=audit.email_digest(key), outcome="failure")
-        failures = await audit.find(failed, limit=_EVENTS)
-        if user is None:
-            return failures, None
-        logged_in = EventFilter(user_id=user.id, kind=EventKind.LOGGED_IN)
-        found = await audit.find(logged_in, limit=1)
-        return failures, found[0] if found else None
+    async def _diagnose_unknown(self, key: str) -> LoginDiagnosis:
+        """Return what is known about an email address that no user has."""
+        async with connection_to(self._core.database) as connection:
+            similar = await _find_similar(connection, key)
+            reserved = await self._reservations.find_end(connection, key)
+        failures = await self._find_failures(key)
+        if similar:
+            await self._record(EventKind.USERS_LISTED)
+        if failures:
+            await self._record(EventKind.AUDIT_READ, email_key=key)
+        return LoginDiagnosis(similar=similar, reserved_until=reserved, failures=failures)
 
+    def _is_usual_network(self, account: CountStateRow | None, ip: str | None) -> bool | None:
+        if ip is None or account is None or account.usual_network is None:
+            return None
+        return self._waits.is_usual_network(account, ip)
 
-def _key(user: UserStateRow | None, email: str) -> str:
-    return emails.email_key(user.email) if user else emails.lookup_key(email)
+    async def _find_failures(self, key: str) -> list[EventRow]:
+        digest = self._core.audit.email_digest(key)
+        failed = EventFilter(email_digest=digest, outcome="failure")
+        return await self._core.audit.find(failed, limit=_EVENTS)
+
+    async def _record(self, kind: EventKind, **about: Unpack[About]) -> None:
+        await self._core.audit.record(kind, self._origin, **about)
 
 
 async def _find_similar(connection: Connection, email_key: str) -> list[UserStateRow]:

@@ -29,9 +29,10 @@ class WaitAdministration:
         return found
 
     async def end_for_user(self, email_or_id: str, addresses: Sequence[str]) -> int:
-        """End the waits of an account, from any network; return how many counts were not 0.
+        """End the waits of an account; return how many counts were not 0.
 
-        An email address may be one that no user has. Raises UserNotFound for an unknown id.
+        Those in networks end as far as these are known: see Waits.end_for_account(). An email
+        address may be one that no user has. Raises UserNotFound for an unknown id.
         """
         async with transaction_on(self._core.database) as transaction:
             user = await find_user(transaction.connection, email_or_id)
@@ -64,5 +65,7 @@ class WaitAdministration:
         async with transaction_on(self._core.database) as transaction:
             ended = await counts.reset_counts(transaction.connection, [subject])
             if ended:
-                await self._core.audit.write(transaction, EventKind.THROTTLE_CLEARED, self._origin)
+                await self._core.audit.write(
+                    transaction, EventKind.THROTTLE_CLEARED, self._origin, key_id=subject
+                )
         return ended

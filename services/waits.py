@@ -1,30 +1,25 @@
 """Waits after failed attempts, as administrators see and end them.
 
-The counts are stored under digests, so that the database does not show which networks tried which
-accounts. They are resolved for a command only: accounts by the email addresses of all users,
-networks by the IP addresses of recent failures in the audit trail, and by those that the
-administrator names.
+The counts are stored under digests; see services/known_subjects.py for how they are resolved.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from db import counts, events, users
+from db import counts
 from db.pool import Connection
 from db.rows import CountStateRow, UserStateRow
-from rules import emails
+from db.throttle import Subject
 from rules.origin import network_of
 from services.core import Core
-from services.event_kinds import LOGIN_FAILURES
-from services.throttle_subjects import ACCOUNT, CountKind, SubjectNames, kind_of
+from services.known_subjects import UNKNOWN, KnownSubjects
+from services.throttle_subjects import ADDRESS, PAIR, CountKind, SubjectNames, kind_of
 from services.transactions import connection_to
 from settings.model import ThrottleSettings
 
-_PAGE = 10_000
-# The user and the network of a failure, or of a count.
-_Origin = tuple[str | None, str]
-_Known = tuple[UserStateRow | None, str | None]
+# Of waits that may apply to a user.
+MAX_POSSIBLE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,8 @@ class Waits:
         self._core = core
         self._names = names
         self._limits = limits
-        self._kept = timedelta(seconds=max(limits.forget_seconds, limits.longest_delay_seconds))
+        self._counted = timedelta(seconds=max(limits.forget_seconds, limits.longest_delay_seconds))
+        self._known = KnownSubjects(core, names, self._counted)
 
     async def find_for(
         self, connection: Connection, email_key: str, ip: str | None = None
@@ -63,45 +59,63 @@ class Waits:
         account failed recently.
         """
         account = self._names.account(email_key)
-        networks = {network_of(ip)} if ip else await self._failed_networks(connection, email_key)
-        named: dict[str, str | None] = {account: None}
-        for network in networks:
-            named[self._names.pair(email_key, network)] = network
-            named[self._names.address(network)] = network
-        found = await counts.find_counts(connection, list(named))
-        waits = [
-            Wait(each, network=named[each.subject], next_seconds=self._next_seconds(each))
-            for each in found
-        ]
+        if ip:
+            networks = {network_of(ip)}
+        else:
+            networks = await self._known.find_networks_of(connection, email_key)
+        pairs = {self._names.pair(email_key, network): network for network in networks}
+        addresses = {self._names.address(network): network for network in networks}
+        named = pairs | addresses
+        found = await counts.find_counts(connection, [account, *named])
+        following = await self._find_next_waits(connection, [*pairs], [*addresses])
         return [
-            each
-            for each in waits
-            if each.count.is_waiting or each.next_seconds or each.count.subject == account
+            Wait(each, None, named.get(each.subject), following.get(each.subject, 0.0))
+            for each in found
+            if each.is_waiting or each.subject in following or each.subject == account
         ]
 
-    def _next_seconds(self, count: CountStateRow) -> float:
-        """Return the wait that the next failure of a network starts, as db/throttle.py does."""
+    async def find_possible(self, connection: Connection, found: Iterable[Wait]) -> list[Wait]:
+        """Return waits from networks that may apply to an account besides those found for it.
+
+        A rejected attempt is not counted, and may not be an event of its own, so that the networks
+        of an account are not known completely. Waits that are known to be those of another account
+        are left out. Those of all accounts in a network come first; at most MAX_POSSIBLE.
+        """
+        waiting = await counts.find_waiting_networks(
+            connection,
+            prefixes=(ADDRESS, PAIR),
+            without=[each.count.subject for each in found],
+            kept_seconds=self._counted.total_seconds(),
+            limit=MAX_POSSIBLE,
+        )
+        resolved = await self._resolve(connection, waiting)
+        return [each for each in resolved if each.user is None]
+
+    async def _find_next_waits(
+        self, connection: Connection, pairs: Sequence[str], addresses: Sequence[str]
+    ) -> dict[str, float]:
+        """Return the waits that the next failure starts, by the name of the count."""
         limits = self._limits
-        free = {
-            CountKind.PAIR: limits.pair_failures,
-            CountKind.ADDRESS: limits.address_failures,
-        }.get(kind_of(count.subject))
-        forgotten = count.last_at + timedelta(seconds=limits.forget_seconds) < self._core.now()
-        if free is None or forgotten or count.failures + 1 < free:
-            return 0.0
-        doubled = limits.first_delay_seconds * 2.0 ** min(count.failures + 1 - free, 40)
-        return min(doubled, limits.longest_delay_seconds)
+        named = [(each, limits.pair_failures) for each in pairs]
+        named += [(each, limits.address_failures) for each in addresses]
+        return await counts.find_next_waits(
+            connection,
+            [Subject(name, free, limits.forget_seconds) for name, free in named],
+            first_delay_seconds=limits.first_delay_seconds,
+            longest_delay_seconds=limits.longest_delay_seconds,
+        )
 
     async def end_for_account(
         self, connection: Connection, email_key: str, addresses: Iterable[str] = ()
     ) -> int:
-        """End the waits of an account, from any network; return how many counts were not 0.
+        """End the waits of an account in the known networks; return how many counts were not 0.
 
         The networks are those of some IP addresses, and those of the recent failures of all users:
-        the audit trail counts later failures of a minute without the account.
+        the audit trail counts later failures of a minute without the account. The wait of the
+        account itself ends in all networks.
         """
         networks = {network_of(each) for each in addresses}
-        networks |= {network for _, network in await self._find_origins(connection)}
+        networks |= await self._known.find_networks(connection)
         names = [self._names.pair(email_key, network) for network in networks]
         return await counts.reset_counts(connection, [self._names.account(email_key), *names])
 
@@ -128,72 +142,11 @@ class Waits:
         """
         async with connection_to(self._core.database) as connection:
             waiting = await counts.find_waiting(connection, limit=limit)
-            origins = await self._find_origins(connection)
-            networks = {network_of(each) for each in addresses}
-            known = self._known_networks(networks | {network for _, network in origins})
-            known |= await self._known_pairs(connection, origins, networks)
-            known |= await self._known_accounts(connection, {each.subject for each in waiting})
-        return [Wait(each, *known.get(each.subject, (None, None))) for each in waiting]
+            return await self._resolve(connection, waiting, map(network_of, addresses))
 
-    def _known_networks(self, networks: Iterable[str]) -> dict[str, _Known]:
-        return {
-            name: (None, network)
-            for network in networks
-            for name in self._names.of_network(network)
-        }
-
-    async def _known_pairs(
-        self, connection: Connection, origins: Iterable[_Origin], networks: Iterable[str]
-    ) -> dict[str, _Known]:
-        failed = {(user_id, network) for user_id, network in origins if user_id is not None}
-        user_ids = {user_id for user_id, _ in failed}
-        failed |= {(user_id, network) for user_id in user_ids for network in networks}
-        found = {user.id: user for user in await users.find_states(connection, sorted(user_ids))}
-        return {
-            self._names.pair(emails.email_key(found[user_id].email), network): (
-                found[user_id],
-                network,
-            )
-            for user_id, network in failed
-            if user_id in found
-        }
-
-    async def _known_accounts(self, connection: Connection, waiting: set[str]) -> dict[str, _Known]:
-        """Return the users of some counts; reads the email addresses of all users at worst."""
-        accounts = {name for name in waiting if name.startswith(ACCOUNT)}
-        known: dict[str, _Known] = {}
-        after = ""
-        while len(known) < len(accounts):
-            page = await users.find_page(
-                connection, after=after, text="", only_disabled=False, limit=_PAGE
-            )
-            if not page:
-                break
-            keys = {self._names.account(emails.email_key(user.email)): user for user in page}
-            known |= {name: (keys[name], None) for name in accounts & keys.keys()}
-            after = emails.email_key(page[-1].email)
-        return known
-
-    async def _failed_networks(self, connection: Connection, email_key: str) -> set[str]:
-        """Return the networks where an account failed recently.
-
-        Those of its events; and of the recent failures of all users, those with a count.
-        """
-        digest = self._core.audit.email_digest(email_key)
-        own = {network for _, network in await self._find_origins(connection, digest)}
-        origins = await self._find_origins(connection)
-        named = {self._names.pair(email_key, network): network for _, network in origins}
-        counted = await counts.find_counts(connection, list(named))
-        return own | {named[each.subject] for each in counted if each.failures}
-
-    async def _find_origins(
-        self, connection: Connection, email_digest: str | None = None
-    ) -> set[_Origin]:
-        """Return the users, if known, and the networks of recent failures."""
-        found = await events.find_origins(
-            connection,
-            kinds=[*LOGIN_FAILURES],
-            since=self._core.now() - self._kept,
-            email_digest=email_digest,
-        )
-        return {(user_id, network_of(ip)) for user_id, ip in found}
+    async def _resolve(
+        self, connection: Connection, waiting: Sequence[CountStateRow], networks: Iterable[str] = ()
+    ) -> list[Wait]:
+        subjects = [each.subject for each in waiting]
+        known = await self._known.resolve(connection, subjects, networks)
+        return [Wait(each, *known.get(each.subject, UNKNOWN)) for each in waiting]

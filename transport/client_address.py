@@ -1,12 +1,13 @@
 """The client's address, read past trusted proxies."""
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 
 from tornado.httputil import HTTPServerRequest
+
+from rules.ip_addresses import parse_address, parse_network
 
 _MAX_USER_AGENT_LENGTH = 400
 # An entry of X-Forwarded-For is an address with brackets, a zone and a port.
@@ -14,7 +15,6 @@ _MAX_ENTRY_LENGTH = 80
 _MAX_CACHED_LENGTH = 1_000
 _MAX_PROXIES = 100
 _WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[^\]]+)\](?::[0-9]{1,5})?", re.ASCII)
-_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 class ClientAddresses:
@@ -27,7 +27,7 @@ class ClientAddresses:
 
     def __init__(self, trusted_proxies: Sequence[str]) -> None:
         """Trust these networks; raise ValueError if one of them is not a network."""
-        self._trusted = tuple(map(_parse_network, trusted_proxies))
+        self._trusted = tuple(map(parse_network, trusted_proxies))
         self._cached_client = lru_cache(maxsize=5_000)(self._client)
         self.trusts = lru_cache(maxsize=5_000)(self._is_trusted)
 
@@ -142,18 +142,10 @@ def _parse_entry(text: str) -> IPv4Address | IPv6Address | None:
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Return an address; None for the unspecified one, which Tornado gives for Unix sockets."""
     try:
-        address = ipaddress.ip_address(text)
+        address = parse_address(text)
     except ValueError:
         return None
     if isinstance(address, IPv6Address):
         # A zone index has a meaning on one machine only.
-        address = address.ipv4_mapped or IPv6Address(int(address))
+        address = IPv6Address(int(address))
     return None if address.is_unspecified else address
-
-
-def _parse_network(text: str) -> IPv4Network | IPv6Network:
-    network = ipaddress.ip_network(text)
-    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
-        mapped = IPv4Address(int(network.network_address) & 0xFFFFFFFF)
-        return IPv4Network((mapped, network.prefixlen - _MAPPED.prefixlen))
-    return network

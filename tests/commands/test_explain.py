@@ -104,7 +104,8 @@ async def test_a_disabled_user_is_named_and_the_correct_password_is_an_event(
         assert (await api.log_in(EMAIL)).problem == "account-disabled"
     assert codes(dsn, EMAIL) == ["disabled"]
     shown = explain(dsn, EMAIL).stdout
-    assert f"to end it: users enable {EMAIL}" in shown
+    [user_id] = run_sql(dsn, "SELECT id::text FROM users")[0]
+    assert f"to end it: users enable {user_id}" in shown
     assert shown.count("login-disabled") == 1
 
 
@@ -195,6 +196,142 @@ async def test_a_throttled_office_is_named_for_each_of_its_users(api: Api, dsn: 
     assert (await log_in(api, PASSWORD)).status == 200
 
 
+async def reject_after_a_colleague(api: Api) -> None:
+    """Throttle the network, and have a colleague be the first who is rejected there."""
+    await api.register(EMAIL)
+    for number in range(4):
+        await log_in(api, email=f"colleague-{number}@example.com")
+    for email in ("colleague-4@example.com", EMAIL):
+        assert (await log_in(api, PASSWORD, email=email)).status == 429
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_waits_that_may_apply_to_a_user_are_shown_until_the_address_is_known(
+    api: Api, dsn: str
+) -> None:
+    await reject_after_a_colleague(api)
+    assert codes(dsn, EMAIL) == []
+    shown = explain(dsn, EMAIL).stdout
+    assert "Nothing prevents" not in shown
+    assert f"may apply to this user: IP address {HOME} throttled until 20" in shown
+    assert f"of all accounts there; to end it: throttle clear {HOME}" in shown
+    assert kinds(dsn)[-2:] == ["user-read", "throttle-read"]
+    assert codes(dsn, EMAIL, "--address", HOME) == ["throttled-address"]
+    assert "may apply" not in explain(dsn, EMAIL, "--address", HOME).stdout
+    assert "Nothing prevents" in explain(dsn, EMAIL, "--address", ELSEWHERE).stdout
+    run_sql(dsn, "DELETE FROM events")
+    shown = explain(dsn, EMAIL).stdout
+    assert "may apply to this user: IP address unknown throttled until 20" in shown
+    assert manage(*commands_in(shown)[0], DATABASE_URL=dsn).returncode == 0
+    assert "Nothing prevents" in explain(dsn, EMAIL).stdout
+    assert (await log_in(api, PASSWORD)).status == 200
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_of_many_waits_that_may_apply_some_are_shown_and_all_are_counted(
+    api: Api, dsn: str
+) -> None:
+    await reject_after_a_colleague(api)
+    run_sql(
+        dsn,
+        "INSERT INTO throttle (subject, failures, last_at, next_at) SELECT 'pair:' ||"
+        " lpad(n::text, 24, '0'), 10, now(), now() + interval '1 min' FROM generate_series(1, 9) n",
+    )
+    document = json.loads(explain(dsn, EMAIL, "--json").stdout)
+    assert document["possible_waits_count"] == 10
+    shown = [each["code"] for each in document["possible_waits"]]
+    assert shown == ["throttled-address", *["throttled-pair"] * 4]
+    assert "5 further waits; see throttle list" in explain(dsn, EMAIL).stdout
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_waits_of_other_users_do_not_apply(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    await api.register("kim@example.com")
+    for _ in range(2):
+        await log_in(api, email="kim@example.com")
+    assert codes(dsn, "kim@example.com") == ["throttled-pair"]
+    assert "Nothing prevents" in explain(dsn, EMAIL).stdout
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_each_command_to_paste_is_safe_and_ends_the_wait(api: Api, dsn: str) -> None:
+    hostile = {"x|`id`|$home@example.com": HOME, "-x@example.com": ELSEWHERE}
+    for email, ip in hostile.items():
+        user_id = (await api.register(email)).json["id"]
+        for each in (ip, ip, "192.0.2.1"):
+            assert (await log_in(api, email=email, ip=each)).status == 401
+        # Without events, users enable does not find the network.
+        run_sql(dsn, "DELETE FROM events")
+        manage("users", "disable", user_id, DATABASE_URL=dsn)
+        shown = explain(dsn, user_id, "--address", ip).stdout
+        commands = commands_in(shown)
+        assert [command[:2] for command in commands] == [
+            ["users", "enable"],
+            ["users", "enable"],
+            ["throttle", "clear"],
+        ]
+        for command in commands:
+            assert re.fullmatch(r"[a-z0-9.: -]+", " ".join(command)), command
+            manage(*command, DATABASE_URL=dsn)
+        assert codes(dsn, user_id, "--address", ip) == []
+        assert (await log_in(api, PASSWORD, email=email, ip=ip)).status == 200
+    ended = manage("users", "list", "--limit", "1", DATABASE_URL=dsn)
+    [after] = re.findall(r"pass (--after \S+)$", ended.stderr.strip())
+    assert manage("users", "list", *after.split(), DATABASE_URL=dsn).stdout.count("@") == 1
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Return the commands that a text shows for what ends a wait."""
+    return [line.split() for line in re.findall(r"to end it: (.*)$", text, re.MULTILINE)]
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_without_a_usual_network_a_wait_applies_everywhere(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    for number in range(3):
+        await log_in(api, ip=f"192.0.2.{number}")
+    run_sql(dsn, "UPDATE throttle SET place = NULL")
+    assert codes(dsn, EMAIL) == ["throttled"]
+    assert "except" not in explain(dsn, EMAIL).stdout
+    assert "network of the last login" not in explain(dsn, EMAIL, "--address", HOME).stdout
+    run_sql(dsn, "UPDATE throttle SET next_at = 'infinity' WHERE subject LIKE 'account:%'")
+    assert codes(dsn, EMAIL) == codes(dsn, EMAIL, "--address", HOME) == ["locked"]
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_what_is_shown_about_an_unknown_address_is_an_event(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    await log_in(api, email="susn@example.com")
+    await log_in(api, email="other@example.com", ip=ELSEWHERE)
+    # Too long for an address: the failures of all such texts have one digest.
+    await log_in(api, email="x" * 2000, ip="192.0.2.1")
+    for text, expected in (
+        ("susn@example.com", ["users-listed", "audit-read"]),
+        ("susam@example.com", ["users-listed"]),
+        ("other@example.com", ["audit-read"]),
+        ("nothing@example.com", []),
+        ("x" * 3000, []),
+        ("0" * 32, []),
+    ):
+        run_sql(dsn, "DELETE FROM events WHERE actor IS NOT NULL")
+        document = json.loads(explain(dsn, text, "--json").stdout)
+        shown = [bool(document["similar"]), bool(document["failures"])]
+        assert shown == ["users-listed" in expected, "audit-read" in expected], text
+        read = run_sql(dsn, "SELECT kind FROM events WHERE actor IS NOT NULL ORDER BY id")
+        assert [kind for (kind,) in read] == expected, text
+
+
+def kinds(dsn: str) -> list[str]:
+    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id")]
+
+
 @throttled
 @pytest.mark.gen_test
 async def test_a_wait_is_found_although_the_events_are_those_of_a_colleague(
@@ -206,6 +343,19 @@ async def test_a_wait_is_found_although_the_events_are_those_of_a_colleague(
             assert (await log_in(api, email=email)).status == 401
     assert run_sql(dsn, "SELECT count(*) FROM events WHERE kind LIKE '%%failed'") == [(1,)]
     assert sorted(codes(dsn, EMAIL)) == ["throttled-address", "throttled-pair"]
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_an_ipv4_address_may_be_written_as_an_ipv6_one(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    for _ in range(2):
+        await log_in(api)
+    mapped = f"::ffff:{HOME}"
+    assert codes(dsn, EMAIL, "--address", mapped) == ["throttled-pair"]
+    for network in (mapped, "::ffff:198.51.100.0/120"):
+        command = ("audit", "list", "--address", network, "--json")
+        assert json.loads(manage(*command, DATABASE_URL=dsn).stdout)[0]["ip"] == HOME
 
 
 def test_an_address_that_is_none_is_wrong_usage(dsn: str) -> None:

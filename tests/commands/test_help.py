@@ -83,15 +83,18 @@ def test_both_programs_print_their_version(capsys: pytest.CaptureFixture[str]) -
 def test_completion_is_installed_for_the_shell_of_the_user(
     tmp_path: Path, shell: str, file: str
 ) -> None:
-    variables = {"HOME": str(tmp_path), "SHELL": f"/usr/bin/{shell}"}
+    home = tmp_path / "$(id) home"
+    variables = {"HOME": str(home), "SHELL": f"/usr/bin/{shell}"}
     ended = manage("--install-completion", **variables)
     assert (ended.returncode, ended.stderr) == (0, "")
-    script = (tmp_path / file).read_text(encoding="utf-8")
+    script = (home / file).read_text(encoding="utf-8")
     assert f"{VARIABLE}={shell}_complete" in script
     assert f" {sys.executable} {ROOT / 'manage.py'})" in script
     assert "$1)" not in script
     assert script == manage("--show-completion", shell).stdout
-    assert str(tmp_path / file) in ended.stdout
+    assert str(home / file) in ended.stdout
+    # The line to paste is safe in a shell.
+    assert (f"fpath=('{home}/.zfunc' $fpath)" in ended.stdout) == (shell == "zsh")
 
 
 def test_completion_for_an_unknown_shell_or_directory_is_an_error(tmp_path: Path) -> None:

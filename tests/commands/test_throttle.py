@@ -64,7 +64,7 @@ async def test_waits_are_listed_with_the_users_and_networks_of_recent_failures(
         ("account", 3, EMAIL, user_id, None),
         ("account-and-address", 2, EMAIL, user_id, OFFICE),
     ]
-    assert {each["until"][:2] for each in found} == {"20"}
+    assert {(each["until"][:2], each["locked"]) for each in found} == {("20", False)}
     run_sql(dsn, "DELETE FROM events")
     assert [each["network"] for each in listed(dsn)] == [None] * 3
     assert [each["network"] for each in listed(dsn, "--address", V6)] == [
@@ -127,8 +127,51 @@ async def test_a_wait_without_an_event_is_ended_by_its_address_or_its_key(
     assert (again.returncode, again.stdout) == (3, "")
     assert "No failed attempts are counted" in again.stderr
     assert kinds(dsn).count("throttle-cleared") == 2
+    events = json.loads(manage("audit", "list", "--json", DATABASE_URL=dsn).stdout)
+    cleared = [each["key_id"] for each in events if each["kind"] == "throttle-cleared"]
+    assert cleared == [left, None]
     unknown = manage("throttle", "clear", "0" * 8 + "-0000" * 3 + "-" + "0" * 12, DATABASE_URL=dsn)
     assert (unknown.returncode, "No user has the ID" in unknown.stderr) == (3, True)
+
+
+@throttled
+@pytest.mark.gen_test
+async def test_a_locked_account_has_no_time_in_json(api: Api, dsn: str) -> None:
+    for number in range(3):
+        await log_in(api, ip=f"192.0.2.{number}")
+    run_sql(dsn, "UPDATE throttle SET next_at = 'infinity' WHERE subject LIKE 'account:%'")
+    assert [(each["until"], each["locked"]) for each in listed(dsn)] == [(None, True)]
+    shown = manage("throttle", "list", DATABASE_URL=dsn).stdout.splitlines()
+    assert shown[0].split()[2:4] == ["UNTIL", "LOCKED"]
+    assert shown[1].split()[2:4] == ["-", "yes"]
+
+
+@throttled
+@pytest.mark.parametrize("written", [f"::ffff:{OFFICE}", V6, "2001:DB8::9", "2001:db8::/64"])
+@pytest.mark.gen_test
+async def test_an_address_is_cleared_in_each_form(api: Api, dsn: str, written: str) -> None:
+    ip = OFFICE if OFFICE in written else V6
+    for number in range(4):
+        await log_in(api, ip=ip, email=f"unknown-{number}@example.com")
+    assert (await log_in(api, ip=ip)).status == 429
+    ended = manage("throttle", "clear", written, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended
+    assert (await log_in(api, ip=ip)).status == 401
+
+
+@pytest.mark.parametrize(
+    "target", [OFFICE, f"::ffff:{OFFICE}", "2001:db8::/64", "pair:" + "a" * 24]
+)
+def test_an_address_is_an_option_for_accounts_only(dsn: str, target: str) -> None:
+    ended = manage("throttle", "clear", target, "--address", OFFICE, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--address is for an account" in ended.stderr
+
+
+@pytest.mark.parametrize("target", ["203.0.113.0/24", "2001:db8::/48", "fe80::1%eth0"])
+def test_a_network_or_an_address_with_a_zone_has_no_count(dsn: str, target: str) -> None:
+    ended = manage("throttle", "clear", target, DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (2, ""), ended
 
 
 @throttled

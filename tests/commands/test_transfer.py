@@ -11,9 +11,10 @@ import pytest
 
 from rules.password_scheme import SCHEME, PasswordScheme, pepper_id
 from tests.harness.api import PASSWORD, Api, basic
-from tests.harness.command_line import manage, manage_into
+from tests.harness.command_line import Completed, manage, manage_into
 from tests.harness.imported_users import HASH, MAKERS, written
 from tests.harness.processes import running_server
+from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
 
 
@@ -357,6 +358,71 @@ def test_invalid_lines_can_be_skipped_and_are_written_to_a_file_to_correct(
     written(tmp_path / "valid.jsonl", {"email": "su@example.com", "password_hash": HASH})
     ended = manage(*command[:-1], str(tmp_path / "valid.jsonl"), DATABASE_URL=dsn)
     assert (ended.returncode, rejects.exists()) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("users.csv", f"mail,passwort\n{ROW}\n"),
+        ("users.csv", f"{HEADER},EMAIL\n{ROW},x\n"),
+        ("users.jsonl", f"{HEADER}\n{ROW}\n"),
+    ],
+    ids=["another header", "a column twice", "another format"],
+)
+def test_a_file_without_a_valid_line_is_an_error_although_invalid_ones_are_skipped(
+    dsn: str, tmp_path: Path, name: str, text: str
+) -> None:
+    file, rejects = tmp_path / name, tmp_path / "rejects"
+    file.write_text(text, encoding="utf-8")
+    command = ("users", "import", "--skip-invalid", str(rejects), str(file))
+    for options in ((), ("--dry-run",)):
+        ended = manage(*command, *options, DATABASE_URL=dsn)
+        assert (ended.returncode, rejects.exists()) == (1, False), ended
+        assert "line 1: " in ended.stderr
+        assert "invalid: nothing was imported." in ended.stderr
+
+
+def test_a_dry_run_creates_no_file(dsn: str, tmp_path: Path) -> None:
+    file, rejects = tmp_path / "users.csv", tmp_path / "rejects.csv"
+    file.write_text(f"{HEADER}\n{ROW}\nnowhere,{HASH}\n", encoding="utf-8")
+    summary = checked(file, dsn, "--skip-invalid", str(rejects))
+    assert summary == ["Would import 1 user; skipped 1 invalid line."]
+    assert not rejects.exists()
+
+
+def test_csv_needs_no_column_of_hashes_without_passwords(dsn: str, tmp_path: Path) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text("email;name\nsusan@example.com;Susan\n", encoding="utf-8")
+    [error] = checked(file, dsn)
+    assert error.startswith("line 1: is not a header with email and password_hash")
+    assert checked(file, dsn, "--without-password") == ["Would import 1 user."]
+    file.write_text("name\nSusan\n", encoding="utf-8")
+    [error] = checked(file, dsn, "--without-password")
+    assert error == "line 1: is not a header with email; found: name"
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_file_that_changes_between_its_two_readings_is_an_error(
+    dsn: str, tmp_path: Path, lines: int
+) -> None:
+    file, rejects = tmp_path / "users.csv", tmp_path / "rejects.csv"
+    rows = [f"user{number}@example.com,{HASH}\n" for number in range(3)]
+    file.write_text(f"{HEADER}\n{rows[0]}{rows[1]}nowhere,{HASH}\n", encoding="utf-8")
+
+    async def change_it() -> Completed:
+        command = ("users", "import", "--skip-invalid", str(rejects), str(file))
+        # The first reading ends with a query for the users that exist.
+        with holding(dsn, "LOCK TABLE users IN ACCESS EXCLUSIVE MODE") as holder:
+            task = asyncio.create_task(asyncio.to_thread(manage, *command, DATABASE_URL=dsn))
+            await holder.sees_waiting(task)
+            file.write_text("".join([f"{HEADER}\n", *rows[:lines]]), encoding="utf-8")
+        return await task
+
+    ended = asyncio.run(change_it())
+    assert ended.returncode == 1
+    assert "The file changed while it was read: start again." in ended.stderr
+    assert not rejects.exists()
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
 
 
 def test_an_export_goes_to_standard_output_on_request(dsn: str, tmp_path: Path) -> None:

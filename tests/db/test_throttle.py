@@ -103,6 +103,35 @@ def test_old_counts_are_found_by_their_index(dsn: str, sql: str, index: str) -> 
     assert not any("Seq Scan" in part or "Sort" in part for part in parts), parts
 
 
+def test_waits_of_networks_are_found_without_reading_the_accounts(dsn: str) -> None:
+    fill(dsn)
+    run_sql(
+        dsn,
+        "INSERT INTO throttle (subject, failures, last_at, next_at) VALUES"
+        " ('address:a', 9, now(), now() + interval '1 h'), ('pair:a', 3, now(), now()),"
+        " ('pair:b', 5, now(), now() + interval '1 h'), ('pair:c', 7, now(), 'infinity'),"
+        " ('registration:a', 7, now(), 'infinity'), ('account:a', 99, now(), 'infinity')",
+    )
+    parameters = {"prefixes": ["address:", "pair:"], "without": ["pair:x"], "kept_seconds": 3600.0}
+    sql, values = f"EXPLAIN {counts.FIND_WAITING_NETWORKS}", {**parameters, "limit": 9}
+    parts = parts_of(run_sql(dsn, sql, values))
+    assert any("throttle_last_hour" in part for part in parts), parts
+    assert not any("Seq Scan" in part for part in parts), parts
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            found = await counts.find_waiting_networks(
+                connection,
+                prefixes=["address:", "pair:"],
+                without=["pair:b"],
+                kept_seconds=3600,
+                limit=9,
+            )
+        assert [each.subject for each in found] == ["address:a", "pair:c"]
+
+    use(dsn, work)
+
+
 def test_counts_of_accounts_and_others_are_deleted_separately_oldest_first(dsn: str) -> None:
     fill(dsn)
 

@@ -23,6 +23,7 @@ from db.schema import SCHEMAS, TABLES, VERSION
 from db.schema_lock import LOCK
 from postgres.archives import open_archive
 from postgres.programs import find_programs
+from postgres.restore import count_replaced
 from rules.origin import LocalOrigin
 from services.backups import Backups
 from tests.harness.api import PASSWORD, Api, basic, bearer
@@ -329,6 +330,27 @@ def test_users_are_replaced_only_with_replace(dsn: str, empty: str, tmp_path: Pa
     assert [(kind, actor.endswith(" for susan (7)")) for kind, actor in events] == [
         ("restored", True)
     ]
+
+
+def test_the_prompt_counts_what_a_restore_deletes(dsn: str, empty: str, tmp_path: Path) -> None:
+    file = backed_up(dsn, tmp_path)
+    fill_everything(dsn)
+    terminal, stdin = os.openpty()
+    os.write(terminal, b"n\n")
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "restore", "--replace", str(file)],
+        stdin=stdin,
+        capture_output=True,
+        env=environment(DATABASE_URL=dsn),
+        timeout=60,
+        check=False,
+    )
+    os.close(stdin)
+    os.close(terminal)
+    assert (ended.returncode, b"nothing was changed" in ended.stderr) == (1, True), ended
+    assert ended.stdout.startswith(b"Delete 2 users with 2 tokens and 1 client in "), ended
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(2,)]
+    assert count_replaced(empty) == {"users": 0, "clients": 0, "tokens": 0}
 
 
 @pytest.mark.parametrize(
