@@ -56,9 +56,8 @@ async def open_application(
         tasks = periodic_tasks(settings, database, services, postgres_clock, clock)
         await stack.enter_async_context(tasks)
         log = log or stack.enter_context(server_log(settings))
-        line_limit = LineLimit()
-        request_log = stack.enter_context(_request_log(settings, log, line_limit, host_clock))
-        application = _build(settings, services, request_log, line_limit, metrics)
+        limit, request_log = stack.enter_context(_request_log(settings, log, host_clock))
+        application = _build(settings, services, request_log, limit, metrics)
         if metrics is not None:
             watch_application(metrics, application, postgres_clock, log)
         yield application
@@ -66,12 +65,13 @@ async def open_application(
 
 @contextmanager
 def _request_log(
-    settings: Settings, log: LogWriter, limit: LineLimit, clock: Callable[[], float]
-) -> Iterator[RequestEvents]:
+    settings: Settings, log: LogWriter, clock: Callable[[], float]
+) -> Iterator[tuple[LineLimit, RequestEvents]]:
+    limit = LineLimit()
     lines = RequestLog(log, clock, dumps, settings.logging.requests, limit)
     try:
         with traced(lines, clock) as request_log:
-            yield request_log
+            yield limit, request_log
     finally:
         lines.flush()
         limit.end_period()
