@@ -13,8 +13,11 @@ from tests.harness.programs import get_program
 
 
 @contextmanager
-def running_pgbouncer(dsn: str) -> Iterator[str]:
-    """Run PgBouncer; yield its URL, which lacks the pool mode as the name of the database."""
+def running_pgbouncer(dsn: str, *, reset_query: str = "DISCARD ALL") -> Iterator[str]:
+    """Run PgBouncer; yield its URL, which lacks the pool mode as the name of the database.
+
+    With an empty ``reset_query``, a session keeps what its previous user prepared in it.
+    """
     port = free_port()
     folder = parse_qs(urlsplit(dsn).query)["host"][0]
     database = urlsplit(dsn).path.removeprefix("/")
@@ -27,7 +30,7 @@ def running_pgbouncer(dsn: str) -> Iterator[str]:
     with NamedTemporaryFile("w", suffix=".ini", encoding="utf-8") as configuration:
         configuration.write(
             f"[databases]\n{modes}[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
-            "unix_socket_dir =\nauth_type = any\n"
+            f"unix_socket_dir =\nauth_type = any\nserver_reset_query = {reset_query}\n"
         )
         configuration.flush()
         Path(configuration.name).chmod(0o644)
