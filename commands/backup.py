@@ -137,7 +137,7 @@ def _say_what_is_missing(settings: Settings) -> None:
     # The service that makes backups has no access to the pepper, so cannot tell whether one is set.
     say(
         f"Not included: the signing keys ({where}), without which all users must log in again, and"
-        " the pepper (PASSWORD_PEPPER), if one is set, without which no password matches. Keep a"
+        " the pepper (PASSWORD_PEPPER), if one is set, which hashes made with it require. Keep a"
         " copy of them.",
         err=True,
     )

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Generic
 
 from db.batch import Batch, Found
-from db.errors import DatabaseError, ReadOnly, Unavailable
+from db.errors import DatabaseError, Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery
 from db.rows import Row
@@ -114,8 +114,8 @@ class BatchLoader(Generic[Found]):
 
     def _receive(self, batch: Batch[Found], rows: list[Row], error: DatabaseError | None) -> None:
         self._sent = None
-        if isinstance(error, ReadOnly):
-            self._database.discard_all(error)
+        if error is not None:
+            self._database.react(error)
         seconds = time.perf_counter() - batch.sent_at
         if error is None:
             self._resolve(batch, rows)

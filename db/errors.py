@@ -36,7 +36,17 @@ class Locked(Unavailable):
 
 
 class PoolerNotSupported(Unavailable):
-    """A pooler changes the Postgres session between transactions, which loses session settings."""
+    """A pooler changes the Postgres session between transactions, which loses session settings.
+
+    ``evidence`` is what showed it.
+    """
+
+    def __init__(self, evidence: str) -> None:
+        super().__init__(
+            "a connection pooler changes the Postgres session between transactions: use its session"
+            f" mode, or connect to Postgres directly: {evidence}"
+        )
+        self.evidence = evidence
 
 
 class StatementError(DatabaseError):

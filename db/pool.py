@@ -12,14 +12,14 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Self
+from typing import NoReturn, Self
 
 import aiopg
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DatabaseError, ReadOnly
+from db.errors import DatabaseError, PoolerNotSupported, ReadOnly
 from db.prepared import PreparedQuery, with_recovery_flag
 from db.translation import translate
 from ops.logs import SERVER
@@ -39,7 +39,7 @@ class Database:
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
     and ``failures`` counts borrowers that got none. ``generation`` counts how often all
-    connections were discarded because Postgres was not a primary.
+    connections were discarded, because Postgres was not a primary or a pooler shares its sessions.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class Database:
         self.failures = 0
         self.generation = 0
         self._search_path: str | None = None
+        # What showed that a pooler shares sessions. It stays: none of the sessions can be trusted.
+        self._pooler: str | None = None
         self._logged_at = -math.inf
         self._observe_wait = observe_wait
         self._dsn = dsn
@@ -83,14 +85,28 @@ class Database:
         while self._free:
             await self._free.pop().close()
 
-    def discard_all(self, error: ReadOnly) -> None:
-        """Discard every connection, since one of them does not lead to a primary.
+    def react(self, error: DatabaseError) -> None:
+        """Discard every connection if the error of one says that none can be used."""
+        if isinstance(error, ReadOnly):
+            self._discard_all(error)
+        elif isinstance(error, PoolerNotSupported) and self._pooler is None:
+            self._pooler = error.evidence
+            self._discard_all(error)
 
-        Borrowed connections are closed when they are returned.
-        """
+    def reject_pooler(self, evidence: str) -> NoReturn:
+        """Discard every connection, open none again, and raise PoolerNotSupported."""
+        error = PoolerNotSupported(evidence)
+        self.react(error)
+        raise error
+
+    def _discard_all(self, error: ReadOnly | PoolerNotSupported) -> None:
+        """Close every free connection now, and every borrowed one when it is returned."""
         self.generation += 1
         while self._free:
             self._free.pop().close()
+        if isinstance(error, PoolerNotSupported):
+            logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
+            return
         now = asyncio.get_running_loop().time()
         if now >= self._logged_at + _LOG_INTERVAL_SECONDS:
             self._logged_at = now
@@ -121,7 +137,7 @@ class Database:
         raw = await self._borrow()
         generation = self.generation
         try:
-            with self._discarding_standbys():
+            with self._reacting():
                 yield Connection(raw, deadline=deadline)
         finally:
             self._return(raw, is_current=generation == self.generation)
@@ -147,18 +163,17 @@ class Database:
         deadline = self._deadline(seconds)
         raw = await self._connect()
         try:
-            with self._discarding_standbys():
+            with self._reacting():
                 yield Connection(raw, deadline=deadline)
         finally:
             await raw.close()
 
     @contextmanager
-    def _discarding_standbys(self) -> Iterator[None]:
-        """Discard all connections if one turns out to lead to a standby."""
+    def _reacting(self) -> Iterator[None]:
         try:
             yield
-        except ReadOnly as error:
-            self.discard_all(error)
+        except DatabaseError as error:
+            self.react(error)
             raise
 
     def _deadline(self, seconds: float | None) -> float:
@@ -195,15 +210,17 @@ class Database:
             raise translate(error) from None
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
-        try:
+        self._reject_known_pooler()
+        with self._reacting():
             opened = await connect(
                 self._dsn, self.limits, search_path=self._search_path, setup=setup
             )
-        except ReadOnly as error:
-            self.discard_all(error)
-            raise
         self._search_path = opened.search_path
         return opened.raw
+
+    def _reject_known_pooler(self) -> None:
+        if self._pooler is not None:
+            raise PoolerNotSupported(self._pooler)
 
     def _pop_free(self) -> aiopg.Connection | None:
         while self._free:
@@ -215,6 +232,7 @@ class Database:
     def _return(self, raw: aiopg.Connection, *, is_current: bool) -> None:
         is_usable = (
             is_current
+            and self._pooler is None
             and not self._is_closed
             and not raw.closed
             and raw.raw.get_transaction_status() == TRANSACTION_STATUS_IDLE

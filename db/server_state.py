@@ -11,7 +11,8 @@ class ServerStateRow:
     """The state of Postgres, and the rights of the role that connected.
 
     ``schema`` is None if the role has none; ``missing_privileges`` are rights on existing tables
-    that the server needs.
+    that the server needs. ``usable_connections`` is how many our role may have, those of others
+    included: neither reserved for other roles, nor beyond the limit of the role or the database.
     """
 
     version: str
@@ -24,6 +25,7 @@ class ServerStateRow:
     is_encrypted: bool
     connections: int
     max_connections: int
+    usable_connections: int
 
 
 _FIND = """
@@ -42,8 +44,17 @@ SELECT
         ORDER BY name, privilege
     ),
     coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
-    (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend'),
-    current_setting('max_connections')::integer
+    -- Not from pg_stat_activity, in which a role sees the kind of its own sessions only.
+    (SELECT sum(numbackends)::integer FROM pg_stat_database),
+    current_setting('max_connections')::integer,
+    least(
+        current_setting('max_connections')::integer
+            - current_setting('superuser_reserved_connections')::integer
+            -- Since Postgres 16.
+            - coalesce(current_setting('reserved_connections', true)::integer, 0),
+        (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+        (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
+    )
 """
 
 

@@ -67,10 +67,7 @@ def translate_driver_error(error: DriverError) -> DatabaseError:
     if error.pgcode == _LOCK_NOT_AVAILABLE:
         return Locked(f"another session holds a lock that the statement needs: {reason}")
     if error.pgcode in _FOREIGN_SESSION:
-        return PoolerNotSupported(
-            "a connection pooler changes the Postgres session between transactions: use its session"
-            f" mode, or connect to Postgres directly: {reason}"
-        )
+        return PoolerNotSupported(reason)
     return Unavailable(reason) if _is_transient(error) else StatementError(reason)
 
 

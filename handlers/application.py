@@ -16,6 +16,7 @@ from handlers.application_state import ApplicationState
 from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import PAGE_PATH, StaticDocument
+from ops.line_limit import LineLimit
 from ops.metrics import UNKNOWN_ROUTE, Metrics
 from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents
@@ -72,6 +73,7 @@ class Application(ApplicationState):
         services: Services,
         policy: HttpPolicy,
         request_log: RequestEvents,
+        line_limit: LineLimit,
         static_documents: Mapping[str, StaticDocument],
         metrics: Metrics | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class Application(ApplicationState):
         )
         self.services = services
         self.request_log = request_log
+        self.line_limit = line_limit
         self.addresses = policy.addresses
         self.cross_origin = policy.cross_origin
         self.require_https = policy.require_https

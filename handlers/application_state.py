@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from tornado.web import RequestHandler
 
 from handlers.static_documents import StaticDocument
+from ops.line_limit import LineLimit
 from ops.metrics import Metrics
 from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents
@@ -18,6 +19,7 @@ class ApplicationState(ServedApplication):
 
     services: Services
     request_log: RequestEvents
+    line_limit: LineLimit
     metrics: Metrics | None
     cross_origin: CrossOrigin
     require_https: bool

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from handlers.application_state import ApplicationState
 from handlers.problems import ProblemHandler
+from ops.logs import REQUEST_FAILED
 from ops.metrics import known_method
 from ops.request_log import REJECTIONS, RequestRecord
 from ops.timing import RequestTiming
@@ -52,6 +53,16 @@ class LoggedHandler(ProblemHandler):
     def log_fields(self) -> Mapping[str, str]:
         """Return the fields of a message about the request."""
         return {**super().log_fields(), "route": self.application.route_of(type(self))}
+
+    def log_rejection(self, problem: Problem) -> None:
+        """Log the cause of an error response, unless a flood of requests gets it."""
+        if self.application.line_limit.admits(
+            lines=REQUEST_FAILED,
+            route=self.application.route_of(type(self)),
+            problem=problem.name,
+            cause=type(problem.__cause__).__name__,
+        ):
+            super().log_rejection(problem)
 
     def log(self) -> None:
         """Measure the request, and log it."""

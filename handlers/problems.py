@@ -123,7 +123,11 @@ class ProblemHandler(ResponseHandler, Endpoint):
         if not isinstance(value, Problem):
             log_failure(self.log_fields(), value)
         elif isinstance(value, Unavailable) and not isinstance(value, Overloaded):
-            log_rejection(self.log_fields(), value.name, value.__cause__)
+            self.log_rejection(value)
+
+    def log_rejection(self, problem: Problem) -> None:
+        """Log the cause of an error response that the caller did not cause."""
+        log_rejection(self.log_fields(), problem.name, problem.__cause__)
 
     def log_fields(self) -> Mapping[str, str]:
         """Return the fields of a message about the request."""

@@ -23,16 +23,19 @@ _MAX_MESSAGE = 2_000
 _MAX_EXCEPTION = 16_000
 _LIMITS = (("event", _MAX_MESSAGE), ("cause", _MAX_MESSAGE), ("exception", _MAX_EXCEPTION))
 # Constant, so that programs can group the events: what differs is in fields.
-_FAILED = "request failed"
+REQUEST_FAILED = "request failed"
 # Fields of messages, and their names in text.
 _LABELS = (
     ("method", "method"),
     ("route", "route"),
+    ("status", "status"),
     ("peer", "peer"),
     ("problem", "problem"),
     ("request_id", "request"),
     ("client_request_id", "client"),
     ("cause", "cause"),
+    ("lines", "lines"),
+    ("omitted", "omitted"),
 )
 _Event = MutableMapping[str, Any]
 
@@ -93,13 +96,13 @@ class RequestIds(NamedTuple):
 
 def log_failure(fields: Mapping[str, str], error: BaseException) -> None:
     """Log the failure of a request with these fields, and its traceback."""
-    logging.getLogger(SERVER).error(_FAILED, exc_info=error, extra=fields)
+    logging.getLogger(SERVER).error(REQUEST_FAILED, exc_info=error, extra=fields)
 
 
 def log_rejection(fields: Mapping[str, str], problem: str, cause: BaseException | None) -> None:
     """Log the cause of an error response that the caller did not cause."""
     extra = {**fields, "problem": problem, "cause": str(cause or "-")}
-    logging.getLogger(SERVER).warning(_FAILED, extra=extra)
+    logging.getLogger(SERVER).warning(REQUEST_FAILED, extra=extra)
 
 
 class _Formatter(logging.Formatter):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
+from ops.line_limit import LineLimit
 from ops.log_format import LogFormat, timestamp
 from ops.log_writer import LogWriter
 from ops.logged_requests import FREQUENT_ROUTES, LoggedRequests
@@ -16,6 +17,8 @@ _GATHER_SECONDS = 0.02
 REJECTIONS = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 )
+# What a flood gets, whose lines are limited: a rejection of one is as cheap as its line.
+_FLOOD_REJECTIONS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _FIRST_ERROR = int(HTTPStatus.BAD_REQUEST)
 # Optional fields, and their names in text.
 _OPTIONAL = (
@@ -59,7 +62,8 @@ class RequestLog:
     """Writes a line for each request of ``requests``, those of a few milliseconds together.
 
     The lines are those of structlog in ops.logs, which would take a tenth of the time of a request.
-    ``dumps`` is a serializer that is faster than the one of the standard library.
+    ``dumps`` is a serializer that is faster than the one of the standard library. ``limit`` applies
+    to the lines of rejections in a flood.
     """
 
     def __init__(
@@ -68,8 +72,10 @@ class RequestLog:
         clock: Callable[[], float],
         dumps: Serializer,
         requests: LoggedRequests = LoggedRequests.ALL,
+        limit: LineLimit | None = None,
     ) -> None:
         self._writer = writer
+        self._limit = limit
         # Compared once: an enumeration takes a microsecond for each comparison.
         self._has_successes = requests is LoggedRequests.ALL
         self._has_failures = requests is not LoggedRequests.NONE
@@ -80,13 +86,23 @@ class RequestLog:
     def write(self, record: RequestRecord) -> None:
         """Write the line of a request within milliseconds, if it has one."""
         if record.status >= _FIRST_ERROR:
-            if not self._has_failures:
+            if not self._has_failures or not self._is_admitted(record):
                 return
         elif not self._has_successes or record.route in FREQUENT_ROUTES:
             return
         if not self._records:
             asyncio.get_running_loop().call_later(_GATHER_SECONDS, self.flush)
         self._records.append((self._clock(), record))
+
+    def _is_admitted(self, record: RequestRecord) -> bool:
+        if self._limit is None or record.status not in _FLOOD_REJECTIONS:
+            return True
+        return self._limit.admits(
+            lines="request",
+            route=record.route,
+            status=str(int(record.status)),
+            problem=record.problem or "-",
+        )
 
     def flush(self) -> None:
         """Write all pending lines now."""

@@ -1,13 +1,18 @@
 """The check of a database: whether the server can use it, and what deserves attention."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from db.clock import MAX_OFFSET_SECONDS, PostgresClock
 from db.durability import find_risks
+from db.lookups import Lookups
 from db.pool import Database
+from db.pooler import check_sessions
 from db.schema import VERSION, check_schema, find_version
 from db.server_state import ServerStateRow, get_server_state
+
+# Those that a server opens besides the pool: one for each lookup, and one for housekeeping.
+_CONNECTIONS_BESIDES_THE_POOL = len(fields(Lookups)) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,10 @@ class DatabaseReport:
 async def check_database(database: Database, *, pool_max: int) -> DatabaseReport:
     """Check a database without changing it.
 
-    Raises SchemaError if the server would not start on it, or DatabaseError.
+    Raises SchemaError or PoolerNotSupported if the server would not start on it, or another
+    DatabaseError.
     """
+    await check_sessions(database)
     await check_schema(database)
     clock = PostgresClock(database)
     await clock.measure()
@@ -72,8 +79,11 @@ def _warnings(
             f"The clock of this host differs by {clock_offset:+.1f} s from that of Postgres, which"
             " counts: synchronize both by NTP."
         )
-    if pool_max >= state.max_connections:
+    needed = pool_max + _CONNECTIONS_BESIDES_THE_POOL
+    if needed > state.usable_connections:
         yield (
-            f"database.pool_max is {pool_max}, and Postgres allows {state.max_connections}"
-            " connections: lower the one or raise the other."
+            f"A server opens up to {needed} connections (database.pool_max +"
+            f" {_CONNECTIONS_BESIDES_THE_POOL}), and the role {state.role} may have"
+            f" {state.usable_connections}: lower database.pool_max, or raise max_connections or the"
+            " limit of the role or the database."
         )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from handlers.application import Application, HttpPolicy
+from ops.line_limit import LineLimit
 from ops.log_writer import LogWriter
 from ops.metrics import Metrics
 from ops.rare_warning import RareWarning
@@ -55,8 +56,8 @@ async def open_application(
         tasks = periodic_tasks(settings, database, services, postgres_clock, clock)
         await stack.enter_async_context(tasks)
         log = log or stack.enter_context(server_log(settings))
-        request_log = stack.enter_context(_request_log(settings, log, host_clock))
-        application = _build(settings, services, request_log, metrics)
+        limit, request_log = stack.enter_context(_request_log(settings, log, host_clock))
+        application = _build(settings, services, request_log, limit, metrics)
         if metrics is not None:
             watch_application(metrics, application, postgres_clock, log)
         yield application
@@ -65,13 +66,15 @@ async def open_application(
 @contextmanager
 def _request_log(
     settings: Settings, log: LogWriter, clock: Callable[[], float]
-) -> Iterator[RequestEvents]:
-    lines = RequestLog(log, clock, dumps, settings.logging.requests)
+) -> Iterator[tuple[LineLimit, RequestEvents]]:
+    limit = LineLimit()
+    lines = RequestLog(log, clock, dumps, settings.logging.requests, limit)
     try:
         with traced(lines, clock) as request_log:
-            yield request_log
+            yield limit, request_log
     finally:
         lines.flush()
+        limit.end_period()
 
 
 def _metrics(settings: Settings) -> Metrics | None:
@@ -81,7 +84,11 @@ def _metrics(settings: Settings) -> Metrics | None:
 
 
 def _build(
-    settings: Settings, services: Services, request_log: RequestEvents, metrics: Metrics | None
+    settings: Settings,
+    services: Services,
+    request_log: RequestEvents,
+    line_limit: LineLimit,
+    metrics: Metrics | None,
 ) -> Application:
     return Application(
         services=services,
@@ -93,6 +100,7 @@ def _build(
             max_body_bytes=settings.limits.max_body_bytes,
         ),
         request_log=request_log,
+        line_limit=line_limit,
         metrics=metrics,
         static_documents=static_documents(settings),
     )

@@ -4,8 +4,16 @@ import asyncio
 from dataclasses import replace
 
 from db.durability import find_risks
-from db.errors import ConnectionRejected, DatabaseError, ReadOnly, SchemaError, Unavailable
+from db.errors import (
+    ConnectionRejected,
+    DatabaseError,
+    PoolerNotSupported,
+    ReadOnly,
+    SchemaError,
+    Unavailable,
+)
 from db.pool import Database
+from db.pooler import check_sessions
 from db.schema import check_schema
 from ops.event_loop import EventLoop
 from settings import Profile, Settings
@@ -35,7 +43,7 @@ def _find_risks(settings: Settings) -> list[str]:
     with asyncio.Runner(loop_factory=EventLoop) as runner:
         try:
             return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
-        except (ReadOnly, SchemaError) as error:
+        except (ReadOnly, SchemaError, PoolerNotSupported) as error:
             raise StartError(advice(error)) from error
         except ConnectionRejected as error:
             return [f"The database was not checked: it rejected the connection ({error})."]
@@ -49,6 +57,7 @@ async def _examine(settings: Settings) -> list[str]:
     limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
     database = await Database.open(settings.database.url.get_secret_value(), limits)
     try:
+        await check_sessions(database)
         await check_schema(database)
         async with database.connection() as connection:
             return await find_risks(connection)

@@ -10,6 +10,7 @@ from db.connecting import PoolLimits, describe
 from db.durability import find_risks
 from db.events import get_digest_key
 from db.pool import Database
+from db.pooler import check_sessions
 from db.schema import apply_schema
 from ops.logs import SERVER
 from ops.metrics import Metrics
@@ -43,6 +44,7 @@ async def open_database(
         database = await Database.open(dsn, pool_limits(settings), observe)
     try:
         with database_advice():
+            await check_sessions(database)
             await apply_schema(database, read_schema(), may_migrate=may_migrate)
         yield database
     finally:

@@ -13,6 +13,8 @@ from db.schema import VERSION
 from rules.tokens import key_id
 from tests.harness.api import Api, basic, bearer
 from tests.harness.command_line import manage
+from tests.harness.databases import new_database
+from tests.harness.pgbouncer import running_pgbouncer
 from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
@@ -91,6 +93,32 @@ def test_check_reports_what_the_role_lacks_and_what_it_will_change(dsn: str) -> 
     database = json.loads(ended.stdout)["database"]
     assert database["schema_version"] == 1
     assert any("back up first" in each for each in database["warnings"])
+
+
+def test_check_warns_of_fewer_connections_than_a_server_opens(
+    postgres: str,
+) -> None:
+    def warnings(dsn: str, pool_max: int) -> list[str]:
+        variables = {"DATABASE_URL": dsn, "USERAUTH_DATABASE__POOL_MAX": str(pool_max)}
+        report = json.loads(manage("check", "--database", "--json", **variables).stdout)
+        assert report["database"]["usable_connections"] == 20
+        return [each for each in report["database"]["warnings"] if "pool_max" in each]
+
+    with new_database(postgres, "limited") as dsn:
+        run_sql(dsn, "ALTER DATABASE limited CONNECTION LIMIT 20")
+        assert warnings(dsn, 14) == []
+        [warning] = warnings(dsn, 15)
+    assert "opens up to 21 connections (database.pool_max + 6)" in warning
+
+
+@pytest.mark.needs("pgbouncer")
+def test_check_rejects_a_pooler_in_transaction_mode(dsn: str) -> None:
+    with running_pgbouncer(dsn) as url:
+        for arguments in (["check"], ["check", "--database"], ["users", "list"]):
+            ended = manage(*arguments, DATABASE_URL=f"{url}transaction")
+            assert ended.returncode == 1
+            assert "use its session mode, or connect to Postgres directly" in ended.stderr
+        assert manage("check", "--database", DATABASE_URL=f"{url}session").returncode == 0
 
 
 def test_check_of_a_database_that_does_not_respond_or_exist_is_an_error(tmp_path: Path) -> None:

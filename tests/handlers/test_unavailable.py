@@ -10,6 +10,8 @@ import psycopg2
 import pytest
 from tornado.ioloop import IOLoop
 
+from handlers.application import Application
+from ops.line_limit import LineLimit
 from settings import Settings
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.configuration import settings_with
@@ -124,6 +126,24 @@ async def expect_unavailable(api: Api, token: str, *, within: float) -> None:
                     answer.headers["X-Request-ID"].encode(), b""
                 )
     assert (await api.request("GET", "/health/live")).status == 200
+
+
+@pytest.mark.gen_test
+async def test_an_outage_logs_some_causes_and_the_number_of_the_others(
+    api: Api, app: Application, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.line_limit = LineLimit(max_lines=2)
+    await gate.shut()
+    for _ in range(5):
+        assert (await api.request("GET", "/health/ready")).status == 503
+    app.line_limit.end_period()
+    # Housekeeping logs its own failure.
+    messages = [each for each in caplog.messages if not each.startswith("housekeeping")]
+    assert messages == ["request failed"] * 2 + ["log lines omitted"]
+    fields = vars(caplog.records[-1])
+    assert (fields["route"], fields["problem"]) == ("/health/ready", "database-unavailable")
+    assert (fields["lines"], fields["omitted"]) == ("request failed", 3)
+    caplog.clear()
 
 
 async def expect_recovery(api: Api, postgres: str, token: str) -> None:

@@ -48,6 +48,7 @@ PROGRAMS = {
     "node": Program("nodejs"),
     "npm": Program("npm"),
     "openssl": Program("openssl"),
+    "pgbouncer": Program("pgbouncer", service="pgbouncer.service"),
     "promtool": Program("prometheus", service="prometheus.service"),
     "systemd-analyze": Program("systemd"),
     "systemd-socket-activate": Program("systemd"),

@@ -3,15 +3,17 @@
 import asyncio
 import io
 import json
+import logging
 import re
 from collections.abc import Callable
 
 import pytest
 
 from handlers import routes
+from ops.line_limit import LineLimit
 from ops.log_format import LogFormat
 from ops.logged_requests import FREQUENT_ROUTES, LoggedRequests
-from ops.logs import open_log
+from ops.logs import configure_logging, open_log
 from ops.rare_warning import RareWarning
 from ops.request_log import RequestLog, RequestRecord
 from ops.trace_context import TraceParent
@@ -222,3 +224,84 @@ def test_a_rare_warning_is_logged_once_a_minute_with_its_fields(
         "192.0.2.60",
         "192.0.2.120",
     ]
+
+
+def flooded(clock: Clock, limit: LineLimit, records: list[RequestRecord]) -> list[str]:
+    """Return what the request log writes of these records."""
+
+    async def run() -> str:
+        stream = io.StringIO()
+        writer = open_log(stream, LogFormat.TEXT)
+        log = RequestLog(writer, clock, json.dumps, limit=limit)
+        for record in records:
+            log.write(record)
+        log.flush()
+        limit.end_period()
+        writer.close(2)
+        return stream.getvalue()
+
+    return asyncio.run(run()).splitlines()
+
+
+def test_a_flood_of_rejections_gets_some_lines_and_their_number(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    throttled = RECORD._replace(route="/api/user/login", status=429, problem="too-many-tries")
+    overloaded = throttled._replace(status=503, problem="overloaded")
+    few = throttled._replace(route="/api/user")
+    lines = flooded(clock, LineLimit(max_lines=3), 10 * [throttled, overloaded] + 3 * [few])
+    assert len(lines) == 9
+    assert caplog.messages == ["log lines omitted"] * 2
+    fields = ("lines", "route", "status", "problem", "omitted")
+    assert [[vars(record)[name] for name in fields] for record in caplog.records] == [
+        ["request", "/api/user/login", "429", "too-many-tries", 7],
+        ["request", "/api/user/login", "503", "overloaded", 7],
+    ]
+
+
+def test_no_line_of_another_status_is_omitted(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    records = [RECORD._replace(status=status) for status in (200, 401, 403, 404, 500)]
+    assert len(flooded(clock, LineLimit(max_lines=1), 3 * records)) == 15
+    assert caplog.messages == []
+
+
+def test_omitted_lines_are_reported_at_the_end_of_their_period(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        limit = LineLimit(max_lines=1, seconds=0.01)
+        for number in (1, 2):
+            assert [limit.admits(lines="request") for _ in range(3)] == [True, False, False]
+            async with asyncio.timeout(2):
+                while len(caplog.records) < number:
+                    await asyncio.sleep(0.001)
+        limit.end_period()
+
+    asyncio.run(run())
+    assert [vars(record)["omitted"] for record in caplog.records] == [2, 2]
+
+
+def test_a_text_line_has_the_number_and_the_fields_of_omitted_lines() -> None:
+    async def run() -> None:
+        limit = LineLimit(max_lines=1)
+        for _ in range(3):
+            limit.admits(lines="request", route="/api/user/login", status="429", problem="x")
+        limit.end_period()
+
+    stream = io.StringIO()
+    writer = open_log(stream, LogFormat.TEXT)
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        configure_logging(writer)
+        asyncio.run(run())
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    writer.close(2)
+    assert stream.getvalue().endswith(
+        " WARNING log lines omitted route=/api/user/login status=429 problem=x lines=request"
+        " omitted=2\n"
+    )

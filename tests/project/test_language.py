@@ -145,6 +145,9 @@ PROSE: Mapping[str, str] = {
     r"cannot be had": "is unavailable",
     r"for want of": "without",
     r"of late": "recently",
+    r"clients?('s?)? (IP address(es)?|own|disconnect(s|ed)?|logs? in|sent|sends?)": "caller",
+    r"clients? that (reads?|closes?|sends?|disconnect(s|ed)?|would|never)": "caller",
+    r"contains? clients|clients send": "callers",
 }
 PROSE_PATTERN = re.compile(rf"\b(?:{'|'.join(PROSE)})\b", re.IGNORECASE)
 CODE = re.compile(r"^ *```.*?^ *```$|`[^`]*`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)

@@ -25,6 +25,8 @@ SAMPLES = {
     name: blocks(section(PAGE, f"### {name}"))[0][1]
     for name in re.findall(r"^### (\w+)$", PAGE, re.MULTILINE)
 }
+# More wrong secrets than userauth accepts for one id.
+MAX_ATTEMPTS = 15
 ON_NODE = {"Express", "Node"}
 
 
@@ -93,16 +95,26 @@ def test_a_sample_accepts_only_valid_tokens_and_logs_why_it_cannot_check(
             answer = await client.fetch(service.url, headers=headers, raise_error=False)
             return answer.code, answer.body or b""
 
+        async def retry_after(token: str) -> str | None:
+            headers = {"Authorization": bearer(token)}
+            answer = await client.fetch(service.url, headers=headers, raise_error=False)
+            assert answer.code == 503
+            return answer.headers.get("Retry-After")
+
         code, body = await ask(bearer(token))
         assert (code, json.loads(body)) == (200, {"id": user["id"], "hello": user["email"]})
-        for invalid in (None, "Bearer", "Bearer ", bearer("nonsense"), "Basic eDp5"):
-            assert (await ask(invalid))[0] == 401
+        # The last ones are no text of a token: introspection returns 400.
+        nothing = (None, "Bearer", "Bearer ", "Basic eDp5")
+        for invalid in (*nothing, bearer("nonsense"), bearer("x" * 4097), bearer("a&token=b")):
+            assert (await ask(invalid))[0] == 401, invalid
         answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
         assert answer.status == 204
         assert (await ask(bearer(token)))[0] == 401
         await asyncio.to_thread(manage, "clients", "remove", "sample", DATABASE_URL=dsn)
-        # Any response but a valid introspection result: no request is accepted.
+        # Any other response than the result of an introspection: no request is accepted.
         assert (await ask(bearer(token)))[0] == 503
+        waits = [wait for _ in range(MAX_ATTEMPTS) if (wait := await retry_after(token))]
+        assert [number for number in waits if int(number) > 0]
         log = service.log.read_text(encoding="utf-8")
         assert re.search(r"userauth responds with 401, request [0-9a-f]{32}", log), log
         assert token not in log

@@ -1,0 +1,40 @@
+"""The files of the certificate."""
+
+import codecs
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.harness.certificates import make_certificate
+from transport.certificate import Certificate
+
+
+def presented(context: ssl.SSLContext) -> bytes | None:
+    """Return the certificate that a server with this context presents, in a handshake in memory."""
+    client_context = ssl.create_default_context()
+    client_context.check_hostname = False
+    client_context.verify_mode = ssl.CERT_NONE
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(to_client, to_server)
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, server, client, server):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return client.getpeercert(binary_form=True)
+
+
+@pytest.mark.parametrize("marked", [(), ("certificate",), ("key",), ("certificate", "key")])
+def test_a_byte_order_mark_before_a_certificate_or_a_key_is_ignored(
+    tmp_path: Path, marked: tuple[str, ...]
+) -> None:
+    certificate, key = make_certificate(tmp_path / "tls")
+    other, _ = make_certificate(tmp_path / "issuer", "issuer")
+    expected = ssl.PEM_cert_to_DER_cert(certificate.read_text(encoding="ascii"))
+    # After the mark, OpenSSL would find the second certificate first.
+    certificate.write_bytes(certificate.read_bytes() + other.read_bytes())
+    for name, file in (("certificate", certificate), ("key", key)):
+        if name in marked:
+            file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+    assert presented(Certificate(certificate, key).context) == expected
