@@ -31,6 +31,8 @@ async def test_after_a_pooler_was_met_every_request_gets_503(
             # PgBouncer closes a session whose transaction is open.
             other.autocommit = True
             other.cursor().execute(f"PREPARE {FIND_USERS.name} (text[]) AS SELECT 1")
+    # Once PgBouncer accepts another connection, it has noticed that these are closed.
+    psycopg2.connect(dsn).close()
     for _ in range(2):
         for request in (
             api.request("GET", "/health/ready"),
