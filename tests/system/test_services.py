@@ -103,7 +103,7 @@ def test_a_sample_accepts_only_valid_tokens_and_logs_why_it_cannot_check(
 
         code, body = await ask(bearer(token))
         assert (code, json.loads(body)) == (200, {"id": user["id"], "hello": user["email"]})
-        # The last ones are no text of a token: introspection returns 400.
+        # Introspection returns 400 for the one of 4,097 characters, which no token has.
         nothing = (None, "Bearer", "Bearer ", "Basic eDp5")
         for invalid in (*nothing, bearer("nonsense"), bearer("x" * 4097), bearer("a&token=b")):
             assert (await ask(invalid))[0] == 401, invalid
