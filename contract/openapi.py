@@ -48,6 +48,16 @@ class DocumentOptions:
     refuse_common_passwords: bool
     current_password_required: bool
     max_body_bytes: int
+    public_url: str = ""
+
+
+def _servers(public_url: str) -> list[Json]:
+    """Return the servers; generated clients use the first one."""
+    # Relative to the address of this document, whatever the host name is.
+    this = {"url": "/", "description": "The server that returned this document."}
+    if not public_url:
+        return [this]
+    return [{"url": public_url, "description": "The public address of the server."}, this]
 
 
 def openapi_document(routes: Routes, options: DocumentOptions, *, version: str) -> Json:
@@ -69,8 +79,7 @@ def openapi_document(routes: Routes, options: DocumentOptions, *, version: str) 
     return {
         "openapi": "3.1.0",
         "info": {**_INFO, "version": version},
-        # Relative to the address of this document, whatever the host name is.
-        "servers": [{"url": "/", "description": "The server that returned this document."}],
+        "servers": _servers(options.public_url),
         "tags": _tags(handler for _, handler in routes),
         "paths": paths,
         "components": {

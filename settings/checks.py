@@ -155,6 +155,19 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+def _public_url(url: str, info: Info) -> str:
+    if not url:
+        return url
+    if not _ORIGIN.fullmatch(url):
+        raise ValueError(
+            "must be an origin, such as https://auth.example.com: in lower case, without a path,"
+            " a slash at the end and the default port"
+        )
+    if info.context.profile is Profile.PRODUCTION and not url.startswith("https:"):
+        raise ValueError("must begin with https:// in production")
+    return url
+
+
 def _private_key(private_key: Path | None, info: Info) -> Path | None:
     if (private_key is None) != (info.data.get("certificate") is None):
         raise ValueError("must be set together with server.certificate, or neither")
@@ -205,6 +218,7 @@ Networks = Annotated[
     Field(strict=False, description="a list of networks"),
     AfterValidator(_networks),
 ]
+PublicUrl = Annotated[str, AfterValidator(_public_url), Field(description="an origin or empty")]
 Origins = Annotated[
     tuple[str, ...],
     Field(strict=False, description="a list of origins"),

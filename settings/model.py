@@ -23,6 +23,7 @@ from settings.checks import (
     Peppers,
     PoolMax,
     PrivateKey,
+    PublicUrl,
     RequireHttps,
     Words,
     in_production,
@@ -44,6 +45,7 @@ class ServerSettings(Section):
 
     host: str = Field(min_length=1, description="an address or a host name")
     port: int = Field(ge=0, le=65535)
+    public_url: PublicUrl
     drain_delay_seconds: float = Field(ge=0, le=60)
     drain_seconds: float = Field(ge=0, le=600)
     lag_warning_seconds: float = Field(gt=0, le=60)

@@ -30,5 +30,6 @@ def _openapi(settings: Settings) -> bytes:
         refuse_common_passwords=settings.passwords.refuse_common,
         current_password_required=settings.passwords.current_required,
         max_body_bytes=settings.limits.max_body_bytes,
+        public_url=settings.server.public_url,
     )
     return encode(openapi_document(routes, options, version=version()))

@@ -16,17 +16,20 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from contract.openapi import DocumentOptions, openapi_document
 from handlers import routes
+from handlers.static_documents import OPENAPI_PATH
 from rules import names
 from rules.errors import Problem, problem_types
 from tests.harness.api import PASSWORD
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOT, settings_with
 from tests.harness.openapi import document, resolved, validator
+from wiring.documents import static_documents
 
 STRICT = DocumentOptions(
     min_password_length=12,
     refuse_common_passwords=True,
     current_password_required=True,
     max_body_bytes=2048,
+    public_url="https://auth.example.com",
 )
 OPERATIONS = [
     (method, path, operation)
@@ -83,6 +86,9 @@ def test_each_operation_has_a_summary_of_its_own() -> None:
 
 def test_generated_clients_find_the_address_of_the_server() -> None:
     assert [server["url"] for server in document()["servers"]] == ["/"]
+    settings = settings_with(SERVER__PUBLIC_URL="https://auth.example.com")
+    content = json.loads(static_documents(settings)[OPENAPI_PATH].content)
+    assert [each["url"] for each in content["servers"]] == ["https://auth.example.com", "/"]
 
 
 def test_operation_ids_are_unique_and_links_refer_to_them() -> None:

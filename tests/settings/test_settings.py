@@ -68,6 +68,7 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
     assert settings.server.model_dump() == {
         "host": "127.0.0.1",
         "port": 8000,
+        "public_url": "",
         "drain_delay_seconds": 1.0,
         "drain_seconds": 10.0,
         "lag_warning_seconds": 0.05,
@@ -241,6 +242,38 @@ def test_a_certificate_and_its_key_must_be_set_together(faults: Faults) -> None:
 )
 def test_origins_are_accepted_as_browsers_send_them(load: Load, origins: str) -> None:
     assert ",".join(load({"USERAUTH_CORS__ORIGINS": origins}).cors.origins) == origins
+
+
+@pytest.mark.parametrize("url", ["", "https://auth.example.com", "https://auth.example.com:8443"])
+def test_a_public_url_is_an_origin(load: Load, url: str) -> None:
+    assert load(PRODUCTION | {"USERAUTH_SERVER__PUBLIC_URL": url}).server.public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "auth.example.com",
+        "https://auth.example.com/",
+        "https://auth.example.com/login",
+        "https://auth.example.com?a=b",
+        "https://user@auth.example.com",
+        "https://Auth.example.com",
+        "https://auth.example.com:443",
+        "ftp://auth.example.com",
+        "https://auth.example.com\n",
+    ],
+)
+def test_another_public_url_is_rejected(faults: Faults, url: str) -> None:
+    (fault,) = faults({"USERAUTH_SERVER__PUBLIC_URL": url})
+    assert fault.startswith("server.public_url = ")
+    assert "must be an origin, such as https://auth.example.com" in fault
+
+
+def test_production_rejects_a_public_url_without_encryption(load: Load, faults: Faults) -> None:
+    variable = {"USERAUTH_SERVER__PUBLIC_URL": "http://localhost:8000"}
+    assert load(variable).server.public_url == "http://localhost:8000"
+    (fault,) = faults(PRODUCTION | variable)
+    assert fault.endswith("must begin with https:// in production")
 
 
 @pytest.mark.parametrize(
@@ -856,7 +889,7 @@ def test_the_fault_of_an_unknown_key_without_a_close_name_lists_the_known_ones(
     assert faults(toml="[development.server]\nzzz = 5\n") == (
         (
             "server.zzz (from settings.toml [development]): "
-            "unknown; known are host, port, drain_delay_seconds, drain_seconds, "
+            "unknown; known are host, port, public_url, drain_delay_seconds, drain_seconds, "
             "lag_warning_seconds, trusted_proxies, certificate, private_key, require_https"
         ),
     )
