@@ -11,7 +11,10 @@ from rules.keys import read_keys
 from rules.tokens import key_id
 from settings import Settings
 
-_NEXT_STEP = "{}, reload every server: systemctl reload userauth, or kill -HUP PID."
+_NEXT_STEP = (
+    "{}, reload every server: systemctl reload userauth, or kill -HUP PID; restart one that runs in"
+    " a terminal."
+)
 
 
 @click.group()

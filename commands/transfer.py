@@ -182,10 +182,8 @@ async def _check(services: AdministrationServices, source: _Source) -> _Found:
         found.valid_in_batches.append(len(users))
         found.existing += len(await services.transfer.find_taken(users))
     if found.invalid and not (source.skips_invalid and found.valid):
-        raise click.ClickException(
-            f"{found.invalid} of {found.valid + found.invalid} lines are invalid: nothing was"
-            " imported."
-        )
+        invalid, lines = counted(found.invalid, "invalid line"), found.valid + found.invalid
+        raise click.ClickException(f"{invalid} of {lines}: nothing was imported.")
     return found
 
 

@@ -161,7 +161,8 @@ def _header_fault(names: Sequence[str], required: frozenset[str]) -> str:
             return f"has the column {name} twice"
     if not required <= set(names):
         found = ", ".join(map(shown_name, names)) or "nothing"
-        return f"is not a header with {' and '.join(sorted(required))}; found: {found}"
+        hint = "; see --without-password" if "email" in names else ""
+        return f"is not a header with {' and '.join(sorted(required))}; found: {found}{hint}"
     return ""
 
 
