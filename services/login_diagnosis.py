@@ -75,7 +75,7 @@ class LoginDiagnoses:
         key = emails.email_key(user.email)
         async with connection_to(self._core.database) as connection:
             found = await self._waits.find_for(connection, key, ip)
-            possible = [] if ip else await self._waits.find_possible(connection, found)
+            possible = [] if ip else await self._waits.find_possible(connection, key, found)
         account = next((each.count for each in found if each.kind is CountKind.ACCOUNT), None)
         networks = [each for each in found if each.kind is not CountKind.ACCOUNT]
         failures = await self._find_failures(key)
@@ -103,7 +103,7 @@ class LoginDiagnoses:
         failures = await self._find_failures(key)
         if similar:
             await self._record(EventKind.USERS_LISTED)
-        if failures:
+        if failures or reserved:
             await self._record(EventKind.AUDIT_READ, email_key=key)
         return LoginDiagnosis(similar=similar, reserved_until=reserved, failures=failures)
 

@@ -11,6 +11,7 @@ from db import counts
 from db.pool import Connection
 from db.rows import CountStateRow, UserStateRow
 from db.throttle import Subject
+from rules import emails
 from rules.origin import network_of
 from services.core import Core
 from services.known_subjects import UNKNOWN, KnownSubjects
@@ -74,7 +75,9 @@ class Waits:
             if each.is_waiting or each.subject in following or each.subject == account
         ]
 
-    async def find_possible(self, connection: Connection, found: Iterable[Wait]) -> list[Wait]:
+    async def find_possible(
+        self, connection: Connection, email_key: str, found: Iterable[Wait]
+    ) -> list[Wait]:
         """Return waits from networks that may apply to an account besides those found for it.
 
         A rejected attempt is not counted, and may not be an event of its own, so that the networks
@@ -89,7 +92,13 @@ class Waits:
             limit=MAX_POSSIBLE,
         )
         resolved = await self._resolve(connection, waiting)
-        return [each for each in resolved if each.user is None]
+        possible = [
+            each
+            for each in resolved
+            if each.user is None or emails.email_key(each.user.email) == email_key
+        ]
+        # More may wait than were read: then no wait is ruled out.
+        return possible or (resolved if len(waiting) == MAX_POSSIBLE else [])
 
     async def _find_next_waits(
         self, connection: Connection, pairs: Sequence[str], addresses: Sequence[str]

@@ -57,9 +57,11 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             if not self._is_shaken:
                 self._tls.do_handshake()
                 self._is_shaken = True
-            while content := self._tls.read(_READ_BYTES):
+            # The link may end what is sent while it receives: then the rest is dropped.
+            while not self._has_ended and (content := self._tls.read(_READ_BYTES)):
                 self._link.data_received(content)
-            self.close()  # the client has sent the alert that marks the end
+            if not self._has_ended:
+                self.close()  # the client has sent the alert that marks the end
         except SSLWantReadError:
             pass
         except SSLError:

@@ -259,6 +259,29 @@ async def test_waits_of_other_users_do_not_apply(api: Api, dsn: str) -> None:
 
 @throttled
 @pytest.mark.gen_test
+async def test_if_more_wait_than_are_read_no_wait_is_ruled_out(
+    api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.waits.MAX_POSSIBLE", 1)
+    await api.register(EMAIL)
+    await api.register("kim@example.com")
+    for _ in range(2):
+        await log_in(api, email="kim@example.com")
+    assert "No reason was found, but other waits may apply" in explain(dsn, EMAIL).stdout
+
+
+@override_settings(REGISTRATION__QUARANTINE_DAYS=30)
+@pytest.mark.gen_test
+async def test_that_a_deleted_user_had_an_address_is_an_event(api: Api, dsn: str) -> None:
+    await api.register(EMAIL)
+    deleted = await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
+    assert deleted.status == 200
+    assert "A deleted user had it" in explain(dsn, EMAIL).stderr
+    assert kinds(dsn)[-1] == "audit-read"
+
+
+@throttled
+@pytest.mark.gen_test
 async def test_each_command_to_paste_is_safe_and_ends_the_wait(api: Api, dsn: str) -> None:
     hostile = {"x|`id`|$home@example.com": HOME, "-x@example.com": ELSEWHERE}
     for email, ip in hostile.items():

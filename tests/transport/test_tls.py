@@ -103,3 +103,16 @@ async def test_after_the_last_response_what_arrives_is_dropped_until_the_client_
     client.server.eof_received()
     assert client.below.is_closing()
     assert client.below.sent == b""
+
+
+@pytest.mark.gen_test
+async def test_records_that_arrive_together_with_the_rejected_ones_are_dropped(
+    files: tuple[Path, Path],
+) -> None:
+    client = Client(files)
+    client.tls.write(b"\0nothing of HTTP\r\n\r\n")
+    client.tls.write(b"x" * 1_000)
+    client.exchange()
+    assert client.tls.read().startswith(b"HTTP/1.1 400 ")
+    assert client.below.has_ended
+    assert not client.below.is_closing()
