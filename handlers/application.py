@@ -99,20 +99,16 @@ class Application(ApplicationState):
 
     def ignores_body(self, start_line: RequestStartLine) -> bool:
         """Return whether the response to a request needs its head alone."""
-        path = _path_of(start_line.path).partition("?")[0]
-        handler = self._handlers.get(_ENCODED_UNRESERVED.sub(_decode_unreserved, path))
+        handler = self._handlers.get(_normalized(start_line.path.partition("?")[0]))
         return handler is not None and handler.ignores_body
 
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
         """Return the delegate of a request, whose target may be a whole URL (RFC 9112, 3.2.2)."""
         if cast(Exchange, request.connection).problem is not None:
             return self.get_handler_delegate(request, RejectedHeadHandler)
-        if not request.path.startswith("/"):
-            if request.path == "*" and request.method == "OPTIONS":
-                return self.get_handler_delegate(request, WholeServerHandler)
-            request.path = _path_of(request.path)
-        if "%" in request.path:
-            request.path = _ENCODED_UNRESERVED.sub(_decode_unreserved, request.path)
+        if request.path == "*" and request.method == "OPTIONS":
+            return self.get_handler_delegate(request, WholeServerHandler)
+        request.path = _normalized(request.path)
         # Most paths are not patterns: a dictionary finds them in a tenth of the time.
         handler = self._handlers.get(request.path)
         if handler is not None:
@@ -122,6 +118,12 @@ class Application(ApplicationState):
     def route_of(self, handler: type[RequestHandler]) -> str:
         """Return the path template of a handler, or one name for all unknown paths."""
         return _TEMPLATES.get(handler, UNKNOWN_ROUTE)
+
+
+def _normalized(target: str) -> str:
+    """Return the path of a target without a query, by which its handler is found."""
+    path = target if target.startswith("/") else _path_of(target)
+    return _ENCODED_UNRESERVED.sub(_decode_unreserved, path) if "%" in path else path
 
 
 def _path_of(target: str) -> str:
