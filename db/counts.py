@@ -8,7 +8,7 @@ from datetime import datetime
 
 from db.pool import Connection
 from db.rows import CountStateRow
-from db.throttle import NEXT_FAILURES, WAIT_SECONDS, Subject
+from db.throttle import NEXT_FAILURES, WAIT_SECONDS, Subject, limits_of
 
 # The names of accounts begin with "account:" (services/throttle.py). The prefix is a literal, as in
 # the indexes: Postgres does not use them for a parameter. By ctid, no plan scans the table.
@@ -198,9 +198,7 @@ async def find_next_waits(
     Subjects without such a wait are left out; limits of consecutive failures are ignored.
     """
     parameters = {
-        "subjects": [subject.name for subject in subjects],
-        "free_failures": [subject.free_failures for subject in subjects],
-        "forget_seconds": [subject.forget_seconds for subject in subjects],
+        **limits_of(subjects),
         "first_delay_seconds": first_delay_seconds,
         "longest_delay_seconds": longest_delay_seconds,
     }

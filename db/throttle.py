@@ -49,6 +49,15 @@ class Subject:
     max_failures: int | None = None
 
 
+def limits_of(subjects: Sequence[Subject]) -> dict[str, object]:
+    """Return the parameters of a statement that name subjects and their limits."""
+    return {
+        "subjects": [subject.name for subject in subjects],
+        "free_failures": [subject.free_failures for subject in subjects],
+        "forget_seconds": [subject.forget_seconds for subject in subjects],
+    }
+
+
 # Counts are not flushed to disk: a crash of Postgres may lose those of the last moment.
 _ENSURE = """
 WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
@@ -163,9 +172,7 @@ async def record_failure(
     the wait there counts. Returns None if a row is missing.
     """
     parameters = {
-        "subjects": [subject.name for subject in subjects],
-        "free_failures": [subject.free_failures for subject in subjects],
-        "forget_seconds": [subject.forget_seconds for subject in subjects],
+        **limits_of(subjects),
         "max_failures": [subject.max_failures for subject in subjects],
         "network": network,
         "first_delay_seconds": first_delay_seconds,
