@@ -88,10 +88,12 @@ class Database:
     def react(self, error: DatabaseError) -> None:
         """Discard every connection if the error of one says that none can be used."""
         if isinstance(error, ReadOnly):
-            self._discard_all(error)
+            self._discard_all()
+            self._warn_of_standby(error)
         elif isinstance(error, PoolerNotSupported) and self._pooler is None:
             self._pooler = error.evidence
-            self._discard_all(error)
+            self._discard_all()
+            logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
 
     def reject_pooler(self, evidence: str) -> NoReturn:
         """Discard every connection, open none again, and raise PoolerNotSupported."""
@@ -99,14 +101,14 @@ class Database:
         self.react(error)
         raise error
 
-    def _discard_all(self, error: ReadOnly | PoolerNotSupported) -> None:
+    def _discard_all(self) -> None:
         """Close every free connection now, and every borrowed one when it is returned."""
         self.generation += 1
         while self._free:
             self._free.pop().close()
-        if isinstance(error, PoolerNotSupported):
-            logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
-            return
+
+    def _warn_of_standby(self, error: ReadOnly) -> None:
+        """Log that Postgres is not a primary, but not for each connection that meets it."""
         now = asyncio.get_running_loop().time()
         if now >= self._logged_at + _LOG_INTERVAL_SECONDS:
             self._logged_at = now
