@@ -8,7 +8,7 @@ from tempfile import NamedTemporaryFile
 from urllib.parse import parse_qs, urlsplit
 
 from postgres.programs import account_for
-from tests.harness.processes import free_port, wait_for_listener
+from tests.harness.processes import free_port, listening
 from tests.harness.programs import get_program
 
 
@@ -41,9 +41,5 @@ def running_pgbouncer(dsn: str, *, reset_query: str = "DISCARD ALL") -> Iterator
             group=account.gid,
             extra_groups=[],
         )
-        try:
-            wait_for_listener(process, port)
+        with listening(process, port):
             yield f"postgresql://userauth@127.0.0.1:{port}/"
-        finally:
-            process.terminate()
-            process.wait(10)

@@ -116,6 +116,17 @@ def wait_for_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
             return
 
 
+@contextmanager
+def listening(process: "subprocess.Popen[bytes]", port: int) -> Iterator[None]:
+    """Wait until a process that was started listens, and terminate it after use."""
+    try:
+        wait_for_listener(process, port)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 def run_to_the_end(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a server that is expected to exit by itself."""
     with TemporaryFile("w+", encoding="utf-8") as log:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.harness.configuration import ROOT
-from tests.harness.processes import free_port, wait_for_listener
+from tests.harness.processes import free_port, listening
 from tests.harness.programs import get_program
 
 
@@ -72,9 +72,5 @@ def running_proxy(
             stderr=log,
             env={"HOME": str(folder), "XDG_DATA_HOME": str(folder)},
         )
-    try:
-        wait_for_listener(process, port)
+    with listening(process, port):
         yield f"https://localhost:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)

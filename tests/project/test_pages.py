@@ -25,7 +25,7 @@ from tests.harness.pages import (
     section,
     shape,
 )
-from tests.harness.processes import ServerProcess, free_port, running_server, wait_for_listener
+from tests.harness.processes import ServerProcess, free_port, listening, running_server
 from tests.harness.programs import get_program
 
 README = page("README.md")
@@ -106,12 +106,8 @@ def started(command: list[str], folder: Path, address: str) -> Iterator[None]:
             stderr=log,
             env={"HOME": str(folder), "XDG_DATA_HOME": str(folder)},
         )
-    try:
-        wait_for_listener(process, int(address.rpartition(":")[2]))
+    with listening(process, int(address.rpartition(":")[2])):
         yield
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.mark.needs("curl", "caddy", "nginx")

@@ -17,7 +17,7 @@ from tornado.httpclient import AsyncHTTPClient
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
 from tests.harness.pages import blocks, page, section
-from tests.harness.processes import ServerProcess, free_port, running_server, wait_for_listener
+from tests.harness.processes import ServerProcess, free_port, listening, running_server
 from tests.harness.programs import NODE_MODULES, get_program
 
 PAGE = section(page("docs/check-tokens.md"), "## Samples")
@@ -65,12 +65,8 @@ def running_sample(name: str, folder: Path, **variables: str) -> Iterator[Servic
             stdout=stream,
             stderr=stream,
         )
-    try:
-        wait_for_listener(process, port)
+    with listening(process, port):
         yield Service(f"http://127.0.0.1:{port}/", log)
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.mark.parametrize(
