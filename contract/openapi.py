@@ -48,7 +48,7 @@ class DocumentOptions:
     refuse_common_passwords: bool
     current_password_required: bool
     max_body_bytes: int
-    public_url: str = ""
+    public_url: str
 
 
 def _servers(public_url: str) -> list[Json]:

@@ -9,7 +9,7 @@ _BARE_ENDS = (b"\n\n", b"\n\r\n")
 
 
 class HeadSearch:
-    """Finds one head after another; no byte is searched twice."""
+    """Finds one head after another, and remembers how far an incomplete one was searched."""
 
     __slots__ = ("_searched",)
 
