@@ -1,5 +1,6 @@
-"""The event loop: that of uvloop, with a workaround that aiopg needs."""
+"""The event loop: that of uvloop, with two workarounds that the connections to Postgres need."""
 
+import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVarTuple
 
@@ -12,12 +13,19 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class EventLoop(uvloop.Loop):
-    """A uvloop that discards the stale handle of a closed file when its descriptor is reused.
+    """A uvloop that loses no event of a broken file, and discards the stale handle of a closed one.
+
+    libuv calls back once for a file with an error, such as a socket that its peer closed before it
+    had read everything, and then no more, although the callback may have read only a part.
 
     When a TCP connection to Postgres is refused, libpq closes the socket before aiopg removes its
     writer from the loop. uvloop keeps the stale handle, and would refuse every later connection
     that gets the same descriptor.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._readers: dict[FileDescriptorLike, Callable[[], None]] = {}
 
     def add_reader(
         self,
@@ -26,9 +34,29 @@ class EventLoop(uvloop.Loop):
         *args: *Arguments,
     ) -> None:
         """Call back when the file is readable (see asyncio)."""
+
+        def call_back() -> None:
+            callback(*args)
+            if self._readers.get(fd) is call_back and _has_error(fd):
+                self.remove_reader(fd)
+                self.add_reader(fd, callback, *args)
+
         try:
-            super().add_reader(fd, callback, *args)
+            super().add_reader(fd, call_back)
         except RuntimeError:
             self.remove_reader(fd)
             self.remove_writer(fd)
-            super().add_reader(fd, callback, *args)
+            super().add_reader(fd, call_back)
+        self._readers[fd] = call_back
+
+    # The stubs of asyncio and of uvloop differ in the type of the result, which is a bool.
+    def remove_reader(self, fd: "FileDescriptorLike") -> None:  # type: ignore[override]
+        """Call back no more (see asyncio)."""
+        self._readers.pop(fd, None)
+        return super().remove_reader(fd)
+
+
+def _has_error(fd: "FileDescriptorLike") -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
