@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from settings.choices import Verification
 from settings.model import FIELDS, Settings
 from settings.profiles import Profile
 
@@ -52,6 +53,32 @@ def fault_of(error: ErrorDetails, layers: Sequence[Layer]) -> str:
 
 def faults_across_sections(settings: Settings, layers: Sequence[Layer]) -> list[str]:
     """Return the faults that involve more than one section."""
+    return [*_mail_faults(settings, layers), *_key_faults(settings, layers)]
+
+
+def _mail_faults(settings: Settings, layers: Sequence[Layer]) -> list[str]:
+    """Return what messages need besides a relay."""
+    mail, registration = settings.mail, settings.registration
+    is_on = mail.relay is not None
+    faults = []
+    if is_on and not mail.sender:
+        faults.append(_fault_at("mail", "from", layers, "must be set if mail.url is set"))
+    needs_origin = is_on and settings.profile is Profile.PRODUCTION
+    if needs_origin and not (mail.links_to or settings.server.public_url):
+        must = "must be set if mail.url is set: links in messages begin with it"
+        faults.append(_fault_at("server", "public_url", layers, must))
+    if registration.verification is Verification.REQUIRED and not is_on:
+        must = 'must be set if registration.verification is "required"'
+        faults.append(_fault_at("mail", "url", layers, must))
+    return faults
+
+
+def _fault_at(section: str, key: str, layers: Sequence[Layer], must: str) -> str:
+    origin, _ = _find([section, key], layers)
+    return f"{section}.{key} (from {origin}): {must}"
+
+
+def _key_faults(settings: Settings, layers: Sequence[Layer]) -> list[str]:
     shared = set(settings.tokens.keys) & set(settings.passwords.pepper)
     if not shared or settings.profile is not Profile.PRODUCTION:
         return []

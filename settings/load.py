@@ -158,7 +158,7 @@ def _validate(context: Context, layers: Sequence[Layer]) -> tuple[Settings | Non
         settings = Settings.model_validate(merged, context=context)
     except ValidationError as error:
         return None, [fault_of(details, layers) for details in error.errors()]
-    return settings, faults_across_sections(settings, layers)
+    return settings, faults_across_sections(settings, layers) if context.is_complete else []
 
 
 def _merged(layers: Sequence[dict[str, Any]]) -> dict[str, Any]:

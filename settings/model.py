@@ -17,6 +17,8 @@ from settings.checks import (
     DatabaseUrl,
     FilePath,
     Keys,
+    Mailbox,
+    MailUrl,
     Networks,
     OptionalPath,
     Origins,
@@ -28,6 +30,8 @@ from settings.checks import (
     Words,
     in_production,
 )
+from settings.choices import Language, Verification
+from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
 from settings.profiles import Profile
 
 # Also the limit of passwords.workers = 0, one for each CPU.
@@ -97,10 +101,31 @@ class PasswordSettings(Section):
 
 
 class RegistrationSettings(Section):
-    """Which email addresses are accepted, and the quarantine of those of deleted users."""
+    """Who may register, with which email addresses, and how these are verified."""
 
     quarantine_days: int = Field(ge=0, le=3650)
     internal_domains: bool
+    open: bool
+    verification: Verification = Field(strict=False, description="off, optional or required")
+
+
+class MailSettings(Section):
+    """The relay that sends messages, what they contain, and their limits."""
+
+    url: MailUrl
+    sender: Mailbox = Field(alias="from")
+    reply_to: Mailbox
+    links_to: PublicUrl
+    language: Language = Field(strict=False, description="en or de")
+    per_minute: int = Field(ge=1, le=1_000_000)
+    recipient_per_hour: int = Field(ge=1, le=1_000_000)
+    user_per_hour: int = Field(ge=1, le=1_000_000)
+    network_per_hour: int = Field(ge=1, le=1_000_000)
+
+    @property
+    def relay(self) -> SmtpUrl | FolderUrl | None:
+        """Return what sends messages; None if nothing does."""
+        return parse_mail_url(self.url.get_secret_value())
 
 
 class ThrottleSettings(Section):
@@ -175,6 +200,7 @@ class Settings(BaseModel):
     tokens: TokenSettings
     passwords: PasswordSettings
     registration: RegistrationSettings
+    mail: MailSettings
     throttle: ThrottleSettings
     audit: AuditSettings
     cors: CorsSettings
@@ -189,14 +215,23 @@ class Settings(BaseModel):
         self._warnings = context.warnings
 
     @property
+    def links_origin(self) -> str:
+        """Return the origin of links in messages."""
+        local = f"http://localhost:{self.server.port}"
+        return self.mail.links_to or self.server.public_url or local
+
+    @property
     def warnings(self) -> Sequence[str]:
         """Return warnings about old names, and about variables that are no settings."""
         return self._warnings
 
 
 FIELDS: dict[str, dict[str, FieldInfo]] = {
-    name: getattr(field.annotation, "model_fields", {})
-    for name, field in Settings.model_fields.items()
+    name: {
+        key.alias or field: key
+        for field, key in getattr(section.annotation, "model_fields", {}).items()
+    }
+    for name, section in Settings.model_fields.items()
 }
 VARIABLES = {
     f"USERAUTH_{section}__{key}".upper(): (section, key)

@@ -1,0 +1,49 @@
+"""The secrets in messages: a link token and a code of 8 digits.
+
+Neither is stored. Both are derived from the id and the kind of the message, by HMAC-SHA-256 under
+a signing key, when the message is sent, and again when one of them is presented: the database, and
+a backup of it, contain no secret. A token is ``ID.SIGNATURE``, 80 characters.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+
+CODE_DIGITS = 8
+_TOKEN = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class MailSecrets:
+    """The token and the code of one message."""
+
+    token: str = field(repr=False)
+    code: str = field(repr=False)
+
+    def has_token(self, given: str) -> bool:
+        """Return whether a token is the one of the message, in constant time."""
+        return hmac.compare_digest(self.token.encode(), given.encode())
+
+    def has_code(self, given: str) -> bool:
+        """Return whether a code is the one of the message, in constant time."""
+        return hmac.compare_digest(self.code.encode(), given.encode())
+
+
+def derive_secrets(key: str, kind: str, message_id: str) -> MailSecrets:
+    """Return the secrets of a message under a signing key."""
+    signature = base64.urlsafe_b64encode(_digest(key, "link", kind, message_id)).decode()
+    number = int.from_bytes(_digest(key, "code", kind, message_id)) % 10**CODE_DIGITS
+    return MailSecrets(f"{message_id}.{signature.rstrip('=')}", f"{number:0{CODE_DIGITS}}")
+
+
+def message_id_of(token: str) -> str | None:
+    """Return the id of the message that a token claims to be from, or None if it is malformed."""
+    match = _TOKEN.fullmatch(token)
+    return None if match is None else match[1]
+
+
+def _digest(key: str, secret: str, kind: str, message_id: str) -> bytes:
+    purpose = hmac.digest(key.encode(), f"userauth.mail.{secret}.{kind}".encode(), hashlib.sha256)
+    return hmac.digest(purpose, message_id.encode(), hashlib.sha256)

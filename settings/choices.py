@@ -1,0 +1,18 @@
+"""Values of settings that are one of a few words."""
+
+from enum import StrEnum
+
+
+class Language(StrEnum):
+    """The languages of messages."""
+
+    ENGLISH = "en"
+    GERMAN = "de"
+
+
+class Verification(StrEnum):
+    """Whether a new user has to prove the email address: not, at any time, or before anything."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"

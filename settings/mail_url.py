@@ -1,0 +1,67 @@
+"""The URL of the mail relay: an SMTP server, or a folder for development."""
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from urllib.parse import unquote
+
+FOLDER = "folder:"
+_SMTP = re.compile(
+    r"""(?!.*(\s|%(?![0-9A-Fa-f]{2})))
+    (?P<scheme>smtp|smtps|smtp\+starttls)://
+    ((?P<user>[^:@/?\#]+)(:(?P<password>[^:@/?\#]+))@)?
+    (?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+) (:(?P<port>[1-9][0-9]{0,4}))? /?""",
+    re.VERBOSE,
+)
+
+
+class Security(Enum):
+    """How the connection to a relay is encrypted."""
+
+    NONE = "smtp"
+    TLS = "smtps"
+    STARTTLS = "smtp+starttls"
+
+
+_PORTS = {Security.NONE: 25, Security.TLS: 465, Security.STARTTLS: 587}
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpUrl:
+    """An SMTP server, and the credentials to send with."""
+
+    host: str
+    port: int
+    security: Security
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderUrl:
+    """A folder that messages are written to."""
+
+    path: Path
+
+
+def parse_mail_url(url: str) -> SmtpUrl | FolderUrl | None:
+    """Return what a URL names, None for an empty one; raises ValueError without quoting it."""
+    if not url:
+        return None
+    if url.startswith(FOLDER) and len(url) > len(FOLDER):
+        return FolderUrl(Path(url.removeprefix(FOLDER)))
+    match = _SMTP.fullmatch(url)
+    if match is None or int(match["port"] or 0) > 65535:
+        raise ValueError(
+            "must be smtps://user:password@host:port, smtp+starttls://…, smtp://… or folder:PATH,"
+            " with special characters in the user or password written as %40 and the like"
+        )
+    security = Security(match["scheme"])
+    return SmtpUrl(
+        host=match["host"].strip("[]"),
+        port=int(match["port"] or _PORTS[security]),
+        security=security,
+        user=unquote(match["user"] or ""),
+        password=unquote(match["password"] or ""),
+    )
