@@ -9,7 +9,7 @@ CREATE TABLE userauth_schema (
     applied_at timestamptz NOT NULL DEFAULT now(),
     only_row   boolean     PRIMARY KEY DEFAULT true CHECK (only_row)
 );
-INSERT INTO userauth_schema (version) VALUES (4);
+INSERT INTO userauth_schema (version) VALUES (5);
 
 -- Users. Deleting a user deletes the row: no personal data remains.
 CREATE TABLE users (
@@ -28,8 +28,17 @@ CREATE TABLE users (
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     -- When an administrator disabled the user, or null.
-    disabled_at      timestamptz
+    disabled_at      timestamptz,
+    -- When the user proved to own the email address, or null.
+    email_verified_at timestamptz,
+    -- Until when a new user has to do so, or else is deleted; null for no limit.
+    verify_until     timestamptz,
+    -- The language of messages; null for the default.
+    language         text
 );
+
+-- Users who have to prove their email address in time, for housekeeping.
+CREATE INDEX users_verify_until ON users (verify_until) WHERE verify_until IS NOT NULL;
 
 -- Issued tokens. A token is valid while its row exists, has no revoked_at, and belongs to a user
 -- who is not disabled. Its expiry is signed into it; the column is for lists and housekeeping.
@@ -142,6 +151,59 @@ CREATE TABLE reserved_emails (
 
 -- Expired reservations, for housekeeping.
 CREATE INDEX reserved_emails_until ON reserved_emails (until);
+
+-- Messages to users: those to send, and the proofs that those which were sent ask for.
+CREATE TABLE messages (
+    -- Random. It is part of the link, and the secrets of the message derive from it: see
+    -- rules/mail_secrets.py.
+    id               uuid        PRIMARY KEY,
+    -- See rules/message_kinds.py.
+    kind             text        NOT NULL,
+    -- Without a foreign key, which an insertion would have to wait for: the deletion of a user
+    -- deletes its messages. Null if nothing is sent because no user has the address, or too many
+    -- messages were sent to it, and in the message about the deletion.
+    user_id          uuid,
+    -- The address that the message is sent to, and that a change of address is about. Null like
+    -- user_id.
+    recipient        text,
+    -- A keyed digest of the address, by which messages and wrong codes are counted whether or not
+    -- a user has it.
+    email_digest     text        NOT NULL,
+    language         text        NOT NULL,
+    -- The signing key that its secrets derive from; null in a message without secrets.
+    key_id           text,
+    -- That of the user, if a new password makes the message void.
+    password_version integer,
+    created_at       timestamptz NOT NULL,
+    expires_at       timestamptz NOT NULL,
+    -- When its secret was used, and when something made it void.
+    used_at          timestamptz,
+    voided_at        timestamptz,
+    -- Codes that were compared with its own, counted before the comparison.
+    tries            integer     NOT NULL DEFAULT 0,
+    last_try_at      timestamptz,
+    -- When a process may send it; while one does, the end of its lease. Null if nothing is left to
+    -- send.
+    due_at           timestamptz,
+    is_urgent        boolean     NOT NULL,
+    attempts         integer     NOT NULL DEFAULT 0,
+    sent_at          timestamptz,
+    -- When it was given up, and the reason of the last failure.
+    failed_at        timestamptz,
+    failure          text
+);
+
+-- Messages to send, in their order.
+CREATE INDEX messages_due ON messages (is_urgent DESC, due_at) WHERE due_at IS NOT NULL;
+
+-- The messages of a user, to make them void or delete them.
+CREATE INDEX messages_user_id ON messages (user_id) WHERE user_id IS NOT NULL;
+
+-- Messages and wrong codes of an address.
+CREATE INDEX messages_email_digest ON messages (email_digest, created_at);
+
+-- Expired messages, for housekeeping.
+CREATE INDEX messages_expires_at ON messages (expires_at);
 
 -- The key of the digests above, shared by every process that uses this database. Without it,
 -- guesses cannot be tested against digests that leave the database, in an export or a log.

@@ -41,6 +41,7 @@ class User(TypedDict):
 
     id: Id
     email: str
+    email_verified: bool
     name: str | None
     created_at: Time
     updated_at: Time
@@ -104,6 +105,7 @@ class ActiveToken(TypedDict):
     active: Literal[True]
     sub: Id
     email: str
+    email_verified: bool
     name: str | None
     iat: Seconds
     exp: Seconds
@@ -145,6 +147,7 @@ def user_document(user: UserRow) -> User:
     return {
         "id": user.id,
         "email": user.email,
+        "email_verified": user.is_email_verified,
         "name": user.name,
         "created_at": rfc3339(user.created_at),
         "updated_at": rfc3339(user.updated_at),
@@ -195,6 +198,7 @@ def introspection_document(found: Introspection | None) -> ActiveToken | Inactiv
         "active": True,
         "sub": found.user.id,
         "email": found.user.email,
+        "email_verified": found.user.is_email_verified,
         "name": found.user.name,
         "iat": found.issued_at,
         "exp": found.expires_at,

@@ -20,6 +20,7 @@ class UserRow:
     name: str | None
     created_at: datetime
     updated_at: datetime
+    is_email_verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +179,55 @@ class UserStateRow:
     name: str | None
     created_at: datetime
     disabled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to insert.
+
+    It is sent to ``recipient``, if there is one, unless ``user_id`` names a user who is disabled.
+    A bound message becomes void by a new password of that user.
+    """
+
+    id: str
+    kind: str
+    user_id: str | None
+    recipient: str | None
+    email_digest: str
+    key_id: str | None
+    created_at: datetime
+    expires_at: datetime
+    is_urgent: bool
+    is_bound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMessage:
+    """A message that this process may send until ``due_at``.
+
+    It is not valid if it expired, became void, or its user is disabled or deleted.
+    """
+
+    id: str
+    kind: str
+    recipient: str
+    language: str
+    key_id: str | None
+    created_at: datetime
+    expires_at: datetime
+    due_at: datetime
+    attempts: int
+    is_valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRow:
+    """A message whose secret may be presented: of whom, and whether that was done before."""
+
+    id: str
+    kind: str
+    key_id: str
+    recipient: str
+    is_used: bool
+    password_version: int
+    user: UserRow

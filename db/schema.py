@@ -20,7 +20,7 @@ from db.schema_lock import (
 from db.schema_privileges import FIND_PRIVILEGES, check_privileges
 from ops.logs import SERVER
 
-VERSION = 4
+VERSION = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
 # The complete schema of each earlier version, for restoring older backups.
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -34,6 +34,7 @@ TABLES = (
     "throttle",
     "events",
     "reserved_emails",
+    "messages",
 )
 FIND_TABLES = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
 # Only tables in the schema of userauth_schema are ours: others may have the same names.

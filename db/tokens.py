@@ -11,7 +11,8 @@ from db.rows import OwnerRow, TokenRow, Use, UserRow
 FIND_USERS = LookupQuery(
     name="find_users_of_tokens",
     sql="""
-SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at
+SELECT
+    t.id, u.id, u.email, u.name, u.created_at, u.updated_at, u.email_verified_at IS NOT NULL
 FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE t.id = ANY($1) AND t.revoked_at IS NULL AND u.disabled_at IS NULL
@@ -26,14 +27,14 @@ FIND_OWNERS = LookupQuery(
     name="find_owners_of_tokens",
     sql="""
 SELECT
-    t.id, u.id, u.email, u.name, u.created_at, u.updated_at,
+    t.id, u.id, u.email, u.name, u.created_at, u.updated_at, u.email_verified_at IS NOT NULL,
     floor(date_part('epoch', t.created_at))::bigint
 FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE t.id = ANY($1) AND t.revoked_at IS NULL AND u.disabled_at IS NULL
 """,
     key_type="uuid",
-    make=lambda row: OwnerRow(UserRow(*row[:5]), row[5]),
+    make=lambda row: OwnerRow(UserRow(*row[:6]), row[6]),
 )
 
 # The lock on the user's row makes a login wait for a concurrent change of the password, or

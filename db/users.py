@@ -12,13 +12,13 @@ FIND_BY_EMAIL = LookupQuery(
     name="find_users_by_email",
     sql="""
 SELECT
-    email_key, id, email, name, created_at, updated_at, password_hash, password_version,
-    disabled_at IS NOT NULL
+    email_key, id, email, name, created_at, updated_at, email_verified_at IS NOT NULL,
+    password_hash, password_version, disabled_at IS NOT NULL
 FROM users
 WHERE email_key = ANY($1)
 """,
     key_type="text",
-    make=lambda row: PasswordRow(UserRow(*row[:5]), *row[5:]),
+    make=lambda row: PasswordRow(UserRow(*row[:6]), *row[6:]),
 )
 
 # A conflict returns no row: a failing INSERT would write the hash to the log of Postgres.
@@ -26,7 +26,7 @@ _INSERT = """
 INSERT INTO users (email, email_key, name, password_hash)
 VALUES (%s, %s, %s, %s)
 ON CONFLICT (email_key) DO NOTHING
-RETURNING id, email, name, created_at, updated_at
+RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 """
 
 
@@ -40,8 +40,8 @@ async def insert_user(
 
 _FIND_FOR_UPDATE = """
 SELECT
-    id, email, name, created_at, updated_at, password_hash, password_version,
-    disabled_at IS NOT NULL
+    id, email, name, created_at, updated_at, email_verified_at IS NOT NULL,
+    password_hash, password_version, disabled_at IS NOT NULL
 FROM users
 WHERE id = %s
 FOR UPDATE
@@ -51,14 +51,14 @@ FOR UPDATE
 async def find_for_update(connection: Connection, user_id: str) -> PasswordRow | None:
     """Return a user, or None, and lock the row until the transaction ends."""
     row = await connection.fetch_one(_FIND_FOR_UPDATE, (user_id,))
-    return None if row is None else PasswordRow(UserRow(*row[:5]), *row[5:])
+    return None if row is None else PasswordRow(UserRow(*row[:6]), *row[6:])
 
 
 _UPDATE_NAME = """
 UPDATE users
 SET name = %s, updated_at = clock_timestamp()
 WHERE id = %s
-RETURNING id, email, name, created_at, updated_at
+RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 """
 
 
@@ -71,7 +71,7 @@ _UPDATE_PASSWORD = """
 UPDATE users
 SET password_hash = %s, password_version = password_version + 1, updated_at = clock_timestamp()
 WHERE id = %s
-RETURNING id, email, name, created_at, updated_at
+RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 """
 
 

@@ -1,0 +1,190 @@
+"""The messages table as a queue: messages are inserted, claimed by a lease, and sent.
+
+A process claims messages in a statement of its own, and sends them without a transaction. If it
+stops in between, the lease ends, and the message is sent again: at least once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from db.pool import Connection
+from db.rows import ClaimedMessage, NewMessage
+
+# Held until the end of the transaction, so that concurrent requests do not pass the limit.
+_LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
+_LOCK_CLASS = 0x6D61696C
+# The same work, and a row, whether or not anything is sent.
+_INSERT = """
+WITH owner AS MATERIALIZED (
+    SELECT id, password_version, language
+    FROM users
+    WHERE id = %(user_id)s::uuid AND disabled_at IS NULL
+), recent AS MATERIALIZED (
+    SELECT count(*) AS messages
+    FROM messages
+    WHERE
+        email_digest = %(email_digest)s
+        AND created_at > %(created_at)s::timestamptz - interval '1 hour'
+        AND recipient IS NOT NULL
+        AND NOT is_urgent
+), allowed AS (
+    SELECT
+        %(recipient)s::text IS NOT NULL
+        AND (%(is_urgent)s OR recent.messages < %(limit)s)
+        AND (%(user_id)s::uuid IS NULL OR EXISTS (SELECT FROM owner)) AS is_sent
+    FROM recent
+)
+INSERT INTO messages (
+    id, kind, user_id, recipient, email_digest, language, key_id, password_version, created_at,
+    expires_at, due_at, is_urgent
+)
+SELECT
+    %(id)s,
+    %(kind)s,
+    CASE WHEN is_sent THEN owner.id END,
+    CASE WHEN is_sent THEN %(recipient)s END,
+    %(email_digest)s,
+    coalesce(owner.language, %(language)s),
+    %(key_id)s,
+    CASE WHEN %(is_bound)s THEN owner.password_version END,
+    %(created_at)s,
+    %(expires_at)s,
+    CASE WHEN is_sent THEN %(created_at)s::timestamptz END,
+    %(is_urgent)s
+FROM allowed
+LEFT JOIN owner ON true
+"""
+
+
+async def insert_message(
+    connection: Connection, message: NewMessage, *, language: str, max_per_hour: int
+) -> None:
+    """Insert a message, in the transaction of what it is about.
+
+    Beyond ``max_per_hour`` to one address it is not sent, except if it is urgent.
+    """
+    await connection.execute(_LOCK, (_LOCK_CLASS, message.email_digest))
+    parameters = asdict(message) | {"language": language, "limit": max_per_hour}
+    await connection.execute(_INSERT, parameters)
+
+
+_CLAIM = """
+WITH due AS (
+    SELECT id
+    FROM messages
+    WHERE due_at <= %(now)s
+    ORDER BY is_urgent DESC, due_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE messages m
+SET due_at = %(lease_until)s, attempts = attempts + 1
+FROM due
+WHERE m.id = due.id
+RETURNING
+    m.id, m.kind, m.recipient, m.language, m.key_id, m.created_at, m.expires_at, m.due_at,
+    m.attempts,
+    m.voided_at IS NULL AND m.used_at IS NULL AND m.expires_at > %(now)s AND (
+        m.user_id IS NULL OR EXISTS (
+            SELECT FROM users u
+            WHERE
+                u.id = m.user_id
+                AND u.disabled_at IS NULL
+                AND (m.password_version IS NULL OR m.password_version = u.password_version)
+        )
+    )
+"""
+
+
+async def claim(
+    connection: Connection, *, now: datetime, lease_until: datetime, limit: int
+) -> list[ClaimedMessage]:
+    """Claim messages that are due, until the end of a lease; each process gets others."""
+    parameters = {"now": now, "lease_until": lease_until, "limit": limit}
+    return [ClaimedMessage(*row) for row in await connection.fetch_all(_CLAIM, parameters)]
+
+
+# A lease that ended may be that of another process by now.
+_MARK_SENT = """
+UPDATE messages SET due_at = NULL, sent_at = %s, failure = NULL WHERE id = %s AND due_at = %s
+"""
+
+
+async def mark_sent(connection: Connection, message: ClaimedMessage, *, at: datetime) -> None:
+    """Record that a claimed message was sent."""
+    await connection.execute(_MARK_SENT, (at, message.id, message.due_at))
+
+
+_DEFER = """
+UPDATE messages
+SET due_at = %s, failure = %s, attempts = attempts - %s
+WHERE id = %s AND due_at = %s
+"""
+
+
+async def defer(
+    connection: Connection,
+    message: ClaimedMessage,
+    *,
+    until: datetime,
+    failure: str,
+    is_counted: bool,
+) -> None:
+    """Send a claimed message later; ``is_counted`` unless the attempt was the relay's fault."""
+    parameters = (until, failure, 0 if is_counted else 1, message.id, message.due_at)
+    await connection.execute(_DEFER, parameters)
+
+
+_GIVE_UP = """
+UPDATE messages
+SET due_at = NULL, failed_at = %s, failure = %s
+WHERE id = %s AND due_at = %s
+"""
+
+
+async def give_up(
+    connection: Connection, message: ClaimedMessage, *, at: datetime, failure: str
+) -> None:
+    """Record that a claimed message is not sent, and why."""
+    await connection.execute(_GIVE_UP, (at, failure, message.id, message.due_at))
+
+
+_VOID = """
+UPDATE messages
+SET voided_at = %s, due_at = NULL
+WHERE user_id = %s AND kind = ANY (%s::text[]) AND voided_at IS NULL AND used_at IS NULL
+"""
+
+
+async def void_messages(
+    connection: Connection, user_id: str, kinds: Sequence[str], *, at: datetime
+) -> None:
+    """Make the unused messages of some kinds to a user void; unsent ones are not sent."""
+    await connection.execute(_VOID, (at, user_id, list(kinds)))
+
+
+_DELETE_OF_USER = "DELETE FROM messages WHERE user_id = %s"
+
+
+async def delete_messages(connection: Connection, user_id: str) -> None:
+    """Delete the messages of a user."""
+    await connection.execute(_DELETE_OF_USER, (user_id,))
+
+
+_DELETE_EXPIRED = """
+DELETE FROM messages
+WHERE id IN (
+    SELECT id
+    FROM messages
+    WHERE expires_at < %s
+    ORDER BY expires_at
+    LIMIT %s
+    FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+async def delete_expired(connection: Connection, *, before: datetime, limit: int) -> int:
+    """Delete messages that expired before a time; return their number."""
+    return await connection.execute(_DELETE_EXPIRED, (before, limit))

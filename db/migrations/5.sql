@@ -1,0 +1,41 @@
+-- From version 4 to 5: verified email addresses, the language of users, and messages.
+
+ALTER TABLE users
+    ADD COLUMN email_verified_at timestamptz,
+    ADD COLUMN verify_until timestamptz,
+    ADD COLUMN language text;
+
+CREATE INDEX users_verify_until ON users (verify_until) WHERE verify_until IS NOT NULL;
+
+CREATE TABLE messages (
+    id               uuid        PRIMARY KEY,
+    kind             text        NOT NULL,
+    user_id          uuid,
+    recipient        text,
+    email_digest     text        NOT NULL,
+    language         text        NOT NULL,
+    key_id           text,
+    password_version integer,
+    created_at       timestamptz NOT NULL,
+    expires_at       timestamptz NOT NULL,
+    used_at          timestamptz,
+    voided_at        timestamptz,
+    tries            integer     NOT NULL DEFAULT 0,
+    last_try_at      timestamptz,
+    due_at           timestamptz,
+    is_urgent        boolean     NOT NULL,
+    attempts         integer     NOT NULL DEFAULT 0,
+    sent_at          timestamptz,
+    failed_at        timestamptz,
+    failure          text
+);
+
+CREATE INDEX messages_due ON messages (is_urgent DESC, due_at) WHERE due_at IS NOT NULL;
+
+CREATE INDEX messages_user_id ON messages (user_id) WHERE user_id IS NOT NULL;
+
+CREATE INDEX messages_email_digest ON messages (email_digest, created_at);
+
+CREATE INDEX messages_expires_at ON messages (expires_at);
+
+UPDATE userauth_schema SET version = 5, applied_at = now();

@@ -1,0 +1,123 @@
+"""The messages table as proofs: the secret of a message is presented, compared and used once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from db.pool import Connection
+from db.rows import ProofRow, Row, UserRow
+
+MAX_TRIES = 5
+MAX_TRIES_PER_DAY = 20
+# A message holds while it is neither expired nor void, its user is not disabled, and neither the
+# password nor the address that it is about has changed.
+_VALID = """
+    m.kind = ANY (%(kinds)s::text[])
+    AND m.expires_at > %(now)s
+    AND m.voided_at IS NULL
+    AND u.disabled_at IS NULL
+    AND (m.password_version IS NULL OR m.password_version = u.password_version)
+    AND (m.kind IN ('email-change', 'email-undo') OR m.recipient = u.email)
+"""
+_COLUMNS = """
+    m.id, m.kind, m.key_id, m.recipient, m.used_at IS NOT NULL, u.password_version,
+    u.id, u.email, u.name, u.created_at, u.updated_at, u.email_verified_at IS NOT NULL
+"""
+_FIND = f"""
+SELECT {_COLUMNS}
+FROM messages m
+JOIN users u ON u.id = m.user_id
+WHERE m.id = %(id)s AND {_VALID}
+"""
+
+
+async def find_proof(
+    connection: Connection, message_id: str, kinds: Sequence[str], *, now: datetime
+) -> ProofRow | None:
+    """Return a valid message of some kinds, or None."""
+    row = await connection.fetch_one(_FIND, {"id": message_id, "kinds": list(kinds), "now": now})
+    return None if row is None else _proof(row)
+
+
+# Locks all messages to the address: concurrent requests, in any process, count one after another.
+# Messages without a user count as well, so that an unknown address has the same limits.
+_COUNT_TRY = f"""
+WITH asked AS MATERIALIZED (
+    SELECT DISTINCT email_digest
+    FROM messages
+    WHERE
+        (id = %(id)s::uuid OR user_id = %(user_id)s::uuid)
+        AND kind = ANY (%(kinds)s::text[])
+        AND expires_at > %(now)s
+), held AS MATERIALIZED (
+    SELECT m.id, m.tries, m.last_try_at
+    FROM messages m
+    WHERE m.email_digest IN (SELECT email_digest FROM asked)
+    ORDER BY m.id
+    FOR UPDATE
+), day AS MATERIALIZED (
+    SELECT coalesce(sum(tries), 0) AS tries
+    FROM held
+    WHERE last_try_at > %(now)s::timestamptz - interval '1 day'
+), counted AS (
+    UPDATE messages m
+    SET tries = m.tries + 1, last_try_at = %(now)s
+    FROM held, day
+    WHERE
+        m.id = held.id
+        AND (m.id = %(id)s::uuid OR m.user_id = %(user_id)s::uuid)
+        AND m.kind = ANY (%(kinds)s::text[])
+        AND m.expires_at > %(now)s
+        AND m.voided_at IS NULL
+        AND held.tries < {MAX_TRIES}
+        AND day.tries < {MAX_TRIES_PER_DAY}
+    RETURNING
+        m.id, m.kind, m.key_id, m.user_id, m.recipient, m.used_at, m.password_version,
+        m.expires_at, m.voided_at
+)
+SELECT {_COLUMNS}
+FROM counted m
+JOIN users u ON u.id = m.user_id
+WHERE {_VALID}
+"""
+
+
+async def count_try(
+    connection: Connection,
+    *,
+    message_id: str | None,
+    user_id: str | None,
+    kinds: Sequence[str],
+    now: datetime,
+) -> list[ProofRow]:
+    """Count a try of a code, and return the valid messages that it may be of.
+
+    Of one message, or of all messages to a user. Those whose tries are exhausted are not returned.
+    """
+    parameters = {"id": message_id, "user_id": user_id, "kinds": list(kinds), "now": now}
+    return [_proof(row) for row in await connection.fetch_all(_COUNT_TRY, parameters)]
+
+
+_RETURN_TRY = """
+UPDATE messages SET tries = tries - 1 WHERE id = ANY (%s::uuid[]) AND tries > 0
+"""
+
+
+async def return_try(connection: Connection, message_ids: Sequence[str]) -> None:
+    """Take back the try of a code that was right."""
+    await connection.execute(_RETURN_TRY, (list(message_ids),))
+
+
+_SPEND = """
+UPDATE messages
+SET used_at = %(at)s, due_at = NULL
+WHERE id = %(id)s AND used_at IS NULL AND voided_at IS NULL AND expires_at > %(at)s
+"""
+
+
+async def spend(connection: Connection, message_id: str, *, at: datetime) -> bool:
+    """Use a message, in the transaction of what it permits; return False if that was done."""
+    return await connection.execute(_SPEND, {"id": message_id, "at": at}) == 1
+
+
+def _proof(row: Row) -> ProofRow:
+    return ProofRow(*row[:6], UserRow(*row[6:]))

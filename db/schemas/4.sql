@@ -1,0 +1,152 @@
+-- The schema of userauth, for Postgres 13 and later.
+-- The server applies it at startup, under a lock, to a database without it; it migrates a database
+-- of an earlier version by the files in db/migrations.
+-- To apply it by hand: psql --single-transaction --file schema.sql "$DATABASE_URL"
+
+-- The version of the schema, in one row. A server does not start on a newer version than its own.
+CREATE TABLE userauth_schema (
+    version    integer     NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    only_row   boolean     PRIMARY KEY DEFAULT true CHECK (only_row)
+);
+INSERT INTO userauth_schema (version) VALUES (4);
+
+-- Users. Deleting a user deletes the row: no personal data remains.
+CREATE TABLE users (
+    id               uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
+    -- As the user wrote it, normalized by email-validator.
+    email            text        NOT NULL,
+    -- The same, case-folded by the server, independently of the locale of the cluster: it is
+    -- unique, and the key of lookups.
+    email_key        text        NOT NULL CONSTRAINT users_email_key_unique UNIQUE,
+    name             text,
+    -- Scheme and hash: see rules/password_scheme.py.
+    password_hash    text        NOT NULL,
+    -- Counts changes of the password (not renewals of its hash): by it a login, or a change, detects
+    -- that the password has changed since it was verified.
+    password_version integer     NOT NULL DEFAULT 1,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    -- When an administrator disabled the user, or null.
+    disabled_at      timestamptz
+);
+
+-- Issued tokens. A token is valid while its row exists, has no revoked_at, and belongs to a user
+-- who is not disabled. Its expiry is signed into it; the column is for lists and housekeeping.
+CREATE TABLE tokens (
+    -- Random, so that no id is issued again after a restore.
+    id           uuid        PRIMARY KEY,
+    -- Null after the user is deleted.
+    user_id      uuid        REFERENCES users (id) ON DELETE SET NULL,
+    created_at   timestamptz NOT NULL,
+    expires_at   timestamptz NOT NULL,
+    revoked_at   timestamptz,
+    -- The key that signed it (see rules/tokens.py): a key can be removed when no valid token needs
+    -- it. Null in rows from before version 2.
+    key_id       text,
+    -- For its owner to recognize it: the program that logged in, and the time, to the minute, and
+    -- the address of the last use. Personal data: null after the user is deleted.
+    user_agent   text,
+    ip           inet,
+    last_used_at timestamptz
+) WITH (fillfactor = 90); -- room for updates of last_used_at in the same page
+
+-- All tokens of a user: for the foreign key, and the deletion of the user.
+CREATE INDEX tokens_user_id ON tokens (user_id);
+
+-- Unrevoked tokens of a user: to list and revoke them, however many were revoked before.
+CREATE INDEX tokens_live ON tokens (user_id, created_at) WHERE revoked_at IS NULL;
+
+-- Expired tokens, for housekeeping.
+CREATE INDEX tokens_expires_at ON tokens (expires_at);
+
+-- Services that may introspect and revoke tokens.
+CREATE TABLE clients (
+    -- Random; not secret.
+    id                  text        PRIMARY KEY,
+    name                text        NOT NULL CONSTRAINT clients_name_unique UNIQUE,
+    -- SHA-256 of a secret of 256 random bits, which cannot be guessed.
+    secret_digest       bytea       NOT NULL,
+    -- The previous secret, and the end of its validity.
+    old_secret_digest   bytea,
+    old_secret_until    timestamptz,
+    created_at          timestamptz NOT NULL,
+    secret_made_at      timestamptz NOT NULL,
+    CHECK ((old_secret_digest IS NULL) = (old_secret_until IS NULL))
+);
+
+-- Wrong passwords by email address and network, by email address, and by network; registrations by
+-- network. A missing row is a count of 0.
+CREATE TABLE throttle (
+    -- A keyed digest of what is counted: see services/throttle.py.
+    subject     text        PRIMARY KEY,
+    failures    integer     NOT NULL,
+    last_at     timestamptz NOT NULL,
+    -- The previous last_at, which a correct attempt restores.
+    before_at   timestamptz,
+    -- The time of the next allowed attempt.
+    next_at     timestamptz,
+    -- Of an email address: the network, digested, of the last correct password, and the time of the
+    -- next allowed attempt there, instead of next_at.
+    place       text,
+    place_next_at timestamptz,
+    -- The hour of last_at, in UTC, for housekeeping: an index on last_at itself would prevent heap-only
+    -- updates of counts.
+    last_hour   timestamp   GENERATED ALWAYS AS (date_trunc('hour', last_at AT TIME ZONE 'UTC')) STORED
+) WITH (fillfactor = 70); -- room for heap-only updates, which change no indexed column
+
+-- Counts in the order of their expiry; those of accounts are kept longer.
+CREATE INDEX throttle_last_hour ON throttle (last_hour) WHERE subject NOT LIKE 'account:%';
+CREATE INDEX throttle_account_last_hour ON throttle (last_hour) WHERE subject LIKE 'account:%';
+
+-- The audit trail: events of accounts, clients and keys. Rows are never updated.
+CREATE TABLE events (
+    id           bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    at           timestamptz NOT NULL,
+    kind         text        NOT NULL,
+    outcome      text        NOT NULL CHECK (outcome IN ('success', 'failure')),
+    -- Without a foreign key: events of deleted users remain.
+    user_id      uuid,
+    -- A keyed digest of the email address, by which an administrator finds its events.
+    email_digest text,
+    ip           inet,
+    -- The client or the key that the event is about.
+    client_id    text,
+    key_id       text,
+    request_id   text,
+    -- The id that callers see: it does not reveal the number of events.
+    public_id    uuid        NOT NULL DEFAULT gen_random_uuid(),
+    -- The system account of the administrator who acted.
+    actor        text,
+    -- The number of events of this kind, from this address, that the row represents.
+    times        integer     NOT NULL DEFAULT 1 CHECK (times > 0)
+);
+
+-- The events of a user, newest first.
+CREATE INDEX events_user_id ON events (user_id, id) WHERE user_id IS NOT NULL;
+
+-- The last event of a page, by its public id.
+CREATE INDEX events_public_id ON events (public_id);
+
+-- The events of an email address, whether or not it belongs to a user.
+CREATE INDEX events_email_digest ON events (email_digest, id) WHERE email_digest IS NOT NULL;
+
+-- Old events, for housekeeping.
+CREATE INDEX events_at ON events (at);
+
+-- Email addresses of deleted users, as keyed digests, which cannot be registered until a time.
+CREATE TABLE reserved_emails (
+    email_digest text        PRIMARY KEY,
+    until        timestamptz NOT NULL
+);
+
+-- Expired reservations, for housekeeping.
+CREATE INDEX reserved_emails_until ON reserved_emails (until);
+
+-- The key of the digests above, shared by every process that uses this database. Without it,
+-- guesses cannot be tested against digests that leave the database, in an export or a log.
+CREATE TABLE digest_key (
+    key      text    NOT NULL,
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
+);
+INSERT INTO digest_key (key) VALUES (gen_random_uuid()::text || gen_random_uuid()::text);
