@@ -22,9 +22,9 @@ Problem
 ├── ContentTooLarge         413  content-too-large
 ├── UnsupportedMediaType    415  unsupported-media-type
 ├── InvalidFields           422  invalid-fields         errors
+│   ├── CodeInvalid              code-invalid
 │   ├── CurrentPasswordWrong
 │   └── InvalidParameters
-├── CodeInvalid             422  code-invalid
 ├── TooManyAttempts         429  too-many-tries         Retry-After
 │   ├── TooManyWrites            too-many-writes
 │   └── TooManyMessages          too-many-messages
@@ -283,13 +283,16 @@ class CurrentPasswordWrong(InvalidFields):
         super().__init__([FieldError(field, "is not the current password")])
 
 
-class CodeInvalid(Problem):
+class CodeInvalid(InvalidFields):
     """The proof is wrong, malformed, used, expired or void: the response does not say which."""
 
-    status = 422
     name = "code-invalid"
     title = "The link or the code is not valid"
     advice = "Check the code. It may have been used or have expired: then request a new message."
+
+    def __init__(self, field: str = "code") -> None:
+        super().__init__([FieldError(field, "is not valid")])
+        self.detail = self.advice
 
 
 class TooManyHeaderFields(Problem):

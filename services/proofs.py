@@ -58,7 +58,7 @@ class Proofs:
         if found is None or (identity is not None and found.user.id != identity.user.id):
             user = identity.user if identity is not None else None
             await self._core.audit.record(EventKind.CODE_FAILED, origin, user=user)
-            raise CodeInvalid
+            raise CodeInvalid("token" if proof.token is not None else "code")
         return found
 
     async def spend(self, transaction: Transaction, row: ProofRow) -> None:
