@@ -233,3 +233,11 @@ class ProofRow:
     is_used: bool
     password_version: int
     user: UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogRow:
+    """How many messages are due, and when the oldest of them was stored."""
+
+    due: int
+    oldest_at: datetime | None
