@@ -169,6 +169,9 @@ CREATE TABLE messages (
     -- A keyed digest of the address, by which messages and wrong codes are counted whether or not
     -- a user has it.
     email_digest     text        NOT NULL,
+    -- The network, as a keyed digest, and the user that requested it; null if it was not requested.
+    network_digest   text,
+    requester_id     uuid,
     language         text        NOT NULL,
     -- The signing key that its secrets derive from; null in a message without secrets.
     key_id           text,
@@ -201,6 +204,12 @@ CREATE INDEX messages_user_id ON messages (user_id) WHERE user_id IS NOT NULL;
 
 -- Messages and wrong codes of an address.
 CREATE INDEX messages_email_digest ON messages (email_digest, created_at);
+
+-- Requests for messages, to limit them.
+CREATE INDEX messages_network_digest ON messages (network_digest, created_at)
+    WHERE network_digest IS NOT NULL;
+CREATE INDEX messages_requester_id ON messages (requester_id, created_at)
+    WHERE requester_id IS NOT NULL;
 
 -- Expired messages, for housekeeping.
 CREATE INDEX messages_expires_at ON messages (expires_at);

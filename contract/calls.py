@@ -22,6 +22,7 @@ class Guard(Enum):
 
     ANYONE = auto()  # none; Authorization is ignored
     USER = auto()
+    UNVERIFIED_USER = auto()  # the same, also by the password of a user who has to verify first
     PASSWORD = auto()  # a user's email address and password
     LOGIN = auto()  # the same, or both in the body
     TOKEN = auto()  # a user's token
@@ -72,6 +73,8 @@ class Call:
     description: str = field(kw_only=True, default="")
     response: Response = field(kw_only=True)
     body_is_optional: bool = field(kw_only=True, default=False)
+    # Whether it is rejected if the server sends no messages.
+    sends_message: bool = field(kw_only=True, default=False)
     problems: tuple[type[Problem], ...] = field(kw_only=True, default=())
 
     def needs_origin_check(self, method: str) -> bool:

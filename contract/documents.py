@@ -47,6 +47,12 @@ class User(TypedDict):
     updated_at: Time
 
 
+class RequestedMessage(TypedDict):
+    """The id of the request, which a code of the message is sent with."""
+
+    request: Id
+
+
 class NewToken(TypedDict):
     """A token, when it expires, and in how many seconds."""
 

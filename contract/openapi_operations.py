@@ -16,6 +16,7 @@ from rules.errors import Problem
 SCHEMES_OF_GUARD: Mapping[Guard, tuple[str, ...]] = {
     Guard.ANYONE: (),
     Guard.USER: ("password", "tokenAsUserName", "token"),
+    Guard.UNVERIFIED_USER: ("password", "tokenAsUserName", "token"),
     Guard.PASSWORD: ("password",),
     Guard.LOGIN: ("password",),
     Guard.TOKEN: ("tokenAsUserName", "token"),

@@ -14,11 +14,13 @@ from rules.errors import (
     CredentialsMissing,
     CrossSiteRequest,
     DatabaseUnavailable,
+    EmailUnverified,
     FieldError,
     HeaderTooLarge,
     HttpsRequired,
     InternalError,
     InvalidFields,
+    MailDisabled,
     MalformedRequest,
     Overloaded,
     Problem,
@@ -27,6 +29,7 @@ from rules.errors import (
     TokenInvalid,
     TooManyAttempts,
     TooManyHeaderFields,
+    TooManyMessages,
     TooManyWrites,
     UnsupportedCoding,
     UnsupportedMediaType,
@@ -57,20 +60,22 @@ _OF_PASSWORD = (
     DatabaseUnavailable,
     Overloaded,
 )
+_OF_USER = (
+    CredentialsMissing,
+    CredentialsInvalid,
+    TokenInvalid,
+    TokenExpired,
+    AccountDisabled,
+    TooManyAttempts,
+    DatabaseUnavailable,
+    Overloaded,
+)
 _OF_GUARD: Mapping[Guard, tuple[type[Problem], ...]] = {
     Guard.ANYONE: (),
-    Guard.USER: (
-        CredentialsMissing,
-        CredentialsInvalid,
-        TokenInvalid,
-        TokenExpired,
-        AccountDisabled,
-        TooManyAttempts,
-        DatabaseUnavailable,
-        Overloaded,
-    ),
-    Guard.PASSWORD: _OF_PASSWORD,
-    Guard.LOGIN: _OF_PASSWORD,
+    Guard.USER: (*_OF_USER, EmailUnverified),
+    Guard.UNVERIFIED_USER: _OF_USER,
+    Guard.PASSWORD: (*_OF_PASSWORD, EmailUnverified),
+    Guard.LOGIN: (*_OF_PASSWORD, EmailUnverified),
     Guard.TOKEN: (
         CredentialsMissing,
         CredentialsInvalid,
@@ -93,8 +98,9 @@ def problems_of(method: str, handler: type[Endpoint], call: Call) -> Iterable[ty
     plain = () if handler.allows_plain_http else (HttpsRequired,)
     cross = (CrossSiteRequest,) if call.needs_origin_check(method) else ()
     body = () if handler.ignores_body else _OF_BODIES
+    mail = (MailDisabled, TooManyMessages, DatabaseUnavailable) if call.sends_message else ()
     return dict.fromkeys(
-        (*_OF_EVERY_CALL, *body, *plain, *cross, *_OF_GUARD[call.guard], *call.problems)
+        (*_OF_EVERY_CALL, *body, *plain, *cross, *_OF_GUARD[call.guard], *mail, *call.problems)
     )
 
 
@@ -108,6 +114,7 @@ def sample_problems(max_body_bytes: int) -> dict[type[Problem], Problem]:
         HeaderTooLarge(MAX_BYTES),
         TooManyAttempts(1),
         TooManyWrites(1),
+        TooManyMessages(1),
         Overloaded(1),
     )
     others = (cls() for cls in problem_types() if _needs_no_argument(cls))

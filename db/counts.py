@@ -204,3 +204,12 @@ async def find_next_waits(
     }
     rows = await connection.fetch_all(FIND_NEXT_WAITS, parameters)
     return dict(rows)
+
+
+_MOVE = "UPDATE throttle SET subject = %s WHERE subject = %s"
+
+
+async def move_count(connection: Connection, old: str, new: str) -> None:
+    """Give a count another name, in place of the count that has it."""
+    await delete_count(connection, new)
+    await connection.execute(_MOVE, (new, old))

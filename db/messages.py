@@ -14,6 +14,36 @@ from db.rows import ClaimedMessage, NewMessage
 # Held until the end of the transaction, so that concurrent requests do not pass the limit.
 _LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 _LOCK_CLASS = 0x6D61696C
+# How many requests there were in the last hour, and in how many seconds the oldest is an hour old.
+_COUNT_REQUESTS = """
+SELECT
+    count(*) FILTER (WHERE network_digest = %(network)s),
+    count(*) FILTER (WHERE requester_id = %(user)s::uuid),
+    extract(epoch FROM min(created_at) + interval '1 hour' - %(now)s)::double precision
+FROM messages
+WHERE
+    (network_digest = %(network)s OR requester_id = %(user)s::uuid)
+    AND created_at > %(now)s::timestamptz - interval '1 hour'
+"""
+
+
+async def count_requests(
+    connection: Connection, *, network_digest: str, requester_id: str | None, now: datetime
+) -> tuple[int, int, float]:
+    """Count the requests for messages of the last hour, by network and by user.
+
+    Also returns in how many seconds the oldest of them no longer counts. Further requests from the
+    network wait until the transaction ends.
+    """
+    await connection.execute(_LOCK, (_LOCK_CLASS, network_digest))
+    if requester_id is not None:
+        await connection.execute(_LOCK, (_LOCK_CLASS, requester_id))
+    parameters = {"network": network_digest, "user": requester_id, "now": now}
+    row = await connection.fetch_one(_COUNT_REQUESTS, parameters)
+    by_network, by_user, seconds = row or (0, 0, None)
+    return by_network, by_user, seconds or 0.0
+
+
 # The same work, and a row, whether or not anything is sent.
 _INSERT = """
 WITH owner AS MATERIALIZED (
@@ -36,8 +66,8 @@ WITH owner AS MATERIALIZED (
     FROM recent
 )
 INSERT INTO messages (
-    id, kind, user_id, recipient, email_digest, language, key_id, password_version, created_at,
-    expires_at, due_at, is_urgent
+    id, kind, user_id, recipient, email_digest, network_digest, requester_id, language, key_id,
+    password_version, created_at, expires_at, due_at, is_urgent
 )
 SELECT
     %(id)s,
@@ -45,6 +75,8 @@ SELECT
     CASE WHEN is_sent THEN owner.id END,
     CASE WHEN is_sent THEN %(recipient)s END,
     %(email_digest)s,
+    %(network_digest)s,
+    %(requester_id)s,
     coalesce(owner.language, %(language)s),
     %(key_id)s,
     CASE WHEN %(is_bound)s THEN owner.password_version END,
@@ -162,6 +194,29 @@ async def void_messages(
 ) -> None:
     """Make the unused messages of some kinds to a user void; unsent ones are not sent."""
     await connection.execute(_VOID, (at, user_id, list(kinds)))
+
+
+_RESERVES = """
+SELECT EXISTS (
+    SELECT
+    FROM messages
+    WHERE
+        email_digest = %s
+        AND kind = 'email-undo'
+        AND user_id IS DISTINCT FROM %s::uuid
+        AND used_at IS NULL
+        AND voided_at IS NULL
+        AND expires_at > clock_timestamp()
+)
+"""
+
+
+async def reserves(
+    connection: Connection, email_digest: str, *, except_user_id: str | None
+) -> bool:
+    """Return whether an address may be restored for another user than one."""
+    row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id))
+    return row is not None and bool(row[0])
 
 
 _DELETE_OF_USER = "DELETE FROM messages WHERE user_id = %s"

@@ -120,4 +120,5 @@ async def spend(connection: Connection, message_id: str, *, at: datetime) -> boo
 
 
 def _proof(row: Row) -> ProofRow:
-    return ProofRow(*row[:6], UserRow(*row[6:]))
+    message_id, kind, key_id, recipient, is_used, password_version, *user = row
+    return ProofRow(message_id, kind, key_id, recipient, is_used, password_version, UserRow(*user))

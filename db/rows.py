@@ -199,6 +199,8 @@ class NewMessage:
     expires_at: datetime
     is_urgent: bool
     is_bound: bool
+    network_digest: str | None = None
+    requester_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,23 @@
 """The paths of the API: one module per URL noun, and here the routes of all."""
 
-from handlers import events, health, login, token, tokens, user, verify
+from handlers import (
+    email,
+    events,
+    health,
+    login,
+    password_reset,
+    token,
+    tokens,
+    user,
+    verification,
+    verify,
+)
 
 routes = [
     *user.routes,
+    *verification.routes,
+    *password_reset.routes,
+    *email.routes,
     *login.routes,
     *tokens.routes,
     *events.routes,

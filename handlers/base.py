@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable
 from http import HTTPStatus
 
-from contract.calls import Guard
+from contract.calls import Call, Guard
 from handlers.input import InputHandler
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import CallerDisconnected, HttpsRequired, Problem, Unauthorized
+from rules.errors import CallerDisconnected, HttpsRequired, MailDisabled, Problem, Unauthorized
 from services.identities import Identity
 from transport.browsers import is_from_script
 from transport.client_address import claims_https, peer_of
@@ -62,7 +62,13 @@ class BaseHandler(InputHandler):
         elif call.guard is not Guard.ANYONE:
             self._identity = await self._identify(call.guard)
             self.user_id = self._identity.user.id
+        self.check_enabled(call)
         self.check_input(call)
+
+    def check_enabled(self, call: Call) -> None:
+        """Reject a call that the settings disable."""
+        if call.sends_message and not self.application.services.outbox.is_on:
+            raise MailDisabled
 
     def options(self, *_path: str) -> None:
         """Respond with the methods of the path (RFC 9110, section 9.3.7)."""
@@ -96,7 +102,9 @@ class BaseHandler(InputHandler):
             return identities.identify_by_password(self._credentials(), self.origin)
         if guard is Guard.TOKEN:
             return identities.identify_by_token(self._credentials(), self.origin)
-        return identities.identify(self._credentials(), self.origin)
+        return identities.identify(
+            self._credentials(), self.origin, may_be_unverified=guard is Guard.UNVERIFIED_USER
+        )
 
     def _credentials(self) -> Credentials | None:
         return decode_authorization(self.request.headers.get("Authorization"))

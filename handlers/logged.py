@@ -9,7 +9,7 @@ from ops.metrics import known_method
 from ops.request_log import REJECTIONS, RequestRecord
 from ops.timing import RequestTiming
 from ops.trace_context import read_traceparent
-from rules.errors import CurrentPasswordWrong, Problem
+from rules.errors import CodeInvalid, CurrentPasswordWrong, Problem
 from transport.client_address import RequestOrigin
 
 
@@ -45,7 +45,7 @@ class LoggedHandler(ProblemHandler):
         """Count the error; log its type, and the IP address if credentials were rejected."""
         self._problem_name = problem.name
         self._has_rejected_credentials = problem.status in REJECTIONS or isinstance(
-            problem, CurrentPasswordWrong
+            problem, CurrentPasswordWrong | CodeInvalid
         )
         if self.application.metrics is not None:
             self.application.metrics.problem(problem.name)

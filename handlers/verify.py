@@ -22,6 +22,7 @@ _VERIFY = Call(
         fields=(
             HeaderField("X-Auth-User-Id", "The user's id."),
             HeaderField("X-Auth-Email", "The email address in UTF-8, percent-encoded."),
+            HeaderField("X-Auth-Email-Verified", "Whether the address is verified: true or false."),
             HeaderField("X-Auth-Name", "The name in UTF-8, percent-encoded; empty without a name."),
         ),
     ),
@@ -48,12 +49,13 @@ class VerifyHandler(BaseHandler):
 
     def get(self) -> None:
         user = self.identity.user
-        # Always all three: a proxy that copies them must not keep one that the caller sent.
+        # Always all of them: a proxy that copies them must not keep one that the caller sent.
         self.respond(
             200,
             (
                 ("X-Auth-User-Id", user.id),
                 ("X-Auth-Email", quote(user.email, safe=_PLAIN)),
+                ("X-Auth-Email-Verified", str(user.is_email_verified).lower()),
                 ("X-Auth-Name", quote(user.name or "", safe="")),
             ),
         )

@@ -11,6 +11,8 @@ Problem
 │   └── TokenInvalid             token-invalid
 │       └── TokenExpired         token-expired
 ├── AccountDisabled         403  account-disabled
+├── EmailUnverified         403  email-unverified
+├── RegistrationClosed      403  registration-closed
 ├── CrossSiteRequest        403  cross-site-request
 ├── HttpsRequired           403  https-required
 ├── NotFound                404  not-found
@@ -20,13 +22,16 @@ Problem
 ├── ContentTooLarge         413  content-too-large
 ├── UnsupportedMediaType    415  unsupported-media-type
 ├── InvalidFields           422  invalid-fields         errors
+│   ├── CodeInvalid              code-invalid
 │   ├── CurrentPasswordWrong
 │   └── InvalidParameters
 ├── TooManyAttempts         429  too-many-tries         Retry-After
-│   └── TooManyWrites            too-many-writes
+│   ├── TooManyWrites            too-many-writes
+│   └── TooManyMessages          too-many-messages
 ├── TooManyHeaderFields     431  too-many-header-fields
 ├── HeaderTooLarge          431  header-too-large
 ├── InternalError           500  internal-error
+├── MailDisabled            501  mail-disabled
 ├── UnsupportedCoding       501  unsupported-coding
 ├── Unavailable             503                         Retry-After
 │   ├── DatabaseUnavailable      database-unavailable
@@ -144,6 +149,25 @@ class AccountDisabled(Problem):
     advice = "Ask an administrator of this service to enable the account."
 
 
+class EmailUnverified(Problem):
+    """Revealed only to a caller that sent the correct password."""
+
+    status = 403
+    name = "email-unverified"
+    title = "The email address is not verified"
+    advice = (
+        "Confirm the address with the link or the code that was sent to it, or request another"
+        " message: POST /api/user/verification."
+    )
+
+
+class RegistrationClosed(Problem):
+    status = 403
+    name = "registration-closed"
+    title = "Registration is closed"
+    advice = "Ask an administrator of this service for an account."
+
+
 class CrossSiteRequest(Problem):
     """A browser may have added the credentials without the user's intent."""
 
@@ -259,6 +283,18 @@ class CurrentPasswordWrong(InvalidFields):
         super().__init__([FieldError(field, "is not the current password")])
 
 
+class CodeInvalid(InvalidFields):
+    """The proof is wrong, malformed, used, expired or void: the response does not say which."""
+
+    name = "code-invalid"
+    title = "The link or the code is not valid"
+    advice = "Check the code. It may have been used or have expired: then request a new message."
+
+    def __init__(self, field: str = "code") -> None:
+        super().__init__([FieldError(field, "is not valid")])
+        self.detail = self.advice
+
+
 class TooManyHeaderFields(Problem):
     """RFC 6585, section 5. No field was processed."""
 
@@ -310,6 +346,14 @@ class TooManyWrites(TooManyAttempts):
     still_works = "Requests that change nothing still work."
 
 
+class TooManyMessages(TooManyAttempts):
+    """The next request for a message has to wait."""
+
+    name = "too-many-messages"
+    title = "There were too many requests for messages"
+    still_works = "Messages that were sent before are still valid."
+
+
 class InternalError(Problem):
     status = 500
     name = "internal-error"
@@ -354,6 +398,15 @@ class ShuttingDown(Unavailable):
     name = "shutting-down"
     title = "The server is shutting down"
     advice = "Try again in 1 second, on a new connection."
+
+
+class MailDisabled(Problem):
+    """``mail.url`` is not set."""
+
+    status = 501
+    name = "mail-disabled"
+    title = "This server sends no messages"
+    advice = "Ask an administrator of this service."
 
 
 class UnsupportedCoding(Problem):

@@ -38,6 +38,11 @@ def derive_secrets(key: str, kind: str, message_id: str) -> MailSecrets:
     return MailSecrets(f"{message_id}.{signature.rstrip('=')}", f"{number:0{CODE_DIGITS}}")
 
 
+def is_code(text: str) -> bool:
+    """Return whether a text has the form of a code."""
+    return len(text) == CODE_DIGITS and text.isascii() and text.isdigit()
+
+
 def message_id_of(token: str) -> str | None:
     """Return the id of the message that a token claims to be from, or None if it is malformed."""
     match = _TOKEN.fullmatch(token)

@@ -54,6 +54,7 @@ class TokenSigner:
         # itsdangerous expects the oldest key first, and signs with the last.
         self._signer = _Signer(tuple(reversed(keys)))
         self.key_id = key_id(keys[0])
+        self._keys = {key_id(key): key for key in keys}
 
     def issue(self, claims: TokenClaims) -> str:
         """Return the signed token with the claims."""
@@ -75,6 +76,14 @@ class TokenSigner:
         if claims.expires_at <= self._clock():
             raise TokenExpired
         return claims
+
+    def find_key(self, wanted: str) -> str | None:
+        """Return the signing key with an id, or None."""
+        if wanted not in self._keys:
+            keys = self._newer_keys()
+            if keys is not None:
+                self.use(keys)
+        return self._keys.get(wanted)
 
     def _signed_value(self, token: str) -> str:
         if not token.isascii():

@@ -9,15 +9,19 @@ from services.accounts import Accounts
 from services.administration import Administration
 from services.audit import AuditTrail
 from services.clients import Clients
+from services.email_change import EmailChange
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.login_diagnosis import LoginDiagnoses
+from services.outbox import Outbox
+from services.password_reset import PasswordReset
 from services.readiness import Readiness
 from services.signing_keys import SigningKeys
 from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
+from services.verification import EmailVerification
 from services.wait_administration import WaitAdministration
 
 
@@ -36,6 +40,10 @@ class Services:
     hash_kinds: HashKinds
     hash_queue: HashQueue
     readiness: Readiness
+    outbox: Outbox
+    verification: EmailVerification
+    password_reset: PasswordReset
+    email_change: EmailChange
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,12 @@ class EventKind(StrEnum):
     THROTTLED = "throttled"
     LOGIN_REJECTED = "login-rejected"
     LOGIN_DISABLED = "login-disabled"
+    RESET_REQUESTED = "reset-requested"
+    PASSWORD_RESET = "password-reset"
+    EMAIL_VERIFIED = "email-verified"
+    EMAIL_CHANGED = "email-changed"
+    EMAIL_RESTORED = "email-restored"
+    CODE_FAILED = "code-failed"
     NAME_CHANGED = "name-changed"
     PASSWORD_CHANGED = "password-changed"
     TOKEN_REVOKED = "token-ended"
@@ -42,7 +48,7 @@ class EventKind(StrEnum):
 
         Only the first ones of a minute are events of their own: see services/failure_counts.py.
         """
-        return self in LOGIN_FAILURES or self is EventKind.CLIENT_FAILED
+        return self in LOGIN_FAILURES | {EventKind.CLIENT_FAILED, EventKind.CODE_FAILED}
 
     @property
     def outcome(self) -> str:
@@ -70,4 +76,5 @@ class Revocation(StrEnum):
     CLIENT = "client"
     SURPLUS = "surplus"
     PASSWORD_CHANGED = "password-changed"
+    EMAIL_RESTORED = "email-restored"
     USER_DELETED = "user-deleted"

@@ -10,6 +10,7 @@ from rules.errors import (
     AccountDisabled,
     CredentialsInvalid,
     CredentialsMissing,
+    EmailUnverified,
     TokenInvalid,
     TooManyAttempts,
 )
@@ -103,6 +104,7 @@ class Identities:
         usage: TokenUsage,
         throttle: Throttle,
         hashes: HashBudget,
+        requires_verified: bool,
     ) -> None:
         self._lookups = core.lookups
         self._audit = core.audit
@@ -111,17 +113,23 @@ class Identities:
         self._usage = usage
         self._throttle = throttle
         self._hashes = hashes
+        self._requires_verified = requires_verified
 
-    def identify(self, credentials: Credentials | None, origin: Origin) -> Awaitable[Identity]:
+    def identify(
+        self, credentials: Credentials | None, origin: Origin, *, may_be_unverified: bool = False
+    ) -> Awaitable[Identity]:
         """Identify a user by a password or a token.
 
-        Raises a subclass of Unauthorized; by password also AccountDisabled or TooManyAttempts.
+        Raises a subclass of Unauthorized; by password also AccountDisabled, TooManyAttempts, or
+        EmailUnverified unless ``may_be_unverified``.
         """
         if credentials is None:
             raise CredentialsMissing
         if isinstance(credentials, TokenCredentials):
             return self._identify_by_token(credentials.token, origin)
-        return self._identify_by_password(credentials, origin, may_use_cache=True)
+        return self._identify_by_password(
+            credentials, origin, may_use_cache=True, may_be_unverified=may_be_unverified
+        )
 
     async def identify_by_password(
         self, credentials: Credentials | None, origin: Origin
@@ -157,7 +165,12 @@ class Identities:
         return Identity(user, TokenProof(claims.token_id))
 
     async def _identify_by_password(
-        self, credentials: PasswordCredentials, origin: Origin, *, may_use_cache: bool
+        self,
+        credentials: PasswordCredentials,
+        origin: Origin,
+        *,
+        may_use_cache: bool,
+        may_be_unverified: bool = False,
     ) -> Identity:
         key, password = emails.lookup_key(credentials.email), credentials.password
         check, is_correct = await self._check_password(
@@ -169,6 +182,8 @@ class Identities:
         if stored.is_disabled:
             await self._audit.record(EventKind.LOGIN_DISABLED, origin, user=stored.user)
             raise AccountDisabled
+        if self._requires_verified and not (stored.user.is_email_verified or may_be_unverified):
+            raise EmailUnverified
         return Identity(stored.user, PasswordProof(password, stored))
 
     async def _check_password(

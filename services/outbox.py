@@ -1,24 +1,31 @@
 """The outbox: messages to users, inserted in the transaction of what they are about."""
 
+import math
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from db import messages
 from db.rows import NewMessage, UserRow
 from rules import emails
 from rules.digests import Digests
+from rules.errors import TooManyMessages
 from rules.message_kinds import MessageKind
+from rules.origin import Origin, network_of
 from services.core import Core
 from services.transactions import Transaction
 from settings.model import MailSettings
 
-_PURPOSE = "message"
-# What a new password or address makes void; an undo makes EMAIL_UNDO void, too.
-BOUND = tuple(
-    kind for kind in MessageKind if kind.rules.page and kind is not MessageKind.EMAIL_UNDO
-)
+_RECIPIENT, _NETWORK = "message.recipient", "message.network"
 WITH_SECRETS = tuple(kind for kind in MessageKind if kind.rules.page)
+# What a new password or address makes void.
+BOUND = tuple(kind for kind in WITH_SECRETS if kind is not MessageKind.EMAIL_UNDO)
+
+
+def recipient_digest(digests: Digests, email_key: str) -> str:
+    """Return the digest under which messages to an address are counted."""
+    return digests.of(_RECIPIENT, email_key)
 
 
 class Outbox:
@@ -48,52 +55,75 @@ class Outbox:
         """Return whether messages are sent."""
         return self._mail.relay is not None
 
+    async def request(
+        self,
+        transaction: Transaction,
+        kind: MessageKind,
+        email: str,
+        origin: Origin,
+        *,
+        user: UserRow | None,
+        requester: UserRow | None = None,
+    ) -> str:
+        """Store a message that a caller requests, and return its id.
+
+        It is sent to ``email`` if ``user`` is its user; otherwise the same work is done and nothing
+        is sent. Raises TooManyMessages.
+        """
+        network_digest = self._digests.of(_NETWORK, network_of(origin.ip))
+        requester_id = requester.id if requester is not None else None
+        by_network, by_user, seconds = await messages.count_requests(
+            transaction.connection,
+            network_digest=network_digest,
+            requester_id=requester_id,
+            now=self._core.now(),
+        )
+        if by_network >= self._mail.network_per_hour or by_user >= self._mail.user_per_hour:
+            raise TooManyMessages(math.ceil(seconds))
+        message = replace(
+            self._message(kind, email, user, is_sent=user is not None),
+            network_digest=network_digest,
+            requester_id=requester_id,
+        )
+        return await self._insert(transaction, message)
+
     async def add(
         self, transaction: Transaction, kind: MessageKind, user: UserRow, recipient: str = ""
     ) -> str:
-        """Store a message to a user, to the stored address or to another; return its id."""
-        return await self._add(transaction, kind, user.id, recipient or user.email)
-
-    async def add_without_user(
-        self, transaction: Transaction, kind: MessageKind, email: str, *, is_sent: bool
-    ) -> str:
-        """Store a message to an address of no user, which may only count; return its id."""
-        return await self._add(transaction, kind, None, email, is_sent=is_sent)
+        """Store a message to a user, at the stored address or another one; return its id."""
+        return await self._insert(transaction, self._message(kind, recipient or user.email, user))
 
     async def notify(self, transaction: Transaction, kind: MessageKind, user: UserRow) -> None:
         """Store a message about a change, if messages are sent."""
         if self.is_on:
-            await self.add(transaction, kind, user)
+            owner = None if kind is MessageKind.USER_DELETED else user
+            await self._insert(transaction, self._message(kind, user.email, owner))
 
     async def void(
-        self, transaction: Transaction, user: UserRow, *, also_undo: bool = False
+        self, transaction: Transaction, user_id: str, *, also_undo: bool = False
     ) -> None:
         """Make the secrets of earlier messages to a user void."""
         kinds = WITH_SECRETS if also_undo else BOUND
-        await messages.void_messages(transaction.connection, user.id, kinds, at=self._core.now())
+        await messages.void_messages(transaction.connection, user_id, kinds, at=self._core.now())
 
-    async def _add(
-        self,
-        transaction: Transaction,
-        kind: MessageKind,
-        user_id: str | None,
-        email: str,
-        *,
-        is_sent: bool = True,
-    ) -> str:
+    def _message(
+        self, kind: MessageKind, email: str, user: UserRow | None, *, is_sent: bool = True
+    ) -> NewMessage:
         now, rules = self._core.now(), kind.rules
-        message = NewMessage(
+        return NewMessage(
             id=str(uuid.uuid4()),
             kind=kind,
-            user_id=user_id,
+            user_id=user.id if user is not None else None,
             recipient=email if is_sent else None,
-            email_digest=self._digests.of(_PURPOSE, emails.email_key(email)),
+            email_digest=recipient_digest(self._digests, emails.email_key(email)),
             key_id=self._key_id() if rules.page else None,
             created_at=now,
             expires_at=now + timedelta(seconds=rules.lifetime_seconds),
             is_urgent=rules.is_urgent,
             is_bound=kind in BOUND,
         )
+
+    async def _insert(self, transaction: Transaction, message: NewMessage) -> str:
         await messages.insert_message(
             transaction.connection,
             message,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from db import proofs
 from db.rows import ProofRow
 from rules.errors import CodeInvalid
-from rules.mail_secrets import derive_secrets, message_id_of
+from rules.mail_secrets import derive_secrets, is_code, message_id_of
 from rules.message_kinds import MessageKind
 from rules.origin import Origin
 from services.core import Core
@@ -58,7 +58,7 @@ class Proofs:
         if found is None or (identity is not None and found.user.id != identity.user.id):
             user = identity.user if identity is not None else None
             await self._core.audit.record(EventKind.CODE_FAILED, origin, user=user)
-            raise CodeInvalid
+            raise CodeInvalid("token" if proof.token is not None else "code")
         return found
 
     async def spend(self, transaction: Transaction, row: ProofRow) -> None:
@@ -84,6 +84,9 @@ class Proofs:
         origin: Origin,
         identity: Identity | None,
     ) -> ProofRow | None:
+        code = proof.code or ""
+        if not is_code(code):
+            return None
         attempt = self._throttle.code_attempt(origin.ip)
         await self._throttle.check(attempt)
         failure = await self._throttle.record_failure(attempt)
@@ -95,7 +98,7 @@ class Proofs:
                 kinds=kinds,
                 now=self._core.now(),
             )
-            found = next((row for row in rows if self._has_code(row, proof.code or "")), None)
+            found = next((row for row in rows if self._has_code(row, code)), None)
             if found is not None:
                 await proofs.return_try(connection, [row.id for row in rows])
         if found is not None:

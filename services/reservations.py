@@ -13,11 +13,12 @@ would miss it.
 from collections.abc import Sequence
 from datetime import datetime
 
-from db import reserved_emails
+from db import messages, reserved_emails
 from db.pool import Connection
 from db.rows import UserRow
 from rules import emails
 from rules.digests import Digests
+from services.outbox import recipient_digest
 
 _PURPOSE = "reserved-email"
 
@@ -35,9 +36,14 @@ class Reservations:
             digest = self._digest(emails.email_key(user.email))
             await reserved_emails.reserve(connection, digest, days=self._quarantine_days)
 
-    async def holds(self, connection: Connection, email_key: str) -> bool:
-        """Return whether an address is reserved."""
-        return await reserved_emails.is_reserved(connection, self._digest(email_key))
+    async def holds(
+        self, connection: Connection, email_key: str, *, except_user_id: str | None = None
+    ) -> bool:
+        """Return whether an address is reserved, for another user than one."""
+        if await reserved_emails.is_reserved(connection, self._digest(email_key)):
+            return True
+        digest = recipient_digest(self._digests, email_key)
+        return await messages.reserves(connection, digest, except_user_id=except_user_id)
 
     async def find_end(self, connection: Connection, email_key: str) -> datetime | None:
         """Return until when an address is reserved, or None."""

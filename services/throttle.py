@@ -31,7 +31,7 @@ from rules import emails
 from rules.digests import Digests
 from rules.errors import TooManyAttempts
 from rules.origin import network_of
-from services.throttle_subjects import ADDRESS, SubjectNames
+from services.throttle_subjects import ADDRESS, CODE, SubjectNames
 from services.transactions import answer, connection_to
 from settings.model import ThrottleSettings
 
@@ -50,6 +50,12 @@ class Attempt:
     def account(self) -> str:
         """Return the name of the account's count; empty for an attempt without an account."""
         return next((each.name for each in self.subjects if each.max_failures is not None), "")
+
+    @property
+    def decremented(self) -> str:
+        """Return the name of the count that one success does not reset."""
+        shared = (each.name for each in self.subjects if each.name.startswith((ADDRESS, CODE)))
+        return next(shared, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,12 @@ class Throttle:
         )
         return Attempt((subject,), self._names.network_digest(network_of(ip)))
 
+    def code_attempt(self, ip: str | None) -> Attempt:
+        """Return an attempt with the code of a message."""
+        network = network_of(ip)
+        subject = self._subject(self._names.code(network), self._limits.address_failures)
+        return Attempt((subject,), self._names.network_digest(network))
+
     async def check(self, attempt: Attempt) -> bool:
         """Return whether an attempt comes from the usual network of its account.
 
@@ -136,7 +148,7 @@ class Throttle:
             await throttle.record_success(
                 connection,
                 attempt.subjects,
-                address=ADDRESS + attempt.network,
+                address=attempt.decremented,
                 account=attempt.account,
                 network=attempt.network,
                 attempted_at=failure.at,
@@ -148,6 +160,12 @@ class Throttle:
         """Make the network that a user registered from the usual network of the account."""
         attempt = self.password_attempt(emails.email_key(user.email), ip)
         await counts.set_usual_network(connection, attempt.account, attempt.network)
+
+    async def move_count(self, connection: Connection, old: UserRow, new: UserRow) -> None:
+        """Move the failures and the usual network of a user to a new address."""
+        names = [self._names.account(emails.email_key(user.email)) for user in (old, new)]
+        if names[0] != names[1]:
+            await counts.move_count(connection, *names)
 
     async def delete_count(self, connection: Connection, user: UserRow) -> None:
         """Delete the failures and the usual network of a user who is deleted."""

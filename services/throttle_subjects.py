@@ -13,6 +13,7 @@ from rules.digests import Digests
 
 # The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
 ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
+CODE = "code:"
 CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
 
 
@@ -23,6 +24,7 @@ class CountKind(StrEnum):
     PAIR = "account-and-address"
     ADDRESS = "address"
     REGISTRATION = "registration"
+    CODE = "code"
     CLIENT_PAIR = "client-and-address"
     CLIENT_ADDRESS = "client-address"
 
@@ -32,6 +34,7 @@ _KINDS = {
     PAIR: CountKind.PAIR,
     ADDRESS: CountKind.ADDRESS,
     REGISTRATION: CountKind.REGISTRATION,
+    CODE: CountKind.CODE,
     CLIENT_PAIR: CountKind.CLIENT_PAIR,
     CLIENT_ADDRESS: CountKind.CLIENT_ADDRESS,
 }
@@ -80,9 +83,18 @@ class SubjectNames:
         """Return the name of the count of registrations from a network."""
         return REGISTRATION + self.network_digest(network)
 
+    def code(self, network: str) -> str:
+        """Return the name of the count of wrong codes from a network."""
+        return CODE + self.network_digest(network)
+
     def of_network(self, network: str) -> Sequence[str]:
         """Return the names of the counts of a network that belong to no account or client."""
-        return self.address(network), self.client_address(network), self.registration(network)
+        return (
+            self.address(network),
+            self.client_address(network),
+            self.registration(network),
+            self.code(network),
+        )
 
     def network_digest(self, network: str) -> str:
         """Return the digest by which the count of an account names its usual network."""

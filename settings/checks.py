@@ -17,10 +17,9 @@ from settings.exposure import (
     DATABASE_URL,
     ENCRYPTED,
     includes_callers,
-    is_loopback,
     sslmode_over_network,
 )
-from settings.mail_url import FOLDER, Security, SmtpUrl, parse_mail_url
+from settings.mail_url import FOLDER, SmtpUrl, parse_mail_url
 from settings.profiles import Profile
 from settings.secret_strength import is_guessable
 
@@ -180,12 +179,11 @@ def _mail_url(url: SecretStr, info: Info) -> SecretStr:
     """Reject a URL that names no relay, without quoting any part of it."""
     text = url.get_secret_value()
     relay = parse_mail_url(text)
-    if isinstance(relay, SmtpUrl) and relay.user and relay.security is Security.NONE:
-        if info.context.profile is Profile.PRODUCTION and not is_loopback(relay.host):
-            raise ValueError(
-                "would send the password of the relay in clear text: use smtps:// or"
-                " smtp+starttls://"
-            )
+    is_clear = isinstance(relay, SmtpUrl) and relay.sends_clear_password
+    if is_clear and info.context.profile is Profile.PRODUCTION:
+        raise ValueError(
+            "would send the password of the relay in clear text: use smtps:// or smtp+starttls://"
+        )
     if text.startswith(FOLDER):
         return SecretStr(f"{FOLDER}{info.context.directory / text.removeprefix(FOLDER)}")
     return url

@@ -6,7 +6,10 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import unquote
 
+from settings.exposure import is_loopback
+
 FOLDER = "folder:"
+_MAX_PORT = 65535
 _SMTP = re.compile(
     r"""(?!.*(\s|%(?![0-9A-Fa-f]{2})))
     (?P<scheme>smtp|smtps|smtp\+starttls)://
@@ -37,6 +40,11 @@ class SmtpUrl:
     user: str = ""
     password: str = field(default="", repr=False)
 
+    @property
+    def sends_clear_password(self) -> bool:
+        """Return whether the password would cross a network without encryption."""
+        return bool(self.user) and self.security is Security.NONE and not is_loopback(self.host)
+
 
 @dataclass(frozen=True, slots=True)
 class FolderUrl:
@@ -52,7 +60,7 @@ def parse_mail_url(url: str) -> SmtpUrl | FolderUrl | None:
     if url.startswith(FOLDER) and len(url) > len(FOLDER):
         return FolderUrl(Path(url.removeprefix(FOLDER)))
     match = _SMTP.fullmatch(url)
-    if match is None or int(match["port"] or 0) > 65535:
+    if match is None or int(match["port"] or 0) > _MAX_PORT:
         raise ValueError(
             "must be smtps://user:password@host:port, smtp+starttls://…, smtp://… or folder:PATH,"
             " with special characters in the user or password written as %40 and the like"

@@ -24,10 +24,14 @@ from services.audit import AuditTrail
 from services.clients import Clients
 from services.confirmation import Confirmation
 from services.core import Core
+from services.email_change import EmailChange
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.login_diagnosis import LoginDiagnoses
+from services.outbox import Outbox
+from services.password_reset import PasswordReset
+from services.proofs import Proofs
 from services.readiness import Readiness
 from services.reservations import Reservations
 from services.signing_keys import SigningKeys
@@ -37,9 +41,11 @@ from services.tokens import Tokens
 from services.transfer import Transfer
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
+from services.verification import EmailVerification
 from services.wait_administration import WaitAdministration
 from services.waits import Waits
 from settings import Settings
+from settings.choices import Verification
 from wiring.database import read_digests
 from wiring.metrics import watch_services
 from wiring.passwords import account_rules, open_cache, open_hasher
@@ -73,6 +79,14 @@ class _ServerParts:
     writes: UserWrites
 
 
+@dataclass(frozen=True, slots=True)
+class _MailParts:
+    """What messages need."""
+
+    outbox: Outbox
+    proofs: Proofs
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings,
@@ -80,6 +94,8 @@ async def open_services(
     database: Database,
     clock: Callable[[], float],
     metrics: Metrics | None = None,
+    *,
+    wake: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Services]:
     """Build the services of the server on a database, and close them after use."""
     async with (
@@ -91,6 +107,7 @@ async def open_services(
         server = _server_parts(settings, parts, cache, signer)
         if metrics is not None:
             watch_services(metrics, parts.core, parts.hasher.queue)
+        mail = _mail(settings, parts, signer, wake)
         yield Services(
             identities=server.identities,
             accounts=_accounts(parts, server),
@@ -103,6 +120,12 @@ async def open_services(
             hash_kinds=HashKinds(database, parts.hasher),
             hash_queue=parts.hasher.queue,
             readiness=Readiness(parts.core.lookups),
+            outbox=mail.outbox,
+            verification=EmailVerification(
+                parts.core, writes=server.writes, outbox=mail.outbox, proofs=mail.proofs
+            ),
+            password_reset=_password_reset(parts, server, mail),
+            email_change=_email_change(parts, server, mail),
         )
 
 
@@ -184,6 +207,7 @@ def _server_parts(
         usage=usage,
         throttle=parts.throttle,
         hashes=hashes,
+        requires_verified=settings.registration.verification is Verification.REQUIRED,
     )
     return _ServerParts(
         signer=signer,
@@ -192,6 +216,40 @@ def _server_parts(
         confirmation=Confirmation(identities, required=settings.passwords.current_required),
         hashes=hashes,
         writes=UserWrites(parts.core.database, _write_turns(settings)),
+    )
+
+
+def _mail(
+    settings: Settings, parts: _Parts, signer: TokenSigner, wake: Callable[[], None]
+) -> _MailParts:
+    outbox = Outbox(
+        parts.core, parts.digests, settings.mail, key_id=lambda: signer.key_id, wake=wake
+    )
+    return _MailParts(outbox, Proofs(parts.core, parts.throttle, signer.find_key))
+
+
+def _password_reset(parts: _Parts, server: _ServerParts, mail: _MailParts) -> PasswordReset:
+    return PasswordReset(
+        parts.core,
+        rules=parts.rules,
+        throttle=parts.throttle,
+        hashes=server.hashes,
+        outbox=mail.outbox,
+        proofs=mail.proofs,
+    )
+
+
+def _email_change(parts: _Parts, server: _ServerParts, mail: _MailParts) -> EmailChange:
+    return EmailChange(
+        parts.core,
+        rules=parts.rules,
+        throttle=parts.throttle,
+        hasher=parts.hasher,
+        writes=server.writes,
+        confirmation=server.confirmation,
+        reservations=parts.reservations,
+        outbox=mail.outbox,
+        proofs=mail.proofs,
     )
 
 

@@ -13,6 +13,8 @@ CREATE TABLE messages (
     user_id          uuid,
     recipient        text,
     email_digest     text        NOT NULL,
+    network_digest   text,
+    requester_id     uuid,
     language         text        NOT NULL,
     key_id           text,
     password_version integer,
@@ -35,6 +37,12 @@ CREATE INDEX messages_due ON messages (is_urgent DESC, due_at) WHERE due_at IS N
 CREATE INDEX messages_user_id ON messages (user_id) WHERE user_id IS NOT NULL;
 
 CREATE INDEX messages_email_digest ON messages (email_digest, created_at);
+
+CREATE INDEX messages_network_digest ON messages (network_digest, created_at)
+    WHERE network_digest IS NOT NULL;
+
+CREATE INDEX messages_requester_id ON messages (requester_id, created_at)
+    WHERE requester_id IS NOT NULL;
 
 CREATE INDEX messages_expires_at ON messages (expires_at);
 

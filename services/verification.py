@@ -1,0 +1,60 @@
+"""The verification of an email address, by a message to it."""
+
+from db import users
+from db.rows import ProofRow, UserRow
+from rules.message_kinds import MessageKind
+from rules.origin import Origin
+from services.core import Core
+from services.event_kinds import EventKind
+from services.identities import Identity
+from services.outbox import Outbox
+from services.proofs import Proof, Proofs
+from services.user_writes import UserWrites
+
+_KINDS = (MessageKind.VERIFICATION,)
+
+
+class EmailVerification:
+    """Sends the message, and takes its proof."""
+
+    def __init__(self, core: Core, *, writes: UserWrites, outbox: Outbox, proofs: Proofs) -> None:
+        self._core = core
+        self._writes = writes
+        self._outbox = outbox
+        self._proofs = proofs
+
+    async def request(self, identity: Identity, origin: Origin) -> None:
+        """Store a message, unless the address is verified; raises TooManyMessages."""
+        async with self._writes.begin(identity) as (transaction, user):
+            if not user.is_email_verified:
+                await self._outbox.request(
+                    transaction,
+                    MessageKind.VERIFICATION,
+                    user.email,
+                    origin,
+                    user=user,
+                    requester=user,
+                )
+
+    async def confirm(self, identity: Identity, proof: Proof, origin: Origin) -> UserRow:
+        """Mark the address as verified; return the user. Raises CodeInvalid.
+
+        Repeatable: a caller may not have received the first response.
+        """
+        row = await self._proofs.verify(proof, _KINDS, origin, identity)
+        if row.is_used:
+            return row.user
+        return await self._verify(identity, row, origin)
+
+    async def _verify(self, identity: Identity, row: ProofRow, origin: Origin) -> UserRow:
+        async with self._writes.begin(identity) as (transaction, locked):
+            user = locked
+            # Another request may have used it while this one waited for the row of the user.
+            if not user.is_email_verified:
+                await self._proofs.spend(transaction, row)
+                connection, at = transaction.connection, self._core.now()
+                user = await users.verify_email(connection, user.id, at=at)
+                await self._core.audit.write(
+                    transaction, EventKind.EMAIL_VERIFIED, origin, user=user
+                )
+        return user

@@ -1,0 +1,25 @@
+"""The secrets of messages in the database, as the sender derives them."""
+
+from rules.mail_secrets import MailSecrets, derive_secrets
+from rules.message_kinds import MessageKind
+from tests.harness.configuration import KEY
+from tests.harness.sql import run_sql
+
+# Turns mail on; nothing sends the messages of a test that has no sender.
+MAIL = {"MAIL__URL": "folder:var/test-mail", "MAIL__FROM": "Example <no-reply@example.com>"}
+
+
+def last_message(dsn: str, kind: MessageKind, recipient: str | None = None) -> str:
+    """Return the id of the newest message of a kind, optionally to an address."""
+    rows = run_sql(
+        dsn,
+        "SELECT id FROM messages WHERE kind = %s AND (%s::text IS NULL OR recipient = %s)"
+        " ORDER BY created_at DESC, due_at DESC LIMIT 1",
+        (kind, recipient, recipient),
+    )
+    return str(rows[0][0])
+
+
+def secrets_of(message_id: str, kind: MessageKind) -> MailSecrets:
+    """Return the token and the code of a message."""
+    return derive_secrets(KEY, kind, message_id)
