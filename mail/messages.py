@@ -111,4 +111,6 @@ def _mailbox(text: str) -> Address:
 
 def _address(address: str, name: str = "") -> Address:
     local, _, domain = with_ascii_domain(address).rpartition("@")
+    if not (local and domain):
+        raise ValueError("no address")
     return Address(name, local, domain)

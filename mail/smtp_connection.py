@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
@@ -57,12 +58,20 @@ async def open_connection(server: Server) -> SMTP:
         async with asyncio.timeout(server.timeouts.opening):
             await _open(client, server)
     except TimeoutError:
-        client.close()
+        discard(client)
         raise RelayFault(f"no connection in {server.timeouts.opening} seconds") from None
     except BaseException:
-        client.close()
+        discard(client)
         raise
     return client
+
+
+def discard(client: SMTP) -> None:
+    """Close a connection at once: over TLS, its close() waits for the server."""
+    transport = cast(asyncio.WriteTransport | None, client.transport)
+    client.close()
+    if transport is not None:
+        transport.abort()
 
 
 async def _open(client: SMTP, server: Server) -> None:

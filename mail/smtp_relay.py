@@ -4,11 +4,12 @@ import asyncio
 from contextlib import suppress
 from email.errors import MessageError
 from email.message import EmailMessage
+from email.utils import parseaddr
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from mail.errors import MailError, Permanent, Temporary
-from mail.smtp_connection import Server, open_connection
+from mail.smtp_connection import Server, discard, open_connection
 from mail.smtp_replies import Step, describe, error_of
 from rules.emails import with_ascii_domain
 
@@ -60,9 +61,9 @@ class SmtpRelay:
             if client is not None:
                 try:
                     with suppress(SMTPException, OSError):
-                        await client.quit(timeout=self._server.timeouts.connect)
+                        await client.execute_command(b"QUIT", timeout=self._server.timeouts.connect)
                 finally:
-                    client.close()
+                    discard(client)
 
     async def _connect(self) -> SMTP:
         """Return the open connection if it still works, else a new one; raise RelayFault."""
@@ -70,7 +71,7 @@ class SmtpRelay:
         if client is not None:
             if await self._is_ready(client):
                 return client
-            client.close()
+            discard(client)
         return await open_connection(self._server)
 
     async def _is_ready(self, client: SMTP) -> bool:
@@ -80,7 +81,7 @@ class SmtpRelay:
         except (SMTPException, OSError):
             return False
         except BaseException:
-            client.close()
+            discard(client)
             raise
         return True
 
@@ -94,10 +95,10 @@ class SmtpRelay:
             async with asyncio.timeout(limit):
                 return await self._command(client, address, content)
         except TimeoutError:
-            client.close()
+            discard(client)
             raise Temporary(f"not sent in {limit} seconds") from None
         except BaseException:
-            client.close()
+            discard(client)
             raise
 
     async def _command(self, client: SMTP, address: str, content: bytes) -> MailError | None:
@@ -125,7 +126,10 @@ class SmtpRelay:
 def _encoded(message: EmailMessage, recipient: str) -> tuple[str, bytes]:
     """Return the address and the message as SMTP transfers them; raise Permanent."""
     try:
-        return with_ascii_domain(recipient), message.as_bytes()
+        address, content = with_ascii_domain(recipient), message.as_bytes()
     except (ValueError, LookupError, MessageError) as error:
-        reason = type(error).__name__
-    raise Permanent(f"the message cannot be encoded: {reason}")
+        raise Permanent(f"the message cannot be encoded: {type(error).__name__}") from None
+    # aiosmtplib would send to the address that it finds in the text.
+    if parseaddr(address)[1] != address:
+        raise Permanent("the address cannot be part of a command")
+    return address, content
