@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from db.pool import Database
@@ -12,11 +13,12 @@ from mail.delivery import Delivery
 from mail.messages import make_envelope
 from mail.relay import make_relay
 from mail.sender import Sender
+from mail.trial import send_trial
 from ops.metrics import Metrics
 from ops.periodic import PeriodicTask
 from rules.tokens import TokenSigner
-from settings import Settings
-from settings.mail_url import FolderUrl
+from settings import Settings, SettingsError
+from settings.mail_url import FolderUrl, SmtpUrl
 from wiring.metrics import watch_mail
 
 # How many messages are sent at a time, each over a connection of its own.
@@ -58,11 +60,25 @@ async def open_sender(
         yield sender
 
 
+async def send_test_message(settings: Settings, address: str) -> str:
+    """Send a test message; return where it went. Raises MailError, and SettingsError."""
+    url = settings.mail.relay
+    if url is None or not settings.mail.sender:
+        raise SettingsError("mail.url and mail.from must be set: no message is sent without them.")
+    envelope = make_envelope(settings)
+    relay = make_relay(url, envelope, lambda: datetime.now(UTC))
+    await send_trial(relay, envelope, address, datetime.now(UTC))
+    return location_of(url)
+
+
 def mail_location(settings: Settings) -> str | None:
     """Return where messages go, without credentials, or None if none are sent."""
     url = settings.mail.relay
-    if url is None:
-        return None
+    return None if url is None else location_of(url)
+
+
+def location_of(url: SmtpUrl | FolderUrl) -> str:
+    """Return the folder, or the host and port."""
     if isinstance(url, FolderUrl):
         return str(_relative(url.path))
     return f"{url.host}:{url.port}"
