@@ -13,9 +13,9 @@ SELECT * FROM (
         id, kind, recipient, user_id, language, created_at, expires_at,
         CASE
             WHEN sent_at IS NOT NULL THEN 'sent'
+            WHEN voided_at IS NOT NULL OR used_at IS NOT NULL THEN 'void'
             WHEN failed_at IS NOT NULL THEN 'dead'
-            WHEN due_at IS NOT NULL THEN 'due'
-            ELSE 'void'
+            ELSE 'due'
         END AS state,
         attempts, due_at, sent_at, failed_at, failure, used_at, voided_at, tries
     FROM messages
