@@ -381,6 +381,21 @@ async def test_an_ipv4_address_may_be_written_as_an_ipv6_one(api: Api, dsn: str)
         assert json.loads(manage(*command, DATABASE_URL=dsn).stdout)[0]["ip"] == HOME
 
 
+@throttled
+@pytest.mark.parametrize(
+    ("ip", "written"),
+    [(HOME, f"{HOME}/32"), ("2001:db8::7", "2001:db8::/64"), ("2001:db8::7", "2001:db8::9/128")],
+)
+@pytest.mark.gen_test
+async def test_an_address_may_be_written_as_the_network_of_its_count(
+    api: Api, dsn: str, ip: str, written: str
+) -> None:
+    await api.register(EMAIL)
+    for _ in range(2):
+        await log_in(api, ip=ip)
+    assert codes(dsn, EMAIL, "--address", written) == ["throttled-pair"]
+
+
 def test_an_address_that_is_none_is_wrong_usage(dsn: str) -> None:
     for address in ("office", "1.2.3", "fe80::1%eth0", "192.0.2.0/24"):
         ended = explain(dsn, EMAIL, "--address", address)
