@@ -47,5 +47,5 @@ async def test_after_a_pooler_was_met_every_request_gets_503(
     assert error.getMessage().endswith("42P05: requests get 503 until a restart")
     causes = {vars(record)["cause"] for record in request_messages(caplog)}
     assert causes
-    assert all("use its session mode, or connect to Postgres directly" in each for each in causes)
+    assert all("server_reset_query = DISCARD ALL" in each for each in causes)
     caplog.clear()
