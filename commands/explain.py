@@ -54,11 +54,11 @@ def explain(administrator: Administrator, user: str, address: str | None, as_jso
     document = _document(found, address)
     if as_json:
         print_json(document)
+    else:
+        for line in _lines(document) if found.user else _failure_lines(document):
+            say(line)
     if found.user is None:
         raise _not_found(user, found)
-    if not as_json:
-        for line in _lines(document):
-            say(line)
 
 
 def _not_found(user: str, found: LoginDiagnosis) -> NotFoundError:
@@ -197,6 +197,10 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"  The IP address {where} the network of the last login."
     login = document["last_login"]
     yield f"  Last login: {_at(login['at'], login['ip']) if login else 'none'}"
+    yield from _failure_lines(document)
+
+
+def _failure_lines(document: dict[str, Any]) -> Iterator[str]:
     for failure in document["failures"]:
         times = f", {failure['times']} times" if failure["times"] > 1 else ""
         yield f"  {_at(failure['at'], failure['ip'])}: {failure['kind']}{times}"

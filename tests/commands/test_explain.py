@@ -283,6 +283,22 @@ async def test_that_a_deleted_user_had_an_address_is_an_event(api: Api, dsn: str
     assert kinds(dsn)[-1] == "audit-read"
 
 
+@pytest.mark.gen_test
+async def test_failures_with_an_address_that_no_user_has_are_an_event_and_shown(
+    api: Api, dsn: str
+) -> None:
+    assert explain(dsn, EMAIL).stdout == ""
+    assert kinds(dsn) == []
+    await api.log_in(EMAIL)
+    shown = explain(dsn, EMAIL)
+    assert (shown.returncode, shown.stdout.count("\n")) == (3, 1)
+    assert shown.stdout.endswith("from 127.0.0.1: password-failed\n")
+    assert f"No user has the email address {EMAIL}" in shown.stderr
+    document = json.loads(explain(dsn, EMAIL, "--json").stdout)
+    assert [each["kind"] for each in document["failures"]] == ["password-failed"]
+    assert kinds(dsn) == ["password-failed", "audit-read", "audit-read"]
+
+
 @throttled
 @pytest.mark.gen_test
 async def test_each_command_to_paste_is_safe_and_ends_the_wait(api: Api, dsn: str) -> None:
