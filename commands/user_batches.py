@@ -1,14 +1,12 @@
 """The lines of a file of users in batches, with the progress."""
 
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import click
-
+from commands.terminal import progress
 from commands.user_files import Line, Reader
 
 _BATCH = 2000
@@ -45,10 +43,7 @@ class _HashedLines:
 def read_batches(file: Path, read: Reader, label: str) -> Iterator[Batch]:
     """Yield the lines of a file in batches; show the progress if standard error is a terminal."""
     size = file.stat().st_size
-    progress = click.progressbar(
-        length=size, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
-    )
-    with file.open("rb") as source, progress as bar:
+    with file.open("rb") as source, progress(label, size) as add:
         lines = _HashedLines(source)
         done = 0
         batch: list[Line] = []
@@ -56,8 +51,8 @@ def read_batches(file: Path, read: Reader, label: str) -> Iterator[Batch]:
             batch.append(line)
             if len(batch) == _BATCH:
                 yield Batch(batch, lines.digest())
-                bar.update(line.end - done)
+                add(line.end - done)
                 done, batch = line.end, []
         if batch:
             yield Batch(batch, lines.digest())
-        bar.update(size - done)
+        add(size - done)
