@@ -50,6 +50,8 @@ def list_waits(
     """
     found = administrator.run(lambda services: services.waits.find_all(addresses, limit=limit))
     print_documents(_TITLES, [_document(each) for each in found], as_json=as_json)
+    if len(found) == limit:
+        say("There may be more; specify a higher --limit.", err=True)
 
 
 @throttle.command()
