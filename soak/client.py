@@ -114,8 +114,9 @@ class Client:
         if fault:
             near = self._disruptions.near(outcome.ended)
             self._tally.fault(
-                f"{outcome.describe()}: {fault}, after {seconds:.3f} s, {near};"
-                f" request soak-{self._number}-{call.number} {result}"
+                f"{call.kind}: {fault}",
+                f"{outcome.describe()}, after {seconds:.3f} s, {near};"
+                f" request soak-{self._number}-{call.number} {result}",
             )
 
     def _fault_of_no_response(self, outcome: Outcome, result: NoResponse) -> str:
@@ -136,6 +137,6 @@ class Client:
             is_overload = str(response.document.get("type", "")).endswith("#overloaded")
             is_excused = is_overload or self._disruptions.excuses_503(*times)
             return "" if is_excused else "503 without a disruption"
-        if response.status == 429 or seconds > SLOW_SECONDS:
-            return f"took {seconds:.1f} s"
-        return ""
+        if response.status == 429:
+            return "429"
+        return "slow response" if seconds > SLOW_SECONDS else ""
