@@ -51,6 +51,7 @@ class Admission:
         self._workers = workers
         self._max_per_account = max_per_account
         self._sites: dict[str, set[Ticket]] = {}
+        self._networks: Counter[str] = Counter()
         self._pairs: Counter[tuple[str, str]] = Counter()
         self._groups: Counter[bool] = Counter()
 
@@ -61,6 +62,7 @@ class Admission:
     def add(self, ticket: Ticket) -> None:
         """Hold a ticket."""
         self._sites.setdefault(ticket.caller.site, set()).add(ticket)
+        self._networks[ticket.caller.network] += 1
         self._pairs[ticket.caller.pair] += 1
         self._groups[ticket.caller.is_known] += 1
 
@@ -72,6 +74,7 @@ class Admission:
         at_site.remove(ticket)
         if not at_site:
             del self._sites[ticket.caller.site]
+        _decrement(self._networks, ticket.caller.network)
         _decrement(self._pairs, ticket.caller.pair)
         _decrement(self._groups, ticket.caller.is_known)
 
@@ -132,36 +135,39 @@ class Admission:
     def _find_displaced_equal(self, new: Ticket, equal: list[Ticket]) -> Ticket | None:
         """Return the ticket of the same standing that a new ticket displaces, or None.
 
-        A site with more tickets is displaced by one with fewer. Otherwise the stronger claim
-        counts, but never against a smaller site.
+        A site with more tickets is displaced by one with fewer, and within a site a network. If a
+        ticket more is all the difference, or they are the same, the stronger claim counts.
         """
-        site = new.caller.site
         largest = self._last_of_largest(equal)
-        if largest is not None and self._size(largest) > self._size(new) + 1:
+        if largest is not None and self._surplus(largest, new) > 1:
             return largest
         rivals = [
             ticket
             for ticket in equal
-            if ticket.caller.site == site or self._size(ticket) > self._size(new)
+            if ticket.caller.network == new.caller.network or self._surplus(ticket, new) > 0
         ]
         last = max(rivals, key=_lateness, default=new)
         return last if new.claim.since < last.claim.since else None
+
+    def _surplus(self, ticket: Ticket, new: Ticket) -> int:
+        """Return how many more tickets the site has than that of a new one, or the network."""
+        one, other = ticket.caller, new.caller
+        if one.site == other.site:
+            return self._networks[one.network] - self._networks[other.network]
+        return len(self._at(one.site)) - len(self._at(other.site))
 
     def _last_of_largest(self, tickets: list[Ticket]) -> Ticket | None:
         """Return the ticket with the weakest claim, of the largest account of the largest site."""
         return max(
             tickets,
             key=lambda ticket: (
-                self._size(ticket),
+                len(self._at(ticket.caller.site)),
+                self._networks[ticket.caller.network],
                 self._pairs[ticket.caller.pair],
                 *_lateness(ticket),
             ),
             default=None,
         )
-
-    def _size(self, ticket: Ticket) -> int:
-        """Return how many tickets the site of a ticket has."""
-        return len(self._at(ticket.caller.site))
 
 
 def _lateness(ticket: Ticket) -> tuple[float, int]:
