@@ -74,6 +74,10 @@ class Administrator(Protocol):
         """Check the database without changing it."""
         ...
 
+    def send_test_message(self, address: str) -> str:
+        """Send a message by the relay of the settings; return where it went. Raises MailError."""
+        ...
+
     def backups(self) -> AbstractContextManager[Backups]:
         """Return access to the database as a whole, for the length of a block."""
         ...

@@ -111,7 +111,7 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE messages m
-SET due_at = %(lease_until)s, attempts = attempts + 1
+SET due_at = %(lease_until)s, attempts = attempts + 1, failure = NULL
 FROM due
 WHERE m.id = due.id
 RETURNING

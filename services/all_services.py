@@ -14,6 +14,7 @@ from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.login_diagnosis import LoginDiagnoses
+from services.mail_administration import MailAdministration
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
 from services.readiness import Readiness
@@ -57,4 +58,5 @@ class AdministrationServices:
     audit: AuditTrail
     event_stream: EventStream
     waits: WaitAdministration
+    mail: MailAdministration
     logins: LoginDiagnoses

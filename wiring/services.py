@@ -29,6 +29,7 @@ from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.login_diagnosis import LoginDiagnoses
+from services.mail_administration import MailAdministration
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
 from services.proofs import Proofs
@@ -157,6 +158,7 @@ async def open_administration(
             audit=core.audit,
             event_stream=EventStream(database),
             waits=WaitAdministration(core, waits, origin),
+            mail=MailAdministration(core, parts.digests, origin),
             logins=LoginDiagnoses(core, waits, reservations, origin),
         )
 
