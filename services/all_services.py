@@ -10,6 +10,7 @@ from services.administration import Administration
 from services.audit import AuditTrail
 from services.clients import Clients
 from services.email_change import EmailChange
+from services.email_undo import EmailUndo
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
@@ -45,6 +46,7 @@ class Services:
     verification: EmailVerification
     password_reset: PasswordReset
     email_change: EmailChange
+    email_undo: EmailUndo
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from services.clients import Clients
 from services.confirmation import Confirmation
 from services.core import Core
 from services.email_change import EmailChange
+from services.email_undo import EmailUndo
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
@@ -127,6 +128,13 @@ async def open_services(
             ),
             password_reset=_password_reset(parts, server, mail),
             email_change=_email_change(parts, server, mail),
+            email_undo=EmailUndo(
+                parts.core,
+                throttle=parts.throttle,
+                hasher=parts.hasher,
+                outbox=mail.outbox,
+                proofs=mail.proofs,
+            ),
         )
 
 
@@ -246,7 +254,6 @@ def _email_change(parts: _Parts, server: _ServerParts, mail: _MailParts) -> Emai
         parts.core,
         rules=parts.rules,
         throttle=parts.throttle,
-        hasher=parts.hasher,
         writes=server.writes,
         confirmation=server.confirmation,
         reservations=parts.reservations,

@@ -8,7 +8,9 @@ import pytest
 
 from db.rows import ClaimedMessage
 from handlers import routes
+from handlers.application import Application
 from mail.messages import Envelope, render
+from ops.request_log import RequestRecord
 from rules.message_kinds import MessageKind
 from tests.harness.api import PASSWORD, Api, bearer
 from tests.harness.configuration import override_settings
@@ -141,3 +143,14 @@ async def test_a_scanner_that_opens_every_link_spends_no_secret(api: Api, dsn: s
     reset = {"request": message_id, "code": code, "password": NEW}
     assert await post(api, "password/reset/confirm", reset) == 200
     assert (await api.log_in(password=NEW)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_the_request_in_a_link_is_not_logged(
+    api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[RequestRecord] = []
+    monkeypatch.setattr(app.request_log, "write", records.append)
+    assert (await api.request("GET", "/auth/reset?request=0f5b1f7a")).status == 200
+    assert len(records) == 1
+    assert "0f5b1f7a" not in repr(records)

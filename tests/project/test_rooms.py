@@ -10,7 +10,7 @@ from tests.harness.configuration import ROOMS, ROOT
 # A directory means all of its modules.
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiopg": ("db",),
-    "aiosmtplib": ("mail/smtp_relay.py",),
+    "aiosmtplib": ("mail",),
     "argon2": ("rules/imported_verifiers.py",),
     "bcrypt": ("rules/password_scheme.py",),
     "click": ("commands", "manage.py"),
