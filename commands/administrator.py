@@ -8,11 +8,10 @@ from typing import Protocol, TypeVar
 import click
 
 from rules.origin import LocalOrigin
-from services.administration import UserNotFound
 from services.all_services import AdministrationServices
 from services.backups import Backups
 from services.database_check import DatabaseReport
-from services.named_users import is_user_id
+from services.named_users import UserNotFound, is_user_id
 from settings import Settings
 
 Result = TypeVar("Result")

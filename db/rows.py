@@ -186,7 +186,8 @@ class NewMessage:
     """A message to insert.
 
     It is sent to ``recipient``, if there is one, unless ``user_id`` names a user who is disabled.
-    A bound message becomes void by a new password of that user.
+    A bound message becomes void by a new password of that user. A printed one is not sent: an
+    administrator passes its link on.
     """
 
     id: str
@@ -201,6 +202,7 @@ class NewMessage:
     is_bound: bool
     network_digest: str | None = None
     requester_id: str | None = None
+    is_printed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

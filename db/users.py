@@ -21,24 +21,6 @@ WHERE email_key = ANY($1)
     make=lambda row: PasswordRow(UserRow(*row[:6]), *row[6:]),
 )
 
-_RETURNING = "RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL"
-# A conflict returns no row: a failing INSERT would write the hash to the log of Postgres.
-_INSERT = """
-INSERT INTO users (email, email_key, name, password_hash)
-VALUES (%s, %s, %s, %s)
-ON CONFLICT (email_key) DO NOTHING
-RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
-"""
-
-
-async def insert_user(
-    connection: Connection, *, email: str, email_key: str, name: str | None, password_hash: str
-) -> UserRow | None:
-    """Insert a user; return the row, or None if the email address is taken."""
-    row = await connection.fetch_one(_INSERT, (email, email_key, name, password_hash))
-    return None if row is None else UserRow(*row)
-
-
 _FIND_FOR_UPDATE = """
 SELECT
     id, email, name, created_at, updated_at, email_verified_at IS NOT NULL,
