@@ -168,6 +168,8 @@ class ImportedUser:
     password_hash: str = field(repr=False)
     created_at: datetime
     disabled_at: datetime | None
+    email_verified_at: datetime | None
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,9 @@ class UserStateRow:
     name: str | None
     created_at: datetime
     disabled_at: datetime | None
+    email_verified_at: datetime | None
+    verify_until: datetime | None
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)

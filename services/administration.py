@@ -159,6 +159,22 @@ class Administration:
             await self._write(transaction, EventKind.PASSWORD_CHANGED, user)
         return Change(user.email, is_new=True, revoked_tokens=revoked, ended_waits=ended)
 
+    async def verify(self, email_or_id: str) -> Change:
+        """Mark the email address of a user as verified; raises UserNotFound."""
+        async with locked_user(self._database, email_or_id) as (transaction, user):
+            if not user.is_email_verified:
+                await users.verify_email(transaction.connection, user.id, at=self._core.now())
+                await self._write(transaction, EventKind.EMAIL_VERIFIED, user)
+        return Change(user.email, is_new=not user.is_email_verified)
+
+    async def set_language(self, email_or_id: str, language: str | None) -> Change:
+        """Set the language of messages to a user, None for the default; raises UserNotFound."""
+        async with locked_user(self._database, email_or_id) as (transaction, user):
+            is_new = await users.set_language(transaction.connection, user.id, language)
+            if is_new:
+                await self._write(transaction, EventKind.LANGUAGE_CHANGED, user)
+        return Change(user.email, is_new=is_new)
+
     async def disable(self, email_or_id: str) -> Change:
         """Disable a user and revoke every token; raises UserNotFound."""
         async with locked_user(self._database, email_or_id) as (transaction, user):
