@@ -231,7 +231,7 @@ class ClaimedMessage:
 
 @dataclass(frozen=True, slots=True)
 class ProofRow:
-    """A message whose secret may be presented: of whom, and whether that was done before."""
+    """A message whose secret may be presented: its user, and whether it was used before."""
 
     id: str
     kind: str
