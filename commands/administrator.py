@@ -7,12 +7,12 @@ from typing import Protocol, TypeVar
 
 import click
 
+from rules.errors import InvalidFields
 from rules.origin import LocalOrigin
-from services.administration import UserNotFound
 from services.all_services import AdministrationServices
 from services.backups import Backups
 from services.database_check import DatabaseReport
-from services.named_users import is_user_id
+from services.named_users import UserNotFound, is_user_id
 from settings import Settings
 
 # The name of this command line after an installation; in a checkout, it can be an alias.
@@ -97,6 +97,18 @@ class AlreadyExists(click.ClickException):
     """What the command creates exists already."""
 
     exit_code = 4
+
+
+def already_exists(email: str) -> AlreadyExists:
+    """Return the error for an email address that a user has already."""
+    return AlreadyExists(f"A user with the email address {email} already exists.")
+
+
+def usage_error(error: InvalidFields) -> click.ClickException:
+    """Return the error for arguments that a rule rejects."""
+    return click.UsageError(
+        "; ".join(f"{each.field} {each.message}" for each in error.errors) + "."
+    )
 
 
 def user_not_found(email_or_id: str) -> NotFoundError:

@@ -21,6 +21,7 @@ from db.rows import CountStateRow, EventRow
 from services.login_diagnosis import LoginDiagnosis
 from services.throttle_subjects import CountKind
 from services.waits import Wait
+from settings.choices import Verification
 
 _NOTHING = (
     "Nothing prevents a login: the password may be wrong, or the requests do not reach the server."
@@ -51,7 +52,8 @@ def explain(administrator: Administrator, user: str, address: str | None, as_jso
     others that may be the user's.
     """
     found = administrator.run(lambda services: services.logins.diagnose(user, address))
-    document = _document(found, address)
+    is_required = administrator.settings.registration.verification is Verification.REQUIRED
+    document = _document(found, address, requires_verified=is_required)
     if as_json:
         print_json(document)
     else:
@@ -71,14 +73,19 @@ def _not_found(user: str, found: LoginDiagnosis) -> NotFoundError:
     return NotFoundError(" ".join(parts))
 
 
-def _document(found: LoginDiagnosis, address: str | None) -> dict[str, Any]:
+def _document(
+    found: LoginDiagnosis, address: str | None, *, requires_verified: bool
+) -> dict[str, Any]:
     user, login = found.user, found.last_login
     return {
         "email": user.email if user else None,
         "id": user.id if user else None,
+        "email_verified_at": shown_time(user.email_verified_at) if user else None,
         "similar": [{"email": each.email, "id": each.id} for each in found.similar],
         "reserved_until": shown_time(found.reserved_until),
-        "reasons": [asdict(each) for each in _reasons(found, address)],
+        "reasons": [
+            asdict(each) for each in _reasons(found, address, requires_verified=requires_verified)
+        ],
         "possible_waits": [asdict(_possible(each)) for each in found.possible_waits[:_MAX_SHOWN]],
         "possible_waits_count": len(found.possible_waits),
         "next_waits": [_next_wait(each, address) for each in found.next_waits],
@@ -108,7 +115,9 @@ def _failure(event: EventRow) -> dict[str, str | int | None]:
     }
 
 
-def _reasons(found: LoginDiagnosis, address: str | None) -> Iterator[_Reason]:
+def _reasons(
+    found: LoginDiagnosis, address: str | None, *, requires_verified: bool
+) -> Iterator[_Reason]:
     user = found.user
     if user is None:
         return
@@ -116,6 +125,9 @@ def _reasons(found: LoginDiagnosis, address: str | None) -> Iterator[_Reason]:
     if user.disabled_at:
         since = shown_time(user.disabled_at)
         yield _Reason("disabled", f"disabled since {since}", None, _enable(user.id))
+    if requires_verified and not user.email_verified_at:
+        message = "unverified, and registration.verification is required"
+        yield _Reason("unverified", message, None, f"{PROGRAM} users verify {user.id}")
     if found.account is not None and found.account.is_waiting:
         yield from _account_reasons(found.account, found.is_usual_network, user.id)
     for wait in found.waits:

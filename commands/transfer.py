@@ -68,9 +68,10 @@ def import_users(
     """Import users with their password hashes.
 
     FILE contains JSON lines, or CSV with a header: email, password_hash, and optionally name,
-    created_at and disabled_at (RFC 3339). All lines are checked first; if one is invalid, none is
-    imported, unless you pass --skip-invalid; also if no line is valid. Users with an existing email
-    address are skipped, so an interrupted import can be repeated.
+    created_at, disabled_at and email_verified_at (RFC 3339), and language. All lines are checked
+    first; if one is invalid, none is imported, unless you pass --skip-invalid; also if no line is
+    valid. Users with an existing email address are skipped, so an interrupted import can be
+    repeated.
     """
     options = ImportOptions(allow_expensive=allow_expensive, without_password=without_password)
     read = reader(file, form, without_password=without_password)

@@ -65,6 +65,8 @@ def show(administrator: Administrator, user: str, as_json: bool) -> None:
     details = with_user(administrator, user, lambda services: services.users.get(user))
     document = {
         **_document(details.state),
+        "verify_until": shown_time(details.state.verify_until),
+        "language": details.state.language,
         "valid_tokens": details.valid_tokens,
         "consecutive_failures": details.consecutive_failures,
         "last_log_in": shown_time(details.last_log_in),
@@ -77,7 +79,7 @@ def show(administrator: Administrator, user: str, as_json: bool) -> None:
 
 
 def _print_users(found: Sequence[UserStateRow], *, as_json: bool) -> None:
-    titles = ("EMAIL", "NAME", "ID", "CREATED", "DISABLED")
+    titles = ("EMAIL", "NAME", "ID", "CREATED", "DISABLED", "VERIFIED")
     print_documents(titles, [_document(user) for user in found], as_json=as_json)
 
 
@@ -88,4 +90,5 @@ def _document(user: UserStateRow) -> dict[str, str | None]:
         "id": user.id,
         "created_at": shown_time(user.created_at),
         "disabled_at": shown_time(user.disabled_at),
+        "email_verified_at": shown_time(user.email_verified_at),
     }

@@ -7,7 +7,8 @@ from datetime import datetime
 from rules.field_errors import FieldErrors
 from services.transfer import UserRecord
 
-FIELDS = ("email", "name", "password_hash", "created_at", "disabled_at")
+_TIMES = ("created_at", "disabled_at", "email_verified_at")
+FIELDS = ("email", "name", "password_hash", *_TIMES, "language")
 # RFC 3339, and the form in which Postgres prints a time.
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
@@ -28,11 +29,10 @@ def record_of(members: Mapping[str, object]) -> UserRecord:
         errors.add("email", "is required")
     stored = errors.check("password_hash", _text, members.get("password_hash"))
     name = errors.check("name", _text, members.get("name"))
-    created, disabled = (
-        errors.check(each, _time, members.get(each)) for each in ("created_at", "disabled_at")
-    )
+    created, disabled, verified = (errors.check(each, _time, members.get(each)) for each in _TIMES)
+    language = errors.check("language", _text, members.get("language"))
     errors.raise_if_any()
-    return UserRecord(email or "", stored or "", name, created, disabled)
+    return UserRecord(email or "", stored or "", name, created, disabled, verified, language)
 
 
 def shown_name(name: str) -> str:

@@ -4,9 +4,11 @@ import sys
 
 import click
 
+from commands.account_links import invite, reset_link
 from commands.administrator import (
     Administrator,
-    AlreadyExists,
+    already_exists,
+    usage_error,
     user_argument,
     with_user,
 )
@@ -16,6 +18,9 @@ from commands.transfer import export_users, import_users
 from commands.user_lists import list_users, search, show
 from rules.errors import EmailTaken, InvalidFields
 from services.administration import Change
+from settings.choices import Language
+
+_DEFAULT = "default"
 
 
 @click.group()
@@ -23,7 +28,7 @@ def users() -> None:
     """Manage users, named by email address or ID."""
 
 
-for command in (list_users, search, show, explain, import_users, export_users):
+for command in (list_users, search, show, explain, invite, reset_link, import_users, export_users):
     users.add_command(command)
 
 
@@ -40,9 +45,9 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
     try:
         user = administrator.run(lambda services: services.users.add(email, password, name))
     except EmailTaken:
-        raise AlreadyExists(f"A user with the email address {email} already exists.") from None
+        raise already_exists(email) from None
     except InvalidFields as error:
-        raise _usage_error(error) from None
+        raise usage_error(error) from None
     say(user.id)
 
 
@@ -61,8 +66,39 @@ def set_password(administrator: Administrator, user: str) -> None:
             administrator, user, lambda services: services.users.set_password(user, password)
         )
     except InvalidFields as error:
-        raise _usage_error(error) from None
+        raise usage_error(error) from None
     _confirm(f"Set the password of {change.email}", change)
+
+
+@users.command()
+@user_argument
+@click.pass_obj
+def verify(administrator: Administrator, user: str) -> None:
+    """Mark the email address of a user as verified.
+
+    Make sure that the user owns it: other services may rely on that.
+    """
+    change = with_user(administrator, user, lambda services: services.users.verify(user))
+    say(f"Verified {change.email}." if change.is_new else f"{user} was verified already.")
+
+
+@users.command("set-language")
+@user_argument
+@click.argument("language", type=click.Choice([*Language, _DEFAULT]))
+@click.pass_obj
+def set_language(administrator: Administrator, user: str, language: str) -> None:
+    """Set the language of messages to a user.
+
+    The default is that of mail.language.
+    """
+    chosen = None if language == _DEFAULT else language
+    change = with_user(
+        administrator, user, lambda services: services.users.set_language(user, chosen)
+    )
+    if change.is_new:
+        say(f"Set the language of {change.email} to {language}.")
+    else:
+        say(f"The language of {user} was {language} already.")
 
 
 @users.command()
@@ -145,9 +181,3 @@ def _read_password() -> str:
         return sys.stdin.buffer.readline().decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise click.UsageError("The password on standard input is not UTF-8.") from None
-
-
-def _usage_error(error: InvalidFields) -> click.ClickException:
-    return click.UsageError(
-        "; ".join(f"{each.field} {each.message}" for each in error.errors) + "."
-    )

@@ -72,6 +72,8 @@ class Call:
     summary: str = field(kw_only=True)
     description: str = field(kw_only=True, default="")
     response: Response = field(kw_only=True)
+    # With other statuses: the settings decide which one is sent.
+    other_responses: tuple[Response, ...] = field(kw_only=True, default=())
     body_is_optional: bool = field(kw_only=True, default=False)
     # Whether it is rejected if the server sends no messages.
     sends_message: bool = field(kw_only=True, default=False)

@@ -88,7 +88,10 @@ def operation(method: str, handler: type[Endpoint], call: Call, components: Comp
         "parameters": [_query_parameter(parameter) for parameter in call.query],
         "security": _security(call.guard),
         "responses": {
-            str(int(call.response.status)): _success(call.response, components, has_body=has_body),
+            **{
+                str(int(response.status)): _success(response, components, has_body=has_body)
+                for response in (call.response, *call.other_responses)
+            },
             **{
                 str(int(status)): _error(list(of_status), components, has_body=has_body)
                 for status, of_status in groupby(problems, key=status_of)

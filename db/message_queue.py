@@ -82,7 +82,7 @@ WHERE
 async def retry(connection: Connection, message_id: str | None, *, now: datetime) -> int:
     """Make a message due whose last attempt failed, or all that were given up.
 
-    Return how many that were. Those that are not valid any more remain as they are.
+    Return how many that were. Those that are no longer valid remain as they are.
     """
     return await connection.execute(_RETRY, {"id": message_id, "now": now})
 
@@ -95,7 +95,7 @@ WHERE id = %s AND voided_at IS NULL
 
 
 async def drop(connection: Connection, message_id: str, *, now: datetime) -> bool:
-    """Make a message void, and return whether it was not; it is not sent any more."""
+    """Make a message void, so that it is not sent; return whether it was not void before."""
     return await connection.execute(_DROP, (now, message_id)) == 1
 
 

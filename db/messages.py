@@ -75,12 +75,12 @@ WITH owner AS MATERIALIZED (
     WHERE
         email_digest = %(email_digest)s
         AND created_at > %(created_at)s::timestamptz - interval '1 hour'
-        AND recipient IS NOT NULL
+        AND (recipient IS NOT NULL OR sent_at IS NOT NULL)
         AND NOT is_urgent
 ), allowed AS (
     SELECT
         %(recipient)s::text IS NOT NULL
-        AND (%(is_urgent)s OR recent.messages < %(limit)s)
+        AND (%(is_urgent)s OR %(is_printed)s OR recent.messages < %(limit)s)
         AND (%(user_id)s::uuid IS NULL OR EXISTS (SELECT FROM owner)) AS is_sent
     FROM recent
 )
@@ -101,7 +101,7 @@ SELECT
     CASE WHEN %(is_bound)s THEN owner.password_version END,
     %(created_at)s,
     %(expires_at)s,
-    CASE WHEN is_sent THEN %(created_at)s::timestamptz END,
+    CASE WHEN is_sent AND NOT %(is_printed)s THEN %(created_at)s::timestamptz END,
     %(is_urgent)s
 FROM allowed
 LEFT JOIN owner ON true
@@ -113,7 +113,8 @@ async def insert_message(
 ) -> None:
     """Insert a message, in the transaction of what it is about.
 
-    Beyond ``max_per_hour`` to one address it is not sent, except if it is urgent.
+    Beyond ``max_per_hour`` to one address it is not sent, except if it is urgent. One that is
+    printed is never sent.
     """
     await connection.execute(_LOCK, (_LOCK_CLASS, message.email_digest))
     parameters = asdict(message) | {"language": language, "limit": max_per_hour}
@@ -156,9 +157,16 @@ async def claim(
     return [ClaimedMessage(*row) for row in await connection.fetch_all(_CLAIM, parameters)]
 
 
-# A lease that ended may be that of another process by now.
+# A lease that ended may be that of another process by now. The address of a deleted user is not
+# needed any more.
 _MARK_SENT = """
-UPDATE messages SET due_at = NULL, sent_at = %s, failure = NULL WHERE id = %s AND due_at = %s
+UPDATE messages
+SET
+    due_at = NULL,
+    sent_at = %s,
+    failure = NULL,
+    recipient = CASE WHEN kind <> 'user-deleted' THEN recipient END
+WHERE id = %s AND due_at = %s
 """
 
 
@@ -245,14 +253,6 @@ async def reserves(
     """Return whether an address may be restored for another user than one."""
     row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id))
     return row is not None and bool(row[0])
-
-
-_DELETE_OF_USER = "DELETE FROM messages WHERE user_id = %s"
-
-
-async def delete_messages(connection: Connection, user_id: str) -> None:
-    """Delete the messages of a user."""
-    await connection.execute(_DELETE_OF_USER, (user_id,))
 
 
 _DELETE_EXPIRED = """

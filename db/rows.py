@@ -168,6 +168,8 @@ class ImportedUser:
     password_hash: str = field(repr=False)
     created_at: datetime
     disabled_at: datetime | None
+    email_verified_at: datetime | None
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,9 @@ class UserStateRow:
     name: str | None
     created_at: datetime
     disabled_at: datetime | None
+    email_verified_at: datetime | None
+    verify_until: datetime | None
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,8 @@ class NewMessage:
     """A message to insert.
 
     It is sent to ``recipient``, if there is one, unless ``user_id`` names a user who is disabled.
-    A bound message becomes void by a new password of that user.
+    A bound message becomes void by a new password of that user. A printed one is not sent: an
+    administrator passes its link on.
     """
 
     id: str
@@ -201,6 +207,7 @@ class NewMessage:
     is_bound: bool
     network_digest: str | None = None
     requester_id: str | None = None
+    is_printed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +231,7 @@ class ClaimedMessage:
 
 @dataclass(frozen=True, slots=True)
 class ProofRow:
-    """A message whose secret may be presented: of whom, and whether that was done before."""
+    """A message whose secret may be presented: its user, and whether it was used before."""
 
     id: str
     kind: str

@@ -15,11 +15,17 @@ async def find_taken(connection: Connection, keys: Sequence[str]) -> set[str]:
 
 # A conflict returns no row: a failing INSERT would write hashes to the log of Postgres.
 _INSERT = """
-INSERT INTO users (email, email_key, name, password_hash, created_at, disabled_at)
-SELECT email, email_key, name, password_hash, created_at, disabled_at
+INSERT INTO users (
+    email, email_key, name, password_hash, created_at, disabled_at, email_verified_at, language
+)
+SELECT
+    email, email_key, name, password_hash, created_at, disabled_at, email_verified_at, language
 FROM unnest(
-    %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]
-) AS imported (email, email_key, name, password_hash, created_at, disabled_at)
+    %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+    %s::timestamptz[], %s::text[]
+) AS imported (
+    email, email_key, name, password_hash, created_at, disabled_at, email_verified_at, language
+)
 ORDER BY email_key
 ON CONFLICT (email_key) DO NOTHING
 RETURNING id, email_key
@@ -39,13 +45,16 @@ async def insert_users(
             [user.password_hash for user in users],
             [user.created_at for user in users],
             [user.disabled_at for user in users],
+            [user.email_verified_at for user in users],
+            [user.language for user in users],
         ),
     )
     return [(row[0], row[1]) for row in rows]
 
 
 _FIND_PAGE = """
-SELECT email, email_key, name, password_hash, created_at, disabled_at
+SELECT
+    email, email_key, name, password_hash, created_at, disabled_at, email_verified_at, language
 FROM users
 WHERE email_key > %s
 ORDER BY email_key

@@ -21,23 +21,6 @@ WHERE email_key = ANY($1)
     make=lambda row: PasswordRow(UserRow(*row[:6]), *row[6:]),
 )
 
-# A conflict returns no row: a failing INSERT would write the hash to the log of Postgres.
-_INSERT = """
-INSERT INTO users (email, email_key, name, password_hash)
-VALUES (%s, %s, %s, %s)
-ON CONFLICT (email_key) DO NOTHING
-RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
-"""
-
-
-async def insert_user(
-    connection: Connection, *, email: str, email_key: str, name: str | None, password_hash: str
-) -> UserRow | None:
-    """Insert a user; return the row, or None if the email address is taken."""
-    row = await connection.fetch_one(_INSERT, (email, email_key, name, password_hash))
-    return None if row is None else UserRow(*row)
-
-
 _FIND_FOR_UPDATE = """
 SELECT
     id, email, name, created_at, updated_at, email_verified_at IS NOT NULL,
@@ -92,7 +75,11 @@ async def renew_hash(connection: Connection, user_id: str, *, old: str, new: str
     await connection.execute(_RENEW_HASH, (new, user_id, old))
 
 
-_STATE = "SELECT id, email, name, created_at, disabled_at FROM users"
+_STATE = """
+SELECT
+    id, email, name, created_at, disabled_at, email_verified_at, verify_until, language
+FROM users
+"""
 _FIND_STATE = f"{_STATE} WHERE email_key = %s"
 
 
@@ -133,9 +120,8 @@ async def find_states_by_prefix(
     return [UserStateRow(*row) for row in rows]
 
 
-_FIND_PAGE = """
-SELECT id, email, name, created_at, disabled_at
-FROM users
+_FIND_PAGE = f"""
+{_STATE}
 WHERE
     email_key > %(after)s
     AND (%(text)s = '' OR strpos(lower(concat_ws(' ', email, name, id)), lower(%(text)s)) > 0)
@@ -189,6 +175,17 @@ _ENABLE = "UPDATE users SET disabled_at = NULL WHERE id = %s AND disabled_at IS 
 async def enable(connection: Connection, user_id: str) -> bool:
     """Enable a user; return False if the user was not disabled."""
     return await connection.execute(_ENABLE, (user_id,)) > 0
+
+
+_SET_LANGUAGE = """
+UPDATE users SET language = %(language)s
+WHERE id = %(id)s AND language IS DISTINCT FROM %(language)s
+"""
+
+
+async def set_language(connection: Connection, user_id: str, language: str | None) -> bool:
+    """Set the language of messages, None for the default; return False if it was set already."""
+    return await connection.execute(_SET_LANGUAGE, {"id": user_id, "language": language}) > 0
 
 
 _DELETE = "DELETE FROM users WHERE id = %s"

@@ -10,8 +10,18 @@ from contract.documents import Empty, User, user_document
 from contract.fields import CurrentPassword, Email, Name, NewPassword
 from contract.forms import Form
 from handlers.base import BaseHandler
-from rules.errors import DatabaseUnavailable, EmailTaken, Overloaded, TooManyAttempts, TooManyWrites
+from rules.errors import (
+    DatabaseUnavailable,
+    EmailTaken,
+    Overloaded,
+    RegistrationClosed,
+    TooManyAttempts,
+    TooManyMessages,
+    TooManyWrites,
+)
 from services.accounts import UNSET
+from settings.choices import Language
+from transport.languages import find_language
 
 _READ = Call(
     Guard.USER,
@@ -72,24 +82,48 @@ class RegisterHandler(BaseHandler):
             Guard.ANYONE,
             Registration,
             summary="Register",
-            description="Creates a user. This does not log in: log in next.",
+            description="Creates a user. This does not log in: log in next. If the server requires"
+            " a verified email address, the response is 202, for a taken address too: the"
+            " message that was sent says how to go on.",
             response=Response(
                 "The new user.",
                 User,
                 status=201,
                 fields=(HeaderField("Location", "The path of the user: `/api/user`."),),
             ),
-            problems=(EmailTaken, TooManyAttempts, DatabaseUnavailable, Overloaded),
+            other_responses=(
+                Response("A message was stored: the address has to be verified.", Empty, 202),
+            ),
+            problems=(
+                RegistrationClosed,
+                EmailTaken,
+                TooManyAttempts,
+                TooManyMessages,
+                DatabaseUnavailable,
+                Overloaded,
+            ),
         )
     }
 
+    def check_enabled(self, call: Call) -> None:
+        if not self.application.services.registration.is_open:
+            raise RegistrationClosed
+        super().check_enabled(call)
+
     async def post(self) -> None:
-        accounts = self.application.services.accounts
-        form = self.body(Registration, accounts.find_errors)
-        user = await accounts.register(
-            email=form.email, password=form.password, name=form.name, origin=self.origin
+        registration = self.application.services.registration
+        form = self.body(Registration, registration.find_errors)
+        user = await registration.register(
+            email=form.email,
+            password=form.password,
+            name=form.name,
+            language=find_language(self.request.headers, Language),
+            origin=self.origin,
         )
-        self.send(user_document(user), 201, (("Location", "/api/user"),))
+        if user is None:
+            self.send({}, 202)
+        else:
+            self.send(user_document(user), 201, (("Location", "/api/user"),))
 
 
 class UserHandler(BaseHandler):

@@ -189,8 +189,10 @@ def _fill(connection: PlainConnection, archive: Archive, options: RestoreOptions
 def _finish(
     connection: PlainConnection, archive: Archive, options: RestoreOptions, replaced: _Replaced
 ) -> RestoreResult:
-    """Revoke the tokens, insert the event, and return the result."""
+    """Delete the messages, revoke the tokens, insert the event, and return the result."""
     now = options.event.at
+    # Otherwise old messages would be sent, and used ones would be valid again.
+    connection.execute("DELETE FROM messages")
     revoked = 0 if options.keeps_tokens else int(connection.value(_REVOKE_TOKENS, (now, now)))
     connection.insert_event(options.event)
     changed: dict[str, list[str]] = defaultdict(list)

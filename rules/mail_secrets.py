@@ -38,6 +38,14 @@ def derive_secrets(key: str, kind: str, message_id: str) -> MailSecrets:
     return MailSecrets(f"{message_id}.{signature.rstrip('=')}", f"{number:0{CODE_DIGITS}}")
 
 
+def link_with(token: str, *, origin: str, page: str) -> str:
+    """Return the link to a page with a token.
+
+    A server does not receive the fragment of a URL, nor does its log contain it.
+    """
+    return f"{origin}/auth/{page}?request={message_id_of(token)}#{token}"
+
+
 def is_code(text: str) -> bool:
     """Return whether a text has the form of a code."""
     return len(text) == CODE_DIGITS and text.isascii() and text.isdigit()

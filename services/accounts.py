@@ -1,4 +1,4 @@
-"""Accounts, managed by their users: register, change, delete."""
+"""Accounts, managed by their users: change, delete."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -6,22 +6,23 @@ from functools import partial
 
 from db import tokens, users
 from db.rows import UserRow
-from rules import emails, names
+from rules import names
 from rules.account_rules import AccountRules
 from rules.errors import FieldError
 from rules.field_errors import FieldErrors
 from rules.hash_budget import HashBudget
+from rules.message_kinds import MessageKind
 from rules.origin import Origin
-from rules.turns import Caller
 from services.confirmation import FIELD, Confirmation
 from services.core import Core
 from services.deletion import delete_account
 from services.event_kinds import EventKind, Revocation
 from services.identities import Identity
-from services.registration import check_new_user, find_errors, insert_new_user
+from services.new_users import find_errors
+from services.outbox import Outbox
 from services.reservations import Reservations
 from services.throttle import Throttle
-from services.transactions import Transaction, transaction_on
+from services.transactions import Transaction
 from services.user_writes import UserWrites
 
 
@@ -35,7 +36,7 @@ UNSET = Unset.UNSET
 
 
 class Accounts:
-    """Registers, changes and deletes accounts."""
+    """Changes and deletes accounts."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Accounts:
         writes: UserWrites,
         reservations: Reservations,
         confirmation: Confirmation,
+        outbox: Outbox,
     ) -> None:
         self._core = core
         self._audit = core.audit
@@ -56,37 +58,11 @@ class Accounts:
         self._writes = writes
         self._reservations = reservations
         self._confirmation = confirmation
+        self._outbox = outbox
 
     def find_errors(self, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
         """Return what is wrong with those fields of a user that could be read."""
         return find_errors(self._rules, fields)
-
-    async def register(
-        self, *, email: str, password: str, name: str | None, origin: Origin
-    ) -> UserRow:
-        """Create a user.
-
-        Raises InvalidFields with all errors, EmailTaken, TooManyAttempts or Overloaded.
-        """
-        attempt = self._throttle.registration_attempt(origin.ip)
-        await self._throttle.check(attempt)
-        new_user = check_new_user(self._rules, email=email, password=password, name=name)
-        caller = Caller.at(origin.ip, emails.email_key(new_user.email))
-        async with self._hashes.slot(caller) as slot:
-            await self._throttle.record_failure(attempt)
-            password_hash = await slot.hash(password)
-        async with transaction_on(self._core.database) as transaction:
-            user = await insert_new_user(
-                transaction,
-                self._audit,
-                self._reservations,
-                new_user,
-                password_hash=password_hash,
-                kind=EventKind.REGISTERED,
-                origin=origin,
-            )
-            await self._throttle.set_usual_network(transaction.connection, user, origin.ip)
-        return user
 
     async def update(
         self,
@@ -156,9 +132,11 @@ class Accounts:
     async def _write_password(
         self, transaction: Transaction, identity: Identity, password_hash: str, origin: Origin
     ) -> UserRow:
-        """Write a new password, and revoke all tokens except the presented one."""
+        """Write a new password, void messages, and revoke all tokens except the presented one."""
         connection = transaction.connection
         user = await users.update_password(connection, identity.user.id, password_hash)
+        await self._outbox.void(transaction, user.id)
+        await self._outbox.notify(transaction, MessageKind.PASSWORD_CHANGED, user)
         number = await tokens.revoke_all(
             connection, user.id, at=self._core.now(), keep=identity.token_id
         )
@@ -184,6 +162,7 @@ class Accounts:
                 at=self._core.now(),
                 reservations=self._reservations,
                 throttle=self._throttle,
+                outbox=self._outbox,
             )
             revoked = (Revocation.USER_DELETED, number)
             await self._audit.write(

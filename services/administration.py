@@ -1,26 +1,26 @@
 """Administration of users, named by email address or id."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from db import tokens, users
+from db import tokens, user_emails, users
 from db.events import EventFilter
 from db.pool import Connection
 from db.rows import UserRow, UserStateRow
 from rules import emails
 from rules.account_rules import AccountRules
 from rules.field_errors import FieldErrors
+from rules.message_kinds import MessageKind
 from rules.origin import LocalOrigin
 from rules.passwords import PasswordHasher
 from rules.turns import Caller
 from services.core import Core
 from services.deletion import delete_account
 from services.event_kinds import EventKind
-from services.named_users import find_user, is_user_id
-from services.registration import check_new_user, insert_new_user
+from services.named_users import get_user, is_user_id, locked_user
+from services.new_users import NewUsers
+from services.outbox import Outbox
 from services.reservations import Reservations
 from services.throttle import Throttle
 from services.transactions import Transaction, connection_to, transaction_on
@@ -28,10 +28,6 @@ from services.waits import Waits
 
 # The process of a command hashes for no other caller.
 _ADMINISTRATOR = Caller.at(None, "administrator", is_known=True)
-
-
-class UserNotFound(Exception):
-    """No user has that email address or id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +68,7 @@ class Administration:
         throttle: Throttle,
         reservations: Reservations,
         waits: Waits,
+        outbox: Outbox,
         origin: LocalOrigin,
     ) -> None:
         self._core = core
@@ -82,6 +79,8 @@ class Administration:
         self._throttle = throttle
         self._reservations = reservations
         self._waits = waits
+        self._outbox = outbox
+        self._new_users = NewUsers(core, rules, throttle, reservations)
         self._origin = origin
 
     async def find_page(
@@ -106,7 +105,7 @@ class Administration:
     async def get(self, email_or_id: str) -> UserDetails:
         """Return the state of a user, and write an event; raises UserNotFound."""
         async with connection_to(self._database) as connection:
-            state = await _get(connection, email_or_id)
+            state = await get_user(connection, email_or_id)
             key = emails.email_key(state.email)
             valid = await tokens.find_valid(connection, state.id, at=self._core.now())
             failures = await self._waits.count_failures(connection, key)
@@ -125,18 +124,12 @@ class Administration:
 
         Raises InvalidFields with all errors, or EmailTaken.
         """
-        new_user = check_new_user(self._rules, email=email, password=password, name=name)
+        new_user = self._new_users.check(email=email, password=password, name=name)
         async with self._hasher.slot(_ADMINISTRATOR) as slot:
             password_hash = await slot.hash(password)
         async with transaction_on(self._database) as transaction:
-            return await insert_new_user(
-                transaction,
-                self._audit,
-                self._reservations,
-                new_user,
-                password_hash=password_hash,
-                kind=EventKind.ADDED,
-                origin=self._origin,
+            return await self._new_users.insert(
+                transaction, new_user, password_hash, kind=EventKind.ADDED, origin=self._origin
             )
 
     async def set_password(self, email_or_id: str, password: str) -> Change:
@@ -145,7 +138,7 @@ class Administration:
         Raises UserNotFound, or InvalidFields.
         """
         async with connection_to(self._database) as connection:
-            state = await _get(connection, email_or_id)
+            state = await get_user(connection, email_or_id)
         errors = FieldErrors()
         own_words = (state.email, state.name or "")
         errors.check(
@@ -156,19 +149,38 @@ class Administration:
         async with self._hasher.slot(_ADMINISTRATOR) as slot:
             password_hash = await slot.hash(password)
         # By id: another account may have the address by now, which must not get the password.
-        async with self._locked(state.id) as (transaction, user):
+        async with locked_user(self._database, state.id) as (transaction, user):
             connection = transaction.connection
             await users.update_password(connection, user.id, password_hash)
+            await self._outbox.void(transaction, user.id)
+            await self._outbox.notify(transaction, MessageKind.PASSWORD_CHANGED, user)
             revoked = await tokens.revoke_all(connection, user.id, at=self._core.now())
             ended = await self._end_waits(connection, user)
             await self._write(transaction, EventKind.PASSWORD_CHANGED, user)
         return Change(user.email, is_new=True, revoked_tokens=revoked, ended_waits=ended)
 
+    async def verify(self, email_or_id: str) -> Change:
+        """Mark the email address of a user as verified; raises UserNotFound."""
+        async with locked_user(self._database, email_or_id) as (transaction, user):
+            if not user.is_email_verified:
+                await user_emails.verify_email(transaction.connection, user.id, at=self._core.now())
+                await self._write(transaction, EventKind.EMAIL_VERIFIED, user)
+        return Change(user.email, is_new=not user.is_email_verified)
+
+    async def set_language(self, email_or_id: str, language: str | None) -> Change:
+        """Set the language of messages to a user, None for the default; raises UserNotFound."""
+        async with locked_user(self._database, email_or_id) as (transaction, user):
+            is_new = await users.set_language(transaction.connection, user.id, language)
+            if is_new:
+                await self._write(transaction, EventKind.LANGUAGE_CHANGED, user)
+        return Change(user.email, is_new=is_new)
+
     async def disable(self, email_or_id: str) -> Change:
         """Disable a user and revoke every token; raises UserNotFound."""
-        async with self._locked(email_or_id) as (transaction, user):
+        async with locked_user(self._database, email_or_id) as (transaction, user):
             connection = transaction.connection
             is_new = await users.disable(connection, user.id, at=self._core.now())
+            await self._outbox.void(transaction, user.id, also_undo=True)
             revoked = await tokens.revoke_all(connection, user.id, at=self._core.now())
             if is_new or revoked:
                 await self._write(transaction, EventKind.DISABLED, user)
@@ -176,7 +188,7 @@ class Administration:
 
     async def enable(self, email_or_id: str) -> Change:
         """Enable a user, and end the waits of the account; raises UserNotFound."""
-        async with self._locked(email_or_id) as (transaction, user):
+        async with locked_user(self._database, email_or_id) as (transaction, user):
             is_new = await users.enable(transaction.connection, user.id)
             ended = await self._end_waits(transaction.connection, user)
             if is_new or ended:
@@ -185,7 +197,7 @@ class Administration:
 
     async def revoke_tokens(self, email_or_id: str) -> Change:
         """Revoke every token of a user; raises UserNotFound."""
-        async with self._locked(email_or_id) as (transaction, user):
+        async with locked_user(self._database, email_or_id) as (transaction, user):
             revoked = await tokens.revoke_all(transaction.connection, user.id, at=self._core.now())
             if revoked:
                 await self._write(transaction, EventKind.TOKENS_REVOKED, user)
@@ -193,23 +205,17 @@ class Administration:
 
     async def delete(self, email_or_id: str) -> Change:
         """Delete a user and revoke every token; raises UserNotFound."""
-        async with self._locked(email_or_id) as (transaction, user):
+        async with locked_user(self._database, email_or_id) as (transaction, user):
             revoked = await delete_account(
                 transaction,
                 user,
                 at=self._core.now(),
                 reservations=self._reservations,
                 throttle=self._throttle,
+                outbox=self._outbox,
             )
             await self._write(transaction, EventKind.DELETED, user)
         return Change(user.email, is_new=True, revoked_tokens=revoked)
-
-    @asynccontextmanager
-    async def _locked(self, email_or_id: str) -> AsyncIterator[tuple[Transaction, UserRow]]:
-        """Begin a transaction that locks a user's row; commit at the end of the block."""
-        async with transaction_on(self._database) as transaction:
-            state = await _get(transaction.connection, email_or_id)
-            yield transaction, await _lock(transaction.connection, state.id)
 
     async def _end_waits(self, connection: Connection, user: UserRow) -> int:
         return await self._waits.end_for_account(connection, emails.email_key(user.email))
@@ -220,21 +226,5 @@ class Administration:
 
 async def _sort_key(connection: Connection, email_or_id: str) -> str:
     if is_user_id(email_or_id):
-        return emails.email_key((await _get(connection, email_or_id)).email)
+        return emails.email_key((await get_user(connection, email_or_id)).email)
     return emails.lookup_key(email_or_id)
-
-
-async def _get(connection: Connection, email_or_id: str) -> UserStateRow:
-    """Return a user; raises UserNotFound."""
-    state = await find_user(connection, email_or_id)
-    if state is None:
-        raise UserNotFound
-    return state
-
-
-async def _lock(connection: Connection, user_id: str) -> UserRow:
-    """Lock a user's row; raises UserNotFound if the user was deleted meanwhile."""
-    locked = await users.find_for_update(connection, user_id)
-    if locked is None:
-        raise UserNotFound
-    return locked.user

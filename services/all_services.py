@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rules.hash_queue import HashQueue
 from rules.keys import KeysFile
 from rules.tokens import TokenSigner
+from services.account_links import AccountLinks
 from services.accounts import Accounts
 from services.administration import Administration
 from services.audit import AuditTrail
@@ -19,6 +20,7 @@ from services.mail_administration import MailAdministration
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
 from services.readiness import Readiness
+from services.registration import Registration
 from services.signing_keys import SigningKeys
 from services.tokens import Tokens
 from services.transfer import Transfer
@@ -32,6 +34,7 @@ class Services:
     """The services of the server, on one database."""
 
     identities: Identities
+    registration: Registration
     accounts: Accounts
     tokens: Tokens
     clients: Clients
@@ -54,6 +57,7 @@ class AdministrationServices:
     """The services of commands, on one database."""
 
     users: Administration
+    account_links: AccountLinks
     clients: Clients
     signing_keys: SigningKeys
     transfer: Transfer

@@ -1,9 +1,11 @@
-"""The deletion of an account, by its user or an administrator."""
+"""The deletion of an account: by its user or an administrator, or because it is void."""
 
 from datetime import datetime
 
-from db import tokens, users
+from db import registrations, tokens, user_messages, users
 from db.rows import UserRow
+from rules.message_kinds import MessageKind
+from services.outbox import Outbox
 from services.reservations import Reservations
 from services.throttle import Throttle
 from services.transactions import Transaction
@@ -16,14 +18,37 @@ async def delete_account(
     at: datetime,
     reservations: Reservations,
     throttle: Throttle,
+    outbox: Outbox,
 ) -> int:
-    """Delete a locked user and what else is personal, and reserve the email address.
+    """Delete a locked user, reserve the email address, and store a message about it.
+
+    Returns the number of valid tokens that were revoked.
+    """
+    revoked = await remove_account(transaction, user, at=at, throttle=throttle)
+    await reservations.reserve(transaction.connection, user)
+    await outbox.notify(transaction, MessageKind.USER_DELETED, user)
+    return revoked
+
+
+async def remove_account(
+    transaction: Transaction, user: UserRow, *, at: datetime, throttle: Throttle
+) -> int:
+    """Delete a locked user and what else is personal; the email address is available at once.
 
     Returns the number of valid tokens that were revoked.
     """
     connection = transaction.connection
     revoked = await tokens.revoke_and_anonymize(connection, user.id, at=at)
+    await user_messages.anonymize_messages(connection, user.id, at=at)
     await users.delete_user(connection, user.id)
-    await reservations.reserve(connection, user)
     await throttle.delete_count(connection, user)
     return revoked
+
+
+async def remove_void_account(
+    transaction: Transaction, email_key: str, *, at: datetime, throttle: Throttle
+) -> None:
+    """Delete the user of an address who has not verified it in time, if there is one."""
+    user = await registrations.find_void_for_update(transaction.connection, email_key, at=at)
+    if user is not None:
+        await remove_account(transaction, user, at=at, throttle=throttle)

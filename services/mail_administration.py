@@ -6,10 +6,9 @@ from db.rows import MessageStateRow
 from rules import emails
 from rules.digests import Digests
 from rules.origin import LocalOrigin
-from services.administration import UserNotFound
 from services.core import Core
 from services.event_kinds import EventKind
-from services.named_users import find_user, is_user_id
+from services.named_users import UserNotFound, find_user, is_user_id
 from services.outbox import recipient_digest
 from services.transactions import Transaction, connection_to, transaction_on
 

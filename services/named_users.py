@@ -1,14 +1,21 @@
 """Users as administrators name them: by email address or by id."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from db import users
-from db.pool import Connection
-from db.rows import UserStateRow
+from db.pool import Connection, Database
+from db.rows import UserRow, UserStateRow
 from rules import emails
+from services.transactions import Transaction, transaction_on
 
 # Postgres accepts an id without hyphens too.
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
+
+
+class UserNotFound(Exception):
+    """No user has that email address or id."""
 
 
 def is_user_id(text: str) -> bool:
@@ -22,3 +29,28 @@ async def find_user(connection: Connection, email_or_id: str) -> UserStateRow | 
         found = await users.find_states(connection, [email_or_id])
         return found[0] if found else None
     return await users.find_state(connection, emails.lookup_key(email_or_id))
+
+
+async def get_user(connection: Connection, email_or_id: str) -> UserStateRow:
+    """Return a user by email address or id; raises UserNotFound."""
+    state = await find_user(connection, email_or_id)
+    if state is None:
+        raise UserNotFound
+    return state
+
+
+@asynccontextmanager
+async def locked_user(
+    database: Database, email_or_id: str
+) -> AsyncIterator[tuple[Transaction, UserRow]]:
+    """Begin a transaction that locks a user's row; commit at the end of the block.
+
+    Raises UserNotFound.
+    """
+    async with transaction_on(database) as transaction:
+        state = await get_user(transaction.connection, email_or_id)
+        locked = await users.find_for_update(transaction.connection, state.id)
+        # The user may have been deleted meanwhile.
+        if locked is None:
+            raise UserNotFound
+        yield transaction, locked.user

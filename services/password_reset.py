@@ -103,7 +103,7 @@ class PasswordReset:
         if locked is None or locked.is_disabled or locked.password_version != row.password_version:
             raise proof.rejection
         await self._proofs.spend(transaction, proof, row)
-        await self._prove_address(transaction, locked.user)
+        await self._prove_address(transaction, locked.user, row)
         user = await users.update_password(connection, row.user.id, password_hash)
         number = await tokens.revoke_all(connection, user.id, at=self._core.now())
         await self._outbox.void(transaction, user.id)
@@ -114,11 +114,14 @@ class PasswordReset:
             transaction, EventKind.PASSWORD_RESET, origin, user=user, revoked=revoked
         )
 
-    async def _prove_address(self, transaction: Transaction, user: UserRow) -> None:
+    async def _prove_address(self, transaction: Transaction, user: UserRow, row: ProofRow) -> None:
         """Mark the address as verified; the first proof also removes the name.
 
-        Whoever registered the address before may have been a stranger, who chose the name.
+        A stranger may have registered the address before, and have chosen the name; that of an
+        invited user is from an administrator.
         """
-        if not user.is_email_verified:
+        if user.is_email_verified:
+            return
+        if row.kind != MessageKind.INVITATION:
             await users.update_name(transaction.connection, user.id, None)
-            await user_emails.verify_email(transaction.connection, user.id, at=self._core.now())
+        await user_emails.verify_email(transaction.connection, user.id, at=self._core.now())

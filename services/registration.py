@@ -1,85 +1,147 @@
-"""The creation of an account, by a registration or an administrator."""
+"""Registrations: open or closed, with or without a verification of the email address.
+
+If the verification is required, the response is the same for a free and a taken address, after the
+same work: the same hash, and in one transaction the same statements. The owner of a taken address
+gets a message.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from datetime import timedelta
+from uuid import uuid4
 
-from db import users
+from db import registrations
+from db.pool import Connection
 from db.rows import UserRow
-from rules import emails, names
 from rules.account_rules import AccountRules
-from rules.errors import EmailTaken, FieldError, InvalidFields
-from rules.field_errors import FieldErrors
+from rules.errors import FieldError
+from rules.hash_budget import HashBudget
+from rules.message_kinds import MessageKind
 from rules.origin import Origin
-from services.audit import AuditTrail
+from rules.turns import Caller
+from services.core import Core
+from services.deletion import remove_void_account
 from services.event_kinds import EventKind
+from services.new_users import NewUser, NewUsers, find_errors
+from services.outbox import Outbox
 from services.reservations import Reservations
-from services.transactions import Transaction
+from services.throttle import Throttle
+from services.transactions import Transaction, transaction_on
+from settings.choices import Verification
+from settings.model import RegistrationSettings
+
+# How long a required verification may take.
+_VERIFY_WITHIN = timedelta(days=7)
 
 
-@dataclass(frozen=True, slots=True)
-class NewUser:
-    """The checked fields of a new account, except the password."""
+class Registration:
+    """Registers users."""
 
-    email: str
-    name: str | None
+    def __init__(
+        self,
+        core: Core,
+        *,
+        rules: AccountRules,
+        throttle: Throttle,
+        hashes: HashBudget,
+        reservations: Reservations,
+        outbox: Outbox,
+        settings: RegistrationSettings,
+    ) -> None:
+        self._core = core
+        self._rules = rules
+        self._throttle = throttle
+        self._hashes = hashes
+        self._reservations = reservations
+        self._outbox = outbox
+        self._settings = settings
+        self._new_users = NewUsers(core, rules, throttle, reservations)
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether anyone may register."""
+        return self._settings.open
 
-def check_new_user(rules: AccountRules, *, email: str, password: str, name: str | None) -> NewUser:
-    """Check the fields of a new account; raises InvalidFields with all errors."""
-    address, clean_name = _check(rules, email, password, name)
-    return NewUser(address or "", clean_name)
+    def find_errors(self, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
+        """Return what is wrong with those fields of a user that could be read."""
+        return find_errors(self._rules, fields)
 
+    async def register(
+        self, *, email: str, password: str, name: str | None, language: str | None, origin: Origin
+    ) -> UserRow | None:
+        """Create a user; return it, or None if the address has to be verified first.
 
-def find_errors(rules: AccountRules, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
-    """Return what is wrong with some fields of an account; others may be missing."""
-    try:
-        _check(rules, fields.get("email"), fields.get("password"), fields.get("name"))
-    except InvalidFields as error:
-        return error.errors
-    return ()
+        Raises InvalidFields with all errors, TooManyAttempts or Overloaded. Unless the
+        verification is required, also EmailTaken; if it is, TooManyMessages.
+        """
+        attempt = self._throttle.registration_attempt(origin.ip)
+        await self._throttle.check(attempt)
+        new_user = self._new_users.check(
+            email=email, password=password, name=name, language=language
+        )
+        async with self._hashes.slot(Caller.at(origin.ip, new_user.email_key)) as slot:
+            await self._throttle.record_failure(attempt)
+            password_hash = await slot.hash(password)
+        async with transaction_on(self._core.database) as transaction:
+            if self._settings.verification is Verification.REQUIRED:
+                await self._request(transaction, new_user, password_hash, origin)
+                return None
+            return await self._create(transaction, new_user, password_hash, origin)
 
+    async def _create(
+        self, transaction: Transaction, new_user: NewUser, password_hash: str, origin: Origin
+    ) -> UserRow:
+        """Insert a user, who may verify the address at any time."""
+        user = await self._new_users.insert(
+            transaction, new_user, password_hash, kind=EventKind.REGISTERED, origin=origin
+        )
+        await self._throttle.set_usual_network(transaction.connection, user, origin.ip)
+        if self._settings.verification is Verification.OPTIONAL and self._outbox.is_on:
+            await self._outbox.add(transaction, MessageKind.VERIFICATION, user)
+        return user
 
-def _check(
-    rules: AccountRules, email: str | None, password: str | None, name: str | None
-) -> tuple[str | None, str | None]:
-    """Return the address and the name in their normal forms; raises InvalidFields."""
-    errors = FieldErrors()
-    address = errors.check("email", rules.normalize_email, email)
-    clean_name = errors.check("name", names.normalize_name, name)
-    own_words = (address or "", clean_name or "")
-    errors.check("password", partial(rules.passwords.check, own_words=own_words), password)
-    errors.raise_if_any()
-    return address, clean_name
+    async def _request(
+        self, transaction: Transaction, new_user: NewUser, password_hash: str, origin: Origin
+    ) -> None:
+        """Insert a user who has to verify the address, or write to the owner of a taken one.
 
+        The user of the address is read first, and the reservations by a later statement: a
+        deletion that is committed in between has reserved the address by then.
+        """
+        connection, key = transaction.connection, new_user.email_key
+        now = self._core.now()
+        await remove_void_account(transaction, key, at=now, throttle=self._throttle)
+        owner = await registrations.find_owner(connection, key)
+        is_reserved = await self._reservations.holds(connection, key)
+        is_free = owner is None and not is_reserved
+        user = await self._insert(connection, new_user, password_hash, is_free=is_free)
+        recipient = user or owner
+        await self._outbox.request(
+            transaction,
+            MessageKind.VERIFICATION if user else MessageKind.ADDRESS_TAKEN,
+            recipient.email if recipient else new_user.email,
+            origin,
+            user=recipient,
+        )
+        kind = EventKind.REGISTERED if user else EventKind.ADDRESS_TAKEN
+        await self._core.audit.write(transaction, kind, origin, user=recipient, email_key=key)
 
-async def insert_new_user(
-    transaction: Transaction,
-    audit: AuditTrail,
-    reservations: Reservations,
-    new_user: NewUser,
-    *,
-    password_hash: str,
-    kind: EventKind,
-    origin: Origin,
-) -> UserRow:
-    """Insert a user and the event; raises EmailTaken.
-
-    An administrator ends the reservation of an address; a registration is rejected.
-    """
-    key = emails.email_key(new_user.email)
-    user = await users.insert_user(
-        transaction.connection,
-        email=new_user.email,
-        email_key=key,
-        name=new_user.name,
-        password_hash=password_hash,
-    )
-    # After the insertion, and whatever its outcome: see services/reservations.py.
-    is_reserved = await reservations.holds(transaction.connection, key)
-    if user is None or (is_reserved and kind is EventKind.REGISTERED):
-        raise EmailTaken
-    if is_reserved:
-        await reservations.end(transaction.connection, [key])
-    await audit.write(transaction, kind, origin, user=user)
-    return user
+    async def _insert(
+        self, connection: Connection, new_user: NewUser, password_hash: str, *, is_free: bool
+    ) -> UserRow | None:
+        """Insert a user, if the address is free; otherwise do the same work without effect."""
+        await registrations.set_savepoint(connection)
+        user = await registrations.insert_user(
+            connection,
+            email=new_user.email,
+            email_key=new_user.email_key if is_free else str(uuid4()),
+            name=new_user.name,
+            password_hash=password_hash,
+            language=new_user.language,
+            verify_until=self._core.now() + _VERIFY_WITHIN,
+        )
+        if is_free:
+            await registrations.release_savepoint(connection)
+            # None if a concurrent registration was first.
+            return user
+        await registrations.roll_back_to_savepoint(connection)
+        return None

@@ -40,10 +40,11 @@ class Reservations:
         self, connection: Connection, email_key: str, *, except_user_id: str | None = None
     ) -> bool:
         """Return whether an address is reserved, for another user than one."""
-        if await reserved_emails.is_reserved(connection, self._digest(email_key)):
-            return True
         digest = recipient_digest(self._digests, email_key)
-        return await messages.reserves(connection, digest, except_user_id=except_user_id)
+        is_reserved = await reserved_emails.is_reserved(connection, self._digest(email_key))
+        # Both in any case: the time of a registration must not reveal a reservation.
+        has_undo = await messages.reserves(connection, digest, except_user_id=except_user_id)
+        return is_reserved or has_undo
 
     async def find_end(self, connection: Connection, email_key: str) -> datetime | None:
         """Return until when an address is reserved, or None."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from db import tokens
+from db import tokens, user_messages
 from rules.keys import add_key, read_keys, remove_keys
 from rules.origin import LocalOrigin
 from rules.tokens import key_id
@@ -21,9 +21,17 @@ class SigningKeys:
         self._origin = origin
 
     async def find_in_use(self) -> dict[str | None, datetime]:
-        """Return when the last valid token of each key expires; None is an unknown key."""
+        """Return when the last valid token or message of each key expires.
+
+        None is an unknown key.
+        """
+        now = self._core.now()
         async with connection_to(self._core.database) as connection:
-            return await tokens.find_keys_in_use(connection, at=self._core.now())
+            in_use = await tokens.find_keys_in_use(connection, at=now)
+            of_messages = await user_messages.find_keys_in_use(connection, at=now)
+        for key, until in of_messages.items():
+            in_use[key] = max(until, in_use.get(key, until))
+        return in_use
 
     async def add(self, file: Path) -> str:
         """Insert a new key at the top of a file; return its id."""
@@ -32,7 +40,7 @@ class SigningKeys:
         return added
 
     async def retire(self, file: Path) -> Sequence[str]:
-        """Remove the keys that no valid token needs, but never the newest; return their ids."""
+        """Remove the keys that nothing valid needs, but never the newest; return their ids."""
         _newest, *older = read_keys(file)
         in_use = await self.find_in_use()
         # None: tokens issued before the server recorded the key; any key may have signed them.

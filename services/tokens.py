@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from db import tokens, users
 from db.rows import TokenRow, UserRow
 from rules.errors import CredentialsInvalid, NotFound, TokenInvalid
+from rules.message_kinds import MessageKind
 from rules.origin import Origin
 from rules.passwords import PasswordHasher
 from rules.tokens import TokenClaims, TokenSigner
@@ -15,6 +16,7 @@ from services.confirmation import Confirmation
 from services.core import Core
 from services.event_kinds import EventKind, Revocation
 from services.identities import Identity
+from services.outbox import Outbox
 from services.transactions import Transaction, answer, connection_to, transaction_on
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
@@ -52,6 +54,7 @@ class Tokens:
         signer: TokenSigner,
         usage: TokenUsage,
         writes: UserWrites,
+        outbox: Outbox,
         limits: TokenSettings,
     ) -> None:
         self._core = core
@@ -63,6 +66,7 @@ class Tokens:
         self._signer = signer
         self._usage = usage
         self._writes = writes
+        self._outbox = outbox
         self._limits = limits
 
     async def log_in(self, identity: Identity, origin: Origin) -> IssuedToken:
@@ -164,6 +168,7 @@ class Tokens:
                 transaction.connection, user.id, at=self._core.now(), keep=kept
             )
             if number:
+                await self._outbox.notify(transaction, MessageKind.TOKENS_REVOKED, user)
                 revoked = (Revocation.ENDED, number)
                 await self._audit.write(
                     transaction, EventKind.TOKENS_REVOKED, origin, user=user, revoked=revoked

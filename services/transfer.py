@@ -17,6 +17,7 @@ from services.core import Core
 from services.event_kinds import EventKind
 from services.reservations import Reservations
 from services.transactions import connection_to, transaction_on
+from settings.choices import Language
 
 _PAGE = 2000
 # Django marks a user without a password by this.
@@ -33,6 +34,8 @@ class UserRecord:
     name: str | None = None
     created_at: datetime | None = None
     disabled_at: datetime | None = None
+    email_verified_at: datetime | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,9 @@ class Transfer:
         address = errors.check("email", self._rules.normalize_email, record.email) or ""
         name = errors.check("name", names.normalize_name, record.name)
         stored = errors.check("password_hash", check_hash, record.password_hash) or ""
-        errors.check("created_at", self._check_time, record.created_at)
-        errors.check("disabled_at", self._check_time, record.disabled_at)
+        for each in ("created_at", "disabled_at", "email_verified_at"):
+            errors.check(each, self._check_time, getattr(record, each))
+        language = errors.check("language", _check_language, record.language)
         errors.raise_if_any()
         return ImportedUser(
             email=address,
@@ -87,6 +91,8 @@ class Transfer:
             password_hash=stored,
             created_at=record.created_at or self._core.now(),
             disabled_at=record.disabled_at,
+            email_verified_at=record.email_verified_at,
+            language=language,
         )
 
     async def find_taken(self, imported: Sequence[ImportedUser]) -> set[str]:
@@ -138,3 +144,9 @@ class Transfer:
         # Postgres stores times that Python cannot represent in every time zone.
         if not _EARLIEST <= time <= self._core.now():
             raise ValueError("must be a time since 1900, and not in the future")
+
+
+def _check_language(language: str) -> str:
+    if language not in list(Language):
+        raise ValueError(f"must be one of {', '.join(Language)}")
+    return language

@@ -6,10 +6,9 @@ from dataclasses import replace
 from db import counts
 from rules import emails
 from rules.origin import LocalOrigin
-from services.administration import UserNotFound
 from services.core import Core
 from services.event_kinds import EventKind
-from services.named_users import find_user, is_user_id
+from services.named_users import UserNotFound, find_user, is_user_id
 from services.transactions import transaction_on
 from services.waits import Wait, Waits
 

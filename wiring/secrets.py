@@ -44,6 +44,14 @@ def _read_checked_keys(settings: Settings, file: Path) -> tuple[str, ...]:
     return keys
 
 
+def links_origin(settings: Settings) -> str:
+    """Return the origin of links that commands print; raises StartError if no setting names it."""
+    is_named = settings.mail.links_to or settings.server.public_url
+    if settings.profile is Profile.PRODUCTION and not is_named:
+        raise StartError("links begin with server.public_url: set it, or mail.links_to.")
+    return settings.links_origin
+
+
 def read_certificate(settings: Settings) -> Certificate | None:
     """Return the certificate for HTTPS, or None if the settings name none."""
     certificate, private_key = settings.server.certificate, settings.server.private_key

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 
 from db.lookups import open_lookups
 from db.pool import Database
@@ -15,8 +16,9 @@ from rules.hash_budget import HashBudget
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
 from rules.passwords import PasswordHasher
-from rules.tokens import TokenSigner
+from rules.tokens import TokenSigner, key_id
 from rules.write_turns import WriteTurns
+from services.account_links import AccountLinks
 from services.accounts import Accounts
 from services.administration import Administration
 from services.all_services import AdministrationServices, Services
@@ -31,10 +33,12 @@ from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.login_diagnosis import LoginDiagnoses
 from services.mail_administration import MailAdministration
+from services.new_users import NewUsers
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
 from services.proofs import Proofs
 from services.readiness import Readiness
+from services.registration import Registration
 from services.reservations import Reservations
 from services.signing_keys import SigningKeys
 from services.throttle import Throttle
@@ -51,7 +55,7 @@ from settings.choices import Verification
 from wiring.database import read_digests
 from wiring.metrics import watch_services
 from wiring.passwords import account_rules, open_cache, open_hasher
-from wiring.secrets import keys_file
+from wiring.secrets import keys_file, links_origin, signing_keys
 
 # A user has the write budgets of this many credentials.
 _CREDENTIALS_AT_A_TIME = 10
@@ -112,8 +116,9 @@ async def open_services(
         mail = _mail(settings, parts, signer, wake)
         yield Services(
             identities=server.identities,
-            accounts=_accounts(parts, server),
-            tokens=_tokens(settings, parts, server),
+            registration=_registration(settings, parts, server, mail),
+            accounts=_accounts(parts, server, mail),
+            tokens=_tokens(settings, parts, server, mail),
             clients=Clients(parts.core, parts.throttle, LocalOrigin()),
             signer=signer,
             keys_file=file,
@@ -149,6 +154,14 @@ async def open_administration(
     """
     async with _open_parts(settings, database, clock) as parts:
         core, hasher, reservations = parts.core, parts.hasher, parts.reservations
+        newest = cache(partial(_newest_key, settings))
+        outbox = Outbox(
+            core,
+            parts.digests,
+            settings.mail,
+            key_id=lambda: key_id(newest()),
+            wake=lambda: None,
+        )
         waits = Waits(core, SubjectNames(parts.digests), settings.throttle)
         yield AdministrationServices(
             users=Administration(
@@ -158,6 +171,16 @@ async def open_administration(
                 throttle=parts.throttle,
                 reservations=reservations,
                 waits=waits,
+                outbox=outbox,
+                origin=origin,
+            ),
+            account_links=AccountLinks(
+                core,
+                scheme=hasher.scheme,
+                new_users=NewUsers(core, parts.rules, parts.throttle, reservations),
+                outbox=outbox,
+                signing_key=newest,
+                links_origin=partial(links_origin, settings),
                 origin=origin,
             ),
             clients=Clients(core, parts.throttle, origin),
@@ -169,6 +192,11 @@ async def open_administration(
             mail=MailAdministration(core, parts.digests, origin),
             logins=LoginDiagnoses(core, waits, reservations, origin),
         )
+
+
+def _newest_key(settings: Settings) -> str:
+    """Return the key that messages are signed with: no other command needs the keys."""
+    return signing_keys(settings)[0]
 
 
 def _transfer(parts: _Parts, origin: LocalOrigin) -> Transfer:
@@ -271,7 +299,21 @@ def _write_turns(settings: Settings) -> WriteTurns:
     )
 
 
-def _accounts(parts: _Parts, server: _ServerParts) -> Accounts:
+def _registration(
+    settings: Settings, parts: _Parts, server: _ServerParts, mail: _MailParts
+) -> Registration:
+    return Registration(
+        parts.core,
+        rules=parts.rules,
+        throttle=parts.throttle,
+        hashes=server.hashes,
+        reservations=parts.reservations,
+        outbox=mail.outbox,
+        settings=settings.registration,
+    )
+
+
+def _accounts(parts: _Parts, server: _ServerParts, mail: _MailParts) -> Accounts:
     return Accounts(
         parts.core,
         confirmation=server.confirmation,
@@ -280,10 +322,11 @@ def _accounts(parts: _Parts, server: _ServerParts) -> Accounts:
         hashes=server.hashes,
         writes=server.writes,
         reservations=parts.reservations,
+        outbox=mail.outbox,
     )
 
 
-def _tokens(settings: Settings, parts: _Parts, server: _ServerParts) -> Tokens:
+def _tokens(settings: Settings, parts: _Parts, server: _ServerParts, mail: _MailParts) -> Tokens:
     return Tokens(
         parts.core,
         confirmation=server.confirmation,
@@ -291,5 +334,6 @@ def _tokens(settings: Settings, parts: _Parts, server: _ServerParts) -> Tokens:
         signer=server.signer,
         usage=server.usage,
         writes=server.writes,
+        outbox=mail.outbox,
         limits=settings.tokens,
     )

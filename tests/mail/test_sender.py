@@ -409,7 +409,7 @@ def test_a_message_that_is_being_sent_belongs_to_one_process_until_its_lease_end
     asyncio.run(run())
 
 
-def test_a_message_that_was_sent_while_postgres_was_gone_is_not_sent_again(
+def test_a_message_that_was_sent_while_postgres_was_down_is_not_sent_again(
     dsn: str, clock: Clock, server: SmtpServer, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

@@ -9,7 +9,8 @@ from tornado.ioloop import IOLoop
 from rules.origin import LocalOrigin
 from rules.password_scheme import PasswordScheme
 from rules.passwords import HashSlot
-from services.administration import Administration, UserNotFound
+from services.administration import Administration
+from services.named_users import UserNotFound
 from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.clock import Clock
