@@ -109,7 +109,7 @@ def test_messages_of_a_user_or_an_address_are_listed(dsn: str) -> None:
     for user in ("ALICE@example.com", user_id):
         assert {each["recipient"] for each in listed(dsn, "--user", user)} == own
     assert [each["recipient"] for each in listed(dsn, "--user", BOB)] == [BOB]
-    assert listed(dsn, "--user", "nobody@example.com") == []
+    assert listed(dsn, "--user", "unknown@example.com") == []
     unknown = run(dsn, "list", "--user", UNKNOWN)
     assert (unknown.returncode, unknown.stdout) == (3, "")
     assert run(dsn, "list", "--user", "").returncode == 2
