@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from db import messages
+from db import message_leases
 from db.pool import Connection
 from db.rows import ClaimedMessage
 
@@ -52,13 +52,13 @@ async def record_outcome(connection: Connection, message: ClaimedMessage, outcom
     """Record the outcome for a message, unless its lease has ended and it was claimed again."""
     match outcome:
         case Sent(at):
-            await messages.mark_sent(connection, message, at=at)
+            await message_leases.mark_sent(connection, message, at=at)
         case Deferred(until, failure, is_counted):
-            await messages.defer(
+            await message_leases.defer(
                 connection, message, until=until, failure=failure, is_counted=is_counted
             )
         case GivenUp(at, _, failure):
-            await messages.give_up(connection, message, at=at, failure=failure)
+            await message_leases.give_up(connection, message, at=at, failure=failure)
 
 
 @dataclass(slots=True)

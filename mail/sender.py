@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from db import messages
+from db import message_leases
 from db.errors import DatabaseError
 from db.pool import Database
 from db.rows import ClaimedMessage
@@ -134,7 +134,9 @@ class Sender:
         now = self._delivery.now()
         lease_until = now + timedelta(seconds=LEASE_SECONDS)
         async with self._database.connection() as connection:
-            claimed = await messages.claim(connection, now=now, lease_until=lease_until, limit=1)
+            claimed = await message_leases.claim(
+                connection, now=now, lease_until=lease_until, limit=1
+            )
         return claimed[0] if claimed else None
 
     async def _send(self, message: ClaimedMessage, relay: Relay) -> None:

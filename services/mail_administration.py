@@ -1,8 +1,7 @@
 """What administrators do with messages to users."""
 
 from db import message_queue
-from db.message_queue import MessageFilter
-from db.rows import MessageStateRow
+from db.message_queue import MessageFilter, MessageStateRow
 from rules import emails
 from rules.digests import Digests
 from rules.origin import LocalOrigin
