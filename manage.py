@@ -18,6 +18,7 @@ from commands.check import check_settings
 from commands.clients import clients
 from commands.completion import VARIABLE, install_completion, show_completion
 from commands.keys import keys
+from commands.mail import mail
 from commands.terminal import drop_output, fail, flush_output, say
 from commands.throttle import throttle
 from commands.users import users
@@ -55,7 +56,7 @@ def cli() -> None:
     """
 
 
-for command in (check_settings, users, throttle, clients, keys, audit, backup, restore):
+for command in (check_settings, users, throttle, clients, keys, mail, audit, backup, restore):
     cli.add_command(command)
 
 

@@ -47,7 +47,7 @@ def invite(administrator: Administrator, email: str, name: str | None, *, prints
 def reset_link(administrator: Administrator, user: str) -> None:
     """Print a link to set a new password.
 
-    The link is valid once, for an hour. Nothing is sent. Whoever has the link takes over the
+    The link is valid once, for an hour. Nothing is sent. A person with the link takes over the
     account: first make sure that the request comes from the owner.
     """
     try:

@@ -15,6 +15,9 @@ from services.database_check import DatabaseReport
 from services.named_users import UserNotFound, is_user_id
 from settings import Settings
 
+# The name of this command line after an installation; in a checkout, it can be an alias.
+PROGRAM = "userauth-manage"
+
 Result = TypeVar("Result")
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -69,6 +72,10 @@ class Administrator(Protocol):
 
     def check_database(self) -> DatabaseReport:
         """Check the database without changing it."""
+        ...
+
+    def send_test_message(self, address: str) -> str:
+        """Send a message by the relay of the settings; return where it went. Raises MailError."""
         ...
 
     def backups(self) -> AbstractContextManager[Backups]:

@@ -206,10 +206,27 @@ async def find_next_waits(
     return dict(rows)
 
 
-_MOVE = "UPDATE throttle SET subject = %s WHERE subject = %s"
+# An attempt may insert the new name at any time.
+_MOVE = """
+WITH moved AS (
+    DELETE FROM throttle
+    WHERE subject = %(old)s
+    RETURNING failures, last_at, before_at, next_at, place, place_next_at
+)
+INSERT INTO throttle (subject, failures, last_at, before_at, next_at, place, place_next_at)
+SELECT %(new)s, moved.*
+FROM moved
+ON CONFLICT (subject) DO UPDATE
+SET
+    failures = excluded.failures,
+    last_at = excluded.last_at,
+    before_at = excluded.before_at,
+    next_at = excluded.next_at,
+    place = excluded.place,
+    place_next_at = excluded.place_next_at
+"""
 
 
 async def move_count(connection: Connection, old: str, new: str) -> None:
     """Give a count another name, in place of the count that has it."""
-    await delete_count(connection, new)
-    await connection.execute(_MOVE, (new, old))
+    await connection.execute(_MOVE, {"old": old, "new": new})

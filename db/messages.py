@@ -14,34 +14,53 @@ from db.rows import ClaimedMessage, NewMessage
 # Held until the end of the transaction, so that concurrent requests do not pass the limit.
 _LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 _LOCK_CLASS = 0x6D61696C
-# How many requests there were in the last hour, and in how many seconds the oldest is an hour old.
-_COUNT_REQUESTS = """
-SELECT
-    count(*) FILTER (WHERE network_digest = %(network)s),
-    count(*) FILTER (WHERE requester_id = %(user)s::uuid),
-    extract(epoch FROM min(created_at) + interval '1 hour' - %(now)s)::double precision
-FROM messages
-WHERE
-    (network_digest = %(network)s OR requester_id = %(user)s::uuid)
-    AND created_at > %(now)s::timestamptz - interval '1 hour'
+# A limit is reached while its last but limit - 1 request is less than an hour old.
+_FIND_WAIT = """
+SELECT extract(epoch FROM greatest(
+    (
+        SELECT created_at
+        FROM messages
+        WHERE network_digest = %(network)s
+        ORDER BY created_at DESC
+        OFFSET %(network_limit)s - 1
+        LIMIT 1
+    ), (
+        SELECT created_at
+        FROM messages
+        WHERE requester_id = %(user)s::uuid
+        ORDER BY created_at DESC
+        OFFSET %(user_limit)s - 1
+        LIMIT 1
+    )
+) + interval '1 hour' - %(now)s)::double precision
 """
 
 
-async def count_requests(
-    connection: Connection, *, network_digest: str, requester_id: str | None, now: datetime
-) -> tuple[int, int, float]:
-    """Count the requests for messages of the last hour, by network and by user.
+async def find_wait(
+    connection: Connection,
+    *,
+    network_digest: str,
+    requester_id: str | None,
+    network_limit: int,
+    user_limit: int,
+    now: datetime,
+) -> float:
+    """Return how many seconds the next request has to wait for the limits of an hour, at least 0.
 
-    Also returns in how many seconds the oldest of them no longer counts. Further requests from the
-    network wait until the transaction ends.
+    Further requests from the network, and of the user, wait until the transaction ends.
     """
     await connection.execute(_LOCK, (_LOCK_CLASS, network_digest))
     if requester_id is not None:
         await connection.execute(_LOCK, (_LOCK_CLASS, requester_id))
-    parameters = {"network": network_digest, "user": requester_id, "now": now}
-    row = await connection.fetch_one(_COUNT_REQUESTS, parameters)
-    by_network, by_user, seconds = row or (0, 0, None)
-    return by_network, by_user, seconds or 0.0
+    parameters = {
+        "network": network_digest,
+        "user": requester_id,
+        "network_limit": network_limit,
+        "user_limit": user_limit,
+        "now": now,
+    }
+    row = await connection.fetch_one(_FIND_WAIT, parameters)
+    return max(0.0, row[0] or 0.0) if row else 0.0
 
 
 # The same work, and a row, whether or not anything is sent.
@@ -112,7 +131,7 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 )
 UPDATE messages m
-SET due_at = %(lease_until)s, attempts = attempts + 1
+SET due_at = %(lease_until)s, attempts = attempts + 1, failure = NULL
 FROM due
 WHERE m.id = due.id
 RETURNING
@@ -190,10 +209,19 @@ async def give_up(
     await connection.execute(_GIVE_UP, (at, failure, message.id, message.due_at))
 
 
+# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
 _VOID = """
-UPDATE messages
+WITH held AS MATERIALIZED (
+    SELECT id
+    FROM messages
+    WHERE user_id = %s AND kind = ANY (%s::text[]) AND voided_at IS NULL AND used_at IS NULL
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE messages m
 SET voided_at = %s, due_at = NULL
-WHERE user_id = %s AND kind = ANY (%s::text[]) AND voided_at IS NULL AND used_at IS NULL
+FROM held
+WHERE m.id = held.id
 """
 
 
@@ -201,7 +229,7 @@ async def void_messages(
     connection: Connection, user_id: str, kinds: Sequence[str], *, at: datetime
 ) -> None:
     """Make the unused messages of some kinds to a user void; unsent ones are not sent."""
-    await connection.execute(_VOID, (at, user_id, list(kinds)))
+    await connection.execute(_VOID, (user_id, list(kinds), at))
 
 
 _RESERVES = """

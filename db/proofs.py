@@ -98,7 +98,13 @@ async def count_try(
 
 
 _RETURN_TRY = """
-UPDATE messages SET tries = tries - 1 WHERE id = ANY (%s::uuid[]) AND tries > 0
+WITH held AS MATERIALIZED (
+    SELECT id FROM messages WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE
+)
+UPDATE messages m
+SET tries = greatest(tries - 1, 0)
+FROM held
+WHERE m.id = held.id
 """
 
 

@@ -231,7 +231,7 @@ class ClaimedMessage:
 
 @dataclass(frozen=True, slots=True)
 class ProofRow:
-    """A message whose secret may be presented: of whom, and whether that was done before."""
+    """A message whose secret may be presented: its user, and whether it was used before."""
 
     id: str
     kind: str
@@ -240,3 +240,36 @@ class ProofRow:
     is_used: bool
     password_version: int
     user: UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogRow:
+    """How many messages are due, and when the oldest of them was stored."""
+
+    due: int
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStateRow:
+    """A message as administrators see it.
+
+    ``state`` is due, sent, dead (given up) or void.
+    """
+
+    id: str
+    kind: str
+    recipient: str
+    user_id: str | None
+    language: str
+    created_at: datetime
+    expires_at: datetime
+    state: str
+    attempts: int
+    due_at: datetime | None
+    sent_at: datetime | None
+    failed_at: datetime | None
+    failure: str | None
+    used_at: datetime | None
+    voided_at: datetime | None
+    tries: int

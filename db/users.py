@@ -63,47 +63,6 @@ async def update_password(connection: Connection, user_id: str, password_hash: s
     return _user_row(await connection.fetch_one(_UPDATE_PASSWORD, (password_hash, user_id)))
 
 
-_VERIFY_EMAIL = """
-UPDATE users
-SET
-    email_verified_at = coalesce(email_verified_at, %(at)s),
-    verify_until = NULL,
-    updated_at = CASE WHEN email_verified_at IS NULL THEN clock_timestamp() ELSE updated_at END
-WHERE id = %(id)s
-RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
-"""
-
-
-async def verify_email(connection: Connection, user_id: str, *, at: datetime) -> UserRow:
-    """Mark the email address of a user whose row this transaction has locked as verified."""
-    return _user_row(await connection.fetch_one(_VERIFY_EMAIL, {"id": user_id, "at": at}))
-
-
-# Without a conflict, which would be an error: the address is free, or nothing changes.
-_UPDATE_EMAIL = """
-UPDATE users
-SET
-    email = %(email)s,
-    email_key = %(email_key)s,
-    email_verified_at = %(at)s,
-    verify_until = NULL,
-    updated_at = clock_timestamp()
-WHERE id = %(id)s AND NOT EXISTS (
-    SELECT FROM users WHERE email_key = %(email_key)s AND id <> %(id)s
-)
-RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
-"""
-
-
-async def update_email(
-    connection: Connection, user_id: str, *, email: str, email_key: str, at: datetime
-) -> UserRow | None:
-    """Set a verified email address of a locked user; return None if another user has it."""
-    parameters = {"id": user_id, "email": email, "email_key": email_key, "at": at}
-    row = await connection.fetch_one(_UPDATE_EMAIL, parameters)
-    return None if row is None else UserRow(*row)
-
-
 _RENEW_HASH = """
 UPDATE users
 SET password_hash = %s

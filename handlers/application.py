@@ -16,6 +16,7 @@ from handlers.application_state import ApplicationState
 from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import PAGE_PATH, StaticDocument
+from mail.sender import Sender
 from ops.line_limit import LineLimit
 from ops.metrics import UNKNOWN_ROUTE, Metrics
 from ops.rare_warning import RareWarning
@@ -71,6 +72,7 @@ class Application(ApplicationState):
         self,
         *,
         services: Services,
+        sender: Sender | None,
         policy: HttpPolicy,
         request_log: RequestEvents,
         line_limit: LineLimit,
@@ -81,6 +83,7 @@ class Application(ApplicationState):
             routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
         )
         self.services = services
+        self.sender = sender
         self.request_log = request_log
         self.line_limit = line_limit
         self.addresses = policy.addresses

@@ -15,8 +15,7 @@ class StaticDocumentHandler(BaseHandler):
 
     def get(self) -> None:
         document = self.application.static_documents[self.request.path]
-        # Caches may store it, but must revalidate it: another version of the server has others.
-        self.cache_control = "no-cache"
+        self.cache_control = document.cache_control
         if document.matches(self.request.headers.get("If-None-Match")):
             self.respond(HTTPStatus.NOT_MODIFIED, document.fields)
         else:

@@ -79,7 +79,7 @@ class EmailUndoHandler(BaseHandler):
 
     async def post(self) -> None:
         form = self.body(ProofByAnyone)
-        await self.application.services.email_change.undo(form.proof, self.origin)
+        await self.application.services.email_undo.undo(form.proof, self.origin)
         self.send({})
 
 

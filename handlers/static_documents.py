@@ -1,4 +1,4 @@
-"""The documents at /openapi.json and /docs, and the page on problems, read at the start.
+"""The documents at /openapi.json and /docs, and pages that are linked to, read at the start.
 
 Paths are not looked up in the file system: exactly the paths listed here exist.
 """
@@ -7,7 +7,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transport.response import Fields
@@ -21,6 +21,16 @@ _SECURITY: Fields = (
     ("Content-Security-Policy", _CONTENT_SECURITY_POLICY),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
+)
+# Pages that messages link to load nothing. Their URLs contain secrets in the fragment.
+_MESSAGE_PAGE_POLICY = (
+    "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_MESSAGE_PAGE_SECURITY: Fields = (
+    ("Content-Security-Policy", _MESSAGE_PAGE_POLICY),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Referrer-Policy", "same-origin"),
 )
 _MEDIA_TYPES = {
     ".html": "text/html; charset=UTF-8",
@@ -44,31 +54,50 @@ _FILES = {
 # The ``type`` of each problem document refers to it, so it is served with any settings.
 _PROBLEMS_FILE = "docs/problems.md"
 PROBLEMS_PATH = f"/{_PROBLEMS_FILE}"
+# Links of messages open them, also of those that an administrator prints without a relay.
+_MESSAGE_PAGES = {f"/auth/{page}": f"web/auth/{page}.html" for page in ("verify", "reset", "undo")}
 _TAG_BYTES = 18
 
 
 @dataclass(frozen=True, slots=True)
 class StaticDocument:
-    """A document with its strong entity tag, which changes with the content."""
+    """A document with its strong entity tag, which changes with the content.
+
+    Caches may store it, but must revalidate it: another version of the server has others. They may
+    not store a document without an entity tag.
+    """
 
     content: bytes = field(repr=False)
     media_type: str
-    entity_tag: str
+    entity_tag: str | None
+    security: Fields = _SECURITY
+
+    @property
+    def cache_control(self) -> str:
+        """Return the value of Cache-Control."""
+        return "no-store" if self.entity_tag is None else "no-cache"
 
     @property
     def fields(self) -> Fields:
         """Return the header fields of a response with or without the content."""
-        return (("ETag", self.entity_tag), *_SECURITY)
+        if self.entity_tag is None:
+            return self.security
+        return (("ETag", self.entity_tag), *self.security)
 
     def matches(self, if_none_match: str | None) -> bool:
         """Return whether the caller already has this content (RFC 9110, section 13.1.2)."""
-        given = if_none_match or ""
-        return given.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(given)
+        if self.entity_tag is None or if_none_match is None:
+            return False
+        return if_none_match.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(if_none_match)
 
 
-def read_problem_page(root: Path) -> Mapping[str, StaticDocument]:
-    """Return the page that explains problems, by its path; raise OSError if it is missing."""
-    return _read_files(root, {PROBLEMS_PATH: _PROBLEMS_FILE})
+def read_linked_pages(root: Path) -> Mapping[str, StaticDocument]:
+    """Return the pages that problems and messages link to, by path; raise OSError without one."""
+    messages = _read_files(root, _MESSAGE_PAGES)
+    return _read_files(root, {PROBLEMS_PATH: _PROBLEMS_FILE}) | {
+        path: replace(page, entity_tag=None, security=_MESSAGE_PAGE_SECURITY)
+        for path, page in messages.items()
+    }
 
 
 def read_static_documents(root: Path, openapi: bytes) -> Mapping[str, StaticDocument]:
@@ -76,11 +105,11 @@ def read_static_documents(root: Path, openapi: bytes) -> Mapping[str, StaticDocu
     return {
         OPENAPI_PATH: _static_document(openapi, "application/json; charset=UTF-8"),
         **_read_files(root, _FILES),
-        **read_problem_page(root),
+        **read_linked_pages(root),
     }
 
 
-def _read_files(root: Path, files: Mapping[str, str]) -> Mapping[str, StaticDocument]:
+def _read_files(root: Path, files: Mapping[str, str]) -> dict[str, StaticDocument]:
     return {
         path: _static_document((root / name).read_bytes(), _MEDIA_TYPES[Path(name).suffix])
         for path, name in files.items()

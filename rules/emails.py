@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+import idna
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from rules.text_bounds import EXPANSION, nfc
@@ -28,6 +29,15 @@ def normalize_email(text: str, *, allow_internal: bool = False) -> str:
     if not allow_internal and _is_internal(domain):
         raise ValueError("must be an email address of a public domain")
     return address
+
+
+def with_ascii_domain(address: str) -> str:
+    """Return an address as it is sent by SMTP: a Unicode domain in its ASCII form (IDNA 2008).
+
+    Raises ValueError if the domain has none.
+    """
+    local, _, domain = address.rpartition("@")
+    return address if domain.isascii() else f"{local}@{idna.encode(domain).decode()}"
 
 
 def email_key(address: str) -> str:

@@ -11,12 +11,12 @@ class MessageKind(StrEnum):
     """What a message is for. The values are stored, and therefore do not change."""
 
     VERIFICATION = "verification"
-    PASSWORD_RESET = "password-reset"  # noqa: S105 - a name
+    PASSWORD_RESET = "password-reset"
     INVITATION = "invitation"
     EMAIL_CHANGE = "email-change"
     EMAIL_UNDO = "email-undo"
     ADDRESS_TAKEN = "address-taken"
-    PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a name
+    PASSWORD_CHANGED = "password-changed"
     TOKENS_REVOKED = "tokens-revoked"
     USER_DELETED = "user-deleted"
 

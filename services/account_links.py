@@ -1,4 +1,4 @@
-"""Links that set a password: sent or printed for a user whom an administrator adds or helps.
+"""Links that set a password: sent or printed for users that an administrator adds or helps.
 
 The administrator never knows the password, and a link holds once, and for a limited time.
 """

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from db import tokens, users
+from db import tokens, user_emails, users
 from db.events import EventFilter
 from db.pool import Connection
 from db.rows import UserRow, UserStateRow
@@ -163,7 +163,7 @@ class Administration:
         """Mark the email address of a user as verified; raises UserNotFound."""
         async with locked_user(self._database, email_or_id) as (transaction, user):
             if not user.is_email_verified:
-                await users.verify_email(transaction.connection, user.id, at=self._core.now())
+                await user_emails.verify_email(transaction.connection, user.id, at=self._core.now())
                 await self._write(transaction, EventKind.EMAIL_VERIFIED, user)
         return Change(user.email, is_new=not user.is_email_verified)
 

@@ -11,10 +11,12 @@ from services.administration import Administration
 from services.audit import AuditTrail
 from services.clients import Clients
 from services.email_change import EmailChange
+from services.email_undo import EmailUndo
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.login_diagnosis import LoginDiagnoses
+from services.mail_administration import MailAdministration
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
 from services.readiness import Readiness
@@ -47,6 +49,7 @@ class Services:
     verification: EmailVerification
     password_reset: PasswordReset
     email_change: EmailChange
+    email_undo: EmailUndo
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +64,5 @@ class AdministrationServices:
     audit: AuditTrail
     event_stream: EventStream
     waits: WaitAdministration
+    mail: MailAdministration
     logins: LoginDiagnoses

@@ -45,6 +45,9 @@ class EventKind(StrEnum):
     AUDIT_READ = "audit-read"
     THROTTLE_READ = "throttle-read"
     THROTTLE_CLEARED = "throttle-cleared"
+    MAIL_READ = "mail-read"
+    MAIL_RETRIED = "mail-retried"
+    MAIL_DROPPED = "mail-dropped"
 
     @property
     def is_failure(self) -> bool:

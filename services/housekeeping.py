@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from db import counts, events, expired_tokens, reserved_emails
+from db import counts, events, expired_tokens, messages, reserved_emails
 from db.pool import Connection, Database
 
 # The number of rows per batch: small enough not to delay requests.
@@ -17,6 +17,8 @@ _IDLE_SECONDS = 60.0
 _MAX_TURN_SECONDS = 3600.0
 # Consecutive failures and usual networks are kept for users who log in rarely.
 _ACCOUNT_SECONDS = 365 * 86400.0
+# Administrators see messages for a day after they expire.
+_EXPIRED_MESSAGES = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Housekeeping:
                 await self._remove_tokens(connection)
                 await self._remove_events(connection)
                 await _remove_reservations(connection)
+                await self._remove_messages(connection)
                 await self._remove_counts(connection, self._keep.count_seconds)
                 await self._remove_counts(connection, _ACCOUNT_SECONDS, accounts=True)
         return _IDLE_SECONDS
@@ -75,6 +78,12 @@ class Housekeeping:
         before = self._ago(timedelta(days=self._keep.event_days))
         await _repeat(
             lambda: events.delete_old(connection, before=before, limit=_BATCH), full=_BATCH
+        )
+
+    async def _remove_messages(self, connection: Connection) -> None:
+        before = self._ago(_EXPIRED_MESSAGES)
+        await _repeat(
+            lambda: messages.delete_expired(connection, before=before, limit=_BATCH), full=_BATCH
         )
 
     async def _remove_counts(

@@ -72,20 +72,19 @@ class Outbox:
         """
         network_digest = self._digests.of(_NETWORK, network_of(origin.ip))
         requester_id = requester.id if requester is not None else None
-        by_network, by_user, seconds = await messages.count_requests(
+        seconds = await messages.find_wait(
             transaction.connection,
             network_digest=network_digest,
             requester_id=requester_id,
+            network_limit=self._mail.network_per_hour,
+            user_limit=self._mail.user_per_hour,
             now=self._core.now(),
         )
-        if by_network >= self._mail.network_per_hour or by_user >= self._mail.user_per_hour:
+        if seconds > 0:
             raise TooManyMessages(math.ceil(seconds))
-        message = replace(
-            self._message(kind, email, user, is_sent=user is not None),
-            network_digest=network_digest,
-            requester_id=requester_id,
-        )
-        return await self._insert(transaction, message)
+        message = self._message(kind, email, user, is_sent=user is not None)
+        counted = replace(message, network_digest=network_digest, requester_id=requester_id)
+        return await self._insert(transaction, counted)
 
     async def add(
         self, transaction: Transaction, kind: MessageKind, user: UserRow, recipient: str = ""

@@ -2,11 +2,10 @@
 
 from functools import partial
 
-from db import tokens, users
+from db import tokens, user_emails, users
 from db.rows import ProofRow, UserRow
 from rules import emails
 from rules.account_rules import AccountRules
-from rules.errors import CodeInvalid
 from rules.field_errors import FieldErrors
 from rules.hash_budget import HashBudget
 from rules.message_kinds import RESETS, MessageKind
@@ -47,7 +46,9 @@ class PasswordReset:
         nothing is sent.
         """
         errors = FieldErrors()
-        address = errors.check("email", self._rules.normalize_email, email) or ""
+        # Whatever the settings are now: a user who was accepted once can reset the password.
+        normalize = partial(emails.normalize_email, allow_internal=True)
+        address = errors.check("email", normalize, email) or ""
         errors.raise_if_any()
         key = emails.email_key(address)
         stored = await answer(self._core.lookups.users_by_email.find(key))
@@ -74,15 +75,13 @@ class PasswordReset:
         """
         self._check_password(password, ())
         row = await self._proofs.verify(proof, RESETS, origin)
-        if row.is_used:
-            raise CodeInvalid
         self._check_password(password, (row.user.email, row.user.name or ""))
         caller = Caller.at(origin.ip, emails.email_key(row.user.email), is_known=True)
         async with self._hashes.slot(caller, user_id=row.user.id) as slot:
             self._hashes.spend(row.user.id)
             password_hash = await slot.hash(password)
         async with transaction_on(self._core.database) as transaction:
-            await self._set_password(transaction, row, password_hash, origin)
+            await self._set_password(transaction, proof, row, password_hash, origin)
 
     def _check_password(self, password: str, own_words: tuple[str, ...]) -> None:
         errors = FieldErrors()
@@ -92,18 +91,23 @@ class PasswordReset:
         errors.raise_if_any()
 
     async def _set_password(
-        self, transaction: Transaction, row: ProofRow, password_hash: str, origin: Origin
+        self,
+        transaction: Transaction,
+        proof: Proof,
+        row: ProofRow,
+        password_hash: str,
+        origin: Origin,
     ) -> None:
         connection = transaction.connection
         locked = await users.find_for_update(connection, row.user.id)
         if locked is None or locked.is_disabled or locked.password_version != row.password_version:
-            raise CodeInvalid
-        await self._proofs.spend(transaction, row)
+            raise proof.rejection
+        await self._proofs.spend(transaction, proof, row)
         await self._prove_address(transaction, locked.user, row)
         user = await users.update_password(connection, row.user.id, password_hash)
         number = await tokens.revoke_all(connection, user.id, at=self._core.now())
         await self._outbox.void(transaction, user.id)
-        await self._throttle.delete_count(connection, user)
+        await self._throttle.delete_counts(connection, user, origin.ip)
         await self._outbox.notify(transaction, MessageKind.PASSWORD_CHANGED, user)
         revoked = (Revocation.PASSWORD_CHANGED, number)
         await self._core.audit.write(
@@ -120,4 +124,4 @@ class PasswordReset:
             return
         if row.kind != MessageKind.INVITATION:
             await users.update_name(transaction.connection, user.id, None)
-        await users.verify_email(transaction.connection, user.id, at=self._core.now())
+        await user_emails.verify_email(transaction.connection, user.id, at=self._core.now())

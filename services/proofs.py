@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from db import proofs
-from db.rows import ProofRow
+from db.rows import ProofRow, UserRow
 from rules.errors import CodeInvalid
 from rules.mail_secrets import derive_secrets, is_code, message_id_of
 from rules.message_kinds import MessageKind
@@ -28,6 +28,11 @@ class Proof:
     token: str | None = field(default=None, repr=False)
     code: str | None = field(default=None, repr=False)
     request: str | None = None
+
+    @property
+    def rejection(self) -> CodeInvalid:
+        """Return the error of this proof, the same for every reason."""
+        return CodeInvalid("code" if self.token is None else "token")
 
 
 class Proofs:
@@ -49,22 +54,23 @@ class Proofs:
     ) -> ProofRow:
         """Return the message that a proof is from.
 
-        Raises CodeInvalid, or TooManyAttempts. With an identity, only messages to its user count.
+        With an identity, only messages to its user count, also used ones: the call is repeatable.
+        Raises CodeInvalid, or TooManyAttempts.
         """
+        user = identity.user if identity is not None else None
         if proof.token is not None:
             found = await self._find_by_token(proof.token, kinds)
         else:
-            found = await self._find_by_code(proof, kinds, origin, identity)
-        if found is None or (identity is not None and found.user.id != identity.user.id):
-            user = identity.user if identity is not None else None
+            found = await self._find_by_code(proof, kinds, origin, user)
+        if found is None or not _is_for(found, user):
             await self._core.audit.record(EventKind.CODE_FAILED, origin, user=user)
-            raise CodeInvalid("token" if proof.token is not None else "code")
+            raise proof.rejection
         return found
 
-    async def spend(self, transaction: Transaction, row: ProofRow) -> None:
-        """Use a message; raises CodeInvalid if another request did meanwhile."""
+    async def spend(self, transaction: Transaction, proof: Proof, row: ProofRow) -> None:
+        """Use a message; raises CodeInvalid if it was used or became void meanwhile."""
         if not await proofs.spend(transaction.connection, row.id, at=self._core.now()):
-            raise CodeInvalid
+            raise proof.rejection
 
     async def _find_by_token(self, token: str, kinds: Sequence[MessageKind]) -> ProofRow | None:
         message_id = message_id_of(token)
@@ -82,7 +88,7 @@ class Proofs:
         proof: Proof,
         kinds: Sequence[MessageKind],
         origin: Origin,
-        identity: Identity | None,
+        user: UserRow | None,
     ) -> ProofRow | None:
         code = proof.code or ""
         if not is_code(code):
@@ -94,7 +100,7 @@ class Proofs:
             rows = await proofs.count_try(
                 connection,
                 message_id=_uuid(proof.request),
-                user_id=identity.user.id if identity is not None else None,
+                user_id=user.id if user is not None else None,
                 kinds=kinds,
                 now=self._core.now(),
             )
@@ -108,6 +114,10 @@ class Proofs:
     def _has_code(self, row: ProofRow, code: str) -> bool:
         key = self._find_key(row.key_id)
         return key is not None and derive_secrets(key, row.kind, row.id).has_code(code)
+
+
+def _is_for(row: ProofRow, user: UserRow | None) -> bool:
+    return not row.is_used if user is None else row.user.id == user.id
 
 
 def _uuid(text: str | None) -> str | None:

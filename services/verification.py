@@ -1,7 +1,7 @@
 """The verification of an email address, by a message to it."""
 
-from db import users
-from db.rows import ProofRow, UserRow
+from db import user_emails
+from db.rows import UserRow
 from rules.message_kinds import MessageKind
 from rules.origin import Origin
 from services.core import Core
@@ -42,19 +42,14 @@ class EmailVerification:
         Repeatable: a caller may not have received the first response.
         """
         row = await self._proofs.verify(proof, _KINDS, origin, identity)
-        if row.is_used:
-            return row.user
-        return await self._verify(identity, row, origin)
-
-    async def _verify(self, identity: Identity, row: ProofRow, origin: Origin) -> UserRow:
-        async with self._writes.begin(identity) as (transaction, locked):
-            user = locked
+        async with self._writes.begin(identity) as (transaction, user):
             # Another request may have used it while this one waited for the row of the user.
-            if not user.is_email_verified:
-                await self._proofs.spend(transaction, row)
-                connection, at = transaction.connection, self._core.now()
-                user = await users.verify_email(connection, user.id, at=at)
-                await self._core.audit.write(
-                    transaction, EventKind.EMAIL_VERIFIED, origin, user=user
-                )
-        return user
+            if user.is_email_verified:
+                return user
+            await self._proofs.spend(transaction, proof, row)
+            at = self._core.now()
+            verified = await user_emails.verify_email(transaction.connection, user.id, at=at)
+            await self._core.audit.write(
+                transaction, EventKind.EMAIL_VERIFIED, origin, user=verified
+            )
+        return verified

@@ -25,6 +25,7 @@ from wiring.database import (
     pool_limits,
 )
 from wiring.errors import StartError, database_advice
+from wiring.mail import send_test_message
 from wiring.program import SETTINGS_FILE, read_schema
 from wiring.services import open_administration
 
@@ -63,6 +64,11 @@ class LocalAdministrator:
             )
         with open_postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
             return runner.run(_check_database(settings, dsn))
+
+    def send_test_message(self, address: str) -> str:
+        """Send a message by the relay of the settings; return where it went. Raises MailError."""
+        with asyncio.Runner() as runner:
+            return runner.run(send_test_message(self.settings, address))
 
     @property
     def location(self) -> str:

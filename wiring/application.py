@@ -1,10 +1,13 @@
 """The application: the services, and what else handlers need."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
+from db.pool import Database
 from handlers.application import Application, HttpPolicy
+from mail.sender import Sender
 from ops.line_limit import LineLimit
 from ops.log_writer import LogWriter
 from ops.metrics import Metrics
@@ -18,6 +21,7 @@ from transport.cors import CrossOrigin
 from wiring.database import measured_clock, open_database, warn_of_risks
 from wiring.documents import static_documents
 from wiring.logs import dumps, server_log
+from wiring.mail import open_sender
 from wiring.metrics import watch_application
 from wiring.program import version
 from wiring.services import open_services
@@ -51,16 +55,35 @@ async def open_application(
         await warn_of_risks(database)
         postgres_clock = await measured_clock(database, wall)
         host_clock, clock = clock or wall, clock or postgres_clock
-        built = open_services(settings, keys, database, clock, metrics)
-        services = await stack.enter_async_context(built)
+        working = _open_services(settings, keys, database, clock, metrics)
+        services, sender = await stack.enter_async_context(working)
         tasks = periodic_tasks(settings, database, services, postgres_clock, clock)
         await stack.enter_async_context(tasks)
         log = log or stack.enter_context(server_log(settings))
         limit, request_log = stack.enter_context(_request_log(settings, log, host_clock))
-        application = _build(settings, services, request_log, limit, metrics)
+        application = _build(settings, services, request_log, limit, metrics, sender=sender)
         if metrics is not None:
             watch_application(metrics, application, postgres_clock, log)
         yield application
+
+
+@asynccontextmanager
+async def _open_services(
+    settings: Settings,
+    keys: Sequence[str],
+    database: Database,
+    clock: Callable[[], float],
+    metrics: Metrics | None,
+) -> AsyncIterator[tuple[Services, Sender | None]]:
+    """Build the services, and the sender that they wake."""
+    wake = asyncio.Event()
+    async with (
+        open_services(settings, keys, database, clock, metrics, wake=wake.set) as services,
+        open_sender(
+            settings, database, services.signer, clock, wake=wake, metrics=metrics
+        ) as sender,
+    ):
+        yield services, sender
 
 
 @contextmanager
@@ -89,9 +112,12 @@ def _build(
     request_log: RequestEvents,
     line_limit: LineLimit,
     metrics: Metrics | None,
+    *,
+    sender: Sender | None,
 ) -> Application:
     return Application(
         services=services,
+        sender=sender,
         policy=HttpPolicy(
             addresses=ClientAddresses(settings.server.trusted_proxies),
             cross_origin=CrossOrigin(settings.cors.origins),

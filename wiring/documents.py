@@ -1,4 +1,4 @@
-"""The static documents: the OpenAPI document, the page at /docs, and the page on problems."""
+"""The static documents: the OpenAPI document, /docs, problems, and what messages link to."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from contract.openapi import DocumentOptions, encode, openapi_document
 from handlers import routes
 from handlers.static_documents import (
     StaticDocument,
-    read_problem_page,
+    read_linked_pages,
     read_static_documents,
 )
 from settings import Settings
@@ -18,10 +18,10 @@ def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
     """Return the static documents by path, as these settings and this version make them."""
     try:
         if not settings.docs.enabled:
-            return read_problem_page(ROOT)
+            return read_linked_pages(ROOT)
         return read_static_documents(ROOT, _openapi(settings))
     except OSError as error:
-        raise StartError(f"a file of the page at /docs cannot be read: {error}") from error
+        raise StartError(f"a page cannot be read: {error}") from error
 
 
 def _openapi(settings: Settings) -> bytes:

@@ -102,9 +102,13 @@ async def _drain(
         f"userauth is stopping: {application.running} requests are running",
         max_seconds=_max_stop_seconds(settings),
     )
-    await server.drain(
-        drain_delay_seconds=settings.server.drain_delay_seconds,
-        drain_seconds=settings.server.drain_seconds,
+    seconds = settings.server.drain_seconds
+    sender = application.sender
+    await asyncio.gather(
+        server.drain(
+            drain_delay_seconds=settings.server.drain_delay_seconds, drain_seconds=seconds
+        ),
+        *([sender.close(seconds)] if sender else []),
     )
 
 

@@ -9,6 +9,7 @@ from settings import Settings
 from transport.server import Server
 from wiring.database import database_location
 from wiring.errors import StartError
+from wiring.mail import mail_location
 
 
 async def listen(
@@ -54,8 +55,10 @@ def greeting(settings: Settings, address: tuple[str, int]) -> str:
     """Return the line that announces the server."""
     host, port = address
     scheme = "http" if settings.server.certificate is None else "https"
-    data = database_location(settings)
+    messages = mail_location(settings)
     return (
         f"userauth ({settings.profile}) listens on {scheme}://{_shown(host)}:{port},"
-        f" data in {data}, tokens valid for {settings.tokens.lifetime_seconds} s"
+        f" data in {database_location(settings)},"
+        + (f" messages to users in {messages}," if messages else "")
+        + f" tokens valid for {settings.tokens.lifetime_seconds} s"
     )

@@ -4,6 +4,8 @@ from db.clock import PostgresClock
 from db.lookups import Lookups
 from db.pool import Database
 from handlers.application import Application
+from mail.backlog import Backlog
+from mail.sender import Sender
 from ops.log_writer import LogWriter
 from ops.metrics import Metrics
 from rules.hash_queue import HashQueue
@@ -33,6 +35,35 @@ def watch_application(
     )
     metrics.counter(
         "userauth_log_lines_dropped", "Log lines that were dropped.", lambda: log.dropped
+    )
+
+
+def watch_mail(metrics: Metrics, sender: Sender, backlog: Backlog) -> None:
+    """Expose the messages that are due, and what became of those that this process claimed."""
+    metrics.gauge("userauth_messages_due", "Messages to send now.", lambda: backlog.due)
+    metrics.gauge(
+        "userauth_messages_oldest_due_seconds",
+        "Age of the oldest message to send now.",
+        lambda: backlog.oldest_seconds,
+    )
+    metrics.gauge(
+        "userauth_mail_relay_paused",
+        "1 while messages wait because the relay sends none.",
+        lambda: int(sender.is_paused),
+    )
+    metrics.counter(
+        "userauth_messages_sent", "Messages that the relay accepted.", lambda: sender.counts.sent
+    )
+    metrics.counter(
+        "userauth_messages_deferred",
+        "Attempts to send a message that failed for now.",
+        lambda: sender.counts.deferred,
+    )
+    metrics.labeled_counter(
+        "userauth_messages_given_up",
+        "Messages that are not sent, by reason.",
+        "reason",
+        lambda: sender.counts.given_up,
     )
 
 

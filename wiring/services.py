@@ -27,10 +27,12 @@ from services.clients import Clients
 from services.confirmation import Confirmation
 from services.core import Core
 from services.email_change import EmailChange
+from services.email_undo import EmailUndo
 from services.event_stream import EventStream
 from services.hash_kinds import HashKinds
 from services.identities import Identities
 from services.login_diagnosis import LoginDiagnoses
+from services.mail_administration import MailAdministration
 from services.new_users import NewUsers
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
@@ -131,6 +133,13 @@ async def open_services(
             ),
             password_reset=_password_reset(parts, server, mail),
             email_change=_email_change(parts, server, mail),
+            email_undo=EmailUndo(
+                parts.core,
+                throttle=parts.throttle,
+                hasher=parts.hasher,
+                outbox=mail.outbox,
+                proofs=mail.proofs,
+            ),
         )
 
 
@@ -180,6 +189,7 @@ async def open_administration(
             audit=core.audit,
             event_stream=EventStream(database),
             waits=WaitAdministration(core, waits, origin),
+            mail=MailAdministration(core, parts.digests, origin),
             logins=LoginDiagnoses(core, waits, reservations, origin),
         )
 
@@ -272,7 +282,6 @@ def _email_change(parts: _Parts, server: _ServerParts, mail: _MailParts) -> Emai
         parts.core,
         rules=parts.rules,
         throttle=parts.throttle,
-        hasher=parts.hasher,
         writes=server.writes,
         confirmation=server.confirmation,
         reservations=parts.reservations,

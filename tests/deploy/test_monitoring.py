@@ -80,8 +80,14 @@ def table(heading: str, page: str = PAGE) -> list[list[str]]:
 def scrape(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Scrape:
     """Return the metrics of a server process after a request."""
     port = free_port()
-    variables = {"DATABASE_URL": postgres, "USERAUTH_METRICS__PORT": str(port)}
-    with running_server(variables, tmp_path_factory.mktemp("metrics") / "log") as server:
+    folder = tmp_path_factory.mktemp("metrics")
+    variables = {
+        "DATABASE_URL": postgres,
+        "USERAUTH_METRICS__PORT": str(port),
+        "USERAUTH_MAIL__URL": f"folder:{folder / 'messages'}",
+        "USERAUTH_MAIL__FROM": "no-reply@example.com",
+    }
+    with running_server(variables, folder / "log") as server:
         read_now(f"{server.url}/health/live")
         return read(read_now(f"http://127.0.0.1:{port}/metrics"))
 

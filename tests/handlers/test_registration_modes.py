@@ -164,7 +164,7 @@ async def test_free_taken_and_reserved_addresses_cost_the_same_statements_and_on
         assert is_accepted(await api.register(email))
         statements.append([*sent])
     assert statements[0] == statements[1] == statements[2] != []
-    # A row for each, and a message to those that somebody owns.
+    # A row for each, and a message to those that a user has.
     assert messages(dsn) == [
         ("address-taken", "taken@example.com"),
         ("address-taken", None),

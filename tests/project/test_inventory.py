@@ -21,9 +21,9 @@ CRYPTOGRAPHY = {
     "passlib", "secrets", "ssl", "werkzeug",
 }  # fmt: skip
 CONNECTIONS = {
-    "aiohttp", "aiopg", "ftplib", "http.client", "httpx", "opentelemetry", "psycopg2", "requests",
-    "smtplib", "socket", "subprocess", "tornado.httpclient", "tornado.tcpclient",
-    "urllib.request",
+    "aiohttp", "aiopg", "aiosmtplib", "ftplib", "http.client", "httpx", "opentelemetry",
+    "psycopg2", "requests", "smtplib", "socket", "subprocess", "tornado.httpclient",
+    "tornado.tcpclient", "urllib.request",
 }  # fmt: skip
 PREDICTABLE = {"numpy", "random", "time.random"}
 

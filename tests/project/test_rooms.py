@@ -10,11 +10,13 @@ from tests.harness.configuration import ROOMS, ROOT
 # A directory means all of its modules.
 HOMES: Mapping[str, tuple[str, ...]] = {
     "aiopg": ("db",),
+    "aiosmtplib": ("mail",),
     "argon2": ("rules/imported_verifiers.py",),
     "bcrypt": ("rules/password_scheme.py",),
     "click": ("commands", "manage.py"),
     "email_validator": ("rules/emails.py",),
     "httptools": ("transport",),
+    "idna": ("rules/emails.py",),
     "itsdangerous": ("rules/tokens.py",),
     "opentelemetry": ("ops/traces.py",),
     "passlib": ("rules/imported_verifiers.py",),
@@ -24,7 +26,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "pydantic": ("contract", "handlers", "settings"),
     "pydantic_core": ("commands/transfer.py", "contract", "handlers", "settings", "wiring"),
     "structlog": ("ops/logs.py",),
-    "tornado": ("handlers", "transport"),
+    "tornado": ("handlers", "mail/texts.py", "transport"),
     "typing_extensions": ("contract",),
     "uvloop": ("ops/event_loop.py",),
     "werkzeug": ("rules/imported_verifiers.py",),

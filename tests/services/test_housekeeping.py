@@ -13,6 +13,7 @@ from services import housekeeping as service
 from services.housekeeping import Housekeeping, RetentionPolicy
 from tests.harness.clock import Clock
 from tests.harness.databases import use
+from tests.harness.mail_queue import insert_messages, numbered, states
 from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
 
@@ -158,6 +159,13 @@ def test_a_process_that_is_stopped_leaves_the_turn_to_others(
             await house.remove()
 
     use(dsn, work)
+
+
+def test_messages_are_deleted_a_day_after_they_expire(dsn: str, clock: Clock) -> None:
+    insert_messages(dsn, clock() - 90_000, *numbered(25), lifetime=3600 - 1)
+    insert_messages(dsn, clock() - 90_000, "kept@example.com", lifetime=3600 + 1)
+    use(dsn, lambda database: remove(database, clock))
+    assert list(states(dsn)) == ["kept@example.com"]
 
 
 def test_old_events_and_counts_are_deleted_and_consecutive_failures_are_kept(

@@ -693,6 +693,22 @@ def test_a_variable_of_the_wrong_type_or_size_is_a_fault(
 
 
 @pytest.mark.parametrize(
+    "variable",
+    [name for name, (section, key) in VARIABLES.items() if FIELDS[section][key].annotation is bool],
+)
+def test_a_switch_is_true_or_false_and_no_other_word(
+    load: Load, faults: Faults, variable: str
+) -> None:
+    section, key = VARIABLES[variable]
+    for word, value in (("true", True), ("false", False)):
+        settings = load({"USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32", variable: word})
+        assert getattr(getattr(settings, section), key) is value
+    for word in ("yes", "no", "on", "off", "1", "0", "t", "TRUE", "False"):
+        (fault,) = faults({variable: word})
+        assert fault == f'{section}.{key} = "{word}" (from {variable}): must be true or false'
+
+
+@pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("SERVER__PORT", "65535"),

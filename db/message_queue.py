@@ -1,0 +1,112 @@
+"""The messages table as administrators and metrics see it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.pool import Connection
+from db.rows import BacklogRow, MessageStateRow
+
+# Without a recipient, a row only counts: nothing is sent.
+_FIND = """
+SELECT * FROM (
+    SELECT
+        id, kind, recipient, user_id, language, created_at, expires_at,
+        CASE
+            WHEN sent_at IS NOT NULL THEN 'sent'
+            WHEN voided_at IS NOT NULL OR used_at IS NOT NULL THEN 'void'
+            WHEN failed_at IS NOT NULL THEN 'dead'
+            ELSE 'due'
+        END AS state,
+        attempts, due_at, sent_at, failed_at, failure, used_at, voided_at, tries
+    FROM messages
+    WHERE
+        recipient IS NOT NULL
+        AND (%(id)s::uuid IS NULL OR id = %(id)s::uuid)
+        AND (
+            (%(user_id)s::uuid IS NULL AND %(email_digest)s::text IS NULL)
+            OR user_id = %(user_id)s::uuid
+            OR email_digest = %(email_digest)s
+        )
+) found
+WHERE %(state)s::text IS NULL OR state = %(state)s
+ORDER BY created_at DESC, id
+LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages to find; a user or an address, if one of both is given."""
+
+    message_id: str | None = None
+    state: str | None = None
+    user_id: str | None = None
+    email_digest: str | None = None
+
+
+async def find_messages(
+    connection: Connection, wanted: MessageFilter, *, limit: int
+) -> list[MessageStateRow]:
+    """Return the messages that pass a filter, newest first."""
+    parameters = {
+        "id": wanted.message_id,
+        "state": wanted.state,
+        "user_id": wanted.user_id,
+        "email_digest": wanted.email_digest,
+        "limit": limit,
+    }
+    return [MessageStateRow(*row) for row in await connection.fetch_all(_FIND, parameters)]
+
+
+async def find_message(connection: Connection, message_id: str) -> MessageStateRow | None:
+    """Return a message, or None."""
+    found = await find_messages(connection, MessageFilter(message_id), limit=1)
+    return found[0] if found else None
+
+
+# Not one that a process sends now: its failure is null until the attempt has failed.
+_RETRY = """
+UPDATE messages
+SET due_at = %(now)s, failed_at = NULL, attempts = 0
+WHERE
+    (id = %(id)s::uuid OR (%(id)s::uuid IS NULL AND failed_at IS NOT NULL))
+    AND recipient IS NOT NULL
+    AND failure IS NOT NULL
+    AND sent_at IS NULL
+    AND used_at IS NULL
+    AND voided_at IS NULL
+    AND expires_at > %(now)s
+"""
+
+
+async def retry(connection: Connection, message_id: str | None, *, now: datetime) -> int:
+    """Make a message due whose last attempt failed, or all that were given up.
+
+    Return how many that were. Those that are no longer valid remain as they are.
+    """
+    return await connection.execute(_RETRY, {"id": message_id, "now": now})
+
+
+_DROP = """
+UPDATE messages
+SET voided_at = %s, due_at = NULL
+WHERE id = %s AND voided_at IS NULL
+"""
+
+
+async def drop(connection: Connection, message_id: str, *, now: datetime) -> bool:
+    """Make a message void, so that it is not sent; return whether it was not void before."""
+    return await connection.execute(_DROP, (now, message_id)) == 1
+
+
+_BACKLOG = """
+SELECT count(*), min(created_at)
+FROM messages
+WHERE due_at <= %(now)s AND expires_at > %(now)s
+"""
+
+
+async def measure_backlog(connection: Connection, *, now: datetime) -> BacklogRow:
+    """Return how many messages are due and not expired, and when the oldest was stored."""
+    row = await connection.fetch_one(_BACKLOG, {"now": now})
+    return BacklogRow(0, None) if row is None else BacklogRow(*row)

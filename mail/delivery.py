@@ -1,0 +1,90 @@
+"""One attempt to send one message."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+
+from db.rows import ClaimedMessage
+from mail.errors import MessageError, Permanent, Temporary
+from mail.messages import Envelope, render
+from mail.outcomes import Deferred, GivenUp, Outcome, Reason, Sent
+from mail.relay import Relay
+from rules.back_off import back_off_seconds
+from rules.mail_secrets import derive_secrets
+
+# No other process may send the message for so long. An attempt ends well before.
+LEASE_SECONDS = 120.0
+_ATTEMPT_SECONDS = 110.0
+# RFC 5321 asks for half an hour between attempts, but most messages expire after an hour or a day.
+_STEPS = (10.0, 60.0, 300.0, 900.0, 1800.0)
+
+
+class KeyRetired(Permanent):
+    """No signing key has the id of the one that the secrets of a message derive from."""
+
+
+def _reason(error: Permanent) -> Reason:
+    if isinstance(error, KeyRetired):
+        return Reason.KEY_RETIRED
+    return Reason.NOT_RENDERED if isinstance(error, MessageError) else Reason.REJECTED
+
+
+class Delivery:
+    """Renders messages and sends them.
+
+    ``find_key`` returns the signing key with an id, and ``clock`` the time in UTC seconds.
+    """
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        *,
+        find_key: Callable[[str], str | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._envelope = envelope
+        self._find_key = find_key
+        self._clock = clock
+
+    def now(self) -> datetime:
+        """Return the current time."""
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    async def attempt(self, message: ClaimedMessage, relay: Relay) -> Outcome:
+        """Send a claimed message, unless it is not valid any more; raises RelayFault."""
+        if not message.is_valid:
+            return self._invalid(message)
+        try:
+            rendered = self._render(message)
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                await relay.send(rendered, message.recipient)
+        except Permanent as error:
+            return GivenUp(self.now(), _reason(error), str(error))
+        except Temporary as error:
+            return self.later(message, str(error))
+        except TimeoutError:
+            return self.later(message, "the relay did not respond in time")
+        return Sent(self.now())
+
+    def later(self, message: ClaimedMessage, failure: str) -> Outcome:
+        """Defer a message whose attempt failed, or give it up if it expires before the next one."""
+        now = self.now()
+        until = now + timedelta(seconds=back_off_seconds(_STEPS, message.attempts))
+        if until >= message.expires_at:
+            return GivenUp(now, Reason.EXPIRED, f"expired: {failure}")
+        return Deferred(until, failure)
+
+    def _invalid(self, message: ClaimedMessage) -> Outcome:
+        now = self.now()
+        if message.expires_at <= now:
+            return GivenUp(now, Reason.EXPIRED, "expired")
+        return GivenUp(now, Reason.VOID, "void, or its user is disabled or deleted")
+
+    def _render(self, message: ClaimedMessage) -> EmailMessage:
+        if message.key_id is None:
+            return render(message, None, self._envelope)
+        key = self._find_key(message.key_id)
+        if key is None:
+            raise KeyRetired("signing key retired")
+        return render(message, derive_secrets(key, message.kind, message.id), self._envelope)

@@ -1,0 +1,116 @@
+"""Messages to users, as they are sent."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from urllib.parse import urlsplit
+
+from db.rows import ClaimedMessage
+from mail import texts
+from mail.errors import MessageError
+from rules.emails import with_ascii_domain
+from rules.mail_secrets import CODE_DIGITS, MailSecrets
+from rules.message_kinds import MessageKind
+from settings import Settings
+from settings.choices import Language
+
+# RFC 2045 allows 76 characters in a line of quoted-printable text, two less than RFC 5322.
+_POLICY = SMTP.clone(max_line_length=76)
+_ENCODING = "quoted-printable"
+KIND_FIELD = "X-Userauth-Kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What all messages have in common: the sender, the reply address, and the origin of links."""
+
+    sender: str
+    reply_to: str
+    links_origin: str
+
+    @property
+    def sender_address(self) -> str:
+        """Return the address of the sender, without a name."""
+        return _mailbox(self.sender).addr_spec
+
+
+def make_envelope(settings: Settings) -> Envelope:
+    """Return the envelope that the settings describe."""
+    return Envelope(settings.mail.sender, settings.mail.reply_to, settings.links_origin)
+
+
+def render(
+    message: ClaimedMessage, secrets: MailSecrets | None, envelope: Envelope
+) -> EmailMessage:
+    """Return a message as it is sent; raise MessageError if that is not possible.
+
+    It is the same at each attempt, but for the boundary of its parts.
+    """
+    try:
+        return _render(message, secrets, envelope)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, others are sent
+        reason = type(error).__name__
+    # Not the text of the error, nor its traceback: they may quote the address.
+    raise MessageError(f"the message cannot be rendered: {reason}")
+
+
+def _render(
+    message: ClaimedMessage, secrets: MailSecrets | None, envelope: Envelope
+) -> EmailMessage:
+    kind, language = MessageKind(message.kind), Language(message.language)
+    text = texts.fill(kind, language, _values(message, secrets, envelope))
+    sender, recipient = _mailbox(envelope.sender), _address(message.recipient)
+    needs_utf8 = not (sender.username + recipient.username).isascii()
+    rendered = EmailMessage(_POLICY.clone(utf8=needs_utf8))
+    rendered["From"] = sender
+    rendered["To"] = recipient
+    if envelope.reply_to:
+        rendered["Reply-To"] = _mailbox(envelope.reply_to)
+    rendered["Subject"] = text.subject
+    rendered["Date"] = message.created_at.astimezone(UTC)
+    rendered["Message-ID"] = f"<{message.id}@{sender.domain}>"
+    rendered["Auto-Submitted"] = "auto-generated"
+    rendered[KIND_FIELD] = kind.value
+    rendered.set_content(text.plain, cte=_ENCODING)
+    rendered.add_alternative(text.html, subtype="html", cte=_ENCODING)
+    rendered["Content-Language"] = text.language.value
+    rendered.as_bytes()  # what cannot be encoded fails here
+    return rendered
+
+
+def _values(
+    message: ClaimedMessage, secrets: MailSecrets | None, envelope: Envelope
+) -> dict[str, str]:
+    origin = envelope.links_origin
+    values = {
+        "host": urlsplit(origin).netloc,
+        "origin": origin,
+        "created": _utc(message.created_at),
+    }
+    page = MessageKind(message.kind).rules.page
+    if page and secrets:
+        # A server does not receive the fragment of a URL, nor does its log contain it.
+        values["link"] = f"{origin}/auth/{page}?request={message.id}#{secrets.token}"
+        half = CODE_DIGITS // 2
+        values["code"] = f"{secrets.code[:half]} {secrets.code[half:]}"
+        values["expires"] = _utc(message.expires_at)
+    return values
+
+
+def _utc(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _mailbox(text: str) -> Address:
+    """Return a mailbox of the settings, such as Example <no-reply@example.com>."""
+    (mailbox,) = _POLICY.header_factory("from", text).addresses
+    return _address(mailbox.addr_spec, mailbox.display_name)
+
+
+def _address(address: str, name: str = "") -> Address:
+    local, _, domain = with_ascii_domain(address).rpartition("@")
+    if not (local and domain):
+        raise ValueError("no address")
+    return Address(name, local, domain)

@@ -1,0 +1,173 @@
+"""The sender: claims messages that are due, one by one, and sends a few at a time.
+
+A message is claimed in a statement of its own, by a lease. While it is sent, neither a connection
+nor a lock is held. If the process stops in between, the message is due again when its lease ends:
+each message is sent at least once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+
+from db import messages
+from db.errors import DatabaseError
+from db.pool import Database
+from db.rows import ClaimedMessage
+from mail.delivery import LEASE_SECONDS, Delivery
+from mail.errors import RelayFault
+from mail.outcomes import Deferred, GivenUp, Outcome, OutcomeCounts, Reason, record_outcome
+from mail.pause import Pause
+from mail.relay import Relay
+from ops.logs import SERVER
+from rules.budget import Budget
+
+# Other processes store messages, and deferred ones become due, without waking this one.
+_POLL_SECONDS = 5.0
+# How often to try whether Postgres is back.
+_RETRY_SECONDS = 2.0
+_BUDGET_KEY = "relay"
+
+
+class Sender:
+    """Sends the messages in the database until it is closed.
+
+    Each of the ``relays`` sends one message at a time. ``wake`` is set when a message was stored.
+    ``clock`` returns monotonic seconds, for the budget of messages and for pauses.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        delivery: Delivery,
+        *,
+        relays: Sequence[Relay],
+        wake: asyncio.Event,
+        per_minute: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._delivery = delivery
+        self._relays = relays
+        self._free = list(relays)
+        self._wake = wake
+        self._budget = Budget(per_minute, clock)
+        self._pause = Pause(clock)
+        self._running: set[asyncio.Task[None]] = set()
+        self._unrecorded: list[tuple[ClaimedMessage, Outcome]] = []
+        self._is_closing = False
+        self._is_failing = False
+        self.counts = OutcomeCounts()
+        self._task = asyncio.get_running_loop().create_task(self._repeat())
+
+    @property
+    def is_paused(self) -> bool:
+        """Return whether messages wait because the relay sends nothing."""
+        return self._pause.is_on
+
+    async def close(self, seconds: float) -> None:
+        """Claim no more, and wait so long for messages that are being sent.
+
+        The lease of one that takes longer ends, and it is sent again.
+        """
+        self._is_closing = True
+        self._wake.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # First the task that starts the others.
+                await asyncio.wait({self._task})
+                await asyncio.wait({self._task, *self._running})
+        tasks = {self._task, *self._running}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(DatabaseError):
+            await self._record_left()
+        for relay in self._relays:
+            await relay.close()
+
+    async def _repeat(self) -> None:
+        while not self._is_closing:
+            # Before the search, so that none is missed.
+            self._wake.clear()
+            try:
+                seconds = await self._start_next()
+                self._is_failing = False
+            except DatabaseError as error:
+                self._warn(error)
+                seconds = _RETRY_SECONDS
+            except Exception:
+                logging.getLogger(SERVER).exception("the search for messages to send failed")
+                seconds = _RETRY_SECONDS
+            if seconds and not self._is_closing:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._wake.wait()
+
+    def _warn(self, error: DatabaseError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            logging.getLogger(SERVER).warning("messages cannot be sent now: %s", error)
+
+    async def _start_next(self) -> float:
+        """Start to send the next message; return how long to wait before the one after it."""
+        # While the queue pauses, one message at a time shows whether it may go on.
+        if self._running and (self._pause.is_on or not self._free):
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            return 0.0
+        await self._record_left()
+        wait = self._pause.wait_seconds() or self._budget.wait_seconds(_BUDGET_KEY)
+        if wait:
+            return min(wait, _POLL_SECONDS)
+        message = await self._claim()
+        if message is None:
+            return _POLL_SECONDS
+        if message.is_valid:
+            self._budget.spend(_BUDGET_KEY)
+        task = asyncio.create_task(self._send(message, self._free.pop()))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return 0.0
+
+    async def _claim(self) -> ClaimedMessage | None:
+        now = self._delivery.now()
+        lease_until = now + timedelta(seconds=LEASE_SECONDS)
+        async with self._database.connection() as connection:
+            claimed = await messages.claim(connection, now=now, lease_until=lease_until, limit=1)
+        return claimed[0] if claimed else None
+
+    async def _send(self, message: ClaimedMessage, relay: Relay) -> None:
+        try:
+            outcome = await self._attempt(message, relay)
+        finally:
+            self._free.append(relay)
+        self.counts.add(outcome)
+        self._unrecorded.append((message, outcome))
+        # Otherwise at the next turn: the relay has the message, which must not be sent again.
+        with suppress(DatabaseError):
+            await self._record_left()
+
+    async def _attempt(self, message: ClaimedMessage, relay: Relay) -> Outcome:
+        try:
+            outcome = await self._delivery.attempt(message, relay)
+        except RelayFault as fault:
+            self._pause.begin(fault)
+            return Deferred(self._delivery.now(), str(fault), is_counted=False)
+        except Exception:
+            logging.getLogger(SERVER).exception("a message was not sent")
+            return self._delivery.later(message, "an error of the server, which its log explains")
+        if not isinstance(outcome, GivenUp) or outcome.reason is Reason.REJECTED:
+            self._pause.end()
+        return outcome
+
+    async def _record_left(self) -> None:
+        """Record the outcomes that are not recorded yet; raises DatabaseError."""
+        while self._unrecorded:
+            pair = self._unrecorded.pop()
+            try:
+                async with self._database.connection() as connection:
+                    await record_outcome(connection, *pair)
+            except BaseException:
+                self._unrecorded.append(pair)
+                raise

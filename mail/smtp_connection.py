@@ -1,0 +1,99 @@
+"""Opens a connection to an SMTP server: encrypted as the URL says, and authenticated."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from aiosmtplib import SMTP, SMTPException, SMTPResponseException
+
+from mail.errors import RelayFault
+from mail.smtp_replies import Step, describe
+from settings.mail_url import Security, SmtpUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How many seconds each part may take.
+
+    ``opening`` and ``transaction`` bound all commands of a message: together they are shorter than
+    the lease of a message.
+    """
+
+    connect: float = 10
+    command: float = 30
+    opening: float = 40
+    transaction: float = 60
+    idle: float = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An SMTP server, and how to connect to it.
+
+    ``hostname`` is what this host calls itself. Certificates are verified with ``tls``, by default
+    with the system's authorities.
+    """
+
+    url: SmtpUrl
+    hostname: str
+    timeouts: Timeouts = Timeouts()
+    tls: ssl.SSLContext | None = None
+
+
+async def open_connection(server: Server) -> SMTP:
+    """Return a connection that is ready for MAIL; raise RelayFault."""
+    client = SMTP(
+        hostname=server.url.host,
+        port=server.url.port,
+        local_hostname=server.hostname,
+        timeout=server.timeouts.command,
+        use_tls=server.url.security is Security.TLS,
+        start_tls=False,  # the default is to encrypt if that works
+        tls_context=server.tls,
+    )
+    try:
+        async with asyncio.timeout(server.timeouts.opening):
+            await _open(client, server)
+    except TimeoutError:
+        discard(client)
+        raise RelayFault(f"no connection in {server.timeouts.opening} seconds") from None
+    except BaseException:
+        discard(client)
+        raise
+    return client
+
+
+def discard(client: SMTP) -> None:
+    """Close a connection at once: over TLS, its close() waits for the server."""
+    transport = cast(asyncio.WriteTransport | None, client.transport)
+    client.close()
+    if transport is not None:
+        transport.abort()
+
+
+async def _open(client: SMTP, server: Server) -> None:
+    url = server.url
+    with _faults_at(Step.CONNECTION):
+        await client.connect(timeout=server.timeouts.connect)
+    with _faults_at(Step.EHLO):
+        await client.ehlo()
+    if url.security is Security.STARTTLS:
+        with _faults_at(Step.STARTTLS):
+            await client.starttls()
+            await client.ehlo()
+    if url.user:
+        with _faults_at(Step.AUTH):
+            await client.login(url.user, url.password)
+
+
+@contextmanager
+def _faults_at(step: Step) -> Iterator[None]:
+    try:
+        yield
+    except SMTPResponseException as error:
+        raise RelayFault(describe(step, f"{error.code} {error.message}")) from None
+    except (SMTPException, OSError, ValueError) as error:
+        raise RelayFault(describe(step, str(error) or type(error).__name__)) from None

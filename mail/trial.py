@@ -1,0 +1,43 @@
+"""A test message, which an administrator sends to find out whether the relay works."""
+
+import uuid
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+
+from mail.errors import MessageError
+from mail.messages import KIND_FIELD, Envelope
+from mail.relay import Relay
+
+_KIND = "test"
+_TEXT = """\
+This is a test message of the user-authentication server at {origin}.
+
+If it is not in the spam folder, other messages will probably arrive, too.
+"""
+
+
+async def send_trial(relay: Relay, envelope: Envelope, recipient: str, at: datetime) -> None:
+    """Send a test message to an address; raise MailError."""
+    try:
+        await relay.send(_render(envelope, recipient, at), recipient)
+    finally:
+        await relay.close()
+
+
+def _render(envelope: Envelope, recipient: str, at: datetime) -> EmailMessage:
+    sender = envelope.sender_address
+    message = EmailMessage(SMTP if (sender + recipient).isascii() else SMTPUTF8)
+    try:
+        message["From"] = envelope.sender
+        message["To"] = recipient
+        message["Subject"] = f"Test message of {envelope.links_origin}"
+        message["Date"] = at
+        message["Message-ID"] = f"<{uuid.uuid4()}@{sender.rpartition('@')[2]}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message[KIND_FIELD] = _KIND
+        message.set_content(_TEXT.format(origin=envelope.links_origin))
+        message.as_bytes()
+    except (ValueError, IndexError, LookupError) as error:
+        raise MessageError(f"the message cannot be rendered: {error}") from error
+    return message
