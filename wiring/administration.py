@@ -36,36 +36,13 @@ async def open_administration(
     they are first used.
     """
     async with open_parts(settings, database, clock) as parts:
-        core, hasher, reservations = parts.core, parts.hasher, parts.reservations
-        newest = cache(partial(_newest_key, settings))
-        outbox = Outbox(
-            core,
-            parts.digests,
-            settings.mail,
-            key_id=lambda: key_id(newest()),
-            wake=lambda: None,
-        )
+        core = parts.core
+        newest_key = cache(partial(_newest_key, settings))
+        outbox = _outbox(settings, parts, newest_key)
         waits = Waits(core, SubjectNames(parts.digests), settings.throttle)
         yield AdministrationServices(
-            users=Administration(
-                core,
-                hasher=hasher,
-                rules=parts.rules,
-                throttle=parts.throttle,
-                reservations=reservations,
-                waits=waits,
-                outbox=outbox,
-                origin=origin,
-            ),
-            account_links=AccountLinks(
-                core,
-                scheme=hasher.scheme,
-                new_users=NewUsers(core, parts.rules, parts.throttle, reservations),
-                outbox=outbox,
-                signing_key=newest,
-                links_origin=partial(links_origin, settings),
-                origin=origin,
-            ),
+            users=_users(parts, waits, outbox, origin),
+            account_links=_account_links(settings, parts, outbox, newest_key, origin),
             clients=Clients(core, parts.throttle, origin),
             signing_keys=SigningKeys(core, origin),
             transfer=_transfer(parts, origin),
@@ -73,8 +50,50 @@ async def open_administration(
             event_stream=EventStream(database),
             waits=WaitAdministration(core, waits, origin),
             mail=MailAdministration(core, parts.digests, origin),
-            logins=LoginDiagnoses(core, waits, reservations, origin),
+            logins=LoginDiagnoses(core, waits, parts.reservations, origin),
         )
+
+
+def _outbox(settings: Settings, parts: Parts, newest_key: Callable[[], str]) -> Outbox:
+    """Return the outbox; the server sends what commands store."""
+    return Outbox(
+        parts.core,
+        parts.digests,
+        settings.mail,
+        key_id=lambda: key_id(newest_key()),
+        wake=lambda: None,
+    )
+
+
+def _users(parts: Parts, waits: Waits, outbox: Outbox, origin: LocalOrigin) -> Administration:
+    return Administration(
+        parts.core,
+        hasher=parts.hasher,
+        rules=parts.rules,
+        throttle=parts.throttle,
+        reservations=parts.reservations,
+        waits=waits,
+        outbox=outbox,
+        origin=origin,
+    )
+
+
+def _account_links(
+    settings: Settings,
+    parts: Parts,
+    outbox: Outbox,
+    newest_key: Callable[[], str],
+    origin: LocalOrigin,
+) -> AccountLinks:
+    return AccountLinks(
+        parts.core,
+        scheme=parts.hasher.scheme,
+        new_users=NewUsers(parts.core, parts.rules, parts.throttle, parts.reservations),
+        outbox=outbox,
+        signing_key=newest_key,
+        links_origin=partial(links_origin, settings),
+        origin=origin,
+    )
 
 
 def _newest_key(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from services.reservations import Reservations
 from services.throttle import Throttle
 from settings import Settings
 from wiring.database import read_digests
+from wiring.metrics import watch_services
 from wiring.passwords import account_rules, open_hasher
 
 
@@ -46,8 +47,11 @@ async def open_parts(
         stack.push_async_callback(lookups.close)
         digests = await read_digests(database)
         limits, days = settings.throttle, settings.registration.quarantine_days
+        core = Core(database, lookups, AuditTrail(database, digests, clock), clock)
+        if metrics is not None:
+            watch_services(metrics, core, hasher.queue)
         yield Parts(
-            core=Core(database, lookups, AuditTrail(database, digests, clock), clock),
+            core=core,
             hasher=hasher,
             rules=account_rules(settings),
             throttle=Throttle(database=database, lookups=lookups, digests=digests, limits=limits),

@@ -32,7 +32,6 @@ from services.user_writes import UserWrites
 from services.verification import EmailVerification
 from settings import Settings
 from settings.choices import Verification
-from wiring.metrics import watch_services
 from wiring.passwords import open_cache
 from wiring.secrets import keys_file
 from wiring.service_parts import Parts, open_parts
@@ -72,15 +71,11 @@ async def open_services(
     wake: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Services]:
     """Build the services of the server on a database, and close them after use."""
-    async with (
-        open_parts(settings, database, clock, metrics) as parts,
-        open_cache(settings) as cache,
-    ):
+    opened = open_parts(settings, database, clock, metrics)
+    async with opened as parts, open_cache(settings) as cache:
         file = keys_file(settings)
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
         server = _server_parts(settings, parts, cache, signer)
-        if metrics is not None:
-            watch_services(metrics, parts.core, parts.hasher.queue)
         mail = _mail(settings, parts, signer, wake)
         yield Services(
             identities=server.identities,
@@ -96,18 +91,10 @@ async def open_services(
             hash_queue=parts.hasher.queue,
             readiness=Readiness(parts.core.lookups),
             outbox=mail.outbox,
-            verification=EmailVerification(
-                parts.core, writes=server.writes, outbox=mail.outbox, proofs=mail.proofs
-            ),
+            verification=_verification(parts, server, mail),
             password_reset=_password_reset(parts, server, mail),
             email_change=_email_change(parts, server, mail),
-            email_undo=EmailUndo(
-                parts.core,
-                throttle=parts.throttle,
-                hasher=parts.hasher,
-                outbox=mail.outbox,
-                proofs=mail.proofs,
-            ),
+            email_undo=_email_undo(parts, mail),
         )
 
 
@@ -142,6 +129,22 @@ def _mail(
         parts.core, parts.digests, settings.mail, key_id=lambda: signer.key_id, wake=wake
     )
     return _MailParts(outbox, Proofs(parts.core, parts.throttle, signer.find_key))
+
+
+def _verification(parts: Parts, server: _ServerParts, mail: _MailParts) -> EmailVerification:
+    return EmailVerification(
+        parts.core, writes=server.writes, outbox=mail.outbox, proofs=mail.proofs
+    )
+
+
+def _email_undo(parts: Parts, mail: _MailParts) -> EmailUndo:
+    return EmailUndo(
+        parts.core,
+        throttle=parts.throttle,
+        hasher=parts.hasher,
+        outbox=mail.outbox,
+        proofs=mail.proofs,
+    )
 
 
 def _password_reset(parts: Parts, server: _ServerParts, mail: _MailParts) -> PasswordReset:
