@@ -63,6 +63,15 @@ INSERT INTO throttle VALUES ('subject', 3, now(), NULL, now(), 'place', NULL);
 INSERT INTO reserved_emails VALUES ('digest', now());
 INSERT INTO events (at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id)
 VALUES (now(), 'deleted', 'success', gen_random_uuid(), 'digest', '192.0.2.1', 'c', 'k', 'r');
+INSERT INTO messages (
+    id, kind, user_id, recipient, email_digest, language, key_id, created_at, expires_at, used_at,
+    due_at, is_urgent
+)
+VALUES
+    (gen_random_uuid(), 'password-reset', '00000000-0000-0000-0000-000000000001', 'A@example.com',
+        'digest', 'en', 'key', now(), now() + interval '1 hour', now(), NULL, false),
+    (gen_random_uuid(), 'verification', '00000000-0000-0000-0000-000000000001', 'A@example.com',
+        'digest', 'en', 'key', now(), now() + interval '1 day', NULL, now(), false);
 """
 
 
@@ -148,8 +157,10 @@ def test_a_restore_restores_everything_but_revokes_the_tokens(
     ended = manage("restore", str(file), DATABASE_URL=empty)
     assert (ended.returncode, ended.stdout) == (0, "2 users restored, 2 tokens revoked\n"), ended
     after = contents(empty)
-    for name in set(TABLES) - {"tokens", "events"}:
+    for name in set(TABLES) - {"tokens", "events", "messages"}:
         assert after[name] == before[name] != []
+    # An unsent message would be sent, and a used one would be valid again.
+    assert (len(before["messages"]), after["messages"]) == (2, [])
     assert run_sql(empty, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(0,)]
     assert len(after["tokens"]) == 5
     assert set(after["events"]) > set(before["events"])
@@ -167,6 +178,7 @@ def test_keep_tokens_leaves_the_tokens_unchanged(dsn: str, empty: str, tmp_path:
     ended = manage("restore", "--keep-tokens", str(file), DATABASE_URL=empty)
     assert ended.stdout == "2 users restored, tokens kept\n", ended
     assert contents(empty)["tokens"] == contents(dsn)["tokens"]
+    assert contents(empty)["messages"] == []
 
 
 def test_a_backup_contains_every_table(dsn: str) -> None:
