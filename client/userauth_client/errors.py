@@ -143,7 +143,7 @@ class Conflict(ProblemError):
 
 
 class InvalidFields(ProblemError):
-    """422: ``errors`` lists the fields and the reasons; also an invalid token or code of a message."""
+    """422: ``errors`` lists the fields and the reasons; a code in a message may be one."""
 
 
 class TooManyRequests(ProblemError):
