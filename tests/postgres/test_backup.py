@@ -105,7 +105,7 @@ def many_events(dsn: str) -> Iterator[None]:
     run_sql(
         dsn,
         "INSERT INTO events (at, kind, outcome, request_id)"
-        " SELECT now(), 'x', 'success', gen_random_uuid() FROM generate_series(1, 100000)",
+        " SELECT now(), 'x', 'success', gen_random_uuid() FROM generate_series(1, 40000)",
     )
     try:
         yield
