@@ -23,14 +23,22 @@ from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.databases import delete_rows, unchecked_schema
 from tests.harness.memory_directory import new_directory
-from tests.harness.parallel import pytest_runtest_protocol, pytest_xdist_auto_num_workers
+from tests.harness.parallel import (
+    pytest_collection_modifyitems,
+    pytest_runtest_protocol,
+    pytest_xdist_auto_num_workers,
+)
 from tests.harness.sql import run_sql
 from transport.server import Server
 from wiring.application import open_application
 from wiring.documents import static_documents
 
 pytest_plugins = ["tests.harness.needs"]
-__all__ = ["pytest_runtest_protocol", "pytest_xdist_auto_num_workers"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_runtest_protocol",
+    "pytest_xdist_auto_num_workers",
+]
 
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):

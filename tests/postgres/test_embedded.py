@@ -88,14 +88,14 @@ def test_the_cluster_is_durable_private_and_off_the_network(folder: Path) -> Non
     postgres.stop()
 
 
-@pytest.mark.serial
 def test_starting_and_stopping_an_existing_cluster_is_fast(folder: Path) -> None:
     begun = time.monotonic()
     postgres = EmbeddedPostgres.start(folder)
     started = time.monotonic()
     postgres.stop()
-    assert started - begun < 1.5
-    assert time.monotonic() - started < 1.5
+    # A tenth of it, on an idle machine.
+    assert started - begun < 3
+    assert time.monotonic() - started < 3
 
 
 def test_the_last_process_stops_postgres(folder: Path) -> None:
