@@ -64,7 +64,7 @@ def test_keep_tokens_leaves_the_tokens_unchanged(dsn: str, empty: str, tmp_path:
 
 
 def test_after_a_restore_users_log_in_again_and_revoked_tokens_stay_invalid(
-    dsn: str, tmp_path: Path
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def before(url: str) -> tuple[str, str, Path]:
         api = Api(url)
@@ -89,6 +89,7 @@ def test_after_a_restore_users_log_in_again_and_revoked_tokens_stay_invalid(
     variables = {"DATABASE_URL": dsn}
     with running_server(variables, tmp_path / "log") as server:
         kept, revoked, file = asyncio.run(before(server.url))
+        monkeypatch.setattr("postgres.exclusive_access._DISCONNECT_SECONDS", 0.1)
         ended = manage("restore", "--replace", "--yes", str(file), **variables)
         assert (ended.returncode, "stop them first" in ended.stderr) == (4, True), ended
     ended = manage("restore", "--replace", "--yes", str(file), **variables)
