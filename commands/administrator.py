@@ -15,6 +15,9 @@ from services.database_check import DatabaseReport
 from services.named_users import is_user_id
 from settings import Settings
 
+# The name of this command line after an installation; in a checkout, it can be an alias.
+PROGRAM = "userauth-manage"
+
 Result = TypeVar("Result")
 
 Command = TypeVar("Command", bound=Callable[..., object])

@@ -110,6 +110,8 @@ def list_events(
         lambda services: _find(services, administrator.origin, wanted, user, limit=limit)
     )
     print_documents(_TITLES, [_document(event) for event in found], as_json=as_json)
+    if len(found) == limit:
+        say(f"There may be more; for earlier events pass --before {found[-1].public_id}", err=True)
 
 
 async def _find(

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
+from commands.administrator import PROGRAM
 from commands.terminal import say
 
-PROGRAM = "userauth-manage"
 VARIABLE = "_USERAUTH_MANAGE_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 _FROM_ENVIRONMENT = "auto"

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from commands.administrator import (
+    PROGRAM,
     Administrator,
     NotFoundError,
     as_json,
@@ -53,11 +54,11 @@ def explain(administrator: Administrator, user: str, address: str | None, as_jso
     document = _document(found, address)
     if as_json:
         print_json(document)
+    else:
+        for line in _lines(document) if found.user else _failure_lines(document):
+            say(line)
     if found.user is None:
         raise _not_found(user, found)
-    if not as_json:
-        for line in _lines(document):
-            say(line)
 
 
 def _not_found(user: str, found: LoginDiagnosis) -> NotFoundError:
@@ -114,7 +115,7 @@ def _reasons(found: LoginDiagnosis, address: str | None) -> Iterator[_Reason]:
     # Commands have the id: users choose their email addresses, which a shell may interpret.
     if user.disabled_at:
         since = shown_time(user.disabled_at)
-        yield _Reason("disabled", f"disabled since {since}", None, f"users enable {user.id}")
+        yield _Reason("disabled", f"disabled since {since}", None, _enable(user.id))
     if found.account is not None and found.account.is_waiting:
         yield from _account_reasons(found.account, found.is_usual_network, user.id)
     for wait in found.waits:
@@ -124,7 +125,7 @@ def _reasons(found: LoginDiagnosis, address: str | None) -> Iterator[_Reason]:
 def _account_reasons(
     account: CountStateRow, is_usual_network: bool | None, user_id: str
 ) -> Iterator[_Reason]:
-    command = f"users enable {user_id}"
+    command = _enable(user_id)
     failures = counted(account.failures, "consecutive failure")
     has_usual = account.usual_network is not None
     if account.is_locked_everywhere or (account.is_locked and not has_usual):
@@ -142,23 +143,27 @@ def _account_reasons(
         yield _Reason("throttled", message, until, command)
 
 
+def _enable(user_id: str) -> str:
+    return f"{PROGRAM} users enable {user_id}"
+
+
 def _wait_reason(wait: Wait, user_id: str, network: str) -> _Reason:
     until = shown_time(wait.count.next_at)
     if wait.kind is CountKind.PAIR:
         failures = counted(wait.count.failures, "failed attempt")
         message = f"throttled at {network} until {until} after {failures} of this account there"
         # Not users enable: it ends only waits in networks that the audit trail has.
-        command = f"throttle clear {user_id} --address {_ip(network)}"
+        command = f"{PROGRAM} throttle clear {user_id} --address {_ip(network)}"
         return _Reason("throttled-pair", message, until, command)
-    return _Reason(
-        "throttled-address", _all_throttled(wait, network), until, f"throttle clear {_ip(network)}"
-    )
+    command = f"{PROGRAM} throttle clear {_ip(network)}"
+    return _Reason("throttled-address", _all_throttled(wait, network), until, command)
 
 
 def _possible(wait: Wait) -> _Reason:
     """Return a wait that applies to the user if the IP address is the user's."""
     until, network = shown_time(wait.count.next_at), wait.network or "unknown"
-    clear = f"throttle clear {_ip(wait.network) if wait.network else wait.count.subject}"
+    target = _ip(wait.network) if wait.network else wait.count.subject
+    clear = f"{PROGRAM} throttle clear {target}"
     if wait.kind is CountKind.ADDRESS:
         return _Reason("throttled-address", _all_throttled(wait, network), until, clear)
     failures = counted(wait.count.failures, "failed attempt")
@@ -192,6 +197,10 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"  The IP address {where} the network of the last login."
     login = document["last_login"]
     yield f"  Last login: {_at(login['at'], login['ip']) if login else 'none'}"
+    yield from _failure_lines(document)
+
+
+def _failure_lines(document: dict[str, Any]) -> Iterator[str]:
     for failure in document["failures"]:
         times = f", {failure['times']} times" if failure["times"] > 1 else ""
         yield f"  {_at(failure['at'], failure['ip'])}: {failure['kind']}{times}"
@@ -202,9 +211,10 @@ def _possible_lines(document: dict[str, Any]) -> Iterator[str]:
     for reason in shown:
         yield f"  may apply to this user: {reason['message']}; to end it: {reason['command']}"
     if more := document["possible_waits_count"] - len(shown):
-        yield f"  may apply to this user: {counted(more, 'further wait')}; see throttle list"
+        waits = counted(more, "further wait")
+        yield f"  may apply to this user: {waits}; see {PROGRAM} throttle list"
     if shown:
-        command = f"users explain {document['id']} --address IP"
+        command = f"{PROGRAM} users explain {document['id']} --address IP"
         yield f"  To find out, pass the IP address of the user: {command}"
 
 

@@ -1,15 +1,19 @@
 """IP addresses and networks as arguments of commands."""
 
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Network
 
 import click
 
-from rules.ip_addresses import parse_address, parse_network
+from rules.ip_addresses import parse_network
 from rules.origin import network_of
 
 
 class IpAddress(click.ParamType[str]):
-    """An IP address, in the form that the database contains; a network too, if that is allowed."""
+    """An IP address, in the form that the database contains; a network too, if that is allowed.
+
+    A network that the server counts as one address is that address: 192.0.2.1/32, and 2001:db8::/64
+    as ``throttle list`` shows it.
+    """
 
     name = "ip"
 
@@ -21,33 +25,34 @@ class IpAddress(click.ParamType[str]):
     ) -> str:
         """Return the address; a network with the bits of the host set to 0."""
         text = str(value)
-        try:
-            if self._allows_networks and "/" in text:
-                return str(parse_network(text, strict=False))
-            address = parse_address(text)
-        except ValueError:
+        network = _find_network(text)
+        if network is None:
             kind = "an IP address or network" if self._allows_networks else "an IP address"
             self.fail(f"{text} is not {kind}", param, ctx)
-        if isinstance(address, IPv6Address) and address.scope_id is not None:
+        if "%" in text:
             self.fail(f"{text} has a zone, which no request has", param, ctx)
-        return str(address)
+        if self._allows_networks and "/" in text:
+            return str(network)
+        address = str(network.network_address)
+        if network.num_addresses > 1 and network_of(address) != str(network):
+            self.fail(f"{text} is a network: specify an IP address", param, ctx)
+        return address
 
 
 def find_ip(text: str) -> str | None:
     """Return the IP address in an argument that may be something else, or None.
 
-    Also that of a network as ``throttle list`` shows it. Raises UsageError for another network, and
-    for an address with a zone.
+    Raises BadParameter for a network of several addresses, and for an address with a zone.
     """
-    if "@" in text:
+    if "@" in text or _find_network(text) is None:
         return None
+    return IpAddress().convert(text, None, None)
+
+
+def _find_network(text: str) -> IPv4Network | IPv6Network | None:
+    """Return the network that a text names, with a zone or without; None for any other text."""
+    address, slash, bits = text.partition("/")
     try:
-        network = parse_network(text.partition("%")[0], strict=False)
+        return parse_network(f"{address.partition('%')[0]}{slash}{bits}", strict=False)
     except ValueError:
         return None
-    if "/" not in text:
-        return IpAddress().convert(text, None, None)
-    address = str(network.network_address)
-    if network_of(address) != str(network):
-        raise click.UsageError(f"{text} is a network: specify an IP address.")
-    return address

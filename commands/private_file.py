@@ -1,5 +1,6 @@
 """Files with secrets: new ones that only their owner can read, and standard output."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -24,13 +25,27 @@ def new_private_file(path: Path) -> Iterator[BinaryIO]:
         try:
             number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            raise AlreadyExists(f"{path} already exists: choose another name.") from None
+            raise _already_exists(path) from None
         try:
             with os.fdopen(number, "wb") as target:
                 yield target
         except BaseException:
             path.unlink()
             raise
+
+
+def check_new_file(path: Path) -> None:
+    """Check that new_private_file() could create a file, without creating it."""
+    if os.path.lexists(path):
+        raise _already_exists(path)
+    with file_errors(path):
+        path.parent.stat()
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _already_exists(path: Path) -> AlreadyExists:
+    return AlreadyExists(f"{path} already exists: choose another name.")
 
 
 @contextmanager

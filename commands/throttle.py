@@ -16,6 +16,7 @@ from commands.administrator import (
 )
 from commands.ip_addresses import IpAddress, find_ip
 from commands.terminal import counted, print_documents, print_json, say
+from services.named_users import is_user_id
 from services.throttle_subjects import is_subject
 from services.wait_administration import WaitAdministration
 from services.waits import Wait
@@ -49,6 +50,8 @@ def list_waits(
     """
     found = administrator.run(lambda services: services.waits.find_all(addresses, limit=limit))
     print_documents(_TITLES, [_document(each) for each in found], as_json=as_json)
+    if len(found) == limit:
+        say("There may be more; specify a higher --limit.", err=True)
 
 
 @throttle.command()
@@ -66,7 +69,10 @@ def clear(
     registrations. KEY is that of a row of the list.
     """
     ip = find_ip(target)
-    if addresses and (ip or is_subject(target)):
+    is_account = "@" in target or is_user_id(target)
+    if not (is_account or ip or is_subject(target)):
+        raise click.UsageError(f"{target} is not an email address, ID, IP address or KEY.")
+    if addresses and not is_account:
         raise click.UsageError("--address is for an account: specify its email address or ID.")
     ended = with_user(
         administrator, target, lambda services: _end(services.waits, target, ip, addresses)

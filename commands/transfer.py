@@ -11,8 +11,14 @@ import click
 from pydantic_core import to_json
 
 from commands.administrator import Administrator
-from commands.private_file import STANDARD_OUTPUT, new_private_file, standard_output
+from commands.private_file import (
+    STANDARD_OUTPUT,
+    check_new_file,
+    new_private_file,
+    standard_output,
+)
 from commands.terminal import counted, say
+from commands.user_batches import read_batches
 from commands.user_files import Line, Reader, faults_of, reader
 from commands.user_records import FIELDS
 from db.rows import ImportedUser
@@ -20,7 +26,6 @@ from rules.errors import InvalidFields
 from services.all_services import AdministrationServices
 from services.transfer import ImportOptions, UserRecord
 
-_BATCH = 2000
 _MAX_FAULTS_SHOWN = 1000
 
 
@@ -69,6 +74,8 @@ def import_users(
     """
     options = ImportOptions(allow_expensive=allow_expensive, without_password=without_password)
     read = reader(file, form, without_password=without_password)
+    if dry_run and rejects is not None:
+        check_new_file(rejects)
     with _opened(None if dry_run else rejects) as target:
         source = _Source(file, read, options, target, skips_invalid=rejects is not None)
         say(administrator.run(lambda services: _import(services, source, dry_run=dry_run)))
@@ -136,7 +143,7 @@ async def _import(services: AdministrationServices, source: _Source, *, dry_run:
     if dry_run:
         new = found.valid - found.existing
         return f"Would import {counted(new, 'user')}{_skipping(found.existing, found.invalid)}"
-    new = await _import_lines(services, source, found.valid_in_batches)
+    new = await _import_lines(services, source, found.digests)
     return f"Imported {counted(new, 'user')}{_skipping(found.valid - new, found.invalid)}"
 
 
@@ -147,29 +154,28 @@ def _skipping(existing: int, invalid: int) -> str:
 
 @dataclass(slots=True)
 class _Found:
-    """The numbers of lines that are valid and invalid, and of those whose user exists."""
+    """The numbers of lines that are valid and invalid, and of those whose user exists.
 
-    valid_in_batches: list[int] = field(default_factory=list)
+    ``digests`` are those of the batches.
+    """
+
+    digests: list[bytes] = field(default_factory=list)
+    valid: int = 0
     invalid: int = 0
     existing: int = 0
-
-    @property
-    def valid(self) -> int:
-        """Return the number of valid lines."""
-        return sum(self.valid_in_batches)
 
 
 async def _check(services: AdministrationServices, source: _Source) -> _Found:
     """Count the lines. Print what is wrong with invalid ones, and write them where they belong.
 
-    Raises ClickException if there are any that may not be skipped, or only invalid ones: the header
-    or the format may be wrong.
+    Raises ClickException if there are any that may not be skipped, or only invalid ones: the format
+    may be wrong.
     """
     found = _Found()
     seen: dict[str, int] = {}
-    for batch in _batches(source, "checking"):
+    for batch in read_batches(source.file, source.read, "checking"):
         users = []
-        for line in batch:
+        for line in batch.lines:
             user, fault = _checked(services, source, line, seen)
             if user is not None:
                 users.append(user)
@@ -179,7 +185,8 @@ async def _check(services: AdministrationServices, source: _Source) -> _Found:
                 say(f"line {line.number}: {fault}", err=True)
             if source.rejects is not None:
                 _write(source.rejects, line)
-        found.valid_in_batches.append(len(users))
+        found.digests.append(batch.digest)
+        found.valid += len(users)
         found.existing += len(await services.transfer.find_taken(users))
     if found.invalid and not (source.skips_invalid and found.valid):
         invalid, lines = counted(found.invalid, "invalid line"), found.valid + found.invalid
@@ -209,35 +216,19 @@ def _checked(
 
 
 async def _import_lines(
-    services: AdministrationServices, source: _Source, expected: Sequence[int]
+    services: AdministrationServices, source: _Source, digests: Sequence[bytes]
 ) -> int:
     """Import every valid line, a batch in a transaction; return how many users are new.
 
-    ``expected`` are the numbers of valid lines in the batches when they were checked.
+    ``digests`` are those of the batches that were checked: no other content is imported.
     """
     new = 0
     seen: dict[str, int] = {}
-    for lines, number in zip_longest(_batches(source, "importing"), expected):
-        checked = [_checked(services, source, line, seen) for line in lines or ()]
-        users = [user for user, _ in checked if user is not None]
-        if len(users) != number:
+    batches = read_batches(source.file, source.read, "importing")
+    for batch, digest in zip_longest(batches, digests):
+        if batch is None or batch.digest != digest:
             raise click.ClickException("The file changed while it was read: start again.")
+        checked = [_checked(services, source, line, seen) for line in batch.lines]
+        users = [user for user, _ in checked if user is not None]
         new += len(await services.transfer.import_users(users))
     return new
-
-
-def _batches(source: _Source, label: str) -> Iterator[Sequence[Line]]:
-    """Yield the lines of a file in batches, and show the progress."""
-    size = source.file.stat().st_size
-    with source.file.open("rb") as lines, click.progressbar(length=size, label=label) as bar:
-        done = 0
-        batch: list[Line] = []
-        for line in source.read(lines):
-            batch.append(line)
-            if len(batch) == _BATCH:
-                yield batch
-                bar.update(line.end - done)
-                done, batch = line.end, []
-        if batch:
-            yield batch
-        bar.update(size - done)

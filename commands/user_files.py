@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
@@ -36,7 +35,7 @@ class Line:
     header: bytes = b""
 
 
-Reader = Callable[[BinaryIO], Iterator[Line]]
+Reader = Callable[[Iterator[bytes]], Iterator[Line]]
 
 
 def reader(file: Path, form: str | None, *, without_password: bool) -> Reader:
@@ -58,7 +57,7 @@ def reader(file: Path, form: str | None, *, without_password: bool) -> Reader:
     return _read_json_lines
 
 
-def _read_json_lines(source: BinaryIO) -> Iterator[Line]:
+def _read_json_lines(source: Iterator[bytes]) -> Iterator[Line]:
     end = 0
     for number, line in enumerate(source, 1):
         end += len(line)
@@ -86,7 +85,7 @@ def _members(text: bytes) -> dict[str, object]:
 class _Lines:
     """The lines of a CSV file as text, and the bytes of those that were read for a row."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: Iterator[bytes]) -> None:
         self._source = source
         self._row: list[bytes] = []
         self.number = 0
@@ -110,15 +109,13 @@ class _Lines:
         return first, content, self.end
 
 
-def _read_csv(required: frozenset[str], source: BinaryIO) -> Iterator[Line]:
+def _read_csv(required: frozenset[str], source: Iterator[bytes]) -> Iterator[Line]:
     lines = _Lines(source)
     first = next(lines, "")
     delimiter = _find_delimiter(first)
     names = _names(first, delimiter)
-    number, header, end = lines.take()
-    if fault := _header_fault(names, required):
-        yield Line(number, header, end, fault=fault)
-        return
+    _, header, _ = lines.take()
+    _check_header(names, required)
     rows = csv.reader(lines, strict=True, delimiter=delimiter)
     while True:
         try:
@@ -155,15 +152,24 @@ def _names(header: str, delimiter: str) -> list[str]:
     return [re.sub(r"\s+", "_", cell.strip().lower()) for cell in cells]
 
 
-def _header_fault(names: Sequence[str], required: frozenset[str]) -> str:
+def _check_header(names: Sequence[str], required: frozenset[str]) -> None:
+    """Raise ClickException unless a header has the required columns, and none of them twice."""
     for name in FIELDS:
         if names.count(name) > 1:
-            return f"has the column {name} twice"
+            raise _wrong_header(f"it has the column {name} twice")
     if not required <= set(names):
         found = ", ".join(map(shown_name, names)) or "nothing"
-        hint = "; see --without-password" if "email" in names else ""
-        return f"is not a header with {' and '.join(sorted(required))}; found: {found}{hint}"
-    return ""
+        hint = " (see --without-password)" if "email" in names else ""
+        optional = ", ".join(each for each in FIELDS if each not in required)
+        raise _wrong_header(
+            f"expected {' and '.join(sorted(required))}{hint}, optionally {optional}; found {found}"
+        )
+
+
+def _wrong_header(fault: str) -> click.ClickException:
+    return click.ClickException(
+        f"The header of the CSV file is wrong: {fault}. Nothing was imported."
+    )
 
 
 def _line(number: int, content: bytes, end: int, members: Callable[[], dict[str, object]]) -> Line:

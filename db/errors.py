@@ -36,15 +36,15 @@ class Locked(Unavailable):
 
 
 class PoolerNotSupported(Unavailable):
-    """A pooler changes the Postgres session between transactions, which loses session settings.
+    """A pooler shares Postgres sessions: settings are lost, or prepared statements remain.
 
     ``evidence`` is what showed it.
     """
 
     def __init__(self, evidence: str) -> None:
         super().__init__(
-            "a connection pooler changes the Postgres session between transactions: use its session"
-            f" mode, or connect to Postgres directly: {evidence}"
+            "a connection pooler shares Postgres sessions: use its session mode (in PgBouncer, with"
+            f" server_reset_query = DISCARD ALL), or connect to Postgres directly: {evidence}"
         )
         self.evidence = evidence
 

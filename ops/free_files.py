@@ -1,4 +1,4 @@
-"""Whether files are free: every connection is one."""
+"""Whether more files can be opened: every connection is one."""
 
 import asyncio
 import errno
@@ -8,15 +8,15 @@ from collections.abc import Callable
 from ops.rare_warning import RareWarning
 
 _INTERVAL_SECONDS = 1.0
-# One may be free although no connection is accepted: a reserve of libuv.
+# Some may be free although no connection is accepted: libuv keeps a reserve.
 _WANTED = 4
 # The limit of the process, and that of the host.
 _NONE_FREE = frozenset({errno.EMFILE, errno.ENFILE})
-_MESSAGE = "no file is free: no connection can be accepted"
+_MESSAGE = f"fewer than {_WANTED} files can be opened: connections may not be accepted"
 
 
 class FreeFilesMonitor:
-    """Warns, once a minute, while no file can be opened.
+    """Warns, once a minute, while few files or none can be opened.
 
     uvloop does not report that it cannot accept a connection. ``clock`` is monotonic.
     """
@@ -31,7 +31,7 @@ class FreeFilesMonitor:
         self._timer.cancel()
 
     def check(self) -> None:
-        """Warn if no file can be opened."""
+        """Warn if few files or none can be opened."""
         opened = []
         try:
             for _ in range(_WANTED):

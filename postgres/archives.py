@@ -177,9 +177,7 @@ def _read_manifest(raw: IO[bytes], name: str) -> Manifest:
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             manifest = Manifest.read(line)
     if manifest is None or manifest.size + len(mark) + len(line) != size:
-        raise BackupError(
-            f"{name} is not a complete backup of manage.py: it is truncated, or another file."
-        )
+        raise BackupError(f"{name} is not a complete backup: it is truncated, or another file.")
     return manifest
 
 

@@ -5,8 +5,11 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from itertools import chain
+from statistics import median
 from typing import TypeVar
 
+from rules.claims import Claim
 from rules.turns import Caller, Standing
 
 # The share of all tickets that one site may hold.
@@ -19,29 +22,26 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """An admitted caller, from its arrival until it leaves; ``turn`` is set while it waits.
-
-    ``first_rejected_at`` is set if it was rejected before, and honored Retry-After since.
-    """
+    """An admitted caller, from its arrival until it leaves; ``turn`` is set while it waits."""
 
     number: int
     caller: Caller
-    standing: Standing
-    first_rejected_at: float | None = None
+    claim: Claim
     turn: "asyncio.Future[None] | None" = None
-    has_left: bool = False
 
     @property
     def is_waiting(self) -> bool:
         return self.turn is not None and not self.turn.done()
 
     @property
-    def pair(self) -> tuple[str, str]:
-        return (self.caller.network, self.caller.account)
+    def standing(self) -> Standing:
+        if self.caller.is_known:
+            return Standing.KNOWN
+        return Standing.RETURNING if self.claim.is_due else Standing.UNKNOWN
 
 
 class Admission:
-    """Counts the tickets by site, by network and account, and by group: known callers or others.
+    """Holds the tickets, and counts them by account and by group: known callers or others.
 
     One account at one network holds at most ``max_per_account`` tickets; a site may hold as many
     as there are ``workers``, however small its share.
@@ -50,49 +50,66 @@ class Admission:
     def __init__(self, *, workers: int, max_per_account: int) -> None:
         self._workers = workers
         self._max_per_account = max_per_account
-        self._count = 0
-        self._sites: Counter[str] = Counter()
+        self._sites: dict[str, set[Ticket]] = {}
+        self._networks: Counter[str] = Counter()
         self._pairs: Counter[tuple[str, str]] = Counter()
         self._groups: Counter[bool] = Counter()
 
     def __len__(self) -> int:
         """Return how many tickets are held."""
-        return self._count
+        return self._groups.total()
 
     def add(self, ticket: Ticket) -> None:
-        """Count a ticket."""
-        self._count += 1
-        self._sites[ticket.caller.site] += 1
-        self._pairs[ticket.pair] += 1
+        """Hold a ticket."""
+        self._sites.setdefault(ticket.caller.site, set()).add(ticket)
+        self._networks[ticket.caller.network] += 1
+        self._pairs[ticket.caller.pair] += 1
         self._groups[ticket.caller.is_known] += 1
 
     def remove(self, ticket: Ticket) -> None:
-        """Stop counting a ticket; a second call has no effect."""
-        if ticket.has_left:
+        """Stop holding a ticket; a second call has no effect."""
+        at_site = self._at(ticket.caller.site)
+        if ticket not in at_site:
             return
-        ticket.has_left = True
-        self._count -= 1
-        _decrement(self._sites, ticket.caller.site)
-        _decrement(self._pairs, ticket.pair)
+        at_site.remove(ticket)
+        if not at_site:
+            del self._sites[ticket.caller.site]
+        _decrement(self._networks, ticket.caller.network)
+        _decrement(self._pairs, ticket.caller.pair)
         _decrement(self._groups, ticket.caller.is_known)
 
-    def find_rejected(
-        self, new: Ticket, tickets: Iterable[Ticket], max_tickets: int
-    ) -> Ticket | None:
+    def find_rejected(self, new: Ticket, max_tickets: int) -> Ticket | None:
         """Return the ticket to reject: the new one, one that waits, or None while there is room.
 
-        ``tickets`` may include some that no longer wait.
+        A site that has its share displaces only its own tickets.
         """
-        max_per_site = max(self._workers, math.ceil(max_tickets * _SITE_SHARE))
-        if (
-            self._pairs[new.pair] >= self._max_per_account
-            or self._sites[new.caller.site] >= max_per_site
-        ):
+        at_site = self._at(new.caller.site)
+        candidates: Iterable[Ticket] = chain.from_iterable(self._sites.values())
+        if self._pairs[new.caller.pair] >= self._max_per_account:
             return new
-        if self._count < max_tickets:
+        if len(at_site) >= max(self._workers, math.ceil(max_tickets * _SITE_SHARE)):
+            candidates = at_site
+        elif len(self) < max_tickets:
             return None
-        waiting = [ticket for ticket in tickets if ticket.is_waiting]
+        waiting = [ticket for ticket in candidates if ticket.is_waiting]
         return self._find_displaced(new, waiting, max_tickets) or new
+
+    def seconds_until_turn(self, ticket: Ticket) -> float:
+        """Return in how many seconds the claim of a rejected ticket suffices, if it returns then.
+
+        Each second, the claims that suffice are later by one second. The weakest claim that waits
+        is no measure of them: it may have used a gap, and be displaced at once.
+        """
+        standing = max(ticket.standing, Standing.RETURNING)
+        since = [
+            other.claim.since
+            for other in self._at(ticket.caller.site)
+            if other.is_waiting and other.standing == standing
+        ]
+        return ticket.claim.since - median(since) if since else 0.0
+
+    def _at(self, site: str) -> set[Ticket]:
+        return self._sites.get(site, set())
 
     def _find_displaced(
         self, new: Ticket, waiting: list[Ticket], max_tickets: int
@@ -118,32 +135,43 @@ class Admission:
     def _find_displaced_equal(self, new: Ticket, equal: list[Ticket]) -> Ticket | None:
         """Return the ticket of the same standing that a new ticket displaces, or None.
 
-        A site with more tickets is displaced by one with fewer. If all have as many, the caller
-        that was rejected first has the strongest claim.
+        A site with more tickets is displaced by one with fewer, and within a site a network. If a
+        ticket more is all the difference, or they are the same, the stronger claim counts.
         """
         largest = self._last_of_largest(equal)
-        if largest is None:
-            return None
-        if self._sites[largest.caller.site] > self._sites[new.caller.site] + 1:
+        if largest is not None and self._surplus(largest, new) > 1:
             return largest
-        latest = max(equal, key=_first_rejection)
-        return latest if _first_rejection(new) < _first_rejection(latest) else None
+        rivals = [
+            ticket
+            for ticket in equal
+            if ticket.caller.network == new.caller.network or self._surplus(ticket, new) > 0
+        ]
+        last = max(rivals, key=_lateness, default=new)
+        return last if new.claim.since < last.claim.since else None
+
+    def _surplus(self, ticket: Ticket, new: Ticket) -> int:
+        """Return how many more tickets the site has than that of a new one, or the network."""
+        one, other = ticket.caller, new.caller
+        if one.site == other.site:
+            return self._networks[one.network] - self._networks[other.network]
+        return len(self._at(one.site)) - len(self._at(other.site))
 
     def _last_of_largest(self, tickets: list[Ticket]) -> Ticket | None:
-        """Return the newest ticket of the largest account of the largest site."""
+        """Return the ticket with the weakest claim, of the largest account of the largest site."""
         return max(
             tickets,
             key=lambda ticket: (
-                self._sites[ticket.caller.site],
-                self._pairs[ticket.pair],
-                ticket.number,
+                len(self._at(ticket.caller.site)),
+                self._networks[ticket.caller.network],
+                self._pairs[ticket.caller.pair],
+                *_lateness(ticket),
             ),
             default=None,
         )
 
 
-def _first_rejection(ticket: Ticket) -> float:
-    return math.inf if ticket.first_rejected_at is None else ticket.first_rejected_at
+def _lateness(ticket: Ticket) -> tuple[float, int]:
+    return (ticket.claim.since, ticket.number)
 
 
 def _decrement(counts: Counter[Key], key: Key) -> None:

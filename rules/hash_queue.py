@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 from weakref import WeakSet
 
+from rules.claims import Claims
 from rules.errors import CallerDisconnected, Overloaded, RowLocked, Unavailable
 from rules.hash_admission import Admission, Ticket
 from rules.hash_workers import HashWorkers, Observe
-from rules.retries import Retries
-from rules.turns import Caller, Standing, Turns
+from rules.turns import Caller, Turns
 
 Result = TypeVar("Result")
 
@@ -67,7 +67,7 @@ class HashQueue:
         self._observe_wait = observe_wait
         self._hash_workers = HashWorkers(self.workers, seconds_each, observe_hash)
         self._admission = Admission(workers=self.workers, max_per_account=max_per_account)
-        self._retries = Retries(clock)
+        self._claims = Claims(clock)
         self._turns: Turns[Ticket] = Turns()
         self._last_number = 0
         self._free_slots = self.workers
@@ -123,7 +123,8 @@ class HashQueue:
         """Drop what a task waits for, now or later; a function that runs continues to its end."""
         self._abandoned.add(task)
         ticket = self._waiting.get(task)
-        if ticket is not None:
+        if ticket is not None and ticket.is_waiting:
+            self._keep_claim(ticket)
             self._drop(ticket, CallerDisconnected())
 
     def close(self) -> None:
@@ -136,23 +137,16 @@ class HashQueue:
         task = asyncio.current_task()
         if task is None or task in self._abandoned:
             raise CallerDisconnected
-        ticket = self._new_ticket(caller)
+        self._last_number += 1
+        ticket = Ticket(self._last_number, caller, self._claims.take(caller))
         if not self.has_free_worker:
-            rejected = self._admission.find_rejected(ticket, self._turns, self._max_tickets())
+            rejected = self._admission.find_rejected(ticket, self._max_tickets())
             if rejected is ticket:
                 raise self._rejection(ticket)
             if rejected is not None:
                 self._drop(rejected, self._rejection(rejected))
         self._admission.add(ticket)
         return ticket
-
-    def _new_ticket(self, caller: Caller) -> Ticket:
-        first_rejected_at = self._retries.take(caller)
-        standing = Standing.UNKNOWN if first_rejected_at is None else Standing.RETURNING
-        if caller.is_known:
-            standing = Standing.KNOWN
-        self._last_number += 1
-        return Ticket(self._last_number, caller, standing, first_rejected_at)
 
     def _max_tickets(self) -> int:
         seconds = self.seconds_each
@@ -162,11 +156,16 @@ class HashQueue:
 
     def _rejection(self, ticket: Ticket) -> Overloaded:
         self.rejected += 1
+        return Overloaded(self._keep_claim(ticket))
+
+    def _keep_claim(self, ticket: Ticket) -> int:
+        """Return its claim to a caller without a slot; return when it is due to retry."""
         # What a new caller would wait for its result, behind all others.
         seconds = self.seconds_each * (len(self._admission) + 1) / self.workers
-        rejection = Overloaded(math.ceil(seconds))
-        self._retries.add(ticket.caller, rejection.retry_after_seconds, ticket.first_rejected_at)
-        return rejection
+        seconds = max(seconds, self._admission.seconds_until_turn(ticket))
+        retry_after_seconds = math.ceil(seconds)
+        self._claims.keep(ticket.caller, ticket.claim, retry_after_seconds)
+        return retry_after_seconds
 
     async def _wait(self, ticket: Ticket) -> None:
         """Wait for a slot; raises Overloaded after the maximum wait."""
@@ -221,7 +220,7 @@ class HashQueue:
         self._free_slots += 1
 
     def _drop_all(self, error: Exception) -> None:
-        for ticket in list(self._turns):
+        for ticket in self._waiting.values():
             self._drop(ticket, error)
 
     def _drop(self, ticket: Ticket, error: Exception) -> None:

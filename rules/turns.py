@@ -7,7 +7,6 @@ one account are served in the order in which they arrived.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, Self, TypeVar
@@ -41,6 +40,10 @@ class Caller:
         """Return the caller at an address."""
         return cls(site_of(address), network_of(address), account, is_known)
 
+    @property
+    def pair(self) -> tuple[str, str]:
+        return (self.network, self.account)
+
 
 class Turns(Generic[Item]):
     """Waiting callers, in the order in which they get a slot.
@@ -56,11 +59,6 @@ class Turns(Generic[Item]):
     def __len__(self) -> int:
         """Return how many wait."""
         return sum(len(branch) for branch in self._by_standing.values())
-
-    def __iter__(self) -> Iterator[Item]:
-        """Yield all that wait, in no particular order."""
-        for branch in self._by_standing.values():
-            yield from branch
 
     def add(self, caller: Caller, standing: Standing, item: Item) -> None:
         """Add an item."""
@@ -91,11 +89,6 @@ class _Branch(Generic[Item]):
 
     def __len__(self) -> int:
         return self._count
-
-    def __iter__(self) -> Iterator[Item]:
-        yield from self._items
-        for child in self._children.values():
-            yield from child
 
     def add(self, path: tuple[str, ...], item: Item) -> None:
         if not self._depth:

@@ -18,6 +18,9 @@ from settings.profiles import PROFILES, TABLES, Profile
 from settings.renamed import OLD_VARIABLES, split_renamed, warn_of_variable
 from settings.variables import PREFIX, fault_of_name, find_warnings
 
+# As in TOML: pydantic would accept more words, such as yes and 1.
+_BOOLEANS = {"true": True, "false": False}
+
 
 def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = True) -> Settings:
     """Return the settings of the profile that APP_SETTINGS names; environ overrides file.
@@ -147,6 +150,8 @@ def _converted(text: str, info: FieldInfo) -> object:
     if get_origin(annotation) is tuple:
         lines = [line for line in text.splitlines() if line.strip()]
         return [part.strip() for part in ",".join(lines).split(",")]
+    if annotation is bool:
+        return _BOOLEANS.get(text, text)
     with suppress(ValidationError):  # a text that does not convert stays, for the model to reject
         return TypeAdapter[object](annotation).validate_strings(text)
     return text

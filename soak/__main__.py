@@ -19,7 +19,7 @@ from postgres.embedded import EmbeddedPostgresError
 from soak.cluster import SoakError, running_cluster
 from soak.fleet import running_fleet
 from soak.run import Plan, Run
-from soak.tally import MAX_FAULTS_SHOWN, Tally
+from soak.tally import Tally
 
 INTERRUPTED = 130
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -38,11 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except (SoakError, EmbeddedPostgresError) as error:
         tally.fault(f"the run failed: {error}")
-    print(f"soak: {tally.requests:,} requests, {len(tally.faults)} faults")
-    for fault in tally.faults[:MAX_FAULTS_SHOWN]:
-        print(f"  {fault}")
-    if len(tally.faults) > MAX_FAULTS_SHOWN:
-        print(f"  and {len(tally.faults) - MAX_FAULTS_SHOWN:,} more")
+    print(f"soak: {tally.requests:,} requests, {tally.faults} faults")
+    for line in tally.shown_faults():
+        print(f"  {line}")
     return 1 if tally.faults else 0
 
 

@@ -112,6 +112,12 @@ class Call:
         """Return whether a lost response leaves the state of the user in doubt."""
         return not self.invalid_body and self.effect not in {Effect.NONE, Effect.LOG_IN}
 
+    @property
+    def hashes(self) -> int:
+        """Return how many passwords the server hashes for it, at most."""
+        is_by_password = isinstance(self.credentials, PasswordCredentials)
+        return is_by_password + (self.fields.password is not None)
+
     def encoded(self, request_id: str) -> bytes:
         """Return the request as it is sent."""
         body = self._body()

@@ -89,12 +89,12 @@ def _compare(model: UserModel, row: Row | None, tally: Tally) -> None:
     matching = frozenset(state for state in model.states if _matches(state, row, known))
     if not matching:
         states = sorted(map(str, model.states))
-        tally.fault(f"{model.email}: the database has {row}, the model {states}")
+        tally.fault("database and model differ", f"{model.email}: {row}, {states}")
         return
     model.states = matching
     unknown = (row.valid_ids if row else set()) - known
     if len(unknown) > model.lost_logins:
-        tally.fault(f"{model.email}: {len(unknown)} valid tokens that no client received")
+        tally.fault("valid tokens that no client received", f"{len(unknown)} of {model.email}")
 
 
 def _matches(state: State, row: Row | None, known: set[str]) -> bool:

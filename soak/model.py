@@ -132,7 +132,8 @@ class UserModel:
             for call, response in responses
         )
         self._tally.fault(
-            f"{self.email}: no order explains {described}"
+            "no order explains the responses",
+            f"{self.email}: {described}"
             f"\n    history: {'; '.join(self._history)}"
-            f"\n    model: {sorted(map(str, before))[:4]}"
+            f"\n    model: {sorted(map(str, before))[:4]}",
         )

@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 
-MAX_FAULTS_SHOWN = 20
+MAX_SHOWN_OF_KIND = 5
 
 
 class Tally:
@@ -14,7 +15,7 @@ class Tally:
         self.statuses: Counter[tuple[str, str]] = Counter()
         self.unknown: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
-        self.faults: list[str] = []
+        self._faults: dict[str, list[str]] = {}
 
     @property
     def requests(self) -> int:
@@ -29,12 +30,24 @@ class Tally:
         self.statuses[kind, outcome] += 1
         self.slowest[kind] = max(self.slowest.get(kind, 0.0), seconds)
 
-    def fault(self, text: str) -> None:
-        """Record a fault; the first ones are printed at once."""
+    @property
+    def faults(self) -> int:
+        return sum(map(len, self._faults.values()))
+
+    def fault(self, kind: str, detail: str = "") -> None:
+        """Record a fault; the first ones of each kind are printed at once."""
         at = time.monotonic() - self.started
-        self.faults.append(f"{at:7.2f} s: {text}")
-        if len(self.faults) <= MAX_FAULTS_SHOWN:
-            print(f"fault at {self.faults[-1]}", flush=True)
+        of_kind = self._faults.setdefault(kind, [])
+        of_kind.append(f"{at:7.2f} s: {kind}{detail and f' ({detail})'}")
+        if len(of_kind) <= MAX_SHOWN_OF_KIND:
+            print(f"fault at {of_kind[-1]}", flush=True)
+
+    def shown_faults(self) -> Iterator[str]:
+        """Yield the number of faults of each kind, and the first ones."""
+        for kind, of_kind in self._faults.items():
+            yield f"{kind}: {len(of_kind):,}"
+            for fault in of_kind[:MAX_SHOWN_OF_KIND]:
+                yield f"  {fault}"
 
     def table(self) -> str:
         """Return the counts, with a line for each kind of request."""

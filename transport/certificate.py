@@ -35,6 +35,9 @@ class Certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
+        # OpenSSL reports that a file is missing, but not which one.
+        _check_readable("server.certificate", self._certificate)
+        _check_readable("server.private_key", self._private_key)
         try:
             context.load_cert_chain(self._certificate, self._private_key, _no_passphrase)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
@@ -44,6 +47,13 @@ class Certificate:
                 f" {self._private_key} cannot be used: {reason}."
             ) from None
         return context
+
+
+def _check_readable(setting: str, file: Path) -> None:
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise CertificateError(f"{setting} {file} cannot be read: {error.strerror}.") from None
 
 
 def _no_passphrase() -> NoReturn:

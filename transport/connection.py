@@ -210,7 +210,8 @@ class Connection(Link):
         self._exchange = self._delegate = self._body = None
         if delegate is not None:
             delegate.on_connection_close()
-        if not self.transport.is_closing():
+        # The application may have responded before it failed.
+        if not self._lingers and not self.transport.is_closing():
             self._write(_FAILED)
             self._linger_after_response()
 

@@ -1,5 +1,7 @@
 """Where the head of a request ends in what was received."""
 
+from collections.abc import Sequence
+
 from rules.errors import HeaderTooLarge
 from transport.head import MAX_BYTES
 
@@ -23,9 +25,8 @@ class HeadSearch:
         """
         while received.startswith(b"\r\n"):  # RFC 9112, section 2.2
             del received[:2]
-        end = received.find(_END, max(0, self._searched - len(_END))) + len(_END)
-        if end < len(_END):
-            end = _bare_end(received)
+        start = max(0, self._searched - len(_END))
+        end = _first_end(received, (_END,), start) or _first_end(received, _BARE_ENDS, start)
         if (end or len(received)) > MAX_BYTES:
             raise HeaderTooLarge(MAX_BYTES)
         if not end:
@@ -37,7 +38,7 @@ class HeadSearch:
         return data
 
 
-def _bare_end(received: bytearray) -> int:
-    """Return where a head ends whose last lines lack CR; 0 if it does not."""
-    ends = [received.find(end) + len(end) for end in _BARE_ENDS if end in received]
-    return min(ends, default=0)
+def _first_end(received: bytearray, ends: Sequence[bytes], start: int) -> int:
+    """Return where the first of some ends is complete; 0 if there is none from ``start`` on."""
+    found = [(received.find(end, start), len(end)) for end in ends]
+    return min((at + length for at, length in found if at >= 0), default=0)

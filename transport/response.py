@@ -29,6 +29,14 @@ def _reject_buffered_response(*_: object, **__: object) -> NoReturn:
     )
 
 
+def _reject_mixed_arguments(*_: object, **__: object) -> NoReturn:
+    raise NotImplementedError(
+        "This method reads the body too, which Tornado does not parse: read a query parameter with"
+        " get_query_argument() or get_query_arguments(), and a form with InputHandler.body() and a"
+        " UrlEncodedForm."
+    )
+
+
 def _reject_body_arguments(*_: object, **__: object) -> NoReturn:
     raise NotImplementedError(
         "Tornado parses no body: read a form with InputHandler.body() and a UrlEncodedForm."
@@ -46,7 +54,7 @@ class ResponseHandler(RequestHandler):
     set_cookie = clear_cookie = clear_all_cookies = _reject_buffered_response
     set_signed_cookie = set_secure_cookie = _reject_buffered_response
     compute_etag = set_etag_header = check_etag_header = _reject_buffered_response
-    get_argument = get_arguments = _reject_body_arguments
+    get_argument = get_arguments = _reject_mixed_arguments
     get_body_argument = get_body_arguments = _reject_body_arguments
 
     # What caches may do with the response.

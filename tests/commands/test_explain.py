@@ -105,7 +105,7 @@ async def test_a_disabled_user_is_named_and_the_correct_password_is_an_event(
     assert codes(dsn, EMAIL) == ["disabled"]
     shown = explain(dsn, EMAIL).stdout
     [user_id] = run_sql(dsn, "SELECT id::text FROM users")[0]
-    assert f"to end it: users enable {user_id}" in shown
+    assert f"to end it: userauth-manage users enable {user_id}" in shown
     assert shown.count("login-disabled") == 1
 
 
@@ -190,7 +190,10 @@ async def test_a_throttled_office_is_named_for_each_of_its_users(api: Api, dsn: 
         await log_in(api, email=f"colleague-{number}@example.com")
     assert (await log_in(api, PASSWORD)).status == 429
     assert codes(dsn, EMAIL) == codes(dsn, EMAIL, "--address", HOME) == ["throttled-address"]
-    assert f"to end it: throttle clear {HOME}" in explain(dsn, EMAIL, "--address", HOME).stdout
+    assert (
+        f"to end it: userauth-manage throttle clear {HOME}"
+        in explain(dsn, EMAIL, "--address", HOME).stdout
+    )
     assert manage("throttle", "clear", HOME, DATABASE_URL=dsn).returncode == 0
     assert codes(dsn, EMAIL, "--address", HOME) == []
     assert (await log_in(api, PASSWORD)).status == 200
@@ -215,7 +218,7 @@ async def test_waits_that_may_apply_to_a_user_are_shown_until_the_address_is_kno
     shown = explain(dsn, EMAIL).stdout
     assert "Nothing prevents" not in shown
     assert f"may apply to this user: IP address {HOME} throttled until 20" in shown
-    assert f"of all accounts there; to end it: throttle clear {HOME}" in shown
+    assert f"of all accounts there; to end it: userauth-manage throttle clear {HOME}" in shown
     assert kinds(dsn)[-2:] == ["user-read", "throttle-read"]
     assert codes(dsn, EMAIL, "--address", HOME) == ["throttled-address"]
     assert "may apply" not in explain(dsn, EMAIL, "--address", HOME).stdout
@@ -243,7 +246,7 @@ async def test_of_many_waits_that_may_apply_some_are_shown_and_all_are_counted(
     assert document["possible_waits_count"] == 10
     shown = [each["code"] for each in document["possible_waits"]]
     assert shown == ["throttled-address", *["throttled-pair"] * 4]
-    assert "5 further waits; see throttle list" in explain(dsn, EMAIL).stdout
+    assert "5 further waits; see userauth-manage throttle list" in explain(dsn, EMAIL).stdout
 
 
 @throttled
@@ -280,6 +283,22 @@ async def test_that_a_deleted_user_had_an_address_is_an_event(api: Api, dsn: str
     assert kinds(dsn)[-1] == "audit-read"
 
 
+@pytest.mark.gen_test
+async def test_failures_with_an_address_that_no_user_has_are_an_event_and_shown(
+    api: Api, dsn: str
+) -> None:
+    assert explain(dsn, EMAIL).stdout == ""
+    assert kinds(dsn) == []
+    await api.log_in(EMAIL)
+    shown = explain(dsn, EMAIL)
+    assert (shown.returncode, shown.stdout.count("\n")) == (3, 1)
+    assert shown.stdout.endswith("from 127.0.0.1: password-failed\n")
+    assert f"No user has the email address {EMAIL}" in shown.stderr
+    document = json.loads(explain(dsn, EMAIL, "--json").stdout)
+    assert [each["kind"] for each in document["failures"]] == ["password-failed"]
+    assert kinds(dsn) == ["password-failed", "audit-read", "audit-read"]
+
+
 @throttled
 @pytest.mark.gen_test
 async def test_each_command_to_paste_is_safe_and_ends_the_wait(api: Api, dsn: str) -> None:
@@ -309,8 +328,9 @@ async def test_each_command_to_paste_is_safe_and_ends_the_wait(api: Api, dsn: st
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """Return the commands that a text shows for what ends a wait."""
-    return [line.split() for line in re.findall(r"to end it: (.*)$", text, re.MULTILINE)]
+    """Return the commands that a text shows for what ends a wait, without the program."""
+    commands = re.findall(r"to end it: userauth-manage (.*)$", text, re.MULTILINE)
+    return [command.split() for command in commands]
 
 
 @throttled
@@ -379,6 +399,21 @@ async def test_an_ipv4_address_may_be_written_as_an_ipv6_one(api: Api, dsn: str)
     for network in (mapped, "::ffff:198.51.100.0/120"):
         command = ("audit", "list", "--address", network, "--json")
         assert json.loads(manage(*command, DATABASE_URL=dsn).stdout)[0]["ip"] == HOME
+
+
+@throttled
+@pytest.mark.parametrize(
+    ("ip", "written"),
+    [(HOME, f"{HOME}/32"), ("2001:db8::7", "2001:db8::/64"), ("2001:db8::7", "2001:db8::9/128")],
+)
+@pytest.mark.gen_test
+async def test_an_address_may_be_written_as_the_network_of_its_count(
+    api: Api, dsn: str, ip: str, written: str
+) -> None:
+    await api.register(EMAIL)
+    for _ in range(2):
+        await log_in(api, ip=ip)
+    assert codes(dsn, EMAIL, "--address", written) == ["throttled-pair"]
 
 
 def test_an_address_that_is_none_is_wrong_usage(dsn: str) -> None:

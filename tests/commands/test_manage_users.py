@@ -173,6 +173,20 @@ def test_events_are_found_by_request_and_by_ip_address(dsn: str) -> None:
         assert [event["request_id"] for event in events] == found
 
 
+def test_a_list_of_events_that_ends_at_its_limit_names_the_next_page(dsn: str) -> None:
+    run_sql(
+        dsn,
+        "INSERT INTO events (at, kind, outcome, request_id) VALUES"
+        " (now(), 'logged-in', 'success', 'a1'), (now(), 'logged-in', 'success', 'a2')",
+    )
+    command = ("audit", "list", "--kind", "logged-in", "--json", "--limit")
+    first = manage(*command, "1", DATABASE_URL=dsn)
+    [before] = re.findall(r"There may be more; .* pass (--before \S+)\n", first.stderr)
+    second = manage(*command, "2", *before.split(), DATABASE_URL=dsn)
+    assert second.stderr == ""
+    assert [each["request_id"] for each in json.loads(second.stdout)] == ["a1"]
+
+
 def test_an_unknown_event_to_list_before_is_not_found(dsn: str) -> None:
     assert manage("users", "list", DATABASE_URL=dsn).returncode == 0
     [event] = shown("audit", "list", dsn=dsn)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from commands.terminal import as_json_text, confirm, escaped, print_table
+from commands.terminal import as_json_text, confirm, escaped, print_table, progress
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.sql import run_sql
@@ -20,6 +20,7 @@ HOSTILE = "\x07\x7f\x1b]0;owned\x1b[2J\x9b31m\u202e\u2066\u200b\u200d\U000e0041\
 EMAIL = f"susan{HOSTILE}@example.com"
 PRINTERS = {
     *("click.echo", "click.secho", "click.echo_via_pager", "click.prompt", "click.confirm"),
+    "click.progressbar",
 }
 # The target of a backup, which is never a terminal.
 ALLOWED = {"sys.stdout.buffer"}
@@ -139,6 +140,19 @@ def test_names_from_right_to_left_do_not_reorder_their_neighbours_in_a_terminal(
     cell = r"שלום\u2068"
     assert right_to_left == (f"\u2068{cell}\u2069  17" if is_terminal else f"{cell}  17")
     assert other == f"{'Zoë':<10}  18"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_shown_on_standard_error_if_that_is_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_terminal: bool
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    with progress("checking", 2) as add:
+        add(2)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert ("checking" in shown.err) is is_terminal
+    assert is_terminal or shown.err == ""
 
 
 COMMANDS = [*sorted((ROOT / "commands").glob("*.py")), ROOT / "manage.py"]

@@ -74,10 +74,10 @@ async def test_waits_are_listed_with_the_users_and_networks_of_recent_failures(
     ]
     shown = manage("throttle", "list", DATABASE_URL=dsn).stdout.splitlines()
     assert shown[0].split()[:3] == ["KIND", "FAILURES", "UNTIL"]
-    assert (
-        len(manage("throttle", "list", "--limit", "1", DATABASE_URL=dsn).stdout.splitlines()) == 2
-    )
-    assert kinds(dsn) == ["throttle-read"] * 4
+    for limit, more in ((1, "There may be more; specify a higher --limit.\n"), (4, "")):
+        limited = manage("throttle", "list", "--limit", str(limit), DATABASE_URL=dsn)
+        assert (len(limited.stdout.splitlines()), limited.stderr) == (1 + min(limit, 3), more)
+    assert kinds(dsn) == ["throttle-read"] * 5
     assert run_sql(dsn, "SELECT count(*) FROM throttle WHERE subject LIKE '%susan%'") == [(0,)]
 
 
@@ -147,7 +147,18 @@ async def test_a_locked_account_has_no_time_in_json(api: Api, dsn: str) -> None:
 
 
 @throttled
-@pytest.mark.parametrize("written", [f"::ffff:{OFFICE}", V6, "2001:DB8::9", "2001:db8::/64"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"::ffff:{OFFICE}",
+        f"{OFFICE}/32",
+        f"::ffff:{OFFICE}/128",
+        V6,
+        "2001:DB8::9",
+        "2001:db8::/64",
+        f"{V6}/128",
+    ],
+)
 @pytest.mark.gen_test
 async def test_an_address_is_cleared_in_each_form(api: Api, dsn: str, written: str) -> None:
     ip = OFFICE if OFFICE in written else V6
@@ -168,10 +179,22 @@ def test_an_address_is_an_option_for_accounts_only(dsn: str, target: str) -> Non
     assert "--address is for an account" in ended.stderr
 
 
-@pytest.mark.parametrize("target", ["203.0.113.0/24", "2001:db8::/48", "fe80::1%eth0"])
-def test_a_network_or_an_address_with_a_zone_has_no_count(dsn: str, target: str) -> None:
-    ended = manage("throttle", "clear", target, DATABASE_URL=dsn)
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("203.0.113.0/24", "is a network: specify an IP address"),
+        ("2001:db8::/48", "is a network: specify an IP address"),
+        ("fe80::1%eth0", "has a zone"),
+        ("fe80::1%eth0/128", "has a zone"),
+        ("nonsense", "is not an email address, ID, IP address or KEY"),
+        ("203.0.113", "is not an email address, ID, IP address or KEY"),
+        ("pair:abc", "is not an email address, ID, IP address or KEY"),
+    ],
+)
+def test_a_target_without_a_count_is_wrong_usage_with_the_reason(target: str, reason: str) -> None:
+    ended = manage("throttle", "clear", target)
     assert (ended.returncode, ended.stdout) == (2, ""), ended
+    assert f"{target} {reason}" in ended.stderr
 
 
 @throttled

@@ -188,7 +188,7 @@ def test_a_prepared_statement_of_another_session_is_reported_as_a_pooler(
     async def work(database: Database) -> None:
         async with database.connection() as connection:
             await connection.execute("PREPARE known AS SELECT 1")
-            with pytest.raises(PoolerNotSupported, match="session mode, or connect to Postgres"):
+            with pytest.raises(PoolerNotSupported, match="server_reset_query = DISCARD ALL"):
                 await connection.execute(statement)
 
     use(dsn, work)

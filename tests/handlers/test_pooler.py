@@ -9,6 +9,7 @@ import pytest
 from db.tokens import FIND_USERS
 from tests.harness.api import Api
 from tests.harness.pgbouncer import running_pgbouncer
+from tests.harness.request_messages import request_messages
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ async def test_after_a_pooler_was_met_every_request_gets_503(
     assert (await api.request("GET", "/health/live")).status == 200
     [error] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert error.getMessage().endswith("42P05: requests get 503 until a restart")
-    causes = {vars(record)["cause"] for record in caplog.records if record is not error}
-    assert all("use its session mode, or connect to Postgres directly" in each for each in causes)
+    causes = {vars(record)["cause"] for record in request_messages(caplog)}
+    assert causes
+    assert all("server_reset_query = DISCARD ALL" in each for each in causes)
     caplog.clear()

@@ -1,4 +1,4 @@
-"""The warning that no file is free."""
+"""The warning that few files or none can be opened."""
 
 import os
 import resource
@@ -17,10 +17,15 @@ def open_files() -> int:
 
 
 @contextmanager
-def no_free_file() -> Iterator[None]:
-    """Lower the limit of open files below what is open."""
+def free_files(number: int) -> Iterator[None]:
+    """Lower the limit of open files so that some more can be opened."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    # The limit is that of the number of a file, and the lowest ones are used first.
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(number)]
+    limit = max(opened, default=-1) + 1
+    for each in opened:
+        os.close(each)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     try:
         yield
     finally:
@@ -35,7 +40,7 @@ async def test_a_shortage_of_files_is_logged_once_a_minute(
     monitor = FreeFilesMonitor(clock)
     monitor.check()
     assert caplog.messages == []
-    with no_free_file():
+    with free_files(0):
         for _ in range(61):
             monitor.check()
             clock.advance(1)
@@ -44,3 +49,16 @@ async def test_a_shortage_of_files_is_logged_once_a_minute(
     assert len(caplog.messages) == 2
     assert {vars(record)["cause"] for record in caplog.records} == {os.strerror(24)}
     assert open_files() == before
+
+
+@pytest.mark.parametrize(("number", "messages"), [(3, 1), (4, 0)])
+@pytest.mark.gen_test
+async def test_the_warning_is_true_of_a_few_free_files(
+    number: int, messages: int, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = FreeFilesMonitor(clock)
+    with free_files(number):
+        monitor.check()
+    monitor.close()
+    expected = ["fewer than 4 files can be opened: connections may not be accepted"]
+    assert caplog.messages == expected * messages

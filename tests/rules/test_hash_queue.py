@@ -492,6 +492,30 @@ def test_an_abandoned_task_is_dropped_while_it_waits_and_continues_once_it_runs(
     assert work.begun == [0, 2]
 
 
+def test_a_caller_that_disconnects_while_it_waits_keeps_its_claim(
+    make_queue: MakeQueue, work: Work
+) -> None:
+    clock = Clock()
+    queue = make_queue(max_wait_seconds=5, clock=clock)  # for 4 callers, 3 of one site
+    crowd = [Caller.at("192.0.2.1", str(number)) for number in range(4)]
+
+    async def flow() -> None:
+        tasks = queued(queue, work, crowd[:3])
+        await work.started(1)
+        clock.advance(1)
+        queue.abandon(tasks[1])
+        tasks += queued(queue, work, crowd[3:], first=3)
+        await waiting(queue, 2)
+        tasks += queued(queue, work, crowd[1:2], first=4)
+        with pytest.raises(Overloaded):
+            await tasks[3]
+        work.may_end.set()
+        await asyncio.gather(tasks[2], tasks[4])
+
+    run(flow)
+    assert work.begun == [0, 2, 4]
+
+
 def test_abandoning_a_task_that_does_not_wait_in_the_queue_has_no_effect(
     make_queue: MakeQueue,
 ) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import load_settings
+from settings import FIELDS, VARIABLES, load_settings
 from tests.harness.settings_files import NEW_KEY, Faults, Load
 
 
@@ -59,6 +59,22 @@ def test_a_variable_of_the_wrong_type_or_size_is_a_fault(
     assert fault.startswith(f"{variable.lower().replace('__', '.')} {shown}")
     assert f" (from {name}): must be " in fault
     assert fault.endswith(wanted)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [name for name, (section, key) in VARIABLES.items() if FIELDS[section][key].annotation is bool],
+)
+def test_a_switch_is_true_or_false_and_no_other_word(
+    load: Load, faults: Faults, variable: str
+) -> None:
+    section, key = VARIABLES[variable]
+    for word, value in (("true", True), ("false", False)):
+        settings = load({"USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32", variable: word})
+        assert getattr(getattr(settings, section), key) is value
+    for word in ("yes", "no", "on", "off", "1", "0", "t", "TRUE", "False"):
+        (fault,) = faults({variable: word})
+        assert fault == f'{section}.{key} = "{word}" (from {variable}): must be true or false'
 
 
 @pytest.mark.parametrize(

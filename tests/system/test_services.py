@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tornado.httpclient import AsyncHTTPClient
+from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
@@ -86,29 +86,34 @@ def test_a_sample_accepts_only_valid_tokens_and_logs_why_it_cannot_check(
         token = await api.registered_token()
         user = (await api.request("GET", "/api/user", authorization=bearer(token))).json
 
-        async def ask(authorization: str | None) -> tuple[int, bytes]:
+        async def ask(authorization: str | None) -> HTTPResponse:
             headers = {} if authorization is None else {"Authorization": authorization}
-            answer = await client.fetch(service.url, headers=headers, raise_error=False)
-            return answer.code, answer.body or b""
+            return await client.fetch(service.url, headers=headers, raise_error=False)
+
+        async def challenge(authorization: str | None) -> str | None:
+            answer = await ask(authorization)
+            assert answer.code == 401, authorization
+            return answer.headers.get("WWW-Authenticate")
 
         async def retry_after(token: str) -> str | None:
-            headers = {"Authorization": bearer(token)}
-            answer = await client.fetch(service.url, headers=headers, raise_error=False)
+            answer = await ask(bearer(token))
             assert answer.code == 503
             return answer.headers.get("Retry-After")
 
-        code, body = await ask(bearer(token))
-        assert (code, json.loads(body)) == (200, {"id": user["id"], "hello": user["email"]})
+        accepted = await ask(bearer(token))
+        assert accepted.code == 200
+        assert json.loads(accepted.body) == {"id": user["id"], "hello": user["email"]}
         # Introspection returns 400 for the one of 4,097 characters, which no token has.
-        nothing = (None, "Bearer", "Bearer ", "Basic eDp5")
-        for invalid in (*nothing, bearer("nonsense"), bearer("x" * 4097), bearer("a&token=b")):
-            assert (await ask(invalid))[0] == 401, invalid
+        for nothing in (None, "Bearer", "Bearer ", "Basic eDp5"):
+            assert await challenge(nothing) == "Bearer"
+        for invalid in ("nonsense", "x" * 4097, "a&token=b"):
+            assert await challenge(bearer(invalid)) == 'Bearer error="invalid_token"'
         answer = await api.request("POST", "/api/user/logout", authorization=bearer(token))
         assert answer.status == 204
-        assert (await ask(bearer(token)))[0] == 401
+        assert await challenge(bearer(token)) == 'Bearer error="invalid_token"'
         await asyncio.to_thread(manage, "clients", "remove", "sample", DATABASE_URL=dsn)
         # Any other response than the result of an introspection: no request is accepted.
-        assert (await ask(bearer(token)))[0] == 503
+        assert (await ask(bearer(token))).code == 503
         waits = [wait for _ in range(MAX_ATTEMPTS) if (wait := await retry_after(token))]
         assert [number for number in waits if int(number) > 0]
         log = service.log.read_text(encoding="utf-8")

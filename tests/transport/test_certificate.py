@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.certificates import make_certificate
-from transport.certificate import Certificate
+from transport.certificate import Certificate, CertificateError
 
 
 def presented(context: ssl.SSLContext) -> bytes | None:
@@ -38,3 +38,26 @@ def test_a_byte_order_mark_before_a_certificate_or_a_key_is_ignored(
         if name in marked:
             file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
     assert presented(Certificate(certificate, key).context) == expected
+
+
+@pytest.mark.parametrize("name", ["certificate", "private_key"])
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_the_error_of_an_unreadable_file_names_it_alone(
+    tmp_path: Path, name: str, *, is_directory: bool
+) -> None:
+    pair = make_certificate(tmp_path / "tls")
+    files = dict(zip(("certificate", "private_key"), pair, strict=True))
+    files[name] = tmp_path if is_directory else tmp_path / "missing.pem"
+    reason = "Is a directory" if is_directory else "No such file or directory"
+    with pytest.raises(CertificateError) as caught:
+        Certificate(**files)
+    assert str(caught.value) == f"server.{name} {files[name]} cannot be read: {reason}."
+
+
+def test_the_error_of_files_that_do_not_belong_together_names_both(tmp_path: Path) -> None:
+    certificate, _ = make_certificate(tmp_path / "tls")
+    _, key = make_certificate(tmp_path / "other")
+    with pytest.raises(CertificateError, match=r"cannot be used: KEY_VALUES_MISMATCH") as caught:
+        Certificate(certificate, key)
+    assert str(certificate) in str(caught.value)
+    assert str(key) in str(caught.value)

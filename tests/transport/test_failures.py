@@ -1,5 +1,7 @@
 """Requests that the application fails to accept: answered, not counted, and closed."""
 
+from typing import cast
+
 import pytest
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
@@ -9,6 +11,7 @@ from tests.harness.raw_http import chunked, exchange, raw_request
 from transport.exchange import Exchange
 
 FIRST = raw_request("GET", "/first")
+RESPONSE = b"HTTP/1.1 200 OK\r\n\r\n"
 FAILING = {
     "no body": raw_request("GET", "/fails"),
     "a body": raw_request("POST", "/fails", body=b"abc"),
@@ -42,6 +45,36 @@ async def test_a_request_that_the_application_fails_to_accept_is_500(
     assert closes
     assert application.running == 0
     assert [record.getMessage() for record in caplog.records] == ["a request could not be run"]
+    caplog.clear()
+
+
+class RespondingDelegate(HTTPMessageDelegate):
+    """A request that responds, and then fails."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def finish(self) -> None:
+        """Send the last response, and fail."""
+        self._exchange.respond(RESPONSE, b"", closes=True)
+        raise RuntimeError("on purpose")
+
+
+class RespondingApplication(EchoApplication):
+    """An application that fails after its response."""
+
+    def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
+        """Return the delegate that responds."""
+        return RespondingDelegate(cast(Exchange, request.connection))
+
+
+@pytest.mark.gen_test
+async def test_a_failure_after_the_last_response_sends_no_other_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sent, closes = await answer_in_parts(RespondingApplication(), [FIRST])
+    assert (sent, closes) == (RESPONSE, True)
+    assert caplog.messages == ["a request could not be run"]
     caplog.clear()
 
 

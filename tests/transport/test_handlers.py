@@ -145,10 +145,15 @@ async def test_finish_responds_without_a_body_alone() -> None:
 
 @pytest.mark.parametrize("name", OF_BODIES)
 @pytest.mark.gen_test
-async def test_a_method_that_reads_a_body_names_forms(name: str) -> None:
+async def test_a_method_that_reads_a_body_names_forms_and_what_reads_the_query_instead(
+    name: str,
+) -> None:
     def work(handler: WorkingHandler) -> None:
-        with pytest.raises(NotImplementedError, match="UrlEncodedForm"):
+        with pytest.raises(NotImplementedError, match="UrlEncodedForm") as caught:
             getattr(handler, name)("a")
+        instead = f"{name.replace('get_', 'get_query_')}()"
+        assert (instead in str(caught.value)) is ("body" not in name)
+        assert handler.get_query_argument("a") == "b"
         assert handler.request.body == b"a=b"
         handler.respond(200, ())
 
