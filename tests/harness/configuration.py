@@ -18,7 +18,11 @@ KEY = "Zk4tW9hXq2LrB7vNcY0mSgD5pJf8EuTa"
 
 def settings_with(**over: object) -> Settings:
     """Return the settings of tests with some overridden, as by PASSWORDS__WORKERS=1."""
-    return _load(tuple((f"USERAUTH_{name}", str(value)) for name, value in over.items()))
+    return _load(tuple((f"USERAUTH_{name}", _text(value)) for name, value in over.items()))
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @cache
