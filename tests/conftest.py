@@ -100,13 +100,7 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def dsn(postgres: str) -> str:
     """Return a database without users and tokens."""
-<<<<<<< HEAD
-    # TRUNCATE would take three times as long, since it creates and removes files.
-    tables = ("tokens", "users", "clients", "throttle", "events", "reserved_emails", "messages")
-    run_sql(postgres, "".join(f"DELETE FROM {table};" for table in tables))  # noqa: S608
-=======
     delete_rows(postgres)
->>>>>>> main
     return postgres
 
 

@@ -42,8 +42,10 @@ def test_a_restore_restores_everything_but_revokes_the_tokens(
     ended = manage("restore", str(file), DATABASE_URL=empty)
     assert (ended.returncode, ended.stdout) == (0, "2 users restored, 2 tokens revoked\n"), ended
     after = contents(empty)
-    for name in set(TABLES) - {"tokens", "events"}:
+    for name in set(TABLES) - {"tokens", "events", "messages"}:
         assert after[name] == before[name] != []
+    # An unsent message would be sent, and a used one would be valid again.
+    assert (len(before["messages"]), after["messages"]) == (2, [])
     assert run_sql(empty, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(0,)]
     assert len(after["tokens"]) == 5
     assert set(after["events"]) > set(before["events"])
@@ -61,6 +63,7 @@ def test_keep_tokens_leaves_the_tokens_unchanged(dsn: str, empty: str, tmp_path:
     ended = manage("restore", "--keep-tokens", str(file), DATABASE_URL=empty)
     assert ended.stdout == "2 users restored, tokens kept\n", ended
     assert contents(empty)["tokens"] == contents(dsn)["tokens"]
+    assert contents(empty)["messages"] == []
 
 
 def test_after_a_restore_users_log_in_again_and_revoked_tokens_stay_invalid(
