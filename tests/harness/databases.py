@@ -20,7 +20,7 @@ from tests.harness.sql import run_sql
 SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
 
 
-TABLES = ("tokens", "users", "clients", "throttle", "events", "reserved_emails")
+TABLES = ("tokens", "users", "clients", "throttle", "events", "reserved_emails", "messages")
 
 
 def delete_rows(dsn: str) -> None:
