@@ -17,7 +17,7 @@ from commands.administrator import (
 )
 from commands.mail_advice import advice_on
 from commands.terminal import cell, counted, print_documents, print_json, say
-from db.message_queue import MessageStateRow
+from db.message_rows import MessageStateRow
 from mail.errors import MailError
 from services.all_services import AdministrationServices
 from services.mail_administration import MessageNotFound, MessageNotRetried

@@ -3,41 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from db.message_rows import BacklogRow, MessageStateRow
 from db.pool import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class BacklogRow:
-    """How many messages are due, and when the oldest of them was stored."""
-
-    due: int
-    oldest_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class MessageStateRow:
-    """A message as administrators see it.
-
-    ``state`` is due, sent, dead (given up) or void.
-    """
-
-    id: str
-    kind: str
-    recipient: str
-    user_id: str | None
-    language: str
-    created_at: datetime
-    expires_at: datetime
-    state: str
-    attempts: int
-    due_at: datetime | None
-    sent_at: datetime | None
-    failed_at: datetime | None
-    failure: str | None
-    used_at: datetime | None
-    voided_at: datetime | None
-    tries: int
-
 
 # Without a recipient, a row only counts: nothing is sent.
 _FIND = """

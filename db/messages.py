@@ -1,11 +1,14 @@
-"""The messages table: messages are inserted within limits, made void, and deleted."""
+"""The messages table as a queue: messages are inserted, claimed by a lease, and sent.
 
-from collections.abc import Sequence
+A process claims messages in a statement of its own, and sends them without a transaction. If it
+stops in between, the lease ends, and the message is sent again: at least once.
+"""
+
 from dataclasses import asdict
 from datetime import datetime
 
+from db.message_rows import ClaimedMessage, NewMessage
 from db.pool import Connection
-from db.rows import NewMessage
 
 # Held until the end of the transaction, so that concurrent requests do not pass the limit.
 _LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
@@ -117,52 +120,95 @@ async def insert_message(
     await connection.execute(_INSERT, parameters)
 
 
-# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
-_VOID = """
-WITH held AS MATERIALIZED (
+_CLAIM = """
+WITH due AS (
     SELECT id
     FROM messages
-    WHERE user_id = %s AND kind = ANY (%s::text[]) AND voided_at IS NULL AND used_at IS NULL
-    ORDER BY id
-    FOR UPDATE
+    WHERE due_at <= %(now)s
+    ORDER BY is_urgent DESC, due_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
 )
 UPDATE messages m
-SET voided_at = %s, due_at = NULL
-FROM held
-WHERE m.id = held.id
+SET due_at = %(lease_until)s, attempts = attempts + 1, failure = NULL
+FROM due
+WHERE m.id = due.id
+RETURNING
+    m.id, m.kind, m.recipient, m.language, m.key_id, m.created_at, m.expires_at, m.due_at,
+    m.attempts,
+    m.voided_at IS NULL AND m.used_at IS NULL AND m.expires_at > %(now)s AND (
+        m.user_id IS NULL OR EXISTS (
+            SELECT FROM users u
+            WHERE
+                u.id = m.user_id
+                AND u.disabled_at IS NULL
+                AND (m.password_version IS NULL OR m.password_version = u.password_version)
+        )
+    )
 """
 
 
-async def void_messages(
-    connection: Connection, user_id: str, kinds: Sequence[str], *, at: datetime
+async def claim(
+    connection: Connection, *, now: datetime, lease_until: datetime, limit: int
+) -> list[ClaimedMessage]:
+    """Claim messages that are due, until the end of a lease; each process gets others."""
+    parameters = {"now": now, "lease_until": lease_until, "limit": limit}
+    return [ClaimedMessage(*row) for row in await connection.fetch_all(_CLAIM, parameters)]
+
+
+# A lease that ended may be that of another process by now. The address of a deleted user is not
+# needed any more.
+_MARK_SENT = """
+UPDATE messages
+SET
+    due_at = NULL,
+    sent_at = %s,
+    failure = NULL,
+    recipient = CASE WHEN kind <> 'user-deleted' THEN recipient END
+WHERE id = %s AND due_at = %s
+"""
+
+
+async def mark_sent(connection: Connection, message: ClaimedMessage, *, at: datetime) -> None:
+    """Record that a claimed message was sent."""
+    await connection.execute(_MARK_SENT, (at, message.id, message.due_at))
+
+
+_DEFER = """
+UPDATE messages
+SET due_at = %s, failure = %s, attempts = attempts - %s
+WHERE id = %s AND due_at = %s
+"""
+
+
+async def defer(
+    connection: Connection,
+    message: ClaimedMessage,
+    *,
+    until: datetime,
+    failure: str,
+    is_counted: bool,
 ) -> None:
-    """Make the unused messages of some kinds to a user void; unsent ones are not sent."""
-    await connection.execute(_VOID, (user_id, list(kinds), at))
+    """Send a claimed message later; ``is_counted`` unless the attempt was the relay's fault."""
+    parameters = (until, failure, 0 if is_counted else 1, message.id, message.due_at)
+    await connection.execute(_DEFER, parameters)
 
 
-_RESERVES = """
-SELECT EXISTS (
-    SELECT
-    FROM messages
-    WHERE
-        email_digest = %s
-        AND kind = 'email-undo'
-        AND user_id IS DISTINCT FROM %s::uuid
-        AND used_at IS NULL
-        AND voided_at IS NULL
-        AND expires_at > clock_timestamp()
-)
+_GIVE_UP = """
+UPDATE messages
+SET due_at = NULL, failed_at = %s, failure = %s
+WHERE id = %s AND due_at = %s
 """
 
 
-async def reserves(
-    connection: Connection, email_digest: str, *, except_user_id: str | None
-) -> bool:
-    """Return whether an address may be restored for another user than one."""
-    row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id))
-    return row is not None and bool(row[0])
+async def give_up(
+    connection: Connection, message: ClaimedMessage, *, at: datetime, failure: str
+) -> None:
+    """Record that a claimed message is not sent, and why."""
+    await connection.execute(_GIVE_UP, (at, failure, message.id, message.due_at))
 
 
+# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
 _DELETE_EXPIRED = """
 DELETE FROM messages
 WHERE id IN (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from db import message_queue
-from db.message_queue import BacklogRow
+from db.message_rows import BacklogRow
 from db.pool import Database
 
 _INTERVAL_SECONDS = 15.0

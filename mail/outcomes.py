@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from db import message_leases
+from db import messages
+from db.message_rows import ClaimedMessage
 from db.pool import Connection
-from db.rows import ClaimedMessage
 
 
 class Reason(StrEnum):
@@ -52,13 +52,13 @@ async def record_outcome(connection: Connection, message: ClaimedMessage, outcom
     """Record the outcome for a message, unless its lease has ended and it was claimed again."""
     match outcome:
         case Sent(at):
-            await message_leases.mark_sent(connection, message, at=at)
+            await messages.mark_sent(connection, message, at=at)
         case Deferred(until, failure, is_counted):
-            await message_leases.defer(
+            await messages.defer(
                 connection, message, until=until, failure=failure, is_counted=is_counted
             )
         case GivenUp(at, _, failure):
-            await message_leases.give_up(connection, message, at=at, failure=failure)
+            await messages.give_up(connection, message, at=at, failure=failure)
 
 
 @dataclass(slots=True)

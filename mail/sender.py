@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from db import message_leases
+from db import messages
 from db.errors import DatabaseError
+from db.message_rows import ClaimedMessage
 from db.pool import Database
-from db.rows import ClaimedMessage
 from mail.delivery import LEASE_SECONDS, Delivery
 from mail.errors import RelayFault
 from mail.outcomes import Deferred, GivenUp, Outcome, OutcomeCounts, Reason, record_outcome
@@ -134,9 +134,7 @@ class Sender:
         now = self._delivery.now()
         lease_until = now + timedelta(seconds=LEASE_SECONDS)
         async with self._database.connection() as connection:
-            claimed = await message_leases.claim(
-                connection, now=now, lease_until=lease_until, limit=1
-            )
+            claimed = await messages.claim(connection, now=now, lease_until=lease_until, limit=1)
         return claimed[0] if claimed else None
 
     async def _send(self, message: ClaimedMessage, relay: Relay) -> None:

@@ -1,7 +1,8 @@
 """What administrators do with messages to users."""
 
 from db import message_queue
-from db.message_queue import MessageFilter, MessageStateRow
+from db.message_queue import MessageFilter
+from db.message_rows import MessageStateRow
 from rules import emails
 from rules.digests import Digests
 from rules.origin import LocalOrigin

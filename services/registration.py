@@ -21,7 +21,7 @@ from rules.turns import Caller
 from services.core import Core
 from services.deletion import remove_account, remove_void_account
 from services.event_kinds import EventKind, Revocation
-from services.new_users import NewUser, NewUsers, find_errors
+from services.new_users import NewUser, NewUsers, find_errors, insert_user
 from services.outbox import Outbox
 from services.reservations import Reservations
 from services.throttle import Throttle
@@ -156,13 +156,11 @@ class Registration:
     ) -> UserRow | None:
         """Insert a user, if the address is free; otherwise do the same work without effect."""
         await registrations.set_savepoint(connection)
-        user = await registrations.insert_user(
+        user = await insert_user(
             connection,
-            email=new_user.email,
-            email_key=new_user.email_key if is_free else str(uuid4()),
-            name=new_user.name,
-            password_hash=password_hash,
-            language=new_user.language,
+            new_user,
+            password_hash,
+            email_key=None if is_free else str(uuid4()),
             verify_until=self._core.now() + _VERIFY_WITHIN,
         )
         if is_free:
