@@ -84,11 +84,14 @@ def _body(body: Json) -> str:
 
 
 def _success(operation: Json) -> str:
-    [(status, response)] = [
-        (status, response)
+    return "\n".join(
+        _response(status, response)
         for status, response in operation["responses"].items()
         if status.startswith("2")
-    ]
+    )
+
+
+def _response(status: str, response: Json) -> str:
     text = f"**Response:** {status}. {response['description']}"
     [content] = response.get("content", {"": None}).values()
     names = [] if content is None else _names(content["schema"])
