@@ -15,6 +15,7 @@ from userauth_client.models import Token
 
 _HEADER_TOKEN = re.compile(r"[\x21-\x7e]+")
 _USER_AGENT = re.compile(r"[\x20-\x7e]{1,400}")
+_LANGUAGE = re.compile(r"[A-Za-z0-9*,;=. -]{1,200}")
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _MAX_PORT = 65535
@@ -49,6 +50,13 @@ def user_agent(text: str) -> str:
     """Return a valid value of the User-Agent header."""
     if not _USER_AGENT.fullmatch(text):
         raise InvalidArgumentError("user_agent must be 1 to 400 printable ASCII characters.")
+    return text
+
+
+def language(text: str) -> str:
+    """Return a valid value of the Accept-Language header."""
+    if not _LANGUAGE.fullmatch(text):
+        raise InvalidArgumentError("language must be a value of Accept-Language, such as de.")
     return text
 
 

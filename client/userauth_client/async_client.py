@@ -1,21 +1,8 @@
 """The asyncio client; client.py is its twin."""
 
-from types import TracebackType
-from typing import Self
-
-import httpx
-
 from userauth_client import arguments, calls
-from userauth_client.base import (
-    MAX_RESPONSE_BYTES,
-    TIMEOUT_SECONDS,
-    USER_AGENT,
-    BaseClient,
-    http_options,
-)
-from userauth_client.calls import UNSET, Call, Result, Unset
-from userauth_client.credentials import AsyncCredentialProvider, AsyncRenew, Credential
-from userauth_client.errors import Unauthorized
+from userauth_client.async_sending import AsyncSendingClient
+from userauth_client.calls import UNSET, Unset
 from userauth_client.models import (
     ActiveToken,
     EventPage,
@@ -24,60 +11,24 @@ from userauth_client.models import (
     User,
     VerifiedUser,
 )
-from userauth_client.responses import Response
 
 
-class AsyncUserAuthClient(BaseClient[AsyncRenew]):
+class AsyncUserAuthClient(AsyncSendingClient):
     """Calls one server from the tasks of one event loop.
 
     Every method may raise the exceptions of userauth_client.errors.
     """
 
-    _http: httpx.AsyncClient
-    _credentials: AsyncCredentialProvider
+    async def register(
+        self, email: str, password: str, name: str | None = None, *, language: str | None = None
+    ) -> User | None:
+        """Create an account; raises Conflict, InvalidFields, TooManyRequests.
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        token: Token | str | None = None,
-        renew: AsyncRenew | None = None,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        user_agent: str = USER_AGENT,
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        """Create a client; nothing is sent yet.
-
-        ``renew`` is called when the server rejects the token, and returns a new one. The timeout
-        applies to each step: connecting, sending, waiting for the next piece of the response.
-        Users see ``user_agent`` in the list of their tokens. ``transport`` is a transport of
-        httpx, for a certificate authority or a proxy of your own.
+        Returns None if the server requires a verified email address: it sent a message to it,
+        whether or not the address is taken. The messages are in ``language`` if the server has it.
+        Raises Forbidden if registration is closed.
         """
-        super().__init__(base_url, token=token, renew=renew, max_bytes=max_response_bytes)
-        self._http = httpx.AsyncClient(
-            transport=transport, **http_options(timeout_seconds, user_agent)
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections. A client from with_…() shares them and does not close them."""
-        if self._owns_connections:
-            await self._http.aclose()
-
-    async def register(self, email: str, password: str, name: str | None = None) -> User:
-        """Create an account; raises Conflict, InvalidFields, TooManyRequests."""
-        return await self._make(calls.register(email, password, name))
+        return await self._make(calls.register(email, password, name, language))
 
     async def log_in(self, email: str, password: str) -> Token:
         """Return a new token; raises Unauthorized, Forbidden, TooManyRequests.
@@ -147,6 +98,61 @@ class AsyncUserAuthClient(BaseClient[AsyncRenew]):
         """Return events of the account, newest first; ``limit`` is 1 to 100, by default 50."""
         return await self._make(calls.list_events(limit, before))
 
+    async def request_verification(self) -> None:
+        """Request a message to verify the email address of the user."""
+        await self._make(calls.request_verification())
+
+    async def confirm_verification(
+        self, *, token: str | None = None, code: str | None = None
+    ) -> User:
+        """Verify the email address by the token in the link, or by the code."""
+        return await self._make(calls.confirm_verification(token, code))
+
+    async def request_password_reset(self, email: str) -> str:
+        """Request a message to reset a password; return the id of the request.
+
+        The result is the same whether or not a user has the address.
+        """
+        return await self._make(calls.request_password_reset(email))
+
+    async def confirm_password_reset(
+        self,
+        password: str,
+        *,
+        token: str | None = None,
+        code: str | None = None,
+        request: str | None = None,
+    ) -> None:
+        """Set a new password by the token in the link, or by the code and the id of the request.
+
+        This revokes every token of the user.
+        """
+        await self._make(calls.confirm_password_reset(password, token, code, request))
+
+    async def change_email(self, email: str, current_password: str) -> None:
+        """Request a message to another email address; the change happens by confirm_email().
+
+        The result is the same whether or not another user has the address.
+        """
+        await self._make(calls.change_email(email, current_password))
+
+    async def confirm_email(self, *, token: str | None = None, code: str | None = None) -> User:
+        """Change the email address by the token in the link, or by the code.
+
+        Raises Conflict if another user has the address by now.
+        """
+        return await self._make(calls.confirm_email(token, code))
+
+    async def undo_email_change(
+        self, *, token: str | None = None, code: str | None = None, request: str | None = None
+    ) -> None:
+        """Restore the address that received the message, which a change replaced.
+
+        This revokes every token of the user, disables the password, and sends a message to reset
+        it.
+        """
+        await self._make(calls.undo_email_change(token, code, request))
+
     async def verify(self) -> VerifiedUser:
         """Return the owner of this client's credentials, as a reverse proxy requests it."""
         return await self._make(calls.verify())
@@ -175,31 +181,3 @@ class AsyncUserAuthClient(BaseClient[AsyncRenew]):
     async def check_ready(self) -> None:
         """Check that the server is ready; raises Unavailable, UnreachableError."""
         await self._make(calls.check_ready())
-
-    def _credential_provider(
-        self, authorization: str | None, renew: AsyncRenew | None
-    ) -> AsyncCredentialProvider:
-        return AsyncCredentialProvider(authorization, renew)
-
-    async def _make(self, call: Call[Result]) -> Result:
-        credential = self._credentials.current
-        try:
-            return self._result(call, await self._send(call, credential))
-        except Unauthorized:
-            if not self._credentials.may_renew(call):
-                raise
-        # Outside the except block: an error below must not have the rejection as its context.
-        credential = await self._credentials.renew(credential)
-        return self._result(call, await self._send(call, credential))
-
-    async def _send(self, call: Call[object], credential: Credential) -> Response:
-        request = self._request(call, credential)
-        with self._translated_errors():
-            response = await self._http.send(request, stream=True)
-            try:
-                body = self._body_buffer(response)
-                async for chunk in response.aiter_raw():
-                    body.add(chunk)
-            finally:
-                await response.aclose()
-        return body.response()

@@ -92,6 +92,8 @@ class BaseClient(Generic[RenewType]):
         headers = {} if authorization is None else {"Authorization": authorization}
         if call.content_type is not None:
             headers["Content-Type"] = call.content_type
+        if call.language is not None:
+            headers["Accept-Language"] = call.language
         return self._http.build_request(
             call.method, self._base_url + call.path, headers=headers, content=call.content
         )
@@ -101,7 +103,7 @@ class BaseClient(Generic[RenewType]):
 
     def _result(self, call: Call[Result], response: Response) -> Result:
         """Return the result of a call; raises the error of a response without success."""
-        if response.status != call.status:
+        if response.status not in call.statuses:
             raise response.error()
         result = call.parse(response)
         if call.revokes_token:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from http import HTTPStatus
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -29,6 +30,8 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
+_NO_CONTENT = (HTTPStatus.NO_CONTENT,)
+_ACCEPTED = (HTTPStatus.ACCEPTED,)
 
 
 class AuthMode(Enum):
@@ -46,26 +49,33 @@ class Call(Generic[Result_co]):
     method: str
     path: str
     parse: Callable[[Response], Result_co] = field(repr=False)
-    status: int = 200
+    statuses: tuple[int, ...] = (HTTPStatus.OK,)
     auth_mode: AuthMode = AuthMode.CLIENT
     authorization: str | None = field(default=None, repr=False)  # for AuthMode.OWN
     content_type: str | None = None
     content: bytes = field(default=b"", repr=False)
+    language: str | None = None
     # Whether a rejected token is renewed, and whether success revokes the token.
     renews: bool = True
     revokes_token: bool = False
 
 
-def register(email: str, password: str, name: str | None) -> Call[User]:
-    fields = {"email": email, "password": password}
-    return Call(
+def register(
+    email: str, password: str, name: str | None, language: str | None
+) -> Call[User | None]:
+    call = _json_call(
         "POST",
         "/api/user/register",
-        parsers.user,
-        status=201,
+        parsers.registered_user,
+        email=email,
+        password=password,
+        name=name,
+    )
+    return replace(
+        call,
+        statuses=(HTTPStatus.CREATED, HTTPStatus.ACCEPTED),
         auth_mode=AuthMode.ANONYMOUS,
-        content_type="application/json",
-        content=_json(fields if name is None else {**fields, "name": name}),
+        language=None if language is None else arguments.language(language),
     )
 
 
@@ -110,7 +120,12 @@ def delete_user(current_password: str | None) -> Call[None]:
 def log_out() -> Call[None]:
     # A rejected token is already logged out: renewing it would create a token only to revoke it.
     return Call(
-        "POST", "/api/user/logout", parsers.nothing, status=204, renews=False, revokes_token=True
+        "POST",
+        "/api/user/logout",
+        parsers.nothing,
+        _NO_CONTENT,
+        renews=False,
+        revokes_token=True,
     )
 
 
@@ -120,7 +135,7 @@ def list_tokens() -> Call[tuple[TokenRecord, ...]]:
 
 def revoke_token(token_id: str, current_password: str | None) -> Call[None]:
     path = f"/api/user/tokens/{arguments.path_segment(token_id)}"
-    call = Call("DELETE", path, parsers.nothing, status=204)
+    call = Call("DELETE", path, parsers.nothing, _NO_CONTENT)
     return _with_current_password(call, current_password)
 
 
@@ -138,6 +153,47 @@ def list_events(limit: int | None, before: str | None) -> Call[EventPage]:
         parameters["before"] = arguments.utf8(before)
     query = f"?{urlencode(parameters)}" if parameters else ""
     return Call("GET", f"/api/user/events{query}", parsers.event_page)
+
+
+def request_verification() -> Call[None]:
+    return Call("POST", "/api/user/verification", parsers.nothing, _ACCEPTED)
+
+
+def confirm_verification(token: str | None, code: str | None) -> Call[User]:
+    path = "/api/user/verification/confirm"
+    return _json_call("POST", path, parsers.user, token=token, code=code)
+
+
+def request_password_reset(email: str) -> Call[str]:
+    call = _json_call("POST", "/api/user/password/reset", parsers.request_id, email=email)
+    return replace(call, statuses=_ACCEPTED, auth_mode=AuthMode.ANONYMOUS)
+
+
+def confirm_password_reset(
+    password: str, token: str | None, code: str | None, request: str | None
+) -> Call[None]:
+    path = "/api/user/password/reset/confirm"
+    call = _json_call(
+        "POST", path, parsers.nothing, password=password, token=token, code=code, request=request
+    )
+    return replace(call, auth_mode=AuthMode.ANONYMOUS)
+
+
+def change_email(email: str, current_password: str) -> Call[None]:
+    call = _json_call(
+        "POST", "/api/user/email", parsers.nothing, email=email, current_password=current_password
+    )
+    return replace(call, statuses=_ACCEPTED)
+
+
+def confirm_email(token: str | None, code: str | None) -> Call[User]:
+    return _json_call("POST", "/api/user/email/confirm", parsers.user, token=token, code=code)
+
+
+def undo_email_change(token: str | None, code: str | None, request: str | None) -> Call[None]:
+    path = "/api/user/email/undo"
+    call = _json_call("POST", path, parsers.nothing, token=token, code=code, request=request)
+    return replace(call, auth_mode=AuthMode.ANONYMOUS)
 
 
 def verify() -> Call[VerifiedUser]:
@@ -170,6 +226,14 @@ def _token_form(path: str, token: Token | str, parse: Callable[[Response], Resul
         content=urlencode({"token": arguments.utf8(arguments.token_value(token))}).encode(),
         renews=False,
     )
+
+
+def _json_call(
+    method: str, path: str, parse: Callable[[Response], Result], **fields: str | None
+) -> Call[Result]:
+    """Return a call that sends the fields that are not None."""
+    given = {name: value for name, value in fields.items() if value is not None}
+    return Call(method, path, parse, content_type="application/json", content=_json(given))
 
 
 def _with_current_password(call: Call[Result], current_password: str | None) -> Call[Result]:

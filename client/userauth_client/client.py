@@ -1,21 +1,7 @@
 """The synchronous client; async_client.py is its twin."""
 
-from types import TracebackType
-from typing import Self
-
-import httpx
-
 from userauth_client import arguments, calls
-from userauth_client.base import (
-    MAX_RESPONSE_BYTES,
-    TIMEOUT_SECONDS,
-    USER_AGENT,
-    BaseClient,
-    http_options,
-)
-from userauth_client.calls import UNSET, Call, Result, Unset
-from userauth_client.credentials import Credential, Renew, SyncCredentialProvider
-from userauth_client.errors import Unauthorized
+from userauth_client.calls import UNSET, Unset
 from userauth_client.models import (
     ActiveToken,
     EventPage,
@@ -24,58 +10,25 @@ from userauth_client.models import (
     User,
     VerifiedUser,
 )
-from userauth_client.responses import Response
+from userauth_client.sending import SendingClient
 
 
-class UserAuthClient(BaseClient[Renew]):
+class UserAuthClient(SendingClient):
     """Calls one server from any number of threads.
 
     Every method may raise the exceptions of userauth_client.errors.
     """
 
-    _http: httpx.Client
-    _credentials: SyncCredentialProvider
+    def register(
+        self, email: str, password: str, name: str | None = None, *, language: str | None = None
+    ) -> User | None:
+        """Create an account; raises Conflict, InvalidFields, TooManyRequests.
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        token: Token | str | None = None,
-        renew: Renew | None = None,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        user_agent: str = USER_AGENT,
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        """Create a client; nothing is sent yet.
-
-        ``renew`` is called when the server rejects the token, and returns a new one. The timeout
-        applies to each step: connecting, sending, waiting for the next piece of the response.
-        Users see ``user_agent`` in the list of their tokens. ``transport`` is a transport of
-        httpx, for a certificate authority or a proxy of your own.
+        Returns None if the server requires a verified email address: it sent a message to it,
+        whether or not the address is taken. The messages are in ``language`` if the server has it.
+        Raises Forbidden if registration is closed.
         """
-        super().__init__(base_url, token=token, renew=renew, max_bytes=max_response_bytes)
-        self._http = httpx.Client(transport=transport, **http_options(timeout_seconds, user_agent))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections. A client from with_…() shares them and does not close them."""
-        if self._owns_connections:
-            self._http.close()
-
-    def register(self, email: str, password: str, name: str | None = None) -> User:
-        """Create an account; raises Conflict, InvalidFields, TooManyRequests."""
-        return self._make(calls.register(email, password, name))
+        return self._make(calls.register(email, password, name, language))
 
     def log_in(self, email: str, password: str) -> Token:
         """Return a new token; raises Unauthorized, Forbidden, TooManyRequests.
@@ -143,6 +96,59 @@ class UserAuthClient(BaseClient[Renew]):
         """Return events of the account, newest first; ``limit`` is 1 to 100, by default 50."""
         return self._make(calls.list_events(limit, before))
 
+    def request_verification(self) -> None:
+        """Request a message to verify the email address of the user."""
+        self._make(calls.request_verification())
+
+    def confirm_verification(self, *, token: str | None = None, code: str | None = None) -> User:
+        """Verify the email address by the token in the link, or by the code."""
+        return self._make(calls.confirm_verification(token, code))
+
+    def request_password_reset(self, email: str) -> str:
+        """Request a message to reset a password; return the id of the request.
+
+        The result is the same whether or not a user has the address.
+        """
+        return self._make(calls.request_password_reset(email))
+
+    def confirm_password_reset(
+        self,
+        password: str,
+        *,
+        token: str | None = None,
+        code: str | None = None,
+        request: str | None = None,
+    ) -> None:
+        """Set a new password by the token in the link, or by the code and the id of the request.
+
+        This revokes every token of the user.
+        """
+        self._make(calls.confirm_password_reset(password, token, code, request))
+
+    def change_email(self, email: str, current_password: str) -> None:
+        """Request a message to another email address; the change happens by confirm_email().
+
+        The result is the same whether or not another user has the address.
+        """
+        self._make(calls.change_email(email, current_password))
+
+    def confirm_email(self, *, token: str | None = None, code: str | None = None) -> User:
+        """Change the email address by the token in the link, or by the code.
+
+        Raises Conflict if another user has the address by now.
+        """
+        return self._make(calls.confirm_email(token, code))
+
+    def undo_email_change(
+        self, *, token: str | None = None, code: str | None = None, request: str | None = None
+    ) -> None:
+        """Restore the address that received the message, which a change replaced.
+
+        This revokes every token of the user, disables the password, and sends a message to reset
+        it.
+        """
+        self._make(calls.undo_email_change(token, code, request))
+
     def verify(self) -> VerifiedUser:
         """Return the owner of this client's credentials, as a reverse proxy requests it."""
         return self._make(calls.verify())
@@ -171,31 +177,3 @@ class UserAuthClient(BaseClient[Renew]):
     def check_ready(self) -> None:
         """Check that the server is ready; raises Unavailable, UnreachableError."""
         self._make(calls.check_ready())
-
-    def _credential_provider(
-        self, authorization: str | None, renew: Renew | None
-    ) -> SyncCredentialProvider:
-        return SyncCredentialProvider(authorization, renew)
-
-    def _make(self, call: Call[Result]) -> Result:
-        credential = self._credentials.current
-        try:
-            return self._result(call, self._send(call, credential))
-        except Unauthorized:
-            if not self._credentials.may_renew(call):
-                raise
-        # Outside the except block: an error below must not have the rejection as its context.
-        credential = self._credentials.renew(credential)
-        return self._result(call, self._send(call, credential))
-
-    def _send(self, call: Call[object], credential: Credential) -> Response:
-        request = self._request(call, credential)
-        with self._translated_errors():
-            response = self._http.send(request, stream=True)
-            try:
-                body = self._body_buffer(response)
-                for chunk in response.iter_raw():
-                    body.add(chunk)
-            finally:
-                response.close()
-        return body.response()

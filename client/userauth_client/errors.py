@@ -131,7 +131,7 @@ class Unauthorized(ProblemError):
 
 
 class Forbidden(ProblemError):
-    """403: the account is disabled, for example."""
+    """403: the account is disabled, or its address not verified, for example."""
 
 
 class NotFound(ProblemError):
@@ -143,7 +143,7 @@ class Conflict(ProblemError):
 
 
 class InvalidFields(ProblemError):
-    """422: ``errors`` lists the fields and the reasons."""
+    """422: ``errors`` lists the fields and the reasons; a code in a message may be one."""
 
 
 class TooManyRequests(ProblemError):

@@ -6,13 +6,14 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A registered user."""
+    """A registered user. ``email_verified`` is False if the server does not return it."""
 
     id: str
     email: str
     name: str | None
     created_at: datetime
     updated_at: datetime
+    email_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class VerifiedUser:
     user_id: str
     email: str
     name: str | None
+    email_verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +82,4 @@ class ActiveToken:
     name: str | None
     issued_at: datetime
     expires_at: datetime
+    email_verified: bool = False

@@ -1,5 +1,7 @@
 """Parsers of successful responses, one per result."""
 
+from http import HTTPStatus
+
 from userauth_client.models import (
     ActiveToken,
     Event,
@@ -24,7 +26,16 @@ def user(response: Response) -> User:
         name=document.optional_text("name"),
         created_at=document.time("created_at"),
         updated_at=document.time("updated_at"),
+        email_verified=_email_verified(document),
     )
+
+
+def registered_user(response: Response) -> User | None:
+    return None if response.status == HTTPStatus.ACCEPTED else user(response)
+
+
+def request_id(response: Response) -> str:
+    return response.document().text("request")
 
 
 def token(response: Response) -> Token:
@@ -76,6 +87,7 @@ def verified_user(response: Response) -> VerifiedUser:
         user_id=response.decoded_header("X-Auth-User-Id"),
         email=response.decoded_header("X-Auth-Email"),
         name=response.decoded_header("X-Auth-Name") or None,
+        email_verified=response.headers.get("X-Auth-Email-Verified") == "true",
     )
 
 
@@ -90,4 +102,10 @@ def active_token(response: Response) -> ActiveToken | None:
         name=document.optional_text("name"),
         issued_at=document.epoch("iat"),
         expires_at=document.epoch("exp"),
+        email_verified=_email_verified(document),
     )
+
+
+def _email_verified(document: Document) -> bool:
+    # Servers of earlier versions verify no addresses.
+    return "email_verified" in document.members and document.flag("email_verified")

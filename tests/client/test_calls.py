@@ -40,7 +40,7 @@ def test_both_clients_have_the_same_methods() -> None:
 
     assert methods(UserAuthClient) == methods(AsyncUserAuthClient)
     assert docstrings(UserAuthClient) == docstrings(AsyncUserAuthClient)
-    assert len(methods(UserAuthClient)) == 19
+    assert len(methods(UserAuthClient)) == 26
 
 
 def test_a_registration_returns_the_user_with_times_in_utc(client: DrivenClient) -> None:
@@ -202,7 +202,7 @@ def test_events_are_paged_newest_first(client: DrivenClient) -> None:
 def test_verify_returns_the_owner_of_the_credentials(client: DrivenClient) -> None:
     user = client.register("søren%7@example.com", PASSWORD, "Søren, % and ünïcode")
     verified = client.with_password(user.email, PASSWORD).verify()
-    assert verified == VerifiedUser(user_id=user.id, email=user.email, name=user.name)
+    assert verified == VerifiedUser(user.id, user.email, user.name, email_verified=False)
 
 
 def test_verify_returns_no_name_for_a_user_without_one(client: DrivenClient) -> None:

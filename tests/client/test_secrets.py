@@ -112,7 +112,10 @@ def test_the_repr_of_clients_tokens_and_calls_shows_no_secret(driver: Driver) ->
         Token(TOKEN),
         client.client._credentials.current,  # noqa: SLF001
         calls.log_in(EMAIL, PASSWORD),
-        calls.register(EMAIL, PASSWORD, None),
+        calls.register(EMAIL, PASSWORD, None, None),
+        calls.confirm_verification(TOKEN, None),
+        calls.confirm_password_reset(PASSWORD, TOKEN, None, None),
+        calls.change_email(EMAIL, PASSWORD),
         calls.introspect(TOKEN),
     ):
         assert has_no_secret(f"{value!r} {value}")

@@ -23,8 +23,8 @@ from tests.harness.proxy import Proxy
 from tests.harness.sample_proxies import caddy_command, nginx_command, running_proxy
 
 pytestmark = pytest.mark.needs("openssl")
-FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
-FORGED = {"X-Auth-User-Id": "1", "X-Auth-Email": "admin@example.com", "X-Auth-Name": "Admin"}
+FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Email-Verified", "X-Auth-Name")
+FORGED = dict(zip(FIELDS, ("1", "admin@example.com", "true", "Admin"), strict=True))
 # An address of this machine from which no proxy connects.
 CLIENT = "127.0.0.5"
 # Forged values: another client, the proxy, garbage.
@@ -254,6 +254,7 @@ def test_the_upstream_gets_the_user_and_no_forged_field(
             assert [seen[field] for field in FIELDS] == [
                 user["id"],
                 "susan@example.com",
+                "false",
                 "Zo%C3%AB%20%25",
             ]
             assert "Authorization" not in seen
@@ -262,6 +263,18 @@ def test_the_upstream_gets_the_user_and_no_forged_field(
         )
         seen = json.loads((await site.ask(bearer(token), more=FORGED)).body)
         assert not seen.get("X-Auth-Name")
+
+    behind(sample, dsn, tmp_path, use)
+
+
+def test_the_page_that_a_message_links_to_needs_no_credentials(
+    sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, _api: Api) -> None:
+        for name in ("verify", "reset", "undo"):
+            answer = await site.ask(None, f"/auth/{name}?request=0b8f")
+            assert (answer.code, b"<html" in answer.body) == (200, True)
+        assert site.seen == []
 
     behind(sample, dsn, tmp_path, use)
 
@@ -287,7 +300,7 @@ def test_no_spelling_of_a_forged_field_passes_or_removes_the_real_one(
                 for name, value in json.loads(answer.body).items()
                 if "auth" in name.lower()
             ]
-            expected = (user["id"], "susan@example.com", "Susan")
+            expected = (user["id"], "susan@example.com", "false", "Susan")
             assert sorted(seen) == sorted(zip(map(str.lower, FIELDS), expected, strict=True))
 
     behind(sample, dsn, tmp_path, use)

@@ -84,11 +84,8 @@ def _body(body: Json) -> str:
 
 
 def _success(operation: Json) -> str:
-    return "\n".join(
-        _response(status, response)
-        for status, response in operation["responses"].items()
-        if status.startswith("2")
-    )
+    successes = (each for each in operation["responses"].items() if each[0].startswith("2"))
+    return "\n".join(_response(status, response) for status, response in successes)
 
 
 def _response(status: str, response: Json) -> str:
