@@ -337,6 +337,7 @@ def test_a_fault_of_the_relay_pauses_the_queue_until_a_probe_is_sent(
             here.pass_time(400)
             await until(lambda: count_in(dsn, "sent") == 20)
             assert not here.sender.is_paused
+            assert (here.sender.counts.sent, here.sender.counts.deferred) == (20, 0)
 
     asyncio.run(run())
     assert {attempts for _, attempts, _ in states(dsn).values()} == {1}
@@ -442,12 +443,12 @@ def test_a_message_that_was_sent_while_postgres_was_down_is_not_sent_again(
             await gate.shut()
             held.may_continue.set()
             await until(lambda: here.sender.counts.sent)
-            insert_messages(dsn, clock(), BOB)
             here.wake()
             await until(lambda: "messages cannot be sent now" in caplog.text)
             assert states(dsn)[ALICE][0] == "due"
             # Even if the lease ends first.
             clock.advance(LEASE_SECONDS + 1)
+            insert_messages(dsn, clock(), BOB)
             await gate.open()
             await until(lambda: count_in(dsn, "sent") == 2)
         await gate.remove()
