@@ -84,12 +84,16 @@ def _body(body: Json) -> str:
 
 
 def _success(operation: Json) -> str:
-    [(status, response)] = [
-        (status, response)
+    found = [
+        _response(status, response)
         for status, response in operation["responses"].items()
         if status.startswith("2")
     ]
-    text = f"**Response:** {status}. {response['description']}"
+    return "**Response:** " + "\n**Or:** ".join(found)
+
+
+def _response(status: str, response: Json) -> str:
+    text = f"{status}. {response['description']}"
     [content] = response.get("content", {"": None}).values()
     names = [] if content is None else _names(content["schema"])
     if names:
