@@ -12,6 +12,8 @@ CLIENTS ?= 200
 # With hashes, pip rejects any file that differs from the one that was locked.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 UV := uv==0.13.8
+# Otherwise each worker of the tests, and each process that they start, compiles the modules again.
+unexport PYTHONDONTWRITEBYTECODE
 PAGES := *.md docs client/README.md bench/results.md
 SETS := requirements requirements-dev requirements-bench tests/generators/requirements
 OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)

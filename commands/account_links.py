@@ -20,7 +20,7 @@ from services.account_links import UserDisabled
 @click.option("--print-link", "prints", is_flag=True, help="Print the link; send nothing.")
 @click.pass_obj
 def invite(administrator: Administrator, email: str, name: str | None, *, prints: bool) -> None:
-    """Create a user without a password, and send a link to set one.
+    """Create a user, and send a link to set a password.
 
     The link is valid once, for 7 days. Prints the ID of the user, or the link if you pass
     --print-link or the server sends no messages.
@@ -45,7 +45,7 @@ def invite(administrator: Administrator, email: str, name: str | None, *, prints
 @user_argument
 @click.pass_obj
 def reset_link(administrator: Administrator, user: str) -> None:
-    """Print a link with which a user sets a new password.
+    """Print a link to set a new password.
 
     The link is valid once, for an hour. Nothing is sent. A person with the link takes over the
     account: first make sure that the request comes from the owner.

@@ -17,7 +17,7 @@ from commands.administrator import (
 )
 from commands.mail_advice import advice_on
 from commands.terminal import cell, counted, print_documents, print_json, say
-from db.rows import MessageStateRow
+from db.message_rows import MessageStateRow
 from mail.errors import MailError
 from services.all_services import AdministrationServices
 from services.mail_administration import MessageNotFound, MessageNotRetried
@@ -28,6 +28,12 @@ _STATES = ("due", "sent", "dead", "void")
 message_argument = click.argument("message", metavar="ID", type=click.UUID)
 
 
+def _not_empty_if_given(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | None:
+    return None if value is None else not_empty(context, parameter, value)
+
+
 @click.group()
 def mail() -> None:
     """Show, retry and drop messages to users, and test the relay."""
@@ -36,9 +42,11 @@ def mail() -> None:
 @mail.command("list")
 @click.option("--state", type=click.Choice(_STATES), help="Only messages in this state.")
 @click.option(
-    "--user", metavar="EMAIL|ID", callback=lambda *given: given[2] and not_empty(*given),
+    "--user",
+    metavar="EMAIL|ID",
+    callback=_not_empty_if_given,
     help="Only messages to this user or email address.",
-)  # fmt: skip
+)
 @limit_option(100)
 @as_json
 @click.pass_obj
@@ -121,7 +129,7 @@ def test(administrator: Administrator, address: str) -> None:
     try:
         location = administrator.send_test_message(address)
     except MailError as error:
-        raise click.ClickException(f"{error}.\n{advice_on(error)}") from None
+        raise click.ClickException(f"{error}. {advice_on(error)}") from None
     say(f"Sent a test message to {address} by {location}.")
 
 

@@ -84,7 +84,7 @@ def verify(administrator: Administrator, user: str) -> None:
 
 @users.command("set-language")
 @user_argument
-@click.argument("language", type=click.Choice([*Language, _DEFAULT]))
+@click.argument("language", type=click.Choice([*map(str, Language), _DEFAULT]))
 @click.pass_obj
 def set_language(administrator: Administrator, user: str, language: str) -> None:
     """Set the language of messages to a user.

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 
 from contract.forms import Form, NoFields
 from contract.parameters import Parameter
-from rules.errors import Problem
+from rules.errors import DatabaseUnavailable, MailDisabled, Problem, TooManyMessages
 
+# The problems of a call that sends a message.
+MESSAGE_PROBLEMS = (MailDisabled, TooManyMessages, DatabaseUnavailable)
 # Methods that change nothing, except for the login.
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -56,6 +58,8 @@ class Response:
     status: int = HTTPStatus.OK
     fields: tuple[HeaderField, ...] = ()
     links: tuple[Link, ...] = ()
+    # With another status: the settings decide which one is sent.
+    alternative: "Response | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,13 @@ class Call:
     summary: str = field(kw_only=True)
     description: str = field(kw_only=True, default="")
     response: Response = field(kw_only=True)
-    # With other statuses: the settings decide which one is sent.
-    other_responses: tuple[Response, ...] = field(kw_only=True, default=())
     body_is_optional: bool = field(kw_only=True, default=False)
-    # Whether it is rejected if the server sends no messages.
-    sends_message: bool = field(kw_only=True, default=False)
     problems: tuple[type[Problem], ...] = field(kw_only=True, default=())
+
+    @property
+    def sends_message(self) -> bool:
+        """Return whether it is rejected if the server sends no messages."""
+        return MailDisabled in self.problems
 
     def needs_origin_check(self, method: str) -> bool:
         """Return whether pages of other origins must not send it with a browser's credentials."""

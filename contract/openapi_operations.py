@@ -90,7 +90,8 @@ def operation(method: str, handler: type[Endpoint], call: Call, components: Comp
         "responses": {
             **{
                 str(int(response.status)): _success(response, components, has_body=has_body)
-                for response in (call.response, *call.other_responses)
+                for response in (call.response, call.response.alternative)
+                if response is not None
             },
             **{
                 str(int(status)): _error(list(of_status), components, has_body=has_body)
@@ -106,7 +107,7 @@ def operation(method: str, handler: type[Endpoint], call: Call, components: Comp
 
 def tag(handler: type[Endpoint]) -> str:
     """Return the tag of a handler, which is its module's name."""
-    return handler.__module__.rpartition(".")[2]
+    return handler.__module__.rpartition(".")[2].replace("_", "-")
 
 
 def _security(guard: Guard) -> list[Json]:

@@ -20,7 +20,6 @@ from rules.errors import (
     HttpsRequired,
     InternalError,
     InvalidFields,
-    MailDisabled,
     MalformedRequest,
     Overloaded,
     Problem,
@@ -98,9 +97,8 @@ def problems_of(method: str, handler: type[Endpoint], call: Call) -> Iterable[ty
     plain = () if handler.allows_plain_http else (HttpsRequired,)
     cross = (CrossSiteRequest,) if call.needs_origin_check(method) else ()
     body = () if handler.ignores_body else _OF_BODIES
-    mail = (MailDisabled, TooManyMessages, DatabaseUnavailable) if call.sends_message else ()
     return dict.fromkeys(
-        (*_OF_EVERY_CALL, *body, *plain, *cross, *_OF_GUARD[call.guard], *mail, *call.problems)
+        (*_OF_EVERY_CALL, *body, *plain, *cross, *_OF_GUARD[call.guard], *call.problems)
     )
 
 

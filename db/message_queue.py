@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from db.message_rows import BacklogRow, MessageStateRow
 from db.pool import Connection
-from db.rows import BacklogRow, MessageStateRow
 
 # Without a recipient, a row only counts: nothing is sent.
 _FIND = """

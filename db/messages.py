@@ -4,12 +4,11 @@ A process claims messages in a statement of its own, and sends them without a tr
 stops in between, the lease ends, and the message is sent again: at least once.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from db.message_rows import ClaimedMessage, NewMessage
 from db.pool import Connection
-from db.rows import ClaimedMessage, NewMessage
 
 # Held until the end of the transaction, so that concurrent requests do not pass the limit.
 _LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
@@ -210,51 +209,6 @@ async def give_up(
 
 
 # Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
-_VOID = """
-WITH held AS MATERIALIZED (
-    SELECT id
-    FROM messages
-    WHERE user_id = %s AND kind = ANY (%s::text[]) AND voided_at IS NULL AND used_at IS NULL
-    ORDER BY id
-    FOR UPDATE
-)
-UPDATE messages m
-SET voided_at = %s, due_at = NULL
-FROM held
-WHERE m.id = held.id
-"""
-
-
-async def void_messages(
-    connection: Connection, user_id: str, kinds: Sequence[str], *, at: datetime
-) -> None:
-    """Make the unused messages of some kinds to a user void; unsent ones are not sent."""
-    await connection.execute(_VOID, (user_id, list(kinds), at))
-
-
-_RESERVES = """
-SELECT EXISTS (
-    SELECT
-    FROM messages
-    WHERE
-        email_digest = %s
-        AND kind = 'email-undo'
-        AND user_id IS DISTINCT FROM %s::uuid
-        AND used_at IS NULL
-        AND voided_at IS NULL
-        AND expires_at > clock_timestamp()
-)
-"""
-
-
-async def reserves(
-    connection: Connection, email_digest: str, *, except_user_id: str | None
-) -> bool:
-    """Return whether an address may be restored for another user than one."""
-    row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id))
-    return row is not None and bool(row[0])
-
-
 _DELETE_EXPIRED = """
 DELETE FROM messages
 WHERE id IN (

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from db.message_rows import ProofRow
 from db.pool import Connection
-from db.rows import ProofRow, Row, UserRow
+from db.rows import Row, UserRow
 
 MAX_TRIES = 5
 MAX_TRIES_PER_DAY = 20

@@ -58,6 +58,22 @@ async def find_void_for_update(
     return None if row is None else UserRow(*row)
 
 
+_FIND_ALL_VOID = f"""
+{_SELECT}
+WHERE email_verified_at IS NULL AND verify_until <= %s
+ORDER BY verify_until
+LIMIT %s
+FOR UPDATE SKIP LOCKED
+"""
+
+
+async def find_all_void_for_update(
+    connection: Connection, *, at: datetime, limit: int
+) -> list[UserRow]:
+    """Return users who have not verified their address in time; lock their rows."""
+    return [UserRow(*row) for row in await connection.fetch_all(_FIND_ALL_VOID, (at, limit))]
+
+
 async def set_savepoint(connection: Connection) -> None:
     """Begin a part of a transaction that can be rolled back alone."""
     await connection.execute("SAVEPOINT registration")

@@ -1,13 +1,66 @@
-"""The messages table: what becomes of messages to a user, and which signing keys they need."""
+"""The messages table: what changes of a user do to messages, and what valid messages hold."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from db.pool import Connection
 
+_VOID = """
+WITH held AS MATERIALIZED (
+    SELECT id
+    FROM messages
+    WHERE user_id = %s AND kind = ANY (%s::text[]) AND voided_at IS NULL AND used_at IS NULL
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE messages m
+SET voided_at = %s, due_at = NULL
+FROM held
+WHERE m.id = held.id
+"""
+
+
+async def void_messages(
+    connection: Connection, user_id: str, kinds: Sequence[str], *, at: datetime
+) -> None:
+    """Make the unused messages of some kinds to a user void; unsent ones are not sent."""
+    await connection.execute(_VOID, (user_id, list(kinds), at))
+
+
+_RESERVES = """
+SELECT EXISTS (
+    SELECT
+    FROM messages
+    WHERE
+        email_digest = %s
+        AND kind = 'email-undo'
+        AND user_id IS DISTINCT FROM %s::uuid
+        AND used_at IS NULL
+        AND voided_at IS NULL
+        AND expires_at > clock_timestamp()
+)
+"""
+
+
+async def reserves(
+    connection: Connection, email_digest: str, *, except_user_id: str | None
+) -> bool:
+    """Return whether an address may be restored for another user than one."""
+    row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id))
+    return row is not None and bool(row[0])
+
+
 # The rows stay until they expire, and count: otherwise a caller could register an address, delete
 # the user and begin again, and send any number of messages.
 _ANONYMIZE = """
-UPDATE messages
+WITH held AS MATERIALIZED (
+    SELECT id
+    FROM messages
+    WHERE user_id = %(user_id)s OR requester_id = %(user_id)s
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE messages m
 SET
     user_id = NULL,
     requester_id = NULL,
@@ -15,7 +68,8 @@ SET
     failure = NULL,
     due_at = NULL,
     voided_at = coalesce(voided_at, %(at)s)
-WHERE user_id = %(user_id)s OR requester_id = %(user_id)s
+FROM held
+WHERE m.id = held.id
 """
 
 

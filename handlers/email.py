@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from contract.calls import Call, Guard, Response
+from contract.calls import MESSAGE_PROBLEMS, Call, Guard, Response
 from contract.documents import Empty, User, user_document
 from contract.fields import CurrentPassword, Email
 from contract.forms import Form
@@ -29,12 +29,11 @@ class EmailHandler(BaseHandler):
         "POST": Call(
             Guard.USER,
             NewEmail,
-            sends_message=True,
             summary="Request a change of the email address",
             description="The message goes to the new address. The response is the same if another"
             " user has it; then nothing is sent.",
             response=Response("A message was stored if the address is free.", Empty, status=202),
-            problems=(TooManyWrites, TooManyAttempts),
+            problems=(*MESSAGE_PROBLEMS, TooManyWrites, TooManyAttempts),
         )
     }
 

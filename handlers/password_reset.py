@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from contract.calls import Call, Guard, Response
+from contract.calls import MESSAGE_PROBLEMS, Call, Guard, Response
 from contract.documents import Empty, RequestedMessage
 from contract.fields import Email, NewPassword
 from contract.forms import Form
@@ -28,12 +28,12 @@ class PasswordResetHandler(BaseHandler):
         "POST": Call(
             Guard.ANYONE,
             ResetRequest,
-            sends_message=True,
             summary="Request a message to reset the password",
             description="The response is the same whether or not a user has the address.",
             response=Response(
                 "A message was stored if a user has the address.", RequestedMessage, status=202
             ),
+            problems=MESSAGE_PROBLEMS,
         )
     }
 

@@ -90,9 +90,9 @@ class RegisterHandler(BaseHandler):
                 User,
                 status=201,
                 fields=(HeaderField("Location", "The path of the user: `/api/user`."),),
-            ),
-            other_responses=(
-                Response("A message was stored: the address has to be verified.", Empty, 202),
+                alternative=Response(
+                    "A message was stored: the address has to be verified.", Empty, 202
+                ),
             ),
             problems=(
                 RegistrationClosed,

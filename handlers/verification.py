@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from contract.calls import Call, Guard, Response
+from contract.calls import MESSAGE_PROBLEMS, Call, Guard, Response
 from contract.documents import Empty, User, user_document
 from contract.proofs import ProofByUser
 from handlers.base import BaseHandler
@@ -13,11 +13,13 @@ class VerificationHandler(BaseHandler):
     calls: ClassVar = {
         "POST": Call(
             Guard.UNVERIFIED_USER,
-            sends_message=True,
             summary="Request a message to verify the email address",
             description="Nothing is sent if the address is verified already.",
             response=Response("The message is stored.", Empty, status=202),
-            problems=(TooManyWrites,),
+            problems=(
+                *MESSAGE_PROBLEMS,
+                TooManyWrites,
+            ),
         )
     }
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from db import message_queue
+from db.message_rows import BacklogRow
 from db.pool import Database
-from db.rows import BacklogRow
 
 _INTERVAL_SECONDS = 15.0
 

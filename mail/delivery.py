@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
-from db.rows import ClaimedMessage
+from db.message_rows import ClaimedMessage
 from mail.errors import MessageError, Permanent, Temporary
 from mail.messages import Envelope, render
 from mail.outcomes import Deferred, GivenUp, Outcome, Reason, Sent

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from urllib.parse import urlsplit
 
-from db.rows import ClaimedMessage
+from db.message_rows import ClaimedMessage
 from mail import texts
 from mail.errors import MessageError
 from rules.emails import with_ascii_domain

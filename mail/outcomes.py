@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from db import messages
+from db.message_rows import ClaimedMessage
 from db.pool import Connection
-from db.rows import ClaimedMessage
 
 
 class Reason(StrEnum):

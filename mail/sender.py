@@ -13,8 +13,8 @@ from datetime import timedelta
 
 from db import messages
 from db.errors import DatabaseError
+from db.message_rows import ClaimedMessage
 from db.pool import Database
-from db.rows import ClaimedMessage
 from mail.delivery import LEASE_SECONDS, Delivery
 from mail.errors import RelayFault
 from mail.outcomes import Deferred, GivenUp, Outcome, OutcomeCounts, Reason, record_outcome

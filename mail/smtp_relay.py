@@ -114,7 +114,13 @@ class SmtpRelay:
             step = Step.DATA
             await client.data(content)
         except SMTPResponseException as error:
-            return error_of(step, error.code, error.message, has_sent=self._has_sent)
+            return error_of(
+                step,
+                error.code,
+                error.message,
+                has_sent=self._has_sent,
+                needs_utf8=needs_utf8,
+            )
         except (SMTPException, OSError) as error:
             raise Temporary(describe(step, str(error) or type(error).__name__)) from None
         except ValueError:

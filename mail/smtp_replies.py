@@ -11,11 +11,14 @@
 | RCPT, DATA                           | other 5xx                              | Permanent  |
 | MAIL, RCPT, DATA                     | 5.6.7 to 5.6.9: a non-ASCII address    | Permanent  |
 
-Replies that deny us to send are 530, 534, 535 and 538 (authentication), 5.7.20 to 5.7.27 (DKIM and
-SPF, RFC 7372), and those with the word "relay" and 5.7.1, or without an enhanced status code. If
-the server took a message before, such a reply is about the recipient: a relay may be open for some
-domains alone. It is Temporary then, so that an address that a stranger entered does not pause the
-queue.
+Replies that deny us to send are 530, 534, 535 and 538 (authentication), 5.3.2 and 5.4.5 (the relay
+is closed, or its quota is used up), 5.7.20 to 5.7.27 (DKIM and SPF, RFC 7372), and those with the
+word "relay" and 5.7.1, or without an enhanced status code.
+
+A message that may be the only one with such a reply gets Temporary in place of RelayFault, so that
+an address that a stranger entered does not pause the queue: at RCPT and DATA if the server took a
+message before, since a relay may be open for some domains alone, and at each step if the address
+needs SMTPUTF8.
 """
 
 import re
@@ -30,7 +33,7 @@ _OF_THIS_MESSAGE = {552, 555}
 _PERMANENT = range(500, 600)
 _RELAYING = re.compile(r"\brelay", re.IGNORECASE)
 _NON_ASCII = re.compile(r"5\.6\.[789]")
-_UNAUTHENTICATED = re.compile(r"5\.7\.2[0-7]")
+_CLOSED_TO_US = re.compile(r"5\.(7\.2[0-7]|3\.2|4\.5)")
 # A filter may quote the message: an address, a token, or the code.
 _QUOTED = re.compile(r"[^\s<>]+@[^\s<>]+|[\w=+-]{20,}|#\S+|\d{4}[\s-]?\d{4}")
 
@@ -47,8 +50,13 @@ class Step(StrEnum):
     DATA = "DATA"
 
 
-def error_of(step: Step, code: int, text: str, *, has_sent: bool) -> MailError:
-    """Return the error that a refusal of MAIL, RCPT or DATA is."""
+def error_of(
+    step: Step, code: int, text: str, *, has_sent: bool = False, needs_utf8: bool = False
+) -> MailError:
+    """Return the error that a refusal of MAIL, RCPT or DATA is.
+
+    ``has_sent`` if the server took a message before, ``needs_utf8`` if this one needs SMTPUTF8.
+    """
     reason = describe(step, f"{code} {text}")
     if code not in _PERMANENT:
         return Temporary(reason)
@@ -57,10 +65,12 @@ def error_of(step: Step, code: int, text: str, *, has_sent: bool) -> MailError:
     if _NON_ASCII.fullmatch(status):
         return Permanent(reason)
     if step is Step.MAIL:
-        return Permanent(reason) if code in _OF_THIS_MESSAGE else RelayFault(reason)
-    if _denies_us(code, status, text):
-        return Temporary(reason) if has_sent else RelayFault(reason)
-    return Permanent(reason)
+        is_of_relay, is_alone = code not in _OF_THIS_MESSAGE, needs_utf8
+    else:
+        is_of_relay, is_alone = _denies_us(code, status, text), needs_utf8 or has_sent
+    if not is_of_relay:
+        return Permanent(reason)
+    return Temporary(reason) if is_alone else RelayFault(reason)
 
 
 def describe(step: Step, text: str) -> str:
@@ -79,6 +89,6 @@ def _codes(text: str) -> str:
 
 
 def _denies_us(code: int, status: str, text: str) -> bool:
-    if code in _AUTHENTICATION or _UNAUTHENTICATED.fullmatch(status):
+    if code in _AUTHENTICATION or _CLOSED_TO_US.fullmatch(status):
         return True
     return status in {"", "5.7.1"} and _RELAYING.search(text) is not None

@@ -5,7 +5,8 @@ that address. An old address that was never verified gets no message: it may bel
 """
 
 from db import users
-from db.rows import ProofRow, UserRow
+from db.message_rows import ProofRow
+from db.rows import UserRow
 from rules import emails
 from rules.account_rules import AccountRules
 from rules.errors import EmailTaken, FieldError, InvalidFields

@@ -1,7 +1,8 @@
 """The undo of a change of address, by the message at the old one."""
 
 from db import tokens, users
-from db.rows import ProofRow, UserRow
+from db.message_rows import ProofRow
+from db.rows import UserRow
 from rules.message_kinds import MessageKind
 from rules.origin import Origin
 from rules.passwords import PasswordHasher

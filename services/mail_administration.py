@@ -2,7 +2,7 @@
 
 from db import message_queue
 from db.message_queue import MessageFilter
-from db.rows import MessageStateRow
+from db.message_rows import MessageStateRow
 from rules import emails
 from rules.digests import Digests
 from rules.origin import LocalOrigin

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from db import registrations
+from db.pool import Connection
 from db.rows import UserRow
 from rules import emails, names
 from rules.account_rules import AccountRules
@@ -75,14 +77,7 @@ class NewUsers:
         """
         connection, key = transaction.connection, new_user.email_key
         await remove_void_account(transaction, key, at=self._core.now(), throttle=self._throttle)
-        user = await registrations.insert_user(
-            connection,
-            email=new_user.email,
-            email_key=key,
-            name=new_user.name,
-            password_hash=password_hash,
-            language=new_user.language,
-        )
+        user = await insert_user(connection, new_user, password_hash)
         # After the insertion, and whatever its outcome: see services/reservations.py.
         is_reserved = await self._reservations.holds(connection, key)
         if user is None or (is_reserved and kind is EventKind.REGISTERED):
@@ -91,6 +86,26 @@ class NewUsers:
             await self._reservations.end(connection, [key])
         await self._core.audit.write(transaction, kind, origin, user=user)
         return user
+
+
+async def insert_user(
+    connection: Connection,
+    new_user: NewUser,
+    password_hash: str,
+    *,
+    email_key: str | None = None,
+    verify_until: datetime | None = None,
+) -> UserRow | None:
+    """Insert a user, with the key of the address or another one; return None if it is taken."""
+    return await registrations.insert_user(
+        connection,
+        email=new_user.email,
+        email_key=email_key or new_user.email_key,
+        name=new_user.name,
+        password_hash=password_hash,
+        language=new_user.language,
+        verify_until=verify_until,
+    )
 
 
 def _check(

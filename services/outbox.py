@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from db import messages
-from db.rows import NewMessage, UserRow
+from db import messages, user_messages
+from db.message_rows import NewMessage
+from db.rows import UserRow
 from rules import emails
 from rules.digests import Digests
 from rules.errors import TooManyMessages
@@ -108,7 +109,9 @@ class Outbox:
     ) -> None:
         """Make the secrets of earlier messages to a user void."""
         kinds = WITH_SECRETS if also_undo else BOUND
-        await messages.void_messages(transaction.connection, user_id, kinds, at=self._core.now())
+        await user_messages.void_messages(
+            transaction.connection, user_id, kinds, at=self._core.now()
+        )
 
     def _message(
         self, kind: MessageKind, email: str, user: UserRow | None, *, is_sent: bool = True

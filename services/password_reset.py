@@ -3,7 +3,8 @@
 from functools import partial
 
 from db import tokens, user_emails, users
-from db.rows import ProofRow, UserRow
+from db.message_rows import ProofRow
+from db.rows import UserRow
 from rules import emails
 from rules.account_rules import AccountRules
 from rules.field_errors import FieldErrors

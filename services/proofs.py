@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from db import proofs
-from db.rows import ProofRow, UserRow
+from db.message_rows import ProofRow
+from db.rows import UserRow
 from rules.errors import CodeInvalid
 from rules.mail_secrets import derive_secrets, is_code, message_id_of
 from rules.message_kinds import MessageKind

@@ -16,12 +16,12 @@ from rules.account_rules import AccountRules
 from rules.errors import FieldError
 from rules.hash_budget import HashBudget
 from rules.message_kinds import MessageKind
-from rules.origin import Origin
+from rules.origin import LocalOrigin, Origin
 from rules.turns import Caller
 from services.core import Core
-from services.deletion import remove_void_account
-from services.event_kinds import EventKind
-from services.new_users import NewUser, NewUsers, find_errors
+from services.deletion import remove_account, remove_void_account
+from services.event_kinds import EventKind, Revocation
+from services.new_users import NewUser, NewUsers, find_errors, insert_user
 from services.outbox import Outbox
 from services.reservations import Reservations
 from services.throttle import Throttle
@@ -31,6 +31,10 @@ from settings.model import RegistrationSettings
 
 # How long a required verification may take.
 _VERIFY_WITHIN = timedelta(days=7)
+# Void registrations are deleted in transactions that are short enough not to delay requests.
+_VOID_AT_ONCE = 20
+_VOID_PAUSE_SECONDS = 0.5
+_VOID_IDLE_SECONDS = 60.0
 
 
 class Registration:
@@ -87,6 +91,28 @@ class Registration:
                 return None
             return await self._create(transaction, new_user, password_hash, origin)
 
+    async def remove_void(self) -> float:
+        """Delete users who have not verified their address in time, a few at a time.
+
+        Their addresses are not reserved. Returns in how many seconds to do so again. Raises
+        DatabaseUnavailable.
+        """
+        async with transaction_on(self._core.database) as transaction:
+            now = self._core.now()
+            users = await registrations.find_all_void_for_update(
+                transaction.connection, at=now, limit=_VOID_AT_ONCE
+            )
+            for user in users:
+                revoked = await remove_account(transaction, user, at=now, throttle=self._throttle)
+                await self._core.audit.write(
+                    transaction,
+                    EventKind.DELETED,
+                    LocalOrigin(),
+                    user=user,
+                    revoked=(Revocation.USER_DELETED, revoked),
+                )
+        return _VOID_PAUSE_SECONDS if len(users) == _VOID_AT_ONCE else _VOID_IDLE_SECONDS
+
     async def _create(
         self, transaction: Transaction, new_user: NewUser, password_hash: str, origin: Origin
     ) -> UserRow:
@@ -130,13 +156,11 @@ class Registration:
     ) -> UserRow | None:
         """Insert a user, if the address is free; otherwise do the same work without effect."""
         await registrations.set_savepoint(connection)
-        user = await registrations.insert_user(
+        user = await insert_user(
             connection,
-            email=new_user.email,
-            email_key=new_user.email_key if is_free else str(uuid4()),
-            name=new_user.name,
-            password_hash=password_hash,
-            language=new_user.language,
+            new_user,
+            password_hash,
+            email_key=None if is_free else str(uuid4()),
             verify_until=self._core.now() + _VERIFY_WITHIN,
         )
         if is_free:

@@ -13,7 +13,7 @@ would miss it.
 from collections.abc import Sequence
 from datetime import datetime
 
-from db import messages, reserved_emails
+from db import reserved_emails, user_messages
 from db.pool import Connection
 from db.rows import UserRow
 from rules import emails
@@ -43,7 +43,7 @@ class Reservations:
         digest = recipient_digest(self._digests, email_key)
         is_reserved = await reserved_emails.is_reserved(connection, self._digest(email_key))
         # Both in any case: the time of a registration must not reveal a reservation.
-        has_undo = await messages.reserves(connection, digest, except_user_id=except_user_id)
+        has_undo = await user_messages.reserves(connection, digest, except_user_id=except_user_id)
         return is_reserved or has_undo
 
     async def find_end(self, connection: Connection, email_key: str) -> datetime | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import bcrypt
 import pytest
@@ -22,15 +21,24 @@ from tests.harness.api import Api
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
-from tests.harness.memory_directory import memory_directory
-from tests.harness.parallel import pytest_runtest_protocol, pytest_xdist_auto_num_workers
+from tests.harness.databases import delete_rows, unchecked_schema
+from tests.harness.memory_directory import new_directory
+from tests.harness.parallel import (
+    pytest_collection_modifyitems,
+    pytest_runtest_protocol,
+    pytest_xdist_auto_num_workers,
+)
 from tests.harness.sql import run_sql
 from transport.server import Server
 from wiring.application import open_application
 from wiring.documents import static_documents
 
 pytest_plugins = ["tests.harness.needs"]
-__all__ = ["pytest_runtest_protocol", "pytest_xdist_auto_num_workers"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_runtest_protocol",
+    "pytest_xdist_auto_num_workers",
+]
 
 
 class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
@@ -63,7 +71,7 @@ def _documents_are_built_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Run one real Postgres for the whole session, with the schema; yield its URL."""
-    with TemporaryDirectory(prefix="userauth-", dir=memory_directory()) as folder:
+    with new_directory() as folder:
         data = Path(folder) / "data"
         EmbeddedPostgres.start(data).stop()
         # Tests create databases and roles of their own; a server cannot. The locks of autovacuum
@@ -84,20 +92,15 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """Create a directory that the user of Postgres can access.
-
-    A second run of pytest closes those below its own folder to other users.
-    """
-    with TemporaryDirectory(prefix="userauth-") as folder:
+    """Create a directory that the user of Postgres can access."""
+    with new_directory() as folder:
         yield Path(folder)
 
 
 @pytest.fixture
 def dsn(postgres: str) -> str:
     """Return a database without users and tokens."""
-    # TRUNCATE would take three times as long, since it creates and removes files.
-    tables = ("tokens", "users", "clients", "throttle", "events", "reserved_emails", "messages")
-    run_sql(postgres, "".join(f"DELETE FROM {table};" for table in tables))  # noqa: S608
+    delete_rows(postgres)
     return postgres
 
 
@@ -149,7 +152,9 @@ def app(
     async def enter() -> Application:
         return await stack.enter_async_context(open_application(settings, keys, dsn, clock))
 
-    yield io_loop.run_sync(enter)
+    with unchecked_schema():
+        application = io_loop.run_sync(enter)
+    yield application
     io_loop.run_sync(stack.aclose)
 
 

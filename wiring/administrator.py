@@ -16,6 +16,7 @@ from services.all_services import AdministrationServices
 from services.backups import Backups
 from services.database_check import DatabaseReport, check_database
 from settings import Settings, load_settings
+from wiring.administration import open_administration
 from wiring.check import check
 from wiring.database import (
     database_location,
@@ -27,7 +28,6 @@ from wiring.database import (
 from wiring.errors import StartError, database_advice
 from wiring.mail import send_test_message
 from wiring.program import SETTINGS_FILE, read_schema
-from wiring.services import open_administration
 
 Result = TypeVar("Result")
 

@@ -36,6 +36,7 @@ async def periodic_tasks(
         ("writing counted failures failed", services.audit.write_counted),
         ("writing token uses failed", services.usage.write),
         ("housekeeping failed", housekeeping.remove),
+        ("deleting void registrations failed", services.registration.remove_void),
         ("measuring hash kinds failed", services.hash_kinds.measure),
     )
     async with AsyncExitStack() as stack:

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
 
+import certifi
 import pytest
 
 from tests.harness.client_drivers import DRIVERS, DrivenClient, Driver
@@ -24,6 +27,16 @@ def running_url(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def url(running_url: str, dsn: str) -> str:  # noqa: ARG001 - it empties the database
     """Return the URL of a server without users."""
     return running_url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give clients one certificate to trust: reading all takes most of the time to open one."""
+    first, end, _ = Path(certifi.where()).read_text("ascii").partition("-----END CERTIFICATE-----")
+    trusted = tmp_path_factory.mktemp("trusted") / "certificates.pem"
+    trusted.write_text(first + end, encoding="ascii")
+    with patch("certifi.where", lambda: str(trusted)):
+        yield
 
 
 @pytest.fixture(params=DRIVERS, ids=["sync", "async"])

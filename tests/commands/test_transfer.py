@@ -6,6 +6,7 @@ import json
 import re
 import stat
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -76,13 +77,15 @@ def test_errors_name_the_line_and_nothing_is_imported(dsn: str, tmp_path: Path) 
         {**good, "email": 5},
         {**good, "email": "early@example.com", "created_at": "0001-01-01T00:00:00+14:00"},
         {**good, "email": "late@example.com", "disabled_at": "9999-12-31T23:59:59-14:00"},
+        {**good, "email": "x@example.com", "email_verified_at": "2999-01-01T00:00:00Z"},
+        {**good, "email": "y@example.com", "language": "fr"},
     )
     with file.open("ab") as target:
         target.write(b"{broken\n\xff\n")
     ended = manage("users", "import", str(file), DATABASE_URL=dsn)
     assert ended.returncode == 1
     faults = [line for line in ended.stderr.splitlines() if line.startswith("line ")]
-    assert [fault.split(":")[:2] for fault in faults[:8]] == [
+    assert [fault.split(":")[:2] for fault in faults[:10]] == [
         ["line 2", " email"],
         ["line 3", " email"],
         ["line 4", " password_hash"],
@@ -91,9 +94,11 @@ def test_errors_name_the_line_and_nothing_is_imported(dsn: str, tmp_path: Path) 
         ["line 7", " email"],
         ["line 8", " created_at"],
         ["line 9", " disabled_at"],
+        ["line 10", " email_verified_at"],
+        ["line 11", " language"],
     ]
-    assert len(faults) == 10
-    assert "10 invalid lines of 11: nothing was imported." in ended.stderr
+    assert len(faults) == 12
+    assert "12 invalid lines of 13: nothing was imported." in ended.stderr
     assert "secret words" not in ended.stderr
     assert HASH not in ended.stderr
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
@@ -108,9 +113,11 @@ def test_csv_is_imported_and_existing_users_are_unchanged(dsn: str, tmp_path: Pa
     file = tmp_path / "users.csv"
     with file.open("w", encoding="utf-8", newline="") as target:
         rows = csv.writer(target)
-        rows.writerow(["email", "name", "password_hash", "disabled_at"])
-        rows.writerow(["susan@example.com", "", HASH, ""])
-        rows.writerow(["zoë@example.com", 'Zoë "Z", Miller', HASH, "2026-01-01T00:00:00+01:00"])
+        times = ("disabled_at", "email_verified_at")
+        rows.writerow(["email", "name", "password_hash", *times, "language"])
+        rows.writerow(["susan@example.com", "", HASH, "", "2026-01-01T00:00:00Z", "de"])
+        at = "2026-01-01T00:00:00+01:00"
+        rows.writerow(["zoë@example.com", 'Zoë "Z", Miller', HASH, at, at, "de"])
     for option, summary in (
         ("--dry-run", "Would import 1 user; skipped 1 that already exist."),
         ("--format=csv", "Imported 1 user; skipped 1 that already exist."),
@@ -120,19 +127,27 @@ def test_csv_is_imported_and_existing_users_are_unchanged(dsn: str, tmp_path: Pa
         assert (ended.stdout, ended.stderr) == (f"{summary}\n", ""), ended
     assert run_sql(
         dsn,
-        "SELECT email, name, password_hash = 'theirs', disabled_at IS NULL FROM users ORDER BY 1",
+        "SELECT email, name, password_hash = 'theirs', disabled_at IS NULL,"
+        " email_verified_at IS NULL, language FROM users ORDER BY 1",
     ) == [
-        ("Susan@example.com", None, True, True),
-        ("zoë@example.com", 'Zoë "Z", Miller', False, False),
+        ("Susan@example.com", None, True, True, True, None),
+        ("zoë@example.com", 'Zoë "Z", Miller', False, False, False, "de"),
     ]
 
 
 def test_an_export_can_be_imported_and_only_its_owner_can_read_it(dsn: str, tmp_path: Path) -> None:
     given = {"email": "susan@example.com", "password_hash": HASH, "name": "Susan"}
-    file = written(tmp_path / "users.jsonl", given, {**given, "email": "other@example.com"})
+    verified = {"email_verified_at": "2026-01-01T00:00:00Z", "language": "de"}
+    other = {**given, **verified, "email": "other@example.com"}
+    file = written(tmp_path / "users.jsonl", given, other)
     assert manage("users", "import", file, DATABASE_URL=dsn).returncode == 0
-    columns = "SELECT email, name, password_hash, created_at, disabled_at FROM users ORDER BY 1"
+    columns = (
+        "SELECT email, name, password_hash, created_at, disabled_at, email_verified_at, language"
+        " FROM users ORDER BY 1"
+    )
     before = run_sql(dsn, columns)
+    # Unverified, and in the default language, unless the file says otherwise.
+    assert [row[5:] for row in before] == [(datetime(2026, 1, 1, tzinfo=UTC), "de"), (None, None)]
     out = tmp_path / "out.jsonl"
     assert manage("users", "export", str(out), DATABASE_URL=dsn).stdout == "Exported 2 users.\n"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600

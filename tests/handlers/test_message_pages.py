@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from db.rows import ClaimedMessage
+from db.message_rows import ClaimedMessage
 from handlers import routes
 from handlers.application import Application
 from mail.messages import Envelope, render

@@ -1,27 +1,22 @@
 """/metrics counts what happens in the server, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from urllib.parse import urlencode
 
 import pytest
-from prometheus_client.openmetrics.parser import (
-    text_string_to_metric_families as parse_open_metrics,
-)
-from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.ioloop import IOLoop
 
 from db.events import EventFilter
 from handlers import routes
 from handlers.application import Application
-from handlers.metrics import MetricsServer
 from rules.errors import DatabaseUnavailable, problem_types
 from services.event_kinds import EventKind
 from services.readiness import Readiness
 from settings import Settings
-from tests.harness.api import PASSWORD, Answer, Api, basic, bearer, check_invariants
+from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings, settings_with
@@ -68,41 +63,8 @@ def dsn(dsn: str, gate: Gate) -> str:
 
 
 @pytest.fixture
-def port(io_loop: IOLoop, app: Application) -> Iterator[int]:
-    """Serve the metrics of the application."""
-    stack = AsyncExitStack()
-
-    async def listen() -> int:
-        return await stack.enter_async_context(listening(app))
-
-    yield io_loop.run_sync(listen)
-    io_loop.run_sync(stack.aclose)
-
-
-@pytest.fixture
 def read(port: int) -> Read:
     return lambda: scrape(port)
-
-
-@asynccontextmanager
-async def listening(app: Application) -> AsyncIterator[int]:
-    assert app.metrics is not None
-    server = MetricsServer(app.metrics)
-    yield await server.listen("127.0.0.1", 0)
-    await server.close()
-
-
-async def fetch(port: int, path: str = "/metrics", **request: object) -> HTTPResponse:
-    client = AsyncHTTPClient(force_instance=True)
-    try:
-        return await client.fetch(
-            f"http://127.0.0.1:{port}{path}",
-            raise_error=False,
-            allow_nonstandard_methods=True,
-            **request,
-        )
-    finally:
-        client.close()
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -433,72 +395,3 @@ async def test_the_buckets_cover_lookups_and_slow_logins(api: Api, read: Read) -
         # A factor of at most 2.5 between two bounds is the accuracy of a quantile.
         finite = sorted(bounds)[:-1]
         assert all(above / below <= 2.5 for below, above in pairwise(finite))
-
-
-@pytest.mark.gen_test
-async def test_the_format_follows_accept(port: int) -> None:
-    plain = await fetch(port)
-    assert plain.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert b"# EOF" not in plain.body
-    asked = {"Accept": "application/openmetrics-text; version=1.0.0"}
-    open_metrics = await fetch(port, headers=asked)
-    assert open_metrics.headers["Content-Type"].startswith(
-        "application/openmetrics-text; version=1"
-    )
-    assert open_metrics.body.endswith(b"\n# EOF\n")
-    assert open_metrics.body.count(b"# EOF") == 1
-    for odd in ("text/plain; version=x", "application/openmetrics-text; version=.."):
-        assert (await fetch(port, headers={"Accept": odd})).code == 200
-    assert len(list(parse_open_metrics(open_metrics.body.decode()))) > 20  # type: ignore[no-untyped-call]
-    head = await fetch(port, method="HEAD")
-    assert (head.code, head.body) == (200, b"")
-    assert int(head.headers["Content-Length"]) > 1000
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("path", ["/", "/metrics/", "/api/user", "/health/live", "/metricsx"])
-async def test_the_metrics_port_has_no_other_path(port: int, path: str) -> None:
-    for method in ("GET", "HEAD", "POST", "OPTIONS"):
-        body = b"" if method == "POST" else None
-        answer = await fetch(port, path, method=method, body=body)
-        assert answer.code == 404
-        check_invariants(Answer(answer.code, answer.headers, answer.body or b""), method=method)
-
-
-@pytest.mark.gen_test
-@pytest.mark.parametrize("method", ["POST", "DELETE", "TRACE", "SUSAN"])
-async def test_the_metrics_port_supports_only_reading(port: int, method: str) -> None:
-    body = b"" if method == "POST" else None
-    answer = await fetch(port, method=method, body=body)
-    assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
-    check_invariants(Answer(answer.code, answer.headers, answer.body), method=method)
-
-
-@pytest.mark.gen_test
-async def test_options_lists_the_methods_of_the_metrics(port: int) -> None:
-    answer = await fetch(port, method="OPTIONS")
-    assert (answer.code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
-
-
-@pytest.mark.gen_test
-async def test_the_port_of_the_api_has_no_metrics(api: Api, port: int) -> None:
-    assert port
-    answer = await api.request("GET", "/metrics")
-    assert (answer.status, answer.problem) == (404, "not-found")
-
-
-@pytest.mark.gen_test
-async def test_the_metrics_port_keeps_few_connections_open(port: int) -> None:
-    writers = []
-    try:
-        readers = []
-        for _ in range(40):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            readers.append(reader)
-            writers.append(writer)
-        assert (await fetch(port)).code == 200
-        await asyncio.sleep(0.05)
-        assert sum(not reader.at_eof() for reader in readers) <= 20
-    finally:
-        for writer in writers:
-            writer.close()

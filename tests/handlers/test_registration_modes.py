@@ -47,7 +47,7 @@ def is_accepted(answer: Answer) -> bool:
     return (answer.status, answer.json) == (202, {})
 
 
-@override_settings(REGISTRATION__OPEN=False)
+@override_settings(REGISTRATION__OPEN="false")
 @pytest.mark.parametrize(
     "request_",
     [

@@ -84,16 +84,12 @@ def _body(body: Json) -> str:
 
 
 def _success(operation: Json) -> str:
-    found = [
-        _response(status, response)
-        for status, response in operation["responses"].items()
-        if status.startswith("2")
-    ]
-    return "**Response:** " + "\n**Or:** ".join(found)
+    successes = (each for each in operation["responses"].items() if each[0].startswith("2"))
+    return "\n".join(_response(status, response) for status, response in successes)
 
 
 def _response(status: str, response: Json) -> str:
-    text = f"{status}. {response['description']}"
+    text = f"**Response:** {status}. {response['description']}"
     [content] = response.get("content", {"": None}).values()
     names = [] if content is None else _names(content["schema"])
     if names:

@@ -1,5 +1,6 @@
 """The settings of tests, and how a test overrides them."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,17 @@ KEY = "Zk4tW9hXq2LrB7vNcY0mSgD5pJf8EuTa"
 
 def settings_with(**over: object) -> Settings:
     """Return the settings of tests with some overridden, as by PASSWORDS__WORKERS=1."""
-    variables = {f"USERAUTH_{name}": str(value) for name, value in over.items()}
-    return load_settings(
-        {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **variables}, ROOT / "settings.toml"
-    )
+    return _load(tuple((f"USERAUTH_{name}", _text(value)) for name, value in over.items()))
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@cache
+def _load(variables: tuple[tuple[str, str], ...]) -> Settings:
+    environ = {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **dict(variables)}
+    return load_settings(environ, ROOT / "settings.toml")
 
 
 def override_settings(**over: object) -> pytest.MarkDecorator:

@@ -133,6 +133,19 @@ def new_cluster(folder: Path, *options: str) -> Iterator[Cluster]:
 
 
 @contextmanager
+def copied_cluster(made: Path, folder: Path, *options: str) -> Iterator[Cluster]:
+    """Run a copy of a cluster that ``new_cluster`` has made in another folder."""
+    subprocess.run(["/bin/cp", "--archive", f"{made}/.", str(folder)], check=True)
+    cluster = Cluster(folder, folder / "given", *options)
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        with suppress(AssertionError):  # stopped by the test
+            cluster.stop()
+
+
+@contextmanager
 def external_cluster(folder: Path) -> Iterator[str]:
     """Run a cluster; yield the URL of an empty database."""
     with new_cluster(folder) as cluster:

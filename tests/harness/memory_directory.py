@@ -2,9 +2,19 @@
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made below it
 _ENOUGH_BYTES = 2 * 1024**3
+
+
+def new_directory(prefix: str = "userauth-") -> "TemporaryDirectory[str]":
+    """Create a directory for clusters, in memory if possible.
+
+    The user of Postgres can access it. A second run of pytest closes those below its own directory
+    to other users.
+    """
+    return TemporaryDirectory(prefix=prefix, dir=memory_directory())
 
 
 def memory_directory() -> Path | None:

@@ -1,12 +1,16 @@
 """The metrics of a server, parsed as Prometheus parses them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 from tornado.httpclient import AsyncHTTPClient
+
+from handlers.application import Application
+from handlers.metrics import MetricsServer
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -55,6 +59,15 @@ async def scrape(port: int) -> Scrape:
         return read(response.body.decode())
     finally:
         client.close()
+
+
+@asynccontextmanager
+async def listening(app: Application) -> AsyncIterator[int]:
+    """Serve the metrics of an application; yield the port."""
+    assert app.metrics is not None
+    server = MetricsServer(app.metrics)
+    yield await server.listen("127.0.0.1", 0)
+    await server.close()
 
 
 def read_now(url: str) -> str:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from db.rows import ClaimedMessage
+from db.message_rows import ClaimedMessage
 from mail import texts
 from mail.errors import MessageError, Permanent
 from mail.messages import KIND_FIELD, Envelope, make_envelope, render

@@ -27,13 +27,17 @@ MEANINGS = [
     (Step.RCPT, "550 5.4.1 Relayed to a host that has no such user", Permanent),
     (Step.DATA, "554 5.6.0 Content rejected", Permanent),
     (Step.DATA, "550 5.7.26 SPF and DKIM failed", RelayFault),
+    (Step.RCPT, "550 5.4.5 Daily quota exceeded", RelayFault),
+    (Step.DATA, "554 5.3.2 Not accepting messages", RelayFault),
     (Step.DATA, "535 Authentication credentials invalid", RelayFault),
 ]  # fmt: skip
 
 
-def meaning(step: Step, reply: str, *, has_sent: bool = False) -> MailError:
+def meaning(
+    step: Step, reply: str, *, has_sent: bool = False, needs_utf8: bool = False
+) -> MailError:
     code, text = reply.split(" ", 1)
-    return error_of(step, int(code), text, has_sent=has_sent)
+    return error_of(step, int(code), text, has_sent=has_sent, needs_utf8=needs_utf8)
 
 
 @pytest.mark.parametrize(("step", "reply", "expected"), MEANINGS)
@@ -53,6 +57,15 @@ def test_a_denial_after_a_sent_message_is_about_the_recipient_and_pauses_no_queu
     step: Step, reply: str
 ) -> None:
     assert type(meaning(step, reply, has_sent=True)) is Temporary
+
+
+@pytest.mark.parametrize(
+    ("step", "reply"), [(step, reply) for step, reply, error in MEANINGS if error is RelayFault]
+)
+def test_a_refusal_of_an_address_that_needs_smtputf8_pauses_no_queue(
+    step: Step, reply: str
+) -> None:
+    assert type(meaning(step, reply, needs_utf8=True)) is Temporary
 
 
 def test_the_description_contains_no_address_token_or_code_that_a_reply_quotes() -> None:

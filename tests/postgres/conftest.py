@@ -1,22 +1,27 @@
-"""Fixtures for tests of the embedded Postgres."""
+"""Directories of clusters, and a database for restores."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.harness.databases import new_database
 from tests.harness.embedded_clusters import end_postgres_below
+from tests.harness.memory_directory import new_directory
 
 
 @pytest.fixture
 def place() -> Iterator[Path]:
     """Yield a directory; afterwards stop any Postgres that still runs below it."""
-    # Not tmp_path, whose parent any other pytest makes private again.
-    place = Path(tempfile.mkdtemp(prefix="embedded-"))
-    try:
-        yield place
-    finally:
-        end_postgres_below(place)
-        shutil.rmtree(place)
+    with new_directory("embedded-") as folder:
+        try:
+            yield Path(folder)
+        finally:
+            end_postgres_below(Path(folder))
+
+
+@pytest.fixture
+def empty(postgres: str) -> Iterator[str]:
+    """Create an empty database."""
+    with new_database(postgres, "restored") as dsn:
+        yield dsn

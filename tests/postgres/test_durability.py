@@ -15,7 +15,9 @@ from db.prepared import PreparedQuery, with_recovery_flag
 from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
-from tests.harness.external_cluster import Cluster, new_cluster
+from tests.harness.databases import apply
+from tests.harness.external_cluster import Cluster, copied_cluster, new_cluster
+from tests.harness.memory_directory import new_directory
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import run_to_the_end, running_server
 
@@ -52,17 +54,26 @@ async def log_out(api: Api, token: str) -> None:
     assert answer.status == 204
 
 
+@pytest.fixture(scope="module")
+def made() -> Iterator[Path]:
+    """Yield the directory of a stopped cluster with the schema: initdb takes a second."""
+    with new_directory() as folder:
+        with new_cluster(Path(folder)) as cluster:
+            apply(cluster.url())
+            cluster.sql("CHECKPOINT")
+        yield Path(folder)
+
+
 @pytest.fixture
-def primary(open_folder: Path) -> Iterator[Cluster]:
-    with new_cluster(open_folder, "wal_writer_delay=10s", "wal_level=replica") as cluster:
+def primary(made: Path, open_folder: Path) -> Iterator[Cluster]:
+    options = ("wal_writer_delay=10s", "wal_level=replica")
+    with copied_cluster(made, open_folder, *options) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def standby(primary: Cluster, tmp_path: Path) -> Iterator[Cluster]:
-    """Create a standby with the schema, which applies later changes with a delay of an hour."""
-    with running_server({"DATABASE_URL": primary.url()}, tmp_path / "schema"):
-        pass
+def standby(primary: Cluster) -> Iterator[Cluster]:
+    """Create a standby, which applies changes with a delay of an hour."""
     made = primary.standby(LAG)
     made.start()
     yield made

@@ -1,11 +1,9 @@
 """The embedded Postgres, with real processes and real kills."""
 
 import os
-import shutil
 import signal
 import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +23,12 @@ from tests.harness.embedded_clusters import (
     as_ordinary_user,
     end_postgres_below,
     execute,
-    postgres_processes,
     postmaster,
     runs,
     starts_and_works,
     wait_until,
 )
+from tests.harness.memory_directory import new_directory
 
 SECRET = "$userauth-bcrypt-sha384$never-in-a-log"
 KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
@@ -39,13 +37,12 @@ KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Path]:
     """Yield a cluster for all tests that do not damage it: initdb takes half a second."""
-    place = Path(tempfile.mkdtemp(prefix="embedded-"))
-    try:
-        EmbeddedPostgres.start(place / "postgres").stop()
-        yield place / "postgres"
-    finally:
-        end_postgres_below(place)
-        shutil.rmtree(place)
+    with new_directory("embedded-") as place:
+        try:
+            EmbeddedPostgres.start(Path(place) / "postgres").stop()
+            yield Path(place) / "postgres"
+        finally:
+            end_postgres_below(Path(place))
 
 
 @pytest.fixture
@@ -91,14 +88,14 @@ def test_the_cluster_is_durable_private_and_off_the_network(folder: Path) -> Non
     postgres.stop()
 
 
-@pytest.mark.serial
 def test_starting_and_stopping_an_existing_cluster_is_fast(folder: Path) -> None:
     begun = time.monotonic()
     postgres = EmbeddedPostgres.start(folder)
     started = time.monotonic()
     postgres.stop()
-    assert started - begun < 1.5
-    assert time.monotonic() - started < 1.5
+    # A tenth of it, on an idle machine.
+    assert started - begun < 3
+    assert time.monotonic() - started < 3
 
 
 def test_the_last_process_stops_postgres(folder: Path) -> None:
@@ -182,9 +179,7 @@ def crashed(folder: Path) -> Path:
     member = Member(folder)
     assert member.line()
     member.kill()
-    for process in postgres_processes(folder):
-        process.kill()
-    wait_until(lambda: not runs(folder))
+    end_postgres_below(folder)
     assert (folder / "postmaster.pid").exists()
     return folder
 

@@ -5,11 +5,9 @@ import os
 import shutil
 import stat
 import struct
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -18,7 +16,13 @@ from postgres.data_directory import DataDirectory
 from postgres.directory_handle import open_directory, open_directory_descriptor
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from postgres.socket_directory import remove_socket_directory
-from tests.harness.embedded_clusters import NOBODY, as_ordinary_user, starts_and_works
+from tests.harness.embedded_clusters import (
+    NOBODY,
+    as_ordinary_user,
+    copy_cluster,
+    starts_and_works,
+)
+from tests.harness.memory_directory import new_directory
 
 SECRET = "what only root may read"
 
@@ -26,7 +30,7 @@ SECRET = "what only root may read"
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
     """Yield a stopped cluster."""
-    with TemporaryDirectory(prefix="embedded-") as folder:
+    with new_directory("embedded-") as folder:
         EmbeddedPostgres.start(Path(folder) / "postgres").stop()
         yield Path(folder) / "postgres"
 
@@ -34,8 +38,7 @@ def made() -> Iterator[Path]:
 @pytest.fixture
 def cluster(place: Path, made: Path) -> Path:
     """Return a copy of the cluster."""
-    subprocess.run(["/bin/cp", "--archive", str(made), str(place)], check=True)
-    return place / "postgres"
+    return copy_cluster(made, place)
 
 
 @pytest.fixture

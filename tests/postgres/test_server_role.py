@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 import psycopg2
@@ -13,7 +12,8 @@ from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from postgres.initialization import create_cluster
 from tests.harness.configuration import ROOT
-from tests.harness.embedded_clusters import Member, execute, postmaster, runs
+from tests.harness.embedded_clusters import Member, copy_cluster, execute, postmaster, runs
+from tests.harness.memory_directory import new_directory
 
 OLD_SCHEMA = (ROOT / "db" / "schemas" / "1.sql").read_text("utf-8")
 OTHER_THINGS = """
@@ -59,16 +59,23 @@ def stop_as_earlier_version(folder: Path) -> None:
     assert DataDirectory.open(folder).run("pg_ctl", "stop", "--wait")[0] == 0
 
 
+@pytest.fixture(scope="module")
+def made_by_earlier_version() -> Iterator[Path]:
+    """Yield the directory of a stopped cluster whose data the superuser owns."""
+    with new_directory("embedded-") as place:
+        folder = Path(place) / "postgres"
+        dsn = start_as_earlier_version(folder)
+        execute(dsn, OLD_SCHEMA + OTHER_THINGS)
+        execute(dsn, "CREATE DATABASE another")
+        execute(dsn.replace("/postgres?", "/another?"), "CREATE TABLE there AS SELECT 2 AS two")
+        stop_as_earlier_version(folder)
+        yield folder
+
+
 @pytest.fixture
-def earlier_cluster(place: Path) -> Path:
-    """Return the directory of a stopped cluster whose data the superuser owns."""
-    folder = place / "postgres"
-    dsn = start_as_earlier_version(folder)
-    execute(dsn, OLD_SCHEMA + OTHER_THINGS)
-    execute(dsn, "CREATE DATABASE another")
-    execute(dsn.replace("/postgres?", "/another?"), "CREATE TABLE there AS SELECT 2 AS two")
-    stop_as_earlier_version(folder)
-    return folder
+def earlier_cluster(made_by_earlier_version: Path, place: Path) -> Path:
+    """Return a copy of that cluster."""
+    return copy_cluster(made_by_earlier_version, place)
 
 
 def check_ownership(dsn: str) -> None:
@@ -110,8 +117,7 @@ def test_the_server_role_can_read_no_file_and_run_no_program(served: str, statem
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """Yield the DSN of a new cluster."""
-    # Not tmp_path, whose parent any other pytest makes private again.
-    with TemporaryDirectory(prefix="embedded-") as folder:
+    with new_directory("embedded-") as folder:
         postgres = EmbeddedPostgres.start(Path(folder) / "postgres")
         yield postgres.dsn
         postgres.stop()

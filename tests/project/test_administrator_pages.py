@@ -197,7 +197,7 @@ def commented_settings() -> dict[tuple[str, str], str]:
     """Return the comment of each setting in the shipped file."""
     found: dict[tuple[str, str], str] = {}
     section = key = ""
-    for line in SHIPPED.partition("\n[testing.")[0].splitlines():
+    for line in re.split(r"\n\[(?!default\.)", SHIPPED)[0].splitlines():
         if heading := re.match(r"\[default\.(\w+)\]", line):
             section, key = heading[1], ""
         elif assignment := re.match(r"(\w+) *=.*?  # (.*)", line):

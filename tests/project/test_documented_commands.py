@@ -21,7 +21,7 @@ PAGES = [
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 _COMMAND = re.compile(r"(?:userauth-manage|manage\.py) ((?:[a-z]|--)[^`\n|)&]*)")
 # Pages name commands without the program too, in code.
-_SHORT = re.compile(r"`((?:users|throttle|keys|audit|clients) [a-z][^`]*)`")
+_SHORT = re.compile(r"`((?:users|throttle|keys|mail|audit|clients) [a-z][^`]*)`")
 
 
 def documented(text: str) -> list[str]:

@@ -15,8 +15,8 @@ from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.clock import Clock
 from tests.harness.sql import run_sql
+from wiring.administration import open_administration
 from wiring.database import open_database
-from wiring.services import open_administration
 
 EMAIL = "susan@example.com"
 NEW_PASSWORD = "another horse battery"

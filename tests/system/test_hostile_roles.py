@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psycopg2
 import pytest
@@ -18,6 +17,7 @@ from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import SCHEMA, apply
 from tests.harness.external_cluster import PASSWORD, Cluster, new_cluster
+from tests.harness.memory_directory import new_directory
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import running_server
 
@@ -44,7 +44,7 @@ CREATE FUNCTION {schema}.power(double precision, integer) RETURNS double precisi
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with (
-        TemporaryDirectory(prefix="userauth-") as folder,
+        new_directory() as folder,
         new_cluster(Path(folder)) as made,
     ):
         made.sql(f"CREATE ROLE mallory LOGIN PASSWORD '{PASSWORD}'")

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -16,17 +15,24 @@ NEW_PASSWORD = "another horse battery"
 
 
 @pytest.fixture
-def urls(dsn: str, tmp_path: Path) -> Iterator[list[str]]:
+def urls(running_urls: list[str], dsn: str) -> list[str]:  # noqa: ARG001 - it empties the database
+    """Return the URLs of two servers without users."""
+    return running_urls
+
+
+@pytest.fixture(scope="module")
+def running_urls(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Run two servers on one database."""
+    folder = tmp_path_factory.mktemp("servers")
     variables = {
-        "DATABASE_URL": dsn,
+        "DATABASE_URL": postgres,
         # Of the logins that lose a race, any number may fail.
         "USERAUTH_THROTTLE__PAIR_FAILURES": "1000",
         "USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000",
     }
     with (
-        running_server(variables, tmp_path / "one") as one,
-        running_server(variables, tmp_path / "two") as two,
+        running_server(variables, folder / "one") as one,
+        running_server(variables, folder / "two") as two,
     ):
         yield [one.url, two.url]
 
@@ -113,7 +119,7 @@ def test_a_revoked_token_is_rejected_immediately_by_every_process(
 
     async def race() -> None:
         apis = [Api(url) for url in urls]
-        for number in range(8):
+        for number in range(5):
             email = f"susan{number}@example.com"
             token = await apis[0].registered_token(email)
             revoked = asyncio.Event()

@@ -39,7 +39,7 @@ ARGUMENTS = (
 @pytest.mark.parametrize(
     "pace",
     [
-        pytest.param(("--phases=examples,fuzzing,stateful", "--max-examples=2"), id="quick"),
+        pytest.param(("--phases=examples,fuzzing,stateful", "--max-examples=1"), id="quick"),
         # All phases: coverage as well, which takes longest.
         pytest.param(("--max-examples=50",), id="full", marks=pytest.mark.long),
     ],

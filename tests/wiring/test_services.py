@@ -7,8 +7,8 @@ from rules.origin import LocalOrigin
 from settings import Settings
 from tests.harness.clock import Clock
 from tests.harness.sql import run_sql
+from wiring.administration import open_administration
 from wiring.database import open_database
-from wiring.services import open_administration
 
 OTHERS = (
     "SELECT count(*) FROM pg_stat_activity"

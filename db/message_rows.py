@@ -1,0 +1,95 @@
+"""What queries of the messages table return, and what its statements take."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.rows import UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to insert.
+
+    It is sent to ``recipient``, if there is one, unless ``user_id`` names a user who is disabled.
+    A bound message becomes void by a new password of that user. A printed one is not sent: an
+    administrator passes its link on.
+    """
+
+    id: str
+    kind: str
+    user_id: str | None
+    recipient: str | None
+    email_digest: str
+    key_id: str | None
+    created_at: datetime
+    expires_at: datetime
+    is_urgent: bool
+    is_bound: bool
+    network_digest: str | None = None
+    requester_id: str | None = None
+    is_printed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMessage:
+    """A message that this process may send until ``due_at``.
+
+    It is not valid if it expired, became void, or its user is disabled or deleted.
+    """
+
+    id: str
+    kind: str
+    recipient: str
+    language: str
+    key_id: str | None
+    created_at: datetime
+    expires_at: datetime
+    due_at: datetime
+    attempts: int
+    is_valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRow:
+    """A message whose secret may be presented: its user, and whether it was used before."""
+
+    id: str
+    kind: str
+    key_id: str
+    recipient: str
+    is_used: bool
+    password_version: int
+    user: UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogRow:
+    """How many messages are due, and when the oldest of them was stored."""
+
+    due: int
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStateRow:
+    """A message as administrators see it.
+
+    ``state`` is due, sent, dead (given up) or void.
+    """
+
+    id: str
+    kind: str
+    recipient: str
+    user_id: str | None
+    language: str
+    created_at: datetime
+    expires_at: datetime
+    state: str
+    attempts: int
+    due_at: datetime | None
+    sent_at: datetime | None
+    failed_at: datetime | None
+    failure: str | None
+    used_at: datetime | None
+    voided_at: datetime | None
+    tries: int

@@ -1,0 +1,354 @@
+"""The installation: complete, repeatable, and undone where the new version does not start."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.harness.configuration import ROOT
+from tests.harness.units import DEPLOY, UNITS
+
+# The one that the environment of the tests was created with.
+PYTHON = Path(sys.base_prefix) / "bin/python3"
+# An installation downloads and unpacks all packages.
+INSTALL_SECONDS = 500
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 60)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install into a directory that stands for a machine."""
+    root = tmp_path_factory.mktemp("machine")
+    lend_packages(root / "opt/userauth")
+    install(root)
+    return root
+
+
+def lend_packages(program: Path) -> None:
+    """Create an environment that the installation reuses, with the packages of the tests.
+
+    Downloading and unpacking them takes half a minute, and is tested with those that take long.
+    """
+    subprocess.run(
+        [PYTHON, "-m", "venv", "--copies", "--without-pip", program / ".venv"], check=True
+    )
+    paths = {key: str(program / ".venv") for key in ("base", "platbase")}
+    packages = Path(sysconfig.get_path("purelib", "venv", vars=paths))
+    (packages / "tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    version = subprocess.run([PYTHON, "-VV"], check=True, capture_output=True, text=True).stdout
+    inputs = version + (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    (program / ".made-of").write_text(inputs, encoding="utf-8")
+
+
+def install(root: Path, *arguments: str, systemctl: Path | None = None) -> str:
+    ended = run_installation(root, *arguments, systemctl=systemctl)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def run_installation(
+    root: Path, *arguments: str, systemctl: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["/bin/bash", str(DEPLOY / "install.sh"), *arguments],
+        env={
+            **os.environ,
+            "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
+            "DESTDIR": str(root),
+            "SYSTEMCTL": str(systemctl or ""),
+            # "0" sets --no-compile: pip inverts the value of a negative option.
+            "PIP_NO_COMPILE": "0",
+        },
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_SECONDS,
+        check=False,
+    )
+
+
+def mark(root: Path) -> Path:
+    """Create a marker file in the installed version; a new version has none."""
+    marker = root / "opt/userauth/marker"
+    marker.write_text("", encoding="utf-8")
+    return marker
+
+
+@pytest.fixture
+def called(tmp_path: Path) -> Path:
+    """Return the file in which the fake systemctl records its calls."""
+    return tmp_path / "called"
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, called: Path) -> Callable[[str], Path]:
+    """Return a function that creates a fake systemctl which runs shell commands."""
+
+    def make(commands: str) -> Path:
+        file = tmp_path / "systemctl"
+        file.write_text(f'#!/bin/sh\necho "$@" >>{called}\n{commands}\n', encoding="utf-8")
+        file.chmod(0o755)
+        return file
+
+    return make
+
+
+def secrets_of(root: Path) -> dict[str, str]:
+    folder = root / "etc/userauth/credentials"
+    return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
+
+
+def test_an_installation_is_complete_and_protects_its_secrets(installed: Path) -> None:
+    program = installed / "opt/userauth"
+    secrets = secrets_of(installed)
+    assert not (program / ".git").exists()
+    assert set(secrets) == {"DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER"}
+    assert secrets["DATABASE_URL"] == "embedded\n"
+    assert len(secrets["SECRET_KEYS"].strip()) >= 32
+    credentials = installed / "etc/userauth/credentials"
+    assert credentials.stat().st_mode & 0o777 == 0o700
+    for file in credentials.iterdir():
+        assert file.stat().st_mode & 0o777 == 0o600
+    checked = subprocess.run(
+        [program / ".venv/bin/python", program / "server.py", "--check"],
+        env={
+            "APP_SETTINGS": "production",
+            "CREDENTIALS_DIRECTORY": str(installed / "etc/userauth/credentials"),
+            "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout) == (0, "The settings are valid (production).\n")
+    for unit in UNITS:
+        assert (installed / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
+
+
+def python_of(root: Path) -> Path:
+    return root / "opt/userauth/.venv/bin/python"
+
+
+def test_installing_again_changes_no_setting_and_no_secret(installed: Path) -> None:
+    settings = installed / "etc/userauth/environment"
+    settings.write_text("HOST=127.0.0.2\nUSERAUTH_SERVER__TRUSTED_PROXIES=::1\n", "utf-8")
+    before = secrets_of(installed)
+    python = python_of(installed).stat().st_ino
+    marker = mark(installed)
+    # The modes that an earlier version used.
+    credentials = installed / "etc/userauth/credentials"
+    for path, mode in ((credentials, 0o750), (credentials / "SECRET_KEYS", 0o640)):
+        path.chmod(mode)
+    install(installed)
+    assert credentials.stat().st_mode & 0o777 == 0o700
+    assert (credentials / "SECRET_KEYS").stat().st_mode & 0o777 == 0o600
+    assert secrets_of(installed) == before
+    assert settings.read_text("utf-8").startswith("HOST=127.0.0.2\n")
+    assert not marker.exists()
+    # The packages are reused.
+    assert python_of(installed).stat().st_ino == python
+
+
+@pytest.mark.long
+def test_broken_packages_are_installed_again(installed: Path) -> None:
+    python_of(installed).unlink()
+    install(installed)
+    subprocess.run([python_of(installed), "-c", "import tornado, aiopg"], check=True)
+
+
+def test_a_version_that_rejects_the_settings_leaves_the_old_one_in_place(installed: Path) -> None:
+    settings = installed / "etc/userauth/environment"
+    good = settings.read_text("utf-8")
+    marker = mark(installed)
+    settings.write_text(f"{good}PORT=many\n", "utf-8")
+    ended = run_installation(installed)
+    settings.write_text(good, "utf-8")
+    assert ended.returncode == 1
+    assert "server.port" in ended.stderr
+    assert "the old version is still in place" in ended.stderr
+    assert marker.exists()
+    assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
+
+
+# The fake systemctl starts the service only if the marker of the old version exists.
+CHOOSY = '[ "$1" != {failing} ] || [ -e {root}/opt/userauth/marker ]'
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        *("daemon-reload", "restart"),
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("start", "--quiet")),
+    ],
+)
+def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
+    installed: Path, systemctl: Callable[[str], Path], called: Path, failing: str
+) -> None:
+    unit = installed / "etc/systemd/system/userauth.service"
+    shipped = unit.read_bytes()
+    old = installed / "opt/userauth/deploy/userauth.service"
+    old.write_bytes(shipped + b"# of the old version\n")
+    # A unit that the old version did not have.
+    (installed / "opt/userauth/deploy/userauth-backup.timer").unlink()
+    marker = mark(installed)
+    fake = systemctl(CHOOSY.format(failing=failing, root=installed))
+    ended = run_installation(installed, systemctl=fake)
+    assert ended.returncode == 1
+    assert "the old version is running again" in ended.stderr
+    assert marker.exists()
+    assert unit.read_bytes() == old.read_bytes() != shipped
+    assert not unit.with_name("userauth-backup.timer").exists()
+    assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
+    assert called.read_text("utf-8").splitlines()[-2:] == [
+        "daemon-reload",
+        "restart userauth.service",
+    ]
+    install(installed)
+
+
+def test_after_a_killed_installation_the_version_that_is_known_to_start_is_kept(
+    installed: Path, systemctl: Callable[[str], Path]
+) -> None:
+    marker = mark(installed)
+    killing = systemctl('[ "$1" != restart ] || kill -9 $PPID')
+    assert run_installation(installed, systemctl=killing).returncode != 0
+    assert not marker.exists()
+    choosy = systemctl(CHOOSY.format(failing="restart", root=installed))
+    ended = run_installation(installed, systemctl=choosy)
+    assert "the old version is running again" in ended.stderr
+    assert marker.exists()
+
+
+def test_two_installations_cannot_run_at_the_same_time(
+    installed: Path, systemctl: Callable[[str], Path], tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    waiting = systemctl(f'[ "$1" != restart ] || read -r _ <{fifo}')
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(install, installed, systemctl=waiting)
+        with fifo.open("w", encoding="utf-8") as fifo_end:  # blocks until the first one restarts
+            second = run_installation(installed)
+            fifo_end.write("continue\n")
+        first.result()
+    assert (second.returncode, second.stderr) == (1, "userauth: another installation is running\n")
+
+
+def test_an_installation_without_a_start_does_not_call_systemctl(
+    installed: Path, systemctl: Callable[[str], Path], called: Path
+) -> None:
+    assert "not started" in install(installed, "--no-start", systemctl=systemctl("false"))
+    assert not called.exists()
+    assert list((installed / "opt").iterdir()) == [installed / "opt/userauth"]
+
+
+def test_commands_get_the_settings_as_systemd_parses_them_and_not_those_of_the_caller(
+    installed: Path,
+) -> None:
+    settings = installed / "etc/userauth/environment"
+    good = settings.read_text("utf-8")
+    settings.write_text(
+        "# HOST=comment\n  USERAUTH_METRICS__HOST = 'one two' \nUSERAUTH_LOGGING__FORMAT=\"json\"\n"
+        "USERAUTH_DOCS__ENABLED=true  \nno variable\n=nothing\nDATABASE_URL=a=b\n"
+        "$(touch /tmp/x)=1\nPORT=$HOME `id`",
+        "utf-8",
+    )
+    ended = subprocess.run(
+        [sys.executable, "-I", str(DEPLOY / "as_the_service.py"), "env"],
+        env={
+            "DESTDIR": str(installed),
+            "PATH": "/nowhere",
+            "PGPASSWORD": "x",
+            "TERM": "dumb",
+            "SUDO_USER": "susan",
+            "SUDO_UID": "1000",
+            "SUDO_COMMAND": "x",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    settings.write_text(good, "utf-8")
+    assert dict(line.split("=", 1) for line in ended.stdout.splitlines()) == {
+        "TERM": "dumb",
+        "SUDO_USER": "susan",
+        "SUDO_UID": "1000",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": f"{installed}/var/lib/userauth",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "APP_SETTINGS": "production",
+        "USERAUTH_DATABASE__EMBEDDED_DIR": f"{installed}/var/lib/userauth/postgres",
+        "CREDENTIALS_DIRECTORY": f"{installed}/etc/userauth/credentials",
+        "USERAUTH_METRICS__HOST": "one two",
+        "USERAUTH_LOGGING__FORMAT": "json",
+        "USERAUTH_DOCS__ENABLED": "true",
+        "DATABASE_URL": "a=b",
+        "PORT": "$HOME `id`",
+    }
+
+
+@pytest.mark.parametrize("name", ["USERAUTH_DATABASE__EMBEDDED_DIR", "DATABASE_URL"])
+def test_a_setting_in_the_shell_is_an_error(name: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-I", str(DEPLOY / "as_the_service.py"), "env"],
+        env={"PATH": os.environ["PATH"], name: "elsewhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"{name} is set in this shell" in ended.stderr
+
+
+@pytest.fixture
+def own_package(tmp_path: Path) -> Path:
+    """Return the directory of a package of the administrator's."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "own_package.py").write_text("", encoding="utf-8")
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "own-package"\nversion = "1"\n'
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n',
+        encoding="utf-8",
+    )
+    return folder
+
+
+@pytest.mark.long
+def test_packages_of_the_administrator_are_kept_and_cannot_replace_those_of_the_server(
+    installed: Path, own_package: Path
+) -> None:
+    wanted = installed / "etc/userauth/requirements.txt"
+    wanted.write_text(f"{own_package}\n", "utf-8")
+    for _ in range(2):
+        install(installed)
+        subprocess.run([python_of(installed), "-c", "import own_package"], check=True)
+    marker = mark(installed)
+    wanted.write_text("tornado<6\n", "utf-8")
+    ended = run_installation(installed)
+    wanted.unlink()
+    assert ended.returncode != 0
+    assert "tornado" in ended.stderr
+    assert marker.exists()
+
+
+def test_an_installation_killed_while_switching_versions_is_repaired(installed: Path) -> None:
+    program = installed / "opt/userauth"
+    program.rename(installed / "opt/userauth.before")
+    install(installed)
+    assert python_of(installed).exists()
+    assert list((installed / "opt").iterdir()) == [program]
+
+
+def test_an_uninstallation_keeps_settings_and_secrets(installed: Path) -> None:
+    before = secrets_of(installed)
+    install(installed, "--uninstall")
+    install(installed, "--uninstall")
+    assert not (installed / "opt/userauth").exists()
+    assert list((installed / "etc/systemd/system").iterdir()) == []
+    assert secrets_of(installed) == before

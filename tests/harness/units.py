@@ -1,0 +1,7 @@
+"""The units for systemd."""
+
+from tests.harness.configuration import ROOT
+
+DEPLOY = ROOT / "deploy"
+SERVICE, BACKUP = DEPLOY / "userauth.service", DEPLOY / "userauth-backup.service"
+UNITS = [SERVICE, DEPLOY / "userauth.socket", BACKUP, DEPLOY / "userauth-backup.timer"]

@@ -1,0 +1,73 @@
+"""The URL of the database."""
+
+import pytest
+
+from tests.harness.settings_files import SECRET, Faults, Load
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "embedded",
+        "postgresql://db.example",
+        "postgres://user:pa#ss?w%40rd@db.example:5433/users?sslmode=require",
+        "postgresql://user@10.0.0.5/users",
+        "postgresql://[2001:db8::1]:5432/users",
+        "postgresql:///users?host=/var/run/postgresql",
+        "postgresql://%2Fvar%2Frun%2Fpostgresql/users",
+        "postgresql:///users?hostaddr=10.0.0.5",
+        "postgresql://db.example/users?hostaddr=10.0.0.5",
+    ],
+)
+def test_a_database_with_one_host_or_socket_is_accepted(load: Load, url: str) -> None:
+    assert load({"DATABASE_URL": url}).database.url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        (
+            f"postgresql://user:{SECRET}@one,two/users",
+            "failover is not",
+        ),
+        (
+            f"postgresql://user:{SECRET}@one:1,two:2/users",
+            "failover is not",
+        ),
+        (
+            f"postgresql://user:{SECRET}@one%2Ctwo/users",
+            "failover is not",
+        ),
+        (
+            f"postgresql://user:{SECRET}@/users?host=one,two",
+            "failover is not",
+        ),
+        (
+            f"postgresql://user:{SECRET}@one/users?host=two",
+            "failover is not",
+        ),
+        (
+            f"postgresql://user:{SECRET}@/users?hostaddr=10.0.0.5,10.0.0.6",
+            "failover is not",
+        ),
+        (f"postgresql://user:{SECRET}@one/users?hostaddr=10.0.0.5,10.0.0.6", "failover is not"),
+        (f"postgresql://user:{SECRET}@/users", "must name a host, or a socket directory"),
+        (f"mysql://user:{SECRET}@one/users", "must be embedded or postgresql://"),
+        (f"user:{SECRET}@one/users", "must be embedded or postgresql://"),
+        (f"host=one password={SECRET}", "must be embedded or postgresql://"),
+        (f"postgresql://user:{SECRET}/x@one/users", "written as %2F"),
+        (f"postgresql://user:x@{SECRET}@one/users", "written as %40"),
+        (f"postgresql://user:{SECRET}%zz@one/users", "must be embedded or postgresql://"),
+        (f"postgresql://user:{SECRET} x@one/users", "must be embedded or postgresql://"),
+        (f"postgresql://user:{SECRET}@one/users\n", "must be embedded or postgresql://"),
+        (f"postgresql://user:{SECRET}@one:port/users", "must be embedded or postgresql://"),
+        (f"EMBEDDED{SECRET}", "must be embedded or postgresql://"),
+    ],
+)
+def test_an_unsupported_database_url_is_rejected_without_its_password(
+    faults: Faults, url: str, sentence: str
+) -> None:
+    (fault,) = faults({"DATABASE_URL": url})
+    assert fault.startswith("database.url = ********** (from DATABASE_URL): ")
+    assert sentence in fault
+    assert SECRET not in fault
