@@ -75,8 +75,8 @@ def restore(
     """Restore a backup; revokes all tokens by default.
 
     Stop every server first. The database is restored completely or not at all. The backup does not
-    contain later revocations, so all tokens are revoked. A backup of an earlier schema version is
-    migrated.
+    contain later revocations, so all tokens are revoked; messages to users are deleted. A backup of
+    an earlier schema version is migrated.
     """
     with file_errors(file), open_archive(file) as archive:
         manifest = archive.manifest

@@ -93,9 +93,8 @@ class Application(ApplicationState):
         self.max_body_bytes = policy.max_body_bytes
         self.metrics = metrics
         self.static_documents = static_documents
-        self.running = 0
         self.request_ids = _random_ids()
-        self.draining = False
+        self.running, self.draining = 0, False
         self._handlers: dict[str, type[BaseHandler]] = {
             str(path): handler for path, handler in routes if path == re.escape(path)
         } | dict.fromkeys(static_documents, StaticDocumentHandler)

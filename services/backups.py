@@ -1,8 +1,9 @@
 """Backups of the database, and the state of tokens and users after a restore.
 
 A backup does not include later revocations, deletions and disabled users. So a restore revokes
-every token, unless the administrator keeps them; and it reports the users that it restored although
-they were deleted or disabled since, as far as the replaced database shows.
+every token, unless the administrator keeps them. It deletes the messages. And it reports the users
+that it restored although they were deleted or disabled since, as far as the replaced database
+shows.
 """
 
 from collections.abc import Callable, Mapping

@@ -5,7 +5,6 @@ A ValueError completes the line "section.key = value (from where): …" that the
 
 import re
 from collections.abc import Sequence
-from email.policy import SMTP
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -19,7 +18,6 @@ from settings.exposure import (
     includes_callers,
     sslmode_over_network,
 )
-from settings.mail_url import FOLDER, SmtpUrl, parse_mail_url
 from settings.profiles import Profile
 from settings.secret_strength import is_guessable
 
@@ -175,32 +173,6 @@ def _public_url(url: str, info: Info) -> str:
     return url
 
 
-def _mail_url(url: SecretStr, info: Info) -> SecretStr:
-    """Reject a URL that names no relay, without quoting any part of it."""
-    text = url.get_secret_value()
-    relay = parse_mail_url(text)
-    is_clear = isinstance(relay, SmtpUrl) and relay.sends_clear_password
-    if is_clear and info.context.profile is Profile.PRODUCTION:
-        raise ValueError(
-            "would send the password of the relay in clear text: use smtps:// or smtp+starttls://"
-        )
-    if text.startswith(FOLDER):
-        return SecretStr(f"{FOLDER}{info.context.directory / text.removeprefix(FOLDER)}")
-    return url
-
-
-def _mailbox(text: str) -> str:
-    if not text:
-        return text
-    try:
-        addresses = SMTP.header_factory("from", text).addresses
-    except (ValueError, IndexError):
-        addresses = ()
-    if len(addresses) != 1 or not text.isprintable() or "@" not in addresses[0].addr_spec:
-        raise ValueError("must be one address, such as Example <no-reply@example.com>")
-    return text
-
-
 def _private_key(private_key: Path | None, info: Info) -> Path | None:
     if (private_key is None) != (info.data.get("certificate") is None):
         raise ValueError("must be set together with server.certificate, or neither")
@@ -251,8 +223,6 @@ Networks = Annotated[
     Field(strict=False, description="a list of networks"),
     AfterValidator(_networks),
 ]
-MailUrl = Annotated[SecretStr, AfterValidator(_mail_url), Field(description="a string")]
-Mailbox = Annotated[str, AfterValidator(_mailbox), Field(description="an address or empty")]
 PublicUrl = Annotated[str, AfterValidator(_public_url), Field(description="an origin or empty")]
 Origins = Annotated[
     tuple[str, ...],

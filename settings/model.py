@@ -17,8 +17,6 @@ from settings.checks import (
     DatabaseUrl,
     FilePath,
     Keys,
-    Mailbox,
-    MailUrl,
     Networks,
     OptionalPath,
     Origins,
@@ -31,6 +29,7 @@ from settings.checks import (
     in_production,
 )
 from settings.choices import Language, Verification
+from settings.mail_checks import Mailbox, MailUrl
 from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
 from settings.profiles import Profile
 

@@ -36,20 +36,10 @@ async def open_sender(
     metrics: Metrics | None,
 ) -> AsyncIterator[Sender | None]:
     """Send messages until the end, if the settings name a relay. ``clock`` returns UTC seconds."""
-    url = settings.mail.relay
-    if url is None:
+    sender = _make_sender(settings, database, signer, clock, wake)
+    if sender is None:
         yield None
         return
-    envelope = make_envelope(settings)
-    delivery = Delivery(envelope, find_key=signer.find_key, clock=clock)
-    sender = Sender(
-        database,
-        delivery,
-        relays=[make_relay(url, envelope, delivery.now) for _ in range(_RELAYS)],
-        wake=wake,
-        per_minute=settings.mail.per_minute,
-        clock=time.monotonic,
-    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(sender.close, settings.server.drain_seconds)
         if metrics is not None:
@@ -58,6 +48,28 @@ async def open_sender(
             stack.push_async_callback(task.close)
             watch_mail(metrics, sender, backlog)
         yield sender
+
+
+def _make_sender(
+    settings: Settings,
+    database: Database,
+    signer: TokenSigner,
+    clock: Callable[[], float],
+    wake: asyncio.Event,
+) -> Sender | None:
+    url = settings.mail.relay
+    if url is None:
+        return None
+    envelope = make_envelope(settings)
+    delivery = Delivery(envelope, find_key=signer.find_key, clock=clock)
+    return Sender(
+        database,
+        delivery,
+        relays=[make_relay(url, envelope, delivery.now) for _ in range(_RELAYS)],
+        wake=wake,
+        per_minute=settings.mail.per_minute,
+        clock=time.monotonic,
+    )
 
 
 async def send_test_message(settings: Settings, address: str) -> str:

@@ -9,6 +9,7 @@ from db.pool import Database
 from ops.metrics import Metrics
 from rules.budget import Budget
 from rules.hash_budget import HashBudget
+from rules.keys import KeysFile
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
 from rules.tokens import TokenSigner
@@ -77,25 +78,35 @@ async def open_services(
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
         server = _server_parts(settings, parts, cache, signer)
         mail = _mail(settings, parts, signer, wake)
-        yield Services(
-            identities=server.identities,
-            registration=_registration(settings, parts, server, mail),
-            accounts=_accounts(parts, server, mail),
-            tokens=_tokens(settings, parts, server, mail),
-            clients=Clients(parts.core, parts.throttle, LocalOrigin()),
-            signer=signer,
-            keys_file=file,
-            usage=server.usage,
-            audit=parts.core.audit,
-            hash_kinds=HashKinds(database, parts.hasher),
-            hash_queue=parts.hasher.queue,
-            readiness=Readiness(parts.core.lookups),
-            outbox=mail.outbox,
-            verification=_verification(parts, server, mail),
-            password_reset=_password_reset(parts, server, mail),
-            email_change=_email_change(parts, server, mail),
-            email_undo=_email_undo(parts, mail),
-        )
+        yield _services(settings, parts, server, mail, file)
+
+
+def _services(
+    settings: Settings,
+    parts: Parts,
+    server: _ServerParts,
+    mail: _MailParts,
+    file: KeysFile | None,
+) -> Services:
+    return Services(
+        identities=server.identities,
+        registration=_registration(settings, parts, server, mail),
+        accounts=_accounts(parts, server, mail),
+        tokens=_tokens(settings, parts, server, mail),
+        clients=Clients(parts.core, parts.throttle, LocalOrigin()),
+        signer=server.signer,
+        keys_file=file,
+        usage=server.usage,
+        audit=parts.core.audit,
+        hash_kinds=HashKinds(parts.core.database, parts.hasher),
+        hash_queue=parts.hasher.queue,
+        readiness=Readiness(parts.core.lookups),
+        outbox=mail.outbox,
+        verification=_verification(parts, server, mail),
+        password_reset=_password_reset(parts, server, mail),
+        email_change=_email_change(parts, server, mail),
+        email_undo=_email_undo(parts, mail),
+    )
 
 
 def _server_parts(

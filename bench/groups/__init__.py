@@ -9,6 +9,7 @@ from bench.groups import (
     fairness,
     flood,
     logins,
+    mail,
     memory,
     peers,
     purge,
@@ -30,6 +31,7 @@ GROUPS: Mapping[str, Callable[[Run], Results]] = {
     "flood": flood.measure,
     "fairness": fairness.measure,
     "basic": basic.measure,
+    "mail": mail.measure,
     "memory": memory.measure,
     "peers": peers.measure,
 }

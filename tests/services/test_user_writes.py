@@ -24,7 +24,7 @@ def user(dsn: str) -> UserRow:
     [row] = run_sql(
         dsn,
         "INSERT INTO users (email, email_key, password_hash) VALUES ('a', 'a', 'x')"
-        " RETURNING id, email, name, created_at, updated_at",
+        " RETURNING id, email, name, created_at, updated_at, false",
     )
     run_sql(
         dsn,

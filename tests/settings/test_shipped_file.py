@@ -6,6 +6,7 @@ import tomllib
 from pydantic import SecretStr
 
 from settings import FIELDS, VARIABLES, Profile, load_settings
+from settings.mail_url import FolderUrl
 from tests.harness.settings_files import ROOT, SHIPPED
 
 
@@ -54,6 +55,19 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
     assert settings.registration.model_dump() == {
         "quarantine_days": 0,
         "internal_domains": True,
+        "open": True,
+        "verification": "optional",
+    }
+    assert settings.mail.relay == FolderUrl(ROOT / "var" / "mail")
+    assert settings.mail.model_dump(mode="json", by_alias=True, exclude={"url"}) == {
+        "from": "userauth <userauth@localhost>",
+        "reply_to": "",
+        "links_to": "",
+        "language": "en",
+        "per_minute": 60,
+        "recipient_per_hour": 5,
+        "user_per_hour": 5,
+        "network_per_hour": 20,
     }
     assert settings.throttle.model_dump() == {
         "pair_failures": 10,

@@ -1,0 +1,42 @@
+"""A mail relay that accepts a message, and then never replies."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+# The dialogue of RFC 5321, up to the message.
+_REPLIES = (
+    b"220 relay.example ESMTP\r\n",
+    b"250 relay.example\r\n",
+    b"250 OK\r\n",
+    b"250 OK\r\n",
+    b"354 Go on\r\n",
+)
+
+
+@contextmanager
+def hanging_relay() -> Iterator[str]:
+    """Listen during the block; yield the URL of the relay."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=_accept, args=(listener,), daemon=True).start()
+        yield f"smtp://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _accept(listener: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # closed at the end of the block
+            return
+        threading.Thread(target=_hang, args=(connection,), daemon=True).start()
+
+
+def _hang(connection: socket.socket) -> None:
+    with closing(connection), connection.makefile("rb") as lines:
+        for reply in _REPLIES:
+            connection.sendall(reply)
+            lines.readline()
+        # Reads until the server gives up, and replies to nothing.
+        while lines.readline():
+            pass
