@@ -107,7 +107,7 @@ def operation(method: str, handler: type[Endpoint], call: Call, components: Comp
 
 def tag(handler: type[Endpoint]) -> str:
     """Return the tag of a handler, which is its module's name."""
-    return handler.__module__.rpartition(".")[2]
+    return handler.__module__.rpartition(".")[2].replace("_", "-")
 
 
 def _security(guard: Guard) -> list[Json]:

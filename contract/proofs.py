@@ -9,11 +9,15 @@ from services.proofs import Proof
 
 Token = Annotated[
     str,
-    Field(description="The part of the link behind #.", json_schema_extra={"maxLength": 80}),
+    Field(description="The part of the link behind `#`.", json_schema_extra={"maxLength": 80}),
 ]
 Code = Annotated[
     str,
     Field(description="The 8 digits in the message.", json_schema_extra={"examples": ["01234567"]}),
+]
+RequestId = Annotated[
+    str,
+    Field(description="The id of the message: `request` in its link. Goes together with `code`."),
 ]
 _ONE = "must have exactly one of token and code"
 
@@ -40,7 +44,7 @@ class ProofByAnyone(Form):
 
     token: Token | None = None
     code: Code | None = None
-    request: str | None = None
+    request: RequestId | None = None
 
     @model_validator(mode="after")
     def _require_one(self) -> Self:

@@ -1,9 +1,12 @@
 import createClient from "openapi-fetch";
-import type { paths } from "./schema.js";
+import type { components, paths } from "./schema.js";
 import { account, equal, required, url } from "./scenario.js";
 
 const anonymous = createClient<paths>({ baseUrl: url });
-const user = required((await anonymous.POST("/api/user/register", { body: account })).data);
+const registered = await anonymous.POST("/api/user/register", { body: account });
+// The status is 202, without a user, if the server requires a verified email address.
+equal(registered.response.status, 201);
+const user = required(registered.data) as components["schemas"]["User"];
 equal(user.email, account.email);
 equal(user.name, null);
 

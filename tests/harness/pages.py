@@ -19,6 +19,15 @@ _OPAQUE = re.compile(r"[0-9a-f-]{4,36}…?(?:\.…?[\w-]+…?)*")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 _MIN_EPOCH = 1_000_000_000
+_MESSAGES = re.compile(r"var/mail/\*-([a-z-]+)-")
+# Waits for one more message of a kind than at the last call: a reader is slower than the sender.
+_AWAIT = """
+declare -A seen
+await() {
+  until [ "$(ls FOLDER | grep -c -- "Z-$1-")" -gt "${seen[$1]:-0}" ]; do sleep 0.02; done
+  seen[$1]=$(ls FOLDER | grep -c -- "Z-$1-")
+}
+"""
 
 
 def page(name: str) -> str:
@@ -47,6 +56,20 @@ def all_commands(text: str) -> list[str]:
     """Return the commands of all shell blocks of a text."""
     shell = [block for language, block in blocks(text) if language == "sh"]
     return [command for block in shell for command in commands(block)]
+
+
+def awaiting_messages(lines: list[str], folder: Path) -> list[str]:
+    """Return commands that read messages from a folder, each new kind as soon as it arrives.
+
+    Commands in one row that read the same kind read the same messages.
+    """
+    found, last = [], None
+    for line in lines:
+        kind = match[1] if (match := _MESSAGES.search(line)) else None
+        found.append(line if kind in {None, last} else f"await {kind}; {line}")
+        last = kind
+    first, *others = found
+    return [_AWAIT.replace("FOLDER", str(folder)) + first, *others]
 
 
 @dataclass(frozen=True, slots=True)

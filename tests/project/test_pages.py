@@ -16,6 +16,7 @@ from tests.harness.configuration import ROOT
 from tests.harness.pages import (
     SHOWN_URL,
     all_commands,
+    awaiting_messages,
     blocks,
     page,
     run_commands,
@@ -34,30 +35,46 @@ TUTORIAL = page("docs/tutorial.md")
 CHECK_TOKENS = page("docs/check-tokens.md")
 # The pages whose commands run one after another, and how many samples each has at least.
 PAGES = {
-    "README.md": (QUICK_START, 2),
+    "README.md": (QUICK_START, 3),
     "docs/login-and-tokens.md": (page("docs/login-and-tokens.md"), 9),
     "docs/check-tokens.md": (CHECK_TOKENS, 2),
+    "docs/verification-and-reset.md": (page("docs/verification-and-reset.md"), 6),
     "docs/api.md": (page("docs/api.md"), 0),
 }
 PORTS = {"caddy": "127.0.0.1:8080", "nginx": "127.0.0.1:8081", "python3": "127.0.0.1:9000"}
 
 
 @pytest.fixture(scope="module")
-def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def mail(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of messages."""
+    return tmp_path_factory.mktemp("mail")
+
+
+@pytest.fixture(scope="module")
+def server(
+    postgres: str, mail: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     """Run one server for all pages."""
-    with running_server(
-        {"DATABASE_URL": postgres}, tmp_path_factory.mktemp("pages") / "log"
-    ) as one:
+    variables = {
+        "DATABASE_URL": postgres,
+        "USERAUTH_MAIL__URL": f"folder:{mail}",
+        "USERAUTH_MAIL__FROM": "userauth <userauth@localhost>",
+    }
+    with running_server(variables, tmp_path_factory.mktemp("pages") / "log") as one:
         yield one
 
 
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("name", PAGES)
 def test_the_commands_of_a_page_print_its_samples(
-    server: ServerProcess, dsn: str, name: str
+    server: ServerProcess, mail: Path, dsn: str, name: str
 ) -> None:
     text, min_samples = PAGES[name]
-    printed = run_commands(all_commands(text), {SHOWN_URL: server.url}, DATABASE_URL=dsn)
+    for message in mail.glob("*.eml"):
+        message.unlink()
+    commands = awaiting_messages(all_commands(text), mail)
+    real = {SHOWN_URL: server.url, "var/mail": str(mail)}
+    printed = run_commands(commands, real, DATABASE_URL=dsn)
     found = list(samples(text, printed))
     assert len(found) >= min_samples
     assert [sample for sample in found if not sample.is_right()] == []
