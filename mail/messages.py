@@ -46,7 +46,7 @@ def render(
 ) -> EmailMessage:
     """Return a message as it is sent; raise MessageError if that is not possible.
 
-    It is the same at each attempt, but for the boundary of its parts.
+    It is the same at each attempt.
     """
     try:
         return _render(message, secrets, envelope)
@@ -75,6 +75,7 @@ def _render(
     rendered[KIND_FIELD] = kind.value
     rendered.set_content(text.plain, cte=_ENCODING)
     rendered.add_alternative(text.html, subtype="html", cte=_ENCODING)
+    rendered.set_boundary(f"=_{message.id}")
     rendered["Content-Language"] = text.language.value
     rendered.as_bytes()  # what cannot be encoded fails here
     return rendered

@@ -94,11 +94,12 @@ def relay_at(
 
 
 def use(relay: SmtpRelay, work: Callable[[SmtpRelay], Awaitable[None]]) -> None:
-    """Use a relay on a loop, and close it."""
+    """Use a relay on a loop, for some seconds, and close it."""
 
     async def run() -> None:
         try:
-            await work(relay)
+            async with asyncio.timeout(20):
+                await work(relay)
         finally:
             await relay.close()
 
@@ -220,6 +221,19 @@ def test_messages_share_a_connection_also_after_a_refusal(server: SmtpServer) ->
     use(relay_at(server.url()), work)
     assert [received.connection for received in server.messages] == [1, 1]
     assert server.connections == 1
+
+
+def test_a_denial_after_a_sent_message_pauses_no_queue(server: SmtpServer) -> None:
+    server.plan.refused["bob@example.com"] = "554 5.7.1 Relay access denied"
+
+    async def work(relay: SmtpRelay) -> None:
+        with pytest.raises(RelayFault):
+            await send(relay, "bob@example.com")
+        await send(relay)
+        with pytest.raises(Temporary):
+            await send(relay, "bob@example.com")
+
+    use(relay_at(server.url()), work)
 
 
 @pytest.mark.parametrize("failure", ["421 Too many messages", DROP])
