@@ -210,6 +210,8 @@ async def test_notices_and_undos_are_sent_beyond_the_limit_of_the_recipient(
     undo = await change(api, dsn)
     assert undo is not None
     assert read(dsn, undo.id) == undo
+    reset = await sent_by(dsn, confirm(api, UNDO, undo.token), status=200)
+    assert (await confirm(api, RESET, reset.token)).status == 200
 
 
 @pytest.mark.gen_test
