@@ -88,6 +88,15 @@ async def test_an_undo_restores_the_address_and_shuts_everyone_out(api: Api, dsn
 
 
 @pytest.mark.gen_test
+async def test_an_undo_makes_the_messages_at_the_new_address_void(api: Api, dsn: str) -> None:
+    undo = await changed(api, dsn)
+    pending = await sent_by(dsn, request_reset(api, NEW_EMAIL))
+    assert (await confirm(api, UNDO, undo.token)).status == 200
+    row = "SELECT voided_at IS NOT NULL, due_at FROM messages WHERE id = %s"
+    assert run_sql(dsn, row, (pending.id,)) == [(True, None)]
+
+
+@pytest.mark.gen_test
 async def test_the_first_undo_ends_a_chain_of_changes_and_a_reset(api: Api, dsn: str) -> None:
     """A → B → C, then a reset at C: A is back, and B can take nothing back."""
     undo_of_first = await changed(api, dsn)
