@@ -73,7 +73,8 @@ class EmailUndo:
         await self._outbox.void(transaction, user.id)
         await user_messages.void_later_undos(connection, row.id, at=at)
         if self._outbox.is_on:
-            await self._outbox.add(transaction, MessageKind.PASSWORD_RESET, user)
+            # Without the password, the user needs it, however many messages there were before.
+            await self._outbox.add_urgent(transaction, MessageKind.PASSWORD_RESET, user)
         revoked = (Revocation.EMAIL_RESTORED, number)
         await self._core.audit.write(
             transaction, EventKind.EMAIL_RESTORED, origin, user=user, revoked=revoked

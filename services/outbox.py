@@ -93,6 +93,11 @@ class Outbox:
         """Store a message to a user, at the stored address or another one; return its id."""
         return await self._insert(transaction, self._message(kind, recipient or user.email, user))
 
+    async def add_urgent(self, transaction: Transaction, kind: MessageKind, user: UserRow) -> str:
+        """Store a message to a user, beyond the limit of the recipient; return its id."""
+        message = replace(self._message(kind, user.email, user), is_urgent=True)
+        return await self._insert(transaction, message)
+
     async def add_printed(self, transaction: Transaction, kind: MessageKind, user: UserRow) -> str:
         """Store a message whose link an administrator passes on; return its id."""
         message = replace(self._message(kind, user.email, user), is_printed=True)

@@ -164,8 +164,7 @@ class Throttle:
     async def move_count(self, connection: Connection, old: UserRow, new: UserRow) -> None:
         """Move the failures and the usual network of a user to a new address."""
         names = [self._names.account(emails.email_key(user.email)) for user in (old, new)]
-        if names[0] != names[1]:
-            await counts.move_count(connection, *names)
+        await counts.move_count(connection, *names)
 
     async def delete_counts(self, connection: Connection, user: UserRow, ip: str | None) -> None:
         """Delete the failures of a user, in total and from the network of a request."""

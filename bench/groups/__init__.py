@@ -13,6 +13,7 @@ from bench.groups import (
     memory,
     peers,
     purge,
+    reset,
     rows,
     timing,
 )
@@ -28,6 +29,7 @@ GROUPS: Mapping[str, Callable[[Run], Results]] = {
     "beside-32": beside.measure_32,
     "beside-200": beside.measure_200,
     "timing": timing.measure,
+    "reset": reset.measure,
     "flood": flood.measure,
     "fairness": fairness.measure,
     "basic": basic.measure,

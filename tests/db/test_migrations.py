@@ -33,6 +33,12 @@ def test_a_released_schema_is_migrated_to_the_current_version_with_its_data(
     assert data(old) == before
 
 
+def test_users_of_an_earlier_version_are_unverified_and_never_become_void(old: str) -> None:
+    apply(old)
+    columns = "SELECT email_verified_at, verify_until, language FROM users"
+    assert run_sql(old, columns) == [(None, None, None)]
+
+
 def test_a_failed_migration_changes_nothing(
     old: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

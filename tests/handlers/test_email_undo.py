@@ -9,6 +9,7 @@ from services.event_kinds import EventKind
 from settings import Settings
 from tests.harness.another_server import another_server
 from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, override_settings
 from tests.harness.mail_calls import (
@@ -84,6 +85,15 @@ async def test_an_undo_restores_the_address_and_shuts_everyone_out(api: Api, dsn
     assert run_sql(dsn, events, (EventKind.EMAIL_RESTORED,)) == [(1,)]
     assert (await confirm(api, RESET, reset.token)).status == 200
     assert (await api.log_in(EMAIL, NEW_PASSWORD)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_an_undo_makes_the_messages_at_the_new_address_void(api: Api, dsn: str) -> None:
+    undo = await changed(api, dsn)
+    pending = await sent_by(dsn, request_reset(api, NEW_EMAIL))
+    assert (await confirm(api, UNDO, undo.token)).status == 200
+    row = "SELECT voided_at IS NOT NULL, due_at FROM messages WHERE id = %s"
+    assert run_sql(dsn, row, (pending.id,)) == [(True, None)]
 
 
 @pytest.mark.gen_test
@@ -209,3 +219,24 @@ async def test_notices_and_undos_are_sent_beyond_the_limit_of_the_recipient(
     undo = await change(api, dsn)
     assert undo is not None
     assert read(dsn, undo.id) == undo
+    reset = await sent_by(dsn, confirm(api, UNDO, undo.token), status=200)
+    assert (await confirm(api, RESET, reset.token)).status == 200
+
+
+@pytest.mark.gen_test
+async def test_a_login_that_races_with_an_undo_is_in_or_out(
+    api: Api, dsn: str, hashes: BlockedHashes
+) -> None:
+    """The login has verified the password when the undo commits."""
+    hashes.may_continue.set()
+    undo = await changed(api, dsn)
+    hashes.may_continue.clear()
+    hashes.threads.clear()
+    log_in = asyncio.create_task(api.log_in(NEW_EMAIL))
+    async with asyncio.timeout(5):
+        while not hashes.threads:
+            await asyncio.sleep(0.002)
+    assert (await confirm(api, UNDO, undo.token)).status == 200
+    hashes.may_continue.set()
+    assert (await log_in).status == 401
+    assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(0,)]

@@ -42,6 +42,22 @@ async def introspect(api: Api, client: ClientSecret, token: str) -> object:
 
 
 @pytest.mark.gen_test
+async def test_services_and_proxies_get_whether_the_address_is_verified(
+    api: Api, app: Application, dsn: str
+) -> None:
+    client = await new_client(app)
+    token = await api.registered_token()
+    for is_verified in (False, True):
+        if is_verified:
+            run_sql(dsn, "UPDATE users SET email_verified_at = now()")
+        found = await introspect(api, client, token)
+        assert isinstance(found, dict)
+        assert found["email_verified"] is is_verified
+        answer = await api.request("GET", "/api/verify", authorization=bearer(token))
+        assert answer.headers["X-Auth-Email-Verified"] == str(is_verified).lower()
+
+
+@pytest.mark.gen_test
 async def test_a_valid_token_is_active_and_has_its_users_properties(
     api: Api, app: Application, clock: Clock
 ) -> None:

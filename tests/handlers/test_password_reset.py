@@ -269,6 +269,21 @@ async def test_of_two_resets_at_once_on_two_servers_one_succeeds(
     assert (await api.log_in(password=f"{1 - winner} {PASSWORD}")).status == 401
 
 
+@pytest.mark.parametrize("change", ["disabled_at = now()", "password_version = 2"])
+@pytest.mark.gen_test
+async def test_what_changes_between_the_proof_and_the_write_is_noticed(
+    api: Api, dsn: str, change: str
+) -> None:
+    await api.register()
+    sent = await sent_by(dsn, request_reset(api))
+    with holding(dsn, f"UPDATE users SET {change}") as holder:  # noqa: S608
+        task = asyncio.create_task(confirm(api, RESET, sent.token))
+        await holder.sees_waiting(task)
+        holder.commit()
+    assert (await task).problem == "code-invalid"
+    assert run_sql(dsn, "SELECT used_at FROM messages") == [(None,)]
+
+
 @pytest.mark.gen_test
 async def test_a_login_that_races_with_a_reset_is_in_or_out(
     api: Api, dsn: str, hashes: BlockedHashes

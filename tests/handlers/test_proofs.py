@@ -25,6 +25,7 @@ from tests.harness.sql import run_sql
 
 pytestmark = override_settings(**SETTINGS)
 NEW_SUSAN = basic(f"new.{EMAIL}", PASSWORD)
+FAILED = "SELECT count(*) FROM events WHERE kind = 'code-failed'"
 HOUR, DAY = 3600, 86_400
 LIFETIMES = {RESET: HOUR, VERIFICATION: DAY, CHANGE: DAY, UNDO: 7 * DAY}
 paths = pytest.mark.parametrize("path", [RESET, VERIFICATION, CHANGE, UNDO])
@@ -139,6 +140,7 @@ async def test_a_used_proof_is_rejected_like_a_wrong_one(
     users = run_sql(dsn, "SELECT * FROM users")
     assert_invalid(await found.send(api, proof_of(found, form)), form)
     assert run_sql(dsn, "SELECT * FROM users") == users
+    assert run_sql(dsn, FAILED) == [(1,)]
 
 
 @repeatable
@@ -199,6 +201,46 @@ async def test_the_proof_of_a_disabled_user_is_rejected(
     assert_invalid(await found.send(api, proof_of(found, form)), form)
     run_sql(dsn, "UPDATE users SET disabled_at = NULL")
     assert (await found.send(api, proof_of(found, form))).status == 200
+
+
+@paths
+@forms
+@pytest.mark.gen_test
+async def test_a_void_proof_is_rejected_like_a_wrong_one(
+    api: Api, dsn: str, path: str, form: str
+) -> None:
+    found = await ready(api, dsn, path)
+    run_sql(dsn, "UPDATE messages SET voided_at = now()")
+    assert_invalid(await found.send(api, proof_of(found, form)), form)
+    assert run_sql(dsn, FAILED) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        (RESET, "password_version = 2"),
+        (VERIFICATION, "password_version = 2"),
+        (CHANGE, "password_version = 2"),
+        (RESET, "email = 'other@example.com'"),
+        (VERIFICATION, "email = 'other@example.com'"),
+    ],
+)
+@forms
+@pytest.mark.gen_test
+async def test_a_proof_is_bound_to_the_password_and_the_address(
+    api: Api, dsn: str, path: str, change: str, form: str
+) -> None:
+    """A server of an earlier version changes a password without making messages void."""
+    found = await ready(api, dsn, path)
+    run_sql(dsn, f"UPDATE users SET {change}")  # noqa: S608
+    assert_invalid(await found.send(api, proof_of(found, form)), form)
+
+
+@pytest.mark.gen_test
+async def test_an_undo_is_not_bound_to_the_password(api: Api, dsn: str) -> None:
+    found = await ready(api, dsn, UNDO)
+    run_sql(dsn, "UPDATE users SET password_version = password_version + 1")
+    assert (await found.send(api, found.token)).status == 200
 
 
 @paths

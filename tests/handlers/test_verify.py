@@ -15,7 +15,7 @@ VERIFY = "/api/verify"
 REGISTRATION = json.dumps({"email": "susan@example.com", "password": PASSWORD}).encode()
 # Less than limits.body_timeout_seconds.
 AT_ONCE = 10
-FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name")
+FIELDS = ("X-Auth-User-Id", "X-Auth-Email", "X-Auth-Name", "X-Auth-Email-Verified")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ async def test_a_user_is_returned_in_header_fields(api: Api, email: str, name: s
             answer = await api.request(method, VERIFY, authorization=authorization)
             assert (answer.status, answer.content) == (200, b"")
             found = [unquote(answer.headers[field]) for field in FIELDS]
-            assert found == [user["id"], user["email"], user["name"] or ""]
+            assert found == [user["id"], user["email"], user["name"] or "", "false"]
             assert all(answer.headers[field].isascii() for field in FIELDS)
 
 
