@@ -23,7 +23,7 @@ from services.all_services import AdministrationServices
 from services.mail_administration import MessageNotFound, MessageNotRetried
 
 _TITLES = ("ID", "KIND", "RECIPIENT", "STATE", "ATTEMPTS", "DUE", "REASON")
-_STATES = ("due", "sent", "dead", "void")
+_STATES = ("due", "sent", "dead", "void", "printed")
 
 message_argument = click.argument("message", metavar="ID", type=click.UUID)
 
@@ -56,7 +56,8 @@ def list_messages(
     """List messages, newest first.
 
     A message is due until it is sent, dead if the server gave it up, and void if a later change
-    made it pointless. Messages are deleted a day after they expire.
+    made it pointless. The links of users invite and reset-link are printed, and not sent. Messages
+    are deleted a day after they expire.
     """
     found = with_user(
         administrator,

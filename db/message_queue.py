@@ -15,6 +15,7 @@ SELECT * FROM (
             WHEN sent_at IS NOT NULL THEN 'sent'
             WHEN voided_at IS NOT NULL OR used_at IS NOT NULL THEN 'void'
             WHEN failed_at IS NOT NULL THEN 'dead'
+            WHEN due_at IS NULL THEN 'printed'
             ELSE 'due'
         END AS state,
         attempts, due_at, sent_at, failed_at, failure, used_at, voided_at, tries

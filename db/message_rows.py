@@ -74,7 +74,7 @@ class BacklogRow:
 class MessageStateRow:
     """A message as administrators see it.
 
-    ``state`` is due, sent, dead (given up) or void.
+    ``state`` is due, sent, dead (given up), void, or printed (an administrator passes its link on).
     """
 
     id: str

@@ -156,15 +156,21 @@ async def claim(
     return [ClaimedMessage(*row) for row in await connection.fetch_all(_CLAIM, parameters)]
 
 
-# A lease that ended may be that of another process by now. The address of a deleted user is not
-# needed any more.
+# A message that was stored while its user was deleted still has the address. That transaction did
+# not see it, and storing a message must not wait for such a transaction, which would take time.
+#
+# A lease that ended may be that of another process by now.
 _MARK_SENT = """
-UPDATE messages
+UPDATE messages m
 SET
     due_at = NULL,
     sent_at = %s,
     failure = NULL,
-    recipient = CASE WHEN kind <> 'user-deleted' THEN recipient END
+    recipient = CASE
+        WHEN m.kind <> 'user-deleted'
+            AND (m.user_id IS NULL OR EXISTS (SELECT FROM users u WHERE u.id = m.user_id))
+            THEN recipient
+    END
 WHERE id = %s AND due_at = %s
 """
 
@@ -195,8 +201,14 @@ async def defer(
 
 
 _GIVE_UP = """
-UPDATE messages
-SET due_at = NULL, failed_at = %s, failure = %s
+UPDATE messages m
+SET
+    due_at = NULL,
+    failed_at = %s,
+    failure = %s,
+    recipient = CASE
+        WHEN m.user_id IS NULL OR EXISTS (SELECT FROM users u WHERE u.id = m.user_id) THEN recipient
+    END
 WHERE id = %s AND due_at = %s
 """
 

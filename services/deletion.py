@@ -5,6 +5,9 @@ from datetime import datetime
 from db import registrations, tokens, user_messages, users
 from db.rows import UserRow
 from rules.message_kinds import MessageKind
+from rules.origin import LocalOrigin
+from services.core import Core
+from services.event_kinds import EventKind, Revocation
 from services.outbox import Outbox
 from services.reservations import Reservations
 from services.throttle import Throttle
@@ -46,9 +49,24 @@ async def remove_account(
 
 
 async def remove_void_account(
-    transaction: Transaction, email_key: str, *, at: datetime, throttle: Throttle
+    transaction: Transaction, core: Core, throttle: Throttle, user: UserRow
+) -> None:
+    """Delete a locked user who has not verified the email address in time."""
+    revoked = await remove_account(transaction, user, at=core.now(), throttle=throttle)
+    await core.audit.write(
+        transaction,
+        EventKind.DELETED,
+        LocalOrigin(),
+        user=user,
+        revoked=(Revocation.USER_DELETED, revoked),
+    )
+
+
+async def make_available(
+    transaction: Transaction, core: Core, throttle: Throttle, email_key: str
 ) -> None:
     """Delete the user of an address who has not verified it in time, if there is one."""
-    user = await registrations.find_void_for_update(transaction.connection, email_key, at=at)
+    connection = transaction.connection
+    user = await registrations.find_void_for_update(connection, email_key, at=core.now())
     if user is not None:
-        await remove_account(transaction, user, at=at, throttle=throttle)
+        await remove_void_account(transaction, core, throttle, user)

@@ -14,7 +14,7 @@ from rules.errors import EmailTaken, FieldError, InvalidFields
 from rules.field_errors import FieldErrors
 from rules.origin import Origin
 from services.core import Core
-from services.deletion import remove_void_account
+from services.deletion import make_available
 from services.event_kinds import EventKind
 from services.reservations import Reservations
 from services.throttle import Throttle
@@ -76,7 +76,7 @@ class NewUsers:
         an address; a registration is rejected.
         """
         connection, key = transaction.connection, new_user.email_key
-        await remove_void_account(transaction, key, at=self._core.now(), throttle=self._throttle)
+        await make_available(transaction, self._core, self._throttle, key)
         user = await insert_user(connection, new_user, password_hash)
         # After the insertion, and whatever its outcome: see services/reservations.py.
         is_reserved = await self._reservations.holds(connection, key)

@@ -16,11 +16,11 @@ from rules.account_rules import AccountRules
 from rules.errors import FieldError
 from rules.hash_budget import HashBudget
 from rules.message_kinds import MessageKind
-from rules.origin import LocalOrigin, Origin
+from rules.origin import Origin
 from rules.turns import Caller
 from services.core import Core
-from services.deletion import remove_account, remove_void_account
-from services.event_kinds import EventKind, Revocation
+from services.deletion import make_available, remove_void_account
+from services.event_kinds import EventKind
 from services.new_users import NewUser, NewUsers, find_errors, insert_user
 from services.outbox import Outbox
 from services.reservations import Reservations
@@ -98,19 +98,11 @@ class Registration:
         DatabaseUnavailable.
         """
         async with transaction_on(self._core.database) as transaction:
-            now = self._core.now()
             users = await registrations.find_all_void_for_update(
-                transaction.connection, at=now, limit=_VOID_AT_ONCE
+                transaction.connection, at=self._core.now(), limit=_VOID_AT_ONCE
             )
             for user in users:
-                revoked = await remove_account(transaction, user, at=now, throttle=self._throttle)
-                await self._core.audit.write(
-                    transaction,
-                    EventKind.DELETED,
-                    LocalOrigin(),
-                    user=user,
-                    revoked=(Revocation.USER_DELETED, revoked),
-                )
+                await remove_void_account(transaction, self._core, self._throttle, user)
         return _VOID_PAUSE_SECONDS if len(users) == _VOID_AT_ONCE else _VOID_IDLE_SECONDS
 
     async def _create(
@@ -134,8 +126,7 @@ class Registration:
         deletion that is committed in between has reserved the address by then.
         """
         connection, key = transaction.connection, new_user.email_key
-        now = self._core.now()
-        await remove_void_account(transaction, key, at=now, throttle=self._throttle)
+        await make_available(transaction, self._core, self._throttle, key)
         owner = await registrations.find_owner(connection, key)
         is_reserved = await self._reservations.holds(connection, key)
         is_free = owner is None and not is_reserved

@@ -145,6 +145,18 @@ def test_reset_links_are_not_limited_by_the_messages_to_the_address(dsn: str) ->
     assert run_sql(dsn, "SELECT count(*) FROM messages WHERE recipient IS NULL") == [(0,)]
 
 
+@pytest.mark.gen_test
+async def test_a_printed_link_is_listed_and_can_be_made_void(api: Api, dsn: str) -> None:
+    assert (await api.register(EMAIL)).status == 201
+    token = token_in(users(dsn, "reset-link", EMAIL))
+    [message] = json.loads(manage("mail", "list", "--json", DATABASE_URL=dsn).stdout)
+    assert (message["state"], message["id"]) == ("printed", token.partition(".")[0])
+    for command, code in (("retry", 1), ("drop", 0)):
+        assert manage("mail", command, message["id"], DATABASE_URL=dsn).returncode == code
+    answer = await api.request("POST", CONFIRM, json_body={"token": token, "password": NEW})
+    assert answer.problem == "code-invalid"
+
+
 def test_a_disabled_user_gets_no_reset_link(dsn: str) -> None:
     assert users(dsn, "add", EMAIL, stdin=f"{PASSWORD}\n").returncode == 0
     assert users(dsn, "disable", EMAIL).returncode == 0

@@ -262,12 +262,16 @@ async def test_a_void_registration_leaves_no_reservation_and_no_valid_message(
 ) -> None:
     await api.register(EMAIL)
     old = last_message(dsn, MessageKind.VERIFICATION)
+    # So that housekeeping does not delete it first.
+    run_sql(dsn, "UPDATE messages SET expires_at = expires_at + interval '30 days'")
     clock.advance(WEEK)
     await api.register(EMAIL)
     assert run_sql(dsn, "SELECT * FROM reserved_emails") == []
     state = "SELECT user_id, recipient, due_at, voided_at IS NOT NULL FROM messages WHERE id = %s"
     assert run_sql(dsn, state, (old,)) == [(None, None, None, True)]
     assert ("user-deleted", EMAIL) not in messages(dsn)
+    kinds = "SELECT kind FROM events ORDER BY id"
+    assert [kind for (kind,) in run_sql(dsn, kinds)] == ["registered", "deleted", "registered"]
 
 
 @override_settings(**MAIL, REGISTRATION__VERIFICATION="required", MAIL__NETWORK_PER_HOUR=2)

@@ -1,0 +1,55 @@
+"""What remains in the messages table."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from db import messages
+from db.pool import Database
+from tests.harness.mail_queue import insert_messages
+from tests.harness.pool_limits import LIMITS
+from tests.harness.sql import run_sql
+
+EMAIL = "susan@example.com"
+
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+DELETED = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def user_id(dsn: str) -> str:
+    """Insert a user; return the id."""
+    inserted = "INSERT INTO users (email, email_key, password_hash) VALUES (%s, %s, 'x')"
+    return str(run_sql(dsn, f"{inserted} RETURNING id", (EMAIL, EMAIL))[0][0])
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "owner", "left"),
+    [
+        ("password-changed", "existing", {True: EMAIL, False: EMAIL}),
+        # Stored while the user was deleted.
+        ("password-changed", "deleted", {True: None, False: None}),
+        # It may be sent again.
+        ("user-deleted", "none", {True: None, False: EMAIL}),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_message_keeps_the_address_of_a_user_only_while_that_is_needed(
+    dsn: str, user_id: str, *, kind: str, owner: str, left: dict[bool, str | None], is_sent: bool
+) -> None:
+    owners = {"existing": user_id, "deleted": DELETED, "none": None}
+    insert_messages(dsn, NOW.timestamp(), EMAIL, kind=kind, user_id=owners[owner])
+    database = await Database.open(dsn, LIMITS)
+    try:
+        async with database.connection() as connection:
+            until = NOW + timedelta(seconds=60)
+            [claimed] = await messages.claim(connection, now=NOW, lease_until=until, limit=1)
+            if is_sent:
+                await messages.mark_sent(connection, claimed, at=NOW)
+            else:
+                await messages.give_up(connection, claimed, at=NOW, failure="a reason")
+    finally:
+        await database.close()
+    assert run_sql(dsn, "SELECT recipient FROM messages") == [(left[is_sent],)]
