@@ -208,7 +208,6 @@ async def give_up(
     await connection.execute(_GIVE_UP, (at, failure, message.id, message.due_at))
 
 
-# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
 _DELETE_EXPIRED = """
 DELETE FROM messages
 WHERE id IN (

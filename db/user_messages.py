@@ -5,6 +5,7 @@ from datetime import datetime
 
 from db.pool import Connection
 
+# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
 _VOID = """
 WITH held AS MATERIALIZED (
     SELECT id
@@ -25,6 +26,31 @@ async def void_messages(
 ) -> None:
     """Make the unused messages of some kinds to a user void; unsent ones are not sent."""
     await connection.execute(_VOID, (user_id, list(kinds), at))
+
+
+_VOID_LATER_UNDOS = """
+WITH held AS MATERIALIZED (
+    SELECT later.id
+    FROM messages undo
+    JOIN messages later ON later.user_id = undo.user_id AND later.created_at >= undo.created_at
+    WHERE
+        undo.id = %s
+        AND later.kind = 'email-undo'
+        AND later.voided_at IS NULL
+        AND later.used_at IS NULL
+    ORDER BY later.id
+    FOR UPDATE OF later
+)
+UPDATE messages m
+SET voided_at = %s, due_at = NULL
+FROM held
+WHERE m.id = held.id
+"""
+
+
+async def void_later_undos(connection: Connection, undo_id: str, *, at: datetime) -> None:
+    """Make the unused undos that were stored after one of the same user void."""
+    await connection.execute(_VOID_LATER_UNDOS, (undo_id, at))
 
 
 _RESERVES = """

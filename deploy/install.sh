@@ -146,6 +146,7 @@ install_settings() {
     new_secret DATABASE_URL embedded
     new_secret SECRET_KEYS "$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
     new_secret PASSWORD_PEPPER ""
+    new_secret USERAUTH_MAIL__URL ""
 }
 
 # Keep an existing secret.

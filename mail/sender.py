@@ -27,6 +27,8 @@ from rules.budget import Budget
 _POLL_SECONDS = 5.0
 # How often to try whether Postgres is back.
 _RETRY_SECONDS = 2.0
+# A relay that hangs must not prolong a stop.
+_GOODBYE_SECONDS = 1.0
 _BUDGET_KEY = "relay"
 
 
@@ -84,8 +86,9 @@ class Sender:
         await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(DatabaseError):
             await self._record_left()
-        for relay in self._relays:
-            await relay.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await asyncio.gather(*(relay.close() for relay in self._relays))
 
     async def _repeat(self) -> None:
         while not self._is_closing:
@@ -106,6 +109,7 @@ class Sender:
                         await self._wake.wait()
 
     def _warn(self, error: DatabaseError) -> None:
+        """Log the first of several failures."""
         if not self._is_failing:
             self._is_failing = True
             logging.getLogger(SERVER).warning("messages cannot be sent now: %s", error)

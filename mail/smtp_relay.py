@@ -37,7 +37,6 @@ class SmtpRelay:
             refusal = await self._transact(client, address, content)
             if client.is_connected:
                 self._client = client
-                self._idle = asyncio.create_task(self._quit_when_idle())
         if refusal is not None:
             raise refusal
 

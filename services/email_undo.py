@@ -1,6 +1,6 @@
 """The undo of a change of address, by the message at the old one."""
 
-from db import tokens, users
+from db import tokens, user_messages, users
 from db.message_rows import ProofRow
 from db.rows import UserRow
 from rules.message_kinds import MessageKind
@@ -47,7 +47,7 @@ class EmailUndo:
                 raise proof.rejection
             await self._proofs.spend(transaction, proof, row)
             user = await self._restore(transaction, proof, locked.user, row)
-            await self._disable_password(transaction, user, origin)
+            await self._disable_password(transaction, user, row, origin)
 
     async def _restore(
         self, transaction: Transaction, proof: Proof, changed: UserRow, row: ProofRow
@@ -60,13 +60,18 @@ class EmailUndo:
         return user
 
     async def _disable_password(
-        self, transaction: Transaction, user: UserRow, origin: Origin
+        self, transaction: Transaction, user: UserRow, row: ProofRow, origin: Origin
     ) -> None:
-        """Also void the later undos: those are at addresses that another person chose."""
-        connection = transaction.connection
+        """Shut out the person who changed the address.
+
+        The undos of later changes are at addresses which that person chose. Those of earlier
+        changes remain: with one, the owner undoes what the person did by this one.
+        """
+        connection, at = transaction.connection, self._core.now()
         await users.update_password(connection, user.id, self._hasher.scheme.unusable())
-        number = await tokens.revoke_all(connection, user.id, at=self._core.now())
-        await self._outbox.void(transaction, user.id, also_undo=True)
+        number = await tokens.revoke_all(connection, user.id, at=at)
+        await self._outbox.void(transaction, user.id)
+        await user_messages.void_later_undos(connection, row.id, at=at)
         if self._outbox.is_on:
             await self._outbox.add(transaction, MessageKind.PASSWORD_RESET, user)
         revoked = (Revocation.EMAIL_RESTORED, number)

@@ -93,7 +93,8 @@ def location_of(url: SmtpUrl | FolderUrl) -> str:
     """Return the folder, or the host and port."""
     if isinstance(url, FolderUrl):
         return str(_relative(url.path))
-    return f"{url.host}:{url.port}"
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{host}:{url.port}"
 
 
 def _relative(path: Path) -> Path:

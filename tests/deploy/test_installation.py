@@ -106,7 +106,9 @@ def test_an_installation_is_complete_and_protects_its_secrets(installed: Path) -
     program = installed / "opt/userauth"
     secrets = secrets_of(installed)
     assert not (program / ".git").exists()
-    assert set(secrets) == {"DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER"}
+    assert set(secrets) == {
+        *("DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER", "USERAUTH_MAIL__URL")
+    }
     assert secrets["DATABASE_URL"] == "embedded\n"
     assert len(secrets["SECRET_KEYS"].strip()) >= 32
     credentials = installed / "etc/userauth/credentials"

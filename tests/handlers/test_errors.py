@@ -10,10 +10,19 @@ from handlers.application import Application
 from ops.log_format import LogFormat
 from ops.logs import open_log
 from ops.request_log import RequestLog
-from rules.errors import DatabaseUnavailable, Overloaded, TooManyWrites, problem_types
+from rules.errors import (
+    DatabaseUnavailable,
+    EmailUnverified,
+    Overloaded,
+    RegistrationClosed,
+    TooManyMessages,
+    TooManyWrites,
+    problem_types,
+)
 from services.accounts import Accounts
 from services.identities import Identities
 from services.readiness import Readiness
+from services.registration import Registration
 from services.tokens import Tokens
 from tests.harness.api import PASSWORD, PROBLEM_TYPES, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
@@ -24,9 +33,15 @@ from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 # The classes of methods that are not of Accounts.
-SERVICES = {"identify": Identities, "log_in": Tokens, "check_ready": Readiness}
+SERVICES = {
+    "register": Registration,
+    "identify": Identities,
+    "log_in": Tokens,
+    "check_ready": Readiness,
+}
 SECRET = "SELECT secret FROM vault; password=hunter2"
 REGISTER = "/api/user/register"
+RESET = "/api/user/password/reset"
 
 
 @override_settings(LIMITS__BODY_TIMEOUT_SECONDS=0.2)
@@ -60,6 +75,10 @@ async def test_each_problem_type_occurs_and_is_documented(
         await api.request("POST", REGISTER, headers=json, body=b"x" * 70_000),
         await api.request("POST", REGISTER, body=b"{}"),
         await api.request("POST", REGISTER, json_body={}),
+        await api.request("POST", RESET, json_body={"email": EMAIL}),
+        await api.request(
+            "POST", f"{RESET}/confirm", json_body={"token": "x", "password": PASSWORD}
+        ),
     ]
     run_sql(dsn, "UPDATE users SET disabled_at = now()")
     answers.append(await api.log_in())
@@ -71,8 +90,11 @@ async def test_each_problem_type_occurs_and_is_documented(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Readiness, "check_ready", raising(DatabaseUnavailable()))
         answers.append(await api.request("GET", "/health/ready"))
-        patch.setattr(Accounts, "register", raising(Overloaded(7)))
-        answers.append(await api.register())
+        for error in (Overloaded(7), RegistrationClosed(), TooManyMessages(7)):
+            patch.setattr(Registration, "register", raising(error))
+            answers.append(await api.register())
+        patch.setattr(Identities, "identify_by_password", raising(EmailUnverified()))
+        answers.append(await api.log_in())
         patch.setattr(Accounts, "delete", raising(TooManyWrites(7)))
         clock.advance(-86400)
         answers.append(await api.request("DELETE", "/api/user", authorization=bearer(token)))

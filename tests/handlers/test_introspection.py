@@ -53,6 +53,7 @@ async def test_a_valid_token_is_active_and_has_its_users_properties(
         "active": True,
         "sub": user["id"],
         "email": EMAIL,
+        "email_verified": False,
         "name": "Susan",
         "iat": 1_800_000_000,
         "exp": 1_800_086_400,

@@ -286,6 +286,7 @@ async def test_issued_tokens_are_counted_and_revoked_ones_by_reason(
         "ended": 2,  # by its id, and then the last of the first five
         "client": 1,
         "password-changed": 2,
+        "email-restored": 0,
         "user-deleted": 2,
     }
 

@@ -7,6 +7,8 @@ import pytest
 from handlers import routes
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.configuration import override_settings
+from tests.harness.mail import MAIL
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -36,6 +38,7 @@ def unknown_parameters(answer: Answer) -> list[str]:
     return [error["field"] for error in answer.json["errors"]]
 
 
+@override_settings(**MAIL)
 @pytest.mark.parametrize(("method", "path"), REJECTING)
 @pytest.mark.gen_test
 async def test_every_call_rejects_an_unknown_parameter_and_names_it(

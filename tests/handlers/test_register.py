@@ -19,7 +19,7 @@ async def test_a_registration_returns_201_with_the_user_and_location(api: Api) -
     assert answer.status == 201
     assert answer.headers["Location"] == "/api/user"
     user = answer.json
-    assert list(user) == ["id", "email", "name", "created_at", "updated_at"]
+    assert list(user) == ["id", "email", "email_verified", "name", "created_at", "updated_at"]
     assert str(uuid.UUID(user["id"])) == user["id"]
     assert (user["email"], user["name"]) == ("susan@example.com", "Susan")
     assert TIME.fullmatch(user["created_at"])

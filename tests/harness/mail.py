@@ -1,12 +1,17 @@
 """The secrets of messages in the database, as the sender derives them."""
 
+from tempfile import gettempdir
+
 from rules.mail_secrets import MailSecrets, derive_secrets
 from rules.message_kinds import MessageKind
 from tests.harness.configuration import KEY
 from tests.harness.sql import run_sql
 
-# Turns mail on; nothing sends the messages of a test that has no sender.
-MAIL = {"MAIL__URL": "folder:var/test-mail", "MAIL__FROM": "Example <no-reply@example.com>"}
+# Turns mail on, for tests that read no message.
+MAIL = {
+    "MAIL__URL": f"folder:{gettempdir()}/userauth-test-mail",
+    "MAIL__FROM": "Example <no-reply@example.com>",
+}
 
 
 def last_message(dsn: str, kind: MessageKind, recipient: str | None = None) -> str:

@@ -1,7 +1,8 @@
 """The calls that send messages, and those that take the proofs in them."""
 
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from rules.mail_secrets import MailSecrets, derive_secrets
 from rules.message_kinds import MessageKind
@@ -57,7 +58,7 @@ def read(dsn: str, message_id: str, key: str = KEY) -> Sent:
     return Sent(message_id, derive_secrets(key, kind, message_id))
 
 
-async def sent_by(dsn: str, call: Awaitable[Answer], *, status: int = 202) -> Sent:
+async def sent_by(dsn: str, call: Coroutine[Any, Any, Answer], *, status: int = 202) -> Sent:
     """Send a request that succeeds, and return the one message that it sends."""
     before = message_ids(dsn)
     answer = await call
@@ -66,24 +67,24 @@ async def sent_by(dsn: str, call: Awaitable[Answer], *, status: int = 202) -> Se
     return read(dsn, message_id)
 
 
-def request_reset(api: Api, email: str = EMAIL) -> Awaitable[Answer]:
+def request_reset(api: Api, email: str = EMAIL) -> Coroutine[Any, Any, Answer]:
     return api.request("POST", RESET, json_body={"email": email})
 
 
-def request_verification(api: Api, authorization: str = SUSAN) -> Awaitable[Answer]:
+def request_verification(api: Api, authorization: str = SUSAN) -> Coroutine[Any, Any, Answer]:
     return api.request("POST", VERIFICATION, authorization=authorization)
 
 
 def request_change(
     api: Api, email: str = NEW_EMAIL, authorization: str = SUSAN, password: str = PASSWORD
-) -> Awaitable[Answer]:
+) -> Coroutine[Any, Any, Answer]:
     body = {"email": email, "current_password": password}
     return api.request("POST", CHANGE, authorization=authorization, json_body=body)
 
 
 def confirm(
     api: Api, path: str, proof: object, authorization: str | None = None
-) -> Awaitable[Answer]:
+) -> Coroutine[Any, Any, Answer]:
     """Send a proof, with the new password that a reset takes."""
     body = proof
     if path.startswith(RESET) and isinstance(proof, dict):
@@ -119,7 +120,7 @@ class Ready:
     sent: Sent
     authorization: str | None
 
-    def send(self, api: Api, proof: object) -> Awaitable[Answer]:
+    def send(self, api: Api, proof: object) -> Coroutine[Any, Any, Answer]:
         return confirm(api, self.path, proof, self.authorization)
 
     @property

@@ -105,7 +105,7 @@ class SmtpServer:
     def start(self) -> None:
         """Listen, on the same port as before."""
         started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(started,), name="smtp")
+        self._thread = threading.Thread(target=self._run, args=(started,), name="smtp", daemon=True)
         self._thread.start()
         started.result(timeout=10)
 

@@ -8,6 +8,7 @@ from email.message import EmailMessage
 
 import pytest
 
+from db import messages
 from db.pool import Database
 from mail import sender as sending
 from mail.delivery import LEASE_SECONDS, Delivery
@@ -71,6 +72,16 @@ class BrokenRelay:
 
     async def close(self) -> None:
         pass
+
+
+class HangingRelay:
+    """A relay that does not end its connection."""
+
+    async def send(self, message: EmailMessage, recipient: str) -> None:
+        raise NotImplementedError(f"{recipient}, {len(message)} fields")
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
 
 
 class Office:
@@ -463,6 +474,44 @@ def test_a_stop_waits_for_the_message_that_is_being_sent_and_claims_no_more(
     asyncio.run(run())
     assert recipients(server) == [ALICE]
     assert states(dsn)[BOB] == ("due", 0, None)
+
+
+def test_a_relay_that_hangs_at_the_end_does_not_prolong_a_stop(
+    dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_GOODBYE_SECONDS", 0.01)
+
+    async def run() -> None:
+        async with asyncio.timeout(3), office(dsn, clock, HangingRelay(), HangingRelay()):
+            pass
+
+    asyncio.run(run())
+
+
+def test_a_defect_of_the_sender_is_logged_and_does_not_end_it(
+    dsn: str, clock: Clock, server: SmtpServer, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sending, "_RETRY_SECONDS", 0.001)
+    insert_messages(dsn, clock(), ALICE)
+    failures = 0
+
+    async def fail(*_: object, **__: object) -> None:
+        nonlocal failures
+        failures += 1
+        raise RuntimeError("a defect")
+
+    async def run() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(messages, "claim", fail)
+            async with office(dsn, clock, relay_to(server, clock)) as here:
+                await until(lambda: failures > 3)
+                patch.undo()
+                here.wake()
+                await until(lambda: count_in(dsn, "sent") == 1)
+
+    asyncio.run(run())
+    assert "the search for messages to send failed" in caplog.messages
 
 
 def test_a_message_that_takes_longer_than_the_stop_is_sent_again_after_its_lease(
