@@ -77,7 +77,7 @@ bench: $(VENV)/.bench ## measure in a few minutes
 bench-full: $(VENV)/.bench ## measure at length, and other servers for comparison
 	$(BIN)/python -m bench --full --peers
 
-soak: $(VENV)/.server ## run hundreds of clients against two servers: make soak MINUTES=2 CLIENTS=200
+soak: $(VENV)/.develop ## run hundreds of clients against two servers: make soak MINUTES=2 CLIENTS=200
 	$(BIN)/python -m soak --minutes $(MINUTES) --clients $(CLIENTS)
 
 clean: ## remove the virtual environment and caches, not the data in var/

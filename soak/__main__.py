@@ -20,6 +20,7 @@ from soak.cluster import SoakError, running_cluster
 from soak.fleet import running_fleet
 from soak.run import Plan, Run
 from soak.tally import Tally
+from tests.harness.smtp import SmtpServer
 
 INTERRUPTED = 130
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,10 +68,11 @@ def _soak(plan: Plan, tally: Tally) -> None:
         stack.callback(_ignore_signals)
         cluster = stack.enter_context(running_cluster(directory / "postgres"))
         stack.callback(_ignore_signals)
-        fleet = stack.enter_context(running_fleet(cluster.dsn, directory))
+        relay = stack.enter_context(SmtpServer())
+        fleet = stack.enter_context(running_fleet(cluster.dsn, relay.url(), directory))
         stack.callback(_ignore_signals)
         tally.restart_clock()
-        run = Run(plan, cluster, fleet, tally)
+        run = Run(plan, cluster, fleet, relay, tally)
         uvloop.run(run.run())
         for line in run.summary():
             print(line)

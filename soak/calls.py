@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 
 EMAIL_DOMAIN = "example.com"
@@ -17,6 +17,8 @@ class Effect(Enum):
     LOG_IN = "log in"
     CHANGE = "change"
     DELETE = "delete"
+    MESSAGE = "request a message"
+    PROVE = "present the secret of a message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,14 @@ LOG_IN_BY_GET = Endpoint("GET", "/api/user/login", Effect.LOG_IN)
 READ = Endpoint("GET", "/api/user")
 CHANGE = Endpoint("PATCH", "/api/user", Effect.CHANGE)
 DELETE = Endpoint("DELETE", "/api/user", Effect.DELETE)
+REQUEST_VERIFICATION = Endpoint("POST", "/api/user/verification", Effect.MESSAGE)
+VERIFY = Endpoint("POST", "/api/user/verification/confirm", Effect.PROVE)
+REQUEST_RESET = Endpoint("POST", "/api/user/password/reset", Effect.MESSAGE)
+RESET = Endpoint("POST", "/api/user/password/reset/confirm", Effect.PROVE)
+REQUEST_EMAIL = Endpoint("POST", "/api/user/email", Effect.MESSAGE)
+CHANGE_EMAIL = Endpoint("POST", "/api/user/email/confirm", Effect.PROVE)
+UNDO_EMAIL = Endpoint("POST", "/api/user/email/undo", Effect.PROVE)
+_WITH_BODY = {Effect.REGISTER, Effect.CHANGE, Effect.MESSAGE, Effect.PROVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +86,13 @@ class Fields:
     email: str | None = None
     name: str | None = None
     password: str | None = None
+    current_password: str | None = None
+    token: str | None = None
+    code: str | None = None
+    request: str | None = None
 
     def encoded(self) -> bytes:
-        members = {"email": self.email, "name": self.name, "password": self.password}
-        return json.dumps({key: value for key, value in members.items() if value}).encode()
+        return json.dumps({key: value for key, value in asdict(self).items() if value}).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +129,8 @@ class Call:
     def hashes(self) -> int:
         """Return how many passwords the server hashes for it, at most."""
         is_by_password = isinstance(self.credentials, PasswordCredentials)
-        return is_by_password + (self.fields.password is not None)
+        passwords = (self.fields.password, self.fields.current_password)
+        return is_by_password + sum(password is not None for password in passwords)
 
     def encoded(self, request_id: str) -> bytes:
         """Return the request as it is sent."""
@@ -137,7 +151,7 @@ class Call:
     def _body(self) -> bytes | None:
         if self.invalid_body is not None:
             return self.invalid_body.content
-        if self.effect in {Effect.REGISTER, Effect.CHANGE}:
+        if self.effect in _WITH_BODY and self.fields != Fields():
             return self.fields.encoded()
         return None
 

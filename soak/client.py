@@ -7,18 +7,14 @@ import time
 
 from soak.call_generator import CallGenerator
 from soak.calls import Call
-from soak.connection import ApiResponse, BoundedConnection, NoResponse
-from soak.disruptions import DisruptionLog
-from soak.fleet import SIZE, Fleet
+from soak.connection import BoundedConnection
+from soak.fleet import SIZE
 from soak.model import Outcome, UserModel
+from soak.requester import Requester
 from soak.tally import Tally
 
 MAX_PAUSE_SECONDS = 0.2
 FAILURE_PAUSE_SECONDS = 0.3
-# Of a response without hashes, and how much longer it may take for each password that is hashed:
-# the maximum wait for a hash, passwords.max_wait_seconds.
-SLOW_SECONDS = 3.0
-WAIT_SECONDS = 5.0
 
 
 class Client:
@@ -29,16 +25,14 @@ class Client:
         *,
         number: int,
         callers: int,
-        fleet: Fleet,
-        disruptions: DisruptionLog,
+        requester: Requester,
         tally: Tally,
         generator: random.Random,
     ) -> None:
         self._number = number
         self._users = itertools.count()
         self._numbers = itertools.count(1)
-        self._fleet = fleet
-        self._disruptions = disruptions
+        self._requester = requester
         self._tally = tally
         self._random = generator
         self._connections = [[BoundedConnection() for _ in range(SIZE)] for _ in range(callers)]
@@ -68,7 +62,7 @@ class Client:
         for connections, call in zip(self._connections, calls, strict=False):
             self._turn += 1
             chosen = self._turn % SIZE if server is None else server
-            calling.append(self._make_one(connections[chosen], call, chosen))
+            calling.append(self._requester.make(connections[chosen], call, chosen))
         outcomes = await asyncio.gather(*calling)
         if not self.model.record(outcomes):
             # The state of the user is unknown now: continue with a new user.
@@ -85,62 +79,3 @@ class Client:
         self.model = UserModel(email, self._tally)
         self.models.append(self.model)
         self.generator = CallGenerator(self.model, self._random, self._numbers)
-
-    async def _make_one(self, connection: BoundedConnection, call: Call, server: int) -> Outcome:
-        port = self._fleet.servers[server].port
-        data = call.encoded(f"soak-{self._number}-{call.number}")
-        started = time.monotonic()
-        result: ApiResponse | NoResponse
-        if call.aborts:
-            # Sometimes in the middle of the request, which the server must then ignore.
-            is_whole = self._random.random() < 0.6
-            size = len(data) if is_whole else self._random.randrange(1, data.index(b"\r\n\r\n"))
-            pause = self._random.uniform(0, 0.01)
-            aborted = await connection.disconnect_after(port, data[:size], pause)
-            result = NoResponse(aborted.reason, sent=aborted.sent and is_whole)
-        else:
-            result = await connection.request(port, data)
-        outcome = Outcome(call, server, started, time.monotonic(), result)
-        self._judge(outcome)
-        return outcome
-
-    def _judge(self, outcome: Outcome) -> None:
-        """Count an outcome, and record a fault if it is not allowed at this time."""
-        call, result = outcome.call, outcome.result
-        seconds = outcome.ended - outcome.started
-        if isinstance(result, NoResponse):
-            self._tally.count(call.kind, result.reason, seconds)
-            fault = self._fault_of_no_response(outcome, result)
-        else:
-            self._tally.count(call.kind, str(result.status), seconds)
-            fault = result.fault or self._fault_of_response(outcome, result)
-        if fault:
-            near = self._disruptions.near(outcome.ended)
-            self._tally.fault(
-                f"{call.kind}: {fault}",
-                f"{outcome.describe()}, after {seconds:.3f} s, {near};"
-                f" request soak-{self._number}-{call.number} {result}",
-            )
-
-    def _fault_of_no_response(self, outcome: Outcome, result: NoResponse) -> str:
-        times = (outcome.server, outcome.started, outcome.ended)
-        aborts = outcome.call.aborts
-        if result.sent and not aborts:
-            self._tally.unknown[f"{result.reason}, {self._disruptions.cause(*times)}"] += 1
-        is_excused = aborts or self._disruptions.excuses_no_response(*times)
-        return "" if is_excused and not result.timed_out else result.reason
-
-    def _fault_of_response(self, outcome: Outcome, response: ApiResponse) -> str:
-        times = (outcome.server, outcome.started, outcome.ended)
-        seconds = outcome.ended - outcome.started
-        if response.status == 503:
-            if outcome.call.may_change:
-                self._tally.unknown[f"503, {self._disruptions.cause(*times)}"] += 1
-            # On a busy machine, hash threads may get no core for a while: counted, but no fault.
-            is_overload = str(response.document.get("type", "")).endswith("#overloaded")
-            is_excused = is_overload or self._disruptions.excuses_503(*times)
-            return "" if is_excused else "503 without a disruption"
-        if response.status == 429:
-            return "429"
-        max_seconds = SLOW_SECONDS + WAIT_SECONDS * outcome.call.hashes
-        return "slow response" if seconds > max_seconds else ""

@@ -16,26 +16,27 @@ from tests.harness import child_processes
 from tests.harness.child_processes import ROOT, STOP_SECONDS, StartError
 
 SIZE = 2
+_MAIL_LIMITS = ("PER_MINUTE", "RECIPIENT_PER_HOUR", "USER_PER_HOUR", "NETWORK_PER_HOUR")
 
 
 class ServerProcess:
     """A server that can be restarted, with the peaks of all its processes."""
 
-    def __init__(self, number: int, dsn: str, directory: Path) -> None:
+    def __init__(self, number: int, dsn: str, mail_url: str, directory: Path) -> None:
         self.number = number
         self.port = 0
         self.peak_memory = 0
         self.peak_descriptors = 0
         self.first_descriptors = 0
         self.log = directory / f"server-{number}.log"
-        self._dsn = dsn
+        self._environment = _environment(dsn, mail_url)
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start the server and wait until it listens."""
         command = [sys.executable, str(ROOT / "server.py")]
         with self.log.open("a", encoding="utf-8") as stream:
-            self._process = child_processes.start(command, stream, _environment(self._dsn))
+            self._process = child_processes.start(command, stream, self._environment)
         try:
             greeting = child_processes.read_greeting(self._process, self.log)
         except StartError as error:
@@ -112,9 +113,9 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(dsn: str, directory: Path) -> Iterator[Fleet]:
+def running_fleet(dsn: str, mail_url: str, directory: Path) -> Iterator[Fleet]:
     """Run both servers for the duration of the block."""
-    fleet = Fleet([ServerProcess(number, dsn, directory) for number in range(SIZE)])
+    fleet = Fleet([ServerProcess(number, dsn, mail_url, directory) for number in range(SIZE)])
     try:
         for server in fleet.servers:
             server.start()
@@ -125,7 +126,7 @@ def running_fleet(dsn: str, directory: Path) -> Iterator[Fleet]:
             server.stop(signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
 
 
-def _environment(dsn: str) -> dict[str, str]:
+def _environment(dsn: str, mail_url: str) -> dict[str, str]:
     return {
         **os.environ,
         "APP_SETTINGS": "testing",
@@ -143,4 +144,8 @@ def _environment(dsn: str) -> dict[str, str]:
         # A caller reads on until it knows whether a registration that it cut off took place.
         "USERAUTH_THROTTLE__MAX_CONSECUTIVE_FAILURES": "1000000",
         "USERAUTH_THROTTLE__PAIR_FAILURES": "1000000",
+        "USERAUTH_MAIL__URL": mail_url,
+        "USERAUTH_MAIL__FROM": "userauth <no-reply@example.com>",
+        # A request whose response was lost is repeated.
+        **{f"USERAUTH_MAIL__{limit}": "1000000" for limit in _MAIL_LIMITS},
     }

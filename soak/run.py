@@ -12,15 +12,21 @@ from soak.client import Client
 from soak.cluster import Cluster
 from soak.disruptions import DisruptionLog
 from soak.disruptor import Disruptor
-from soak.final_check import check_credentials, check_database
+from soak.final_check import check_credentials, check_database, check_messages
 from soak.fleet import Fleet
+from soak.mail_client import PREFIX, MailClient
 from soak.model import DOUBT_SECONDS
+from soak.relay import Mailboxes, interrupt
+from soak.requester import Requester
 from soak.tally import Tally
+from tests.harness.smtp import SmtpServer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # One user in SHARED_INTERVAL has concurrent callers.
 CALLERS = 5
 SHARED_INTERVAL = 5
+# One mail client beside so many others.
+MAIL_INTERVAL = 20
 # What the pool and the batch loaders may keep open when no client is connected.
 MAX_EXTRA_DESCRIPTORS = 20
 # Twice the memory at a thousand connections.
@@ -39,13 +45,19 @@ class Plan:
 class Run:
     """A run on servers that are running."""
 
-    def __init__(self, plan: Plan, cluster: Cluster, fleet: Fleet, tally: Tally) -> None:
+    def __init__(
+        self, plan: Plan, cluster: Cluster, fleet: Fleet, relay: SmtpServer, tally: Tally
+    ) -> None:
         self._plan = plan
         self._cluster = cluster
         self._fleet = fleet
+        self._relay = relay
         self._tally = tally
         self._disruptions = DisruptionLog()
+        self._mailboxes = Mailboxes(relay, PREFIX)
         self._clients = list(self._make_clients())
+        self._mail_clients = list(self._make_mail_clients())
+        self._all_clients: list[Client | MailClient] = [*self._clients, *self._mail_clients]
 
     async def run(self) -> None:
         """Run the load, the restarts and the checks; a signal cancels it."""
@@ -60,7 +72,7 @@ class Run:
             await self._check_state()
         finally:
             watch.cancel()
-            for client in self._clients:
+            for client in self._all_clients:
                 client.close()
         await self._check_descriptors()
         self._check_servers()
@@ -71,6 +83,10 @@ class Run:
         events = Counter(entry.what for entry in self._disruptions.entries)
         yield f"restarts: {', '.join(f'{what}: {count}' for what, count in sorted(events.items()))}"
         unknown = "; ".join(f"{why}: {count}" for why, count in sorted(self._tally.unknown.items()))
+        yield (
+            f"{self._mailboxes.summary()}, {self._tally.late_messages} of them late;"
+            f" the relay failed {self._tally.relay_outages} times"
+        )
         yield f"unknown outcomes: {unknown or 'none'}"
         for server in self._fleet.servers:
             yield (
@@ -85,16 +101,36 @@ class Run:
         while remaining > 0:
             is_shared = number % SHARED_INTERVAL == 0 and remaining >= CALLERS
             callers = CALLERS if is_shared else 1
+            generator = random.Random(f"{self._plan.seed} {number}")
             yield Client(
                 number=number,
                 callers=callers,
-                fleet=self._fleet,
-                disruptions=self._disruptions,
+                requester=self._requester(f"soak-{number}", generator),
                 tally=self._tally,
-                generator=random.Random(f"{self._plan.seed} {number}"),
+                generator=generator,
             )
             remaining -= callers
             number += 1
+
+    def _make_mail_clients(self) -> Iterator[MailClient]:
+        for number in range(max(1, self._plan.clients // MAIL_INTERVAL)):
+            generator = random.Random(f"{self._plan.seed} mail {number}")
+            yield MailClient(
+                number,
+                requester=self._requester(f"soak-mail-{number}", generator),
+                mailboxes=self._mailboxes,
+                tally=self._tally,
+                generator=generator,
+            )
+
+    def _requester(self, name: str, generator: random.Random) -> Requester:
+        return Requester(
+            name,
+            fleet=self._fleet,
+            disruptions=self._disruptions,
+            tally=self._tally,
+            generator=generator,
+        )
 
     async def _load(self) -> None:
         until = time.monotonic() + self._plan.minutes * 60
@@ -103,7 +139,8 @@ class Run:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(disruptor.run(until))
-                for client in self._clients:
+                group.create_task(interrupt(self._relay, until, self._tally))
+                for client in self._all_clients:
                     group.create_task(client.run(until))
         finally:
             reviving.cancel()
@@ -112,11 +149,14 @@ class Run:
         """Check everything twice: the requests in between resolve doubts."""
         if any(client.model.is_in_doubt for client in self._clients):
             await asyncio.sleep(DOUBT_SECONDS + 1)
+        await check_messages(self._cluster.dsn, self._mailboxes, self._tally)
         for client in self._clients:
             await client.make([])
         models = [model for client in self._clients for model in client.models]
         check_database(self._cluster.dsn, models, self._tally)
         await check_credentials(self._clients)
+        for mail_client in self._mail_clients:
+            await mail_client.check()
         check_database(self._cluster.dsn, models, self._tally)
 
     async def _check_descriptors(self) -> None:

@@ -15,6 +15,8 @@ class Tally:
         self.statuses: Counter[tuple[str, str]] = Counter()
         self.unknown: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
+        self.relay_outages = 0
+        self.late_messages = 0
         self._faults: dict[str, list[str]] = {}
 
     @property

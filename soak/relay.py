@@ -1,0 +1,115 @@
+"""The relay of the servers: an SMTP server that comes and goes, and what it received."""
+
+import asyncio
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from soak.tally import Tally
+from tests.harness.smtp import DROP, Plan, ReceivedMessage, SmtpServer, Step
+
+_KIND = "X-Userauth-Kind"
+_ID = re.compile(r"<([0-9a-f-]{36})@")
+_LINK = re.compile(r"^http\S+\?request=\S+#(\S+)$", re.MULTILINE)
+_CODE = re.compile(r"^(\d{4}) (\d{4})$", re.MULTILINE)
+# Each pair is how long the relay works, and what it does for two seconds after that: None for no
+# relay at all.
+UP_SECONDS, DOWN_SECONDS = 6.0, 2.0
+_OUTAGES: tuple[Plan | None, ...] = (
+    None,
+    Plan({Step.BODY: "451 4.3.0 Later"}),
+    Plan({Step.BODY: DROP}),
+    Plan({Step.MAIL: "421 4.3.2 Closing"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A message as its recipient reads it."""
+
+    id: str
+    token: str | None = field(repr=False)
+    code: str | None = field(repr=False)
+
+
+class Mailboxes:
+    """The messages that arrived, and those that a server acknowledged and that must arrive.
+
+    Messages to users whose address does not begin with ``prefix`` are only counted.
+    """
+
+    def __init__(self, server: SmtpServer, prefix: str) -> None:
+        self._server = server
+        self._prefix = prefix
+        self._read = 0
+        self._repeated = 0
+        self._found: dict[tuple[str, str], dict[str, Mail]] = defaultdict(dict)
+        self._expected: Counter[tuple[str, str]] = Counter()
+
+    def expect(self, recipient: str, kind: str) -> None:
+        """Remember that a message was acknowledged."""
+        self._expected[recipient, kind] += 1
+
+    def received(self, recipient: str, kind: str) -> dict[str, Mail]:
+        """Return the messages of a kind to an address, by id."""
+        self._read_new()
+        return dict(self._found.get((recipient, kind), {}))
+
+    def missing(self) -> list[str]:
+        """Return the acknowledged messages that did not arrive."""
+        self._read_new()
+        return [
+            f"{number - len(self._found.get(key, {}))} of {number} {key[1]} to {key[0]}"
+            for key, number in self._expected.items()
+            if len(self._found.get(key, {})) < number
+        ]
+
+    def summary(self) -> str:
+        expected = self._expected.total()
+        return (
+            f"messages: {self._read:,} received, {self._repeated:,} of them again;"
+            f" {expected:,} awaited"
+        )
+
+    def _read_new(self) -> None:
+        for message in self._server.messages[self._read :]:
+            self._read += 1
+            if message.recipients[0].startswith(self._prefix):
+                self._add(message)
+
+    def _add(self, message: ReceivedMessage) -> None:
+        parsed, plain = message.parsed, message.plain
+        found = _ID.search(str(parsed["Message-ID"]))
+        token, code = _LINK.search(plain), _CODE.search(plain)
+        mail = Mail(
+            found[1] if found else "",
+            token[1] if token else None,
+            code[1] + code[2] if code else None,
+        )
+        of_kind = self._found[message.recipients[0], str(parsed[_KIND])]
+        self._repeated += mail.id in of_kind
+        of_kind[mail.id] = mail
+
+
+async def interrupt(server: SmtpServer, until: float, tally: Tally) -> None:
+    """Let a relay fail in each way in turn, until shortly before the end."""
+    for number, outage in enumerate(_endlessly()):
+        await asyncio.sleep(UP_SECONDS)
+        if time.monotonic() > until - UP_SECONDS:
+            return
+        tally.relay_outages = number + 1
+        if outage is None:
+            await asyncio.to_thread(server.stop)
+            await asyncio.sleep(DOWN_SECONDS)
+            await asyncio.to_thread(server.start)
+        else:
+            server.plan = outage
+            await asyncio.sleep(DOWN_SECONDS)
+            server.plan = Plan()
+
+
+def _endlessly() -> Iterator[Plan | None]:
+    while True:
+        yield from _OUTAGES
