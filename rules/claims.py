@@ -1,9 +1,9 @@
-"""When each account last had its turn: the longer ago, the stronger its claim to the next one.
+"""When each account last had its turn: the longer ago, the stronger its claim to a full queue.
 
-Turns within a network go to the account whose last one is longest ago. Otherwise each attempt would
-have the same chance, and the caller that sends the most would take nearly every slot. A rejected
-caller keeps its claim, however early it returns. One that honors ``Retry-After`` (RFC 9110,
-section 10.2.3) precedes one that does not.
+Within a network, the account whose last turn is longest ago is admitted. Otherwise each attempt
+would have the same chance, and the caller that sends the most would take nearly every slot. A
+rejected caller keeps its claim, however early it returns. One that honors ``Retry-After``
+(RFC 9110, section 10.2.3) precedes one that does not.
 """
 
 import math
@@ -16,12 +16,15 @@ from rules.turns import Caller
 # An account that had no turn for this long, or never, has the claim of one whose turn was this long
 # ago. An invented account therefore gains nothing over a user who seldom logs in.
 NEW_SECONDS = 60.0
+# A claim that is kept grows no further: otherwise a caller that disconnects again and again would
+# get an ever stronger one, and others an ever later turn.
+MAX_SECONDS = 2 * NEW_SECONDS
 # How early a caller may return: clocks and timers are not exact.
 _EARLY_SECONDS = 0.2
 # How late it may return. A caller that cycles through many addresses returns to each of them much
 # later, without having waited at any.
 _LATE_SECONDS = 10.0
-# At most this many are kept: some 10 MiB, and a minute of the fastest flood that was measured.
+# At most this many are kept: 20 to 30 MiB, and a minute of the fastest flood that was measured.
 MAX_CALLERS = 50_000
 
 
@@ -56,7 +59,7 @@ class Claims:
         self._remember(caller, since=now, due=-math.inf)
         if now > due + _LATE_SECONDS:
             return Claim(max(since, new_since))
-        return Claim(since, is_due=now >= due - _EARLY_SECONDS)
+        return Claim(max(since, now - MAX_SECONDS), is_due=now >= due - _EARLY_SECONDS)
 
     def keep(self, caller: Caller, claim: Claim, retry_after_seconds: float) -> None:
         """Return its claim to a caller that did not get its turn."""

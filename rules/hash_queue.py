@@ -39,6 +39,10 @@ class Slot:
         self._workers = None
 
 
+# The longest Retry-After for the sake of a turn, in maximum waits.
+_MAX_RETRY = 2
+
+
 class HashQueue:
     """Grants each caller a slot, in turn, to run slow functions on a few worker threads.
 
@@ -162,7 +166,12 @@ class HashQueue:
         """Return its claim to a caller without a slot; return when it is due to retry."""
         # What a new caller would wait for its result, behind all others.
         seconds = self.seconds_each * (len(self._admission) + 1) / self.workers
-        seconds = max(seconds, self._admission.seconds_until_turn(ticket))
+        # Not longer: the crowd may be gone by then, and the wait must not reveal when the account
+        # had its last turn.
+        until_turn = min(
+            self._admission.seconds_until_turn(ticket), _MAX_RETRY * self.max_wait_seconds
+        )
+        seconds = max(seconds, until_turn)
         retry_after_seconds = math.ceil(seconds)
         self._claims.keep(ticket.caller, ticket.claim, retry_after_seconds)
         return retry_after_seconds

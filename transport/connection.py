@@ -38,6 +38,8 @@ class Connection(Link):
         self._delegate: HTTPMessageDelegate | None = None
         self._body: Body | None = None
         self._start_line: RequestStartLine | None = None
+        # Whether the response to the last request was sent.
+        self._has_responded = False
 
     def data_received(self, data: "bytes | memoryview[int]") -> None:
         """Parse what arrives, or keep it until the response is sent."""
@@ -78,6 +80,7 @@ class Connection(Link):
         if content:
             self._write(content)
         self._exchange = self._delegate = None
+        self._has_responded = True
         if closes or self._droppable is not None:
             self._linger_after_response()
             return
@@ -121,6 +124,7 @@ class Connection(Link):
             return False
         if data is None:
             return False
+        self._has_responded = False
         try:
             parsed = head.parse_head(data)
         except Problem as problem:
@@ -212,7 +216,8 @@ class Connection(Link):
             delegate.on_connection_close()
         # The application may have responded before it failed.
         if not self._lingers and not self.transport.is_closing():
-            self._write(_FAILED)
+            if not self._has_responded:
+                self._write(_FAILED)
             self._linger_after_response()
 
     def _end_overdue(self) -> None:

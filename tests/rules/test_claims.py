@@ -2,7 +2,7 @@
 
 import pytest
 
-from rules.claims import MAX_CALLERS, NEW_SECONDS, Claim, Claims
+from rules.claims import MAX_CALLERS, MAX_SECONDS, NEW_SECONDS, Claim, Claims
 from rules.turns import Caller
 from tests.harness.clock import Clock
 
@@ -62,6 +62,17 @@ def test_a_rejected_caller_that_does_not_return_loses_its_claim() -> None:
     claims.keep(CALLER, claims.take(CALLER), 5)
     clock.advance(15.1)
     assert claims.take(CALLER) == Claim(clock() - NEW_SECONDS)
+
+
+def test_a_claim_that_is_kept_again_and_again_stops_growing() -> None:
+    clock = Clock()
+    claims = Claims(clock)
+    claim = claims.take(CALLER)
+    for _ in range(100):
+        claims.keep(CALLER, claim, 5)
+        clock.advance(5)
+        claim = claims.take(CALLER)
+    assert claim == Claim(clock() - MAX_SECONDS, is_due=True)
 
 
 def test_the_number_of_remembered_accounts_is_bounded() -> None:

@@ -154,3 +154,22 @@ def test_a_flood_of_invented_accounts_delays_a_user_of_that_network_by_one_attem
     assert simulation.attempts.index(True) < attempts
     # After a login as well, unless the user is new in that network.
     assert all(simulation.attempts) is (attempts == 1)
+
+
+def test_retry_after_is_no_more_than_two_maximum_waits() -> None:
+    simulation = Simulation()
+    waits: list[int] = []
+
+    async def crowd(number: int) -> None:
+        for attempt in count():
+            await simulation.log_in(Caller.at(ADDRESS, f"{number} {attempt}", is_known=True))
+            await simulation.sleep(SHORT_PAUSE)
+
+    async def user() -> None:
+        # After the first login, all others have waited longer.
+        while True:
+            waits.append(await simulation.log_in(Caller.at(ADDRESS, "user", is_known=True)))
+            await simulation.sleep(SHORT_PAUSE)
+
+    simulation.run(user(), *(crowd(number) for number in range(GREEDY)))
+    assert 5 < max(waits) <= 10

@@ -51,28 +51,35 @@ async def test_a_request_that_the_application_fails_to_accept_is_500(
 class RespondingDelegate(HTTPMessageDelegate):
     """A request that responds, and then fails."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, closes: bool) -> None:
         self._exchange = exchange
+        self._closes = closes
 
     def finish(self) -> None:
         """Send the last response, and fail."""
-        self._exchange.respond(RESPONSE, b"", closes=True)
+        self._exchange.respond(RESPONSE, b"", closes=self._closes)
         raise RuntimeError("on purpose")
 
 
 class RespondingApplication(EchoApplication):
     """An application that fails after its response."""
 
+    def __init__(self, *, closes: bool) -> None:
+        super().__init__()
+        self._closes = closes
+
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
         """Return the delegate that responds."""
-        return RespondingDelegate(cast(Exchange, request.connection))
+        return RespondingDelegate(cast(Exchange, request.connection), closes=self._closes)
 
 
+@pytest.mark.parametrize("closes", [False, True])
 @pytest.mark.gen_test
-async def test_a_failure_after_the_last_response_sends_no_other_one(
+async def test_a_failure_after_a_response_sends_no_other_one(
+    closes: bool,  # noqa: FBT001 - a parameter of pytest
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    sent, closes = await answer_in_parts(RespondingApplication(), [FIRST])
+    sent, closes = await answer_in_parts(RespondingApplication(closes=closes), [FIRST])
     assert (sent, closes) == (RESPONSE, True)
     assert caplog.messages == ["a request could not be run"]
     caplog.clear()
