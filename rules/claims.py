@@ -62,8 +62,12 @@ class Claims:
         return Claim(max(since, now - MAX_SECONDS), is_due=now >= due - _EARLY_SECONDS)
 
     def keep(self, caller: Caller, claim: Claim, retry_after_seconds: float) -> None:
-        """Return its claim to a caller that did not get its turn."""
-        self._remember(caller, claim.since, self._clock() + retry_after_seconds)
+        """Return its claim to a caller that did not get its turn.
+
+        Of several attempts by one account, the strongest claim is kept.
+        """
+        kept, _ = self._kept.get(caller.pair, (math.inf, 0.0))
+        self._remember(caller, min(kept, claim.since), self._clock() + retry_after_seconds)
 
     def _remember(self, caller: Caller, since: float, due: float) -> None:
         self._kept[caller.pair] = (since, due)

@@ -41,6 +41,8 @@ class Slot:
 
 # The longest Retry-After for the sake of a turn, in maximum waits.
 _MAX_RETRY = 2
+# When callers are due that an outage of the database dropped: DatabaseUnavailable says the same.
+_OUTAGE_RETRY_SECONDS = 2
 
 
 class HashQueue:
@@ -230,6 +232,9 @@ class HashQueue:
 
     def _drop_all(self, error: Exception) -> None:
         for ticket in self._waiting.values():
+            if ticket.is_waiting:
+                # An outage is no turn. It ends for all at once: no other delay is known.
+                self._claims.keep(ticket.caller, ticket.claim, _OUTAGE_RETRY_SECONDS)
             self._drop(ticket, error)
 
     def _drop(self, ticket: Ticket, error: Exception) -> None:

@@ -56,6 +56,17 @@ def test_a_rejected_caller_keeps_its_claim_if_it_returns_early_or_when_it_is_due
         assert claims.take(CALLER) == Claim(first.since, is_due=seconds == 5)
 
 
+def test_the_strongest_of_several_claims_of_an_account_is_kept() -> None:
+    clock = Clock()
+    claims = Claims(clock)
+    first = claims.take(CALLER)
+    clock.advance(1)
+    second = claims.take(CALLER)
+    claims.keep(CALLER, first, 5)
+    claims.keep(CALLER, second, 5)
+    assert claims.take(CALLER).since == first.since < second.since
+
+
 def test_a_rejected_caller_that_does_not_return_loses_its_claim() -> None:
     clock = Clock()
     claims = Claims(clock)
