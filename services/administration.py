@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from db import tokens, user_emails, users
 from db.events import EventFilter
@@ -10,7 +9,6 @@ from db.pool import Connection
 from db.rows import UserRow, UserStateRow
 from rules import emails
 from rules.account_rules import AccountRules
-from rules.field_errors import FieldErrors
 from rules.message_kinds import MessageKind
 from rules.origin import LocalOrigin
 from rules.passwords import PasswordHasher
@@ -139,12 +137,7 @@ class Administration:
         """
         async with connection_to(self._database) as connection:
             state = await get_user(connection, email_or_id)
-        errors = FieldErrors()
-        own_words = (state.email, state.name or "")
-        errors.check(
-            "password", partial(self._rules.passwords.check, own_words=own_words), password
-        )
-        errors.raise_if_any()
+        self._rules.check_password(password, (state.email, state.name or ""))
         # Hashed without a connection: no other statement waits for one meanwhile.
         async with self._hasher.slot(_ADMINISTRATOR) as slot:
             password_hash = await slot.hash(password)

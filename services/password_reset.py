@@ -74,22 +74,15 @@ class PasswordReset:
         The order is that of the contract: a rejected password uses no message, and counts no code.
         Raises InvalidFields, CodeInvalid, TooManyAttempts or Overloaded.
         """
-        self._check_password(password, ())
+        self._rules.check_password(password, ())
         row = await self._proofs.verify(proof, RESETS, origin)
-        self._check_password(password, (row.user.email, row.user.name or ""))
+        self._rules.check_password(password, (row.user.email, row.user.name or ""))
         caller = Caller.at(origin.ip, emails.email_key(row.user.email), is_known=True)
         async with self._hashes.slot(caller, user_id=row.user.id) as slot:
             self._hashes.spend(row.user.id)
             password_hash = await slot.hash(password)
         async with transaction_on(self._core.database) as transaction:
             await self._set_password(transaction, proof, row, password_hash, origin)
-
-    def _check_password(self, password: str, own_words: tuple[str, ...]) -> None:
-        errors = FieldErrors()
-        errors.check(
-            "password", partial(self._rules.passwords.check, own_words=own_words), password
-        )
-        errors.raise_if_any()
 
     async def _set_password(
         self,
