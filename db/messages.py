@@ -126,7 +126,7 @@ WITH due AS (
     FROM messages
     WHERE due_at <= %(now)s
     ORDER BY is_urgent DESC, due_at
-    LIMIT %(limit)s
+    LIMIT 1
     FOR UPDATE SKIP LOCKED
 )
 UPDATE messages m
@@ -148,12 +148,12 @@ RETURNING
 """
 
 
-async def claim(
-    connection: Connection, *, now: datetime, lease_until: datetime, limit: int
-) -> list[ClaimedMessage]:
-    """Claim messages that are due, until the end of a lease; each process gets others."""
-    parameters = {"now": now, "lease_until": lease_until, "limit": limit}
-    return [ClaimedMessage(*row) for row in await connection.fetch_all(_CLAIM, parameters)]
+async def claim_next(
+    connection: Connection, *, now: datetime, lease_until: datetime
+) -> ClaimedMessage | None:
+    """Claim the next message that is due, until the end of a lease; each process gets another."""
+    row = await connection.fetch_one(_CLAIM, {"now": now, "lease_until": lease_until})
+    return None if row is None else ClaimedMessage(*row)
 
 
 # A message that was stored while its user was deleted still has the address. That transaction did

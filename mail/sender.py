@@ -138,8 +138,7 @@ class Sender:
         now = self._delivery.now()
         lease_until = now + timedelta(seconds=LEASE_SECONDS)
         async with self._database.connection() as connection:
-            claimed = await messages.claim(connection, now=now, lease_until=lease_until, limit=1)
-        return claimed[0] if claimed else None
+            return await messages.claim_next(connection, now=now, lease_until=lease_until)
 
     async def _send(self, message: ClaimedMessage, relay: Relay) -> None:
         try:

@@ -45,7 +45,8 @@ async def test_a_message_keeps_the_address_of_a_user_only_while_that_is_needed(
     try:
         async with database.connection() as connection:
             until = NOW + timedelta(seconds=60)
-            [claimed] = await messages.claim(connection, now=NOW, lease_until=until, limit=1)
+            claimed = await messages.claim_next(connection, now=NOW, lease_until=until)
+            assert claimed is not None
             if is_sent:
                 await messages.mark_sent(connection, claimed, at=NOW)
             else:

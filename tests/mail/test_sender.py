@@ -38,9 +38,7 @@ def shared_server() -> Iterator[SmtpServer]:
 
 @pytest.fixture
 def server(shared_server: SmtpServer) -> SmtpServer:
-    shared_server.plan = Plan()
-    shared_server.messages.clear()
-    shared_server.commands.clear()
+    shared_server.reset()
     return shared_server
 
 
@@ -505,7 +503,7 @@ def test_a_defect_of_the_sender_is_logged_and_does_not_end_it(
 
     async def run() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(messages, "claim", fail)
+            patch.setattr(messages, "claim_next", fail)
             async with office(dsn, clock, relay_to(server, clock)) as here:
                 await until(lambda: failures > 3)
                 patch.undo()
