@@ -11,7 +11,7 @@ from db.message_rows import ClaimedMessage
 from mail import texts
 from mail.errors import MessageError
 from rules.emails import with_ascii_domain
-from rules.mail_secrets import CODE_DIGITS, MailSecrets
+from rules.mail_secrets import CODE_DIGITS, MailSecrets, link_with
 from rules.message_kinds import MessageKind
 from settings import Settings
 from settings.choices import Language
@@ -56,23 +56,38 @@ def render(
     raise MessageError(f"the message cannot be rendered: {reason}")
 
 
+def new_message(
+    envelope: Envelope, recipient: str, *, subject: str, at: datetime, message_id: str, kind: str
+) -> EmailMessage:
+    """Return a message with its header fields and without a body."""
+    sender, mailbox = _mailbox(envelope.sender), _address(recipient)
+    needs_utf8 = not (sender.username + mailbox.username).isascii()
+    message = EmailMessage(_POLICY.clone(utf8=needs_utf8))
+    message["From"] = sender
+    message["To"] = mailbox
+    if envelope.reply_to:
+        message["Reply-To"] = _mailbox(envelope.reply_to)
+    message["Subject"] = subject
+    message["Date"] = at.astimezone(UTC)
+    message["Message-ID"] = f"<{message_id}@{sender.domain}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message[KIND_FIELD] = kind
+    return message
+
+
 def _render(
     message: ClaimedMessage, secrets: MailSecrets | None, envelope: Envelope
 ) -> EmailMessage:
     kind, language = MessageKind(message.kind), Language(message.language)
     text = texts.fill(kind, language, _values(message, secrets, envelope))
-    sender, recipient = _mailbox(envelope.sender), _address(message.recipient)
-    needs_utf8 = not (sender.username + recipient.username).isascii()
-    rendered = EmailMessage(_POLICY.clone(utf8=needs_utf8))
-    rendered["From"] = sender
-    rendered["To"] = recipient
-    if envelope.reply_to:
-        rendered["Reply-To"] = _mailbox(envelope.reply_to)
-    rendered["Subject"] = text.subject
-    rendered["Date"] = message.created_at.astimezone(UTC)
-    rendered["Message-ID"] = f"<{message.id}@{sender.domain}>"
-    rendered["Auto-Submitted"] = "auto-generated"
-    rendered[KIND_FIELD] = kind.value
+    rendered = new_message(
+        envelope,
+        message.recipient,
+        subject=text.subject,
+        at=message.created_at,
+        message_id=message.id,
+        kind=kind.value,
+    )
     rendered.set_content(text.plain, cte=_ENCODING)
     rendered.add_alternative(text.html, subtype="html", cte=_ENCODING)
     rendered.set_boundary(f"=_{message.id}")
@@ -92,8 +107,7 @@ def _values(
     }
     page = MessageKind(message.kind).rules.page
     if page and secrets:
-        # A server does not receive the fragment of a URL, nor does its log contain it.
-        values["link"] = f"{origin}/auth/{page}?request={message.id}#{secrets.token}"
+        values["link"] = link_with(secrets.token, origin=origin, page=page)
         half = CODE_DIGITS // 2
         values["code"] = f"{secrets.code[:half]} {secrets.code[half:]}"
         values["expires"] = _utc(message.expires_at)

@@ -3,10 +3,9 @@
 import uuid
 from datetime import datetime
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
 
 from mail.errors import MessageError
-from mail.messages import KIND_FIELD, Envelope
+from mail.messages import Envelope, new_message
 from mail.relay import Relay
 
 _KIND = "test"
@@ -26,16 +25,15 @@ async def send_trial(relay: Relay, envelope: Envelope, recipient: str, at: datet
 
 
 def _render(envelope: Envelope, recipient: str, at: datetime) -> EmailMessage:
-    sender = envelope.sender_address
-    message = EmailMessage(SMTP if (sender + recipient).isascii() else SMTPUTF8)
     try:
-        message["From"] = envelope.sender
-        message["To"] = recipient
-        message["Subject"] = f"Test message of {envelope.links_origin}"
-        message["Date"] = at
-        message["Message-ID"] = f"<{uuid.uuid4()}@{sender.rpartition('@')[2]}>"
-        message["Auto-Submitted"] = "auto-generated"
-        message[KIND_FIELD] = _KIND
+        message = new_message(
+            envelope,
+            recipient,
+            subject=f"Test message of {envelope.links_origin}",
+            at=at,
+            message_id=str(uuid.uuid4()),
+            kind=_KIND,
+        )
         message.set_content(_TEXT.format(origin=envelope.links_origin))
         message.as_bytes()
     except (ValueError, IndexError, LookupError) as error:

@@ -189,8 +189,7 @@ def shared_server() -> Iterator[SmtpServer]:
 
 @pytest.fixture
 def server(shared_server: SmtpServer) -> SmtpServer:
-    shared_server.plan.failures.clear()
-    shared_server.messages.clear()
+    shared_server.reset()
     return shared_server
 
 

@@ -109,6 +109,13 @@ class SmtpServer:
         self._thread.start()
         started.result(timeout=10)
 
+    def reset(self) -> None:
+        """Accept everything, and forget what arrived."""
+        self.plan = Plan()
+        self.messages.clear()
+        self.commands.clear()
+        self.connections = 0
+
     def stop(self) -> None:
         """Close the socket and all connections; from now on, connections are refused."""
         if self._thread is not None and self._stop is not None:

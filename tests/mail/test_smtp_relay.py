@@ -13,7 +13,7 @@ from mail.smtp_connection import Server, Timeouts
 from mail.smtp_relay import SmtpRelay
 from settings.mail_url import SmtpUrl, parse_mail_url
 from tests.harness.certificates import make_certificate
-from tests.harness.smtp import DROP, HANG, PASSWORD, USER, Plan, SmtpServer, Step
+from tests.harness.smtp import DROP, HANG, PASSWORD, USER, SmtpServer, Step
 
 SENDER = "no-reply@example.com"
 ALICE = "alice@example.com"
@@ -65,10 +65,7 @@ def shared_server(offered: ssl.SSLContext) -> Iterator[SmtpServer]:
 
 @pytest.fixture
 def server(shared_server: SmtpServer) -> SmtpServer:
-    shared_server.plan = Plan()
-    shared_server.messages.clear()
-    shared_server.commands.clear()
-    shared_server.connections = 0
+    shared_server.reset()
     return shared_server
 
 
