@@ -19,7 +19,6 @@ RequestId = Annotated[
     str,
     Field(description="The id of the message: `request` in its link. Goes together with `code`."),
 ]
-_ONE = "must have exactly one of token and code"
 
 
 class ProofByUser(Form):
@@ -31,7 +30,7 @@ class ProofByUser(Form):
     @model_validator(mode="after")
     def _require_one(self) -> Self:
         if (self.token is None) == (self.code is None):
-            raise ValueError(_ONE)
+            raise ValueError("must have exactly one of token and code")
         return self
 
     @property
@@ -39,17 +38,13 @@ class ProofByUser(Form):
         return Proof(token=self.token, code=self.code)
 
 
-class ProofByAnyone(Form):
+class ProofByAnyone(ProofByUser):
     """The secret of a message: a token; or a code, with the id of its request."""
 
-    token: Token | None = None
-    code: Code | None = None
     request: RequestId | None = None
 
     @model_validator(mode="after")
-    def _require_one(self) -> Self:
-        if (self.token is None) == (self.code is None):
-            raise ValueError(_ONE)
+    def _require_request_of_code(self) -> Self:
         if (self.code is None) != (self.request is None):
             raise ValueError("must have request together with code, and not with token")
         return self
