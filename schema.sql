@@ -157,6 +157,8 @@ CREATE TABLE messages (
     -- Random. It is part of the link, and the secrets of the message derive from it: see
     -- rules/mail_secrets.py.
     id               uuid        PRIMARY KEY,
+    -- Random and never sent: the id and a signing key alone do not suffice to derive the secrets.
+    nonce            uuid        NOT NULL,
     -- See rules/message_kinds.py.
     kind             text        NOT NULL,
     -- Without a foreign key, which an insertion would have to wait for: the deletion of a user
@@ -199,8 +201,9 @@ CREATE TABLE messages (
 -- Messages to send, in their order.
 CREATE INDEX messages_due ON messages (is_urgent DESC, due_at) WHERE due_at IS NOT NULL;
 
--- The messages of a user, to make them void or delete them.
-CREATE INDEX messages_user_id ON messages (user_id) WHERE user_id IS NOT NULL;
+-- The messages of a user, to make them void or delete them. Also the others, so that an insertion
+-- takes the same time.
+CREATE INDEX messages_user_id ON messages (user_id);
 
 -- Messages and wrong codes of an address.
 CREATE INDEX messages_email_digest ON messages (email_digest, created_at);

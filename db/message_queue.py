@@ -103,7 +103,7 @@ async def drop(connection: Connection, message_id: str, *, now: datetime) -> boo
 _BACKLOG = """
 SELECT count(*), min(created_at)
 FROM messages
-WHERE due_at <= %(now)s AND expires_at > %(now)s
+WHERE due_at <= %(now)s AND expires_at > %(now)s AND recipient IS NOT NULL
 """
 
 

@@ -1,6 +1,6 @@
 """What queries of the messages table return, and what its statements take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from db.rows import UserRow
@@ -16,6 +16,7 @@ class NewMessage:
     """
 
     id: str
+    nonce: str = field(repr=False)
     kind: str
     user_id: str | None
     recipient: str | None
@@ -34,12 +35,14 @@ class NewMessage:
 class ClaimedMessage:
     """A message that this process may send until ``due_at``.
 
-    It is not valid if it expired, became void, or its user is disabled or deleted.
+    It is not valid if it expired, became void, or its user is disabled or deleted. Without a
+    recipient, nothing is sent.
     """
 
     id: str
+    nonce: str = field(repr=False)
     kind: str
-    recipient: str
+    recipient: str | None
     language: str
     key_id: str | None
     created_at: datetime
@@ -54,6 +57,7 @@ class ProofRow:
     """A message whose secret may be presented: its user, and whether it was used before."""
 
     id: str
+    nonce: str = field(repr=False)
     kind: str
     key_id: str
     recipient: str

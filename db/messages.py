@@ -62,12 +62,19 @@ async def find_wait(
     return max(0.0, row[0] or 0.0) if row else 0.0
 
 
-# The same work, and a row, whether or not anything is sent.
+# The same work, and a row that is due, whether or not anything is sent. Without a user, the planner
+# would omit the search for one: it must not see the value, and searches for the id of the message.
 _INSERT = """
-WITH owner AS MATERIALIZED (
-    SELECT id, password_version, language
-    FROM users
-    WHERE id = %(user_id)s::uuid AND disabled_at IS NULL
+WITH given AS MATERIALIZED (
+    SELECT
+        %(user_id)s::uuid AS user_id,
+        coalesce(%(user_id)s::uuid, %(id)s::uuid) AS searched_id,
+        %(recipient)s::text AS recipient
+), owner AS MATERIALIZED (
+    SELECT u.id, u.password_version, u.language
+    FROM given
+    JOIN users u ON u.id = given.searched_id
+    WHERE u.disabled_at IS NULL
 ), recent AS MATERIALIZED (
     SELECT count(*) AS messages
     FROM messages
@@ -78,20 +85,22 @@ WITH owner AS MATERIALIZED (
         AND NOT is_urgent
 ), allowed AS (
     SELECT
-        %(recipient)s::text IS NOT NULL
+        given.recipient,
+        given.recipient IS NOT NULL
         AND (%(is_urgent)s OR %(is_printed)s OR recent.messages < %(limit)s)
-        AND (%(user_id)s::uuid IS NULL OR EXISTS (SELECT FROM owner)) AS is_sent
-    FROM recent
+        AND (given.user_id IS NULL OR EXISTS (SELECT FROM owner)) AS is_sent
+    FROM recent, given
 )
 INSERT INTO messages (
-    id, kind, user_id, recipient, email_digest, network_digest, requester_id, language, key_id,
-    password_version, created_at, expires_at, due_at, is_urgent
+    id, nonce, kind, user_id, recipient, email_digest, network_digest, requester_id, language,
+    key_id, password_version, created_at, expires_at, due_at, is_urgent
 )
 SELECT
     %(id)s,
+    %(nonce)s,
     %(kind)s,
     CASE WHEN is_sent THEN owner.id END,
-    CASE WHEN is_sent THEN %(recipient)s END,
+    CASE WHEN is_sent THEN allowed.recipient END,
     %(email_digest)s,
     %(network_digest)s,
     %(requester_id)s,
@@ -100,7 +109,7 @@ SELECT
     CASE WHEN %(is_bound)s THEN owner.password_version END,
     %(created_at)s,
     %(expires_at)s,
-    CASE WHEN is_sent AND NOT %(is_printed)s THEN %(created_at)s::timestamptz END,
+    CASE WHEN NOT %(is_printed)s THEN %(created_at)s::timestamptz END,
     %(is_urgent)s
 FROM allowed
 LEFT JOIN owner ON true
@@ -134,8 +143,8 @@ SET due_at = %(lease_until)s, attempts = attempts + 1, failure = NULL
 FROM due
 WHERE m.id = due.id
 RETURNING
-    m.id, m.kind, m.recipient, m.language, m.key_id, m.created_at, m.expires_at, m.due_at,
-    m.attempts,
+    m.id, m.nonce, m.kind, m.recipient, m.language, m.key_id, m.created_at, m.expires_at,
+    m.due_at, m.attempts,
     m.voided_at IS NULL AND m.used_at IS NULL AND m.expires_at > %(now)s AND (
         m.user_id IS NULL OR EXISTS (
             SELECT FROM users u
@@ -218,6 +227,14 @@ async def give_up(
 ) -> None:
     """Record that a claimed message is not sent, and why."""
     await connection.execute(_GIVE_UP, (at, failure, message.id, message.due_at))
+
+
+_SKIP = "UPDATE messages SET due_at = NULL WHERE id = %s AND due_at = %s"
+
+
+async def skip(connection: Connection, message: ClaimedMessage) -> None:
+    """Record that nothing is left to do for a claimed message, which has no recipient."""
+    await connection.execute(_SKIP, (message.id, message.due_at))
 
 
 _DELETE_EXPIRED = """

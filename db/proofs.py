@@ -20,7 +20,7 @@ _VALID = """
     AND (m.kind IN ('email-change', 'email-undo') OR m.recipient = u.email)
 """
 _COLUMNS = """
-    m.id, m.kind, m.key_id, m.recipient, m.used_at IS NOT NULL, u.password_version,
+    m.id, m.nonce, m.kind, m.key_id, m.recipient, m.used_at IS NOT NULL, u.password_version,
     u.id, u.email, u.name, u.created_at, u.updated_at, u.email_verified_at IS NOT NULL
 """
 _FIND = f"""
@@ -72,7 +72,7 @@ WITH asked AS MATERIALIZED (
         AND held.tries < {MAX_TRIES}
         AND day.tries < {MAX_TRIES_PER_DAY}
     RETURNING
-        m.id, m.kind, m.key_id, m.user_id, m.recipient, m.used_at, m.password_version,
+        m.id, m.nonce, m.kind, m.key_id, m.user_id, m.recipient, m.used_at, m.password_version,
         m.expires_at, m.voided_at
 )
 SELECT {_COLUMNS}
@@ -127,5 +127,5 @@ async def spend(connection: Connection, message_id: str, *, at: datetime) -> boo
 
 
 def _proof(row: Row) -> ProofRow:
-    message_id, kind, key_id, recipient, is_used, password_version, *user = row
-    return ProofRow(message_id, kind, key_id, recipient, is_used, password_version, UserRow(*user))
+    message_id, nonce, kind, key_id, recipient, is_used, version, *user = row
+    return ProofRow(message_id, nonce, kind, key_id, recipient, is_used, version, UserRow(*user))

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
 from db.message_rows import ClaimedMessage
 from mail.errors import MessageError, Permanent, Temporary
 from mail.messages import Envelope, render
-from mail.outcomes import Deferred, GivenUp, Outcome, Reason, Sent
+from mail.outcomes import Deferred, GivenUp, Outcome, Reason, Sent, Skipped
 from mail.relay import Relay
 from rules.back_off import back_off_seconds
 from rules.mail_secrets import derive_secrets
@@ -53,12 +54,17 @@ class Delivery:
 
     async def attempt(self, message: ClaimedMessage, relay: Relay) -> Outcome:
         """Send a claimed message, unless it is not valid any more; raises RelayFault."""
+        recipient = message.recipient
+        if recipient is None:
+            with suppress(Permanent):
+                self._render(message, self._envelope.sender_address)
+            return Skipped()
         if not message.is_valid:
             return self._invalid(message)
         try:
-            rendered = self._render(message)
+            rendered = self._render(message, recipient)
             async with asyncio.timeout(_ATTEMPT_SECONDS):
-                await relay.send(rendered, message.recipient)
+                await relay.send(rendered, recipient)
         except Permanent as error:
             return GivenUp(self.now(), _reason(error), str(error))
         except Temporary as error:
@@ -81,10 +87,11 @@ class Delivery:
             return GivenUp(now, Reason.EXPIRED, "expired")
         return GivenUp(now, Reason.VOID, "void, or its user is disabled or deleted")
 
-    def _render(self, message: ClaimedMessage) -> EmailMessage:
+    def _render(self, message: ClaimedMessage, recipient: str) -> EmailMessage:
         if message.key_id is None:
-            return render(message, None, self._envelope)
+            return render(message, recipient, None, self._envelope)
         key = self._find_key(message.key_id)
         if key is None:
             raise KeyRetired("signing key retired")
-        return render(message, derive_secrets(key, message.kind, message.id), self._envelope)
+        secrets = derive_secrets(key, message.kind, message.id, message.nonce)
+        return render(message, recipient, secrets, self._envelope)

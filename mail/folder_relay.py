@@ -31,7 +31,7 @@ class FolderRelay:
         try:
             await asyncio.to_thread(self._write, name, message.as_bytes())
         except OSError as error:
-            raise RelayFault(f"the folder of messages: {error.strerror}") from None
+            raise RelayFault(f"the folder of messages: {error.strerror or error}") from None
 
     async def close(self) -> None:
         """Do nothing: no file is open."""

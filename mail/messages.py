@@ -42,14 +42,14 @@ def make_envelope(settings: Settings) -> Envelope:
 
 
 def render(
-    message: ClaimedMessage, secrets: MailSecrets | None, envelope: Envelope
+    message: ClaimedMessage, recipient: str, secrets: MailSecrets | None, envelope: Envelope
 ) -> EmailMessage:
     """Return a message as it is sent; raise MessageError if that is not possible.
 
     It is the same at each attempt.
     """
     try:
-        return _render(message, secrets, envelope)
+        return _render(message, recipient, secrets, envelope)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, others are sent
         reason = type(error).__name__
     # Not the text of the error, nor its traceback: they may quote the address.
@@ -76,13 +76,13 @@ def new_message(
 
 
 def _render(
-    message: ClaimedMessage, secrets: MailSecrets | None, envelope: Envelope
+    message: ClaimedMessage, recipient: str, secrets: MailSecrets | None, envelope: Envelope
 ) -> EmailMessage:
     kind, language = MessageKind(message.kind), Language(message.language)
     text = texts.fill(kind, language, _values(message, secrets, envelope))
     rendered = new_message(
         envelope,
-        message.recipient,
+        recipient,
         subject=text.subject,
         at=message.created_at,
         message_id=message.id,

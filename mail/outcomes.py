@@ -45,7 +45,16 @@ class GivenUp:
     failure: str
 
 
-Outcome = Sent | Deferred | GivenUp
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The message has no recipient.
+
+    It goes through the queue, and is rendered: otherwise the next request would take less time than
+    after a message that is sent.
+    """
+
+
+Outcome = Sent | Deferred | GivenUp | Skipped
 
 
 async def record_outcome(connection: Connection, message: ClaimedMessage, outcome: Outcome) -> None:
@@ -59,6 +68,8 @@ async def record_outcome(connection: Connection, message: ClaimedMessage, outcom
             )
         case GivenUp(at, _, failure):
             await messages.give_up(connection, message, at=at, failure=failure)
+        case Skipped():
+            await messages.skip(connection, message)
 
 
 @dataclass(slots=True)

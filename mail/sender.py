@@ -17,7 +17,15 @@ from db.message_rows import ClaimedMessage
 from db.pool import Database
 from mail.delivery import LEASE_SECONDS, Delivery
 from mail.errors import RelayFault
-from mail.outcomes import Deferred, GivenUp, Outcome, OutcomeCounts, Reason, record_outcome
+from mail.outcomes import (
+    Deferred,
+    GivenUp,
+    Outcome,
+    OutcomeCounts,
+    Reason,
+    Sent,
+    record_outcome,
+)
 from mail.pause import Pause
 from mail.relay import Relay
 from ops.logs import SERVER
@@ -127,7 +135,7 @@ class Sender:
         message = await self._claim()
         if message is None:
             return _POLL_SECONDS
-        if message.is_valid:
+        if message.is_valid and message.recipient is not None:
             self._budget.spend(_BUDGET_KEY)
         task = asyncio.create_task(self._send(message, self._free.pop()))
         self._running.add(task)
@@ -160,8 +168,9 @@ class Sender:
         except Exception:
             logging.getLogger(SERVER).exception("a message was not sent")
             return self._delivery.later(message, "an error of the server, which its log explains")
-        if not isinstance(outcome, GivenUp) or outcome.reason is Reason.REJECTED:
-            self._pause.end()
+        match outcome:
+            case Sent() | Deferred() | GivenUp(reason=Reason.REJECTED):
+                self._pause.end()
         return outcome
 
     async def _record_left(self) -> None:

@@ -1,8 +1,10 @@
 """The secrets in messages: a link token and a code of 8 digits.
 
-Neither is stored. Both are derived from the id and the kind of the message, by HMAC-SHA-256 under
-a signing key, when the message is sent, and again when one of them is presented: the database, and
-a backup of it, contain no secret. A token is ``ID.SIGNATURE``, 80 characters.
+Neither is stored. Both are derived from the kind, the id and the nonce of the message, by
+HMAC-SHA-256 under a signing key, when the message is sent, and again when one of them is presented.
+The database, and a backup of it, contain no secret. The nonce is random and never sent: a thief of
+the signing key, who can request a message and knows its id, cannot derive its secrets. A token is
+``ID.SIGNATURE``, 80 characters.
 """
 
 import base64
@@ -31,10 +33,11 @@ class MailSecrets:
         return hmac.compare_digest(self.code.encode(), given.encode())
 
 
-def derive_secrets(key: str, kind: str, message_id: str) -> MailSecrets:
+def derive_secrets(key: str, kind: str, message_id: str, nonce: str) -> MailSecrets:
     """Return the secrets of a message under a signing key."""
-    signature = base64.urlsafe_b64encode(_digest(key, "link", kind, message_id)).decode()
-    number = int.from_bytes(_digest(key, "code", kind, message_id)) % 10**CODE_DIGITS
+    text = f"{message_id}.{nonce}"
+    signature = base64.urlsafe_b64encode(_digest(key, "link", kind, text)).decode()
+    number = int.from_bytes(_digest(key, "code", kind, text)) % 10**CODE_DIGITS
     return MailSecrets(f"{message_id}.{signature.rstrip('=')}", f"{number:0{CODE_DIGITS}}")
 
 
@@ -57,6 +60,6 @@ def message_id_of(token: str) -> str | None:
     return None if match is None else match[1]
 
 
-def _digest(key: str, secret: str, kind: str, message_id: str) -> bytes:
+def _digest(key: str, secret: str, kind: str, text: str) -> bytes:
     purpose = hmac.digest(key.encode(), f"userauth.mail.{secret}.{kind}".encode(), hashlib.sha256)
-    return hmac.digest(purpose, message_id.encode(), hashlib.sha256)
+    return hmac.digest(purpose, text.encode(), hashlib.sha256)

@@ -95,6 +95,6 @@ class AccountLinks:
         self, transaction: Transaction, kind: MessageKind, user: UserRow
     ) -> AccountLink:
         origin = self._links_origin()
-        message_id = await self._outbox.add_printed(transaction, kind, user)
-        token = derive_secrets(self._signing_key(), kind, message_id).token
+        message = await self._outbox.add_printed(transaction, kind, user)
+        token = derive_secrets(self._signing_key(), kind, message.id, message.nonce).token
         return AccountLink(user, link_with(token, origin=origin, page="reset"))

@@ -98,10 +98,13 @@ class Outbox:
         message = replace(self._message(kind, user.email, user), is_urgent=True)
         return await self._insert(transaction, message)
 
-    async def add_printed(self, transaction: Transaction, kind: MessageKind, user: UserRow) -> str:
-        """Store a message whose link an administrator passes on; return its id."""
+    async def add_printed(
+        self, transaction: Transaction, kind: MessageKind, user: UserRow
+    ) -> NewMessage:
+        """Store a message whose link an administrator passes on, and return it."""
         message = replace(self._message(kind, user.email, user), is_printed=True)
-        return await self._insert(transaction, message)
+        await self._insert(transaction, message)
+        return message
 
     async def notify(self, transaction: Transaction, kind: MessageKind, user: UserRow) -> None:
         """Store a message about a change, if messages are sent."""
@@ -124,6 +127,7 @@ class Outbox:
         now, rules = self._core.now(), kind.rules
         return NewMessage(
             id=str(uuid.uuid4()),
+            nonce=str(uuid.uuid4()),
             kind=kind,
             user_id=user.id if user is not None else None,
             recipient=email if is_sent else None,

@@ -82,7 +82,7 @@ class Proofs:
         key = self._find_key(row.key_id) if row is not None else None
         if row is None or key is None:
             return None
-        return row if derive_secrets(key, row.kind, row.id).has_token(token) else None
+        return row if derive_secrets(key, row.kind, row.id, row.nonce).has_token(token) else None
 
     async def _find_by_code(
         self,
@@ -114,7 +114,7 @@ class Proofs:
 
     def _has_code(self, row: ProofRow, code: str) -> bool:
         key = self._find_key(row.key_id)
-        return key is not None and derive_secrets(key, row.kind, row.id).has_code(code)
+        return key is not None and derive_secrets(key, row.kind, row.id, row.nonce).has_code(code)
 
 
 def _is_for(row: ProofRow, user: UserRow | None) -> bool:

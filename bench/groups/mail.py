@@ -18,11 +18,11 @@ MESSAGES = 1_000
 MAX_RATIO = 1.1
 _INSERT = """
 INSERT INTO messages (
-    id, kind, recipient, email_digest, language, created_at, expires_at, due_at, is_urgent
+    id, nonce, kind, recipient, email_digest, language, created_at, expires_at, due_at, is_urgent
 )
 SELECT
-    gen_random_uuid(), 'password-changed', n || '@example.com', n::text, 'en', now(),
-    now() + interval '1 day', now(), false
+    gen_random_uuid(), gen_random_uuid(), 'password-changed', n || '@example.com', n::text, 'en',
+    now(), now() + interval '1 day', now(), false
 FROM generate_series(1, %s) AS n
 """
 

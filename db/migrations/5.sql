@@ -9,6 +9,7 @@ CREATE INDEX users_verify_until ON users (verify_until) WHERE verify_until IS NO
 
 CREATE TABLE messages (
     id               uuid        PRIMARY KEY,
+    nonce            uuid        NOT NULL,
     kind             text        NOT NULL,
     user_id          uuid,
     recipient        text,
@@ -34,7 +35,7 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_due ON messages (is_urgent DESC, due_at) WHERE due_at IS NOT NULL;
 
-CREATE INDEX messages_user_id ON messages (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX messages_user_id ON messages (user_id);
 
 CREATE INDEX messages_email_digest ON messages (email_digest, created_at);
 

@@ -40,7 +40,7 @@ def registered(client: DrivenClient) -> DrivenClient:
 
 def newest(dsn: str, kind: MessageKind) -> MailSecrets:
     """Return the secrets of the newest message of a kind."""
-    return secrets_of(last_message(dsn, kind), kind)
+    return secrets_of(dsn, last_message(dsn, kind))
 
 
 def test_an_address_is_verified_by_the_code(
@@ -107,7 +107,7 @@ def test_an_address_is_changed_and_the_change_undone(client: DrivenClient, dsn: 
     change = newest(dsn, MessageKind.EMAIL_CHANGE)
     assert susan.confirm_email(token=change.token).email == NEW_EMAIL
     undo_id = last_message(dsn, MessageKind.EMAIL_UNDO)
-    undo = secrets_of(undo_id, MessageKind.EMAIL_UNDO)
+    undo = secrets_of(dsn, undo_id)
     assert client.undo_email_change(code=undo.code, request=undo_id) is None
     with pytest.raises(Unauthorized):
         susan.get_user()

@@ -12,9 +12,9 @@ from tests.harness.sql import run_sql
 NOW = datetime(2027, 1, 15, tzinfo=UTC)
 _INSERT = """
 INSERT INTO messages (
-    id, kind, email_digest, language, created_at, expires_at, is_urgent, due_at
+    id, nonce, kind, email_digest, language, created_at, expires_at, is_urgent, due_at
 )
-VALUES (gen_random_uuid(), 'password-reset', 'a', 'en', %s, %s, false, %s)
+VALUES (gen_random_uuid(), gen_random_uuid(), 'password-reset', 'a', 'en', %s, %s, false, %s)
 RETURNING id::text
 """
 

@@ -98,8 +98,8 @@ async def post(api: Api, call: str, body: dict[str, str], token: str | None = No
 def claimed(dsn: str, message_id: str) -> ClaimedMessage:
     (row,) = run_sql(
         dsn,
-        "SELECT id, kind, recipient, language, key_id, created_at, expires_at, due_at, attempts,"
-        " true FROM messages WHERE id = %s",
+        "SELECT id, nonce, kind, recipient, language, key_id, created_at, expires_at, due_at,"
+        " attempts, true FROM messages WHERE id = %s",
         (message_id,),
     )
     return ClaimedMessage(*row)
@@ -118,9 +118,10 @@ def state_of(dsn: str) -> list[object]:
 async def visit(api: Api, dsn: str, kind: MessageKind) -> tuple[str, str]:
     """Open each link of the last message as a mail scanner does; return its id and its token."""
     message_id = last_message(dsn, kind)
-    secrets = secrets_of(message_id, kind)
+    secrets = secrets_of(dsn, message_id)
     envelope = Envelope("no-reply@example.com", "", "https://auth.example.com")
-    message = render(claimed(dsn, message_id), secrets, envelope)
+    row = claimed(dsn, message_id)
+    message = render(row, str(row.recipient), secrets, envelope)
     links = {
         link
         for part in message.iter_parts()
@@ -149,7 +150,7 @@ async def test_a_scanner_that_opens_every_link_spends_no_secret(api: Api, dsn: s
     _, proof = await visit(api, dsn, MessageKind.EMAIL_UNDO)
     assert await post(api, "email/undo", {"token": proof}) == 200
     message_id, _ = await visit(api, dsn, MessageKind.PASSWORD_RESET)
-    code = secrets_of(message_id, MessageKind.PASSWORD_RESET).code
+    code = secrets_of(dsn, message_id).code
     reset = {"request": message_id, "code": code, "password": NEW}
     assert await post(api, "password/reset/confirm", reset) == 200
     assert (await api.log_in(password=NEW)).status == 200

@@ -34,7 +34,7 @@ def users(dsn: str) -> list[tuple[str, bool]]:
 async def verify(api: Api, dsn: str, email: str = EMAIL) -> Answer:
     """Verify an address by the token of the last message to it."""
     message_id = last_message(dsn, MessageKind.VERIFICATION, email)
-    token = secrets_of(message_id, MessageKind.VERIFICATION).token
+    token = secrets_of(dsn, message_id).token
     return await api.request(
         "POST",
         "/api/user/verification/confirm",

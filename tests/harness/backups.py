@@ -36,14 +36,16 @@ INSERT INTO reserved_emails VALUES ('digest', now());
 INSERT INTO events (at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id)
 VALUES (now(), 'deleted', 'success', gen_random_uuid(), 'digest', '192.0.2.1', 'c', 'k', 'r');
 INSERT INTO messages (
-    id, kind, user_id, recipient, email_digest, language, key_id, created_at, expires_at, used_at,
-    due_at, is_urgent
+    id, nonce, kind, user_id, recipient, email_digest, language, key_id, created_at, expires_at,
+    used_at, due_at, is_urgent
 )
 VALUES
-    (gen_random_uuid(), 'password-reset', '00000000-0000-0000-0000-000000000001', 'A@example.com',
-        'digest', 'en', 'key', now(), now() + interval '1 hour', now(), NULL, false),
-    (gen_random_uuid(), 'verification', '00000000-0000-0000-0000-000000000001', 'A@example.com',
-        'digest', 'en', 'key', now(), now() + interval '1 day', NULL, now(), false);
+    (gen_random_uuid(), gen_random_uuid(), 'password-reset',
+        '00000000-0000-0000-0000-000000000001', 'A@example.com', 'digest', 'en', 'key',
+        now(), now() + interval '1 hour', now(), NULL, false),
+    (gen_random_uuid(), gen_random_uuid(), 'verification',
+        '00000000-0000-0000-0000-000000000001', 'A@example.com', 'digest', 'en', 'key',
+        now(), now() + interval '1 day', NULL, now(), false);
 """
 
 

@@ -25,6 +25,7 @@ def last_message(dsn: str, kind: MessageKind, recipient: str | None = None) -> s
     return str(rows[0][0])
 
 
-def secrets_of(message_id: str, kind: MessageKind) -> MailSecrets:
+def secrets_of(dsn: str, message_id: str, key: str = KEY) -> MailSecrets:
     """Return the token and the code of a message."""
-    return derive_secrets(KEY, kind, message_id)
+    [(kind, nonce)] = run_sql(dsn, "SELECT kind, nonce FROM messages WHERE id = %s", (message_id,))
+    return derive_secrets(key, kind, message_id, nonce)

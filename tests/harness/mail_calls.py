@@ -4,11 +4,11 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from rules.mail_secrets import MailSecrets, derive_secrets
+from rules.mail_secrets import MailSecrets
 from rules.message_kinds import MessageKind
 from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.configuration import KEY
-from tests.harness.mail import MAIL
+from tests.harness.mail import MAIL, secrets_of
 from tests.harness.sql import run_sql
 
 # Without the messages of registrations.
@@ -54,8 +54,7 @@ def message_ids(dsn: str, *, unsent: bool = False) -> set[str]:
 
 
 def read(dsn: str, message_id: str, key: str = KEY) -> Sent:
-    [(kind,)] = run_sql(dsn, "SELECT kind FROM messages WHERE id = %s", (message_id,))
-    return Sent(message_id, derive_secrets(key, kind, message_id))
+    return Sent(message_id, secrets_of(dsn, message_id, key))
 
 
 async def sent_by(dsn: str, call: Coroutine[Any, Any, Answer], *, status: int = 202) -> Sent:

@@ -32,10 +32,10 @@ def insert_messages(
     ids = [str(uuid.uuid4()) for _ in recipients]
     run_sql(
         dsn,
-        "INSERT INTO messages (id, kind, user_id, recipient, email_digest, language, key_id,"
+        "INSERT INTO messages (id, nonce, kind, user_id, recipient, email_digest, language, key_id,"
         " created_at, expires_at, due_at, is_urgent)"
         # One after the other, so that their order is certain.
-        " SELECT id, %s, %s, recipient, 'digest', 'en', %s, %s, %s,"
+        " SELECT id, gen_random_uuid(), %s, %s, recipient, 'digest', 'en', %s, %s, %s,"
         " %s::timestamptz - make_interval(secs => 1) + n * interval '1 microsecond', %s"
         " FROM unnest(%s::uuid[], %s::text[]) WITH ORDINALITY AS new (id, recipient, n)",
         (

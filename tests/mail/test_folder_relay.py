@@ -76,6 +76,12 @@ def test_the_name_of_a_file_is_safe_whatever_the_address(tmp_path: Path, recipie
 
 def test_a_folder_that_cannot_be_written_is_a_fault_of_the_relay(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RelayFault, match="the folder of messages: "):
+    with pytest.raises(RelayFault, match="the folder of messages: File exists"):
         send(tmp_path / "file", "alice@example.com")
     assert names(tmp_path) == ["file"]
+
+
+def test_too_many_messages_of_one_name_are_a_fault_that_says_so(tmp_path: Path) -> None:
+    send(tmp_path, *["alice@example.com"] * 99)
+    with pytest.raises(RelayFault, match="too many messages of one name"):
+        send(tmp_path, "alice@example.com")

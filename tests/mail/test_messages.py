@@ -17,19 +17,22 @@ from rules.message_kinds import MessageKind
 from settings.choices import Language
 from tests.harness.configuration import KEY, settings_with
 
+ALICE = "alice@example.com"
 ORIGIN = "https://auth.example.com"
 ID = "0f5b1f7a-3b1b-4c55-9d3a-1f1b1e1d1c1b"
+NONCE = "7b0d2c1e-0c3f-4d57-8a55-3f0e4cf4a7d2"
 CREATED = datetime(2026, 11, 29, 3, 30, 59, tzinfo=UTC)
 ENVELOPE = Envelope("Example <no-reply@example.com>", "", ORIGIN)
 ALL = [(kind, language) for kind in MessageKind for language in Language]
 WITH_SECRETS = [kind for kind in MessageKind if kind.rules.page]
 
 
-def claimed(kind: str, *, to: str = "alice@example.com", language: str = "en") -> ClaimedMessage:
+def claimed(kind: str, *, language: str = "en") -> ClaimedMessage:
     return ClaimedMessage(
         id=ID,
+        nonce=NONCE,
         kind=kind,
-        recipient=to,
+        recipient=ALICE,
         language=language,
         key_id="key",
         created_at=CREATED,
@@ -40,19 +43,22 @@ def claimed(kind: str, *, to: str = "alice@example.com", language: str = "en") -
     )
 
 
+DELETED = claimed("user-deleted")
+
+
 def secrets_of(kind: MessageKind) -> MailSecrets | None:
-    return derive_secrets(KEY, kind, ID) if kind.rules.page else None
+    return derive_secrets(KEY, kind, ID, NONCE) if kind.rules.page else None
 
 
 def rendered(
     kind: MessageKind,
     *,
-    to: str = "alice@example.com",
+    to: str = ALICE,
     language: str = "en",
     envelope: Envelope = ENVELOPE,
 ) -> EmailMessage:
     """Return a message as its recipient parses it."""
-    made = render(claimed(kind, to=to, language=language), secrets_of(kind), envelope)
+    made = render(claimed(kind, language=language), to, secrets_of(kind), envelope)
     return message_from_bytes(made.as_bytes(), policy=SMTP)
 
 
@@ -142,7 +148,7 @@ def test_a_secret_is_a_link_and_a_code_with_their_expiry(
 
 @pytest.mark.parametrize(("kind", "language"), ALL)
 def test_the_fields_contain_no_secret(kind: MessageKind, language: Language) -> None:
-    message, secrets = rendered(kind, language=language), derive_secrets(KEY, kind, ID)
+    message, secrets = rendered(kind, language=language), derive_secrets(KEY, kind, ID, NONCE)
     fields = str(message.items())
     for secret in (secrets.token[len(ID) + 1 :], secrets.code, secrets.code[:4]):
         assert secret not in fields
@@ -166,7 +172,7 @@ def test_a_message_says_what_to_do_if_it_was_not_the_user(
 def test_lines_keep_the_limits_and_the_message_is_ascii(
     kind: MessageKind, language: Language
 ) -> None:
-    made = render(claimed(kind, language=language), secrets_of(kind), ENVELOPE).as_bytes()
+    made = render(claimed(kind, language=language), ALICE, secrets_of(kind), ENVELOPE).as_bytes()
     assert made.isascii()
     assert b"\n" not in made.replace(b"\r\n", b"")
     assert max(map(len, made.split(b"\r\n"))) <= 76
@@ -174,7 +180,7 @@ def test_lines_keep_the_limits_and_the_message_is_ascii(
 
 def test_each_attempt_sends_the_same_message() -> None:
     first, second = [
-        render(claimed(kind), secrets_of(kind), ENVELOPE).as_bytes()
+        render(claimed(kind), ALICE, secrets_of(kind), ENVELOPE).as_bytes()
         for kind in (MessageKind.INVITATION, MessageKind.INVITATION)
     ]
     assert first == second
@@ -196,9 +202,9 @@ def test_the_sender_the_reply_address_and_the_origin_are_those_of_the_settings()
 
 
 def test_an_address_beyond_ascii_is_in_the_fields_as_it_is() -> None:
-    made = render(claimed("user-deleted", to="jörg@straße.example"), None, ENVELOPE).as_bytes()
+    made = render(DELETED, "jörg@straße.example", None, ENVELOPE).as_bytes()
     assert "\r\nTo: jörg@xn--strae-oqa.example\r\n".encode() in made
-    domain_alone = render(claimed("user-deleted", to="joe@straße.example"), None, ENVELOPE)
+    domain_alone = render(DELETED, "joe@straße.example", None, ENVELOPE)
     assert b"\r\nTo: joe@xn--strae-oqa.example\r\n" in domain_alone.as_bytes()
 
 
@@ -216,7 +222,7 @@ def test_an_address_that_would_inject_a_field_or_cannot_be_encoded_is_a_dead_mes
     recipient: str,
 ) -> None:
     with pytest.raises(MessageError) as caught:
-        render(claimed("user-deleted", to=recipient), None, ENVELOPE)
+        render(DELETED, recipient, None, ENVELOPE)
     assert isinstance(caught.value, Permanent)
     assert "example" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
@@ -236,4 +242,4 @@ def test_an_unusual_address_remains_one_address(recipient: str) -> None:
 )
 def test_a_message_that_has_no_text_is_dead(message: ClaimedMessage) -> None:
     with pytest.raises(MessageError):
-        render(message, None, ENVELOPE)
+        render(message, ALICE, None, ENVELOPE)

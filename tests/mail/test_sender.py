@@ -182,6 +182,43 @@ def test_a_new_message_wakes_the_sender_and_those_of_other_processes_are_found_l
     assert recipients(server) == [ALICE, ALICE]
 
 
+def test_a_message_without_a_recipient_goes_through_the_queue_and_nothing_is_sent(
+    dsn: str, clock: Clock, server: SmtpServer
+) -> None:
+    insert_messages(dsn, clock(), ALICE, BOB)
+    run_sql(dsn, "UPDATE messages SET recipient = NULL WHERE recipient = %s", (ALICE,))
+
+    async def run() -> None:
+        async with office(dsn, clock, relay_to(server, clock), per_minute=1) as here:
+            # It uses none of the messages that the budget allows.
+            await until(lambda: count_in(dsn, "sent") == 1)
+            counts = here.sender.counts
+            assert (counts.sent, counts.deferred, sum(counts.given_up.values())) == (1, 0, 0)
+
+    asyncio.run(run())
+    assert recipients(server) == [BOB]
+    assert run_sql(dsn, "SELECT due_at, attempts FROM messages WHERE recipient IS NULL") == [
+        (None, 1)
+    ]
+
+
+def test_a_message_without_a_recipient_does_not_end_a_pause(
+    dsn: str, clock: Clock, server: SmtpServer
+) -> None:
+    server.plan.failures[Step.MAIL] = "550 5.1.8 Sender rejected"
+    insert_messages(dsn, clock(), ALICE, BOB)
+
+    async def run() -> None:
+        async with office(dsn, clock, relay_to(server, clock)) as here:
+            await until(lambda: here.sender.is_paused)
+            run_sql(dsn, "UPDATE messages SET recipient = NULL")
+            here.pass_time(600)
+            await until(lambda: not count_in(dsn, "due"))
+            assert here.sender.is_paused
+
+    asyncio.run(run())
+
+
 def test_at_most_as_many_messages_as_relays_are_sent_at_a_time(
     dsn: str, clock: Clock, server: SmtpServer
 ) -> None:

@@ -1,4 +1,4 @@
-"""The secrets of messages: derived from the key, the kind and the id, and nothing else."""
+"""The secrets of messages: derived from key, kind, id and nonce, and from nothing else."""
 
 import re
 from collections import Counter
@@ -11,11 +11,12 @@ from rules.message_kinds import MessageKind
 
 KEY, OTHER_KEY = "a key of at least 32 characters, really", "another key of at least 32 characters"
 ID, OTHER_ID = str(UUID(int=1)), str(UUID(int=2))
+NONCE, OTHER_NONCE = str(UUID(int=3)), str(UUID(int=4))
 RESET, UNDO = MessageKind.PASSWORD_RESET, MessageKind.EMAIL_UNDO
 
 
 def test_a_token_is_the_id_and_256_bits_and_a_code_8_digits() -> None:
-    secrets = derive_secrets(KEY, RESET, ID)
+    secrets = derive_secrets(KEY, RESET, ID, NONCE)
     assert re.fullmatch(rf"{ID}\.[A-Za-z0-9_-]{{43}}", secrets.token)
     assert len(secrets.token) == 80
     assert re.fullmatch(r"[0-9]{8}", secrets.code)
@@ -23,26 +24,34 @@ def test_a_token_is_the_id_and_256_bits_and_a_code_8_digits() -> None:
 
 def test_the_same_message_has_the_same_secrets_in_every_process() -> None:
     """Written out: a change would make every message in the outbox void."""
-    secrets = derive_secrets(KEY, RESET, ID)
-    assert secrets == derive_secrets(KEY, RESET, ID)
+    secrets = derive_secrets(KEY, RESET, ID, NONCE)
+    assert secrets == derive_secrets(KEY, RESET, ID, NONCE)
     assert (secrets.token, secrets.code) == (
-        f"{ID}.eyjZjW6LGykARzmlV7TDFtFI4PtEg6SZSQH90zDR_ms",
-        "09225501",
+        f"{ID}.BSvLHTv5qMNG9Eyp-kAhWheJ_SDRF7-rmixNjIJHTDo",
+        "96718009",
     )
 
 
 @pytest.mark.parametrize(
-    ("key", "kind", "message_id"), [(OTHER_KEY, RESET, ID), (KEY, UNDO, ID), (KEY, RESET, OTHER_ID)]
+    "different",
+    [
+        (OTHER_KEY, RESET, ID, NONCE),
+        (KEY, UNDO, ID, NONCE),
+        (KEY, RESET, OTHER_ID, NONCE),
+        (KEY, RESET, ID, OTHER_NONCE),
+    ],
 )
-def test_another_key_kind_or_id_has_other_secrets(key: str, kind: str, message_id: str) -> None:
-    secrets, other = derive_secrets(KEY, RESET, ID), derive_secrets(key, kind, message_id)
+def test_another_key_kind_id_or_nonce_has_other_secrets(
+    different: tuple[str, str, str, str],
+) -> None:
+    secrets, other = derive_secrets(KEY, RESET, ID, NONCE), derive_secrets(*different)
     assert not secrets.has_token(other.token)
     assert not secrets.has_code(other.code)
     assert secrets.token.partition(".")[2] != other.token.partition(".")[2]
 
 
 def test_only_the_exact_token_and_code_are_accepted() -> None:
-    secrets = derive_secrets(KEY, RESET, ID)
+    secrets = derive_secrets(KEY, RESET, ID, NONCE)
     assert secrets.has_token(secrets.token)
     assert secrets.has_code(secrets.code)
     for wrong in ("", secrets.token[:-1], secrets.token + "=", secrets.token.upper(), "ü" * 80):
@@ -52,7 +61,7 @@ def test_only_the_exact_token_and_code_are_accepted() -> None:
 
 
 def test_codes_are_spread_over_all_digits() -> None:
-    codes = [derive_secrets(KEY, RESET, str(UUID(int=number))).code for number in range(2000)]
+    codes = [derive_secrets(KEY, RESET, ID, str(UUID(int=number))).code for number in range(2000)]
     assert len(set(codes)) > 1990
     for position in range(8):
         digits = Counter(code[position] for code in codes)
@@ -61,7 +70,7 @@ def test_codes_are_spread_over_all_digits() -> None:
 
 
 def test_secrets_are_not_in_the_representation() -> None:
-    secrets = derive_secrets(KEY, RESET, ID)
+    secrets = derive_secrets(KEY, RESET, ID, NONCE)
     assert secrets.code not in repr(secrets)
     assert secrets.token.partition(".")[2] not in repr(secrets)
 
@@ -79,7 +88,7 @@ def test_anything_else_is_no_code(text: str) -> None:
 
 
 def test_the_id_of_a_token_is_read() -> None:
-    assert message_id_of(derive_secrets(KEY, RESET, ID).token) == ID
+    assert message_id_of(derive_secrets(KEY, RESET, ID, NONCE).token) == ID
 
 
 @pytest.mark.parametrize(
