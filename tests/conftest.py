@@ -1,6 +1,7 @@
 """What tests share: one Postgres per run, one application per test, a clock moved by hand."""
 
 import asyncio
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -21,14 +22,15 @@ from tests.harness.api import Api
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
-from tests.harness.databases import delete_rows, unchecked_schema
+from tests.harness.databases import delete_rows, idle_housekeeping, unchecked_schema
+from tests.harness.mail import MAIL_FOLDER
 from tests.harness.memory_directory import new_directory
 from tests.harness.parallel import (
     pytest_collection_modifyitems,
     pytest_runtest_protocol,
     pytest_xdist_auto_num_workers,
 )
-from tests.harness.sql import run_sql
+from tests.harness.sql import keeping_connection, run_sql
 from transport.server import Server
 from wiring.application import open_application
 from wiring.documents import static_documents
@@ -85,7 +87,8 @@ def postgres() -> Iterator[str]:
         embedded = EmbeddedPostgres.start(data)
         try:
             run_sql(embedded.dsn, (ROOT / "schema.sql").read_text(encoding="utf-8"))
-            yield embedded.dsn
+            with keeping_connection(embedded.dsn):
+                yield embedded.dsn
         finally:
             embedded.stop()
 
@@ -152,10 +155,11 @@ def app(
     async def enter() -> Application:
         return await stack.enter_async_context(open_application(settings, keys, dsn, clock))
 
-    with unchecked_schema():
+    with unchecked_schema(), idle_housekeeping():
         application = io_loop.run_sync(enter)
     yield application
     io_loop.run_sync(stack.aclose)
+    shutil.rmtree(MAIL_FOLDER, ignore_errors=True)
 
 
 @pytest.fixture

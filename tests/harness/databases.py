@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from unittest.mock import patch
-
-import psycopg2
 
 from db.connecting import PoolLimits
 from db.pool import Database
 from db.schema import apply_schema
+from services.housekeeping import Housekeeping
+from services.registration import Registration
 from tests.harness.configuration import ROOT
 from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
@@ -24,22 +23,9 @@ TABLES = ("tokens", "users", "clients", "throttle", "events", "reserved_emails",
 
 
 def delete_rows(dsn: str) -> None:
-    """Delete all users, and what belongs to them, on a connection that stays open."""
+    """Delete all users, and what belongs to them."""
     # TRUNCATE would take three times as long, since it creates and removes files.
-    statement = "".join(f"DELETE FROM {table};" for table in TABLES)  # noqa: S608
-    try:
-        _connected(dsn).cursor().execute(statement)
-    except psycopg2.Error:
-        # The test before ended the connection.
-        _connected.cache_clear()
-        _connected(dsn).cursor().execute(statement)
-
-
-@cache
-def _connected(dsn: str) -> "psycopg2.extensions.connection":
-    connection = psycopg2.connect(dsn)
-    connection.autocommit = True
-    return connection
+    run_sql(dsn, "".join(f"DELETE FROM {table};" for table in TABLES))  # noqa: S608
 
 
 @contextmanager
@@ -56,6 +42,23 @@ def unchecked_schema() -> Iterator[None]:
     with (
         patch("wiring.database.check_sessions", skip),
         patch("wiring.database.apply_schema", skip),
+    ):
+        yield
+
+
+@contextmanager
+def idle_housekeeping() -> Iterator[None]:
+    """Open applications that delete no expired rows: the first search takes half of a short test.
+
+    tests/wiring/test_tasks.py runs it.
+    """
+
+    async def wait(_: object) -> float:
+        return 3600.0
+
+    with (
+        patch.object(Housekeeping, "remove", wait),
+        patch.object(Registration, "remove_void", wait),
     ):
         yield
 

@@ -1,5 +1,7 @@
 """The secrets of messages in the database, as the sender derives them."""
 
+import os
+from pathlib import Path
 from tempfile import gettempdir
 
 from rules.mail_secrets import MailSecrets, derive_secrets
@@ -7,9 +9,12 @@ from rules.message_kinds import MessageKind
 from tests.harness.configuration import KEY
 from tests.harness.sql import run_sql
 
+# A folder holds 99 messages of one time, kind and recipient: each process of tests has its own, and
+# empties it after each application.
+MAIL_FOLDER = Path(gettempdir()) / f"userauth-test-mail-{os.getpid()}"
 # Turns mail on, for tests that read no message.
 MAIL = {
-    "MAIL__URL": f"folder:{gettempdir()}/userauth-test-mail",
+    "MAIL__URL": f"folder:{MAIL_FOLDER}",
     "MAIL__FROM": "Example <no-reply@example.com>",
 }
 
