@@ -184,8 +184,11 @@ CHOOSY = '[ "$1" != {failing} ] || [ -e {root}/opt/userauth/marker ]'
 @pytest.mark.parametrize(
     "failing",
     [
-        *("daemon-reload", "restart"),
-        *(pytest.param(name, marks=pytest.mark.long) for name in ("start", "--quiet")),
+        "restart",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("daemon-reload", "start", "--quiet")
+        ),
     ],
 )
 def test_a_version_that_does_not_start_is_replaced_by_the_old_one(

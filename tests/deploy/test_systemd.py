@@ -135,6 +135,34 @@ def test_a_missing_notify_socket_is_ignored(dsn: str, tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
+# What the server does with the sockets at its start, without the rest of the start.
+TAKE_SOCKETS = """
+import os, sys
+from ops.systemd import Systemd, SystemdError
+try:
+    Systemd(os.environ)
+except SystemdError as error:
+    sys.exit(str(error))
+"""
+
+
+def run_with_descriptor(command: list[str], redirection: str, given: int, **variables: str) -> str:
+    """Run a command whose file descriptor 3 is not a listening socket; return its only line."""
+    ended = subprocess.run(
+        ["/bin/bash", "-c", f'LISTEN_PID=$$ exec "$0" "$@" {redirection}', *command],
+        env=environment(**variables),
+        cwd=ROOT,
+        stdin=given,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    return line
+
+
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -146,7 +174,7 @@ def test_a_missing_notify_socket_is_ignored(dsn: str, tmp_path: Path) -> None:
         ("digits", "LISTEN_FDS is not a number"),
     ],
 )
-def test_an_invalid_listening_socket_stops_the_start(dsn: str, kind: str, message: str) -> None:
+def test_an_invalid_listening_socket_is_rejected(kind: str, message: str) -> None:
     redirection = {"closed": "3<&-", "file": "3</dev/null"}.get(kind, "3<&0")
     number = {"text": "three", "digits": "9" * 5000}.get(kind, "1")
     with (
@@ -157,18 +185,16 @@ def test_an_invalid_listening_socket_stops_the_start(dsn: str, kind: str, messag
         if kind == "unix":
             given.bind(f"\0userauth-test-unix-{os.getpid()}")
             given.listen()
-        ended = subprocess.run(
-            ["/bin/bash", "-c", f'LISTEN_PID=$$ exec "$0" "$1" {redirection}', *command()],
-            env=environment(DATABASE_URL=dsn, LISTEN_FDS=number),
-            stdin=given.fileno(),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-    assert ended.returncode == 1
-    (line,) = ended.stderr.splitlines()
+        taking = [sys.executable, "-c", TAKE_SOCKETS]
+        line = run_with_descriptor(taking, redirection, given.fileno(), LISTEN_FDS=number)
     assert message in line
+
+
+def test_an_invalid_listening_socket_stops_the_start(dsn: str) -> None:
+    line = run_with_descriptor(
+        command(), "3<&-", subprocess.DEVNULL, DATABASE_URL=dsn, LISTEN_FDS="1"
+    )
+    assert "LISTEN_FDS: 3 is not a socket" in line
 
 
 def command() -> list[str]:

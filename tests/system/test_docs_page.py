@@ -127,6 +127,7 @@ def test_a_user_registers_logs_in_and_calls_with_the_token_on_the_page(
     assert hosts(browser) == {urlsplit(server.url).netloc}
 
 
+@pytest.mark.long
 @needs_browser
 def test_a_wrong_password_is_an_error_on_the_page_without_a_browser_dialog(
     server: ServerProcess, browser: Chrome
@@ -139,6 +140,7 @@ def test_a_wrong_password_is_an_error_on_the_page_without_a_browser_dialog(
     assert "status of 401" in complaint
 
 
+@pytest.mark.long
 @needs_browser
 def test_the_page_forgets_the_credentials_when_it_is_reloaded(
     server: ServerProcess, browser: Chrome
