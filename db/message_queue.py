@@ -66,17 +66,26 @@ async def find_message(connection: Connection, message_id: str) -> MessageStateR
 
 
 # Not one that a process sends now: its failure is null until the attempt has failed.
+# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
 _RETRY = """
-UPDATE messages
+WITH held AS MATERIALIZED (
+    SELECT id
+    FROM messages
+    WHERE
+        (id = %(id)s::uuid OR (%(id)s::uuid IS NULL AND failed_at IS NOT NULL))
+        AND recipient IS NOT NULL
+        AND failure IS NOT NULL
+        AND sent_at IS NULL
+        AND used_at IS NULL
+        AND voided_at IS NULL
+        AND expires_at > %(now)s
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE messages m
 SET due_at = %(now)s, failed_at = NULL, attempts = 0
-WHERE
-    (id = %(id)s::uuid OR (%(id)s::uuid IS NULL AND failed_at IS NOT NULL))
-    AND recipient IS NOT NULL
-    AND failure IS NOT NULL
-    AND sent_at IS NULL
-    AND used_at IS NULL
-    AND voided_at IS NULL
-    AND expires_at > %(now)s
+FROM held
+WHERE m.id = held.id
 """
 
 

@@ -5,7 +5,17 @@ from datetime import datetime
 
 from db.pool import Connection
 
-# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
+# Tries of codes lock all messages to an address by id: see db/proofs.py. Several statements of a
+# transaction would each begin anew at the lowest id, so the lock on all comes first.
+_LOCK = "SELECT id FROM messages WHERE user_id = %s ORDER BY id FOR UPDATE"
+
+
+async def lock_messages(connection: Connection, user_id: str) -> None:
+    """Lock the messages of a locked user, before any one of them is changed."""
+    await connection.fetch_all(_LOCK, (user_id,))
+
+
+# In the same order, for a change that uses no message before.
 _VOID = """
 WITH held AS MATERIALIZED (
     SELECT id
