@@ -38,6 +38,8 @@ _RETRY_SECONDS = 2.0
 # A relay that hangs must not prolong a stop.
 _GOODBYE_SECONDS = 1.0
 _BUDGET_KEY = "relay"
+# How long after the next probe a message is due that the relay refused like all others.
+_AFTER_PROBE_SECONDS = 5.0
 
 
 class Sender:
@@ -164,7 +166,10 @@ class Sender:
             outcome = await self._delivery.attempt(message, relay)
         except RelayFault as fault:
             self._pause.begin(fault)
-            return Deferred(self._delivery.now(), str(fault), is_counted=False)
+            # The fault may be of this message alone: the next probe is another one.
+            seconds = self._pause.wait_seconds() + _AFTER_PROBE_SECONDS
+            until = self._delivery.now() + timedelta(seconds=seconds)
+            return Deferred(until, str(fault), is_counted=False)
         except Exception:
             logging.getLogger(SERVER).exception("a message was not sent")
             return self._delivery.later(message, "an error of the server, which its log explains")

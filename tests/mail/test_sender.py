@@ -394,11 +394,34 @@ def test_messages_wait_for_a_relay_that_is_down_and_are_sent_when_it_is_up(
             await until(lambda: here.sender.is_paused)
             assert count_in(dsn, "due") == 5
             server.start()
-            here.pass_time(10)
+            here.pass_time(12)
             await until(lambda: count_in(dsn, "sent") == 5)
 
     asyncio.run(run())
     assert sorted(recipients(server)) == list(numbered(5))
+
+
+def test_a_message_that_alone_is_refused_like_all_holds_up_no_other(
+    dsn: str, clock: Clock, server: SmtpServer
+) -> None:
+    """The relay does not send to its domain, and has taken no message of this process before."""
+    server.plan.refused[CAROL] = "554 5.7.1 Relay access denied"
+    insert_messages(dsn, clock(), ALICE, BOB)
+    insert_messages(dsn, clock(), CAROL, is_urgent=True)
+
+    async def run() -> None:
+        async with office(dsn, clock, relay_to(server, clock)) as here:
+            await until(lambda: here.sender.is_paused and not claimed(dsn))
+            here.pass_time(7)
+            await until(lambda: count_in(dsn, "sent") == 2)
+            assert not here.sender.is_paused
+            assert states(dsn)[CAROL] == ("due", 0, "RCPT TO: 554 5.7.1 Relay access denied")
+            here.pass_time(10)
+            await until(lambda: here.sender.counts.deferred)
+
+    asyncio.run(run())
+    assert recipients(server) == [ALICE, BOB]
+    assert states(dsn)[CAROL][:2] == ("due", 1)
 
 
 def test_no_more_messages_a_minute_than_allowed_are_sent(
