@@ -49,6 +49,7 @@ class ClaimedMessage:
     expires_at: datetime
     due_at: datetime
     attempts: int
+    is_urgent: bool
     is_valid: bool
 
 

@@ -163,6 +163,24 @@ def test_urgent_messages_are_sent_first_and_then_those_that_were_due_first(
     assert states(dsn)[ALICE] == ("sent", 1, None)
 
 
+def test_after_three_urgent_messages_another_one_is_sent(
+    dsn: str, clock: Clock, server: SmtpServer
+) -> None:
+    """A user who changes a password again and again delays the messages of no other user."""
+    insert_messages(dsn, clock(), ALICE, BOB, CAROL)
+    insert_messages(dsn, clock(), *numbered(7), is_urgent=True)
+    run_sql(dsn, "UPDATE messages SET recipient = NULL WHERE recipient = %s", (ALICE,))
+
+    async def run() -> None:
+        async with office(dsn, clock, relay_to(server, clock)):
+            await until(lambda: count_in(dsn, "sent") == 9)
+
+    asyncio.run(run())
+    urgent = numbered(7)
+    # One without a recipient takes the turn of no other.
+    assert recipients(server) == [*urgent[:3], BOB, *urgent[3:6], CAROL, urgent[6]]
+
+
 def test_a_new_message_wakes_the_sender_and_those_of_other_processes_are_found_later(
     dsn: str, clock: Clock, server: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
