@@ -78,7 +78,7 @@ class Administration:
         self._reservations = reservations
         self._waits = waits
         self._outbox = outbox
-        self._new_users = NewUsers(core, rules, throttle, reservations)
+        self._new_users = NewUsers(core, rules, reservations)
         self._origin = origin
 
     async def find_page(

@@ -58,7 +58,7 @@ class Registration:
         self._reservations = reservations
         self._outbox = outbox
         self._settings = settings
-        self._new_users = NewUsers(core, rules, throttle, reservations)
+        self._new_users = NewUsers(core, rules, reservations)
 
     @property
     def is_open(self) -> bool:
@@ -94,12 +94,17 @@ class Registration:
     async def remove_void(self) -> float:
         """Delete users who have not verified their address in time, a few at a time.
 
-        Their addresses are not reserved. Returns in how many seconds to do so again. Raises
-        DatabaseUnavailable.
+        Their addresses are not reserved. If the verification is not required, users log in without
+        it: those whose time ends then are kept for good, whatever the setting is later. Returns in
+        how many seconds to do so again. Raises DatabaseUnavailable.
         """
+        now = self._core.now()
         async with transaction_on(self._core.database) as transaction:
+            if self._settings.verification is not Verification.REQUIRED:
+                await registrations.keep_void(transaction.connection, at=now)
+                return _VOID_IDLE_SECONDS
             users = await registrations.find_all_void_for_update(
-                transaction.connection, at=self._core.now(), limit=_VOID_AT_ONCE
+                transaction.connection, at=now, limit=_VOID_AT_ONCE
             )
             for user in users:
                 await remove_void_account(transaction, self._core, self._throttle, user)
