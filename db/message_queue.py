@@ -112,11 +112,14 @@ async def drop(connection: Connection, message_id: str, *, now: datetime) -> boo
 _BACKLOG = """
 SELECT count(*), min(created_at)
 FROM messages
-WHERE due_at <= %(now)s AND expires_at > %(now)s AND recipient IS NOT NULL
+WHERE due_at IS NOT NULL AND expires_at > %(now)s AND recipient IS NOT NULL
 """
 
 
 async def measure_backlog(connection: Connection, *, now: datetime) -> BacklogRow:
-    """Return how many messages are due and not expired, and when the oldest was stored."""
+    """Return how many messages are to be sent and not expired, and when the oldest was stored.
+
+    Also deferred ones: while the relay takes none, all are deferred.
+    """
     row = await connection.fetch_one(_BACKLOG, {"now": now})
     return BacklogRow(0, None) if row is None else BacklogRow(*row)
