@@ -86,6 +86,24 @@ async def reserves(
     return row is not None and bool(row[0])
 
 
+_FIND_RESTORABLE = """
+SELECT DISTINCT recipient
+FROM messages
+WHERE
+    user_id = %s
+    AND kind = 'email-undo'
+    AND recipient IS NOT NULL
+    AND used_at IS NULL
+    AND voided_at IS NULL
+    AND expires_at > %s
+"""
+
+
+async def find_restorable(connection: Connection, user_id: str, *, at: datetime) -> list[str]:
+    """Return the earlier addresses of a user that an undo may restore."""
+    return [row[0] for row in await connection.fetch_all(_FIND_RESTORABLE, (user_id, at))]
+
+
 # The rows stay until they expire, and count: otherwise a caller could register an address, delete
 # the user and begin again, and send any number of messages.
 _ANONYMIZE = """
