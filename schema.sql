@@ -217,6 +217,9 @@ CREATE INDEX messages_requester_id ON messages (requester_id, created_at)
 -- Expired messages, for housekeeping.
 CREATE INDEX messages_expires_at ON messages (expires_at);
 
+-- Those about deletions, which do not remain until the others are deleted.
+CREATE INDEX messages_user_deleted ON messages (expires_at) WHERE kind = 'user-deleted';
+
 -- The key of the digests above, shared by every process that uses this database. Without it,
 -- guesses cannot be tested against digests that leave the database, in an export or a log.
 CREATE TABLE digest_key (

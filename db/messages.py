@@ -195,6 +195,7 @@ SET
     failed_at = %s,
     failure = %s,
     recipient = CASE
+        WHEN m.kind = 'user-deleted' AND m.expires_at <= %s THEN NULL
         WHEN m.user_id IS NULL OR EXISTS (SELECT FROM users u WHERE u.id = m.user_id) THEN recipient
     END
 WHERE id = %s AND due_at = %s
@@ -205,7 +206,7 @@ async def give_up(
     connection: Connection, message: ClaimedMessage, *, at: datetime, failure: str
 ) -> None:
     """Record that a claimed message is not sent, and why."""
-    await connection.execute(_GIVE_UP, (at, failure, message.id, message.due_at))
+    await connection.execute(_GIVE_UP, (at, failure, at, message.id, message.due_at))
 
 
 _SKIP = "UPDATE messages SET due_at = NULL WHERE id = %s AND due_at = %s"
@@ -221,7 +222,7 @@ DELETE FROM messages
 WHERE id IN (
     SELECT id
     FROM messages
-    WHERE expires_at < %s
+    WHERE expires_at < %s{of_kind}
     ORDER BY expires_at
     LIMIT %s
     FOR UPDATE SKIP LOCKED
@@ -231,4 +232,10 @@ WHERE id IN (
 
 async def delete_expired(connection: Connection, *, before: datetime, limit: int) -> int:
     """Delete messages that expired before a time; return their number."""
-    return await connection.execute(_DELETE_EXPIRED, (before, limit))
+    return await connection.execute(_DELETE_EXPIRED.format(of_kind=""), (before, limit))
+
+
+async def delete_expired_deletions(connection: Connection, *, before: datetime, limit: int) -> int:
+    """Delete messages about deletions that expired before a time; return their number."""
+    statement = _DELETE_EXPIRED.format(of_kind=" AND kind = 'user-deleted'")
+    return await connection.execute(statement, (before, limit))

@@ -47,4 +47,6 @@ CREATE INDEX messages_requester_id ON messages (requester_id, created_at)
 
 CREATE INDEX messages_expires_at ON messages (expires_at);
 
+CREATE INDEX messages_user_deleted ON messages (expires_at) WHERE kind = 'user-deleted';
+
 UPDATE userauth_schema SET version = 5, applied_at = now();
