@@ -11,7 +11,7 @@ _INTERVAL_SECONDS = 15.0
 
 
 class Backlog:
-    """Counts messages that are to be sent, also later. ``clock`` returns the time in UTC seconds."""
+    """Counts messages to send, now or later. ``clock`` returns the time in UTC seconds."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database

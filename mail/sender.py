@@ -183,7 +183,7 @@ class Sender:
             logging.getLogger(SERVER).exception("a message was not sent")
             return self._delivery.later(message, "an error of the server, which its log explains")
         match outcome:
-            case Sent() | Deferred() | GivenUp(reason=Reason.REJECTED):
+            case Sent() | Deferred(is_of_relay=True) | GivenUp(reason=Reason.REJECTED):
                 self._pause.end()
         return outcome
 

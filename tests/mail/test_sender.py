@@ -304,7 +304,8 @@ def test_messages_that_can_never_be_sent_are_given_up_and_hold_up_no_other(
     server.plan.refused[ALICE] = "550 5.1.1 No such user"
     insert_messages(dsn, clock(), ALICE, injected)
     insert_messages(dsn, clock(), "unknown kind", kind="unknown")
-    insert_messages(dsn, clock(), "retired@example.com", kind="verification", key_id="retired")
+    retired = "retired@example.com"
+    insert_messages(dsn, clock(), retired, kind="verification", key_id="retired", lifetime=9)
     insert_messages(dsn, clock(), BOB, kind="verification", key_id=key_id(KEY))
 
     async def run() -> None:
@@ -322,10 +323,34 @@ def test_messages_that_can_never_be_sent_are_given_up_and_hold_up_no_other(
     assert recipients(server) == [BOB]
     found = states(dsn)
     assert found[ALICE] == ("dead", 1, "RCPT TO: 550 5.1.1 No such user")
-    assert found["retired@example.com"] == ("dead", 1, "signing key retired")
+    assert found[retired] == ("dead", 1, "signing key retired")
     for recipient in (injected, "unknown kind"):
         assert found[recipient][0] == "dead"
         assert "cannot be rendered" in str(found[recipient][2])
+
+
+def test_a_message_whose_key_another_server_has_added_is_sent_once_this_one_has_it(
+    dsn: str, clock: Clock, server: SmtpServer
+) -> None:
+    insert_messages(dsn, clock(), ALICE, kind="verification", key_id=key_id(KEY))
+    insert_messages(dsn, clock(), BOB)
+    server.plan.refused[BOB] = "554 5.7.1 Relay access denied"
+
+    async def run() -> None:
+        async with office(dsn, clock, relay_to(server, clock), keys=()) as here:
+            await until(lambda: here.sender.counts.deferred == 1 and here.sender.is_paused)
+            await until(lambda: states(dsn)[ALICE] == ("due", 1, "signing key retired"))
+            run_sql(dsn, "UPDATE messages SET due_at = NULL WHERE recipient = %s", (BOB,))
+            here.pass_time(13)
+            await until(lambda: here.sender.counts.deferred == 2)
+            # The relay was not asked.
+            assert here.sender.is_paused
+        clock.advance(75)
+        async with office(dsn, clock, relay_to(server, clock)):
+            await until(lambda: count_in(dsn, "sent") == 1)
+
+    asyncio.run(run())
+    assert recipients(server) == [ALICE]
 
 
 def test_messages_that_are_no_longer_valid_are_not_sent(
