@@ -186,6 +186,9 @@ CREATE TABLE messages (
     voided_at        timestamptz,
     -- Codes that were compared with its own, counted before the comparison.
     tries            integer     NOT NULL DEFAULT 0,
+    -- Tries of codes of the address that this row counts: one row for each, whatever the number of
+    -- messages that the code was compared with.
+    email_tries      integer     NOT NULL DEFAULT 0,
     last_try_at      timestamptz,
     -- When a process may send it; while one does, the end of its lease. Null if nothing is left to
     -- send.

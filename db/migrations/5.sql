@@ -24,6 +24,7 @@ CREATE TABLE messages (
     used_at          timestamptz,
     voided_at        timestamptz,
     tries            integer     NOT NULL DEFAULT 0,
+    email_tries      integer     NOT NULL DEFAULT 0,
     last_try_at      timestamptz,
     due_at           timestamptz,
     is_urgent        boolean     NOT NULL,
