@@ -30,8 +30,14 @@ WITH given AS MATERIALIZED (
     WHERE
         email_digest = %(email_digest)s
         AND created_at > %(created_at)s::timestamptz - interval '1 hour'
-        AND (recipient IS NOT NULL OR sent_at IS NOT NULL)
         AND NOT is_urgent
+        AND (
+            sent_at IS NOT NULL
+            -- Not one that is printed, or became void before an attempt.
+            OR (recipient IS NOT NULL AND (due_at IS NOT NULL OR attempts > 0))
+            -- Of a deleted user, while a process sends it.
+            OR (voided_at IS NOT NULL AND due_at IS NOT NULL)
+        )
 ), allowed AS (
     SELECT
         given.recipient,

@@ -73,16 +73,16 @@ SELECT EXISTS (
         AND user_id IS DISTINCT FROM %s::uuid
         AND used_at IS NULL
         AND voided_at IS NULL
-        AND expires_at > clock_timestamp()
+        AND expires_at > %s
 )
 """
 
 
 async def reserves(
-    connection: Connection, email_digest: str, *, except_user_id: str | None
+    connection: Connection, email_digest: str, *, except_user_id: str | None, now: datetime
 ) -> bool:
     """Return whether an address may be restored for another user than one."""
-    row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id))
+    row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id, now))
     return row is not None and bool(row[0])
 
 
@@ -105,7 +105,8 @@ async def find_restorable(connection: Connection, user_id: str, *, at: datetime)
 
 
 # The rows stay until they expire, and count: otherwise a caller could register an address, delete
-# the user and begin again, and send any number of messages.
+# the user and begin again, and send any number of messages. One that a process sends now keeps its
+# lease, so that it is recorded as sent.
 _ANONYMIZE = """
 WITH held AS MATERIALIZED (
     SELECT id
@@ -120,7 +121,7 @@ SET
     requester_id = NULL,
     recipient = NULL,
     failure = NULL,
-    due_at = NULL,
+    due_at = CASE WHEN attempts > 0 AND failure IS NULL THEN due_at END,
     voided_at = coalesce(voided_at, %(at)s)
 FROM held
 WHERE m.id = held.id

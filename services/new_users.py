@@ -72,7 +72,7 @@ class NewUsers:
         connection, key = transaction.connection, new_user.email_key
         user = await insert_user(connection, new_user, password_hash)
         # After the insertion, and whatever its outcome: see services/reservations.py.
-        is_reserved = await self._reservations.holds(connection, key)
+        is_reserved = await self._reservations.holds(connection, key, now=self._core.now())
         if user is None or (is_reserved and kind is EventKind.REGISTERED):
             raise EmailTaken
         if is_reserved:

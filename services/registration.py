@@ -133,7 +133,7 @@ class Registration:
         connection, key = transaction.connection, new_user.email_key
         await make_available(transaction, self._core, self._throttle, key)
         owner = await registrations.find_owner(connection, key)
-        is_reserved = await self._reservations.holds(connection, key)
+        is_reserved = await self._reservations.holds(connection, key, now=self._core.now())
         is_free = owner is None and not is_reserved
         user = await self._insert(connection, new_user, password_hash, is_free=is_free)
         recipient = user or owner

@@ -38,13 +38,20 @@ class Reservations:
             await reserved_emails.reserve(connection, digest, days=self._quarantine_days)
 
     async def holds(
-        self, connection: Connection, email_key: str, *, except_user_id: str | None = None
+        self,
+        connection: Connection,
+        email_key: str,
+        *,
+        now: datetime,
+        except_user_id: str | None = None,
     ) -> bool:
         """Return whether an address is reserved, for another user than one."""
         digest = recipient_digest(self._digests, email_key)
         is_reserved = await reserved_emails.is_reserved(connection, self._digest(email_key))
         # Both in any case: the time of a registration must not reveal a reservation.
-        has_undo = await user_messages.reserves(connection, digest, except_user_id=except_user_id)
+        has_undo = await user_messages.reserves(
+            connection, digest, except_user_id=except_user_id, now=now
+        )
         return is_reserved or has_undo
 
     async def find_end(self, connection: Connection, email_key: str) -> datetime | None:
