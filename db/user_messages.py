@@ -6,7 +6,7 @@ from datetime import datetime
 from db.pool import Connection
 
 # Tries of codes lock all messages to an address by id: see db/proofs.py. Several statements of a
-# transaction would each begin anew at the lowest id, so the lock on all comes first.
+# transaction would each begin again at the lowest id, so the lock on all comes first.
 _LOCK = "SELECT id FROM messages WHERE user_id = %s ORDER BY id FOR UPDATE"
 
 

@@ -45,7 +45,7 @@ async def test_users_who_have_not_verified_their_address_in_time_are_deleted_wit
 
 @override_settings(**MAIL, REGISTRATION__VERIFICATION="optional")
 @pytest.mark.gen_test
-async def test_users_are_kept_if_the_verification_is_not_required_any_more(
+async def test_users_are_kept_if_the_verification_is_no_longer_required(
     api: Api, app: Application, dsn: str, clock: Clock
 ) -> None:
     """They log in without it, also if it is required again later."""
