@@ -194,7 +194,9 @@ def test_each_request_that_starts_at_the_end_of_a_drain_is_answered(
     with running_server(variables, tmp_path / "log") as server:
         asyncio.run(use(server))
         assert server.wait() == 0
-        begun = server.written().count("GET /api/user/login ")
+        # Of many that get 503 on a slow machine, only the number is logged.
+        omitted = re.findall(r"omitted route=/api/user/login .*omitted=(\d+)", server.written())
+        begun = server.written().count("GET /api/user/login ") + sum(map(int, omitted))
     assert 0 < answered == begun, (answered, begun, server.written()[-2000:])
 
 

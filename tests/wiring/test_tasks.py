@@ -4,17 +4,20 @@ import asyncio
 
 from settings import Settings
 from tests.harness.clock import Clock
-from tests.harness.configuration import KEY
+from tests.harness.configuration import KEY, override_settings
+from tests.harness.mail import MAIL
 from tests.harness.sql import run_sql
 from wiring.application import open_application
 
 
+@override_settings(**MAIL, REGISTRATION__VERIFICATION="required")
 def test_a_server_deletes_expired_rows_and_void_registrations(
     dsn: str, settings: Settings, clock: Clock
 ) -> None:
     run_sql(
         dsn,
-        "INSERT INTO tokens (id, created_at, expires_at) VALUES (gen_random_uuid(), %(at)s, %(at)s);"
+        "INSERT INTO tokens (id, created_at, expires_at)"
+        " VALUES (gen_random_uuid(), %(at)s, %(at)s);"
         " INSERT INTO users (email, email_key, password_hash, verify_until)"
         " VALUES ('late@example.com', 'late@example.com', 'x', %(at)s)",
         {"at": "2020-01-01Z"},
