@@ -15,8 +15,11 @@ def is_from_browser(headers: HTTPHeaders) -> bool:
     Browsers send Sec-Fetch-Mode over HTTPS only. HTML counts where Accept names it and prefers it
     to JSON.
     """
-    if "Sec-Fetch-Mode" in headers:
-        return True
+    return "Sec-Fetch-Mode" in headers or prefers_html(headers)
+
+
+def prefers_html(headers: HTTPHeaders) -> bool:
+    """Return whether Accept names HTML, and prefers it to JSON."""
     weights = dict(map(parse_weight, headers.get("Accept", "").split(",")))
     return weights.get(_HTML, 0.0) > max(weights.get(name, 0.0) for name in _JSON)
 
