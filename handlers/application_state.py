@@ -12,6 +12,7 @@ from ops.request_log import RequestEvents
 from services.all_services import Services
 from transport.application import ServedApplication
 from transport.cors import CrossOrigin
+from transport.forward_auth import SignInRedirects
 
 
 class ApplicationState(ServedApplication):
@@ -22,6 +23,7 @@ class ApplicationState(ServedApplication):
     line_limit: LineLimit
     metrics: Metrics | None
     cross_origin: CrossOrigin
+    sign_in_redirects: SignInRedirects
     require_https: bool
     untrusted_proxy: RareWarning
     static_documents: Mapping[str, StaticDocument]

@@ -92,6 +92,10 @@ class ProblemHandler(ResponseHandler, Endpoint):
             return
         problem = self._problem(status_code, error)
         self.note_problem(problem)
+        self.send_problem(problem)
+
+    def send_problem(self, problem: Problem) -> None:
+        """Respond with the document of an error."""
         document = self.problem_document(problem)
         fields = (_PROBLEM_JSON, *self.problem_fields(problem))
         self.respond(problem.status, fields, to_json(document) + b"\n")
