@@ -6,7 +6,7 @@ import pytest
 
 from db.batch_loader import BatchLoader, LookupQuery
 from db.pool import Database
-from db.tokens import FIND_OWNERS, FIND_USERS
+from db.token_lookups import FIND_OWNERS, FIND_USERS
 from tests.harness.databases import use
 from tests.harness.sql import run_sql
 

@@ -9,7 +9,7 @@ from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from rules.errors import TokenExpired, TokenInvalid
-from rules.tokens import MAX_LENGTH, PURPOSE, TokenClaims, TokenSigner
+from rules.tokens import MAX_LENGTH, TokenClaims, TokenKind, TokenSigner
 from tests.harness.clock import Clock
 
 OLD, NEW, OTHER = (letter * 32 for letter in "abc")
@@ -95,7 +95,9 @@ def library_reads(signer: Signer, token: str) -> bool:
 
 
 def test_a_signature_is_valid_exactly_when_itsdangerous_verifies_it(clock: Clock) -> None:
-    library = Signer([OLD, NEW], salt=PURPOSE, key_derivation="hmac", digest_method=hashlib.sha256)
+    library = Signer(
+        [OLD, NEW], salt=TokenKind.TOKEN.salt, key_derivation="hmac", digest_method=hashlib.sha256
+    )
     ours = TokenSigner([NEW, OLD], clock)
     choice = random.Random(0)  # noqa: S311 - the same cases in each run
     for number in range(300):
