@@ -58,7 +58,7 @@ class Response:
     status: int = HTTPStatus.OK
     fields: tuple[HeaderField, ...] = ()
     links: tuple[Link, ...] = ()
-    # With another status: the settings decide which one is sent.
+    # With another status: the settings, or the request, decide which one is sent.
     alternative: "Response | None" = None
 
 

@@ -26,6 +26,7 @@ from services.all_services import Services
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
 from transport.exchange import Exchange
+from transport.forward_auth import SignInRedirects
 
 # Random, since a counter would reveal the number of requests to every caller.
 _ID_BYTES = 16
@@ -74,6 +75,7 @@ class HttpPolicy:
 
     addresses: ClientAddresses
     cross_origin: CrossOrigin
+    sign_in_redirects: SignInRedirects
     require_https: bool
     untrusted_proxy: RareWarning
     max_body_bytes: int
@@ -109,6 +111,7 @@ class Application(ApplicationState):
         self.line_limit = line_limit
         self.addresses = policy.addresses
         self.cross_origin = policy.cross_origin
+        self.sign_in_redirects = policy.sign_in_redirects
         self.require_https = policy.require_https
         self.untrusted_proxy = policy.untrusted_proxy
         self.max_body_bytes = policy.max_body_bytes

@@ -15,6 +15,7 @@ from rules.errors import Problem
 from services.all_services import Services
 from transport.application import ServedApplication
 from transport.cors import CrossOrigin
+from transport.forward_auth import SignInRedirects
 from transport.response import Fields
 
 
@@ -34,6 +35,7 @@ class ApplicationState(ServedApplication):
     line_limit: LineLimit
     metrics: Metrics | None
     cross_origin: CrossOrigin
+    sign_in_redirects: SignInRedirects
     require_https: bool
     untrusted_proxy: RareWarning
     static_documents: Mapping[str, StaticDocument]

@@ -18,6 +18,7 @@ from services.all_services import Services
 from settings import Settings
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
+from transport.forward_auth import SignInRedirects
 from wiring.database import measured_clock, open_database, warn_of_risks
 from wiring.documents import static_documents
 from wiring.logs import dumps, server_log
@@ -121,6 +122,7 @@ def _build(
         policy=HttpPolicy(
             addresses=ClientAddresses(settings.server.trusted_proxies),
             cross_origin=CrossOrigin(settings.cors.origins),
+            sign_in_redirects=SignInRedirects(settings.server.public_url),
             require_https=settings.server.require_https,
             untrusted_proxy=RareWarning(_UNTRUSTED_PROXY, time.monotonic),
             max_body_bytes=settings.limits.max_body_bytes,
