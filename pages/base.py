@@ -32,8 +32,8 @@ HTML = ("Content-Type", "text/html; charset=UTF-8")
 SECURITY: Fields = (
     (
         "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
-        " base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; base-uri"
+        " 'none'; form-action 'self'; frame-ancestors 'none'",
     ),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
@@ -78,7 +78,9 @@ class PageHandler(InputHandler):
         call = self.find_call()
         self.check_input(call)
         if self.request.method == "POST":
-            self._parameters = read_parameters(self.request.body, {*self.form.model_fields, *COMMON})
+            self._parameters = read_parameters(
+                self.request.body, {*self.form.model_fields, *COMMON}
+            )
             self._check_form_token()
         self.session = await self._find_session()
         if self.session is not None:
@@ -152,9 +154,7 @@ class PageHandler(InputHandler):
             "message": "",
             **values,
         }
-        body = self.pages.renderer.render(
-            template, self.language, form_token=token, **given
-        )
+        body = self.pages.renderer.render(template, self.language, form_token=token, **given)
         self.respond(status, (HTML, *self._page_fields(), *fields), body)
 
     def go_to(self, path: str, fields: Fields = ()) -> None:
@@ -184,7 +184,9 @@ class PageHandler(InputHandler):
         self.note_problem(problem)
         fields = tuple(field for field in problem.headers if field[0] != "WWW-Authenticate")
         # Never 401: its challenge would open the dialog of the browser.
-        status = HTTPStatus.FORBIDDEN if problem.status == HTTPStatus.UNAUTHORIZED else problem.status
+        status = (
+            HTTPStatus.FORBIDDEN if problem.status == HTTPStatus.UNAUTHORIZED else problem.status
+        )
         if self.request.method == "POST" and self.form.fields and self._has_token():
             self.show_form_again(problem, status, fields)
         else:
@@ -241,7 +243,10 @@ class PageHandler(InputHandler):
 
     def _check_form_token(self) -> None:
         """Reject a form that a page of another site sent."""
-        if is_from_another_origin(self.request.headers, may_be_opaque=True) or not self._has_token():
+        if (
+            is_from_another_origin(self.request.headers, may_be_opaque=True)
+            or not self._has_token()
+        ):
             raise CrossSiteRequest
 
     def _page_fields(self) -> Fields:

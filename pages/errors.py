@@ -19,7 +19,9 @@ def error_pages(
 ) -> Callable[[HTTPServerRequest, Problem, str], ErrorPage | None]:
     """Return what makes a page of an error, or None if the caller is no browser."""
 
-    def error_page(request: HTTPServerRequest, problem: Problem, request_id: str) -> ErrorPage | None:
+    def error_page(
+        request: HTTPServerRequest, problem: Problem, request_id: str
+    ) -> ErrorPage | None:
         if request.path.startswith("/api") or not prefers_html(request.headers):
             return None
         found = find_language(request.headers, Language)

@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from settings.checks import OptionalPath
 from settings.section import Section
 
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -46,15 +48,25 @@ def _check_links(links: tuple[str, ...]) -> tuple[str, ...]:
     return links
 
 
+def _check_logo(logo: Path | None) -> Path | None:
+    if logo is not None and logo.suffix not in {".svg", ".png"}:
+        raise ValueError("must be a file that ends with .svg or .png")
+    return logo
+
+
 class PageSettings(Section):
     """Whether pages are served, and how they look."""
 
     enabled: bool
     title: str = Field(min_length=1, max_length=100)
-    logo: str
+    logo: Annotated[OptionalPath, AfterValidator(_check_logo)]
     color: Annotated[str, AfterValidator(_check_color)]
-    links: Annotated[tuple[str, ...], AfterValidator(_check_links)]
-    templates: str
+    links: Annotated[
+        tuple[str, ...],
+        Field(strict=False, description="a list of links"),
+        AfterValidator(_check_links),
+    ]
+    templates: OptionalPath
 
     @property
     def footer_links(self) -> tuple[FooterLink, ...]:
