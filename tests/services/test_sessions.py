@@ -1,21 +1,28 @@
 """Sessions of browsers: created, identified, ended, replaced, and limited in number and time."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from db.rows import TokenRow
 from handlers.application import Application
 from rules.credentials import PasswordCredentials, TokenCredentials
 from rules.errors import CredentialsInvalid, TokenInvalid
 from rules.origin import LocalOrigin
+from services.all_services import Services
 from services.identities import Identity
 from services.sessions import IssuedSession, Session
+from settings import Settings
 from tests.harness.api import PASSWORD, Api, bearer
 from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings
+from tests.harness.databases import unchecked_schema
 from tests.harness.sql import run_sql
+from wiring.application import open_application
 
 EMAIL = "susan@example.com"
 ORIGIN = LocalOrigin(user_agent="Firefox", user_ip="192.0.2.1")
@@ -62,6 +69,21 @@ def browser(app: Application) -> Browser:
 def other(app: Application) -> Browser:
     """Return another browser of the same user."""
     return Browser(app)
+
+
+@pytest.fixture
+def second(
+    io_loop: IOLoop, settings: Settings, keys: list[str], dsn: str, clock: Clock
+) -> Iterator[Application]:
+    """Open the application of another process on the same database."""
+    stack = AsyncExitStack()
+
+    async def enter() -> Application:
+        return await stack.enter_async_context(open_application(settings, keys, dsn, clock))
+
+    with unchecked_schema():
+        yield io_loop.run_sync(enter)
+    io_loop.run_sync(stack.aclose)
 
 
 def events(dsn: str) -> list[Any]:
@@ -152,21 +174,58 @@ async def test_a_session_ends_eight_hours_after_its_last_use(
     await app.services.usage.write()
     clock.advance(8 * HOUR)
     assert not await browser.is_signed_in()
-    assert await api.request("GET", "/health/ready")
 
 
 @pytest.mark.gen_test
 async def test_a_use_just_before_the_end_is_known_to_other_processes_at_once(
-    api: Api, browser: Browser, clock: Clock, dsn: str
+    api: Api, second: Application, browser: Browser, other: Browser, clock: Clock
 ) -> None:
     await api.register()
     await browser.sign_in()
     clock.advance(8 * HOUR - 1)
     assert await browser.is_signed_in()
-    # Without the periodic write of this process.
+    # Without the periodic write of the first process.
     clock.advance(2)
-    assert await browser.is_signed_in()
-    assert run_sql(dsn, "SELECT last_used_at - created_at < '8 hours' FROM tokens") == [(True,)]
+    other.services, other.cookie = second.services, browser.cookie
+    assert await other.is_signed_in()
+
+
+async def end(services: Services, session: Session) -> None:
+    await services.sessions.end(session, ORIGIN)
+
+
+async def revoke(services: Services, session: Session) -> None:
+    await services.tokens.revoke(session.identity, session.token_id, ORIGIN)
+
+
+async def revoke_all(services: Services, session: Session) -> None:
+    await services.tokens.revoke_all(session.identity, ORIGIN, keep_current=False)
+
+
+async def change_password(services: Services, session: Session) -> None:
+    await services.accounts.update(session.identity, origin=ORIGIN, password="another horse")
+
+
+async def delete(services: Services, session: Session) -> None:
+    await services.accounts.delete(session.identity, ORIGIN)
+
+
+@pytest.mark.parametrize("invalidate", [end, revoke, revoke_all, change_password, delete])
+@pytest.mark.gen_test
+async def test_a_revocation_ends_a_session_at_once_on_every_process(
+    api: Api,
+    second: Application,
+    browser: Browser,
+    other: Browser,
+    invalidate: Callable[[Services, Session], Awaitable[None]],
+) -> None:
+    await api.register()
+    await browser.sign_in()
+    other.services, other.cookie = second.services, browser.cookie
+    assert await other.is_signed_in()
+    await invalidate(browser.services, await browser.session())
+    assert not await other.is_signed_in()
+    assert not await browser.is_signed_in()
 
 
 @pytest.mark.gen_test
