@@ -24,7 +24,8 @@ class Guard(Enum):
 
     ANYONE = auto()  # none; Authorization is ignored
     USER = auto()
-    UNVERIFIED_USER = auto()  # the same, also by the password of a user who has to verify first
+    USER_OR_SESSION = auto()  # the same, or without Authorization the session of a browser
+    UNVERIFIED_USER = auto()  # as USER, also by the password of a user who has to verify first
     PASSWORD = auto()  # a user's email address and password
     LOGIN = auto()  # the same, or both in the body
     TOKEN = auto()  # a user's token

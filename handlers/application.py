@@ -109,8 +109,7 @@ class Application(ApplicationState):
         self.sender = sender
         self.request_log = request_log
         self.line_limit = line_limit
-        self.addresses = policy.addresses
-        self.cross_origin = policy.cross_origin
+        self.addresses, self.cross_origin = policy.addresses, policy.cross_origin
         self.sign_in_redirects = policy.sign_in_redirects
         self.require_https = policy.require_https
         self.untrusted_proxy = policy.untrusted_proxy

@@ -54,10 +54,21 @@ class BaseHandler(InputHandler):
                 self._credentials(), self.origin
             )
         elif call.guard is not Guard.ANYONE:
-            self._identity = await self._identify(call.guard)
+            self._identity = await self.identify(call.guard)
             self.user_id = self._identity.user.id
         self.check_enabled(call)
         self.check_input(call)
+
+    def identify(self, guard: Guard) -> Awaitable[Identity]:
+        """Identify the user by the credentials of the request."""
+        identities = self.application.services.identities
+        if guard in {Guard.PASSWORD, Guard.LOGIN}:
+            return identities.identify_by_password(self._credentials(), self.origin)
+        if guard is Guard.TOKEN:
+            return identities.identify_by_token(self._credentials(), self.origin)
+        return identities.identify(
+            self._credentials(), self.origin, may_be_unverified=guard is Guard.UNVERIFIED_USER
+        )
 
     def check_enabled(self, call: Call) -> None:
         """Reject a call that the settings disable."""
@@ -84,6 +95,7 @@ class BaseHandler(InputHandler):
             return problem.bearer_challenge
         return super().problem_fields(problem)
 
+<<<<<<< HEAD
     def _identify(self, guard: Guard) -> Awaitable[Identity]:
         identities = self.application.services.identities
         if guard in {Guard.PASSWORD, Guard.LOGIN}:
@@ -93,6 +105,13 @@ class BaseHandler(InputHandler):
         return identities.identify(
             self._credentials(), self.origin, may_be_unverified=guard is Guard.UNVERIFIED_USER
         )
+=======
+    def on_connection_close(self) -> None:
+        """Cancel pending work when the caller disconnects."""
+        super().on_connection_close()
+        if self._task is not None:
+            self.application.services.hash_queue.abandon(self._task)
+>>>>>>> px
 
     def _credentials(self) -> Credentials | None:
         return decode_authorization(self.request.headers.get("Authorization"))

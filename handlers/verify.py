@@ -1,6 +1,7 @@
 """/api/verify: a proxy checks the credentials of a request before it forwards it."""
 
 import string
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import ClassVar
 from urllib.parse import quote
@@ -9,8 +10,10 @@ from contract.calls import Call, Guard, HeaderField, Response
 from contract.parameters import Flag
 from handlers.base import BaseHandler
 from rules.errors import Problem, Unauthorized
+from services.identities import Identity
 from transport.browsers import is_from_browser
 from transport.response import Fields
+from transport.session_cookie import session_cookie_name
 
 # Every printable ASCII character of an email address is sent as it is, except the percent sign.
 _PLAIN = string.punctuation.replace("%", "")
@@ -21,7 +24,7 @@ _SIGN_IN = Flag(
     " and `X-Forwarded-Uri`. Any value but `true` is ignored.",
 )
 _VERIFY = Call(
-    Guard.USER,
+    Guard.USER_OR_SESSION,
     query=(_SIGN_IN,),
     summary="Verify credentials for a proxy",
     description="For nginx `auth_request`, Caddy `forward_auth`, Traefik `forwardAuth` and the"
@@ -51,6 +54,15 @@ class VerifyHandler(BaseHandler):
     ignores_body = True
     # Caddy appends the query of the request that it asks about.
     ignores_unknown_parameters = True
+
+    def identify(self, guard: Guard) -> Awaitable[Identity]:
+        """Identify the user by Authorization if there is one, otherwise by the session."""
+        if "Authorization" not in self.request.headers:
+            is_secure = self.application.addresses.used_https(self.request)
+            cookie = self.get_cookie(session_cookie_name(is_secure=is_secure))
+            if cookie:
+                return self._identify_by_session(cookie)
+        return super().identify(guard)
 
     def problem_fields(self, problem: Problem) -> Fields:
         """Return the header fields of an error; to a browser, without a Basic challenge.
@@ -84,6 +96,10 @@ class VerifyHandler(BaseHandler):
         )
 
     head = get
+
+    async def _identify_by_session(self, cookie: str) -> Identity:
+        session = await self.application.services.sessions.identify(cookie, self.origin)
+        return session.identity
 
     def _sign_in_location(self) -> str | None:
         if self.request.query_arguments.get(_SIGN_IN.name) != [b"true"]:

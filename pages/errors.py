@@ -28,7 +28,7 @@ def error_pages(
         language = Language(found) if found else pages.language
         message = describe(pages.renderer.texts(language), problem)
         body = pages.renderer.render(
-            "error", language, message=message, status=problem.status, request_id=request_id
+            "error", language, message=message, number=problem.status, request_id=request_id
         )
         return ErrorPage((HTML, *SECURITY, *problem.headers), body)
 

@@ -13,6 +13,7 @@ from settings.section import Section
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 # WCAG 2.2, 1.4.3: white text on a button of the color must be readable.
 _MIN_CONTRAST = 4.5
+_LINEAR_BELOW = 0.04045
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ def _luminance(color: str) -> float:
     """Return the relative luminance of a color (WCAG 2.2)."""
     parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        part / 12.92 if part <= _LINEAR_BELOW else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 

@@ -1,6 +1,7 @@
 """Access by pages of other origins: the CORS protocol of the Fetch standard.
 
-Credentials are sent in header fields here, never in cookies, and a page must know a token itself.
+Pages of other origins send credentials in header fields, and must know a token themselves. The
+session of a browser is in a cookie, and no response to a request with it is readable elsewhere.
 But a browser adds the email address and the password that a user entered in its own dialog to the
 requests of any page. Any page may therefore be allowed (``*``) without what the browser would add;
 pages that are listed may let the browser add what it has; and a call that changes something is
@@ -14,6 +15,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from rules.errors import CrossSiteRequest
 from transport.response import Fields
+from transport.session_cookie import has_session_cookie
 
 ANY = "*"
 # How long a browser may cache the response to a preflight request.
@@ -39,6 +41,8 @@ class CrossOrigin:
         if not self._origins:
             return _NONE
         exposed = ("Access-Control-Expose-Headers", _RESPONSE_FIELDS)
+        if has_session_cookie(request):
+            return _NONE
         if ANY in self._origins:
             return (("Access-Control-Allow-Origin", ANY), exposed)
         # On every response: a cached one for another origin must not be used.
@@ -65,7 +69,8 @@ class CrossOrigin:
 
     def preflight_fields(self, request: HTTPServerRequest, methods: str) -> Fields:
         """Return the additional fields of the response to a preflight request."""
-        if not self._allows(request) or "Access-Control-Request-Method" not in request.headers:
+        is_preflight = "Access-Control-Request-Method" in request.headers
+        if not is_preflight or not self._allows(request) or has_session_cookie(request):
             return _NONE
         return (
             ("Access-Control-Allow-Methods", methods),

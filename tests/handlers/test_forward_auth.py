@@ -4,9 +4,18 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.harness.api import Answer, Api, basic, bearer
+from contract.calls import Guard
+from handlers import routes
+from handlers.application import Application
+from rules.credentials import PasswordCredentials
+from rules.origin import LocalOrigin
+from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings
+from tests.harness.sql import run_sql
 
+PAGE = "https://app.example.com"
+HTTPS = {"X-Forwarded-Proto": "https"}
 VERIFY = "/api/verify?sign_in=true"
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 # What Caddy and Traefik send about the request of a browser.
@@ -180,3 +189,135 @@ async def test_403_is_never_a_redirect(api: Api) -> None:
     answer = await ask(api)
     assert (answer.status, answer.problem) == (403, "https-required")
     assert "Location" not in answer.headers
+
+
+async def signed_in(api: Api, app: Application) -> str:
+    """Register a user if there is none; return the value of the cookie of a new session."""
+    await api.register()
+    origin = LocalOrigin()
+    identity = await app.services.identities.identify_by_password(
+        PasswordCredentials("susan@example.com", PASSWORD), origin
+    )
+    session = await app.services.sessions.create(identity, origin, keep_signed_in=False)
+    return session.token
+
+
+@pytest.mark.gen_test
+async def test_a_session_identifies_its_user(api: Api, app: Application, dsn: str) -> None:
+    cookie = {"Cookie": f"a=b; userauth={await signed_in(api, app)}; c=d"}
+    for method in ("GET", "HEAD"):
+        for fields in (cookie, ASKED | cookie):
+            answer = await api.request(method, VERIFY, headers=fields)
+            assert (answer.status, answer.content) == (200, b"")
+            assert answer.headers["X-Auth-Email"] == "susan@example.com"
+    await app.services.usage.write()
+    assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE last_used_at IS NOT NULL") == [(1,)]
+
+
+@trusted
+@pytest.mark.gen_test
+async def test_the_name_of_the_cookie_is_that_of_the_connection(api: Api, app: Application) -> None:
+    token = await signed_in(api, app)
+    for name, fields, status in (
+        ("userauth", {}, 200),
+        ("__Host-userauth", HTTPS, 200),
+        # A page of a sub-domain can set it.
+        ("userauth", HTTPS, 401),
+        ("__Host-userauth", {}, 401),
+        ("__host-userauth", HTTPS, 401),
+        ("userauth-form", {}, 401),
+    ):
+        answer = await api.request("GET", VERIFY, headers=fields | {"Cookie": f"{name}={token}"})
+        assert answer.status == status, (name, fields)
+
+
+@pytest.mark.gen_test
+async def test_beside_authorization_a_session_is_ignored(api: Api, app: Application) -> None:
+    cookie = {"Cookie": f"userauth={await signed_in(api, app)}"}
+    await api.register("john@example.com")
+    token = await api.token("john@example.com")
+    answer = await api.request("GET", VERIFY, authorization=bearer(token), headers=cookie)
+    assert answer.headers["X-Auth-Email"] == "john@example.com"
+    for wrong in (bearer("a.b.c"), basic("susan@example.com", "wrong"), "Digest x", "Bearer", ""):
+        answer = await api.request("GET", VERIFY, authorization=wrong, headers=cookie)
+        assert answer.status == 401
+
+
+@trusted
+@pytest.mark.gen_test
+async def test_without_a_valid_session_a_browser_is_redirected_and_another_caller_gets_401(
+    api: Api, app: Application
+) -> None:
+    token = await signed_in(api, app)
+    login = await api.token()
+    ended = await app.services.sessions.identify(token, LocalOrigin())
+    await app.services.sessions.end(ended, LocalOrigin())
+    for value in (token, login, "a.b.c", "", "x" * 4000, '"quoted"', token.upper()):
+        cookie = {"Cookie": f"userauth={value}"}
+        assert (await api.request("GET", VERIFY, headers=cookie)).status == 401
+        answer = await api.request("GET", VERIFY, headers=ASKED | cookie)
+        assert (answer.status, "Location" in answer.headers) == (303, True)
+
+
+@pytest.mark.gen_test
+async def test_a_session_that_ended_is_rejected_at_the_next_request(
+    api: Api, app: Application, clock: Clock
+) -> None:
+    async def status(token: str) -> int:
+        cookie = {"Cookie": f"userauth={token}"}
+        return (await api.request("GET", "/api/verify", headers=cookie)).status
+
+    token = await signed_in(api, app)
+    other = await signed_in(api, app)
+    assert [await status(token), await status(other)] == [200, 200]
+    session = await app.services.sessions.identify(token, LocalOrigin())
+    await app.services.sessions.end(session, LocalOrigin())
+    assert [await status(token), await status(other)] == [401, 200]
+    clock.advance(8 * 3600 + 60)
+    assert await status(other) == 401
+
+
+@pytest.mark.gen_test
+async def test_a_disabled_user_has_no_session(api: Api, app: Application, dsn: str) -> None:
+    cookie = {"Cookie": f"userauth={await signed_in(api, app)}"}
+    run_sql(dsn, "UPDATE users SET disabled_at = now()")
+    assert (await api.request("GET", VERIFY, headers=cookie)).status == 401
+
+
+@pytest.mark.gen_test
+async def test_no_other_call_accepts_a_session(api: Api, app: Application) -> None:
+    token = await signed_in(api, app)
+    cookie = {"Cookie": f"userauth={token}; __Host-userauth={token}"}
+    accepted = []
+    for path, handler in routes:
+        target = str(path).replace("([^/]+)", "00000000-0000-0000-0000-000000000000")
+        for method, call in handler.calls.items():
+            if call.guard is Guard.ANYONE or method == "HEAD":
+                continue
+            answer = await api.request(method, target, headers=cookie)
+            if answer.status not in {401, 403}:
+                accepted.append((method, target))
+    assert accepted == [("GET", "/api/verify")]
+    for authorization in (bearer(token), basic(token), f"Basic {token}"):
+        for path in ("/api/user", "/api/verify"):
+            assert (await api.request("GET", path, authorization=authorization)).status == 401
+
+
+@pytest.mark.parametrize(
+    "settings", [{"CORS__ORIGINS": PAGE}, {"CORS__ORIGINS": "*"}], indirect=True
+)
+@pytest.mark.gen_test
+async def test_no_page_of_another_origin_reads_a_response_to_a_request_with_a_session(
+    api: Api, app: Application
+) -> None:
+    token = await signed_in(api, app)
+    fields = {"Origin": PAGE, "Access-Control-Request-Method": "GET"}
+    for path in ("/api/verify", "/api/user", "/health/live", "/nowhere"):
+        for method in ("GET", "OPTIONS"):
+            allowed = await api.request(method, path, headers=fields)
+            assert "Access-Control-Allow-Origin" in allowed.headers
+            for name in ("userauth", "__Host-userauth"):
+                for value in (token, "invalid"):
+                    cookie = {"Cookie": f"a=b; {name}={value}"}
+                    answer = await api.request(method, path, headers=fields | cookie)
+                    assert not [name for name in answer.headers if name.startswith("Access-")]

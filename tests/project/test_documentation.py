@@ -142,7 +142,8 @@ def test_the_documented_bounds_are_those_of_the_model(section: str, key: str) ->
     assert bounds_of(section, key) <= numbers
 
 
-SAMPLES = [file for file in (ROOT / "deploy").glob("**/*.*") if file.suffix != ".pyc"]
+SAMPLES = [file for file in (ROOT / "deploy").rglob("*") if file.is_file()]
+SAMPLES = [file for file in SAMPLES if file.suffix != ".pyc"]
 NAMED_IN = [*PAGES, ROOT / "settings.toml", *SAMPLES, ROOT / "CHANGELOG.md"]
 
 
