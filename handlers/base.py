@@ -95,24 +95,6 @@ class BaseHandler(InputHandler):
             return problem.bearer_challenge
         return super().problem_fields(problem)
 
-<<<<<<< HEAD
-    def _identify(self, guard: Guard) -> Awaitable[Identity]:
-        identities = self.application.services.identities
-        if guard in {Guard.PASSWORD, Guard.LOGIN}:
-            return identities.identify_by_password(self._credentials(), self.origin)
-        if guard is Guard.TOKEN:
-            return identities.identify_by_token(self._credentials(), self.origin)
-        return identities.identify(
-            self._credentials(), self.origin, may_be_unverified=guard is Guard.UNVERIFIED_USER
-        )
-=======
-    def on_connection_close(self) -> None:
-        """Cancel pending work when the caller disconnects."""
-        super().on_connection_close()
-        if self._task is not None:
-            self.application.services.hash_queue.abandon(self._task)
->>>>>>> px
-
     def _credentials(self) -> Credentials | None:
         return decode_authorization(self.request.headers.get("Authorization"))
 
