@@ -2,17 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest, RequestStartLine
 from tornado.web import RequestHandler
 
 from handlers import routes
-from handlers.application_state import ApplicationState
+from handlers.application_state import ApplicationState, ErrorPage
 from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import PAGE_PATH, StaticDocument
@@ -21,6 +21,7 @@ from ops.line_limit import LineLimit
 from ops.metrics import UNKNOWN_ROUTE, Metrics
 from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents
+from rules.errors import Problem
 from services.all_services import Services
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
@@ -53,6 +54,22 @@ class WholeServerHandler(BaseHandler):
 
 
 @dataclass(frozen=True, slots=True)
+class PageRoutes:
+    """The pages for people: their routes, with what their handlers need, and pages of errors."""
+
+    routes: Sequence[tuple[str, type[RequestHandler], dict[str, Any]]]
+    error_page: Callable[[HTTPServerRequest, Problem, str], ErrorPage | None]
+
+    @property
+    def templates(self) -> Mapping[type[RequestHandler], str]:
+        """Return the path template of each handler."""
+        return {handler: path.replace("([^/]+)", "{id}") for path, handler, _ in self.routes}
+
+
+NO_PAGES = PageRoutes((), lambda _request, _problem, _request_id: None)
+
+
+@dataclass(frozen=True, slots=True)
 class HttpPolicy:
     """Which requests are accepted, whatever their path."""
 
@@ -80,10 +97,14 @@ class Application(ApplicationState):
         line_limit: LineLimit,
         static_documents: Mapping[str, StaticDocument],
         metrics: Metrics | None = None,
+        pages: PageRoutes = NO_PAGES,
     ) -> None:
         super().__init__(
-            routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
+            [*routes, *pages.routes],
+            default_handler_class=UnknownPathHandler,
+            log_function=BaseHandler.log,
         )
+        self._pages, self._page_templates = pages, pages.templates
         self.services = services
         self.sender = sender
         self.request_log = request_log
@@ -121,7 +142,13 @@ class Application(ApplicationState):
 
     def route_of(self, handler: type[RequestHandler]) -> str:
         """Return the path template of a handler, or one name for all unknown paths."""
-        return _TEMPLATES.get(handler, UNKNOWN_ROUTE)
+        return _TEMPLATES.get(handler) or self._page_templates.get(handler, UNKNOWN_ROUTE)
+
+    def error_page(
+        self, request: HTTPServerRequest, problem: Problem, request_id: str
+    ) -> ErrorPage | None:
+        """Return an error as a page to a browser outside the API."""
+        return self._pages.error_page(request, problem, request_id)
 
 
 def _normalized(target: str) -> str:

@@ -1,7 +1,9 @@
 """What handlers read from the application, as typed attributes."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
 from handlers.static_documents import StaticDocument
@@ -9,10 +11,20 @@ from ops.line_limit import LineLimit
 from ops.metrics import Metrics
 from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents
+from rules.errors import Problem
 from services.all_services import Services
 from transport.application import ServedApplication
 from transport.cors import CrossOrigin
 from transport.forward_auth import SignInRedirects
+from transport.response import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage:
+    """An error as a page."""
+
+    fields: Fields
+    body: bytes
 
 
 class ApplicationState(ServedApplication):
@@ -28,6 +40,15 @@ class ApplicationState(ServedApplication):
     untrusted_proxy: RareWarning
     static_documents: Mapping[str, StaticDocument]
     request_ids: Iterator[str]
+
+    def error_page(
+        self,
+        request: HTTPServerRequest,  # noqa: ARG002 - for subclasses
+        problem: Problem,  # noqa: ARG002
+        request_id: str,  # noqa: ARG002
+    ) -> ErrorPage | None:
+        """Return an error as a page, or None if the caller gets a document."""
+        return None
 
     def route_of(self, handler: type[RequestHandler]) -> str:
         """Return the path template of a handler, or one name for all unknown paths."""

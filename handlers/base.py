@@ -1,13 +1,12 @@
 """What all handlers of the API share: the checks of a request before its method runs."""
 
-import asyncio
 from collections.abc import Awaitable
 from http import HTTPStatus
 
 from contract.calls import Call, Guard
 from handlers.input import InputHandler
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import CallerDisconnected, HttpsRequired, MailDisabled, Problem, Unauthorized
+from rules.errors import HttpsRequired, MailDisabled, Problem, Unauthorized
 from services.identities import Identity
 from transport.browsers import is_from_script
 from transport.client_address import claims_https, peer_of
@@ -21,7 +20,6 @@ class BaseHandler(InputHandler):
         super().initialize()
         self._identity: Identity | None = None
         self._client_id: str | None = None
-        self._task: asyncio.Task[object] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -43,11 +41,7 @@ class BaseHandler(InputHandler):
         The order is that of docs/api.md: path, method, credentials, media type and size of the
         body, query, fields of the body.
         """
-        self._task = asyncio.current_task()
-        self._timing.activate()
-        if self.exchange.is_disconnected:
-            # Tornado reports it only from now on.
-            raise CallerDisconnected
+        self.begin()
         if self.application.require_https and not self.allows_plain_http:
             self._check_https()
         if self.request.method == "OPTIONS" and self.allowed_methods:
@@ -100,12 +94,6 @@ class BaseHandler(InputHandler):
         if isinstance(problem, Unauthorized) and is_from_script(self.request.headers):
             return problem.bearer_challenge
         return super().problem_fields(problem)
-
-    def on_connection_close(self) -> None:
-        """Cancel pending work when the caller disconnects."""
-        super().on_connection_close()
-        if self._task is not None:
-            self.application.services.hash_queue.abandon(self._task)
 
     def _credentials(self) -> Credentials | None:
         return decode_authorization(self.request.headers.get("Authorization"))

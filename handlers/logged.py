@@ -50,6 +50,14 @@ class LoggedHandler(ProblemHandler):
         if self.application.metrics is not None:
             self.application.metrics.problem(problem.name)
 
+    def send_problem(self, problem: Problem) -> None:
+        """Respond with a page to a browser outside the API, otherwise with a document."""
+        page = self.application.error_page(self.request, problem, self.request_id)
+        if page is None:
+            super().send_problem(problem)
+        else:
+            self.respond(problem.status, page.fields, page.body)
+
     def log_fields(self) -> Mapping[str, str]:
         """Return the fields of a message about the request."""
         return {**super().log_fields(), "route": self.application.route_of(type(self))}

@@ -91,6 +91,11 @@ class TokenSigner:
             raise TokenExpired
         return claims
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the signing keys, newest first."""
+        return tuple(self._keys.values())
+
     def find_key(self, wanted: str) -> str | None:
         """Return the signing key with an id, or None."""
         if wanted not in self._keys:

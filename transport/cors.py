@@ -62,7 +62,7 @@ class CrossOrigin:
         headers = request.headers
         if (
             headers.get("Authorization", "").partition(" ")[0].lower() == "basic"
-            and _is_from_another_origin(headers)
+            and is_from_another_origin(headers)
             and not self._allows(request)
         ):
             raise CrossSiteRequest
@@ -91,16 +91,19 @@ def _allowed_fields(request: HTTPServerRequest) -> str:
     return ", ".join((*_REQUEST_FIELDS, *others))
 
 
-def _is_from_another_origin(headers: HTTPHeaders) -> bool:
+def is_from_another_origin(headers: HTTPHeaders, *, may_be_opaque: bool = False) -> bool:
     """Return whether a browser reports that a page of another origin sent a request.
 
     Over plain HTTP, and in old versions, browsers send only the Origin of some requests. Its host
-    and port are those of Host for the same origin, unless a proxy changed Host.
+    and port are those of Host for the same origin, unless a proxy changed Host. An opaque origin,
+    ``null``, may be that of a page with a strict referrer policy.
     """
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
         return site not in _SAME_ORIGIN
     origin = headers.get("Origin")
+    if may_be_opaque and origin == "null":
+        return False
     return (
         origin is not None and origin.partition("://")[2].lower() != headers.get("Host", "").lower()
     )

@@ -13,7 +13,11 @@ from tests.harness.protected_site import TRUSTED, Site, behind
 pytestmark = pytest.mark.needs("openssl")
 HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 SIGN_IN = "/auth/sign-in"
-OURS = ("__Host-userauth", "__Host-userauth-form", "userauth", "userauth-form")
+OURS = tuple(
+    f"{prefix}userauth{suffix}"
+    for prefix in ("__Host-", "")
+    for suffix in ("", "-form", "-language")
+)
 
 
 def next_of(answer: HTTPResponse) -> str:
