@@ -43,9 +43,9 @@ class ApplicationState(ServedApplication):
 
     def error_page(
         self,
-        request: HTTPServerRequest,  # noqa: ARG002 - for subclasses
-        problem: Problem,  # noqa: ARG002
-        request_id: str,  # noqa: ARG002
+        request: HTTPServerRequest,
+        problem: Problem,
+        request_id: str,
     ) -> ErrorPage | None:
         """Return an error as a page, or None if the caller gets a document."""
         return None

@@ -84,7 +84,7 @@ class PageHandler(InputHandler):
         if self.session is not None:
             self.user_id = self.session.user.id
         elif self.requires_session:
-            self.go_to(f"{SIGN_IN}?next={quote(self.request.uri or ACCOUNT, safe='/')}")
+            self.go_to(f"{SIGN_IN}?next={quote(self.request.uri or ACCOUNT, safe='')}")
 
     def options(self, *_path: str) -> None:
         """Respond with the methods of the path (RFC 9110, section 9.3.7)."""
