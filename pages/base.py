@@ -29,12 +29,12 @@ from transport.languages import find_language
 from transport.response import Fields
 
 HTML = ("Content-Type", "text/html; charset=UTF-8")
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
+    " base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 SECURITY: Fields = (
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
-        " base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    ),
+    ("Content-Security-Policy", _POLICY),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "same-origin"),
@@ -56,7 +56,8 @@ class PageHandler(InputHandler):
     template: ClassVar[str]
     requires_session: ClassVar[bool] = False
 
-    def initialize(self, pages: PageContext) -> None:
+    # Tornado passes the arguments of the route.
+    def initialize(self, pages: PageContext) -> None:  # type: ignore[override]
         super().initialize()
         self.pages = pages
         self.session: Session | None = None
@@ -78,13 +79,15 @@ class PageHandler(InputHandler):
         call = self.find_call()
         self.check_input(call)
         if self.request.method == "POST":
-            self._parameters = read_parameters(self.request.body, {*self.form.model_fields, *COMMON})
+            self._parameters = read_parameters(
+                self.request.body, {*self.form.model_fields, *COMMON}
+            )
             self._check_form_token()
         self.session = await self._find_session()
         if self.session is not None:
             self.user_id = self.session.user.id
         elif self.requires_session:
-            self.go_to(f"{SIGN_IN}?next={quote(self.request.uri or ACCOUNT, safe='')}")
+            self.go_to(f"{SIGN_IN}?next={quote(self._next_after_sign_in, safe='')}")
 
     def options(self, *_path: str) -> None:
         """Respond with the methods of the path (RFC 9110, section 9.3.7)."""
@@ -112,7 +115,7 @@ class PageHandler(InputHandler):
     def language(self) -> Language:
         """Return the language that the person chose, or else that the browser prefers."""
         chosen = self.get_cookie(self.cookies_of_pages.language)
-        if chosen in [*Language]:
+        if chosen is not None and chosen in [*Language]:
             return Language(chosen)
         found = find_language(self.request.headers, Language)
         return Language(found) if found else self.pages.language
@@ -152,9 +155,7 @@ class PageHandler(InputHandler):
             "message": "",
             **values,
         }
-        body = self.pages.renderer.render(
-            template, self.language, form_token=token, **given
-        )
+        body = self.pages.renderer.render(template, self.language, form_token=token, **given)
         self.respond(status, (HTML, *self._page_fields(), *fields), body)
 
     def go_to(self, path: str, fields: Fields = ()) -> None:
@@ -184,7 +185,9 @@ class PageHandler(InputHandler):
         self.note_problem(problem)
         fields = tuple(field for field in problem.headers if field[0] != "WWW-Authenticate")
         # Never 401: its challenge would open the dialog of the browser.
-        status = HTTPStatus.FORBIDDEN if problem.status == HTTPStatus.UNAUTHORIZED else problem.status
+        status = (
+            HTTPStatus.FORBIDDEN if problem.status == HTTPStatus.UNAUTHORIZED else problem.status
+        )
         if self.request.method == "POST" and self.form.fields and self._has_token():
             self.show_form_again(problem, status, fields)
         else:
@@ -206,9 +209,16 @@ class PageHandler(InputHandler):
             status,
             fields,
             message=describe(self.texts, problem),
-            status=status,
+            number=status,
             request_id=self.request_id,
+            back=self.request.path if self.request.method == "POST" else ACCOUNT,
         )
+
+    @property
+    def _next_after_sign_in(self) -> str:
+        """Return the page that was requested; after a form that was lost, its path."""
+        is_form = self.request.method == "POST"
+        return (self.request.path if is_form else self.request.uri) or ACCOUNT
 
     async def _find_session(self) -> Session | None:
         cookie = self.get_cookie(self.cookies_of_pages.session)
@@ -241,7 +251,10 @@ class PageHandler(InputHandler):
 
     def _check_form_token(self) -> None:
         """Reject a form that a page of another site sent."""
-        if is_from_another_origin(self.request.headers, may_be_opaque=True) or not self._has_token():
+        if (
+            is_from_another_origin(self.request.headers, may_be_opaque=True)
+            or not self._has_token()
+        ):
             raise CrossSiteRequest
 
     def _page_fields(self) -> Fields:

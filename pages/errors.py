@@ -19,14 +19,16 @@ def error_pages(
 ) -> Callable[[HTTPServerRequest, Problem, str], ErrorPage | None]:
     """Return what makes a page of an error, or None if the caller is no browser."""
 
-    def error_page(request: HTTPServerRequest, problem: Problem, request_id: str) -> ErrorPage | None:
+    def error_page(
+        request: HTTPServerRequest, problem: Problem, request_id: str
+    ) -> ErrorPage | None:
         if request.path.startswith("/api") or not prefers_html(request.headers):
             return None
         found = find_language(request.headers, Language)
         language = Language(found) if found else pages.language
         message = describe(pages.renderer.texts(language), problem)
         body = pages.renderer.render(
-            "error", language, message=message, status=problem.status, request_id=request_id
+            "error", language, message=message, number=problem.status, request_id=request_id
         )
         return ErrorPage((HTML, *SECURITY, *problem.headers), body)
 

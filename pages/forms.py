@@ -18,11 +18,19 @@ class Field:
     inputmode: str = ""
     is_required: bool = True
     hint: str = ""
+    label: str = ""
+
+    @property
+    def label_key(self) -> str:
+        """Return the key of the label: by default that of the name."""
+        return self.label or self.name
 
 
 EMAIL = Field("email", "email", "username", "email")
 CURRENT_PASSWORD = Field("password", "password", "current-password")
-NEW_PASSWORD = Field("password", "password", "new-password", hint="new-password")
+NEW_PASSWORD = Field(
+    "password", "password", "new-password", hint="new-password", label="new_password"
+)
 CODE = Field("code", "text", "one-time-code", "numeric", hint="code")
 
 

@@ -23,7 +23,10 @@ class LanguagePage(PageHandler):
             raise InvalidFields([FieldError("language", "is not a language of the pages")])
         path = self.return_path or SIGN_IN
         # Back to the page with the switch, which is below /auth/.
-        self.go_to(path if path.startswith("/auth/") else SIGN_IN, (self.cookies_of_pages.set_language(chosen),))
+        self.go_to(
+            path if path.startswith("/auth/") else SIGN_IN,
+            (self.cookies_of_pages.set_language(chosen),),
+        )
 
 
 routes = [(r"/auth/language", LanguagePage)]

@@ -46,7 +46,9 @@ def read_texts(folder: Path, language: Language) -> Texts:
     sections = tomllib.loads(content)
     messages = sections.pop(_MESSAGES, {})
     by_key = {
-        f"{section}.{key}": text for section, texts in sections.items() for key, text in texts.items()
+        f"{section}.{key}": text
+        for section, texts in sections.items()
+        for key, text in texts.items()
     }
     return Texts(language, by_key, tuple((_pattern(each), messages[each]) for each in messages))
 

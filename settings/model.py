@@ -31,6 +31,7 @@ from settings.checks import (
 from settings.choices import Language, Verification
 from settings.mail_checks import Mailbox, MailUrl
 from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
+from settings.pages import PageSettings
 from settings.profiles import Profile
 from settings.section import Section
 from settings.sessions import SessionSettings
@@ -203,6 +204,7 @@ class Settings(BaseModel):
     logging: LoggingSettings
     metrics: MetricsSettings
     docs: DocsSettings
+    pages: PageSettings
     limits: LimitSettings
     _warnings: Sequence[str] = PrivateAttr(default=())
 

@@ -24,6 +24,7 @@ from wiring.documents import static_documents
 from wiring.logs import dumps, server_log
 from wiring.mail import open_sender
 from wiring.metrics import watch_application
+from wiring.pages import page_routes
 from wiring.program import version
 from wiring.services import open_services
 from wiring.tasks import periodic_tasks
@@ -131,4 +132,5 @@ def _build(
         line_limit=line_limit,
         metrics=metrics,
         static_documents=static_documents(settings),
+        pages=page_routes(settings),
     )

@@ -6,7 +6,9 @@ from contract.openapi import DocumentOptions, encode, openapi_document
 from handlers import routes
 from handlers.static_documents import (
     StaticDocument,
-    read_linked_pages,
+    read_message_pages,
+    read_page_parts,
+    read_problems,
     read_static_documents,
 )
 from settings import Settings
@@ -16,10 +18,17 @@ from wiring.program import ROOT, version
 
 def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
     """Return the static documents by path, as these settings and this version make them."""
+    docs, pages = settings.docs.enabled, settings.pages
     try:
-        if not settings.docs.enabled:
-            return read_linked_pages(ROOT)
-        return read_static_documents(ROOT, _openapi(settings))
+        return {
+            **read_problems(ROOT),
+            **(read_static_documents(ROOT, _openapi(settings)) if docs else {}),
+            **(
+                read_page_parts(ROOT, pages.color, pages.logo)
+                if pages.enabled
+                else read_message_pages(ROOT)
+            ),
+        }
     except OSError as error:
         raise StartError(f"a page cannot be read: {error}") from error
 
