@@ -160,19 +160,16 @@ def test_a_browser_signs_in_comes_back_and_signs_out(
 def test_the_example_lets_a_browser_sign_in_over_plain_http(dsn: str, tmp_path: Path) -> None:
     ports = [free_port() for _ in range(3)]
     options = ("--port", "--userauth-port", "--application-port")
-    command = [sys.executable, str(ROOT / "deploy/example/run.py")]
-    for option, port in zip(options, ports, strict=True):
-        command += [option, str(port)]
+    given = [f"{option}={port}" for option, port in zip(options, ports, strict=True)]
+    command = [sys.executable, str(ROOT / "deploy/example/run.py"), *given]
     variables = {"APP_SETTINGS": "development", "DATABASE_URL": dsn}
-    settings = {"USERAUTH_MAIL__URL": f"folder:{tmp_path}/mail"}
-    with (tmp_path / "log").open("w+") as log:
-        program = subprocess.Popen(
-            command,
-            env=environment(**variables, **settings),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+    variables |= {"USERAUTH_MAIL__URL": f"folder:{tmp_path}/mail"}
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(
+            command, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, text=True
+        ) as program,
+    ):
         try:
             assert program.stdout is not None
             while "in a browser" not in (line := program.stdout.readline()):

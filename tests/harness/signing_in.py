@@ -10,6 +10,7 @@ from tornado.httpclient import HTTPResponse
 from tests.harness.api import PASSWORD
 from tests.harness.protected_site import Site
 
+_FORM = r'<form method="post" action="{}"[^>]*>(.*?)</form>'
 _HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -29,9 +30,11 @@ class Browser:
         """Open a page and send its form with fields in it."""
         opened = await self.get(path)
         assert opened.code == 200, opened
-        hidden = {name: unescape(value) for name, value in _HIDDEN.findall(opened.body.decode())}
-        body = urlencode(hidden | fields).encode()
-        return await self.request(path.partition("?")[0], body)
+        action = path.partition("?")[0]
+        # Each page has a form for the language too.
+        [form] = re.findall(_FORM.format(action), opened.body.decode(), re.DOTALL)
+        hidden = {name: unescape(value) for name, value in _HIDDEN.findall(form)}
+        return await self.request(action, urlencode(hidden | fields).encode())
 
     async def sign_in(self, path: str = "/auth/sign-in") -> str:
         """Sign in at a page; return where it goes on to."""
