@@ -1,6 +1,10 @@
 """Browsers in front of the sample configurations: the way to sign in, and the cookies."""
 
+import asyncio
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -8,12 +12,18 @@ import pytest
 from tornado.httpclient import HTTPResponse
 
 from tests.harness.api import Api, basic, bearer
+from tests.harness.configuration import ROOT
+from tests.harness.processes import environment, free_port
 from tests.harness.protected_site import TRUSTED, Site, behind
+from tests.harness.signing_in import HTML, Browser
 
 pytestmark = pytest.mark.needs("openssl")
-HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 SIGN_IN = "/auth/sign-in"
-OURS = ("__Host-userauth", "__Host-userauth-form", "userauth", "userauth-form")
+OURS = tuple(
+    f"{prefix}userauth{suffix}"
+    for prefix in ("__Host-", "")
+    for suffix in ("", "-form", "-language")
+)
 
 
 def next_of(answer: HTTPResponse) -> str:
@@ -114,3 +124,77 @@ def cookies(secret: str) -> list[tuple[str, str]]:
         ("; ".join(theirs), "; ".join(theirs)),
         ('q="a b"; session=x.y-z_%3D', 'q="a b"; session=x.y-z_%3D'),
     ]
+
+
+def test_a_browser_signs_in_comes_back_and_signs_out(
+    any_sample: str, dsn: str, tmp_path: Path
+) -> None:
+    path = "/report?year=2026&q=a%20b%26c"
+
+    async def use(site: Site, api: Api) -> None:
+        user = (await api.register()).json
+        browser = Browser(site)
+        sent = await browser.get(path)
+        assert sent.code == 303
+        assert await browser.sign_in(sent.headers["Location"]) == path
+        assert {"__Host-userauth", "__Host-userauth-form"} >= {*browser.cookies}
+        browser.cookies["lang"] = "de"
+        for answer in (await browser.get(path), await browser.request(path, b"a=b")):
+            assert answer.code == 200
+            seen = json.loads(answer.body)
+            assert (seen["X-Auth-User-Id"], seen["X-Auth-Email"]) == (user["id"], user["email"])
+            assert "userauth" not in seen.get("Cookie", "")
+        assert "__Host-userauth" in browser.cookies
+        # Beside Authorization, the session does not count.
+        cookie = {"Cookie": f"__Host-userauth={browser.cookies['__Host-userauth']}"}
+        for authorization in (bearer("a.b.c"), bearer(browser.cookies["__Host-userauth"])):
+            assert (await site.ask(authorization, more=HTML | cookie)).code == 401
+        assert (await browser.submit("/auth/sign-out")).code == 303
+        assert (await site.ask(None, more=HTML | cookie)).code == 303
+        assert (await site.ask(None, more=cookie)).code == 401
+
+    behind(any_sample, dsn, tmp_path, use, **TRUSTED)
+
+
+@pytest.mark.needs("nginx")
+def test_the_example_lets_a_browser_sign_in_over_plain_http(dsn: str, tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(3)]
+    options = ("--port", "--userauth-port", "--application-port")
+    given = [f"{option}={port}" for option, port in zip(options, ports, strict=True)]
+    command = [sys.executable, str(ROOT / "deploy/example/run.py"), *given]
+    variables = {"APP_SETTINGS": "development", "DATABASE_URL": dsn}
+    variables |= {"USERAUTH_MAIL__URL": f"folder:{tmp_path}/mail"}
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(
+            command, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, text=True
+        ) as program,
+    ):
+        try:
+            assert program.stdout is not None
+            while "in a browser" not in (line := program.stdout.readline()):
+                assert line, (tmp_path / "log").read_text()
+            asyncio.run(use_example(line.split()[1].rstrip("/"), f"http://127.0.0.1:{ports[1]}"))
+        finally:
+            program.terminate()
+            assert program.wait(20) == 0
+    shutil.rmtree(ROOT / "var" / "example" / str(ports[0]))
+
+
+async def use_example(url: str, userauth: str) -> None:
+    """Add a note as a person with a browser, and read it as a client of the API."""
+    api = Api(userauth)
+    await api.register()
+    site = Site(url)
+    browser = Browser(site)
+    sent = await browser.get("/")
+    assert sent.code == 303
+    assert await browser.sign_in(sent.headers["Location"]) == "/"
+    assert "userauth" in browser.cookies
+    assert (await browser.request("/", b"note=%3Cb%3E")).headers["Location"] == "/"
+    assert b"<li>&lt;b&gt;</li>" in (await browser.get("/")).body
+    assert b"&lt;b&gt;" in (await site.ask(bearer(await api.token()))).body
+    for more in ({}, HTML):
+        answer = await site.ask(None, "/", body=b"note=x", more=more)
+        assert (answer.code, answer.headers.get("Location")) == (401, None)
+    api.close()

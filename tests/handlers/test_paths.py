@@ -7,7 +7,6 @@ from tests.harness.raw_http import JSON, answer_to, raw_request
 from tests.harness.sql import run_sql
 
 UNKNOWN = [
-    "/",
     "//",
     "/api",
     "/api/",

@@ -37,12 +37,11 @@ class Upstream(RequestHandler):
 class Site:
     """A protected upstream, and a client in front of the proxy."""
 
-    def __init__(
-        self, url: str, certificate: Path, seen: list[dict[str, str]], database: Proxy
-    ) -> None:
-        self.seen = seen
-        self.database = database
+    database: Proxy
+
+    def __init__(self, url: str, certificate: Path | None = None) -> None:
         self.url = url
+        self.seen: list[dict[str, str]] = []
         self._certificate = certificate
         self._client = AsyncHTTPClient(force_instance=True)
 
@@ -59,7 +58,7 @@ class Site:
         """Send a request from an address of this machine; follow no redirect."""
         headers = dict(more or {})
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers.setdefault("Content-Type", "application/json")
         if authorization is not None:
             headers["Authorization"] = authorization
         return await self._client.fetch(
@@ -69,7 +68,7 @@ class Site:
             body=body,
             network_interface=source,
             allow_ipv6=False,
-            ca_certs=str(self._certificate),
+            ca_certs=self._certificate and str(self._certificate),
             raise_error=False,
             follow_redirects=False,
             allow_nonstandard_methods=True,
@@ -107,7 +106,8 @@ def behind(
             service = int(sockets[0].getsockname()[1])
             files = make_certificate(folder / "tls")
             with running_proxy(sample, folder, server.url, service, files, changed=changed) as url:
-                site = Site(url, files[0], seen, database)
+                site = Site(url, files[0])
+                site.seen, site.database = seen, database
                 await use(site, api)
             api.close()
         finally:
