@@ -18,13 +18,16 @@ PAGES := *.md docs client/README.md bench/results.md
 SETS := requirements requirements-dev requirements-bench tests/generators/requirements
 OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help serve check test test-long programs lint format lock reference picture bench bench-full soak clean
+.PHONY: help serve example check test test-long programs lint format lock reference picture bench bench-full soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.server ## install what is missing and serve on 127.0.0.1:8000
 	@exec $(BIN)/python server.py
+
+example: $(VENV)/.server ## run an application without users of its own, userauth, and nginx before both
+	@exec $(BIN)/python deploy/example/run.py
 
 check: $(VENV)/.server ## check the settings and stop
 	@$(BIN)/python server.py --check

@@ -42,6 +42,7 @@ CREATE INDEX users_verify_until ON users (verify_until) WHERE verify_until IS NO
 
 -- Issued tokens. A token is valid while its row exists, has no revoked_at, and belongs to a user
 -- who is not disabled. Its expiry is signed into it; the column is for lists and housekeeping.
+-- Sessions of browsers are tokens of a kind of their own: see rules/tokens.py.
 CREATE TABLE tokens (
     -- Random, so that no id is issued again after a restore.
     id           uuid        PRIMARY KEY,
@@ -57,7 +58,10 @@ CREATE TABLE tokens (
     -- the address of the last use. Personal data: null after the user is deleted.
     user_agent   text,
     ip           inet,
-    last_used_at timestamptz
+    last_used_at timestamptz,
+    kind         text        NOT NULL DEFAULT 'token' CHECK (kind IN ('token', 'session')),
+    -- A session without a use for this long is not valid; null for no limit but expires_at.
+    max_idle     interval
 ) WITH (fillfactor = 90); -- room for updates of last_used_at in the same page
 
 -- All tokens of a user: for the foreign key, and the deletion of the user.

@@ -24,7 +24,8 @@ class Guard(Enum):
 
     ANYONE = auto()  # none; Authorization is ignored
     USER = auto()
-    UNVERIFIED_USER = auto()  # the same, also by the password of a user who has to verify first
+    USER_OR_SESSION = auto()  # the same, or without Authorization the session of a browser
+    UNVERIFIED_USER = auto()  # as USER, also by the password of a user who has to verify first
     PASSWORD = auto()  # a user's email address and password
     LOGIN = auto()  # the same, or both in the body
     TOKEN = auto()  # a user's token
@@ -58,7 +59,7 @@ class Response:
     status: int = HTTPStatus.OK
     fields: tuple[HeaderField, ...] = ()
     links: tuple[Link, ...] = ()
-    # With another status: the settings decide which one is sent.
+    # With another status: the settings, or the request, decide which one is sent.
     alternative: "Response | None" = None
 
 

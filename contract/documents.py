@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from db.rows import EventRow, TokenRow, UserRow
 from rules.errors import FieldError, InvalidFields, Problem
+from rules.tokens import TokenKind
 from services.event_kinds import EventKind
 from services.tokens import Introspection, IssuedToken
 
@@ -23,6 +24,7 @@ Seconds = Annotated[
 ]
 # Rows hold these as plain text.
 _Kind = Annotated[str, WithJsonSchema({"type": "string", "enum": [*EventKind]})]
+_TokenKind = Annotated[str, WithJsonSchema({"type": "string", "enum": [*TokenKind]})]
 Outcome = Annotated[str, WithJsonSchema({"type": "string", "enum": ["success", "failure"]})]
 
 
@@ -62,7 +64,7 @@ class NewToken(TypedDict):
 
 
 class Token(TypedDict):
-    """A valid token of the user; ``current`` marks the one that the request presents."""
+    """A valid token or session of the user; ``current`` marks the one that is presented."""
 
     id: Id
     created_at: Time
@@ -71,6 +73,7 @@ class Token(TypedDict):
     user_agent: str | None
     ip: str | None
     current: bool
+    kind: _TokenKind
 
 
 class Tokens(TypedDict):
@@ -179,6 +182,7 @@ def token_document(token: TokenRow, *, current: bool) -> Token:
         "user_agent": token.user_agent,
         "ip": token.ip,
         "current": current,
+        "kind": token.kind,
     }
 
 

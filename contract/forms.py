@@ -108,7 +108,7 @@ class UrlEncodedForm(Form):
         invalid: OAuth 2.0 has one error for all of these (RFC 6749, section 5.2).
         """
         try:
-            return cls.of(_read_parameters(content, cls.model_fields), rules)
+            return cls.of(read_parameters(content, cls.model_fields), rules)
         except InvalidFields as error:
             raise MalformedRequest(error.detail) from error
 
@@ -129,8 +129,11 @@ def _read_json(content: bytes) -> dict[str, object]:
     return members
 
 
-def _read_parameters(content: bytes, declared: Container[str]) -> dict[str, str]:
-    """Return the declared parameters; the values of others are not even decoded."""
+def read_parameters(content: bytes, declared: Container[str]) -> dict[str, str]:
+    """Return the declared parameters of a form; the values of others are not even decoded.
+
+    Raises MalformedRequest if a parameter is repeated or not UTF-8, or if there are too many.
+    """
     if content.count(b"&") >= _MAX_PARAMETERS:
         raise MalformedRequest(f"Send a form with at most {_MAX_PARAMETERS} parameters.")
     found: dict[str, bytes] = {}

@@ -11,11 +11,13 @@ from contract.openapi_problems import problems_of, status_of
 from contract.openapi_schemas import SCHEMAS_PATH, Json
 from contract.parameters import Parameter
 from rules.errors import Problem
+from transport.session_cookie import SECURE_SESSION_COOKIE
 
 # Swagger UI sends one Authorization, that of the scheme that was authorized last.
 SCHEMES_OF_GUARD: Mapping[Guard, tuple[str, ...]] = {
     Guard.ANYONE: (),
     Guard.USER: ("password", "tokenAsUserName", "token"),
+    Guard.USER_OR_SESSION: ("password", "tokenAsUserName", "token", "session"),
     Guard.UNVERIFIED_USER: ("password", "tokenAsUserName", "token"),
     Guard.PASSWORD: ("password",),
     Guard.LOGIN: ("password",),
@@ -37,6 +39,13 @@ SCHEMES: Json = {
         "type": "http",
         "scheme": "basic",
         "description": "A token in place of the user name; the password is ignored.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SECURE_SESSION_COOKIE,
+        "description": "The session of a browser that signed in at `/auth/sign-in`, read only if"
+        " there is no `Authorization`. In development over plain HTTP, the name is `userauth`.",
     },
     "client": {
         "type": "http",

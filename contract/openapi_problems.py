@@ -72,6 +72,7 @@ _OF_USER = (
 _OF_GUARD: Mapping[Guard, tuple[type[Problem], ...]] = {
     Guard.ANYONE: (),
     Guard.USER: (*_OF_USER, EmailUnverified),
+    Guard.USER_OR_SESSION: (*_OF_USER, EmailUnverified),
     Guard.UNVERIFIED_USER: _OF_USER,
     Guard.PASSWORD: (*_OF_PASSWORD, EmailUnverified),
     Guard.LOGIN: (*_OF_PASSWORD, EmailUnverified),

@@ -7,18 +7,26 @@ from typing import Any
 from db.batch_loader import BatchLoader, ObserveStatement
 from db.clients import FIND_SECRETS
 from db.pool import Database
-from db.rows import ClientSecretRow, CountRow, OwnerRow, PasswordRow, UserRow
+from db.rows import (
+    ClientSecretRow,
+    CountRow,
+    OwnerRow,
+    PasswordRow,
+    SessionRow,
+    UserRow,
+)
 from db.throttle import FIND_COUNTS
-from db.tokens import FIND_OWNERS, FIND_USERS
+from db.token_lookups import FIND_OWNERS, FIND_SESSIONS, FIND_USERS
 from db.users import FIND_BY_EMAIL
 
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """Users by token and by email address, owners of tokens, secrets of clients, counts."""
+    """Users by token and by email address, owners of tokens, sessions, clients, counts."""
 
     users_of_tokens: BatchLoader[UserRow]
     owners_of_tokens: BatchLoader[OwnerRow]
+    sessions: BatchLoader[SessionRow]
     users_by_email: BatchLoader[PasswordRow]
     secrets_of_clients: BatchLoader[ClientSecretRow]
     attempt_counts: BatchLoader[CountRow]
@@ -48,6 +56,7 @@ def open_lookups(
     return Lookups(
         BatchLoader(database, FIND_USERS, observer("users_of_tokens")),
         BatchLoader(database, FIND_OWNERS, observer("owners_of_tokens")),
+        BatchLoader(database, FIND_SESSIONS, observer("sessions")),
         BatchLoader(database, FIND_BY_EMAIL, observer("users_by_email")),
         BatchLoader(database, FIND_SECRETS, observer("secrets_of_clients")),
         BatchLoader(database, FIND_COUNTS, observer("attempt_counts")),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 # A row as the driver returns it.
@@ -42,6 +42,32 @@ class OwnerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRow:
+    """The owner of a session, when the session began, and when it ends unless it is used.
+
+    ``idle_until`` is None if it ends only at its expiry.
+    """
+
+    user: UserRow
+    created_at: datetime
+    idle_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTokenRow:
+    """A token to insert; ``max_idle`` is None if it is valid until it expires, used or not."""
+
+    id: str
+    kind: str
+    created_at: datetime
+    expires_at: datetime
+    max_idle: timedelta | None
+    key_id: str
+    user_agent: str | None
+    ip: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRow:
     """A token as its owner sees it."""
 
@@ -51,6 +77,7 @@ class TokenRow:
     last_used_at: datetime | None
     user_agent: str | None
     ip: str | None
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,69 +1,50 @@
-"""The tokens table."""
+"""The tokens table.
+
+Statements mean tokens of each kind unless they name one; tests/db/test_token_kinds.py lists them.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from db.batch_loader import LookupQuery
 from db.pool import Connection
-from db.rows import OwnerRow, TokenRow, Use, UserRow
+from db.rows import NewTokenRow, TokenRow, Use
 
-# Owners by token id, for BatchLoader: of tokens that are not revoked, unless they are disabled.
-FIND_USERS = LookupQuery(
-    name="find_users_of_tokens",
-    sql="""
-SELECT
-    t.id, u.id, u.email, u.name, u.created_at, u.updated_at, u.email_verified_at IS NOT NULL
-FROM tokens t
-JOIN users u ON u.id = t.user_id
-WHERE t.id = ANY($1) AND t.revoked_at IS NULL AND u.disabled_at IS NULL
-""",
-    key_type="uuid",
-    make=lambda row: UserRow(*row),
-)
-
-# The same with the time of issue, which introspection returns: every request with a token waits for
-# FIND_USERS, which one more column would slow down.
-FIND_OWNERS = LookupQuery(
-    name="find_owners_of_tokens",
-    sql="""
-SELECT
-    t.id, u.id, u.email, u.name, u.created_at, u.updated_at, u.email_verified_at IS NOT NULL,
-    floor(date_part('epoch', t.created_at))::bigint
-FROM tokens t
-JOIN users u ON u.id = t.user_id
-WHERE t.id = ANY($1) AND t.revoked_at IS NULL AND u.disabled_at IS NULL
-""",
-    key_type="uuid",
-    make=lambda row: OwnerRow(UserRow(*row[:6]), row[6]),
-)
+# Whether a token is not too old, and was used in time.
+_IS_UNEXPIRED = """expires_at > %(at)s
+    AND (max_idle IS NULL OR coalesce(last_used_at, created_at) + max_idle > %(at)s)"""
 
 # The lock on the user's row makes a login wait for a concurrent change of the password, or
 # deletion, and then see its outcome. It also serializes the logins of a user, so that each counts
 # the tokens of the previous one.
 _INSERT = """
-INSERT INTO tokens (id, user_id, created_at, expires_at, key_id, user_agent, ip)
-SELECT %s, id, %s, %s, %s, %s, %s
+INSERT INTO tokens (
+    id, kind, user_id, created_at, expires_at, max_idle, key_id, user_agent, ip
+)
+SELECT %s, %s, id, %s, %s, %s, %s, %s, %s
 FROM users
-WHERE id = %s AND password_version = %s AND disabled_at IS NULL
+WHERE id = %s AND password_version = coalesce(%s, password_version) AND disabled_at IS NULL
 FOR NO KEY UPDATE
 """
 
 
 async def insert_token(
-    connection: Connection,
-    token_id: str,
-    *,
-    user_id: str,
-    password_version: int,
-    created_at: datetime,
-    expires_at: datetime,
-    key_id: str,
-    user_agent: str | None,
-    ip: str | None,
+    connection: Connection, token: NewTokenRow, *, user_id: str, password_version: int | None
 ) -> bool:
-    """Insert a token; return False if the user is deleted, disabled, or has a new password."""
-    token = (token_id, created_at, expires_at, key_id, user_agent, ip)
-    return await connection.execute(_INSERT, (*token, user_id, password_version)) == 1
+    """Insert a token; return False if the user is deleted, disabled, or has a new password.
+
+    ``password_version`` is None in the transaction that changes the password.
+    """
+    values = (
+        token.id,
+        token.kind,
+        token.created_at,
+        token.expires_at,
+        token.max_idle,
+        token.key_id,
+        token.user_agent,
+        token.ip,
+    )
+    return await connection.execute(_INSERT, (*values, user_id, password_version)) == 1
 
 
 _IS_UNREVOKED = """
@@ -78,38 +59,38 @@ async def is_unrevoked(connection: Connection, token_id: str, user_id: str) -> b
     return await connection.fetch_one(_IS_UNREVOKED, (token_id, user_id)) is not None
 
 
-_FIND_VALID = """
-SELECT id, created_at, expires_at, last_used_at, user_agent, host(ip)
+_FIND_VALID = f"""
+SELECT id, created_at, expires_at, last_used_at, user_agent, host(ip), kind
 FROM tokens
-WHERE user_id = %s AND revoked_at IS NULL AND expires_at > %s
+WHERE user_id = %(user_id)s AND revoked_at IS NULL AND {_IS_UNEXPIRED}
 ORDER BY created_at DESC, id
 """
 
 
 async def find_valid(connection: Connection, user_id: str, *, at: datetime) -> list[TokenRow]:
     """Return the tokens of a user that are valid at a time, newest first."""
-    rows = await connection.fetch_all(_FIND_VALID, (user_id, at))
+    rows = await connection.fetch_all(_FIND_VALID, {"user_id": user_id, "at": at})
     return [TokenRow(*row) for row in rows]
 
 
 _REVOKE = """
 UPDATE tokens
 SET revoked_at = %s
-WHERE id = %s AND revoked_at IS NULL
+WHERE id = %s AND kind = %s AND revoked_at IS NULL
 RETURNING user_id
 """
 
 
-async def revoke(connection: Connection, token_id: str, *, at: datetime) -> str | None:
-    """Revoke a token; return the id of its owner, or None if it was revoked already."""
-    row = await connection.fetch_one(_REVOKE, (at, token_id))
+async def revoke(connection: Connection, token_id: str, *, kind: str, at: datetime) -> str | None:
+    """Revoke a token of a kind; return the id of its owner, or None if it was revoked already."""
+    row = await connection.fetch_one(_REVOKE, (at, token_id, kind))
     return None if row is None else row[0]
 
 
-_REVOKE_VALID = """
+_REVOKE_VALID = f"""
 UPDATE tokens
-SET revoked_at = %s
-WHERE id = %s AND user_id = %s AND revoked_at IS NULL AND expires_at > %s
+SET revoked_at = %(at)s
+WHERE id = %(id)s AND user_id = %(user_id)s AND revoked_at IS NULL AND {_IS_UNEXPIRED}
 """
 
 
@@ -117,17 +98,18 @@ async def revoke_valid(
     connection: Connection, token_id: str, *, user_id: str, at: datetime
 ) -> bool:
     """Revoke a token of a user; return whether it was valid."""
-    return await connection.execute(_REVOKE_VALID, (at, token_id, user_id, at)) == 1
+    values = {"at": at, "id": token_id, "user_id": user_id}
+    return await connection.execute(_REVOKE_VALID, values) == 1
 
 
-_REVOKE_ALL = """
+_REVOKE_ALL = f"""
 WITH revoked AS (
     UPDATE tokens
-    SET revoked_at = %s
-    WHERE user_id = %s AND revoked_at IS NULL AND id IS DISTINCT FROM %s
-    RETURNING expires_at
+    SET revoked_at = %(at)s
+    WHERE user_id = %(user_id)s AND revoked_at IS NULL AND id IS DISTINCT FROM %(keep)s
+    RETURNING {_IS_UNEXPIRED} AS was_valid
 )
-SELECT count(*) FROM revoked WHERE expires_at > %s
+SELECT count(*) FROM revoked WHERE was_valid
 """
 
 
@@ -135,43 +117,53 @@ async def revoke_all(
     connection: Connection, user_id: str, *, at: datetime, keep: str | None = None
 ) -> int:
     """Revoke every token of a user except ``keep``; return how many were valid."""
-    row = await connection.fetch_one(_REVOKE_ALL, (at, user_id, keep, at))
+    values = {"at": at, "user_id": user_id, "keep": keep}
+    row = await connection.fetch_one(_REVOKE_ALL, values)
     return 0 if row is None else int(row[0])
 
 
-_REVOKE_SURPLUS = """
+_REVOKE_SURPLUS = f"""
 UPDATE tokens
-SET revoked_at = %s
+SET revoked_at = %(at)s
 WHERE id IN (
     SELECT id
     FROM tokens
-    WHERE user_id = %s AND revoked_at IS NULL AND expires_at > %s
-    ORDER BY id = %s DESC, created_at DESC, id
-    OFFSET %s
+    WHERE user_id = %(user_id)s AND kind = %(kind)s AND revoked_at IS NULL AND {_IS_UNEXPIRED}
+    ORDER BY id = %(newest)s DESC, created_at DESC, id
+    OFFSET %(limit)s
 )
 """
 
 
 async def revoke_surplus(
-    connection: Connection, user_id: str, *, newest: str, limit: int, at: datetime
+    connection: Connection, user_id: str, newest: NewTokenRow, *, limit: int
 ) -> int:
-    """Revoke the oldest valid tokens of a user beyond ``limit``, but never the newest.
+    """Revoke the oldest valid tokens of a user, of the kind of the newest, beyond ``limit``.
 
-    Return how many were revoked.
+    Never the newest. Return how many were revoked.
     """
-    return await connection.execute(_REVOKE_SURPLUS, (at, user_id, at, newest, limit))
+    values = {
+        "at": newest.created_at,
+        "user_id": user_id,
+        "kind": newest.kind,
+        "newest": newest.id,
+        "limit": limit,
+    }
+    return await connection.execute(_REVOKE_SURPLUS, values)
 
 
 # Counts the tokens before the update, since both parts see the same snapshot.
-_ANONYMIZE = """
+_ANONYMIZE = f"""
 WITH anonymized AS (
     UPDATE tokens
     SET
-        revoked_at = coalesce(revoked_at, %s), user_id = NULL,
+        revoked_at = coalesce(revoked_at, %(at)s), user_id = NULL,
         user_agent = NULL, ip = NULL, last_used_at = NULL
-    WHERE user_id = %s
+    WHERE user_id = %(user_id)s
 )
-SELECT count(*) FROM tokens WHERE user_id = %s AND revoked_at IS NULL AND expires_at > %s
+SELECT count(*)
+FROM tokens
+WHERE user_id = %(user_id)s AND revoked_at IS NULL AND {_IS_UNEXPIRED}
 """
 
 
@@ -180,7 +172,7 @@ async def revoke_and_anonymize(connection: Connection, user_id: str, *, at: date
 
     Return how many were valid.
     """
-    row = await connection.fetch_one(_ANONYMIZE, (at, user_id, user_id, at))
+    row = await connection.fetch_one(_ANONYMIZE, {"at": at, "user_id": user_id})
     return 0 if row is None else int(row[0])
 
 
@@ -213,14 +205,14 @@ async def write_uses(connection: Connection, uses: Sequence[Use]) -> None:
     await connection.execute(_WRITE_USES, (ids, times, addresses, ids))
 
 
-_FIND_KEYS_IN_USE = """
+_FIND_KEYS_IN_USE = f"""
 SELECT key_id, max(expires_at)
 FROM tokens
-WHERE user_id IS NOT NULL AND revoked_at IS NULL AND expires_at > %s
+WHERE user_id IS NOT NULL AND revoked_at IS NULL AND {_IS_UNEXPIRED}
 GROUP BY key_id
 """
 
 
 async def find_keys_in_use(connection: Connection, *, at: datetime) -> dict[str | None, datetime]:
     """Return when the last valid token of each key expires, by key id; None is an unknown key."""
-    return dict(await connection.fetch_all(_FIND_KEYS_IN_USE, (at,)))
+    return dict(await connection.fetch_all(_FIND_KEYS_IN_USE, {"at": at}))

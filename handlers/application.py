@@ -2,17 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest, RequestStartLine
 from tornado.web import RequestHandler
 
 from handlers import routes
-from handlers.application_state import ApplicationState
+from handlers.application_state import ApplicationState, ErrorPage, Failure
 from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import PAGE_PATH, StaticDocument
@@ -25,6 +25,7 @@ from services.all_services import Services
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
 from transport.exchange import Exchange
+from transport.forward_auth import SignInRedirects
 
 # Random, since a counter would reveal the number of requests to every caller.
 _ID_BYTES = 16
@@ -52,11 +53,28 @@ class WholeServerHandler(BaseHandler):
 
 
 @dataclass(frozen=True, slots=True)
+class PageRoutes:
+    """The pages for people: their routes, with what their handlers need, and pages of errors."""
+
+    routes: Sequence[tuple[str, type[RequestHandler], dict[str, Any]]]
+    error_page: Callable[[Failure], ErrorPage | None]
+
+    @property
+    def templates(self) -> Mapping[type[RequestHandler], str]:
+        """Return the path template of each handler."""
+        return {handler: path.replace("([^/]+)", "{id}") for path, handler, _ in self.routes}
+
+
+NO_PAGES = PageRoutes((), lambda _failure: None)
+
+
+@dataclass(frozen=True, slots=True)
 class HttpPolicy:
     """Which requests are accepted, whatever their path."""
 
     addresses: ClientAddresses
     cross_origin: CrossOrigin
+    sign_in_redirects: SignInRedirects
     require_https: bool
     untrusted_proxy: RareWarning
     max_body_bytes: int
@@ -78,26 +96,24 @@ class Application(ApplicationState):
         line_limit: LineLimit,
         static_documents: Mapping[str, StaticDocument],
         metrics: Metrics | None = None,
+        pages: PageRoutes = NO_PAGES,
     ) -> None:
         super().__init__(
-            routes, default_handler_class=UnknownPathHandler, log_function=BaseHandler.log
+            [*routes, *pages.routes],
+            default_handler_class=UnknownPathHandler,
+            log_function=BaseHandler.log,
         )
-        self.services = services
-        self.sender = sender
-        self.request_log = request_log
-        self.line_limit = line_limit
-        self.addresses = policy.addresses
-        self.cross_origin = policy.cross_origin
-        self.require_https = policy.require_https
-        self.untrusted_proxy = policy.untrusted_proxy
+        self._pages, self._page_templates = pages, pages.templates
+        self.services, self.sender = services, sender
+        self.request_log, self.line_limit = request_log, line_limit
+        self.addresses, self.cross_origin = policy.addresses, policy.cross_origin
+        self.sign_in_redirects = policy.sign_in_redirects
+        self.require_https, self.untrusted_proxy = policy.require_https, policy.untrusted_proxy
         self.max_body_bytes = policy.max_body_bytes
-        self.metrics = metrics
-        self.static_documents = static_documents
+        self.metrics, self.static_documents = metrics, static_documents
         self.request_ids = _random_ids()
         self.running, self.draining = 0, False
-        self._handlers: dict[str, type[BaseHandler]] = {
-            str(path): handler for path, handler in routes if path == re.escape(path)
-        } | dict.fromkeys(static_documents, StaticDocumentHandler)
+        self._handlers = _by_path(static_documents)
 
     def ignores_body(self, start_line: RequestStartLine) -> bool:
         """Return whether the response to a request needs its head alone."""
@@ -119,7 +135,17 @@ class Application(ApplicationState):
 
     def route_of(self, handler: type[RequestHandler]) -> str:
         """Return the path template of a handler, or one name for all unknown paths."""
-        return _TEMPLATES.get(handler, UNKNOWN_ROUTE)
+        return _TEMPLATES.get(handler) or self._page_templates.get(handler, UNKNOWN_ROUTE)
+
+    def error_page(self, failure: Failure) -> ErrorPage | None:
+        """Return an error as a page to a browser outside the API."""
+        return self._pages.error_page(failure)
+
+
+def _by_path(documents: Mapping[str, StaticDocument]) -> Mapping[str, type[BaseHandler]]:
+    """Return the handlers of the API and the documents whose paths are no patterns."""
+    found = {str(path): handler for path, handler in routes if path == re.escape(path)}
+    return {**found, **dict.fromkeys(documents, StaticDocumentHandler)}
 
 
 def _normalized(target: str) -> str:

@@ -1,16 +1,14 @@
 """What all handlers of the API share: the checks of a request before its method runs."""
 
-import asyncio
 from collections.abc import Awaitable
 from http import HTTPStatus
 
 from contract.calls import Call, Guard
 from handlers.input import InputHandler
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import CallerDisconnected, HttpsRequired, MailDisabled, Problem, Unauthorized
+from rules.errors import MailDisabled, Problem, Unauthorized
 from services.identities import Identity
 from transport.browsers import is_from_script
-from transport.client_address import claims_https, peer_of
 from transport.response import Fields
 
 
@@ -21,7 +19,6 @@ class BaseHandler(InputHandler):
         super().initialize()
         self._identity: Identity | None = None
         self._client_id: str | None = None
-        self._task: asyncio.Task[object] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -43,13 +40,9 @@ class BaseHandler(InputHandler):
         The order is that of docs/api.md: path, method, credentials, media type and size of the
         body, query, fields of the body.
         """
-        self._task = asyncio.current_task()
-        self._timing.activate()
-        if self.exchange.is_disconnected:
-            # Tornado reports it only from now on.
-            raise CallerDisconnected
-        if self.application.require_https and not self.allows_plain_http:
-            self._check_https()
+        self.begin()
+        if not self.allows_plain_http:
+            self.check_https()
         if self.request.method == "OPTIONS" and self.allowed_methods:
             return
         call = self.find_call()
@@ -60,10 +53,21 @@ class BaseHandler(InputHandler):
                 self._credentials(), self.origin
             )
         elif call.guard is not Guard.ANYONE:
-            self._identity = await self._identify(call.guard)
+            self._identity = await self.identify(call.guard)
             self.user_id = self._identity.user.id
         self.check_enabled(call)
         self.check_input(call)
+
+    def identify(self, guard: Guard) -> Awaitable[Identity]:
+        """Identify the user by the credentials of the request."""
+        identities = self.application.services.identities
+        if guard in {Guard.PASSWORD, Guard.LOGIN}:
+            return identities.identify_by_password(self._credentials(), self.origin)
+        if guard is Guard.TOKEN:
+            return identities.identify_by_token(self._credentials(), self.origin)
+        return identities.identify(
+            self._credentials(), self.origin, may_be_unverified=guard is Guard.UNVERIFIED_USER
+        )
 
     def check_enabled(self, call: Call) -> None:
         """Reject a call that the settings disable."""
@@ -90,31 +94,8 @@ class BaseHandler(InputHandler):
             return problem.bearer_challenge
         return super().problem_fields(problem)
 
-    def on_connection_close(self) -> None:
-        """Cancel pending work when the caller disconnects."""
-        super().on_connection_close()
-        if self._task is not None:
-            self.application.services.hash_queue.abandon(self._task)
-
-    def _identify(self, guard: Guard) -> Awaitable[Identity]:
-        identities = self.application.services.identities
-        if guard in {Guard.PASSWORD, Guard.LOGIN}:
-            return identities.identify_by_password(self._credentials(), self.origin)
-        if guard is Guard.TOKEN:
-            return identities.identify_by_token(self._credentials(), self.origin)
-        return identities.identify(
-            self._credentials(), self.origin, may_be_unverified=guard is Guard.UNVERIFIED_USER
-        )
-
     def _credentials(self) -> Credentials | None:
         return decode_authorization(self.request.headers.get("Authorization"))
-
-    def _check_https(self) -> None:
-        if self.application.addresses.used_https(self.request):
-            return
-        if claims_https(self.request):
-            self.application.untrusted_proxy.log(peer=peer_of(self.request))
-        raise HttpsRequired
 
 
 class UnknownPathHandler(BaseHandler):

@@ -1,16 +1,52 @@
-"""How a request's query and body are checked and parsed."""
+"""How a request begins, and how its query and body are checked and parsed."""
+
+import asyncio
 
 from contract.calls import Call
 from contract.forms import FieldRules, Form, FormType, NoFields
 from contract.parameters import Parameter, Value, check_names
 from handlers.logged import LoggedHandler
-from rules.errors import ContentTooLarge, UnsupportedMediaType
+from rules.errors import (
+    CallerDisconnected,
+    ContentTooLarge,
+    HttpsRequired,
+    UnsupportedMediaType,
+)
+from transport.client_address import claims_https, peer_of
 
 _NOT_ENCODED = frozenset({"", "identity"})
 
 
 class InputHandler(LoggedHandler):
     """A path whose calls declare what may be sent."""
+
+    def initialize(self) -> None:
+        super().initialize()
+        self._task: asyncio.Task[object] | None = None
+
+    def begin(self) -> None:
+        """Start to measure the request; raise CallerDisconnected if the caller disconnected."""
+        self._task = asyncio.current_task()
+        self._timing.activate()
+        if self.exchange.is_disconnected:
+            # Tornado reports it only from now on.
+            raise CallerDisconnected
+
+    def check_https(self) -> None:
+        """Raise HttpsRequired for plain HTTP if the settings require HTTPS."""
+        if not self.application.require_https:
+            return
+        if self.application.addresses.used_https(self.request):
+            return
+        if claims_https(self.request):
+            self.application.untrusted_proxy.log(peer=peer_of(self.request))
+        raise HttpsRequired
+
+    def on_connection_close(self) -> None:
+        """Cancel pending work when the caller disconnects."""
+        super().on_connection_close()
+        if self._task is not None:
+            self.application.services.hash_queue.abandon(self._task)
 
     def check_input(self, call: Call) -> None:
         """Reject a body by its media type, then by its size; then unknown query parameters."""

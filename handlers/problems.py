@@ -85,13 +85,21 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     def write_error(self, status_code: int, **arguments: object) -> None:
         """Respond to any exception with a problem document."""
-        exc_info = arguments.get("exc_info")
-        error = exc_info[1] if isinstance(exc_info, tuple) else None
-        if isinstance(error, CallerDisconnected):
+        problem = self.find_problem(status_code, arguments)
+        if problem is None:
             self.respond(_CLIENT_CLOSED_REQUEST, ())
             return
-        problem = self._problem(status_code, error)
         self.note_problem(problem)
+        self.send_problem(problem)
+
+    def find_problem(self, status: int, arguments: Mapping[str, object]) -> Problem | None:
+        """Return the error of write_error(), or None if no caller is left to receive it."""
+        exc_info = arguments.get("exc_info")
+        error = exc_info[1] if isinstance(exc_info, tuple) else None
+        return None if isinstance(error, CallerDisconnected) else self._problem(status, error)
+
+    def send_problem(self, problem: Problem) -> None:
+        """Respond with the document of an error."""
         document = self.problem_document(problem)
         fields = (_PROBLEM_JSON, *self.problem_fields(problem))
         self.respond(problem.status, fields, to_json(document) + b"\n")

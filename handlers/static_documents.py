@@ -36,6 +36,8 @@ _MEDIA_TYPES = {
     ".html": "text/html; charset=UTF-8",
     ".css": "text/css; charset=UTF-8",
     ".js": "text/javascript; charset=UTF-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
     # Browsers display text/plain, and download text/markdown.
     ".md": "text/plain; charset=UTF-8",
 }
@@ -56,6 +58,8 @@ _PROBLEMS_FILE = "docs/problems.md"
 PROBLEMS_PATH = f"/{_PROBLEMS_FILE}"
 # Links of messages open them, also of those that an administrator prints without a relay.
 _MESSAGE_PAGES = {f"/auth/{page}": f"web/auth/{page}.html" for page in ("verify", "reset", "undo")}
+STYLE_PATH, LOGO_PATH = "/auth/style.css", "/auth/logo"
+_PAGE_PARTS = {STYLE_PATH: "web/auth/style.css", "/auth/pages.js": "web/auth/pages.js"}
 _TAG_BYTES = 18
 
 
@@ -91,13 +95,28 @@ class StaticDocument:
         return if_none_match.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(if_none_match)
 
 
-def read_linked_pages(root: Path) -> Mapping[str, StaticDocument]:
-    """Return the pages that problems and messages link to, by path; raise OSError without one."""
-    messages = _read_files(root, _MESSAGE_PAGES)
-    return _read_files(root, {PROBLEMS_PATH: _PROBLEMS_FILE}) | {
+def read_message_pages(root: Path) -> Mapping[str, StaticDocument]:
+    """Return what links of messages open if no pages are served; raise OSError without one."""
+    return {
         path: replace(page, entity_tag=None, security=_MESSAGE_PAGE_SECURITY)
-        for path, page in messages.items()
+        for path, page in _read_files(root, _MESSAGE_PAGES).items()
     }
+
+
+def read_page_parts(root: Path, color: str, logo: Path | None) -> Mapping[str, StaticDocument]:
+    """Return the style sheet in a color, the script and the logo of the pages; raise OSError."""
+    parts = _read_files(root, _PAGE_PARTS)
+    style = parts[STYLE_PATH]
+    content = style.content + f":root {{ --accent: {color}; }}\n".encode()
+    found = {**parts, STYLE_PATH: _static_document(content, style.media_type)}
+    if logo is not None:
+        found[LOGO_PATH] = _static_document(logo.read_bytes(), _MEDIA_TYPES[logo.suffix])
+    return found
+
+
+def read_problems(root: Path) -> Mapping[str, StaticDocument]:
+    """Return the document that problems link to; raise OSError without it."""
+    return _read_files(root, {PROBLEMS_PATH: _PROBLEMS_FILE})
 
 
 def read_static_documents(root: Path, openapi: bytes) -> Mapping[str, StaticDocument]:
@@ -105,7 +124,6 @@ def read_static_documents(root: Path, openapi: bytes) -> Mapping[str, StaticDocu
     return {
         OPENAPI_PATH: _static_document(openapi, "application/json; charset=UTF-8"),
         **_read_files(root, _FILES),
-        **read_linked_pages(root),
     }
 
 

@@ -2,7 +2,8 @@
 
 A token is ``ID.EXPIRY.SIGNATURE``: the token's id (a UUID), its expiry in UTC seconds, and an
 HMAC-SHA-256 over both, in URL-safe base64: 91 characters. It contains nothing else; its user is in
-the database.
+the database. The token of a session, in a cookie, has the same form, and is signed with another
+salt: neither kind is ever accepted as the other.
 """
 
 import hashlib
@@ -11,15 +12,27 @@ import re
 from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from itsdangerous import Signer
 
 from rules.errors import TokenExpired, TokenInvalid
 
-PURPOSE = "userauth.token"
 MAX_LENGTH = 160
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _VALUE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([0-9]{1,12})")
+
+
+class TokenKind(StrEnum):
+    """What a token is for: Authorization, or the cookie of a session. The values are stored."""
+
+    TOKEN = "token"
+    SESSION = "session"
+
+    @property
+    def salt(self) -> str:
+        """Return the salt of its signatures."""
+        return f"userauth.{self}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +44,7 @@ class TokenClaims:
 
 
 class TokenSigner:
-    """Issues and reads tokens.
+    """Issues and reads tokens of each kind.
 
     ``keys`` are the signing keys, newest first: the first one, ``key_id``, signs, all of them
     verify. ``clock`` returns the time in UTC seconds. ``newer_keys`` is called if a signature
@@ -52,30 +65,36 @@ class TokenSigner:
     def use(self, keys: Sequence[str]) -> None:
         """Replace the keys."""
         # itsdangerous expects the oldest key first, and signs with the last.
-        self._signer = _Signer(tuple(reversed(keys)))
+        oldest_first = tuple(reversed(keys))
+        self._signers = {kind: _Signer(oldest_first, kind.salt) for kind in TokenKind}
         self.key_id = key_id(keys[0])
         self._keys = {key_id(key): key for key in keys}
 
-    def issue(self, claims: TokenClaims) -> str:
+    def issue(self, claims: TokenClaims, kind: TokenKind = TokenKind.TOKEN) -> str:
         """Return the signed token with the claims."""
         value = f"{claims.token_id}.{claims.expires_at}"
-        return self._signer.sign(value).decode("ascii")
+        return self._signers[kind].sign(value).decode("ascii")
 
-    def read(self, token: str) -> TokenClaims:
-        """Return the claims of a token with a valid signature that has not expired.
+    def read(self, token: str, kind: TokenKind = TokenKind.TOKEN) -> TokenClaims:
+        """Return the claims of a token of a kind with a valid signature that has not expired.
 
         Raises TokenInvalid or TokenExpired. The signature is checked first: only what this service
         signed is parsed.
         """
         if len(token) > MAX_LENGTH:
             raise TokenInvalid
-        match = _VALUE.fullmatch(self._signed_value(token))
+        match = _VALUE.fullmatch(self._signed_value(token, kind))
         if match is None:
             raise TokenInvalid
         claims = TokenClaims(match[1], int(match[2]))
         if claims.expires_at <= self._clock():
             raise TokenExpired
         return claims
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the signing keys, newest first."""
+        return tuple(self._keys.values())
 
     def find_key(self, wanted: str) -> str | None:
         """Return the signing key with an id, or None."""
@@ -85,16 +104,16 @@ class TokenSigner:
                 self.use(keys)
         return self._keys.get(wanted)
 
-    def _signed_value(self, token: str) -> str:
+    def _signed_value(self, token: str, kind: TokenKind) -> str:
         if not token.isascii():
             raise TokenInvalid
         value, _, signature = token.rpartition(".")
-        if not self._signer.verifies(value, signature):
+        if not self._signers[kind].verifies(value, signature):
             keys = self._newer_keys()
             if keys is None:
                 raise TokenInvalid
             self.use(keys)
-            if not self._signer.verifies(value, signature):
+            if not self._signers[kind].verifies(value, signature):
                 raise TokenInvalid
         return value
 
@@ -111,8 +130,8 @@ class _Signer(Signer):
     and encode the signature, for each token; a test compares both.
     """
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
-        super().__init__(keys, salt=PURPOSE, key_derivation="hmac", digest_method=hashlib.sha256)
+    def __init__(self, keys: tuple[str, ...], salt: str) -> None:
+        super().__init__(keys, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
         self._newest_first = [self.derive_key(key) for key in reversed(self.secret_keys)]
 
     def verifies(self, value: str, signature: str) -> bool:

@@ -13,14 +13,16 @@ from rules.field_errors import FieldErrors
 from rules.hash_budget import HashBudget
 from rules.message_kinds import MessageKind
 from rules.origin import Origin
+from rules.tokens import TokenKind
 from services.confirmation import FIELD, Confirmation
 from services.core import Core
 from services.deletion import delete_account
 from services.event_kinds import EventKind, Revocation
-from services.identities import Identity
+from services.identities import Identity, TokenProof
 from services.new_users import find_errors
 from services.outbox import Outbox
 from services.reservations import Reservations
+from services.sessions import IssuedSession
 from services.throttle import Throttle
 from services.transactions import Transaction
 from services.user_writes import UserWrites
@@ -72,12 +74,13 @@ class Accounts:
         name: str | Unset | None = UNSET,
         password: str | Unset = UNSET,
         current_password: str | None = None,
+        replacement: IssuedSession | None = None,
     ) -> UserRow:
         """Change the name, the password or both.
 
         Raises InvalidFields with all errors, TooManyWrites, TooManyAttempts or Overloaded.
         ``current_password`` is verified if it is sent, and may be required. A new password
-        revokes all tokens of the user except the presented one.
+        revokes every token and session but the presented token; ``replacement`` is then inserted.
         """
         new_name = self._check_changes(identity, name, password, current_password)
         self._writes.spend_change(identity)
@@ -86,13 +89,11 @@ class Accounts:
         # Hashed before the turn and without a connection: other requests may wait for either.
         password_hash = await self._hash_new(identity, password, origin)
         async with self._writes.begin(identity) as (transaction, locked):
-            user = locked
-            # An unchanged name writes no event, and leaves updated_at as it is.
-            if new_name is not UNSET and new_name != user.name:
-                user = await users.update_name(transaction.connection, user.id, new_name)
-                await self._audit.write(transaction, EventKind.NAME_CHANGED, origin, user=user)
+            user = await self._write_name(transaction, locked, new_name, origin)
             if password_hash is not UNSET:
                 user = await self._write_password(transaction, identity, password_hash, origin)
+                if replacement is not None:
+                    await _insert_session(transaction, user, replacement)
         return user
 
     def _check_changes(
@@ -129,16 +130,30 @@ class Accounts:
             self._hashes.spend(user.id)
             return await slot.hash(password)
 
+    async def _write_name(
+        self,
+        transaction: Transaction,
+        locked: UserRow,
+        name: str | Unset | None,
+        origin: Origin,
+    ) -> UserRow:
+        """Write a new name; an unchanged one writes no event, and leaves updated_at as it is."""
+        if name is UNSET or name == locked.name:
+            return locked
+        user = await users.update_name(transaction.connection, locked.id, name)
+        await self._audit.write(transaction, EventKind.NAME_CHANGED, origin, user=user)
+        return user
+
     async def _write_password(
         self, transaction: Transaction, identity: Identity, password_hash: str, origin: Origin
     ) -> UserRow:
-        """Write a new password, void messages, and revoke all tokens except the presented one."""
+        """Write a new password, void messages, and revoke all but the presented token."""
         connection = transaction.connection
         user = await users.update_password(connection, identity.user.id, password_hash)
         await self._outbox.void(transaction, user.id)
         await self._outbox.notify(transaction, MessageKind.PASSWORD_CHANGED, user)
         number = await tokens.revoke_all(
-            connection, user.id, at=self._core.now(), keep=identity.token_id
+            connection, user.id, at=self._core.now(), keep=_kept_token(identity)
         )
         revoked = (Revocation.PASSWORD_CHANGED, number)
         await self._audit.write(
@@ -168,3 +183,17 @@ class Accounts:
             await self._audit.write(
                 transaction, EventKind.DELETED, origin, user=user, revoked=revoked
             )
+
+
+def _kept_token(identity: Identity) -> str | None:
+    """Return the id of the token that a new password does not revoke: a session is replaced."""
+    proof = identity.proof
+    is_token = isinstance(proof, TokenProof) and proof.kind is TokenKind.TOKEN
+    return identity.token_id if is_token else None
+
+
+async def _insert_session(transaction: Transaction, user: UserRow, session: IssuedSession) -> None:
+    # No version of the password: the user is locked, and the version has just changed.
+    await tokens.insert_token(
+        transaction.connection, session.signed.row, user_id=user.id, password_version=None
+    )

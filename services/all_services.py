@@ -21,6 +21,7 @@ from services.outbox import Outbox
 from services.password_reset import PasswordReset
 from services.readiness import Readiness
 from services.registration import Registration
+from services.sessions import Sessions
 from services.signing_keys import SigningKeys
 from services.tokens import Tokens
 from services.transfer import Transfer
@@ -37,6 +38,7 @@ class Services:
     registration: Registration
     accounts: Accounts
     tokens: Tokens
+    sessions: Sessions
     clients: Clients
     signer: TokenSigner
     keys_file: KeysFile | None

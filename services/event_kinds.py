@@ -82,6 +82,7 @@ class Revocation(StrEnum):
     ENDED = "ended"
     CLIENT = "client"
     SURPLUS = "surplus"
+    REPLACED = "replaced"
     PASSWORD_CHANGED = "password-changed"
     EMAIL_RESTORED = "email-restored"
     USER_DELETED = "user-deleted"

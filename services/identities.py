@@ -17,7 +17,7 @@ from rules.errors import (
 from rules.hash_budget import HashBudget
 from rules.origin import Origin
 from rules.password_cache import PasswordCache
-from rules.tokens import TokenSigner
+from rules.tokens import TokenKind, TokenSigner
 from rules.turns import Caller
 from services.core import Core
 from services.event_kinds import EventKind
@@ -40,9 +40,10 @@ class PasswordProof:
 
 @dataclass(frozen=True, slots=True)
 class TokenProof:
-    """The id of the token that was presented."""
+    """The id of the token that was presented, and its kind."""
 
     token_id: str
+    kind: TokenKind = TokenKind.TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Identity:
 
     @property
     def token_id(self) -> str | None:
-        """Return the id of the token that was presented, if any."""
+        """Return the id of the token, or of the session, that was presented, if any."""
         return self.proof.token_id if isinstance(self.proof, TokenProof) else None
 
     def caller(self, origin: Origin) -> Caller:

@@ -1,23 +1,22 @@
 """Tokens: issued at a login, listed, revoked, and introspected by services."""
 
-import secrets
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
-from db import tokens, users
+from db import tokens
 from db.rows import TokenRow, UserRow
-from rules.errors import CredentialsInvalid, NotFound, TokenInvalid
+from rules.errors import NotFound, TokenInvalid
 from rules.message_kinds import MessageKind
 from rules.origin import Origin
-from rules.passwords import PasswordHasher
-from rules.tokens import TokenClaims, TokenSigner
+from rules.tokens import TokenKind, TokenSigner
 from services.confirmation import Confirmation
 from services.core import Core
 from services.event_kinds import EventKind, Revocation
 from services.identities import Identity
+from services.logins import Logins, TokenLimits
 from services.outbox import Outbox
-from services.transactions import Transaction, answer, connection_to, transaction_on
+from services.transactions import answer, connection_to, transaction_on
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
 from settings.model import TokenSettings
@@ -50,7 +49,7 @@ class Tokens:
         core: Core,
         *,
         confirmation: Confirmation,
-        hasher: PasswordHasher,
+        logins: Logins,
         signer: TokenSigner,
         usage: TokenUsage,
         writes: UserWrites,
@@ -62,7 +61,7 @@ class Tokens:
         self._lookups = core.lookups
         self._audit = core.audit
         self._confirmation = confirmation
-        self._hasher = hasher
+        self._logins = logins
         self._signer = signer
         self._usage = usage
         self._writes = writes
@@ -75,45 +74,18 @@ class Tokens:
         Raises CredentialsInvalid if the password was changed after it was verified. Of a user
         with ``max_per_user`` tokens the oldest is revoked.
         """
-        proof = identity.password_proof
-        await self._renew_hash(identity, origin)
-        now = self._core.now()
-        claims = self._new_claims(now)
-        # Signed first: if the key is replaced meanwhile, the row still names the key that signed.
-        key_id, token = self._signer.key_id, self._signer.issue(claims)
-        expires_at = datetime.fromtimestamp(claims.expires_at, UTC)
-        async with transaction_on(self._database) as transaction:
-            inserted = await tokens.insert_token(
-                transaction.connection,
-                claims.token_id,
-                user_id=identity.user.id,
-                password_version=proof.stored.password_version,
-                created_at=now,
-                expires_at=expires_at,
-                key_id=key_id,
-                user_agent=origin.user_agent,
-                ip=origin.user_ip,
-            )
-            if not inserted:
-                raise CredentialsInvalid
-            await self._finish_log_in(transaction, identity.user, claims.token_id, origin, now)
-        return IssuedToken(token, expires_at, self._limits.lifetime_seconds)
+        limits = TokenLimits(
+            kind=TokenKind.TOKEN,
+            lifetime_seconds=self._limits.lifetime_seconds,
+            max_idle=None,
+            max_per_user=self._limits.max_per_user,
+        )
+        signed = await self._logins.log_in(identity, limits, origin)
+        return IssuedToken(signed.value, signed.row.expires_at, limits.lifetime_seconds)
 
     async def log_out(self, identity: Identity, origin: Origin) -> None:
         """Revoke the token that was presented."""
-        if identity.token_id is None:
-            raise TypeError("The guard of this call accepts passwords.")
-        # No turn: it locks only the row of the token, and must not be rejected.
-        async with transaction_on(self._database) as transaction:
-            if await tokens.revoke(transaction.connection, identity.token_id, at=self._core.now()):
-                revoked = (Revocation.LOGGED_OUT, 1)
-                await self._audit.write(
-                    transaction,
-                    EventKind.TOKEN_REVOKED,
-                    origin,
-                    user=identity.user,
-                    revoked=revoked,
-                )
+        await self._logins.log_out(identity, origin)
 
     async def find_all(self, identity: Identity) -> list[TokenRow]:
         """Return the valid tokens of the user, newest first."""
@@ -195,7 +167,10 @@ class Tokens:
             return
         async with transaction_on(self._database) as transaction:
             user_id = await tokens.revoke(
-                transaction.connection, claims.token_id, at=self._core.now()
+                transaction.connection,
+                claims.token_id,
+                kind=TokenKind.TOKEN,
+                at=self._core.now(),
             )
             if user_id is not None:
                 await self._audit.write(
@@ -206,40 +181,6 @@ class Tokens:
                     client_id=client_id,
                     revoked=(Revocation.CLIENT, 1),
                 )
-
-    async def _finish_log_in(
-        self, transaction: Transaction, user: UserRow, token_id: str, origin: Origin, now: datetime
-    ) -> None:
-        """Revoke the oldest tokens beyond the limit, and write the event."""
-        surplus = await tokens.revoke_surplus(
-            transaction.connection,
-            user.id,
-            newest=token_id,
-            limit=self._limits.max_per_user,
-            at=now,
-        )
-        revoked = (Revocation.SURPLUS, surplus)
-        await self._audit.write(
-            transaction, EventKind.LOGGED_IN, origin, user=user, revoked=revoked
-        )
-
-    async def _renew_hash(self, identity: Identity, origin: Origin) -> None:
-        """Replace an outdated hash, unless other hashes wait: a later login may replace it."""
-        proof = identity.password_proof
-        old = proof.stored.password_hash
-        if not self._hasher.queue.has_free_worker:
-            return
-        if not self._hasher.should_renew(proof.password, old):
-            return
-        async with self._hasher.slot(identity.caller(origin)) as slot:
-            new = await slot.hash(proof.password)
-        async with connection_to(self._database) as connection:
-            await users.renew_hash(connection, identity.user.id, old=old, new=new)
-
-    def _new_claims(self, now: datetime) -> TokenClaims:
-        # In the form of a UUID, but all of its bits are random: six bits of a version 4 are not.
-        token_id = uuid.UUID(bytes=secrets.token_bytes(16))
-        return TokenClaims(str(token_id), int(now.timestamp()) + self._limits.lifetime_seconds)
 
 
 def _is_id(text: str) -> bool:

@@ -7,6 +7,7 @@ from itertools import islice
 from db import tokens
 from db.pool import Database
 from db.rows import Use
+from services.transactions import connection_to
 
 WRITE_SECONDS = 10.0
 # How many are written at a time, and how many may wait while the database is not available.
@@ -38,6 +39,12 @@ class TokenUsage:
             _, known = self._waiting.get(token_id, (0, None))
             self._noted[token_id] = ip
             self._waiting[token_id] = (minute, ip or known)
+
+    async def write_now(self, token_id: str, ip: str | None) -> None:
+        """Write a use of this minute before the next turn; raises DatabaseUnavailable."""
+        use = _use(token_id, (int(self._clock()) // _MINUTE, ip))
+        async with connection_to(self._database) as connection:
+            await tokens.write_uses(connection, [use])
 
     async def write(self) -> float:
         """Write the recorded uses; return in how many seconds to do so again.

@@ -31,16 +31,13 @@ from settings.checks import (
 from settings.choices import Language, Verification
 from settings.mail_checks import Mailbox, MailUrl
 from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
+from settings.pages import PageSettings
 from settings.profiles import Profile
+from settings.section import Section
+from settings.sessions import SessionSettings
 
 # Also the limit of passwords.workers = 0, one for each CPU.
 MAX_WORKERS = 64
-
-
-class Section(BaseModel):
-    """A section of settings.toml."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class ServerSettings(Section):
@@ -197,6 +194,7 @@ class Settings(BaseModel):
     server: ServerSettings
     database: DatabaseSettings
     tokens: TokenSettings
+    sessions: SessionSettings
     passwords: PasswordSettings
     registration: RegistrationSettings
     mail: MailSettings
@@ -206,6 +204,7 @@ class Settings(BaseModel):
     logging: LoggingSettings
     metrics: MetricsSettings
     docs: DocsSettings
+    pages: PageSettings
     limits: LimitSettings
     _warnings: Sequence[str] = PrivateAttr(default=())
 

@@ -1,6 +1,7 @@
 """Access by pages of other origins: the CORS protocol of the Fetch standard.
 
-Credentials are sent in header fields here, never in cookies, and a page must know a token itself.
+Pages of other origins send credentials in header fields, and must know a token themselves. The
+session of a browser is in a cookie, and no response to a request with it is readable elsewhere.
 But a browser adds the email address and the password that a user entered in its own dialog to the
 requests of any page. Any page may therefore be allowed (``*``) without what the browser would add;
 pages that are listed may let the browser add what it has; and a call that changes something is
@@ -14,6 +15,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 
 from rules.errors import CrossSiteRequest
 from transport.response import Fields
+from transport.session_cookie import has_session_cookie
 
 ANY = "*"
 # How long a browser may cache the response to a preflight request.
@@ -24,6 +26,7 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _MAX_ASKED_FIELDS = 50
 _RESPONSE_FIELDS = "Allow, Location, Retry-After, WWW-Authenticate, X-Request-ID"
 _NONE: Fields = ()
+_PAGES = "/auth/"
 # The values of Sec-Fetch-Site for a page of the same origin, and for no page.
 _SAME_ORIGIN = frozenset({"same-origin", "none"})
 
@@ -39,6 +42,8 @@ class CrossOrigin:
         if not self._origins:
             return _NONE
         exposed = ("Access-Control-Expose-Headers", _RESPONSE_FIELDS)
+        if has_session_cookie(request) or request.path.startswith(_PAGES):
+            return _NONE
         if ANY in self._origins:
             return (("Access-Control-Allow-Origin", ANY), exposed)
         # On every response: a cached one for another origin must not be used.
@@ -58,14 +63,15 @@ class CrossOrigin:
         headers = request.headers
         if (
             headers.get("Authorization", "").partition(" ")[0].lower() == "basic"
-            and _is_from_another_origin(headers)
+            and is_from_another_origin(headers)
             and not self._allows(request)
         ):
             raise CrossSiteRequest
 
     def preflight_fields(self, request: HTTPServerRequest, methods: str) -> Fields:
         """Return the additional fields of the response to a preflight request."""
-        if not self._allows(request) or "Access-Control-Request-Method" not in request.headers:
+        is_preflight = "Access-Control-Request-Method" in request.headers
+        if not is_preflight or not self._allows(request) or has_session_cookie(request):
             return _NONE
         return (
             ("Access-Control-Allow-Methods", methods),
@@ -86,16 +92,19 @@ def _allowed_fields(request: HTTPServerRequest) -> str:
     return ", ".join((*_REQUEST_FIELDS, *others))
 
 
-def _is_from_another_origin(headers: HTTPHeaders) -> bool:
+def is_from_another_origin(headers: HTTPHeaders, *, may_be_opaque: bool = False) -> bool:
     """Return whether a browser reports that a page of another origin sent a request.
 
     Over plain HTTP, and in old versions, browsers send only the Origin of some requests. Its host
-    and port are those of Host for the same origin, unless a proxy changed Host.
+    and port are those of Host for the same origin, unless a proxy changed Host. An opaque origin,
+    ``null``, may be that of a page with a strict referrer policy.
     """
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
         return site not in _SAME_ORIGIN
     origin = headers.get("Origin")
+    if may_be_opaque and origin == "null":
+        return False
     return (
         origin is not None and origin.partition("://")[2].lower() != headers.get("Host", "").lower()
     )

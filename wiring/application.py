@@ -18,11 +18,13 @@ from services.all_services import Services
 from settings import Settings
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
+from transport.forward_auth import SignInRedirects
 from wiring.database import measured_clock, open_database, warn_of_risks
 from wiring.documents import static_documents
 from wiring.logs import dumps, server_log
 from wiring.mail import open_sender
 from wiring.metrics import watch_application
+from wiring.pages import page_routes
 from wiring.program import version
 from wiring.services import open_services
 from wiring.tasks import periodic_tasks
@@ -121,6 +123,7 @@ def _build(
         policy=HttpPolicy(
             addresses=ClientAddresses(settings.server.trusted_proxies),
             cross_origin=CrossOrigin(settings.cors.origins),
+            sign_in_redirects=SignInRedirects(settings.server.public_url),
             require_https=settings.server.require_https,
             untrusted_proxy=RareWarning(_UNTRUSTED_PROXY, time.monotonic),
             max_body_bytes=settings.limits.max_body_bytes,
@@ -129,4 +132,5 @@ def _build(
         line_limit=line_limit,
         metrics=metrics,
         static_documents=static_documents(settings),
+        pages=page_routes(settings),
     )

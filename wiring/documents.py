@@ -6,9 +6,12 @@ from contract.openapi import DocumentOptions, encode, openapi_document
 from handlers import routes
 from handlers.static_documents import (
     StaticDocument,
-    read_linked_pages,
+    read_message_pages,
+    read_page_parts,
+    read_problems,
     read_static_documents,
 )
+from pages import page_routes
 from settings import Settings
 from wiring.errors import StartError
 from wiring.program import ROOT, version
@@ -16,12 +19,23 @@ from wiring.program import ROOT, version
 
 def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
     """Return the static documents by path, as these settings and this version make them."""
+    docs, pages = settings.docs.enabled, settings.pages
     try:
-        if not settings.docs.enabled:
-            return read_linked_pages(ROOT)
-        return read_static_documents(ROOT, _openapi(settings))
+        return {
+            **read_problems(ROOT),
+            **(read_static_documents(ROOT, _openapi(settings)) if docs else {}),
+            **_message_pages(settings),
+            **(read_page_parts(ROOT, pages.color, pages.logo) if pages.enabled else {}),
+        }
     except OSError as error:
         raise StartError(f"a page cannot be read: {error}") from error
+
+
+def _message_pages(settings: Settings) -> Mapping[str, StaticDocument]:
+    """Return what links of messages open, unless a page replaces it."""
+    replaced = {path for path, _ in page_routes} if settings.pages.enabled else set()
+    found = read_message_pages(ROOT)
+    return {path: page for path, page in found.items() if path not in replaced}
 
 
 def _openapi(settings: Settings) -> bytes:

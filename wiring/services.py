@@ -22,11 +22,13 @@ from services.email_change import EmailChange
 from services.email_undo import EmailUndo
 from services.hash_kinds import HashKinds
 from services.identities import Identities
+from services.logins import Logins
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
 from services.proofs import Proofs
 from services.readiness import Readiness
 from services.registration import Registration
+from services.sessions import Sessions
 from services.tokens import Tokens
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
@@ -46,6 +48,7 @@ class _ServerParts:
     """What the services of the server alone are built from."""
 
     signer: TokenSigner
+    logins: Logins
     usage: TokenUsage
     identities: Identities
     confirmation: Confirmation
@@ -93,6 +96,7 @@ def _services(
         registration=_registration(settings, parts, server, mail),
         accounts=_accounts(parts, server, mail),
         tokens=_tokens(settings, parts, server, mail),
+        sessions=_sessions(settings, parts, server),
         clients=Clients(parts.core, parts.throttle, LocalOrigin()),
         signer=server.signer,
         keys_file=file,
@@ -125,6 +129,7 @@ def _server_parts(
     )
     return _ServerParts(
         signer=signer,
+        logins=Logins(parts.core, hasher=parts.hasher, signer=signer),
         usage=usage,
         identities=identities,
         confirmation=Confirmation(identities, required=settings.passwords.current_required),
@@ -222,10 +227,20 @@ def _tokens(settings: Settings, parts: Parts, server: _ServerParts, mail: _MailP
     return Tokens(
         parts.core,
         confirmation=server.confirmation,
-        hasher=parts.hasher,
+        logins=server.logins,
         signer=server.signer,
         usage=server.usage,
         writes=server.writes,
         outbox=mail.outbox,
         limits=settings.tokens,
+    )
+
+
+def _sessions(settings: Settings, parts: Parts, server: _ServerParts) -> Sessions:
+    return Sessions(
+        parts.core,
+        logins=server.logins,
+        signer=server.signer,
+        usage=server.usage,
+        settings=settings.sessions,
     )

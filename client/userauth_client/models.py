@@ -26,7 +26,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A valid token as its owner lists it: everything but its value."""
+    """A valid token as its owner lists it: everything but its value.
+
+    ``kind`` is token, or session for that of a browser.
+    """
 
     id: str
     created_at: datetime
@@ -35,6 +38,7 @@ class TokenRecord:
     user_agent: str | None
     ip: str | None
     current: bool
+    kind: str = "token"
 
 
 @dataclass(frozen=True, slots=True)

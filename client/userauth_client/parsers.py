@@ -56,6 +56,8 @@ def _token_record(document: Document) -> TokenRecord:
         user_agent=document.optional_text("user_agent"),
         ip=document.optional_text("ip"),
         current=document.flag("current"),
+        # Servers of earlier versions have no other kind.
+        kind=document.text("kind") if "kind" in document.members else "token",
     )
 
 

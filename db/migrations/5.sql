@@ -1,4 +1,4 @@
--- From version 4 to 5: verified email addresses, the language of users, and messages.
+-- From version 4 to 5: verified email addresses, the language of users, messages, and sessions.
 
 ALTER TABLE users
     ADD COLUMN email_verified_at timestamptz,
@@ -6,6 +6,10 @@ ALTER TABLE users
     ADD COLUMN language text;
 
 CREATE INDEX users_verify_until ON users (verify_until) WHERE verify_until IS NOT NULL;
+
+ALTER TABLE tokens
+    ADD COLUMN kind text NOT NULL DEFAULT 'token' CHECK (kind IN ('token', 'session')),
+    ADD COLUMN max_idle interval;
 
 CREATE TABLE messages (
     id               uuid        PRIMARY KEY,

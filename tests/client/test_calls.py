@@ -154,6 +154,7 @@ def test_tokens_are_listed_newest_first_and_revoked_one_by_one(url: str, driver:
         ("My phone", False),
         ("My laptop", True),
     ]
+    assert [record.kind for record in records] == ["token", "token"]
     assert records[0].created_at.tzinfo is records[0].expires_at.tzinfo is UTC
     assert laptop.revoke_token(records[0].id) is None
     with pytest.raises(NotFound):

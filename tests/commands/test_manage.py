@@ -106,9 +106,9 @@ def test_check_warns_of_fewer_connections_than_a_server_opens(
 
     with new_database(postgres, "limited") as dsn:
         run_sql(dsn, "ALTER DATABASE limited CONNECTION LIMIT 20")
-        assert warnings(dsn, 14) == []
+        assert warnings(dsn, 13) == []
         [warning] = warnings(dsn, 15)
-    assert "opens up to 21 connections (database.pool_max + 6)" in warning
+    assert "opens up to 22 connections (database.pool_max + 7)" in warning
 
 
 @pytest.mark.needs("pgbouncer")

@@ -14,7 +14,7 @@ from db.errors import DatabaseError, Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery, Received
 from db.rows import Row, UserRow
-from db.tokens import FIND_USERS
+from db.token_lookups import FIND_USERS
 from tests.harness.databases import use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql

@@ -39,6 +39,11 @@ def test_users_of_an_earlier_version_are_unverified_and_never_become_void(old: s
     assert run_sql(old, columns) == [(None, None, None)]
 
 
+def test_tokens_of_an_earlier_version_are_no_sessions(old: str) -> None:
+    apply(old)
+    assert run_sql(old, "SELECT DISTINCT kind, max_idle FROM tokens") == [("token", None)]
+
+
 def test_a_failed_migration_changes_nothing(
     old: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -39,7 +39,8 @@ async def test_documents_are_public_and_must_be_revalidated(api: Api) -> None:
 
 
 def test_no_other_file_is_served(app: Application) -> None:
-    assert set(app.static_documents) == {*PATHS, "/auth/verify", "/auth/reset", "/auth/undo"}
+    pages = {"/auth/style.css", "/auth/pages.js", "/auth/verify", "/auth/reset", "/auth/undo"}
+    assert set(app.static_documents) == {*PATHS, *pages}
 
 
 @pytest.mark.gen_test

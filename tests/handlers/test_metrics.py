@@ -281,6 +281,7 @@ async def test_issued_tokens_are_counted_and_revoked_ones_by_reason(
         for reason in found.labels("reason")
     }
     assert reasons == {
+        "replaced": 0,
         "surplus": 1,
         "logged-out": 1,
         "ended": 2,  # by its id, and then the last of the first five

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 import psycopg2
 import pytest
 
-from db.tokens import FIND_USERS
+from db.token_lookups import FIND_USERS
 from tests.harness.api import Api
 from tests.harness.pgbouncer import running_pgbouncer
 from tests.harness.request_messages import request_messages

@@ -10,7 +10,7 @@ import pytest
 from itsdangerous import Signer
 from itsdangerous.encoding import base64_decode
 
-from rules.tokens import PURPOSE, TokenClaims, TokenSigner
+from rules.tokens import TokenClaims, TokenKind, TokenSigner
 from settings import Settings
 from tests.harness.another_server import another_server
 from tests.harness.api import Answer, Api, bearer
@@ -158,14 +158,16 @@ async def test_other_keys_invalidate_every_token_and_no_password(
     "signer",
     [
         Signer(NEW_KEY),
-        Signer(NEW_KEY, salt=PURPOSE),
-        Signer(NEW_KEY, salt=PURPOSE, key_derivation="hmac"),
+        Signer(NEW_KEY, salt=TokenKind.TOKEN.salt),
+        Signer(NEW_KEY, salt=TokenKind.TOKEN.salt, key_derivation="hmac"),
         Signer(NEW_KEY, key_derivation="hmac", digest_method=hashlib.sha256),
         Signer(
             NEW_KEY, salt="another.purpose", key_derivation="hmac", digest_method=hashlib.sha256
         ),
-        Signer(NEW_KEY, salt=PURPOSE, key_derivation="none", digest_method=hashlib.sha256),
-        Signer("", salt=PURPOSE, key_derivation="hmac", digest_method=hashlib.sha256),
+        Signer(
+            NEW_KEY, salt=TokenKind.TOKEN.salt, key_derivation="none", digest_method=hashlib.sha256
+        ),
+        Signer("", salt=TokenKind.TOKEN.salt, key_derivation="hmac", digest_method=hashlib.sha256),
     ],
 )
 @pytest.mark.gen_test

@@ -67,10 +67,11 @@ async def test_the_list_shows_where_tokens_were_used_newest_first(api: Api, cloc
     rows = await listed(api, bearer(first))
     assert [row["user_agent"] for row in rows] == ["My phone\u00e9", "My laptop"]
     assert [row["current"] for row in rows] == [False, True]
+    assert [row["kind"] for row in rows] == ["token", "token"]
     assert [row["id"] for row in rows] == [second.split(".")[0], first.split(".")[0]]
     assert rows[0]["ip"] == "127.0.0.1"
     assert set(rows[0]) == {
-        *("id", "created_at", "expires_at", "last_used_at", "user_agent", "ip", "current")
+        *("id", "created_at", "expires_at", "last_used_at", "user_agent", "ip", "current", "kind")
     }
     assert rows[1]["created_at"] == "2027-01-15T08:00:00.000Z"
     assert rows[1]["expires_at"] == "2027-01-16T08:00:00.000Z"

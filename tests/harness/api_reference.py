@@ -13,6 +13,7 @@ _CREDENTIALS = {
     "password": "email address and password",
     "tokenAsUserName": "token",
     "token": "token",
+    "session": "the session of a browser",
     "client": "client id and secret",
 }
 _INTRODUCTION = """\

@@ -20,14 +20,16 @@ VALUES
     ('00000000-0000-0000-0000-000000000002', 'b@example.com', 'b@example.com', NULL,
         %(awkward)s, 1, '2026-01-02T03:04:05.678901Z');
 INSERT INTO tokens (
-    id, user_id, created_at, expires_at, revoked_at, key_id, user_agent, ip, last_used_at
+    id, user_id, created_at, expires_at, revoked_at, key_id, user_agent, ip, last_used_at, kind,
+    max_idle
 )
 SELECT
     gen_random_uuid(),
     CASE WHEN n < 4 THEN '00000000-0000-0000-0000-000000000001'::uuid END,
     now() - n * interval '1 hour', now() + (2.5 - n) * interval '1 day',
     CASE WHEN n > 3 THEN now() END,
-    'key', %(awkward)s, CASE WHEN n = 1 THEN '2001:db8::1'::inet END, now()
+    'key', %(awkward)s, CASE WHEN n = 1 THEN '2001:db8::1'::inet END, now(),
+    CASE WHEN n = 2 THEN 'session' ELSE 'token' END, CASE WHEN n = 2 THEN interval '8 hours' END
 FROM generate_series(1, 5) AS n;
 INSERT INTO clients
 VALUES ('id', %(awkward)s, '\\x00ff5c0a', '\\x5c2e0a', now(), now(), now());

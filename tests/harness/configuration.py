@@ -10,7 +10,7 @@ from settings import Settings, load_settings
 ROOT = Path(__file__).resolve().parents[2]
 # Each is a directory, or a module at the top level.
 ROOMS = (
-    *("server.py", "manage.py", "wiring", "handlers", "commands", "contract", "mail"),
+    *("server.py", "manage.py", "wiring", "pages", "handlers", "commands", "contract", "mail"),
     *("services", "transport", "postgres", "rules", "db", "settings", "ops"),
 )
 KEY = "Zk4tW9hXq2LrB7vNcY0mSgD5pJf8EuTa"

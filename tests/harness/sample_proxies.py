@@ -1,13 +1,19 @@
-"""nginx and Caddy with the sample configurations."""
+"""nginx, Caddy and Traefik with the sample configurations."""
 
+import ssl
 import subprocess
+import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 from tests.harness.configuration import ROOT
 from tests.harness.processes import free_port, listening
 from tests.harness.programs import get_program
+
+_SECONDS = 20
 
 
 def nginx_command(folder: Path, site: str) -> list[str]:
@@ -31,7 +37,19 @@ def caddy_command(folder: Path, site: str) -> list[str]:
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(configuration)]
 
 
-PROXIES = {"nginx.conf": nginx_command, "Caddyfile": caddy_command}
+def traefik_command(folder: Path, site: str, port: int) -> list[str]:
+    """Write the Traefik sample; return the command that starts it."""
+    configuration = folder / "traefik.yml"
+    configuration.write_text(site)
+    return [
+        # A package of PyPI installs it beside Python.
+        str(Path(sys.executable).with_name("traefik")),
+        f"--entryPoints.websecure.address=127.0.0.1:{port}",
+        f"--providers.file.filename={configuration}",
+        "--providers.file.watch=false",
+        "--global.checkNewVersion=false",
+        "--global.sendAnonymousUsage=false",
+    ]
 
 
 @contextmanager
@@ -64,13 +82,34 @@ def running_proxy(
         (host, "localhost"),
     ):
         text = text.replace(shown, real)
-    name, *arguments = PROXIES[sample](folder, text)
     with (folder / "proxy.log").open("w") as log:
         process = subprocess.Popen(
-            [get_program(name), *arguments],
+            _command(sample, folder, text, port),
             stdout=log,
             stderr=log,
             env={"HOME": str(folder), "XDG_DATA_HOME": str(folder)},
         )
+    url = f"https://localhost:{port}"
     with listening(process, port):
-        yield f"https://localhost:{port}"
+        _wait_for_routes(url, certificate)
+        yield url
+
+
+def _command(sample: str, folder: Path, text: str, port: int) -> list[str]:
+    if sample == "traefik.yml":
+        return traefik_command(folder, text, port)
+    command = nginx_command if sample == "nginx.conf" else caddy_command
+    name, *arguments = command(folder, text)
+    return [get_program(name), *arguments]
+
+
+def _wait_for_routes(url: str, certificate: Path) -> None:
+    """Wait until a proxy forwards requests: Traefik listens before it reads its configuration."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        page = f"{url}/docs/problems.md"
+        with suppress(OSError), urlopen(page, context=context, timeout=5):  # noqa: S310 - https
+            return
+        assert time.monotonic() < deadline, "the proxy does not forward requests"
+        time.sleep(0.05)

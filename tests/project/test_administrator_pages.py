@@ -178,7 +178,7 @@ def test_a_statement_of_what_production_requires_is_complete(file: Path) -> None
 
 SHIPPED = (ROOT / "settings.toml").read_text(encoding="utf-8")
 DEFAULTS = tomllib.loads(SHIPPED)["default"]
-UNITS = {65536: "64 KiB", 86400: "1 day"}
+UNITS = {65536: "64 KiB", 28800: "8 h", 86400: "1 day", 2592000: "30 days"}
 LIMITS = [
     (row, re.findall(r"`([a-z]+)\.([a-z_]+)`", row))
     for row in PAGES["limits.md"].partition("\n## Limits\n")[2].partition("\n## ")[0].splitlines()

@@ -9,7 +9,7 @@ from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from rules.errors import TokenExpired, TokenInvalid
-from rules.tokens import MAX_LENGTH, PURPOSE, TokenClaims, TokenSigner
+from rules.tokens import MAX_LENGTH, TokenClaims, TokenKind, TokenSigner
 from tests.harness.clock import Clock
 
 OLD, NEW, OTHER = (letter * 32 for letter in "abc")
@@ -65,6 +65,33 @@ def test_a_token_with_a_suffix_is_rejected(clock: Clock, suffix: str) -> None:
         signer.read(signer.issue(claims(clock)) + suffix)
 
 
+@pytest.mark.parametrize("issued", TokenKind)
+@pytest.mark.parametrize("read", TokenKind)
+def test_a_token_of_one_kind_is_not_read_as_one_of_another(
+    clock: Clock, issued: TokenKind, read: TokenKind
+) -> None:
+    signer = TokenSigner([NEW, OLD], clock)
+    token = signer.issue(claims(clock), issued)
+    if issued is read:
+        assert signer.read(token, read) == claims(clock)
+    else:
+        with pytest.raises(TokenInvalid):
+            signer.read(token, read)
+
+
+@pytest.mark.parametrize("kind", TokenKind)
+def test_a_key_that_another_process_added_is_read_for_each_kind(
+    clock: Clock, kind: TokenKind
+) -> None:
+    token = TokenSigner([NEW], clock).issue(claims(clock), kind)
+    reading = iter([[NEW, OLD]])
+    signer = TokenSigner([OLD], clock, lambda: next(reading, None))
+    assert signer.read(token, kind) == claims(clock)
+    # The file is reported once: the other kind must have the new key, too.
+    for each in TokenKind:
+        assert signer.read(TokenSigner([NEW], clock).issue(claims(clock), each), each)
+
+
 def test_an_expired_token_with_an_invalid_signature_is_only_invalid(clock: Clock) -> None:
     token = TokenSigner([OTHER], clock).issue(claims(clock, lifetime=-60))
     with pytest.raises(TokenInvalid) as rejection:
@@ -94,18 +121,23 @@ def library_reads(signer: Signer, token: str) -> bool:
     return True
 
 
-def test_a_signature_is_valid_exactly_when_itsdangerous_verifies_it(clock: Clock) -> None:
-    library = Signer([OLD, NEW], salt=PURPOSE, key_derivation="hmac", digest_method=hashlib.sha256)
+@pytest.mark.parametrize("kind", TokenKind)
+def test_a_signature_is_valid_exactly_when_itsdangerous_verifies_it(
+    clock: Clock, kind: TokenKind
+) -> None:
+    library = Signer(
+        [OLD, NEW], salt=kind.salt, key_derivation="hmac", digest_method=hashlib.sha256
+    )
     ours = TokenSigner([NEW, OLD], clock)
     choice = random.Random(0)  # noqa: S311 - the same cases in each run
     for number in range(300):
         issuer = TokenSigner([choice.choice((OLD, NEW, OTHER))], clock)
-        token = issuer.issue(TokenClaims(TOKEN_ID, int(clock()) + 1 + number))
+        token = issuer.issue(TokenClaims(TOKEN_ID, int(clock()) + 1 + number), kind)
         if choice.random() < 0.5:
             place = choice.randrange(len(token))
             token = token[:place] + choice.choice("Aa0-_.") + token[place + 1 :]
         try:
-            is_read = bool(ours.read(token))
+            is_read = bool(ours.read(token, kind))
         except TokenExpired:
             is_read = True
         except TokenInvalid:

@@ -1,0 +1,110 @@
+"""Run an application that knows nothing of users, userauth, and nginx in front of both.
+
+    make example
+
+Everything listens on 127.0.0.1, over plain HTTP; nothing is installed. Interrupt it to stop. What
+it writes is in var/.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+_EXAMPLE = Path(__file__).resolve().parent
+_ROOT = _EXAMPLE.parents[1]
+_SECONDS = 60
+
+
+def main() -> int:
+    """Run the three programs until one of them ends, or this is interrupted."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ports = _arguments()
+    # Not 127.0.0.1: browsers treat localhost as secure, and cookies do not depend on the port.
+    url = f"http://localhost:{ports.port}"
+    folder = _ROOT / "var" / "example" / str(ports.port)
+    nginx = _nginx_command(folder, ports)
+    settings = {
+        "HOST": "127.0.0.1",
+        "PORT": str(ports.userauth_port),
+        "USERAUTH_SERVER__PUBLIC_URL": url,
+        "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
+    }
+    with ExitStack() as stack, suppress(KeyboardInterrupt):
+        programs = [
+            _start(stack, [sys.executable, str(_ROOT / "server.py")], settings),
+            _start(stack, [sys.executable, str(_EXAMPLE / "app.py"), str(ports.application_port)]),
+            _start(stack, nginx),
+        ]
+        _wait_until_ready(programs, f"http://127.0.0.1:{ports.userauth_port}/health/ready")
+        sys.stdout.write(f"Open {url}/ in a browser.\n")
+        sys.stdout.flush()
+        while all(program.poll() is None for program in programs):
+            time.sleep(0.2)
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--port", type=int, default=8080, help="of nginx")
+    parser.add_argument("--userauth-port", type=int, default=8000)
+    parser.add_argument("--application-port", type=int, default=9000)
+    return parser.parse_args()
+
+
+def _nginx_command(folder: Path, ports: argparse.Namespace) -> Sequence[str]:
+    """Write the configuration of nginx; return the command that runs it."""
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        sys.exit("nginx is missing: sudo apt install nginx-light")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_EXAMPLE / "nginx.conf", folder)
+    (folder / "site.conf").write_text(_site(ports), encoding="utf-8")
+    return [program, "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
+
+
+def _site(ports: argparse.Namespace) -> str:
+    """Return the sample of nginx for plain HTTP on this machine."""
+    site = (_EXAMPLE.parent / "nginx.conf").read_text(encoding="utf-8")
+    site = re.sub(r"^ +ssl_certificate.*\n", "", site, flags=re.MULTILINE)
+    for shown, real in (
+        ("listen 443 ssl;", f"listen 127.0.0.1:{ports.port};"),
+        ("server_name auth.example.com;", "server_name localhost;"),
+        ("server 127.0.0.1:8000;", f"server 127.0.0.1:{ports.userauth_port};"),
+        ("server 127.0.0.1:9000;", f"server 127.0.0.1:{ports.application_port};"),
+    ):
+        site = site.replace(shown, real)
+    return site
+
+
+def _start(
+    stack: ExitStack, command: Sequence[str], settings: Mapping[str, str] | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a program that is stopped at the end; only this one receives an interrupt."""
+    process = subprocess.Popen(
+        command, env={**os.environ, **(settings or {})}, start_new_session=True
+    )
+    stack.callback(process.wait)
+    stack.callback(process.terminate)
+    return process
+
+
+def _wait_until_ready(programs: Sequence["subprocess.Popen[bytes]"], url: str) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while all(program.poll() is None for program in programs) and time.monotonic() < deadline:
+        with suppress(OSError), urlopen(url, timeout=5):  # noqa: S310 - http
+            return
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""What all pages share: the checks of a request, the session, and how a page is sent."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import ClassVar
+from urllib.parse import quote
+
+from contract.calls import Call, Response
+from contract.forms import read_parameters
+from pages.browser import BrowserHandler
+from pages.describe import describe
+from pages.fields import HTML
+from pages.forms import FormView, PageForm
+from rules.errors import CrossSiteRequest, InvalidFields, Problem, Unauthorized
+from rules.return_path import find_return_path, read_return_path
+from transport.response import Fields
+
+ACCOUNT = "/auth/account"
+SIGN_IN = "/auth/sign-in"
+# The parameters of every form.
+COMMON = ("form_token", "next")
+SHOW = Call(summary="Show the page", response=Response("A page."))
+SEND = Call(body=PageForm, summary="Send the form", response=Response("A page.", status=303))
+
+
+class PageHandler(BrowserHandler):
+    """A page. GET and HEAD show it, and change nothing; POST takes its form, if it has one."""
+
+    ignores_unknown_parameters = True
+    form: ClassVar[type[PageForm]] = PageForm
+    template: ClassVar[str]
+    requires_session: ClassVar[bool] = False
+    # Whether a form without a session changes something.
+    needs_form_token: ClassVar[bool] = True
+
+    async def prepare(self) -> None:
+        """Reject what can be rejected before the method runs.
+
+        The order is that of docs/pages.md: path, method, media type and size, form, its token,
+        session.
+        """
+        self.begin()
+        if self.redirects_to_https():
+            return
+        if self.request.method == "OPTIONS" and self.allowed_methods:
+            return
+        self.check_input(self.find_call())
+        is_form = self.request.method == "POST"
+        if is_form:
+            self._read_form()
+        self.session = await self.find_session()
+        if self.session is not None:
+            self.user_id = self.session.user.id
+        elif self.requires_session:
+            self.go_to(f"{SIGN_IN}?next={quote(self._next_after_sign_in, safe='')}")
+            return
+        if is_form and self.session is not None and self._acts_in_session:
+            self.check_form_token()
+        self.is_form_accepted = is_form
+
+    def options(self, *_path: str) -> None:
+        """Respond with the methods of the path (RFC 9110, section 9.3.7)."""
+        self.respond(HTTPStatus.NO_CONTENT, (("Allow", ", ".join(self.allowed_methods)),))
+
+    def get(self) -> None:
+        """Show the page."""
+        self.show()
+
+    def head(self) -> None:
+        """Respond as to GET, without the page."""
+        self.get()
+
+    @property
+    def return_path(self) -> str | None:
+        """Return the path of this host to go to afterwards, from the form or the query."""
+        if self.request.method == "POST":
+            return read_return_path(self.parameters.get("next"))
+        return find_return_path(self.request.query)
+
+    def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
+        """Show the page of this handler."""
+        self.show_template(self.template, status, fields, **values)
+
+    def show_template(
+        self, template: str, status: int = 200, fields: Fields = (), **values: object
+    ) -> None:
+        """Show a page by its template."""
+        given = {
+            "form": self.form_view({}),
+            "form_token": self.form_token(),
+            "next": self.return_path or "",
+            "session": self.session,
+            "path": self.request.path,
+            "here": self._address,
+            "message": "",
+            "is_error": status >= HTTPStatus.BAD_REQUEST,
+            **values,
+        }
+        body = self.pages.renderer.render(template, self.language, **given)
+        self.respond(status, (HTML, *self.fields_of_pages, *fields), body)
+
+    def go_to(self, path: str, fields: Fields = ()) -> None:
+        """Redirect to another page of this host after a form."""
+        self.respond(HTTPStatus.SEE_OTHER, (("Location", path), *self.fields_of_pages, *fields))
+
+    def leave_to(self, path: str, fields: Fields = ()) -> None:
+        """Go on to a path that may be another service's.
+
+        ``form-action 'self'`` of the policy holds for redirects after a form as well, and that
+        service may redirect to another host: a page that goes on at once is not a redirect.
+        """
+        if path.startswith("/auth/"):
+            self.go_to(path, fields)
+            return
+        self.show_template("leave", 200, (("Refresh", f"0; url={path}"), *fields), target=path)
+
+    def form_view(self, errors: Mapping[str, str]) -> FormView:
+        """Return the form as it was sent."""
+        return FormView(self.form.fields, self.parameters, errors)
+
+    def send_problem(self, problem: Problem) -> None:
+        """Show the form again with what is wrong; without one, a page about the error."""
+        fields = tuple(field for field in problem.headers if field[0] != "WWW-Authenticate")
+        status = problem.status
+        if isinstance(problem, Unauthorized):
+            # Not 401: its challenge would open the dialog of the browser.
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+        if isinstance(problem, CrossSiteRequest):
+            # A new form: another site may have filled in this one.
+            self.parameters = {"next": self.return_path or ""}
+            self.is_form_accepted = not self.requires_session or self.session is not None
+        if self.is_form_accepted and "GET" in self.calls:
+            self.show_form_again(problem, status, fields)
+        else:
+            self.show_problem(problem, status, fields)
+
+    def show_form_again(self, problem: Problem, status: int, fields: Fields) -> None:
+        """Show the form with the errors of its fields, or with a message."""
+        errors: dict[str, str] = {}
+        if isinstance(problem, InvalidFields):
+            for error in problem.errors:
+                errors.setdefault(error.field, self.texts.message(error.message))
+        message = "" if errors else describe(self.texts, problem, self.pages.public_url)
+        self.show(status, fields, form=self.form_view(errors), message=message)
+
+    def show_problem(self, problem: Problem, status: int, fields: Fields) -> None:
+        """Show a page about an error."""
+        is_form = self.request.method == "POST" and "GET" in self.calls
+        self.show_template(
+            "problem",
+            status,
+            fields,
+            message=describe(self.texts, problem, self.pages.public_url),
+            number=status,
+            request_id=self.request_id,
+            back=self.request.path if is_form else ACCOUNT,
+        )
+
+    @property
+    def _acts_in_session(self) -> bool:
+        """Return whether the form acts for the user of the session, and its token must be of it."""
+        return self.requires_session or not self.needs_form_token
+
+    @property
+    def _address(self) -> str:
+        """Return the path of this page, with what its GET needs to show the same."""
+        if self.request.method == "POST":
+            path, following = self.request.path, self.return_path
+            return f"{path}?next={quote(following, safe='')}" if following else path
+        return read_return_path(self.request.uri) or ACCOUNT
+
+    @property
+    def _next_after_sign_in(self) -> str:
+        """Return the page that was requested; after a form that was lost, its path."""
+        is_form = self.request.method == "POST"
+        return (self.request.path if is_form else self.request.uri) or ACCOUNT
+
+    def _read_form(self) -> None:
+        declared = {*self.form.model_fields, *COMMON}
+        self.parameters = read_parameters(self.request.body, declared)
+        self.check_sender()
+        if self.needs_form_token:
+            self.check_form_token()
+            self.is_form_accepted = not self.requires_session

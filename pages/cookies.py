@@ -1,0 +1,69 @@
+"""The cookies of the pages.
+
+With the prefix ``__Host-``, a browser accepts a cookie from this host alone, over HTTPS: neither a
+page of a sub-domain nor one over plain HTTP can set it. Browsers refuse the prefix without HTTPS,
+which development does without.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from transport.session_cookie import session_cookie_name
+
+_FORM_BYTES = 16
+# Longer than any session; browsers keep no cookie for longer than 400 days.
+_LANGUAGE_SECONDS = 365 * 24 * 60 * 60
+
+Field = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cookies:
+    """The names of the cookies, and the fields that set and delete them."""
+
+    is_secure: bool
+
+    @property
+    def session(self) -> str:
+        """Return the name of the cookie that contains a session."""
+        return session_cookie_name(is_secure=self.is_secure)
+
+    @property
+    def form(self) -> str:
+        """Return the name of the cookie that binds forms to a browser without a session."""
+        return f"{self._prefix}userauth-form"
+
+    @property
+    def language(self) -> str:
+        """Return the name of the cookie with the language that a person chose."""
+        return f"{self._prefix}userauth-language"
+
+    def set_session(self, value: str, max_age: int | None) -> Field:
+        """Return the field that sets a session; without a maximum age, until the browser ends."""
+        return self._set(self.session, value, max_age)
+
+    def set_form(self, value: str) -> Field:
+        """Return the field that sets the cookie of forms."""
+        return self._set(self.form, value, None)
+
+    def set_language(self, value: str) -> Field:
+        """Return the field that sets the language."""
+        return self._set(self.language, value, _LANGUAGE_SECONDS)
+
+    def delete_session(self) -> Field:
+        """Return the field that deletes the session."""
+        return self._set(self.session, "", 0)
+
+    @property
+    def _prefix(self) -> str:
+        return "__Host-" if self.is_secure else ""
+
+    def _set(self, name: str, value: str, max_age: int | None) -> Field:
+        age = "" if max_age is None else f"; Max-Age={max_age}"
+        secure = "; Secure" if self.is_secure else ""
+        return ("Set-Cookie", f"{name}={value}; Path=/{age}{secure}; HttpOnly; SameSite=Lax")
+
+
+def new_form_cookie() -> str:
+    """Return a random value for the cookie of forms."""
+    return secrets.token_urlsafe(_FORM_BYTES)

@@ -1,0 +1,70 @@
+"""The forms of the pages: their fields as a person sees them, and as they are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from contract.forms import UrlEncodedForm
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An input of a form; ``kind`` is its type in HTML, ``name`` also the key of its label."""
+
+    name: str
+    kind: str = "text"
+    autocomplete: str = "off"
+    inputmode: str = ""
+    is_required: bool = True
+    hint: str = ""
+    label: str = ""
+
+    @property
+    def label_key(self) -> str:
+        """Return the key of the label: by default that of the name."""
+        return self.label or self.name
+
+
+EMAIL = Field("email", "email", "username", "email")
+CURRENT_PASSWORD = Field("password", "password", "current-password")
+NEW_PASSWORD = Field(
+    "password", "password", "new-password", hint="new-password", label="new_password"
+)
+CODE = Field("code", "text", "one-time-code", "numeric", hint="code")
+
+
+class PageForm(UrlEncodedForm):
+    """The fields of a page's form, beside the token that each form has."""
+
+    fields: ClassVar[tuple[Field, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FormView:
+    """A form as a template shows it: never with a password that was typed."""
+
+    fields: tuple[Field, ...]
+    values: Mapping[str, str] = field(repr=False)
+    errors: Mapping[str, str]
+
+    def value(self, wanted: Field) -> str:
+        """Return what was typed, except for passwords and codes."""
+        if wanted.kind == "password" or wanted.autocomplete == "one-time-code":
+            return ""
+        return self.values.get(wanted.name, "")
+
+    def error(self, wanted: Field) -> str:
+        """Return what is wrong with a field, or nothing."""
+        return self.errors.get(wanted.name, "")
+
+    @property
+    def focus(self) -> str:
+        """Return the name of the first field with an error, otherwise of the first field."""
+        names = [each.name for each in self.fields]
+        return next((name for name in names if name in self.errors), names[0] if names else "")
+
+    @property
+    def other_errors(self) -> tuple[str, ...]:
+        """Return the errors of fields that the form does not show."""
+        shown = {each.name for each in self.fields}
+        return tuple(message for name, message in self.errors.items() if name not in shown)

@@ -1,0 +1,29 @@
+"""/auth/sign-out: the end of a session."""
+
+from typing import ClassVar
+
+from pages.base import SEND, SHOW, SIGN_IN, PageHandler
+
+# Pages that were shown to the person who signed out must not be read from the browser's cache.
+_CLEAR_CACHE = ("Clear-Site-Data", '"cache"')
+
+
+class SignOutPage(PageHandler):
+    """Repeatable: a second tab may have signed out already, or the session may have expired."""
+
+    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
+    template = "sign-out"
+    needs_form_token = False
+
+    async def post(self) -> None:
+        cookies = self.cookies_of_pages
+        if self.session is not None:
+            await self.application.services.sessions.end(self.session, self.origin)
+        if self.get_cookie(cookies.session) is None:
+            # Another site may have sent the form: the browser then withholds the cookie.
+            self.go_to(SIGN_IN)
+        else:
+            self.go_to(SIGN_IN, (cookies.delete_session(), _CLEAR_CACHE))
+
+
+routes = [(r"/auth/sign-out", SignOutPage)]

@@ -1,0 +1,199 @@
+"""Browsers in front of the sample configurations: the way to sign in, and the cookies."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from tornado.httpclient import HTTPResponse
+
+from tests.harness.api import Api, basic, bearer
+from tests.harness.configuration import ROOT
+from tests.harness.processes import environment, free_port
+from tests.harness.protected_site import TRUSTED, Site, behind
+from tests.harness.signing_in import HTML, Browser
+
+pytestmark = pytest.mark.needs("openssl")
+SIGN_IN = "/auth/sign-in"
+OURS = tuple(
+    f"{prefix}userauth{suffix}"
+    for prefix in ("__Host-", "")
+    for suffix in ("", "-form", "-language")
+)
+
+
+def next_of(answer: HTTPResponse) -> str:
+    """Return where a redirect leads after signing in, as the page reads it."""
+    path, _, following = answer.headers["Location"].partition("?next=")
+    assert path == SIGN_IN
+    # nginx cannot encode it, so it is the rest of the query as it is.
+    return following if following.startswith("/") else unquote(following)
+
+
+def test_a_browser_without_a_session_goes_to_sign_in_and_learns_the_way_back(
+    any_sample: str, dsn: str, tmp_path: Path
+) -> None:
+    async def use(site: Site, _api: Api) -> None:
+        for method in ("GET", "HEAD"):
+            for path in ("/", "/report?year=2026&q=a%20b%26c", "/?sign_in=false", "/?next=//evil"):
+                answer = await site.ask(None, path, more=HTML, method=method)
+                assert (answer.code, next_of(answer)) == (303, path)
+        # What a caller claims about its request does not matter.
+        claims = {"X-Forwarded-Uri": "/evil", "X-Forwarded-Method": "GET"}
+        claims |= {"X-Forwarded-Host": "evil.example", "X-Original-URL": "/evil"}
+        answer = await site.ask(None, "/x", more=HTML | claims)
+        assert (answer.code, next_of(answer)) == (303, "/x")
+        assert site.seen == []
+
+    behind(any_sample, dsn, tmp_path, use, **TRUSTED)
+
+
+def test_only_a_browser_that_reads_is_redirected(any_sample: str, dsn: str, tmp_path: Path) -> None:
+    claims = {"X-Forwarded-Method": "GET", "X-HTTP-Method-Override": "GET"}
+
+    async def use(site: Site, api: Api) -> None:
+        token = await api.registered_token()
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            for path in ("/", "/?sign_in=true"):
+                body = b"{}" if method in {"POST", "PUT", "PATCH"} else None
+                answer = await site.ask(None, path, more=HTML | claims, method=method, body=body)
+                assert (answer.code, answer.headers.get("Location")) == (401, None)
+        for more in (
+            {},
+            {"Accept": "*/*"},
+            {"Accept": "application/json"},
+            {"Accept": "text/html;q=0.5, application/json"},
+            {"Accept": "*/*", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "image/avif,*/*;q=0.8", "Sec-Fetch-Mode": "no-cors"},
+        ):
+            for path in ("/", "/?sign_in=true", "/?sign_in=1&page=2"):
+                answer = await site.ask(None, path, more=more)
+                assert (answer.code, answer.headers.get("Location")) == (401, None)
+                schemes = " ".join(answer.headers.get_list("WWW-Authenticate"))
+                assert ("Basic" in schemes) == ("Sec-Fetch-Mode" not in more)
+        for wrong in (bearer("a.b.c"), basic("susan@example.com", "wrong password")):
+            answer = await site.ask(wrong, more=HTML)
+            assert (answer.code, answer.headers.get("Location")) == (401, None)
+        assert site.seen == []
+        # What the application responds with is not changed.
+        for status in (401, 403, 303, 500):
+            answer = await site.ask(bearer(token), f"/?status={status}", more=HTML)
+            assert (answer.code, answer.headers.get("Location")) == (status, None)
+        assert len(site.seen) == 4
+
+    behind(any_sample, dsn, tmp_path, use, **TRUSTED)
+
+
+def test_the_application_gets_no_cookie_of_userauth_and_its_own(
+    any_sample: str, dsn: str, tmp_path: Path
+) -> None:
+    secret = "5e55a0f1.1800000000.c2lnbmF0dXJl"
+
+    async def use(site: Site, api: Api) -> None:
+        token = await api.registered_token()
+        for given, expected in cookies(secret):
+            answer = await site.ask(bearer(token), more={"Cookie": given})
+            assert answer.code == 200
+            # Traefik removes all of them or none.
+            passed = "" if any_sample == "traefik.yml" else expected
+            assert json.loads(answer.body).get("Cookie", "") == passed, given
+        assert secret not in str(site.seen)
+
+    behind(any_sample, dsn, tmp_path, use, **TRUSTED)
+
+
+def cookies(secret: str) -> list[tuple[str, str]]:
+    """Return values of Cookie, each with what the application should get."""
+    ours = [f"{name}={secret}" for name in OURS]
+    theirs = ("lang=de", "myuserauth=1", "userauth-forms=2", "x__Host-userauth=3", "a=userauth=4")
+    return [
+        *((cookie, "") for cookie in ours),
+        *((f"{cookie}; a=b", "a=b") for cookie in ours),
+        *((f"a=b; {cookie}", "a=b") for cookie in ours),
+        *((f"a=b;{cookie};c=d", "a=b;c=d") for cookie in ours),
+        ("; ".join(ours), ""),
+        ("; ".join([*ours, *theirs]), "; ".join(theirs)),
+        ("; ".join([*theirs, *ours]), "; ".join(theirs)),
+        (f"{ours[0]}; {theirs[0]}; {ours[1]}; {theirs[1]}", f"{theirs[0]}; {theirs[1]}"),
+        (f"a=b; userauth =\t{secret}", "a=b"),
+        ("; ".join(theirs), "; ".join(theirs)),
+        ('q="a b"; session=x.y-z_%3D', 'q="a b"; session=x.y-z_%3D'),
+    ]
+
+
+def test_a_browser_signs_in_comes_back_and_signs_out(
+    any_sample: str, dsn: str, tmp_path: Path
+) -> None:
+    path = "/report?year=2026&q=a%20b%26c"
+
+    async def use(site: Site, api: Api) -> None:
+        user = (await api.register()).json
+        browser = Browser(site)
+        sent = await browser.get(path)
+        assert sent.code == 303
+        assert await browser.sign_in(sent.headers["Location"]) == path
+        assert {"__Host-userauth", "__Host-userauth-form"} >= {*browser.cookies}
+        browser.cookies["lang"] = "de"
+        for answer in (await browser.get(path), await browser.request(path, b"a=b")):
+            assert answer.code == 200
+            seen = json.loads(answer.body)
+            assert (seen["X-Auth-User-Id"], seen["X-Auth-Email"]) == (user["id"], user["email"])
+            assert "userauth" not in seen.get("Cookie", "")
+        assert "__Host-userauth" in browser.cookies
+        # Beside Authorization, the session does not count.
+        cookie = {"Cookie": f"__Host-userauth={browser.cookies['__Host-userauth']}"}
+        for authorization in (bearer("a.b.c"), bearer(browser.cookies["__Host-userauth"])):
+            assert (await site.ask(authorization, more=HTML | cookie)).code == 401
+        assert (await browser.submit("/auth/sign-out")).code == 303
+        assert (await site.ask(None, more=HTML | cookie)).code == 303
+        assert (await site.ask(None, more=cookie)).code == 401
+
+    behind(any_sample, dsn, tmp_path, use, **TRUSTED)
+
+
+@pytest.mark.needs("nginx")
+def test_the_example_lets_a_browser_sign_in_over_plain_http(dsn: str, tmp_path: Path) -> None:
+    ports = [free_port() for _ in range(3)]
+    options = ("--port", "--userauth-port", "--application-port")
+    given = [f"{option}={port}" for option, port in zip(options, ports, strict=True)]
+    command = [sys.executable, str(ROOT / "deploy/example/run.py"), *given]
+    variables = {"APP_SETTINGS": "development", "DATABASE_URL": dsn}
+    variables |= {"USERAUTH_MAIL__URL": f"folder:{tmp_path}/mail"}
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(
+            command, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, text=True
+        ) as program,
+    ):
+        try:
+            assert program.stdout is not None
+            while "in a browser" not in (line := program.stdout.readline()):
+                assert line, (tmp_path / "log").read_text()
+            asyncio.run(use_example(line.split()[1].rstrip("/"), f"http://127.0.0.1:{ports[1]}"))
+        finally:
+            program.terminate()
+            assert program.wait(20) == 0
+    shutil.rmtree(ROOT / "var" / "example" / str(ports[0]))
+
+
+async def use_example(url: str, userauth: str) -> None:
+    """Add a note as a person with a browser, and read it as a client of the API."""
+    api = Api(userauth)
+    await api.register()
+    site = Site(url)
+    browser = Browser(site)
+    sent = await browser.get("/")
+    assert sent.code == 303
+    assert await browser.sign_in(sent.headers["Location"]) == "/"
+    assert "userauth" in browser.cookies
+    assert (await browser.request("/", b"note=%3Cb%3E")).headers["Location"] == "/"
+    assert b"<li>&lt;b&gt;</li>" in (await browser.get("/")).body
+    assert b"&lt;b&gt;" in (await site.ask(bearer(await api.token()))).body
+    for more in ({}, HTML):
+        answer = await site.ask(None, "/", body=b"note=x", more=more)
+        assert (answer.code, answer.headers.get("Location")) == (401, None)
+    api.close()

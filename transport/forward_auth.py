@@ -1,0 +1,40 @@
+"""Where a proxy sends the browser whose request it asks about: to the page that signs in.
+
+Caddy and Traefik describe that request in X-Forwarded-Method, -Host and -Uri, and pass on the
+response. nginx decides by itself, since it accepts only 401 and 403.
+"""
+
+from urllib.parse import quote, urlsplit
+
+from tornado.httputil import HTTPHeaders
+
+from transport.browsers import prefers_html
+
+_PAGES = "/auth/"
+_SIGN_IN = f"{_PAGES}sign-in"
+# Pages accept no longer path.
+_MAX_PATH_LENGTH = 2_000
+# Only these requests can be repeated after signing in without loss.
+_REPEATABLE = frozenset({"GET", "HEAD"})
+
+
+class SignInRedirects:
+    """Decides which requests lead to the page that signs in, and where exactly."""
+
+    def __init__(self, public_url: str) -> None:
+        """Redirect on the host of this URL only, since cookies are bound to it; on any if empty."""
+        self._host = urlsplit(public_url).netloc
+
+    def find_location(self, headers: HTTPHeaders) -> str | None:
+        """Return the location for the request that a trusted proxy describes; None for a 401."""
+        if headers.get("X-Forwarded-Method") not in _REPEATABLE or not prefers_html(headers):
+            return None
+        if self._host and headers.get("X-Forwarded-Host", "").lower() != self._host:
+            return None
+        target = headers.get("X-Forwarded-Uri", "")
+        if target.startswith(_PAGES):
+            # The proxy asks about the pages themselves: a redirect would lead here again.
+            return None
+        if not target.startswith("/") or len(target) > _MAX_PATH_LENGTH:
+            return _SIGN_IN
+        return f"{_SIGN_IN}?next={quote(target, safe='', encoding='latin-1')}"

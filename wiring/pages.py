@@ -1,0 +1,37 @@
+"""The pages for people: what they need, and their routes."""
+
+from handlers.application import NO_PAGES, PageRoutes
+from pages import page_routes as routes
+from pages.context import PageContext
+from pages.errors import error_pages
+from pages.renderer import Renderer, Site
+from settings import Settings
+from wiring.errors import StartError
+
+
+def page_routes(settings: Settings) -> PageRoutes:
+    """Return the routes of the pages, none if they are off; raises StartError."""
+    if not settings.pages.enabled:
+        return NO_PAGES
+    context = PageContext(
+        _renderer(settings), settings.mail.language.value, settings.server.public_url
+    )
+    arguments = {"pages": context}
+    return PageRoutes(
+        [(path, handler, arguments) for path, handler in routes], error_pages(context)
+    )
+
+
+def _renderer(settings: Settings) -> Renderer:
+    pages = settings.pages
+    site = Site(
+        title=pages.title,
+        has_logo=pages.logo is not None,
+        links=pages.footer_links,
+        can_register=settings.registration.open,
+        sends_messages=settings.mail.relay is not None,
+    )
+    try:
+        return Renderer(site, pages.templates)
+    except (OSError, ValueError) as error:
+        raise StartError(f"a template of the pages cannot be read: {error}") from error
