@@ -11,6 +11,7 @@ from tests.harness.mail_calls import (
     NEW_PASSWORD,
     SETTINGS,
     Sent,
+    read,
     request_reset,
     sent_by,
 )
@@ -129,6 +130,35 @@ async def test_a_secret_that_is_not_valid_is_reported_beside_the_code(
     assert "data-fragment" not in answer.find("input", name="token").attributes
     assert NEW_PASSWORD not in answer.html
     assert (await api.log_in()).status == 200
+
+
+@pytest.mark.parametrize("name", ["token", "request"])
+@pytest.mark.parametrize("value", [5_000 * "a", "a\0b"])
+@with_mail
+@pytest.mark.gen_test
+async def test_a_hidden_field_that_is_malformed_is_rejected(
+    browser: FormBrowser, name: str, value: str
+) -> None:
+    page = await browser.get(PATH)
+    values = {"password": NEW_PASSWORD, "code": "12345678", name: value}
+    answer = await browser.submit(page, PATH, **values)
+    assert answer.status == 422
+    assert answer.find("div", role="alert")
+
+
+@with_mail
+@pytest.mark.gen_test
+async def test_an_invited_person_sets_the_first_password_in_the_same_way(
+    api: Api, browser: FormBrowser, dsn: str
+) -> None:
+    sent = await requested(api, dsn)
+    run_sql(dsn, "UPDATE messages SET kind = 'invitation'")
+    invitation = read(dsn, sent.id)
+    page = await opened(browser, invitation)
+    token = invitation.secrets.token
+    assert token != sent.secrets.token
+    answer = await browser.submit(page, PATH, password=NEW_PASSWORD, token=token)
+    assert answer.status == 303
 
 
 @with_mail
