@@ -18,7 +18,7 @@ from settings.choices import Language
 
 _FOLDER = Path(__file__).parent / "templates"
 _WIDTH = 76
-_LINKS = ("{link}", "{origin}")
+_LINKS = ("{link}", "{origin}/auth/forgot")
 _CODE = "{code}"
 
 

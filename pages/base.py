@@ -93,6 +93,9 @@ class PageHandler(BrowserHandler):
             "path": self.request.path,
             "here": self._address,
             "message": "",
+            "notice": "",
+            # The text of a second button of the form.
+            "other_submit": "",
             "is_error": status >= HTTPStatus.BAD_REQUEST,
             **values,
         }
@@ -134,14 +137,16 @@ class PageHandler(BrowserHandler):
         else:
             self.show_problem(problem, status, fields)
 
-    def show_form_again(self, problem: Problem, status: int, fields: Fields) -> None:
+    def show_form_again(
+        self, problem: Problem, status: int, fields: Fields, **values: object
+    ) -> None:
         """Show the form with the errors of its fields, or with a message."""
         errors: dict[str, str] = {}
         if isinstance(problem, InvalidFields):
             for error in problem.errors:
                 errors.setdefault(error.field, self.texts.message(error.message))
         message = "" if errors else describe(self.texts, problem, self.pages.public_url)
-        self.show(status, fields, form=self.form_view(errors), message=message)
+        self.show(status, fields, form=self.form_view(errors), message=message, **values)
 
     def show_problem(self, problem: Problem, status: int, fields: Fields) -> None:
         """Show a page about an error."""

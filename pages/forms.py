@@ -18,11 +18,18 @@ class Field:
     is_required: bool = True
     hint: str = ""
     label: str = ""
+    # A script removes the field if the link of a message brought the secret.
+    is_replaced_by_link: bool = False
 
     @property
     def label_key(self) -> str:
         """Return the key of the label: by default that of the name."""
         return self.label or self.name
+
+    @property
+    def is_hidden(self) -> bool:
+        """Return whether a person does not see the field."""
+        return self.kind in {"hidden", "fragment"}
 
 
 EMAIL = Field("email", "email", "username", "email")
@@ -30,7 +37,10 @@ CURRENT_PASSWORD = Field("password", "password", "current-password")
 NEW_PASSWORD = Field(
     "password", "password", "new-password", hint="new-password", label="new_password"
 )
-CODE = Field("code", "text", "one-time-code", "numeric", hint="code")
+CODE = Field("code", "text", "one-time-code", "numeric", hint="code", is_replaced_by_link=True)
+# The fragment of the link in a message, which a script moves into the form.
+TOKEN = Field("token", "fragment")
+REQUEST = Field("request", "hidden")
 
 
 class PageForm(UrlEncodedForm):
@@ -49,7 +59,7 @@ class FormView:
 
     def value(self, wanted: Field) -> str:
         """Return what was typed, except for passwords and codes."""
-        if wanted.kind == "password" or wanted.autocomplete == "one-time-code":
+        if wanted.kind in {"password", "fragment"} or wanted.autocomplete == "one-time-code":
             return ""
         return self.values.get(wanted.name, "")
 
@@ -60,11 +70,11 @@ class FormView:
     @property
     def focus(self) -> str:
         """Return the name of the first field with an error, otherwise of the first field."""
-        names = [each.name for each in self.fields]
+        names = [each.name for each in self.fields if not each.is_hidden]
         return next((name for name in names if name in self.errors), names[0] if names else "")
 
     @property
     def other_errors(self) -> tuple[str, ...]:
         """Return the errors of fields that the form does not show."""
-        shown = {each.name for each in self.fields}
+        shown = {each.name for each in self.fields if not each.is_hidden}
         return tuple(message for name, message in self.errors.items() if name not in shown)

@@ -4,8 +4,13 @@ from typing import ClassVar
 
 from pages.base import ACCOUNT, SEND, SHOW, PageHandler
 from pages.forms import CURRENT_PASSWORD, EMAIL, Field, PageForm
+from pages.queries import query_value
 from rules.credentials import password_credentials
+from rules.errors import EmailUnverified, Problem
+from transport.response import Fields
 
+# What another page did before it led here, by the parameter ``done`` of the address.
+_NOTICES = frozenset({"reset", "verified", "undone", "undone-without-mail"})
 _KEEP = Field("keep_signed_in", "checkbox", is_required=False)
 
 
@@ -21,6 +26,17 @@ class SignInPage(PageHandler):
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
     template = "sign-in"
     form = SignInForm
+
+    def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
+        done = query_value(self.request.query, "done")
+        notice = self.texts(f"notice.{done}") if done in _NOTICES else ""
+        super().show(status, fields, **{"notice": notice, "is_unverified": False, **values})
+
+    def show_form_again(
+        self, problem: Problem, status: int, fields: Fields, **values: object
+    ) -> None:
+        is_unverified = isinstance(problem, EmailUnverified)
+        super().show_form_again(problem, status, fields, is_unverified=is_unverified, **values)
 
     async def post(self) -> None:
         form = SignInForm.of(self.parameters)

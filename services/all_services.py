@@ -7,6 +7,7 @@ from rules.keys import KeysFile
 from rules.tokens import TokenSigner
 from services.account_links import AccountLinks
 from services.accounts import Accounts
+from services.address_proofs import AddressProofs
 from services.administration import Administration
 from services.audit import AuditTrail
 from services.clients import Clients
@@ -52,6 +53,7 @@ class Services:
     password_reset: PasswordReset
     email_change: EmailChange
     email_undo: EmailUndo
+    address_proofs: AddressProofs
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,12 @@ class EmailChange:
         Repeatable: a caller may not have received the first response.
         """
         row = await self._proofs.verify(proof, _KINDS, origin, identity)
+        return await self.apply(identity, proof, row, origin)
+
+    async def apply(
+        self, identity: Identity, proof: Proof, row: ProofRow, origin: Origin
+    ) -> UserRow:
+        """Change the address by a proof of a message; return the user."""
         async with self._writes.begin(identity) as (transaction, user):
             if user.email == row.recipient:
                 return user

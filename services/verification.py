@@ -1,6 +1,7 @@
 """The verification of an email address, by a message to it."""
 
 from db import user_emails
+from db.message_rows import ProofRow
 from db.rows import UserRow
 from rules.message_kinds import MessageKind
 from rules.origin import Origin
@@ -44,6 +45,12 @@ class EmailVerification:
         Repeatable: a caller may not have received the first response.
         """
         row = await self._proofs.verify(proof, _KINDS, origin, identity)
+        return await self.apply(identity, proof, row, origin)
+
+    async def apply(
+        self, identity: Identity, proof: Proof, row: ProofRow, origin: Origin
+    ) -> UserRow:
+        """Mark the address as verified by a proof of a message; return the user."""
         async with self._writes.begin(identity) as (transaction, user):
             # Another request may have used it while this one waited for the row of the user.
             if user.is_email_verified:

@@ -15,6 +15,7 @@ from rules.password_cache import PasswordCache
 from rules.tokens import TokenSigner
 from rules.write_turns import WriteTurns
 from services.accounts import Accounts
+from services.address_proofs import AddressProofs
 from services.all_services import Services
 from services.clients import Clients
 from services.confirmation import Confirmation
@@ -91,6 +92,8 @@ def _services(
     mail: _MailParts,
     file: KeysFile | None,
 ) -> Services:
+    verification = _verification(parts, server, mail)
+    email_change = _email_change(parts, server, mail)
     return Services(
         identities=server.identities,
         registration=_registration(settings, parts, server, mail),
@@ -106,10 +109,11 @@ def _services(
         hash_queue=parts.hasher.queue,
         readiness=Readiness(parts.core.lookups),
         outbox=mail.outbox,
-        verification=_verification(parts, server, mail),
+        verification=verification,
         password_reset=_password_reset(parts, server, mail),
-        email_change=_email_change(parts, server, mail),
+        email_change=email_change,
         email_undo=_email_undo(parts, mail),
+        address_proofs=AddressProofs(mail.proofs, verification=verification, change=email_change),
     )
 
 

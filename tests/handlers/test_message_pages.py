@@ -1,4 +1,4 @@
-"""/auth/verify, /auth/reset and /auth/undo, which messages link to."""
+"""/auth/verify, /auth/reset and /auth/undo, which messages link to, also without the pages."""
 
 import json
 import re
@@ -20,6 +20,8 @@ from tests.harness.sql import run_sql
 PATHS = ["/auth/verify", "/auth/reset", "/auth/undo"]
 NEW = "another horse battery"
 OTHER = "susan@example.org"
+OFF = {"PAGES__ENABLED": False}
+without_pages = override_settings(**OFF)
 
 
 class _Tags(HTMLParser):
@@ -36,7 +38,11 @@ class _Tags(HTMLParser):
         self.sources += [value for name, value in attrs if name in {"src", "href", "action"}]
 
 
-@pytest.mark.parametrize("settings", [{}, {"DOCS__ENABLED": False}, MAIL], indirect=True)
+@pytest.mark.parametrize(
+    "settings",
+    [{**OFF, **each} for each in ({}, {"DOCS__ENABLED": False}, MAIL)],
+    indirect=True,
+)
 @pytest.mark.gen_test
 async def test_the_pages_are_served_to_all_with_any_settings(api: Api) -> None:
     for path in PATHS:
@@ -57,6 +63,7 @@ async def test_the_pages_are_served_to_all_with_any_settings(api: Api) -> None:
             assert got.headers[name] == headed.headers[name] == value
 
 
+@without_pages
 @pytest.mark.gen_test
 async def test_a_page_is_in_both_languages_and_loads_nothing(api: Api) -> None:
     for path in PATHS:
@@ -66,6 +73,7 @@ async def test_a_page_is_in_both_languages_and_loads_nothing(api: Api) -> None:
         assert not {"script", "style", "form", "img", "iframe"} & tags.seen
 
 
+@without_pages
 @pytest.mark.gen_test
 async def test_the_calls_that_a_page_shows_exist_with_these_fields(api: Api) -> None:
     handlers = dict(routes)
@@ -78,6 +86,7 @@ async def test_the_calls_that_a_page_shows_exist_with_these_fields(api: Api) -> 
             handlers[call].calls["POST"].body.model_validate(body)
 
 
+@without_pages
 @pytest.mark.gen_test
 async def test_another_method_is_rejected(api: Api) -> None:
     for path in PATHS:
@@ -136,7 +145,9 @@ async def visit(api: Api, dsn: str, kind: MessageKind) -> tuple[str, str]:
     return message_id, secrets.token
 
 
-@override_settings(**MAIL)
+@pytest.mark.parametrize(
+    "settings", [MAIL, {**MAIL, **OFF}], ids=["pages", "no pages"], indirect=True
+)
 @pytest.mark.gen_test
 async def test_a_scanner_that_opens_every_link_spends_no_secret(api: Api, dsn: str) -> None:
     token = await api.registered_token()

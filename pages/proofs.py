@@ -1,0 +1,71 @@
+"""What the pages that take the secret of a message share.
+
+The secret is behind # in the link, which no server receives: a script moves it into the form.
+Without a script, a person types the code.
+"""
+
+import re
+from typing import ClassVar
+
+from pages.base import SEND, SHOW, PageHandler
+from pages.describe import describe
+from pages.forms import FormView, PageForm
+from pages.queries import query_value
+from rules.errors import CodeInvalid, FieldError, InvalidFields, Problem
+from services.proofs import Proof
+from transport.response import Fields
+
+# People type a code as the message shows it, in groups.
+_SEPARATORS = re.compile(r"[\s-]+")
+
+
+class ProofForm(PageForm):
+    """The secret of a message to the user who is identified."""
+
+    token: str = ""
+    code: str = ""
+
+    @property
+    def proof(self) -> Proof:
+        """Return the secret; raise InvalidFields if there is none."""
+        if self.token:
+            return Proof(token=self.token)
+        if not self.code:
+            raise InvalidFields([FieldError("code", "is required")])
+        return Proof(code=_SEPARATORS.sub("", self.code))
+
+
+class RequestedProofForm(ProofForm):
+    """The secret of a message; a code together with the id in the link."""
+
+    request: str = ""
+
+    @property
+    def proof(self) -> Proof:
+        """Return the secret; raise InvalidFields if there is none."""
+        found = super().proof
+        return found if found.code is None else Proof(code=found.code, request=self.request)
+
+
+class ProofPage(PageHandler):
+    """A page that a link in a message opens. Opening it uses nothing."""
+
+    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
+
+    def get(self) -> None:
+        request = query_value(self.request.query, "request")
+        self.show(form=FormView(self.form_view({}).fields, {"request": request}, {}))
+
+    def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
+        is_sent = query_value(self.request.query, "sent")
+        notice = self.texts(f"{self.template}.sent") if is_sent else ""
+        super().show(status, fields, **{"notice": notice, **values})
+
+    def show_form_again(
+        self, problem: Problem, status: int, fields: Fields, **values: object
+    ) -> None:
+        if isinstance(problem, CodeInvalid):
+            errors = {"code": describe(self.texts, problem, self.pages.public_url)}
+            self.show(status, fields, form=self.form_view(errors), **values)
+        else:
+            super().show_form_again(problem, status, fields, **values)

@@ -1,0 +1,14 @@
+"""The queries of pages."""
+
+from urllib.parse import parse_qs, urlencode
+
+
+def query_value(query: str, name: str) -> str:
+    """Return the value of a parameter, or nothing; an invalid query is ignored."""
+    return parse_qs(query).get(name, [""])[0]
+
+
+def address(path: str, **parameters: str | None) -> str:
+    """Return a path with those parameters that have a value."""
+    given = {name: value for name, value in parameters.items() if value}
+    return f"{path}?{urlencode(given)}" if given else path

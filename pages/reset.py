@@ -1,0 +1,29 @@
+"""/auth/reset: a new password by a message; also the first one of an invited user."""
+
+from typing import ClassVar
+
+from pages.base import SIGN_IN
+from pages.forms import CODE, NEW_PASSWORD, REQUEST, TOKEN
+from pages.proofs import ProofPage, RequestedProofForm
+from pages.queries import address
+
+
+class ResetForm(RequestedProofForm):
+    fields: ClassVar = (REQUEST, TOKEN, CODE, NEW_PASSWORD)
+
+    password: str
+
+
+class ResetPage(ProofPage):
+    template = "reset"
+    form = ResetForm
+
+    async def post(self) -> None:
+        form = ResetForm.of(self.parameters)
+        resets = self.application.services.password_reset
+        await resets.confirm(form.proof, form.password, self.origin)
+        # With a fragment of its own, the address does not inherit that of the link.
+        self.go_to(f"{address(SIGN_IN, done='reset', next=self.return_path)}#main")
+
+
+routes = [(r"/auth/reset", ResetPage)]

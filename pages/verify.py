@@ -1,0 +1,74 @@
+"""/auth/verify: the confirmation of an email address, of the account or of a change.
+
+In a session, a button confirms it. Otherwise the email address and the password identify the user,
+who may be unverified.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pages.base import SIGN_IN
+from pages.forms import CODE, CURRENT_PASSWORD, EMAIL, TOKEN, FormView
+from pages.proofs import ProofForm, ProofPage
+from pages.queries import address, query_value
+from rules.credentials import password_credentials
+from rules.errors import FieldError, InvalidFields, MailDisabled
+from services.identities import Identity
+from transport.response import Fields
+
+_PATH = "/auth/verify"
+
+
+class VerifyForm(ProofForm):
+    fields: ClassVar = (EMAIL, CURRENT_PASSWORD, TOKEN, CODE)
+
+    email: str = ""
+    password: str = ""
+    send: str = ""
+
+
+class VerifyPage(ProofPage):
+    template = "verify"
+    form = VerifyForm
+
+    async def post(self) -> None:
+        form, services = VerifyForm.of(self.parameters), self.application.services
+        if form.send and not services.outbox.is_on:
+            raise MailDisabled
+        # A form without a secret is not worth a hash.
+        proof = None if form.send else form.proof
+        identity = await self._identify(form)
+        self.user_id = identity.user.id
+        if proof is None:
+            await services.verification.request(identity, self.origin)
+            self.go_to(address(_PATH, sent="yes", next=self.return_path))
+            return
+        await services.address_proofs.confirm(identity, proof, self.origin)
+        path, done = (SIGN_IN, "verified") if self.session is None else (_PATH, "yes")
+        self.go_to(f"{address(path, done=done, next=self.return_path)}#main")
+
+    def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
+        is_done = self.session is not None and bool(query_value(self.request.query, "done"))
+        given: dict[str, object] = {"is_done": is_done}
+        if is_done:
+            given["notice"] = self.texts("verify.done")
+        elif self.application.services.outbox.is_on:
+            given["other_submit"] = self.texts("verify.send")
+        super().show(status, fields, **given, **values)
+
+    def form_view(self, errors: Mapping[str, str]) -> FormView:
+        fields = self.form.fields if self.session is None else (TOKEN, CODE)
+        return FormView(fields, self.parameters, errors)
+
+    async def _identify(self, form: VerifyForm) -> Identity:
+        if self.session is not None:
+            return self.session.identity
+        missing = [name for name in ("email", "password") if name not in self.parameters]
+        if missing:
+            raise InvalidFields([FieldError(name, "is required") for name in missing])
+        return await self.application.services.identities.identify(
+            password_credentials(form.email, form.password), self.origin, may_be_unverified=True
+        )
+
+
+routes = [(_PATH, VerifyPage)]

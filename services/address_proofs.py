@@ -1,0 +1,32 @@
+"""The proof of an email address when its caller does not know of which kind the message is."""
+
+from db.rows import UserRow
+from rules.message_kinds import MessageKind
+from rules.origin import Origin
+from services.email_change import EmailChange
+from services.identities import Identity
+from services.proofs import Proof, Proofs
+from services.verification import EmailVerification
+
+_KINDS = (MessageKind.VERIFICATION, MessageKind.EMAIL_CHANGE)
+
+
+class AddressProofs:
+    """Verifies the address of a user, or changes it, as the message says."""
+
+    def __init__(
+        self, proofs: Proofs, *, verification: EmailVerification, change: EmailChange
+    ) -> None:
+        self._proofs = proofs
+        self._verification = verification
+        self._change = change
+
+    async def confirm(self, identity: Identity, proof: Proof, origin: Origin) -> UserRow:
+        """Do what the message is for; return the user. Raises CodeInvalid, or EmailTaken.
+
+        The proof is verified once for both kinds: a wrong code counts as one.
+        """
+        row = await self._proofs.verify(proof, _KINDS, origin, identity)
+        if row.kind == MessageKind.EMAIL_CHANGE:
+            return await self._change.apply(identity, proof, row, origin)
+        return await self._verification.apply(identity, proof, row, origin)
