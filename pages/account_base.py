@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
+from contract.calls import Call
 from pages.base import ACCOUNT, SHOW, PageHandler
 from pages.forms import Field, FormView
 from rules.errors import MailDisabled, TokenInvalid
@@ -14,7 +15,7 @@ from transport.response import Fields
 CONFIRM = Field("current_password", "password", "current-password")
 # What a page of the account reports after a form, by the parameter ``done`` of its address.
 NOTICES = frozenset({"name", "email", "password", "verification", "device", "devices"})
-SHOWN: Mapping[str, object] = {"GET": SHOW, "HEAD": SHOW}
+SHOWN: Mapping[str, Call] = {"GET": SHOW, "HEAD": SHOW}
 
 
 class AccountHandler(PageHandler):

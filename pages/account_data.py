@@ -28,8 +28,6 @@ class DataPage(AccountHandler):
         body = to_json(document, indent=2) + b"\n"
         self.respond(200, (*_FIELDS, *self.fields_of_pages), body)
 
-    head = get
-
     async def _find_events(self) -> list[EventRow]:
         user_id, found = self.identity.user.id, list[EventRow]()
         while len(found) < MAX_EVENTS:

@@ -49,8 +49,6 @@ class DevicesPage(AccountHandler):
         devices = [_device(self.texts, row, self.own_session.token_id) for row in rows]
         self.show(devices=sorted(devices, key=lambda device: not device.is_current))
 
-    head = get
-
 
 class SignOutDevicesHandler(AccountHandler):
     """A page with the password, for the sign-out of other devices."""
@@ -71,8 +69,6 @@ class DevicePage(SignOutDevicesHandler):
     async def get(self, device_id: str) -> None:
         await self._find_device(device_id)
         self.show()
-
-    head = get
 
     async def post(self, device_id: str) -> None:
         await self._find_device(device_id)

@@ -28,8 +28,6 @@ class EventsPage(AccountHandler):
         older = found[-1].public_id if len(found) == _LIMIT else ""
         self.show(events=[EventView(row, self._describe(row)) for row in found], older=older)
 
-    head = get
-
     def _describe(self, event: EventRow) -> str:
         key = f"event.{event.kind}"
         return self.texts(key) if self.texts.has(key) else self.texts("event.other")

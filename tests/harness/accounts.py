@@ -10,9 +10,11 @@ WRONG = "wrong horse battery"
 NEW_PASSWORD = "another horse battery"
 
 
-async def signed_in(api: Api, browser: FormBrowser, email: str = EMAIL, **fields: object) -> None:
+async def signed_in(
+    api: Api, browser: FormBrowser, email: str = EMAIL, *, name: str | None = None
+) -> None:
     """Register a user, and sign in."""
-    assert (await api.register(email, **fields)).status == 201
+    assert (await api.register(email, name=name)).status == 201
     assert (await browser.sign_in(email, PASSWORD)).status == 303
 
 
