@@ -66,7 +66,7 @@ class PageHandler(BrowserHandler):
         """Show the page, in response to GET."""
         self.show()
 
-    # Pages with a parameter in their path, or with a query to the database, have a GET of their own.
+    # Not a method: a GET that reads the database is a coroutine, and one may take a part of the path.
     get: Callable[..., Awaitable[None] | None] = show_page
 
     def head(self, *path: str) -> Awaitable[None] | None:
