@@ -1,7 +1,5 @@
 """/auth/account/data: the data of the user, to keep: the account, sessions, tokens, and events."""
 
-from pydantic_core import to_json
-
 from contract.documents import event_document, token_document, user_document
 from db.events import EventFilter
 from db.rows import EventRow
@@ -10,10 +8,7 @@ from pages.account_base import AccountHandler
 _PAGE = 1_000
 # The newest ones: failures of others, which anyone can cause, must not fill the memory.
 MAX_EVENTS = 10_000
-_FIELDS = (
-    ("Content-Type", "application/json; charset=UTF-8"),
-    ("Content-Disposition", 'attachment; filename="account.json"'),
-)
+_ATTACHMENT = ("Content-Disposition", 'attachment; filename="account.json"')
 
 
 class DataPage(AccountHandler):
@@ -25,8 +20,7 @@ class DataPage(AccountHandler):
             "tokens": [token_document(row, current=row.id == current) for row in rows],
             "events": [event_document(event) for event in await self._find_events()],
         }
-        body = to_json(document, indent=2) + b"\n"
-        self.respond(200, (*_FIELDS, *self.fields_of_pages), body)
+        self.send(document, fields=(_ATTACHMENT, *self.fields_of_pages))
 
     async def _find_events(self) -> list[EventRow]:
         user_id, found = self.identity.user.id, list[EventRow]()

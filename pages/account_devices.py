@@ -1,7 +1,7 @@
 """/auth/account/devices: where the user is signed in, and how to sign out there.
 
-Each sign-out is a page of its own with the password: rows with a password each could not be told
-apart by a password manager, nor by a person who hears them.
+Each sign-out is a page of its own with the password: in a list of rows with a password each, the
+fields would have the same label.
 """
 
 from dataclasses import dataclass

@@ -66,7 +66,7 @@ class PageHandler(BrowserHandler):
         """Show the page, in response to GET."""
         self.show()
 
-    # Not a method: a GET that reads the database is a coroutine, and one may take a part of the path.
+    # Not a method: a GET that reads the database is a coroutine; one may take a part of the path.
     get: Callable[..., Awaitable[None] | None] = show_page
 
     def head(self, *path: str) -> Awaitable[None] | None:
