@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from handlers.application import Application
+from ops.request_log import RequestRecord
 from settings import SettingsError
 from tests.harness.api import PASSWORD, Api
 from tests.harness.configuration import override_settings, settings_with
@@ -103,11 +105,15 @@ def test_a_setting_that_makes_pages_unusable_is_rejected(name: str, value: str) 
 
 
 @pytest.mark.gen_test
-async def test_pages_are_counted_by_their_path_alone(
-    api: Api, browser: FormBrowser, caplog: pytest.LogCaptureFixture
+async def test_the_log_has_the_path_of_a_page_and_the_user_and_no_more(
+    api: Api, browser: FormBrowser, app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await api.register()
-    caplog.set_level("INFO")
+    user = (await api.register()).json["id"]
+    records: list[RequestRecord] = []
+    monkeypatch.setattr(app.request_log, "write", records.append)
+    await browser.get(f"{PATH}?next=/secret-path")
     await browser.sign_in("susan@example.com", PASSWORD, next="/secret-path")
-    assert PASSWORD not in caplog.text
-    assert "secret-path" not in caplog.text
+    assert [(each.route, each.status) for each in records] == 3 * [(PATH, 200)]
+    assert records[-1].user_id == user
+    for secret in (PASSWORD, "secret-path", browser.cookies["userauth"]):
+        assert secret not in repr(records)
