@@ -1,6 +1,24 @@
 """The pages for people with a browser: one module per page, and here the routes of all."""
 
-from pages import account, forgot, home, language, reset, sign_in, sign_out, sign_up, undo, verify
+from pages import (
+    account,
+    account_data,
+    account_delete,
+    account_devices,
+    account_email,
+    account_events,
+    account_name,
+    account_password,
+    forgot,
+    home,
+    language,
+    reset,
+    sign_in,
+    sign_out,
+    sign_up,
+    undo,
+    verify,
+)
 
 page_routes = [
     *home.routes,
@@ -13,4 +31,11 @@ page_routes = [
     *undo.routes,
     *language.routes,
     *account.routes,
+    *account_name.routes,
+    *account_email.routes,
+    *account_password.routes,
+    *account_devices.routes,
+    *account_events.routes,
+    *account_data.routes,
+    *account_delete.routes,
 ]

@@ -1,14 +1,10 @@
 """/auth/account: what a person can see and change of the account."""
 
-from typing import ClassVar
-
-from pages.base import SHOW, PageHandler
+from pages.account_base import AccountHandler
 
 
-class AccountPage(PageHandler):
-    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW}
+class AccountPage(AccountHandler):
     template = "account"
-    requires_session = True
 
 
 routes = [(r"/auth/account", AccountPage)]

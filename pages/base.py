@@ -1,6 +1,6 @@
 """What all pages share: the checks of a request, the session, and how a page is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import ClassVar
 from urllib.parse import quote
@@ -62,13 +62,16 @@ class PageHandler(BrowserHandler):
         """Respond with the methods of the path (RFC 9110, section 9.3.7)."""
         self.respond(HTTPStatus.NO_CONTENT, (("Allow", ", ".join(self.allowed_methods)),))
 
-    def get(self) -> None:
-        """Show the page."""
+    def show_page(self) -> None:
+        """Show the page, in response to GET."""
         self.show()
 
-    def head(self) -> None:
+    # Not a method: a GET that reads the database is a coroutine; one may take a part of the path.
+    get: Callable[..., Awaitable[None] | None] = show_page
+
+    def head(self, *path: str) -> Awaitable[None] | None:
         """Respond as to GET, without the page."""
-        self.get()
+        return self.get(*path)
 
     @property
     def return_path(self) -> str | None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pages.base import SEND, SHOW, SIGN_IN, PageHandler
 
 # Pages that were shown to the person who signed out must not be read from the browser's cache.
-_CLEAR_CACHE = ("Clear-Site-Data", '"cache"')
+CLEAR_CACHE = ("Clear-Site-Data", '"cache"')
 
 
 class SignOutPage(PageHandler):
@@ -23,7 +23,7 @@ class SignOutPage(PageHandler):
             # Another site may have sent the form: the browser then withholds the cookie.
             self.go_to(SIGN_IN)
         else:
-            self.go_to(SIGN_IN, (cookies.delete_session(), _CLEAR_CACHE))
+            self.go_to(SIGN_IN, (cookies.delete_session(), CLEAR_CACHE))
 
 
 routes = [(r"/auth/sign-out", SignOutPage)]

@@ -45,7 +45,8 @@ class Page(HTMLParser):
         self.status, self.headers, self.content = status, headers, content
         self.elements: list[Element] = []
         self.forms: list[Form] = []
-        self.feed(self.html)
+        if headers.get("Content-Type", "").startswith("text/html"):
+            self.feed(self.html)
 
     @property
     def html(self) -> str:
@@ -140,10 +141,13 @@ class FormBrowser:
         origin = {"sec_fetch_site": "same-origin"}
         return await self.post(action, page.form(action).values | values, **origin)
 
+    async def send(self, path: str, **values: str) -> Page:
+        """Open a page and send its form."""
+        return await self.submit(await self.get(path), path, **values)
+
     async def sign_in(self, email: str, password: str, **values: str) -> Page:
         """Open the page and send its form."""
-        page = await self.get("/auth/sign-in")
-        return await self.submit(page, "/auth/sign-in", email=email, password=password, **values)
+        return await self.send("/auth/sign-in", email=email, password=password, **values)
 
     def _keep(self, fields: list[str]) -> None:
         for text in fields:
@@ -175,7 +179,7 @@ def _check(page: Page, *, is_secure: bool) -> None:
     assert ("Strict-Transport-Security" in headers) == is_secure
     if page.status in {429, 503}:
         assert headers["Retry-After"].isdecimal()
-    if page.content:
+    if page.content and "Content-Disposition" not in headers:
         assert headers["Content-Type"] == "text/html; charset=UTF-8"
         assert not [each for each in page.elements if "style" in each.attributes]
         assert not re.search(r"<style|\son[a-z]+=|<script(?! src)", page.html)

@@ -1,0 +1,51 @@
+"""/auth/account/email: the request of a change of the email address, and of its verification."""
+
+from typing import ClassVar
+
+from contract.fields import Email
+from pages.account_base import CONFIRM, SHOWN, AccountHandler
+from pages.base import SEND
+from pages.forms import Field, PageForm
+
+_NEW_EMAIL = Field("email", "email", "email", "email", label="new_email")
+
+
+class EmailForm(PageForm):
+    fields: ClassVar = (_NEW_EMAIL, CONFIRM)
+
+    email: Email
+    current_password: str = ""
+
+
+class EmailPage(AccountHandler):
+    calls: ClassVar = {**SHOWN, "POST": SEND}
+    template = "account-email"
+    form = EmailForm
+
+    def get(self) -> None:
+        self.require_mail()
+        self.show()
+
+    async def post(self) -> None:
+        self.require_mail()
+        form = EmailForm.of(self.parameters)
+        changes = self.application.services.email_change
+        await changes.request(self.identity, form.email, form.current_password, self.origin)
+        self.report("email")
+
+
+class VerificationPage(AccountHandler):
+    """Takes the button that sends the message again; it changes nothing in the account."""
+
+    calls: ClassVar = {"POST": SEND}
+
+    async def post(self) -> None:
+        self.require_mail()
+        await self.application.services.verification.request(self.identity, self.origin)
+        self.report("verification")
+
+
+routes = [
+    (r"/auth/account/email", EmailPage),
+    (r"/auth/account/verification", VerificationPage),
+]

@@ -1,0 +1,42 @@
+"""/auth/account/name: the name of the user."""
+
+from typing import ClassVar
+
+from contract.fields import Name
+from pages.account_base import CONFIRM, SHOWN, AccountHandler
+from pages.base import SEND
+from pages.forms import Field, PageForm
+
+_NAME = Field("name", autocomplete="name", is_required=False)
+
+
+class NameForm(PageForm):
+    """An empty name removes it."""
+
+    fields: ClassVar = (_NAME, CONFIRM)
+
+    name: Name | None = None
+    current_password: str = ""
+
+
+class NamePage(AccountHandler):
+    calls: ClassVar = {**SHOWN, "POST": SEND}
+    template = "account-name"
+    form = NameForm
+
+    def get(self) -> None:
+        self.show_filled(name=self.own_session.user.name or "")
+
+    async def post(self) -> None:
+        accounts = self.application.services.accounts
+        form = NameForm.of(self.parameters, accounts.find_errors)
+        await accounts.update(
+            self.identity,
+            origin=self.origin,
+            name=form.name,
+            current_password=form.current_password,
+        )
+        self.report("name")
+
+
+routes = [(r"/auth/account/name", NamePage)]
