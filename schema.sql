@@ -190,6 +190,9 @@ CREATE TABLE messages (
     voided_at        timestamptz,
     -- Codes that were compared with its own, counted before the comparison.
     tries            integer     NOT NULL DEFAULT 0,
+    -- Tries of codes of the address that this row counts: one row for each, whatever the number of
+    -- messages that the code was compared with.
+    email_tries      integer     NOT NULL DEFAULT 0,
     last_try_at      timestamptz,
     -- When a process may send it; while one does, the end of its lease. Null if nothing is left to
     -- send.
@@ -220,6 +223,9 @@ CREATE INDEX messages_requester_id ON messages (requester_id, created_at)
 
 -- Expired messages, for housekeeping.
 CREATE INDEX messages_expires_at ON messages (expires_at);
+
+-- Those about deletions, which do not remain until the others are deleted.
+CREATE INDEX messages_user_deleted ON messages (expires_at) WHERE kind = 'user-deleted';
 
 -- The key of the digests above, shared by every process that uses this database. Without it,
 -- guesses cannot be tested against digests that leave the database, in an export or a log.

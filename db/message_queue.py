@@ -66,17 +66,26 @@ async def find_message(connection: Connection, message_id: str) -> MessageStateR
 
 
 # Not one that a process sends now: its failure is null until the attempt has failed.
+# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
 _RETRY = """
-UPDATE messages
+WITH held AS MATERIALIZED (
+    SELECT id
+    FROM messages
+    WHERE
+        (id = %(id)s::uuid OR (%(id)s::uuid IS NULL AND failed_at IS NOT NULL))
+        AND recipient IS NOT NULL
+        AND failure IS NOT NULL
+        AND sent_at IS NULL
+        AND used_at IS NULL
+        AND voided_at IS NULL
+        AND expires_at > %(now)s
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE messages m
 SET due_at = %(now)s, failed_at = NULL, attempts = 0
-WHERE
-    (id = %(id)s::uuid OR (%(id)s::uuid IS NULL AND failed_at IS NOT NULL))
-    AND recipient IS NOT NULL
-    AND failure IS NOT NULL
-    AND sent_at IS NULL
-    AND used_at IS NULL
-    AND voided_at IS NULL
-    AND expires_at > %(now)s
+FROM held
+WHERE m.id = held.id
 """
 
 
@@ -103,11 +112,14 @@ async def drop(connection: Connection, message_id: str, *, now: datetime) -> boo
 _BACKLOG = """
 SELECT count(*), min(created_at)
 FROM messages
-WHERE due_at <= %(now)s AND expires_at > %(now)s AND recipient IS NOT NULL
+WHERE due_at IS NOT NULL AND expires_at > %(now)s AND recipient IS NOT NULL
 """
 
 
 async def measure_backlog(connection: Connection, *, now: datetime) -> BacklogRow:
-    """Return how many messages are due and not expired, and when the oldest was stored."""
+    """Return how many messages are to be sent and not expired, and when the oldest was stored.
+
+    Also deferred ones: while the relay takes none, all are deferred.
+    """
     row = await connection.fetch_one(_BACKLOG, {"now": now})
     return BacklogRow(0, None) if row is None else BacklogRow(*row)

@@ -49,6 +49,7 @@ class ClaimedMessage:
     expires_at: datetime
     due_at: datetime
     attempts: int
+    is_urgent: bool
     is_valid: bool
 
 
@@ -68,7 +69,7 @@ class ProofRow:
 
 @dataclass(frozen=True, slots=True)
 class BacklogRow:
-    """How many messages are due, and when the oldest of them was stored."""
+    """How many messages are to be sent, and when the oldest of them was stored."""
 
     due: int
     oldest_at: datetime | None

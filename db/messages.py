@@ -7,60 +7,9 @@ stops in between, the lease ends, and the message is sent again: at least once.
 from dataclasses import asdict
 from datetime import datetime
 
+from db.message_limits import lock_count
 from db.message_rows import ClaimedMessage, NewMessage
 from db.pool import Connection
-
-# Held until the end of the transaction, so that concurrent requests do not pass the limit.
-_LOCK = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
-_LOCK_CLASS = 0x6D61696C
-# A limit is reached while its last but limit - 1 request is less than an hour old.
-_FIND_WAIT = """
-SELECT extract(epoch FROM greatest(
-    (
-        SELECT created_at
-        FROM messages
-        WHERE network_digest = %(network)s
-        ORDER BY created_at DESC
-        OFFSET %(network_limit)s - 1
-        LIMIT 1
-    ), (
-        SELECT created_at
-        FROM messages
-        WHERE requester_id = %(user)s::uuid
-        ORDER BY created_at DESC
-        OFFSET %(user_limit)s - 1
-        LIMIT 1
-    )
-) + interval '1 hour' - %(now)s)::double precision
-"""
-
-
-async def find_wait(
-    connection: Connection,
-    *,
-    network_digest: str,
-    requester_id: str | None,
-    network_limit: int,
-    user_limit: int,
-    now: datetime,
-) -> float:
-    """Return how many seconds the next request has to wait for the limits of an hour, at least 0.
-
-    Further requests from the network, and of the user, wait until the transaction ends.
-    """
-    await connection.execute(_LOCK, (_LOCK_CLASS, network_digest))
-    if requester_id is not None:
-        await connection.execute(_LOCK, (_LOCK_CLASS, requester_id))
-    parameters = {
-        "network": network_digest,
-        "user": requester_id,
-        "network_limit": network_limit,
-        "user_limit": user_limit,
-        "now": now,
-    }
-    row = await connection.fetch_one(_FIND_WAIT, parameters)
-    return max(0.0, row[0] or 0.0) if row else 0.0
-
 
 # The same work, and a row that is due, whether or not anything is sent. Without a user, the planner
 # would omit the search for one: it must not see the value, and searches for the id of the message.
@@ -81,8 +30,14 @@ WITH given AS MATERIALIZED (
     WHERE
         email_digest = %(email_digest)s
         AND created_at > %(created_at)s::timestamptz - interval '1 hour'
-        AND (recipient IS NOT NULL OR sent_at IS NOT NULL)
         AND NOT is_urgent
+        AND (
+            sent_at IS NOT NULL
+            -- Not one that is printed, or became void before an attempt.
+            OR (recipient IS NOT NULL AND (due_at IS NOT NULL OR attempts > 0))
+            -- Of a deleted user, while a process sends it.
+            OR (voided_at IS NOT NULL AND due_at IS NOT NULL)
+        )
 ), allowed AS (
     SELECT
         given.recipient,
@@ -124,16 +79,42 @@ async def insert_message(
     Beyond ``max_per_hour`` to one address it is not sent, except if it is urgent. One that is
     printed is never sent.
     """
-    await connection.execute(_LOCK, (_LOCK_CLASS, message.email_digest))
+    await lock_count(connection, message.email_digest)
     parameters = asdict(message) | {"language": language, "limit": max_per_hour}
     await connection.execute(_INSERT, parameters)
+
+
+# What another transaction has locked is being sent, or is about to change: it counts as sent.
+_RENEW = """
+UPDATE messages
+SET created_at = %(created_at)s, expires_at = %(expires_at)s
+WHERE id = (
+    SELECT id
+    FROM messages
+    WHERE
+        kind = %(kind)s
+        AND email_digest = %(email_digest)s
+        AND user_id IS NOT DISTINCT FROM %(user_id)s::uuid
+        AND recipient IS NOT NULL
+        AND due_at IS NOT NULL
+        AND (attempts = 0 OR failure IS NOT NULL)
+        AND expires_at > %(created_at)s
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+async def renew_unsent(connection: Connection, message: NewMessage) -> bool:
+    """Let an unsent message of the same kind to the same user report a change, if there is one."""
+    return await connection.execute(_RENEW, asdict(message)) == 1
 
 
 _CLAIM = """
 WITH due AS (
     SELECT id
     FROM messages
-    WHERE due_at <= %(now)s
+    WHERE due_at <= %(now)s AND (%(takes_urgent)s OR NOT is_urgent)
     ORDER BY is_urgent DESC, due_at
     LIMIT 1
     FOR UPDATE SKIP LOCKED
@@ -144,7 +125,7 @@ FROM due
 WHERE m.id = due.id
 RETURNING
     m.id, m.nonce, m.kind, m.recipient, m.language, m.key_id, m.created_at, m.expires_at,
-    m.due_at, m.attempts,
+    m.due_at, m.attempts, m.is_urgent,
     m.voided_at IS NULL AND m.used_at IS NULL AND m.expires_at > %(now)s AND (
         m.user_id IS NULL OR EXISTS (
             SELECT FROM users u
@@ -158,10 +139,14 @@ RETURNING
 
 
 async def claim_next(
-    connection: Connection, *, now: datetime, lease_until: datetime
+    connection: Connection, *, now: datetime, lease_until: datetime, takes_urgent: bool = True
 ) -> ClaimedMessage | None:
-    """Claim the next message that is due, until the end of a lease; each process gets another."""
-    row = await connection.fetch_one(_CLAIM, {"now": now, "lease_until": lease_until})
+    """Claim the next message that is due, until the end of a lease; each process gets another.
+
+    Urgent messages are the first, unless the caller takes none.
+    """
+    parameters = {"now": now, "lease_until": lease_until, "takes_urgent": takes_urgent}
+    row = await connection.fetch_one(_CLAIM, parameters)
     return None if row is None else ClaimedMessage(*row)
 
 
@@ -216,6 +201,7 @@ SET
     failed_at = %s,
     failure = %s,
     recipient = CASE
+        WHEN m.kind = 'user-deleted' AND m.expires_at <= %s THEN NULL
         WHEN m.user_id IS NULL OR EXISTS (SELECT FROM users u WHERE u.id = m.user_id) THEN recipient
     END
 WHERE id = %s AND due_at = %s
@@ -226,7 +212,7 @@ async def give_up(
     connection: Connection, message: ClaimedMessage, *, at: datetime, failure: str
 ) -> None:
     """Record that a claimed message is not sent, and why."""
-    await connection.execute(_GIVE_UP, (at, failure, message.id, message.due_at))
+    await connection.execute(_GIVE_UP, (at, failure, at, message.id, message.due_at))
 
 
 _SKIP = "UPDATE messages SET due_at = NULL WHERE id = %s AND due_at = %s"
@@ -242,7 +228,7 @@ DELETE FROM messages
 WHERE id IN (
     SELECT id
     FROM messages
-    WHERE expires_at < %s
+    WHERE expires_at < %s{of_kind}
     ORDER BY expires_at
     LIMIT %s
     FOR UPDATE SKIP LOCKED
@@ -252,4 +238,10 @@ WHERE id IN (
 
 async def delete_expired(connection: Connection, *, before: datetime, limit: int) -> int:
     """Delete messages that expired before a time; return their number."""
-    return await connection.execute(_DELETE_EXPIRED, (before, limit))
+    return await connection.execute(_DELETE_EXPIRED.format(of_kind=""), (before, limit))
+
+
+async def delete_expired_deletions(connection: Connection, *, before: datetime, limit: int) -> int:
+    """Delete messages about deletions that expired before a time; return their number."""
+    statement = _DELETE_EXPIRED.format(of_kind=" AND kind = 'user-deleted'")
+    return await connection.execute(statement, (before, limit))

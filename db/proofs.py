@@ -41,6 +41,9 @@ async def find_proof(
 
 # Locks all messages to the address: concurrent requests, in any process, count one after another.
 # Messages without a user count as well, so that an unknown address has the same limits.
+#
+# If its caller is identified, a code is compared with several messages: a try of each, but one of
+# the address, which one of the rows counts.
 _COUNT_TRY = f"""
 WITH asked AS MATERIALIZED (
     SELECT DISTINCT email_digest
@@ -50,27 +53,41 @@ WITH asked AS MATERIALIZED (
         AND kind = ANY (%(kinds)s::text[])
         AND expires_at > %(now)s
 ), held AS MATERIALIZED (
-    SELECT m.id, m.tries, m.last_try_at
+    SELECT
+        m.id, m.email_digest, m.user_id, m.kind, m.expires_at, m.voided_at, m.tries,
+        m.email_tries, m.last_try_at
     FROM messages m
     WHERE m.email_digest IN (SELECT email_digest FROM asked)
     ORDER BY m.id
     FOR UPDATE
 ), day AS MATERIALIZED (
-    SELECT coalesce(sum(tries), 0) AS tries
+    SELECT
+        email_digest,
+        sum(email_tries) FILTER (WHERE last_try_at > %(now)s::timestamptz - interval '1 day')
+            AS tries
     FROM held
-    WHERE last_try_at > %(now)s::timestamptz - interval '1 day'
+    GROUP BY email_digest
+), compared AS MATERIALIZED (
+    SELECT
+        held.id,
+        row_number() OVER (PARTITION BY held.email_digest ORDER BY held.id) = 1 AS is_first
+    FROM held
+    JOIN day USING (email_digest)
+    WHERE
+        (held.id = %(id)s::uuid OR held.user_id = %(user_id)s::uuid)
+        AND held.kind = ANY (%(kinds)s::text[])
+        AND held.expires_at > %(now)s
+        AND held.voided_at IS NULL
+        AND held.tries < {MAX_TRIES}
+        AND coalesce(day.tries, 0) < {MAX_TRIES_PER_DAY}
 ), counted AS (
     UPDATE messages m
-    SET tries = m.tries + 1, last_try_at = %(now)s
-    FROM held, day
-    WHERE
-        m.id = held.id
-        AND (m.id = %(id)s::uuid OR m.user_id = %(user_id)s::uuid)
-        AND m.kind = ANY (%(kinds)s::text[])
-        AND m.expires_at > %(now)s
-        AND m.voided_at IS NULL
-        AND held.tries < {MAX_TRIES}
-        AND day.tries < {MAX_TRIES_PER_DAY}
+    SET
+        tries = m.tries + 1,
+        email_tries = m.email_tries + compared.is_first::integer,
+        last_try_at = %(now)s
+    FROM compared
+    WHERE m.id = compared.id
     RETURNING
         m.id, m.nonce, m.kind, m.key_id, m.user_id, m.recipient, m.used_at, m.password_version,
         m.expires_at, m.voided_at
@@ -100,18 +117,30 @@ async def count_try(
 
 _RETURN_TRY = """
 WITH held AS MATERIALIZED (
-    SELECT id FROM messages WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE
+    SELECT id, email_digest, email_tries
+    FROM messages
+    WHERE email_digest IN (SELECT email_digest FROM messages WHERE id = ANY (%(ids)s::uuid[]))
+    ORDER BY id
+    FOR UPDATE
+), counting AS MATERIALIZED (
+    SELECT DISTINCT ON (email_digest) id
+    FROM held
+    WHERE email_tries > 0
+    ORDER BY email_digest, id = ANY (%(ids)s::uuid[]) DESC
 )
 UPDATE messages m
-SET tries = greatest(tries - 1, 0)
+SET
+    tries = greatest(tries - (m.id = ANY (%(ids)s::uuid[]))::integer, 0),
+    email_tries = m.email_tries - (m.id IN (SELECT id FROM counting))::integer
 FROM held
 WHERE m.id = held.id
+    AND (m.id = ANY (%(ids)s::uuid[]) OR m.id IN (SELECT id FROM counting))
 """
 
 
 async def return_try(connection: Connection, message_ids: Sequence[str]) -> None:
-    """Take back the try of a code that was right."""
-    await connection.execute(_RETURN_TRY, (list(message_ids),))
+    """Take back the try of a code that was right, also that of its address."""
+    await connection.execute(_RETURN_TRY, {"ids": list(message_ids)})
 
 
 _SPEND = """

@@ -74,6 +74,25 @@ async def find_all_void_for_update(
     return [UserRow(*row) for row in await connection.fetch_all(_FIND_ALL_VOID, (at, limit))]
 
 
+_KEEP_VOID = """
+WITH held AS MATERIALIZED (
+    SELECT id
+    FROM users
+    WHERE email_verified_at IS NULL AND verify_until <= %s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE users u
+SET verify_until = NULL
+FROM held
+WHERE u.id = held.id
+"""
+
+
+async def keep_void(connection: Connection, *, at: datetime) -> None:
+    """Let users who have not verified their address in time verify it later."""
+    await connection.execute(_KEEP_VOID, (at,))
+
+
 async def set_savepoint(connection: Connection) -> None:
     """Begin a part of a transaction that can be rolled back alone."""
     await connection.execute("SAVEPOINT registration")

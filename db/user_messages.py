@@ -5,7 +5,17 @@ from datetime import datetime
 
 from db.pool import Connection
 
-# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
+# Tries of codes lock all messages to an address by id: see db/proofs.py. Several statements of a
+# transaction would each begin again at the lowest id, so the lock on all comes first.
+_LOCK = "SELECT id FROM messages WHERE user_id = %s ORDER BY id FOR UPDATE"
+
+
+async def lock_messages(connection: Connection, user_id: str) -> None:
+    """Lock the messages of a locked user, before any one of them is changed."""
+    await connection.fetch_all(_LOCK, (user_id,))
+
+
+# In the same order, for a change that uses no message before.
 _VOID = """
 WITH held AS MATERIALIZED (
     SELECT id
@@ -63,21 +73,40 @@ SELECT EXISTS (
         AND user_id IS DISTINCT FROM %s::uuid
         AND used_at IS NULL
         AND voided_at IS NULL
-        AND expires_at > clock_timestamp()
+        AND expires_at > %s
 )
 """
 
 
 async def reserves(
-    connection: Connection, email_digest: str, *, except_user_id: str | None
+    connection: Connection, email_digest: str, *, except_user_id: str | None, now: datetime
 ) -> bool:
     """Return whether an address may be restored for another user than one."""
-    row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id))
+    row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id, now))
     return row is not None and bool(row[0])
 
 
+_FIND_RESTORABLE = """
+SELECT DISTINCT recipient
+FROM messages
+WHERE
+    user_id = %s
+    AND kind = 'email-undo'
+    AND recipient IS NOT NULL
+    AND used_at IS NULL
+    AND voided_at IS NULL
+    AND expires_at > %s
+"""
+
+
+async def find_restorable(connection: Connection, user_id: str, *, at: datetime) -> list[str]:
+    """Return the earlier addresses of a user that an undo may restore."""
+    return [row[0] for row in await connection.fetch_all(_FIND_RESTORABLE, (user_id, at))]
+
+
 # The rows stay until they expire, and count: otherwise a caller could register an address, delete
-# the user and begin again, and send any number of messages.
+# the user and begin again, and send any number of messages. One that a process sends now keeps its
+# lease, so that it is recorded as sent.
 _ANONYMIZE = """
 WITH held AS MATERIALIZED (
     SELECT id
@@ -92,7 +121,7 @@ SET
     requester_id = NULL,
     recipient = NULL,
     failure = NULL,
-    due_at = NULL,
+    due_at = CASE WHEN attempts > 0 AND failure IS NULL THEN due_at END,
     voided_at = coalesce(voided_at, %(at)s)
 FROM held
 WHERE m.id = held.id

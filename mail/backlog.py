@@ -1,4 +1,4 @@
-"""The messages that are due, in the database that all processes share, for the metrics."""
+"""The messages that are to be sent, in the database that all processes share, for the metrics."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ _INTERVAL_SECONDS = 15.0
 
 
 class Backlog:
-    """Counts messages that are due. ``clock`` returns the time in UTC seconds."""
+    """Counts messages to send, now or later. ``clock`` returns the time in UTC seconds."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
@@ -20,12 +20,12 @@ class Backlog:
 
     @property
     def due(self) -> int:
-        """Return how many messages were due at the last measurement."""
+        """Return how many messages were to be sent at the last measurement."""
         return self._row.due
 
     @property
     def oldest_seconds(self) -> float:
-        """Return the age of the oldest of them, 0 if none was due."""
+        """Return the age of the oldest of them, 0 if there was none."""
         oldest = self._row.oldest_at
         return 0.0 if oldest is None else max(0.0, self._clock() - oldest.timestamp())
 

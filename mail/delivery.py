@@ -21,13 +21,14 @@ _ATTEMPT_SECONDS = 110.0
 _STEPS = (10.0, 60.0, 300.0, 900.0, 1800.0)
 
 
-class KeyRetired(Permanent):
-    """No signing key has the id of the one that the secrets of a message derive from."""
+class KeyUnknown(Permanent):
+    """No signing key has the id of the one that the secrets of a message derive from.
+
+    Another server may have it already: until the message expires, this one may get it too.
+    """
 
 
 def _reason(error: Permanent) -> Reason:
-    if isinstance(error, KeyRetired):
-        return Reason.KEY_RETIRED
     return Reason.NOT_RENDERED if isinstance(error, MessageError) else Reason.REJECTED
 
 
@@ -66,7 +67,7 @@ class Delivery:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
                 await relay.send(rendered, recipient)
         except Permanent as error:
-            return GivenUp(self.now(), _reason(error), str(error))
+            return self._never(message, error)
         except Temporary as error:
             return self.later(message, str(error))
         except TimeoutError:
@@ -81,6 +82,15 @@ class Delivery:
             return GivenUp(now, Reason.EXPIRED, f"expired: {failure}")
         return Deferred(until, failure)
 
+    def _never(self, message: ClaimedMessage, error: Permanent) -> Outcome:
+        if not isinstance(error, KeyUnknown):
+            return GivenUp(self.now(), _reason(error), str(error))
+        match self.later(message, str(error)):
+            case Deferred(until, failure):
+                return Deferred(until, failure, is_of_relay=False)
+            case _:
+                return GivenUp(self.now(), Reason.KEY_RETIRED, str(error))
+
     def _invalid(self, message: ClaimedMessage) -> Outcome:
         now = self.now()
         if message.expires_at <= now:
@@ -92,6 +102,6 @@ class Delivery:
             return render(message, recipient, None, self._envelope)
         key = self._find_key(message.key_id)
         if key is None:
-            raise KeyRetired("signing key retired")
+            raise KeyUnknown("signing key retired")
         secrets = derive_secrets(key, message.kind, message.id, message.nonce)
         return render(message, recipient, secrets, self._envelope)

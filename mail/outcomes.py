@@ -29,11 +29,15 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The message is sent later; ``is_counted`` unless the relay sends no message at all."""
+    """The message is sent later.
+
+    ``is_counted`` unless the relay sends no message at all; ``is_of_relay`` if the relay responded.
+    """
 
     until: datetime
     failure: str
     is_counted: bool = True
+    is_of_relay: bool = True
 
 
 @dataclass(frozen=True, slots=True)

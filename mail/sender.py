@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from db import messages
 from db.errors import DatabaseError
@@ -38,6 +39,11 @@ _RETRY_SECONDS = 2.0
 # A relay that hangs must not prolong a stop.
 _GOODBYE_SECONDS = 1.0
 _BUDGET_KEY = "relay"
+# After so many urgent messages, the next one is another one, if any is due: a user who changes a
+# password again and again must not delay the messages of all others.
+_URGENT_IN_A_ROW = 3
+# How long after the next probe a message is due that the relay refused like all others.
+_AFTER_PROBE_SECONDS = 5.0
 
 
 class Sender:
@@ -66,6 +72,7 @@ class Sender:
         self._pause = Pause(clock)
         self._running: set[asyncio.Task[None]] = set()
         self._unrecorded: list[tuple[ClaimedMessage, Outcome]] = []
+        self._urgent_in_a_row = 0
         self._is_closing = False
         self._is_failing = False
         self.counts = OutcomeCounts()
@@ -137,6 +144,7 @@ class Sender:
             return _POLL_SECONDS
         if message.is_valid and message.recipient is not None:
             self._budget.spend(_BUDGET_KEY)
+            self._urgent_in_a_row = self._urgent_in_a_row + 1 if message.is_urgent else 0
         task = asyncio.create_task(self._send(message, self._free.pop()))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -146,7 +154,10 @@ class Sender:
         now = self._delivery.now()
         lease_until = now + timedelta(seconds=LEASE_SECONDS)
         async with self._database.connection() as connection:
-            return await messages.claim_next(connection, now=now, lease_until=lease_until)
+            claim = partial(messages.claim_next, connection, now=now, lease_until=lease_until)
+            if self._urgent_in_a_row >= _URGENT_IN_A_ROW:
+                return await claim(takes_urgent=False) or await claim()
+            return await claim()
 
     async def _send(self, message: ClaimedMessage, relay: Relay) -> None:
         try:
@@ -164,12 +175,15 @@ class Sender:
             outcome = await self._delivery.attempt(message, relay)
         except RelayFault as fault:
             self._pause.begin(fault)
-            return Deferred(self._delivery.now(), str(fault), is_counted=False)
+            # The fault may be of this message alone: the next probe is another one.
+            seconds = self._pause.wait_seconds() + _AFTER_PROBE_SECONDS
+            until = self._delivery.now() + timedelta(seconds=seconds)
+            return Deferred(until, str(fault), is_counted=False)
         except Exception:
             logging.getLogger(SERVER).exception("a message was not sent")
             return self._delivery.later(message, "an error of the server, which its log explains")
         match outcome:
-            case Sent() | Deferred() | GivenUp(reason=Reason.REJECTED):
+            case Sent() | Deferred(is_of_relay=True) | GivenUp(reason=Reason.REJECTED):
                 self._pause.end()
         return outcome
 

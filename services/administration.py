@@ -78,7 +78,7 @@ class Administration:
         self._reservations = reservations
         self._waits = waits
         self._outbox = outbox
-        self._new_users = NewUsers(core, rules, throttle, reservations)
+        self._new_users = NewUsers(core, rules, reservations)
         self._origin = origin
 
     async def find_page(
@@ -183,6 +183,9 @@ class Administration:
         """Enable a user, and end the waits of the account; raises UserNotFound."""
         async with locked_user(self._database, email_or_id) as (transaction, user):
             is_new = await users.enable(transaction.connection, user.id)
+            if is_new:
+                # A request that found the user before it was disabled may have stored one later.
+                await self._outbox.void(transaction, user.id, also_undo=True)
             ended = await self._end_waits(transaction.connection, user)
             if is_new or ended:
                 await self._write(transaction, EventKind.ENABLED, user)

@@ -25,10 +25,13 @@ async def delete_account(
 ) -> int:
     """Delete a locked user, reserve the email address, and store a message about it.
 
-    Returns the number of valid tokens that were revoked.
+    Earlier addresses that an undo reserved remain reserved: otherwise a thief could change the
+    address first. Returns the number of valid tokens that were revoked.
     """
+    connection = transaction.connection
+    earlier = await user_messages.find_restorable(connection, user.id, at=at)
     revoked = await remove_account(transaction, user, at=at, throttle=throttle)
-    await reservations.reserve(transaction.connection, user)
+    await reservations.reserve(connection, [user.email, *earlier])
     await outbox.notify(transaction, MessageKind.USER_DELETED, user)
     return revoked
 

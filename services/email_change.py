@@ -100,7 +100,10 @@ class EmailChange:
 
     async def _is_reserved(self, transaction: Transaction, address: str, user: UserRow) -> bool:
         return await self._reservations.holds(
-            transaction.connection, emails.email_key(address), except_user_id=user.id
+            transaction.connection,
+            emails.email_key(address),
+            now=self._core.now(),
+            except_user_id=user.id,
         )
 
     async def _change(

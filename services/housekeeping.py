@@ -85,6 +85,12 @@ class Housekeeping:
         await _repeat(
             lambda: messages.delete_expired(connection, before=before, limit=_BATCH), full=_BATCH
         )
+        # They have the address of a deleted user.
+        now = self._ago(timedelta())
+        await _repeat(
+            lambda: messages.delete_expired_deletions(connection, before=now, limit=_BATCH),
+            full=_BATCH,
+        )
 
     async def _remove_counts(
         self, connection: Connection, kept_seconds: float, *, accounts: bool = False

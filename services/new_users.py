@@ -14,10 +14,8 @@ from rules.errors import EmailTaken, FieldError, InvalidFields
 from rules.field_errors import FieldErrors
 from rules.origin import Origin
 from services.core import Core
-from services.deletion import make_available
 from services.event_kinds import EventKind
 from services.reservations import Reservations
-from services.throttle import Throttle
 from services.transactions import Transaction
 
 
@@ -46,12 +44,9 @@ def find_errors(rules: AccountRules, fields: Mapping[str, str | None]) -> Sequen
 class NewUsers:
     """Checks and inserts new users."""
 
-    def __init__(
-        self, core: Core, rules: AccountRules, throttle: Throttle, reservations: Reservations
-    ) -> None:
+    def __init__(self, core: Core, rules: AccountRules, reservations: Reservations) -> None:
         self._core = core
         self._rules = rules
-        self._throttle = throttle
         self._reservations = reservations
 
     def check(
@@ -72,14 +67,12 @@ class NewUsers:
     ) -> UserRow:
         """Insert a user and the event; raises EmailTaken.
 
-        A void registration does not block its address. An administrator ends the reservation of
-        an address; a registration is rejected.
+        An administrator ends the reservation of an address; a registration is rejected.
         """
         connection, key = transaction.connection, new_user.email_key
-        await make_available(transaction, self._core, self._throttle, key)
         user = await insert_user(connection, new_user, password_hash)
         # After the insertion, and whatever its outcome: see services/reservations.py.
-        is_reserved = await self._reservations.holds(connection, key)
+        is_reserved = await self._reservations.holds(connection, key, now=self._core.now())
         if user is None or (is_reserved and kind is EventKind.REGISTERED):
             raise EmailTaken
         if is_reserved:

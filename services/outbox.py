@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from db import messages, user_messages
+from db import message_limits, messages, user_messages
 from db.message_rows import NewMessage
 from db.rows import UserRow
 from rules import emails
@@ -73,7 +73,7 @@ class Outbox:
         """
         network_digest = self._digests.of(_NETWORK, network_of(origin.ip))
         requester_id = requester.id if requester is not None else None
-        seconds = await messages.find_wait(
+        seconds = await message_limits.find_wait(
             transaction.connection,
             network_digest=network_digest,
             requester_id=requester_id,
@@ -107,10 +107,18 @@ class Outbox:
         return message
 
     async def notify(self, transaction: Transaction, kind: MessageKind, user: UserRow) -> None:
-        """Store a message about a change, if messages are sent."""
-        if self.is_on:
-            owner = None if kind is MessageKind.USER_DELETED else user
-            await self._insert(transaction, self._message(kind, user.email, owner))
+        """Store a message about a change, if messages are sent and no unsent one reports it.
+
+        It is urgent only at a verified address: any other may be that of a stranger, who must not
+        get more messages than the limit of a recipient.
+        """
+        if not self.is_on:
+            return
+        owner = None if kind is MessageKind.USER_DELETED else user
+        message = self._message(kind, user.email, owner)
+        message = replace(message, is_urgent=message.is_urgent and user.is_email_verified)
+        if not await messages.renew_unsent(transaction.connection, message):
+            await self._insert(transaction, message)
 
     async def void(
         self, transaction: Transaction, user_id: str, *, also_undo: bool = False

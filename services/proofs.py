@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from db import proofs
+from db import proofs, user_messages
 from db.message_rows import ProofRow
 from db.rows import UserRow
 from rules.errors import CodeInvalid
@@ -69,7 +69,11 @@ class Proofs:
         return found
 
     async def spend(self, transaction: Transaction, proof: Proof, row: ProofRow) -> None:
-        """Use a message; raises CodeInvalid if it was used or became void meanwhile."""
+        """Use a message; raises CodeInvalid if it was used or became void meanwhile.
+
+        Other messages of the user, whose row is locked, may become void in the same transaction.
+        """
+        await user_messages.lock_messages(transaction.connection, row.user.id)
         if not await proofs.spend(transaction.connection, row.id, at=self._core.now()):
             raise proof.rejection
 

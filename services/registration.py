@@ -58,7 +58,7 @@ class Registration:
         self._reservations = reservations
         self._outbox = outbox
         self._settings = settings
-        self._new_users = NewUsers(core, rules, throttle, reservations)
+        self._new_users = NewUsers(core, rules, reservations)
 
     @property
     def is_open(self) -> bool:
@@ -94,12 +94,17 @@ class Registration:
     async def remove_void(self) -> float:
         """Delete users who have not verified their address in time, a few at a time.
 
-        Their addresses are not reserved. Returns in how many seconds to do so again. Raises
-        DatabaseUnavailable.
+        Their addresses are not reserved. If the verification is not required, users log in without
+        it: those whose time ends then are kept for good, whatever the setting is later. Returns in
+        how many seconds to do so again. Raises DatabaseUnavailable.
         """
+        now = self._core.now()
         async with transaction_on(self._core.database) as transaction:
+            if self._settings.verification is not Verification.REQUIRED:
+                await registrations.keep_void(transaction.connection, at=now)
+                return _VOID_IDLE_SECONDS
             users = await registrations.find_all_void_for_update(
-                transaction.connection, at=self._core.now(), limit=_VOID_AT_ONCE
+                transaction.connection, at=now, limit=_VOID_AT_ONCE
             )
             for user in users:
                 await remove_void_account(transaction, self._core, self._throttle, user)
@@ -128,7 +133,7 @@ class Registration:
         connection, key = transaction.connection, new_user.email_key
         await make_available(transaction, self._core, self._throttle, key)
         owner = await registrations.find_owner(connection, key)
-        is_reserved = await self._reservations.holds(connection, key)
+        is_reserved = await self._reservations.holds(connection, key, now=self._core.now())
         is_free = owner is None and not is_reserved
         user = await self._insert(connection, new_user, password_hash, is_free=is_free)
         recipient = user or owner

@@ -10,12 +10,11 @@ was committed by then, including the reservation. An earlier check, or one in th
 would miss it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from db import reserved_emails, user_messages
 from db.pool import Connection
-from db.rows import UserRow
 from rules import emails
 from rules.digests import Digests
 from services.outbox import recipient_digest
@@ -30,20 +29,29 @@ class Reservations:
         self._digests = digests
         self._quarantine_days = quarantine_days
 
-    async def reserve(self, connection: Connection, user: UserRow) -> None:
-        """Reserve the address of a user, in the transaction that deletes the user."""
-        if self._quarantine_days:
-            digest = self._digest(emails.email_key(user.email))
+    async def reserve(self, connection: Connection, addresses: Iterable[str]) -> None:
+        """Reserve the addresses of a user, in the transaction that deletes the user."""
+        if not self._quarantine_days:
+            return
+        # Sorted, so that two deletions lock the rows in the same order.
+        for digest in sorted({self._digest(emails.email_key(address)) for address in addresses}):
             await reserved_emails.reserve(connection, digest, days=self._quarantine_days)
 
     async def holds(
-        self, connection: Connection, email_key: str, *, except_user_id: str | None = None
+        self,
+        connection: Connection,
+        email_key: str,
+        *,
+        now: datetime,
+        except_user_id: str | None = None,
     ) -> bool:
         """Return whether an address is reserved, for another user than one."""
         digest = recipient_digest(self._digests, email_key)
         is_reserved = await reserved_emails.is_reserved(connection, self._digest(email_key))
         # Both in any case: the time of a registration must not reveal a reservation.
-        has_undo = await user_messages.reserves(connection, digest, except_user_id=except_user_id)
+        has_undo = await user_messages.reserves(
+            connection, digest, except_user_id=except_user_id, now=now
+        )
         return is_reserved or has_undo
 
     async def find_end(self, connection: Connection, email_key: str) -> datetime | None:

@@ -24,17 +24,19 @@ class EmailVerification:
         self._proofs = proofs
 
     async def request(self, identity: Identity, origin: Origin) -> None:
-        """Store a message, unless the address is verified; raises TooManyMessages."""
+        """Store a message; raises TooManyMessages.
+
+        If the address is verified, it counts, and nothing is sent.
+        """
         async with self._writes.begin(identity) as (transaction, user):
-            if not user.is_email_verified:
-                await self._outbox.request(
-                    transaction,
-                    MessageKind.VERIFICATION,
-                    user.email,
-                    origin,
-                    user=user,
-                    requester=user,
-                )
+            await self._outbox.request(
+                transaction,
+                MessageKind.VERIFICATION,
+                user.email,
+                origin,
+                user=None if user.is_email_verified else user,
+                requester=user,
+            )
 
     async def confirm(self, identity: Identity, proof: Proof, origin: Origin) -> UserRow:
         """Mark the address as verified; return the user. Raises CodeInvalid.

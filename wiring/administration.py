@@ -88,7 +88,7 @@ def _account_links(
     return AccountLinks(
         parts.core,
         scheme=parts.hasher.scheme,
-        new_users=NewUsers(parts.core, parts.rules, parts.throttle, parts.reservations),
+        new_users=NewUsers(parts.core, parts.rules, parts.reservations),
         outbox=outbox,
         signing_key=newest_key,
         links_origin=partial(links_origin, settings),

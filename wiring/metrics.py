@@ -39,11 +39,11 @@ def watch_application(
 
 
 def watch_mail(metrics: Metrics, sender: Sender, backlog: Backlog) -> None:
-    """Expose the messages that are due, and what became of those that this process claimed."""
-    metrics.gauge("userauth_messages_due", "Messages to send now.", lambda: backlog.due)
+    """Expose the messages that are to be sent, and what became of those that were claimed here."""
+    metrics.gauge("userauth_messages_due", "Messages to send, now or later.", lambda: backlog.due)
     metrics.gauge(
         "userauth_messages_oldest_due_seconds",
-        "Age of the oldest message to send now.",
+        "Age of the oldest message to send.",
         lambda: backlog.oldest_seconds,
     )
     metrics.gauge(

@@ -31,16 +31,7 @@ FROM generate_series(1, %s) AS n
 
 def measure(run: Run) -> Results:
     """Measure token requests with and without a relay that hangs, in turn."""
-    tokens = bearers(signed_tokens(spread(USERS, TOKENS)))
-    found: dict[bool, list[list[float]]] = {False: [], True: []}
-    for number in run.rounds("mail"):
-        latencies: dict[bool, list[float]] = {False: [], True: []}
-        # A machine that becomes slower or faster meanwhile does not favor one of them.
-        order = (True, False, False, True) if number % 2 else (False, True, True, False)
-        for hangs in order * SLICES:
-            latencies[hangs] += _latencies(run, tokens, hangs=hangs)
-        for hangs, values in latencies.items():
-            found[hangs].append(values)
+    found = _measure_rounds(run)
     p99 = {
         hangs: series([percentile(values, 99) for values in each]) for hangs, each in found.items()
     }
@@ -60,6 +51,21 @@ def measure(run: Run) -> Results:
         " replies to a message."
     )
     return Results(figures=(figure,), curves=curves, notes=(note,))
+
+
+def _measure_rounds(run: Run) -> dict[bool, list[list[float]]]:
+    """Return the latencies of each round, by whether the relay hangs."""
+    tokens = bearers(signed_tokens(spread(USERS, TOKENS)))
+    found: dict[bool, list[list[float]]] = {False: [], True: []}
+    for number in run.rounds("mail"):
+        latencies: dict[bool, list[float]] = {False: [], True: []}
+        # A machine that becomes slower or faster meanwhile does not favor one of them.
+        order = (True, False, False, True) if number % 2 else (False, True, True, False)
+        for hangs in order * SLICES:
+            latencies[hangs] += _latencies(run, tokens, hangs=hangs)
+        for hangs, values in latencies.items():
+            found[hangs].append(values)
+    return found
 
 
 def _latencies(run: Run, tokens: Sequence[str], *, hangs: bool) -> list[float]:

@@ -28,6 +28,7 @@ CREATE TABLE messages (
     used_at          timestamptz,
     voided_at        timestamptz,
     tries            integer     NOT NULL DEFAULT 0,
+    email_tries      integer     NOT NULL DEFAULT 0,
     last_try_at      timestamptz,
     due_at           timestamptz,
     is_urgent        boolean     NOT NULL,
@@ -50,5 +51,7 @@ CREATE INDEX messages_requester_id ON messages (requester_id, created_at)
     WHERE requester_id IS NOT NULL;
 
 CREATE INDEX messages_expires_at ON messages (expires_at);
+
+CREATE INDEX messages_user_deleted ON messages (expires_at) WHERE kind = 'user-deleted';
 
 UPDATE userauth_schema SET version = 5, applied_at = now();

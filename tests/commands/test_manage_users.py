@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from rules.password_scheme import PasswordScheme
 from tests.harness.api import PASSWORD, Api, bearer
 from tests.harness.command_line import manage
+from tests.harness.mail_queue import insert_messages
 from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
@@ -315,3 +317,15 @@ def test_white_space_around_an_address_is_ignored(dsn: str) -> None:
     assert run_sql(dsn, "SELECT email FROM users") == [(EMAIL,)]
     assert manage("users", "show", f"{EMAIL} ", DATABASE_URL=dsn).returncode == 0
     assert len(shown("audit", "list", "--user", padded, dsn=dsn)) == 2
+
+
+def test_enabling_a_user_makes_messages_void_that_were_stored_while_it_was_disabled(
+    dsn: str,
+) -> None:
+    """A request that found the user before may store one afterwards."""
+    user_id = manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).stdout.strip()
+    assert manage("users", "disable", EMAIL, DATABASE_URL=dsn).returncode == 0
+    for kind in ("password-reset", "email-undo"):
+        insert_messages(dsn, time.time(), EMAIL, kind=kind, user_id=user_id)
+    assert manage("users", "enable", EMAIL, DATABASE_URL=dsn).returncode == 0
+    assert run_sql(dsn, "SELECT count(voided_at), count(due_at) FROM messages") == [(2, 0)]

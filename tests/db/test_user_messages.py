@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from db import messages
+from db import messages, user_messages
 from db.pool import Database
 from tests.harness.mail_queue import insert_messages
 from tests.harness.pool_limits import LIMITS
@@ -31,7 +31,7 @@ def user_id(dsn: str) -> str:
         ("password-changed", "existing", {True: EMAIL, False: EMAIL}),
         # Stored while the user was deleted.
         ("password-changed", "deleted", {True: None, False: None}),
-        # It may be sent again.
+        # Until it expires it may be sent again.
         ("user-deleted", "none", {True: None, False: EMAIL}),
     ],
 )
@@ -54,3 +54,42 @@ async def test_a_message_keeps_the_address_of_a_user_only_while_that_is_needed(
     finally:
         await database.close()
     assert run_sql(dsn, "SELECT recipient FROM messages") == [(left[is_sent],)]
+
+
+@pytest.mark.gen_test
+async def test_an_expired_message_about_a_deletion_loses_the_address(dsn: str) -> None:
+    insert_messages(dsn, NOW.timestamp() - 61, EMAIL, kind="user-deleted", lifetime=60)
+    database = await Database.open(dsn, LIMITS)
+    try:
+        async with database.connection() as connection:
+            until = NOW + timedelta(seconds=60)
+            claimed = await messages.claim_next(connection, now=NOW, lease_until=until)
+            assert claimed is not None
+            await messages.give_up(connection, claimed, at=NOW, failure="expired")
+    finally:
+        await database.close()
+    assert run_sql(dsn, "SELECT recipient FROM messages") == [(None,)]
+
+
+@pytest.mark.gen_test
+async def test_a_message_that_is_sent_while_its_user_is_deleted_is_recorded_as_sent(
+    dsn: str, user_id: str
+) -> None:
+    """It counts toward the limit of its recipient."""
+    insert_messages(dsn, NOW.timestamp(), EMAIL, user_id=user_id)
+    insert_messages(dsn, NOW.timestamp(), EMAIL, user_id=user_id)
+    database = await Database.open(dsn, LIMITS)
+    try:
+        async with database.connection() as connection:
+            until = NOW + timedelta(seconds=60)
+            claimed = await messages.claim_next(connection, now=NOW, lease_until=until)
+            assert claimed is not None
+            await user_messages.anonymize_messages(connection, user_id, at=NOW)
+            due = "SELECT due_at, recipient FROM messages ORDER BY due_at"
+            assert run_sql(dsn, due) == [(until, None), (None, None)]
+            await messages.mark_sent(connection, claimed, at=NOW)
+            assert await messages.claim_next(connection, now=until, lease_until=until) is None
+    finally:
+        await database.close()
+    rows = "SELECT sent_at, due_at, recipient FROM messages ORDER BY sent_at"
+    assert run_sql(dsn, rows) == [(NOW, None, None), (None, None, None)]

@@ -158,6 +158,48 @@ async def test_parallel_wrong_codes_of_several_messages_stay_within_the_limit_of
     assert sum(tries_of(dsn, sent) for sent in every) == TRIES_PER_DAY
 
 
+@pytest.mark.gen_test
+async def test_a_wrong_code_is_one_try_of_the_address_however_many_messages_are_valid(
+    api: Api, dsn: str
+) -> None:
+    """Otherwise four mistakes would end all codes of a user with five messages."""
+    await api.register()
+    every = [await sent_by(dsn, request_verification(api)) for _ in range(5)]
+    codes = {sent.secrets.code for sent in every}
+    wrong = next(code for code in map(str, range(10_000_000, 10_000_009)) if code not in codes)
+    for tries in range(TRIES):
+        assert run_sql(dsn, "SELECT DISTINCT tries FROM messages") == [(tries,)]
+        answer = await confirm(api, VERIFICATION, {"code": wrong}, SUSAN)
+        assert answer.problem == "code-invalid"
+    assert run_sql(dsn, "SELECT sum(email_tries) FROM messages") == [(TRIES,)]
+    # They end these codes, but not others of the address.
+    assert (await confirm(api, VERIFICATION, every[0].code, SUSAN)).problem == "code-invalid"
+    run_sql(dsn, "UPDATE messages SET created_at = created_at - interval '2 hours'")
+    later = await sent_by(dsn, request_verification(api))
+    assert (await confirm(api, VERIFICATION, later.code, SUSAN)).status == 200
+    assert run_sql(dsn, "SELECT sum(email_tries) FROM messages") == [(TRIES,)]
+
+
+@pytest.mark.gen_test
+async def test_the_last_try_of_a_day_is_the_twentieth_with_several_valid_messages(
+    api: Api, dsn: str
+) -> None:
+    await api.register()
+    every = [await sent_by(dsn, request_verification(api)) for _ in range(3)]
+    run_sql(
+        dsn,
+        "UPDATE messages SET email_tries = %s, last_try_at = created_at WHERE id = %s",
+        (TRIES_PER_DAY - 1, every[1].id),
+    )
+    codes = {sent.secrets.code for sent in every}
+    wrong = next(code for code in map(str, range(10_000_000, 10_000_009)) if code not in codes)
+    for _ in range(3):
+        answer = await confirm(api, VERIFICATION, {"code": wrong}, SUSAN)
+        assert answer.problem == "code-invalid"
+        assert run_sql(dsn, "SELECT DISTINCT tries FROM messages") == [(1,)]
+    assert run_sql(dsn, "SELECT sum(email_tries) FROM messages") == [(TRIES_PER_DAY,)]
+
+
 @limited
 @pytest.mark.gen_test
 async def test_wrong_codes_are_counted_by_network_whatever_the_message(api: Api, dsn: str) -> None:

@@ -72,6 +72,37 @@ async def test_a_user_requests_five_messages_an_hour(api: Api, clock: Clock) -> 
     assert (await request_verification(api)).status == 202
 
 
+@pytest.mark.gen_test
+async def test_a_verified_user_has_the_same_limit_and_gets_no_message(api: Api, dsn: str) -> None:
+    await api.register()
+    run_sql(dsn, "UPDATE users SET email_verified_at = now()")
+    for _ in range(USER_LIMIT):
+        answer = await request_verification(api)
+        assert (answer.status, answer.json) == (202, {})
+    assert_limited(await request_verification(api), seconds=HOUR)
+    assert run_sql(dsn, "SELECT count(recipient), count(user_id) FROM messages") == [(0, 0)]
+
+
+@override_settings(MAIL__NETWORK_PER_HOUR=1_000)
+@pytest.mark.gen_test
+async def test_printed_links_and_messages_that_became_void_unsent_do_not_count(
+    api: Api, dsn: str
+) -> None:
+    await api.register()
+    for change in ("due_at = NULL", "due_at = NULL, voided_at = now()"):
+        for _ in range(RECIPIENT_LIMIT):
+            sent = await sent_by(dsn, request_reset(api))
+            run_sql(
+                dsn,
+                f"UPDATE messages SET attempts = 0, {change} WHERE id = %s",  # noqa: S608
+                (sent.id,),
+            )
+    for _ in range(RECIPIENT_LIMIT):
+        await sent_by(dsn, request_reset(api))
+    assert (await request_reset(api)).status == 202
+    assert run_sql(dsn, "SELECT count(recipient) FROM messages") == [(3 * RECIPIENT_LIMIT,)]
+
+
 @override_settings(MAIL__NETWORK_PER_HOUR=1_000)
 @pytest.mark.gen_test
 async def test_taken_addresses_count_towards_the_limit_of_the_user(api: Api, dsn: str) -> None:

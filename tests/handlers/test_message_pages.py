@@ -99,7 +99,7 @@ def claimed(dsn: str, message_id: str) -> ClaimedMessage:
     (row,) = run_sql(
         dsn,
         "SELECT id, nonce, kind, recipient, language, key_id, created_at, expires_at, due_at,"
-        " attempts, true FROM messages WHERE id = %s",
+        " attempts, is_urgent, true FROM messages WHERE id = %s",
         (message_id,),
     )
     return ClaimedMessage(*row)

@@ -4,6 +4,7 @@ import pytest
 
 from rules.message_kinds import MessageKind
 from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings
 from tests.harness.mail import MAIL, last_message, secrets_of
 from tests.harness.sql import all_text, run_sql
@@ -12,6 +13,10 @@ EMAIL, NEW_EMAIL = "susan@example.com", "new@example.com"
 NEW = "another horse battery"
 WITH_MAIL = override_settings(**MAIL)
 UNVOIDED = "SELECT kind FROM messages WHERE voided_at IS NULL AND used_at IS NULL ORDER BY kind"
+
+
+# As the sender does.
+SEND = "UPDATE messages SET sent_at = now(), due_at = NULL WHERE recipient IS NOT NULL"
 
 
 def notices(dsn: str) -> list[tuple[str, str, bool]]:
@@ -51,6 +56,13 @@ async def with_messages(api: Api, dsn: str) -> str:
     assert asked.status == 202
     assert unvoided(dsn) == ["email-undo", "password-reset"]
     return token
+
+
+async def change_password(api: Api, token: str, password: str) -> None:
+    changed = await api.request(
+        "PATCH", "/api/user", authorization=bearer(token), json_body={"password": password}
+    )
+    assert changed.status == 200, changed
 
 
 @WITH_MAIL
@@ -120,14 +132,49 @@ async def test_the_messages_of_a_deleted_user_still_count_toward_the_limit_of_th
     """Otherwise a caller could begin again, and send any number of messages to a stranger."""
     for _ in range(7):
         assert (await api.register(EMAIL)).status == 201
-        # As the sender does.
-        run_sql(
-            dsn, "UPDATE messages SET sent_at = now(), due_at = NULL WHERE recipient IS NOT NULL"
-        )
+        run_sql(dsn, SEND)
         answer = await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
         assert answer.status == 200
-    sent = "SELECT count(*) FROM messages WHERE kind = 'verification' AND sent_at IS NOT NULL"
+    sent = "SELECT count(*) FROM messages WHERE sent_at IS NOT NULL"
     assert run_sql(dsn, sent) == [(5,)]
+
+
+@WITH_MAIL
+@pytest.mark.gen_test
+async def test_an_address_that_is_not_verified_gets_five_messages_an_hour_with_all_notices(
+    api: Api, dsn: str
+) -> None:
+    """It may be that of a stranger."""
+    token = await api.registered_token(EMAIL)
+    for number in range(7):
+        await change_password(api, token, f"{NEW} {number}")
+        run_sql(dsn, SEND)
+    rows = run_sql(dsn, "SELECT kind, is_urgent FROM messages WHERE recipient IS NOT NULL")
+    assert sorted(rows) == [*[("password-changed", False)] * 4, ("verification", False)]
+
+
+@WITH_MAIL
+@pytest.mark.gen_test
+async def test_two_changes_before_a_notice_is_sent_have_one_notice(
+    api: Api, dsn: str, clock: Clock
+) -> None:
+    token = await with_messages(api, dsn)
+    last = "SELECT count(*), max(extract(epoch FROM created_at)), max(attempts) FROM messages"
+    last += " WHERE kind = 'password-changed'"
+    for change in (
+        "due_at = due_at",
+        "attempts = 1, failure = 'greylisted', due_at = due_at + interval '1 hour'",
+        "sent_at = now(), due_at = NULL",
+    ):
+        clock.advance(60)
+        await change_password(api, token, f"{NEW} {change[:8]}")
+        assert run_sql(dsn, last)[0][:2] == (1, clock())
+        run_sql(dsn, f"UPDATE messages SET {change} WHERE kind = 'password-changed'")  # noqa: S608
+    await change_password(api, token, NEW)
+    assert run_sql(dsn, last)[0][0] == 2
+    run_sql(dsn, "UPDATE messages SET attempts = 1 WHERE due_at IS NOT NULL")
+    await change_password(api, token, f"{NEW} during an attempt")
+    assert run_sql(dsn, last)[0][0] == 3
 
 
 @pytest.mark.gen_test

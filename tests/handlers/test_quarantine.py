@@ -10,6 +10,7 @@ from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.command_line import manage
 from tests.harness.configuration import override_settings
 from tests.harness.imported_users import HASH, written
+from tests.harness.mail_calls import NEW_EMAIL, SETTINGS, change, verify
 from tests.harness.sql import all_text, run_sql
 
 EMAIL = "susan@example.com"
@@ -146,3 +147,16 @@ async def test_a_failed_deletion_reserves_nothing(
     caplog.clear()
     assert answer.status == 500
     assert reserved(dsn) == 0
+
+
+@override_settings(**SETTINGS, REGISTRATION__QUARANTINE_DAYS=DAYS)
+@pytest.mark.gen_test
+async def test_the_address_that_an_undo_would_restore_stays_taken(api: Api, dsn: str) -> None:
+    """Otherwise a thief could change the address, delete the user, and register the old one."""
+    await api.register(EMAIL)
+    await verify(api, dsn)
+    assert await change(api, dsn)
+    await api.request("DELETE", "/api/user", authorization=basic(NEW_EMAIL, PASSWORD))
+    for email in (EMAIL, NEW_EMAIL):
+        assert is_taken(await api.register(email))
+    assert reserved(dsn) == 2

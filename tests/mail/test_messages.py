@@ -39,6 +39,7 @@ def claimed(kind: str, *, language: str = "en") -> ClaimedMessage:
         expires_at=CREATED + timedelta(hours=1),
         due_at=CREATED + timedelta(hours=3),
         attempts=1,
+        is_urgent=False,
         is_valid=True,
     )
 

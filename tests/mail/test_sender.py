@@ -163,6 +163,24 @@ def test_urgent_messages_are_sent_first_and_then_those_that_were_due_first(
     assert states(dsn)[ALICE] == ("sent", 1, None)
 
 
+def test_after_three_urgent_messages_another_one_is_sent(
+    dsn: str, clock: Clock, server: SmtpServer
+) -> None:
+    """A user who changes a password again and again delays the messages of no other user."""
+    insert_messages(dsn, clock(), ALICE, BOB, CAROL)
+    insert_messages(dsn, clock(), *numbered(7), is_urgent=True)
+    run_sql(dsn, "UPDATE messages SET recipient = NULL WHERE recipient = %s", (ALICE,))
+
+    async def run() -> None:
+        async with office(dsn, clock, relay_to(server, clock)):
+            await until(lambda: count_in(dsn, "sent") == 9)
+
+    asyncio.run(run())
+    urgent = numbered(7)
+    # One without a recipient takes the turn of no other.
+    assert recipients(server) == [*urgent[:3], BOB, *urgent[3:6], CAROL, urgent[6]]
+
+
 def test_a_new_message_wakes_the_sender_and_those_of_other_processes_are_found_later(
     dsn: str, clock: Clock, server: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,7 +304,8 @@ def test_messages_that_can_never_be_sent_are_given_up_and_hold_up_no_other(
     server.plan.refused[ALICE] = "550 5.1.1 No such user"
     insert_messages(dsn, clock(), ALICE, injected)
     insert_messages(dsn, clock(), "unknown kind", kind="unknown")
-    insert_messages(dsn, clock(), "retired@example.com", kind="verification", key_id="retired")
+    retired = "retired@example.com"
+    insert_messages(dsn, clock(), retired, kind="verification", key_id="retired", lifetime=9)
     insert_messages(dsn, clock(), BOB, kind="verification", key_id=key_id(KEY))
 
     async def run() -> None:
@@ -304,10 +323,34 @@ def test_messages_that_can_never_be_sent_are_given_up_and_hold_up_no_other(
     assert recipients(server) == [BOB]
     found = states(dsn)
     assert found[ALICE] == ("dead", 1, "RCPT TO: 550 5.1.1 No such user")
-    assert found["retired@example.com"] == ("dead", 1, "signing key retired")
+    assert found[retired] == ("dead", 1, "signing key retired")
     for recipient in (injected, "unknown kind"):
         assert found[recipient][0] == "dead"
         assert "cannot be rendered" in str(found[recipient][2])
+
+
+def test_a_message_whose_key_another_server_has_added_is_sent_once_this_one_has_it(
+    dsn: str, clock: Clock, server: SmtpServer
+) -> None:
+    insert_messages(dsn, clock(), ALICE, kind="verification", key_id=key_id(KEY))
+    insert_messages(dsn, clock(), BOB)
+    server.plan.refused[BOB] = "554 5.7.1 Relay access denied"
+
+    async def run() -> None:
+        async with office(dsn, clock, relay_to(server, clock), keys=()) as here:
+            await until(lambda: here.sender.counts.deferred == 1 and here.sender.is_paused)
+            await until(lambda: states(dsn)[ALICE] == ("due", 1, "signing key retired"))
+            run_sql(dsn, "UPDATE messages SET due_at = NULL WHERE recipient = %s", (BOB,))
+            here.pass_time(13)
+            await until(lambda: here.sender.counts.deferred == 2)
+            # The relay was not asked.
+            assert here.sender.is_paused
+        clock.advance(75)
+        async with office(dsn, clock, relay_to(server, clock)):
+            await until(lambda: count_in(dsn, "sent") == 1)
+
+    asyncio.run(run())
+    assert recipients(server) == [ALICE]
 
 
 def test_messages_that_are_no_longer_valid_are_not_sent(
@@ -394,11 +437,34 @@ def test_messages_wait_for_a_relay_that_is_down_and_are_sent_when_it_is_up(
             await until(lambda: here.sender.is_paused)
             assert count_in(dsn, "due") == 5
             server.start()
-            here.pass_time(10)
+            here.pass_time(12)
             await until(lambda: count_in(dsn, "sent") == 5)
 
     asyncio.run(run())
     assert sorted(recipients(server)) == list(numbered(5))
+
+
+def test_a_message_that_alone_is_refused_like_all_holds_up_no_other(
+    dsn: str, clock: Clock, server: SmtpServer
+) -> None:
+    """The relay does not send to its domain, and has taken no message of this process before."""
+    server.plan.refused[CAROL] = "554 5.7.1 Relay access denied"
+    insert_messages(dsn, clock(), ALICE, BOB)
+    insert_messages(dsn, clock(), CAROL, is_urgent=True)
+
+    async def run() -> None:
+        async with office(dsn, clock, relay_to(server, clock)) as here:
+            await until(lambda: here.sender.is_paused and not claimed(dsn))
+            here.pass_time(7)
+            await until(lambda: count_in(dsn, "sent") == 2)
+            assert not here.sender.is_paused
+            assert states(dsn)[CAROL] == ("due", 0, "RCPT TO: 554 5.7.1 Relay access denied")
+            here.pass_time(10)
+            await until(lambda: here.sender.counts.deferred)
+
+    asyncio.run(run())
+    assert recipients(server) == [ALICE, BOB]
+    assert states(dsn)[CAROL][:2] == ("due", 1)
 
 
 def test_no_more_messages_a_minute_than_allowed_are_sent(

@@ -168,6 +168,14 @@ def test_messages_are_deleted_a_day_after_they_expire(dsn: str, clock: Clock) ->
     assert list(states(dsn)) == ["kept@example.com"]
 
 
+def test_messages_about_deletions_are_deleted_when_they_expire(dsn: str, clock: Clock) -> None:
+    for lifetime, name in ((3599, "expired"), (3601, "kept")):
+        address = f"{name}@example.com"
+        insert_messages(dsn, clock() - 3600, address, kind="user-deleted", lifetime=lifetime)
+    use(dsn, lambda database: remove(database, clock))
+    assert list(states(dsn)) == ["kept@example.com"]
+
+
 def test_old_events_and_counts_are_deleted_and_consecutive_failures_are_kept(
     dsn: str, clock: Clock
 ) -> None:

@@ -1,6 +1,6 @@
 """Users who have not verified their address in time are deleted."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.harness.configuration import override_settings
 from tests.harness.mail import MAIL
 from tests.harness.sql import run_sql
 
-pytestmark = override_settings(
+REQUIRED = override_settings(
     **MAIL, REGISTRATION__VERIFICATION="required", REGISTRATION__QUARANTINE_DAYS=7
 )
 WEEK = timedelta(days=7).total_seconds()
@@ -21,6 +21,7 @@ def emails(dsn: str) -> list[str]:
     return [email for (email,) in run_sql(dsn, "SELECT email FROM users ORDER BY email")]
 
 
+@REQUIRED
 @pytest.mark.gen_test
 async def test_users_who_have_not_verified_their_address_in_time_are_deleted_without_a_reservation(
     api: Api, app: Application, dsn: str, clock: Clock
@@ -40,3 +41,23 @@ async def test_users_who_have_not_verified_their_address_in_time_are_deleted_wit
     assert run_sql(dsn, "SELECT actor, ip FROM events WHERE kind = 'deleted'") == [(None, None)]
     assert (await api.register("late@example.com")).status == 202
     assert "late@example.com" in emails(dsn)
+
+
+@override_settings(**MAIL, REGISTRATION__VERIFICATION="optional")
+@pytest.mark.gen_test
+async def test_users_are_kept_if_the_verification_is_no_longer_required(
+    api: Api, app: Application, dsn: str, clock: Clock
+) -> None:
+    """They log in without it, also if it is required again later."""
+    for email in ("late@example.com", "new@example.com"):
+        await api.register(email)
+        until = datetime.fromtimestamp(clock(), UTC) + timedelta(seconds=WEEK)
+        run_sql(dsn, "UPDATE users SET verify_until = %s WHERE email = %s", (until, email))
+        clock.advance(10)
+    clock.advance(WEEK - 20)
+    answer = await api.register("late@example.com")
+    assert (answer.status, answer.problem) == (409, "email-taken")
+    assert await app.services.registration.remove_void() > 1
+    query = "SELECT email FROM users WHERE verify_until IS NULL"
+    assert run_sql(dsn, query) == [("late@example.com",)]
+    assert emails(dsn) == ["late@example.com", "new@example.com"]
