@@ -12,7 +12,7 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest, RequestStar
 from tornado.web import RequestHandler
 
 from handlers import routes
-from handlers.application_state import ApplicationState, ErrorPage
+from handlers.application_state import ApplicationState, ErrorPage, Failure
 from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import PAGE_PATH, StaticDocument
@@ -21,7 +21,6 @@ from ops.line_limit import LineLimit
 from ops.metrics import UNKNOWN_ROUTE, Metrics
 from ops.rare_warning import RareWarning
 from ops.request_log import RequestEvents
-from rules.errors import Problem
 from services.all_services import Services
 from transport.client_address import ClientAddresses
 from transport.cors import CrossOrigin
@@ -58,7 +57,7 @@ class PageRoutes:
     """The pages for people: their routes, with what their handlers need, and pages of errors."""
 
     routes: Sequence[tuple[str, type[RequestHandler], dict[str, Any]]]
-    error_page: Callable[[HTTPServerRequest, Problem, str], ErrorPage | None]
+    error_page: Callable[[Failure], ErrorPage | None]
 
     @property
     def templates(self) -> Mapping[type[RequestHandler], str]:
@@ -66,7 +65,7 @@ class PageRoutes:
         return {handler: path.replace("([^/]+)", "{id}") for path, handler, _ in self.routes}
 
 
-NO_PAGES = PageRoutes((), lambda _request, _problem, _request_id: None)
+NO_PAGES = PageRoutes((), lambda _failure: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +117,7 @@ class Application(ApplicationState):
         self.static_documents = static_documents
         self.request_ids = _random_ids()
         self.running, self.draining = 0, False
-        self._handlers: dict[str, type[BaseHandler]] = {
-            str(path): handler for path, handler in routes if path == re.escape(path)
-        } | dict.fromkeys(static_documents, StaticDocumentHandler)
+        self._handlers = _by_path(static_documents)
 
     def ignores_body(self, start_line: RequestStartLine) -> bool:
         """Return whether the response to a request needs its head alone."""
@@ -144,11 +141,15 @@ class Application(ApplicationState):
         """Return the path template of a handler, or one name for all unknown paths."""
         return _TEMPLATES.get(handler) or self._page_templates.get(handler, UNKNOWN_ROUTE)
 
-    def error_page(
-        self, request: HTTPServerRequest, problem: Problem, request_id: str
-    ) -> ErrorPage | None:
+    def error_page(self, failure: Failure) -> ErrorPage | None:
         """Return an error as a page to a browser outside the API."""
-        return self._pages.error_page(request, problem, request_id)
+        return self._pages.error_page(failure)
+
+
+def _by_path(documents: Mapping[str, StaticDocument]) -> Mapping[str, type[BaseHandler]]:
+    """Return the handlers of the API and the documents whose paths are no patterns."""
+    found = {str(path): handler for path, handler in routes if path == re.escape(path)}
+    return {**found, **dict.fromkeys(documents, StaticDocumentHandler)}
 
 
 def _normalized(target: str) -> str:

@@ -27,6 +27,16 @@ class ErrorPage:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that ends with an error, and whether it came over HTTPS."""
+
+    request: HTTPServerRequest
+    problem: Problem
+    request_id: str
+    is_secure: bool
+
+
 class ApplicationState(ServedApplication):
     """An application with services, a request log and metrics."""
 
@@ -41,12 +51,7 @@ class ApplicationState(ServedApplication):
     static_documents: Mapping[str, StaticDocument]
     request_ids: Iterator[str]
 
-    def error_page(
-        self,
-        request: HTTPServerRequest,
-        problem: Problem,
-        request_id: str,
-    ) -> ErrorPage | None:
+    def error_page(self, failure: Failure) -> ErrorPage | None:
         """Return an error as a page, or None if the caller gets a document."""
         return None
 

@@ -6,10 +6,9 @@ from http import HTTPStatus
 from contract.calls import Call, Guard
 from handlers.input import InputHandler
 from rules.credentials import Credentials, decode_authorization
-from rules.errors import HttpsRequired, MailDisabled, Problem, Unauthorized
+from rules.errors import MailDisabled, Problem, Unauthorized
 from services.identities import Identity
 from transport.browsers import is_from_script
-from transport.client_address import claims_https, peer_of
 from transport.response import Fields
 
 
@@ -42,8 +41,8 @@ class BaseHandler(InputHandler):
         body, query, fields of the body.
         """
         self.begin()
-        if self.application.require_https and not self.allows_plain_http:
-            self._check_https()
+        if not self.allows_plain_http:
+            self.check_https()
         if self.request.method == "OPTIONS" and self.allowed_methods:
             return
         call = self.find_call()
@@ -97,13 +96,6 @@ class BaseHandler(InputHandler):
 
     def _credentials(self) -> Credentials | None:
         return decode_authorization(self.request.headers.get("Authorization"))
-
-    def _check_https(self) -> None:
-        if self.application.addresses.used_https(self.request):
-            return
-        if claims_https(self.request):
-            self.application.untrusted_proxy.log(peer=peer_of(self.request))
-        raise HttpsRequired
 
 
 class UnknownPathHandler(BaseHandler):

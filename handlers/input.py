@@ -6,7 +6,13 @@ from contract.calls import Call
 from contract.forms import FieldRules, Form, FormType, NoFields
 from contract.parameters import Parameter, Value, check_names
 from handlers.logged import LoggedHandler
-from rules.errors import CallerDisconnected, ContentTooLarge, UnsupportedMediaType
+from rules.errors import (
+    CallerDisconnected,
+    ContentTooLarge,
+    HttpsRequired,
+    UnsupportedMediaType,
+)
+from transport.client_address import claims_https, peer_of
 
 _NOT_ENCODED = frozenset({"", "identity"})
 
@@ -19,12 +25,22 @@ class InputHandler(LoggedHandler):
         self._task: asyncio.Task[object] | None = None
 
     def begin(self) -> None:
-        """Start to measure the request; raise CallerDisconnected if the caller is gone."""
+        """Start to measure the request; raise CallerDisconnected if the caller disconnected."""
         self._task = asyncio.current_task()
         self._timing.activate()
         if self.exchange.is_disconnected:
             # Tornado reports it only from now on.
             raise CallerDisconnected
+
+    def check_https(self) -> None:
+        """Raise HttpsRequired for plain HTTP if the settings require HTTPS."""
+        if not self.application.require_https:
+            return
+        if self.application.addresses.used_https(self.request):
+            return
+        if claims_https(self.request):
+            self.application.untrusted_proxy.log(peer=peer_of(self.request))
+        raise HttpsRequired
 
     def on_connection_close(self) -> None:
         """Cancel pending work when the caller disconnects."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from handlers.application_state import ApplicationState
+from handlers.application_state import ApplicationState, Failure
 from handlers.problems import ProblemHandler
 from ops.logs import REQUEST_FAILED
 from ops.metrics import known_method
@@ -52,7 +52,10 @@ class LoggedHandler(ProblemHandler):
 
     def send_problem(self, problem: Problem) -> None:
         """Respond with a page to a browser outside the API, otherwise with a document."""
-        page = self.application.error_page(self.request, problem, self.request_id)
+        is_secure = self.application.addresses.used_https(self.request)
+        page = self.application.error_page(
+            Failure(self.request, problem, self.request_id, is_secure)
+        )
         if page is None:
             super().send_problem(problem)
         else:

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from tornado.httputil import HTTPServerRequest
+
+from pages.cookies import Cookies
 from pages.renderer import Renderer
-from settings.choices import Language
+from transport.languages import find_language
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,5 +14,13 @@ class PageContext:
     """The renderer, the default language, and the origin of this server."""
 
     renderer: Renderer
-    language: Language
+    default_language: str
     public_url: str
+
+    def language_of(self, request: HTTPServerRequest, cookies: Cookies) -> str:
+        """Return the language that the person chose, or else that the browser prefers."""
+        known = self.renderer.languages
+        cookie = request.cookies.get(cookies.language)
+        if cookie is not None and cookie.value in known:
+            return cookie.value
+        return find_language(request.headers, known) or self.default_language

@@ -8,6 +8,8 @@ which development does without.
 import secrets
 from dataclasses import dataclass
 
+from transport.session_cookie import session_cookie_name
+
 _FORM_BYTES = 16
 # Longer than any session; browsers keep no cookie for longer than 400 days.
 _LANGUAGE_SECONDS = 365 * 24 * 60 * 60
@@ -24,7 +26,7 @@ class Cookies:
     @property
     def session(self) -> str:
         """Return the name of the cookie that contains a session."""
-        return f"{self._prefix}userauth"
+        return session_cookie_name(is_secure=self.is_secure)
 
     @property
     def form(self) -> str:

@@ -1,12 +1,15 @@
 """Errors in words for people."""
 
 from pages.texts import Texts
-from rules.errors import Problem
+from rules.errors import CrossSiteRequest, Problem
 
 
-def describe(texts: Texts, problem: Problem) -> str:
-    """Return what a person can do about an error."""
-    seconds = dict(problem.headers).get("Retry-After", "")
+def describe(texts: Texts, problem: Problem, site: str) -> str:
+    """Return what a person can do about an error, and when; ``site`` is this origin, if known."""
+    seconds = dict(problem.headers).get("Retry-After", "0")
     keys = (f"problem.{problem.name}", f"problem.{problem.status}", "problem.other")
     key = next(key for key in keys if texts.has(key))
-    return texts(key, seconds=seconds)
+    text = texts(key, wait=texts.duration(int(seconds)))
+    if site and isinstance(problem, CrossSiteRequest):
+        return f"{text} {texts('problem.site', site=site)}"
+    return text

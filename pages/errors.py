@@ -2,34 +2,35 @@
 
 from collections.abc import Callable
 
-from tornado.httputil import HTTPServerRequest
-
-from handlers.application_state import ErrorPage
-from pages.base import HTML, SECURITY
+from handlers.application_state import ErrorPage, Failure
 from pages.context import PageContext
+from pages.cookies import Cookies
 from pages.describe import describe
-from rules.errors import Problem
-from settings.choices import Language
+from pages.fields import HTML, security_fields
 from transport.browsers import prefers_html
-from transport.languages import find_language
+
+_PAGES = "/auth/"
 
 
-def error_pages(
-    pages: PageContext,
-) -> Callable[[HTTPServerRequest, Problem, str], ErrorPage | None]:
-    """Return what makes a page of an error, or None if the caller is no browser."""
+def error_pages(pages: PageContext) -> Callable[[Failure], ErrorPage | None]:
+    """Return what makes a page of an error, or None if the caller gets a document."""
 
-    def error_page(
-        request: HTTPServerRequest, problem: Problem, request_id: str
-    ) -> ErrorPage | None:
-        if request.path.startswith("/api") or not prefers_html(request.headers):
+    def error_page(failure: Failure) -> ErrorPage | None:
+        request, problem = failure.request, failure.problem
+        if not request.path.startswith(_PAGES) and (
+            request.path.startswith("/api") or not prefers_html(request.headers)
+        ):
             return None
-        found = find_language(request.headers, Language)
-        language = Language(found) if found else pages.language
-        message = describe(pages.renderer.texts(language), problem)
+        language = pages.language_of(request, Cookies(failure.is_secure))
         body = pages.renderer.render(
-            "error", language, message=message, number=problem.status, request_id=request_id
+            "error",
+            language,
+            message=describe(pages.renderer.languages[language], problem, pages.public_url),
+            is_error=True,
+            number=problem.status,
+            request_id=failure.request_id,
         )
-        return ErrorPage((HTML, *SECURITY, *problem.headers), body)
+        fields = security_fields(is_secure=failure.is_secure)
+        return ErrorPage((HTML, *fields, *problem.headers), body)
 
     return error_page

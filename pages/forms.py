@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from contract.forms import UrlEncodedForm
-from rules.errors import FieldError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,6 @@ class PageForm(UrlEncodedForm):
 
     fields: ClassVar[tuple[Field, ...]] = ()
 
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, str]) -> Self:
-        """Return the form; raise InvalidFields if fields are missing or too long."""
-        return cls.of(parameters)
-
 
 @dataclass(frozen=True, slots=True)
 class FormView:
@@ -74,11 +68,3 @@ class FormView:
         """Return the errors of fields that the form does not show."""
         shown = {each.name for each in self.fields}
         return tuple(message for name, message in self.errors.items() if name not in shown)
-
-
-def by_field(errors: tuple[FieldError, ...]) -> Mapping[str, str]:
-    """Return the first error of each field."""
-    found: dict[str, str] = {}
-    for error in errors:
-        found.setdefault(error.field, error.message)
-    return found

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import ClassVar
 
-from pages.base import ACCOUNT, SECURITY, SHOW, PageHandler
+from pages.base import ACCOUNT, SHOW, PageHandler
 
 
 class HomePage(PageHandler):
@@ -11,7 +11,7 @@ class HomePage(PageHandler):
     target = ACCOUNT
 
     def get(self) -> None:
-        self.respond(HTTPStatus.FOUND, (("Location", self.target), *SECURITY))
+        self.respond(HTTPStatus.FOUND, (("Location", self.target), *self.fields_of_pages))
 
 
 class ChangePasswordPage(HomePage):

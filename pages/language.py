@@ -5,7 +5,6 @@ from typing import ClassVar
 from pages.base import SEND, SIGN_IN, PageHandler
 from pages.forms import PageForm
 from rules.errors import FieldError, InvalidFields
-from settings.choices import Language
 
 
 class LanguageForm(PageForm):
@@ -14,12 +13,11 @@ class LanguageForm(PageForm):
 
 class LanguagePage(PageHandler):
     calls: ClassVar = {"POST": SEND}
-    template = "problem"
     form = LanguageForm
 
     def post(self) -> None:
-        chosen = LanguageForm.from_parameters(self.parameters).language
-        if chosen not in [*Language]:
+        chosen = LanguageForm.of(self.parameters).language
+        if chosen not in self.pages.renderer.languages:
             raise InvalidFields([FieldError("language", "is not a language of the pages")])
         path = self.return_path or SIGN_IN
         # Back to the page with the switch, which is below /auth/.

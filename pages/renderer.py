@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tornado.template import DictLoader
+from tornado.template import DictLoader, ParseError
 
 from pages.texts import Texts, read_texts
-from settings.choices import Language
 from settings.pages import FooterLink
 
 _FOLDER = Path(__file__).parent
@@ -33,31 +32,40 @@ class Renderer:
     """Renders pages by the name of their template."""
 
     def __init__(self, site: Site, folder: Path | None) -> None:
-        """Read the templates and texts; raise OSError, ValueError or ParseError."""
-        sources = {
-            file.name: file.read_text(encoding="utf-8")
-            for source in (_FOLDER / "templates", folder)
-            if source is not None
-            for file in sorted(source.glob(f"*{_SUFFIX}"))
-        }
-        self._loader = DictLoader(sources, autoescape="xhtml_escape", whitespace="single")
-        for name in sources:
-            self._loader.load(name)  # a faulty one prevents the start
+        """Read the templates and texts; raise OSError or ValueError."""
+        own = () if folder is None else (folder,)
+        self._loader = _load((_FOLDER / "templates", *own))
         self._site = site
-        self._texts: Mapping[Language, Texts] = {
-            language: read_texts(_FOLDER / "languages", language) for language in Language
-        }
+        self._texts = read_texts((_FOLDER / "languages", *own))
+        self._names = [(code, texts("language.name")) for code, texts in self._texts.items()]
 
-    def texts(self, language: Language) -> Texts:
-        """Return the texts of a language."""
-        return self._texts[language]
+    @property
+    def languages(self) -> Mapping[str, Texts]:
+        """Return the texts by the code of their language."""
+        return self._texts
 
-    def render(self, template: str, language: Language, **values: object) -> bytes:
+    def render(self, template: str, language: str, **values: object) -> bytes:
         """Return the HTML of a page."""
         return self._loader.load(f"{template}{_SUFFIX}").generate(
             t=self._texts[language],
-            language=language.value,
-            languages=[(each.value, self._texts[each]("language.name")) for each in Language],
+            language=language,
+            languages=self._names,
             site=self._site,
             **values,
         )
+
+
+def _load(folders: tuple[Path, ...]) -> DictLoader:
+    """Return the templates, all compiled: a faulty one prevents the start."""
+    sources = {
+        file.name: file.read_text(encoding="utf-8")
+        for folder in folders
+        for file in sorted(folder.glob(f"*{_SUFFIX}"))
+    }
+    loader = DictLoader(sources, autoescape="xhtml_escape", whitespace="single")
+    for name in sources:
+        try:
+            loader.load(name)
+        except (ParseError, SyntaxError) as error:
+            raise ValueError(f"{name}: {error}") from error
+    return loader

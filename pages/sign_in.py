@@ -23,10 +23,11 @@ class SignInPage(PageHandler):
     form = SignInForm
 
     async def post(self) -> None:
-        form = SignInForm.from_parameters(self.parameters)
+        form = SignInForm.of(self.parameters)
         services, cookies = self.application.services, self.cookies_of_pages
         credentials = password_credentials(form.email, form.password)
         identity = await services.identities.identify_by_password(credentials, self.origin)
+        self.user_id = identity.user.id
         issued = await services.sessions.create(
             identity,
             self.origin,
@@ -34,7 +35,6 @@ class SignInPage(PageHandler):
             replaced=self.get_cookie(cookies.session),
         )
         max_age = issued.expires_in if issued.is_kept else None
-        # The next page needs a token that is bound to the session.
         field = cookies.set_session(issued.token, max_age)
         self.leave_to(self.return_path or ACCOUNT, (field,))
 

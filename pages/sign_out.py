@@ -9,13 +9,21 @@ _CLEAR_CACHE = ("Clear-Site-Data", '"cache"')
 
 
 class SignOutPage(PageHandler):
+    """Repeatable: a second tab may have signed out already, or the session may have expired."""
+
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
     template = "sign-out"
+    needs_form_token = False
 
     async def post(self) -> None:
+        cookies = self.cookies_of_pages
         if self.session is not None:
             await self.application.services.sessions.end(self.session, self.origin)
-        self.go_to(SIGN_IN, (self.cookies_of_pages.delete_session(), _CLEAR_CACHE))
+        if self.get_cookie(cookies.session) is None:
+            # Another site may have sent the form: the browser then withholds the cookie.
+            self.go_to(SIGN_IN)
+        else:
+            self.go_to(SIGN_IN, (cookies.delete_session(), _CLEAR_CACHE))
 
 
 routes = [(r"/auth/sign-out", SignOutPage)]

@@ -6,20 +6,20 @@ Messages of rules are in English. The section ``messages`` of another language t
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 
-from settings.choices import Language
-
-_MESSAGES = "messages"
+_MESSAGES = "messages."
+_BASE = "en"
+_UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
     """The texts of one language, by section and key, such as ``sign-in.title``."""
 
-    language: Language
     by_key: Mapping[str, str]
     messages: tuple[tuple[re.Pattern[str], str], ...]
 
@@ -39,18 +39,57 @@ class Texts:
                 return text.format(*match.groups())
         return english
 
+    def duration(self, seconds: int) -> str:
+        """Return a duration in words, rounded up to a unit of which it is at least two."""
+        size, unit = next(each for each in _UNITS if seconds >= 2 * each[0] or each[0] == 1)
+        count = -(-seconds // size)
+        return self(f"duration.{unit if count == 1 else unit + 's'}", count=count)
 
-def read_texts(folder: Path, language: Language) -> Texts:
-    """Return the texts of a language; raise OSError or ValueError."""
-    content = (folder / f"{language}.toml").read_text(encoding="utf-8")
-    sections = tomllib.loads(content)
-    messages = sections.pop(_MESSAGES, {})
-    by_key = {
-        f"{section}.{key}": text
+
+def read_texts(folders: Iterable[Path]) -> Mapping[str, Texts]:
+    """Return the texts of each language that has a file; raise OSError or ValueError.
+
+    A file of a later folder replaces texts of an earlier one, or adds a language.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for folder in folders:
+        for file in sorted(folder.glob("*.toml")):
+            found.setdefault(file.stem, {}).update(_read(file))
+    for language, texts in found.items():
+        _check(language, texts, found[_BASE])
+    return {language: _texts(by_key) for language, by_key in found.items()}
+
+
+def _read(file: Path) -> Mapping[str, str]:
+    sections = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {
+        f"{section}.{key}": str(text)
         for section, texts in sections.items()
+        if isinstance(texts, dict)
         for key, text in texts.items()
     }
-    return Texts(language, by_key, tuple((_pattern(each), messages[each]) for each in messages))
+
+
+def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> None:
+    """Raise ValueError if texts are missing, or have another name or other values than English."""
+    keys = {key for key in texts if not key.startswith(_MESSAGES)}
+    wrong = keys ^ {key for key in base if not key.startswith(_MESSAGES)}
+    wrong = wrong or {key for key in keys if not _values(texts[key]) <= _values(base[key])}
+    if wrong:
+        raise ValueError(f"the texts in {language}.toml are not those of {_BASE}: {min(wrong)}")
+
+
+def _values(text: str) -> set[str | None]:
+    return {name for _, name, _, _ in Formatter().parse(text)} - {None}
+
+
+def _texts(by_key: Mapping[str, str]) -> Texts:
+    messages = tuple(
+        (_pattern(key.removeprefix(_MESSAGES)), text)
+        for key, text in by_key.items()
+        if key.startswith(_MESSAGES)
+    )
+    return Texts(by_key, messages)
 
 
 def _pattern(message: str) -> re.Pattern[str]:

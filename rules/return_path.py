@@ -5,23 +5,29 @@ from urllib.parse import unquote
 
 MAX_LENGTH = 2_000
 # Browsers read a backslash as a slash, drop tabs and line breaks, and read // as another host.
-_PATH = re.compile(r"/(?![/\\])[^\x00-\x20\x7f-\x9f\\]*")
+_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+_PARAMETER = re.compile(r"(?:^|&)next=(.*)", re.DOTALL)
+# Whoever has just signed in does not want to sign out.
+_SIGN_OUT = "/auth/sign-out"
 
 
 def read_return_path(text: str | None) -> str | None:
     """Return a path of the same host, with its query, or None if it is none."""
-    if text is None or len(text) > MAX_LENGTH:
+    if text is None or len(text) > MAX_LENGTH or not _PATH.fullmatch(text):
         return None
-    return text if _PATH.fullmatch(text) and text.isascii() else None
+    return None if re.split("[?#]", text)[0] == _SIGN_OUT else text
 
 
 def find_return_path(query: str) -> str | None:
-    """Return the path in a query, where ``next`` is the last parameter.
+    """Return the path in the parameter ``next`` of a query, or None.
 
-    A path that begins with a slash is taken as it is, up to the end: nginx cannot encode it. One
-    that is encoded ends with its parameter, and is decoded once.
+    nginx appends a path with its query as they are: what begins with a slash is not decoded, and
+    ends where the query ends. Anything else is decoded once.
     """
-    _, found, value = f"&{query}".partition("&next=")
-    if not found:
+    found = _PARAMETER.search(query)
+    if found is None or found[1].startswith("/"):
+        return read_return_path(found and found[1])
+    try:
+        return read_return_path(unquote(found[1].partition("&")[0], errors="strict"))
+    except ValueError:
         return None
-    return read_return_path(value if value.startswith("/") else unquote(value.partition("&")[0]))

@@ -26,6 +26,7 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _MAX_ASKED_FIELDS = 50
 _RESPONSE_FIELDS = "Allow, Location, Retry-After, WWW-Authenticate, X-Request-ID"
 _NONE: Fields = ()
+_PAGES = "/auth/"
 # The values of Sec-Fetch-Site for a page of the same origin, and for no page.
 _SAME_ORIGIN = frozenset({"same-origin", "none"})
 
@@ -41,7 +42,7 @@ class CrossOrigin:
         if not self._origins:
             return _NONE
         exposed = ("Access-Control-Expose-Headers", _RESPONSE_FIELDS)
-        if has_session_cookie(request):
+        if has_session_cookie(request) or request.path.startswith(_PAGES):
             return _NONE
         if ANY in self._origins:
             return (("Access-Control-Allow-Origin", ANY), exposed)

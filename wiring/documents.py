@@ -11,6 +11,7 @@ from handlers.static_documents import (
     read_problems,
     read_static_documents,
 )
+from pages import page_routes
 from settings import Settings
 from wiring.errors import StartError
 from wiring.program import ROOT, version
@@ -23,14 +24,18 @@ def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
         return {
             **read_problems(ROOT),
             **(read_static_documents(ROOT, _openapi(settings)) if docs else {}),
-            **(
-                read_page_parts(ROOT, pages.color, pages.logo)
-                if pages.enabled
-                else read_message_pages(ROOT)
-            ),
+            **_message_pages(settings),
+            **(read_page_parts(ROOT, pages.color, pages.logo) if pages.enabled else {}),
         }
     except OSError as error:
         raise StartError(f"a page cannot be read: {error}") from error
+
+
+def _message_pages(settings: Settings) -> Mapping[str, StaticDocument]:
+    """Return what links of messages open, unless a page replaces it."""
+    replaced = {path for path, _ in page_routes} if settings.pages.enabled else set()
+    found = read_message_pages(ROOT)
+    return {path: page for path, page in found.items() if path not in replaced}
 
 
 def _openapi(settings: Settings) -> bytes:

@@ -1,7 +1,5 @@
 """The pages for people: what they need, and their routes."""
 
-from tornado.template import ParseError
-
 from handlers.application import NO_PAGES, PageRoutes
 from pages import page_routes as routes
 from pages.context import PageContext
@@ -15,7 +13,9 @@ def page_routes(settings: Settings) -> PageRoutes:
     """Return the routes of the pages, none if they are off; raises StartError."""
     if not settings.pages.enabled:
         return NO_PAGES
-    context = PageContext(_renderer(settings), settings.mail.language, settings.server.public_url)
+    context = PageContext(
+        _renderer(settings), settings.mail.language.value, settings.server.public_url
+    )
     arguments = {"pages": context}
     return PageRoutes(
         [(path, handler, arguments) for path, handler in routes], error_pages(context)
@@ -33,5 +33,5 @@ def _renderer(settings: Settings) -> Renderer:
     )
     try:
         return Renderer(site, pages.templates)
-    except (OSError, ValueError, ParseError) as error:
+    except (OSError, ValueError) as error:
         raise StartError(f"a template of the pages cannot be read: {error}") from error

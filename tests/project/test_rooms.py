@@ -26,7 +26,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "pydantic": ("contract", "handlers", "settings"),
     "pydantic_core": ("commands/transfer.py", "contract", "handlers", "settings", "wiring"),
     "structlog": ("ops/logs.py",),
-    "tornado": ("handlers", "mail/texts.py", "pages", "transport", "wiring/pages.py"),
+    "tornado": ("handlers", "mail/texts.py", "pages", "transport"),
     "typing_extensions": ("contract",),
     "uvloop": ("ops/event_loop.py",),
     "werkzeug": ("rules/imported_verifiers.py",),

@@ -1,6 +1,9 @@
 // What plain HTML cannot do: show a password, and read the fragment of a link. The pages work without it.
 "use strict";
 
+// A page that a browser kept may show what another person saw before signing out.
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
 for (const button of document.querySelectorAll("button[data-shows]")) {
   const input = document.getElementById(button.dataset.shows);
   const labels = [button.textContent, button.dataset.hide];

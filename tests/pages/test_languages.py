@@ -1,0 +1,119 @@
+"""The languages of pages: by preference or choice, and one file for each."""
+
+from pathlib import Path
+
+import pytest
+
+from pages.texts import read_texts
+from tests.harness.configuration import ROOT
+from tests.harness.form_browser import FormBrowser
+
+PATH = "/auth/sign-in"
+FOLDER = ROOT / "pages" / "languages"
+
+
+@pytest.mark.parametrize(
+    ("preferred", "language"),
+    [
+        ("de", "de"),
+        ("de-AT, en;q=0.9", "de"),
+        ("en, de;q=0.9", "en"),
+        ("fr", "en"),
+        ("", "en"),
+        ("de;q=0", "en"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_page_is_in_the_preferred_language(
+    browser: FormBrowser, preferred: str, language: str
+) -> None:
+    page = await browser.get(PATH, accept_language=preferred)
+    assert page.find("html").attributes["lang"] == language
+    assert page.find("button", value="de" if language == "en" else "en")
+
+
+@pytest.mark.gen_test
+async def test_the_choice_of_a_person_wins_and_returns_to_the_page(browser: FormBrowser) -> None:
+    page = await browser.get(f"{PATH}?next=%2Fapp%3Fa%3Db")
+    chosen = await browser.submit(page, "/auth/language", language="de")
+    assert chosen.status == 303
+    again = await browser.get(chosen.headers["Location"], accept_language="en")
+    assert again.find("html").attributes["lang"] == "de"
+    assert again.form(PATH).values["next"] == "/app?a=b"
+    wrong = await browser.submit(again, PATH, email="", password="")
+    assert "fehlt" in wrong.text
+    assert wrong.title.startswith("Fehler: ")
+    back = await browser.submit(wrong, "/auth/language", language="en")
+    again = await browser.get(back.headers["Location"])
+    assert again.find("html").attributes["lang"] == "en"
+    assert again.form(PATH).values["next"] == "/app?a=b"
+
+
+@pytest.mark.parametrize("language", ["fr", "../de", "", "DE"])
+@pytest.mark.gen_test
+async def test_an_unknown_language_is_rejected(browser: FormBrowser, language: str) -> None:
+    page = await browser.get(PATH)
+    answer = await browser.submit(page, "/auth/language", language=language)
+    assert answer.status == 422
+    browser.cookies["userauth-language"] = language
+    assert (await browser.get(PATH)).find("html").attributes["lang"] == "en"
+
+
+@pytest.mark.parametrize("hostile", ["//evil.example", "/app", "https://evil.example"])
+@pytest.mark.gen_test
+async def test_the_switch_stays_on_the_pages(browser: FormBrowser, hostile: str) -> None:
+    page = await browser.get(PATH)
+    answer = await browser.submit(page, "/auth/language", language="de", next=hostile)
+    assert answer.headers["Location"] == PATH
+
+
+def test_another_language_is_one_file(tmp_path: Path) -> None:
+    english = (FOLDER / "en.toml").read_text("utf-8")
+    (tmp_path / "fr.toml").write_text(english.replace('"Sign in"', '"Se connecter"'), "utf-8")
+    texts = read_texts((FOLDER, tmp_path))
+    assert set(texts) == {"de", "en", "fr"}
+    assert texts["fr"]("sign-in.title") == "Se connecter"
+
+
+def test_a_file_of_the_administrator_replaces_single_texts(tmp_path: Path) -> None:
+    (tmp_path / "de.toml").write_text('[sign-in]\ntitle = "Hallo"\n', "utf-8")
+    german = read_texts((FOLDER, tmp_path))["de"]
+    assert (german("sign-in.title"), german("sign-in.submit")) == ("Hallo", "Anmelden")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[sign-in]\ntitel = "Hallo"\n',
+        '[sign-in]\ntitle = "Hallo {name}"\n',
+        "[sign-in\n",
+        '[sign-in]\ntitle = "Hallo {"\n',
+    ],
+)
+def test_a_faulty_file_is_rejected_at_the_start(tmp_path: Path, text: str) -> None:
+    (tmp_path / "de.toml").write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=r"\w"):
+        read_texts((FOLDER, tmp_path))
+
+
+def test_a_language_that_lacks_texts_is_rejected_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "fr.toml").write_text('[language]\nname = "Français"\n', "utf-8")
+    with pytest.raises(ValueError, match=r"fr\.toml .*: account\.no-name"):
+        read_texts((FOLDER, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "german"),
+    [
+        (1, "1 second", "1 Sekunde"),
+        (59, "59 seconds", "59 Sekunden"),
+        (119, "119 seconds", "119 Sekunden"),
+        (120, "2 minutes", "2 Minuten"),
+        (121, "3 minutes", "3 Minuten"),
+        (7200, "2 hours", "2 Stunden"),
+    ],
+)
+def test_a_wait_is_never_shown_shorter_than_it_is(seconds: int, english: str, german: str) -> None:
+    texts = read_texts((FOLDER,))
+    assert texts["en"].duration(seconds) == english
+    assert texts["de"].duration(seconds) == german

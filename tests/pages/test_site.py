@@ -1,0 +1,113 @@
+"""How the pages look by the settings, and what they load."""
+
+from pathlib import Path
+
+import pytest
+
+from settings import SettingsError
+from tests.harness.api import PASSWORD, Api
+from tests.harness.configuration import override_settings, settings_with
+from tests.harness.form_browser import FormBrowser
+from wiring.documents import static_documents
+from wiring.errors import StartError
+from wiring.pages import page_routes
+
+PATH = "/auth/sign-in"
+
+
+@pytest.mark.gen_test
+async def test_a_page_loads_one_style_sheet_one_script_and_less_than_30_kb(
+    browser: FormBrowser,
+) -> None:
+    page = await browser.get(PATH)
+    loaded = [each.attributes["href"] for each in page.elements if each.tag == "link"]
+    scripts = [each.attributes["src"] for each in page.elements if each.tag == "script"]
+    assert (loaded, scripts) == (["data:,", "/auth/style.css"], ["/auth/pages.js"])
+    sizes = [len(page.content)]
+    for path in ("/auth/style.css", "/auth/pages.js"):
+        part = await browser.get(path)
+        assert part.status == 200
+        assert part.headers["Cache-Control"] == "no-cache"
+        sizes.append(len(part.content))
+    assert sum(sizes) < 30_000
+    assert b"prefers-color-scheme: dark" in (await browser.get("/auth/style.css")).content
+
+
+@override_settings(
+    PAGES__TITLE="Fish & Chips",
+    PAGES__COLOR="#166534",
+    PAGES__LINKS="Imprint=https://example.com/imprint?a=b&c=d,Help=/help",
+)
+@pytest.mark.gen_test
+async def test_title_color_and_links_are_settings(browser: FormBrowser) -> None:
+    page = await browser.get(PATH)
+    assert page.title == "Sign in · Fish &amp; Chips"
+    assert page.find("a", href="https://example.com/imprint?a=b&c=d")
+    assert page.find("a", href="/help")
+    assert b"--accent: #166534" in (await browser.get("/auth/style.css")).content
+
+
+@override_settings(REGISTRATION__OPEN=False)
+@pytest.mark.gen_test
+async def test_what_the_settings_switch_off_is_not_shown(browser: FormBrowser) -> None:
+    page = await browser.get(PATH)
+    targets = {each.attributes.get("href") for each in page.elements if each.tag == "a"}
+    assert not {"/auth/sign-up", "/auth/forgot"} & targets
+
+
+@override_settings(PAGES__ENABLED=False)
+@pytest.mark.gen_test
+async def test_without_pages_their_paths_do_not_exist_and_messages_still_lead_somewhere(
+    api: Api,
+) -> None:
+    for path in ("/", PATH, "/auth/style.css", "/.well-known/change-password"):
+        assert (await api.request("GET", path)).problem == "not-found"
+    assert (await api.request("GET", "/auth/reset")).status == 200
+
+
+def test_templates_of_the_administrator_replace_ours(tmp_path: Path) -> None:
+    (tmp_path / "leave.html").write_text("<p>{{ target }} {{ t('leave.title') }}</p>", "utf-8")
+    routes = page_routes(settings_with(PAGES__TEMPLATES=tmp_path)).routes
+    renderer = routes[0][2]["pages"].renderer
+    assert renderer.render("leave", "en", target="/a&b") == b"<p>/a&amp;b Signed in</p>"
+
+
+@pytest.mark.parametrize("name", ["layout.html", "de.toml"])
+def test_a_faulty_template_or_text_prevents_the_start(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{% if %}", "utf-8")
+    with pytest.raises(StartError, match=r"of the pages cannot be read"):
+        page_routes(settings_with(PAGES__TEMPLATES=tmp_path))
+
+
+def test_a_logo_is_served(tmp_path: Path) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_text("<svg/>", "utf-8")
+    found = static_documents(settings_with(PAGES__LOGO=logo))["/auth/logo"]
+    assert (found.content, found.media_type) == (b"<svg/>", "image/svg+xml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("COLOR", "red"),
+        ("COLOR", "#ffff00"),
+        ("LINKS", "Imprint"),
+        ("LINKS", "Imprint=javascript:alert(1)"),
+        ("LOGO", "logo.gif"),
+        ("TITLE", 101 * "a"),
+    ],
+)
+def test_a_setting_that_makes_pages_unusable_is_rejected(name: str, value: str) -> None:
+    with pytest.raises(SettingsError):
+        settings_with(**{f"PAGES__{name}": value})
+
+
+@pytest.mark.gen_test
+async def test_pages_are_counted_by_their_path_alone(
+    api: Api, browser: FormBrowser, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.register()
+    caplog.set_level("INFO")
+    await browser.sign_in("susan@example.com", PASSWORD, next="/secret-path")
+    assert PASSWORD not in caplog.text
+    assert "secret-path" not in caplog.text

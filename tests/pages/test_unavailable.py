@@ -1,0 +1,54 @@
+"""Pages while Postgres is unavailable."""
+
+from collections.abc import Iterator
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tests.harness.api import PASSWORD, Api
+from tests.harness.form_browser import FormBrowser
+from tests.harness.gate import Gate
+
+EMAIL = "susan@example.com"
+
+
+@pytest.fixture
+def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
+    """Open a connection to Postgres that can be cut."""
+    gate = Gate(postgres)
+    io_loop.run_sync(gate.open)
+    yield gate
+    io_loop.run_sync(gate.remove)
+
+
+@pytest.fixture
+def dsn(dsn: str, gate: Gate) -> str:
+    """Connect the application through the gate, to the same empty database."""
+    assert dsn != gate.dsn
+    return gate.dsn
+
+
+@pytest.mark.gen_test
+async def test_the_form_stays_filled_in_and_says_when_to_try_again(
+    api: Api, browser: FormBrowser, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.register()
+    page = await browser.get("/auth/sign-in")
+    await gate.shut()
+    answer = await browser.submit(page, "/auth/sign-in", email=EMAIL, password=PASSWORD)
+    assert answer.status == 503
+    assert "Try again in" in answer.text
+    assert answer.find("input", name="email").attributes["value"] == EMAIL
+    caplog.clear()
+
+
+@pytest.mark.gen_test
+async def test_a_page_for_a_session_is_a_503_and_nobody_is_signed_out(
+    api: Api, browser: FormBrowser, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.register()
+    await browser.sign_in(EMAIL, PASSWORD)
+    await gate.shut()
+    assert (await browser.get("/auth/account")).status == 503
+    assert "userauth" in browser.cookies
+    caplog.clear()
