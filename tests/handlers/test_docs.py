@@ -39,7 +39,7 @@ async def test_documents_are_public_and_must_be_revalidated(api: Api) -> None:
 
 
 def test_no_other_file_is_served(app: Application) -> None:
-    assert set(app.static_documents) == {*PATHS, "/auth/verify", "/auth/reset", "/auth/undo"}
+    assert set(app.static_documents) == {*PATHS, "/auth/style.css", "/auth/pages.js"}
 
 
 @pytest.mark.gen_test

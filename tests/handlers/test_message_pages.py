@@ -1,4 +1,4 @@
-"""/auth/verify, /auth/reset and /auth/undo, which messages link to."""
+"""/auth/verify, /auth/reset and /auth/undo as messages link to them if no pages are served."""
 
 import json
 import re
@@ -17,6 +17,7 @@ from tests.harness.configuration import override_settings
 from tests.harness.mail import MAIL, last_message, secrets_of
 from tests.harness.sql import run_sql
 
+WITHOUT_PAGES = {"PAGES__ENABLED": False}
 PATHS = ["/auth/verify", "/auth/reset", "/auth/undo"]
 NEW = "another horse battery"
 OTHER = "susan@example.org"
@@ -36,9 +37,13 @@ class _Tags(HTMLParser):
         self.sources += [value for name, value in attrs if name in {"src", "href", "action"}]
 
 
-@pytest.mark.parametrize("settings", [{}, {"DOCS__ENABLED": False}, MAIL], indirect=True)
+@pytest.mark.parametrize(
+    "settings",
+    [WITHOUT_PAGES | more for more in ({}, {"DOCS__ENABLED": False}, MAIL)],
+    indirect=True,
+)
 @pytest.mark.gen_test
-async def test_the_pages_are_served_to_all_with_any_settings(api: Api) -> None:
+async def test_the_pages_are_served_to_all_with_any_other_settings(api: Api) -> None:
     for path in PATHS:
         got, headed = [
             await api.request(method, f"{path}?request=0f5b&x=%ff") for method in ("GET", "HEAD")
@@ -57,6 +62,7 @@ async def test_the_pages_are_served_to_all_with_any_settings(api: Api) -> None:
             assert got.headers[name] == headed.headers[name] == value
 
 
+@override_settings(**WITHOUT_PAGES)
 @pytest.mark.gen_test
 async def test_a_page_is_in_both_languages_and_loads_nothing(api: Api) -> None:
     for path in PATHS:
@@ -66,6 +72,7 @@ async def test_a_page_is_in_both_languages_and_loads_nothing(api: Api) -> None:
         assert not {"script", "style", "form", "img", "iframe"} & tags.seen
 
 
+@override_settings(**WITHOUT_PAGES)
 @pytest.mark.gen_test
 async def test_the_calls_that_a_page_shows_exist_with_these_fields(api: Api) -> None:
     handlers = dict(routes)
@@ -78,6 +85,7 @@ async def test_the_calls_that_a_page_shows_exist_with_these_fields(api: Api) -> 
             handlers[call].calls["POST"].body.model_validate(body)
 
 
+@override_settings(**WITHOUT_PAGES)
 @pytest.mark.gen_test
 async def test_another_method_is_rejected(api: Api) -> None:
     for path in PATHS:
@@ -136,7 +144,7 @@ async def visit(api: Api, dsn: str, kind: MessageKind) -> tuple[str, str]:
     return message_id, secrets.token
 
 
-@override_settings(**MAIL)
+@override_settings(**MAIL, **WITHOUT_PAGES)
 @pytest.mark.gen_test
 async def test_a_scanner_that_opens_every_link_spends_no_secret(api: Api, dsn: str) -> None:
     token = await api.registered_token()
@@ -156,6 +164,7 @@ async def test_a_scanner_that_opens_every_link_spends_no_secret(api: Api, dsn: s
     assert (await api.log_in(password=NEW)).status == 200
 
 
+@override_settings(**WITHOUT_PAGES)
 @pytest.mark.gen_test
 async def test_the_request_in_a_link_is_not_logged(
     api: Api, app: Application, monkeypatch: pytest.MonkeyPatch
