@@ -9,17 +9,13 @@ from pages.describe import describe
 from pages.fields import HTML, security_fields
 from transport.browsers import prefers_html
 
-_PAGES = "/auth/"
-
 
 def error_pages(pages: PageContext) -> Callable[[Failure], ErrorPage | None]:
     """Return what makes a page of an error, or None if the caller gets a document."""
 
     def error_page(failure: Failure) -> ErrorPage | None:
         request, problem = failure.request, failure.problem
-        if not request.path.startswith(_PAGES) and (
-            request.path.startswith("/api") or not prefers_html(request.headers)
-        ):
+        if request.path.startswith("/api") or not prefers_html(request.headers):
             return None
         language = pages.language_of(request, Cookies(failure.is_secure))
         body = pages.renderer.render(

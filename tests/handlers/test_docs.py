@@ -38,8 +38,9 @@ async def test_documents_are_public_and_must_be_revalidated(api: Api) -> None:
         assert answer.content
 
 
+@override_settings(PAGES__ENABLED=False)
 def test_no_other_file_is_served(app: Application) -> None:
-    assert set(app.static_documents) == {*PATHS, "/auth/style.css", "/auth/pages.js"}
+    assert set(app.static_documents) == {*PATHS, "/auth/verify", "/auth/reset", "/auth/undo"}
 
 
 @pytest.mark.gen_test
