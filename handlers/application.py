@@ -104,10 +104,8 @@ class Application(ApplicationState):
             log_function=BaseHandler.log,
         )
         self._pages, self._page_templates = pages, pages.templates
-        self.services = services
-        self.sender = sender
-        self.request_log = request_log
-        self.line_limit = line_limit
+        self.services, self.sender = services, sender
+        self.request_log, self.line_limit = request_log, line_limit
         self.addresses, self.cross_origin = policy.addresses, policy.cross_origin
         self.sign_in_redirects = policy.sign_in_redirects
         self.require_https = policy.require_https
