@@ -7,7 +7,7 @@ MAX_LENGTH = 2_000
 # Browsers read a backslash as a slash, drop tabs and line breaks, and read // as another host.
 _PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 _PARAMETER = re.compile(r"(?:^|&)next=(.*)", re.DOTALL)
-# Whoever has just signed in does not want to sign out.
+# A person who has just signed in does not want to sign out.
 _SIGN_OUT = "/auth/sign-out"
 
 

@@ -71,7 +71,7 @@ async def test_over_https_a_cookie_without_the_prefix_is_ignored(
 
 @pytest.mark.parametrize(
     ("email", "password"),
-    [(EMAIL, "wrong horse battery"), ("nobody@example.com", PASSWORD), (EMAIL, "a\x07b")],
+    [(EMAIL, "wrong horse battery"), ("unknown@example.com", PASSWORD), (EMAIL, "a\x07b")],
 )
 @pytest.mark.gen_test
 async def test_wrong_credentials_show_the_form_with_the_address_and_never_the_password(

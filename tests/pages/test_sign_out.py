@@ -44,7 +44,7 @@ async def test_a_second_tab_signs_out_again(api: Api, browser: FormBrowser) -> N
 
 
 @pytest.mark.gen_test
-async def test_another_site_signs_nobody_out(api: Api, browser: FormBrowser) -> None:
+async def test_another_site_cannot_sign_a_person_out(api: Api, browser: FormBrowser) -> None:
     await signed_in(api, browser)
     form = (await browser.get(PATH)).form(PATH).values
     for headers in ({"sec_fetch_site": "cross-site"}, {"sec_fetch_site": "same-site"}):

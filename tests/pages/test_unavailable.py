@@ -43,7 +43,7 @@ async def test_the_form_stays_filled_in_and_says_when_to_try_again(
 
 
 @pytest.mark.gen_test
-async def test_a_page_for_a_session_is_a_503_and_nobody_is_signed_out(
+async def test_a_page_for_a_session_is_a_503_and_the_session_remains(
     api: Api, browser: FormBrowser, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     await api.register()

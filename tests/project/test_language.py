@@ -66,15 +66,15 @@ PATTERN = re.compile(rf"\b(?:{'|'.join(REPLACEMENTS)})(?:\b|(?<= ))", re.IGNOREC
 BOUND = re.compile(
     r"\b_?(?:most|least)_(?!in_a_row|per_account|likely|privilege|recent)[a-z]+", re.IGNORECASE
 )
-# db/schemas and db/migrations do not change.
+# db/schemas and db/migrations do not change; the texts of pages are in several languages.
 CHECKED = (
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs"),
     *("Makefile", "pyproject.toml"),
     *("settings.toml", "schema.sql", "server.py", "manage.py"),
-    *("wiring", "commands", "handlers", "contract", "services", "transport", "postgres"),
+    *("wiring", "pages", "commands", "handlers", "contract", "services", "transport", "postgres"),
     *("rules", "db", "settings", "ops", "client", "deploy", "web", "bench", "soak", "tests"),
 )
-FROZEN = ("db/schemas", "db/migrations")
+FROZEN = ("db/schemas", "db/migrations", "pages/languages")
 SUFFIXES = {".py", ".md", ".toml", ".sql", ".sh", ".conf", ".yml", ".service", ".socket", ".lua"}
 # The headings that links lead to are checked where they are.
 LINK = re.compile(r"\]\([^)\s]*\)")

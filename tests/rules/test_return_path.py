@@ -78,7 +78,7 @@ def test_a_query_without_a_valid_path_has_none(query: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["/auth/sign-out", "/auth/sign-out?a", "/auth/sign-out#a"])
-def test_nobody_returns_to_the_sign_out(text: str) -> None:
+def test_the_sign_out_is_no_path_to_return_to(text: str) -> None:
     assert read_return_path(text) is None
 
 
