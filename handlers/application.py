@@ -108,11 +108,9 @@ class Application(ApplicationState):
         self.request_log, self.line_limit = request_log, line_limit
         self.addresses, self.cross_origin = policy.addresses, policy.cross_origin
         self.sign_in_redirects = policy.sign_in_redirects
-        self.require_https = policy.require_https
-        self.untrusted_proxy = policy.untrusted_proxy
+        self.require_https, self.untrusted_proxy = policy.require_https, policy.untrusted_proxy
         self.max_body_bytes = policy.max_body_bytes
-        self.metrics = metrics
-        self.static_documents = static_documents
+        self.metrics, self.static_documents = metrics, static_documents
         self.request_ids = _random_ids()
         self.running, self.draining = 0, False
         self._handlers = _by_path(static_documents)
