@@ -217,6 +217,14 @@ def test_a_page_of_another_site_neither_signs_out_nor_shows_a_page_in_a_frame(
     assert address == "chrome-error://chromewebdata/"
 
 
+def test_pages_store_nothing_but_cookies_that_no_script_can_read(person: Person) -> None:
+    person.sign_in()
+    person.await_path(ACCOUNT)
+    readable = "return [localStorage.length, sessionStorage.length, document.cookie]"
+    assert person.driver.execute_script(readable) == [0, 0, ""]
+    assert person.driver.get_cookie("userauth")
+
+
 def test_after_signing_out_the_way_back_shows_nothing(person: Person) -> None:
     person.sign_in()
     person.await_path(ACCOUNT)
