@@ -20,11 +20,7 @@ PATHS = {
     "/docs/swagger-ui-bundle.js": "text/javascript; charset=UTF-8",
     "/docs/problems.md": "text/plain; charset=UTF-8",
 }
-SUMS = re.findall(
-    r"^([0-9a-f]{64})  (\S+)$",
-    (ROOT / "web" / "swagger-ui" / "VERSION.txt").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
+SUM = re.compile(r"^([0-9a-f]{64})  (\S+)$", re.MULTILINE)
 
 
 @pytest.mark.gen_test
@@ -38,8 +34,9 @@ async def test_documents_are_public_and_must_be_revalidated(api: Api) -> None:
         assert answer.content
 
 
+@override_settings(PAGES__ENABLED=False)
 def test_no_other_file_is_served(app: Application) -> None:
-    assert set(app.static_documents) == {*PATHS, "/auth/style.css", "/auth/pages.js"}
+    assert set(app.static_documents) == {*PATHS, "/auth/verify", "/auth/reset", "/auth/undo"}
 
 
 @pytest.mark.gen_test
@@ -128,10 +125,12 @@ async def test_the_type_of_a_problem_links_to_its_explanation(api: Api) -> None:
     assert f"\n## {name}\n" in page
 
 
-def test_swagger_ui_is_unmodified() -> None:
-    folder = ROOT / "web" / "swagger-ui"
-    assert {name for _, name in SUMS} == {file.name for file in folder.iterdir()} - {"VERSION.txt"}
-    for digest, name in SUMS:
+@pytest.mark.parametrize("path", ["web/swagger-ui", "tests/harness/axe"])
+def test_files_of_others_are_unmodified(path: str) -> None:
+    folder = ROOT / path
+    sums = SUM.findall((folder / "VERSION.txt").read_text(encoding="utf-8"))
+    assert {name for _, name in sums} == {file.name for file in folder.iterdir()} - {"VERSION.txt"}
+    for digest, name in sums:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 

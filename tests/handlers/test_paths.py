@@ -163,7 +163,7 @@ async def test_a_target_in_the_absolute_form_is_served(api: Api, target: str) ->
 
 @pytest.mark.parametrize(
     "target",
-    ["http://example.com/nowhere", "http://[/health/live", "foo:/health/live"],
+    ["http://example.com/nowhere", "http://[/health/live", "http:///nowhere", "foo:/health/live"],
 )
 @pytest.mark.gen_test
 async def test_a_target_in_the_absolute_form_with_an_unknown_path_is_rejected(
