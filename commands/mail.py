@@ -22,7 +22,7 @@ from mail.errors import MailError
 from services.all_services import AdministrationServices
 from services.mail_administration import MessageNotFound, MessageNotRetried
 
-_TITLES = ("ID", "KIND", "RECIPIENT", "STATE", "ATTEMPTS", "DUE", "REASON")
+_TITLES = ("ID", "CREATED", "KIND", "RECIPIENT", "STATE", "ATTEMPTS", "DUE", "REASON")
 _STATES = ("due", "sent", "dead", "void", "printed")
 
 message_argument = click.argument("message", metavar="ID", type=click.UUID)
@@ -130,7 +130,7 @@ def test(administrator: Administrator, address: str) -> None:
     try:
         location = administrator.send_test_message(address)
     except MailError as error:
-        raise click.ClickException(f"{error}. {advice_on(error)}") from None
+        raise click.ClickException(f"{str(error).rstrip('.')}. {advice_on(error)}") from None
     say(f"Sent a test message to {address} by {location}.")
 
 
@@ -149,6 +149,7 @@ def _with_message(
 def _line(message: MessageStateRow) -> dict[str, str | int | None]:
     return {
         "id": message.id,
+        "created_at": shown_time(message.created_at),
         "kind": message.kind,
         "recipient": message.recipient,
         "state": message.state,
@@ -163,7 +164,6 @@ def _document(message: MessageStateRow) -> dict[str, str | int | None]:
         **_line(message),
         "user_id": message.user_id,
         "language": message.language,
-        "created_at": shown_time(message.created_at),
         "expires_at": shown_time(message.expires_at),
         "sent_at": shown_time(message.sent_at),
         "given_up_at": shown_time(message.failed_at),

@@ -200,3 +200,12 @@ def _user_row(row: Row | None) -> UserRow:
     if row is None:
         raise LookupError("The row of the user is not locked.")
     return UserRow(*row)
+
+
+_FIND_LANGUAGE = "SELECT language FROM users WHERE id = %s"
+
+
+async def find_language(connection: Connection, user_id: str) -> str | None:
+    """Return the language of messages to a user, or None for the default."""
+    row = await connection.fetch_one(_FIND_LANGUAGE, (user_id,))
+    return None if row is None else row[0]

@@ -288,7 +288,10 @@ class CodeInvalid(InvalidFields):
 
     name = "code-invalid"
     title = "The link or the code is not valid"
-    advice = "Check the code. It may have been used or have expired: then request a new message."
+    advice = (
+        "Check the link or the code. It may have been used or have expired: then request a new"
+        " message."
+    )
 
     def __init__(self, field: str = "code") -> None:
         super().__init__([FieldError(field, "is not valid")])

@@ -12,6 +12,7 @@ class MessageKind(StrEnum):
 
     VERIFICATION = "verification"
     PASSWORD_RESET = "password-reset"
+    UNDO_RESET = "undo-reset"
     INVITATION = "invitation"
     EMAIL_CHANGE = "email-change"
     EMAIL_UNDO = "email-undo"
@@ -42,6 +43,8 @@ class MessageRules:
 _RULES = {
     MessageKind.VERIFICATION: MessageRules(_DAY, "verify"),
     MessageKind.PASSWORD_RESET: MessageRules(_HOUR, "reset"),
+    # An undo has disabled the password.
+    MessageKind.UNDO_RESET: MessageRules(_HOUR, "reset", is_urgent=True),
     MessageKind.INVITATION: MessageRules(7 * _DAY, "reset"),
     MessageKind.EMAIL_CHANGE: MessageRules(_DAY, "verify"),
     MessageKind.EMAIL_UNDO: MessageRules(7 * _DAY, "undo", is_urgent=True),
@@ -50,5 +53,5 @@ _RULES = {
     MessageKind.TOKENS_REVOKED: MessageRules(_DAY),
     MessageKind.USER_DELETED: MessageRules(_DAY, is_urgent=True),
 }
-# Both set a password.
-RESETS = (MessageKind.PASSWORD_RESET, MessageKind.INVITATION)
+# All set a password.
+RESETS = (MessageKind.PASSWORD_RESET, MessageKind.UNDO_RESET, MessageKind.INVITATION)

@@ -30,9 +30,10 @@ async def delete_account(
     """
     connection = transaction.connection
     earlier = await user_messages.find_restorable(connection, user.id, at=at)
+    language = await users.find_language(connection, user.id)
     revoked = await remove_account(transaction, user, at=at, throttle=throttle)
     await reservations.reserve(connection, [user.email, *earlier])
-    await outbox.notify(transaction, MessageKind.USER_DELETED, user)
+    await outbox.notify(transaction, MessageKind.USER_DELETED, user, language)
     return revoked
 
 

@@ -74,7 +74,7 @@ class EmailUndo:
         await user_messages.void_later_undos(connection, row.id, at=at)
         if self._outbox.is_on:
             # Without the password, the user needs it, however many messages there were before.
-            await self._outbox.add_urgent(transaction, MessageKind.PASSWORD_RESET, user)
+            await self._outbox.add(transaction, MessageKind.UNDO_RESET, user)
         revoked = (Revocation.EMAIL_RESTORED, number)
         await self._core.audit.write(
             transaction, EventKind.EMAIL_RESTORED, origin, user=user, revoked=revoked

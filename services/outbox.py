@@ -93,11 +93,6 @@ class Outbox:
         """Store a message to a user, at the stored address or another one; return its id."""
         return await self._insert(transaction, self._message(kind, recipient or user.email, user))
 
-    async def add_urgent(self, transaction: Transaction, kind: MessageKind, user: UserRow) -> str:
-        """Store a message to a user, beyond the limit of the recipient; return its id."""
-        message = replace(self._message(kind, user.email, user), is_urgent=True)
-        return await self._insert(transaction, message)
-
     async def add_printed(
         self, transaction: Transaction, kind: MessageKind, user: UserRow
     ) -> NewMessage:
@@ -106,11 +101,18 @@ class Outbox:
         await self._insert(transaction, message)
         return message
 
-    async def notify(self, transaction: Transaction, kind: MessageKind, user: UserRow) -> None:
+    async def notify(
+        self,
+        transaction: Transaction,
+        kind: MessageKind,
+        user: UserRow,
+        language: str | None = None,
+    ) -> None:
         """Store a message about a change, if messages are sent and no unsent one reports it.
 
         It is urgent only at a verified address: any other may be that of a stranger, who must not
-        get more messages than the limit of a recipient.
+        get more messages than the limit of a recipient. ``language`` is that of a user who is
+        deleted already.
         """
         if not self.is_on:
             return
@@ -118,7 +120,7 @@ class Outbox:
         message = self._message(kind, user.email, owner)
         message = replace(message, is_urgent=message.is_urgent and user.is_email_verified)
         if not await messages.renew_unsent(transaction.connection, message):
-            await self._insert(transaction, message)
+            await self._insert(transaction, message, language)
 
     async def void(
         self, transaction: Transaction, user_id: str, *, also_undo: bool = False
@@ -147,11 +149,13 @@ class Outbox:
             is_bound=kind in BOUND,
         )
 
-    async def _insert(self, transaction: Transaction, message: NewMessage) -> str:
+    async def _insert(
+        self, transaction: Transaction, message: NewMessage, language: str | None = None
+    ) -> str:
         await messages.insert_message(
             transaction.connection,
             message,
-            language=self._mail.language,
+            language=language or self._mail.language,
             max_per_hour=self._mail.recipient_per_hour,
         )
         transaction.on_commit(self._wake)

@@ -111,7 +111,7 @@ def test_an_address_is_changed_and_the_change_undone(client: DrivenClient, dsn: 
     assert client.undo_email_change(code=undo.code, request=undo_id) is None
     with pytest.raises(Unauthorized):
         susan.get_user()
-    client.confirm_password_reset(NEW_PASSWORD, token=newest(dsn, MessageKind.PASSWORD_RESET).token)
+    client.confirm_password_reset(NEW_PASSWORD, token=newest(dsn, MessageKind.UNDO_RESET).token)
     assert client.with_password(EMAIL, NEW_PASSWORD).get_user().email == EMAIL
 
 

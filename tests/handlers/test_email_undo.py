@@ -80,7 +80,7 @@ async def test_an_undo_restores_the_address_and_shuts_everyone_out(api: Api, dsn
         answer = await api.request("GET", "/api/user", authorization=basic(email, PASSWORD))
         assert (answer.status, answer.problem) == (401, "credentials-invalid")
     row = run_sql(dsn, "SELECT kind, recipient FROM messages WHERE id = %s", (reset.id,))
-    assert row == [(MessageKind.PASSWORD_RESET, EMAIL)]
+    assert row == [(MessageKind.UNDO_RESET, EMAIL)]
     events = "SELECT count(*) FROM events WHERE kind = %s"
     assert run_sql(dsn, events, (EventKind.EMAIL_RESTORED,)) == [(1,)]
     assert (await confirm(api, RESET, reset.token)).status == 200

@@ -160,7 +160,7 @@ async def test_a_scanner_that_opens_every_link_spends_no_secret(api: Api, dsn: s
     assert await post(api, "email/confirm", {"token": proof}, token) == 200
     _, proof = await visit(api, dsn, MessageKind.EMAIL_UNDO)
     assert await post(api, "email/undo", {"token": proof}) == 200
-    message_id, _ = await visit(api, dsn, MessageKind.PASSWORD_RESET)
+    message_id, _ = await visit(api, dsn, MessageKind.UNDO_RESET)
     code = secrets_of(dsn, message_id).code
     reset = {"request": message_id, "code": code, "password": NEW}
     assert await post(api, "password/reset/confirm", reset) == 200

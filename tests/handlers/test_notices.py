@@ -126,6 +126,18 @@ async def test_a_deletion_is_announced_and_leaves_no_other_address(api: Api, dsn
 
 @WITH_MAIL
 @pytest.mark.gen_test
+async def test_the_message_about_a_deletion_is_in_the_language_of_the_user(
+    api: Api, dsn: str
+) -> None:
+    await api.register(EMAIL)
+    run_sql(dsn, "UPDATE users SET language = 'de'")
+    await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
+    kinds = "SELECT language FROM messages WHERE kind = 'user-deleted'"
+    assert run_sql(dsn, kinds) == [("de",)]
+
+
+@WITH_MAIL
+@pytest.mark.gen_test
 async def test_the_messages_of_a_deleted_user_still_count_toward_the_limit_of_the_recipient(
     api: Api, dsn: str
 ) -> None:
