@@ -11,6 +11,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.harness.accessibility import screen, violations, without_script
@@ -79,7 +80,14 @@ class Person:
         """Open a page and send its form."""
         self.open(path)
         self.find("#email").send_keys(EMAIL)
-        self.find("#password").send_keys(password, Keys.ENTER)
+        self.send("#password", password)
+
+    def send(self, selector: str, text: str = "") -> None:
+        """Type into a field, send its form, and wait for the next page."""
+        field = self.find(selector)
+        field.send_keys(text, Keys.ENTER)
+        wait = WebDriverWait(self.driver, SECONDS, poll_frequency=0.05)
+        wait.until(expected_conditions.staleness_of(field))
 
     def picture(self, name: str) -> None:
         """Take a picture for docs/pages.md if ``make pictures`` runs the test."""
@@ -122,7 +130,7 @@ def test_every_page_and_state_is_accessible_in_both_schemes_and_on_a_narrow_scre
     with screen(person.driver, width=width, scheme=scheme):
         person.open(f"{SIGN_IN}?next=/docs")
         check("sign-in")
-        person.find("#email").send_keys(Keys.ENTER)
+        person.send("#email")
         check("sign-in-missing")
         person.sign_in(password="wrong horse battery")
         check("sign-in-wrong")
@@ -186,7 +194,7 @@ def test_a_person_signs_in_and_out_with_the_keyboard_alone(person: Person) -> No
 
 def test_an_error_is_announced_and_has_the_focus(person: Person) -> None:
     person.open(SIGN_IN)
-    person.find("#email").send_keys(EMAIL, Keys.ENTER)
+    person.send("#email", EMAIL)
     assert person.driver.title == "Error: Sign in · Account"
     assert person.find("[role=alert]").is_displayed()
     person.await_focus("password")
