@@ -11,20 +11,30 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.harness.accessibility import screen, violations, without_script
 from tests.harness.api import PASSWORD
 from tests.harness.browser import chromium, console_errors, hosts
+from tests.harness.mail import MAIL
 from tests.harness.processes import ServerProcess, running_server
 from tests.harness.sql import run_sql
 
 pytestmark = pytest.mark.needs("chromium", "chromedriver")
-SECONDS = 10
+SECONDS = 20
 EMAIL = "susan@example.com"
 SIGN_IN = "/auth/sign-in"
 ACCOUNT = "/auth/account"
 SIGN_OUT = "/auth/sign-out"
+SIGN_OUT_BUTTON = "form[action='/auth/sign-out'] button"
+WITHOUT_SESSION = [
+    *("/auth/sign-up", "/auth/forgot", "/auth/reset", "/auth/verify", "/auth/undo"),
+]
+WITH_SESSION = [
+    f"{ACCOUNT}/{name}"
+    for name in ("name", "email", "password", "devices", "events", "delete", "verification")
+]
 # Where to put pictures of the pages.
 PICTURES = os.environ.get("PAGE_PICTURES")
 
@@ -60,10 +70,24 @@ class Person:
     def await_path(self, path: str) -> None:
         WebDriverWait(self.driver, SECONDS, poll_frequency=0.05).until(lambda _: self.path == path)
 
+    def await_focus(self, name: str) -> None:
+        """Wait for the browser, which moves the focus a moment after it shows a page."""
+        WebDriverWait(self.driver, SECONDS, poll_frequency=0.05).until(
+            lambda _: self.focused.get_attribute("id") == name
+        )
+
     def sign_in(self, path: str = SIGN_IN, password: str = PASSWORD) -> None:
-        """Send the form of the page, by keys alone."""
+        """Open a page and send its form."""
         self.open(path)
-        self.press(EMAIL, Keys.TAB, password, Keys.ENTER)
+        self.find("#email").send_keys(EMAIL)
+        self.send("#password", password)
+
+    def send(self, selector: str, text: str = "") -> None:
+        """Type into a field, send its form, and wait for the next page."""
+        field = self.find(selector)
+        field.send_keys(text, Keys.ENTER)
+        wait = WebDriverWait(self.driver, SECONDS, poll_frequency=0.05)
+        wait.until(expected_conditions.staleness_of(field))
 
     def picture(self, name: str) -> None:
         """Take a picture for docs/pages.md if ``make pictures`` runs the test."""
@@ -75,7 +99,8 @@ class Person:
 def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events, reserved_emails")
     log = tmp_path_factory.mktemp("pages") / "log"
-    with running_server({"DATABASE_URL": postgres}, log) as running:
+    variables = {"DATABASE_URL": postgres, **{f"USERAUTH_{name}": MAIL[name] for name in MAIL}}
+    with running_server(variables, log) as running:
         body = {"email": EMAIL, "password": PASSWORD, "name": "Susan"}
         httpx.post(f"{running.url}/api/user/register", json=body).raise_for_status()
         yield running
@@ -105,7 +130,7 @@ def test_every_page_and_state_is_accessible_in_both_schemes_and_on_a_narrow_scre
     with screen(person.driver, width=width, scheme=scheme):
         person.open(f"{SIGN_IN}?next=/docs")
         check("sign-in")
-        person.press(Keys.ENTER)
+        person.send("#email")
         check("sign-in-missing")
         person.sign_in(password="wrong horse battery")
         check("sign-in-wrong")
@@ -122,6 +147,20 @@ def test_every_page_and_state_is_accessible_in_both_schemes_and_on_a_narrow_scre
         check("sign-out")
 
 
+def test_the_pages_of_the_account_and_of_messages_are_accessible(person: Person) -> None:
+    with screen(person.driver, width=320, scheme="dark"):
+        for path in WITHOUT_SESSION:
+            person.open(path)
+            assert (person.path, violations(person.driver)) == (path, [])
+        person.sign_in()
+        person.await_path(ACCOUNT)
+        for path in WITH_SESSION:
+            person.open(path)
+            assert (person.path, violations(person.driver)) == (path, [])
+            scrolled = "return document.documentElement.scrollWidth"
+            assert person.driver.execute_script(scrolled) <= 320, path
+
+
 def test_the_program_that_checks_pages_finds_faults(person: Person) -> None:
     person.driver.execute_script("document.querySelector('label').remove()")
     assert [fault for fault in violations(person.driver) if fault.startswith("label:")]
@@ -129,7 +168,7 @@ def test_the_program_that_checks_pages_finds_faults(person: Person) -> None:
 
 def test_a_person_signs_in_and_out_with_the_keyboard_alone(person: Person) -> None:
     person.open(SIGN_IN)
-    assert person.focused.get_attribute("id") == "email"
+    person.await_focus("email")
     person.press(EMAIL, Keys.TAB)
     assert person.focused.get_attribute("id") == "password"
     person.press(PASSWORD, Keys.TAB, Keys.TAB)
@@ -141,7 +180,7 @@ def test_a_person_signs_in_and_out_with_the_keyboard_alone(person: Person) -> No
     assert person.focused.text == "Sign in"
     person.press(Keys.ENTER)
     person.await_path(ACCOUNT)
-    assert "expiry" in person.driver.get_cookie("userauth")
+    assert "expiry" in (person.driver.get_cookie("userauth") or {})
     person.find("body").send_keys(Keys.TAB)
     assert person.focused.get_attribute("href") == f"{person.url}{ACCOUNT}#main"
     assert person.focused.is_displayed()
@@ -155,10 +194,10 @@ def test_a_person_signs_in_and_out_with_the_keyboard_alone(person: Person) -> No
 
 def test_an_error_is_announced_and_has_the_focus(person: Person) -> None:
     person.open(SIGN_IN)
-    person.press(EMAIL, Keys.ENTER)
+    person.send("#email", EMAIL)
     assert person.driver.title == "Error: Sign in · Account"
     assert person.find("[role=alert]").is_displayed()
-    assert person.focused.get_attribute("id") == "password"
+    person.await_focus("password")
     assert person.focused.get_attribute("aria-describedby") == "password-error"
     assert person.find("#password-error").text
     assert person.find("#email").get_attribute("value") == EMAIL
@@ -172,7 +211,7 @@ def test_pages_work_without_script(person: Person) -> None:
         person.sign_in()
         assert person.path == ACCOUNT
         assert EMAIL in person.find("main").text
-        person.find("main button").click()
+        person.find(SIGN_OUT_BUTTON).click()
         assert person.path == SIGN_IN
         person.sign_in(f"{SIGN_IN}?next=/docs")
         person.await_path("/docs")
@@ -191,7 +230,7 @@ def test_a_browser_reports_no_error_and_asks_no_other_host(person: Person) -> No
     person.sign_in(f"{SIGN_IN}?next={quote(SIGN_OUT + '/../account', safe='')}")
     person.await_path(ACCOUNT)
     person.open(SIGN_OUT)
-    person.find("main button").click()
+    person.find(SIGN_OUT_BUTTON).click()
     assert console_errors(person.driver) == []
     assert hosts(person.driver) == {urlsplit(person.url).netloc}
 
@@ -228,7 +267,7 @@ def test_pages_store_nothing_but_cookies_that_no_script_can_read(person: Person)
 def test_after_signing_out_the_way_back_shows_nothing(person: Person) -> None:
     person.sign_in()
     person.await_path(ACCOUNT)
-    person.find("main button").click()
+    person.find(SIGN_OUT_BUTTON).click()
     person.await_path(SIGN_IN)
     person.driver.back()
     person.await_path(SIGN_IN)

@@ -1,15 +1,33 @@
 """The languages of pages: by preference or choice, and one file for each."""
 
+import ast
 from pathlib import Path
 
 import pytest
 
 from pages.texts import read_texts
+from rules.errors import problem_types
 from tests.harness.configuration import ROOT
 from tests.harness.form_browser import FormBrowser
 
 PATH = "/auth/sign-in"
 FOLDER = ROOT / "pages" / "languages"
+# Where messages about fields of forms are.
+MODULES = [
+    *(ROOT / "rules" / f"{name}.py" for name in ("emails", "names", "text_bounds", "errors")),
+    *(ROOT / "rules" / "password_rules.py", ROOT / "contract" / "forms.py"),
+    *(ROOT / "services" / f"{name}.py" for name in ("email_change", "confirmation")),
+    *(ROOT / "pages").glob("*.py"),
+]
+# Forms of pages ignore unknown fields, and their values are strings.
+IMPOSSIBLE = {"is not a field of this call", "must be a string"}
+# "The server could not process this. Try again later." says enough.
+WITHOUT_TEXT = {
+    *("request-timeout", "header-too-large", "too-many-header-fields", "unsupported-coding"),
+    *("unsupported-version", "internal-error"),
+    # Fields have messages of their own, and pages take no credentials but a password.
+    *("invalid-fields", "credentials-missing", "token-invalid", "token-expired"),
+}
 
 
 @pytest.mark.parametrize(
@@ -117,3 +135,42 @@ def test_a_wait_is_never_shown_shorter_than_it_is(seconds: int, english: str, ge
     texts = read_texts((FOLDER,))
     assert texts["en"].duration(seconds) == english
     assert texts["de"].duration(seconds) == german
+
+
+def messages_of_rules() -> set[str]:
+    """Return the messages about fields in the code, with a number in place of each value."""
+    found = set()
+    for file in MODULES:
+        tree = ast.parse(file.read_text("utf-8"))
+        inner = {
+            id(part)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.JoinedStr)
+            for part in node.values
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    part.value if isinstance(part, ast.Constant) else 7 for part in node.values
+                ]
+                found.add("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and id(node) not in inner:
+                found.add(str(node.value))
+    return {text for text in found if text.startswith(("is ", "must "))}
+
+
+def test_each_message_about_a_field_is_in_german() -> None:
+    german = read_texts((FOLDER,))["de"]
+    messages = messages_of_rules()
+    assert {"is required", "must have 7 to 7 characters"} <= messages
+    assert {text for text in messages if german.message(text) == text} == IMPOSSIBLE
+
+
+def test_each_error_that_a_person_can_cause_has_a_text_in_each_language() -> None:
+    for texts in read_texts((FOLDER,)).values():
+        without = {
+            kind.name
+            for kind in problem_types()
+            if not texts.has(f"problem.{kind.name}") and not texts.has(f"problem.{kind.status}")
+        }
+        assert without == WITHOUT_TEXT
