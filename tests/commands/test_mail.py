@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from email import message_from_bytes
 from email.policy import SMTPUTF8
 from pathlib import Path
@@ -72,6 +73,7 @@ def test_messages_are_listed_with_their_state_and_each_list_is_an_event(
         DAVE: "due",
     }
     [dead] = listed(dsn, "--state", "dead")
+    assert datetime.fromisoformat(str(dead.pop("created_at")))
     assert dead == {
         "id": ids[BOB],
         "kind": "password-changed",
@@ -83,7 +85,8 @@ def test_messages_are_listed_with_their_state_and_each_list_is_an_event(
     }
     assert len(listed(dsn, "--limit", "2")) == 2
     shown = run(dsn, "list").stdout.splitlines()
-    assert shown[0].split() == ["ID", "KIND", "RECIPIENT", "STATE", "ATTEMPTS", "DUE", "REASON"]
+    titles = "ID CREATED KIND RECIPIENT STATE ATTEMPTS DUE REASON"
+    assert shown[0].split() == titles.split()
     assert len(shown) == 5
     assert kinds(dsn) == ["mail-read"] * 4
 

@@ -183,7 +183,7 @@ async def test_of_two_undos_at_once_on_two_servers_one_succeeds(
             holder.commit()
         answers = await asyncio.gather(*tasks)
     assert sorted(answer.status for answer in answers) == [200, 422]
-    resets = "SELECT count(*) FROM messages WHERE kind = 'password-reset'"
+    resets = "SELECT count(*) FROM messages WHERE kind = 'undo-reset'"
     assert run_sql(dsn, resets) == [(1,)]
 
 

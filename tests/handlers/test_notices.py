@@ -165,7 +165,8 @@ async def test_an_address_that_is_not_verified_gets_five_messages_an_hour_with_a
     assert sorted(rows) == [*[("password-changed", False)] * 4, ("verification", False)]
 
 
-@WITH_MAIL
+# The sender sends the message of the registration, and nothing more in the next minute.
+@override_settings(**MAIL, MAIL__PER_MINUTE=1)
 @pytest.mark.gen_test
 async def test_two_changes_before_a_notice_is_sent_have_one_notice(
     api: Api, dsn: str, clock: Clock
