@@ -25,7 +25,7 @@ SECONDS = 20
 PICTURE = os.environ.get("DOCS_PAGE_PICTURE")
 EMAIL = "susan@example.com"
 PASSWORD = "correct horse battery"
-SCHEMES = ["password", "token", "tokenAsUserName", "client"]
+SCHEMES = ["password", "token", "tokenAsUserName", "session", "client"]
 
 
 class Page:
