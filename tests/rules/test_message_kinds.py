@@ -9,6 +9,7 @@ def test_secrets_expire_after_an_hour_a_day_or_seven_days() -> None:
     lifetimes = {kind: kind.rules.lifetime_seconds for kind in MessageKind if kind.rules.page}
     assert lifetimes == {
         MessageKind.PASSWORD_RESET: HOUR,
+        MessageKind.UNDO_RESET: HOUR,
         MessageKind.VERIFICATION: DAY,
         MessageKind.EMAIL_CHANGE: DAY,
         MessageKind.INVITATION: 7 * DAY,
@@ -19,6 +20,7 @@ def test_secrets_expire_after_an_hour_a_day_or_seven_days() -> None:
 def test_the_link_of_each_kind_opens_the_page_of_its_purpose() -> None:
     assert {kind: kind.rules.page for kind in MessageKind if kind.rules.page} == {
         MessageKind.PASSWORD_RESET: "reset",
+        MessageKind.UNDO_RESET: "reset",
         MessageKind.INVITATION: "reset",
         MessageKind.VERIFICATION: "verify",
         MessageKind.EMAIL_CHANGE: "verify",
@@ -29,6 +31,8 @@ def test_the_link_of_each_kind_opens_the_page_of_its_purpose() -> None:
 def test_notices_of_changes_are_urgent_and_that_of_a_taken_address_is_not() -> None:
     assert {kind for kind in MessageKind if kind.rules.is_urgent} == {
         MessageKind.EMAIL_UNDO,
+        # The user has no password until then.
+        MessageKind.UNDO_RESET,
         MessageKind.PASSWORD_CHANGED,
         MessageKind.USER_DELETED,
     }
