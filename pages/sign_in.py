@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from pages.base import ACCOUNT, SEND, SHOW, PageHandler
+from pages.base import ACCOUNT, SEND, SHOW
 from pages.forms import CURRENT_PASSWORD, EMAIL, Field, PageForm
 from pages.queries import query_value
-from rules.credentials import password_credentials
+from pages.signing_in import SigningInHandler
 from rules.errors import EmailUnverified, Problem
 from transport.response import Fields
 
@@ -22,7 +22,7 @@ class SignInForm(PageForm):
     keep_signed_in: str = ""
 
 
-class SignInPage(PageHandler):
+class SignInPage(SigningInHandler):
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
     template = "sign-in"
     form = SignInForm
@@ -40,18 +40,8 @@ class SignInPage(PageHandler):
 
     async def post(self) -> None:
         form = SignInForm.of(self.parameters)
-        services, cookies = self.application.services, self.cookies_of_pages
-        credentials = password_credentials(form.email, form.password)
-        identity = await services.identities.identify_by_password(credentials, self.origin)
-        self.user_id = identity.user.id
-        issued = await services.sessions.create(
-            identity,
-            self.origin,
-            keep_signed_in=bool(form.keep_signed_in),
-            replaced=self.get_cookie(cookies.session),
-        )
-        max_age = issued.expires_in if issued.is_kept else None
-        field = cookies.set_session(issued.token, max_age)
+        keep_signed_in = bool(form.keep_signed_in)
+        field = await self.sign_in(form.email, form.password, keep_signed_in=keep_signed_in)
         self.leave_to(self.return_path or ACCOUNT, (field,))
 
 

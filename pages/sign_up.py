@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from pages.base import ACCOUNT, SEND, SHOW, SIGN_IN, PageHandler
+from pages.base import ACCOUNT, SEND, SHOW, SIGN_IN
 from pages.describe import describe
 from pages.forms import EMAIL, NEW_PASSWORD, PageForm
 from pages.queries import address
-from rules.credentials import password_credentials
+from pages.signing_in import SigningInHandler
 from rules.errors import EmailTaken, Problem, RegistrationClosed
 from settings.choices import Language
 from transport.response import Fields
@@ -19,7 +19,7 @@ class SignUpForm(PageForm):
     password: str
 
 
-class SignUpPage(PageHandler):
+class SignUpPage(SigningInHandler):
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
     template = "sign-up"
     form = SignUpForm
@@ -40,7 +40,7 @@ class SignUpPage(PageHandler):
         if user is None:
             self.go_to(address("/auth/verify", sent="yes", next=self.return_path))
         else:
-            await self._sign_in(form)
+            await self._sign_in_or_lead_there(form)
 
     def show_form_again(
         self, problem: Problem, status: int, fields: Fields, **values: object
@@ -51,24 +51,14 @@ class SignUpPage(PageHandler):
         else:
             super().show_form_again(problem, status, fields, **values)
 
-    async def _sign_in(self, form: SignUpForm) -> None:
+    async def _sign_in_or_lead_there(self, form: SignUpForm) -> None:
         """Sign in; if that is not possible now, lead to the page for it: the account exists."""
-        services, cookies = self.application.services, self.cookies_of_pages
         try:
-            identity = await services.identities.identify_by_password(
-                password_credentials(form.email, form.password), self.origin
-            )
-            self.user_id = identity.user.id
-            issued = await services.sessions.create(
-                identity,
-                self.origin,
-                keep_signed_in=False,
-                replaced=self.get_cookie(cookies.session),
-            )
+            field = await self.sign_in(form.email, form.password, keep_signed_in=False)
         except Problem:
             self.go_to(address(SIGN_IN, next=self.return_path))
             return
-        self.leave_to(self.return_path or ACCOUNT, (cookies.set_session(issued.token, None),))
+        self.leave_to(self.return_path or ACCOUNT, (field,))
 
 
 routes = [(r"/auth/sign-up", SignUpPage)]
