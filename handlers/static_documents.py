@@ -57,7 +57,9 @@ _FILES = {
 _PROBLEMS_FILE = "docs/problems.md"
 PROBLEMS_PATH = f"/{_PROBLEMS_FILE}"
 # Links of messages open them, also of those that an administrator prints without a relay.
-_MESSAGE_PAGES = {f"/auth/{page}": f"web/auth/{page}.html" for page in ("verify", "reset", "undo")}
+_MESSAGE_PAGES = {
+    f"/auth/{page}": f"web/auth/{page}.html" for page in ("verify", "reset", "undo", "forgot")
+}
 STYLE_PATH, LOGO_PATH = "/auth/style.css", "/auth/logo"
 _PAGE_PARTS = {STYLE_PATH: "web/auth/style.css", "/auth/pages.js": "web/auth/pages.js"}
 _TAG_BYTES = 18

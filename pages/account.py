@@ -5,6 +5,7 @@ from pages.account_base import AccountHandler
 
 class AccountPage(AccountHandler):
     template = "account"
+    notices = frozenset({"name", "email", "password", "verification"})
 
 
 routes = [(r"/auth/account", AccountPage)]

@@ -43,6 +43,7 @@ class ConfirmForm(PageForm):
 
 class DevicesPage(AccountHandler):
     template = "account-devices"
+    notices = frozenset({"device", "devices"})
 
     async def get(self) -> None:
         rows = await self.application.services.tokens.find_all(self.identity)

@@ -6,6 +6,7 @@ from contract.fields import Email
 from pages.account_base import CONFIRM, SHOWN, AccountHandler
 from pages.base import SEND
 from pages.forms import Field, PageForm
+from pages.site import Site
 
 _NEW_EMAIL = Field("email", "email", "email", "email", label="new_email")
 
@@ -22,12 +23,10 @@ class EmailPage(AccountHandler):
     template = "account-email"
     form = EmailForm
 
-    def get(self) -> None:
-        self.require_mail()
-        self.show()
+    def check_site(self, site: Site) -> None:
+        site.require_messages()
 
     async def post(self) -> None:
-        self.require_mail()
         form = EmailForm.of(self.parameters)
         changes = self.application.services.email_change
         await changes.request(self.identity, form.email, form.current_password, self.origin)
@@ -39,8 +38,10 @@ class VerificationPage(AccountHandler):
 
     calls: ClassVar = {"POST": SEND}
 
+    def check_site(self, site: Site) -> None:
+        site.require_messages()
+
     async def post(self) -> None:
-        self.require_mail()
         await self.application.services.verification.request(self.identity, self.origin)
         self.report("verification")
 

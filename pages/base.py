@@ -1,6 +1,7 @@
 """What all pages share: the checks of a request, the session, and how a page is sent."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import ClassVar
 from urllib.parse import quote
@@ -11,8 +12,10 @@ from pages.browser import BrowserHandler
 from pages.describe import describe
 from pages.fields import HTML
 from pages.forms import FormView, PageForm
+from pages.queries import address, query_value
+from pages.site import Site
 from rules.errors import CrossSiteRequest, InvalidFields, Problem, Unauthorized
-from rules.return_path import find_return_path, read_return_path
+from rules.return_path import find_return_path, read_path, read_return_path
 from transport.response import Fields
 
 ACCOUNT = "/auth/account"
@@ -32,12 +35,14 @@ class PageHandler(BrowserHandler):
     requires_session: ClassVar[bool] = False
     # Whether a form without a session changes something.
     needs_form_token: ClassVar[bool] = True
+    # What the page before may have done, by the parameter ``done`` of the address.
+    notices: ClassVar[frozenset[str]] = frozenset()
 
     async def prepare(self) -> None:
         """Reject what can be rejected before the method runs.
 
         The order is that of docs/pages.md: path, method, media type and size, form, its token,
-        session.
+        session, settings.
         """
         self.begin()
         if self.redirects_to_https():
@@ -56,7 +61,13 @@ class PageHandler(BrowserHandler):
             return
         if is_form and self.session is not None and self._acts_in_session:
             self.check_form_token()
+        # A page that settings switch off has no form.
+        self.is_form_accepted = False
+        self.check_site(self.site)
         self.is_form_accepted = is_form
+
+    def check_site(self, site: Site) -> None:
+        """Raise the error of a page that settings switch off."""
 
     def options(self, *_path: str) -> None:
         """Respond with the methods of the path (RFC 9110, section 9.3.7)."""
@@ -80,9 +91,18 @@ class PageHandler(BrowserHandler):
             return read_return_path(self.parameters.get("next"))
         return find_return_path(self.request.query)
 
+    @property
+    def done(self) -> str:
+        """Return what the page before did, if this page reports it."""
+        done = query_value(self.request.query, "done")
+        return done if done in self.notices else ""
+
     def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
-        """Show the page of this handler."""
-        self.show_template(self.template, status, fields, **values)
+        """Show the page of this handler, with what the page before did."""
+        given: dict[str, object] = {"done": self.done}
+        if self.done:
+            given["notice"] = self.texts(f"notice.{self.done}")
+        self.show_template(self.template, status, fields, **given, **values)
 
     def show_template(
         self, template: str, status: int = 200, fields: Fields = (), **values: object
@@ -92,7 +112,10 @@ class PageHandler(BrowserHandler):
             "form": self.form_view({}),
             "form_token": self.form_token(),
             "next": self.return_path or "",
+            "with_next": partial(address, next=self.return_path),
             "session": self.session,
+            # The user of the form, for password managers.
+            "username": "",
             "path": self.request.path,
             "here": self._address,
             "message": "",
@@ -122,7 +145,8 @@ class PageHandler(BrowserHandler):
 
     def form_view(self, errors: Mapping[str, str]) -> FormView:
         """Return the form as it was sent."""
-        return FormView(self.form.fields, self.parameters, errors)
+        is_sent = self.request.method == "POST"
+        return FormView(self.form.fields, self.parameters, errors, is_sent=is_sent)
 
     def send_problem(self, problem: Problem) -> None:
         """Show the form again with what is wrong; without one, a page about the error."""
@@ -132,9 +156,12 @@ class PageHandler(BrowserHandler):
             # Not 401: its challenge would open the dialog of the browser.
             status = HTTPStatus.UNPROCESSABLE_ENTITY
         if isinstance(problem, CrossSiteRequest):
-            # A new form: another site may have filled in this one.
-            self.parameters = {"next": self.return_path or ""}
-            self.is_form_accepted = not self.requires_session or self.session is not None
+            # A new form: another site may have filled in this one. The message that it is about is
+            # one that a link can name as well.
+            kept = {"next": self.return_path, "request": self.parameters.get("request")}
+            self.parameters = {name: value for name, value in kept.items() if value}
+            has_session = not self.requires_session or self.session is not None
+            self.is_form_accepted = has_session and not self._is_off
         if self.is_form_accepted and "GET" in self.calls:
             self.show_form_again(problem, status, fields)
         else:
@@ -161,8 +188,17 @@ class PageHandler(BrowserHandler):
             message=describe(self.texts, problem, self.pages.public_url),
             number=status,
             request_id=self.request_id,
-            back=self.request.path if is_form else ACCOUNT,
+            back=self.request.path if is_form else "",
         )
+
+    @property
+    def _is_off(self) -> bool:
+        """Return whether settings switch the page off."""
+        try:
+            self.check_site(self.site)
+        except Problem:
+            return True
+        return False
 
     @property
     def _acts_in_session(self) -> bool:
@@ -172,10 +208,16 @@ class PageHandler(BrowserHandler):
     @property
     def _address(self) -> str:
         """Return the path of this page, with what its GET needs to show the same."""
-        if self.request.method == "POST":
-            path, following = self.request.path, self.return_path
-            return f"{path}?next={quote(following, safe='')}" if following else path
-        return read_return_path(self.request.uri) or ACCOUNT
+        if "GET" not in self.calls:
+            return self.return_path or ACCOUNT
+        path, request = self.request.path, self.parameters.get("request")
+        if self.request.method != "POST":
+            found = read_path(self.request.uri)
+            if found:
+                return found
+            request = query_value(self.request.query, "request")
+        whole = address(path, request=request, next=self.return_path)
+        return read_path(whole) or read_path(address(path, request=request)) or path
 
     @property
     def _next_after_sign_in(self) -> str:

@@ -7,6 +7,7 @@ from handlers.input import InputHandler
 from pages.context import PageContext
 from pages.cookies import Cookies, new_form_cookie
 from pages.fields import security_fields
+from pages.site import Site
 from pages.texts import Texts
 from rules.errors import CrossSiteRequest, HttpsRequired, TokenInvalid
 from rules.form_tokens import is_form_token, issue_form_token
@@ -37,6 +38,11 @@ class BrowserHandler(InputHandler):
     def cookies_of_pages(self) -> Cookies:
         """Return the cookies as this connection allows them."""
         return Cookies(self.is_secure)
+
+    @property
+    def site(self) -> Site:
+        """Return the site that the page belongs to."""
+        return self.pages.renderer.site
 
     @property
     def language(self) -> str:

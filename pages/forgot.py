@@ -5,7 +5,7 @@ from typing import ClassVar
 from pages.base import SEND, SHOW, PageHandler
 from pages.forms import EMAIL, PageForm
 from pages.queries import address
-from rules.errors import MailDisabled
+from pages.site import Site
 
 
 class ForgotForm(PageForm):
@@ -21,13 +21,15 @@ class ForgotPage(PageHandler):
     template = "forgot"
     form = ForgotForm
 
+    def check_site(self, site: Site) -> None:
+        site.require_messages()
+
     async def post(self) -> None:
-        services = self.application.services
-        if not services.outbox.is_on:
-            raise MailDisabled
         form = ForgotForm.of(self.parameters)
-        message_id = await services.password_reset.request(form.email, self.origin)
-        self.go_to(address("/auth/reset", request=message_id, sent="yes", next=self.return_path))
+        resets = self.application.services.password_reset
+        message_id = await resets.request(form.email, self.origin)
+        parameters = {"request": message_id, "done": "reset-sent", "next": self.return_path}
+        self.go_to(address("/auth/reset", **parameters))
 
 
 routes = [(r"/auth/forgot", ForgotPage)]

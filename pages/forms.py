@@ -56,6 +56,8 @@ class FormView:
     fields: tuple[Field, ...]
     values: Mapping[str, str] = field(repr=False)
     errors: Mapping[str, str]
+    # Whether a person has filled it in before.
+    is_sent: bool = False
 
     def value(self, wanted: Field) -> str:
         """Return what was typed, except for passwords and codes."""
@@ -69,9 +71,15 @@ class FormView:
 
     @property
     def focus(self) -> str:
-        """Return the name of the first field with an error, otherwise of the first field."""
-        names = [each.name for each in self.fields if not each.is_hidden]
-        return next((name for name in names if name in self.errors), names[0] if names else "")
+        """Return the name of the field to begin with, or nothing.
+
+        That is the first one with an error; in a form that was sent, the first one to fill in
+        again; otherwise the first one.
+        """
+        shown = [each for each in self.fields if not each.is_hidden]
+        faulty = (each for each in shown if each.name in self.errors)
+        empty = (each for each in shown if self.is_sent and not self.value(each))
+        return next((each.name for each in (*faulty, *empty, *shown)), "")
 
     @property
     def other_errors(self) -> tuple[str, ...]:

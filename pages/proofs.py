@@ -56,11 +56,6 @@ class ProofPage(PageHandler):
         request = query_value(self.request.query, "request")
         self.show(form=FormView(self.form_view({}).fields, {"request": request}, {}))
 
-    def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
-        is_sent = query_value(self.request.query, "sent")
-        notice = self.texts(f"{self.template}.sent") if is_sent else ""
-        super().show(status, fields, **{"notice": notice, **values})
-
     def show_form_again(
         self, problem: Problem, status: int, fields: Fields, **values: object
     ) -> None:

@@ -5,27 +5,15 @@ from that of the settings, whose files replace those of the same name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from tornado.template import DictLoader, ParseError
 
+from pages.site import Site
 from pages.texts import Texts, read_texts
-from settings.pages import FooterLink
 
 _FOLDER = Path(__file__).parent
 _SUFFIX = ".html"
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What all pages show of the site that they belong to."""
-
-    title: str
-    has_logo: bool
-    links: tuple[FooterLink, ...]
-    can_register: bool
-    sends_messages: bool
 
 
 class Renderer:
@@ -35,7 +23,7 @@ class Renderer:
         """Read the templates and texts; raise OSError or ValueError."""
         own = () if folder is None else (folder,)
         self._loader = _load((_FOLDER / "templates", *own))
-        self._site = site
+        self.site = site
         self._texts = read_texts((_FOLDER / "languages", *own))
         self._names = [(code, texts("language.name")) for code, texts in self._texts.items()]
 
@@ -50,7 +38,7 @@ class Renderer:
             t=self._texts[language],
             language=language,
             languages=self._names,
-            site=self._site,
+            site=self.site,
             **values,
         )
 

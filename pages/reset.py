@@ -17,6 +17,7 @@ class ResetForm(RequestedProofForm):
 class ResetPage(ProofPage):
     template = "reset"
     form = ResetForm
+    notices = frozenset({"reset-sent"})
 
     async def post(self) -> None:
         form = ResetForm.of(self.parameters)

@@ -4,13 +4,10 @@ from typing import ClassVar
 
 from pages.base import ACCOUNT, SEND, SHOW
 from pages.forms import CURRENT_PASSWORD, EMAIL, Field, PageForm
-from pages.queries import query_value
 from pages.signing_in import SigningInHandler
 from rules.errors import EmailUnverified, Problem
 from transport.response import Fields
 
-# What another page did before it led here, by the parameter ``done`` of the address.
-_NOTICES = frozenset({"reset", "verified", "undone", "undone-without-mail"})
 _KEEP = Field("keep_signed_in", "checkbox", is_required=False)
 
 
@@ -26,11 +23,10 @@ class SignInPage(SigningInHandler):
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
     template = "sign-in"
     form = SignInForm
+    notices = frozenset({"reset", "verified", "undone", "undone-without-mail"})
 
     def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
-        done = query_value(self.request.query, "done")
-        notice = self.texts(f"notice.{done}") if done in _NOTICES else ""
-        super().show(status, fields, **{"notice": notice, "is_unverified": False, **values})
+        super().show(status, fields, **{"is_unverified": False, **values})
 
     def show_form_again(
         self, problem: Problem, status: int, fields: Fields, **values: object

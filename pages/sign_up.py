@@ -7,7 +7,8 @@ from pages.describe import describe
 from pages.forms import EMAIL, NEW_PASSWORD, PageForm
 from pages.queries import address
 from pages.signing_in import SigningInHandler
-from rules.errors import EmailTaken, Problem, RegistrationClosed
+from pages.site import Site
+from rules.errors import EmailTaken, Problem
 from settings.choices import Language
 from transport.response import Fields
 
@@ -24,10 +25,11 @@ class SignUpPage(SigningInHandler):
     template = "sign-up"
     form = SignUpForm
 
+    def check_site(self, site: Site) -> None:
+        site.require_registration()
+
     async def post(self) -> None:
         registration = self.application.services.registration
-        if not registration.is_open:
-            raise RegistrationClosed
         form = SignUpForm.of(self.parameters, registration.find_errors)
         language = self.language if self.language in [*Language] else None
         user = await registration.register(
@@ -38,7 +40,7 @@ class SignUpPage(SigningInHandler):
             origin=self.origin,
         )
         if user is None:
-            self.go_to(address("/auth/verify", sent="yes", next=self.return_path))
+            self.go_to(address("/auth/verify", done="verification-sent", next=self.return_path))
         else:
             await self._sign_in_or_lead_there(form)
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 from pages.base import SIGN_IN
 from pages.forms import CODE, REQUEST, TOKEN, Field
 from pages.proofs import ProofPage, RequestedProofForm
+from pages.queries import address
 from rules.errors import FieldError, InvalidFields
 
 # A program that checks the links of messages may press a button; it ticks nothing.
@@ -22,12 +23,12 @@ class UndoPage(ProofPage):
     form = UndoForm
 
     async def post(self) -> None:
-        form, services = UndoForm.of(self.parameters), self.application.services
+        form = UndoForm.of(self.parameters)
         if not form.restore:
             raise InvalidFields([FieldError("restore", "is required")])
-        await services.email_undo.undo(form.proof, self.origin)
-        done = "undone" if services.outbox.is_on else "undone-without-mail"
-        self.go_to(f"{SIGN_IN}?done={done}#main")
+        await self.application.services.email_undo.undo(form.proof, self.origin)
+        done = "undone" if self.site.sends_messages else "undone-without-mail"
+        self.go_to(f"{address(SIGN_IN, done=done, next=self.return_path)}#main")
 
 
 routes = [(r"/auth/undo", UndoPage)]

@@ -5,14 +5,15 @@ who may be unverified.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from pages.base import SIGN_IN
 from pages.forms import CODE, CURRENT_PASSWORD, EMAIL, TOKEN, FormView
 from pages.proofs import ProofForm, ProofPage
-from pages.queries import address, query_value
+from pages.queries import address
 from rules.credentials import password_credentials
-from rules.errors import FieldError, InvalidFields, MailDisabled
+from rules.errors import FieldError, InvalidFields
 from services.identities import Identity
 from transport.response import Fields
 
@@ -30,35 +31,31 @@ class VerifyForm(ProofForm):
 class VerifyPage(ProofPage):
     template = "verify"
     form = VerifyForm
+    notices = frozenset({"verification-sent", "confirmed"})
 
     async def post(self) -> None:
         form, services = VerifyForm.of(self.parameters), self.application.services
-        if form.send and not services.outbox.is_on:
-            raise MailDisabled
+        if form.send:
+            self.site.require_messages()
         # A form without a secret is not worth a hash.
         proof = None if form.send else form.proof
         identity = await self._identify(form)
         self.user_id = identity.user.id
         if proof is None:
             await services.verification.request(identity, self.origin)
-            self.go_to(address(_PATH, sent="yes", next=self.return_path))
+            self.go_to(address(_PATH, done="verification-sent", next=self.return_path))
             return
         await services.address_proofs.confirm(identity, proof, self.origin)
-        path, done = (SIGN_IN, "verified") if self.session is None else (_PATH, "yes")
+        path, done = (SIGN_IN, "verified") if self.session is None else (_PATH, "confirmed")
         self.go_to(f"{address(path, done=done, next=self.return_path)}#main")
 
     def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
-        is_done = self.session is not None and bool(query_value(self.request.query, "done"))
-        given: dict[str, object] = {"is_done": is_done}
-        if is_done:
-            given["notice"] = self.texts("verify.done")
-        elif self.application.services.outbox.is_on:
-            given["other_submit"] = self.texts("verify.send")
-        super().show(status, fields, **given, **values)
+        other = self.texts("verify.send") if self.site.sends_messages else ""
+        super().show(status, fields, other_submit=other, **values)
 
     def form_view(self, errors: Mapping[str, str]) -> FormView:
-        fields = self.form.fields if self.session is None else (TOKEN, CODE)
-        return FormView(fields, self.parameters, errors)
+        form = super().form_view(errors)
+        return form if self.session is None else replace(form, fields=(TOKEN, CODE))
 
     async def _identify(self, form: VerifyForm) -> Identity:
         if self.session is not None:

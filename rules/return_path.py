@@ -11,11 +11,17 @@ _PARAMETER = re.compile(r"(?:^|&)next=(.*)", re.DOTALL)
 _SIGN_OUT = "/auth/sign-out"
 
 
-def read_return_path(text: str | None) -> str | None:
+def read_path(text: str | None) -> str | None:
     """Return a path of the same host, with its query, or None if it is none."""
     if text is None or len(text) > MAX_LENGTH or not _PATH.fullmatch(text):
         return None
-    return None if re.split("[?#]", text)[0] == _SIGN_OUT else text
+    return text
+
+
+def read_return_path(text: str | None) -> str | None:
+    """Return a path of the same host to go to after a sign-in, or None if it is none."""
+    path = read_path(text)
+    return None if path is None or re.split("[?#]", path)[0] == _SIGN_OUT else path
 
 
 def find_return_path(query: str) -> str | None:

@@ -26,6 +26,7 @@ from services.sessions import IssuedSession
 from services.throttle import Throttle
 from services.transactions import Transaction
 from services.user_writes import UserWrites
+from settings.choices import Language
 
 
 class Unset(Enum):
@@ -95,6 +96,13 @@ class Accounts:
                 if replacement is not None:
                     await _insert_session(transaction, user, replacement)
         return user
+
+    async def set_language(self, identity: Identity, language: Language, origin: Origin) -> None:
+        """Set the language of messages to the user; raises TooManyWrites."""
+        self._writes.spend_change(identity)
+        async with self._writes.begin(identity) as (transaction, user):
+            if await users.set_language(transaction.connection, user.id, language):
+                await self._audit.write(transaction, EventKind.LANGUAGE_CHANGED, origin, user=user)
 
     def _check_changes(
         self,

@@ -4,7 +4,8 @@ from handlers.application import NO_PAGES, PageRoutes
 from pages import page_routes as routes
 from pages.context import PageContext
 from pages.errors import error_pages
-from pages.renderer import Renderer, Site
+from pages.renderer import Renderer
+from pages.site import Site
 from settings import Settings
 from wiring.errors import StartError
 

@@ -11,11 +11,11 @@ from urllib.parse import unquote
 import pytest
 from tornado.httpclient import HTTPResponse
 
-from tests.harness.api import Api, basic, bearer
+from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.configuration import ROOT
+from tests.harness.form_browser import HTML
 from tests.harness.processes import environment, free_port
 from tests.harness.protected_site import TRUSTED, Site, behind
-from tests.harness.signing_in import HTML, Browser
 
 pytestmark = pytest.mark.needs("openssl")
 SIGN_IN = "/auth/sign-in"
@@ -132,15 +132,16 @@ def test_a_browser_signs_in_comes_back_and_signs_out(
 
     async def use(site: Site, api: Api) -> None:
         user = (await api.register()).json
-        browser = Browser(site)
+        browser = site.browser()
         sent = await browser.get(path)
-        assert sent.code == 303
-        assert await browser.sign_in(sent.headers["Location"]) == path
+        assert sent.status == 303
+        signed_in = await browser.send(sent.target, email=user["email"], password=PASSWORD)
+        assert signed_in.target == path
         assert {"__Host-userauth", "__Host-userauth-form"} >= {*browser.cookies}
         browser.cookies["lang"] = "de"
-        for answer in (await browser.get(path), await browser.request(path, b"a=b")):
-            assert answer.code == 200
-            seen = json.loads(answer.body)
+        for page in (await browser.get(path), await browser.post(path, {"a": "b"})):
+            assert page.status == 200
+            seen = json.loads(page.content)
             assert (seen["X-Auth-User-Id"], seen["X-Auth-Email"]) == (user["id"], user["email"])
             assert "userauth" not in seen.get("Cookie", "")
         assert "__Host-userauth" in browser.cookies
@@ -148,9 +149,10 @@ def test_a_browser_signs_in_comes_back_and_signs_out(
         cookie = {"Cookie": f"__Host-userauth={browser.cookies['__Host-userauth']}"}
         for authorization in (bearer("a.b.c"), bearer(browser.cookies["__Host-userauth"])):
             assert (await site.ask(authorization, more=HTML | cookie)).code == 401
-        assert (await browser.submit("/auth/sign-out")).code == 303
+        assert (await browser.send("/auth/sign-out")).status == 303
         assert (await site.ask(None, more=HTML | cookie)).code == 303
         assert (await site.ask(None, more=cookie)).code == 401
+        browser.close()
 
     behind(any_sample, dsn, tmp_path, use, **TRUSTED)
 
@@ -183,15 +185,17 @@ def test_the_example_lets_a_browser_sign_in_over_plain_http(dsn: str, tmp_path: 
 async def use_example(url: str, userauth: str) -> None:
     """Add a note as a person with a browser, and read it as a client of the API."""
     api = Api(userauth)
-    await api.register()
+    user = (await api.register()).json
     site = Site(url)
-    browser = Browser(site)
+    browser = site.browser()
     sent = await browser.get("/")
-    assert sent.code == 303
-    assert await browser.sign_in(sent.headers["Location"]) == "/"
+    assert sent.status == 303
+    signed_in = await browser.send(sent.target, email=user["email"], password=PASSWORD)
+    assert signed_in.target == "/"
     assert "userauth" in browser.cookies
-    assert (await browser.request("/", b"note=%3Cb%3E")).headers["Location"] == "/"
-    assert b"<li>&lt;b&gt;</li>" in (await browser.get("/")).body
+    assert (await browser.post("/", {"note": "<b>"}, **browser.sender)).target == "/"
+    assert "<li>&lt;b&gt;</li>" in (await browser.get("/")).html
+    browser.close()
     assert b"&lt;b&gt;" in (await site.ask(bearer(await api.token()))).body
     for more in ({}, HTML):
         answer = await site.ask(None, "/", body=b"note=x", more=more)

@@ -82,11 +82,12 @@ def test_a_preflight_reaches_the_upstream_as_the_page_describes(
     async def use(site: Site, _api: Api) -> None:
         asked = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "PUT"}
         forged = FORGED | {"X-Forwarded-Host": "evil.example", "X_Auth_Email": "a@example.com"}
+        forged |= {"Cookie": "__Host-userauth=secret"}
         answer = await site.ask(bearer("a.b.c"), more=asked | forged, method="OPTIONS")
         assert answer.code == 200
         [seen] = site.seen
         assert seen.items() >= asked.items()
-        assert not seen.keys() & {*FIELDS, "X_auth_email", "Authorization"}
+        assert not seen.keys() & {*FIELDS, "X_auth_email", "Authorization", "Cookie"}
         assert "evil.example" not in seen.values()
         # A call of the API is answered by userauth, and other methods are checked.
         await site.ask(None, "/api/user", method="OPTIONS")

@@ -36,7 +36,8 @@ async def test_documents_are_public_and_must_be_revalidated(api: Api) -> None:
 
 @override_settings(PAGES__ENABLED=False)
 def test_no_other_file_is_served(app: Application) -> None:
-    assert set(app.static_documents) == {*PATHS, "/auth/verify", "/auth/reset", "/auth/undo"}
+    linked = {f"/auth/{page}" for page in ("verify", "reset", "undo", "forgot")}
+    assert set(app.static_documents) == {*PATHS, *linked}
 
 
 @pytest.mark.gen_test

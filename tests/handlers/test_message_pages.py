@@ -1,7 +1,9 @@
-"""/auth/verify, /auth/reset and /auth/undo, which messages link to, also without the pages."""
+"""What messages link to: each exists, with the pages and without them."""
 
 import json
 import re
+import uuid
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
@@ -11,16 +13,21 @@ from handlers import routes
 from handlers.application import Application
 from mail.messages import Envelope, render
 from ops.request_log import RequestRecord
+from rules.mail_secrets import MailSecrets, derive_secrets
 from rules.message_kinds import MessageKind
+from settings.choices import Language
 from tests.harness.api import PASSWORD, Api, bearer
-from tests.harness.configuration import override_settings
+from tests.harness.configuration import KEY, override_settings
 from tests.harness.mail import MAIL, last_message, secrets_of
 from tests.harness.sql import run_sql
 
-PATHS = ["/auth/verify", "/auth/reset", "/auth/undo"]
+PATHS = ["/auth/verify", "/auth/reset", "/auth/undo", "/auth/forgot"]
+ORIGIN = "https://auth.example.com"
+ENVELOPE = Envelope("no-reply@example.com", "", ORIGIN)
 NEW = "another horse battery"
 OTHER = "susan@example.org"
 OFF = {"PAGES__ENABLED": False}
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
 without_pages = override_settings(**OFF)
 
 
@@ -124,18 +131,21 @@ def state_of(dsn: str) -> list[object]:
     ]
 
 
+def links_of(row: ClaimedMessage, secrets: MailSecrets) -> set[str]:
+    """Return the paths that the text and the HTML of a message link to."""
+    message = render(row, str(row.recipient), secrets, ENVELOPE)
+    return {
+        link
+        for part in message.iter_parts()
+        for link in re.findall(rf'{re.escape(ORIGIN)}(/[^\s"<#]*)', part.get_content())
+    }
+
+
 async def visit(api: Api, dsn: str, kind: MessageKind) -> tuple[str, str]:
     """Open each link of the last message as a mail scanner does; return its id and its token."""
     message_id = last_message(dsn, kind)
     secrets = secrets_of(dsn, message_id)
-    envelope = Envelope("no-reply@example.com", "", "https://auth.example.com")
-    row = claimed(dsn, message_id)
-    message = render(row, str(row.recipient), secrets, envelope)
-    links = {
-        link
-        for part in message.iter_parts()
-        for link in re.findall(r'https://auth\.example\.com(/[^\s"<#]*)', part.get_content())
-    }
+    links = links_of(claimed(dsn, message_id), secrets)
     assert links == {f"/auth/{kind.rules.page}?request={message_id}"}
     before = state_of(dsn)
     for method in ("HEAD", "GET", "GET"):
@@ -165,6 +175,26 @@ async def test_a_scanner_that_opens_every_link_spends_no_secret(api: Api, dsn: s
     reset = {"request": message_id, "code": code, "password": NEW}
     assert await post(api, "password/reset/confirm", reset) == 200
     assert (await api.log_in(password=NEW)).status == 200
+
+
+@pytest.mark.parametrize(
+    "settings", [MAIL, {**MAIL, **OFF}], ids=["pages", "no pages"], indirect=True
+)
+@pytest.mark.gen_test
+async def test_no_link_of_any_message_leads_to_a_page_that_does_not_exist(api: Api) -> None:
+    linked = set()
+    for kind in MessageKind:
+        message_id = str(uuid.uuid4())
+        secrets = derive_secrets(KEY, kind, message_id, "nonce")
+        for language in Language:
+            row = ClaimedMessage(
+                *(message_id, "nonce", kind, "susan@example.com", language, "key"),
+                *(NOW, NOW, NOW, 0, False, True),
+            )
+            linked |= links_of(row, secrets)
+    assert {link.partition("?")[0] for link in linked} == {*PATHS}
+    for link in linked:
+        assert (await api.request("GET", link)).status == 200, link
 
 
 @pytest.mark.gen_test

@@ -1,15 +1,18 @@
-"""A browser without a display: it keeps cookies, and sends the forms of pages."""
+"""A browser without a display or script: it keeps cookies, and sends the forms of pages."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import urlencode
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
 FORM = "application/x-www-form-urlencoded"
+# What a browser sends when a person opens an address.
+HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 POLICY = {
     "default-src 'none'",
     "style-src 'self'",
@@ -63,6 +66,17 @@ class Page(HTMLParser):
         match = re.search(r"<title>(.*?)</title>", self.html, re.DOTALL)
         return match[1] if match else ""
 
+    @property
+    def target(self) -> str:
+        """Return where the browser goes on to: by a redirect, or by a page that goes on at once."""
+        refresh = self.headers.get("Refresh", "")
+        return self.headers.get("Location") or refresh.partition("url=")[2]
+
+    @property
+    def focused(self) -> list[str]:
+        """Return the names of the fields that get the focus."""
+        return [each.attributes["name"] for each in self.elements if "autofocus" in each.attributes]
+
     def form(self, action: str) -> Form:
         """Return the form that is sent to a path."""
         return next(form for form in self.forms if form.action == action)
@@ -79,20 +93,29 @@ class Page(HTMLParser):
         found = {name: value or "" for name, value in attrs}
         self.elements.append(Element(tag, found))
         if tag == "form":
-            self.forms.append(Form(found["action"]))
+            self.forms.append(Form(found.get("action", "")))
         elif tag == "input" and found.get("type") not in {"checkbox", "submit"}:
             self.forms[-1].values[found["name"]] = found.get("value", "")
 
 
 class FormBrowser:
-    """A browser of one person: requests, cookies, forms."""
+    """A browser of one person: requests, cookies, forms.
 
-    def __init__(self, url: str, **headers: str) -> None:
+    In front of a proxy, only what is below /auth/ is a page; ``certificate`` is that of the proxy.
+    """
+
+    def __init__(
+        self, url: str, *, certificate: Path | None = None, is_behind_proxy: bool = False
+    ) -> None:
         self.url = url
         self.cookies: dict[str, str] = {}
         # The whole field of each cookie that was set last.
         self.set_cookies: dict[str, str] = {}
-        self.headers = {"Accept": "text/html,*/*;q=0.8", **_named(headers)}
+        self.headers = dict(HTML)
+        # Where a form comes from, as browsers report it. Old ones send Origin alone.
+        self.sender = {"Origin": url} if is_behind_proxy else {"Sec-Fetch-Site": "same-origin"}
+        self._certificate = certificate
+        self._is_behind_proxy = is_behind_proxy
         self._client = AsyncHTTPClient(force_instance=True)
 
     def close(self) -> None:
@@ -123,12 +146,16 @@ class FormBrowser:
                 follow_redirects=False,
                 decompress_response=False,
                 request_timeout=15,
+                allow_ipv6=False,
+                ca_certs=self._certificate and str(self._certificate),
             ),
             raise_error=False,
         )
         self._keep(response.headers.get_list("Set-Cookie"))
         page = Page(response.code, response.headers, response.body)
-        _check(page, is_secure=fields.get("X-Forwarded-Proto") == "https")
+        if path.startswith("/auth/") or not self._is_behind_proxy:
+            is_secure = self.url.startswith("https:")
+            _check(page, is_secure=is_secure or fields.get("X-Forwarded-Proto") == "https")
         return page
 
     async def post(self, path: str, values: Mapping[str, str], **headers: str) -> Page:
@@ -138,12 +165,11 @@ class FormBrowser:
 
     async def submit(self, page: Page, action: str, **values: str) -> Page:
         """Send a form of a page as a person fills it in."""
-        origin = {"sec_fetch_site": "same-origin"}
-        return await self.post(action, page.form(action).values | values, **origin)
+        return await self.post(action, page.form(action).values | values, **self.sender)
 
     async def send(self, path: str, **values: str) -> Page:
         """Open a page and send its form."""
-        return await self.submit(await self.get(path), path, **values)
+        return await self.submit(await self.get(path), path.partition("?")[0], **values)
 
     async def sign_in(self, email: str, password: str, **values: str) -> Page:
         """Open the page and send its form."""

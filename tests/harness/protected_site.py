@@ -12,6 +12,7 @@ from tornado.web import Application, RequestHandler
 
 from tests.harness.api import Api
 from tests.harness.certificates import make_certificate
+from tests.harness.form_browser import FormBrowser
 from tests.harness.processes import running_server
 from tests.harness.proxy import Proxy
 from tests.harness.sample_proxies import running_proxy
@@ -44,6 +45,10 @@ class Site:
         self.seen: list[dict[str, str]] = []
         self._certificate = certificate
         self._client = AsyncHTTPClient(force_instance=True)
+
+    def browser(self) -> FormBrowser:
+        """Return a browser in front of the proxy, without cookies."""
+        return FormBrowser(self.url, certificate=self._certificate, is_behind_proxy=True)
 
     async def ask(
         self,

@@ -11,6 +11,7 @@ from tests.harness.mail_calls import message_ids
 from tests.harness.sql import run_sql
 
 OTHERS = f"{ACCOUNT}/devices/others"
+SIGN_OUT = "/auth/sign-out"
 # Each form that wants the password, with values that are valid beside it.
 FORMS = {
     f"{ACCOUNT}/name": {"name": "Susan Miller"},
@@ -44,6 +45,61 @@ async def test_each_page_is_linked_and_shown_in_both_languages(
         if path != OTHERS:
             assert page.find("a", href=path).attributes["aria-current"] == "page"
     assert len(titles) == len(PAGES) - 1
+
+
+@with_mail
+@pytest.mark.gen_test
+async def test_each_page_in_a_session_has_one_button_to_sign_out(
+    api: Api, browser: FormBrowser
+) -> None:
+    await signed_in(api, browser)
+    pages = [await browser.get(path) for path in PAGES if path != f"{ACCOUNT}/data"]
+    pages += [await browser.send(path) for path in FORMS]
+    others = ("/auth/verify", "/auth/sign-in", "/auth/sign-up", SIGN_OUT, f"{ACCOUNT}/devices/x")
+    pages += [await browser.get(path) for path in others]
+    assert {page.status for page in pages} == {200, 422, 404}
+    for page in pages:
+        assert [form.action for form in page.forms].count(SIGN_OUT) == 1, page.title
+    assert (await browser.submit(pages[0], SIGN_OUT)).target == "/auth/sign-in"
+    assert (await browser.get(ACCOUNT)).status == 303
+    without = await browser.get("/auth/sign-in")
+    assert SIGN_OUT not in [form.action for form in without.forms]
+
+
+@with_mail
+@pytest.mark.gen_test
+async def test_a_password_manager_knows_the_user_of_each_form(
+    api: Api, browser: FormBrowser
+) -> None:
+    await signed_in(api, browser)
+    for path in FORMS:
+        for page in (await browser.get(path), await browser.send(path)):
+            form = page.html.partition(f'action="{path}"')[2].partition("</form>")[0]
+            assert form.index('autocomplete="username"') < form.index('autocomplete="current-')
+            field = page.find("input", autocomplete="username").attributes
+            assert (field["type"], field["value"]) == ("text", EMAIL)
+            assert {"readonly", "hidden"} <= field.keys()
+    # A link may be of a message to another user of the browser.
+    reset = await browser.get("/auth/reset")
+    assert EMAIL not in reset.html
+
+
+@with_mail
+@pytest.mark.gen_test
+async def test_a_disabled_user_is_led_to_the_sign_in_and_changes_nothing(
+    api: Api, browser: FormBrowser, dsn: str
+) -> None:
+    await signed_in(api, browser)
+    token = (await browser.get(ACCOUNT)).form(SIGN_OUT).values
+    run_sql(dsn, "UPDATE users SET disabled_at = now()")
+    before = event_kinds(dsn)
+    for path in PAGES:
+        assert (await browser.get(path)).target.startswith("/auth/sign-in?next=")
+    for path, values in FORMS.items():
+        answer = await browser.post(path, token | values | {"current_password": PASSWORD})
+        assert answer.target.startswith("/auth/sign-in?next=")
+    assert event_kinds(dsn) == before
+    assert not message_ids(dsn)
 
 
 @pytest.mark.gen_test
@@ -172,6 +228,7 @@ async def test_the_message_of_a_verification_is_sent_again(
     assert len(message_ids(dsn)) == 1
     after = await browser.get(answer.headers["Location"])
     assert "A message was sent to your address" in after.text
+    assert after.find("a", href="/auth/verify")
     limited = [(await browser.submit(page, f"{ACCOUNT}/verification")).status for _ in range(20)]
     assert limited[-1] == 429
 
@@ -185,7 +242,8 @@ async def test_a_verified_address_has_no_such_button(
     run_sql(dsn, "UPDATE users SET email_verified_at = now()")
     page = await browser.get(ACCOUNT)
     assert "(confirmed)" in page.text
-    assert [form.action for form in page.forms] == ["/auth/sign-out", "/auth/language"]
+    assert [form.action for form in page.forms] == [SIGN_OUT, "/auth/language"]
+    assert not [each for each in page.elements if each.attributes.get("href") == "/auth/verify"]
 
 
 @pytest.mark.parametrize("done", ["unknown", "<b>", "%ff", ""])

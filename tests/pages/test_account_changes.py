@@ -27,6 +27,7 @@ async def test_a_name_is_changed_and_removed(api: Api, browser: FormBrowser, dsn
     await signed_in(api, browser, name="Susan")
     page = await browser.get(NAME)
     assert page.find("input", name="name").attributes["value"] == "Susan"
+    assert page.focused == ["name"]
     answer = await browser.submit(page, NAME, name="Susan Miller", current_password=PASSWORD)
     assert (answer.status, answer.headers["Location"]) == (303, f"{ACCOUNT}?done=name")
     overview = await browser.get(answer.headers["Location"])
@@ -61,6 +62,7 @@ async def test_a_change_of_the_address_sends_a_message_unless_it_is_taken(
         assert (answer.status, answer.headers["Location"]) == (303, f"{ACCOUNT}?done=email")
         page = await browser.get(answer.headers["Location"])
         assert "A message was sent to the new address" in page.text
+        assert page.find("a", href="/auth/verify")
         shown.append(page.text)
     assert shown[0] == shown[1]
     assert EMAIL in shown[0]
@@ -160,5 +162,6 @@ async def test_without_the_tick_nothing_is_deleted_and_no_password_is_verified(
     answer = await browser.send(DELETE, current_password="wrong horse battery")
     assert answer.status == 422
     assert answer.find("a", href="#understood")
+    assert answer.focused == ["understood"]
     assert event_kinds(dsn) == before
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(1,)]

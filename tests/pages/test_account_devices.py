@@ -16,7 +16,8 @@ async def with_another(api: Api, browser: FormBrowser, dsn: str) -> tuple[FormBr
     """Sign in by two browsers; return the other one with the id of its session."""
     await signed_in(api, browser)
     [first] = session_ids(dsn)
-    other = FormBrowser(api.url, user_agent=FIREFOX)
+    other = FormBrowser(api.url)
+    other.headers["User-Agent"] = FIREFOX
     await other.sign_in(EMAIL, PASSWORD)
     [session] = {*session_ids(dsn)} - {first}
     return other, session
@@ -39,7 +40,7 @@ async def test_sessions_and_tokens_are_shown_in_words_with_address_and_time(
     rows = [each for each in page.elements if each.attributes.get("id", "").startswith("device-")]
     assert len(rows) == 3
     assert page.find("a", href=f"{DEVICES}/{session}").attributes["aria-label"].endswith(name)
-    # The browser itself is the first, and has the button of the sign-out.
+    # The browser itself is the first, and has no link: the page has a button to sign out.
     [own] = {*session_ids(dsn)} - {session}
     assert rows[0].attributes["id"] == f"device-{own}"
     assert f"{DEVICES}/{own}" not in page.html

@@ -35,7 +35,7 @@ async def test_every_address_gets_the_same_answer_and_a_known_one_a_message(
         assert "If an account has this address, a message was sent to it." in page.text
         assert page.form("/auth/reset").values["request"] in location
         assert page.form("/auth/reset").values["next"] == "/app"
-    assert locations == 2 * ["/auth/reset?request=ID&sent=yes&next=%2Fapp"]
+    assert locations == 2 * ["/auth/reset?request=ID&done=reset-sent&next=%2Fapp"]
     assert contents[0] == contents[1]
     assert len(message_ids(dsn)) == 1
 
@@ -61,6 +61,19 @@ async def test_too_many_requests_are_rejected_with_the_time_to_wait(browser: For
     assert {answer.status for answer in answers[:20]} == {303}
     assert answers[20].status == 429
     assert "There were too many requests for messages." in answers[20].text
+    assert answers[20].find("input", name="email").attributes["value"] == "a@example.com"
+
+
+@with_mail
+@pytest.mark.gen_test
+async def test_a_disabled_user_gets_no_message_and_the_same_answer(
+    api: Api, browser: FormBrowser, dsn: str
+) -> None:
+    await api.register()
+    run_sql(dsn, "UPDATE users SET disabled_at = now()")
+    answer = await forget(browser, EMAIL)
+    assert (answer.status, answer.target.partition("?")[0]) == (303, "/auth/reset")
+    assert not message_ids(dsn)
 
 
 @with_mail
@@ -79,12 +92,14 @@ async def test_a_form_that_is_sent_twice_leads_to_two_valid_messages(
 @pytest.mark.gen_test
 async def test_without_mail_the_page_says_so_and_rejects_the_form(browser: FormBrowser) -> None:
     page = await browser.get(PATH)
-    assert "This server sends no messages." in page.text
-    assert PATH not in [form.action for form in page.forms]
     token = page.forms[0].values["form_token"]
-    answer = await browser.post(PATH, {"form_token": token, "email": EMAIL})
-    assert answer.status == 501
-    assert "This server sends no messages." in answer.text
+    for answer in (page, await browser.post(PATH, {"form_token": token, "email": EMAIL})):
+        assert answer.status == 501
+        assert "This server sends no messages." in answer.text
+        assert PATH not in [form.action for form in answer.forms]
+    forged = await browser.post(PATH, {"email": EMAIL})
+    assert forged.status == 403
+    assert PATH not in [form.action for form in forged.forms]
 
 
 @with_mail

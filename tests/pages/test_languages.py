@@ -2,15 +2,24 @@
 
 import ast
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import pytest
 
+from pages import page_routes
 from pages.texts import read_texts
 from rules.errors import problem_types
-from tests.harness.configuration import ROOT
-from tests.harness.form_browser import FormBrowser
+from tests.harness.accounts import ACCOUNT, EMAIL, event_kinds, signed_in
+from tests.harness.api import PASSWORD, Api
+from tests.harness.configuration import ROOT, override_settings
+from tests.harness.form_browser import FormBrowser, Page
+from tests.harness.mail import MAIL
+from tests.harness.sql import run_sql
 
 PATH = "/auth/sign-in"
+BACK = "/app?a=b&c=%20"
+NEEDED = ("request", "next")
+with_mail = override_settings(**MAIL, REGISTRATION__VERIFICATION="off")
 FOLDER = ROOT / "pages" / "languages"
 # Where messages about fields of forms are.
 MODULES = [
@@ -28,6 +37,16 @@ WITHOUT_TEXT = {
     # Fields have messages of their own, and pages take no credentials but a password.
     *("invalid-fields", "credentials-missing", "token-invalid", "token-expired"),
 }
+
+
+async def switched(browser: FormBrowser, page: Page) -> Page:
+    """Choose German on a page, and return where that leads."""
+    chosen = await browser.submit(page, "/auth/language", language="de")
+    assert chosen.status == 303
+    again = await browser.get(chosen.target)
+    assert again.find("html").attributes["lang"] == "de"
+    browser.cookies.pop("userauth-language")
+    return again
 
 
 @pytest.mark.parametrize(
@@ -83,6 +102,102 @@ async def test_the_switch_stays_on_the_pages(browser: FormBrowser, hostile: str)
     page = await browser.get(PATH)
     answer = await browser.submit(page, "/auth/language", language="de", next=hostile)
     assert answer.headers["Location"] == PATH
+
+
+@pytest.mark.parametrize("name", ["sign-in", "sign-up", "forgot", "reset", "verify", "undo"])
+@with_mail
+@pytest.mark.gen_test
+async def test_the_switch_keeps_what_a_form_needs_in_each_state(
+    browser: FormBrowser, name: str
+) -> None:
+    path = f"/auth/{name}"
+    page = await browser.get(f"{path}?request=7f3a&next={quote(BACK, safe='')}")
+    sent = page.form(path).values
+    empty = await browser.submit(page, path)
+    forged = await browser.post(path, sent | {"form_token": "x"})
+    assert [each.status for each in (page, empty, forged)] == [200, 422, 403]
+    for each in (page, empty, forged):
+        again = await switched(browser, each)
+        assert again.status == 200
+        kept = again.form(path).values
+        assert {key: kept.get(key) for key in NEEDED} == {key: sent.get(key) for key in NEEDED}
+        assert kept["next"] == BACK
+    links = [each.attributes["href"] for each in page.elements if each.tag == "a"]
+    assert {link for link in links if link.startswith("/auth/")} <= {
+        f"/auth/{each}?{urlencode({'next': BACK})}" for each in ("sign-in", "sign-up", "forgot")
+    }
+
+
+@with_mail
+@pytest.mark.gen_test
+async def test_the_switch_returns_to_each_page_of_a_session_in_each_state(
+    api: Api, browser: FormBrowser
+) -> None:
+    await signed_in(api, browser)
+    forms = [f"{ACCOUNT}/{each}" for each in ("name", "email", "password", "delete")]
+    forms.append(f"{ACCOUNT}/devices/others")
+    for address in (
+        *(ACCOUNT, f"{ACCOUNT}?done=name", f"{ACCOUNT}/devices?done=device", f"{ACCOUNT}/events"),
+        *(*forms, f"{ACCOUNT}/devices/nothing", f"{ACCOUNT}/deleted", "/auth/sign-out"),
+        *("/auth/verify?request=7f3a&done=confirmed", "/auth/sign-in?next=/app"),
+    ):
+        page = await browser.get(address)
+        assert page.form("/auth/language").values["next"] == address
+        assert (await switched(browser, page)).status == page.status
+    for path in forms:
+        faulty = await browser.send(path)
+        assert faulty.status == 422
+        assert (await switched(browser, faulty)).form(path)
+
+
+@with_mail
+@pytest.mark.gen_test
+async def test_the_switch_of_a_form_without_a_page_leads_to_the_account_or_back(
+    api: Api, browser: FormBrowser
+) -> None:
+    await signed_in(api, browser)
+    overview = await browser.get(ACCOUNT)
+    for _ in range(6):
+        limited = await browser.submit(overview, f"{ACCOUNT}/verification")
+    unknown = await browser.submit(overview, "/auth/language", language="fr", next="/auth/verify")
+    for page, status, address in ((limited, 429, ACCOUNT), (unknown, 422, "/auth/verify")):
+        assert page.status == status
+        assert page.form("/auth/language").values["next"] == address
+
+
+@pytest.mark.gen_test
+async def test_the_switch_drops_a_way_back_that_is_too_long_and_stays_on_the_page(
+    browser: FormBrowser,
+) -> None:
+    page = await browser.get(f"/auth/reset?request=7f3a&next=/{1_990 * 'a'}")
+    assert len(page.form("/auth/reset").values["next"]) == 1_991
+    again = await switched(browser, page)
+    assert again.form("/auth/reset").values["request"] == "7f3a"
+
+
+@with_mail
+@pytest.mark.gen_test
+async def test_the_choice_in_a_session_is_the_language_of_messages_too(
+    api: Api, browser: FormBrowser, dsn: str
+) -> None:
+    await signed_in(api, browser)
+    page = await browser.get(ACCOUNT)
+    for _ in range(2):
+        assert (await browser.submit(page, "/auth/language", language="de")).status == 303
+    assert event_kinds(dsn).count("language-changed") == 1
+    await browser.submit(page, f"{ACCOUNT}/verification")
+    assert run_sql(dsn, "SELECT language FROM messages") == [("de",)]
+    assert "Sprache der Nachrichten geändert" in (await browser.get(f"{ACCOUNT}/events")).text
+
+
+@pytest.mark.gen_test
+async def test_neither_a_choice_without_a_session_nor_a_sign_in_changes_it(
+    api: Api, browser: FormBrowser, dsn: str
+) -> None:
+    await api.register()
+    await browser.submit(await browser.get(PATH), "/auth/language", language="de")
+    await browser.sign_in(EMAIL, PASSWORD)
+    assert run_sql(dsn, "SELECT language FROM users") == [(None,)]
 
 
 def test_another_language_is_one_file(tmp_path: Path) -> None:
@@ -164,6 +279,12 @@ def test_each_message_about_a_field_is_in_german() -> None:
     messages = messages_of_rules()
     assert {"is required", "must have 7 to 7 characters"} <= messages
     assert {text for text in messages if german.message(text) == text} == IMPOSSIBLE
+
+
+def test_the_texts_of_notices_are_those_that_pages_show() -> None:
+    shown = {f"notice.{done}" for _, page in page_routes for done in page.notices}
+    for texts in read_texts((FOLDER,)).values():
+        assert {key for key in texts.by_key if key.startswith("notice.")} == shown
 
 
 def test_each_error_that_a_person_can_cause_has_a_text_in_each_language() -> None:

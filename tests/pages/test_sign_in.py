@@ -86,8 +86,22 @@ async def test_wrong_credentials_show_the_form_with_the_address_and_never_the_pa
     assert answer.find("input", name="email").attributes["value"] == email
     assert answer.find("input", name="password").attributes["value"] == ""
     assert "checked" in answer.find("input", name="keep_signed_in").attributes
+    assert answer.focused == ["password"]
     assert password not in answer.html
     assert "userauth" not in browser.cookies
+
+
+@pytest.mark.gen_test
+async def test_a_disabled_user_learns_it_by_the_right_password_alone(
+    api: Api, browser: FormBrowser, dsn: str
+) -> None:
+    await api.register()
+    run_sql(dsn, "UPDATE users SET disabled_at = now()")
+    for password, status in ((PASSWORD, 403), ("wrong horse battery", 422)):
+        answer = await browser.sign_in(EMAIL, password)
+        assert answer.status == status
+        assert ("This account is disabled." in answer.text) == (status == 403)
+        assert "userauth" not in browser.cookies
 
 
 @pytest.mark.gen_test
@@ -102,18 +116,16 @@ async def test_each_fault_is_linked_to_its_field_and_the_first_has_the_focus(
         assert field["aria-describedby"] == f"{name}-error"
         assert answer.find("p", id=f"{name}-error")
         assert answer.find("a", href=f"#{name}")
-    focused = [
-        each.attributes["name"] for each in answer.elements if "autofocus" in each.attributes
-    ]
-    assert focused == ["email"]
+    assert answer.focused == ["email"]
     again = await browser.sign_in(EMAIL, "")
     assert "aria-invalid" not in again.find("input", name="email").attributes
-    assert "autofocus" in again.find("input", name="password").attributes
+    assert again.focused == ["password"]
 
 
 @pytest.mark.gen_test
 async def test_fields_are_those_that_password_managers_fill_in(browser: FormBrowser) -> None:
     page = await browser.get(PATH)
+    assert page.focused == ["email"]
     email = page.find("input", name="email").attributes
     assert (email["type"], email["autocomplete"], email["inputmode"]) == (
         *("email", "username", "email"),

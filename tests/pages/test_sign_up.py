@@ -55,9 +55,9 @@ async def test_a_required_verification_leads_to_the_message_for_a_free_and_a_tak
     for _ in range(2):
         answer = await sign_up(browser, "?next=%2Fapp")
         assert answer.status == 303
-        assert answer.headers["Location"] == "/auth/verify?sent=yes&next=%2Fapp"
+        assert answer.headers["Location"] == "/auth/verify?done=verification-sent&next=%2Fapp"
         assert "userauth" not in browser.cookies
-    page = await browser.get("/auth/verify?sent=yes&next=%2Fapp")
+    page = await browser.get(answer.target)
     assert "A message was sent to your email address" in page.text
     assert page.form("/auth/verify").values["next"] == "/app"
     assert count(dsn, "users") == 1
@@ -101,6 +101,45 @@ async def test_the_messages_of_the_rules_are_beside_their_fields_without_the_pas
     assert count(dsn, "users") == 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"THROTTLE__REGISTRATIONS": 2}, "There were too many attempts. Try again in"),
+        (
+            {**MAIL, "REGISTRATION__VERIFICATION": "required", "MAIL__NETWORK_PER_HOUR": 2},
+            "There were too many requests for messages. Try again in",
+        ),
+    ],
+    indirect=["settings"],
+)
+@pytest.mark.gen_test
+async def test_too_many_sign_ups_have_to_wait_with_the_form_filled_in(
+    browser: FormBrowser, dsn: str, text: str
+) -> None:
+    answers = []
+    for each in "abc":
+        answers.append(await sign_up(browser, email=f"{each}@example.com"))
+        browser.cookies.clear()
+    assert [answer.status for answer in answers] == [303, 303, 429]
+    assert text in answers[2].text
+    assert answers[2].find("input", name="email").attributes["value"] == "c@example.com"
+    assert answers[2].focused == ["password"]
+    assert count(dsn, "users") == 2
+
+
+@override_settings(REGISTRATION__VERIFICATION="off")
+@pytest.mark.gen_test
+async def test_the_address_of_a_disabled_user_is_taken(
+    api: Api, browser: FormBrowser, dsn: str
+) -> None:
+    await api.register()
+    run_sql(dsn, "UPDATE users SET disabled_at = now()")
+    answer = await sign_up(browser)
+    assert answer.status == 409
+    assert "disabled" not in answer.text
+    assert "userauth" not in browser.cookies
+
+
 @pytest.mark.gen_test
 async def test_next_is_kept_over_the_sign_up(browser: FormBrowser) -> None:
     answer = await sign_up(browser, "?next=%2Fapp%3Fa%3Db")
@@ -113,13 +152,13 @@ async def test_a_closed_registration_is_stated_and_rejects_the_form(
     browser: FormBrowser, dsn: str
 ) -> None:
     page = await browser.get(PATH)
-    assert "An administrator creates accounts here." in page.text
-    assert PATH not in [form.action for form in page.forms]
     token = page.forms[0].values["form_token"]
     values = {"form_token": token, "email": EMAIL, "password": PASSWORD}
-    answer = await browser.post(PATH, values)
-    assert answer.status == 403
-    assert "An administrator creates accounts here." in answer.text
+    for answer in (page, await browser.post(PATH, values)):
+        assert answer.status == 403
+        assert "An administrator creates accounts here." in answer.text
+        assert PATH not in [form.action for form in answer.forms]
+    assert page.find("a", href="/auth/sign-in")
     assert count(dsn, "users") == 0
 
 

@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from settings.load import load_settings
@@ -42,6 +44,10 @@ PAGES = {
     "docs/api.md": (page("docs/api.md"), 0),
 }
 PORTS = {"caddy": "127.0.0.1:8080", "nginx": "127.0.0.1:8081", "python3": "127.0.0.1:9000"}
+
+# Lets the application of the tutorial return the cookies that it gets.
+SENT = "        self.end_headers()\n"
+SHOWING_COOKIES = '        self.send_header("Seen-Cookie", self.headers.get("Cookie", "nothing"))\n'
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +133,15 @@ def started(command: list[str], folder: Path, address: str) -> Iterator[None]:
         yield
 
 
+def cookies_passed_by(proxy: str, userauth: str) -> str:
+    """Return the cookies that the application gets from a user with the session of a browser."""
+    user = {"email": f"{uuid.uuid4()}@example.com", "password": "another horse battery"}
+    httpx.post(f"{userauth}/api/user/register", json=user).raise_for_status()
+    token = httpx.post(f"{userauth}/api/user/login", json=user).json()["token"]
+    fields = {"Authorization": f"Bearer {token}", "Cookie": "userauth=a; __Host-userauth=b"}
+    return httpx.get(proxy, headers=fields).raise_for_status().headers["Seen-Cookie"]
+
+
 @pytest.mark.needs("curl", "caddy", "nginx")
 def test_the_tutorial_works_with_both_proxies(
     server: ServerProcess, dsn: str, tmp_path: Path
@@ -142,6 +157,8 @@ def test_the_tutorial_works_with_both_proxies(
         shown.replace(":", '", '): real.replace(":", '", ') for shown, real in addresses.items()
     }
     save_files(TUTORIAL, tmp_path, everywhere | in_python)
+    application = tmp_path / "app.py"
+    application.write_text(application.read_text().replace(SENT, SHOWING_COOKIES + SENT))
     caddyfile = tmp_path / "Caddyfile"
     # Another Caddy may run on this machine, and its port of administration is fixed.
     caddyfile.write_text(f"{{\n\tadmin off\n}}\n{caddyfile.read_text()}")
@@ -154,6 +171,8 @@ def test_the_tutorial_works_with_both_proxies(
             name = "python3" if command[0] == sys.executable else Path(command[0]).name
             stack.enter_context(started(command, tmp_path, addresses[PORTS[name]]))
         printed = run_commands(all_commands(TUTORIAL), everywhere, DATABASE_URL=dsn)
+        for proxy in ("caddy", "nginx"):
+            assert cookies_passed_by(f"http://{addresses[PORTS[proxy]]}/", server.url) == "nothing"
     found = list(samples(TUTORIAL, printed))
     assert len(found) >= 9
     assert [sample for sample in found if not sample.is_right()] == []

@@ -22,8 +22,9 @@ for (const button of document.querySelectorAll("button[data-shows]")) {
 const secret = document.querySelector("input[data-fragment]");
 if (secret && location.hash.length > 1) {
   secret.value = location.hash.slice(1);
-  // The response to a form contains no secret: the address of a form that is shown again has it.
-  for (const form of document.forms) form.action += location.hash;
+  // The response to a form contains no secret: the address of a form that is shown again has it. The
+  // button in the header leads away from the page.
+  for (const form of document.querySelectorAll("main form, footer form")) form.action += location.hash;
   history.replaceState(null, "", location.pathname + location.search);
   for (const part of document.querySelectorAll("[data-without-link]")) part.remove();
 }

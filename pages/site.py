@@ -1,0 +1,27 @@
+"""The site that the pages belong to, and what its settings switch off."""
+
+from dataclasses import dataclass
+
+from rules.errors import MailDisabled, RegistrationClosed
+from settings.pages import FooterLink
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all pages show of the site. What is switched off is neither linked nor accepted."""
+
+    title: str
+    has_logo: bool
+    links: tuple[FooterLink, ...]
+    can_register: bool
+    sends_messages: bool
+
+    def require_registration(self) -> None:
+        """Raise RegistrationClosed if only administrators create accounts."""
+        if not self.can_register:
+            raise RegistrationClosed
+
+    def require_messages(self) -> None:
+        """Raise MailDisabled if this server sends no messages."""
+        if not self.sends_messages:
+            raise MailDisabled
