@@ -46,7 +46,7 @@ class Opened:
     values: dict[str, str]
     sent: Sent
 
-    async def send(self, page: Page | None = None, **secret: str) -> Page:
+    async def send(self, page: Page | None = None, /, **secret: str) -> Page:
         return await self.browser.submit(page or self.page, self.path, **self.values, **secret)
 
 

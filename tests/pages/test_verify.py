@@ -125,7 +125,7 @@ async def test_an_address_that_was_taken_meanwhile_is_a_conflict(
 
 @with_mail
 @pytest.mark.gen_test
-async def test_a_disabled_user_confirms_nothing_and_learns_it_by_the_right_password_alone(
+async def test_a_disabled_user_confirms_nothing_and_learns_it_by_the_correct_password_alone(
     api: Api, browser: FormBrowser, dsn: str
 ) -> None:
     sent = await verification(api, dsn)
