@@ -34,7 +34,8 @@ IMPOSSIBLE = {"is not a field of this call", "must be a string"}
 WITHOUT_TEXT = {
     *("request-timeout", "header-too-large", "too-many-header-fields", "unsupported-coding"),
     *("unsupported-version", "internal-error"),
-    # Fields have messages of their own, and pages take no credentials but a password.
+    # Fields have messages of their own. Pages take no credentials but a password, and without a
+    # session they lead to the sign-in.
     *("invalid-fields", "credentials-missing", "token-invalid", "token-expired"),
 }
 
@@ -138,7 +139,7 @@ async def test_the_switch_returns_to_each_page_of_a_session_in_each_state(
     forms.append(f"{ACCOUNT}/devices/others")
     for address in (
         *(ACCOUNT, f"{ACCOUNT}?done=name", f"{ACCOUNT}/devices?done=device", f"{ACCOUNT}/events"),
-        *(*forms, f"{ACCOUNT}/devices/nothing", f"{ACCOUNT}/deleted", "/auth/sign-out"),
+        *(*forms, f"{ACCOUNT}/devices/nothing", "/auth/sign-out"),
         *("/auth/verify?request=7f3a&done=confirmed", "/auth/sign-in?next=/app"),
     ):
         page = await browser.get(address)

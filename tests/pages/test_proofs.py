@@ -67,6 +67,24 @@ def state_of(dsn: str) -> list[object]:
     ]
 
 
+@each_message
+@with_mail
+@pytest.mark.gen_test
+async def test_each_field_that_is_empty_has_an_error_beside_it(
+    api: Api, browser: FormBrowser, dsn: str, message: str
+) -> None:
+    found = await opened(api, browser, dsn, message)
+    before = state_of(dsn)
+    answer = await browser.submit(found.page, found.path)
+    assert answer.status == 422
+    faulty = {each.attributes.get("id") for each in answer.elements if each.tag == "p"}
+    assert {"code-error", *(f"{name}-error" for name in found.values)} <= faulty
+    with_token = await browser.submit(found.page, found.path, token=found.sent.secrets.token)
+    assert with_token.status == 422
+    assert 'id="code-error"' not in with_token.html
+    assert state_of(dsn) == before
+
+
 @pytest.mark.parametrize("kind", ["token", "code", "malformed", "none"])
 @each_message
 @with_mail

@@ -78,6 +78,9 @@ async def test_in_a_session_a_button_confirms_the_address(
 ) -> None:
     sent = await verification(api, dsn)
     await browser.sign_in(EMAIL, PASSWORD)
+    too_early = await browser.get(f"{PATH}?done=confirmed")
+    assert "is confirmed" not in too_early.text
+    assert too_early.form(PATH)
     page = await opened(browser, sent)
     assert {"email", "password"}.isdisjoint(page.form(PATH).values)
     assert "data-fragment" in page.find("input", name="token").attributes
