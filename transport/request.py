@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from http.cookies import CookieError, Morsel, SimpleCookie
 
 from tornado.httputil import (
@@ -40,19 +40,23 @@ class Request(HTTPServerRequest):
         self.files = {}
         self.server_connection = None
 
-    @property
+    @cached_property
     def cookies(self) -> dict[str, Morsel[str]]:
-        """Return the cookies by their names.
+        """Return the cookies by their names; one whose name occurs twice is empty.
 
         Tornado removes Unicode white space around a name, and browsers do not: for them, a name
         that begins with U+00A0 lacks the prefix ``__Host-``, so a page of a sub-domain may set it.
+        Of two cookies with one name, either may be the one that another host or path has set.
         """
         found = SimpleCookie()
         for pair in self.headers.get("Cookie", "").split(";"):
-            name, _, value = pair.partition("=")
-            # Raised for a name that is not a token.
-            with suppress(CookieError):
-                found[name.strip(" \t")] = value.strip(" \t")
+            name, equals, value = pair.partition("=")
+            name = name.strip(" \t")
+            # Without the sign, a browser means a value without a name.
+            if equals:
+                # Raised for a name that is not a token.
+                with suppress(CookieError):
+                    found[name] = "" if name in found else value.strip(" \t")
         return found
 
     def request_time(self) -> float:

@@ -226,6 +226,10 @@ async def test_the_name_of_the_cookie_is_that_of_the_connection(api: Api, app: A
         ("__Host-userauth", {}, 401),
         ("__host-userauth", HTTPS, 401),
         ("userauth-form", {}, 401),
+        ("\xa0__Host-userauth", HTTPS, 401),
+        ("\x85__Host-userauth", HTTPS, 401),
+        ("__Host-userauth=planted; __Host-userauth", HTTPS, 401),
+        ("userauth=planted; userauth", {}, 401),
     ):
         answer = await api.request("GET", VERIFY, headers=fields | {"Cookie": f"{name}={token}"})
         assert answer.status == status, (name, fields)

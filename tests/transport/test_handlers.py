@@ -195,3 +195,31 @@ async def test_a_cookie_whose_name_begins_with_another_white_space_is_another_on
     cookies = "Cookie: __Host-userauth=own; ?__Host-userauth=planted"
     await responses(work, raw_request("GET", "/", cookies).replace(b"?", space))
     assert found == ["own"]
+
+
+@pytest.mark.parametrize(
+    ("cookies", "found"),
+    [
+        ("a=1; a=2", {"a": ""}),
+        ("a=1; a=1", {"a": ""}),
+        ("a=1;a=2;\ta =3 ; b=4", {"a": "", "b": "4"}),
+        ("A=1; a=2", {"A": "1", "a": "2"}),
+        # Values without a name.
+        ("a; b=1; b", {"b": "1"}),
+        ("=a; b=1", {"b": "1"}),
+        # Names that no cookie of the server has.
+        ("a b=1; path=/; c=a=b", {"c": "a=b"}),
+        ("", {}),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_cookie_that_occurs_twice_is_empty(cookies: str, found: dict[str, str]) -> None:
+    read = []
+
+    def work(handler: WorkingHandler) -> None:
+        cookies = handler.request.cookies
+        read.append({name: cookie.value for name, cookie in cookies.items()})
+        handler.respond(200, ())
+
+    await responses(work, raw_request("GET", "/", f"Cookie: {cookies}"))
+    assert read == [found]
