@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from tornado.httputil import HTTPHeaders
 
-from transport.browsers import prefers_html
+from transport.browsers import is_from_script, prefers_html
 
 _PAGES = "/auth/"
 _SIGN_IN = f"{_PAGES}sign-in"
@@ -27,7 +27,9 @@ class SignInRedirects:
 
     def find_location(self, headers: HTTPHeaders) -> str | None:
         """Return the location for the request that a trusted proxy describes; None for a 401."""
-        if headers.get("X-Forwarded-Method") not in _REPEATABLE or not prefers_html(headers):
+        if headers.get("X-Forwarded-Method") not in _REPEATABLE:
+            return None
+        if is_from_script(headers) or not prefers_html(headers):
             return None
         if self._host and headers.get("X-Forwarded-Host", "").lower() != self._host:
             return None

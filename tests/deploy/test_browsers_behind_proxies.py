@@ -42,6 +42,12 @@ def test_a_browser_without_a_session_goes_to_sign_in_and_learns_the_way_back(
             for path in ("/", "/report?year=2026&q=a%20b%26c", "/?sign_in=false", "/?next=//evil"):
                 answer = await site.ask(None, path, more=HTML, method=method)
                 assert (answer.code, next_of(answer)) == (303, path)
+        for more in (
+            HTML | {"Sec-Fetch-Mode": "navigate"},
+            {"Accept": "application/json;q=0.5, text/html"},
+        ):
+            answer = await site.ask(None, "/x", more=more)
+            assert (answer.code, next_of(answer)) == (303, "/x")
         # What a caller claims about its request does not matter.
         claims = {"X-Forwarded-Uri": "/evil", "X-Forwarded-Method": "GET"}
         claims |= {"X-Forwarded-Host": "evil.example", "X-Original-URL": "/evil"}
@@ -68,6 +74,11 @@ def test_only_a_browser_that_reads_is_redirected(any_sample: str, dsn: str, tmp_
             {"Accept": "application/json"},
             {"Accept": "text/html;q=0.5, application/json"},
             {"Accept": "*/*", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "text/html", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "application/json, text/html;q=0.1", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "application/json, text/html;q=0.1", "Sec-Fetch-Mode": "navigate"},
+            {"Accept": "text/html;q=0, */*", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "text/html;q=0, */*"},
             {"Accept": "image/avif,*/*;q=0.8", "Sec-Fetch-Mode": "no-cors"},
         ):
             for path in ("/", "/?sign_in=true", "/?sign_in=1&page=2"):
