@@ -62,6 +62,10 @@ class BrowserHandler(InputHandler):
             return fields
         return (*fields, self.cookies_of_pages.set_form(self._new_form_cookie))
 
+    @property
+    def _lacks_https(self) -> bool:
+        return self.application.require_https and not self.is_secure
+
     def redirects_to_https(self) -> bool:
         """Return whether a redirect to HTTPS was the response; raise HttpsRequired for a form."""
         try:
@@ -91,6 +95,9 @@ class BrowserHandler(InputHandler):
         cookies = self.cookies_of_pages
         name = cookies.form if self.session is None else cookies.session
         value = self.get_cookie(name) or self._new_form_cookie
+        if not value and self._lacks_https:
+            # No form is accepted, and a cookie would be without Secure.
+            return ""
         if not value:
             value = self._new_form_cookie = new_form_cookie()
         return issue_form_token(self.application.services.signer.keys[0], value)

@@ -246,13 +246,26 @@ async def test_a_planted_session_does_not_survive_the_sign_in(
     await api.register()
     await api.register("mallory@example.com")
     await browser.sign_in("mallory@example.com", PASSWORD)
-    planted = browser.cookies["userauth"]
-    browser.cookies.pop("userauth-form")
-    page = await browser.get("/auth/sign-in")
-    await browser.submit(page, "/auth/sign-out")
-    await browser.sign_in(EMAIL, PASSWORD)
+    planted = browser.cookies.pop("userauth")
+    page = await browser.get(PATH)
+    browser.cookies["userauth"] = planted
+    assert (await browser.submit(page, PATH, email=EMAIL, password=PASSWORD)).status == 303
     assert browser.cookies["userauth"] != planted
     assert EMAIL in (await browser.get("/auth/account")).text
+    browser.cookies["userauth"] = planted
+    assert (await browser.get("/auth/account")).status == 303
+
+
+@pytest.mark.gen_test
+async def test_a_path_that_nginx_appends_does_not_say_what_was_done(browser: FormBrowser) -> None:
+    for query, is_done in (
+        ("next=/list?x=1&done=reset", False),
+        ("next=%2Flist%3Fx=1%26done=reset", False),
+        ("done=reset&next=/list?x=1", True),
+    ):
+        page = await browser.get(f"{PATH}?{query}")
+        assert ("The new password is saved" in page.text) == is_done
+        assert page.form(PATH).values["next"].startswith("/list")
 
 
 @pytest.mark.gen_test
