@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from contract.calls import Call
 from pages.base import ACCOUNT, SHOW, PageHandler
-from pages.forms import Field, FormView
+from pages.forms import Field
 from rules.errors import TokenInvalid
 from services.identities import Identity
 from services.sessions import Session
@@ -36,11 +36,9 @@ class AccountHandler(PageHandler):
 
     def show(self, status: int = HTTPStatus.OK, fields: Fields = (), **values: object) -> None:
         """Show the page of the user."""
-        super().show(status, fields, username=self.own_session.user.email, **values)
-
-    def show_filled(self, **values: str) -> None:
-        """Show the form with the values that the account has."""
-        self.show(form=FormView(self.form.fields, values, {}))
+        # The session is unknown while Postgres is unavailable; a form stays filled in.
+        username = self.session.user.email if self.session is not None else ""
+        super().show(status, fields, username=username, **values)
 
     def report(self, done: str, fields: Fields = (), path: str = ACCOUNT) -> None:
         """Go to a page of the account that reports what the form did."""

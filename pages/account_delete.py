@@ -15,7 +15,7 @@ class DeleteForm(PageForm):
     fields: ClassVar = (_UNDERSTOOD, CONFIRM)
 
     understood: str
-    current_password: str = ""
+    current_password: str
 
 
 class DeletePage(AccountHandler):
@@ -36,6 +36,12 @@ class DeletedPage(PageHandler):
 
     calls: ClassVar = SHOWN
     template = "account-deleted"
+
+    def get(self) -> None:
+        if self.session is None:
+            self.show()
+        else:
+            self.go_to(ACCOUNT)
 
 
 routes = [(r"/auth/account/delete", DeletePage), (r"/auth/account/deleted", DeletedPage)]

@@ -38,7 +38,7 @@ class Device:
 class ConfirmForm(PageForm):
     fields: ClassVar = (CONFIRM,)
 
-    current_password: str = ""
+    current_password: str
 
 
 class DevicesPage(AccountHandler):
@@ -68,11 +68,11 @@ class DevicePage(SignOutDevicesHandler):
     """The sign-out of one device."""
 
     async def get(self, device_id: str) -> None:
-        await self._find_device(device_id)
+        await self.find_shown(device_id)
         self.show()
 
     async def post(self, device_id: str) -> None:
-        await self._find_device(device_id)
+        await self.find_shown(device_id)
         await self.application.services.tokens.revoke(
             self.identity,
             device_id,
@@ -81,11 +81,12 @@ class DevicePage(SignOutDevicesHandler):
         )
         self.report("device", path=_DEVICES)
 
-    async def _find_device(self, device_id: str) -> None:
-        """Find what the page shows; raise NotFound."""
+    async def find_shown(self, device_id: str = "", *_path: str) -> None:
+        """Find the device; raise NotFound, also for this browser, which has a button of its own."""
+        current = self.own_session.token_id
         for row in await self.application.services.tokens.find_all(self.identity):
-            if row.id == device_id:
-                self.device = _device(self.texts, row, self.own_session.token_id)
+            if row.id == device_id != current:
+                self.device = _device(self.texts, row, current)
         if self.device is None:
             # An address that does not exist has no form.
             self.is_form_accepted = False

@@ -15,7 +15,7 @@ class EmailForm(PageForm):
     fields: ClassVar = (_NEW_EMAIL, CONFIRM)
 
     email: Email
-    current_password: str = ""
+    current_password: str
 
 
 class EmailPage(AccountHandler):

@@ -1,11 +1,12 @@
 """/auth/account/name: the name of the user."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from contract.fields import Name
 from pages.account_base import CONFIRM, SHOWN, AccountHandler
 from pages.base import SEND
-from pages.forms import Field, PageForm
+from pages.forms import Field, FormView, PageForm
 
 _NAME = Field("name", autocomplete="name", is_required=False)
 
@@ -16,7 +17,7 @@ class NameForm(PageForm):
     fields: ClassVar = (_NAME, CONFIRM)
 
     name: Name | None = None
-    current_password: str = ""
+    current_password: str
 
 
 class NamePage(AccountHandler):
@@ -24,8 +25,12 @@ class NamePage(AccountHandler):
     template = "account-name"
     form = NameForm
 
+    @property
+    def initial_values(self) -> Mapping[str, str]:
+        return {"name": self.own_session.user.name or ""}
+
     def get(self) -> None:
-        self.show_filled(name=self.own_session.user.name or "")
+        self.show(form=FormView(self.form.fields, self.initial_values, {}))
 
     async def post(self) -> None:
         accounts = self.application.services.accounts

@@ -12,7 +12,7 @@ class PasswordForm(PageForm):
     fields: ClassVar = (CONFIRM, NEW_PASSWORD)
 
     password: NewPassword
-    current_password: str = ""
+    current_password: str
 
 
 class PasswordPage(AccountHandler):

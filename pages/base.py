@@ -14,7 +14,7 @@ from pages.fields import HTML
 from pages.forms import FormView, PageForm
 from pages.queries import address, query_value
 from pages.site import Site
-from rules.errors import CrossSiteRequest, InvalidFields, Problem, Unauthorized
+from rules.errors import CrossSiteRequest, InvalidFields, Problem, TokenInvalid, Unauthorized
 from rules.return_path import MAX_ADDRESS_LENGTH, find_return_path, read_path, read_return_path
 from transport.browsers import prefers_html
 from transport.response import Fields
@@ -33,7 +33,6 @@ class PageHandler(BrowserHandler):
     ignores_unknown_parameters = True
     form: ClassVar[type[PageForm]] = PageForm
     template: ClassVar[str]
-    requires_session: ClassVar[bool] = False
     # Whether a form without a session changes something.
     needs_form_token: ClassVar[bool] = True
     # What the page before may have done, by the parameter ``done`` of the address.
@@ -52,16 +51,20 @@ class PageHandler(BrowserHandler):
             return
         self.check_input(self.find_call())
         is_form = self.request.method == "POST"
-        if is_form:
-            self._read_form()
-        self.session = await self.find_session()
+        try:
+            if is_form:
+                self._read_form()
+            self.session = await self.find_session()
+            if is_form and self.session is not None and self._acts_in_session:
+                self.check_form_token()
+        except CrossSiteRequest:
+            await self._renew_form()
+            raise
         if self.session is not None:
             self.user_id = self.session.user.id
         elif self.requires_session:
-            self.go_to(f"{SIGN_IN}?next={quote(self._next_after_sign_in, safe='')}")
+            self._go_to_sign_in()
             return
-        if is_form and self.session is not None and self._acts_in_session:
-            self.check_form_token()
         # A page that settings switch off has no form.
         self.is_form_accepted = False
         self.check_site(self.site)
@@ -69,6 +72,14 @@ class PageHandler(BrowserHandler):
 
     def check_site(self, site: Site) -> None:
         """Raise the error of a page that settings switch off."""
+
+    async def find_shown(self, *_path: str) -> None:
+        """Find what the page shows beside its form; raise NotFound if it does not exist."""
+
+    @property
+    def initial_values(self) -> Mapping[str, str]:
+        """Return the values of the form before a person fills it in."""
+        return {}
 
     def options(self, *_path: str) -> None:
         """Respond with the methods of the path (RFC 9110, section 9.3.7)."""
@@ -153,16 +164,14 @@ class PageHandler(BrowserHandler):
         """Show the form again with what is wrong; without one, a page about the error."""
         fields = tuple(field for field in problem.headers if field[0] != "WWW-Authenticate")
         status = problem.status
+        if isinstance(problem, TokenInvalid) and self.session is not None:
+            # The session was revoked after prepare() had found it.
+            self.session = None
+            self._go_to_sign_in()
+            return
         if isinstance(problem, Unauthorized):
             # Not 401: its challenge would open the dialog of the browser.
             status = HTTPStatus.UNPROCESSABLE_ENTITY
-        if isinstance(problem, CrossSiteRequest):
-            # A new form: another site may have filled in this one. The message that it is about is
-            # one that a link can name as well.
-            kept = {"next": self.return_path, "request": self.parameters.get("request")}
-            self.parameters = {name: value for name, value in kept.items() if value}
-            has_session = not self.requires_session or self.session is not None
-            self.is_form_accepted = has_session and not self._is_off
         if self.is_form_accepted and "GET" in self.calls:
             self.show_form_again(problem, status, fields)
         else:
@@ -223,11 +232,11 @@ class PageHandler(BrowserHandler):
         whole = address(path, request=request, next=self.return_path)
         return read_path(whole, MAX_ADDRESS_LENGTH) or path
 
-    @property
-    def _next_after_sign_in(self) -> str:
-        """Return the page that was requested; after a form that was lost, its path."""
-        is_form = self.request.method == "POST"
-        return (self.request.path if is_form else self.request.uri) or ACCOUNT
+    def _go_to_sign_in(self) -> None:
+        """Redirect to the sign-in, and from there to this page; the form that it sent is lost."""
+        path = self.request.path if "GET" in self.calls else ACCOUNT
+        following = path if self.request.method == "POST" else self.request.uri or ACCOUNT
+        self.go_to(f"{SIGN_IN}?next={quote(following, safe='')}")
 
     def _read_form(self) -> None:
         declared = {*self.form.model_fields, *COMMON}
@@ -235,4 +244,20 @@ class PageHandler(BrowserHandler):
         self.check_sender()
         if self.needs_form_token:
             self.check_form_token()
-            self.is_form_accepted = not self.requires_session
+            self.is_form_accepted = True
+
+    async def _renew_form(self) -> None:
+        """Replace a form that another site may have filled in.
+
+        The path to return to and the message that it is about are kept: a link can name both.
+        """
+        kept = {"next": self.return_path, "request": self.parameters.get("request")}
+        if self.session is None:
+            self.session = await self.find_session()
+        if self._is_off or (self.requires_session and self.session is None):
+            self.is_form_accepted = False
+            return
+        await self.find_shown(*self.path_args)
+        given = {**self.initial_values, **kept}
+        self.parameters = {name: value for name, value in given.items() if value}
+        self.is_form_accepted = True

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import ClassVar
 
 from handlers.input import InputHandler
 from pages.context import PageContext
@@ -18,6 +19,8 @@ from transport.response import Fields
 
 class BrowserHandler(InputHandler):
     """A path that a browser requests for a person."""
+
+    requires_session: ClassVar[bool] = False
 
     # Tornado passes the arguments of the route.
     def initialize(self, pages: PageContext) -> None:  # type: ignore[override]
@@ -93,8 +96,11 @@ class BrowserHandler(InputHandler):
     def form_token(self) -> str:
         """Return the token of the page's forms, which the next request may send."""
         cookies = self.cookies_of_pages
-        name = cookies.form if self.session is None else cookies.session
-        value = self.get_cookie(name) or self._new_form_cookie
+        # While Postgres is unavailable, a form keeps the session that it is for.
+        is_bound = self.session is not None or self.requires_session
+        value = (self.get_cookie(cookies.session) if is_bound else None) or (
+            self.get_cookie(cookies.form) or self._new_form_cookie
+        )
         if not value and self._lacks_https:
             # No form is accepted, and a cookie would be without Secure.
             return ""

@@ -27,11 +27,9 @@ class ProofForm(PageForm):
 
     @property
     def proof(self) -> Proof:
-        """Return the secret; raise InvalidFields if there is none."""
+        """Return the secret."""
         if self.token:
             return Proof(token=self.token)
-        if not self.code:
-            raise InvalidFields([FieldError("code", "is required")])
         return Proof(code=_SEPARATORS.sub("", self.code))
 
 
@@ -42,7 +40,7 @@ class RequestedProofForm(ProofForm):
 
     @property
     def proof(self) -> Proof:
-        """Return the secret; raise InvalidFields if there is none."""
+        """Return the secret."""
         found = super().proof
         return found if found.code is None else Proof(code=found.code, request=self.request)
 
@@ -55,6 +53,13 @@ class ProofPage(PageHandler):
     def get(self) -> None:
         request = query_value(self.request.query, "request")
         self.show(form=FormView(self.form_view({}).fields, {"request": request}, {}))
+
+    def require(self, *names: str) -> None:
+        """Raise InvalidFields with each field that is empty; a token replaces the code."""
+        given = {*self.parameters, *(("code",) if "token" in self.parameters else ())}
+        missing = [FieldError(name, "is required") for name in names if name not in given]
+        if missing:
+            raise InvalidFields(missing)
 
     def show_form_again(
         self, problem: Problem, status: int, fields: Fields, **values: object

@@ -20,6 +20,7 @@ class ResetPage(ProofPage):
     notices = frozenset({"reset-sent"})
 
     async def post(self) -> None:
+        self.require("code", "password")
         form = ResetForm.of(self.parameters)
         resets = self.application.services.password_reset
         await resets.confirm(form.proof, form.password, self.origin)

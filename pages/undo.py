@@ -6,7 +6,6 @@ from pages.base import SIGN_IN
 from pages.forms import CODE, REQUEST, TOKEN, Field
 from pages.proofs import ProofPage, RequestedProofForm
 from pages.queries import address
-from rules.errors import FieldError, InvalidFields
 
 # A program that checks the links of messages may press a button; it ticks nothing.
 _RESTORE = Field("restore", "checkbox")
@@ -23,9 +22,8 @@ class UndoPage(ProofPage):
     form = UndoForm
 
     async def post(self) -> None:
+        self.require("code", "restore")
         form = UndoForm.of(self.parameters)
-        if not form.restore:
-            raise InvalidFields([FieldError("restore", "is required")])
         await self.application.services.email_undo.undo(form.proof, self.origin)
         done = "undone" if self.site.sends_messages else "undone-without-mail"
         self.go_to(f"{address(SIGN_IN, done=done, next=self.return_path)}#main")

@@ -4,7 +4,7 @@ In a session, a button confirms it. Otherwise the email address and the password
 who may be unverified.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -13,7 +13,6 @@ from pages.forms import CODE, CURRENT_PASSWORD, EMAIL, TOKEN, FormView
 from pages.proofs import ProofForm, ProofPage
 from pages.queries import address
 from rules.credentials import password_credentials
-from rules.errors import FieldError, InvalidFields
 from services.identities import Identity
 from transport.response import Fields
 
@@ -38,14 +37,14 @@ class VerifyPage(ProofPage):
         if form.send:
             self.site.require_messages()
         # A form without a secret is not worth a hash.
-        proof = None if form.send else form.proof
+        self.require(*([] if form.send else ["code"]), *self._identifying_fields)
         identity = await self._identify(form)
         self.user_id = identity.user.id
-        if proof is None:
+        if form.send:
             await services.verification.request(identity, self.origin)
             self.go_to(address(_PATH, done="verification-sent", next=self.return_path))
             return
-        await services.address_proofs.confirm(identity, proof, self.origin)
+        await services.address_proofs.confirm(identity, form.proof, self.origin)
         path, done = (SIGN_IN, "verified") if self.session is None else (_PATH, "confirmed")
         self.go_to(f"{address(path, done=done, next=self.return_path)}#main")
 
@@ -57,12 +56,20 @@ class VerifyPage(ProofPage):
         form = super().form_view(errors)
         return form if self.session is None else replace(form, fields=(TOKEN, CODE))
 
+    @property
+    def done(self) -> str:
+        """Return what the page before did; an address alone confirms nothing."""
+        done = super().done
+        is_verified = self.session is not None and self.session.user.is_email_verified
+        return "" if done == "confirmed" and not is_verified else done
+
+    @property
+    def _identifying_fields(self) -> Sequence[str]:
+        return ("email", "password") if self.session is None else ()
+
     async def _identify(self, form: VerifyForm) -> Identity:
         if self.session is not None:
             return self.session.identity
-        missing = [name for name in ("email", "password") if name not in self.parameters]
-        if missing:
-            raise InvalidFields([FieldError(name, "is required") for name in missing])
         return await self.application.services.identities.identify(
             password_credentials(form.email, form.password), self.origin, may_be_unverified=True
         )

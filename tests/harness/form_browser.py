@@ -114,7 +114,7 @@ class FormBrowser:
         self.headers = dict(HTML)
         # Where a form comes from, as browsers report it. Old ones send Origin alone.
         self.sender = {"Origin": url} if is_behind_proxy else {"Sec-Fetch-Site": "same-origin"}
-        self._certificate = certificate
+        self._certificate = None if certificate is None else str(certificate)
         self._is_behind_proxy = is_behind_proxy
         self._client = AsyncHTTPClient(force_instance=True)
 
@@ -147,7 +147,7 @@ class FormBrowser:
                 decompress_response=False,
                 request_timeout=15,
                 allow_ipv6=False,
-                ca_certs=self._certificate and str(self._certificate),
+                ca_certs=self._certificate,
             ),
             raise_error=False,
         )

@@ -1,9 +1,12 @@
 """/auth/account: the overview, and what holds for each page below it."""
 
+import asyncio
+
 import pytest
 
 from tests.harness.accounts import ACCOUNT, EMAIL, NEW_PASSWORD, WRONG, event_kinds, signed_in
 from tests.harness.api import PASSWORD, Api
+from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.configuration import override_settings
 from tests.harness.form_browser import FormBrowser
 from tests.harness.mail import MAIL
@@ -133,20 +136,73 @@ async def test_without_a_session_a_page_leads_to_the_sign_in(
 
 
 @with_mail
-@pytest.mark.parametrize("path", FORMS)
-@pytest.mark.parametrize("given", [WRONG, ""])
 @pytest.mark.gen_test
-async def test_a_change_with_a_wrong_password_changes_nothing_and_is_counted(
-    api: Api, browser: FormBrowser, dsn: str, path: str, given: str
+async def test_without_a_session_a_button_leads_to_a_page_that_exists(
+    browser: FormBrowser,
+) -> None:
+    form = (await browser.get("/auth/sign-in")).form("/auth/sign-in").values
+    answer = await browser.post(f"{ACCOUNT}/verification", form)
+    assert answer.headers["Location"] == "/auth/sign-in?next=%2Fauth%2Faccount"
+
+
+@with_mail
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.gen_test
+async def test_without_the_current_password_nothing_is_changed_or_counted(
+    api: Api, browser: FormBrowser, dsn: str, path: str
 ) -> None:
     await signed_in(api, browser)
     before = event_kinds(dsn)
-    answer = await browser.send(path, **FORMS[path], current_password=given)
+    answer = await browser.send(path)
+    assert answer.status == 422
+    assert answer.find("p", id="current_password-error")
+    assert "is required" in answer.text
+    # Each field that is missing has an error of its own.
+    missing = {*FORMS[path], "current_password"} - {"name"}
+    found = {each.attributes.get("id") for each in answer.elements if each.tag == "p"}
+    assert {f"{name}-error" for name in missing} <= found
+    assert event_kinds(dsn) == before
+    counted = "SELECT max(failures) FROM throttle WHERE subject NOT LIKE 'registration:%'"
+    assert run_sql(dsn, counted) == [(0,)]
+
+
+@with_mail
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.gen_test
+async def test_a_session_that_is_revoked_meanwhile_leads_to_the_sign_in(
+    api: Api, browser: FormBrowser, dsn: str, hashes: BlockedHashes, path: str
+) -> None:
+    hashes.may_continue.set()
+    await signed_in(api, browser)
+    page = await browser.get(path)
+    hashes.threads.clear()
+    hashes.may_continue.clear()
+    sent = asyncio.ensure_future(
+        browser.submit(page, path, **FORMS[path], current_password=PASSWORD)
+    )
+    while not hashes.threads:
+        await asyncio.sleep(0)
+    run_sql(dsn, "UPDATE tokens SET revoked_at = now()")
+    hashes.may_continue.set()
+    expected = f"/auth/sign-in?next={path.replace('/', '%2F')}"
+    answer = await sent
+    assert (answer.status, answer.headers["Location"]) == (303, expected)
+
+
+@with_mail
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.gen_test
+async def test_a_change_with_a_wrong_password_changes_nothing_and_is_counted(
+    api: Api, browser: FormBrowser, dsn: str, path: str
+) -> None:
+    await signed_in(api, browser)
+    before = event_kinds(dsn)
+    answer = await browser.send(path, **FORMS[path], current_password=WRONG)
     assert answer.status == 422
     field = answer.find("input", name="current_password").attributes
     assert (field["value"], field["aria-invalid"]) == ("", "true")
     assert "is not the current password" in answer.text
-    assert not given or given not in answer.html
+    assert WRONG not in answer.html
     assert NEW_PASSWORD not in answer.html
     assert sorted([*before, "password-failed"]) == event_kinds(dsn)
     assert not message_ids(dsn, unsent=True)
@@ -179,7 +235,7 @@ async def test_a_form_of_another_site_changes_nothing(
     api: Api, browser: FormBrowser, dsn: str, path: str
 ) -> None:
     before_session = (await browser.get("/auth/sign-in")).form("/auth/sign-in").values
-    await signed_in(api, browser)
+    await signed_in(api, browser, name="Susan")
     before = event_kinds(dsn)
     values = FORMS.get(path, {}) | {"current_password": PASSWORD}
     token = (await browser.get(ACCOUNT)).form("/auth/sign-out").values
@@ -192,6 +248,12 @@ async def test_a_form_of_another_site_changes_nothing(
         answer = await browser.post(path, form | values, sec_fetch_site=site)
         assert answer.status == 403
         assert "Susan Miller" not in answer.html
+        if path in FORMS:
+            # The new form works; what another site may have typed is replaced.
+            shown = answer.form(path).values
+            assert shown.get("name", "Susan") == "Susan"
+            retried = await browser.submit(answer, path)
+            assert retried.status == 422
     assert event_kinds(dsn) == before
     assert not message_ids(dsn, unsent=True)
 

@@ -148,6 +148,7 @@ async def test_a_deleted_account_is_signed_out(api: Api, browser: FormBrowser, d
     page = await browser.get(answer.headers["Location"])
     assert page.status == 200
     assert "Your account is deleted, and you are signed out." in page.text
+    assert (await browser.submit(page, "/auth/language", language="de")).target.endswith("/deleted")
     assert EMAIL not in page.html
     assert (await browser.get(ACCOUNT)).status == 303
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
@@ -165,3 +166,12 @@ async def test_without_the_tick_nothing_is_deleted_and_no_password_is_verified(
     assert answer.focused == ["understood"]
     assert event_kinds(dsn) == before
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(1,)]
+
+
+@pytest.mark.gen_test
+async def test_the_page_of_a_deletion_is_not_shown_in_a_session(
+    api: Api, browser: FormBrowser
+) -> None:
+    await signed_in(api, browser)
+    answer = await browser.get(f"{DELETE}d")
+    assert (answer.status, answer.headers["Location"]) == (303, ACCOUNT)

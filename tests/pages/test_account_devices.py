@@ -92,10 +92,12 @@ async def test_a_wrong_password_signs_nothing_out(api: Api, browser: FormBrowser
         answer = await browser.send(f"{DEVICES}/{session}", current_password=given)
         assert answer.status == 422
         assert "Firefox on Windows" in answer.text
-    values = {"current_password": PASSWORD}
-    assert (await browser.post(f"{DEVICES}/{session}", values)).status == 403
+    forged = await browser.post(f"{DEVICES}/{session}", {"current_password": PASSWORD})
+    assert forged.status == 403
+    assert "Firefox on Windows" in forged.text
+    assert forged.form(f"{DEVICES}/{session}")
     counted = "SELECT DISTINCT failures FROM throttle WHERE subject NOT LIKE 'registration:%'"
-    assert run_sql(dsn, counted) == [(2,)]
+    assert run_sql(dsn, counted) == [(1,)]
     assert (await other.get(ACCOUNT)).status == 200
     other.close()
 
@@ -117,6 +119,10 @@ async def test_a_device_of_another_user_does_not_exist(
         assert answer.status == 404
         wrong = await stranger.post(path, token | {"current_password": "wrong horse battery"})
         assert wrong.status == 404
+        forged = await stranger.post(path, {"current_password": PASSWORD})
+        assert (answer.status, forged.status) == (404, 404)
+        for each in (page, answer, wrong, forged):
+            assert path not in [form.action for form in each.forms]
     stranger.close()
     assert "password-failed" not in event_kinds(dsn)
     assert (await other.get(ACCOUNT)).status == 200
@@ -143,3 +149,16 @@ CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 )
 def test_a_user_agent_is_described(user_agent: str, expected: tuple[str, str]) -> None:
     assert describe_user_agent(user_agent) == expected
+
+
+@pytest.mark.gen_test
+async def test_this_browser_is_signed_out_by_its_button_alone(
+    api: Api, browser: FormBrowser, dsn: str
+) -> None:
+    await signed_in(api, browser)
+    [own] = session_ids(dsn)
+    token = (await browser.get(DEVICES)).form("/auth/sign-out").values
+    assert (await browser.get(f"{DEVICES}/{own}")).status == 404
+    sent = await browser.post(f"{DEVICES}/{own}", token | {"current_password": PASSWORD})
+    assert sent.status == 404
+    assert session_ids(dsn) == [own]

@@ -131,7 +131,7 @@ async def test_wrong_credentials_show_the_form_with_the_address_and_never_the_pa
 
 
 @pytest.mark.gen_test
-async def test_a_disabled_user_learns_it_by_the_right_password_alone(
+async def test_a_disabled_user_learns_it_by_the_correct_password_alone(
     api: Api, browser: FormBrowser, dsn: str
 ) -> None:
     await api.register()

@@ -52,3 +52,22 @@ async def test_a_page_for_a_session_is_a_503_and_the_session_remains(
     assert (await browser.get("/auth/account")).status == 503
     assert "userauth" in browser.cookies
     caplog.clear()
+
+
+@pytest.mark.gen_test
+async def test_a_form_of_a_session_stays_filled_in_and_can_be_sent_again(
+    api: Api, browser: FormBrowser, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = "/auth/account/name"
+    await api.register()
+    await browser.sign_in(EMAIL, PASSWORD)
+    page = await browser.get(path)
+    await gate.shut()
+    answer = await browser.submit(page, path, name="Typed", current_password=PASSWORD)
+    assert answer.status == 503
+    assert answer.find("input", name="name").attributes["value"] == "Typed"
+    assert PASSWORD not in answer.html
+    await gate.open()
+    again = await browser.submit(answer, path, current_password=PASSWORD)
+    assert again.status == 303
+    caplog.clear()

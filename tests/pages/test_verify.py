@@ -78,6 +78,9 @@ async def test_in_a_session_a_button_confirms_the_address(
 ) -> None:
     sent = await verification(api, dsn)
     await browser.sign_in(EMAIL, PASSWORD)
+    too_early = await browser.get(f"{PATH}?done=confirmed")
+    assert "is confirmed" not in too_early.text
+    assert too_early.form(PATH)
     page = await opened(browser, sent)
     assert {"email", "password"}.isdisjoint(page.form(PATH).values)
     assert "data-fragment" in page.find("input", name="token").attributes
@@ -125,7 +128,7 @@ async def test_an_address_that_was_taken_meanwhile_is_a_conflict(
 
 @with_mail
 @pytest.mark.gen_test
-async def test_a_disabled_user_confirms_nothing_and_learns_it_by_the_right_password_alone(
+async def test_a_disabled_user_confirms_nothing_and_learns_it_by_the_correct_password_alone(
     api: Api, browser: FormBrowser, dsn: str
 ) -> None:
     sent = await verification(api, dsn)
