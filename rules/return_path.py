@@ -4,16 +4,20 @@ import re
 from urllib.parse import unquote
 
 MAX_LENGTH = 2_000
-# Browsers read a backslash as a slash, drop tabs and line breaks, and read // as another host.
-_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+# An address of a page contains such a path, of which each character may be encoded.
+MAX_ADDRESS_LENGTH = 4 * MAX_LENGTH
+# Browsers read a backslash before the query as a slash, drop tabs and line breaks, and read // as
+# another host.
+_PATH = re.compile(r"/(?![/\\])[\x21-\x3e\x40-\x5b\x5d-\x7e]*(?:\?[\x21-\x7e]*)?")
 _PARAMETER = re.compile(r"(?:^|&)next=(.*)", re.DOTALL)
+_APPENDED = re.compile(r"(?:^|&)next=/")
 # A person who has just signed in does not want to sign out.
 _SIGN_OUT = "/auth/sign-out"
 
 
-def read_path(text: str | None) -> str | None:
+def read_path(text: str | None, max_length: int = MAX_LENGTH) -> str | None:
     """Return a path of the same host, with its query, or None if it is none."""
-    if text is None or len(text) > MAX_LENGTH or not _PATH.fullmatch(text):
+    if text is None or len(text) > max_length or not _PATH.fullmatch(text):
         return None
     return text
 
@@ -22,6 +26,11 @@ def read_return_path(text: str | None) -> str | None:
     """Return a path of the same host to go to after a sign-in, or None if it is none."""
     path = read_path(text)
     return None if path is None or re.split("[?#]", path)[0] == _SIGN_OUT else path
+
+
+def without_return_path(query: str) -> str:
+    """Return what precedes a path in a query; nginx appends one with a query of its own."""
+    return _APPENDED.split(query, maxsplit=1)[0]
 
 
 def find_return_path(query: str) -> str | None:

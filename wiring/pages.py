@@ -12,7 +12,7 @@ from wiring.errors import StartError
 
 def page_routes(settings: Settings) -> PageRoutes:
     """Return the routes of the pages, none if they are off; raises StartError."""
-    if not settings.pages.enabled:
+    if not settings.serves_pages:
         return NO_PAGES
     context = PageContext(
         _renderer(settings), settings.mail.language.value, settings.server.public_url

@@ -7,9 +7,9 @@ import pytest
 
 from handlers.application import Application
 from ops.request_log import RequestRecord
-from settings import Settings, SettingsError
+from settings import Settings, SettingsError, load_settings
 from tests.harness.api import PASSWORD, Api
-from tests.harness.configuration import override_settings, settings_with
+from tests.harness.configuration import KEY, ROOT, override_settings, settings_with
 from tests.harness.form_browser import FormBrowser
 from wiring.documents import static_documents
 from wiring.errors import StartError
@@ -66,6 +66,28 @@ async def test_without_pages_their_paths_do_not_exist_and_messages_still_lead_so
     for path in ("/", PATH, "/auth/style.css", "/.well-known/change-password"):
         assert (await api.request("GET", path)).problem == "not-found"
     assert (await api.request("GET", "/auth/reset")).status == 200
+
+
+def test_in_production_there_are_no_pages_without_a_public_url() -> None:
+    production = {
+        "APP_SETTINGS": "production",
+        "DATABASE_URL": "embedded",
+        "SECRET_KEYS": KEY,
+        "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
+    }
+    public = {"USERAUTH_SERVER__PUBLIC_URL": "https://auth.example.com"}
+    for variables, are_served in (
+        (production, False),
+        (production | public, True),
+        (production | public | {"USERAUTH_PAGES__ENABLED": "false"}, False),
+        (production | {"APP_SETTINGS": "development"}, True),
+    ):
+        settings = load_settings(variables, ROOT / "settings.toml")
+        assert bool(page_routes(settings).routes) == are_served
+        documents = static_documents(settings)
+        assert ("/auth/style.css" in documents) == are_served
+        # What messages link to is a page or a document.
+        assert ("/auth/reset" in documents) != are_served
 
 
 def test_templates_of_the_administrator_replace_ours(tmp_path: Path) -> None:
