@@ -1,7 +1,9 @@
 """A request as handlers read it."""
 
 import time
+from contextlib import suppress
 from functools import lru_cache
+from http.cookies import CookieError, Morsel, SimpleCookie
 
 from tornado.httputil import (
     HTTPHeaders,
@@ -37,6 +39,21 @@ class Request(HTTPServerRequest):
         self.arguments, self.query_arguments, self.body_arguments = {}, {}, {}
         self.files = {}
         self.server_connection = None
+
+    @property
+    def cookies(self) -> dict[str, Morsel[str]]:
+        """Return the cookies by their names.
+
+        Tornado removes Unicode white space around a name, and browsers do not: for them, a name
+        that begins with U+00A0 lacks the prefix ``__Host-``, so a page of a sub-domain may set it.
+        """
+        found = SimpleCookie()
+        for pair in self.headers.get("Cookie", "").split(";"):
+            name, _, value = pair.partition("=")
+            # Raised for a name that is not a token.
+            with suppress(CookieError):
+                found[name.strip(" \t")] = value.strip(" \t")
+        return found
 
     def request_time(self) -> float:
         """Return the seconds since the head was received."""

@@ -179,3 +179,19 @@ async def test_cookies_are_read(path: str) -> None:
         {},
         {"one": None, "none": None},
     ]
+
+
+@pytest.mark.parametrize("space", [b"\xa0", b"\x85", b"\xc2\xa0", b"\xe3\x80\x80"])
+@pytest.mark.gen_test
+async def test_a_cookie_whose_name_begins_with_another_white_space_is_another_one(
+    space: bytes,
+) -> None:
+    found = []
+
+    def work(handler: WorkingHandler) -> None:
+        found.append(handler.get_cookie("__Host-userauth"))
+        handler.respond(200, ())
+
+    cookies = "Cookie: __Host-userauth=own; ?__Host-userauth=planted"
+    await responses(work, raw_request("GET", "/", cookies).replace(b"?", space))
+    assert found == ["own"]
