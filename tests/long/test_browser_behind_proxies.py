@@ -110,7 +110,7 @@ def test_the_page_that_leads_to_the_application_is_accessible(
     def walk(site: Site) -> None:
         person = Person(driver, site.url)
         # The browser stays on the page, since the application responds with nothing to show.
-        person.open(f"{SIGN_IN}?next=/%3Fstatus%3D204")
+        person.open(f"{SIGN_IN}?next=%2F%3Fstatus%3D204")
         person.send(email=EMAIL, password=PASSWORD)
         assert person.has("main a.main[href='/?status=204']")
         assert violations(driver) == []

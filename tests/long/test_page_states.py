@@ -1,6 +1,7 @@
 """Every page in every state: accessible, in both color schemes, on narrow and on zoomed screens."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -171,6 +172,8 @@ def test_each_page_is_shown_in_the_documentation(
             person.sign_in()
             take_screenshots(person, SIGNED_IN, places, folder, scheme)
     taken = {file.name for file in folder.glob("*.webp")}
+    page = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
+    assert taken == {*re.findall(r'src="pages/([^"]+)"', page)}
     assert taken == {file.name for file in PICTURES.iterdir()}
     assert sum(file.stat().st_size for file in folder.glob("*.webp")) < MAX_BYTES
 
