@@ -107,11 +107,11 @@ class Person:
         """Wait for another page after the block."""
         page = self.find("html")
         yield
-        self._wait.until(lambda _: _is_gone(page))
+        self._wait.until(lambda _: _was_replaced(page))
         self._wait.until(lambda _: self.has("body"))
 
 
-def _is_gone(page: WebElement) -> bool:
+def _was_replaced(page: WebElement) -> bool:
     """Return whether a document is shown no more; Chromium reports that by several errors."""
     try:
         page.is_enabled()

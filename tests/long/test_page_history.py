@@ -109,7 +109,7 @@ def test_the_next_person_at_the_browser_sees_nothing_of_the_one_before(person: P
         assert not shows_person(person), person.driver.current_url
 
 
-def test_a_form_of_a_tab_acts_for_nobody_but_its_session(person: Person, site: PageSite) -> None:
+def test_a_form_of_a_tab_acts_for_its_session_alone(person: Person, site: PageSite) -> None:
     driver = person.driver
     person.sign_in()
     person.open(f"{ACCOUNT}/name")
@@ -149,7 +149,7 @@ def test_a_form_that_is_sent_twice_acts_once(person: Person, site: PageSite) -> 
     person.sign_in("new@example.com")
 
 
-def test_a_form_whose_cookie_is_gone_is_shown_again_and_then_works(person: Person) -> None:
+def test_a_form_whose_cookie_was_deleted_is_shown_again_and_then_works(person: Person) -> None:
     person.open(SIGN_IN)
     person.driver.delete_all_cookies()
     person.send(SIGN_IN, email=EMAIL, password=PASSWORD)

@@ -16,7 +16,6 @@ from tests.harness.configuration import ROOT
 from tests.harness.page_site import PageSite, page_site
 from tests.harness.page_states import (
     ANONYMOUS,
-    EMAIL,
     NEW,
     RESTRICTED,
     RESTRICTED_SIGNED_IN,
@@ -26,7 +25,7 @@ from tests.harness.page_states import (
     prepare,
     show,
 )
-from tests.harness.person import Person
+from tests.harness.person import EMAIL, Person
 from tests.harness.screenshots import take_screenshot
 
 pytestmark = [
