@@ -11,8 +11,8 @@ MAX_ADDRESS_LENGTH = 4 * MAX_LENGTH
 _PATH = re.compile(r"/(?![/\\])[\x21-\x3e\x40-\x5b\x5d-\x7e]*(?:\?[\x21-\x7e]*)?")
 _PARAMETER = re.compile(r"(?:^|&)next=(.*)", re.DOTALL)
 _APPENDED = re.compile(r"(?:^|&)next=/")
-# A person who has just signed in does not want to sign out.
-_SIGN_OUT = "/auth/sign-out"
+# A person who has just signed in does not want to sign out; the others only take a form.
+_NOT_RETURNED_TO = frozenset({"/auth/sign-out", "/auth/language", "/auth/account/verification"})
 
 
 def read_path(text: str | None, max_length: int = MAX_LENGTH) -> str | None:
@@ -25,7 +25,7 @@ def read_path(text: str | None, max_length: int = MAX_LENGTH) -> str | None:
 def read_return_path(text: str | None) -> str | None:
     """Return a path of the same host to go to after a sign-in, or None if it is none."""
     path = read_path(text)
-    return None if path is None or re.split("[?#]", path)[0] == _SIGN_OUT else path
+    return None if path is None or re.split("[?#]", path)[0] in _NOT_RETURNED_TO else path
 
 
 def without_return_path(query: str) -> str:
