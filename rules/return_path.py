@@ -37,12 +37,16 @@ def find_return_path(query: str) -> str | None:
     """Return the path in the parameter ``next`` of a query, or None.
 
     nginx appends a path with its query as they are: what begins with a slash is not decoded, and
-    ends where the query ends. Anything else is decoded once.
+    ends where the query ends. Anything else is decoded once, and so is a path with an encoded
+    question mark: many programs encode a parameter but for its slashes.
     """
     found = _PARAMETER.search(query)
-    if found is None or found[1].startswith("/"):
-        return read_return_path(found and found[1])
+    if found is None:
+        return None
+    text = found[1]
+    if text.startswith("/") and ("?" in text or "%3F" not in text.upper()):
+        return read_return_path(text)
     try:
-        return read_return_path(unquote(found[1].partition("&")[0], errors="strict"))
+        return read_return_path(unquote(text.partition("&")[0], errors="strict"))
     except ValueError:
         return None
