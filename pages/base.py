@@ -13,9 +13,11 @@ from pages.describe import describe
 from pages.fields import HTML
 from pages.forms import FormView, PageForm
 from pages.queries import address, query_value
+from pages.renderer import TemplateError
 from pages.site import Site
 from rules.errors import CrossSiteRequest, InvalidFields, Problem, TokenInvalid, Unauthorized
-from rules.return_path import find_return_path, read_path, read_return_path
+from rules.return_path import MAX_ADDRESS_LENGTH, find_return_path, read_path, read_return_path
+from transport.browsers import prefers_html
 from transport.response import Fields
 
 ACCOUNT = "/auth/account"
@@ -161,6 +163,12 @@ class PageHandler(BrowserHandler):
 
     def send_problem(self, problem: Problem) -> None:
         """Show the form again with what is wrong; without one, a page about the error."""
+        try:
+            self._show_error(problem)
+        except TemplateError:
+            super().send_problem(problem)
+
+    def _show_error(self, problem: Problem) -> None:
         fields = tuple(field for field in problem.headers if field[0] != "WWW-Authenticate")
         status = problem.status
         if isinstance(problem, TokenInvalid) and self.session is not None:
@@ -188,7 +196,10 @@ class PageHandler(BrowserHandler):
         self.show(status, fields, form=self.form_view(errors), message=message, **values)
 
     def show_problem(self, problem: Problem, status: int, fields: Fields) -> None:
-        """Show a page about an error."""
+        """Show a page about an error; send a document to what is not a browser."""
+        if status == problem.status and not prefers_html(self.request.headers):
+            super().send_problem(problem)
+            return
         is_form = self.request.method == "POST" and "GET" in self.calls
         self.show_template(
             "problem",
@@ -221,12 +232,12 @@ class PageHandler(BrowserHandler):
             return self.return_path or ACCOUNT
         path, request = self.request.path, self.parameters.get("request")
         if self.request.method != "POST":
-            found = read_path(self.request.uri)
+            found = read_path(self.request.uri, MAX_ADDRESS_LENGTH)
             if found:
                 return found
             request = query_value(self.request.query, "request")
         whole = address(path, request=request, next=self.return_path)
-        return read_path(whole) or read_path(address(path, request=request)) or path
+        return read_path(whole, MAX_ADDRESS_LENGTH) or path
 
     def _go_to_sign_in(self) -> None:
         """Redirect to the sign-in, and from there to this page; the form that it sent is lost."""

@@ -219,6 +219,12 @@ class Settings(BaseModel):
         return self.mail.links_to or self.server.public_url or local_origin(self.server)
 
     @property
+    def serves_pages(self) -> bool:
+        """Return whether there are pages: in production only at a known origin."""
+        is_known = self.server.public_url or self.profile is not Profile.PRODUCTION
+        return self.pages.enabled and bool(is_known)
+
+    @property
     def warnings(self) -> Sequence[str]:
         """Return warnings about old names, and about variables that are no settings."""
         return self._warnings
