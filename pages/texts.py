@@ -63,15 +63,17 @@ def read_texts(folders: Iterable[Path]) -> Mapping[str, Texts]:
 
 
 def _read(file: Path) -> Mapping[str, str]:
-    found = {}
-    for section, texts in tomllib.loads(file.read_text(encoding="utf-8")).items():
-        if not isinstance(texts, dict):
-            raise ValueError(f"{file.name}: {section} is not a section")  # noqa: TRY004 # of a file
-        for key, text in texts.items():
-            if not isinstance(text, str):
-                raise ValueError(f"{file.name}: {section}.{key} is no text")  # noqa: TRY004 # as above
-            found[f"{section}.{key}"] = text
-    return found
+    sections = tomllib.loads(file.read_text(encoding="utf-8"))
+    texts = {
+        f"{section}.{key}": text
+        for section, texts in sections.items()
+        # What is outside of the sections is wrong, too.
+        for key, text in (texts.items() if isinstance(texts, dict) else [("", None)])
+    }
+    wrong = [key for key, text in texts.items() if not isinstance(text, str)]
+    if wrong:
+        raise ValueError(f"{file.name}: {wrong[0].strip('.')} is not a text in a section")
+    return texts
 
 
 def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> None:
