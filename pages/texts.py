@@ -63,17 +63,20 @@ def read_texts(folders: Iterable[Path]) -> Mapping[str, Texts]:
 
 
 def _read(file: Path) -> Mapping[str, str]:
-    sections = tomllib.loads(file.read_text(encoding="utf-8"))
-    texts = {
-        f"{section}.{key}": text
-        for section, texts in sections.items()
-        # What is outside of the sections is wrong, too.
-        for key, text in (texts.items() if isinstance(texts, dict) else [("", None)])
-    }
-    wrong = [key for key, text in texts.items() if not isinstance(text, str)]
+    found: dict[str, str] = {}
+    wrong: list[str] = []
+    for section, texts in tomllib.loads(file.read_text(encoding="utf-8")).items():
+        if not isinstance(texts, dict):
+            wrong.append(section)
+            continue
+        for key, text in texts.items():
+            if isinstance(text, str):
+                found[f"{section}.{key}"] = text
+            else:
+                wrong.append(f"{section}.{key}")
     if wrong:
-        raise ValueError(f"{file.name}: {wrong[0].strip('.')} is not a text in a section")
-    return texts
+        raise ValueError(f"{file.name}: {wrong[0]} is not a text in a section")
+    return found
 
 
 def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> None:
