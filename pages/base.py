@@ -13,6 +13,7 @@ from pages.describe import describe
 from pages.fields import HTML
 from pages.forms import FormView, PageForm
 from pages.queries import address, query_value
+from pages.renderer import TemplateError
 from pages.site import Site
 from rules.errors import CrossSiteRequest, InvalidFields, Problem, TokenInvalid, Unauthorized
 from rules.return_path import MAX_ADDRESS_LENGTH, find_return_path, read_path, read_return_path
@@ -162,6 +163,12 @@ class PageHandler(BrowserHandler):
 
     def send_problem(self, problem: Problem) -> None:
         """Show the form again with what is wrong; without one, a page about the error."""
+        try:
+            self._show_error(problem)
+        except TemplateError:
+            super().send_problem(problem)
+
+    def _show_error(self, problem: Problem) -> None:
         fields = tuple(field for field in problem.headers if field[0] != "WWW-Authenticate")
         status = problem.status
         if isinstance(problem, TokenInvalid) and self.session is not None:

@@ -10,7 +10,7 @@ from pages.cookies import Cookies, new_form_cookie
 from pages.fields import security_fields
 from pages.site import Site
 from pages.texts import Texts
-from rules.errors import CrossSiteRequest, HttpsRequired, TokenInvalid
+from rules.errors import CrossSiteRequest, HttpsRequired, Problem, TokenInvalid
 from rules.form_tokens import is_form_token, issue_form_token
 from services.sessions import Session
 from transport.cors import is_from_another_origin
@@ -64,6 +64,10 @@ class BrowserHandler(InputHandler):
         if self._new_form_cookie is None:
             return fields
         return (*fields, self.cookies_of_pages.set_form(self._new_form_cookie))
+
+    def problem_fields(self, problem: Problem) -> Fields:
+        """Return the header fields of an error that is a document."""
+        return (*super().problem_fields(problem), *self.fields_of_pages)
 
     @property
     def _lacks_https(self) -> bool:

@@ -60,7 +60,9 @@ class SignUpPage(SigningInHandler):
         except Problem:
             self.go_to(address(SIGN_IN, next=self.return_path))
             return
-        self.leave_to(self.return_path or ACCOUNT, (field,))
+        is_sent = self.application.services.registration.offers_verification
+        account = f"{ACCOUNT}?done=verification" if is_sent else ACCOUNT
+        self.leave_to(self.return_path or account, (field,))
 
 
 routes = [(r"/auth/sign-up", SignUpPage)]

@@ -263,7 +263,7 @@ async def test_without_a_valid_session_a_browser_is_redirected_and_another_calle
     token = await signed_in(api, app)
     login = await api.token()
     ended = await app.services.sessions.identify(token, LocalOrigin())
-    await app.services.sessions.end(ended, LocalOrigin())
+    await app.services.sessions.revoke(ended, LocalOrigin())
     for value in (token, login, "a.b.c", "", "x" * 4000, '"quoted"', token.upper()):
         cookie = {"Cookie": f"userauth={value}"}
         assert (await api.request("GET", VERIFY, headers=cookie)).status == 401
@@ -283,7 +283,7 @@ async def test_a_session_that_ended_is_rejected_at_the_next_request(
     other = await signed_in(api, app)
     assert [await status(token), await status(other)] == [200, 200]
     session = await app.services.sessions.identify(token, LocalOrigin())
-    await app.services.sessions.end(session, LocalOrigin())
+    await app.services.sessions.revoke(session, LocalOrigin())
     assert [await status(token), await status(other)] == [401, 200]
     clock.advance(8 * 3600 + 60)
     assert await status(other) == 401

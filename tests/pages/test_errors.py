@@ -11,7 +11,7 @@ HTTPS_ALONE = {"SERVER__TRUSTED_PROXIES": "127.0.0.0/8", "SERVER__REQUIRE_HTTPS"
 PUBLIC = {"SERVER__PUBLIC_URL": "https://auth.example.com"}
 
 
-@pytest.mark.parametrize("path", ["/auth/nothing", "/nothing", "/auth/sign-in/", "/auth/"])
+@pytest.mark.parametrize("path", ["/auth/nothing", "/nothing", "/auth/sign-in/", "/auth/account/"])
 @pytest.mark.gen_test
 async def test_an_unknown_path_is_a_page_for_a_browser(browser: FormBrowser, path: str) -> None:
     for method in ("GET", "HEAD", "POST"):
@@ -93,6 +93,8 @@ async def test_the_target_of_a_request_does_not_choose_the_host(browser: FormBro
 async def test_well_known_paths_lead_to_the_pages(browser: FormBrowser) -> None:
     for path, target in {
         "/": "/auth/account",
+        "/auth": "/auth/account",
+        "/auth/": "/auth/account",
         "/.well-known/change-password": "/auth/account/password",
     }.items():
         answer = await browser.get(path)

@@ -46,6 +46,7 @@ async def switched(browser: FormBrowser, page: Page) -> Page:
     assert chosen.status == 303
     again = await browser.get(chosen.target)
     assert again.find("html").attributes["lang"] == "de"
+    assert "; Max-Age=31536000;" in browser.set_cookies["userauth-language"]
     browser.cookies.pop("userauth-language")
     return again
 
