@@ -3,7 +3,8 @@
 from http import HTTPStatus
 from typing import ClassVar
 
-from pages.base import ACCOUNT, SHOW, PageHandler
+from pages.base import SHOW, PageHandler
+from pages.view import ACCOUNT
 
 
 class HomePage(PageHandler):

@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
-from pages.base import ACCOUNT, SEND, SHOW, SIGN_IN
+from pages.base import SEND, SHOW, SIGN_IN
 from pages.describe import describe
 from pages.forms import EMAIL, NEW_PASSWORD, PageForm
 from pages.queries import address
 from pages.signing_in import SigningInHandler
 from pages.site import Site
+from pages.view import ACCOUNT
 from rules.errors import EmailTaken, Problem
 from settings.choices import Language
 from transport.response import Fields

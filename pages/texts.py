@@ -63,14 +63,19 @@ def read_texts(folders: Iterable[Path]) -> Mapping[str, Texts]:
 
 
 def _read(file: Path) -> Mapping[str, str]:
-    found = {}
+    found: dict[str, str] = {}
+    wrong: list[str] = []
     for section, texts in tomllib.loads(file.read_text(encoding="utf-8")).items():
         if not isinstance(texts, dict):
-            raise ValueError(f"{file.name}: {section} is not a section")  # noqa: TRY004 # of a file
+            wrong.append(section)
+            continue
         for key, text in texts.items():
-            if not isinstance(text, str):
-                raise ValueError(f"{file.name}: {section}.{key} is no text")  # noqa: TRY004 # as above
-            found[f"{section}.{key}"] = text
+            if isinstance(text, str):
+                found[f"{section}.{key}"] = text
+            else:
+                wrong.append(f"{section}.{key}")
+    if wrong:
+        raise ValueError(f"{file.name}: {wrong[0]} is not a text in a section")
     return found
 
 
