@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from handlers.metrics import MetricsServer
 from ops.metrics import Metrics
-from settings import Profile, Settings
+from settings import Settings
 from settings.local_origin import local_origin, shown_host
 from transport.server import Server
 from wiring.database import database_location
@@ -63,8 +63,7 @@ def greeting(settings: Settings, address: tuple[str, int]) -> str:
 
 
 def _pages_origin(settings: Settings, port: int) -> str:
-    """Return where a person opens the pages, or nothing."""
-    if not settings.pages.enabled:
+    """Return where a person opens the pages, or nothing if none are served."""
+    if not settings.serves_pages:
         return ""
-    is_local = settings.profile is not Profile.PRODUCTION
-    return settings.server.public_url or (local_origin(settings.server, port) if is_local else "")
+    return settings.server.public_url or local_origin(settings.server, port)

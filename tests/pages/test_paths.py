@@ -37,3 +37,10 @@ async def test_a_page_without_a_form_sets_no_cookie(browser: FormBrowser, path: 
     answer = await browser.get(path)
     assert answer.status == 404
     assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.gen_test
+async def test_a_rejected_head_gets_a_document_since_what_it_accepts_is_not_read(api: Api) -> None:
+    query = "&".join(f"a{number}=1" for number in range(101))
+    answer = await api.request("GET", f"/auth/sign-in?{query}", headers={"Accept": "text/html"})
+    assert (answer.status, answer.problem) == (400, "malformed-request")
