@@ -5,7 +5,9 @@ DatabaseError
 │   ├── ConnectionRejected  it responds, but accepts no connection with this DSN
 │   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
 │   ├── Locked           another session holds a lock for longer than the time limit
-│   └── PoolerNotSupported  a pooler in transaction mode is between us and Postgres
+│   └── Unusable         not before this process is restarted
+│       ├── PoolerNotSupported  a pooler in transaction mode is between us and Postgres
+│       └── ServerTooOld     the schema in the database needs a newer server
 ├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
@@ -35,7 +37,11 @@ class Locked(Unavailable):
     """Another session holds a lock for longer than the time limit of a statement."""
 
 
-class PoolerNotSupported(Unavailable):
+class Unusable(Unavailable):
+    """This process can use no connection until it is restarted; the message is the reason."""
+
+
+class PoolerNotSupported(Unusable):
     """A pooler shares Postgres sessions: settings are lost, or prepared statements remain.
 
     ``evidence`` is what showed it.
@@ -47,6 +53,10 @@ class PoolerNotSupported(Unavailable):
             f" server_reset_query = DISCARD ALL), or connect to Postgres directly: {evidence}"
         )
         self.evidence = evidence
+
+
+class ServerTooOld(Unusable):
+    """A newer server has migrated the database, and this one must not run beside it."""
 
 
 class StatementError(DatabaseError):

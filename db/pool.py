@@ -19,7 +19,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DatabaseError, PoolerNotSupported, ReadOnly
+from db.errors import DatabaseError, PoolerNotSupported, ReadOnly, Unusable
 from db.prepared import PreparedQuery, with_recovery_flag
 from db.translation import translate
 from ops.logs import SERVER
@@ -39,7 +39,7 @@ class Database:
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
     and ``failures`` counts borrowers that got none. ``generation`` counts how often all
-    connections were discarded, because Postgres was not a primary or a pooler shares its sessions.
+    connections were discarded, because Postgres was not a primary or connections became unusable.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Database:
         self.failures = 0
         self.generation = 0
         self._search_path: str | None = None
-        # What showed that a pooler shares sessions. It stays: none of the sessions can be trusted.
-        self._pooler: str | None = None
+        # Why no connection can be used any more, such as a pooler that shares sessions.
+        self._unusable: Unusable | None = None
         self._logged_at = -math.inf
         self._observe_wait = observe_wait
         self._dsn = dsn
@@ -75,6 +75,11 @@ class Database:
         return database
 
     @property
+    def is_usable(self) -> bool:
+        """Return whether connections can be opened before this process is restarted."""
+        return self._unusable is None
+
+    @property
     def size(self) -> int:
         """Return the maximum number of borrowed connections."""
         return self.limits.pool_max
@@ -90,8 +95,8 @@ class Database:
         if isinstance(error, ReadOnly):
             self._discard_all()
             self._warn_of_standby(error)
-        elif isinstance(error, PoolerNotSupported) and self._pooler is None:
-            self._pooler = error.evidence
+        elif isinstance(error, Unusable) and self._unusable is None:
+            self._unusable = error
             self._discard_all()
             logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
 
@@ -212,17 +217,14 @@ class Database:
             raise translate(error) from None
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
-        self._reject_known_pooler()
+        if self._unusable is not None:
+            raise self._unusable.with_traceback(None)
         with self._reacting():
             opened = await connect(
                 self._dsn, self.limits, search_path=self._search_path, setup=setup
             )
         self._search_path = opened.search_path
         return opened.raw
-
-    def _reject_known_pooler(self) -> None:
-        if self._pooler is not None:
-            raise PoolerNotSupported(self._pooler)
 
     def _pop_free(self) -> aiopg.Connection | None:
         while self._free:
@@ -234,7 +236,7 @@ class Database:
     def _return(self, raw: aiopg.Connection, *, is_current: bool) -> None:
         is_usable = (
             is_current
-            and self._pooler is None
+            and self._unusable is None
             and not self._is_closed
             and not raw.closed
             and raw.raw.get_transaction_status() == TRANSACTION_STATUS_IDLE

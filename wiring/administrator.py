@@ -21,6 +21,7 @@ from wiring.check import check
 from wiring.database import (
     database_location,
     measured_clock,
+    needed_connections,
     open_database,
     open_postgres,
     pool_limits,
@@ -118,6 +119,6 @@ async def _check_database(settings: Settings, dsn: str) -> DatabaseReport:
         limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
         database = await Database.open(dsn, limits)
         try:
-            return await check_database(database, pool_max=settings.database.pool_max)
+            return await check_database(database, needed_connections(settings))
         finally:
             await database.close()

@@ -16,6 +16,7 @@ from ops.logs import SERVER
 from ops.metrics import Metrics
 from postgres.embedded import EmbeddedPostgres
 from rules.digests import Digests
+from services.database_check import NeededConnections, find_connection_risk
 from settings import Settings
 from wiring.errors import database_advice
 from wiring.program import read_schema
@@ -71,12 +72,18 @@ async def measured_clock(
     return clock
 
 
-async def warn_of_risks(database: Database) -> None:
-    """Log the settings of Postgres that can lose data in a crash."""
+def needed_connections(settings: Settings) -> NeededConnections:
+    """Return how many connections the server processes of this machine may open."""
+    return NeededConnections(settings.database.pool_max, settings.server.processes)
+
+
+async def warn_of_risks(settings: Settings, database: Database) -> None:
+    """Log the settings of Postgres that can lose data in a crash, and too few connections."""
     with database_advice():
         async with database.connection() as connection:
             risks = await find_risks(connection)
-    for risk in risks:
+        shortage = await find_connection_risk(database, needed_connections(settings))
+    for risk in [*risks, *([shortage] if shortage else [])]:
         logging.getLogger(SERVER).warning("%s", risk)
 
 

@@ -13,7 +13,6 @@ from rules.keys import KeysFile
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
 from rules.tokens import TokenSigner
-from rules.write_turns import WriteTurns
 from services.accounts import Accounts
 from services.address_proofs import AddressProofs
 from services.all_services import Services
@@ -26,6 +25,7 @@ from services.identities import Identities
 from services.logins import Logins
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
+from services.peers import Peers
 from services.proofs import Proofs
 from services.readiness import Readiness
 from services.registration import Registration
@@ -39,9 +39,8 @@ from settings.choices import Verification
 from wiring.passwords import open_cache
 from wiring.secrets import keys_file
 from wiring.service_parts import Parts, open_parts
-
-# A user has the write budgets of this many credentials.
-_CREDENTIALS_AT_A_TIME = 10
+from wiring.shared_settings import shared_digests
+from wiring.write_turns import write_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +107,11 @@ def _services(
         hash_kinds=HashKinds(parts.core.database, parts.hasher),
         hash_queue=parts.hasher.queue,
         readiness=Readiness(parts.core.lookups),
+        peers=Peers(
+            parts.core.database,
+            parts.core.clock,
+            lambda: shared_digests(settings, server.signer.keys),
+        ),
         outbox=mail.outbox,
         verification=verification,
         password_reset=_password_reset(parts, server, mail),
@@ -138,7 +142,7 @@ def _server_parts(
         identities=identities,
         confirmation=Confirmation(identities, required=settings.passwords.current_required),
         hashes=hashes,
-        writes=UserWrites(parts.core.database, _write_turns(settings)),
+        writes=UserWrites(parts.core.database, write_turns(settings)),
     )
 
 
@@ -188,15 +192,6 @@ def _email_change(parts: Parts, server: _ServerParts, mail: _MailParts) -> Email
         reservations=parts.reservations,
         outbox=mail.outbox,
         proofs=mail.proofs,
-    )
-
-
-def _write_turns(settings: Settings) -> WriteTurns:
-    per_minute = settings.throttle.writes_per_minute
-    return WriteTurns(
-        Budget(per_minute, time.monotonic),
-        Budget(_CREDENTIALS_AT_A_TIME * per_minute, time.monotonic),
-        settings.database.acquire_timeout_seconds,
     )
 
 
