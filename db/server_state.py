@@ -12,7 +12,7 @@ class ServerStateRow:
 
     ``schema`` is None if the role has none; ``missing_privileges`` are rights on existing tables
     that the server needs. ``usable_connections`` is how many our role may have, those of others
-    included.
+    included: neither reserved for other roles, nor beyond the limit of the role or the database.
     """
 
     version: str
@@ -28,19 +28,7 @@ class ServerStateRow:
     usable_connections: int
 
 
-# Neither reserved for other roles, nor beyond the limit of the role or the database.
-_USABLE_CONNECTIONS = """
-    least(
-        current_setting('max_connections')::integer
-            - current_setting('superuser_reserved_connections')::integer
-            -- Since Postgres 16.
-            - coalesce(current_setting('reserved_connections', true)::integer, 0),
-        (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
-        (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
-    )
-"""
-_FIND_USABLE = f"SELECT {_USABLE_CONNECTIONS}"
-_FIND = f"""
+_FIND = """
 SELECT
     current_setting('server_version'),
     current_user::text,
@@ -59,8 +47,15 @@ SELECT
     -- Not from pg_stat_activity, in which a role sees the kind of its own sessions only.
     (SELECT sum(numbackends)::integer FROM pg_stat_database),
     current_setting('max_connections')::integer,
-    {_USABLE_CONNECTIONS}
-"""  # noqa: S608 - our own text
+    least(
+        current_setting('max_connections')::integer
+            - current_setting('superuser_reserved_connections')::integer
+            -- Since Postgres 16.
+            - coalesce(current_setting('reserved_connections', true)::integer, 0),
+        (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+        (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
+    )
+"""
 
 
 async def get_server_state(connection: Connection) -> ServerStateRow:
@@ -69,11 +64,3 @@ async def get_server_state(connection: Connection) -> ServerStateRow:
     if row is None:
         raise LookupError("Postgres returned no state.")
     return ServerStateRow(*row)
-
-
-async def get_usable_connections(connection: Connection) -> int:
-    """Return how many connections our role may have, those of others included."""
-    row = await connection.fetch_one(_FIND_USABLE)
-    if row is None:
-        raise LookupError("Postgres returned no limit.")
-    return int(row[0])

@@ -9,7 +9,7 @@ from db.lookups import Lookups
 from db.pool import Database
 from db.pooler import check_sessions
 from db.schema import VERSION, check_schema, find_version
-from db.server_state import ServerStateRow, get_server_state, get_usable_connections
+from db.server_state import ServerStateRow, get_server_state
 
 # Those that a server opens besides the pool: one for each lookup, and one for housekeeping.
 _CONNECTIONS_BESIDES_THE_POOL = len(fields(Lookups)) + 1
@@ -67,7 +67,7 @@ class NeededConnections:
 async def find_connection_risk(database: Database, needed: NeededConnections) -> str | None:
     """Return a warning if Postgres allows fewer connections than this machine may open."""
     async with database.connection() as connection:
-        return needed.warning(await get_usable_connections(connection))
+        return needed.warning((await get_server_state(connection)).usable_connections)
 
 
 async def check_database(database: Database, needed: NeededConnections) -> DatabaseReport:

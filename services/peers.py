@@ -12,9 +12,9 @@ from ops.logs import SERVER
 
 LOOK_SECONDS = 5.0
 # A server replaces different digests of this age by its own. So two that differ take turns, each
-# sees those of the other, and those of a server that is gone are replaced once.
+# sees those of the other, and those of a server that was stopped are replaced once.
 TURN = timedelta(seconds=60)
-# How long a difference that is not seen any more counts: more than the turn of each.
+# How long a difference counts after it was last seen: longer than the turns of two servers.
 _MEMORY = timedelta(seconds=150)
 
 Digests = Mapping[str, str]
@@ -65,7 +65,7 @@ class Peers:
     def _see(self, names: Sequence[str]) -> None:
         """Note a difference, and log it once it is seen for longer than one turn.
 
-        One that ends in its first turn was of a server that is gone, or is now restarted.
+        One that ends in its first turn was of a server that has been stopped or restarted.
         """
         now = self._now()
         if not self._differing:
@@ -84,11 +84,4 @@ class Peers:
 
 def _names(own: Digests, others: Digests) -> Sequence[str]:
     """Return the names whose digests differ."""
-    names = sorted({*own, *others})
-    return [name for name in names if _differ(own.get(name, ""), others.get(name, ""))]
-
-
-def _differ(own: str, other: str) -> bool:
-    """Return whether two digests differ; KEY:DIGEST says nothing about one with another key."""
-    (key, _, digest), (other_key, _, other_digest) = own.rpartition(":"), other.rpartition(":")
-    return key == other_key and digest != other_digest
+    return [name for name in sorted({*own, *others}) if own.get(name) != others.get(name)]

@@ -52,7 +52,7 @@ async def periodic_tasks(
 
 
 async def _run(work: Callable[[], Awaitable[float]], database: Database) -> float:
-    """Do some work, or nothing if no connection can be used any more, which the log has said."""
+    """Do some work, or nothing if no connection can be used any more: the log has the reason."""
     if not database.is_usable:
         return _UNUSABLE_SECONDS
     try:

@@ -14,7 +14,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 OURS = {file.name for file in DEPLOY.iterdir()}
 # Units of the packages that the pages install.
 OTHERS = {"caddy", "nginx", "prometheus"}
-SYSTEMCTL = re.compile(r"\bsystemctl (?:[a-z-]+) ((?:[\w@.-]+ ?)+)")
+SYSTEMCTL = re.compile(r"\bsystemctl (?:[a-z-]+) (?:--now )?((?:[\w@.-]+ ?)+)")
 
 
 def units_in(text: str) -> set[str]:
