@@ -438,9 +438,28 @@ def test_an_installation_killed_while_switching_versions_is_repaired(installed: 
     assert list((installed / "opt").iterdir()) == [program]
 
 
-def test_an_uninstallation_keeps_settings_and_secrets(installed: Path) -> None:
+def test_an_uninstallation_keeps_settings_and_secrets(
+    installed: Path, systemctl: Callable[[str], Path], called: Path
+) -> None:
     before = secrets_of(installed)
-    install(installed, "--uninstall")
+    links = [
+        installed / "etc/systemd/system" / name
+        for name in (
+            "multi-user.target.wants/userauth@01.service",
+            "sockets.target.wants/userauth@01.socket",
+        )
+    ]
+    for link in links:
+        link.parent.mkdir()
+        link.symlink_to("..")
+    install(installed, "--uninstall", systemctl=systemctl(""))
+    calls = called.read_text("utf-8").splitlines()
+    # A connection to the socket would start the service again.
+    stopped = [calls.index(f"--quiet disable --now {link.name}") for link in reversed(links)]
+    assert stopped == sorted(stopped)
+    for link in links:
+        link.unlink()
+        link.parent.rmdir()
     install(installed, "--uninstall")
     assert not (installed / "opt/userauth").exists()
     assert list((installed / "etc/systemd/system").iterdir()) == []
