@@ -10,7 +10,15 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from db.errors import ConnectionRejected, InvalidUrl, PoolerNotSupported, ReadOnly, Unavailable
+from db.errors import (
+    ConnectionRejected,
+    InvalidUrl,
+    PoolerNotSupported,
+    ReadOnly,
+    Unavailable,
+    WrongPooler,
+)
+from db.role_settings import CHECK_PARAMETERS, CHECK_SESSION, read_shared_session
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
@@ -18,6 +26,7 @@ from db.session_settings import (
     session_parameters,
 )
 from db.translation import translate_connection_error
+from settings.choices import Pooler
 
 # Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
 # a process that disconnects does not end its statement, which would keep its locks.
@@ -28,12 +37,18 @@ _LOCK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """The number of connections, and the time limits, in seconds."""
+    """The number of connections, the time limits, in seconds, and the pooler in between."""
 
     pool_min: int
     pool_max: int
     acquire_timeout_seconds: float
     query_timeout_seconds: float
+    pooler: Pooler = Pooler.NONE
+
+    @property
+    def shares_sessions(self) -> bool:
+        """Return whether a pooler gives a session to others after each transaction."""
+        return self.pooler is Pooler.TRANSACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,8 @@ async def connect(
             if not isinstance(failure, Unavailable) or isinstance(failure, PoolerNotSupported):
                 raise failure from None
             reasons.append(failure)
+        except WrongPooler:
+            raise
         except Unavailable as error:
             reasons.append(error)
     raise _combined(reasons)
@@ -103,16 +120,28 @@ async def _connect_to(
 ) -> OpenedConnection:
     raw = await aiopg.connect(dsn, **_options(limits), **address)
     try:
-        cursor = await raw.cursor()
-        await cursor.execute(SET_SESSION, session_parameters(_timeouts(limits), search_path))
         host = address.get("hostaddr") or describe(dsn)
-        opened = OpenedConnection(raw, read_session(await cursor.fetchone(), host))
+        opened = OpenedConnection(raw, await _prepare_session(raw, limits, search_path, host))
         if setup:
-            await cursor.execute(setup)
+            await (await raw.cursor()).execute(setup)
     except BaseException:
         await raw.close()
         raise
     return opened
+
+
+async def _prepare_session(
+    raw: aiopg.Connection, limits: PoolLimits, search_path: str | None, host: str
+) -> str:
+    """Set the settings of the session, or check those of the role; return the search_path."""
+    cursor = await raw.cursor()
+    timeouts = _timeouts(limits)
+    if limits.shares_sessions:
+        await cursor.execute(CHECK_SESSION, CHECK_PARAMETERS)
+        return read_shared_session(await cursor.fetchone(), host, timeouts)
+    pid = None if limits.pooler is Pooler.SESSION else raw.raw.get_backend_pid()
+    await cursor.execute(SET_SESSION, session_parameters(timeouts, search_path, pid))
+    return read_session(await cursor.fetchone(), host)
 
 
 def _timeouts(limits: PoolLimits) -> StatementTimeouts:

@@ -19,8 +19,10 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DatabaseError, PoolerNotSupported, ReadOnly
+from db.errors import DatabaseError, PoolerNotSupported, ReadOnly, RoleSettingsMissing
 from db.prepared import PreparedQuery, with_recovery_flag
+from db.role_settings import BEGIN, unprepared
+from db.rows import Parameters
 from db.translation import translate
 from ops.logs import SERVER
 
@@ -30,7 +32,7 @@ __all__ = ["Connection", "Database"]
 ObserveWait = Callable[[float], None]
 # Added to the time limit of a borrowed connection, so that the limit of its statement comes first.
 _GRACE_SECONDS = 0.5
-# The minimum time between two log lines about a Postgres that is not a primary.
+# The minimum time between two log lines about a Postgres that cannot be used.
 _LOG_INTERVAL_SECONDS = 10.0
 
 
@@ -89,7 +91,10 @@ class Database:
         """Discard every connection if the error of one says that none can be used."""
         if isinstance(error, ReadOnly):
             self._discard_all()
-            self._warn_of_standby(error)
+            self._warn(error, "a primary accepts writes")
+        elif isinstance(error, RoleSettingsMissing):
+            self._discard_all()
+            self._warn(error, "they are set")
         elif isinstance(error, PoolerNotSupported) and self._pooler is None:
             self._pooler = error.evidence
             self._discard_all()
@@ -107,23 +112,25 @@ class Database:
         while self._free:
             self._free.pop().close()
 
-    def _warn_of_standby(self, error: ReadOnly) -> None:
-        """Log that Postgres is not a primary, but not for each connection that meets it."""
+    def _warn(self, error: DatabaseError, until: str) -> None:
+        """Log why Postgres cannot be used, but not for each connection that meets it."""
         now = asyncio.get_running_loop().time()
         if now >= self._logged_at + _LOG_INTERVAL_SECONDS:
             self._logged_at = now
-            logging.getLogger(SERVER).warning(
-                "%s: requests get 503 until a primary accepts writes", error
-            )
+            logging.getLogger(SERVER).warning("%s: requests get 503 until %s", error, until)
 
     async def prepare(self, name: str, sql: str, key_type: str) -> PreparedQuery:
         """Prepare a query of one array on a connection of its own, which the caller closes.
 
         The plan is generic: made once, for a table that grows.
         """
+        sql = with_recovery_flag(sql)
+        if self.limits.shares_sessions:
+            raw = await self._connect()
+            return PreparedQuery(raw, unprepared(sql, key_type, self._search_path or ""))
         setup = (
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-            f" PREPARE {name} ({key_type}[]) AS {with_recovery_flag(sql)}"
+            f" PREPARE {name} ({key_type}[]) AS {sql}"
         )
         raw = await self._connect(setup)
         return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
@@ -140,21 +147,15 @@ class Database:
         generation = self.generation
         try:
             with self._reacting():
-                yield Connection(raw, deadline=deadline)
+                yield Connection(raw, deadline=deadline, begin=self._begin())
         finally:
             self._return(raw, is_current=generation == self.generation)
 
     @asynccontextmanager
     async def transaction(self, seconds: float | None = None) -> AsyncIterator[Connection]:
         """Borrow a connection in a transaction, which is committed, or else rolled back."""
-        async with self.connection(seconds) as connection:
-            await connection.execute("BEGIN")
-            try:
-                yield connection
-            except BaseException:
-                await connection.roll_back()
-                raise
-            await connection.commit()
+        async with self.connection(seconds) as connection, connection.transaction():
+            yield connection
 
     @asynccontextmanager
     async def dedicated_connection(self, seconds: float) -> AsyncIterator[Connection]:
@@ -166,7 +167,7 @@ class Database:
         raw = await self._connect()
         try:
             with self._reacting():
-                yield Connection(raw, deadline=deadline)
+                yield Connection(raw, deadline=deadline, begin=self._begin())
         finally:
             await raw.close()
 
@@ -212,7 +213,8 @@ class Database:
             raise translate(error) from None
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
-        self._reject_known_pooler()
+        if self._pooler is not None:
+            raise PoolerNotSupported(self._pooler)
         with self._reacting():
             opened = await connect(
                 self._dsn, self.limits, search_path=self._search_path, setup=setup
@@ -220,9 +222,10 @@ class Database:
         self._search_path = opened.search_path
         return opened.raw
 
-    def _reject_known_pooler(self) -> None:
-        if self._pooler is not None:
-            raise PoolerNotSupported(self._pooler)
+    def _begin(self) -> tuple[str, Parameters]:
+        if self.limits.shares_sessions:
+            return BEGIN, {"search_path": self._search_path}
+        return "BEGIN", ()
 
     def _pop_free(self) -> aiopg.Connection | None:
         while self._free:

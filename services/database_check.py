@@ -7,7 +7,7 @@ from db.clock import MAX_OFFSET_SECONDS, PostgresClock
 from db.durability import find_risks
 from db.lookups import Lookups
 from db.pool import Database
-from db.pooler import check_sessions
+from db.pooler import check_pooler
 from db.schema import VERSION, check_schema, find_version
 from db.server_state import ServerStateRow, get_server_state
 
@@ -34,10 +34,10 @@ class DatabaseReport:
 async def check_database(database: Database, *, pool_max: int) -> DatabaseReport:
     """Check a database without changing it.
 
-    Raises SchemaError or PoolerNotSupported if the server would not start on it, or another
+    Raises SchemaError or WrongPooler if the server would not start on it, or another
     DatabaseError.
     """
-    await check_sessions(database)
+    await check_pooler(database)
     await check_schema(database)
     clock = PostgresClock(database)
     await clock.measure()

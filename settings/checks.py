@@ -82,6 +82,16 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
     return url
 
 
+def _direct_url(url: SecretStr, info: Info) -> SecretStr:
+    if not url:
+        return url
+    if info.context.is_complete and info.data.get("url", url).get_secret_value() in EMBEDDED:
+        raise ValueError("must be empty: the server connects to the embedded Postgres directly")
+    if url.get_secret_value() in EMBEDDED:
+        raise ValueError("must be postgresql://user:password@host:port/name")
+    return _database_url(url, info)
+
+
 def _check_escapes(url: str) -> None:
     """Raise ValueError if a character of the user or password ends them too early."""
     authority, slash, path = url.partition("://")[2].partition("?")[0].partition("/")
@@ -208,6 +218,7 @@ FilePath = Annotated[Path, BeforeValidator(_path), Field(description="a path")]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path), Field(description="a path or empty")]
 PrivateKey = Annotated[OptionalPath, AfterValidator(_private_key)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url), Field(description="a string")]
+DirectUrl = Annotated[SecretStr, AfterValidator(_direct_url), Field(description="a string")]
 PoolMax = Annotated[int, AfterValidator(_pool_max)]
 RequireHttps = Annotated[bool, AfterValidator(_require_https)]
 _Secret = Annotated[SecretStr, Field(min_length=32)]

@@ -10,6 +10,14 @@ class Language(StrEnum):
     GERMAN = "de"
 
 
+class Pooler(StrEnum):
+    """The connection pooler between the server and Postgres, by its mode."""
+
+    NONE = "none"
+    SESSION = "session"
+    TRANSACTION = "transaction"
+
+
 class Verification(StrEnum):
     """Whether a new user has to prove the email address: not, at any time, or before anything."""
 

@@ -38,6 +38,12 @@ def includes_callers(network: str) -> bool:
     return parsed.prefixlen < _MIN_PREFIX[parsed.version]
 
 
+def has_options(url: str) -> bool:
+    """Return whether a URL sets options of the session."""
+    match = DATABASE_URL.fullmatch(url)
+    return match is not None and "options" in parse_qs(match["options"] or "")
+
+
 def sslmode_over_network(url: str) -> str | None:
     """Return the sslmode of a URL, or None if the connection uses no network.
 

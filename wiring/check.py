@@ -7,17 +7,17 @@ from db.durability import find_risks
 from db.errors import (
     ConnectionRejected,
     DatabaseError,
-    PoolerNotSupported,
     ReadOnly,
     SchemaError,
     Unavailable,
+    WrongPooler,
 )
 from db.pool import Database
-from db.pooler import check_sessions
+from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
 from db.schema import check_schema
 from ops.event_loop import EventLoop
 from settings import Profile, Settings
-from wiring.database import pool_limits
+from wiring.database import direct_database, pool_limits
 from wiring.errors import StartError, advice
 from wiring.secrets import read_certificate, signing_keys
 from wiring.tracing import find_tracing
@@ -43,7 +43,7 @@ def _find_risks(settings: Settings) -> list[str]:
     with asyncio.Runner(loop_factory=EventLoop) as runner:
         try:
             return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
-        except (ReadOnly, SchemaError, PoolerNotSupported) as error:
+        except (ReadOnly, SchemaError, WrongPooler) as error:
             raise StartError(advice(error)) from error
         except ConnectionRejected as error:
             return [f"The database was not checked: it rejected the connection ({error})."]
@@ -54,12 +54,23 @@ def _find_risks(settings: Settings) -> list[str]:
 
 
 async def _examine(settings: Settings) -> list[str]:
+    async with direct_database(settings) as direct:
+        await check_pooler(direct)
+        await check_schema(direct)
+        async with direct.connection() as connection:
+            risks = await find_risks(connection)
+        if not settings.database.direct_url:
+            return [*risks, *await find_pooler_risks(direct)]
+        location = await get_location(direct)
+    return [*risks, *await _examine_pooler(settings, location)]
+
+
+async def _examine_pooler(settings: Settings, location: Location) -> list[str]:
     limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
     database = await Database.open(settings.database.url.get_secret_value(), limits)
     try:
-        await check_sessions(database)
-        await check_schema(database)
-        async with database.connection() as connection:
-            return await find_risks(connection)
+        await check_pooler(database)
+        await check_location(database, location)
+        return await find_pooler_risks(database)
     finally:
         await database.close()

@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 from db.clock import PostgresClock
 from db.connecting import PoolLimits, describe
 from db.durability import find_risks
 from db.events import get_digest_key
 from db.pool import Database
-from db.pooler import check_sessions
+from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
 from db.schema import apply_schema
 from ops.logs import SERVER
 from ops.metrics import Metrics
@@ -40,12 +41,35 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Connect to the database, apply the schema, and disconnect after use."""
     with database_advice():
+        location = await _migrate_directly(settings) if settings.database.direct_url else None
         observe = metrics.observe_connection_wait if metrics else None
         database = await Database.open(dsn, pool_limits(settings), observe)
     try:
         with database_advice():
-            await check_sessions(database)
-            await apply_schema(database, read_schema(), may_migrate=may_migrate)
+            await check_pooler(database)
+            if location is None:
+                await apply_schema(database, read_schema(), may_migrate=may_migrate)
+            else:
+                await check_location(database, location)
+        yield database
+    finally:
+        await database.close()
+
+
+async def _migrate_directly(settings: Settings) -> Location:
+    """Apply the schema without the pooler; return where that was."""
+    async with direct_database(settings) as direct:
+        await apply_schema(direct, read_schema())
+        return await get_location(direct)
+
+
+@asynccontextmanager
+async def direct_database(settings: Settings) -> AsyncIterator[Database]:
+    """Open one connection for migrations and checks, without the pooler if the settings allow."""
+    direct = settings.database.direct
+    limits = replace(pool_limits(settings), pool_min=1, pool_max=1, pooler=direct.pooler)
+    database = await Database.open(direct.url.get_secret_value(), limits)
+    try:
         yield database
     finally:
         await database.close()
@@ -58,6 +82,7 @@ def pool_limits(settings: Settings) -> PoolLimits:
         settings.database.pool_max,
         settings.database.acquire_timeout_seconds,
         settings.database.query_timeout_seconds,
+        settings.database.pooler,
     )
 
 
@@ -76,6 +101,7 @@ async def warn_of_risks(database: Database) -> None:
     with database_advice():
         async with database.connection() as connection:
             risks = await find_risks(connection)
+        risks += await find_pooler_risks(database)
     for risk in risks:
         logging.getLogger(SERVER).warning("%s", risk)
 

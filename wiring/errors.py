@@ -7,10 +7,10 @@ from db.errors import (
     ConnectionRejected,
     DatabaseError,
     InvalidUrl,
-    PoolerNotSupported,
     ReadOnly,
     SchemaError,
     Unavailable,
+    WrongPooler,
 )
 from postgres.embedded import EmbeddedPostgresError
 from rules.keys import KeysFileError
@@ -40,7 +40,7 @@ def advice(error: DatabaseError) -> str:
         return str(error)
     if isinstance(error, ReadOnly):
         return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."
-    if isinstance(error, PoolerNotSupported):
+    if isinstance(error, WrongPooler):
         return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, ConnectionRejected):
         return f"Postgres rejected the connection ({error}). Check DATABASE_URL."

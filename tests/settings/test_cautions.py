@@ -23,6 +23,13 @@ CASES = [
     ("metrics.host", {"USERAUTH_METRICS__HOST": "::", "USERAUTH_METRICS__PORT": "9464"}),
     ("database.url", {"DATABASE_URL": "postgresql://u:hidden@db.example/u?sslmode=disable"}),
     ("database.url", {"DATABASE_URL": "postgresql://u:hidden@db.example/u?sslmode=require"}),
+    (
+        "database.direct_url",
+        {
+            "DATABASE_URL": "postgresql://db.example/u?sslmode=verify-full",
+            "USERAUTH_DATABASE__DIRECT_URL": "postgresql://u:hidden@db.example/u?sslmode=disable",
+        },
+    ),
     ("throttle.pair_failures", {"USERAUTH_THROTTLE__PAIR_FAILURES": "1000000"}),
     ("throttle.account_failures", {"USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000000"}),
     ("throttle.address_failures", {"USERAUTH_THROTTLE__ADDRESS_FAILURES": "1000000"}),

@@ -6,6 +6,7 @@ import tomllib
 from pydantic import SecretStr
 
 from settings import FIELDS, VARIABLES, Profile, load_settings
+from settings.choices import Pooler
 from settings.mail_url import FolderUrl
 from tests.harness.settings_files import ROOT, SHIPPED
 
@@ -27,6 +28,8 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
     }
     assert settings.database.model_dump() == {
         "url": SecretStr(""),
+        "pooler": Pooler.NONE,
+        "direct_url": SecretStr(""),
         "embedded_dir": ROOT / "var/postgres",
         "pool_min": 1,
         "pool_max": 10,
