@@ -112,7 +112,9 @@ def test_check_warns_of_fewer_connections_than_a_server_opens(
 
 
 @pytest.mark.needs("pgbouncer")
-def test_commands_reject_a_pooler_that_the_settings_do_not_describe(dsn: str) -> None:
+def test_commands_reject_a_pooler_that_the_settings_do_not_describe(
+    dsn: str, tmp_path: Path
+) -> None:
     with running_pgbouncer(dsn) as url:
         shared, own = f"{url}transaction", f"{url}session"
         for arguments in (["check"], ["check", "--database"], ["users", "list"]):
@@ -124,9 +126,12 @@ def test_commands_reject_a_pooler_that_the_settings_do_not_describe(dsn: str) ->
             assert "server_reset_query = DISCARD ALL" in ended.stderr
             ended = manage(*arguments, DATABASE_URL=own, USERAUTH_DATABASE__POOLER="session")
             assert ended.returncode == 0
-        ended = manage("backup", "-", DATABASE_URL=shared)
+        backup = ("backup", str(tmp_path / "backup"))
+        ended = manage(*backup, DATABASE_URL=shared)
         assert ended.returncode == 1
         assert "connections share sessions" in ended.stderr
+        ended = manage(*backup, DATABASE_URL=own, USERAUTH_DATABASE__POOLER="session")
+        assert ended.returncode == 0, ended
 
 
 @pytest.mark.needs("pgbouncer")

@@ -12,6 +12,8 @@ from db.errors import PoolerNotSupported, RoleSettingsMissing, UndeclaredPooler,
 from db.lookups import open_lookups
 from db.pool import Database
 from db.pooler import check_location, check_pooler, find_pooler_risks, get_location
+from postgres.exclusive_access import COUNT_OTHER_CONNECTIONS, reject_other_connections
+from postgres.plain_connection import plain_connection
 from rules.errors import DatabaseUnavailable
 from services.readiness import Readiness
 from settings import load_settings
@@ -179,6 +181,17 @@ def test_the_statements_of_the_error_set_what_the_role_lacks(postgres: str) -> N
 
 
 @pytest.mark.needs("pgbouncer")
+def test_a_reconnect_closes_the_sessions_that_a_restore_would_take_for_servers(
+    pooled: PooledDatabase,
+) -> None:
+    use(pooled.url, nothing, TRANSACTION)
+    with plain_connection(pooled.direct) as connection:
+        assert connection.value(COUNT_OTHER_CONNECTIONS) >= 1
+        pooled.reconnect()
+        reject_other_connections(connection)
+
+
+@pytest.mark.needs("pgbouncer")
 def test_the_documented_statements_are_enough_for_the_default_settings(postgres: str) -> None:
     page = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
     statements = re.findall(
@@ -248,6 +261,22 @@ def test_a_transaction_keeps_its_promises_in_a_session_that_another_client_chang
 
     use(pooled.url, work, TRANSACTION)
     assert pooled.leftovers() == []
+
+
+@pytest.mark.needs("pgbouncer")
+def test_a_lookup_searches_its_schema_in_a_session_that_another_client_changed(
+    pooled: PooledDatabase,
+) -> None:
+    async def work(database: Database) -> None:
+        lookups = open_lookups(database)
+        assert await lookups.users_by_email.find("unknown") is None
+        async with database.connection() as connection:
+            await connection.execute("SET search_path = pg_temp")
+            assert await lookups.users_by_email.find("unknown") is None
+            await connection.execute("RESET search_path")
+        await lookups.close()
+
+    use(pooled.url, work, TRANSACTION)
 
 
 @pytest.mark.needs("pgbouncer")
