@@ -17,7 +17,9 @@ from db.session_settings import (
     read_session,
     session_parameters,
 )
+from db.timelines import Timelines
 from db.translation import translate_connection_error
+from db.waiting_sessions import check_waiting_sessions
 
 # Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
 # a process that disconnects does not end its statement, which would keep its locks.
@@ -38,10 +40,11 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class OpenedConnection:
-    """A new connection, and its search_path."""
+    """A new connection, its search_path, and whether it leads to a new primary."""
 
     raw: aiopg.Connection
     search_path: str
+    is_promoted: bool
 
 
 def parse_url(dsn: str) -> dict[str, str]:
@@ -63,13 +66,17 @@ def describe(dsn: str) -> str:
 
 
 async def connect(
-    dsn: str, limits: PoolLimits, *, search_path: str | None = None, setup: str = ""
+    dsn: str,
+    limits: PoolLimits,
+    timelines: Timelines,
+    *,
+    search_path: str | None = None,
+    setup: str = "",
 ) -> OpenedConnection:
     """Open a connection to a primary; raises DatabaseError.
 
-    ``search_path`` is that of an earlier connection: without one, Postgres searches for it.
-    ``setup`` is executed first. The addresses of the host share the time limit equally, so that
-    one that does not answer leaves time for the others.
+    ``timelines`` and ``search_path`` are those of earlier connections: without the latter, Postgres
+    searches for it. ``setup`` is executed first. The addresses of the host share the time limit.
     """
     deadline = asyncio.get_running_loop().time() + limits.acquire_timeout_seconds
     addresses = await _resolve(dsn, deadline)
@@ -78,7 +85,8 @@ async def connect(
         seconds_left = deadline - asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(seconds_left / (len(addresses) - number)):
-                return await _connect_to(address, dsn, limits, search_path, setup)
+                given = (address, dsn, limits, timelines)
+                return await _connect_to(*given, search_path=search_path, setup=setup)
         except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
             failure = translate_connection_error(error)
             if not isinstance(failure, Unavailable) or isinstance(failure, PoolerNotSupported):
@@ -99,20 +107,30 @@ def _combined(reasons: Sequence[Unavailable]) -> Unavailable:
 
 
 async def _connect_to(
-    address: Mapping[str, Any], dsn: str, limits: PoolLimits, search_path: str | None, setup: str
+    address: Mapping[str, Any],
+    dsn: str,
+    limits: PoolLimits,
+    timelines: Timelines,
+    *,
+    search_path: str | None,
+    setup: str,
 ) -> OpenedConnection:
     raw = await aiopg.connect(dsn, **_options(limits), **address)
     try:
         cursor = await raw.cursor()
         await cursor.execute(SET_SESSION, session_parameters(_timeouts(limits), search_path))
         host = address.get("hostaddr") or describe(dsn)
-        opened = OpenedConnection(raw, read_session(await cursor.fetchone(), host))
+        search_path = read_session(await cursor.fetchone(), host)
+        await check_waiting_sessions(
+            cursor, limit=limits.pool_max, seconds=limits.query_timeout_seconds
+        )
         if setup:
             await cursor.execute(setup)
+        is_promoted = await timelines.meet(cursor, host)
     except BaseException:
         await raw.close()
         raise
-    return opened
+    return OpenedConnection(raw, search_path, is_promoted)
 
 
 def _timeouts(limits: PoolLimits) -> StatementTimeouts:

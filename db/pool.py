@@ -6,8 +6,6 @@ Here a semaphore, which is fair, guards a few connections.
 """
 
 import asyncio
-import logging
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,10 +17,12 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DatabaseError, PoolerNotSupported, ReadOnly
-from db.prepared import PreparedQuery, with_recovery_flag
+from db.errors import DatabaseError, NotAcknowledged, PoolerNotSupported, ReadOnly, Unavailable
+from db.fences import fenced
+from db.outage_log import OutageLog
+from db.prepared import PreparedQuery
+from db.timelines import Timelines
 from db.translation import translate
-from ops.logs import SERVER
 
 __all__ = ["Connection", "Database"]
 
@@ -30,8 +30,6 @@ __all__ = ["Connection", "Database"]
 ObserveWait = Callable[[float], None]
 # Added to the time limit of a borrowed connection, so that the limit of its statement comes first.
 _GRACE_SECONDS = 0.5
-# The minimum time between two log lines about a Postgres that is not a primary.
-_LOG_INTERVAL_SECONDS = 10.0
 
 
 class Database:
@@ -39,7 +37,8 @@ class Database:
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
     and ``failures`` counts borrowers that got none. ``generation`` counts how often all
-    connections were discarded, because Postgres was not a primary or a pooler shares its sessions.
+    connections were discarded: Postgres was not a primary, a new primary replaced it, or a pooler
+    shares its sessions.
     """
 
     def __init__(
@@ -53,7 +52,8 @@ class Database:
         self._search_path: str | None = None
         # What showed that a pooler shares sessions. It stays: none of the sessions can be trusted.
         self._pooler: str | None = None
-        self._logged_at = -math.inf
+        self._timelines = Timelines()
+        self._outage_log = OutageLog()
         self._observe_wait = observe_wait
         self._dsn = dsn
         self._free: deque[aiopg.Connection] = deque()
@@ -89,11 +89,13 @@ class Database:
         """Discard every connection if the error of one says that none can be used."""
         if isinstance(error, ReadOnly):
             self._discard_all()
-            self._warn_of_standby(error)
+            self._outage_log.warn(error, "a primary accepts writes")
+        elif isinstance(error, NotAcknowledged):
+            self._outage_log.warn(error, "it names one")
         elif isinstance(error, PoolerNotSupported) and self._pooler is None:
             self._pooler = error.evidence
             self._discard_all()
-            logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
+            self._outage_log.report(error)
 
     def reject_pooler(self, evidence: str) -> NoReturn:
         """Discard every connection, open none again, and raise PoolerNotSupported."""
@@ -107,26 +109,21 @@ class Database:
         while self._free:
             self._free.pop().close()
 
-    def _warn_of_standby(self, error: ReadOnly) -> None:
-        """Log that Postgres is not a primary, but not for each connection that meets it."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._logged_at + _LOG_INTERVAL_SECONDS:
-            self._logged_at = now
-            logging.getLogger(SERVER).warning(
-                "%s: requests get 503 until a primary accepts writes", error
-            )
-
-    async def prepare(self, name: str, sql: str, key_type: str) -> PreparedQuery:
+    async def prepare(
+        self, name: str, sql: str, key_type: str, *, acknowledged: bool = False
+    ) -> PreparedQuery:
         """Prepare a query of one array on a connection of its own, which the caller closes.
 
-        The plan is generic: made once, for a table that grows.
+        The plan is generic: made once, for a table that grows. If ``acknowledged``, its results
+        count only once a synchronous standby has acknowledged them.
         """
         setup = (
             "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-            f" PREPARE {name} ({key_type}[]) AS {with_recovery_flag(sql)}"
+            f" PREPARE {name} ({key_type}[]) AS {fenced(sql, acknowledged=acknowledged)}"
         )
         raw = await self._connect(setup)
-        return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
+        statement = f"EXECUTE {name} (%s::{key_type}[])"
+        return PreparedQuery(raw, statement, acknowledged=acknowledged)
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
@@ -212,17 +209,21 @@ class Database:
             raise translate(error) from None
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
-        self._reject_known_pooler()
-        with self._reacting():
-            opened = await connect(
-                self._dsn, self.limits, search_path=self._search_path, setup=setup
-            )
-        self._search_path = opened.search_path
-        return opened.raw
-
-    def _reject_known_pooler(self) -> None:
         if self._pooler is not None:
             raise PoolerNotSupported(self._pooler)
+        generation = self.generation
+        with self._reacting():
+            opened = await connect(
+                self._dsn, self.limits, self._timelines, search_path=self._search_path, setup=setup
+            )
+        self._search_path = opened.search_path
+        if generation != self.generation:
+            opened.raw.close()
+            raise Unavailable("Another primary was found while a connection was opened.")
+        if opened.is_promoted:
+            # The others lead to the primary that was replaced, which may not know it yet.
+            self._discard_all()
+        return opened.raw
 
     def _pop_free(self) -> aiopg.Connection | None:
         while self._free:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
+from settings.choices import Reads
 from settings.exposure import (
     DATABASE_URL,
     ENCRYPTED,
@@ -107,6 +108,13 @@ def _pool_max(pool_max: int, info: Info) -> int:
     if pool_max < info.data.get("pool_min", pool_max):
         raise ValueError(f"must be at least database.pool_min, which is {info.data['pool_min']}")
     return pool_max
+
+
+def _reads(reads: Reads, info: Info) -> Reads:
+    url = info.data.get("url")
+    if reads is Reads.ACKNOWLEDGED and url is not None and url.get_secret_value() in EMBEDDED:
+        raise ValueError("needs a synchronous standby, which the embedded Postgres does not have")
+    return reads
 
 
 def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
@@ -208,6 +216,9 @@ FilePath = Annotated[Path, BeforeValidator(_path), Field(description="a path")]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path), Field(description="a path or empty")]
 PrivateKey = Annotated[OptionalPath, AfterValidator(_private_key)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url), Field(description="a string")]
+DatabaseReads = Annotated[
+    Reads, Field(strict=False, description="primary or acknowledged"), AfterValidator(_reads)
+]
 PoolMax = Annotated[int, AfterValidator(_pool_max)]
 RequireHttps = Annotated[bool, AfterValidator(_require_https)]
 _Secret = Annotated[SecretStr, Field(min_length=32)]

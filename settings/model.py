@@ -14,6 +14,7 @@ from ops.log_format import LogFormat
 from ops.logged_requests import LoggedRequests
 from settings.checks import (
     EMBEDDED,
+    DatabaseReads,
     DatabaseUrl,
     FilePath,
     Keys,
@@ -62,6 +63,7 @@ class DatabaseSettings(Section):
     embedded_dir: FilePath
     pool_min: int = Field(ge=1, le=1000)
     pool_max: PoolMax = Field(ge=1, le=1000)
+    reads: DatabaseReads
     acquire_timeout_seconds: float = Field(ge=0.01, le=600)
     query_timeout_seconds: float = Field(ge=0.01, le=600)
 

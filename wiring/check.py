@@ -7,6 +7,7 @@ from db.durability import find_risks
 from db.errors import (
     ConnectionRejected,
     DatabaseError,
+    NotAcknowledged,
     PoolerNotSupported,
     ReadOnly,
     SchemaError,
@@ -17,6 +18,7 @@ from db.pooler import check_sessions
 from db.schema import check_schema
 from ops.event_loop import EventLoop
 from settings import Profile, Settings
+from settings.choices import Reads
 from wiring.database import pool_limits
 from wiring.errors import StartError, advice
 from wiring.secrets import read_certificate, signing_keys
@@ -43,7 +45,7 @@ def _find_risks(settings: Settings) -> list[str]:
     with asyncio.Runner(loop_factory=EventLoop) as runner:
         try:
             return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
-        except (ReadOnly, SchemaError, PoolerNotSupported) as error:
+        except (ReadOnly, NotAcknowledged, SchemaError, PoolerNotSupported) as error:
             raise StartError(advice(error)) from error
         except ConnectionRejected as error:
             return [f"The database was not checked: it rejected the connection ({error})."]
@@ -60,6 +62,7 @@ async def _examine(settings: Settings) -> list[str]:
         await check_sessions(database)
         await check_schema(database)
         async with database.connection() as connection:
-            return await find_risks(connection)
+            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
+            return await find_risks(connection, acknowledged=acknowledged)
     finally:
         await database.close()

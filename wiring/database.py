@@ -17,6 +17,7 @@ from ops.metrics import Metrics
 from postgres.embedded import EmbeddedPostgres
 from rules.digests import Digests
 from settings import Settings
+from settings.choices import Reads
 from wiring.errors import database_advice
 from wiring.program import read_schema
 
@@ -71,11 +72,11 @@ async def measured_clock(
     return clock
 
 
-async def warn_of_risks(database: Database) -> None:
-    """Log the settings of Postgres that can lose data in a crash."""
+async def warn_of_risks(database: Database, reads: Reads) -> None:
+    """Log the settings of Postgres that can lose data; raises StartError if lookups would fail."""
     with database_advice():
         async with database.connection() as connection:
-            risks = await find_risks(connection)
+            risks = await find_risks(connection, acknowledged=reads is Reads.ACKNOWLEDGED)
     for risk in risks:
         logging.getLogger(SERVER).warning("%s", risk)
 

@@ -195,7 +195,7 @@ def test_closing_a_broken_connection_again_leaves_that_with_its_descriptor_alone
         run_sql(
             dsn,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND query ~ 'PREPARE broken'",
+            " WHERE application_name = 'userauth'",
         )
         async with asyncio.timeout(20):
             assert isinstance(await result_of(broken), Unavailable)
@@ -211,7 +211,7 @@ def test_closing_a_broken_connection_again_leaves_that_with_its_descriptor_alone
 def test_any_failure_to_prepare_is_raised_and_the_next_lookup_succeeds(
     dsn: str, tokens: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> PreparedQuery:
+    async def fail(*_: object, **__: object) -> PreparedQuery:
         raise RuntimeError("on purpose")
 
     async def work(_: Database, loader: BatchLoader[UserRow]) -> None:

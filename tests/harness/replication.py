@@ -56,13 +56,15 @@ class Node:
         self.sql("SELECT pg_reload_conf()")
         self.wait_for(f"current_setting('{name}') = '{value}'")
 
-    def follow(self, primary: "Node") -> None:
-        """Make a stopped node a standby of another one, from its next start on."""
-        # If the primary does not run, the standby keeps the state that it has.
-        source = f"host=127.0.0.1 port={primary.port} user=postgres application_name={STANDBY}"
-        with (self.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
-            settings.write(f"primary_conninfo = '{source}'\n")
+    def become_standby(self) -> None:
+        """Make a stopped node a standby, which keeps its state unless it follows a primary."""
         (self.data / "standby.signal").touch()
+
+    def follow(self, primary: "Node") -> None:
+        """Make a stopped node a standby of another one."""
+        with (self.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+            settings.write(f"primary_conninfo = '{_source(primary)}'\n")
+        self.become_standby()
 
     def start(self) -> None:
         options = " ".join(f"-c {each}" for each in (*_OPTIONS, f"port={self.port}"))
@@ -75,6 +77,22 @@ class Node:
 
     def promote(self) -> None:
         self._control("promote")
+
+    @contextmanager
+    def acknowledged(self, folder: Path) -> Iterator[None]:
+        """Acknowledge the commits of this node, as a new standby that keeps its WAL in a folder."""
+        program = str(find_programs() / "pg_receivewal")
+        where = (f"--dbname={_source(self)}", f"--directory={folder}")
+        command = [program, "--synchronous", "--no-loop", *where]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as receiver:
+            try:
+                self.set("synchronous_standby_names", STANDBY)
+                self.wait_for("EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
+                yield
+            finally:
+                # Later commits would wait.
+                self.set("synchronous_standby_names", "")
+                receiver.terminate()
 
     def freeze(self) -> None:
         """Stop every process, so that connections remain open and get no answer."""
@@ -160,6 +178,10 @@ def replicated(made: Path, folder: Path, *, synchronous: str = STANDBY) -> Itera
         for node in (primary, standby):
             with suppress(AssertionError, FileNotFoundError, psutil.NoSuchProcess):
                 node.stop()
+
+
+def _source(primary: Node) -> str:
+    return f"host=127.0.0.1 port={primary.port} user=postgres application_name={STANDBY}"
 
 
 def _copy(made: Path, data: Path) -> Node:

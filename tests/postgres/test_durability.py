@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import aiopg
 import pytest
 
 from db.errors import DatabaseError, ReadOnly, Unavailable
+from db.fences import fenced
 from db.pool import Database
-from db.prepared import PreparedQuery, with_recovery_flag
+from db.prepared import PreparedQuery
 from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
@@ -227,10 +229,12 @@ def test_the_result_of_a_standby_does_not_count_even_when_empty(
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        for sql in ("SELECT 1", "SELECT 1 WHERE false"):
+        queries = product(("SELECT 1", "SELECT 1 WHERE false"), (False, True))
+        for sql, acknowledged in queries:
             raw = await aiopg.connect(standby.url())
             cursor = await raw.cursor()
-            await cursor.execute(f"PREPARE q (text[]) AS {with_recovery_flag(sql)}")
+            statement = fenced(sql, acknowledged=acknowledged)
+            await cursor.execute(f"PREPARE q (text[]) AS {statement}")
             query = PreparedQuery(raw, "EXECUTE q (%s::text[])")
             answered: asyncio.Future[DatabaseError | None] = loop.create_future()
             query.send(["key"], partial(_hand_over, answered))
