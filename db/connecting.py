@@ -10,6 +10,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+from db.connection import Connection
 from db.errors import ConnectionRejected, InvalidUrl, PoolerNotSupported, ReadOnly, Unavailable
 from db.session_settings import (
     SET_SESSION,
@@ -121,12 +122,12 @@ async def _connect_to(
         await cursor.execute(SET_SESSION, session_parameters(_timeouts(limits), search_path))
         host = address.get("hostaddr") or describe(dsn)
         search_path = read_session(await cursor.fetchone(), host)
-        await check_waiting_sessions(
-            cursor, limit=limits.pool_max, seconds=limits.query_timeout_seconds
-        )
+        seconds = limits.query_timeout_seconds
+        connection = Connection(raw, deadline=asyncio.get_running_loop().time() + seconds)
+        await check_waiting_sessions(connection, limit=limits.pool_max, seconds=seconds)
         if setup:
             await cursor.execute(setup)
-        is_promoted = await timelines.meet(cursor, host)
+        is_promoted = await timelines.meet(connection, host)
     except BaseException:
         await raw.close()
         raise

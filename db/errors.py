@@ -31,13 +31,13 @@ class ConnectionRejected(Unavailable):
 class ReadOnly(Unavailable):
     """Postgres is a standby, read-only or replaced: its answers do not count."""
 
-    remedy = "name the primary in DATABASE_URL"
+    remedy = "name the primary in DATABASE_URL."
 
 
 class NotAcknowledged(Unavailable):
     """No standby has to acknowledge a lookup: the primary may have been replaced."""
 
-    remedy = "name a synchronous standby there, or set database.reads = primary"
+    remedy = "name a synchronous standby there, or set database.reads = primary."
 
     def __init__(self) -> None:
         super().__init__("synchronous_standby_names is empty, and lookups have to be acknowledged")

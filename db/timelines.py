@@ -5,10 +5,8 @@ recognized by its timeline, once this process has met the new primary. The timel
 never changes, since no connection to a standby is used: so it is read when one is opened.
 """
 
-import aiopg
-import psycopg2
-
-from db.errors import ReadOnly
+from db.connection import Connection
+from db.errors import ReadOnly, StatementError
 
 # The name of a WAL file begins with the timeline. That of pg_control_checkpoint() is up to a
 # checkpoint late.
@@ -25,15 +23,17 @@ class Timelines:
     def __init__(self) -> None:
         self._newest: dict[int, int] = {}
 
-    async def meet(self, cursor: aiopg.Cursor, host: str) -> bool:
-        """Return whether a primary has a newer timeline than those before; learn it.
+    async def meet(self, connection: Connection, host: str) -> bool:
+        """Return whether a primary has a newer timeline than those before, and learn it.
 
         Raises ReadOnly if it has an older one: it was replaced.
         """
-        found = await _find(cursor)
-        if found is None:
+        try:
+            row = await connection.fetch_one(_FIND)
+        except StatementError:
+            # A service that resembles Postgres may lack the functions, or deny their use.
             return False
-        cluster, timeline = found
+        cluster, timeline = (row[0], int(row[1], 16)) if row else (0, 0)
         newest = self._newest.setdefault(cluster, timeline)
         if timeline < newest:
             raise ReadOnly(
@@ -42,16 +42,3 @@ class Timelines:
             )
         self._newest[cluster] = timeline
         return timeline > newest
-
-
-async def _find(cursor: aiopg.Cursor) -> tuple[int, int] | None:
-    """Return the system identifier of a cluster, and its timeline.
-
-    None if a service that resembles Postgres lacks the functions, or denies their use.
-    """
-    try:
-        await cursor.execute(_FIND)
-    except (psycopg2.ProgrammingError, psycopg2.NotSupportedError):
-        return None
-    cluster, timeline = await cursor.fetchone()
-    return cluster, int(timeline, 16)

@@ -4,8 +4,7 @@ Nothing of ours ends the wait of a commit: neither its time limit nor the end of
 each commit that ran out of time were followed by a new connection, Postgres would have none left.
 """
 
-import aiopg
-
+from db.connection import Connection
 from db.errors import Unavailable
 
 _COUNT = """
@@ -18,9 +17,9 @@ WHERE
 """
 
 
-async def check_waiting_sessions(cursor: aiopg.Cursor, *, limit: int, seconds: float) -> None:
+async def check_waiting_sessions(connection: Connection, *, limit: int, seconds: float) -> None:
     """Raise Unavailable if ``limit`` sessions of this role have waited for longer than seconds."""
-    await cursor.execute(_COUNT, (seconds,))
-    [number] = await cursor.fetchone()
+    row = await connection.fetch_one(_COUNT, (seconds,))
+    number = int(row[0]) if row else 0
     if number >= limit:
         raise Unavailable(f"{number} sessions wait for a synchronous standby")

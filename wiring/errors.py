@@ -40,7 +40,7 @@ def advice(error: DatabaseError) -> str:
     if isinstance(error, SchemaError | InvalidUrl):
         return str(error)
     if isinstance(error, ReadOnly | NotAcknowledged):
-        return f"Postgres cannot be used ({error}): {error.remedy}."
+        return f"Postgres cannot be used ({error}): {error.remedy}"
     if isinstance(error, PoolerNotSupported):
         return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, ConnectionRejected):

@@ -71,3 +71,13 @@ def test_an_unsupported_database_url_is_rejected_without_its_password(
     assert fault.startswith("database.url = ********** (from DATABASE_URL): ")
     assert sentence in fault
     assert SECRET not in fault
+
+
+def test_lookups_that_a_standby_acknowledges_need_an_external_postgres(
+    faults: Faults, load: Load
+) -> None:
+    reads = {"USERAUTH_DATABASE__READS": "acknowledged"}
+    (fault,) = faults(reads)
+    assert "needs a synchronous standby" in fault
+    settings = load({**reads, "DATABASE_URL": "postgresql://db.example"})
+    assert settings.database.reads == "acknowledged"
