@@ -378,6 +378,17 @@ def test_a_dedicated_connection_leaves_the_pool_to_others(dsn: str) -> None:
     use(dsn, work, replace(LIMITS, pool_max=1))
 
 
+def test_a_connection_that_was_being_opened_when_all_were_discarded_is_not_used(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        opening = asyncio.create_task(database.prepare("q", "SELECT 1 WHERE $1 IS NULL", "text"))
+        await asyncio.sleep(0)
+        database.react(ReadOnly("another primary was found"))
+        with pytest.raises(Unavailable, match="while a connection was opened"):
+            await opening
+
+    use(dsn, work)
+
+
 def test_a_dedicated_connection_to_a_standby_discards_the_others(dsn: str) -> None:
     async def work(database: Database) -> None:
         with pytest.raises(ReadOnly):

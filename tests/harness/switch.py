@@ -65,5 +65,5 @@ class Switch:
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(ConnectionError):
-        while data := await reader.read(65536):
+        while (data := await reader.read(65536)) and not writer.transport.is_closing():
             writer.write(data)
