@@ -21,6 +21,7 @@ from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
 from db.errors import DatabaseError, PoolerNotSupported, ReadOnly
 from db.prepared import PreparedQuery, with_recovery_flag
+from db.route import Route
 from db.translation import translate
 from ops.logs import SERVER
 
@@ -39,7 +40,8 @@ class Database:
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
     and ``failures`` counts borrowers that got none. ``generation`` counts how often all
-    connections were discarded, because Postgres was not a primary or a pooler shares its sessions.
+    connections were discarded, because Postgres was not a primary, another host is the primary, or
+    a pooler shares its sessions.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Database:
         self._pooler: str | None = None
         self._logged_at = -math.inf
         self._observe_wait = observe_wait
-        self._dsn = dsn
+        self._route = Route(dsn)
         self._free: deque[aiopg.Connection] = deque()
         self._slots = asyncio.Semaphore(limits.pool_max)
         self._is_closed = False
@@ -212,17 +214,17 @@ class Database:
             raise translate(error) from None
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
-        self._reject_known_pooler()
-        with self._reacting():
-            opened = await connect(
-                self._dsn, self.limits, search_path=self._search_path, setup=setup
-            )
-        self._search_path = opened.search_path
-        return opened.raw
-
-    def _reject_known_pooler(self) -> None:
         if self._pooler is not None:
             raise PoolerNotSupported(self._pooler)
+        with self._reacting():
+            opened = await connect(
+                self._route, self.limits, search_path=self._search_path, setup=setup
+            )
+        self._search_path = opened.search_path
+        if self._route.follow(opened.host):
+            # The others lead to a host that may still take itself for the primary.
+            self._discard_all()
+        return opened.raw
 
     def _pop_free(self) -> aiopg.Connection | None:
         while self._free:

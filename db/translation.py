@@ -18,6 +18,10 @@ DriverError = psycopg2.Error | TimeoutError
 
 # A read-only transaction, which psycopg2 does not count among the OperationalErrors.
 _READ_ONLY = "25006"
+# What libpq says of a Postgres that responds, beside the FATAL of Postgres itself: of a standby for
+# target_session_attrs, and of a connection that cannot be encrypted or authenticated.
+_STANDBY = ("session is read-only", "server is in hot standby mode")
+_REJECTED = ("FATAL: ", "does not support SSL", "certificate", "no password supplied")
 # The end of lock_timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
 # A prepared statement exists already, or does not exist: a pooler has connected us to a session in
@@ -33,9 +37,12 @@ def translate_connection_error(
         error, psycopg2.OperationalError | OSError
     ):
         return translate(error)
+    # psycopg2 has no SQLSTATE of a failed connection.
     reason = " ".join(str(error).split())
-    # psycopg2 has no SQLSTATE of a failed connection; only Postgres itself reports a severity.
-    return ConnectionRejected(reason) if "FATAL: " in reason else Unavailable(reason)
+    for parts, kind in ((_REJECTED, ConnectionRejected), (_STANDBY, ReadOnly)):
+        if any(part in reason for part in parts):
+            return kind(reason)
+    return Unavailable(reason)
 
 
 def translate(
