@@ -51,7 +51,7 @@ def _limit(share: float, *, is_alone: bool) -> float:
 
 def _silence(host: Host) -> Unavailable:
     if host.is_resolved:
-        return Unavailable(f"Postgres at {host} did not answer in time")
+        return Unavailable(f"{host}: no response in time")
     return Unavailable(f"the host name {host.name} was not resolved in time")
 
 

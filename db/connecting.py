@@ -64,7 +64,7 @@ async def connect(
 async def _connect_to(
     host: Host, dsn: str, limits: PoolLimits, search_path: str | None, setup: str
 ) -> OpenedConnection:
-    with _translated():
+    with _translated(str(host)):
         raw = await aiopg.connect(dsn, **_options(limits, host))
         try:
             cursor = await raw.cursor()
@@ -79,14 +79,14 @@ async def _connect_to(
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(host: str) -> Iterator[None]:
     """Translate what fails, except a timeout: then another host is tried."""
     try:
         yield
     except TimeoutError:
         raise
     except (psycopg2.Error, OSError, asyncio.CancelledError) as error:
-        raise translate_connection_error(error) from None
+        raise translate_connection_error(error, host) from None
 
 
 def _timeouts(limits: PoolLimits) -> StatementTimeouts:

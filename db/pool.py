@@ -39,9 +39,9 @@ class Database:
     """A pool of connections to one Postgres, which serves borrowers in their order.
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
-    and ``failures`` counts borrowers that got none. ``generation`` counts how often all
-    connections were discarded, because Postgres was not a primary, another host is the primary, or
-    a pooler shares its sessions.
+    and ``failures`` counts borrowers that got none. ``route`` leads to the primary. ``generation``
+    counts how often all connections were discarded, because Postgres was not a primary, another
+    host is the primary, or a pooler shares its sessions.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Database:
         self._pooler: str | None = None
         self._logged_at = -math.inf
         self._observe_wait = observe_wait
-        self._route = Route(dsn)
+        self.route = Route(dsn)
         self._free: deque[aiopg.Connection] = deque()
         self._slots = asyncio.Semaphore(limits.pool_max)
         self._is_closed = False
@@ -218,10 +218,10 @@ class Database:
             raise PoolerNotSupported(self._pooler)
         with self._reacting():
             opened = await connect(
-                self._route, self.limits, search_path=self._search_path, setup=setup
+                self.route, self.limits, search_path=self._search_path, setup=setup
             )
         self._search_path = opened.search_path
-        if self._route.follow(opened.host):
+        if self.route.follow(opened.host):
             # The others lead to a host that may still take itself for the primary.
             self._discard_all()
         return opened.raw

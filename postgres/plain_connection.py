@@ -82,6 +82,8 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         )
     except psycopg2.Error as error:
         failure = translate_connection_error(error)
+        if not isinstance(failure, Unavailable):
+            raise failure from None
         raise Unavailable(_ADVICE.get(type(failure), _NO_RESPONSE).format(failure)) from None
     try:
         with closing(raw):
