@@ -91,7 +91,8 @@ class Database:
         """Discard every connection if the error of one says that none can be used."""
         if isinstance(error, ReadOnly):
             self._discard_all()
-            self._warn_of_standby(error)
+            if self.route.primary is not None:
+                self._warn_of_standby(error)
         elif isinstance(error, PoolerNotSupported) and self._pooler is None:
             self._pooler = error.evidence
             self._discard_all()
