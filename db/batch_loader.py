@@ -190,6 +190,8 @@ class BatchLoader(Generic[Found]):
             self._fail(self._batches.popleft(), timeout)
         if self._prepared is not None:
             is_late = self._prepared.abort(sent_before=now - limits.query_timeout_seconds)
+            if is_late:
+                self._database.route.avoid_primary()
             if is_late and self._acknowledgements is not None:
                 self._acknowledgements.record_timeout()
         self._timer = (

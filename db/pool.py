@@ -21,7 +21,7 @@ from db.errors import DatabaseError, NotAcknowledged, PoolerNotSupported, ReadOn
 from db.fences import fenced
 from db.outage_log import OutageLog
 from db.prepared import PreparedQuery
-from db.timelines import Timelines
+from db.route import Route
 from db.translation import translate
 
 __all__ = ["Connection", "Database"]
@@ -36,9 +36,9 @@ class Database:
     """A pool of connections to one Postgres, which serves borrowers in their order.
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
-    and ``failures`` counts borrowers that got none. ``generation`` counts how often all
-    connections were discarded: Postgres was not a primary, a new primary replaced it, or a pooler
-    shares its sessions.
+    and ``failures`` counts borrowers that got none. ``route`` leads to the primary. ``generation``
+    counts how often all connections were discarded, because Postgres was not a primary, another
+    host or a promoted standby is the primary, or a pooler shares its sessions.
     """
 
     def __init__(
@@ -52,10 +52,9 @@ class Database:
         self._search_path: str | None = None
         # What showed that a pooler shares sessions. It stays: none of the sessions can be trusted.
         self._pooler: str | None = None
-        self._timelines = Timelines()
         self._outage_log = OutageLog()
         self._observe_wait = observe_wait
-        self._dsn = dsn
+        self.route = Route(dsn)
         self._free: deque[aiopg.Connection] = deque()
         self._slots = asyncio.Semaphore(limits.pool_max)
         self._is_closed = False
@@ -89,7 +88,8 @@ class Database:
         """Discard every connection if the error of one says that none can be used."""
         if isinstance(error, ReadOnly):
             self._discard_all()
-            self._outage_log.warn(error, "a primary accepts writes")
+            if self.route.primary is not None:
+                self._outage_log.warn(error, "a primary accepts writes")
         elif isinstance(error, NotAcknowledged):
             self._outage_log.warn(error, "it names one")
         elif isinstance(error, PoolerNotSupported) and self._pooler is None:
@@ -214,14 +214,14 @@ class Database:
         generation = self.generation
         with self._reacting():
             opened = await connect(
-                self._dsn, self.limits, self._timelines, search_path=self._search_path, setup=setup
+                self.route, self.limits, search_path=self._search_path, setup=setup
             )
         self._search_path = opened.search_path
         if generation != self.generation:
             opened.raw.close()
             raise Unavailable("Another primary was found while a connection was opened.")
-        if opened.is_promoted:
-            # The others lead to the primary that was replaced, which may not know it yet.
+        if self.route.follow(opened.host) or opened.is_promoted:
+            # The others lead to a host that may still take itself for the primary.
             self._discard_all()
         return opened.raw
 
@@ -243,6 +243,8 @@ class Database:
         if is_usable:
             self._free.append(raw)
         else:
+            if raw.closed:
+                self.route.avoid_primary()
             raw.close()
         self.in_use -= 1
         self._slots.release()

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from itertools import chain
 
-from settings.exposure import is_loopback, sslmode_over_network
+from settings.database_url import sslmode_over_network
+from settings.exposure import is_loopback
 from settings.model import Settings
 from settings.profiles import Profile
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from db.clock import PostgresClock
-from db.connecting import PoolLimits, describe
+from db.connecting import PoolLimits
+from db.dsn import describe
 from db.durability import find_risks
 from db.events import get_digest_key
 from db.pool import Database

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from db.connecting import connect, describe
+from db.connecting import connect
+from db.dsn import describe
 from db.errors import (
     InvalidUrl,
     Locked,
@@ -19,7 +20,7 @@ from db.errors import (
     Unavailable,
 )
 from db.pool import Connection, Database
-from db.timelines import Timelines
+from db.route import Route
 from postgres.plain_connection import plain_connection
 from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database, use
@@ -199,7 +200,7 @@ def test_a_lookup_in_a_session_that_has_prepared_it_is_reported_as_a_pooler(dsn:
     async def work(_: Database) -> None:
         setup = "PREPARE taken (text[]) AS SELECT 1"
         with pytest.raises(PoolerNotSupported, match="42P05") as raised:
-            await connect(dsn, LIMITS, Timelines(), setup=f"{setup}; {setup}")
+            await connect(Route(dsn), LIMITS, setup=f"{setup}; {setup}")
         message = f"{raised.value}: requests get 503 until a restart"
         assert message in (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
 

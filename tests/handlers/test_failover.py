@@ -30,6 +30,7 @@ SETTINGS = {
     "DATABASE__QUERY_TIMEOUT_SECONDS": 0.7,
 }
 acknowledged_reads = override_settings(**SETTINGS, DATABASE__READS="acknowledged")
+both_hosts = pytest.mark.parametrize("hosts", ["both"])
 primary_reads = override_settings(**SETTINGS, DATABASE__READS="primary")
 
 
@@ -54,8 +55,17 @@ def switch(io_loop: IOLoop, nodes: Replicated) -> Iterator[Switch]:
 
 
 @pytest.fixture
-def dsn(switch: Switch) -> str:
-    return switch.url
+def hosts() -> str:
+    """Return what DATABASE_URL names: by default, one address."""
+    return "one"
+
+
+@pytest.fixture
+def dsn(hosts: str, nodes: Replicated, switch: Switch) -> str:
+    if hosts == "one":
+        return switch.url
+    ports = [str(node.port) for node in (nodes.primary, nodes.standby)]
+    return nodes.primary.url.replace(ports[0], f"{ports[0]},127.0.0.1:{ports[1]}")
 
 
 @dataclass
@@ -158,6 +168,38 @@ async def test_a_primary_that_was_frozen_and_then_demoted_admits_no_revoked_toke
             switch.cut()
             await asyncio.gather(revoked.wait_for(401), kept.wait_for(200))
         assert revoked.statuses_since(began) == {503, 401}
+
+
+@acknowledged_reads
+@both_hosts
+@pytest.mark.gen_test(timeout=30)
+async def test_with_acknowledged_reads_a_server_finds_the_new_primary_beside_the_old_one(
+    api: Api, nodes: Replicated, tmp_path: Path
+) -> None:
+    async with calling(api) as (revoked, kept):
+        await asyncio.to_thread(nodes.standby.promote)
+        began = await revoke(nodes.standby)
+        with nodes.standby.acknowledged(tmp_path):
+            await asyncio.gather(revoked.wait_for(401), kept.wait_for(200))
+            assert nodes.primary.sql("SELECT pg_is_in_recovery()") == [(False,)]
+        assert revoked.statuses_since(began) <= {503, 401}
+
+
+@primary_reads
+@both_hosts
+@pytest.mark.gen_test(timeout=30)
+async def test_a_write_that_is_not_acknowledged_leads_to_the_new_primary(
+    api: Api, nodes: Replicated
+) -> None:
+    async with calling(api) as (revoked, kept):
+        await asyncio.to_thread(nodes.standby.promote)
+        await kept.wait_for(200)
+        async with asyncio.timeout(8):
+            while (await api.log_in(KEPT)).status != 200:
+                pass
+        began = await revoke(nodes.standby)
+        await asyncio.gather(revoked.wait_for(401), kept.wait_for(200))
+        assert revoked.statuses_since(began) == {401}
 
 
 @primary_reads
