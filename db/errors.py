@@ -3,7 +3,8 @@
 DatabaseError
 ├── Unavailable          Postgres is down, too slow, or out of connections: try again
 │   ├── ConnectionRejected  it responds, but accepts no connection with this DSN
-│   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
+│   ├── ReadOnly         it is a standby, read-only or replaced: its data may be outdated
+│   ├── NotAcknowledged  no synchronous standby is configured, and lookups need one
 │   ├── Locked           another session holds a lock for longer than the time limit
 │   └── WrongPooler      the pooler between us and Postgres is not what the settings say
 │       ├── UndeclaredPooler     there is one, and database.pooler is "none"
@@ -31,7 +32,18 @@ class ConnectionRejected(Unavailable):
 
 
 class ReadOnly(Unavailable):
-    """Postgres is a standby, or read-only: its answers do not count."""
+    """Postgres is a standby, read-only or replaced: its answers do not count."""
+
+    remedy = "name the primary in DATABASE_URL."
+
+
+class NotAcknowledged(Unavailable):
+    """No standby has to acknowledge a lookup: the primary may have been replaced."""
+
+    remedy = "name a synchronous standby there, or set database.reads = primary."
+
+    def __init__(self) -> None:
+        super().__init__("synchronous_standby_names is empty, and lookups have to be acknowledged")
 
 
 class Locked(Unavailable):

@@ -6,8 +6,6 @@ Here a semaphore, which is fair, guards a few connections.
 """
 
 import asyncio
-import logging
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,12 +17,14 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DatabaseError, PoolerNotSupported, ReadOnly, RoleSettingsMissing
-from db.prepared import PreparedQuery, with_recovery_flag
+from db.errors import DatabaseError, PoolerNotSupported, ReadOnly, RoleSettingsMissing, Unavailable
+from db.fences import fenced
+from db.outage_log import OutageLog
+from db.prepared import PreparedQuery, preparation
 from db.role_settings import BEGIN, unprepared
+from db.route import Route
 from db.rows import Parameters
 from db.translation import translate
-from ops.logs import SERVER
 
 __all__ = ["Connection", "Database"]
 
@@ -32,16 +32,15 @@ __all__ = ["Connection", "Database"]
 ObserveWait = Callable[[float], None]
 # Added to the time limit of a borrowed connection, so that the limit of its statement comes first.
 _GRACE_SECONDS = 0.5
-# The minimum time between two log lines about a Postgres that cannot be used.
-_LOG_INTERVAL_SECONDS = 10.0
 
 
 class Database:
     """A pool of connections to one Postgres, which serves borrowers in their order.
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
-    and ``failures`` counts borrowers that got none. ``generation`` counts how often all
-    connections were discarded, because Postgres was not a primary or a pooler shares its sessions.
+    and ``failures`` counts borrowers that got none. ``route`` leads to the primary. ``generation``
+    counts how often all connections were discarded, because Postgres was not a primary, another
+    host or a promoted standby is the primary, or a pooler shares its sessions.
     """
 
     def __init__(
@@ -55,9 +54,9 @@ class Database:
         self._search_path: str | None = None
         # What showed that a pooler shares sessions. It stays: none of the sessions can be trusted.
         self._pooler: str | None = None
-        self._logged_at = -math.inf
+        self._outage_log = OutageLog()
         self._observe_wait = observe_wait
-        self._dsn = dsn
+        self.route = Route(dsn)
         self._free: deque[aiopg.Connection] = deque()
         self._slots = asyncio.Semaphore(limits.pool_max)
         self._is_closed = False
@@ -89,16 +88,14 @@ class Database:
 
     def react(self, error: DatabaseError) -> None:
         """Discard every connection if the error of one says that none can be used."""
-        if isinstance(error, ReadOnly):
-            self._discard_all()
-            self._warn(error, "a primary accepts writes")
-        elif isinstance(error, RoleSettingsMissing):
-            self._discard_all()
-            self._warn(error, "they are set")
-        elif isinstance(error, PoolerNotSupported) and self._pooler is None:
+        if isinstance(error, PoolerNotSupported):
+            if self._pooler is not None:
+                return
             self._pooler = error.evidence
+        if isinstance(error, ReadOnly | RoleSettingsMissing | PoolerNotSupported):
             self._discard_all()
-            logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
+        if self.route.primary is not None:
+            self._outage_log.log(error)
 
     def reject_pooler(self, evidence: str) -> NoReturn:
         """Discard every connection, open none again, and raise PoolerNotSupported."""
@@ -112,28 +109,22 @@ class Database:
         while self._free:
             self._free.pop().close()
 
-    def _warn(self, error: DatabaseError, until: str) -> None:
-        """Log why Postgres cannot be used, but not for each connection that meets it."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._logged_at + _LOG_INTERVAL_SECONDS:
-            self._logged_at = now
-            logging.getLogger(SERVER).warning("%s: requests get 503 until %s", error, until)
-
-    async def prepare(self, name: str, sql: str, key_type: str) -> PreparedQuery:
+    async def prepare(
+        self, name: str, sql: str, key_type: str, *, acknowledged: bool = False
+    ) -> PreparedQuery:
         """Prepare a query of one array on a connection of its own, which the caller closes.
 
-        The plan is generic: made once, for a table that grows.
+        If ``acknowledged``, its results count only once a synchronous standby has acknowledged
+        them.
         """
-        sql = with_recovery_flag(sql)
+        fenced_sql = fenced(sql, acknowledged=acknowledged)
         if self.limits.shares_sessions:
             raw = await self._connect()
-            return PreparedQuery(raw, unprepared(sql, key_type, self._search_path or ""))
-        setup = (
-            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-            f" PREPARE {name} ({key_type}[]) AS {sql}"
-        )
-        raw = await self._connect(setup)
-        return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
+            statement = unprepared(fenced_sql, key_type, self._search_path or "")
+        else:
+            raw = await self._connect(preparation(name, fenced_sql, key_type))
+            statement = f"EXECUTE {name} (%s::{key_type}[])"
+        return PreparedQuery(raw, statement, acknowledged=acknowledged)
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
@@ -215,11 +206,18 @@ class Database:
     async def _connect(self, setup: str = "") -> aiopg.Connection:
         if self._pooler is not None:
             raise PoolerNotSupported(self._pooler)
+        generation = self.generation
         with self._reacting():
             opened = await connect(
-                self._dsn, self.limits, search_path=self._search_path, setup=setup
+                self.route, self.limits, search_path=self._search_path, setup=setup
             )
         self._search_path = opened.search_path
+        if generation != self.generation:
+            opened.raw.close()
+            raise Unavailable("Another primary was found while a connection was opened.")
+        if self.route.follow(opened.host) or opened.is_promoted:
+            # The others lead to a host that may still take itself for the primary.
+            self._discard_all()
         return opened.raw
 
     def _begin(self) -> tuple[str, Parameters]:
@@ -245,6 +243,8 @@ class Database:
         if is_usable:
             self._free.append(raw)
         else:
+            if raw.closed:
+                self.route.avoid_primary()
             raw.close()
         self.in_use -= 1
         self._slots.release()

@@ -31,11 +31,13 @@ class DatabaseReport:
     warnings: Sequence[str]
 
 
-async def check_database(database: Database, *, pool_max: int) -> DatabaseReport:
-    """Check a database without changing it.
+async def check_database(
+    database: Database, *, pool_max: int, acknowledged: bool
+) -> DatabaseReport:
+    """Check a database without changing it; ``acknowledged`` is whether lookups have to be.
 
-    Raises SchemaError or WrongPooler if the server would not start on it, or another
-    DatabaseError.
+    Raises SchemaError, WrongPooler or NotAcknowledged if the server would not start on it, or
+    another DatabaseError.
     """
     await check_pooler(database)
     await check_schema(database)
@@ -44,7 +46,7 @@ async def check_database(database: Database, *, pool_max: int) -> DatabaseReport
     async with database.connection() as connection:
         version = await find_version(connection)
         state = await get_server_state(connection)
-        risks = await find_risks(connection)
+        risks = await find_risks(connection, acknowledged=acknowledged)
     return DatabaseReport(
         state=state,
         schema_version=version,

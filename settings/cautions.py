@@ -5,7 +5,8 @@ from itertools import chain
 
 from pydantic import SecretStr
 
-from settings.exposure import is_loopback, sslmode_over_network
+from settings.database_url import sslmode_over_network
+from settings.exposure import is_loopback
 from settings.model import Settings
 from settings.profiles import Profile
 

@@ -18,6 +18,16 @@ class Pooler(StrEnum):
     TRANSACTION = "transaction"
 
 
+class Reads(StrEnum):
+    """What may answer a lookup that decides who gets in.
+
+    A Postgres that takes itself for the primary, or only one whose synchronous standby follows it.
+    """
+
+    PRIMARY = "primary"
+    ACKNOWLEDGED = "acknowledged"
+
+
 class Verification(StrEnum):
     """Whether a new user has to prove the email address: not, at any time, or before anything."""
 

@@ -4,9 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from settings.checks import EMBEDDED, DatabaseUrl, DirectUrl, FilePath, Info, PoolMax
+from settings.checks import EMBEDDED, DatabaseReads, DatabaseUrl, DirectUrl, FilePath, Info, PoolMax
 from settings.choices import Pooler
-from settings.exposure import has_options
+from settings.database_url import has_options
 from settings.section import Section
 
 
@@ -40,6 +40,7 @@ class DatabaseSettings(Section):
     embedded_dir: FilePath
     pool_min: int = Field(ge=1, le=1000)
     pool_max: PoolMax = Field(ge=1, le=1000)
+    reads: DatabaseReads
     acquire_timeout_seconds: float = Field(ge=0.01, le=600)
     query_timeout_seconds: float = Field(ge=0.01, le=600)
 

@@ -16,6 +16,7 @@ from services.all_services import AdministrationServices
 from services.backups import Backups
 from services.database_check import DatabaseReport, check_database
 from settings import Settings, load_settings
+from settings.choices import Reads
 from wiring.administration import open_administration
 from wiring.check import check
 from wiring.database import (
@@ -124,6 +125,10 @@ async def _check_database(settings: Settings, dsn: str) -> DatabaseReport:
         limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
         database = await Database.open(dsn, limits)
         try:
-            return await check_database(database, pool_max=settings.database.pool_max)
+            return await check_database(
+                database,
+                pool_max=settings.database.pool_max,
+                acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
+            )
         finally:
             await database.close()

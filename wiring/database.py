@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from db.clock import PostgresClock
-from db.connecting import PoolLimits, describe
+from db.connecting import PoolLimits
+from db.dsn import describe
 from db.durability import find_risks
+from db.errors import DatabaseError
 from db.events import get_digest_key
 from db.pool import Database
 from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
@@ -18,7 +20,8 @@ from ops.metrics import Metrics
 from postgres.embedded import EmbeddedPostgres
 from rules.digests import Digests
 from settings import Settings
-from wiring.errors import database_advice
+from settings.choices import Reads
+from wiring.errors import StartError, advice, database_advice
 from wiring.program import read_schema
 
 
@@ -68,7 +71,14 @@ async def direct_database(settings: Settings) -> AsyncIterator[Database]:
     """Open one connection for migrations and checks, without the pooler if the settings allow."""
     direct = settings.database.direct
     limits = replace(pool_limits(settings), pool_min=1, pool_max=1, pooler=direct.pooler)
-    database = await Database.open(direct.url.get_secret_value(), limits)
+    try:
+        database = await Database.open(direct.url.get_secret_value(), limits)
+    except DatabaseError as error:
+        if not settings.database.direct_url:
+            raise
+        raise StartError(
+            f"With database.direct_url in place of DATABASE_URL: {advice(error)}"
+        ) from error
     try:
         yield database
     finally:
@@ -96,11 +106,11 @@ async def measured_clock(
     return clock
 
 
-async def warn_of_risks(database: Database) -> None:
-    """Log the settings of Postgres that can lose data in a crash."""
+async def warn_of_risks(database: Database, reads: Reads) -> None:
+    """Log the settings of Postgres that can lose data; raises StartError if lookups would fail."""
     with database_advice():
         async with database.connection() as connection:
-            risks = await find_risks(connection)
+            risks = await find_risks(connection, acknowledged=reads is Reads.ACKNOWLEDGED)
         risks += await find_pooler_risks(database)
     for risk in risks:
         logging.getLogger(SERVER).warning("%s", risk)

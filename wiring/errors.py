@@ -7,6 +7,7 @@ from db.errors import (
     ConnectionRejected,
     DatabaseError,
     InvalidUrl,
+    NotAcknowledged,
     ReadOnly,
     SchemaError,
     Unavailable,
@@ -38,8 +39,8 @@ def advice(error: DatabaseError) -> str:
     """Return what the administrator should do about a database that cannot be used."""
     if isinstance(error, SchemaError | InvalidUrl):
         return str(error)
-    if isinstance(error, ReadOnly):
-        return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."
+    if isinstance(error, ReadOnly | NotAcknowledged):
+        return f"Postgres cannot be used ({error}): {error.remedy}"
     if isinstance(error, WrongPooler):
         return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, ConnectionRejected):

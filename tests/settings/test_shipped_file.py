@@ -33,6 +33,7 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
         "embedded_dir": ROOT / "var/postgres",
         "pool_min": 1,
         "pool_max": 10,
+        "reads": "primary",
         "acquire_timeout_seconds": 3.0,
         "query_timeout_seconds": 3.0,
     }
