@@ -114,15 +114,15 @@ class Database:
     ) -> PreparedQuery:
         """Prepare a query of one array on a connection of its own, which the caller closes.
 
-        If ``acknowledged``, its results count only once a synchronous standby has acknowledged
-        them.
+        If ``acknowledged``, a result counts once a synchronous standby has acknowledged it.
         """
-        fenced_sql = fenced(sql, acknowledged=acknowledged)
         if self.limits.shares_sessions:
             raw = await self._connect()
-            statement = unprepared(fenced_sql, key_type, self._search_path or "")
+            sql = fenced(sql, acknowledged=acknowledged, timeline=self.route.timelines.newest)
+            statement = unprepared(sql, key_type, self._search_path or "")
         else:
-            raw = await self._connect(preparation(name, fenced_sql, key_type))
+            sql = fenced(sql, acknowledged=acknowledged)
+            raw = await self._connect(preparation(name, sql, key_type))
             statement = f"EXECUTE {name} (%s::{key_type}[])"
         return PreparedQuery(raw, statement, acknowledged=acknowledged)
 

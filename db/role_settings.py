@@ -69,9 +69,13 @@ class _Setting:
 def unprepared(sql: str, key_type: str, search_path: str) -> str:
     """Return what to send instead of preparing a query of one array: each time, one transaction.
 
-    As with a prepared plan, no table is read as a whole.
+    As with a prepared plan, no table is read as a whole. A lookup that has to be acknowledged needs
+    synchronous_commit.
     """
-    setup = f"SET LOCAL enable_seqscan = off; SET LOCAL search_path = {search_path}; {sql}"
+    setup = (
+        "SET LOCAL enable_seqscan = off; SET LOCAL synchronous_commit = on;"
+        f" SET LOCAL search_path = {search_path}; {sql}"
+    )
     return setup.replace("%", "%%").replace("$1", f"%s::{key_type}[]")
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from urllib.parse import parse_qs, urlsplit
+from tempfile import NamedTemporaryFile, gettempdir
 
 import psycopg2
+from psycopg2.extensions import parse_dsn
 
 from postgres.programs import account_for
 from tests.harness.databases import apply, new_database
@@ -37,14 +37,15 @@ def running_pgbouncer(
     With an empty ``reset_query``, a session keeps what its previous user prepared in it.
     """
     port = free_port()
-    folder = parse_qs(urlsplit(dsn).query)["host"][0]
-    database = urlsplit(dsn).path.removeprefix("/")
+    parts = parse_dsn(dsn)
+    host, database = parts["host"], parts["dbname"]
+    where = f"host={host} port={parts.get('port', 5432)} dbname={database}"
     modes = "".join(
-        f"{mode} = host={folder} dbname={database} user=userauth pool_mode={mode}\n"
+        f"{mode} = {where} user=userauth pool_mode={mode}\n"
         for mode in ("session", "transaction", "statement")
     )
     # It refuses to run as root, and not every user may enter the folder of the socket.
-    account = account_for(Path(folder))
+    account = account_for(Path(host if host.startswith("/") else gettempdir()))
     with NamedTemporaryFile("w", suffix=".ini", encoding="utf-8") as configuration:
         configuration.write(
             f"[databases]\n{modes}[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
@@ -108,12 +109,17 @@ SELECT pg_backend_pid(), ARRAY(
 """
 
 
+def set_role(dsn: str, name: str) -> None:
+    """Set what sessions of a pooler in transaction mode need."""
+    for setting in ROLE_SETTINGS:
+        run_sql(dsn, f"ALTER ROLE userauth IN DATABASE {name} SET {setting}")
+
+
 @contextmanager
 def pooled_database(postgres: str, name: str, *, pool_size: int = 4) -> Iterator[PooledDatabase]:
     """Create a database, and run PgBouncer in transaction mode before it."""
     with new_database(postgres, name) as dsn:
         apply(dsn)
-        for setting in ROLE_SETTINGS:
-            run_sql(dsn, f"ALTER ROLE userauth IN DATABASE {name} SET {setting}")
+        set_role(dsn, name)
         with running_pgbouncer(dsn, pool_size=pool_size) as url:
             yield PooledDatabase(dsn, f"{url}transaction", pool_size)
