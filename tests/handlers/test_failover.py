@@ -188,6 +188,23 @@ async def test_with_acknowledged_reads_a_server_finds_the_new_primary_beside_the
 @primary_reads
 @both_hosts
 @pytest.mark.gen_test(timeout=30)
+async def test_a_server_that_left_a_frozen_primary_does_not_return_to_it(
+    api: Api, nodes: Replicated
+) -> None:
+    async with calling(api) as (revoked, kept):
+        await asyncio.to_thread(nodes.primary.freeze)
+        await asyncio.to_thread(nodes.standby.promote)
+        began = await revoke(nodes.standby)
+        await asyncio.gather(revoked.wait_for(401), kept.wait_for(200))
+        await asyncio.to_thread(nodes.primary.thaw)
+        for _ in range(20):
+            await revoked.wait_for(401)
+        assert revoked.statuses_since(began) <= {503, 401}
+
+
+@primary_reads
+@both_hosts
+@pytest.mark.gen_test(timeout=30)
 async def test_a_write_that_is_not_acknowledged_leads_to_the_new_primary(
     api: Api, nodes: Replicated
 ) -> None:
