@@ -15,8 +15,7 @@ from tornado.ioloop import IOLoop
 
 from tests.harness.api import Api, bearer
 from tests.harness.configuration import override_settings
-from tests.harness.memory_directory import new_directory
-from tests.harness.replication import Node, Replicated, made_cluster, replicated
+from tests.harness.replication import Node, Replicated, replicated
 from tests.harness.switch import Switch
 
 REVOKED, KEPT = "revoked@example.com", "kept@example.com"
@@ -34,15 +33,9 @@ both_hosts = pytest.mark.parametrize("hosts", ["both"])
 primary_reads = override_settings(**SETTINGS, DATABASE__READS="primary")
 
 
-@pytest.fixture(scope="module")
-def made() -> Iterator[Path]:
-    with new_directory() as folder:
-        yield made_cluster(Path(folder))
-
-
 @pytest.fixture
-def nodes(made: Path, open_folder: Path) -> Iterator[Replicated]:
-    with replicated(made, open_folder) as nodes:
+def nodes(stopped_cluster: Path, open_folder: Path) -> Iterator[Replicated]:
+    with replicated(stopped_cluster, open_folder) as nodes:
         yield nodes
 
 
