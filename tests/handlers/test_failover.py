@@ -15,8 +15,7 @@ from tornado.ioloop import IOLoop
 
 from tests.harness.api import Api, bearer
 from tests.harness.configuration import override_settings
-from tests.harness.memory_directory import new_directory
-from tests.harness.replication import Node, Replicated, made_cluster, replicated
+from tests.harness.replication import Node, Replicated, replicated
 from tests.harness.switch import Switch
 
 REVOKED, KEPT = "revoked@example.com", "kept@example.com"
@@ -34,15 +33,9 @@ both_hosts = pytest.mark.parametrize("hosts", ["both"])
 primary_reads = override_settings(**SETTINGS, DATABASE__READS="primary")
 
 
-@pytest.fixture(scope="module")
-def made() -> Iterator[Path]:
-    with new_directory() as folder:
-        yield made_cluster(Path(folder))
-
-
 @pytest.fixture
-def nodes(made: Path, open_folder: Path) -> Iterator[Replicated]:
-    with replicated(made, open_folder) as nodes:
+def nodes(stopped_cluster: Path, open_folder: Path) -> Iterator[Replicated]:
+    with replicated(stopped_cluster, open_folder) as nodes:
         yield nodes
 
 
@@ -182,6 +175,23 @@ async def test_with_acknowledged_reads_a_server_finds_the_new_primary_beside_the
         with nodes.standby.acknowledged(tmp_path):
             await asyncio.gather(revoked.wait_for(401), kept.wait_for(200))
             assert nodes.primary.sql("SELECT pg_is_in_recovery()") == [(False,)]
+        assert revoked.statuses_since(began) <= {503, 401}
+
+
+@primary_reads
+@both_hosts
+@pytest.mark.gen_test(timeout=30)
+async def test_a_server_that_left_a_frozen_primary_does_not_return_to_it(
+    api: Api, nodes: Replicated
+) -> None:
+    async with calling(api) as (revoked, kept):
+        await asyncio.to_thread(nodes.primary.freeze)
+        await asyncio.to_thread(nodes.standby.promote)
+        began = await revoke(nodes.standby)
+        await asyncio.gather(revoked.wait_for(401), kept.wait_for(200))
+        await asyncio.to_thread(nodes.primary.thaw)
+        for _ in range(20):
+            await revoked.wait_for(401)
         assert revoked.statuses_since(began) <= {503, 401}
 
 

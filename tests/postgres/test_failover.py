@@ -36,7 +36,7 @@ def pair(made: Path, open_folder: Path) -> Iterator[Replicated]:
 
 def url_of(*ports: int) -> str:
     hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
-    return f"postgresql://userauth@{hosts}/userauth?target_session_attrs=read-write"
+    return f"postgresql://userauth@{hosts}/userauth"
 
 
 async def port_of(connection: Connection) -> object:
@@ -49,7 +49,8 @@ def test_a_server_finds_the_primary_and_the_one_that_replaces_it(
     pair: Replicated, tmp_path: Path
 ) -> None:
     primary, standby = pair.primary, pair.standby
-    variables = {"DATABASE_URL": url_of(free_port(), standby.port, primary.port)}
+    url = url_of(free_port(), standby.port, primary.port)
+    variables = {"DATABASE_URL": f"{url}?target_session_attrs=read-write"}
 
     async def use(url: str) -> None:
         api = Api(url)
