@@ -3,11 +3,14 @@
 DatabaseError
 ├── Unavailable          Postgres is down, too slow, or out of connections: try again
 │   ├── ConnectionRejected  it responds, but accepts no connection with this DSN
-│   ├── ReadOnly         it is a standby, or read-only: its data may be outdated
+│   ├── ReadOnly         it is a standby, read-only or replaced: its data may be outdated
+│   ├── NotAcknowledged  no synchronous standby is configured, and lookups need one
 │   ├── Locked           another session holds a lock for longer than the time limit
-│   └── Unusable         not before this process is restarted
-│       ├── PoolerNotSupported  a pooler in transaction mode is between us and Postgres
-│       └── ServerTooOld     the schema in the database needs a newer server
+│   ├── WrongPooler      the pooler between us and Postgres is not what the settings say
+│   │   ├── UndeclaredPooler     there is one, and database.pooler is "none"
+│   │   ├── PoolerNotSupported   it shares sessions, and database.pooler is "session"
+│   │   └── RoleSettingsMissing  it shares sessions, whose settings are not as we need them
+│   └── ServerTooOld     the schema in the database needs a newer server
 ├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
@@ -30,18 +33,43 @@ class ConnectionRejected(Unavailable):
 
 
 class ReadOnly(Unavailable):
-    """Postgres is a standby, or read-only: its answers do not count."""
+    """Postgres is a standby, read-only or replaced: its answers do not count."""
+
+    remedy = "name the primary in DATABASE_URL."
+
+
+class NotAcknowledged(Unavailable):
+    """No standby has to acknowledge a lookup: the primary may have been replaced."""
+
+    remedy = "name a synchronous standby there, or set database.reads = primary."
+
+    def __init__(self) -> None:
+        super().__init__("synchronous_standby_names is empty, and lookups have to be acknowledged")
 
 
 class Locked(Unavailable):
     """Another session holds a lock for longer than the time limit of a statement."""
 
 
-class Unusable(Unavailable):
-    """This process can use no connection until it is restarted; the message is the reason."""
+class WrongPooler(Unavailable):
+    """The pooler between us and Postgres, or its lack, is not what the settings say.
+
+    The message is for the administrator.
+    """
 
 
-class PoolerNotSupported(Unusable):
+class UndeclaredPooler(WrongPooler):
+    """A pooler is between us and Postgres, although the settings name none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a connection pooler is between this server and Postgres: set database.pooler to its"
+            ' mode, "session" or "transaction", or connect to Postgres directly, as'
+            " database.direct_url has to"
+        )
+
+
+class PoolerNotSupported(WrongPooler):
     """A pooler shares Postgres sessions: settings are lost, or prepared statements remain.
 
     ``evidence`` is what showed it.
@@ -49,13 +77,24 @@ class PoolerNotSupported(Unusable):
 
     def __init__(self, evidence: str) -> None:
         super().__init__(
-            "a connection pooler shares Postgres sessions: use its session mode (in PgBouncer, with"
-            f" server_reset_query = DISCARD ALL), or connect to Postgres directly: {evidence}"
+            'a connection pooler shares Postgres sessions: set database.pooler = "transaction", use'
+            " its session mode (in PgBouncer, with server_reset_query = DISCARD ALL), or connect to"
+            f" Postgres directly: {evidence}"
         )
         self.evidence = evidence
 
 
-class ServerTooOld(Unusable):
+class RoleSettingsMissing(WrongPooler):
+    """Settings of a session that a pooler shares are wrong; ``statements`` set them."""
+
+    def __init__(self, statements: str) -> None:
+        super().__init__(
+            "sessions of a pooler in transaction mode need settings of the role; run in psql, and"
+            f" then RECONNECT in the console of PgBouncer: {statements}"
+        )
+
+
+class ServerTooOld(Unavailable):
     """A newer server has migrated the database, and this one must not run beside it."""
 
 
@@ -81,3 +120,9 @@ class DatabaseNotEmpty(DatabaseError):
 
 class BackupError(DatabaseError):
     """A backup cannot be made, or a file is not a complete backup."""
+
+
+# After these, no connection can be used before this process is restarted.
+UNTIL_RESTART = (PoolerNotSupported, ServerTooOld)
+# After these, none of the connections that were opened before can be used.
+DISCARDING = (ReadOnly, RoleSettingsMissing, *UNTIL_RESTART)

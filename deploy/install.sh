@@ -159,6 +159,7 @@ install_settings() {
         owned root:userauth "$settings/environment"
     fi
     new_secret DATABASE_URL embedded
+    new_secret USERAUTH_DATABASE__DIRECT_URL ""
     new_secret SECRET_KEYS "$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
     new_secret PASSWORD_PEPPER ""
     new_secret USERAUTH_MAIL__URL ""

@@ -7,7 +7,7 @@ from db.clock import MAX_OFFSET_SECONDS, PostgresClock
 from db.durability import find_risks
 from db.lookups import Lookups
 from db.pool import Database
-from db.pooler import check_sessions
+from db.pooler import check_pooler
 from db.schema import VERSION, check_schema, find_version
 from db.server_state import ServerStateRow, get_server_state
 
@@ -64,32 +64,46 @@ class NeededConnections:
         )
 
 
-async def find_connection_risk(database: Database, needed: NeededConnections) -> str | None:
+async def find_connection_risks(
+    database: Database, needed: NeededConnections | None
+) -> Sequence[str]:
     """Return a warning if Postgres allows fewer connections than this machine may open."""
     async with database.connection() as connection:
-        return needed.warning((await get_server_state(connection)).usable_connections)
+        state = await get_server_state(connection)
+    return [*_connection_warnings(needed, state)]
 
 
-async def check_database(database: Database, needed: NeededConnections) -> DatabaseReport:
-    """Check a database without changing it.
+def _connection_warnings(needed: NeededConnections | None, state: ServerStateRow) -> Iterator[str]:
+    if needed is not None and (warning := needed.warning(state.usable_connections)):
+        yield warning
 
-    Raises SchemaError or PoolerNotSupported if the server would not start on it, or another
-    DatabaseError.
+
+async def check_database(
+    database: Database, needed: NeededConnections | None, *, acknowledged: bool
+) -> DatabaseReport:
+    """Check a database without changing it; ``acknowledged`` is whether lookups have to be.
+
+    Raises SchemaError, WrongPooler or NotAcknowledged if the server would not start on it, or
+    another DatabaseError.
     """
-    await check_sessions(database)
+    await check_pooler(database)
     await check_schema(database)
     clock = PostgresClock(database)
     await clock.measure()
     async with database.connection() as connection:
         version = await find_version(connection)
         state = await get_server_state(connection)
-        risks = await find_risks(connection)
+        risks = await find_risks(connection, acknowledged=acknowledged)
     return DatabaseReport(
         state=state,
         schema_version=version,
         clock_offset=clock.offset,
         errors=[*_errors(state, version)],
-        warnings=[*risks, *_warnings(state, version, clock.offset, needed)],
+        warnings=[
+            *risks,
+            *_warnings(state, version, clock.offset),
+            *_connection_warnings(needed, state),
+        ],
     )
 
 
@@ -104,9 +118,7 @@ def _errors(state: ServerStateRow, version: int | None) -> Iterator[str]:
         )
 
 
-def _warnings(
-    state: ServerStateRow, version: int | None, clock_offset: float, needed: NeededConnections
-) -> Iterator[str]:
+def _warnings(state: ServerStateRow, version: int | None, clock_offset: float) -> Iterator[str]:
     if state.is_superuser:
         yield f"The role {state.role} is a superuser: use one without special rights."
     if version is None:
@@ -120,5 +132,3 @@ def _warnings(
             f"The clock of this host differs by {clock_offset:+.1f} s from that of Postgres, which"
             " counts: synchronize both by NTP."
         )
-    if warning := needed.warning(state.usable_connections):
-        yield warning

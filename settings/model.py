@@ -13,19 +13,16 @@ from pydantic.fields import FieldInfo
 from ops.log_format import LogFormat
 from ops.logged_requests import LoggedRequests
 from settings.checks import (
-    EMBEDDED,
-    DatabaseUrl,
-    FilePath,
     Keys,
     OptionalPath,
     Origins,
     Peppers,
-    PoolMax,
     PublicUrl,
     Words,
     in_production,
 )
 from settings.choices import Language, Verification
+from settings.database import DatabaseSettings
 from settings.mail_checks import Mailbox, MailUrl
 from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
 from settings.pages import PageSettings
@@ -36,22 +33,6 @@ from settings.sessions import SessionSettings
 
 # Also the limit of passwords.workers = 0, one for each CPU.
 MAX_WORKERS = 64
-
-
-class DatabaseSettings(Section):
-    """The Postgres to use, and the pool of connections to it."""
-
-    url: DatabaseUrl
-    embedded_dir: FilePath
-    pool_min: int = Field(ge=1, le=1000)
-    pool_max: PoolMax = Field(ge=1, le=1000)
-    acquire_timeout_seconds: float = Field(ge=0.01, le=600)
-    query_timeout_seconds: float = Field(ge=0.01, le=600)
-
-    @property
-    def is_embedded(self) -> bool:
-        """Return whether the server runs the embedded Postgres."""
-        return self.url.get_secret_value() in EMBEDDED
 
 
 class TokenSettings(Section):

@@ -107,7 +107,8 @@ def test_an_installation_is_complete_and_protects_its_secrets(installed: Path) -
     secrets = secrets_of(installed)
     assert not (program / ".git").exists()
     assert set(secrets) == {
-        *("DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER", "USERAUTH_MAIL__URL")
+        *("DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER", "USERAUTH_MAIL__URL"),
+        "USERAUTH_DATABASE__DIRECT_URL",
     }
     assert secrets["DATABASE_URL"] == "embedded\n"
     assert len(secrets["SECRET_KEYS"].strip()) >= 32

@@ -41,7 +41,7 @@ def unchecked_schema() -> Iterator[None]:
         pass
 
     with (
-        patch("wiring.database.check_sessions", skip),
+        patch("wiring.database.check_pooler", skip),
         patch("wiring.database.apply_schema", skip),
     ):
         yield
