@@ -6,10 +6,13 @@ DatabaseError
 │   ├── ReadOnly         it is a standby, read-only or replaced: its data may be outdated
 │   ├── NotAcknowledged  no synchronous standby is configured, and lookups need one
 │   ├── Locked           another session holds a lock for longer than the time limit
-│   └── WrongPooler      the pooler between us and Postgres is not what the settings say
-│       ├── UndeclaredPooler     there is one, and database.pooler is "none"
-│       ├── PoolerNotSupported   it shares sessions, and database.pooler is "session"
-│       └── RoleSettingsMissing  it shares sessions, whose settings are not as we need them
+│   ├── WrongPooler      the pooler between us and Postgres is not what the settings say
+│   │   ├── UndeclaredPooler     there is one, and database.pooler is "none"
+│   │   ├── PoolerNotSupported   it shares sessions, and database.pooler is "session"
+│   │   └── RoleSettingsMissing  it shares sessions, whose settings are not as we need them
+│   └── Unusable         not before this process is restarted
+│       ├── PoolerNotSupported   as above: none of the sessions can be trusted
+│       └── ServerTooOld         the schema in the database needs a newer server
 ├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
@@ -50,6 +53,10 @@ class Locked(Unavailable):
     """Another session holds a lock for longer than the time limit of a statement."""
 
 
+class Unusable(Unavailable):
+    """This process can use no connection until it is restarted; the message is the reason."""
+
+
 class WrongPooler(Unavailable):
     """The pooler between us and Postgres, or its lack, is not what the settings say.
 
@@ -68,7 +75,7 @@ class UndeclaredPooler(WrongPooler):
         )
 
 
-class PoolerNotSupported(WrongPooler):
+class PoolerNotSupported(WrongPooler, Unusable):
     """A pooler shares Postgres sessions: settings are lost, or prepared statements remain.
 
     ``evidence`` is what showed it.
@@ -91,6 +98,14 @@ class RoleSettingsMissing(WrongPooler):
             "sessions of a pooler in transaction mode need settings of the role; run in psql, and"
             f" then RECONNECT in the console of PgBouncer: {statements}"
         )
+
+
+class ServerTooOld(Unusable):
+    """A newer server has migrated the database, and this one must not run beside it."""
+
+
+# Those of one connection after which no other one can be trusted either.
+DISCARDING = (ReadOnly, RoleSettingsMissing, Unusable)
 
 
 class StatementError(DatabaseError):

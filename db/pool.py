@@ -10,14 +10,14 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import NoReturn, Self
+from typing import Self
 
 import aiopg
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DatabaseError, PoolerNotSupported, ReadOnly, RoleSettingsMissing, Unavailable
+from db.errors import DISCARDING, DatabaseError, Unavailable, Unusable
 from db.fences import fenced
 from db.outage_log import OutageLog
 from db.prepared import PreparedQuery, preparation
@@ -40,7 +40,7 @@ class Database:
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
     and ``failures`` counts borrowers that got none. ``route`` leads to the primary. ``generation``
     counts how often all connections were discarded, because Postgres was not a primary, another
-    host or a promoted standby is the primary, or a pooler shares its sessions.
+    host or a promoted standby is the primary, or connections became unusable.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Database:
         self.failures = 0
         self.generation = 0
         self._search_path: str | None = None
-        # What showed that a pooler shares sessions. It stays: none of the sessions can be trusted.
-        self._pooler: str | None = None
+        # Why no connection can be used any more, such as a pooler that shares sessions.
+        self._unusable: Unusable | None = None
         self._outage_log = OutageLog()
         self._observe_wait = observe_wait
         self.route = Route(dsn)
@@ -76,6 +76,11 @@ class Database:
         return database
 
     @property
+    def is_usable(self) -> bool:
+        """Return whether connections can be opened before this process is restarted."""
+        return self._unusable is None
+
+    @property
     def size(self) -> int:
         """Return the maximum number of borrowed connections."""
         return self.limits.pool_max
@@ -88,20 +93,14 @@ class Database:
 
     def react(self, error: DatabaseError) -> None:
         """Discard every connection if the error of one says that none can be used."""
-        if isinstance(error, PoolerNotSupported):
-            if self._pooler is not None:
+        if isinstance(error, Unusable):
+            if self._unusable is not None:
                 return
-            self._pooler = error.evidence
-        if isinstance(error, ReadOnly | RoleSettingsMissing | PoolerNotSupported):
+            self._unusable = error
+        if isinstance(error, DISCARDING):
             self._discard_all()
         if self.route.primary is not None:
             self._outage_log.log(error)
-
-    def reject_pooler(self, evidence: str) -> NoReturn:
-        """Discard every connection, open none again, and raise PoolerNotSupported."""
-        error = PoolerNotSupported(evidence)
-        self.react(error)
-        raise error
 
     def _discard_all(self) -> None:
         """Close every free connection now, and every borrowed one when it is returned."""
@@ -204,8 +203,8 @@ class Database:
             raise translate(error) from None
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
-        if self._pooler is not None:
-            raise PoolerNotSupported(self._pooler)
+        if self._unusable is not None:
+            raise self._unusable.with_traceback(None)
         generation = self.generation
         with self._reacting():
             opened = await connect(
@@ -235,7 +234,7 @@ class Database:
     def _return(self, raw: aiopg.Connection, *, is_current: bool) -> None:
         is_usable = (
             is_current
-            and self._pooler is None
+            and self._unusable is None
             and not self._is_closed
             and not raw.closed
             and raw.raw.get_transaction_status() == TRANSACTION_STATUS_IDLE

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.errors import Unavailable, WrongPooler
+from db.errors import PoolerNotSupported, Unavailable, WrongPooler
 from db.pool import Database
 from settings.choices import Pooler
 
@@ -89,7 +89,9 @@ async def _check_sessions(database: Database) -> None:
     ):
         before, other, after = [await each.fetch_one(SESSION) for each in (first, second, first)]
     if before == other or before != after:
-        database.reject_pooler("connections share sessions of Postgres")
+        error = PoolerNotSupported("connections share sessions of Postgres")
+        database.react(error)
+        raise error
 
 
 async def _check_transactions(database: Database) -> None:

@@ -14,13 +14,10 @@ from ops.log_format import LogFormat
 from ops.logged_requests import LoggedRequests
 from settings.checks import (
     Keys,
-    Networks,
     OptionalPath,
     Origins,
     Peppers,
-    PrivateKey,
     PublicUrl,
-    RequireHttps,
     Words,
     in_production,
 )
@@ -31,25 +28,11 @@ from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
 from settings.pages import PageSettings
 from settings.profiles import Profile
 from settings.section import Section
+from settings.server import ServerSettings
 from settings.sessions import SessionSettings
 
 # Also the limit of passwords.workers = 0, one for each CPU.
 MAX_WORKERS = 64
-
-
-class ServerSettings(Section):
-    """The listening socket, HTTPS, and the stop."""
-
-    host: str = Field(min_length=1, description="an address or a host name")
-    port: int = Field(ge=0, le=65535)
-    public_url: PublicUrl
-    drain_delay_seconds: float = Field(ge=0, le=60)
-    drain_seconds: float = Field(ge=0, le=600)
-    lag_warning_seconds: float = Field(gt=0, le=60)
-    trusted_proxies: Networks
-    certificate: OptionalPath
-    private_key: PrivateKey
-    require_https: RequireHttps
 
 
 class TokenSettings(Section):

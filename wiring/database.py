@@ -19,6 +19,7 @@ from ops.logs import SERVER
 from ops.metrics import Metrics
 from postgres.embedded import EmbeddedPostgres
 from rules.digests import Digests
+from services.database_check import NeededConnections, find_connection_risk
 from settings import Settings
 from settings.choices import Reads
 from wiring.errors import StartError, advice, database_advice
@@ -106,13 +107,24 @@ async def measured_clock(
     return clock
 
 
-async def warn_of_risks(database: Database, reads: Reads) -> None:
-    """Log the settings of Postgres that can lose data; raises StartError if lookups would fail."""
+def needed_connections(settings: Settings) -> NeededConnections:
+    """Return how many connections the server processes of this machine may open directly."""
+    processes = 0 if pool_limits(settings).shares_sessions else settings.server.processes
+    return NeededConnections(settings.database.pool_max, processes)
+
+
+async def warn_of_risks(settings: Settings, database: Database) -> None:
+    """Log the settings of Postgres that can lose data, a missing pooler, and few connections.
+
+    Raises StartError if lookups would fail.
+    """
     with database_advice():
         async with database.connection() as connection:
-            risks = await find_risks(connection, acknowledged=reads is Reads.ACKNOWLEDGED)
+            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
+            risks = await find_risks(connection, acknowledged=acknowledged)
         risks += await find_pooler_risks(database)
-    for risk in risks:
+        shortage = await find_connection_risk(database, needed_connections(settings))
+    for risk in [*risks, *([shortage] if shortage else [])]:
         logging.getLogger(SERVER).warning("%s", risk)
 
 

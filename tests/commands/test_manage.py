@@ -98,8 +98,12 @@ def test_check_reports_what_the_role_lacks_and_what_it_will_change(dsn: str) -> 
 def test_check_warns_of_fewer_connections_than_a_server_opens(
     postgres: str,
 ) -> None:
-    def warnings(dsn: str, pool_max: int) -> list[str]:
-        variables = {"DATABASE_URL": dsn, "USERAUTH_DATABASE__POOL_MAX": str(pool_max)}
+    def warnings(dsn: str, pool_max: int, processes: int = 1) -> list[str]:
+        variables = {
+            "DATABASE_URL": dsn,
+            "USERAUTH_DATABASE__POOL_MAX": str(pool_max),
+            "USERAUTH_SERVER__PROCESSES": str(processes),
+        }
         report = json.loads(manage("check", "--database", "--json", **variables).stdout)
         assert report["database"]["usable_connections"] == 20
         return [each for each in report["database"]["warnings"] if "pool_max" in each]
@@ -107,8 +111,11 @@ def test_check_warns_of_fewer_connections_than_a_server_opens(
     with new_database(postgres, "limited") as dsn:
         run_sql(dsn, "ALTER DATABASE limited CONNECTION LIMIT 20")
         assert warnings(dsn, 13) == []
-        [warning] = warnings(dsn, 15)
-    assert "opens up to 22 connections (database.pool_max + 7)" in warning
+        assert warnings(dsn, 3, processes=2) == []
+        [of_one] = warnings(dsn, 15)
+        [of_two] = warnings(dsn, 4, processes=2)
+    assert "opens up to 22 connections (database.pool_max + 7), and Postgres allows its" in of_one
+    assert "11 connections (database.pool_max + 7), the 2 processes of this machine 22," in of_two
 
 
 @pytest.mark.needs("pgbouncer")

@@ -17,7 +17,7 @@ def as_it_would_be_here(folder: Path) -> list[str]:
     copies = []
     for unit in UNITS:
         text = unit.read_text("utf-8").replace("/opt/userauth/.venv/bin/python", sys.executable)
-        copy = folder / unit.name
+        copy = folder / unit.name.replace("@.", "@01.")
         copy.write_text(text.replace("/opt/userauth", str(ROOT)), encoding="utf-8")
         copies.append(str(copy))
     return copies

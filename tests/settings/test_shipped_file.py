@@ -17,6 +17,9 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
     assert settings.server.model_dump() == {
         "host": "127.0.0.1",
         "port": 8000,
+        "processes": 1,
+        "instance": 0,
+        "reuse_port": False,
         "public_url": "",
         "drain_delay_seconds": 1.0,
         "drain_seconds": 10.0,
