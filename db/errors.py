@@ -10,7 +10,9 @@ DatabaseError
 │   │   ├── UndeclaredPooler     there is one, and database.pooler is "none"
 │   │   ├── PoolerNotSupported   it shares sessions, and database.pooler is "session"
 │   │   └── RoleSettingsMissing  it shares sessions, whose settings are not as we need them
-│   └── ServerTooOld     the schema in the database needs a newer server
+│   └── Unusable         not before this process is restarted
+│       ├── PoolerNotSupported   as above: none of the sessions can be trusted
+│       └── ServerTooOld         the schema in the database needs a newer server
 ├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
@@ -51,6 +53,10 @@ class Locked(Unavailable):
     """Another session holds a lock for longer than the time limit of a statement."""
 
 
+class Unusable(Unavailable):
+    """This process can use no connection until it is restarted; the message is the reason."""
+
+
 class WrongPooler(Unavailable):
     """The pooler between us and Postgres, or its lack, is not what the settings say.
 
@@ -69,7 +75,7 @@ class UndeclaredPooler(WrongPooler):
         )
 
 
-class PoolerNotSupported(WrongPooler):
+class PoolerNotSupported(WrongPooler, Unusable):
     """A pooler shares Postgres sessions: settings are lost, or prepared statements remain.
 
     ``evidence`` is what showed it.
@@ -94,8 +100,12 @@ class RoleSettingsMissing(WrongPooler):
         )
 
 
-class ServerTooOld(Unavailable):
+class ServerTooOld(Unusable):
     """A newer server has migrated the database, and this one must not run beside it."""
+
+
+# Those of one connection after which no other one can be trusted either.
+DISCARDING = (ReadOnly, RoleSettingsMissing, Unusable)
 
 
 class StatementError(DatabaseError):
@@ -120,9 +130,3 @@ class DatabaseNotEmpty(DatabaseError):
 
 class BackupError(DatabaseError):
     """A backup cannot be made, or a file is not a complete backup."""
-
-
-# After these, no connection can be used before this process is restarted.
-UNTIL_RESTART = (PoolerNotSupported, ServerTooOld)
-# After these, none of the connections that were opened before can be used.
-DISCARDING = (ReadOnly, RoleSettingsMissing, *UNTIL_RESTART)

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 
 from db.errors import (
-    UNTIL_RESTART,
     DatabaseError,
     NotAcknowledged,
     ReadOnly,
     RoleSettingsMissing,
+    Unusable,
 )
 from ops.logs import SERVER
 
@@ -33,7 +33,7 @@ class OutageLog:
 
     def log(self, error: DatabaseError) -> None:
         """Log an error that concerns every request: rarely, if its cause can end by itself."""
-        if isinstance(error, UNTIL_RESTART):
+        if isinstance(error, Unusable):
             logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
             return
         now = asyncio.get_running_loop().time()

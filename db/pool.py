@@ -17,7 +17,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DISCARDING, UNTIL_RESTART, DatabaseError, Unavailable
+from db.errors import DISCARDING, DatabaseError, Unavailable, Unusable
 from db.fences import fenced
 from db.outage_log import OutageLog
 from db.prepared import PreparedQuery, preparation
@@ -52,8 +52,8 @@ class Database:
         self.failures = 0
         self.generation = 0
         self._search_path: str | None = None
-        # Why no connection can be used before a restart, such as a pooler that shares sessions.
-        self._unusable: DatabaseError | None = None
+        # Why no connection can be used any more, such as a pooler that shares sessions.
+        self._unusable: Unusable | None = None
         self._outage_log = OutageLog()
         self._observe_wait = observe_wait
         self.route = Route(dsn)
@@ -93,7 +93,7 @@ class Database:
 
     def react(self, error: DatabaseError) -> None:
         """Discard every connection if the error of one says that none can be used."""
-        if isinstance(error, UNTIL_RESTART):
+        if isinstance(error, Unusable):
             if self._unusable is not None:
                 return
             self._unusable = error

@@ -64,22 +64,14 @@ class NeededConnections:
         )
 
 
-async def find_connection_risks(
-    database: Database, needed: NeededConnections | None
-) -> Sequence[str]:
+async def find_connection_risk(database: Database, needed: NeededConnections) -> str | None:
     """Return a warning if Postgres allows fewer connections than this machine may open."""
     async with database.connection() as connection:
-        state = await get_server_state(connection)
-    return [*_connection_warnings(needed, state)]
-
-
-def _connection_warnings(needed: NeededConnections | None, state: ServerStateRow) -> Iterator[str]:
-    if needed is not None and (warning := needed.warning(state.usable_connections)):
-        yield warning
+        return needed.warning((await get_server_state(connection)).usable_connections)
 
 
 async def check_database(
-    database: Database, needed: NeededConnections | None, *, acknowledged: bool
+    database: Database, needed: NeededConnections, *, acknowledged: bool
 ) -> DatabaseReport:
     """Check a database without changing it; ``acknowledged`` is whether lookups have to be.
 
@@ -99,11 +91,7 @@ async def check_database(
         schema_version=version,
         clock_offset=clock.offset,
         errors=[*_errors(state, version)],
-        warnings=[
-            *risks,
-            *_warnings(state, version, clock.offset),
-            *_connection_warnings(needed, state),
-        ],
+        warnings=[*risks, *_warnings(state, version, clock.offset, needed)],
     )
 
 
@@ -118,7 +106,9 @@ def _errors(state: ServerStateRow, version: int | None) -> Iterator[str]:
         )
 
 
-def _warnings(state: ServerStateRow, version: int | None, clock_offset: float) -> Iterator[str]:
+def _warnings(
+    state: ServerStateRow, version: int | None, clock_offset: float, needed: NeededConnections
+) -> Iterator[str]:
     if state.is_superuser:
         yield f"The role {state.role} is a superuser: use one without special rights."
     if version is None:
@@ -132,3 +122,5 @@ def _warnings(state: ServerStateRow, version: int | None, clock_offset: float) -
             f"The clock of this host differs by {clock_offset:+.1f} s from that of Postgres, which"
             " counts: synchronize both by NTP."
         )
+    if warning := needed.warning(state.usable_connections):
+        yield warning

@@ -14,7 +14,7 @@ from postgres.plain_connection import postgres_time
 from rules.origin import LocalOrigin
 from services.all_services import AdministrationServices
 from services.backups import Backups
-from services.database_check import DatabaseReport, check_database
+from services.database_check import DatabaseReport, NeededConnections, check_database
 from settings import Settings, load_settings
 from settings.choices import Reads
 from wiring.administration import open_administration
@@ -71,7 +71,7 @@ class LocalAdministrator:
                 f"no database in {self.location}: the server creates it when it first starts."
             )
         with open_postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
-            return runner.run(_check_database(settings, dsn))
+            return runner.run(_check_database(settings, dsn, needed_connections(self.settings)))
 
     def send_test_message(self, address: str) -> str:
         """Send a message by the relay of the settings; return where it went. Raises MailError."""
@@ -121,15 +121,15 @@ class LocalAdministrator:
             return await work(services)
 
 
-async def _check_database(settings: Settings, dsn: str) -> DatabaseReport:
+async def _check_database(
+    settings: Settings, dsn: str, needed: NeededConnections
+) -> DatabaseReport:
     with database_advice():
         limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
         database = await Database.open(dsn, limits)
         try:
             return await check_database(
-                database,
-                needed_connections(settings),
-                acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
+                database, needed, acknowledged=settings.database.reads is Reads.ACKNOWLEDGED
             )
         finally:
             await database.close()

@@ -19,9 +19,9 @@ from ops.logs import SERVER
 from ops.metrics import Metrics
 from postgres.embedded import EmbeddedPostgres
 from rules.digests import Digests
-from services.database_check import NeededConnections, find_connection_risks
+from services.database_check import NeededConnections, find_connection_risk
 from settings import Settings
-from settings.choices import Pooler, Reads
+from settings.choices import Reads
 from wiring.errors import StartError, advice, database_advice
 from wiring.program import read_schema
 
@@ -107,28 +107,24 @@ async def measured_clock(
     return clock
 
 
-def needed_connections(settings: Settings) -> NeededConnections | None:
-    """Return how many connections the server processes of this machine may open.
-
-    None if they share those of a pooler.
-    """
-    if settings.database.pooler is Pooler.TRANSACTION:
-        return None
-    return NeededConnections(settings.database.pool_max, settings.server.processes)
+def needed_connections(settings: Settings) -> NeededConnections:
+    """Return how many connections the server processes of this machine may open directly."""
+    processes = 0 if pool_limits(settings).shares_sessions else settings.server.processes
+    return NeededConnections(settings.database.pool_max, processes)
 
 
 async def warn_of_risks(settings: Settings, database: Database) -> None:
-    """Log the settings of Postgres that can lose data, and too few connections.
+    """Log the settings of Postgres that can lose data, a missing pooler, and few connections.
 
     Raises StartError if lookups would fail.
     """
-    is_acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
     with database_advice():
         async with database.connection() as connection:
-            risks = await find_risks(connection, acknowledged=is_acknowledged)
+            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
+            risks = await find_risks(connection, acknowledged=acknowledged)
         risks += await find_pooler_risks(database)
-        risks += await find_connection_risks(database, needed_connections(settings))
-    for risk in risks:
+        shortage = await find_connection_risk(database, needed_connections(settings))
+    for risk in [*risks, *([shortage] if shortage else [])]:
         logging.getLogger(SERVER).warning("%s", risk)
 
 

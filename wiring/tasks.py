@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from db.clock import PostgresClock
-from db.errors import UNTIL_RESTART, DatabaseError
+from db.errors import DatabaseError, Unusable
 from db.pool import Database
 from ops.logs import SERVER
 from ops.periodic import PeriodicTask
@@ -57,7 +57,7 @@ async def _run(work: Callable[[], Awaitable[float]], database: Database) -> floa
         return _UNUSABLE_SECONDS
     try:
         return await work()
-    except UNTIL_RESTART:
+    except Unusable:
         return _UNUSABLE_SECONDS
 
 
