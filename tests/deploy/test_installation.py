@@ -326,12 +326,12 @@ def own_package(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def external(installed: Path) -> Iterator[None]:
+def external(installed: Path, postgres: str) -> Iterator[None]:
     """Let the settings name an external Postgres, and restore them after the test."""
     settings = installed / "etc/userauth/environment"
     url = installed / "etc/userauth/credentials/DATABASE_URL"
     before = settings.read_text("utf-8"), url.read_text("utf-8")
-    url.write_text("postgresql://127.0.0.1:1/none", "utf-8")
+    url.write_text(postgres, "utf-8")
     yield
     settings.write_text(before[0], "utf-8")
     url.write_text(before[1], "utf-8")
