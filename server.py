@@ -55,10 +55,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _check(settings: Settings) -> None:
-    report = check(settings)
     for caution in cautions(settings):
         print(f"warning: {caution}", file=sys.stderr)
-    print(report)
+    print(check(settings))
 
 
 def _serve(settings: Settings, environ: Mapping[str, str]) -> None:

@@ -22,16 +22,17 @@ def check_settings(administrator: Administrator, with_database: bool, as_json: b
     This is what server.py --check does: an external database is checked as well, and not changed.
     With --database, it must respond, and the embedded one is started if no server runs.
     """
-    summary, *found = administrator.check().splitlines()
     warnings = [*cautions(administrator.settings)]
+    if not as_json:
+        for warning in warnings:
+            say(f"warning: {warning}", err=True)
+    summary, *found = administrator.check().splitlines()
     report = administrator.check_database() if with_database else None
     if as_json:
         warnings += [each.removeprefix("Warning: ") for each in found]
         database = _document(administrator, report) if report else None
         print_json({"summary": summary, "warnings": warnings, "database": database})
     else:
-        for warning in warnings:
-            say(f"warning: {warning}", err=True)
         for line in (summary, *found):
             say(line)
         if report:

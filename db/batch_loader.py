@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 
+from db.acknowledgements import Acknowledgements
 from db.batch import Batch, Found
 from db.errors import DatabaseError, Unavailable
 from db.pool import Database
@@ -43,7 +44,8 @@ class LookupQuery(Generic[Found]):
 class BatchLoader(Generic[Found]):
     """Finds rows by key, on a connection of its own, which it replaces after a failure.
 
-    ``failures`` counts failed batches.
+    ``failures`` counts failed batches. With ``acknowledgements``, which the lookups share, a
+    synchronous standby acknowledges each statement.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class BatchLoader(Generic[Found]):
         database: Database,
         query: LookupQuery[Found],
         observe: ObserveStatement | None = None,
+        acknowledgements: Acknowledgements | None = None,
     ) -> None:
         self.failures = 0
+        self._acknowledgements = acknowledgements
         self._observe = observe
         self._database = database
         self._query = query
@@ -114,8 +118,12 @@ class BatchLoader(Generic[Found]):
 
     def _receive(self, batch: Batch[Found], rows: list[Row], error: DatabaseError | None) -> None:
         self._sent = None
+        if error is None and self._is_outdated():
+            error = Unavailable("Another primary was found during the statement.")
         if error is not None:
             self._database.react(error)
+        elif self._acknowledgements is not None:
+            self._acknowledgements.record()
         seconds = time.perf_counter() - batch.sent_at
         if error is None:
             self._resolve(batch, rows)
@@ -148,8 +156,15 @@ class BatchLoader(Generic[Found]):
         try:
             if self._prepared is not None and not self._prepared.closed:
                 self._prepared.close()
+            if self._acknowledgements is not None:
+                self._acknowledgements.spend_reconnect()
+            self._prepared = await self._database.prepare(
+                query.name,
+                query.sql,
+                query.key_type,
+                acknowledged=self._acknowledgements is not None,
+            )
             self._generation = self._database.generation
-            self._prepared = await self._database.prepare(query.name, query.sql, query.key_type)
         except Exception as error:  # noqa: BLE001 - no failure may leave the loader busy
             # Every waiting batch: another attempt now would fail, too.
             self._fail_all(error)
@@ -174,7 +189,11 @@ class BatchLoader(Generic[Found]):
         while self._batches and self._batches[0].began < now - limits.acquire_timeout_seconds:
             self._fail(self._batches.popleft(), timeout)
         if self._prepared is not None:
-            self._prepared.abort(sent_before=now - limits.query_timeout_seconds)
+            is_late = self._prepared.abort(sent_before=now - limits.query_timeout_seconds)
+            if is_late:
+                self._database.route.avoid_primary()
+            if is_late and self._acknowledgements is not None:
+                self._acknowledgements.record_timeout()
         self._timer = (
             self._loop.call_later(_CHECK_SECONDS, self._check_time_limits)
             if self._is_busy

@@ -1,16 +1,19 @@
 """Opening a connection to a primary, and its options."""
 
 import asyncio
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiopg
 import psycopg2
-from psycopg2.extensions import parse_dsn
 
-from db.errors import ConnectionRejected, InvalidUrl, PoolerNotSupported, ReadOnly, Unavailable
+from db.attempts import try_hosts
+from db.connection import Connection
+from db.hosts import Host
+from db.role_settings import CHECK_PARAMETERS, CHECK_SESSION, read_shared_session
+from db.route import Route
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
@@ -18,6 +21,8 @@ from db.session_settings import (
     session_parameters,
 )
 from db.translation import translate_connection_error
+from db.waiting_sessions import check_waiting_sessions
+from settings.choices import Pooler
 
 # Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
 # a process that disconnects does not end its statement, which would keep its locks.
@@ -28,91 +33,87 @@ _LOCK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """The number of connections, and the time limits, in seconds."""
+    """The number of connections, the time limits, in seconds, and the pooler in between."""
 
     pool_min: int
     pool_max: int
     acquire_timeout_seconds: float
     query_timeout_seconds: float
+    pooler: Pooler = Pooler.NONE
+
+    @property
+    def shares_sessions(self) -> bool:
+        """Return whether a pooler gives a session to others after each transaction."""
+        return self.pooler is Pooler.TRANSACTION
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedConnection:
-    """A new connection, and its search_path."""
+    """A new connection, its search_path, the host, and whether that is a new primary."""
 
     raw: aiopg.Connection
     search_path: str
-
-
-def parse_url(dsn: str) -> dict[str, str]:
-    """Return the parts of a DSN; raises InvalidUrl."""
-    try:
-        return dict(parse_dsn(dsn))
-    except psycopg2.ProgrammingError:
-        # Neither the message of libpq nor a traceback may be shown: they quote the password.
-        raise InvalidUrl(
-            "DATABASE_URL is malformed: check its percent-encoding, and the names and values of the"
-            " options after the question mark."
-        ) from None
-
-
-def describe(dsn: str) -> str:
-    """Return the host and the database of a DSN, without the user and the password."""
-    parts = parse_url(dsn)
-    return f"{parts.get('host', 'localhost')}/{parts.get('dbname', parts.get('user', ''))}"
+    host: Host
+    is_promoted: bool
 
 
 async def connect(
-    dsn: str, limits: PoolLimits, *, search_path: str | None = None, setup: str = ""
+    route: Route, limits: PoolLimits, *, search_path: str | None = None, setup: str = ""
 ) -> OpenedConnection:
     """Open a connection to a primary; raises DatabaseError.
 
     ``search_path`` is that of an earlier connection: without one, Postgres searches for it.
-    ``setup`` is executed first. The addresses of the host share the time limit equally, so that
-    one that does not answer leaves time for the others.
+    ``setup`` is executed first.
     """
-    deadline = asyncio.get_running_loop().time() + limits.acquire_timeout_seconds
-    addresses = await _resolve(dsn, deadline)
-    reasons: list[Unavailable] = []
-    for number, address in enumerate(addresses):
-        seconds_left = deadline - asyncio.get_running_loop().time()
-        try:
-            async with asyncio.timeout(seconds_left / (len(addresses) - number)):
-                return await _connect_to(address, dsn, limits, search_path, setup)
-        except (psycopg2.Error, TimeoutError, OSError, asyncio.CancelledError) as error:
-            failure = translate_connection_error(error)
-            if not isinstance(failure, Unavailable) or isinstance(failure, PoolerNotSupported):
-                raise failure from None
-            reasons.append(failure)
-        except Unavailable as error:
-            reasons.append(error)
-    raise _combined(reasons)
 
+    async def attempt(host: Host) -> OpenedConnection:
+        return await _connect_to(host, route, limits, search_path, setup)
 
-def _combined(reasons: Sequence[Unavailable]) -> Unavailable:
-    """Return one error with the reason of each address."""
-    message = "; ".join(dict.fromkeys(map(str, reasons)))
-    for kind in (ReadOnly, ConnectionRejected):
-        if any(isinstance(reason, kind) for reason in reasons):
-            return kind(message)
-    return Unavailable(message)
+    return await try_hosts(route, limits.acquire_timeout_seconds, attempt)
 
 
 async def _connect_to(
-    address: Mapping[str, Any], dsn: str, limits: PoolLimits, search_path: str | None, setup: str
+    host: Host, route: Route, limits: PoolLimits, search_path: str | None, setup: str
 ) -> OpenedConnection:
-    raw = await aiopg.connect(dsn, **_options(limits), **address)
+    with _translated(str(host)):
+        raw = await aiopg.connect(route.dsn, **_options(limits, host))
+        try:
+            session = await _prepare_session(raw, limits, search_path, str(host))
+            seconds = limits.query_timeout_seconds
+            connection = Connection(raw, deadline=asyncio.get_running_loop().time() + seconds)
+            await check_waiting_sessions(connection, limit=limits.pool_max, seconds=seconds)
+            if setup:
+                await (await raw.cursor()).execute(setup)
+            is_promoted = await route.timelines.meet(connection, str(host))
+        except BaseException:
+            await raw.close()
+            raise
+    return OpenedConnection(raw, session, host, is_promoted)
+
+
+@contextmanager
+def _translated(host: str) -> Iterator[None]:
+    """Translate what fails, except a timeout: then another host is tried."""
     try:
-        cursor = await raw.cursor()
-        await cursor.execute(SET_SESSION, session_parameters(_timeouts(limits), search_path))
-        host = address.get("hostaddr") or describe(dsn)
-        opened = OpenedConnection(raw, read_session(await cursor.fetchone(), host))
-        if setup:
-            await cursor.execute(setup)
-    except BaseException:
-        await raw.close()
+        yield
+    except TimeoutError:
         raise
-    return opened
+    except (psycopg2.Error, OSError, asyncio.CancelledError) as error:
+        raise translate_connection_error(error, host) from None
+
+
+async def _prepare_session(
+    raw: aiopg.Connection, limits: PoolLimits, search_path: str | None, host: str
+) -> str:
+    """Set the settings of the session, or check those of the role; return the search_path."""
+    cursor = await raw.cursor()
+    timeouts = _timeouts(limits)
+    if limits.shares_sessions:
+        await cursor.execute(CHECK_SESSION, CHECK_PARAMETERS)
+        return read_shared_session(await cursor.fetchone(), host, timeouts)
+    pid = None if limits.pooler is Pooler.SESSION else raw.raw.get_backend_pid()
+    await cursor.execute(SET_SESSION, session_parameters(timeouts, search_path, pid))
+    return read_session(await cursor.fetchone(), host)
 
 
 def _timeouts(limits: PoolLimits) -> StatementTimeouts:
@@ -122,9 +123,13 @@ def _timeouts(limits: PoolLimits) -> StatementTimeouts:
     )
 
 
-def _options(limits: PoolLimits) -> dict[str, Any]:
+def _options(limits: PoolLimits, host: Host) -> dict[str, Any]:
     return {
         "timeout": limits.query_timeout_seconds,
+        # libpq gets one host at a time, since aiopg watches only the first of its sockets, and we
+        # ask each whether it is a primary.
+        "target_session_attrs": "any",
+        **host.parameters,
         # Unused conversions; that of hstore costs a query per connection.
         "enable_json": False,
         "enable_hstore": False,
@@ -136,23 +141,3 @@ def _options(limits: PoolLimits) -> dict[str, Any]:
         "keepalives_interval": 5,
         "keepalives_count": 3,
     }
-
-
-async def _resolve(dsn: str, deadline: float) -> list[dict[str, str]]:
-    """Return the addresses of the host in a DSN: libpq would block the loop to resolve it."""
-    parts = parse_url(dsn)
-    host = parts.get("host", "")
-    if not host or host.startswith(("/", "@")) or "hostaddr" in parts:
-        return [{}]
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout_at(deadline):
-            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except UnicodeError:  # of the IDNA encoding
-        raise InvalidUrl(
-            "The host name in DATABASE_URL is invalid: each of its labels must have 1 to 63"
-            " characters."
-        ) from None
-    except (TimeoutError, OSError, asyncio.CancelledError) as error:
-        raise translate_connection_error(error) from None
-    return [{"hostaddr": str(address[0])} for *_, address in found]

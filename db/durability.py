@@ -1,6 +1,7 @@
-"""Settings of the cluster that risk data in a crash, and that no session can change."""
+"""Settings of the cluster that risk committed data, and that no session can change."""
 
-from db.pool import Connection
+from db.acknowledgements import find_acknowledgement_risks
+from db.connection import Connection
 
 _FIND_SETTINGS = "SELECT current_setting('fsync'), current_setting('full_page_writes')"
 _FSYNC = (
@@ -13,8 +14,12 @@ _FULL_PAGE_WRITES = (
 )
 
 
-async def find_risks(connection: Connection) -> list[str]:
-    """Return a warning for each setting that lets a crash lose committed data."""
+async def find_risks(connection: Connection, *, acknowledged: bool) -> list[str]:
+    """Return a warning for each setting that lets a crash or a failover undo a revocation.
+
+    Raises NotAcknowledged if lookups have to be ``acknowledged``, and no standby has to do so.
+    """
     row = await connection.fetch_one(_FIND_SETTINGS) or ("on", "on")
     sentences = zip(row, (_FSYNC, _FULL_PAGE_WRITES), strict=True)
-    return [sentence for value, sentence in sentences if value == "off"]
+    risks = [sentence for value, sentence in sentences if value == "off"]
+    return risks + (await find_acknowledgement_risks(connection) if acknowledged else [])

@@ -1,10 +1,13 @@
 """The lookups of requests, one batch loader for each."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from db.batch_loader import BatchLoader, ObserveStatement
+from db.acknowledgements import Acknowledgements
+from db.batch import Found
+from db.batch_loader import BatchLoader, LookupQuery, ObserveStatement
 from db.clients import FIND_SECRETS
 from db.pool import Database
 from db.rows import (
@@ -47,17 +50,26 @@ class Lookups:
 
 
 def open_lookups(
-    database: Database, observer: Callable[[str], ObserveStatement | None] = lambda _: None
+    database: Database,
+    observer: Callable[[str], ObserveStatement] | None = None,
+    *,
+    acknowledged: bool = False,
 ) -> Lookups:
     """Return the lookups; each connects on first use.
 
-    ``observer`` returns the callback for the statements of a lookup, by its name.
+    ``observer`` returns the callback for the statements of a lookup, by its name. If
+    ``acknowledged``, a synchronous standby has to acknowledge each statement.
     """
+    acknowledgements = Acknowledgements(time.monotonic) if acknowledged else None
+
+    def load(name: str, query: LookupQuery[Found]) -> BatchLoader[Found]:
+        return BatchLoader(database, query, observer and observer(name), acknowledgements)
+
     return Lookups(
-        BatchLoader(database, FIND_USERS, observer("users_of_tokens")),
-        BatchLoader(database, FIND_OWNERS, observer("owners_of_tokens")),
-        BatchLoader(database, FIND_SESSIONS, observer("sessions")),
-        BatchLoader(database, FIND_BY_EMAIL, observer("users_by_email")),
-        BatchLoader(database, FIND_SECRETS, observer("secrets_of_clients")),
-        BatchLoader(database, FIND_COUNTS, observer("attempt_counts")),
+        load("users_of_tokens", FIND_USERS),
+        load("owners_of_tokens", FIND_OWNERS),
+        load("sessions", FIND_SESSIONS),
+        load("users_by_email", FIND_BY_EMAIL),
+        load("secrets_of_clients", FIND_SECRETS),
+        load("attempt_counts", FIND_COUNTS),
     )

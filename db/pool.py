@@ -6,23 +6,25 @@ Here a semaphore, which is fair, guards a few connections.
 """
 
 import asyncio
-import logging
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import NoReturn, Self
+from typing import Self
 
 import aiopg
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DatabaseError, PoolerNotSupported, ReadOnly
-from db.prepared import PreparedQuery, with_recovery_flag
+from db.errors import DISCARDING, DatabaseError, Unavailable, Unusable
+from db.fences import fenced
+from db.outage_log import OutageLog
+from db.prepared import PreparedQuery, preparation
+from db.role_settings import BEGIN, unprepared
+from db.route import Route
+from db.rows import Parameters
 from db.translation import translate
-from ops.logs import SERVER
 
 __all__ = ["Connection", "Database"]
 
@@ -30,16 +32,15 @@ __all__ = ["Connection", "Database"]
 ObserveWait = Callable[[float], None]
 # Added to the time limit of a borrowed connection, so that the limit of its statement comes first.
 _GRACE_SECONDS = 0.5
-# The minimum time between two log lines about a Postgres that is not a primary.
-_LOG_INTERVAL_SECONDS = 10.0
 
 
 class Database:
     """A pool of connections to one Postgres, which serves borrowers in their order.
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
-    and ``failures`` counts borrowers that got none. ``generation`` counts how often all
-    connections were discarded, because Postgres was not a primary or a pooler shares its sessions.
+    and ``failures`` counts borrowers that got none. ``route`` leads to the primary. ``generation``
+    counts how often all connections were discarded, because Postgres was not a primary, another
+    host or a promoted standby is the primary, or connections became unusable.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class Database:
         self.failures = 0
         self.generation = 0
         self._search_path: str | None = None
-        # What showed that a pooler shares sessions. It stays: none of the sessions can be trusted.
-        self._pooler: str | None = None
-        self._logged_at = -math.inf
+        # Why no connection can be used any more, such as a pooler that shares sessions.
+        self._unusable: Unusable | None = None
+        self._outage_log = OutageLog()
         self._observe_wait = observe_wait
-        self._dsn = dsn
+        self.route = Route(dsn)
         self._free: deque[aiopg.Connection] = deque()
         self._slots = asyncio.Semaphore(limits.pool_max)
         self._is_closed = False
@@ -75,6 +76,11 @@ class Database:
         return database
 
     @property
+    def is_usable(self) -> bool:
+        """Return whether connections can be opened before this process is restarted."""
+        return self._unusable is None
+
+    @property
     def size(self) -> int:
         """Return the maximum number of borrowed connections."""
         return self.limits.pool_max
@@ -87,19 +93,14 @@ class Database:
 
     def react(self, error: DatabaseError) -> None:
         """Discard every connection if the error of one says that none can be used."""
-        if isinstance(error, ReadOnly):
+        if isinstance(error, Unusable):
+            if self._unusable is not None:
+                return
+            self._unusable = error
+        if isinstance(error, DISCARDING):
             self._discard_all()
-            self._warn_of_standby(error)
-        elif isinstance(error, PoolerNotSupported) and self._pooler is None:
-            self._pooler = error.evidence
-            self._discard_all()
-            logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
-
-    def reject_pooler(self, evidence: str) -> NoReturn:
-        """Discard every connection, open none again, and raise PoolerNotSupported."""
-        error = PoolerNotSupported(evidence)
-        self.react(error)
-        raise error
+        if self.route.primary is not None:
+            self._outage_log.log(error)
 
     def _discard_all(self) -> None:
         """Close every free connection now, and every borrowed one when it is returned."""
@@ -107,26 +108,22 @@ class Database:
         while self._free:
             self._free.pop().close()
 
-    def _warn_of_standby(self, error: ReadOnly) -> None:
-        """Log that Postgres is not a primary, but not for each connection that meets it."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._logged_at + _LOG_INTERVAL_SECONDS:
-            self._logged_at = now
-            logging.getLogger(SERVER).warning(
-                "%s: requests get 503 until a primary accepts writes", error
-            )
-
-    async def prepare(self, name: str, sql: str, key_type: str) -> PreparedQuery:
+    async def prepare(
+        self, name: str, sql: str, key_type: str, *, acknowledged: bool = False
+    ) -> PreparedQuery:
         """Prepare a query of one array on a connection of its own, which the caller closes.
 
-        The plan is generic: made once, for a table that grows.
+        If ``acknowledged``, a result counts once a synchronous standby has acknowledged it.
         """
-        setup = (
-            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-            f" PREPARE {name} ({key_type}[]) AS {with_recovery_flag(sql)}"
-        )
-        raw = await self._connect(setup)
-        return PreparedQuery(raw, f"EXECUTE {name} (%s::{key_type}[])")
+        if self.limits.shares_sessions:
+            raw = await self._connect()
+            sql = fenced(sql, acknowledged=acknowledged, timeline=self.route.timelines.newest)
+            statement = unprepared(sql, key_type, self._search_path or "")
+        else:
+            sql = fenced(sql, acknowledged=acknowledged)
+            raw = await self._connect(preparation(name, sql, key_type))
+            statement = f"EXECUTE {name} (%s::{key_type}[])"
+        return PreparedQuery(raw, statement, acknowledged=acknowledged)
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
@@ -140,21 +137,15 @@ class Database:
         generation = self.generation
         try:
             with self._reacting():
-                yield Connection(raw, deadline=deadline)
+                yield Connection(raw, deadline=deadline, begin=self._begin())
         finally:
             self._return(raw, is_current=generation == self.generation)
 
     @asynccontextmanager
     async def transaction(self, seconds: float | None = None) -> AsyncIterator[Connection]:
         """Borrow a connection in a transaction, which is committed, or else rolled back."""
-        async with self.connection(seconds) as connection:
-            await connection.execute("BEGIN")
-            try:
-                yield connection
-            except BaseException:
-                await connection.roll_back()
-                raise
-            await connection.commit()
+        async with self.connection(seconds) as connection, connection.transaction():
+            yield connection
 
     @asynccontextmanager
     async def dedicated_connection(self, seconds: float) -> AsyncIterator[Connection]:
@@ -166,7 +157,7 @@ class Database:
         raw = await self._connect()
         try:
             with self._reacting():
-                yield Connection(raw, deadline=deadline)
+                yield Connection(raw, deadline=deadline, begin=self._begin())
         finally:
             await raw.close()
 
@@ -212,17 +203,26 @@ class Database:
             raise translate(error) from None
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
-        self._reject_known_pooler()
+        if self._unusable is not None:
+            raise self._unusable.with_traceback(None)
+        generation = self.generation
         with self._reacting():
             opened = await connect(
-                self._dsn, self.limits, search_path=self._search_path, setup=setup
+                self.route, self.limits, search_path=self._search_path, setup=setup
             )
         self._search_path = opened.search_path
+        if generation != self.generation:
+            opened.raw.close()
+            raise Unavailable("Another primary was found while a connection was opened.")
+        if self.route.follow(opened.host) or opened.is_promoted:
+            # The others lead to a host that may still take itself for the primary.
+            self._discard_all()
         return opened.raw
 
-    def _reject_known_pooler(self) -> None:
-        if self._pooler is not None:
-            raise PoolerNotSupported(self._pooler)
+    def _begin(self) -> tuple[str, Parameters]:
+        if self.limits.shares_sessions:
+            return BEGIN, {"search_path": self._search_path}
+        return "BEGIN", ()
 
     def _pop_free(self) -> aiopg.Connection | None:
         while self._free:
@@ -234,7 +234,7 @@ class Database:
     def _return(self, raw: aiopg.Connection, *, is_current: bool) -> None:
         is_usable = (
             is_current
-            and self._pooler is None
+            and self._unusable is None
             and not self._is_closed
             and not raw.closed
             and raw.raw.get_transaction_status() == TRANSACTION_STATUS_IDLE
@@ -242,6 +242,8 @@ class Database:
         if is_usable:
             self._free.append(raw)
         else:
+            if raw.closed:
+                self.route.avoid_primary()
             raw.close()
         self.in_use -= 1
         self._slots.release()

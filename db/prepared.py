@@ -12,37 +12,40 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 
-from db.errors import DatabaseError, ReadOnly, StatementError, Unavailable
+from db.errors import DatabaseError, NotAcknowledged, ReadOnly, StatementError, Unavailable
 from db.rows import Row
 from db.translation import translate_driver_error
 
 Received = Callable[[list[Row], DatabaseError | None], None]
 
 
-def with_recovery_flag(sql: str) -> str:
-    """Return a query whose rows begin with whether Postgres is in recovery.
+def preparation(name: str, sql: str, key_type: str) -> str:
+    """Return the statements that prepare a query of one array.
 
-    It returns a row even if ``sql`` returns none: an empty answer of a standby, which may lack
-    the newest rows, must not be taken for one of the primary.
+    The plan is generic: made once, for a table that grows.
     """
-    return f"""
-SELECT pg_is_in_recovery(), found.*
-FROM (VALUES (1)) AS one (row)
-LEFT JOIN ({sql}) AS found ON true
-"""  # noqa: S608 - our own statements
+    return (
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+        f" PREPARE {name} ({key_type}[]) AS {sql}"
+    )
 
 
 class PreparedQuery:
     """Sends one statement at a time, and passes the result to a callback.
 
-    ``statement`` has one placeholder, and returns at least one row. Its first column is whether
-    Postgres is in recovery: the data of a standby may be outdated. Any failure closes the
-    connection, and the owner opens the next one. The owner also aborts slow statements.
+    ``statement`` has one placeholder, and returns at least one row, whose first column is a fence
+    (db/fences.py). Almost any failure closes the connection, and the owner opens the next one. The
+    owner also aborts slow statements.
     """
 
-    def __init__(self, connection: aiopg.Connection, statement: str) -> None:
+    def __init__(
+        self, connection: aiopg.Connection, statement: str, *, acknowledged: bool = False
+    ) -> None:
         self._connection = connection
         self._raw = connection.raw
+        self._acknowledged = acknowledged
+        # What Postgres warned of while the connection was opened is not about a result.
+        self._raw.notices.clear()
         self._cursor = self._raw.cursor()
         self._statement = statement
         self._received: Received | None = None
@@ -73,10 +76,12 @@ class PreparedQuery:
         else:
             self._proceed()
 
-    def abort(self, *, sent_before: float) -> None:
-        """Abort a statement that was sent before a time of the loop's clock."""
-        if self._received is not None and self._sent_at < sent_before:
-            self._fail(translate_driver_error(TimeoutError()))
+    def abort(self, *, sent_before: float) -> bool:
+        """Abort a statement if it was sent before a time of the loop's clock; return whether."""
+        if self._received is None or self._sent_at >= sent_before:
+            return False
+        self._fail(translate_driver_error(TimeoutError()))
+        return True
 
     def close(self) -> None:
         """Close the connection; a pending statement fails."""
@@ -94,10 +99,20 @@ class PreparedQuery:
         self._wait_to_write(wanted=state == POLL_WRITE)
         if rows is None:
             return
-        if rows and rows[0][0] is False:
+        if rows and rows[0][0] is False and not (self._acknowledged and self._raw.notices):
             self._finish(rows, None)
         else:
+            self._reject(rows)
+
+    def _reject(self, rows: list[Row]) -> None:
+        if not rows or rows[0][0]:
             self._fail(ReadOnly("Postgres is a standby"))
+        elif rows[0][0] is None:
+            # The connection stays usable: each new one would be rejected as well.
+            self._finish([], NotAcknowledged())
+        else:
+            # As it does for Connection.commit(), Postgres gave up its wait for the standby.
+            self._fail(Unavailable("Postgres returned the rows with a warning."))
 
     def _wait_to_write(self, *, wanted: bool) -> None:
         if wanted and not self._writing:

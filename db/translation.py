@@ -1,12 +1,14 @@
 """The translation of errors of psycopg2, aiopg and asyncio into those of db/errors.py."""
 
 import asyncio
+import re
 
 import psycopg2
 
 from db.errors import (
     ConnectionRejected,
     DatabaseError,
+    InvalidUrl,
     Locked,
     PoolerNotSupported,
     ReadOnly,
@@ -18,6 +20,13 @@ DriverError = psycopg2.Error | TimeoutError
 
 # A read-only transaction, which psycopg2 does not count among the OperationalErrors.
 _READ_ONLY = "25006"
+# What libpq says of a Postgres that responds, beside the FATAL of Postgres itself: of a standby for
+# target_session_attrs, and of a connection that cannot be encrypted or authenticated.
+_STANDBY = ("session is read-only", "server is in hot standby mode")
+_REJECTED = ("FATAL: ", "does not support SSL", "certificate", "no password supplied")
+# Where libpq names the host, and where it quotes the value of an option.
+_FAILED = re.compile(r"^connection to server .*? failed: ")
+_VALUE = re.compile(r': | "')
 # The end of lock_timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
 # A prepared statement exists already, or does not exist: a pooler has connected us to a session in
@@ -26,16 +35,27 @@ _FOREIGN_SESSION = frozenset({"42P05", "26000"})
 
 
 def translate_connection_error(
-    error: DriverError | OSError | asyncio.CancelledError,
+    error: DriverError | OSError | asyncio.CancelledError, host: str = ""
 ) -> DatabaseError | asyncio.CancelledError:
-    """Return what to raise if connecting failed: libpq's reason contains no values."""
+    """Return what to raise if connecting failed: libpq's reason contains no password.
+
+    ``host`` is the one that was tried; without it, the reason names those that libpq tried.
+    """
     if isinstance(error, TimeoutError) or not isinstance(
         error, psycopg2.OperationalError | OSError
     ):
         return translate(error)
-    reason = " ".join(str(error).split())
-    # psycopg2 has no SQLSTATE of a failed connection; only Postgres itself reports a severity.
-    return ConnectionRejected(reason) if "FATAL: " in reason else Unavailable(reason)
+    # psycopg2 has no SQLSTATE of a failed connection. Lines that are indented are advice.
+    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
+    reason = " ".join("; ".join(lines).split())
+    if reason.startswith("invalid "):
+        return InvalidUrl(f"DATABASE_URL has an {_VALUE.split(reason)[0]}.")
+    if host:
+        reason = f"{host}: {_FAILED.sub('', reason)}"
+    for parts, kind in ((_REJECTED, ConnectionRejected), (_STANDBY, ReadOnly)):
+        if any(part in reason for part in parts):
+            return kind(reason)
+    return Unavailable(reason)
 
 
 def translate(

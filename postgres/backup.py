@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 from psycopg2.extensions import make_dsn
 
-from db.connecting import parse_url
+from db.dsn import parse_url
 from db.errors import BackupError, SchemaMissing
 from db.rows import NewEvent
 from db.schema import FIND_OWN_TABLES, TABLES, check_version
 from postgres.archives import ENVIRONMENT, Manifest, copy
-from postgres.plain_connection import PlainConnection, plain_connection
+from postgres.plain_connection import TO_THE_PRIMARY, PlainConnection, plain_connection
 from postgres.program_output import ProgramFailed, stream_output
 from postgres.programs import MAJOR_VERSION, SYSTEM_PATH, find_programs
 
@@ -108,8 +108,8 @@ def _pg_dump_connection(
 
     Other users can see the arguments of a process, but not its environment.
     """
-    # Of several addresses of the host, take that of the primary, which exported the snapshot.
-    parts = parse_url(dsn) | {"target_session_attrs": "read-write"}
+    # The snapshot is that of the primary.
+    parts = {**parse_url(dsn), **TO_THE_PRIMARY}
     if "sslpassword" in parts:
         raise BackupError(
             "pg_dump takes sslpassword only where other users can see it: use a key without a"

@@ -1,6 +1,6 @@
 """A blocking connection, for COPY, which aiopg does not support, and for long statements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -8,15 +8,18 @@ import psycopg2
 from psycopg2 import extensions
 from psycopg2.sql import Composable
 
-from db.connecting import describe, parse_url
-from db.errors import ConnectionRejected, Unavailable
+from db.dsn import describe, parse_url
+from db.errors import ConnectionRejected, PoolerNotSupported, ReadOnly, Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
+from db.pooler import SESSION
 from db.rows import NewEvent, Parameters, Row
 from db.schema import VERSION
 from db.session_settings import SET_SESSION, StatementTimeouts, read_session, session_parameters
 from db.translation import translate_connection_error, translate_driver_error
 
-_CONNECT_SECONDS = 10
+# Of several hosts, and addresses of a name, libpq takes that of the primary; the seconds are for
+# each of them.
+TO_THE_PRIMARY: Mapping[str, Any] = {"target_session_attrs": "read-write", "connect_timeout": "10"}
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 # The schema version that added an actor and a count to events.
 _ACTORS_SINCE = 4
@@ -24,7 +27,10 @@ _ACTORS_SINCE = 4
 _NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
 
 _NO_RESPONSE = "Postgres does not respond ({}). Check DATABASE_URL, and that Postgres is running."
-_REJECTED = "Postgres rejected the connection ({}). Check DATABASE_URL."
+_ADVICE: Mapping[type, str] = {
+    ConnectionRejected: "Postgres rejected the connection ({}). Check DATABASE_URL.",
+    ReadOnly: "Postgres cannot be used ({}): name the primary in DATABASE_URL.",
+}
 
 
 class PlainConnection:
@@ -70,33 +76,50 @@ class PlainConnection:
 @contextmanager
 def plain_connection(dsn: str) -> Iterator[PlainConnection]:
     """Yield a connection; raises DatabaseError, also for failures in the block."""
+    with closing(_connect(dsn)) as raw, _translating_errors():
+        connection = PlainConnection(raw)
+        pid: int | None = raw.get_backend_pid()
+        if connection.value("SELECT pg_catalog.pg_backend_pid()") != pid:
+            _check_sessions(dsn, connection)
+            pid = None
+        [row] = connection.fetch_all(SET_SESSION, session_parameters(_NO_TIMEOUTS, None, pid))
+        read_session(row, describe(dsn))
+        if raw.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+            connection.execute("SET transaction_timeout = 0")
+        yield connection
+
+
+def _connect(dsn: str) -> extensions.connection:
     parse_url(dsn)  # libpq's message about a malformed one quotes the password
     try:
-        raw = psycopg2.connect(
-            dsn,
-            application_name="userauth",
-            client_encoding="UTF8",
-            connect_timeout=_CONNECT_SECONDS,
-            # Of several addresses of the host, take that of the primary.
-            target_session_attrs="read-write",
+        raw: extensions.connection = psycopg2.connect(
+            dsn, application_name="userauth", client_encoding="UTF8", **TO_THE_PRIMARY
         )
     except psycopg2.Error as error:
         failure = translate_connection_error(error)
-        is_rejected = isinstance(failure, ConnectionRejected)
-        raise Unavailable((_REJECTED if is_rejected else _NO_RESPONSE).format(failure)) from None
+        if not isinstance(failure, Unavailable):
+            raise failure from None
+        raise Unavailable(_ADVICE.get(type(failure), _NO_RESPONSE).format(failure)) from None
+    raw.autocommit = True
+    return raw
+
+
+@contextmanager
+def _translating_errors() -> Iterator[None]:
     try:
-        with closing(raw):
-            raw.autocommit = True
-            connection = PlainConnection(raw)
-            row = connection.fetch_all(SET_SESSION, session_parameters(_NO_TIMEOUTS, None))[0]
-            read_session(row, describe(dsn))
-            if raw.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-                connection.execute("SET transaction_timeout = 0")
-            yield connection
+        yield
     except psycopg2.Error as error:
         # Without psycopg2's text, which can contain values of the statement.
         failure = translate_driver_error(error)
         raise type(failure)(f"A statement failed ({failure}).") from None
+
+
+def _check_sessions(dsn: str, connection: PlainConnection) -> None:
+    """Raise PoolerNotSupported if a second connection gets the session of this one."""
+    with closing(_connect(dsn)) as second:
+        [session] = connection.fetch_all(SESSION)
+        if PlainConnection(second).fetch_all(SESSION) == [session]:
+            raise PoolerNotSupported("connections share sessions of Postgres")
 
 
 def postgres_time(dsn: str) -> float:

@@ -8,16 +8,12 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, NamedTuple
-from urllib.parse import parse_qs, unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 
-from settings.exposure import (
-    DATABASE_URL,
-    ENCRYPTED,
-    includes_callers,
-    sslmode_over_network,
-)
+from settings.choices import Reads
+from settings.database_url import ENCRYPTED, check_database_url, sslmode_over_network
+from settings.exposure import includes_callers
 from settings.profiles import Profile
 from settings.secret_strength import is_guessable
 
@@ -55,42 +51,25 @@ def _path(value: object, info: Info) -> object:
 
 
 def _database_url(url: SecretStr, info: Info) -> SecretStr:
-    """Reject a URL that does not name one Postgres, without quoting any part of it.
-
-    A part that does not parse may be a part of the password.
-    """
+    """Reject a URL that does not lead to a primary, without quoting any part of it."""
     if not url and info.context.profile is Profile.PRODUCTION:
         raise ValueError("set DATABASE_URL=postgresql://… or DATABASE_URL=embedded")
     if url.get_secret_value() in EMBEDDED:
         return url
-    _check_escapes(url.get_secret_value())
-    match = DATABASE_URL.fullmatch(url.get_secret_value())
-    if not match:
-        raise ValueError(
-            "must be embedded or postgresql://user:password@host:port/name, "
-            "with special characters in the user or password written as %40 and the like"
-        )
-    options = parse_qs(match["options"] or "")
-    hosts = [host for host in (unquote(match["host"]), *options.get("host", [])) if host]
-    addresses = options.get("hostaddr", [])
-    if match["more"] or len(hosts) > 1 or "," in "".join(hosts + addresses):
-        raise ValueError("libpq's failover is not supported: name one host or a proxy")
-    if not hosts + addresses:
-        raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")
+    check_database_url(url.get_secret_value())
     if info.context.profile is Profile.PRODUCTION:
         _reject_silent_clear_text(sslmode_over_network(url.get_secret_value()))
     return url
 
 
-def _check_escapes(url: str) -> None:
-    """Raise ValueError if a character of the user or password ends them too early."""
-    authority, slash, path = url.partition("://")[2].partition("?")[0].partition("/")
-    for character, code, is_wrong in (
-        ("@", "%40", authority.count("@") > 1),
-        ("/", "%2F", slash and "@" in path),
-    ):
-        if is_wrong:
-            raise ValueError(f"must have {character} in the user or password written as {code}")
+def _direct_url(url: SecretStr, info: Info) -> SecretStr:
+    if not url:
+        return url
+    if info.context.is_complete and info.data.get("url", url).get_secret_value() in EMBEDDED:
+        raise ValueError("must be empty: the server connects to the embedded Postgres directly")
+    if url.get_secret_value() in EMBEDDED:
+        raise ValueError("must be postgresql://user:password@host:port/name")
+    return _database_url(url, info)
 
 
 def _reject_silent_clear_text(sslmode: str | None) -> None:
@@ -107,6 +86,13 @@ def _pool_max(pool_max: int, info: Info) -> int:
     if pool_max < info.data.get("pool_min", pool_max):
         raise ValueError(f"must be at least database.pool_min, which is {info.data['pool_min']}")
     return pool_max
+
+
+def _reads(reads: Reads, info: Info) -> Reads:
+    url = info.data.get("url")
+    if reads is Reads.ACKNOWLEDGED and url is not None and url.get_secret_value() in EMBEDDED:
+        raise ValueError("needs a synchronous standby, which the embedded Postgres does not have")
+    return reads
 
 
 def _keys(keys: tuple[SecretStr, ...], info: Info) -> tuple[SecretStr, ...]:
@@ -208,6 +194,10 @@ FilePath = Annotated[Path, BeforeValidator(_path), Field(description="a path")]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path), Field(description="a path or empty")]
 PrivateKey = Annotated[OptionalPath, AfterValidator(_private_key)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url), Field(description="a string")]
+DirectUrl = Annotated[SecretStr, AfterValidator(_direct_url), Field(description="a string")]
+DatabaseReads = Annotated[
+    Reads, Field(strict=False, description="primary or acknowledged"), AfterValidator(_reads)
+]
 PoolMax = Annotated[int, AfterValidator(_pool_max)]
 RequireHttps = Annotated[bool, AfterValidator(_require_https)]
 _Secret = Annotated[SecretStr, Field(min_length=32)]

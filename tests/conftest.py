@@ -30,6 +30,7 @@ from tests.harness.parallel import (
     pytest_runtest_protocol,
     pytest_xdist_auto_num_workers,
 )
+from tests.harness.replication import made_cluster
 from tests.harness.sql import keeping_connection, run_sql
 from transport.server import Server
 from wiring.application import open_application
@@ -91,6 +92,13 @@ def postgres() -> Iterator[str]:
                 yield embedded.dsn
         finally:
             embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def stopped_cluster() -> Iterator[Path]:
+    """Create a cluster of which tests start copies, as a primary and its standby."""
+    with new_directory() as folder:
+        yield made_cluster(Path(folder))
 
 
 @pytest.fixture

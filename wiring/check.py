@@ -4,22 +4,15 @@ import asyncio
 from dataclasses import replace
 
 from db.durability import find_risks
-from db.errors import (
-    ConnectionRejected,
-    DatabaseError,
-    PoolerNotSupported,
-    ReadOnly,
-    SchemaError,
-    Unavailable,
-)
 from db.pool import Database
-from db.pooler import check_sessions
+from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
 from db.schema import check_schema
 from ops.event_loop import EventLoop
 from settings import Profile, Settings
-from wiring.database import pool_limits
+from settings.choices import Reads
+from wiring.database import direct_database, pool_limits
 from wiring.documents import static_documents
-from wiring.errors import StartError, advice
+from wiring.errors import database_advice
 from wiring.pages import page_routes
 from wiring.secrets import read_certificate, signing_keys
 from wiring.tracing import find_tracing
@@ -29,8 +22,8 @@ def check(settings: Settings) -> str:
     """Check what the settings name, and return a report for the administrator.
 
     Raises CertificateError, StartError if packages of OpenTelemetry are missing, or a file of the
-    pages or the database could not be used, and in production, where no keys file is created,
-    KeysFileError. A database that does not answer is not an error; the embedded one is not started.
+    pages or the database cannot be used, and in production, where no keys file is created,
+    KeysFileError. The embedded database is not started.
     """
     read_certificate(settings)
     if settings.profile is Profile.PRODUCTION:
@@ -44,26 +37,29 @@ def check(settings: Settings) -> str:
 
 def _find_risks(settings: Settings) -> list[str]:
     """Return the warnings about a database, which this does not change."""
-    with asyncio.Runner(loop_factory=EventLoop) as runner:
-        try:
-            return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
-        except (ReadOnly, SchemaError, PoolerNotSupported) as error:
-            raise StartError(advice(error)) from error
-        except ConnectionRejected as error:
-            return [f"The database was not checked: it rejected the connection ({error})."]
-        except Unavailable as error:
-            return [f"The database was not checked: it does not respond ({error})."]
-        except DatabaseError as error:
-            raise StartError(advice(error)) from error
+    with database_advice(), asyncio.Runner(loop_factory=EventLoop) as runner:
+        return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
 
 
 async def _examine(settings: Settings) -> list[str]:
+    async with direct_database(settings) as direct:
+        await check_pooler(direct)
+        await check_schema(direct)
+        async with direct.connection() as connection:
+            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
+            risks = await find_risks(connection, acknowledged=acknowledged)
+        if not settings.database.direct_url:
+            return [*risks, *await find_pooler_risks(direct)]
+        location = await get_location(direct)
+    return [*risks, *await _examine_pooler(settings, location)]
+
+
+async def _examine_pooler(settings: Settings, location: Location) -> list[str]:
     limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
     database = await Database.open(settings.database.url.get_secret_value(), limits)
     try:
-        await check_sessions(database)
-        await check_schema(database)
-        async with database.connection() as connection:
-            return await find_risks(connection)
+        await check_pooler(database)
+        await check_location(database, location)
+        return await find_pooler_risks(database)
     finally:
         await database.close()

@@ -7,10 +7,11 @@ from db.errors import (
     ConnectionRejected,
     DatabaseError,
     InvalidUrl,
-    PoolerNotSupported,
+    NotAcknowledged,
     ReadOnly,
     SchemaError,
     Unavailable,
+    WrongPooler,
 )
 from postgres.embedded import EmbeddedPostgresError
 from rules.keys import KeysFileError
@@ -38,9 +39,9 @@ def advice(error: DatabaseError) -> str:
     """Return what the administrator should do about a database that cannot be used."""
     if isinstance(error, SchemaError | InvalidUrl):
         return str(error)
-    if isinstance(error, ReadOnly):
-        return f"Postgres cannot be used ({error}): name the primary in DATABASE_URL."
-    if isinstance(error, PoolerNotSupported):
+    if isinstance(error, ReadOnly | NotAcknowledged):
+        return f"Postgres cannot be used ({error}): {error.remedy}"
+    if isinstance(error, WrongPooler):
         return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, ConnectionRejected):
         return f"Postgres rejected the connection ({error}). Check DATABASE_URL."

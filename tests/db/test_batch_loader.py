@@ -10,7 +10,7 @@ import pytest
 from db.batch import BATCH_SIZE, Batch
 from db.batch_loader import BatchLoader
 from db.connecting import PoolLimits
-from db.errors import DatabaseError, Unavailable
+from db.errors import DatabaseError, ReadOnly, Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery, Received
 from db.rows import Row, UserRow
@@ -195,7 +195,7 @@ def test_closing_a_broken_connection_again_leaves_that_with_its_descriptor_alone
         run_sql(
             dsn,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND query ~ 'PREPARE broken'",
+            " WHERE application_name = 'userauth'",
         )
         async with asyncio.timeout(20):
             assert isinstance(await result_of(broken), Unavailable)
@@ -208,10 +208,28 @@ def test_closing_a_broken_connection_again_leaves_that_with_its_descriptor_alone
     use(dsn, run)
 
 
+def test_a_result_of_a_connection_that_was_discarded_meanwhile_does_not_count(
+    dsn: str, tokens: list[str], statements: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = PreparedQuery.send
+
+    async def work(database: Database, loader: BatchLoader[UserRow]) -> None:
+        def send_and_discard(self: PreparedQuery, keys: list[str], received: Received) -> None:
+            send(self, keys, received)
+            if statements == [1]:
+                database.react(ReadOnly("another primary was found"))
+
+        monkeypatch.setattr(PreparedQuery, "send", send_and_discard)
+        assert await loader.find(tokens[0]) is not None
+
+    with_loader(dsn, work)
+    assert statements == [1, 1]
+
+
 def test_any_failure_to_prepare_is_raised_and_the_next_lookup_succeeds(
     dsn: str, tokens: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> PreparedQuery:
+    async def fail(*_: object, **__: object) -> PreparedQuery:
         raise RuntimeError("on purpose")
 
     async def work(_: Database, loader: BatchLoader[UserRow]) -> None:

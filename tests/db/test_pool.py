@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from db.connecting import connect, describe
+from db.connecting import connect
+from db.dsn import describe
 from db.errors import (
     InvalidUrl,
     Locked,
@@ -19,6 +20,7 @@ from db.errors import (
     Unavailable,
 )
 from db.pool import Connection, Database
+from db.route import Route
 from postgres.plain_connection import plain_connection
 from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database, use
@@ -198,7 +200,7 @@ def test_a_lookup_in_a_session_that_has_prepared_it_is_reported_as_a_pooler(dsn:
     async def work(_: Database) -> None:
         setup = "PREPARE taken (text[]) AS SELECT 1"
         with pytest.raises(PoolerNotSupported, match="42P05") as raised:
-            await connect(dsn, LIMITS, setup=f"{setup}; {setup}")
+            await connect(Route(dsn), LIMITS, setup=f"{setup}; {setup}")
         message = f"{raised.value}: requests get 503 until a restart"
         assert message in (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
 
@@ -375,6 +377,17 @@ def test_a_dedicated_connection_leaves_the_pool_to_others(dsn: str) -> None:
                 await asyncio.sleep(0.01)
 
     use(dsn, work, replace(LIMITS, pool_max=1))
+
+
+def test_a_connection_that_was_being_opened_when_all_were_discarded_is_not_used(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        opening = asyncio.create_task(database.prepare("q", "SELECT 1 WHERE $1 IS NULL", "text"))
+        await asyncio.sleep(0)
+        database.react(ReadOnly("another primary was found"))
+        with pytest.raises(Unavailable, match="while a connection was opened"):
+            await opening
+
+    use(dsn, work)
 
 
 def test_a_dedicated_connection_to_a_standby_discards_the_others(dsn: str) -> None:

@@ -25,10 +25,14 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    async def close(self) -> None:
-        """Refuse connections, and abort the open ones."""
+    async def refuse(self) -> None:
+        """Refuse new connections, and keep the open ones."""
         if self._server is not None:
             self._server.close()
+
+    async def close(self) -> None:
+        """Refuse connections, and abort the open ones."""
+        await self.refuse()
         for writer in list(self._writers):
             writer.transport.abort()
         while self._writers:

@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import aiopg
 import pytest
 
 from db.errors import DatabaseError, ReadOnly, Unavailable
+from db.fences import fenced
 from db.pool import Database
-from db.prepared import PreparedQuery, with_recovery_flag
+from db.prepared import PreparedQuery
 from db.rows import Row
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
@@ -179,7 +181,7 @@ def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows
             ask(server.url, work)
         written = server.written()
     # Once in ten seconds, not for each request.
-    assert 1 <= written.count("127.0.0.1 is a standby: requests get 503") < USERS
+    assert 1 <= written.count(" is a standby: requests get 503") < USERS
     assert "Traceback" not in written
 
 
@@ -227,10 +229,12 @@ def test_the_result_of_a_standby_does_not_count_even_when_empty(
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        for sql in ("SELECT 1", "SELECT 1 WHERE false"):
+        queries = product(("SELECT 1", "SELECT 1 WHERE false"), (False, True))
+        for sql, acknowledged in queries:
             raw = await aiopg.connect(standby.url())
             cursor = await raw.cursor()
-            await cursor.execute(f"PREPARE q (text[]) AS {with_recovery_flag(sql)}")
+            statement = fenced(sql, acknowledged=acknowledged)
+            await cursor.execute(f"PREPARE q (text[]) AS {statement}")
             query = PreparedQuery(raw, "EXECUTE q (%s::text[])")
             answered: asyncio.Future[DatabaseError | None] = loop.create_future()
             query.send(["key"], partial(_hand_over, answered))
@@ -260,21 +264,13 @@ def test_a_cluster_without_fsync_is_reported_at_startup_and_by_check(
     assert "Warning: fsync is off in Postgres" in result.stdout
 
 
-def test_check_warns_of_an_unreachable_database_and_rejects_an_unusable_one(
+def test_check_rejects_an_unusable_database_and_changes_none(
     primary: Cluster, standby: Cluster
 ) -> None:
     result = manage("check", DATABASE_URL=standby.url())
     assert result.returncode == 1
     assert "is a standby" in result.stderr
-    result = manage("check", DATABASE_URL="postgresql://db..example/userauth")
-    assert result.returncode == 1
-    assert "The host name in DATABASE_URL is invalid" in result.stderr
-    assert "Traceback" not in result.stderr
     before = primary.sql("SELECT count(*) FROM pg_class")
     empty = primary.url(database="postgres")
     assert manage("check", DATABASE_URL=empty).returncode == 0
     assert primary.sql("SELECT count(*) FROM pg_class") == before
-    primary.kill()
-    result = manage("check", DATABASE_URL=primary.url())
-    assert result.returncode == 0
-    assert "The database was not checked" in result.stdout

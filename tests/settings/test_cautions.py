@@ -24,6 +24,13 @@ CASES = [
     ("metrics.host", {"USERAUTH_METRICS__HOST": "::", "USERAUTH_METRICS__PORT": "9464"}),
     ("database.url", {"DATABASE_URL": "postgresql://u:hidden@db.example/u?sslmode=disable"}),
     ("database.url", {"DATABASE_URL": "postgresql://u:hidden@db.example/u?sslmode=require"}),
+    (
+        "database.direct_url",
+        {
+            "DATABASE_URL": "postgresql://db.example/u?sslmode=verify-full",
+            "USERAUTH_DATABASE__DIRECT_URL": "postgresql://u:hidden@db.example/u?sslmode=disable",
+        },
+    ),
     ("throttle.pair_failures", {"USERAUTH_THROTTLE__PAIR_FAILURES": "1000000"}),
     ("throttle.account_failures", {"USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000000"}),
     ("throttle.address_failures", {"USERAUTH_THROTTLE__ADDRESS_FAILURES": "1000000"}),
@@ -78,19 +85,33 @@ def test_outside_production_there_are_no_cautions() -> None:
     assert cautions_of(ALL | {"APP_SETTINGS": "development"}) == ()
 
 
-def test_check_prints_each_caution_and_exits_with_0() -> None:
-    ended = run_to_the_end("--check", **PRODUCTION | ALL)
-    good, of_database = ended.stdout.splitlines()
-    assert (ended.returncode, good) == (0, "The settings are valid (production).")
-    assert of_database.startswith("The database was not checked: it does not respond")
-    assert ended.stderr.splitlines() == [f"warning: {caution}" for caution in cautions_of(ALL)]
-    assert len(ended.stderr.splitlines()) == len({path for path, _ in CASES})
-    by_command = manage("check", **PRODUCTION | ALL)
+def test_check_prints_each_caution_and_exits_with_0(dsn: str) -> None:
+    variables = ALL | {"DATABASE_URL": dsn, "USERAUTH_DATABASE__DIRECT_URL": ""}
+    ended = run_to_the_end("--check", **PRODUCTION | variables)
+    assert (ended.returncode, ended.stdout) == (0, "The settings are valid (production).\n")
+    assert ended.stderr.splitlines() == [f"warning: {each}" for each in cautions_of(variables)]
+    by_command = manage("check", **PRODUCTION | variables)
     assert (by_command.returncode, by_command.stdout, by_command.stderr) == (
         ended.returncode,
         ended.stdout,
         ended.stderr,
     )
+
+
+def test_check_prints_each_caution_before_the_error_of_the_database() -> None:
+    names = ("DATABASE_URL", "USERAUTH_DATABASE__DIRECT_URL")
+    variables = ALL | dict.fromkeys(names, "postgresql://db..example/u?sslmode=disable")
+    expected = [f"warning: {each}" for each in cautions_of(variables)]
+    assert len(expected) == len({path for path, _ in CASES})
+    ended = run_to_the_end("--check", **PRODUCTION | variables)
+    by_command = manage("check", **PRODUCTION | variables)
+    for returncode, stdout, stderr in (
+        (ended.returncode, ended.stdout, ended.stderr),
+        (by_command.returncode, by_command.stdout, by_command.stderr),
+    ):
+        *warnings, error = stderr.splitlines()
+        assert (returncode, stdout, warnings) == (1, "", expected)
+        assert "A host name in DATABASE_URL is invalid" in error
 
 
 def test_the_server_logs_each_caution_when_it_starts(dsn: str, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_secrets_are_masked_in_the_settings(load: Load) -> None:
 
 
 def test_an_error_keeps_no_secret(load: Load) -> None:
-    url = f"postgresql://user:{SECRET}@one,two/users"
+    url = f"postgresql://user:{SECRET}@one,,two/users"
     toml = f'[development.tokens]\nkeys = ["{SECRET}"]\n[testing.tokens]\nkey = "{SECRET}"\n'
     with pytest.raises(SettingsError) as caught:
         load({"DATABASE_URL": url, "USERAUTH_TOKENS__KEY": SECRET}, toml)

@@ -123,6 +123,9 @@ IN_THE_OPEN = "postgresql://user:hunter2hunter2@"
         "/users?host=db.example",
         "/users?hostaddr=10.0.0.5",
         "localhost/users?hostaddr=10.0.0.5",
+        "localhost,db.example/users",
+        "127.0.0.1,[2001:db8::1]:5433/users?target_session_attrs=read-write",
+        "localhost,localhost/users?hostaddr=127.0.0.1,10.0.0.5",
     ],
 )
 def test_production_rejects_a_database_connection_that_can_fall_back_to_clear_text(
@@ -145,6 +148,8 @@ def test_production_rejects_a_database_connection_that_can_fall_back_to_clear_te
         "localhost/users",
         "127.0.0.1:5433/users?sslmode=prefer",
         "[::1]/users",
+        "one.example,two.example/users?sslmode=verify-full",
+        "localhost,127.0.0.1:5433/users",
         "/users?host=/var/run/postgresql",
         "%2Fvar%2Frun%2Fpostgresql/users",
         "db.example/users?hostaddr=127.0.0.1",

@@ -1,0 +1,71 @@
+"""Lookups that a synchronous standby has to acknowledge: how Postgres must be configured for them.
+
+A lookup whose standby does not acknowledge never ends, and the end of its connection does not end
+it: its session remains until a standby acknowledges.
+"""
+
+import re
+from collections.abc import Callable
+
+from db.connection import Connection
+from db.errors import NotAcknowledged, Unavailable
+
+# How often all lookups together open a connection while none is acknowledged.
+_RECONNECT_SECONDS = 1.0
+_ONE_OF_SEVERAL = (
+    "synchronous_standby_names is {setting} in Postgres: a standby other than the next primary can"
+    " acknowledge lookups, and a primary that was replaced continue to answer. Name only standbys"
+    " that all have to acknowledge."
+)
+_FIND_NAMES = "SELECT current_setting('synchronous_standby_names')"
+_NAMES = re.compile(r"(?:(?:(?:FIRST|ANY)\s+)?(\d+)\s*\((.*)\)|(.*))", re.IGNORECASE | re.DOTALL)
+
+
+class Acknowledgements:
+    """What the lookups share that have to be acknowledged; ``clock`` returns monotonic seconds.
+
+    After a lookup that was not acknowledged, its successors rarely try again.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._is_missing = False
+        self._reconnect_at = 0.0
+
+    def record(self) -> None:
+        """Record that a lookup was acknowledged."""
+        self._is_missing = False
+
+    def record_timeout(self) -> None:
+        """Record that a lookup was not acknowledged in time; its session may remain."""
+        self._is_missing = True
+        self._reconnect_at = self._clock() + _RECONNECT_SECONDS
+
+    def spend_reconnect(self) -> None:
+        """Count a new connection; raises Unavailable if it has to wait."""
+        now = self._clock()
+        if self._is_missing and now < self._reconnect_at:
+            raise Unavailable("No standby acknowledged the last lookup.")
+        self._reconnect_at = now + _RECONNECT_SECONDS
+
+
+def is_one_of_several(setting: str) -> bool:
+    """Return whether a value of synchronous_standby_names lets one standby stand in for another."""
+    match = _NAMES.fullmatch(setting.strip())
+    number, some, names = match.groups() if match else (None, None, setting)
+    listed = [name.strip(' "') for name in (some or names).split(",")]
+    return "*" in listed or int(number or 1) < len(listed)
+
+
+async def find_acknowledgement_risks(connection: Connection) -> list[str]:
+    """Return a warning if a standby other than the next primary may acknowledge.
+
+    Raises NotAcknowledged if no standby has to.
+    """
+    row = await connection.fetch_one(_FIND_NAMES)
+    setting = "" if row is None else str(row[0])
+    if not setting:
+        raise NotAcknowledged
+    if not is_one_of_several(setting):
+        return []
+    return [_ONE_OF_SEVERAL.format(setting=setting)]

@@ -1,0 +1,47 @@
+"""The hosts of a DSN, and which of them is the primary."""
+
+import logging
+from collections.abc import Iterable
+
+from db.dsn import parse_url
+from db.hosts import Host, find_hosts
+from db.timelines import Timelines
+from ops.logs import SERVER
+
+
+class Route:
+    """Leads to the primary.
+
+    ``primary`` is the host of the last connection, if there was one, and ``silent`` are those that
+    have not answered since then. ``timelines`` are those of its connections.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.hosts = find_hosts(parse_url(dsn))
+        self.primary: Host | None = None
+        self.silent: set[Host] = set()
+        self.timelines = Timelines()
+
+    def in_order(self, hosts: Iterable[Host]) -> list[Host]:
+        """Return hosts in their order, but the primary first and silent ones last."""
+        return sorted(hosts, key=self._rank)
+
+    def avoid_primary(self) -> None:
+        """Try the primary last, since it did not answer: another host may have replaced it."""
+        if self.primary is not None:
+            self.silent.add(self.primary)
+
+    def _rank(self, host: Host) -> int:
+        if any(host.includes(other) for other in self.silent):
+            return 2
+        return 0 if host.includes(self.primary) else 1
+
+    def follow(self, host: Host) -> bool:
+        """Set the primary, which a connection leads to; return whether it replaced another one."""
+        self.silent.clear()
+        before, self.primary = self.primary, host
+        if before in {None, host}:
+            return False
+        logging.getLogger(SERVER).warning("the primary is now %s, and no longer %s", host, before)
+        return True
