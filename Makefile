@@ -18,7 +18,7 @@ PAGES := *.md docs client/README.md bench/results.md
 SETS := requirements requirements-dev requirements-bench tests/generators/requirements
 OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help serve example check test test-long programs lint format lock reference picture pictures bench bench-full soak clean
+.PHONY: help serve example check test test-long programs lint format lock reference screenshots bench bench-full soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,12 +71,10 @@ reference: $(VENV)/.develop ## write docs/api-reference.md and docs/command-refe
 	$(BIN)/python -m tests.harness.api_reference
 	$(BIN)/python -m tests.harness.command_reference
 
-picture: $(VENV)/.develop ## take the screenshot of the page at /docs again
-	DOCS_PAGE_PICTURE=docs/docs-page.png $(PYTEST) -q tests/system/test_docs_page.py -k registers
-
-pictures: $(VENV)/.develop ## take pictures of the pages in var/pictures
-	mkdir -p var/pictures
-	PAGE_PICTURES=var/pictures $(PYTEST) -q tests/pages/test_in_chromium.py -k accessible
+screenshots: $(VENV)/.develop ## take the screenshots in docs/ again
+	DOCS_PAGE_PICTURE=docs/docs-page.png $(BIN)/python -m pytest -q tests/system/test_docs_page.py -k registers
+	rm -f docs/pages/*
+	SCREENSHOTS=docs/pages $(BIN)/python -m pytest -q -m long tests/long/test_page_states.py -k documentation
 
 bench: $(VENV)/.bench ## measure in a few minutes
 	$(BIN)/python -m bench

@@ -25,12 +25,12 @@ class UserHandler(RequestHandler):
         self.write(USER)
 
 
-def _no_log(_handler: RequestHandler) -> None:
+def no_log(_handler: RequestHandler) -> None:
     """Replace the access log."""
 
 
 async def _serve() -> None:
-    server = HTTPServer(Application([("/api/user", UserHandler)], log_function=_no_log))
+    server = HTTPServer(Application([("/api/user", UserHandler)], log_function=no_log))
     sockets = bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     print(f"bare listens on http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)

@@ -12,6 +12,7 @@ BASELINES = (
         "`bare`",
         "Tornado + uvloop, one stock handler that writes the same JSON, no authentication, no log",
     ),
+    ("`bare template`", "Tornado + uvloop, one stock handler that renders a page of the same size"),
     ("`raw`", "httptools + uvloop, a fixed response: no Python server on them can do more"),
     ("`bcrypt`", "`bcrypt.checkpw` at the same cost on as many threads as the server has workers"),
     ("`select`", "`pgbench` with the same lookup, prepared, 16 clients"),

@@ -7,14 +7,24 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from bench.dataset import SIGNING_KEY, Credentials
 from bench.processes import read_port, running
 from bench.recipes import BCRYPT_COST
 
 USER_PATH = "/api/user"
+SIGN_IN_PATH = "/auth/sign-in"
 # Environment variables that would change the settings of a server under test.
 _OWN_VARIABLES = ("USERAUTH_", "APP_SETTINGS", "DATABASE_URL", "SECRET_KEYS", "HOST", "PORT", "PG")
+
+
+@dataclass(frozen=True)
+class FormToken:
+    """The token of a form, and the cookie that binds it to a browser."""
+
+    token: str
+    cookie: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,17 @@ class Target:
         path = f"{USER_PATH}/login"
         headers = {"Authorization": basic(credentials)} | _forwarded_for(address)
         return _request("GET", path, self.port, headers)
+
+    def sign_in_request(self, credentials: Credentials, token: FormToken) -> str:
+        """Return a form that signs in; the response is a page that leads to another service."""
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Cookie": token.cookie,
+            "Sec-Fetch-Site": "same-origin",
+        }
+        values = {"email": credentials.email, "password": credentials.password}
+        body = urlencode({"form_token": token.token, "next": "/app", **values})
+        return _request("POST", SIGN_IN_PATH, self.port, headers, body)
 
     def new_password_request(self, authorization: str, password: str, address: str) -> str:
         """Return a request to change a password, as a proxy forwards it from an IP address."""
@@ -71,9 +92,14 @@ def raw() -> AbstractContextManager[Target]:
     return _baseline("raw")
 
 
+def bare_page(size: int) -> AbstractContextManager[Target]:
+    """Run the baseline of a page: Tornado and a template that results in as many bytes."""
+    return _baseline("bare_page", str(size))
+
+
 @contextmanager
-def _baseline(name: str) -> Iterator[Target]:
-    command = [sys.executable, "-m", f"bench.{name}"]
+def _baseline(name: str, *arguments: str) -> Iterator[Target]:
+    command = [sys.executable, "-m", f"bench.{name}", *arguments]
     with running(command, log=name, environment=clean_environment()) as process:
         yield Target(name, read_port(process, name), process.pid)
 

@@ -38,7 +38,7 @@ def invite(administrator: Administrator, email: str, name: str | None, *, prints
         say(f"A message with a link goes to {made.user.email}.", err=True)
         return
     say(made.link)
-    _warn(made.user.email, "7 days")
+    _warn(administrator, made.user.email, "7 days")
 
 
 @click.command("reset-link")
@@ -57,8 +57,12 @@ def reset_link(administrator: Administrator, user: str) -> None:
     except UserDisabled:
         raise click.ClickException(f"{user} is disabled: run users enable first.") from None
     say(made.link or "")
-    _warn(made.user.email, "an hour")
+    _warn(administrator, made.user.email, "an hour")
 
 
-def _warn(email: str, lifetime: str) -> None:
+def _warn(administrator: Administrator, email: str, lifetime: str) -> None:
     say(f"It sets the password of {email}, once, within {lifetime}. Keep it secret.", err=True)
+    server, mail = administrator.settings.server, administrator.settings.mail
+    if not (mail.links_to or server.public_url):
+        # A server that was started with another port is unknown here.
+        say(f"It works if the server uses port {server.port}; otherwise set PORT.", err=True)

@@ -43,13 +43,12 @@ class OwnerRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """The owner of a session, when the session began, and when it ends unless it is used.
+    """The owner of a session, and when the session ends unless it is used.
 
     ``idle_until`` is None if it ends only at its expiry.
     """
 
     user: UserRow
-    created_at: datetime
     idle_until: datetime | None
 
 

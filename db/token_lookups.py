@@ -37,14 +37,14 @@ WHERE
     make=lambda row: OwnerRow(UserRow(*row[:6]), row[6]),
 )
 
-# The same of sessions, with the time of sign-in, and when a session ends without another use. The
-# kind is named although it is part of each signature already.
+# The same of sessions, with when a session ends without another use. The kind is named although it
+# is part of each signature already.
 FIND_SESSIONS = LookupQuery(
     name="find_sessions",
     sql="""
 SELECT
     t.id, u.id, u.email, u.name, u.created_at, u.updated_at, u.email_verified_at IS NOT NULL,
-    t.created_at, coalesce(t.last_used_at, t.created_at) + t.max_idle
+    coalesce(t.last_used_at, t.created_at) + t.max_idle
 FROM tokens t
 JOIN users u ON u.id = t.user_id
 WHERE

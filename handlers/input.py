@@ -70,8 +70,8 @@ class InputHandler(LoggedHandler):
         """Reject a body of another media type, or above the limit; an empty body is none."""
         headers = self.request.headers
         if self.request.body or self.exchange.is_body_too_large:
-            given = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            encoding = headers.get("Content-Encoding", "").strip().lower()
+            given = headers.get("Content-Type", "").partition(";")[0].strip(" \t").lower()
+            encoding = headers.get("Content-Encoding", "").lower()
             if given != form.media_type or encoding not in _NOT_ENCODED:
                 raise UnsupportedMediaType(form.media_type)
         if self.exchange.is_body_too_large:

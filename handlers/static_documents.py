@@ -94,7 +94,7 @@ class StaticDocument:
         """Return whether the caller already has this content (RFC 9110, section 13.1.2)."""
         if self.entity_tag is None or if_none_match is None:
             return False
-        return if_none_match.strip() == "*" or self.entity_tag in _ENTITY_TAG.findall(if_none_match)
+        return if_none_match == "*" or self.entity_tag in _ENTITY_TAG.findall(if_none_match)
 
 
 def read_message_pages(root: Path) -> Mapping[str, StaticDocument]:

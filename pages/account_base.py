@@ -5,8 +5,9 @@ from http import HTTPStatus
 from typing import ClassVar
 
 from contract.calls import Call
-from pages.base import ACCOUNT, SHOW, PageHandler
+from pages.base import SHOW, PageHandler
 from pages.forms import Field
+from pages.view import ACCOUNT
 from rules.errors import TokenInvalid
 from services.identities import Identity
 from services.sessions import Session

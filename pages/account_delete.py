@@ -3,9 +3,10 @@
 from typing import ClassVar
 
 from pages.account_base import CONFIRM, SHOWN, AccountHandler
-from pages.base import ACCOUNT, SEND, PageHandler
+from pages.base import SEND, PageHandler
 from pages.forms import Field, PageForm
 from pages.sign_out import CLEAR_CACHE
+from pages.view import ACCOUNT
 
 _UNDERSTOOD = Field("understood", "checkbox")
 _DELETED = f"{ACCOUNT}/deleted"

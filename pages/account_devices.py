@@ -11,10 +11,11 @@ from typing import ClassVar
 
 from db.rows import TokenRow
 from pages.account_base import CONFIRM, SHOWN, AccountHandler
-from pages.base import ACCOUNT, SEND
+from pages.base import SEND
 from pages.forms import PageForm
 from pages.texts import Texts
 from pages.user_agents import describe_user_agent
+from pages.view import ACCOUNT
 from rules.errors import NotFound
 from rules.tokens import TokenKind
 from transport.response import Fields

@@ -10,7 +10,7 @@ from pages.cookies import Cookies, new_form_cookie
 from pages.fields import security_fields
 from pages.site import Site
 from pages.texts import Texts
-from rules.errors import CrossSiteRequest, HttpsRequired, TokenInvalid
+from rules.errors import CrossSiteRequest, HttpsRequired, Problem, TokenInvalid
 from rules.form_tokens import is_form_token, issue_form_token
 from services.sessions import Session
 from transport.cors import is_from_another_origin
@@ -65,6 +65,14 @@ class BrowserHandler(InputHandler):
             return fields
         return (*fields, self.cookies_of_pages.set_form(self._new_form_cookie))
 
+    def problem_fields(self, problem: Problem) -> Fields:
+        """Return the header fields of an error that is a document."""
+        return (*super().problem_fields(problem), *self.fields_of_pages)
+
+    @property
+    def _lacks_https(self) -> bool:
+        return self.application.require_https and not self.is_secure
+
     def redirects_to_https(self) -> bool:
         """Return whether a redirect to HTTPS was the response; raise HttpsRequired for a form."""
         try:
@@ -97,6 +105,9 @@ class BrowserHandler(InputHandler):
         value = (self.get_cookie(cookies.session) if is_bound else None) or (
             self.get_cookie(cookies.form) or self._new_form_cookie
         )
+        if not value and self._lacks_https:
+            # No form is accepted, and a cookie would be without Secure.
+            return ""
         if not value:
             value = self._new_form_cookie = new_form_cookie()
         return issue_form_token(self.application.services.signer.keys[0], value)

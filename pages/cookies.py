@@ -14,7 +14,7 @@ _FORM_BYTES = 16
 # Longer than any session; browsers keep no cookie for longer than 400 days.
 _LANGUAGE_SECONDS = 365 * 24 * 60 * 60
 
-Field = tuple[str, str]
+HeaderField = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +38,19 @@ class Cookies:
         """Return the name of the cookie with the language that a person chose."""
         return f"{self._prefix}userauth-language"
 
-    def set_session(self, value: str, max_age: int | None) -> Field:
+    def set_session(self, value: str, max_age: int | None) -> HeaderField:
         """Return the field that sets a session; without a maximum age, until the browser ends."""
         return self._set(self.session, value, max_age)
 
-    def set_form(self, value: str) -> Field:
+    def set_form(self, value: str) -> HeaderField:
         """Return the field that sets the cookie of forms."""
         return self._set(self.form, value, None)
 
-    def set_language(self, value: str) -> Field:
+    def set_language(self, value: str) -> HeaderField:
         """Return the field that sets the language."""
         return self._set(self.language, value, _LANGUAGE_SECONDS)
 
-    def delete_session(self) -> Field:
+    def delete_session(self) -> HeaderField:
         """Return the field that deletes the session."""
         return self._set(self.session, "", 0)
 
@@ -58,7 +58,7 @@ class Cookies:
     def _prefix(self) -> str:
         return "__Host-" if self.is_secure else ""
 
-    def _set(self, name: str, value: str, max_age: int | None) -> Field:
+    def _set(self, name: str, value: str, max_age: int | None) -> HeaderField:
         age = "" if max_age is None else f"; Max-Age={max_age}"
         secure = "; Secure" if self.is_secure else ""
         return ("Set-Cookie", f"{name}={value}; Path=/{age}{secure}; HttpOnly; SameSite=Lax")

@@ -1,9 +1,10 @@
-"""/ leads to the pages, and /.well-known/change-password to the page for a new password."""
+"""/, /auth and /auth/ lead to the account, /.well-known/change-password to a new password."""
 
 from http import HTTPStatus
 from typing import ClassVar
 
-from pages.base import ACCOUNT, SHOW, PageHandler
+from pages.base import SHOW, PageHandler
+from pages.view import ACCOUNT
 
 
 class HomePage(PageHandler):
@@ -14,10 +15,19 @@ class HomePage(PageHandler):
         self.respond(HTTPStatus.FOUND, (("Location", self.target), *self.fields_of_pages))
 
 
+class RootPage(HomePage):
+    """What remains of the address of a page without its name."""
+
+
 class ChangePasswordPage(HomePage):
     """A well-known URL for password managers (W3C, A Well-Known URL for Changing Passwords)."""
 
     target = f"{ACCOUNT}/password"
 
 
-routes = [(r"/", HomePage), (r"/\.well-known/change-password", ChangePasswordPage)]
+routes = [
+    (r"/", HomePage),
+    (r"/auth", RootPage),
+    (r"/auth/", RootPage),
+    (r"/\.well-known/change-password", ChangePasswordPage),
+]

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pages.base import SEND, SIGN_IN, PageHandler
 from pages.forms import PageForm
 from rules.errors import FieldError, InvalidFields
-from rules.return_path import read_path
+from rules.return_path import MAX_ADDRESS_LENGTH, read_path
 from settings.choices import Language
 
 
@@ -26,7 +26,7 @@ class LanguagePage(PageHandler):
             await self.application.services.accounts.set_language(
                 self.session.identity, Language(chosen), self.origin
             )
-        path = read_path(self.parameters.get("next")) or SIGN_IN
+        path = read_path(self.parameters.get("next"), MAX_ADDRESS_LENGTH) or SIGN_IN
         # Back to the page with the switch, which is below /auth/.
         self.go_to(
             path if path.startswith("/auth/") else SIGN_IN,

@@ -2,10 +2,12 @@
 
 from urllib.parse import parse_qs, urlencode
 
+from rules.return_path import without_return_path
+
 
 def query_value(query: str, name: str) -> str:
     """Return the value of a parameter, or nothing; an invalid query is ignored."""
-    return parse_qs(query).get(name, [""])[0]
+    return parse_qs(without_return_path(query)).get(name, [""])[0]
 
 
 def address(path: str, **parameters: str | None) -> str:

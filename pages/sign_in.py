@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
-from pages.base import ACCOUNT, SEND, SHOW
+from pages.base import SEND, SHOW
 from pages.forms import CURRENT_PASSWORD, EMAIL, Field, PageForm
 from pages.signing_in import SigningInHandler
+from pages.view import ACCOUNT
 from rules.errors import EmailUnverified, Problem
 from transport.response import Fields
 

@@ -1,4 +1,4 @@
-"""/auth/sign-out: the end of a session."""
+"""/auth/sign-out: the revocation of a session."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ class SignOutPage(PageHandler):
     async def post(self) -> None:
         cookies = self.cookies_of_pages
         if self.session is not None:
-            await self.application.services.sessions.end(self.session, self.origin)
+            await self.application.services.sessions.revoke(self.session, self.origin)
         if self.get_cookie(cookies.session) is None:
             # Another site may have sent the form: the browser then withholds the cookie.
             self.go_to(SIGN_IN)

@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
-from pages.base import ACCOUNT, SEND, SHOW, SIGN_IN
+from pages.base import SEND, SHOW, SIGN_IN
 from pages.describe import describe
 from pages.forms import EMAIL, NEW_PASSWORD, PageForm
 from pages.queries import address
 from pages.signing_in import SigningInHandler
 from pages.site import Site
+from pages.view import ACCOUNT
 from rules.errors import EmailTaken, Problem
 from settings.choices import Language
 from transport.response import Fields
@@ -60,7 +61,9 @@ class SignUpPage(SigningInHandler):
         except Problem:
             self.go_to(address(SIGN_IN, next=self.return_path))
             return
-        self.leave_to(self.return_path or ACCOUNT, (field,))
+        is_sent = self.application.services.registration.offers_verification
+        account = f"{ACCOUNT}?done=verification" if is_sent else ACCOUNT
+        self.leave_to(self.return_path or account, (field,))
 
 
 routes = [(r"/auth/sign-up", SignUpPage)]

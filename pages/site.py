@@ -15,6 +15,7 @@ class Site:
     links: tuple[FooterLink, ...]
     can_register: bool
     sends_messages: bool
+    min_password_length: int
 
     def require_registration(self) -> None:
         """Raise RegistrationClosed if only administrators create accounts."""

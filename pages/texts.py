@@ -13,6 +13,8 @@ from string import Formatter
 
 _MESSAGES = "messages."
 _BASE = "en"
+# How many wrong keys an error names.
+_MAX_NAMED = 10
 _UNITS = ((3600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -61,26 +63,45 @@ def read_texts(folders: Iterable[Path]) -> Mapping[str, Texts]:
 
 
 def _read(file: Path) -> Mapping[str, str]:
-    sections = tomllib.loads(file.read_text(encoding="utf-8"))
-    return {
-        f"{section}.{key}": str(text)
-        for section, texts in sections.items()
-        if isinstance(texts, dict)
-        for key, text in texts.items()
-    }
+    found: dict[str, str] = {}
+    wrong: list[str] = []
+    for section, texts in tomllib.loads(file.read_text(encoding="utf-8")).items():
+        if not isinstance(texts, dict):
+            wrong.append(section)
+            continue
+        for key, text in texts.items():
+            if isinstance(text, str):
+                found[f"{section}.{key}"] = text
+            else:
+                wrong.append(f"{section}.{key}")
+    if wrong:
+        raise ValueError(f"{file.name}: {wrong[0]} is not a text in a section")
+    return found
 
 
 def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> None:
     """Raise ValueError if texts are missing, or have another name or other values than English."""
-    keys = {key for key in texts if not key.startswith(_MESSAGES)}
-    wrong = keys ^ {key for key in base if not key.startswith(_MESSAGES)}
-    wrong = wrong or {key for key in keys if not _values(texts[key]) <= _values(base[key])}
-    if wrong:
-        raise ValueError(f"the texts in {language}.toml are not those of {_BASE}: {min(wrong)}")
+    keys, expected = (
+        {key for key in each if not key.startswith(_MESSAGES)} for each in (texts, base)
+    )
+    for wrong, what in ((expected - keys, "are missing"), (keys - expected, "are not used")):
+        if wrong:
+            first = ", ".join(sorted(wrong)[:_MAX_NAMED])
+            raise ValueError(f"{language}.toml: {len(wrong)} texts {what}: {first}")
+    for key, text in texts.items():
+        given = _values(base[key]) if key in keys else _positions(key)
+        if not _values(text) <= given:
+            raise ValueError(f"{language}.toml: {key} contains a value that it does not get")
 
 
 def _values(text: str) -> set[str | None]:
     return {name for _, name, _, _ in Formatter().parse(text)} - {None}
+
+
+def _positions(message: str) -> set[str | None]:
+    """Return the values of the translation of a message: its numbers, in their order or not."""
+    numbers = range(message.count("{}"))
+    return {"" if numbers else None, *map(str, numbers)}
 
 
 def _texts(by_key: Mapping[str, str]) -> Texts:

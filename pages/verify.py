@@ -42,7 +42,8 @@ class VerifyPage(ProofPage):
         self.user_id = identity.user.id
         if form.send:
             await services.verification.request(identity, self.origin)
-            self.go_to(address(_PATH, done="verification-sent", next=self.return_path))
+            # With a fragment of its own, the address does not inherit that of the link.
+            self.go_to(f"{address(_PATH, done='verification-sent', next=self.return_path)}#main")
             return
         await services.address_proofs.confirm(identity, form.proof, self.origin)
         path, done = (SIGN_IN, "verified") if self.session is None else (_PATH, "confirmed")

@@ -4,16 +4,20 @@ import re
 from urllib.parse import unquote
 
 MAX_LENGTH = 2_000
-# Browsers read a backslash as a slash, drop tabs and line breaks, and read // as another host.
-_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+# An address of a page contains such a path, of which each character may be encoded.
+MAX_ADDRESS_LENGTH = 4 * MAX_LENGTH
+# Browsers read a backslash before the query as a slash, drop tabs and line breaks, and read // as
+# another host.
+_PATH = re.compile(r"/(?![/\\])[\x21-\x3e\x40-\x5b\x5d-\x7e]*(?:\?[\x21-\x7e]*)?")
 _PARAMETER = re.compile(r"(?:^|&)next=(.*)", re.DOTALL)
-# A person who has just signed in does not want to sign out.
-_SIGN_OUT = "/auth/sign-out"
+_APPENDED = re.compile(r"(?:^|&)next=/")
+# A person who has just signed in does not want to sign out; the others only take a form.
+_NOT_RETURNED_TO = frozenset({"/auth/sign-out", "/auth/language", "/auth/account/verification"})
 
 
-def read_path(text: str | None) -> str | None:
+def read_path(text: str | None, max_length: int = MAX_LENGTH) -> str | None:
     """Return a path of the same host, with its query, or None if it is none."""
-    if text is None or len(text) > MAX_LENGTH or not _PATH.fullmatch(text):
+    if text is None or len(text) > max_length or not _PATH.fullmatch(text):
         return None
     return text
 
@@ -21,19 +25,28 @@ def read_path(text: str | None) -> str | None:
 def read_return_path(text: str | None) -> str | None:
     """Return a path of the same host to go to after a sign-in, or None if it is none."""
     path = read_path(text)
-    return None if path is None or re.split("[?#]", path)[0] == _SIGN_OUT else path
+    return None if path is None or re.split("[?#]", path)[0] in _NOT_RETURNED_TO else path
+
+
+def without_return_path(query: str) -> str:
+    """Return what precedes a path in a query; nginx appends one with a query of its own."""
+    return _APPENDED.split(query, maxsplit=1)[0]
 
 
 def find_return_path(query: str) -> str | None:
     """Return the path in the parameter ``next`` of a query, or None.
 
     nginx appends a path with its query as they are: what begins with a slash is not decoded, and
-    ends where the query ends. Anything else is decoded once.
+    ends where the query ends. Anything else is decoded once, and so is a path with an encoded
+    question mark: many programs encode a parameter but for its slashes.
     """
     found = _PARAMETER.search(query)
-    if found is None or found[1].startswith("/"):
-        return read_return_path(found and found[1])
+    if found is None:
+        return None
+    text = found[1]
+    if text.startswith("/") and ("?" in text or "%3F" not in text.upper()):
+        return read_return_path(text)
     try:
-        return read_return_path(unquote(found[1].partition("&")[0], errors="strict"))
+        return read_return_path(unquote(text.partition("&")[0], errors="strict"))
     except ValueError:
         return None

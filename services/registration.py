@@ -65,6 +65,11 @@ class Registration:
         """Return whether anyone may register."""
         return self._settings.open
 
+    @property
+    def offers_verification(self) -> bool:
+        """Return whether new users, who log in without it, get a message to verify the address."""
+        return self._settings.verification is Verification.OPTIONAL and self._outbox.is_on
+
     def find_errors(self, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
         """Return what is wrong with those fields of a user that could be read."""
         return find_errors(self._rules, fields)
@@ -118,7 +123,7 @@ class Registration:
             transaction, new_user, password_hash, kind=EventKind.REGISTERED, origin=origin
         )
         await self._throttle.set_usual_network(transaction.connection, user, origin.ip)
-        if self._settings.verification is Verification.OPTIONAL and self._outbox.is_on:
+        if self.offers_verification:
             await self._outbox.add(transaction, MessageKind.VERIFICATION, user)
         return user
 

@@ -1,7 +1,7 @@
 """Sessions of browsers: tokens of a kind of their own, which a cookie contains."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from db.rows import SessionRow, UserRow
 from rules.errors import TokenInvalid
@@ -14,7 +14,7 @@ from services.transactions import answer
 from services.usage import TokenUsage
 from settings.sessions import SessionSettings
 
-_ENDED = "Sign in again: the session is not valid."
+_INVALID = "Sign in again: the session is not valid."
 # A use this close to the end of the idle time is written at once: the others are written every ten
 # seconds, and another process would reject the next request meanwhile.
 _CLOSE = timedelta(minutes=1)
@@ -33,20 +33,13 @@ class IssuedSession:
         """Return the value of the cookie."""
         return self.signed.value
 
-    @property
-    def expires_at(self) -> datetime:
-        """Return when it ends, used or not."""
-        return self.signed.row.expires_at
-
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A valid session: who signed in, when, and until when at most."""
+    """A valid session: its user, and whether it outlasts the browser."""
 
     token_id: str
     user: UserRow
-    created_at: datetime
-    expires_at: datetime
     is_kept: bool
 
     @property
@@ -56,7 +49,7 @@ class Session:
 
 
 class Sessions:
-    """Creates, identifies and ends sessions."""
+    """Creates, identifies and revokes sessions."""
 
     def __init__(
         self,
@@ -98,20 +91,18 @@ class Sessions:
         """Return the session of a cookie, and record its use; raises TokenInvalid."""
         claims = self._read(cookie)
         if claims is None:
-            raise TokenInvalid(_ENDED)
+            raise TokenInvalid(_INVALID)
         row = await answer(self._core.lookups.sessions.find(claims.token_id))
         if row is None:
-            raise TokenInvalid(_ENDED)
+            raise TokenInvalid(_INVALID)
         await self._use(claims.token_id, row, origin)
         return Session(
             token_id=claims.token_id,
             user=row.user,
-            created_at=row.created_at,
-            expires_at=datetime.fromtimestamp(claims.expires_at, UTC),
             is_kept=row.idle_until is None,
         )
 
-    async def end(self, session: Session, origin: Origin) -> None:
+    async def revoke(self, session: Session, origin: Origin) -> None:
         """Revoke a session; one that is revoked already remains so."""
         await self._logins.log_out(session.identity, origin)
 
@@ -125,7 +116,7 @@ class Sessions:
         """Record a use; raises TokenInvalid if the session was not used for too long."""
         now = self._core.now()
         if row.idle_until is not None and row.idle_until <= now:
-            raise TokenInvalid(_ENDED)
+            raise TokenInvalid(_INVALID)
         self._usage.note(token_id, origin.user_ip)
         if row.idle_until is not None and row.idle_until <= now + _CLOSE:
             await self._usage.write_now(token_id, origin.user_ip)

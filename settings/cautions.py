@@ -74,6 +74,11 @@ def _api(settings: Settings) -> Iterator[str]:
         )
     if "*" in settings.cors.origins:
         yield 'cors.origins = ["*"]: pages of every site may call the API'
+    if settings.pages.enabled and not settings.serves_pages:
+        yield (
+            "server.public_url is not set, so the pages for people are not served: set it, or"
+            " pages.enabled = false"
+        )
     if settings.docs.enabled:
         yield "docs.enabled = true: /openapi.json and /docs can be read without credentials"
 

@@ -29,6 +29,7 @@ from settings.checks import (
     in_production,
 )
 from settings.choices import Language, Verification
+from settings.local_origin import local_origin
 from settings.mail_checks import Mailbox, MailUrl
 from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
 from settings.pages import PageSettings
@@ -215,8 +216,13 @@ class Settings(BaseModel):
     @property
     def links_origin(self) -> str:
         """Return the origin of links in messages."""
-        local = f"http://localhost:{self.server.port}"
-        return self.mail.links_to or self.server.public_url or local
+        return self.mail.links_to or self.server.public_url or local_origin(self.server)
+
+    @property
+    def serves_pages(self) -> bool:
+        """Return whether there are pages: in production only at a known origin."""
+        is_known = self.server.public_url or self.profile is not Profile.PRODUCTION
+        return self.pages.enabled and bool(is_known)
 
     @property
     def warnings(self) -> Sequence[str]:

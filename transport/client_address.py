@@ -72,7 +72,7 @@ class ClientAddresses:
 def claims_https(request: HTTPServerRequest) -> bool:
     """Return whether the peer says that its client used HTTPS; anyone can say so."""
     # A list would come from a proxy that appends to what the client sends.
-    return request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+    return request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 
 def peer_of(request: HTTPServerRequest) -> str:

@@ -86,7 +86,7 @@ class CrossOrigin:
 def _allowed_fields(request: HTTPServerRequest) -> str:
     """Return the fields that a page may send: the usual ones, and any others that it asks for."""
     asked = request.headers.get("Access-Control-Request-Headers", "").split(",")
-    names = (name.strip() for name in asked[:_MAX_ASKED_FIELDS])
+    names = (name.strip(" \t") for name in asked[:_MAX_ASKED_FIELDS])
     usual = {name.lower() for name in _REQUEST_FIELDS}
     others = [name for name in names if _FIELD_NAME.fullmatch(name) and name.lower() not in usual]
     return ", ".join((*_REQUEST_FIELDS, *others))

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from tornado.httputil import HTTPHeaders
 
-from transport.browsers import prefers_html
+from transport.browsers import is_from_script, prefers_html
 
 _PAGES = "/auth/"
 _SIGN_IN = f"{_PAGES}sign-in"
@@ -21,13 +21,16 @@ _REPEATABLE = frozenset({"GET", "HEAD"})
 class SignInRedirects:
     """Decides which requests lead to the page that signs in, and where exactly."""
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, *, has_pages: bool = True) -> None:
         """Redirect on the host of this URL only, since cookies are bound to it; on any if empty."""
         self._host = urlsplit(public_url).netloc
+        self._has_pages = has_pages
 
     def find_location(self, headers: HTTPHeaders) -> str | None:
         """Return the location for the request that a trusted proxy describes; None for a 401."""
-        if headers.get("X-Forwarded-Method") not in _REPEATABLE or not prefers_html(headers):
+        if not self._has_pages or headers.get("X-Forwarded-Method") not in _REPEATABLE:
+            return None
+        if is_from_script(headers) or not prefers_html(headers):
             return None
         if self._host and headers.get("X-Forwarded-Host", "").lower() != self._host:
             return None

@@ -194,7 +194,7 @@ def _body_length(version: str, fields: HTTPHeaders) -> int | None:
 
 def _coding_problem(codings: str) -> Problem:
     """Return why the body cannot be read; an empty coding is none, and chunked is used once."""
-    names = [name.strip(" \t") for name in codings.split(",")]
+    names = _elements(codings)
     if "" in names or names.count("chunked") > 1:
         return MalformedRequest()
     return UnsupportedCoding()
@@ -207,4 +207,8 @@ def _keeps_open(version: str, fields: HTTPHeaders) -> bool:
     options = fields["Connection"].lower()
     if version != "HTTP/1.1":
         return options == "keep-alive"
-    return "close" not in options or "close" not in map(str.strip, options.split(","))
+    return "close" not in options or "close" not in _elements(options)
+
+
+def _elements(text: str) -> list[str]:
+    return [element.strip(" \t") for element in text.split(",")]

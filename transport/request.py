@@ -1,7 +1,9 @@
 """A request as handlers read it."""
 
 import time
-from functools import lru_cache
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from http.cookies import CookieError, Morsel, SimpleCookie
 
 from tornado.httputil import (
     HTTPHeaders,
@@ -37,6 +39,25 @@ class Request(HTTPServerRequest):
         self.arguments, self.query_arguments, self.body_arguments = {}, {}, {}
         self.files = {}
         self.server_connection = None
+
+    @cached_property
+    def cookies(self) -> dict[str, Morsel[str]]:
+        """Return the cookies by their names; one whose name occurs twice is empty.
+
+        Tornado removes Unicode white space around a name, and browsers do not: for them, a name
+        that begins with U+00A0 lacks the prefix ``__Host-``, so a page of a sub-domain may set it.
+        Of two cookies with one name, either may be the one that another host or path has set.
+        """
+        found = SimpleCookie()
+        for pair in self.headers.get("Cookie", "").split(";"):
+            name, equals, value = pair.partition("=")
+            name = name.strip(" \t")
+            # Without the sign, a browser means a value without a name.
+            if equals:
+                # Raised for a name that is not a token.
+                with suppress(CookieError):
+                    found[name] = "" if name in found else value.strip(" \t")
+        return found
 
     def request_time(self) -> float:
         """Return the seconds since the head was received."""

@@ -10,7 +10,7 @@ def parse_weight(text: str) -> tuple[str, float]:
 
     A malformed weight is 0.
     """
-    name, *parameters = (part.strip().lower() for part in text.split(";"))
+    name, *parameters = (part.strip(" \t").lower() for part in text.split(";"))
     for parameter in parameters:
         if parameter.startswith("q="):
             match = _WEIGHT.fullmatch(parameter)

@@ -123,7 +123,9 @@ def _build(
         policy=HttpPolicy(
             addresses=ClientAddresses(settings.server.trusted_proxies),
             cross_origin=CrossOrigin(settings.cors.origins),
-            sign_in_redirects=SignInRedirects(settings.server.public_url),
+            sign_in_redirects=SignInRedirects(
+                settings.server.public_url, has_pages=settings.serves_pages
+            ),
             require_https=settings.server.require_https,
             untrusted_proxy=RareWarning(_UNTRUSTED_PROXY, time.monotonic),
             max_body_bytes=settings.limits.max_body_bytes,

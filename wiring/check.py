@@ -18,7 +18,9 @@ from db.schema import check_schema
 from ops.event_loop import EventLoop
 from settings import Profile, Settings
 from wiring.database import pool_limits
+from wiring.documents import static_documents
 from wiring.errors import StartError, advice
+from wiring.pages import page_routes
 from wiring.secrets import read_certificate, signing_keys
 from wiring.tracing import find_tracing
 
@@ -26,14 +28,16 @@ from wiring.tracing import find_tracing
 def check(settings: Settings) -> str:
     """Check what the settings name, and return a report for the administrator.
 
-    Raises CertificateError, StartError if packages of OpenTelemetry are missing or the database
-    could not be used, and in production, where no keys file is created, KeysFileError. A database
-    that does not answer is not an error; the embedded one is not started.
+    Raises CertificateError, StartError if packages of OpenTelemetry are missing, or a file of the
+    pages or the database could not be used, and in production, where no keys file is created,
+    KeysFileError. A database that does not answer is not an error; the embedded one is not started.
     """
     read_certificate(settings)
     if settings.profile is Profile.PRODUCTION:
         signing_keys(settings)
     find_tracing()
+    static_documents(settings)
+    page_routes(settings)
     risks = [] if settings.database.is_embedded else _find_risks(settings)
     return "\n".join([f"The settings are valid ({settings.profile}).", *risks])
 

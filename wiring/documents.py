@@ -20,12 +20,13 @@ from wiring.program import ROOT, version
 def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
     """Return the static documents by path, as these settings and this version make them."""
     docs, pages = settings.docs.enabled, settings.pages
+    has_pages = settings.serves_pages
     try:
         return {
             **read_problems(ROOT),
             **(read_static_documents(ROOT, _openapi(settings)) if docs else {}),
             **_message_pages(settings),
-            **(read_page_parts(ROOT, pages.color, pages.logo) if pages.enabled else {}),
+            **(read_page_parts(ROOT, pages.color, pages.logo) if has_pages else {}),
         }
     except OSError as error:
         raise StartError(f"a page cannot be read: {error}") from error
@@ -33,7 +34,7 @@ def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
 
 def _message_pages(settings: Settings) -> Mapping[str, StaticDocument]:
     """Return what links of messages open, unless a page replaces it."""
-    replaced = {path for path, _ in page_routes} if settings.pages.enabled else set()
+    replaced = {path for path, _ in page_routes} if settings.serves_pages else set()
     found = read_message_pages(ROOT)
     return {path: page for path, page in found.items() if path not in replaced}
 

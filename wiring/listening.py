@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from handlers.metrics import MetricsServer
 from ops.metrics import Metrics
 from settings import Settings
+from settings.local_origin import local_origin, shown_host
 from transport.server import Server
 from wiring.database import database_location
 from wiring.errors import StartError
@@ -44,21 +45,25 @@ async def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> Met
 
 def _failure(host: str, port: int, error: OSError | UnicodeError, remedy: str) -> str:
     reason = (isinstance(error, OSError) and error.strerror) or str(error)
-    return f"cannot listen on {_shown(host)}:{port}: {reason}. {remedy}"
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return f"cannot listen on {shown_host(host)}:{port}: {reason}. {remedy}"
 
 
 def greeting(settings: Settings, address: tuple[str, int]) -> str:
     """Return the line that announces the server."""
     host, port = address
     scheme = "http" if settings.server.certificate is None else "https"
-    messages = mail_location(settings)
+    pages, messages = _pages_origin(settings, port), mail_location(settings)
     return (
-        f"userauth ({settings.profile}) listens on {scheme}://{_shown(host)}:{port},"
-        f" data in {database_location(settings)},"
+        f"userauth ({settings.profile}) listens on {scheme}://{shown_host(host)}:{port},"
+        + (f" pages at {pages}/auth/," if pages else "")
+        + f" data in {database_location(settings)},"
         + (f" messages to users in {messages}," if messages else "")
         + f" tokens valid for {settings.tokens.lifetime_seconds} s"
     )
+
+
+def _pages_origin(settings: Settings, port: int) -> str:
+    """Return where a person opens the pages, or nothing if none are served."""
+    if not settings.serves_pages:
+        return ""
+    return settings.server.public_url or local_origin(settings.server, port)

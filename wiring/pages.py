@@ -12,7 +12,7 @@ from wiring.errors import StartError
 
 def page_routes(settings: Settings) -> PageRoutes:
     """Return the routes of the pages, none if they are off; raises StartError."""
-    if not settings.pages.enabled:
+    if not settings.serves_pages:
         return NO_PAGES
     context = PageContext(
         _renderer(settings), settings.mail.language.value, settings.server.public_url
@@ -31,8 +31,9 @@ def _renderer(settings: Settings) -> Renderer:
         links=pages.footer_links,
         can_register=settings.registration.open,
         sends_messages=settings.mail.relay is not None,
+        min_password_length=settings.passwords.min_length,
     )
     try:
         return Renderer(site, pages.templates)
     except (OSError, ValueError) as error:
-        raise StartError(f"a template of the pages cannot be read: {error}") from error
+        raise StartError(f"pages.templates: the pages cannot be built: {error}") from error

@@ -11,6 +11,7 @@ from bench.groups import (
     logins,
     mail,
     memory,
+    pages,
     peers,
     purge,
     reset,
@@ -34,6 +35,7 @@ GROUPS: Mapping[str, Callable[[Run], Results]] = {
     "fairness": fairness.measure,
     "basic": basic.measure,
     "mail": mail.measure,
+    "pages": pages.measure,
     "memory": memory.measure,
     "peers": peers.measure,
 }

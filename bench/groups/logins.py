@@ -17,11 +17,12 @@ def measure(run: Run) -> Results:
     hashes, logins = [], []
     rejected = 0
     with userauth(run.small_database()) as server:
+        requests = [server.login_request(each) for each in password_credentials()]
         for _ in run.rounds("logins"):
             wait_until_idle(server.pid)
             # Half before and half after, in case the machine becomes slower or faster.
             before = _hash(run)
-            rate, rejections = _log_in(run, server)
+            rate, rejections = log_in(run, server, requests)
             wait_until_idle(server.pid)
             hashes.append((before + _hash(run)) / 2)
             logins.append(rate)
@@ -43,12 +44,14 @@ def _hash(run: Run) -> float:
     return rate
 
 
-def _log_in(run: Run, server: Target) -> tuple[float, int]:
-    requests = [server.login_request(each) for each in password_credentials()]
+def log_in(
+    run: Run, server: Target, requests: list[str], what: str = "logins"
+) -> tuple[float, int]:
+    """Log in with 32 clients; return the logins per second, and the number of rejected ones."""
     plan = LoginPlan(server.port, requests, CLIENTS, run.schedule.hashing)
-    what = f"{server.name}, logins of {CLIENTS} clients"
+    what = f"{server.name}, {what} of {CLIENTS} clients"
     with run.watching_noise(what, server), logging_in(plan, server.name) as wait:
         results = wait()
     run.record_faults(what, results.faults)
-    run.report(f"  {server.name}: {results.rate:.2f}/s, {len(results.rejected)} rejected")
+    run.report(f"  {what}: {results.rate:.2f}/s, {len(results.rejected)} rejected")
     return results.rate, len(results.rejected)

@@ -81,7 +81,7 @@ class Response:
 
     @property
     def media_type(self) -> str:
-        return str(self.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
+        return str(self.headers.get("Content-Type", "")).partition(";")[0].strip(" \t").lower()
 
     @property
     def retry_after(self) -> int | None:

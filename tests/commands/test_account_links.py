@@ -189,6 +189,16 @@ def test_a_link_needs_a_key_and_its_origin_and_other_commands_need_neither(
     assert not keys.exists()
 
 
+def test_a_link_of_development_names_the_port_that_it_needs(dsn: str) -> None:
+    local = {"USERAUTH_SERVER__PUBLIC_URL": ""}
+    invited = users(dsn, "invite", EMAIL, PORT="8019", **local)
+    assert invited.stdout.startswith("http://127.0.0.1:8019/auth/reset?")
+    advice = "It works if the server uses port"
+    assert f"{advice} 8019; otherwise set PORT." in invited.stderr
+    assert advice in users(dsn, "reset-link", EMAIL, **local).stderr
+    assert advice not in users(dsn, "reset-link", EMAIL).stderr
+
+
 def test_verify_is_shown_and_confirmed(dsn: str) -> None:
     assert users(dsn, "add", EMAIL, stdin=f"{PASSWORD}\n").returncode == 0
     required = {**WITH_MAIL, "USERAUTH_REGISTRATION__VERIFICATION": "required"}

@@ -42,6 +42,12 @@ def test_a_browser_without_a_session_goes_to_sign_in_and_learns_the_way_back(
             for path in ("/", "/report?year=2026&q=a%20b%26c", "/?sign_in=false", "/?next=//evil"):
                 answer = await site.ask(None, path, more=HTML, method=method)
                 assert (answer.code, next_of(answer)) == (303, path)
+        for more in (
+            HTML | {"Sec-Fetch-Mode": "navigate"},
+            {"Accept": "application/json;q=0.5, text/html"},
+        ):
+            answer = await site.ask(None, "/x", more=more)
+            assert (answer.code, next_of(answer)) == (303, "/x")
         # What a caller claims about its request does not matter.
         claims = {"X-Forwarded-Uri": "/evil", "X-Forwarded-Method": "GET"}
         claims |= {"X-Forwarded-Host": "evil.example", "X-Original-URL": "/evil"}
@@ -68,6 +74,11 @@ def test_only_a_browser_that_reads_is_redirected(any_sample: str, dsn: str, tmp_
             {"Accept": "application/json"},
             {"Accept": "text/html;q=0.5, application/json"},
             {"Accept": "*/*", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "text/html", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "application/json, text/html;q=0.1", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "application/json, text/html;q=0.1", "Sec-Fetch-Mode": "navigate"},
+            {"Accept": "text/html;q=0, */*", "Sec-Fetch-Mode": "cors"},
+            {"Accept": "text/html;q=0, */*"},
             {"Accept": "image/avif,*/*;q=0.8", "Sec-Fetch-Mode": "no-cors"},
         ):
             for path in ("/", "/?sign_in=true", "/?sign_in=1&page=2"):
@@ -101,6 +112,13 @@ def test_the_application_gets_no_cookie_of_userauth_and_its_own(
             # Traefik removes all of them or none.
             passed = "" if any_sample == "traefik.yml" else expected
             assert json.loads(answer.body).get("Cookie", "") == passed, given
+        for separator in (";", "; "):
+            many = separator.join([f"a{n}=b;\xa0userauth={secret}" for n in range(20)])
+            answer = await site.ask(bearer(token), more={"Cookie": many})
+            # nginx removes a few, and otherwise all cookies.
+            assert ("a19=b" in json.loads(answer.body).get("Cookie", "")) == (
+                any_sample == "Caddyfile"
+            )
         assert secret not in str(site.seen)
 
     behind(any_sample, dsn, tmp_path, use, **TRUSTED)
@@ -109,7 +127,16 @@ def test_the_application_gets_no_cookie_of_userauth_and_its_own(
 def cookies(secret: str) -> list[tuple[str, str]]:
     """Return values of Cookie, each with what the application should get."""
     ours = [f"{name}={secret}" for name in OURS]
-    theirs = ("lang=de", "myuserauth=1", "userauth-forms=2", "x__Host-userauth=3", "a=userauth=4")
+    # Other hosts may set names that contain those of userauth.
+    planted = [
+        f"{before}userauth{after}={secret}"
+        for before, after in (
+            *(("\xa0__Host-", ""), ("\x85__Host-", ""), ("\xe3\x80\x80__Host-", "-form")),
+            *(("my", ""), ("", "\xa0"), ("x__Host-", ""), ("", "-forms")),
+        )
+    ]
+    ours = [*ours, *planted]
+    theirs = ("lang=de", "a=userauth=4", "user=auth=5", "userAuth=6", "user-auth=7")
     return [
         *((cookie, "") for cookie in ours),
         *((f"{cookie}; a=b", "a=b") for cookie in ours),
@@ -121,6 +148,7 @@ def cookies(secret: str) -> list[tuple[str, str]]:
         (f"{ours[0]}; {theirs[0]}; {ours[1]}; {theirs[1]}", f"{theirs[0]}; {theirs[1]}"),
         (f"a=b; userauth =\t{secret}", "a=b"),
         ("; ".join(theirs), "; ".join(theirs)),
+        ("userauth; a=b; " + "userauth" * 500, "userauth; a=b; " + "userauth" * 500),
         ('q="a b"; session=x.y-z_%3D', 'q="a b"; session=x.y-z_%3D'),
     ]
 

@@ -83,10 +83,18 @@ async def test_only_browsers_are_redirected(api: Api) -> None:
 
 @trusted
 @pytest.mark.gen_test
-async def test_a_script_that_accepts_anything_is_not_redirected(api: Api) -> None:
-    answer = await ask(api, Accept="*/*", Sec_Fetch_Mode="cors")
-    assert not is_redirect(answer)
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+async def test_a_script_is_not_redirected(api: Api) -> None:
+    for accept in ("*/*", "text/html"):
+        answer = await ask(api, Accept=accept, Sec_Fetch_Mode="cors")
+        assert not is_redirect(answer)
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert is_redirect(await ask(api, Sec_Fetch_Mode="navigate"))
+
+
+@override_settings(SERVER__TRUSTED_PROXIES="127.0.0.1/32", PAGES__ENABLED=False)
+@pytest.mark.gen_test
+async def test_without_pages_no_browser_is_redirected(api: Api) -> None:
+    assert not is_redirect(await ask(api))
 
 
 @trusted
@@ -226,6 +234,10 @@ async def test_the_name_of_the_cookie_is_that_of_the_connection(api: Api, app: A
         ("__Host-userauth", {}, 401),
         ("__host-userauth", HTTPS, 401),
         ("userauth-form", {}, 401),
+        ("\xa0__Host-userauth", HTTPS, 401),
+        ("\x85__Host-userauth", HTTPS, 401),
+        ("__Host-userauth=planted; __Host-userauth", HTTPS, 401),
+        ("userauth=planted; userauth", {}, 401),
     ):
         answer = await api.request("GET", VERIFY, headers=fields | {"Cookie": f"{name}={token}"})
         assert answer.status == status, (name, fields)
@@ -251,7 +263,7 @@ async def test_without_a_valid_session_a_browser_is_redirected_and_another_calle
     token = await signed_in(api, app)
     login = await api.token()
     ended = await app.services.sessions.identify(token, LocalOrigin())
-    await app.services.sessions.end(ended, LocalOrigin())
+    await app.services.sessions.revoke(ended, LocalOrigin())
     for value in (token, login, "a.b.c", "", "x" * 4000, '"quoted"', token.upper()):
         cookie = {"Cookie": f"userauth={value}"}
         assert (await api.request("GET", VERIFY, headers=cookie)).status == 401
@@ -271,7 +283,7 @@ async def test_a_session_that_ended_is_rejected_at_the_next_request(
     other = await signed_in(api, app)
     assert [await status(token), await status(other)] == [200, 200]
     session = await app.services.sessions.identify(token, LocalOrigin())
-    await app.services.sessions.end(session, LocalOrigin())
+    await app.services.sessions.revoke(session, LocalOrigin())
     assert [await status(token), await status(other)] == [401, 200]
     clock.advance(8 * 3600 + 60)
     assert await status(other) == 401

@@ -26,15 +26,18 @@ _SWITCHES = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
+# Every host name is this machine, and no certificate is checked. The last switch of a name counts.
+LOCAL_SITES = ("--host-resolver-rules=MAP * 127.0.0.1", "--ignore-certificate-errors")
+
 
 @contextmanager
-def chromium() -> Iterator[Chrome]:
+def chromium(*switches: str) -> Iterator[Chrome]:
     """Run Chromium with logs of its console and its requests."""
     options = ChromeOptions()
     # Named, so that Selenium does not search for, or download, either.
     options.binary_location = get_program("chromium")
     service = ChromeService(executable_path=get_program("chromedriver"))
-    for switch in _SWITCHES:
+    for switch in (*_SWITCHES, *switches):
         options.add_argument(switch)
     if os.geteuid() == 0:
         # Chromium's sandbox does not work as root.

@@ -202,6 +202,7 @@ def _check(page: Page, *, is_secure: bool) -> None:
     assert set(headers["Content-Security-Policy"].split("; ")) == POLICY
     assert headers["Referrer-Policy"] == "same-origin"
     assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert ("Strict-Transport-Security" in headers) == is_secure
     if page.status in {429, 503}:
         assert headers["Retry-After"].isdecimal()

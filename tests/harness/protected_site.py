@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
@@ -30,7 +31,8 @@ class Upstream(RequestHandler):
     def get(self) -> None:
         self.seen.append(dict(self.request.headers))
         self.set_status(int(self.get_query_argument("status", "200")))
-        self.write(json.dumps(self.seen[-1]))
+        if self.get_status() != HTTPStatus.NO_CONTENT:
+            self.write(json.dumps(self.seen[-1]))
 
     head = post = put = patch = delete = options = get
 

@@ -1,5 +1,6 @@
 """Messages as they are sent."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -12,10 +13,11 @@ from db.message_rows import ClaimedMessage
 from mail import texts
 from mail.errors import MessageError, Permanent
 from mail.messages import KIND_FIELD, Envelope, make_envelope, render
+from pages.texts import read_texts
 from rules.mail_secrets import MailSecrets, derive_secrets
 from rules.message_kinds import MessageKind
 from settings.choices import Language
-from tests.harness.configuration import KEY, settings_with
+from tests.harness.configuration import KEY, ROOT, settings_with
 
 ALICE = "alice@example.com"
 ORIGIN = "https://auth.example.com"
@@ -167,6 +169,13 @@ def test_a_message_says_what_to_do_if_it_was_not_the_user(
     }
     text = " ".join(text_of(rendered(kind, language=language)).split())
     assert any(phrase in text for phrase in phrases[language])
+
+
+def test_messages_and_pages_call_it_sign_in_and_sign_out() -> None:
+    english = read_texts((ROOT / "pages" / "languages",))["en"].by_key.values()
+    messages = (text_of(rendered(kind)) for kind in MessageKind)
+    for text in (*english, *messages):
+        assert not re.search(r"\blog(s|ged|ging)?[\s-]*(in|out)\b", text, re.IGNORECASE), text
 
 
 @pytest.mark.parametrize(("kind", "language"), ALL)

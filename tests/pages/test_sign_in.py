@@ -69,6 +69,45 @@ async def test_over_https_a_cookie_without_the_prefix_is_ignored(
     assert (await browser.get("/auth/account")).status == 303
 
 
+@behind_proxy
+@pytest.mark.parametrize("space", ["\xa0", "\x85", "\xc2\xa0"])
+@pytest.mark.gen_test
+async def test_a_session_that_a_sub_domain_plants_is_not_used(
+    api: Api, browser: FormBrowser, space: str
+) -> None:
+    browser.headers["X-Forwarded-Proto"] = "https"
+    own, planted = "__Host-userauth", f"{space}__Host-userauth"
+    await api.register("mallory@example.com")
+    await browser.sign_in("mallory@example.com", PASSWORD)
+    browser.cookies = {planted: browser.cookies[own], f"{planted}-form": "planted"}
+    assert (await browser.get("/auth/account")).status == 303
+    form = await browser.get(PATH)
+    assert browser.cookies[f"{own}-form"]
+    await api.register()
+    await browser.submit(form, PATH, email=EMAIL, password=PASSWORD)
+    for names in ((own, planted), (planted, own)):
+        browser.cookies = {name: browser.cookies[name] for name in names}
+        assert EMAIL in (await browser.get("/auth/account")).text
+
+
+@pytest.mark.gen_test
+async def test_of_two_cookies_with_one_name_none_is_used(api: Api, browser: FormBrowser) -> None:
+    await api.register()
+    await browser.sign_in(EMAIL, PASSWORD)
+    value = browser.cookies["userauth"]
+    both = f"userauth={value}; userauth=planted"
+    assert (await browser.get("/auth/account", cookie=both)).status == 303
+    assert (await browser.get("/auth/account", cookie=f"userauth={value}")).status == 200
+    # A form of it is not accepted, not even to sign in.
+    form = await browser.get(PATH, cookie="a=b")
+    values = form.form(PATH).values | {"email": EMAIL, "password": PASSWORD}
+    twice = "; ".join([f"userauth-form={browser.cookies['userauth-form']}"] * 2)
+    assert (await browser.post(PATH, values, cookie=twice, **browser.sender)).status == 403
+    # The browser can get rid of the one that the server has set.
+    answer = await browser.post("/auth/sign-out", {}, cookie=both, **browser.sender)
+    assert (answer.status, "userauth" in browser.cookies) == (303, False)
+
+
 @pytest.mark.parametrize(
     ("email", "password"),
     [(EMAIL, "wrong horse battery"), ("unknown@example.com", PASSWORD), (EMAIL, "a\x07b")],
@@ -207,13 +246,26 @@ async def test_a_planted_session_does_not_survive_the_sign_in(
     await api.register()
     await api.register("mallory@example.com")
     await browser.sign_in("mallory@example.com", PASSWORD)
-    planted = browser.cookies["userauth"]
-    browser.cookies.pop("userauth-form")
-    page = await browser.get("/auth/sign-in")
-    await browser.submit(page, "/auth/sign-out")
-    await browser.sign_in(EMAIL, PASSWORD)
+    planted = browser.cookies.pop("userauth")
+    page = await browser.get(PATH)
+    browser.cookies["userauth"] = planted
+    assert (await browser.submit(page, PATH, email=EMAIL, password=PASSWORD)).status == 303
     assert browser.cookies["userauth"] != planted
     assert EMAIL in (await browser.get("/auth/account")).text
+    browser.cookies["userauth"] = planted
+    assert (await browser.get("/auth/account")).status == 303
+
+
+@pytest.mark.gen_test
+async def test_a_path_that_nginx_appends_does_not_say_what_was_done(browser: FormBrowser) -> None:
+    for query, is_done in (
+        ("next=/list?x=1&done=reset", False),
+        ("next=%2Flist%3Fx=1%26done=reset", False),
+        ("done=reset&next=/list?x=1", True),
+    ):
+        page = await browser.get(f"{PATH}?{query}")
+        assert ("The new password is saved" in page.text) == is_done
+        assert page.form(PATH).values["next"].startswith("/list")
 
 
 @pytest.mark.gen_test

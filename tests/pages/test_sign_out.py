@@ -30,6 +30,20 @@ async def test_a_person_signs_out_by_the_button(api: Api, browser: FormBrowser, 
 
 
 @pytest.mark.gen_test
+async def test_the_page_offers_the_sign_out_in_a_session_and_the_sign_in_without(
+    api: Api, browser: FormBrowser
+) -> None:
+    without = await browser.get(PATH)
+    assert "You are not signed in." in without.text
+    assert without.find("a", href="/auth/sign-in")
+    assert [form.action for form in without.forms] == ["/auth/language"]
+    await signed_in(api, browser)
+    within = await browser.get(PATH)
+    assert [form.action for form in within.forms] == [PATH, "/auth/language"]
+    assert "You are not signed in." not in within.text
+
+
+@pytest.mark.gen_test
 async def test_a_second_tab_signs_out_again(api: Api, browser: FormBrowser) -> None:
     await signed_in(api, browser)
     page, cookie = await browser.get(PATH), browser.cookies["userauth"]

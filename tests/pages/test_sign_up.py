@@ -32,8 +32,10 @@ def count(dsn: str, table: str) -> int:
 @pytest.mark.gen_test
 async def test_a_person_is_signed_in_after_the_sign_up(browser: FormBrowser) -> None:
     answer = await sign_up(browser)
-    assert (answer.status, answer.headers["Location"]) == (303, "/auth/account")
-    assert EMAIL in (await browser.get("/auth/account")).text
+    assert answer.status == 303
+    account = await browser.get(answer.target)
+    assert (account.status, account.title) == (200, "Your account · Account")
+    assert EMAIL in account.text
 
 
 @override_settings(**MAIL, REGISTRATION__VERIFICATION="optional")
@@ -42,9 +44,23 @@ async def test_an_optional_verification_sends_a_message_in_the_language_of_the_p
     browser: FormBrowser, dsn: str
 ) -> None:
     browser.headers["Accept-Language"] = "de"
-    await sign_up(browser)
+    answer = await sign_up(browser)
     assert last_message(dsn, MessageKind.VERIFICATION, EMAIL)
     assert run_sql(dsn, "SELECT language FROM users") == [("de",)]
+    account = await browser.get(answer.target)
+    assert "An Ihre Adresse wurde eine Nachricht gesendet." in account.text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{**MAIL, "REGISTRATION__VERIFICATION": "off"}, {"REGISTRATION__VERIFICATION": "optional"}],
+    indirect=True,
+)
+@pytest.mark.gen_test
+async def test_no_message_is_announced_if_none_is_sent(browser: FormBrowser, dsn: str) -> None:
+    answer = await sign_up(browser)
+    assert count(dsn, "messages") == 0
+    assert "A message was sent" not in (await browser.get(answer.target)).text
 
 
 @required

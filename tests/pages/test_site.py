@@ -1,14 +1,15 @@
 """How the pages look by the settings, and what they load."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from handlers.application import Application
 from ops.request_log import RequestRecord
-from settings import SettingsError
+from settings import Settings, SettingsError, load_settings
 from tests.harness.api import PASSWORD, Api
-from tests.harness.configuration import override_settings, settings_with
+from tests.harness.configuration import KEY, ROOT, override_settings, settings_with
 from tests.harness.form_browser import FormBrowser
 from wiring.documents import static_documents
 from wiring.errors import StartError
@@ -67,6 +68,28 @@ async def test_without_pages_their_paths_do_not_exist_and_messages_still_lead_so
     assert (await api.request("GET", "/auth/reset")).status == 200
 
 
+def test_in_production_there_are_no_pages_without_a_public_url() -> None:
+    production = {
+        "APP_SETTINGS": "production",
+        "DATABASE_URL": "embedded",
+        "SECRET_KEYS": KEY,
+        "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
+    }
+    public = {"USERAUTH_SERVER__PUBLIC_URL": "https://auth.example.com"}
+    for variables, are_served in (
+        (production, False),
+        (production | public, True),
+        (production | public | {"USERAUTH_PAGES__ENABLED": "false"}, False),
+        (production | {"APP_SETTINGS": "development"}, True),
+    ):
+        settings = load_settings(variables, ROOT / "settings.toml")
+        assert bool(page_routes(settings).routes) == are_served
+        documents = static_documents(settings)
+        assert ("/auth/style.css" in documents) == are_served
+        # What messages link to is a page or a document.
+        assert ("/auth/reset" in documents) != are_served
+
+
 def test_templates_of_the_administrator_replace_ours(tmp_path: Path) -> None:
     (tmp_path / "leave.html").write_text("<p>{{ target }} {{ t('leave.title') }}</p>", "utf-8")
     routes = page_routes(settings_with(PAGES__TEMPLATES=tmp_path)).routes
@@ -74,11 +97,69 @@ def test_templates_of_the_administrator_replace_ours(tmp_path: Path) -> None:
     assert renderer.render("leave", "en", target="/a&b") == b"<p>/a&amp;b Signed in</p>"
 
 
-@pytest.mark.parametrize("name", ["layout.html", "de.toml"])
-def test_a_faulty_template_or_text_prevents_the_start(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("{% if %}", "utf-8")
-    with pytest.raises(StartError, match=r"of the pages cannot be read"):
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("layout.html", "{% if %}", "layout.html"),
+        ("layout.html", "<p>{{ missing }}</p>", "'missing' is not defined"),
+        ("sign-in.html", "{% include 'absent.html' %}", "no template 'absent.html'"),
+        ("signin.html", "<p></p>", "signin.html: no page uses"),
+        ("de.toml", "{% if %}", "Invalid"),
+        ("de.toml", "text = 'x'", "text is not a text in"),
+        ("de.toml", "[field]\nemail = 5", "field.email is not a text in"),
+        ("de.toml", "[field]\nother = 'x'", "1 texts are not used: field.other"),
+        ("de.toml", "[field]\nemail = '{x}'", "field.email contains a value"),
+        ("de.toml", "[messages]\n'must be {}' = '{2}'", "must be {} contains a value"),
+        ("fr.toml", "[field]\nemail = 'x'", "texts are missing: account-d"),
+    ],
+)
+def test_a_faulty_template_or_text_prevents_the_start(
+    tmp_path: Path, name: str, content: str, reason: str
+) -> None:
+    (tmp_path / name).write_text(content, "utf-8")
+    with pytest.raises(StartError, match=r"^pages.templates: .*" + re.escape(reason)):
         page_routes(settings_with(PAGES__TEMPLATES=tmp_path))
+
+
+def test_a_directory_of_templates_that_does_not_exist_prevents_the_start(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"^pages.templates: .*absent"):
+        page_routes(settings_with(PAGES__TEMPLATES=tmp_path / "absent"))
+
+
+def test_a_template_of_the_administrator_may_include_one_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "leave.html").write_text("{% include 'extra.html' %}", "utf-8")
+    (tmp_path / "extra.html").write_text("<p>{{ t('leave.title') }}</p>", "utf-8")
+    renderer = page_routes(settings_with(PAGES__TEMPLATES=tmp_path)).routes[0][2]["pages"].renderer
+    assert renderer.render("leave", "en") == b"<p>Signed in</p>"
+
+
+@pytest.fixture
+def failing_templates(tmp_path: Path) -> Path:
+    (tmp_path / "layout.html").write_text("{{ site.nothing }}", "utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest) -> Settings:
+    if "failing_templates" in request.fixturenames:
+        return settings_with(PAGES__TEMPLATES=request.getfixturevalue("failing_templates"))
+    return settings_with(**getattr(request, "param", {}))
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [(PATH, "internal-error"), ("/auth/reset", "internal-error"), ("/nothing", "not-found")],
+)
+@pytest.mark.usefixtures("failing_templates")
+@pytest.mark.gen_test
+async def test_a_template_that_fails_gives_a_document(
+    api: Api, caplog: pytest.LogCaptureFixture, path: str, problem: str
+) -> None:
+    answer = await api.request("GET", path, headers={"Accept": "text/html"})
+    assert answer.problem == problem
+    failures = [record for record in caplog.records if record.exc_info]
+    assert len(failures) == (1 if problem == "internal-error" else 0)
+    caplog.clear()
 
 
 def test_a_logo_is_served(tmp_path: Path) -> None:

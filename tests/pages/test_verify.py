@@ -256,7 +256,7 @@ async def test_an_unverified_person_who_signs_in_is_led_to_a_new_message(
     page = await browser.get(PATH)
     assert page.find("button", name="send")
     sent = await browser.submit(page, PATH, **SUSAN, send="yes")
-    assert sent.headers["Location"] == f"{PATH}?done=verification-sent"
+    assert sent.headers["Location"] == f"{PATH}?done=verification-sent#main"
     assert len(message_ids(dsn) - before) == 1
     wrong = await browser.submit(page, PATH, email=EMAIL, password="wrong horse", send="yes")
     assert wrong.status == 422

@@ -1,13 +1,18 @@
 """The server that the bench measures starts and returns what its figures assume."""
 
+import asyncio
+from contextlib import closing
+
 import httpx
 import pytest
 
 from bench.dataset import Credentials
+from bench.groups.pages import open_page
 from bench.report import verdict
 from bench.results import Baseline, Comparison, Figure, Goal, series
-from bench.targets import basic, userauth
+from bench.targets import bare_page, basic, userauth
 from tests.harness.api import PASSWORD
+from tests.harness.http_connection import Connection, Response
 
 
 def test_the_measured_server_accepts_the_requests_of_the_bench(dsn: str) -> None:
@@ -20,6 +25,25 @@ def test_the_measured_server_accepts_the_requests_of_the_bench(dsn: str) -> None
         assert login.status_code == 200
         token = {"Authorization": f"Bearer {login.json()['token']}"}
         assert client.get(url, headers=token).json()["email"] == credentials.email
+
+
+def test_the_measured_form_signs_in_and_its_baseline_has_the_same_size(dsn: str) -> None:
+    credentials = Credentials(email="susan@example.com", password=PASSWORD)
+    with userauth(dsn, "test") as target:
+        account = {"email": credentials.email, "password": credentials.password}
+        httpx.post(f"{target.user_url}/register", json=account).raise_for_status()
+        size, token = open_page(target)
+        with bare_page(size) as baseline:
+            assert open_page(baseline)[0] == size
+        request = target.sign_in_request(credentials, token)
+        answer = asyncio.run(answer_to(target.port, request))
+        assert answer.status == 200
+        assert b'href="/app"' in answer.body
+
+
+async def answer_to(port: int, request: str) -> Response:
+    with closing(Connection(port)) as connection:
+        return await connection.request(request.encode())
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ import pytest
 from handlers import routes
 from handlers.docs import StaticDocumentHandler
 from handlers.static_documents import OPENAPI_PATH, PAGE_PATH
+from pages import page_routes
 from rules.errors import Problem, problem_types
 from settings import FIELDS
 from settings.renamed import RENAMED
-from tests.harness.configuration import ROOMS, ROOT
+from tests.harness.configuration import ROOMS, ROOT, settings_with
 from tests.harness.pages import SHOWN_URL, blocks, commands
+from wiring.documents import static_documents
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "client/README.md")),
@@ -62,6 +64,17 @@ def test_head_and_options_are_documented(method: str) -> None:
 
 def test_no_unknown_call_is_documented() -> None:
     assert documented_calls() <= CALLS
+
+
+def test_exactly_the_existing_pages_are_documented(tmp_path: Path) -> None:
+    (tmp_path / "logo.svg").write_text("<svg/>", "utf-8")
+    parts = static_documents(settings_with(PAGES__LOGO=tmp_path / "logo.svg"))
+    text = (ROOT / "docs" / "pages.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`/.*?) \|", text, re.MULTILINE)
+    assert {path for row in rows for path in re.findall("`(.+?)`", row)} == {
+        *(path.replace("([^/]+)", "{id}").replace("\\", "") for path, _ in page_routes),
+        *(path for path in parts if path.startswith("/auth/")),
+    }
 
 
 def test_exactly_the_existing_problem_types_are_documented() -> None:

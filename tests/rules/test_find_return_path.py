@@ -16,6 +16,11 @@ from rules.return_path import find_return_path
         # As /api/verify and the pages send it: encoded once.
         ("next=%2Freport%3Fyear%3D2026%26q%3Da%2520b%2526c", "/report?year=2026&q=a%20b%26c"),
         ("next=%2Fx&lang=de", "/x"),
+        # As programs encode it that leave slashes as they are.
+        ("next=/report%3Fyear%3D2026%26q%3Da&lang=de", "/report?year=2026&q=a"),
+        ("next=/report%3fq=%2Fevil", "/report?q=/evil"),
+        ("next=/%5Cevil.example%3F", None),
+        ("next=/%2Fevil.example%3Fx", None),
         # No path of this host.
         ("next=//evil.example", None),
         ("next=%2F%2Fevil.example", None),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rules.return_path import MAX_LENGTH, find_return_path, read_return_path
+from rules.return_path import MAX_LENGTH, find_return_path, read_return_path, without_return_path
 
 # What a link of an attacker may contain, so that a browser leaves this host.
 OPEN_REDIRECTS = [
@@ -44,6 +44,7 @@ OPEN_REDIRECTS = [
     "/" + MAX_LENGTH * "a",
 ]
 VALID = ["/", "/a", "/a/b?c=d&e=/f", "/a%20b", "/a?next=//evil.example", "/:80/@x", "/%2f%2fx"]
+VALID += ["/list?path=C:%5Cx\\y", "/?\\", "/a?b=\\\\evil.example"]
 
 
 @pytest.mark.parametrize("text", OPEN_REDIRECTS)
@@ -62,6 +63,20 @@ def test_nor_is_it_once_it_is_decoded(text: str) -> None:
 def test_a_path_with_a_query_is_returned_as_it_is(text: str) -> None:
     assert read_return_path(text) == text
     assert find_return_path(f"a=b&next={text}") == text
+
+
+@pytest.mark.parametrize(
+    ("query", "own"),
+    [
+        ("next=/list?x=1&done=reset", ""),
+        ("request=a&next=/list?x=1&request=b", "request=a"),
+        ("next=%2Flist&done=reset", "next=%2Flist&done=reset"),
+        ("anext=/a&done=reset", "anext=/a&done=reset"),
+        ("done=reset", "done=reset"),
+    ],
+)
+def test_the_query_of_an_appended_path_is_not_that_of_the_page(query: str, own: str) -> None:
+    assert without_return_path(query) == own
 
 
 def test_a_path_that_begins_encoded_is_decoded_once_and_ends_at_the_next_parameter() -> None:

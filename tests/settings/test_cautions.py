@@ -15,6 +15,7 @@ PRODUCTION = {
     "DATABASE_URL": "embedded",
     "SECRET_KEYS": KEY,
     "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
+    "USERAUTH_SERVER__PUBLIC_URL": "https://auth.example.com",
 }
 OPEN = {"HOST": "0.0.0.0", "USERAUTH_SERVER__REQUIRE_HTTPS": "false"}  # noqa: S104 - it warns
 CASES = [
@@ -32,6 +33,7 @@ CASES = [
     ("passwords.refuse_common", {"USERAUTH_PASSWORDS__REFUSE_COMMON": "false"}),
     ("tokens.lifetime_seconds", {"USERAUTH_TOKENS__LIFETIME_SECONDS": "315360000"}),
     ("cors.origins", {"USERAUTH_CORS__ORIGINS": "*"}),
+    ("server.public_url", {"USERAUTH_SERVER__PUBLIC_URL": ""}),
     ("docs.enabled", {"USERAUTH_DOCS__ENABLED": "true"}),
 ]
 ALL = {name: value for _, variables in reversed(CASES) for name, value in variables.items()}
@@ -65,6 +67,7 @@ def test_each_caution_is_one_line_that_starts_with_the_path_of_the_setting(
         {"DATABASE_URL": "postgresql://localhost/users"},
         {"DATABASE_URL": "postgresql:///users?host=/run/postgresql&sslmode=disable"},
         {"USERAUTH_CORS__ORIGINS": "https://app.example.com"},
+        {"USERAUTH_SERVER__PUBLIC_URL": "", "USERAUTH_PAGES__ENABLED": "false"},
     ],
 )
 def test_usual_production_settings_cause_no_caution(variables: dict[str, str]) -> None:

@@ -90,7 +90,7 @@ class Page:
         return int(status.split()[0]), json.loads(shown or "")
 
     def picture(self) -> None:
-        """Take the picture for docs/api.md if ``make picture`` runs the test."""
+        """Take the picture for docs/api.md if ``make screenshots`` runs the test."""
         if PICTURE is not None:
             self.show(self.find(".opblock.is-open"), "start")
             self._driver.save_screenshot(PICTURE)

@@ -179,3 +179,47 @@ async def test_cookies_are_read(path: str) -> None:
         {},
         {"one": None, "none": None},
     ]
+
+
+@pytest.mark.parametrize("space", [b"\xa0", b"\x85", b"\xc2\xa0", b"\xe3\x80\x80"])
+@pytest.mark.gen_test
+async def test_a_cookie_whose_name_begins_with_another_white_space_is_another_one(
+    space: bytes,
+) -> None:
+    found = []
+
+    def work(handler: WorkingHandler) -> None:
+        found.append(handler.get_cookie("__Host-userauth"))
+        handler.respond(200, ())
+
+    cookies = "Cookie: __Host-userauth=own; ?__Host-userauth=planted"
+    await responses(work, raw_request("GET", "/", cookies).replace(b"?", space))
+    assert found == ["own"]
+
+
+@pytest.mark.parametrize(
+    ("cookies", "found"),
+    [
+        ("a=1; a=2", {"a": ""}),
+        ("a=1; a=1", {"a": ""}),
+        ("a=1;a=2;\ta =3 ; b=4", {"a": "", "b": "4"}),
+        ("A=1; a=2", {"A": "1", "a": "2"}),
+        # Values without a name.
+        ("a; b=1; b", {"b": "1"}),
+        ("=a; b=1", {"b": "1"}),
+        # Names that no cookie of the server has.
+        ("a b=1; path=/; c=a=b", {"c": "a=b"}),
+        ("", {}),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_cookie_that_occurs_twice_is_empty(cookies: str, found: dict[str, str]) -> None:
+    read = []
+
+    def work(handler: WorkingHandler) -> None:
+        cookies = handler.request.cookies
+        read.append({name: cookie.value for name, cookie in cookies.items()})
+        handler.respond(200, ())
+
+    await responses(work, raw_request("GET", "/", f"Cookie: {cookies}"))
+    assert read == [found]

@@ -27,4 +27,6 @@ if (secret && location.hash.length > 1) {
   for (const form of document.querySelectorAll("main form, footer form")) form.action += location.hash;
   history.replaceState(null, "", location.pathname + location.search);
   for (const part of document.querySelectorAll("[data-without-link]")) part.remove();
+  // The focus was on what is removed.
+  secret.form.querySelector("input:not([type=hidden], [hidden]), button.main").focus();
 }

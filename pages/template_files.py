@@ -1,0 +1,73 @@
+"""The templates of the pages: ours, and those of the settings that replace them.
+
+Tornado's templates escape each value by default. All are compiled at the start, which a faulty one
+prevents.
+"""
+
+import builtins
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from symtable import SymbolTable, symtable
+
+from tornado.template import DictLoader, ParseError, Template
+
+SUFFIX = ".html"
+# What a template has besides the values of its page: Python's functions, and Tornado's.
+_KNOWN = frozenset(
+    {
+        *dir(builtins),
+        *("escape", "xhtml_escape", "url_escape", "json_encode", "squeeze", "linkify", "datetime"),
+    }
+)
+
+
+def load_templates(folder: Path, own: Path | None) -> DictLoader:
+    """Return the templates of a folder, some replaced; raise OSError or ValueError.
+
+    A template may use the names that ours use: another one would fail with each page.
+    """
+    ours = _read(folder)
+    known = _KNOWN.union(*map(_names, _compile(ours, ours).templates.values()))
+    replaced = {} if own is None else _read(own)
+    loader = _compile({**ours, **replaced}, ours)
+    for file, template in loader.templates.items():
+        unknown = _names(template) - known
+        if unknown:
+            raise ValueError(f"{file}: {min(unknown)!r} is not defined")
+    unused = replaced.keys() - loader.templates.keys()
+    if unused:
+        raise ValueError(f"{min(unused)}: no page uses a template of this name")
+    return loader
+
+
+def _read(folder: Path) -> dict[str, str]:
+    # Not glob(), which finds nothing in a directory that does not exist.
+    files = (file for file in sorted(folder.iterdir()) if file.suffix == SUFFIX)
+    return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+
+def _compile(sources: Mapping[str, str], names: Iterable[str]) -> DictLoader:
+    """Return templates, with those that they include; raise ValueError for a faulty one."""
+    loader = DictLoader(dict(sources), autoescape="xhtml_escape", whitespace="single")
+    for name in names:
+        try:
+            loader.load(name)
+        except (ParseError, SyntaxError) as error:
+            raise ValueError(f"{name}: {error}") from error
+        except KeyError as error:
+            raise ValueError(f"{name}: there is no template {error}") from error
+    return loader
+
+
+def _names(template: Template) -> set[str]:
+    """Return the names that a template does not define itself."""
+    return _globals(symtable(template.code, template.name, "exec"))
+
+
+def _globals(table: SymbolTable) -> set[str]:
+    own = {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_global() and symbol.is_referenced()
+    }
+    return own.union(*map(_globals, table.get_children()))

@@ -1,0 +1,44 @@
+"""``--check`` finds what would prevent the start."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.command_line import manage
+from tests.harness.configuration import settings_with
+from wiring.check import check
+from wiring.documents import static_documents
+from wiring.errors import StartError
+from wiring.pages import page_routes
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("logo.svg", ""),
+        ("fr.toml", '[language]\nname = "Français"\n'),
+        ("sign-in.html", "{% if %}"),
+    ],
+)
+def test_a_check_reports_a_file_of_the_pages_as_the_start_does(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    if content:
+        (tmp_path / name).write_text(content, "utf-8")
+        variables = {"PAGES__TEMPLATES": str(tmp_path)}
+    else:
+        variables = {"PAGES__LOGO": str(tmp_path / name)}
+    settings = settings_with(**variables)
+    with pytest.raises(StartError) as at_start:
+        (static_documents(settings), page_routes(settings))
+    with pytest.raises(StartError) as at_check:
+        check(settings)
+    assert str(at_check.value) == str(at_start.value)
+    ended = manage("check", **{f"USERAUTH_{key}": value for key, value in variables.items()})
+    assert ended.returncode != 0
+    assert str(at_start.value) in ended.stderr
+
+
+def test_without_pages_a_check_reads_no_file_of_theirs(tmp_path: Path) -> None:
+    settings = settings_with(PAGES__ENABLED=False, PAGES__LOGO=tmp_path / "logo.svg")
+    assert check(settings).startswith("The settings are valid")
