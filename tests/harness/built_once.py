@@ -4,30 +4,31 @@ Each application of a test would compile the templates of the pages again, which
 as long as a short test.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 from unittest.mock import patch
+
+from tornado.template import DictLoader
 
 from contract.openapi import DocumentOptions, openapi_document
 from handlers import routes
 from pages import renderer
+from pages.template_files import load_templates
+from pages.texts import Texts, read_texts
 from settings import Settings
 from wiring import documents
 from wiring.pages import page_routes
-
-Built = TypeVar("Built")
 
 
 @contextmanager
 def built_once() -> Iterator[None]:
     """Share documents, templates and texts between the applications of the block."""
     with ExitStack() as stack:
-        for name in ("_load", "read_texts"):
-            shared = _shared(getattr(renderer, name))
-            stack.enter_context(patch.object(renderer, name, shared))
+        load, read = _shared_templates(), _shared_texts()
+        stack.enter_context(patch.object(renderer, "load_templates", load))
+        stack.enter_context(patch.object(renderer, "read_texts", read))
         stack.enter_context(patch.object(documents, "openapi_document", _shared_document()))
         static_documents = cache(documents.static_documents)
         stack.enter_context(patch("wiring.application.static_documents", static_documents))
@@ -40,13 +41,17 @@ def build(settings: Settings) -> None:
     page_routes(settings)
 
 
-def _shared(read: Callable[[tuple[Path, ...]], Built]) -> Callable[[tuple[Path, ...]], Built]:
-    """Return a function that reads the files of the project once.
+# Files of a test, which replace or add to those of the project, are read each time.
 
-    Files of a test, in a second folder, are read each time.
-    """
-    read_once = cache(read)
-    return lambda folders: read_once(folders) if len(folders) == 1 else read(folders)
+
+def _shared_templates() -> Callable[[Path, Path | None], DictLoader]:
+    load_once = cache(load_templates)
+    return lambda ours, own: (load_templates if own else load_once)(ours, own)
+
+
+def _shared_texts() -> Callable[[tuple[Path, ...]], Mapping[str, Texts]]:
+    read_once = cache(read_texts)
+    return lambda folders: (read_texts if len(folders) > 1 else read_once)(folders)
 
 
 def _shared_document() -> Callable[..., dict[str, object]]:
