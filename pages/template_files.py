@@ -27,8 +27,11 @@ def load_templates(folder: Path, own: Path | None) -> DictLoader:
     A template may use the names that ours use: another one would fail with each page.
     """
     ours = _read(folder)
-    known = _KNOWN.union(*map(_names, _compile(ours, ours).templates.values()))
-    replaced = {} if own is None else _read(own)
+    loader = _compile(ours, ours)
+    if own is None:
+        return loader
+    known = _KNOWN.union(*map(_names, loader.templates.values()))
+    replaced = _read(own)
     loader = _compile({**ours, **replaced}, ours)
     for file, template in loader.templates.items():
         unknown = _names(template) - known

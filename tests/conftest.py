@@ -5,7 +5,6 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from functools import cache
 from pathlib import Path
 
 import bcrypt
@@ -20,6 +19,7 @@ from postgres.server_role import ROLE
 from settings import Settings
 from tests.harness.api import Api
 from tests.harness.blocked_hashes import BlockedHashes
+from tests.harness.built_once import built_once
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.databases import delete_rows, idle_housekeeping, unchecked_schema
@@ -34,7 +34,6 @@ from tests.harness.replication import made_cluster
 from tests.harness.sql import keeping_connection, run_sql
 from transport.server import Server
 from wiring.application import open_application
-from wiring.documents import static_documents
 
 pytest_plugins = ["tests.harness.needs"]
 __all__ = [
@@ -64,10 +63,8 @@ def _loop_policy() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _documents_are_built_once() -> Iterator[None]:
-    """Share the static documents between applications with the same settings."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wiring.application.static_documents", cache(static_documents))
+def _built_once() -> Iterator[None]:
+    with built_once():
         yield
 
 

@@ -80,19 +80,19 @@ def test_a_cancelled_request_rolls_back_and_returns_its_connection(dsn: str) -> 
                 await task
         assert await names(database) == []
 
-    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5))
+    use(dsn, work)
 
 
 def test_a_slow_statement_is_unavailable_and_rolled_back(dsn: str) -> None:
     async def work(database: Database) -> None:
         for _ in range(3):
             with pytest.raises(Unavailable):
-                async with database.transaction() as connection:
+                async with database.transaction(seconds=0.2) as connection:
                     await connection.execute(INSERT, ("a", "a"))
-                    await connection.execute("SELECT pg_sleep(10)")
+                    await connection.execute("SELECT pg_sleep(60)")
         assert await names(database) == []
 
-    use(dsn, work, replace(LIMITS, query_timeout_seconds=0.1))
+    use(dsn, work)
 
 
 def test_a_statement_that_postgres_cancels_is_unavailable(dsn: str) -> None:
@@ -128,13 +128,15 @@ def test_borrowers_get_connections_in_their_order(dsn: str) -> None:
         await asyncio.gather(*(wait(database, number) for number in range(30)))
 
     # All are open from the start, since connecting may take longer than the statements of others.
-    use(dsn, work, replace(LIMITS, pool_min=LIMITS.pool_max, acquire_timeout_seconds=5))
+    use(dsn, work, replace(LIMITS, pool_min=LIMITS.pool_max))
     assert served == list(range(30))
 
 
 def test_a_borrower_that_waits_too_long_gets_unavailable(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection(), database.connection():
+            # Only now: these two may have taken long.
+            database.limits = replace(LIMITS, acquire_timeout_seconds=0.05)
             with pytest.raises(Unavailable):
                 async with database.connection():
                     pass
@@ -178,7 +180,7 @@ def test_the_wait_for_a_lock_ends_before_the_time_limit_of_the_statement(
                 with pytest.raises(Locked, match="another session holds a lock"):
                     await connection.fetch_all("SELECT name FROM clients")
 
-    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5, query_timeout_seconds=0.2))
+    use(dsn, work, replace(LIMITS, query_timeout_seconds=2))
 
 
 @pytest.mark.parametrize("statement", ["PREPARE known AS SELECT 1", "EXECUTE unknown"])
@@ -223,7 +225,8 @@ def test_a_commit_is_durable_whatever_the_default_of_the_database(
     async def work(database: Database) -> None:
         async with database.connection() as connection:
             assert await connection.fetch_one("SHOW synchronous_commit") == (effective,)
-            assert await connection.fetch_one("SHOW lock_timeout") == ("1s",)
+            assert await connection.fetch_one("SHOW lock_timeout") == ("2s",)
+            assert await connection.fetch_one("SHOW statement_timeout") == ("20500ms",)
 
     with new_database(postgres, f"commits_{inherited}") as dsn:
         run_sql(dsn, f"ALTER DATABASE commits_{inherited} SET synchronous_commit = {inherited}")
@@ -302,7 +305,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(
             with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and never answers
                 url = proxy.url.replace("127.0.0.1", "db.example.com")
                 # The share of the address ends the wait, not the longer limit of statements.
-                limits = replace(LIMITS, acquire_timeout_seconds=4, query_timeout_seconds=10)
+                limits = replace(LIMITS, acquire_timeout_seconds=6)
                 database = await Database.open(url, limits)
             await database.close()
         finally:
@@ -422,4 +425,4 @@ def test_a_connection_with_an_open_transaction_is_not_used_again(dsn: str) -> No
         async with database.connection() as connection:
             assert await backend(connection) != first
 
-    use(dsn, work, replace(LIMITS, acquire_timeout_seconds=5))
+    use(dsn, work)

@@ -217,6 +217,7 @@ def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
     install(installed)
 
 
+@pytest.mark.long
 def test_after_a_killed_installation_the_version_that_is_known_to_start_is_kept(
     installed: Path, systemctl: Callable[[str], Path]
 ) -> None:
@@ -230,6 +231,7 @@ def test_after_a_killed_installation_the_version_that_is_known_to_start_is_kept(
     assert marker.exists()
 
 
+@pytest.mark.long
 def test_two_installations_cannot_run_at_the_same_time(
     installed: Path, systemctl: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -108,7 +108,7 @@ WRONG_BASIC = [
 ]
 
 
-@pytest.mark.gen_test(timeout=15)
+@pytest.mark.gen_test
 async def test_wrong_basic_credentials_are_401_without_a_bearer_error(api: Api) -> None:
     await api.register()
     for authorization in WRONG_BASIC:
@@ -133,7 +133,7 @@ NO_TOKENS = [
 ]
 
 
-@pytest.mark.gen_test(timeout=15)
+@pytest.mark.gen_test
 async def test_an_unknown_token_is_401_with_a_bearer_error(api: Api) -> None:
     for authorization in NO_TOKENS:
         answer = await read(api, authorization)

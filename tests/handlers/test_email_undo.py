@@ -238,7 +238,7 @@ async def test_a_login_that_races_with_an_undo_is_in_or_out(
     hashes.may_continue.clear()
     hashes.threads.clear()
     log_in = asyncio.create_task(api.log_in(NEW_EMAIL))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not hashes.threads:
             await asyncio.sleep(0.002)
     assert (await confirm(api, UNDO, undo.token)).status == 200

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -71,12 +72,30 @@ authorizations = st.tuples(
 ).map(b"".join)
 
 
+guarded = pytest.mark.parametrize("path", ["/api/user", "/api/user/login"])
+
+
 @unbounded
-@fuzzed(150)
-@pytest.mark.parametrize("path", ["/api/user", "/api/user/login"])
+@fuzzed(30)
+@guarded
 @given(value=authorizations)
 @example(value=b"Basic \r\n\r\n")
 def test_any_authorization_is_rejected(api: Api, io_loop: IOLoop, path: str, value: bytes) -> None:
+    expect_rejection(api, io_loop, path, value)
+
+
+@pytest.mark.long
+@unbounded
+@fuzzed(500)
+@guarded
+@given(value=authorizations)
+def test_each_of_many_authorizations_is_rejected(
+    api: Api, io_loop: IOLoop, path: str, value: bytes
+) -> None:
+    expect_rejection(api, io_loop, path, value)
+
+
+def expect_rejection(api: Api, io_loop: IOLoop, path: str, value: bytes) -> None:
     head = b"GET %b HTTP/1.1\r\nHost: x\r\nAuthorization: %b\r\nConnection: close\r\n\r\n"
     sent = head % (path.encode(), value)
 
@@ -155,34 +174,41 @@ def token_of_susan(api: Api, io_loop: IOLoop) -> str:
     return str(io_loop.run_sync(api.registered_token))
 
 
-@unbounded
-@fuzzed(200)
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("POST", "/api/user/register"), ("PATCH", "/api/user"), ("POST", "/api/user/login")],
+with_a_body = pytest.mark.parametrize(
+    "call", ["POST /api/user/register", "PATCH /api/user", "POST /api/user/login"]
 )
+
+
+@unbounded
+@fuzzed(40)
+@with_a_body
 @given(body=bodies, media_type=media_types)
 def test_any_body_is_accepted_or_rejected(
-    api: Api,
-    io_loop: IOLoop,
-    token_of_susan: str,
-    *,
-    method: str,
-    path: str,
-    body: bytes,
-    media_type: str,
+    api: Api, io_loop: IOLoop, token_of_susan: str, *, call: str, body: bytes, media_type: str
 ) -> None:
+    io_loop.run_sync(partial(send_body, api, token_of_susan, call, body, media_type))
+
+
+@pytest.mark.long
+@unbounded
+@fuzzed(600)
+@with_a_body
+@given(body=bodies, media_type=media_types)
+def test_each_of_many_bodies_is_accepted_or_rejected(
+    api: Api, io_loop: IOLoop, token_of_susan: str, *, call: str, body: bytes, media_type: str
+) -> None:
+    io_loop.run_sync(partial(send_body, api, token_of_susan, call, body, media_type))
+
+
+async def send_body(api: Api, token: str, call: str, body: bytes, media_type: str) -> None:
+    method, path = call.split()
     # Its credentials are in the body.
     is_login = path == "/api/user/login"
-
-    async def use() -> None:
-        answer = await api.request(
-            method,
-            path,
-            authorization=None if is_login else bearer(token_of_susan),
-            body=body,
-            headers={"Content-Type": media_type},
-        )
-        assert answer.status in (ACCEPTED | {401} if is_login else ACCEPTED)
-
-    io_loop.run_sync(use)
+    answer = await api.request(
+        method,
+        path,
+        authorization=None if is_login else bearer(token),
+        body=body,
+        headers={"Content-Type": media_type},
+    )
+    assert answer.status in (ACCEPTED | {401} if is_login else ACCEPTED)

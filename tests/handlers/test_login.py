@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 import bcrypt
 import pytest
 
+from handlers.application import Application
 from rules.password_scheme import SCHEME
 from tests.harness.another_server import another_server
 from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings, settings_with
+from tests.harness.hash_queue import until
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -150,10 +153,19 @@ async def test_a_hash_of_another_cost_is_renewed_at_the_next_login(
 @override_settings(PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test
 async def test_a_hash_is_not_renewed_while_others_wait(
-    api: Api, keys: list[str], dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    app: Application,
+    api: Api,
+    keys: list[str],
+    dsn: str,
+    clock: Clock,
+    *,
+    hashes: BlockedHashes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    hashes.may_continue.set()
     await api.register()
-    other = await hash_at_cost(9, keys, dsn, clock)
+    other = await hash_at_cost(5, keys, dsn, clock)
+    hashes.may_continue.clear()
     made: list[bytes] = []
     make = bcrypt.hashpw
 
@@ -162,8 +174,10 @@ async def test_a_hash_is_not_renewed_while_others_wait(
         return make(password, salt)
 
     monkeypatch.setattr("rules.password_scheme.bcrypt.hashpw", recorded)
-    answers = await asyncio.gather(*(api.log_in() for _ in range(5)))
-    assert [answer.status for answer in answers] == [200] * 5
+    log_ins = [asyncio.create_task(api.log_in()) for _ in range(5)]
+    await until(lambda: app.services.hash_queue.waiting == 4)
+    hashes.may_continue.set()
+    assert [(await log_in).status for log_in in log_ins] == [200] * 5
     # For the last one the worker was free.
     assert len(made) == 1
     assert run_sql(dsn, "SELECT password_hash FROM users") != [(other,)]

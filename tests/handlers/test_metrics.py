@@ -28,7 +28,7 @@ from tests.harness.scraping import Scrape, scrape
 
 EMAIL = "susan@example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-SECONDS = 5.0
+SECONDS = 30.0
 # The port only enables metrics: these tests listen themselves.
 SETTINGS = {
     "METRICS__PORT": 9464,

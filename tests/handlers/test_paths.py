@@ -65,7 +65,7 @@ UNKNOWN = [
 ]
 
 
-@pytest.mark.gen_test(timeout=15)
+@pytest.mark.gen_test
 async def test_any_other_path_is_404(api: Api) -> None:
     answers = {path: await answer_to(api, raw_request("GET", path)) for path in UNKNOWN}
     outcomes = {path: (answer.status, answer.problem) for path, answer in answers.items()}

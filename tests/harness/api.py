@@ -89,7 +89,7 @@ class Api:
                 allow_nonstandard_methods=True,
                 follow_redirects=False,
                 decompress_response=False,
-                request_timeout=15,
+                request_timeout=60,
             ),
             raise_error=False,
         )

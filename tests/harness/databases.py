@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -77,8 +76,7 @@ def apply(dsn: str) -> None:
     """Apply the current schema, as the server does."""
 
     async def run() -> None:
-        # A connection with TLS and SCRAM takes longer than the limits of tests on a busy machine.
-        database = await Database.open(dsn, replace(LIMITS, acquire_timeout_seconds=10))
+        database = await Database.open(dsn, LIMITS)
         try:
             await apply_schema(database, SCHEMA)
         finally:

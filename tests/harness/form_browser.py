@@ -145,7 +145,7 @@ class FormBrowser:
                 allow_nonstandard_methods=True,
                 follow_redirects=False,
                 decompress_response=False,
-                request_timeout=15,
+                request_timeout=60,
                 allow_ipv6=False,
                 ca_certs=self._certificate,
             ),

@@ -10,7 +10,7 @@ from rules.errors import Overloaded
 from rules.hash_queue import HashQueue
 from rules.turns import Caller
 
-SECONDS = 5.0
+SECONDS = 30.0
 MakeQueue = Callable[..., HashQueue]
 
 

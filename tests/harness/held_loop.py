@@ -25,7 +25,7 @@ from tests.harness.raw_http import raw_request
 from transport.server import Server
 from wiring.application import open_application
 
-SECONDS = 10.0
+SECONDS = 60.0
 _LAST = raw_request("GET", "/health/live", close=True)
 
 

@@ -12,7 +12,7 @@ HOUR = 3600.0
 
 async def until(is_so: Callable[[], object]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not is_so():
             await asyncio.sleep(0.005)
 

@@ -1,8 +1,8 @@
 """Servers forked from a process that has imported the server.
 
-The imports take most of the CPU time of a start, and tests start hundreds of servers. A forked
-server is a process like any other: it has its own session, environment, streams and exit code. Only
-its command line is that of this program.
+The imports and the templates of pages take most of the CPU time of a start, and tests start
+hundreds of servers. A forked server is a process like any other: it has its own session,
+environment, streams and exit code. Only its command line is that of this program.
 """
 
 import atexit
@@ -161,10 +161,15 @@ class _Parent:
 
 
 def _serve(control: int) -> int:
-    from server import main  # noqa: PLC0415 - the tests import this module, and not the server
+    # The tests import this module, and not the server.
+    from server import main  # noqa: PLC0415
+    from tests.harness.built_once import build, built_once  # noqa: PLC0415
+    from tests.harness.configuration import settings_with  # noqa: PLC0415
 
-    arguments = _Parent(socket.socket(fileno=control)).run()
-    return 0 if arguments is None else main(arguments, os.environ)
+    with built_once():
+        build(settings_with())
+        arguments = _Parent(socket.socket(fileno=control)).run()
+        return 0 if arguments is None else main(arguments, os.environ)
 
 
 if __name__ == "__main__":

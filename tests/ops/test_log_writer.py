@@ -12,7 +12,7 @@ from ops.log_format import LogFormat
 from ops.log_writer import LogWriter
 from ops.logs import configure_logging, open_log
 
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 class Stuck(io.StringIO):

@@ -49,7 +49,7 @@ def written(
         stream = io.StringIO()
         work(RequestLog(open_log(stream, form), clock, json.dumps))
         assert stream.getvalue() == ""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             while not stream.getvalue():
                 await asyncio.sleep(0.001)
         return stream.getvalue()
@@ -144,7 +144,7 @@ def test_later_requests_are_written_later_and_none_twice(clock: Clock) -> None:
         log = RequestLog(writer, clock, json.dumps)
         for number in (1, 2, 3):
             log.write(RECORD)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 while stream.getvalue().count("\n") < number:
                     await asyncio.sleep(0.001)
         log.write(RECORD)
@@ -274,7 +274,7 @@ def test_omitted_lines_are_reported_at_the_end_of_their_period(
         limit = LineLimit(max_lines=1, seconds=0.01)
         for number in (1, 2):
             assert [limit.admits(lines="request") for _ in range(3)] == [True, False, False]
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 while len(caplog.records) < number:
                     await asyncio.sleep(0.001)
         limit.end_period()

@@ -115,7 +115,7 @@ def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
             await connection.execute("CREATE TABLE written ()")
 
     async def run() -> None:
-        database = await Database.open(primary.url(), replace(LIMITS, query_timeout_seconds=60))
+        database = await Database.open(primary.url(), LIMITS)
         primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'absent'", "postgres")
         primary.sql("SELECT pg_reload_conf()", "postgres")
         primary.wait_for("current_setting('synchronous_standby_names') = 'absent'")

@@ -41,7 +41,7 @@ def test_writes_of_one_user_run_one_at_a_time_and_a_limited_number_waits() -> No
 def test_users_do_not_wait_for_each_other() -> None:
     async def flow() -> None:
         writes = turns()
-        async with asyncio.timeout(1), writes.turn("susan"), writes.turn("peter"):
+        async with asyncio.timeout(30), writes.turn("susan"), writes.turn("peter"):
             pass
 
     asyncio.run(flow())
@@ -61,7 +61,7 @@ def test_a_write_that_fails_or_is_cancelled_releases_the_turn() -> None:
                 await asyncio.sleep(0)
                 waiting.cancel()
                 raise RuntimeError("on purpose")
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await wait_in_turn()
 
     asyncio.run(flow())

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -113,6 +114,7 @@ def test_uses_that_could_not_be_written_are_kept(dsn: str, token: str, clock: Cl
         usage = TokenUsage(database, clock)
         usage.note(token, "192.0.2.1")
         async with database.connection(), database.connection():
+            database.limits = replace(LIMITS, acquire_timeout_seconds=0.05)
             with pytest.raises(Unavailable):
                 await usage.write()
         await usage.write()

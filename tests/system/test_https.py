@@ -207,7 +207,7 @@ def test_sigterm_under_load_loses_and_cuts_no_response_over_tls(
     request = raw_request("GET", "/health/live")
     port = int(server.url.rpartition(":")[2])
 
-    async def send_until_closed() -> None:
+    async def send_until_closed(is_open: asyncio.Event) -> None:
         nonlocal responses
         reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting(files[0]))
         closes_connection = False
@@ -218,12 +218,16 @@ def test_sigterm_under_load_loses_and_cuts_no_response_over_tls(
             assert head.startswith(b"HTTP/1.1 200 ")
             await reader.readuntil(b"}\n")
             responses += 1
+            is_open.set()
             closes_connection = b"Connection: close" in head
         assert await reader.read() == b""
         writer.close()
 
     async def use() -> None:
-        running = [asyncio.create_task(send_until_closed()) for _ in range(BUSY_CLIENTS)]
+        opened = [asyncio.Event() for _ in range(BUSY_CLIENTS)]
+        running = [asyncio.create_task(send_until_closed(each)) for each in opened]
+        for each in opened:
+            await each.wait()
         while responses < 10 * BUSY_CLIENTS:
             await asyncio.sleep(0.01)
         server.signal(signal.SIGTERM)

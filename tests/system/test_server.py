@@ -105,8 +105,14 @@ def test_sigterm_under_load_fails_no_request_that_was_sent(dsn: str, tmp_path: P
         await asyncio.gather(*running)
         api.close()
 
-    # At this cost a login takes some 20 ms: most of them wait when the signal arrives.
-    variables = {"DATABASE_URL": dsn, "USERAUTH_PASSWORDS__BCRYPT_COST": "8"}
+    variables = {
+        "DATABASE_URL": dsn,
+        # At this cost a login takes some 20 ms: most of them wait when the signal arrives.
+        "USERAUTH_PASSWORDS__BCRYPT_COST": "8",
+        # On a slow machine, some connect after the signal, and all take long.
+        "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "2",
+        "USERAUTH_SERVER__DRAIN_SECONDS": "60",
+    }
     with running_server(variables, tmp_path / "log") as server:
         asyncio.run(use(server))
         assert server.wait() == 0
@@ -118,7 +124,7 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
 ) -> None:
     statuses: Counter[int] = Counter()
 
-    async def send_until_closed(api: Api, request: bytes) -> None:
+    async def send_until_closed(api: Api, request: bytes, is_open: asyncio.Event) -> None:
         async with connected(api) as (reader, writer):
             closes_connection = False
             while not closes_connection:
@@ -127,13 +133,17 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
                 length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
                 await reader.readexactly(length)
                 statuses[int(head.split()[1])] += 1
+                is_open.set()
                 closes_connection = b"Connection: close" in head
 
     async def use(server: ServerProcess) -> None:
         api = Api(server.url)
         token = await api.registered_token()
         request = raw_request("GET", "/api/user", f"Authorization: {bearer(token)}")
-        running = [asyncio.create_task(send_until_closed(api, request)) for _ in range(CONNECTIONS)]
+        opened = [asyncio.Event() for _ in range(CONNECTIONS)]
+        running = [asyncio.create_task(send_until_closed(api, request, each)) for each in opened]
+        for each in opened:
+            await each.wait()
         while statuses[200] < 10 * CONNECTIONS:
             await asyncio.sleep(0.01)
         server.signal(signal.SIGTERM)

@@ -71,7 +71,7 @@ def outcome(answer: Answer) -> tuple[int, str]:
     return answer.status, answer.problem
 
 
-@pytest.mark.gen_test(timeout=15)
+@pytest.mark.gen_test
 async def test_a_body_that_is_not_a_json_object_is_400(api: Api, dsn: str) -> None:
     outcomes = {
         name: outcome(await api.request("POST", REGISTER, body=body, headers=JSON_TYPE))
@@ -81,7 +81,7 @@ async def test_a_body_that_is_not_a_json_object_is_400(api: Api, dsn: str) -> No
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
 
 
-@pytest.mark.gen_test(timeout=15)
+@pytest.mark.gen_test
 async def test_a_change_whose_body_is_not_a_json_object_is_400(api: Api) -> None:
     authorization = bearer(await api.registered_token())
     outcomes = {

@@ -154,7 +154,7 @@ async def test_beyond_max_connections_the_longest_idle_one_is_closed(api: Api) -
 
 
 @override_settings(PASSWORDS__MAX_WAIT_SECONDS=0.05, PASSWORDS__WORKERS=1, PASSWORDS__BCRYPT_COST=8)
-@pytest.mark.gen_test(timeout=15)
+@pytest.mark.gen_test
 async def test_a_request_that_would_wait_too_long_for_a_hash_is_503(api: Api) -> None:
     await api.register()
     answers = await asyncio.gather(*(api.log_in() for _ in range(30)))
