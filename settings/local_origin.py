@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from settings.model import ServerSettings
+    from settings.server import ServerSettings
 
 
 def local_origin(server: "ServerSettings", port: int | None = None) -> str:
