@@ -111,6 +111,8 @@ def userauth(database_url: str, name: str = "userauth", **variables: str) -> Ite
         "APP_SETTINGS": "production",
         # wrk sends plain HTTP, as a proxy on the same machine does.
         "USERAUTH_SERVER__REQUIRE_HTTPS": "false",
+        # The pages are served only with it.
+        "USERAUTH_SERVER__PUBLIC_URL": "https://auth.example.com",
         "DATABASE_URL": database_url,
         "SECRET_KEYS": SIGNING_KEY,
         "PORT": "0",
