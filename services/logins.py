@@ -76,17 +76,15 @@ class Logins:
         """Issue a token to an identity proved by password.
 
         Of a user with ``max_per_user`` tokens of the kind the oldest is revoked; so is the session
-        with the id ``replaced_session``, even that of another user, in a transaction of its own: a
-        revocation writes rows of one user only. Raises CredentialsInvalid if the password was
-        changed after it was verified.
+        with the id ``replaced_session``, that of another user in the next transaction: each writes
+        rows of one user. Raises CredentialsInvalid if the password was changed after it was
+        verified.
         """
         await self._renew_hash(identity, origin)
         signed = self.sign(identity.user.id, limits, origin)
         async with transaction_on(self._core.database) as transaction:
             await self._insert(transaction, identity, signed.row)
-            is_replaced = replaced_session is None or await self._replace(
-                transaction, replaced_session, origin, user_id=identity.user.id
-            )
+            is_done = await self._replace(transaction, replaced_session, origin, identity.user.id)
             surplus = await tokens.revoke_surplus(
                 transaction.connection, identity.user.id, signed.row, limit=limits.max_per_user
             )
@@ -94,7 +92,7 @@ class Logins:
             await self._core.audit.write(
                 transaction, EventKind.LOGGED_IN, origin, user=identity.user, revoked=revoked
             )
-        if replaced_session is not None and not is_replaced:
+        if not is_done:
             async with transaction_on(self._core.database) as transaction:
                 await self._replace(transaction, replaced_session, origin)
         return signed
@@ -131,12 +129,13 @@ class Logins:
     async def _replace(
         self,
         transaction: Transaction,
-        session_id: str,
+        session_id: str | None,
         origin: Origin,
-        *,
         user_id: str | None = None,
     ) -> bool:
-        """Revoke a session, of any user or of one; return whether it was one of theirs."""
+        """Revoke a session, if any, of any user or of one; return False if it was not theirs."""
+        if session_id is None:
+            return True
         owner_id = await tokens.revoke(
             transaction.connection,
             session_id,
