@@ -76,23 +76,16 @@ class Logins:
         """Issue a token to an identity proved by password.
 
         Of a user with ``max_per_user`` tokens of the kind the oldest is revoked; so is the session
-        with the id ``replaced_session``, that of another user in the next transaction: each writes
-        rows of one user. Raises CredentialsInvalid if the password was changed after it was
-        verified.
+        with the id ``replaced_session``, that of another user in the next transaction. Raises
+        CredentialsInvalid if the password was changed after it was verified.
         """
         await self._renew_hash(identity, origin)
         signed = self.sign(identity.user.id, limits, origin)
         async with transaction_on(self._core.database) as transaction:
             await self._insert(transaction, identity, signed.row)
             is_done = await self._replace(transaction, replaced_session, origin, identity.user.id)
-            surplus = await tokens.revoke_surplus(
-                transaction.connection, identity.user.id, signed.row, limit=limits.max_per_user
-            )
-            revoked = (Revocation.SURPLUS, surplus)
-            await self._core.audit.write(
-                transaction, EventKind.LOGGED_IN, origin, user=identity.user, revoked=revoked
-            )
-        if not is_done:
+            await self._revoke_surplus(transaction, identity, signed.row, limits, origin)
+        if not is_done:  # each transaction writes rows of one user
             async with transaction_on(self._core.database) as transaction:
                 await self._replace(transaction, replaced_session, origin)
         return signed
@@ -125,6 +118,24 @@ class Logins:
         )
         if not inserted:
             raise CredentialsInvalid
+
+    async def _revoke_surplus(
+        self,
+        transaction: Transaction,
+        identity: Identity,
+        row: NewTokenRow,
+        limits: TokenLimits,
+        origin: Origin,
+    ) -> None:
+        """Revoke the oldest tokens beyond the maximum, and write the event of the login."""
+        user = identity.user
+        surplus = await tokens.revoke_surplus(
+            transaction.connection, user.id, row, limit=limits.max_per_user
+        )
+        revoked = (Revocation.SURPLUS, surplus)
+        await self._core.audit.write(
+            transaction, EventKind.LOGGED_IN, origin, user=user, revoked=revoked
+        )
 
     async def _replace(
         self,
