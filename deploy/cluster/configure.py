@@ -42,6 +42,8 @@ class Proxy:
 
     address: str
     port: int
+    # Only HAProxy is started as root, and changes to it.
+    user: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def _shared_values(plan: Plan, passwords: Passwords) -> Mapping[str, object]:
         "haproxy_servers": _lines("    server ", map(_haproxy_server, nodes)),
         "haproxy_address": plan.haproxy.address,
         "haproxy_port": plan.haproxy.port,
+        "haproxy_user": f"user {plan.haproxy.user}" if plan.haproxy.user else "# no user",
         "pgbouncer_address": plan.pgbouncer.address,
         "pgbouncer_port": plan.pgbouncer.port,
     }

@@ -11,9 +11,11 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import cast
+
+import psycopg2
 
 from deploy.cluster.configure import Node as Place
 from deploy.cluster.configure import Passwords, Plan, Proxy, database_url, write_cluster
@@ -28,6 +30,10 @@ START_SECONDS = 180
 _NAMES = ("n1", "n2", "n3")
 _HOST = "127.0.0.1"
 _HEALTHY = Counter(leader=1, sync_standby=1, replica=1)
+_STANDBYS = (
+    "SELECT count(*), count(*) FILTER (WHERE sync_state = 'sync')"
+    " FROM pg_stat_replication WHERE state = 'streaming'"
+)
 _RUNNING = {"running", "streaming"}
 
 
@@ -52,18 +58,35 @@ class PatroniCluster:
     def wait_until_healthy(self) -> Node:
         """Wait until the primary has a synchronous standby and another one; return the primary."""
         deadline = time.monotonic() + START_SECONDS
+        before = None
         while time.monotonic() < deadline:
-            for node in self.nodes:
-                leader = self._leader(self._members(node))
-                if leader is not None:
-                    return leader
-            time.sleep(0.5)
+            leader = self._find_leader()
+            if leader is not None and leader is before:
+                return leader
+            # Twice in a row: Patroni reports the state of a moment ago.
+            before = leader
+            time.sleep(1)
         logs = "\n".join(f"{node.name}: {_last_lines(node.log)}" for node in self.nodes)
         raise SoakError(f"The cluster is not healthy after {START_SECONDS} s.\n{logs}")
 
     def switch_over(self, leader: Node) -> None:
         """Ask Patroni for another primary."""
         self._ask(leader, "/switchover", {"leader": leader.name})
+
+    def _find_leader(self) -> Node | None:
+        for node in self.nodes:
+            leader = self._leader(self._members(node))
+            if leader is not None and self._is_followed(leader):
+                return leader
+        return None
+
+    def _is_followed(self, leader: Node) -> bool:
+        """Return whether both standbys follow the primary, one of them synchronously."""
+        with suppress(psycopg2.Error), closing(psycopg2.connect(self.superuser_dsn(leader))) as one:
+            with one.cursor() as cursor:
+                cursor.execute(_STANDBYS)
+                return cursor.fetchone() == (len(self.nodes) - 1, 1)
+        return False
 
     def _leader(self, members: Sequence[dict[str, str]]) -> Node | None:
         """Return the primary if every member is well."""
