@@ -82,10 +82,14 @@ class PatroniCluster:
 
     def _is_followed(self, leader: Node) -> bool:
         """Return whether both standbys follow the primary, one of them synchronously."""
-        with suppress(psycopg2.Error), closing(psycopg2.connect(self.superuser_dsn(leader))) as one:
-            with one.cursor() as cursor:
-                cursor.execute(_STANDBYS)
-                return cursor.fetchone() == (len(self.nodes) - 1, 1)
+        dsn = self.superuser_dsn(leader)
+        with (
+            suppress(psycopg2.Error),
+            closing(psycopg2.connect(dsn)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(_STANDBYS)
+            return cursor.fetchone() == (len(self.nodes) - 1, 1)
         return False
 
     def _leader(self, members: Sequence[dict[str, str]]) -> Node | None:
