@@ -3,13 +3,18 @@
 -- of an earlier version by the files in db/migrations.
 -- To apply it by hand: psql --single-transaction --file schema.sql "$DATABASE_URL"
 
--- The version of the schema, in one row. A server does not start on a newer version than its own.
+-- The version of the schema, in one row. Every later version keeps these columns.
 CREATE TABLE userauth_schema (
-    version    integer     NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now(),
-    only_row   boolean     PRIMARY KEY DEFAULT true CHECK (only_row)
+    version          integer     NOT NULL,
+    applied_at       timestamptz NOT NULL DEFAULT now(),
+    only_row         boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+    -- A server of this version or a later one may use the schema, and run beside newer servers.
+    compatible_since integer     NOT NULL,
+    -- Digests of the settings that all servers must share, as JSON, and when a server stored them.
+    settings         text,
+    settings_at      timestamptz
 );
-INSERT INTO userauth_schema (version) VALUES (5);
+INSERT INTO userauth_schema (version, compatible_since) VALUES (5, 5);
 
 -- Users. Deleting a user deletes the row: no personal data remains.
 CREATE TABLE users (

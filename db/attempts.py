@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from db.errors import ConnectionRejected, PoolerNotSupported, ReadOnly, Unavailable
+from db.errors import ConnectionRejected, ReadOnly, Unavailable, WrongPooler
 from db.hosts import Host, resolve
 from db.route import Route
 
@@ -38,7 +38,7 @@ async def try_hosts(
         except TimeoutError:
             route.silent.add(host)
             reasons[host] = _silence(host)
-        except PoolerNotSupported:
+        except WrongPooler:
             raise
         except Unavailable as error:
             reasons[host] = error

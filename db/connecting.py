@@ -12,6 +12,7 @@ import psycopg2
 from db.attempts import try_hosts
 from db.connection import Connection
 from db.hosts import Host
+from db.role_settings import CHECK_PARAMETERS, CHECK_SESSION, read_shared_session
 from db.route import Route
 from db.session_settings import (
     SET_SESSION,
@@ -21,6 +22,7 @@ from db.session_settings import (
 )
 from db.translation import translate_connection_error
 from db.waiting_sessions import check_waiting_sessions
+from settings.choices import Pooler
 
 # Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
 # a process that disconnects does not end its statement, which would keep its locks.
@@ -31,12 +33,18 @@ _LOCK_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """The number of connections, and the time limits, in seconds."""
+    """The number of connections, the time limits, in seconds, and the pooler in between."""
 
     pool_min: int
     pool_max: int
     acquire_timeout_seconds: float
     query_timeout_seconds: float
+    pooler: Pooler = Pooler.NONE
+
+    @property
+    def shares_sessions(self) -> bool:
+        """Return whether a pooler gives a session to others after each transaction."""
+        return self.pooler is Pooler.TRANSACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +78,12 @@ async def _connect_to(
     with _translated(str(host)):
         raw = await aiopg.connect(route.dsn, **_options(limits, host))
         try:
-            cursor = await raw.cursor()
-            await cursor.execute(SET_SESSION, session_parameters(_timeouts(limits), search_path))
-            session = read_session(await cursor.fetchone(), str(host))
+            session = await _prepare_session(raw, limits, search_path, str(host))
             seconds = limits.query_timeout_seconds
             connection = Connection(raw, deadline=asyncio.get_running_loop().time() + seconds)
             await check_waiting_sessions(connection, limit=limits.pool_max, seconds=seconds)
             if setup:
-                await cursor.execute(setup)
+                await (await raw.cursor()).execute(setup)
             is_promoted = await route.timelines.meet(connection, str(host))
         except BaseException:
             await raw.close()
@@ -94,6 +100,20 @@ def _translated(host: str) -> Iterator[None]:
         raise
     except (psycopg2.Error, OSError, asyncio.CancelledError) as error:
         raise translate_connection_error(error, host) from None
+
+
+async def _prepare_session(
+    raw: aiopg.Connection, limits: PoolLimits, search_path: str | None, host: str
+) -> str:
+    """Set the settings of the session, or check those of the role; return the search_path."""
+    cursor = await raw.cursor()
+    timeouts = _timeouts(limits)
+    if limits.shares_sessions:
+        await cursor.execute(CHECK_SESSION, CHECK_PARAMETERS)
+        return read_shared_session(await cursor.fetchone(), host, timeouts)
+    pid = None if limits.pooler is Pooler.SESSION else raw.raw.get_backend_pid()
+    await cursor.execute(SET_SESSION, session_parameters(timeouts, search_path, pid))
+    return read_session(await cursor.fetchone(), host)
 
 
 def _timeouts(limits: PoolLimits) -> StatementTimeouts:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiopg
 import psycopg2
@@ -15,17 +17,30 @@ from ops.timing import current_timing
 class Connection:
     """A connection to Postgres.
 
-    ``deadline``, by the loop's clock, ends the wait for any of its statements.
+    ``deadline``, by the loop's clock, ends the wait for any of its statements. ``begin`` begins a
+    transaction.
     """
 
-    def __init__(self, raw: aiopg.Connection, *, deadline: float) -> None:
+    def __init__(
+        self,
+        raw: aiopg.Connection,
+        *,
+        deadline: float,
+        begin: tuple[str, Parameters] = ("BEGIN", ()),
+    ) -> None:
         self._raw = raw
         self._deadline = deadline
+        self._begin = begin
 
     @property
     def closed(self) -> bool:
         """Return whether the connection is closed."""
         return bool(self._raw.closed)
+
+    @property
+    def protocol_pid(self) -> int:
+        """Return the process id of the session, as the protocol, or a pooler, named it."""
+        return int(self._raw.raw.get_backend_pid())
 
     async def close(self) -> None:
         """Close the connection; the pool discards it on return."""
@@ -45,6 +60,17 @@ class Connection:
         """Run a statement without a result; return the number of affected rows."""
         _, count = await self._run(sql, parameters)
         return count
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Begin a transaction, which is committed at the end of the block, or else rolled back."""
+        await self.execute(*self._begin)
+        try:
+            yield
+        except BaseException:
+            await self.roll_back()
+            raise
+        await self.commit()
 
     async def commit(self) -> None:
         """Commit; raises Unavailable if a failover may lose the transaction.

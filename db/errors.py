@@ -6,7 +6,13 @@ DatabaseError
 │   ├── ReadOnly         it is a standby, read-only or replaced: its data may be outdated
 │   ├── NotAcknowledged  no synchronous standby is configured, and lookups need one
 │   ├── Locked           another session holds a lock for longer than the time limit
-│   └── PoolerNotSupported  a pooler in transaction mode is between us and Postgres
+│   ├── WrongPooler      the pooler between us and Postgres is not what the settings say
+│   │   ├── UndeclaredPooler     there is one, and database.pooler is "none"
+│   │   ├── PoolerNotSupported   it shares sessions, and database.pooler is "session"
+│   │   └── RoleSettingsMissing  it shares sessions, whose settings are not as we need them
+│   └── Unusable         not before this process is restarted
+│       ├── PoolerNotSupported   as above: none of the sessions can be trusted
+│       └── ServerTooOld         the schema in the database needs a newer server
 ├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
@@ -47,7 +53,29 @@ class Locked(Unavailable):
     """Another session holds a lock for longer than the time limit of a statement."""
 
 
-class PoolerNotSupported(Unavailable):
+class Unusable(Unavailable):
+    """This process can use no connection until it is restarted; the message is the reason."""
+
+
+class WrongPooler(Unavailable):
+    """The pooler between us and Postgres, or its lack, is not what the settings say.
+
+    The message is for the administrator.
+    """
+
+
+class UndeclaredPooler(WrongPooler):
+    """A pooler is between us and Postgres, although the settings name none."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a connection pooler is between this server and Postgres: set database.pooler to its"
+            ' mode, "session" or "transaction", or connect to Postgres directly, as'
+            " database.direct_url has to"
+        )
+
+
+class PoolerNotSupported(WrongPooler, Unusable):
     """A pooler shares Postgres sessions: settings are lost, or prepared statements remain.
 
     ``evidence`` is what showed it.
@@ -55,10 +83,29 @@ class PoolerNotSupported(Unavailable):
 
     def __init__(self, evidence: str) -> None:
         super().__init__(
-            "a connection pooler shares Postgres sessions: use its session mode (in PgBouncer, with"
-            f" server_reset_query = DISCARD ALL), or connect to Postgres directly: {evidence}"
+            'a connection pooler shares Postgres sessions: set database.pooler = "transaction", use'
+            " its session mode (in PgBouncer, with server_reset_query = DISCARD ALL), or connect to"
+            f" Postgres directly: {evidence}"
         )
         self.evidence = evidence
+
+
+class RoleSettingsMissing(WrongPooler):
+    """Settings of a session that a pooler shares are wrong; ``statements`` set them."""
+
+    def __init__(self, statements: str) -> None:
+        super().__init__(
+            "sessions of a pooler in transaction mode need settings of the role; run in psql, and"
+            f" then RECONNECT in the console of PgBouncer: {statements}"
+        )
+
+
+class ServerTooOld(Unusable):
+    """A newer server has migrated the database, and this one must not run beside it."""
+
+
+# Those of one connection after which no other one can be trusted either.
+DISCARDING = (ReadOnly, RoleSettingsMissing, Unusable)
 
 
 class StatementError(DatabaseError):

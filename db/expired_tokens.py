@@ -8,23 +8,19 @@ from db.pool import Connection
 
 # An arbitrary number that nothing else in the database locks: "tidy" in ASCII.
 _LOCK = 0x74696479
-_TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
-_UNLOCK = "SELECT pg_advisory_unlock(%s)"
+_TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%s)"
 
 
 @asynccontextmanager
-async def housekeeping_lock(connection: Connection) -> AsyncIterator[bool]:
-    """Hold the lock during the block; yield False if another connection holds it."""
-    row = await connection.fetch_one(_TRY_LOCK, (_LOCK,))
-    is_held = row is not None and bool(row[0])
-    try:
-        yield is_held
-    except BaseException:
-        # Closing the connection releases the lock.
-        await connection.close()
-        raise
-    if is_held:
-        await connection.fetch_one(_UNLOCK, (_LOCK,))
+async def housekeeping_turn(connection: Connection) -> AsyncIterator[bool]:
+    """Run the block as a transaction with the lock; yield False if another process holds it.
+
+    The lock ends with the transaction. One of a session could stay with a session that a pooler
+    gives to others, and then no process would ever delete anything.
+    """
+    async with connection.transaction():
+        row = await connection.fetch_one(_TRY_LOCK, (_LOCK,))
+        yield row is not None and bool(row[0])
 
 
 _DELETE_EXPIRED = """

@@ -6,6 +6,13 @@ primary. It is false if the result counts, true on a standby, and null if no sta
 """
 
 _PRIMARY = "pg_is_in_recovery()"
+# Behind a pooler, statements of one connection may reach a new primary, and the one it replaced.
+_SAME_PRIMARY = """
+    CASE
+        WHEN pg_is_in_recovery() THEN true
+        ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) <> '{timeline:08X}'
+    END
+"""
 # The message makes the lookup a transaction that commits, and that a standby has to acknowledge as
 # it acknowledges a write: a primary that was replaced gets no acknowledgement, and never answers.
 # The order matters, since a standby cannot write the message.
@@ -18,9 +25,14 @@ _ACKNOWLEDGED = """
 """
 
 
-def fenced(sql: str, *, acknowledged: bool = False) -> str:
-    """Return a query whose rows begin with the fence; it returns at least one."""
-    fence = _ACKNOWLEDGED if acknowledged else _PRIMARY
+def fenced(sql: str, *, acknowledged: bool = False, timeline: int | None = None) -> str:
+    """Return a query whose rows begin with the fence; it returns at least one.
+
+    With a ``timeline``, the result counts on that one only.
+    """
+    fence = _PRIMARY if timeline is None else _SAME_PRIMARY.format(timeline=timeline)
+    if acknowledged:
+        fence = _ACKNOWLEDGED
     # Postgres evaluates a subquery with volatile functions, whether its column is used or not.
     return f"""
 SELECT fence.is_closed, found.*

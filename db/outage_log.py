@@ -3,12 +3,26 @@
 import asyncio
 import logging
 import math
+from collections.abc import Mapping
 
-from db.errors import DatabaseError
+from db.errors import (
+    DatabaseError,
+    NotAcknowledged,
+    ReadOnly,
+    RoleSettingsMissing,
+    Unusable,
+)
 from ops.logs import SERVER
 
 # The minimum time between two lines about a state of Postgres that ends by itself.
 _INTERVAL_SECONDS = 10.0
+
+# When a cause ends by itself.
+_UNTIL: Mapping[type[DatabaseError], str] = {
+    ReadOnly: "a primary accepts writes",
+    NotAcknowledged: "it names one",
+    RoleSettingsMissing: "they are set",
+}
 
 
 class OutageLog:
@@ -17,13 +31,13 @@ class OutageLog:
     def __init__(self) -> None:
         self._logged_at = -math.inf
 
-    def warn(self, error: DatabaseError, until: str) -> None:
-        """Log a state that ends by itself, rarely."""
+    def log(self, error: DatabaseError) -> None:
+        """Log an error that concerns every request: rarely, if its cause can end by itself."""
+        if isinstance(error, Unusable):
+            logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
+            return
         now = asyncio.get_running_loop().time()
-        if now >= self._logged_at + _INTERVAL_SECONDS:
+        until = _UNTIL.get(type(error))
+        if until is not None and now >= self._logged_at + _INTERVAL_SECONDS:
             self._logged_at = now
             logging.getLogger(SERVER).warning("%s: requests get 503 until %s", error, until)
-
-    def report(self, error: DatabaseError) -> None:
-        """Log a state that lasts until a restart."""
-        logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)

@@ -10,18 +10,20 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import NoReturn, Self
+from typing import Self
 
 import aiopg
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
 from db.connection import Connection, count_database_time
-from db.errors import DatabaseError, NotAcknowledged, PoolerNotSupported, ReadOnly, Unavailable
+from db.errors import DISCARDING, DatabaseError, Unavailable, Unusable
 from db.fences import fenced
 from db.outage_log import OutageLog
-from db.prepared import PreparedQuery
+from db.prepared import PreparedQuery, preparation
+from db.role_settings import BEGIN, unprepared
 from db.route import Route
+from db.rows import Parameters
 from db.translation import translate
 
 __all__ = ["Connection", "Database"]
@@ -38,7 +40,7 @@ class Database:
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
     and ``failures`` counts borrowers that got none. ``route`` leads to the primary. ``generation``
     counts how often all connections were discarded, because Postgres was not a primary, another
-    host or a promoted standby is the primary, or a pooler shares its sessions.
+    host or a promoted standby is the primary, or connections became unusable.
     """
 
     def __init__(
@@ -50,8 +52,8 @@ class Database:
         self.failures = 0
         self.generation = 0
         self._search_path: str | None = None
-        # What showed that a pooler shares sessions. It stays: none of the sessions can be trusted.
-        self._pooler: str | None = None
+        # Why no connection can be used any more, such as a pooler that shares sessions.
+        self._unusable: Unusable | None = None
         self._outage_log = OutageLog()
         self._observe_wait = observe_wait
         self.route = Route(dsn)
@@ -74,6 +76,11 @@ class Database:
         return database
 
     @property
+    def is_usable(self) -> bool:
+        """Return whether connections can be opened before this process is restarted."""
+        return self._unusable is None
+
+    @property
     def size(self) -> int:
         """Return the maximum number of borrowed connections."""
         return self.limits.pool_max
@@ -86,22 +93,14 @@ class Database:
 
     def react(self, error: DatabaseError) -> None:
         """Discard every connection if the error of one says that none can be used."""
-        if isinstance(error, ReadOnly):
+        if isinstance(error, Unusable):
+            if self._unusable is not None:
+                return
+            self._unusable = error
+        if isinstance(error, DISCARDING):
             self._discard_all()
-            if self.route.primary is not None:
-                self._outage_log.warn(error, "a primary accepts writes")
-        elif isinstance(error, NotAcknowledged):
-            self._outage_log.warn(error, "it names one")
-        elif isinstance(error, PoolerNotSupported) and self._pooler is None:
-            self._pooler = error.evidence
-            self._discard_all()
-            self._outage_log.report(error)
-
-    def reject_pooler(self, evidence: str) -> NoReturn:
-        """Discard every connection, open none again, and raise PoolerNotSupported."""
-        error = PoolerNotSupported(evidence)
-        self.react(error)
-        raise error
+        if self.route.primary is not None:
+            self._outage_log.log(error)
 
     def _discard_all(self) -> None:
         """Close every free connection now, and every borrowed one when it is returned."""
@@ -114,15 +113,16 @@ class Database:
     ) -> PreparedQuery:
         """Prepare a query of one array on a connection of its own, which the caller closes.
 
-        The plan is generic: made once, for a table that grows. If ``acknowledged``, its results
-        count only once a synchronous standby has acknowledged them.
+        If ``acknowledged``, a result counts once a synchronous standby has acknowledged it.
         """
-        setup = (
-            "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
-            f" PREPARE {name} ({key_type}[]) AS {fenced(sql, acknowledged=acknowledged)}"
-        )
-        raw = await self._connect(setup)
-        statement = f"EXECUTE {name} (%s::{key_type}[])"
+        if self.limits.shares_sessions:
+            raw = await self._connect()
+            sql = fenced(sql, acknowledged=acknowledged, timeline=self.route.timelines.newest)
+            statement = unprepared(sql, key_type, self._search_path or "")
+        else:
+            sql = fenced(sql, acknowledged=acknowledged)
+            raw = await self._connect(preparation(name, sql, key_type))
+            statement = f"EXECUTE {name} (%s::{key_type}[])"
         return PreparedQuery(raw, statement, acknowledged=acknowledged)
 
     @asynccontextmanager
@@ -137,21 +137,15 @@ class Database:
         generation = self.generation
         try:
             with self._reacting():
-                yield Connection(raw, deadline=deadline)
+                yield Connection(raw, deadline=deadline, begin=self._begin())
         finally:
             self._return(raw, is_current=generation == self.generation)
 
     @asynccontextmanager
     async def transaction(self, seconds: float | None = None) -> AsyncIterator[Connection]:
         """Borrow a connection in a transaction, which is committed, or else rolled back."""
-        async with self.connection(seconds) as connection:
-            await connection.execute("BEGIN")
-            try:
-                yield connection
-            except BaseException:
-                await connection.roll_back()
-                raise
-            await connection.commit()
+        async with self.connection(seconds) as connection, connection.transaction():
+            yield connection
 
     @asynccontextmanager
     async def dedicated_connection(self, seconds: float) -> AsyncIterator[Connection]:
@@ -163,7 +157,7 @@ class Database:
         raw = await self._connect()
         try:
             with self._reacting():
-                yield Connection(raw, deadline=deadline)
+                yield Connection(raw, deadline=deadline, begin=self._begin())
         finally:
             await raw.close()
 
@@ -209,8 +203,8 @@ class Database:
             raise translate(error) from None
 
     async def _connect(self, setup: str = "") -> aiopg.Connection:
-        if self._pooler is not None:
-            raise PoolerNotSupported(self._pooler)
+        if self._unusable is not None:
+            raise self._unusable.with_traceback(None)
         generation = self.generation
         with self._reacting():
             opened = await connect(
@@ -225,6 +219,11 @@ class Database:
             self._discard_all()
         return opened.raw
 
+    def _begin(self) -> tuple[str, Parameters]:
+        if self.limits.shares_sessions:
+            return BEGIN, {"search_path": self._search_path}
+        return "BEGIN", ()
+
     def _pop_free(self) -> aiopg.Connection | None:
         while self._free:
             raw = self._free.pop()
@@ -235,7 +234,7 @@ class Database:
     def _return(self, raw: aiopg.Connection, *, is_current: bool) -> None:
         is_usable = (
             is_current
-            and self._pooler is None
+            and self._unusable is None
             and not self._is_closed
             and not raw.closed
             and raw.raw.get_transaction_status() == TRANSACTION_STATUS_IDLE

@@ -1,16 +1,83 @@
-"""The recognition of a connection pooler that shares the sessions of Postgres."""
+"""The pooler between us and Postgres: whether it is what the settings say."""
 
-from db.connection import Connection
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.errors import PoolerNotSupported, Unavailable, WrongPooler
 from db.pool import Database
-from db.rows import Row
+from settings.choices import Pooler
 
 # Longer than any limit of connecting.
 _SECONDS = 60.0
 # A process id can be used again; together with its start it names one session.
-_SESSION = "SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"
+SESSION = "SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"
+_LOCATION = """
+SELECT
+    current_user::text,
+    current_database()::text,
+    current_schema()::text,
+    pg_postmaster_start_time()
+"""
 
 
-async def check_sessions(database: Database) -> None:
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a connection leads to. Of two clusters, the names may be the same."""
+
+    role: str
+    database: str
+    schema: str | None
+    started_at: datetime
+
+    def __str__(self) -> str:
+        return f"role {self.role}, database {self.database}, schema {self.schema}"
+
+
+async def check_pooler(database: Database) -> None:
+    """Raise WrongPooler if the pooler is not what the settings say.
+
+    That there is none, if there should be none, is known of each connection already.
+    """
+    match database.limits.pooler:
+        case Pooler.SESSION:
+            await _check_sessions(database)
+        case Pooler.TRANSACTION:
+            await _check_transactions(database)
+
+
+async def get_location(database: Database) -> Location:
+    """Return where a connection leads to; raises LookupError."""
+    async with database.connection() as connection:
+        row = await connection.fetch_one(_LOCATION)
+    if row is None:
+        raise LookupError("Postgres returned no location.")
+    return Location(*row)
+
+
+async def check_location(database: Database, direct: Location) -> None:
+    """Raise WrongPooler if a pooler does not lead to where a direct connection does."""
+    pooled = await get_location(database)
+    if pooled != direct:
+        raise WrongPooler(
+            "database.url and database.direct_url do not lead to the same Postgres, or not with the"
+            f" same role and schema: one leads to {pooled}; the other to {direct}"
+        )
+
+
+async def find_pooler_risks(database: Database) -> list[str]:
+    """Return a warning if the settings name a pooler, and there is none."""
+    pooler = database.limits.pooler
+    if pooler is Pooler.NONE:
+        return []
+    async with database.connection() as connection:
+        row = await connection.fetch_one("SELECT pg_backend_pid()")
+        is_direct = row is not None and row[0] == connection.protocol_pid
+    if not is_direct:
+        return []
+    return [f'database.pooler is "{pooler}", and database.url leads to Postgres directly.']
+
+
+async def _check_sessions(database: Database) -> None:
     """Raise PoolerNotSupported unless each connection has a session of Postgres to itself.
 
     A pooler in transaction mode gives a second connection the session that the first one leaves
@@ -20,10 +87,19 @@ async def check_sessions(database: Database) -> None:
         database.connection() as first,
         database.dedicated_connection(_SECONDS) as second,
     ):
-        before, other, after = [await _session(each) for each in (first, second, first)]
+        before, other, after = [await each.fetch_one(SESSION) for each in (first, second, first)]
     if before == other or before != after:
-        database.reject_pooler("connections share sessions of Postgres")
+        error = PoolerNotSupported("connections share sessions of Postgres")
+        database.react(error)
+        raise error
 
 
-async def _session(connection: Connection) -> Row | None:
-    return await connection.fetch_one(_SESSION)
+async def _check_transactions(database: Database) -> None:
+    """Raise WrongPooler if a pooler allows no transactions."""
+    try:
+        async with database.transaction():
+            pass
+    except Unavailable as error:
+        raise WrongPooler(
+            f"the connection pooler ended a transaction: use its transaction mode: {error}"
+        ) from error

@@ -19,6 +19,17 @@ from db.translation import translate_driver_error
 Received = Callable[[list[Row], DatabaseError | None], None]
 
 
+def preparation(name: str, sql: str, key_type: str) -> str:
+    """Return the statements that prepare a query of one array.
+
+    The plan is generic: made once, for a table that grows.
+    """
+    return (
+        "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+        f" PREPARE {name} ({key_type}[]) AS {sql}"
+    )
+
+
 class PreparedQuery:
     """Sends one statement at a time, and passes the result to a callback.
 

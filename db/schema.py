@@ -18,6 +18,7 @@ from db.schema_lock import (
     timeout_message,
 )
 from db.schema_privileges import FIND_PRIVILEGES, check_privileges
+from db.schema_state import SchemaStateRow, get_state
 from ops.logs import SERVER
 
 VERSION = 5
@@ -80,7 +81,7 @@ async def apply_schema(
             await _check_name_conflicts(connection)
             await connection.execute(schema)
             return
-        check_version(version)
+        await _check_compatible(connection, version)
         if version < VERSION and not may_migrate:
             raise SchemaError(
                 f"The database has schema version {version}: start the server, which migrates it"
@@ -97,7 +98,32 @@ async def check_schema(database: Database) -> None:
         if version is None:
             await _check_name_conflicts(connection)
         else:
-            check_version(version)
+            await _check_compatible(connection, version)
+
+
+async def _check_compatible(connection: Connection, version: int) -> None:
+    """Reject a schema that this server must not use; log one that is newer."""
+    if version <= VERSION:
+        return
+    if reason := too_old(await get_state(connection)):
+        raise SchemaError(f"{reason}.")
+    logging.getLogger(SERVER).warning(
+        "the database has schema version %d, and this server version %d: it runs beside newer"
+        " servers until a later version requires an upgrade",
+        version,
+        VERSION,
+    )
+
+
+def too_old(state: SchemaStateRow) -> str | None:
+    """Return why this server must not use a schema; None if it may."""
+    if state.compatible_since <= VERSION:
+        return None
+    return (
+        f"The database has schema version {state.version}, which servers of version"
+        f" {state.compatible_since} and later support, and this server has version {VERSION}:"
+        " start a newer server"
+    )
 
 
 async def _check_cluster_and_privileges(connection: Connection) -> None:
@@ -149,7 +175,7 @@ def schema_of(version: int, schema: str) -> str:
 
 
 def check_version(version: int) -> None:
-    """Reject a schema that is newer than this server."""
+    """Reject a schema, for a backup or a restore, whose tables this server does not know."""
     if version > VERSION:
         raise SchemaError(
             f"The database has schema version {version}, and this server supports up to version"

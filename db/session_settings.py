@@ -8,16 +8,34 @@ no rights (db/schema_privileges.py), then temporary tables.
 
 from dataclasses import dataclass
 
-from db.errors import ReadOnly, SchemaError
+from db.errors import ReadOnly, SchemaError, UndeclaredPooler
 from db.rows import Row
 
 # The search_path of a role without a schema.
 _NO_SCHEMA = "pg_temp"
+# The schema that contains our tables, or will contain them.
+FIND_SEARCH_PATH = """
+    coalesce(
+        coalesce(
+            (
+                SELECT pg_catalog.quote_ident(n.nspname)
+                FROM pg_catalog.pg_class c
+                JOIN pg_catalog.pg_namespace n
+                    ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+                WHERE c.oid OPERATOR(pg_catalog.=)
+                    pg_catalog.to_regclass('userauth_schema')::pg_catalog.oid
+            ),
+            pg_catalog.quote_ident(pg_catalog.current_schema())
+        ) OPERATOR(pg_catalog.||) ', pg_temp',
+        'pg_temp'
+    )
+"""
 # The locks in db.tokens and db.users rely on read committed: a transaction that waited for a lock
 # must see what its holder committed.
 # A commit is on disk, and on the synchronous standby if there is one, before it is acknowledged:
 # local, remote_write and off promise less than on, and remote_apply more.
-SET_SESSION = """
+# Nothing is set if a pooler is in between: its process id is not that of the session.
+SET_SESSION = f"""
 SELECT
     pg_catalog.pg_is_in_recovery(),
     pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on',
@@ -40,23 +58,10 @@ SELECT
     ),
     pg_catalog.set_config(
         'search_path',
-        coalesce(
-            %(search_path)s::pg_catalog.text,
-            coalesce(
-                (
-                    SELECT pg_catalog.quote_ident(n.nspname)
-                    FROM pg_catalog.pg_class c
-                    JOIN pg_catalog.pg_namespace n
-                        ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-                    WHERE c.oid OPERATOR(pg_catalog.=)
-                        pg_catalog.to_regclass('userauth_schema')::pg_catalog.oid
-                ),
-                pg_catalog.quote_ident(pg_catalog.current_schema())
-            ) OPERATOR(pg_catalog.||) ', pg_temp',
-            'pg_temp'
-        ),
+        coalesce(%(search_path)s::pg_catalog.text, {FIND_SEARCH_PATH}),
         false
     )
+WHERE coalesce(pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) %(pid)s, true)
 """
 
 
@@ -68,26 +73,39 @@ class StatementTimeouts:
     lock: int
 
 
-def session_parameters(timeouts: StatementTimeouts, search_path: str | None) -> dict[str, object]:
-    """Return the parameters of SET_SESSION; without a search_path Postgres searches for it."""
+def session_parameters(
+    timeouts: StatementTimeouts, search_path: str | None, pid: int | None
+) -> dict[str, object]:
+    """Return the parameters of SET_SESSION; without a search_path Postgres searches for it.
+
+    ``pid`` is the process id that the protocol named, None if a pooler may be in between.
+    """
     return {
         "statement": str(timeouts.statement),
         "lock": str(timeouts.lock),
         "search_path": search_path,
+        "pid": pid,
     }
 
 
-def read_session(row: Row, host: str) -> str:
+def read_session(row: Row | None, host: str) -> str:
     """Return the search_path that SET_SESSION set.
 
-    Raises ReadOnly if the host is not a primary that accepts writes, and SchemaError if the
-    role has no schema.
+    Raises UndeclaredPooler if a pooler is in between, ReadOnly if the host is not a primary that
+    accepts writes, and SchemaError if the role has no schema.
     """
+    if row is None:
+        raise UndeclaredPooler
     is_standby, is_read_only, *_, search_path = row
+    check_primary(host, search_path, is_standby=is_standby, is_read_only=is_read_only)
+    return str(search_path)
+
+
+def check_primary(host: str, search_path: str, *, is_standby: bool, is_read_only: bool) -> None:
+    """Raise ReadOnly or SchemaError if the server cannot work in a session."""
     if is_standby:
         raise ReadOnly(f"Postgres at {host} is a standby")
     if is_read_only:
         raise ReadOnly(f"Postgres at {host} is read-only: default_transaction_read_only is on")
     if search_path == _NO_SCHEMA:
         raise SchemaError("No schema in the search_path of the server's role exists: create one.")
-    return str(search_path)

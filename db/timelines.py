@@ -23,6 +23,11 @@ class Timelines:
     def __init__(self) -> None:
         self._newest: dict[int, int] = {}
 
+    @property
+    def newest(self) -> int | None:
+        """Return the newest timeline, or None if it is not known of one cluster alone."""
+        return next(iter(self._newest.values())) if len(self._newest) == 1 else None
+
     async def meet(self, connection: Connection, host: str) -> bool:
         """Return whether a primary has a newer timeline than those before, and learn it.
 

@@ -5,6 +5,8 @@
 #
 #   deploy/install.sh                 install or upgrade, and start
 #   deploy/install.sh --no-start      install or upgrade; leave the services as they are
+#   deploy/install.sh --processes 2   install or upgrade, and start two server processes, at ports 8001
+#                                     and 8002; later runs keep the number
 #   deploy/install.sh --uninstall     stop; remove everything except settings, secrets and data
 #
 # DESTDIR=/some/directory installs the files there and changes neither users nor services. SYSTEMCTL
@@ -22,7 +24,11 @@ units=$root/etc/systemd/system
 data=$root/var/lib/userauth
 backups=$root/var/backups/userauth
 manage=$root/usr/local/bin/userauth-manage
-unit_names=(userauth.socket userauth.service userauth-backup.service userauth-backup.timer)
+unit_names=(
+    userauth.socket userauth.service userauth@.socket userauth@.service
+    userauth-backup.service userauth-backup.timer
+)
+variable=USERAUTH_SERVER__PROCESSES
 
 say() { printf 'userauth: %s\n' "$*"; }
 fail() { printf 'userauth: %s\n' "$*" >&2; exit 1; }
@@ -45,17 +51,25 @@ main() {
             close_credentials
             say "installed in $program, not started"
             ;;
+        --processes)
+            [[ ${2:-} =~ ^[1-9][0-9]?$ ]] || fail "--processes: must be a number from 1 to 64"
+            install_all "$2"
+            start
+            ;;
         --uninstall) uninstall ;;
-        *) fail "usage: deploy/install.sh [--no-start | --uninstall]" ;;
+        *) fail "usage: deploy/install.sh [--no-start | --processes NUMBER | --uninstall]" ;;
     esac
 }
 
 install_all() {
+    local wanted=${1:-}
     if on_machine && [ "$(id -u)" -ne 0 ]; then fail "must be run as root"; fi
     umask 022
     install_python
     add_user
     install_settings
+    restore_environment
+    if [ -n "$wanted" ]; then set_processes "$wanted"; fi
     prepare_next_program
     check_next_program
     switch_programs
@@ -117,6 +131,7 @@ check_next_program() {
     local python=$next/.venv/bin/python
     "$python" -I "$next/deploy/as_the_service.py" "$python" "$next/server.py" --check >/dev/null && return
     rm -rf "$next"
+    restore_environment
     fail "not upgraded; the old version is still in place. Fix the error above and run install.sh again."
 }
 
@@ -129,7 +144,7 @@ list_files() {
     if git -c safe.directory="$checkout" -C "$checkout" rev-parse --git-dir >/dev/null 2>&1; then
         git -c safe.directory="$checkout" -C "$checkout" ls-files -z --cached
     else
-        find . \( -name .git -o -name .venv -o -name var -o -name __pycache__ \) -prune -o -type f -print0
+        find . \( -name .git -o -name .venv -o -name var -o -name __pycache__ \) -prune -o \( -type f -o -type l \) -print0
     fi
 }
 
@@ -144,9 +159,48 @@ install_settings() {
         owned root:userauth "$settings/environment"
     fi
     new_secret DATABASE_URL embedded
+    new_secret USERAUTH_DATABASE__DIRECT_URL ""
     new_secret SECRET_KEYS "$(python3 -c 'import secrets; print(secrets.token_urlsafe(32))')"
     new_secret PASSWORD_PEPPER ""
     new_secret USERAUTH_MAIL__URL ""
+}
+
+# The number of server processes is a setting, which each process reads. Until the new version has
+# started, the environment before the change is kept.
+set_processes() {
+    [ "$(processes)" -ne "$1" ] || return 0
+    cp --preserve=mode,ownership "$settings/environment" "$settings/environment.before"
+    # The second command completes a last line without a newline.
+    sed --in-place --expression="/^[[:space:]]*$variable[[:space:]]*=/d" --expression='$a\' "$settings/environment"
+    printf '%s=%s\n' "$variable" "$1" >>"$settings/environment"
+}
+
+restore_environment() {
+    if [ -e "$settings/environment.before" ]; then mv "$settings/environment.before" "$settings/environment"; fi
+}
+
+processes() {
+    local number
+    number=$(sed --quiet "s/^[[:space:]]*$variable[[:space:]]*=[^0-9]*\([0-9]*\).*/\1/p" "$settings/environment" | tail --lines=1)
+    echo "${number:-1}"
+}
+
+# The services that the settings ask for, without .service.
+wanted_services() {
+    local number
+    number=$(processes)
+    if [ "$number" -eq 1 ]; then echo userauth; else printf 'userauth@%02d\n' $(seq "$number"); fi
+}
+
+is_wanted() { [[ $'\n'$(wanted_services)$'\n' == *$'\n'$1$'\n'* ]]; }
+
+# Those that an earlier run enabled.
+other_services() {
+    local link name
+    for link in "$units"/multi-user.target.wants/userauth{,@[0-9]*}.service; do
+        name=$(basename "$link" .service)
+        if [ -L "$link" ] && ! is_wanted "$name"; then echo "$name"; fi
+    done
 }
 
 # Keep an existing secret.
@@ -197,16 +251,32 @@ start() {
         fail "the new version does not start; see: journalctl -u userauth"
     fi
     remove_old_program
+    rm -f "$settings/environment.before"
     close_credentials
-    say "running; settings are in $settings. Status: systemctl status userauth"
+    say "running; settings are in $settings. Status: systemctl status $(wanted_services | paste --serial --delimiters=' ')"
+    local others
+    others=$(other_services | sed 's/.*/&.socket &.service/' | paste --serial --delimiters=' ')
+    [ -z "$others" ] || say "when your proxy no longer uses them, run: systemctl disable --now $others"
 }
 
-# While the service restarts, new connections wait at the socket.
+# While a service restarts, new connections wait at its socket.
 start_units() {
+    local services sockets
+    services=$(wanted_services | sed 's/$/.service/')
+    sockets=$(wanted_services | sed 's/$/.socket/')
+    # Words: the names of several units.
     systemctl daemon-reload &&
-        systemctl --quiet enable userauth.socket userauth.service userauth-backup.timer &&
-        systemctl start userauth.socket userauth-backup.timer &&
-        systemctl restart userauth.service
+        systemctl --quiet enable $sockets $services userauth-backup.timer &&
+        systemctl start $sockets userauth-backup.timer &&
+        restart_services
+}
+
+# One after the other, so that the others serve meanwhile.
+restart_services() {
+    local name
+    for name in $(wanted_services) $(other_services); do
+        systemctl restart "$name.service" || return
+    done
 }
 
 # Rename first: an interrupted removal must not leave an incomplete version under its name.
@@ -217,21 +287,35 @@ remove_old_program() {
 
 restore_old_program() {
     [ -e "$before" ] || return 0
+    local failed name
+    failed=$(wanted_services)
     rm -rf "$program"
     mv "$before" "$program"
+    restore_environment
+    for name in $failed; do
+        is_wanted "$name" || systemctl --quiet disable --now "$name.socket" "$name.service" || true
+    done
     install_units
-    if systemctl daemon-reload && systemctl restart userauth.service; then
+    if systemctl daemon-reload && restart_services; then
         say "the old version is running again"
     else
         say "the old version is restored but does not start either"
     fi >&2
 }
 
+# The sockets first: they would start their services again.
+instances() {
+    local link
+    for link in "$units"/{sockets,multi-user}.target.wants/userauth@[0-9]*; do
+        if [ -L "$link" ]; then basename "$link"; fi
+    done
+}
+
 uninstall() {
     local name
     if on_machine && [ "$(id -u)" -ne 0 ]; then fail "must be run as root"; fi
     if has_systemd; then
-        for name in "${unit_names[@]}"; do
+        for name in "${unit_names[@]}" $(instances); do
             systemctl --quiet disable --now "$name" 2>/dev/null || true
         done
     fi

@@ -14,7 +14,7 @@ _LIVE = Call(
 )
 _READY = Call(
     summary="Check whether the server is ready",
-    description="For load balancers: 503 if the database does not respond, or during a stop.",
+    description="For load balancers: 503 if the database cannot be used, or during a stop.",
     response=Response("It is ready: the database responds.", Status),
     problems=(DatabaseUnavailable, ShuttingDown),
 )

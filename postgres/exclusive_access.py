@@ -21,7 +21,7 @@ from postgres.plain_connection import PlainConnection
 
 # The connections of a server that has just stopped take a moment to end.
 _DISCONNECT_SECONDS = 10.0
-_COUNT_OTHER_CONNECTIONS = """
+COUNT_OTHER_CONNECTIONS = """
 SELECT count(*)
 FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'userauth' AND pid <> pg_backend_pid()
@@ -52,10 +52,11 @@ def _try_lock(connection: PlainConnection) -> bool:
 def reject_other_connections(connection: PlainConnection) -> None:
     """Raise while servers are connected: they cache what the restore replaces."""
     deadline = time.monotonic() + _DISCONNECT_SECONDS
-    while count := connection.value(_COUNT_OTHER_CONNECTIONS):
+    while count := connection.value(COUNT_OTHER_CONNECTIONS):
         if time.monotonic() > deadline:
             raise DatabaseNotEmpty(
-                f"Servers or commands use the database, on {count} connections: stop them first."
+                f"Servers or commands use the database, on {count} connections: stop them first,"
+                " and close what a pooler keeps (RECONNECT in PgBouncer)."
             )
         time.sleep(0.05)
         connection.execute("SELECT pg_stat_clear_snapshot()")

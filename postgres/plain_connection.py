@@ -9,8 +9,9 @@ from psycopg2 import extensions
 from psycopg2.sql import Composable
 
 from db.dsn import describe, parse_url
-from db.errors import ConnectionRejected, ReadOnly, Unavailable
+from db.errors import ConnectionRejected, PoolerNotSupported, ReadOnly, Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
+from db.pooler import SESSION
 from db.rows import NewEvent, Parameters, Row
 from db.schema import VERSION
 from db.session_settings import SET_SESSION, StatementTimeouts, read_session, session_parameters
@@ -75,9 +76,23 @@ class PlainConnection:
 @contextmanager
 def plain_connection(dsn: str) -> Iterator[PlainConnection]:
     """Yield a connection; raises DatabaseError, also for failures in the block."""
+    with closing(_connect(dsn)) as raw, _translating_errors():
+        connection = PlainConnection(raw)
+        pid: int | None = raw.get_backend_pid()
+        if connection.value("SELECT pg_catalog.pg_backend_pid()") != pid:
+            _check_sessions(dsn, connection)
+            pid = None
+        [row] = connection.fetch_all(SET_SESSION, session_parameters(_NO_TIMEOUTS, None, pid))
+        read_session(row, describe(dsn))
+        if raw.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+            connection.execute("SET transaction_timeout = 0")
+        yield connection
+
+
+def _connect(dsn: str) -> extensions.connection:
     parse_url(dsn)  # libpq's message about a malformed one quotes the password
     try:
-        raw = psycopg2.connect(
+        raw: extensions.connection = psycopg2.connect(
             dsn, application_name="userauth", client_encoding="UTF8", **TO_THE_PRIMARY
         )
     except psycopg2.Error as error:
@@ -85,19 +100,26 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         if not isinstance(failure, Unavailable):
             raise failure from None
         raise Unavailable(_ADVICE.get(type(failure), _NO_RESPONSE).format(failure)) from None
+    raw.autocommit = True
+    return raw
+
+
+@contextmanager
+def _translating_errors() -> Iterator[None]:
     try:
-        with closing(raw):
-            raw.autocommit = True
-            connection = PlainConnection(raw)
-            row = connection.fetch_all(SET_SESSION, session_parameters(_NO_TIMEOUTS, None))[0]
-            read_session(row, describe(dsn))
-            if raw.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-                connection.execute("SET transaction_timeout = 0")
-            yield connection
+        yield
     except psycopg2.Error as error:
         # Without psycopg2's text, which can contain values of the statement.
         failure = translate_driver_error(error)
         raise type(failure)(f"A statement failed ({failure}).") from None
+
+
+def _check_sessions(dsn: str, connection: PlainConnection) -> None:
+    """Raise PoolerNotSupported if a second connection gets the session of this one."""
+    with closing(_connect(dsn)) as second:
+        [session] = connection.fetch_all(SESSION)
+        if PlainConnection(second).fetch_all(SESSION) == [session]:
+            raise PoolerNotSupported("connections share sessions of Postgres")
 
 
 def postgres_time(dsn: str) -> float:

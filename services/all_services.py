@@ -20,6 +20,7 @@ from services.login_diagnosis import LoginDiagnoses
 from services.mail_administration import MailAdministration
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
+from services.peers import Peers
 from services.readiness import Readiness
 from services.registration import Registration
 from services.sessions import Sessions
@@ -48,6 +49,7 @@ class Services:
     hash_kinds: HashKinds
     hash_queue: HashQueue
     readiness: Readiness
+    peers: Peers
     outbox: Outbox
     verification: EmailVerification
     password_reset: PasswordReset

@@ -7,7 +7,7 @@ from db.clock import MAX_OFFSET_SECONDS, PostgresClock
 from db.durability import find_risks
 from db.lookups import Lookups
 from db.pool import Database
-from db.pooler import check_sessions
+from db.pooler import check_pooler
 from db.schema import VERSION, check_schema, find_version
 from db.server_state import ServerStateRow, get_server_state
 
@@ -31,15 +31,54 @@ class DatabaseReport:
     warnings: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class NeededConnections:
+    """How many connections the server processes of this machine may open."""
+
+    pool_max: int
+    processes: int
+
+    @property
+    def each(self) -> int:
+        """Return how many one process may open."""
+        return self.pool_max + _CONNECTIONS_BESIDES_THE_POOL
+
+    def warning(self, usable: int) -> str | None:
+        """Return a warning if Postgres allows fewer; None if it allows enough.
+
+        No error: few servers ever need all of their connections at the same time.
+        """
+        needed = self.processes * self.each
+        if needed <= usable:
+            return None
+        all_of_them = (
+            f", the {self.processes} processes of this machine {needed}"
+            if self.processes > 1
+            else ""
+        )
+        return (
+            f"A server opens up to {self.each} connections (database.pool_max +"
+            f" {_CONNECTIONS_BESIDES_THE_POOL}){all_of_them}, and Postgres allows its role"
+            f" {usable}: lower database.pool_max, or raise max_connections or the limit of the role"
+            " or the database."
+        )
+
+
+async def find_connection_risk(database: Database, needed: NeededConnections) -> str | None:
+    """Return a warning if Postgres allows fewer connections than this machine may open."""
+    async with database.connection() as connection:
+        return needed.warning((await get_server_state(connection)).usable_connections)
+
+
 async def check_database(
-    database: Database, *, pool_max: int, acknowledged: bool
+    database: Database, needed: NeededConnections, *, acknowledged: bool
 ) -> DatabaseReport:
     """Check a database without changing it; ``acknowledged`` is whether lookups have to be.
 
-    Raises SchemaError, PoolerNotSupported or NotAcknowledged if the server would not start on it,
-    or another DatabaseError.
+    Raises SchemaError, WrongPooler or NotAcknowledged if the server would not start on it, or
+    another DatabaseError.
     """
-    await check_sessions(database)
+    await check_pooler(database)
     await check_schema(database)
     clock = PostgresClock(database)
     await clock.measure()
@@ -52,7 +91,7 @@ async def check_database(
         schema_version=version,
         clock_offset=clock.offset,
         errors=[*_errors(state, version)],
-        warnings=[*risks, *_warnings(state, version, clock.offset, pool_max)],
+        warnings=[*risks, *_warnings(state, version, clock.offset, needed)],
     )
 
 
@@ -60,7 +99,7 @@ def _errors(state: ServerStateRow, version: int | None) -> Iterator[str]:
     if state.missing_privileges:
         missing = ", ".join(state.missing_privileges)
         yield f"The role {state.role} lacks {missing}: make it the owner of the tables."
-    if not state.may_create and version != VERSION:
+    if not state.may_create and (version is None or version < VERSION):
         yield (
             f"The role {state.role} may not create tables in the schema {state.schema}: grant USAGE"
             " and CREATE on it, or give the server a schema of its own."
@@ -68,7 +107,7 @@ def _errors(state: ServerStateRow, version: int | None) -> Iterator[str]:
 
 
 def _warnings(
-    state: ServerStateRow, version: int | None, clock_offset: float, pool_max: int
+    state: ServerStateRow, version: int | None, clock_offset: float, needed: NeededConnections
 ) -> Iterator[str]:
     if state.is_superuser:
         yield f"The role {state.role} is a superuser: use one without special rights."
@@ -76,16 +115,12 @@ def _warnings(
         yield "The tables do not exist: the server creates them when it starts."
     elif version < VERSION:
         yield f"The server migrates the schema to version {VERSION} when it starts: back up first."
+    elif version > VERSION:
+        yield f"The schema is of a newer server, and this one has version {VERSION}: upgrade it."
     if abs(clock_offset) > MAX_OFFSET_SECONDS:
         yield (
             f"The clock of this host differs by {clock_offset:+.1f} s from that of Postgres, which"
             " counts: synchronize both by NTP."
         )
-    needed = pool_max + _CONNECTIONS_BESIDES_THE_POOL
-    if needed > state.usable_connections:
-        yield (
-            f"A server opens up to {needed} connections (database.pool_max +"
-            f" {_CONNECTIONS_BESIDES_THE_POOL}), and the role {state.role} may have"
-            f" {state.usable_connections}: lower database.pool_max, or raise max_connections or the"
-            " limit of the role or the database."
-        )
+    if warning := needed.warning(state.usable_connections):
+        yield warning

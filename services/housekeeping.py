@@ -48,17 +48,13 @@ class Housekeeping:
 
         Raises DatabaseError.
         """
-        async with (
-            self._database.dedicated_connection(_MAX_TURN_SECONDS) as connection,
-            expired_tokens.housekeeping_lock(connection) as is_held,
-        ):
-            if is_held:
-                await self._remove_tokens(connection)
-                await self._remove_events(connection)
-                await _remove_reservations(connection)
-                await self._remove_messages(connection)
-                await self._remove_counts(connection, self._keep.count_seconds)
-                await self._remove_counts(connection, _ACCOUNT_SECONDS, accounts=True)
+        async with self._database.dedicated_connection(_MAX_TURN_SECONDS) as connection:
+            await self._remove_tokens(connection)
+            await self._remove_events(connection)
+            await _remove_reservations(connection)
+            await self._remove_messages(connection)
+            await self._remove_counts(connection, self._keep.count_seconds)
+            await self._remove_counts(connection, _ACCOUNT_SECONDS, accounts=True)
         return _IDLE_SECONDS
 
     async def _remove_tokens(self, connection: Connection) -> None:
@@ -72,24 +68,24 @@ class Housekeeping:
             )
             return removed
 
-        await _repeat(remove, full=_BATCH)
+        await _repeat(connection, remove)
 
     async def _remove_events(self, connection: Connection) -> None:
         before = self._ago(timedelta(days=self._keep.event_days))
         await _repeat(
-            lambda: events.delete_old(connection, before=before, limit=_BATCH), full=_BATCH
+            connection, lambda: events.delete_old(connection, before=before, limit=_BATCH)
         )
 
     async def _remove_messages(self, connection: Connection) -> None:
         before = self._ago(_EXPIRED_MESSAGES)
         await _repeat(
-            lambda: messages.delete_expired(connection, before=before, limit=_BATCH), full=_BATCH
+            connection, lambda: messages.delete_expired(connection, before=before, limit=_BATCH)
         )
         # They have the address of a deleted user.
         now = self._ago(timedelta())
         await _repeat(
+            connection,
             lambda: messages.delete_expired_deletions(connection, before=now, limit=_BATCH),
-            full=_BATCH,
         )
 
     async def _remove_counts(
@@ -104,21 +100,25 @@ class Housekeeping:
             )
             return removed
 
-        await _repeat(remove, full=_BATCH)
+        await _repeat(connection, remove)
 
     def _ago(self, time: timedelta) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC) - time
 
 
 async def _remove_reservations(connection: Connection) -> None:
-    await _repeat(lambda: reserved_emails.delete_expired(connection, limit=_BATCH), full=_BATCH)
+    await _repeat(connection, lambda: reserved_emails.delete_expired(connection, limit=_BATCH))
 
 
-async def _repeat(remove: Callable[[], Awaitable[int]], *, full: int) -> None:
-    """Delete batch after batch while they are full, with pauses in between."""
+async def _repeat(connection: Connection, remove: Callable[[], Awaitable[int]]) -> None:
+    """Delete batch after batch while they are full, with pauses in between.
+
+    During a batch of another process, leave the rest to that process.
+    """
     clock = asyncio.get_running_loop().time
-    removed = full
-    while removed == full:
+    removed = _BATCH
+    while removed == _BATCH:
         began = clock()
-        removed = await remove()
+        async with expired_tokens.housekeeping_turn(connection) as is_ours:
+            removed = await remove() if is_ours else 0
         await asyncio.sleep(_PAUSE * (clock() - began))

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from itertools import chain
 
+from pydantic import SecretStr
+
 from settings.database_url import sslmode_over_network
 from settings.exposure import is_loopback
 from settings.model import Settings
@@ -38,13 +40,18 @@ def _network(settings: Settings) -> Iterator[str]:
             f"metrics.host = {_shown(metrics.host)}: any program that reaches the port can read the"
             " metrics without credentials"
         )
-    match sslmode_over_network(settings.database.url.get_secret_value()):
+    for name in ("url", "direct_url"):
+        yield from _clear_text(f"database.{name}", getattr(settings.database, name))
+
+
+def _clear_text(name: str, url: SecretStr) -> Iterator[str]:
+    match sslmode_over_network(url.get_secret_value()):
         case "disable":
-            yield "database.url has sslmode=disable: the connection to Postgres is not encrypted"
+            yield f"{name} has sslmode=disable: the connection to Postgres is not encrypted"
         case "require":
             yield (
-                "database.url has sslmode=require: no certificate is checked, so another machine"
-                " on the network can impersonate Postgres; use verify-full"
+                f"{name} has sslmode=require: no certificate is checked, so another machine on the"
+                " network can impersonate Postgres; use verify-full"
             )
 
 

@@ -62,6 +62,16 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
     return url
 
 
+def _direct_url(url: SecretStr, info: Info) -> SecretStr:
+    if not url:
+        return url
+    if info.context.is_complete and info.data.get("url", url).get_secret_value() in EMBEDDED:
+        raise ValueError("must be empty: the server connects to the embedded Postgres directly")
+    if url.get_secret_value() in EMBEDDED:
+        raise ValueError("must be postgresql://user:password@host:port/name")
+    return _database_url(url, info)
+
+
 def _reject_silent_clear_text(sslmode: str | None) -> None:
     """Reject an sslmode in which libpq falls back to clear text silently."""
     if sslmode is not None and sslmode not in ENCRYPTED | {"disable"}:
@@ -184,6 +194,7 @@ FilePath = Annotated[Path, BeforeValidator(_path), Field(description="a path")]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path), Field(description="a path or empty")]
 PrivateKey = Annotated[OptionalPath, AfterValidator(_private_key)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url), Field(description="a string")]
+DirectUrl = Annotated[SecretStr, AfterValidator(_direct_url), Field(description="a string")]
 DatabaseReads = Annotated[
     Reads, Field(strict=False, description="primary or acknowledged"), AfterValidator(_reads)
 ]

@@ -10,6 +10,14 @@ class Language(StrEnum):
     GERMAN = "de"
 
 
+class Pooler(StrEnum):
+    """The connection pooler between the server and Postgres, by its mode."""
+
+    NONE = "none"
+    SESSION = "session"
+    TRANSACTION = "transaction"
+
+
 class Reads(StrEnum):
     """What may answer a lookup that decides who gets in.
 

@@ -78,6 +78,12 @@ def sslmode_over_network(url: str) -> str | None:
     return parts.options.get("sslmode", "")
 
 
+def has_options(url: str) -> bool:
+    """Return whether a URL sets options of the session."""
+    parts = _parse(url)
+    return parts is not None and "options" in parts.options
+
+
 def _parse(url: str) -> _Parts | None:
     match = _URL.fullmatch(url)
     if match is None:

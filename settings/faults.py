@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from settings.choices import Verification
 from settings.model import FIELDS, Settings
 from settings.profiles import Profile
+from settings.server import MAX_PORT
 
 # The origin of some values, and the values by section and key.
 Layer = tuple[str, dict[str, Any]]
@@ -53,7 +54,25 @@ def fault_of(error: ErrorDetails, layers: Sequence[Layer]) -> str:
 
 def faults_across_sections(settings: Settings, layers: Sequence[Layer]) -> list[str]:
     """Return the faults that involve more than one section."""
-    return [*_mail_faults(settings, layers), *_key_faults(settings, layers)]
+    return [
+        *_process_faults(settings, layers),
+        *_mail_faults(settings, layers),
+        *_key_faults(settings, layers),
+    ]
+
+
+def _process_faults(settings: Settings, layers: Sequence[Layer]) -> list[str]:
+    """Return what prevents several processes on this machine."""
+    server = settings.server
+    faults = []
+    if server.processes > 1 and settings.database.is_embedded:
+        must = "must be 1 with the embedded Postgres: several processes need DATABASE_URL"
+        faults.append(_fault_at("server", "processes", layers, must))
+    for section, port in (("server", server.port), ("metrics", settings.metrics.port)):
+        if server.own_port(port) > MAX_PORT:
+            must = f"must be at most {MAX_PORT} after server.instance is added"
+            faults.append(_fault_at(section, "port", layers, must))
+    return faults
 
 
 def _mail_faults(settings: Settings, layers: Sequence[Layer]) -> list[str]:

@@ -13,64 +13,26 @@ from pydantic.fields import FieldInfo
 from ops.log_format import LogFormat
 from ops.logged_requests import LoggedRequests
 from settings.checks import (
-    EMBEDDED,
-    DatabaseReads,
-    DatabaseUrl,
-    FilePath,
     Keys,
-    Networks,
     OptionalPath,
     Origins,
     Peppers,
-    PoolMax,
-    PrivateKey,
     PublicUrl,
-    RequireHttps,
     Words,
     in_production,
 )
 from settings.choices import Language, Verification
+from settings.database import DatabaseSettings
 from settings.mail_checks import Mailbox, MailUrl
 from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
 from settings.pages import PageSettings
 from settings.profiles import Profile
 from settings.section import Section
+from settings.server import ServerSettings
 from settings.sessions import SessionSettings
 
 # Also the limit of passwords.workers = 0, one for each CPU.
 MAX_WORKERS = 64
-
-
-class ServerSettings(Section):
-    """The listening socket, HTTPS, and the stop."""
-
-    host: str = Field(min_length=1, description="an address or a host name")
-    port: int = Field(ge=0, le=65535)
-    public_url: PublicUrl
-    drain_delay_seconds: float = Field(ge=0, le=60)
-    drain_seconds: float = Field(ge=0, le=600)
-    lag_warning_seconds: float = Field(gt=0, le=60)
-    trusted_proxies: Networks
-    certificate: OptionalPath
-    private_key: PrivateKey
-    require_https: RequireHttps
-
-
-class DatabaseSettings(Section):
-    """The Postgres to use, and the pool of connections to it."""
-
-    url: DatabaseUrl
-    embedded_dir: FilePath
-    pool_min: int = Field(ge=1, le=1000)
-    pool_max: PoolMax = Field(ge=1, le=1000)
-    reads: DatabaseReads
-    acquire_timeout_seconds: float = Field(ge=0.01, le=600)
-    query_timeout_seconds: float = Field(ge=0.01, le=600)
-
-    @property
-    def is_embedded(self) -> bool:
-        """Return whether the server runs the embedded Postgres."""
-        return self.url.get_secret_value() in EMBEDDED
 
 
 class TokenSettings(Section):

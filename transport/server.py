@@ -50,12 +50,14 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._own_sockets: Sequence[socket.socket] = ()
 
-    async def listen(self, host: str, port: int) -> int:
+    async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> int:
         """Listen, and return the port, which is a free one if ``port`` is 0.
 
-        Raises OSError if that is not possible.
+        With ``reuse_port``, several processes can listen on one port, each at a socket that it has
+        bound itself. Raises OSError if that is not possible.
         """
-        self._own_sockets = sockets = bind_sockets(port, host, backlog=_BACKLOG)
+        sockets = bind_sockets(port, host, backlog=_BACKLOG, reuse_port=reuse_port)
+        self._own_sockets = sockets
         await self.listen_at(sockets)
         return int(sockets[0].getsockname()[1])
 

@@ -14,7 +14,7 @@ from postgres.plain_connection import postgres_time
 from rules.origin import LocalOrigin
 from services.all_services import AdministrationServices
 from services.backups import Backups
-from services.database_check import DatabaseReport, check_database
+from services.database_check import DatabaseReport, NeededConnections, check_database
 from settings import Settings, load_settings
 from settings.choices import Reads
 from wiring.administration import open_administration
@@ -22,6 +22,7 @@ from wiring.check import check
 from wiring.database import (
     database_location,
     measured_clock,
+    needed_connections,
     open_database,
     open_postgres,
     pool_limits,
@@ -52,19 +53,25 @@ class LocalAdministrator:
         database = settings.database.model_copy(update={"query_timeout_seconds": _QUERY_SECONDS})
         return settings.model_copy(update={"database": database})
 
+    @cached_property
+    def _direct(self) -> Settings:
+        """Return the settings of commands that use the database: they avoid a pooler."""
+        settings = self.settings
+        return settings.model_copy(update={"database": settings.database.direct})
+
     def check(self) -> str:
         """Check the settings as the server does, and return a report."""
         return check(load_settings(self._environ, SETTINGS_FILE))
 
     def check_database(self) -> DatabaseReport:
         """Check the database without changing it; start the embedded one if it exists."""
-        settings = self.settings
+        settings = self._direct
         if settings.database.is_embedded and not settings.database.embedded_dir.exists():
             raise StartError(
                 f"no database in {self.location}: the server creates it when it first starts."
             )
         with open_postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
-            return runner.run(_check_database(settings, dsn))
+            return runner.run(_check_database(settings, dsn, needed_connections(self.settings)))
 
     def send_test_message(self, address: str) -> str:
         """Send a message by the relay of the settings; return where it went. Raises MailError."""
@@ -74,7 +81,7 @@ class LocalAdministrator:
     @property
     def location(self) -> str:
         """Return the location of the database, without a password."""
-        return database_location(self.settings)
+        return database_location(self._direct)
 
     @property
     def origin(self) -> LocalOrigin:
@@ -85,8 +92,8 @@ class LocalAdministrator:
     def backups(self) -> Iterator[Backups]:
         """Yield access to the database as a whole, whatever version its schema has."""
         # libpq must not look for the embedded Postgres if the environment names another.
-        environ = {} if self.settings.database.is_embedded else self._environ
-        with open_postgres(self.settings) as dsn:
+        environ = {} if self._direct.database.is_embedded else self._environ
+        with open_postgres(self._direct) as dsn:
             yield Backups(
                 dsn,
                 environ=environ,
@@ -97,13 +104,13 @@ class LocalAdministrator:
 
     def run(self, work: Callable[[AdministrationServices], Awaitable[Result]]) -> Result:
         """Open the services, do some work with them, and close them."""
-        with open_postgres(self.settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
+        with open_postgres(self._direct) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
             return runner.run(self._run(dsn, work))
 
     async def _run(
         self, dsn: str, work: Callable[[AdministrationServices], Awaitable[Result]]
     ) -> Result:
-        settings = self.settings
+        settings = self._direct
         # The server may use the schema: only the server migrates it.
         async with (
             open_database(settings, dsn, may_migrate=False) as database,
@@ -114,15 +121,15 @@ class LocalAdministrator:
             return await work(services)
 
 
-async def _check_database(settings: Settings, dsn: str) -> DatabaseReport:
+async def _check_database(
+    settings: Settings, dsn: str, needed: NeededConnections
+) -> DatabaseReport:
     with database_advice():
         limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
         database = await Database.open(dsn, limits)
         try:
             return await check_database(
-                database,
-                pool_max=settings.database.pool_max,
-                acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
+                database, needed, acknowledged=settings.database.reads is Reads.ACKNOWLEDGED
             )
         finally:
             await database.close()

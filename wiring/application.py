@@ -54,7 +54,7 @@ async def open_application(
     metrics = _metrics(settings)
     opening = open_database(settings, dsn, metrics=metrics)
     async with opening as database, AsyncExitStack() as stack:
-        await warn_of_risks(database, settings.database.reads)
+        await warn_of_risks(settings, database)
         postgres_clock = await measured_clock(database, wall)
         host_clock, clock = clock or wall, clock or postgres_clock
         working = _open_services(settings, keys, database, clock, metrics)

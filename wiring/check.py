@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from db.durability import find_risks
 from db.pool import Database
-from db.pooler import check_sessions
+from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
 from db.schema import check_schema
 from ops.event_loop import EventLoop
 from settings import Profile, Settings
 from settings.choices import Reads
-from wiring.database import pool_limits
+from wiring.database import direct_database, pool_limits
 from wiring.errors import database_advice
 from wiring.secrets import read_certificate, signing_keys
 from wiring.tracing import find_tracing
@@ -38,13 +38,24 @@ def _find_risks(settings: Settings) -> list[str]:
 
 
 async def _examine(settings: Settings) -> list[str]:
+    async with direct_database(settings) as direct:
+        await check_pooler(direct)
+        await check_schema(direct)
+        async with direct.connection() as connection:
+            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
+            risks = await find_risks(connection, acknowledged=acknowledged)
+        if not settings.database.direct_url:
+            return [*risks, *await find_pooler_risks(direct)]
+        location = await get_location(direct)
+    return [*risks, *await _examine_pooler(settings, location)]
+
+
+async def _examine_pooler(settings: Settings, location: Location) -> list[str]:
     limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
     database = await Database.open(settings.database.url.get_secret_value(), limits)
     try:
-        await check_sessions(database)
-        await check_schema(database)
-        async with database.connection() as connection:
-            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
-            return await find_risks(connection, acknowledged=acknowledged)
+        await check_pooler(database)
+        await check_location(database, location)
+        return await find_pooler_risks(database)
     finally:
         await database.close()

@@ -4,22 +4,25 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 from db.clock import PostgresClock
 from db.connecting import PoolLimits
 from db.dsn import describe
 from db.durability import find_risks
+from db.errors import DatabaseError
 from db.events import get_digest_key
 from db.pool import Database
-from db.pooler import check_sessions
+from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
 from db.schema import apply_schema
 from ops.logs import SERVER
 from ops.metrics import Metrics
 from postgres.embedded import EmbeddedPostgres
 from rules.digests import Digests
+from services.database_check import NeededConnections, find_connection_risk
 from settings import Settings
 from settings.choices import Reads
-from wiring.errors import database_advice
+from wiring.errors import StartError, advice, database_advice
 from wiring.program import read_schema
 
 
@@ -42,12 +45,42 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Connect to the database, apply the schema, and disconnect after use."""
     with database_advice():
+        location = await _migrate_directly(settings) if settings.database.direct_url else None
         observe = metrics.observe_connection_wait if metrics else None
         database = await Database.open(dsn, pool_limits(settings), observe)
     try:
         with database_advice():
-            await check_sessions(database)
-            await apply_schema(database, read_schema(), may_migrate=may_migrate)
+            await check_pooler(database)
+            if location is None:
+                await apply_schema(database, read_schema(), may_migrate=may_migrate)
+            else:
+                await check_location(database, location)
+        yield database
+    finally:
+        await database.close()
+
+
+async def _migrate_directly(settings: Settings) -> Location:
+    """Apply the schema without the pooler; return where that was."""
+    async with direct_database(settings) as direct:
+        await apply_schema(direct, read_schema())
+        return await get_location(direct)
+
+
+@asynccontextmanager
+async def direct_database(settings: Settings) -> AsyncIterator[Database]:
+    """Open one connection for migrations and checks, without the pooler if the settings allow."""
+    direct = settings.database.direct
+    limits = replace(pool_limits(settings), pool_min=1, pool_max=1, pooler=direct.pooler)
+    try:
+        database = await Database.open(direct.url.get_secret_value(), limits)
+    except DatabaseError as error:
+        if not settings.database.direct_url:
+            raise
+        raise StartError(
+            f"With database.direct_url in place of DATABASE_URL: {advice(error)}"
+        ) from error
+    try:
         yield database
     finally:
         await database.close()
@@ -60,6 +93,7 @@ def pool_limits(settings: Settings) -> PoolLimits:
         settings.database.pool_max,
         settings.database.acquire_timeout_seconds,
         settings.database.query_timeout_seconds,
+        settings.database.pooler,
     )
 
 
@@ -73,12 +107,24 @@ async def measured_clock(
     return clock
 
 
-async def warn_of_risks(database: Database, reads: Reads) -> None:
-    """Log the settings of Postgres that can lose data; raises StartError if lookups would fail."""
+def needed_connections(settings: Settings) -> NeededConnections:
+    """Return how many connections the server processes of this machine may open directly."""
+    processes = 0 if pool_limits(settings).shares_sessions else settings.server.processes
+    return NeededConnections(settings.database.pool_max, processes)
+
+
+async def warn_of_risks(settings: Settings, database: Database) -> None:
+    """Log the settings of Postgres that can lose data, a missing pooler, and few connections.
+
+    Raises StartError if lookups would fail.
+    """
     with database_advice():
         async with database.connection() as connection:
-            risks = await find_risks(connection, acknowledged=reads is Reads.ACKNOWLEDGED)
-    for risk in risks:
+            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
+            risks = await find_risks(connection, acknowledged=acknowledged)
+        risks += await find_pooler_risks(database)
+        shortage = await find_connection_risk(database, needed_connections(settings))
+    for risk in [*risks, *([shortage] if shortage else [])]:
         logging.getLogger(SERVER).warning("%s", risk)
 
 

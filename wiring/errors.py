@@ -8,10 +8,10 @@ from db.errors import (
     DatabaseError,
     InvalidUrl,
     NotAcknowledged,
-    PoolerNotSupported,
     ReadOnly,
     SchemaError,
     Unavailable,
+    WrongPooler,
 )
 from postgres.embedded import EmbeddedPostgresError
 from rules.keys import KeysFileError
@@ -41,7 +41,7 @@ def advice(error: DatabaseError) -> str:
         return str(error)
     if isinstance(error, ReadOnly | NotAcknowledged):
         return f"Postgres cannot be used ({error}): {error.remedy}"
-    if isinstance(error, PoolerNotSupported):
+    if isinstance(error, WrongPooler):
         return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, ConnectionRejected):
         return f"Postgres rejected the connection ({error}). Check DATABASE_URL."

@@ -20,19 +20,24 @@ async def listen(
         await server.listen_at(inherited)
         name = inherited[0].getsockname()
         return name[0], name[1]
-    host, port = settings.server.host, settings.server.port
+    host, port = settings.server.host, _port(settings)
     try:
-        return host, await server.listen(host, port)
+        return host, await server.listen(host, port, reuse_port=settings.server.reuse_port)
     except (OSError, UnicodeError) as error:
         remedy = "Stop the process that uses it, or set HOST or PORT."
         raise StartError(_failure(host, port, error, remedy)) from error
+
+
+def _port(settings: Settings) -> int:
+    server = settings.server
+    return server.port if server.reuse_port else server.own_port(server.port)
 
 
 async def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
     """Listen for Prometheus, if the settings say so."""
     if metrics is None:
         return None
-    host, port = settings.metrics.host, settings.metrics.port
+    host, port = settings.metrics.host, settings.server.own_port(settings.metrics.port)
     server = MetricsServer(metrics)
     try:
         await server.listen(host, port)

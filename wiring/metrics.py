@@ -33,6 +33,12 @@ def watch_application(
         "How far the clock of this host is ahead of that of Postgres.",
         lambda: clock.offset,
     )
+    peers = application.services.peers
+    metrics.gauge(
+        "userauth_settings_differ",
+        "How many settings, or sections, another server on the database has with other values.",
+        lambda: len(peers.differing),
+    )
     metrics.counter(
         "userauth_log_lines_dropped", "Log lines that were dropped.", lambda: log.dropped
     )

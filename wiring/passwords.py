@@ -25,7 +25,7 @@ def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
         peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
     )
     queue = HashQueue(
-        workers=settings.passwords.workers or min(MAX_WORKERS, available_cpus()),
+        workers=settings.passwords.workers or _default_workers(settings.server.processes),
         max_wait_seconds=settings.passwords.max_wait_seconds,
         seconds_each=scheme.estimate_seconds(),
         max_per_account=settings.passwords.max_per_account,
@@ -33,6 +33,11 @@ def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
         observe_hash=metrics.observe_hash if metrics else None,
     )
     return PasswordHasher(scheme, queue, imported_hashes.read)
+
+
+def _default_workers(processes: int) -> int:
+    """Return the share of one process in the CPUs."""
+    return min(MAX_WORKERS, max(1, available_cpus() // processes))
 
 
 def account_rules(settings: Settings) -> AccountRules:

@@ -13,12 +13,12 @@ from rules.keys import KeysFile
 from rules.origin import LocalOrigin
 from rules.password_cache import PasswordCache
 from rules.tokens import TokenSigner
-from rules.write_turns import WriteTurns
 from services.accounts import Accounts
 from services.address_proofs import AddressProofs
 from services.all_services import Services
 from services.clients import Clients
 from services.confirmation import Confirmation
+from services.core import Core
 from services.email_change import EmailChange
 from services.email_undo import EmailUndo
 from services.hash_kinds import HashKinds
@@ -26,6 +26,7 @@ from services.identities import Identities
 from services.logins import Logins
 from services.outbox import Outbox
 from services.password_reset import PasswordReset
+from services.peers import Peers
 from services.proofs import Proofs
 from services.readiness import Readiness
 from services.registration import Registration
@@ -39,9 +40,8 @@ from settings.choices import Verification
 from wiring.passwords import open_cache
 from wiring.secrets import keys_file
 from wiring.service_parts import Parts, open_parts
-
-# A user has the write budgets of this many credentials.
-_CREDENTIALS_AT_A_TIME = 10
+from wiring.shared_settings import shared_digests
+from wiring.write_turns import write_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class _ServerParts:
     """What the services of the server alone are built from."""
 
     signer: TokenSigner
+    keys_file: KeysFile | None
     logins: Logins
     usage: TokenUsage
     identities: Identities
@@ -80,18 +81,12 @@ async def open_services(
     async with opened as parts, open_cache(settings) as cache:
         file = keys_file(settings)
         signer = TokenSigner(keys, clock, file.read_changed if file else lambda: None)
-        server = _server_parts(settings, parts, cache, signer)
+        server = _server_parts(settings, parts, cache, signer, file)
         mail = _mail(settings, parts, signer, wake)
-        yield _services(settings, parts, server, mail, file)
+        yield _services(settings, parts, server, mail)
 
 
-def _services(
-    settings: Settings,
-    parts: Parts,
-    server: _ServerParts,
-    mail: _MailParts,
-    file: KeysFile | None,
-) -> Services:
+def _services(settings: Settings, parts: Parts, server: _ServerParts, mail: _MailParts) -> Services:
     verification = _verification(parts, server, mail)
     email_change = _email_change(parts, server, mail)
     return Services(
@@ -102,12 +97,13 @@ def _services(
         sessions=_sessions(settings, parts, server),
         clients=Clients(parts.core, parts.throttle, LocalOrigin()),
         signer=server.signer,
-        keys_file=file,
+        keys_file=server.keys_file,
         usage=server.usage,
         audit=parts.core.audit,
         hash_kinds=HashKinds(parts.core.database, parts.hasher),
         hash_queue=parts.hasher.queue,
         readiness=Readiness(parts.core.lookups),
+        peers=_peers(settings, parts.core, server.signer),
         outbox=mail.outbox,
         verification=verification,
         password_reset=_password_reset(parts, server, mail),
@@ -117,8 +113,16 @@ def _services(
     )
 
 
+def _peers(settings: Settings, core: Core, signer: TokenSigner) -> Peers:
+    return Peers(core.database, core.clock, lambda: shared_digests(settings, signer.keys))
+
+
 def _server_parts(
-    settings: Settings, parts: Parts, cache: PasswordCache, signer: TokenSigner
+    settings: Settings,
+    parts: Parts,
+    cache: PasswordCache,
+    signer: TokenSigner,
+    file: KeysFile | None,
 ) -> _ServerParts:
     usage = TokenUsage(parts.core.database, parts.core.clock)
     hashes = HashBudget(parts.hasher, Budget(settings.throttle.hashes_per_minute, time.monotonic))
@@ -133,12 +137,13 @@ def _server_parts(
     )
     return _ServerParts(
         signer=signer,
+        keys_file=file,
         logins=Logins(parts.core, hasher=parts.hasher, signer=signer),
         usage=usage,
         identities=identities,
         confirmation=Confirmation(identities, required=settings.passwords.current_required),
         hashes=hashes,
-        writes=UserWrites(parts.core.database, _write_turns(settings)),
+        writes=UserWrites(parts.core.database, write_turns(settings)),
     )
 
 
@@ -188,15 +193,6 @@ def _email_change(parts: Parts, server: _ServerParts, mail: _MailParts) -> Email
         reservations=parts.reservations,
         outbox=mail.outbox,
         proofs=mail.proofs,
-    )
-
-
-def _write_turns(settings: Settings) -> WriteTurns:
-    per_minute = settings.throttle.writes_per_minute
-    return WriteTurns(
-        Budget(per_minute, time.monotonic),
-        Budget(_CREDENTIALS_AT_A_TIME * per_minute, time.monotonic),
-        settings.database.acquire_timeout_seconds,
     )
 
 

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 from db.clock import PostgresClock
-from db.errors import DatabaseError
+from db.errors import DatabaseError, Unusable
 from db.pool import Database
 from ops.logs import SERVER
 from ops.periodic import PeriodicTask
@@ -17,6 +18,7 @@ from settings import Settings
 
 # How long a stop waits for the last token uses, and for the last failures, to be written.
 LAST_WRITE_SECONDS = 2.0
+_UNUSABLE_SECONDS = 60.0
 
 
 @asynccontextmanager
@@ -38,14 +40,25 @@ async def periodic_tasks(
         ("housekeeping failed", housekeeping.remove),
         ("deleting void registrations failed", services.registration.remove_void),
         ("measuring hash kinds failed", services.hash_kinds.measure),
+        ("looking at the schema failed", services.peers.look),
     )
     async with AsyncExitStack() as stack:
         # First, so that they run last: a task may add to both until it is closed.
         stack.push_async_callback(_write_last, "token uses", services.usage.write)
         stack.push_async_callback(_write_last, "failures", services.audit.write_all_counted)
         for name, work in tasks:
-            stack.push_async_callback(PeriodicTask(name, work).close)
+            stack.push_async_callback(PeriodicTask(name, partial(_run, work, database)).close)
         yield
+
+
+async def _run(work: Callable[[], Awaitable[float]], database: Database) -> float:
+    """Do some work, or nothing if no connection can be used any more: the log has the reason."""
+    if not database.is_usable:
+        return _UNUSABLE_SECONDS
+    try:
+        return await work()
+    except Unusable:
+        return _UNUSABLE_SECONDS
 
 
 def _retention(settings: Settings) -> RetentionPolicy:

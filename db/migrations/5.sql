@@ -54,4 +54,12 @@ CREATE INDEX messages_expires_at ON messages (expires_at);
 
 CREATE INDEX messages_user_deleted ON messages (expires_at) WHERE kind = 'user-deleted';
 
-UPDATE userauth_schema SET version = 5, applied_at = now();
+-- Last: from here on, servers that read this row wait.
+ALTER TABLE userauth_schema
+    ADD COLUMN compatible_since integer,
+    ADD COLUMN settings text,
+    ADD COLUMN settings_at timestamptz;
+
+UPDATE userauth_schema SET version = 5, compatible_since = 5, applied_at = now();
+
+ALTER TABLE userauth_schema ALTER COLUMN compatible_since SET NOT NULL;

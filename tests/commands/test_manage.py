@@ -14,7 +14,7 @@ from rules.tokens import key_id
 from tests.harness.api import Api, basic, bearer
 from tests.harness.command_line import manage
 from tests.harness.databases import new_database
-from tests.harness.pgbouncer import running_pgbouncer
+from tests.harness.pgbouncer import pooled_database, running_pgbouncer
 from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
 
@@ -98,8 +98,12 @@ def test_check_reports_what_the_role_lacks_and_what_it_will_change(dsn: str) -> 
 def test_check_warns_of_fewer_connections_than_a_server_opens(
     postgres: str,
 ) -> None:
-    def warnings(dsn: str, pool_max: int) -> list[str]:
-        variables = {"DATABASE_URL": dsn, "USERAUTH_DATABASE__POOL_MAX": str(pool_max)}
+    def warnings(dsn: str, pool_max: int, processes: int = 1) -> list[str]:
+        variables = {
+            "DATABASE_URL": dsn,
+            "USERAUTH_DATABASE__POOL_MAX": str(pool_max),
+            "USERAUTH_SERVER__PROCESSES": str(processes),
+        }
         report = json.loads(manage("check", "--database", "--json", **variables).stdout)
         assert report["database"]["usable_connections"] == 20
         return [each for each in report["database"]["warnings"] if "pool_max" in each]
@@ -107,18 +111,57 @@ def test_check_warns_of_fewer_connections_than_a_server_opens(
     with new_database(postgres, "limited") as dsn:
         run_sql(dsn, "ALTER DATABASE limited CONNECTION LIMIT 20")
         assert warnings(dsn, 13) == []
-        [warning] = warnings(dsn, 15)
-    assert "opens up to 22 connections (database.pool_max + 7)" in warning
+        assert warnings(dsn, 3, processes=2) == []
+        [of_one] = warnings(dsn, 15)
+        [of_two] = warnings(dsn, 4, processes=2)
+    assert "opens up to 22 connections (database.pool_max + 7), and Postgres allows its" in of_one
+    assert "11 connections (database.pool_max + 7), the 2 processes of this machine 22," in of_two
 
 
 @pytest.mark.needs("pgbouncer")
-def test_check_rejects_a_pooler_in_transaction_mode(dsn: str) -> None:
+def test_commands_reject_a_pooler_that_the_settings_do_not_describe(
+    dsn: str, tmp_path: Path
+) -> None:
     with running_pgbouncer(dsn) as url:
+        shared, own = f"{url}transaction", f"{url}session"
         for arguments in (["check"], ["check", "--database"], ["users", "list"]):
-            ended = manage(*arguments, DATABASE_URL=f"{url}transaction")
+            ended = manage(*arguments, DATABASE_URL=own)
+            assert ended.returncode == 1
+            assert "set database.pooler to its mode" in ended.stderr
+            ended = manage(*arguments, DATABASE_URL=shared, USERAUTH_DATABASE__POOLER="session")
             assert ended.returncode == 1
             assert "server_reset_query = DISCARD ALL" in ended.stderr
-        assert manage("check", "--database", DATABASE_URL=f"{url}session").returncode == 0
+            ended = manage(*arguments, DATABASE_URL=own, USERAUTH_DATABASE__POOLER="session")
+            assert ended.returncode == 0
+        backup = ("backup", str(tmp_path / "backup"))
+        ended = manage(*backup, DATABASE_URL=shared)
+        assert ended.returncode == 1
+        assert "connections share sessions" in ended.stderr
+        ended = manage(*backup, DATABASE_URL=own, USERAUTH_DATABASE__POOLER="session")
+        assert ended.returncode == 0, ended
+
+
+@pytest.mark.needs("pgbouncer")
+def test_check_reports_what_the_role_lacks_and_commands_connect_directly(postgres: str) -> None:
+    with pooled_database(postgres, "commanded") as pooled:
+        variables = {
+            "DATABASE_URL": pooled.url,
+            "USERAUTH_DATABASE__DIRECT_URL": pooled.direct,
+            "USERAUTH_DATABASE__POOLER": "transaction",
+        }
+        assert manage("check", "--database", **variables).returncode == 0
+        run_sql(pooled.direct, "ALTER ROLE userauth IN DATABASE commanded RESET lock_timeout")
+        pooled.reconnect()
+        ended = manage("check", **variables)
+        assert ended.returncode == 1
+        assert (
+            "ALTER ROLE userauth IN DATABASE commanded SET lock_timeout = '2000ms';" in ended.stderr
+        )
+        assert manage("clients", "add", "billing", **variables).returncode == 0
+        variables["USERAUTH_DATABASE__DIRECT_URL"] = pooled.url
+        ended = manage("clients", "list", **variables)
+        assert ended.returncode == 1
+        assert "set database.pooler to its mode" in ended.stderr
 
 
 def test_check_of_a_database_that_does_not_respond_or_exist_is_an_error(tmp_path: Path) -> None:

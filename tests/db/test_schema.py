@@ -39,9 +39,11 @@ def test_a_new_database_has_no_user_and_no_client(empty: str) -> None:
     assert run_sql(empty, counts) == [(0, 0)]
 
 
-def test_a_newer_schema_is_rejected(empty: str) -> None:
+def test_a_newer_schema_is_used_if_it_is_compatible_and_rejected_otherwise(empty: str) -> None:
     apply(empty)
     run_sql(empty, "UPDATE userauth_schema SET version = version + 1")
+    apply(empty)
+    run_sql(empty, "UPDATE userauth_schema SET compatible_since = version")
     with pytest.raises(SchemaError, match=f"has schema version {VERSION + 1}"):
         apply(empty)
 

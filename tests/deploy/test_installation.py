@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -107,7 +107,8 @@ def test_an_installation_is_complete_and_protects_its_secrets(installed: Path) -
     secrets = secrets_of(installed)
     assert not (program / ".git").exists()
     assert set(secrets) == {
-        *("DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER", "USERAUTH_MAIL__URL")
+        *("DATABASE_URL", "SECRET_KEYS", "PASSWORD_PEPPER", "USERAUTH_MAIL__URL"),
+        "USERAUTH_DATABASE__DIRECT_URL",
     }
     assert secrets["DATABASE_URL"] == "embedded\n"
     assert len(secrets["SECRET_KEYS"].strip()) >= 32
@@ -324,6 +325,94 @@ def own_package(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def external(installed: Path, postgres: str) -> Iterator[None]:
+    """Let the settings name an external Postgres, and restore them after the test."""
+    settings = installed / "etc/userauth/environment"
+    url = installed / "etc/userauth/credentials/DATABASE_URL"
+    before = settings.read_text("utf-8"), url.read_text("utf-8")
+    url.write_text(postgres, "utf-8")
+    yield
+    settings.write_text(before[0], "utf-8")
+    url.write_text(before[1], "utf-8")
+
+
+def processes_in(root: Path) -> list[str]:
+    lines = (root / "etc/userauth/environment").read_text("utf-8").splitlines()
+    return [line for line in lines if "PROCESSES" in line]
+
+
+TWO = [
+    "daemon-reload",
+    (
+        "--quiet enable userauth@01.socket userauth@02.socket userauth@01.service"
+        " userauth@02.service userauth-backup.timer"
+    ),
+    "start userauth@01.socket userauth@02.socket userauth-backup.timer",
+    "restart userauth@01.service",
+    "restart userauth@02.service",
+]
+
+
+@pytest.mark.usefixtures("external")
+def test_several_processes_are_started_one_after_the_other_also_by_the_next_upgrade(
+    installed: Path, systemctl: Callable[[str], Path], called: Path
+) -> None:
+    # The service at port 8000, which an earlier installation has enabled.
+    link = installed / "etc/systemd/system/multi-user.target.wants/userauth.service"
+    link.parent.mkdir()
+    link.symlink_to("../userauth.service")
+    for options in (["--processes", "2"], []):
+        reported = install(installed, *options, systemctl=systemctl(""))
+        assert "run: systemctl disable --now userauth.socket userauth.service\n" in reported
+        assert called.read_text("utf-8").splitlines() == [*TWO, "restart userauth.service"]
+        assert processes_in(installed) == ["USERAUTH_SERVER__PROCESSES=2"]
+        called.unlink()
+    link.unlink()
+    link.parent.rmdir()
+    install(installed, "--processes", "1", systemctl=systemctl(""))
+    assert called.read_text("utf-8").splitlines()[-1] == "restart userauth.service"
+    assert processes_in(installed) == ["USERAUTH_SERVER__PROCESSES=1"]
+    assert not (installed / "etc/userauth/environment.before").exists()
+
+
+@pytest.mark.usefixtures("external")
+def test_processes_that_do_not_start_are_replaced_by_the_old_version_and_number(
+    installed: Path, systemctl: Callable[[str], Path], called: Path
+) -> None:
+    marker = mark(installed)
+    fake = systemctl('[ "$*" != "restart userauth@02.service" ]')
+    ended = run_installation(installed, "--processes", "2", systemctl=fake)
+    assert ended.returncode == 1
+    assert "the old version is running again" in ended.stderr
+    assert marker.exists()
+    assert processes_in(installed) == []
+    assert called.read_text("utf-8").splitlines()[len(TWO) :] == [
+        "--quiet disable --now userauth@01.socket userauth@01.service",
+        "--quiet disable --now userauth@02.socket userauth@02.service",
+        "daemon-reload",
+        "restart userauth.service",
+    ]
+
+
+def test_several_processes_are_not_installed_with_the_embedded_postgres(installed: Path) -> None:
+    marker = mark(installed)
+    ended = run_installation(installed, "--processes", "2")
+    assert ended.returncode == 1
+    assert "several processes need DATABASE_URL" in ended.stderr
+    assert marker.exists()
+    assert processes_in(installed) == []
+
+
+@pytest.mark.parametrize("number", ["0", "two", "100", ""])
+def test_a_number_of_processes_that_is_none_is_an_error(installed: Path, number: str) -> None:
+    ended = run_installation(installed, "--processes", number)
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "userauth: --processes: must be a number from 1 to 64\n",
+    )
+
+
 @pytest.mark.long
 def test_packages_of_the_administrator_are_kept_and_cannot_replace_those_of_the_server(
     installed: Path, own_package: Path
@@ -350,9 +439,28 @@ def test_an_installation_killed_while_switching_versions_is_repaired(installed: 
     assert list((installed / "opt").iterdir()) == [program]
 
 
-def test_an_uninstallation_keeps_settings_and_secrets(installed: Path) -> None:
+def test_an_uninstallation_keeps_settings_and_secrets(
+    installed: Path, systemctl: Callable[[str], Path], called: Path
+) -> None:
     before = secrets_of(installed)
-    install(installed, "--uninstall")
+    links = [
+        installed / "etc/systemd/system" / name
+        for name in (
+            "multi-user.target.wants/userauth@01.service",
+            "sockets.target.wants/userauth@01.socket",
+        )
+    ]
+    for link in links:
+        link.parent.mkdir()
+        link.symlink_to("..")
+    install(installed, "--uninstall", systemctl=systemctl(""))
+    calls = called.read_text("utf-8").splitlines()
+    # A connection to the socket would start the service again.
+    stopped = [calls.index(f"--quiet disable --now {link.name}") for link in reversed(links)]
+    assert stopped == sorted(stopped)
+    for link in links:
+        link.unlink()
+        link.parent.rmdir()
     install(installed, "--uninstall")
     assert not (installed / "opt/userauth").exists()
     assert list((installed / "etc/systemd/system").iterdir()) == []

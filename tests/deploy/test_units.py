@@ -17,7 +17,7 @@ def as_it_would_be_here(folder: Path) -> list[str]:
     copies = []
     for unit in UNITS:
         text = unit.read_text("utf-8").replace("/opt/userauth/.venv/bin/python", sys.executable)
-        copy = folder / unit.name
+        copy = folder / unit.name.replace("@.", "@01.")
         copy.write_text(text.replace("/opt/userauth", str(ROOT)), encoding="utf-8")
         copies.append(str(copy))
     return copies
@@ -67,9 +67,10 @@ def test_the_backup_has_the_restrictions_of_the_server() -> None:
     assert "ReadWritePaths=/var/lib/userauth /var/backups/userauth" in switches_of(BACKUP)
 
 
-def test_the_backup_gets_only_the_secret_that_it_needs() -> None:
+def test_the_backup_gets_only_the_secrets_that_it_needs() -> None:
     handed = {line for line in switches_of(BACKUP) if line.startswith("LoadCredential=")}
-    assert handed == {"LoadCredential=DATABASE_URL:/etc/userauth/credentials/DATABASE_URL"}
+    names = ("DATABASE_URL", "USERAUTH_DATABASE__DIRECT_URL")
+    assert handed == {f"LoadCredential={name}:/etc/userauth/credentials/{name}" for name in names}
 
 
 @pytest.mark.parametrize("unit", [SERVICE, BACKUP])

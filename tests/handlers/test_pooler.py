@@ -8,6 +8,7 @@ import pytest
 
 from db.token_lookups import FIND_USERS
 from tests.harness.api import Api
+from tests.harness.configuration import override_settings
 from tests.harness.pgbouncer import running_pgbouncer
 from tests.harness.request_messages import request_messages
 
@@ -20,6 +21,8 @@ def dsn(dsn: str) -> Iterator[str]:
 
 
 @pytest.mark.needs("pgbouncer")
+# The test connects to another URL than that of the settings.
+@override_settings(DATABASE__POOLER="session", DATABASE__URL="postgresql://db.example/users")
 @pytest.mark.gen_test
 async def test_after_a_pooler_was_met_every_request_gets_503(
     api: Api, dsn: str, caplog: pytest.LogCaptureFixture

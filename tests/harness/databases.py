@@ -11,6 +11,7 @@ from db.connecting import PoolLimits
 from db.pool import Database
 from db.schema import apply_schema
 from services.housekeeping import Housekeeping
+from services.peers import Peers
 from services.registration import Registration
 from tests.harness.configuration import ROOT
 from tests.harness.pool_limits import LIMITS
@@ -40,7 +41,7 @@ def unchecked_schema() -> Iterator[None]:
         pass
 
     with (
-        patch("wiring.database.check_sessions", skip),
+        patch("wiring.database.check_pooler", skip),
         patch("wiring.database.apply_schema", skip),
     ):
         yield
@@ -50,7 +51,7 @@ def unchecked_schema() -> Iterator[None]:
 def idle_housekeeping() -> Iterator[None]:
     """Open applications that delete no expired rows: the first search takes half of a short test.
 
-    tests/wiring/test_tasks.py runs it.
+    They do not look for other servers either. tests/wiring/test_tasks.py runs both.
     """
 
     async def wait(_: object) -> float:
@@ -59,6 +60,7 @@ def idle_housekeeping() -> Iterator[None]:
     with (
         patch.object(Housekeeping, "remove", wait),
         patch.object(Registration, "remove_void", wait),
+        patch.object(Peers, "look", wait),
     ):
         yield
 

@@ -1,5 +1,6 @@
 """Requests from several connections at once, each outcome counted."""
 
+import ssl
 import threading
 import time
 from collections import Counter
@@ -14,10 +15,18 @@ _WAIT_SECONDS = 60
 class Load:
     """Sends requests during the block. Half of its threads use a new connection for each."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], threads: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        threads: int = 8,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.outcomes: Counter[str] = Counter()
         self._url = url
         self._headers = headers
+        self._tls = tls
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._threads = [
@@ -44,7 +53,10 @@ class Load:
 
     def _send(self, is_keep_alive: bool) -> None:  # noqa: FBT001 - threads pass by position
         limits = httpx.Limits() if is_keep_alive else httpx.Limits(max_keepalive_connections=0)
-        with httpx.Client(headers=self._headers, limits=limits, timeout=30) as client:
+        verify = self._tls or False
+        with httpx.Client(
+            headers=self._headers, limits=limits, timeout=30, verify=verify
+        ) as client:
             while not self._stopping.is_set():
                 try:
                     outcome = str(client.get(self._url).status_code)

@@ -102,6 +102,18 @@ def free_port() -> int:
             return port
 
 
+def free_ports(count: int) -> int:
+    """Return a port before ``count`` others on which no process listens."""
+    while True:
+        before = free_port()
+        try:
+            for port in range(before + 1, before + 1 + count):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return before
+
+
 def wait_for_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
     """Wait until a process that was started listens."""
     deadline = time.monotonic() + START_SECONDS

@@ -4,4 +4,11 @@ from tests.harness.configuration import ROOT
 
 DEPLOY = ROOT / "deploy"
 SERVICE, BACKUP = DEPLOY / "userauth.service", DEPLOY / "userauth-backup.service"
-UNITS = [SERVICE, DEPLOY / "userauth.socket", BACKUP, DEPLOY / "userauth-backup.timer"]
+UNITS = [
+    SERVICE,
+    DEPLOY / "userauth.socket",
+    DEPLOY / "userauth@.service",
+    DEPLOY / "userauth@.socket",
+    BACKUP,
+    DEPLOY / "userauth-backup.timer",
+]

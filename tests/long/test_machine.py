@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -11,6 +13,7 @@ import httpx
 import pytest
 
 from tests.harness.api import PASSWORD
+from tests.harness.external_cluster import external_cluster
 from tests.harness.load import Load
 from tests.harness.machine import CACHE, Machine, make_machine
 from tests.harness.processes import free_port
@@ -25,7 +28,8 @@ pytestmark = [
 CHECKOUT = "/root/userauth"
 INSTALL = f"{CHECKOUT}/deploy/install.sh"
 ENVIRONMENT = "/etc/userauth/environment"
-DROP_IN = "/etc/systemd/system/userauth.service.d/test.conf"
+UNITS = "/etc/systemd/system"
+DROP_IN = f"{UNITS}/userauth.service.d/test.conf"
 # As from the proxy that the installed settings trust.
 HTTPS = {"X-Forwarded-Proto": "https"}
 QUICK = """
@@ -258,3 +262,70 @@ def test_after_a_power_cut_every_acknowledged_change_is_stored(site: Site) -> No
     assert {site.status_of(token) for token in revoked} == {401}
     assert len(revoked) >= 5
     assert site.property("ActiveState") == "active"
+
+
+def free_prefix() -> int:
+    """Return three digits that with 01 and with 02 make ports on which no process listens."""
+    return next(
+        prefix for prefix in range(120, 320) if all(map(is_free, ports_of_processes(prefix)))
+    )
+
+
+def ports_of_processes(prefix: int) -> list[int]:
+    return [prefix * 100 + number for number in (1, 2)]
+
+
+def is_free(port: int) -> bool:
+    with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
+
+
+@pytest.fixture
+def external(site: Site, open_folder: Path) -> Iterator[None]:
+    """Let the machine use a Postgres of this host."""
+    credential = site.machine.root / "etc/userauth/credentials/DATABASE_URL"
+    embedded = credential.read_text("utf-8")
+    with external_cluster(open_folder) as url:
+        credential.write_text(f"{url.partition('?')[0]}?sslmode=require\n", "utf-8")
+        yield
+        credential.write_text(embedded, "utf-8")
+        site.machine.run("systemctl", "restart", "userauth")
+
+
+@pytest.mark.usefixtures("external")
+@pytest.mark.needs("initdb", "openssl")
+def test_two_processes_are_restarted_and_upgraded_under_load_without_a_failed_request(
+    site: Site,
+) -> None:
+    machine, prefix = site.machine, free_prefix()
+    address = f"ListenStream=\nListenStream=127.0.0.1:{prefix}%i"
+    machine.write(f"{UNITS}/userauth@.socket.d/test.conf", f"[Socket]\n{address}\n")
+    reported = machine.run(INSTALL, "--processes", "2", seconds=300).stdout
+    unused = "systemctl disable --now userauth.socket userauth.service"
+    assert f"run: {unused}\n" in reported
+    machine.run(*unused.split())
+    sites = [Site(machine, port) for port in ports_of_processes(prefix)]
+    token = sites[0].new_token()
+    assert [each.status_of(token) for each in sites] == [200, 200]
+    services = ["userauth@01.service", "userauth@02.service"]
+    before = [machine.property(service, "MainPID") for service in services]
+    with sites[0].load() as first, sites[1].load() as second:
+        for _ in range(2):
+            for service in services:
+                machine.run("systemctl", "restart", service)
+        site.install()
+        for load in (first, second):
+            load.wait_for_more()
+    assert set(first.outcomes) == set(second.outcomes) == {"200"}, (first, second)
+    after = [machine.property(service, "MainPID") for service in services]
+    assert not {*before} & {*after}
+    machine.run("kill", "-9", after[0])
+    assert [each.status_of(token) for each in sites] == [200, 200]
+    processes = machine.run("userauth-manage", "check").stdout
+    assert "The settings are valid" in processes
+    reported = machine.run(INSTALL, "--processes", "1", seconds=300).stdout
+    machine.run(*reported.partition("run: ")[2].split())
+    listed = machine.run("systemctl", "list-units", "--plain", "--no-legend", "userauth@*").stdout
+    assert listed == ""
+    assert site.status_of(token) == 200

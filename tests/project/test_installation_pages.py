@@ -14,7 +14,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 OURS = {file.name for file in DEPLOY.iterdir()}
 # Units of the packages that the pages install.
 OTHERS = {"caddy", "nginx", "prometheus"}
-SYSTEMCTL = re.compile(r"\bsystemctl (?:[a-z-]+) ((?:[\w@.-]+ ?)+)")
+SYSTEMCTL = re.compile(r"\bsystemctl (?:[a-z-]+) (?:--now )?((?:[\w@.-]+ ?)+)")
 
 
 def units_in(text: str) -> set[str]:
@@ -23,6 +23,7 @@ def units_in(text: str) -> set[str]:
 
 
 def is_unit(name: str) -> bool:
+    name = re.sub(r"@\d\d\b", "@", name)
     return name in OTHERS or name in OURS or f"{name}.service" in OURS
 
 
@@ -36,6 +37,8 @@ def test_units_are_found() -> None:
     text = "`systemctl stop userauth.socket userauth.service` and `systemctl reload usrauth`"
     assert units_in(text) == {"userauth.socket", "userauth.service", "usrauth"}
     assert not is_unit("usrauth")
+    assert is_unit("userauth@02")
+    assert not is_unit("userauth@2")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -23,6 +23,13 @@ CASES = [
     ("metrics.host", {"USERAUTH_METRICS__HOST": "::", "USERAUTH_METRICS__PORT": "9464"}),
     ("database.url", {"DATABASE_URL": "postgresql://u:hidden@db.example/u?sslmode=disable"}),
     ("database.url", {"DATABASE_URL": "postgresql://u:hidden@db.example/u?sslmode=require"}),
+    (
+        "database.direct_url",
+        {
+            "DATABASE_URL": "postgresql://db.example/u?sslmode=verify-full",
+            "USERAUTH_DATABASE__DIRECT_URL": "postgresql://u:hidden@db.example/u?sslmode=disable",
+        },
+    ),
     ("throttle.pair_failures", {"USERAUTH_THROTTLE__PAIR_FAILURES": "1000000"}),
     ("throttle.account_failures", {"USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000000"}),
     ("throttle.address_failures", {"USERAUTH_THROTTLE__ADDRESS_FAILURES": "1000000"}),
@@ -76,7 +83,7 @@ def test_outside_production_there_are_no_cautions() -> None:
 
 
 def test_check_prints_each_caution_and_exits_with_0(dsn: str) -> None:
-    variables = ALL | {"DATABASE_URL": dsn}
+    variables = ALL | {"DATABASE_URL": dsn, "USERAUTH_DATABASE__DIRECT_URL": ""}
     ended = run_to_the_end("--check", **PRODUCTION | variables)
     assert (ended.returncode, ended.stdout) == (0, "The settings are valid (production).\n")
     assert ended.stderr.splitlines() == [f"warning: {each}" for each in cautions_of(variables)]
@@ -89,7 +96,8 @@ def test_check_prints_each_caution_and_exits_with_0(dsn: str) -> None:
 
 
 def test_check_prints_each_caution_before_the_error_of_the_database() -> None:
-    variables = ALL | {"DATABASE_URL": "postgresql://db..example/u?sslmode=disable"}
+    names = ("DATABASE_URL", "USERAUTH_DATABASE__DIRECT_URL")
+    variables = ALL | dict.fromkeys(names, "postgresql://db..example/u?sslmode=disable")
     expected = [f"warning: {each}" for each in cautions_of(variables)]
     assert len(expected) == len({path for path, _ in CASES})
     ended = run_to_the_end("--check", **PRODUCTION | variables)

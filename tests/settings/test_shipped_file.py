@@ -6,6 +6,7 @@ import tomllib
 from pydantic import SecretStr
 
 from settings import FIELDS, VARIABLES, Profile, load_settings
+from settings.choices import Pooler
 from settings.mail_url import FolderUrl
 from tests.harness.settings_files import ROOT, SHIPPED
 
@@ -16,6 +17,9 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
     assert settings.server.model_dump() == {
         "host": "127.0.0.1",
         "port": 8000,
+        "processes": 1,
+        "instance": 0,
+        "reuse_port": False,
         "public_url": "",
         "drain_delay_seconds": 1.0,
         "drain_seconds": 10.0,
@@ -27,6 +31,8 @@ def test_the_shipped_file_gives_the_documented_defaults() -> None:
     }
     assert settings.database.model_dump() == {
         "url": SecretStr(""),
+        "pooler": Pooler.NONE,
+        "direct_url": SecretStr(""),
         "embedded_dir": ROOT / "var/postgres",
         "pool_min": 1,
         "pool_max": 10,

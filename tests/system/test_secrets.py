@@ -32,9 +32,14 @@ KEY, OLD_KEY = "the-newest/signing+key=of-the-test", "the-oldest/signing+key=of-
 SHORT_KEY = "too-short/signing+key="
 PEPPER = "the-only/pepper+of=the-test-0123456789"
 DATABASE_PASSWORD = "the pässword/of+the=database"
+DIRECT_PASSWORD = "the pässword/of+the=direct connection"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 MADE_UP = [PASSWORD, NEW_PASSWORD, WRONG_PASSWORD, PASSWORD_AS_EMAIL, EMAIL_AS_PASSWORD]
-CONFIGURED = [KEY, OLD_KEY, SHORT_KEY, PEPPER, DATABASE_PASSWORD]
+CONFIGURED = [KEY, OLD_KEY, SHORT_KEY, PEPPER, DATABASE_PASSWORD, DIRECT_PASSWORD]
+
+
+def with_password(dsn: str, password: str) -> str:
+    return dsn.replace("userauth@", f"userauth:{quote(password, safe='')}@")
 
 
 @dataclass(frozen=True)
@@ -277,7 +282,8 @@ def test_no_secret_is_written_anywhere(
     file.touch(0o600)
     file.write_text(f"{KEY}\n{OLD_KEY}\n", encoding="ascii")
     variables = {
-        "DATABASE_URL": dsn.replace("userauth@", f"userauth:{quote(DATABASE_PASSWORD, safe='')}@"),
+        "DATABASE_URL": with_password(dsn, DATABASE_PASSWORD),
+        "USERAUTH_DATABASE__DIRECT_URL": with_password(dsn, DIRECT_PASSWORD),
         "PASSWORD_PEPPER": PEPPER,
         "SECRET_KEYS": "" if keys_are_in_a_file else f"{KEY},{OLD_KEY}",
         "USERAUTH_TOKENS__KEYS_FILE": str(file) if keys_are_in_a_file else "",

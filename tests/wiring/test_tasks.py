@@ -1,10 +1,15 @@
 """The periodic tasks that a server runs from its start."""
 
 import asyncio
+from contextlib import suppress
 
+import pytest
+
+from rules.errors import DatabaseUnavailable
 from settings import Settings
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, override_settings
+from tests.harness.databases import apply, new_database
 from tests.harness.mail import MAIL
 from tests.harness.sql import run_sql
 from wiring.application import open_application
@@ -30,3 +35,32 @@ def test_a_server_deletes_expired_rows_and_void_registrations(
                 await asyncio.sleep(0.005)
 
     asyncio.run(run())
+
+
+def test_a_server_notices_that_it_is_too_old_and_its_tasks_end_silently(
+    postgres: str,
+    settings: Settings,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("services.peers.LOOK_SECONDS", 0.01)
+
+    async def run(dsn: str) -> None:
+        async with (
+            asyncio.timeout(20),
+            open_application(settings, [KEY], dsn, clock) as application,
+        ):
+            await application.services.readiness.check_ready()
+            newer = "SET version = version + 1, compatible_since = version + 1"
+            run_sql(dsn, f"UPDATE userauth_schema {newer}")
+            with suppress(DatabaseUnavailable):
+                while True:
+                    await application.services.readiness.check_ready()
+            await asyncio.sleep(0.1)  # ten looks
+
+    with new_database(postgres, "outdated") as dsn:
+        apply(dsn)
+        asyncio.run(run(dsn))
+    [error] = [each for each in caplog.records if each.levelname != "INFO"]
+    assert error.getMessage().endswith("start a newer server: requests get 503 until a restart")

@@ -1,0 +1,115 @@
+"""Sessions that a pooler in transaction mode shares: their settings come from the role.
+
+A setting of one connection would reach the others that use the session, and be lost in the next
+session. So a connection sets nothing: it checks that the defaults of the role are right, and that
+no client has changed them in the session.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from db.errors import RoleSettingsMissing
+from db.rows import Row
+from db.session_settings import FIND_SEARCH_PATH, StatementTimeouts, check_primary
+
+# The settings in milliseconds: 0 would be no limit.
+_LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
+# The accepted values of the others, of which the first is what we advise. Their
+# reasons are in db/session_settings.py. A debug message at COMMIT would be taken for a warning.
+_CHOICES = {
+    "synchronous_commit": ("on", "remote_apply"),
+    "default_transaction_isolation": ("read committed",),
+    "TimeZone": ("UTC", "Etc/UTC"),
+    "array_nulls": ("on",),
+    "client_min_messages": ("warning", "notice"),
+}
+_NAMES = (*_LIMITS, "search_path", *_CHOICES)
+CHECK_SESSION = f"""
+SELECT
+    pg_catalog.pg_is_in_recovery(),
+    pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on',
+    pg_catalog.quote_ident(current_user),
+    pg_catalog.quote_ident(pg_catalog.current_database()),
+    ARRAY(
+        SELECT ARRAY[name, setting, reset_val]
+        FROM pg_catalog.pg_settings
+        WHERE name OPERATOR(pg_catalog.=) ANY (%(names)s::pg_catalog.text[])
+    ),
+    {FIND_SEARCH_PATH}
+"""
+# What the promises depend on is set for each transaction as well, in case a role loses its defaults
+# while its sessions are in use.
+BEGIN = """
+BEGIN ISOLATION LEVEL READ COMMITTED;
+SELECT
+    pg_catalog.set_config('search_path', %(search_path)s, true),
+    pg_catalog.set_config(
+        'synchronous_commit',
+        CASE
+            WHEN pg_catalog.current_setting('synchronous_commit')
+                OPERATOR(pg_catalog.=) 'remote_apply'
+            THEN 'remote_apply'
+            ELSE 'on'
+        END,
+        true
+    )
+"""
+CHECK_PARAMETERS: Mapping[str, object] = {"names": list(_NAMES)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A setting in a session: its value, and that to which RESET returns."""
+
+    name: str
+    value: str
+    default: str
+
+
+def unprepared(sql: str, key_type: str, search_path: str) -> str:
+    """Return what to send instead of preparing a query of one array: each time, one transaction.
+
+    As with a prepared plan, no table is read as a whole. A lookup that has to be acknowledged needs
+    synchronous_commit.
+    """
+    setup = (
+        "SET LOCAL enable_seqscan = off; SET LOCAL synchronous_commit = on;"
+        f" SET LOCAL search_path = {search_path}; {sql}"
+    )
+    return setup.replace("%", "%%").replace("$1", f"%s::{key_type}[]")
+
+
+def read_shared_session(row: Row, host: str, timeouts: StatementTimeouts) -> str:
+    """Return the search_path of the role.
+
+    Raises ReadOnly if the host is not a primary that accepts writes, SchemaError if the role has
+    no schema, and RoleSettingsMissing with the statements that set what is missing.
+    """
+    is_standby, is_read_only, role, database, settings, search_path = row
+    check_primary(host, search_path, is_standby=is_standby, is_read_only=is_read_only)
+    wrong = _wrong([_Setting(*each) for each in settings], timeouts, search_path)
+    if statements := [
+        f"ALTER ROLE {role} IN DATABASE {database} SET {name} = {value};" for name, value in wrong
+    ]:
+        raise RoleSettingsMissing(" ".join(statements))
+    return str(search_path)
+
+
+def _wrong(
+    settings: Sequence[_Setting], timeouts: StatementTimeouts, search_path: str
+) -> Iterator[tuple[str, str]]:
+    """Yield each setting that is wrong in the session, or by default, and its value in SQL."""
+    limits = dict(
+        zip(_LIMITS, (timeouts.statement, timeouts.statement, timeouts.lock), strict=True)
+    )
+    for setting in sorted(settings, key=lambda each: _NAMES.index(each.name)):
+        values = {setting.value, setting.default}
+        if setting.name in limits:
+            limit = limits[setting.name]
+            if not all(0 < int(value) <= limit for value in values):
+                yield setting.name, f"'{limit}ms'"
+        elif setting.name == "search_path":
+            if values != {search_path}:
+                yield setting.name, search_path
+        elif not values.issubset(_CHOICES[setting.name]):
+            yield setting.name, f"'{_CHOICES[setting.name][0]}'"

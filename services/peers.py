@@ -1,0 +1,87 @@
+"""The other servers on the same database: their schema, and the settings that all must share."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from db.errors import ServerTooOld
+from db.pool import Database
+from db.schema import too_old
+from db.schema_state import get_state, store_settings
+from ops.logs import SERVER
+
+LOOK_SECONDS = 5.0
+# A server replaces different digests of this age by its own. So two that differ take turns, each
+# sees those of the other, and those of a server that was stopped are replaced once.
+TURN = timedelta(seconds=60)
+# How long a difference counts after it was last seen: longer than the turns of two servers.
+_MEMORY = timedelta(seconds=150)
+
+Digests = Mapping[str, str]
+
+
+class Peers:
+    """Looks at what the servers on a database share.
+
+    ``clock`` returns UTC seconds, ``digests`` the digests of this server's settings by name. After
+    a newer server has migrated the database to a schema that this one must not use, no connection
+    is used any more.
+    """
+
+    def __init__(
+        self, database: Database, clock: Callable[[], float], digests: Callable[[], Digests]
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._digests = digests
+        self._differing: Sequence[str] = ()
+        self._since = self._seen = self._now()
+        self._has_warned = False
+
+    @property
+    def differing(self) -> Sequence[str]:
+        """Return the names of settings that another server has with other values."""
+        return self._differing
+
+    async def look(self) -> float:
+        """Read the shared state; return in how many seconds to do so again.
+
+        Raises DatabaseError: ServerTooOld if this server must not run beside the newest one.
+        """
+        async with self._database.connection() as connection:
+            state = await get_state(connection)
+            if reason := too_old(state):
+                raise ServerTooOld(reason)
+            own, now = self._digests(), self._now()
+            is_current = state.settings_at is not None and now - state.settings_at <= TURN
+            if state.settings != own and not is_current:
+                await store_settings(connection, own, at=now, before=state)
+        if is_current and state.settings is not None and state.settings != own:
+            self._see(_names(own, state.settings))
+        elif self._now() - self._seen > _MEMORY:
+            self._differing, self._has_warned = (), False
+        return LOOK_SECONDS
+
+    def _see(self, names: Sequence[str]) -> None:
+        """Note a difference, and log it once it is seen for longer than one turn.
+
+        One that ends in its first turn was of a server that has been stopped or restarted.
+        """
+        now = self._now()
+        if not self._differing:
+            self._since = now
+        self._differing, self._seen = names, now
+        if not self._has_warned and now - self._since > TURN:
+            self._has_warned = True
+            logging.getLogger(SERVER).warning(
+                "another server on this database has other values of %s: give all servers the same",
+                ", ".join(names),
+            )
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+
+def _names(own: Digests, others: Digests) -> Sequence[str]:
+    """Return the names whose digests differ."""
+    return [name for name in sorted({*own, *others}) if own.get(name) != others.get(name)]

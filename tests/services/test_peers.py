@@ -1,0 +1,131 @@
+"""Servers on one database: a schema that one of them is too old for, and settings that differ."""
+
+import logging
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from db.errors import ServerTooOld
+from db.lookups import open_lookups
+from db.pool import Database
+from db.schema import VERSION
+from rules.errors import DatabaseUnavailable
+from services.peers import LOOK_SECONDS, Peers
+from services.readiness import Readiness
+from tests.harness.clock import Clock
+from tests.harness.databases import use
+from tests.harness.sql import run_sql
+
+OURS = {"tokens.keys": "a", "[throttle]": "b", "passwords.pepper": "c"}
+THEIRS = OURS | {"[throttle]": "x"}
+WARNING = "another server on this database has other values of"
+
+
+@pytest.fixture
+def state(dsn: str) -> Iterator[None]:
+    """Begin with the state of a new database, and restore it after the test."""
+    reset = (
+        f"UPDATE userauth_schema SET version = {VERSION}, compatible_since = {VERSION},"  # noqa: S608
+        " settings = NULL, settings_at = NULL"
+    )
+    run_sql(dsn, reset)
+    yield
+    run_sql(dsn, reset)
+
+
+def peers(database: Database, clock: Clock, digests: Mapping[str, str]) -> Peers:
+    return Peers(database, clock, lambda: digests)
+
+
+async def look_for(seconds: float, clock: Clock, *servers: Peers) -> None:
+    """Let each server look as often as it does in that time."""
+    end = clock() + seconds
+    while clock() < end:
+        clock.advance(LOOK_SECONDS)
+        for server in servers:
+            assert await server.look() == LOOK_SECONDS
+
+
+@pytest.mark.usefixtures("state")
+def test_a_server_beside_a_newer_one_works_until_the_schema_requires_a_newer_server(
+    dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(database: Database) -> None:
+        lookups = open_lookups(database)
+        ready, server = Readiness(lookups), peers(database, clock, OURS)
+        run_sql(dsn, "UPDATE userauth_schema SET version = version + 1")
+        await server.look()
+        await ready.check_ready()
+        run_sql(dsn, "UPDATE userauth_schema SET compatible_since = version")
+        for _ in range(2):
+            with pytest.raises(ServerTooOld, match=f"has schema version {VERSION + 1}"):
+                await server.look()
+            with pytest.raises(DatabaseUnavailable):
+                await ready.check_ready()
+            with pytest.raises(ServerTooOld):
+                await lookups.users_by_email.find("susan@example.com")
+            with pytest.raises(ServerTooOld):
+                async with database.transaction():
+                    raise AssertionError("a transaction began")
+        await lookups.close()
+
+    use(dsn, work)
+    [message] = caplog.messages
+    assert message == (
+        f"The database has schema version {VERSION + 1}, which servers of version {VERSION + 1} and"
+        f" later support, and this server has version {VERSION}: start a newer server: requests get"
+        " 503 until a restart"
+    )
+
+
+@pytest.mark.usefixtures("state")
+def test_servers_with_different_settings_notice_each_other(
+    dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(database: Database) -> None:
+        one, other = peers(database, clock, OURS), peers(database, clock, THEIRS)
+        await look_for(60, clock, one, other)
+        # It is not the turn of the second one to store its own yet.
+        assert other.differing == ["[throttle]"]
+        await look_for(240, clock, one, other)
+        assert one.differing == other.differing == ["[throttle]"]
+        # The other one is stopped.
+        await look_for(240, clock, one)
+        assert list(one.differing) == []
+
+    with caplog.at_level(logging.WARNING):
+        use(dsn, work)
+    assert caplog.messages == [f"{WARNING} [throttle]: give all servers the same"] * 2
+
+
+@pytest.mark.usefixtures("state")
+def test_servers_with_the_same_settings_store_them_once(dsn: str, clock: Clock) -> None:
+    async def work(database: Database) -> None:
+        servers = [peers(database, clock, dict(OURS)) for _ in range(3)]
+        began = clock()
+        await look_for(600, clock, *servers)
+        assert [each.differing for each in servers] == [(), (), ()]
+        stored = "SELECT extract(epoch FROM settings_at)::float FROM userauth_schema"
+        assert run_sql(dsn, stored) == [(began + LOOK_SECONDS,)]
+
+    use(dsn, work)
+
+
+@pytest.mark.usefixtures("state")
+def test_a_restart_of_one_server_after_the_other_with_new_settings_is_not_logged(
+    dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(database: Database) -> None:
+        old = [peers(database, clock, OURS) for _ in range(3)]
+        await look_for(120, clock, *old)
+        new: list[Peers] = []
+        while old:
+            old.pop()
+            new.append(peers(database, clock, THEIRS))
+            await look_for(15, clock, *old, *new)
+        await look_for(300, clock, *new)
+        assert [each.differing for each in new] == [(), (), ()]
+
+    with caplog.at_level(logging.WARNING):
+        use(dsn, work)
+    assert caplog.messages == []

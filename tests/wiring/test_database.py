@@ -1,0 +1,37 @@
+"""What a server finds out about its database when it starts."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from tests.harness.configuration import KEY, settings_with
+from tests.harness.databases import new_database
+from tests.harness.sql import run_sql
+from wiring.application import open_application
+
+
+@pytest.mark.parametrize(
+    ("pool_max", "processes", "expected"),
+    [(10, 1, []), (13, 2, ["opens up to 20 connections", "the 2 processes of this machine 40,"])],
+)
+def test_a_server_that_may_open_more_connections_than_postgres_allows_starts_with_a_warning(
+    postgres: str,
+    caplog: pytest.LogCaptureFixture,
+    pool_max: int,
+    processes: int,
+    expected: Sequence[str],
+) -> None:
+    async def start(dsn: str) -> None:
+        settings = settings_with(
+            DATABASE__URL=dsn, DATABASE__POOL_MAX=pool_max, SERVER__PROCESSES=processes
+        )
+        async with open_application(settings, [KEY], dsn):
+            pass
+
+    with new_database(postgres, "narrow") as dsn:
+        run_sql(dsn, "ALTER DATABASE narrow CONNECTION LIMIT 20")
+        asyncio.run(start(dsn))
+    warnings = [each.getMessage() for each in caplog.records if "pool_max" in each.getMessage()]
+    assert len(warnings) == bool(expected)
+    assert all(text in warnings[0] for text in expected)
