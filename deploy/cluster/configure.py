@@ -3,7 +3,7 @@
 
 PLAN is a file such as one-machine.toml. FOLDER gets a folder for each node, which its machine needs
 at the same path, and the files of HAProxy, PgBouncer and the server. Passwords are created once and
-kept in FOLDER/passwords.json. It needs nothing but Python.
+kept in FOLDER/secrets.json. It needs nothing but Python.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwor
     """Write every file; those of the nodes belong to the user that runs Postgres."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    passwords = _passwords(folder / "passwords.json")
+    passwords = _passwords(folder / "secrets.json")
     shared = _shared_values(plan, passwords)
     for node in plan.nodes:
         own = folder / node.name
