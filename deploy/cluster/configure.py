@@ -88,8 +88,8 @@ def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwor
     """Write every file; those of the nodes belong to the user that runs Postgres."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    passwords = _passwords(folder / "secrets.json")
-    shared = _shared_values(plan, passwords)
+    by_role = _passwords(folder / "secrets.json")
+    shared = _shared_values(plan, by_role)
     for node in plan.nodes:
         own = folder / node.name
         own.mkdir(mode=0o700, exist_ok=True)
@@ -99,22 +99,21 @@ def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwor
         _give(owner, own, *own.iterdir())
     for name in ("haproxy.cfg", "pgbouncer.ini"):
         _fill(name, folder, {**shared, "folder": folder})
-    _write(folder / "userlist.txt", f'"userauth" "{passwords.userauth}"\n')
-    _write(folder / "DATABASE_URL", f"{database_url(plan, passwords)}\n")
-    return passwords
+    _write(folder / "userlist.txt", f'"userauth" "{by_role.userauth}"\n')
+    _write(folder / "DATABASE_URL", f"{database_url(plan, by_role)}\n")
+    return by_role
 
 
-def database_url(plan: Plan, passwords: Passwords, role: str = "userauth") -> str:
+def database_url(plan: Plan, by_role: Passwords) -> str:
     """Return the URL that names every node."""
     hosts = ",".join(f"{node.address}:{node.postgres}" for node in plan.nodes)
-    password = passwords.superuser if role == "postgres" else passwords.userauth
-    return f"postgresql://{role}:{password}@{hosts}/userauth?target_session_attrs=read-write"
+    return f"postgresql://userauth:{by_role.userauth}@{hosts}/userauth?target_session_attrs=read-write"
 
 
-def _shared_values(plan: Plan, passwords: Passwords) -> Mapping[str, object]:
+def _shared_values(plan: Plan, by_role: Passwords) -> Mapping[str, object]:
     nodes = plan.nodes
     return {
-        **{f"{role}_password": value for role, value in asdict(passwords).items()},
+        **{f"{role}_password": value for role, value in asdict(by_role).items()},
         "cluster": plan.cluster,
         "bin_dir": plan.bin_dir,
         "data_dir": plan.data_dir,
