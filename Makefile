@@ -20,7 +20,7 @@ PAGES := *.md docs client/README.md bench/results.md
 SETS := requirements requirements-dev requirements-bench tests/generators/requirements deploy/cluster/requirements
 OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help serve example check test test-long programs lint format lock reference screenshots bench bench-full soak clean
+.PHONY: help serve example check test test-long programs lint format lock reference screenshots bench bench-full soak soak-failover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

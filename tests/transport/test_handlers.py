@@ -164,7 +164,7 @@ async def test_a_method_that_reads_a_body_names_forms_and_what_reads_the_query_i
 @pytest.mark.parametrize("path", ["/", "/?a=b"])
 @pytest.mark.gen_test
 async def test_cookies_are_read(path: str) -> None:
-    found = []
+    found: list[object] = []
 
     def work(handler: WorkingHandler) -> None:
         cookies = handler.request.cookies
@@ -187,7 +187,7 @@ async def test_cookies_are_read(path: str) -> None:
 async def test_a_cookie_whose_name_begins_with_another_white_space_is_another_one(
     space: bytes,
 ) -> None:
-    found = []
+    found: list[object] = []
 
     def work(handler: WorkingHandler) -> None:
         found.append(handler.get_cookie("__Host-userauth"))
