@@ -107,7 +107,9 @@ def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwor
 def database_url(plan: Plan, by_role: Passwords) -> str:
     """Return the URL that names every node."""
     hosts = ",".join(f"{node.address}:{node.postgres}" for node in plan.nodes)
-    return f"postgresql://userauth:{by_role.userauth}@{hosts}/userauth?target_session_attrs=read-write"
+    return (
+        f"postgresql://userauth:{by_role.userauth}@{hosts}/userauth?target_session_attrs=read-write"
+    )
 
 
 def _shared_values(plan: Plan, by_role: Passwords) -> Mapping[str, object]:
