@@ -114,7 +114,7 @@ class _Protocol(asyncio.Protocol):
             self.response.exception()  # retrieved: a caller may close without receiving
 
 
-def _length(headers: bytes) -> int | None:
+def _length(headers: bytes | bytearray) -> int | None:
     """Return the length of the body; a response 204 has none."""
     if headers.startswith(b"HTTP/1.1 204 "):
         return 0
