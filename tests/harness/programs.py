@@ -34,6 +34,7 @@ class Program:
 
 
 PROGRAMS = {
+    "buildah": Program("buildah"),
     "caddy": Program("caddy", service="caddy.service"),
     "chromedriver": Program("chromium-driver"),
     "chromium": Program("chromium"),
