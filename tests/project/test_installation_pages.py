@@ -14,7 +14,9 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 OURS = {file.name for folder in (DEPLOY, DEPLOY / "cluster") for file in folder.iterdir()}
 # Units of the packages that the pages install.
 OTHERS = {"caddy", "etcd", "haproxy", "nginx", "postgresql", "prometheus"}
-SYSTEMCTL = re.compile(r"\bsystemctl (?:[a-z-]+) (?:--now |--no-block )?((?:[\w@.-]+ ?)+)")
+SYSTEMCTL = re.compile(
+    r"\bsystemctl (?:[a-z-]+) (?:--(?:now|no-block)\b ?)?((?:[\w@.][\w@.-]* ?)*)"
+)
 
 
 def units_in(text: str) -> set[str]:
