@@ -9,16 +9,18 @@ PYTEST := $(BIN)/python -m pytest -n auto
 PROGRAMS := $(PYTHON) -m tests.harness.programs
 MINUTES ?= 2
 CLIENTS ?= 200
+ROUNDS ?= 1
+PATRONI ?= /opt/patroni
 # With hashes, pip rejects any file that differs from the one that was locked.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 UV := uv==0.13.8
 # Otherwise each worker of the tests, and each process that they start, compiles the modules again.
 unexport PYTHONDONTWRITEBYTECODE
 PAGES := *.md docs client/README.md bench/results.md
-SETS := requirements requirements-dev requirements-bench tests/generators/requirements
+SETS := requirements requirements-dev requirements-bench tests/generators/requirements deploy/cluster/requirements
 OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help serve example check test test-long programs lint format lock reference screenshots bench bench-full soak clean
+.PHONY: help serve example check test test-long programs lint format lock reference screenshots bench bench-full soak soak-failover clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +87,11 @@ bench-full: $(VENV)/.bench ## measure at length, and other servers for compariso
 soak: $(VENV)/.develop ## run hundreds of clients against two servers: make soak MINUTES=2 CLIENTS=200
 	$(BIN)/python -m soak --minutes $(MINUTES) --clients $(CLIENTS)
 
+# Debian's Python, since the user that runs Postgres must be able to read it.
+soak-failover: $(VENV)/.develop $(PATRONI)/bin/patroni ## fail over a cluster of Patroni under load, as root: make soak-failover ROUNDS=1 CLIENTS=200
+	@$(PROGRAMS) || true
+	$(BIN)/python -m soak.failover --rounds $(ROUNDS) --clients $(CLIENTS) --patroni $(PATRONI)/bin/patroni
+
 clean: ## remove the virtual environment and caches, not the data in var/
 	rm -rf $(VENV) .machines .generators .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -104,3 +111,9 @@ $(VENV)/.bench: requirements-bench.lock | $(BIN)/python
 $(VENV)/.develop: requirements-dev.lock | $(BIN)/python
 	$(INSTALL) requirements-dev.lock
 	@touch $@ $(VENV)/.server
+
+$(PATRONI)/bin/patroni: deploy/cluster/requirements.lock
+	/usr/bin/python3 -m venv $(PATRONI)
+	$(PATRONI)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement deploy/cluster/requirements.lock
+	@touch $@

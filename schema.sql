@@ -49,7 +49,8 @@ CREATE INDEX users_verify_until ON users (verify_until) WHERE verify_until IS NO
 -- who is not disabled. Its expiry is signed into it; the column is for lists and housekeeping.
 -- Sessions of browsers are tokens of a kind of their own: see rules/tokens.py.
 CREATE TABLE tokens (
-    -- Random, so that no id is issued again after a restore.
+    -- The first byte of its user's id, then random bits, so that no id is issued again after a
+    -- restore. Before version 5 all bits were random.
     id           uuid        PRIMARY KEY,
     -- Null after the user is deleted.
     user_id      uuid        REFERENCES users (id) ON DELETE SET NULL,

@@ -1,6 +1,7 @@
 """The databases of the servers under test."""
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ SELECT
     md5('user ' || n)::uuid, 'user' || n || '@example.com', 'user' || n || '@example.com',
     'User ' || n, coalesce((%(hashes)s::text[])[n], %(unknown_hash)s),
     '2026-01-01Z', '2026-01-01Z'
-FROM generate_series(1, {USERS}) AS n
+FROM generate_series(1, {{users}}) AS n
 """
 
 _FILL_TOKENS = """
@@ -49,6 +50,17 @@ SELECT
     1, now() - ({rows} - n) * interval '1 day' / {rows}
 FROM generate_series(1, {rows}) AS n
 """
+TOKENS_EACH = 5
+# Not older than what the server keeps, whenever it is measured.
+_FILL_EVENTS = """
+INSERT INTO events (at, kind, outcome, user_id, email_digest, ip)
+SELECT
+    %(expires_at)s, 'logged-in', 'success', md5('user ' || (n - 1) %% {users} + 1)::uuid,
+    left(md5('digest ' || (n - 1) %% {users} + 1), 24), '192.0.2.1'
+FROM generate_series(1, 2 * {users}) AS n
+"""
+# Their rows are inserted before: to build an index is faster than to insert into it.
+_CREATE_INDEX = re.compile(r"^CREATE INDEX [^;]+;", re.MULTILINE)
 _DELETE_LOGINS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
 
 
@@ -56,7 +68,26 @@ def userauth_recipe(database: str, tokens: int) -> Recipe:
     """Return the recipe of a database with 100,000 users and a number of tokens."""
     schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
     fill_tokens = _FILL_TOKENS.format(users=USERS, tokens=tokens)
-    return Recipe(database, (schema, _FILL_USERS, fill_tokens), _parameters, _DELETE_LOGINS)
+    fill_users = _FILL_USERS.format(users=USERS)
+    return Recipe(database, (schema, fill_users, fill_tokens), _parameters, _DELETE_LOGINS)
+
+
+def growth_recipe(users: int) -> Recipe:
+    """Return the recipe of a database with some users, each with five tokens and two events."""
+    schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
+    statements = (
+        _CREATE_INDEX.sub("", schema),
+        _FILL_USERS.format(users=users),
+        _FILL_TOKENS.format(users=users, tokens=TOKENS_EACH * users),
+        _FILL_EVENTS.format(users=users),
+        "\n".join(_CREATE_INDEX.findall(schema)),
+    )
+    return Recipe(f"bench_{users}_users", statements, _parameters)
+
+
+def empty_recipe() -> Recipe:
+    """Return the recipe of a database without a schema, for a restore."""
+    return Recipe("bench_restored", (), dict)
 
 
 def purge_recipe() -> Recipe:

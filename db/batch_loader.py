@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic
@@ -110,7 +111,8 @@ class BatchLoader(Generic[Found]):
         if not self._batches or self._is_closed:
             self._is_busy = False
         elif self._prepared is None or self._prepared.closed or self._is_outdated():
-            self._connecting = self._loop.create_task(self._connect())
+            # In an empty context: the batch counts the wait as database time of its requests.
+            self._connecting = self._loop.create_task(self._connect(), context=Context())
         else:
             self._sent = batch = self._batches.popleft()
             batch.sent_at = time.perf_counter()

@@ -47,7 +47,7 @@ _ROTATE = """
 UPDATE clients
 SET
     old_secret_digest = secret_digest,
-    old_secret_until = clock_timestamp() + make_interval(secs => %s),
+    old_secret_until = statement_timestamp() + make_interval(secs => %s),
     secret_digest = %s, secret_made_at = now()
 WHERE name = %s
 RETURNING id

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import aiopg
 import psycopg2
@@ -94,22 +94,30 @@ class Connection:
 
     async def _run(self, sql: str, parameters: Parameters) -> tuple[list[Row], int]:
         seconds = max(0.0, self._deadline - asyncio.get_running_loop().time())
-        began = time.perf_counter()
-        try:
-            cursor = await self._raw.cursor()
-            # With None, psycopg2 does not interpret percent signs in the statement.
-            await cursor.execute(sql, parameters or None, timeout=seconds)
-            # In the try block: the connection can break between the result and its rows.
-            rows = await cursor.fetchall() if cursor.description else []
-        except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
-            raise translate(error) from None
-        finally:
-            count_database_time(began)
+        with counted_as_database_time():
+            try:
+                cursor = await self._raw.cursor()
+                # With None, psycopg2 does not interpret percent signs in the statement.
+                await cursor.execute(sql, parameters or None, timeout=seconds)
+                # In the try block: the connection can break between the result and its rows.
+                rows = await cursor.fetchall() if cursor.description else []
+            except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
+                raise translate(error) from None
         return rows, cursor.rowcount
 
 
-def count_database_time(began: float) -> None:
-    """Add the time since ``began`` to the database time of the current request, if any."""
+@contextmanager
+def counted_as_database_time() -> Iterator[None]:
+    """Add the time of the block to the database time of the current request, if any.
+
+    Blocks within it do not count again: the statements that set up a connection are a part of the
+    wait for it.
+    """
     timing = current_timing()
-    if timing is not None:
-        timing.database += time.perf_counter() - began
+    before = 0.0 if timing is None else timing.database
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        if timing is not None:
+            timing.database = before + time.perf_counter() - began

@@ -223,7 +223,7 @@ async def skip(connection: Connection, message: ClaimedMessage) -> None:
     await connection.execute(_SKIP, (message.id, message.due_at))
 
 
-_DELETE_EXPIRED = """
+_DELETE = """
 DELETE FROM messages
 WHERE id IN (
     SELECT id
@@ -234,14 +234,15 @@ WHERE id IN (
     FOR UPDATE SKIP LOCKED
 )
 """
+_DELETE_EXPIRED = _DELETE.format(of_kind="")
+_DELETE_EXPIRED_DELETIONS = _DELETE.format(of_kind=" AND kind = 'user-deleted'")
 
 
 async def delete_expired(connection: Connection, *, before: datetime, limit: int) -> int:
     """Delete messages that expired before a time; return their number."""
-    return await connection.execute(_DELETE_EXPIRED.format(of_kind=""), (before, limit))
+    return await connection.execute(_DELETE_EXPIRED, (before, limit))
 
 
 async def delete_expired_deletions(connection: Connection, *, before: datetime, limit: int) -> int:
     """Delete messages about deletions that expired before a time; return their number."""
-    statement = _DELETE_EXPIRED.format(of_kind=" AND kind = 'user-deleted'")
-    return await connection.execute(statement, (before, limit))
+    return await connection.execute(_DELETE_EXPIRED_DELETIONS, (before, limit))

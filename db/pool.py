@@ -16,7 +16,7 @@ import aiopg
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from db.connecting import PoolLimits, connect
-from db.connection import Connection, count_database_time
+from db.connection import Connection, counted_as_database_time
 from db.errors import DISCARDING, DatabaseError, Unavailable, Unusable
 from db.fences import fenced
 from db.outage_log import OutageLog
@@ -178,13 +178,13 @@ class Database:
         began = time.perf_counter()
         self.waiting += 1
         try:
-            raw = await self._acquire()
+            with counted_as_database_time():
+                raw = await self._acquire()
         except DatabaseError:
             self.failures += 1
             raise
         finally:
             self.waiting -= 1
-            count_database_time(began)
         self.in_use += 1
         if self._observe_wait is not None:
             self._observe_wait(time.perf_counter() - began)

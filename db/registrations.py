@@ -58,20 +58,19 @@ async def find_void_for_update(
     return None if row is None else UserRow(*row)
 
 
-_FIND_ALL_VOID = f"""
+_FIND_NEXT_VOID = f"""
 {_SELECT}
 WHERE email_verified_at IS NULL AND verify_until <= %s
 ORDER BY verify_until
-LIMIT %s
+LIMIT 1
 FOR UPDATE SKIP LOCKED
 """
 
 
-async def find_all_void_for_update(
-    connection: Connection, *, at: datetime, limit: int
-) -> list[UserRow]:
-    """Return users who have not verified their address in time; lock their rows."""
-    return [UserRow(*row) for row in await connection.fetch_all(_FIND_ALL_VOID, (at, limit))]
+async def find_next_void_for_update(connection: Connection, *, at: datetime) -> UserRow | None:
+    """Return a user who has not verified the address in time, or None; lock the row."""
+    row = await connection.fetch_one(_FIND_NEXT_VOID, (at,))
+    return None if row is None else UserRow(*row)
 
 
 _KEEP_VOID = """

@@ -55,7 +55,7 @@ DELETE FROM reserved_emails
 WHERE email_digest IN (
     SELECT email_digest
     FROM reserved_emails
-    WHERE until <= clock_timestamp()
+    WHERE until <= statement_timestamp()
     ORDER BY until
     LIMIT %s
     FOR UPDATE SKIP LOCKED

@@ -58,12 +58,14 @@ def limits_of(subjects: Sequence[Subject]) -> dict[str, object]:
     }
 
 
-# Counts are not flushed to disk: a crash of Postgres may lose those of the last moment.
+# Counts are not flushed to disk: a crash of Postgres may lose those of the last moment. Both
+# statements are one message, and so one transaction, which ends the setting. As a part of the
+# second, set_config() would be rejected by Postgres for distributed schemas.
 _ENSURE = """
-WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+SET LOCAL synchronous_commit = off;
 INSERT INTO throttle (subject, failures, last_at)
 SELECT subject, 0, clock_timestamp()
-FROM relaxed, unnest(%(subjects)s::text[]) AS subject
+FROM unnest(%(subjects)s::text[]) AS subject
 ORDER BY subject
 ON CONFLICT (subject) DO NOTHING
 """
@@ -75,10 +77,11 @@ async def ensure_counts(connection: Connection, subjects: Sequence[Subject]) -> 
 
 
 # The failures of a held count with the one at a time ``now``, and the seconds to wait after those
-# that are due.
+# that are due. The sum or difference of a time with zone and an interval depends on the zone of the
+# session, and Postgres for distributed schemas rejects it in such places.
 NEXT_FAILURES = """
         CASE
-            WHEN held.last_at < {now} - make_interval(secs => asked.forget_seconds) THEN 1
+            WHEN {now} - held.last_at > make_interval(secs => asked.forget_seconds) THEN 1
             ELSE held.failures + 1
         END
 """
@@ -95,8 +98,8 @@ WAIT_SECONDS = """
 # All sessions lock the rows in the same order; then they do not change until they are written. Only
 # then the clock is read, once. Either all subjects are counted, or none.
 _RECORD_FAILURE = """
-WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
-asked AS (
+SET LOCAL synchronous_commit = off;
+WITH asked AS (
     SELECT *
     FROM unnest(
         %(subjects)s::text[], %(free_failures)s::integer[],
@@ -121,7 +124,6 @@ asked AS (
     FROM asked
     JOIN held ON held.subject = asked.subject
     CROSS JOIN rejected
-    CROSS JOIN relaxed
     WHERE
         rejected.held = cardinality(%(subjects)s::text[])
         AND (rejected.until IS NULL OR rejected.until <= rejected.now)
@@ -135,7 +137,8 @@ asked AS (
             WHEN due.failures >= due.max_failures - due.max_failures / 5
             THEN 'infinity'::timestamptz
             WHEN due.failures >= due.free_failures
-            THEN due.now + make_interval(secs => {wait_seconds})
+            THEN (due.now AT TIME ZONE 'UTC' + make_interval(secs => {wait_seconds}))
+                AT TIME ZONE 'UTC'
         END,
         place_next_at = CASE
             WHEN due.failures >= due.max_failures THEN 'infinity'::timestamptz
@@ -190,13 +193,15 @@ def _decision(row: Row | None) -> ThrottleDecision | None:
 
 
 _RECORD_SUCCESS = """
-WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
-held AS MATERIALIZED (
+SET LOCAL synchronous_commit = off;
+WITH held AS MATERIALIZED (
     SELECT subject
-    FROM throttle, relaxed
+    FROM throttle
     WHERE subject = ANY (%(subjects)s::text[])
     ORDER BY subject
-    FOR UPDATE OF throttle
+    FOR UPDATE
+), locked AS MATERIALIZED (
+    SELECT count(*) AS held, clock_timestamp() AS now FROM held
 )
 UPDATE throttle t
 SET
@@ -206,13 +211,14 @@ SET
         WHEN t.subject = %(address)s AND t.last_at <> %(attempted_at)s::timestamptz THEN t.next_at
     END,
     last_at = CASE
-        WHEN t.subject <> %(address)s THEN clock_timestamp()
+        WHEN t.subject <> %(address)s THEN locked.now
         WHEN t.last_at = %(attempted_at)s::timestamptz THEN coalesce(t.before_at, t.last_at)
         ELSE t.last_at
     END,
     place = CASE WHEN t.subject = %(account)s THEN %(network)s END,
     place_next_at = NULL
 FROM held
+CROSS JOIN locked
 WHERE t.subject = held.subject
 """
 

@@ -9,9 +9,10 @@ from datetime import datetime
 from db.pool import Connection
 from db.rows import NewTokenRow, TokenRow, Use
 
-# Whether a token is not too old, and was used in time.
+# Whether a token is not too old, and was used in time. The difference of two times is immutable,
+# unlike the sum of a time and an interval: see tests/db/test_portable_sql.py.
 _IS_UNEXPIRED = """expires_at > %(at)s
-    AND (max_idle IS NULL OR coalesce(last_used_at, created_at) + max_idle > %(at)s)"""
+    AND (max_idle IS NULL OR %(at)s - coalesce(last_used_at, created_at) < max_idle)"""
 
 # The lock on the user's row makes a login wait for a concurrent change of the password, or
 # deletion, and then see its outcome. It also serializes the logins of a user, so that each counts
@@ -76,14 +77,19 @@ async def find_valid(connection: Connection, user_id: str, *, at: datetime) -> l
 _REVOKE = """
 UPDATE tokens
 SET revoked_at = %s
-WHERE id = %s AND kind = %s AND revoked_at IS NULL
+WHERE id = %s AND kind = %s AND revoked_at IS NULL AND user_id = coalesce(%s, user_id)
 RETURNING user_id
 """
 
 
-async def revoke(connection: Connection, token_id: str, *, kind: str, at: datetime) -> str | None:
-    """Revoke a token of a kind; return the id of its owner, or None if it was revoked already."""
-    row = await connection.fetch_one(_REVOKE, (at, token_id, kind))
+async def revoke(
+    connection: Connection, token_id: str, *, kind: str, at: datetime, user_id: str | None = None
+) -> str | None:
+    """Revoke a token of a kind, of any user or of one; return the id of its owner.
+
+    None if it was revoked already, or belongs to another user.
+    """
+    row = await connection.fetch_one(_REVOKE, (at, token_id, kind, user_id))
     return None if row is None else row[0]
 
 

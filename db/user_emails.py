@@ -6,11 +6,13 @@ from db.pool import Connection
 from db.rows import UserRow
 
 _VERIFY = """
+WITH clock AS MATERIALIZED (SELECT statement_timestamp() AS now)
 UPDATE users
 SET
     email_verified_at = coalesce(email_verified_at, %(at)s),
     verify_until = NULL,
-    updated_at = CASE WHEN email_verified_at IS NULL THEN clock_timestamp() ELSE updated_at END
+    updated_at = CASE WHEN email_verified_at IS NULL THEN clock.now ELSE updated_at END
+FROM clock
 WHERE id = %(id)s
 RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 """
@@ -41,7 +43,7 @@ SET
     email_key = %(email_key)s,
     email_verified_at = %(at)s,
     verify_until = NULL,
-    updated_at = clock_timestamp()
+    updated_at = statement_timestamp()
 WHERE id = %(id)s AND NOT EXISTS (
     SELECT FROM users WHERE email_key = %(email_key)s AND id <> %(id)s
 )

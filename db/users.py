@@ -37,9 +37,11 @@ async def find_for_update(connection: Connection, user_id: str) -> PasswordRow |
     return None if row is None else PasswordRow(UserRow(*row[:6]), *row[6:])
 
 
+# The row is locked by an earlier statement: the time of this one is after all earlier changes.
+# Distributed schemas reject clock_timestamp() here: see tests/db/test_portable_sql.py.
 _UPDATE_NAME = """
 UPDATE users
-SET name = %s, updated_at = clock_timestamp()
+SET name = %s, updated_at = statement_timestamp()
 WHERE id = %s
 RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 """
@@ -52,7 +54,7 @@ async def update_name(connection: Connection, user_id: str, name: str | None) ->
 
 _UPDATE_PASSWORD = """
 UPDATE users
-SET password_hash = %s, password_version = password_version + 1, updated_at = clock_timestamp()
+SET password_hash = %s, password_version = password_version + 1, updated_at = statement_timestamp()
 WHERE id = %s
 RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 """

@@ -11,7 +11,7 @@ from services.event_kinds import EventKind, Revocation
 from services.outbox import Outbox
 from services.reservations import Reservations
 from services.throttle import Throttle
-from services.transactions import Transaction
+from services.transactions import Transaction, transaction_on
 
 
 async def delete_account(
@@ -52,7 +52,7 @@ async def remove_account(
     return revoked
 
 
-async def remove_void_account(
+async def _remove_void_account(
     transaction: Transaction, core: Core, throttle: Throttle, user: UserRow
 ) -> None:
     """Delete a locked user who has not verified the email address in time."""
@@ -66,11 +66,26 @@ async def remove_void_account(
     )
 
 
-async def make_available(
-    transaction: Transaction, core: Core, throttle: Throttle, email_key: str
-) -> None:
-    """Delete the user of an address who has not verified it in time, if there is one."""
-    connection = transaction.connection
-    user = await registrations.find_void_for_update(connection, email_key, at=core.now())
-    if user is not None:
-        await remove_void_account(transaction, core, throttle, user)
+async def make_available(core: Core, throttle: Throttle, email_key: str) -> None:
+    """Delete the user of an address who has not verified it in time, if there is one.
+
+    In a transaction of its own: the one that inserts the next user would write rows of two users.
+    """
+    async with transaction_on(core.database) as transaction:
+        connection = transaction.connection
+        user = await registrations.find_void_for_update(connection, email_key, at=core.now())
+        if user is not None:
+            await _remove_void_account(transaction, core, throttle, user)
+
+
+async def remove_next_void_account(core: Core, throttle: Throttle) -> bool:
+    """Delete a user who has not verified the email address in time; return False if none is left.
+
+    Each in a transaction of its own, which writes rows of that user only.
+    """
+    async with transaction_on(core.database) as transaction:
+        connection = transaction.connection
+        user = await registrations.find_next_void_for_update(connection, at=core.now())
+        if user is not None:
+            await _remove_void_account(transaction, core, throttle, user)
+        return user is not None

@@ -46,11 +46,10 @@ class Logins:
         self._hasher = hasher
         self._signer = signer
 
-    def sign(self, limits: TokenLimits, origin: Origin) -> SignedToken:
-        """Return a new token, whose row the caller inserts."""
+    def sign(self, user_id: str, limits: TokenLimits, origin: Origin) -> SignedToken:
+        """Return a new token of a user, whose row the caller inserts."""
         now = self._core.now()
-        # In the form of a UUID, but all of its bits are random: six bits of a version 4 are not.
-        token_id = str(uuid.UUID(bytes=secrets.token_bytes(16)))
+        token_id = _new_id(user_id)
         claims = TokenClaims(token_id, int(now.timestamp()) + limits.lifetime_seconds)
         # In one step: the row names the key that signed, even if the key is replaced afterwards.
         key_id, value = self._signer.key_id, self._signer.issue(claims, limits.kind)
@@ -77,22 +76,18 @@ class Logins:
         """Issue a token to an identity proved by password.
 
         Of a user with ``max_per_user`` tokens of the kind the oldest is revoked; so is the session
-        with the id ``replaced_session``, even that of another user. Raises CredentialsInvalid if
-        the password was changed after it was verified.
+        with the id ``replaced_session``, that of another user in the next transaction. Raises
+        CredentialsInvalid if the password was changed after it was verified.
         """
         await self._renew_hash(identity, origin)
-        signed = self.sign(limits, origin)
+        signed = self.sign(identity.user.id, limits, origin)
         async with transaction_on(self._core.database) as transaction:
             await self._insert(transaction, identity, signed.row)
-            if replaced_session is not None:
+            is_done = await self._replace(transaction, replaced_session, origin, identity.user.id)
+            await self._revoke_surplus(transaction, identity, signed.row, limits, origin)
+        if not is_done:  # each transaction writes rows of one user
+            async with transaction_on(self._core.database) as transaction:
                 await self._replace(transaction, replaced_session, origin)
-            surplus = await tokens.revoke_surplus(
-                transaction.connection, identity.user.id, signed.row, limit=limits.max_per_user
-            )
-            revoked = (Revocation.SURPLUS, surplus)
-            await self._core.audit.write(
-                transaction, EventKind.LOGGED_IN, origin, user=identity.user, revoked=revoked
-            )
         return signed
 
     async def log_out(self, identity: Identity, origin: Origin) -> None:
@@ -124,15 +119,47 @@ class Logins:
         if not inserted:
             raise CredentialsInvalid
 
-    async def _replace(self, transaction: Transaction, session_id: str, origin: Origin) -> None:
-        user_id = await tokens.revoke(
-            transaction.connection, session_id, kind=TokenKind.SESSION, at=self._core.now()
+    async def _revoke_surplus(
+        self,
+        transaction: Transaction,
+        identity: Identity,
+        row: NewTokenRow,
+        limits: TokenLimits,
+        origin: Origin,
+    ) -> None:
+        """Revoke the oldest tokens beyond the maximum, and write the event of the login."""
+        user = identity.user
+        surplus = await tokens.revoke_surplus(
+            transaction.connection, user.id, row, limit=limits.max_per_user
         )
-        if user_id is not None:
+        revoked = (Revocation.SURPLUS, surplus)
+        await self._core.audit.write(
+            transaction, EventKind.LOGGED_IN, origin, user=user, revoked=revoked
+        )
+
+    async def _replace(
+        self,
+        transaction: Transaction,
+        session_id: str | None,
+        origin: Origin,
+        user_id: str | None = None,
+    ) -> bool:
+        """Revoke a session, if any, of any user or of one; return False if it was not theirs."""
+        if session_id is None:
+            return True
+        owner_id = await tokens.revoke(
+            transaction.connection,
+            session_id,
+            kind=TokenKind.SESSION,
+            at=self._core.now(),
+            user_id=user_id,
+        )
+        if owner_id is not None:
             revoked = (Revocation.REPLACED, 1)
             await self._core.audit.write(
-                transaction, EventKind.TOKEN_REVOKED, origin, user_id=user_id, revoked=revoked
+                transaction, EventKind.TOKEN_REVOKED, origin, user_id=owner_id, revoked=revoked
             )
+        return owner_id is not None
 
     async def _renew_hash(self, identity: Identity, origin: Origin) -> None:
         """Replace an outdated hash, unless other hashes wait: a later login may replace it."""
@@ -146,3 +173,14 @@ class Logins:
             new = await slot.hash(proof.password)
         async with connection_to(self._core.database) as connection:
             await users.renew_hash(connection, identity.user.id, old=old, new=new)
+
+
+def _new_id(user_id: str) -> str:
+    """Return the id of a new token: the first byte of its user's id, and 120 random bits.
+
+    If users are ever distributed by the first byte of their ids, the text of a token names the
+    server that has its row. The form is that of a UUID; in one of version 4, six more bits would
+    not be random.
+    """
+    first = uuid.UUID(user_id).bytes[:1]
+    return str(uuid.UUID(bytes=first + secrets.token_bytes(15)))

@@ -1,7 +1,7 @@
 """Registrations: open or closed, with or without a verification of the email address.
 
 If the verification is required, the response is the same for a free and a taken address, after the
-same work: the same hash, and in one transaction the same statements. The owner of a taken address
+same work: the same hash, and in two transactions the same statements. The owner of a taken address
 gets a message.
 """
 
@@ -19,19 +19,19 @@ from rules.message_kinds import MessageKind
 from rules.origin import Origin
 from rules.turns import Caller
 from services.core import Core
-from services.deletion import make_available, remove_void_account
+from services.deletion import make_available, remove_next_void_account
 from services.event_kinds import EventKind
 from services.new_users import NewUser, NewUsers, find_errors, insert_user
 from services.outbox import Outbox
 from services.reservations import Reservations
 from services.throttle import Throttle
-from services.transactions import Transaction, transaction_on
+from services.transactions import Transaction, connection_to, transaction_on
 from settings.choices import Verification
 from settings.model import RegistrationSettings
 
 # How long a required verification may take.
 _VERIFY_WITHIN = timedelta(days=7)
-# Void registrations are deleted in transactions that are short enough not to delay requests.
+# Void registrations are deleted a few at a time, so as not to delay requests.
 _VOID_AT_ONCE = 20
 _VOID_PAUSE_SECONDS = 0.5
 _VOID_IDLE_SECONDS = 60.0
@@ -90,8 +90,11 @@ class Registration:
         async with self._hashes.slot(Caller.at(origin.ip, new_user.email_key)) as slot:
             await self._throttle.record_failure(attempt)
             password_hash = await slot.hash(password)
+        is_required = self._settings.verification is Verification.REQUIRED
+        if is_required:
+            await make_available(self._core, self._throttle, new_user.email_key)
         async with transaction_on(self._core.database) as transaction:
-            if self._settings.verification is Verification.REQUIRED:
+            if is_required:
                 await self._request(transaction, new_user, password_hash, origin)
                 return None
             return await self._create(transaction, new_user, password_hash, origin)
@@ -103,17 +106,14 @@ class Registration:
         it: those whose time ends then are kept for good, whatever the setting is later. Returns in
         how many seconds to do so again. Raises DatabaseUnavailable.
         """
-        now = self._core.now()
-        async with transaction_on(self._core.database) as transaction:
-            if self._settings.verification is not Verification.REQUIRED:
-                await registrations.keep_void(transaction.connection, at=now)
+        if self._settings.verification is not Verification.REQUIRED:
+            async with connection_to(self._core.database) as connection:
+                await registrations.keep_void(connection, at=self._core.now())
+            return _VOID_IDLE_SECONDS
+        for _ in range(_VOID_AT_ONCE):
+            if not await remove_next_void_account(self._core, self._throttle):
                 return _VOID_IDLE_SECONDS
-            users = await registrations.find_all_void_for_update(
-                transaction.connection, at=now, limit=_VOID_AT_ONCE
-            )
-            for user in users:
-                await remove_void_account(transaction, self._core, self._throttle, user)
-        return _VOID_PAUSE_SECONDS if len(users) == _VOID_AT_ONCE else _VOID_IDLE_SECONDS
+        return _VOID_PAUSE_SECONDS
 
     async def _create(
         self, transaction: Transaction, new_user: NewUser, password_hash: str, origin: Origin
@@ -136,7 +136,6 @@ class Registration:
         deletion that is committed in between has reserved the address by then.
         """
         connection, key = transaction.connection, new_user.email_key
-        await make_available(transaction, self._core, self._throttle, key)
         owner = await registrations.find_owner(connection, key)
         is_reserved = await self._reservations.holds(connection, key, now=self._core.now())
         is_free = owner is None and not is_reserved

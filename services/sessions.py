@@ -109,7 +109,7 @@ class Sessions:
     def sign_replacement(self, session: Session, origin: Origin) -> IssuedSession:
         """Return a session that Accounts.update() inserts in place of the others of the user."""
         limits = self._limits(keep_signed_in=session.is_kept)
-        signed = self._logins.sign(limits, origin)
+        signed = self._logins.sign(session.user.id, limits, origin)
         return IssuedSession(signed, limits.lifetime_seconds, session.is_kept)
 
     async def _use(self, token_id: str, row: SessionRow, origin: Origin) -> None:

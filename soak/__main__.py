@@ -17,7 +17,7 @@ import uvloop
 
 from postgres.embedded import EmbeddedPostgresError
 from soak.cluster import SoakError, running_cluster
-from soak.fleet import running_fleet
+from soak.fleet import SIZE, Database, running_fleet
 from soak.run import Plan, Run
 from soak.tally import Tally
 from tests.harness.smtp import SmtpServer
@@ -69,7 +69,8 @@ def _soak(plan: Plan, tally: Tally) -> None:
         cluster = stack.enter_context(running_cluster(directory / "postgres"))
         stack.callback(_ignore_signals)
         relay = stack.enter_context(SmtpServer())
-        fleet = stack.enter_context(running_fleet(cluster.dsn, relay.url(), directory))
+        databases = [Database(cluster.dsn)] * SIZE
+        fleet = stack.enter_context(running_fleet(databases, relay.url(), directory))
         stack.callback(_ignore_signals)
         tally.restart_clock()
         run = Run(plan, cluster, fleet, relay, tally)

@@ -78,6 +78,8 @@ class BoundedConnection:
 
 
 def _parse(response: Response) -> ApiResponse:
+    if response.status == 204:
+        return ApiResponse(204, fault="a body after 204" if response.body else "")
     try:
         document = json.loads(response.body)
     except ValueError as error:

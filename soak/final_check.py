@@ -10,7 +10,7 @@ import psycopg2
 
 from soak.calls import Call
 from soak.client import Client
-from soak.fleet import SIZE
+from soak.fleet import SIZE, Fleet
 from soak.mail_client import PREFIX
 from soak.model import UserModel
 from soak.relay import Mailboxes
@@ -18,6 +18,8 @@ from soak.states import State
 from soak.tally import Tally
 
 MAX_CONCURRENT = 20
+# Twice the memory at a thousand connections.
+MAX_MEMORY_KIB = 200 * 1024
 # Longer than a server waits for a relay that failed.
 _DELIVERY_SECONDS, _DELIVERY_PAUSE_SECONDS = 90.0, 3.0
 
@@ -86,6 +88,18 @@ async def check_credentials(clients: Sequence[Client]) -> None:
                     await client.make([call], server)
 
     await asyncio.gather(*(check(client) for client in clients))
+
+
+def check_servers(fleet: Fleet, tally: Tally) -> None:
+    """Check that each server runs, with little memory, and logged no traceback."""
+    for server in fleet.servers:
+        if server.peak_memory > MAX_MEMORY_KIB:
+            tally.fault(f"server {server.number} used {server.peak_memory:,} KiB")
+        code = server.exit_code()
+        if code is not None:
+            tally.fault(f"server {server.number} exited with {code}: {server.last_lines()}")
+        for trace in server.traces():
+            tally.fault(f"server {server.number} logged a traceback: {trace}")
 
 
 def _calls(client: Client) -> list[Call]:

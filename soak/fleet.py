@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from soak.cluster import SoakError
@@ -19,17 +20,25 @@ SIZE = 2
 _MAIL_LIMITS = ("PER_MINUTE", "RECIPIENT_PER_HOUR", "USER_PER_HOUR", "NETWORK_PER_HOUR")
 
 
+@dataclass(frozen=True)
+class Database:
+    """How a server reaches its Postgres."""
+
+    dsn: str
+    reads: str = "primary"
+
+
 class ServerProcess:
     """A server that can be restarted, with the peaks of all its processes."""
 
-    def __init__(self, number: int, dsn: str, mail_url: str, directory: Path) -> None:
+    def __init__(self, number: int, database: Database, mail_url: str, directory: Path) -> None:
         self.number = number
         self.port = 0
         self.peak_memory = 0
         self.peak_descriptors = 0
         self.first_descriptors = 0
         self.log = directory / f"server-{number}.log"
-        self._environment = _environment(dsn, mail_url)
+        self._environment = _environment(database, mail_url)
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -113,9 +122,14 @@ class Fleet:
 
 
 @contextmanager
-def running_fleet(dsn: str, mail_url: str, directory: Path) -> Iterator[Fleet]:
-    """Run both servers for the duration of the block."""
-    fleet = Fleet([ServerProcess(number, dsn, mail_url, directory) for number in range(SIZE)])
+def running_fleet(databases: Sequence[Database], mail_url: str, directory: Path) -> Iterator[Fleet]:
+    """Run a server for each database for the duration of the block."""
+    fleet = Fleet(
+        [
+            ServerProcess(number, database, mail_url, directory)
+            for number, database in enumerate(databases)
+        ]
+    )
     try:
         for server in fleet.servers:
             server.start()
@@ -126,11 +140,12 @@ def running_fleet(dsn: str, mail_url: str, directory: Path) -> Iterator[Fleet]:
             server.stop(signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
 
 
-def _environment(dsn: str, mail_url: str) -> dict[str, str]:
+def _environment(database: Database, mail_url: str) -> dict[str, str]:
     return {
         **os.environ,
         "APP_SETTINGS": "testing",
-        "DATABASE_URL": dsn,
+        "DATABASE_URL": database.dsn,
+        "USERAUTH_DATABASE__READS": database.reads,
         "HOST": "127.0.0.1",
         "PORT": "0",
         "SECRET_KEYS": "a-signing-key-for-the-soak-00000",

@@ -42,7 +42,7 @@ class Outcome:
 class UserModel:
     """The possible states of one user, given all responses so far."""
 
-    def __init__(self, email: str, tally: Tally) -> None:
+    def __init__(self, email: str, tally: Tally, doubt_seconds: float = DOUBT_SECONDS) -> None:
         self.email = email
         self.states = frozenset({State()})
         self.tokens: set[str] = set()
@@ -52,6 +52,7 @@ class UserModel:
         self.lost_logins = 0
         self.contradicted = False
         self._tally = tally
+        self._doubt_seconds = doubt_seconds
         self._in_doubt: dict[int, Call] = {}
         self._doubt_ends: dict[int, float] = {}
         self._history: deque[str] = deque(maxlen=14)
@@ -92,7 +93,7 @@ class UserModel:
         if not call.may_change:
             return
         self._in_doubt[call.number] = call
-        self._doubt_ends[call.number] = outcome.ended + DOUBT_SECONDS
+        self._doubt_ends[call.number] = outcome.ended + self._doubt_seconds
         self.states = frozenset(
             replace(state, pending=state.pending | {call.number}) for state in self.states
         )

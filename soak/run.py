@@ -8,11 +8,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from soak.client import Client
+from soak.client import Client, make_clients
 from soak.cluster import Cluster
 from soak.disruptions import DisruptionLog
 from soak.disruptor import Disruptor
-from soak.final_check import check_credentials, check_database, check_messages
+from soak.final_check import (
+    check_credentials,
+    check_database,
+    check_messages,
+    check_servers,
+)
 from soak.fleet import Fleet
 from soak.mail_client import PREFIX, MailClient
 from soak.model import DOUBT_SECONDS
@@ -22,15 +27,10 @@ from soak.tally import Tally
 from tests.harness.smtp import SmtpServer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# One user in SHARED_INTERVAL has concurrent callers.
-CALLERS = 5
-SHARED_INTERVAL = 5
 # One mail client beside so many others.
 MAIL_INTERVAL = 20
 # What the pool and the batch loaders may keep open when no client is connected.
 MAX_EXTRA_DESCRIPTORS = 20
-# Twice the memory at a thousand connections.
-MAX_MEMORY_KIB = 200 * 1024
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Run:
         self._tally = tally
         self._disruptions = DisruptionLog()
         self._mailboxes = Mailboxes(relay, PREFIX)
-        self._clients = list(self._make_clients())
+        self._clients = list(make_clients(plan.clients, plan.seed, self._requester, tally))
         self._mail_clients = list(self._make_mail_clients())
         self._all_clients: list[Client | MailClient] = [*self._clients, *self._mail_clients]
 
@@ -75,7 +75,7 @@ class Run:
             for client in self._all_clients:
                 client.close()
         await self._check_descriptors()
-        self._check_servers()
+        check_servers(self._fleet, self._tally)
 
     def summary(self) -> Iterator[str]:
         """Yield the lines of the summary."""
@@ -94,23 +94,6 @@ class Run:
                 f" descriptors: {server.first_descriptors} at the start,"
                 f" {server.peak_descriptors} at most, {server.descriptors()} at the end"
             )
-
-    def _make_clients(self) -> Iterator[Client]:
-        remaining = self._plan.clients
-        number = 0
-        while remaining > 0:
-            is_shared = number % SHARED_INTERVAL == 0 and remaining >= CALLERS
-            callers = CALLERS if is_shared else 1
-            generator = random.Random(f"{self._plan.seed} {number}")
-            yield Client(
-                number=number,
-                callers=callers,
-                requester=self._requester(f"soak-{number}", generator),
-                tally=self._tally,
-                generator=generator,
-            )
-            remaining -= callers
-            number += 1
 
     def _make_mail_clients(self) -> Iterator[MailClient]:
         for number in range(max(1, self._plan.clients // MAIL_INTERVAL)):
@@ -167,15 +150,3 @@ class Run:
                 self._tally.fault(
                     f"server {server.number} has {extra} more open descriptors than at its start"
                 )
-
-    def _check_servers(self) -> None:
-        for server in self._fleet.servers:
-            if server.peak_memory > MAX_MEMORY_KIB:
-                self._tally.fault(f"server {server.number} used {server.peak_memory:,} KiB")
-            code = server.exit_code()
-            if code is not None:
-                self._tally.fault(
-                    f"server {server.number} exited with {code}: {server.last_lines()}"
-                )
-            for trace in server.traces():
-                self._tally.fault(f"server {server.number} logged a traceback: {trace}")

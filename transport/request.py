@@ -14,6 +14,9 @@ from tornado.httputil import (
 
 from transport.exchange import Exchange
 
+# What the names of this server's cookies contain.
+_OWN_COOKIES = "userauth"
+
 
 class Request(HTTPServerRequest):
     """A request whose head was checked before.
@@ -42,7 +45,7 @@ class Request(HTTPServerRequest):
 
     @cached_property
     def cookies(self) -> dict[str, Morsel[str]]:
-        """Return the cookies by their names; one whose name occurs twice is empty.
+        """Return the cookies of this server by their names; one that occurs twice is empty.
 
         Tornado removes Unicode white space around a name, and browsers do not: for them, a name
         that begins with U+00A0 lacks the prefix ``__Host-``, so a page of a sub-domain may set it.
@@ -52,8 +55,9 @@ class Request(HTTPServerRequest):
         for pair in self.headers.get("Cookie", "").split(";"):
             name, equals, value = pair.partition("=")
             name = name.strip(" \t")
-            # Without the sign, a browser means a value without a name.
-            if equals:
+            # Without the sign, a browser means a value without a name. A head can hold thousands of
+            # others, which take long to parse.
+            if equals and _OWN_COOKIES in name:
                 # Raised for a name that is not a token.
                 with suppress(CookieError):
                     found[name] = "" if name in found else value.strip(" \t")

@@ -8,6 +8,7 @@ from bench.groups import (
     connections,
     fairness,
     flood,
+    growth,
     logins,
     mail,
     memory,
@@ -24,6 +25,7 @@ from bench.run import Run
 GROUPS: Mapping[str, Callable[[Run], Results]] = {
     "connections": connections.measure,
     "rows": rows.measure,
+    "growth": growth.measure,
     "purge": purge.measure,
     "purge-counts": purge.measure_counts,
     "logins": logins.measure,
@@ -39,6 +41,6 @@ GROUPS: Mapping[str, Callable[[Run], Results]] = {
     "memory": memory.measure,
     "peers": peers.measure,
 }
-# They need a gigabyte and minutes of preparation.
-ONLY_FULL = frozenset({"rows", "purge", "purge-counts"})
+# They need a gigabyte and minutes of preparation; growth 60 gigabytes and hours.
+ONLY_FULL = frozenset({"rows", "growth", "purge", "purge-counts"})
 ONLY_PEERS = frozenset({"peers"})

@@ -213,7 +213,7 @@ def test_the_documented_statements_are_enough_for_the_default_settings(postgres:
         pooled.reconnect()
         use(pooled.url, nothing, limits)
         with pytest.raises(RoleSettingsMissing):
-            use(pooled.url, nothing, TRANSACTION)
+            use(pooled.url, nothing, replace(limits, query_timeout_seconds=1))
 
 
 @pytest.mark.needs("pgbouncer")
@@ -221,9 +221,9 @@ def test_the_documented_statements_are_enough_for_the_default_settings(postgres:
     "setting",
     [
         "statement_timeout = 0",
-        "statement_timeout = '1501ms'",
+        "statement_timeout = '30s'",
         "idle_in_transaction_session_timeout = 0",
-        "lock_timeout = '2s'",
+        "lock_timeout = '30s'",
         "search_path = userauth, public",
         "synchronous_commit = local",
         "default_transaction_isolation = 'repeatable read'",

@@ -50,6 +50,32 @@ def test_counts_are_updated_in_place(dsn: str) -> None:
     use(dsn, work)
 
 
+def test_the_commit_of_a_count_waits_for_no_disk_and_every_other_one_does(dsn: str) -> None:
+    async def count(connection: Connection) -> None:
+        decision = await record_failure(connection)
+        await throttle.record_success(
+            connection,
+            SUBJECTS,
+            address="address:b",
+            account="account:a",
+            network="here",
+            attempted_at=decision.at,
+        )
+
+    async def work(database: Database) -> None:
+        calls = (lambda each: throttle.ensure_counts(each, SUBJECTS), record_failure, count)
+        for call in calls:
+            async with database.transaction() as connection:
+                assert await connection.fetch_one("SHOW synchronous_commit") == ("on",)
+                await call(connection)
+                assert await connection.fetch_one("SHOW synchronous_commit") == ("off",)
+            async with database.connection() as connection:
+                await call(connection)
+                assert await connection.fetch_one("SHOW synchronous_commit") == ("on",)
+
+    use(dsn, work)
+
+
 def test_an_endless_wait_is_infinite_and_nothing_is_counted(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:

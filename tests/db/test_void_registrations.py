@@ -1,4 +1,4 @@
-"""Users who have not verified their address in time are found a few at a time."""
+"""Users who have not verified their address in time are found one at a time."""
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -23,16 +23,18 @@ def test_the_oldest_are_found_first_and_those_that_are_locked_are_left(dsn: str)
     )
     run_sql(dsn, "UPDATE users SET email_verified_at = now() WHERE email = '3'")
 
-    async def find(database: Database, limit: int, at: datetime = NOW) -> list[str]:
+    async def find(database: Database, at: datetime = NOW) -> str | None:
         async with database.transaction() as connection:
-            found = await registrations.find_all_void_for_update(connection, at=at, limit=limit)
-        return [user.email for user in found]
+            found = await registrations.find_next_void_for_update(connection, at=at)
+        return None if found is None else found.email
 
     async def work(database: Database) -> None:
-        assert await find(database, 10, NOW - timedelta(seconds=1)) == ["4", "2", "1"]
-        assert await find(database, 2) == ["4", "2"]
+        assert await find(database, NOW - timedelta(minutes=4, seconds=1)) is None
+        assert await find(database) == "4"
         with closing(psycopg2.connect(dsn)) as other, other.cursor() as cursor:
             cursor.execute("SELECT id FROM users WHERE email = '4' FOR UPDATE")
-            assert await find(database, 10) == ["2", "1", "0"]
+            assert await find(database) == "2"
+            cursor.execute("SELECT id FROM users WHERE email_verified_at IS NULL FOR UPDATE")
+            assert await find(database) is None
 
     use(dsn, work)

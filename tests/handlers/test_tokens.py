@@ -71,12 +71,29 @@ async def test_the_signature_is_as_long_as_sha_256_or_longer(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_the_id_of_a_token_has_128_random_bits(api: Api) -> None:
-    await api.register()
+async def test_the_id_of_a_token_has_the_first_byte_of_its_user_and_120_random_bits(
+    api: Api,
+) -> None:
+    user_id = (await api.register()).json["id"]
     ids = [uuid.UUID(claims_of(await api.token()).token_id).int for _ in range(40)]
+    assert {token_id >> 120 for token_id in ids} == {uuid.UUID(user_id).bytes[0]}
+    random = [token_id % 2**120 for token_id in ids]
     # Each bit is set in some and clear in others, except with a chance of 2 in 10^9.
-    assert reduce(or_, ids) == 2**128 - 1
-    assert reduce(and_, ids) == 0
+    assert reduce(or_, random) == 2**120 - 1
+    assert reduce(and_, random) == 0
+
+
+@pytest.mark.gen_test
+async def test_a_token_whose_id_begins_otherwise_stays_valid(api: Api, dsn: str) -> None:
+    user_id = (await api.register()).json["id"]
+    claims = claims_of(await api.token())
+    earlier = uuid.UUID(claims.token_id).int ^ 1 << 127
+    token_id = str(uuid.UUID(int=earlier))
+    run_sql(dsn, "UPDATE tokens SET id = %s WHERE user_id = %s", (token_id, user_id))
+    signer = TokenSigner([OLD_KEY], clock=lambda: 0.0)
+    token = signer.issue(TokenClaims(token_id, claims.expires_at))
+    assert len(token) == 91
+    assert (await read(api, token)).status == 200
 
 
 @pytest.mark.gen_test

@@ -94,11 +94,11 @@ class _Protocol(asyncio.Protocol):
         headers, end, body = self._received.partition(_HEADERS_END)
         if not end:
             return
-        status, length = _STATUS_LINE.match(headers), _LENGTH.search(headers)
+        status, length = _STATUS_LINE.match(headers), _length(headers)
         if status is None or length is None:
             self._fail(MalformedResponse(f"no status or no Content-Length: {bytes(headers)!r}"))
             self.transport.abort()
-        elif len(body) >= int(length[1]) and self.response and not self.response.done():
+        elif len(body) >= length and self.response and not self.response.done():
             response = Response(int(status[1]), bytes(headers), bytes(body), time.perf_counter())
             if (response.header("Connection") or "").lower() == "close":
                 # The next request must not race with the server, which closes it as well.
@@ -112,3 +112,11 @@ class _Protocol(asyncio.Protocol):
         if self.response is not None and not self.response.done():
             self.response.set_exception(error)
             self.response.exception()  # retrieved: a caller may close without receiving
+
+
+def _length(headers: bytes | bytearray) -> int | None:
+    """Return the length of the body; a response 204 has none."""
+    if headers.startswith(b"HTTP/1.1 204 "):
+        return 0
+    found = _LENGTH.search(headers)
+    return int(found[1]) if found else None

@@ -110,6 +110,13 @@ class Machine:
 
 def make_machine(suite: str, root: Path) -> Machine:
     """Make a machine of a Debian release that has a checkout of this project in /root/userauth."""
+    machine = make_tree(suite, root)
+    copy_checkout(root / "root" / "userauth")
+    return machine
+
+
+def make_tree(suite: str, root: Path) -> Machine:
+    """Make a machine of a Debian release whose pip installs the server's packages offline."""
     pristine = CACHE / suite
     if not pristine.exists():
         _make_tree(suite, pristine)
@@ -117,7 +124,6 @@ def make_machine(suite: str, root: Path) -> Machine:
     shutil.copytree(_wheels_for(root), root / _WHEELS.lstrip("/"))
     machine = Machine(root)
     machine.write("/etc/pip.conf", _PIP)
-    _copy_checkout(root / "root" / "userauth")
     return machine
 
 
@@ -146,7 +152,7 @@ def _wheels_for(root: Path) -> Path:
     return wheels
 
 
-def _copy_checkout(target: Path) -> None:
+def copy_checkout(target: Path) -> None:
     """Copy the files of this checkout, with changes that are not committed, as a git repository."""
     git = get_program("git")
     wanted = ("-z", "--cached", "--others", "--exclude-standard")

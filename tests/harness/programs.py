@@ -34,13 +34,16 @@ class Program:
 
 
 PROGRAMS = {
+    "buildah": Program("buildah"),
     "caddy": Program("caddy", service="caddy.service"),
     "chromedriver": Program("chromium-driver"),
     "chromium": Program("chromium"),
     "curl": Program("curl"),
     "debootstrap": Program("debootstrap"),
+    "etcd": Program("etcd-server", service="etcd.service"),
     "express": Program("node-express", pattern=f"{NODE_MODULES[1:]}/express/package.json"),
     "git": Program("git"),
+    "haproxy": Program("haproxy", service="haproxy.service"),
     "initdb": Program(
         "postgresql", service="postgresql.service", pattern="usr/lib/postgresql/*/bin/initdb"
     ),

@@ -59,3 +59,8 @@ def test_bytes_that_are_not_a_response_are_malformed(sent: bytes) -> None:
 def test_an_incomplete_response_is_a_connection_error() -> None:
     with pytest.raises(ConnectionError, match="closed"):
         request(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{")
+
+
+def test_a_response_204_has_no_body() -> None:
+    [response] = request(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+    assert (response.status, response.body) == (204, b"")

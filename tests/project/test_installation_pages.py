@@ -11,10 +11,12 @@ from tests.harness.configuration import ROOT
 DEPLOY = ROOT / "deploy"
 INSTALLER = (DEPLOY / "install.sh").read_text(encoding="utf-8")
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-OURS = {file.name for file in DEPLOY.iterdir()}
+OURS = {file.name for folder in (DEPLOY, DEPLOY / "cluster") for file in folder.iterdir()}
 # Units of the packages that the pages install.
-OTHERS = {"caddy", "nginx", "prometheus"}
-SYSTEMCTL = re.compile(r"\bsystemctl (?:[a-z-]+) (?:--now )?((?:[\w@.-]+ ?)+)")
+OTHERS = {"caddy", "etcd", "haproxy", "nginx", "postgresql", "prometheus"}
+SYSTEMCTL = re.compile(
+    r"\bsystemctl (?:[a-z-]+) (?:--(?:now|no-block)\b ?)?((?:[\w@.][\w@.-]* ?)*)"
+)
 
 
 def units_in(text: str) -> set[str]:
@@ -23,7 +25,8 @@ def units_in(text: str) -> set[str]:
 
 
 def is_unit(name: str) -> bool:
-    name = re.sub(r"@\d\d\b", "@", name)
+    # Processes have a number of two digits, nodes of a cluster have a name.
+    name = re.sub(r"@(?:\d\d|n\d|NAME)$", "@", name)
     return name in OTHERS or name in OURS or f"{name}.service" in OURS
 
 

@@ -83,7 +83,7 @@ def test_where_nothing_can_be_installed_the_command_is_named(
     monkeypatch.setattr(programs, "SEARCH_PATH", str(tmp_path))
     assert programs.main() == 1
     output = capsys.readouterr().err
-    assert output.startswith("Missing: caddy, chromedriver, chromium, curl, ")
+    assert output.startswith("Missing: buildah, caddy, chromedriver, chromium, curl, ")
     assert output.endswith("To install: sudo make programs\n")
 
 

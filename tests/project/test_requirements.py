@@ -7,7 +7,13 @@ import pytest
 
 from tests.harness.configuration import ROOT
 
-SETS = ["requirements", "requirements-dev", "requirements-bench", "tests/generators/requirements"]
+SETS = [
+    "requirements",
+    "requirements-dev",
+    "requirements-bench",
+    "tests/generators/requirements",
+    "deploy/cluster/requirements",
+]
 PIN = re.compile(r"([A-Za-z0-9._-]+)==([^\s;]+)(?:\s*;[^#\\]*)?")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}")
 

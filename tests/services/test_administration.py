@@ -1,42 +1,17 @@
 """What administrators do with users."""
 
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
-
 import pytest
-from tornado.ioloop import IOLoop
 
-from rules.origin import LocalOrigin
 from rules.password_scheme import PasswordScheme
 from rules.passwords import HashSlot
 from services.administration import Administration
 from services.named_users import UserNotFound
-from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic
-from tests.harness.clock import Clock
 from tests.harness.sql import run_sql
-from wiring.administration import open_administration
-from wiring.database import open_database
 
 EMAIL = "susan@example.com"
 NEW_PASSWORD = "another horse battery"
 ACCOUNTS = "SELECT failures, place FROM throttle WHERE subject LIKE 'account:%'"
-
-
-@pytest.fixture
-def users(io_loop: IOLoop, settings: Settings, dsn: str, clock: Clock) -> Iterator[Administration]:
-    """Build the services of commands on the database of the application."""
-    stack = AsyncExitStack()
-
-    async def enter() -> Administration:
-        database = await stack.enter_async_context(open_database(settings, dsn))
-        services = await stack.enter_async_context(
-            open_administration(settings, database, clock, LocalOrigin())
-        )
-        return services.users
-
-    yield io_loop.run_sync(enter)
-    io_loop.run_sync(stack.aclose)
 
 
 @pytest.mark.gen_test

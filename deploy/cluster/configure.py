@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Write the files of a Postgres cluster: `configure.py PLAN FOLDER [--owner USER]`.
+
+PLAN is a file such as one-machine.toml. FOLDER gets a folder for each node, which its machine needs
+at the same path, and the files of HAProxy, PgBouncer and the server. Passwords are created once and
+kept in FOLDER/secrets.json. It needs nothing but Python.
+"""
+
+import argparse
+import json
+import secrets
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from string import Template
+
+TEMPLATES = Path(__file__).resolve().parent
+ROLES = ("superuser", "replication", "rewind", "restapi", "userauth")
+# Patroni requires loop_wait + 2 * retry_timeout <= ttl.
+LOOP_WAIT, RETRY_TIMEOUT = 1, 3
+MAX_CONNECTIONS = 200
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node, and the ports of its programs."""
+
+    name: str
+    address: str
+    postgres: int
+    patroni: int
+    etcd: int
+    etcd_peer: int
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Where a proxy listens."""
+
+    address: str
+    port: int
+    # Only HAProxy is started as root, and changes to it.
+    user: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cluster as its administrator describes it."""
+
+    cluster: str
+    bin_dir: str
+    data_dir: str
+    clients: Sequence[str]
+    nodes: Sequence[Node]
+    haproxy: Proxy
+    pgbouncer: Proxy
+    ttl: int = 30
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """The passwords of the cluster."""
+
+    superuser: str = field(repr=False)
+    replication: str = field(repr=False)
+    rewind: str = field(repr=False)
+    restapi: str = field(repr=False)
+    userauth: str = field(repr=False)
+
+
+def read_plan(file: Path) -> Plan:
+    """Return the plan in a file."""
+    document = tomllib.loads(file.read_text(encoding="utf-8"))
+    cluster = document["cluster"]
+    return Plan(
+        cluster=cluster.pop("name"),
+        nodes=[Node(**node) for node in document["node"]],
+        haproxy=Proxy(**document["haproxy"]),
+        pgbouncer=Proxy(**document["pgbouncer"]),
+        **cluster,
+    )
+
+
+def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwords:
+    """Write every file; those of the nodes belong to the user that runs Postgres."""
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    by_role = _passwords(folder / "secrets.json")
+    shared = _shared_values(plan, by_role)
+    for node in plan.nodes:
+        own = folder / node.name
+        own.mkdir(mode=0o700, exist_ok=True)
+        values = {**shared, **asdict(node), "folder": own}
+        for name in ("etcd.yml", "patroni.yml", "role.sql"):
+            _fill(name, own, values)
+        _give(owner, own, *own.iterdir())
+    for name in ("haproxy.cfg", "pgbouncer.ini"):
+        _fill(name, folder, {**shared, "folder": folder})
+    _write(folder / "userlist.txt", f'"userauth" "{by_role.userauth}"\n')
+    _write(folder / "DATABASE_URL", f"{database_url(plan, by_role)}\n")
+    return by_role
+
+
+def database_url(plan: Plan, by_role: Passwords) -> str:
+    """Return the URL that names every node."""
+    hosts = ",".join(f"{node.address}:{node.postgres}" for node in plan.nodes)
+    return (
+        f"postgresql://userauth:{by_role.userauth}@{hosts}/userauth?target_session_attrs=read-write"
+    )
+
+
+def _shared_values(plan: Plan, by_role: Passwords) -> Mapping[str, object]:
+    nodes = plan.nodes
+    return {
+        **{f"{role}_password": value for role, value in asdict(by_role).items()},
+        "cluster": plan.cluster,
+        "bin_dir": plan.bin_dir,
+        "data_dir": plan.data_dir,
+        "ttl": plan.ttl,
+        "loop_wait": LOOP_WAIT,
+        "retry_timeout": RETRY_TIMEOUT,
+        "max_connections": MAX_CONNECTIONS,
+        "etcd_hosts": ",".join(f"{node.address}:{node.etcd}" for node in nodes),
+        "etcd_peers": ",".join(f"{n.name}=http://{n.address}:{n.etcd_peer}" for n in nodes),
+        "pg_hba": _lines("    - ", _access_rules(plan)),
+        "haproxy_servers": _lines("    server ", map(_haproxy_server, nodes)),
+        "haproxy_address": plan.haproxy.address,
+        "haproxy_port": plan.haproxy.port,
+        "haproxy_user": f"user {plan.haproxy.user}" if plan.haproxy.user else "# no user",
+        "pgbouncer_address": plan.pgbouncer.address,
+        "pgbouncer_port": plan.pgbouncer.port,
+    }
+
+
+def _access_rules(plan: Plan) -> Iterable[str]:
+    for network in plan.clients:
+        yield f"host all all {network} scram-sha-256"
+        yield f"host replication replicator {network} scram-sha-256"
+
+
+def _haproxy_server(node: Node) -> str:
+    return f"{node.name} {node.address}:{node.postgres} check port {node.patroni}"
+
+
+def _lines(prefix: str, lines: Iterable[str]) -> str:
+    return "\n".join(f"{prefix}{line}" for line in lines)
+
+
+def _passwords(file: Path) -> Passwords:
+    if not file.exists():
+        created = {role: secrets.token_urlsafe(24) for role in ROLES}
+        _write(file, f"{json.dumps(created, indent=4)}\n")
+    return Passwords(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def _fill(name: str, folder: Path, values: Mapping[str, object]) -> None:
+    template = Template((TEMPLATES / name).read_text(encoding="utf-8"))
+    _write(folder / name, template.substitute(values))
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that its owner alone can read."""
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8")
+
+
+def _give(owner: str | None, *paths: Path) -> None:
+    if owner is not None:
+        for path in paths:
+            shutil.chown(path, owner, owner)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the files; return the exit code."""
+    parser = argparse.ArgumentParser(prog="configure.py", description=__doc__)
+    parser.add_argument("plan", type=Path, help="the cluster, such as one-machine.toml")
+    parser.add_argument("folder", type=Path, help="where to write, such as /etc/userauth-cluster")
+    parser.add_argument("--owner", help="the user that runs Postgres, such as postgres")
+    options = parser.parse_args(arguments)
+    plan = read_plan(options.plan)
+    write_cluster(plan, options.folder, options.owner)
+    for node in plan.nodes:
+        print(f"{options.folder / node.name}: the files of {node.name}, on {node.address}")
+    print(f"{options.folder / 'DATABASE_URL'}: the URL for the servers")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

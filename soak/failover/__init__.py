@@ -1,0 +1,1 @@
+"""Failovers of a cluster of Patroni under the load of two servers."""

@@ -1,0 +1,115 @@
+"""Soak failovers: `python -m soak.failover [EVENT …] [--rounds N] [--clients M] [--patroni FILE]`.
+
+Exits with 0 if nothing contradicts the model, 1 if something does or the run failed.
+"""
+
+import argparse
+import asyncio
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from postgres.programs import EmbeddedPostgresError
+from soak.cluster import SoakError
+from soak.failover.events import EVENTS
+from soak.failover.patroni import PatroniCluster, running_patroni
+from soak.failover.run import STOP_SIGNALS, FailoverRun, Plan
+from soak.fleet import Database, running_fleet
+from soak.tally import Tally
+from tests.harness.smtp import SmtpServer
+
+INTERRUPTED = 130
+PATRONI = "/opt/patroni/bin/patroni"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command line."""
+
+    plan: Plan
+    patroni: str
+    keep: bool
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the soak; return the exit code."""
+    options = _parse(arguments)
+    tally = Tally()
+    for number in STOP_SIGNALS:
+        signal.signal(number, _unwind)
+    try:
+        _soak(options, tally)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        print("Interrupted; all child processes are stopped.", file=sys.stderr)
+        return INTERRUPTED
+    except (SoakError, EmbeddedPostgresError) as error:
+        tally.fault(f"the run failed: {error}")
+    print(f"soak: {tally.requests:,} requests, {tally.faults} faults")
+    for line in tally.shown_faults():
+        print(f"  {line}")
+    return 1 if tally.faults else 0
+
+
+def _parse(arguments: Sequence[str]) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m soak.failover", description=__doc__)
+    parser.add_argument("events", nargs="*", help=f"default: all of {', '.join(EVENTS)}")
+    parser.add_argument("--rounds", type=int, default=1, help="how often each (default: 1)")
+    parser.add_argument("--clients", type=int, default=200, help="number of clients (default: 200)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of random choices (default: 1)")
+    parser.add_argument("--patroni", default=PATRONI, help=f"the program (default: {PATRONI})")
+    parser.add_argument("--keep", action="store_true", help="keep the logs")
+    options = parser.parse_args(arguments)
+    names = options.events or list(EVENTS)
+    if unknown := set(names) - set(EVENTS):
+        parser.error(f"unknown event: {', '.join(sorted(unknown))}")
+    if options.rounds < 1 or options.clients < 1:
+        parser.error("--rounds and --clients must be greater than 0")
+    events = [EVENTS[name] for name in names] * options.rounds
+    return Options(Plan(events, options.clients, options.seed), options.patroni, options.keep)
+
+
+def _soak(options: Options, tally: Tally) -> None:
+    with ExitStack() as stack:
+        directory = Path(tempfile.mkdtemp(prefix="userauth-failover-"))
+        if options.keep:
+            print(f"logs: {directory}")
+        else:
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        # A signal must not interrupt the clean-up.
+        stack.callback(_ignore_signals)
+        cluster = stack.enter_context(running_patroni(directory, options.patroni))
+        stack.callback(_ignore_signals)
+        relay = stack.enter_context(SmtpServer())
+        databases = _databases(cluster)
+        fleet = stack.enter_context(running_fleet(databases, relay.url(), directory))
+        stack.callback(_ignore_signals)
+        tally.restart_clock()
+        run = FailoverRun(options.plan, cluster, fleet, tally)
+        uvloop.run(run.run())
+        for line in run.summary():
+            print(line)
+
+
+def _databases(cluster: PatroniCluster) -> Sequence[Database]:
+    """Return how each server reaches the primary: what fences it differs, too."""
+    return [Database(cluster.dsn, reads="acknowledged"), Database(cluster.proxy_dsn)]
+
+
+def _ignore_signals() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _unwind(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt(number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

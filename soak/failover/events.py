@@ -1,0 +1,52 @@
+"""What happens to the primary's node in a run, and how the node continues afterwards."""
+
+import signal
+from dataclasses import dataclass
+
+import psutil
+
+from soak.failover.node import Node, Part
+from soak.failover.patroni import PatroniCluster
+
+_ALL = tuple(Part)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A signal to programs of the primary's node; without programs, a switchover."""
+
+    name: str
+    parts: tuple[Part, ...] = ()
+    number: signal.Signals = signal.SIGKILL
+    # Postgres goes on as a primary that was replaced, and its commits wait for a standby.
+    still_runs: bool = False
+    # Patroni starts Postgres again on the same node.
+    may_stay: bool = False
+
+    def strike(self, cluster: PatroniCluster, node: Node) -> list[psutil.Process]:
+        """Let it happen; return the processes that got the signal."""
+        if not self.parts:
+            cluster.switch_over(node)
+        return node.send(self.parts, self.number)
+
+    def undo(self, node: Node, reached: list[psutil.Process]) -> None:
+        """Let the node continue: thaw what was frozen, and start what was killed."""
+        if self.number is signal.SIGSTOP:
+            for process in reached:
+                if process.is_running():
+                    process.send_signal(signal.SIGCONT)
+        node.start()
+
+
+EVENTS = {
+    event.name: event
+    for event in (
+        Event("kill-node", _ALL),
+        Event("kill-postgres", (Part.POSTGRES,), may_stay=True),
+        Event("kill-patroni", (Part.PATRONI,), still_runs=True),
+        Event("freeze-node", _ALL, signal.SIGSTOP),
+        Event("freeze-postgres", (Part.POSTGRES,), signal.SIGSTOP),
+        Event("freeze-patroni", (Part.PATRONI,), signal.SIGSTOP, still_runs=True),
+        Event("switchover"),
+    )
+}

@@ -1,0 +1,86 @@
+"""The files of a cluster of Postgres: complete, private, and accepted by its programs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg2.extensions
+import pytest
+
+from deploy.cluster.configure import main, read_plan
+from tests.harness.configuration import ROOT
+from tests.harness.programs import get_program
+
+CLUSTER = ROOT / "deploy" / "cluster"
+PLANS = ["one-machine", "three-machines"]
+
+
+@pytest.fixture(params=PLANS)
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Write the files of a plan; return their folder."""
+    assert main([str(CLUSTER / f"{request.param}.toml"), str(tmp_path)]) == 0
+    return tmp_path
+
+
+def test_every_value_is_filled_in_and_only_the_owner_can_read_the_files(written: Path) -> None:
+    files = [file for file in written.rglob("*") if file.is_file()]
+    assert len(files) == 3 * 3 + 5
+    for file in files:
+        text = file.read_text("utf-8")
+        assert not any(line.strip().startswith("$") for line in text.splitlines()), file
+        assert "$" not in text, file
+        assert file.stat().st_mode & 0o077 == 0, file
+    assert all((written / node).stat().st_mode & 0o077 == 0 for node in ("n1", "n2", "n3"))
+
+
+def test_passwords_are_kept_when_the_files_are_written_again(tmp_path: Path) -> None:
+    for plan in PLANS:
+        main([str(CLUSTER / f"{plan}.toml"), str(tmp_path)])
+        if plan == PLANS[0]:
+            before = (tmp_path / "secrets.json").read_text("utf-8")
+    assert (tmp_path / "secrets.json").read_text("utf-8") == before
+    assert len(set(json.loads(before).values())) == 5
+
+
+def test_the_url_of_the_servers_names_every_node(tmp_path: Path) -> None:
+    main([str(CLUSTER / "one-machine.toml"), str(tmp_path)])
+    nodes = read_plan(CLUSTER / "one-machine.toml").nodes
+    dsn = psycopg2.extensions.parse_dsn((tmp_path / "DATABASE_URL").read_text("utf-8").strip())
+    assert dsn["port"] == ",".join(str(node.postgres) for node in nodes)
+    assert (dsn["user"], dsn["target_session_attrs"]) == ("userauth", "read-write")
+    assert dsn["password"] in (tmp_path / "n1" / "role.sql").read_text("utf-8")
+
+
+def test_no_two_programs_of_the_cluster_on_one_machine_have_the_same_port() -> None:
+    plan = read_plan(CLUSTER / "one-machine.toml")
+    ports = [plan.haproxy.port, plan.pgbouncer.port]
+    for node in plan.nodes:
+        ports += [node.postgres, node.patroni, node.etcd, node.etcd_peer]
+    assert len(set(ports)) == 14
+
+
+@pytest.mark.needs("haproxy")
+def test_haproxy_accepts_its_file(written: Path) -> None:
+    command = [get_program("haproxy"), "-c", "-q", "-f", str(written / "haproxy.cfg")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.parametrize("name", ["etcd", "patroni"])
+def test_systemd_accepts_the_units_of_a_node(tmp_path: Path, name: str) -> None:
+    unit = f"userauth-{name}@.service"
+    text = (CLUSTER / unit).read_text("utf-8")
+    for program in ("/usr/bin/etcd", "/opt/patroni/bin/patroni"):
+        text = text.replace(program, sys.executable)
+    copy = tmp_path / unit
+    copy.write_text(text.replace("/opt/userauth", str(ROOT)), encoding="utf-8")
+    ended = subprocess.run(
+        [get_program("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", str(copy)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
