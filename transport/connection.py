@@ -181,6 +181,9 @@ class Connection(Link):
         if body.is_complete:
             self._body = None
             self._delegate.finish()
+        else:
+            # What was read ahead of the last response may have been too much, yet not all of it.
+            self._resume()
         return body.is_complete
 
     def _reject_large(self, body: Body) -> bool:

@@ -106,13 +106,15 @@ class Link(asyncio.BufferedProtocol):
 
     @property
     def idle_since(self) -> float | None:
-        """Return the monotonic time since which no request is read or runs; None if one is."""
-        is_idle = self._awaits_head or self._lingers
-        return self._since if is_idle and self._is_writable else None
+        """Return the monotonic time since which no request is read or runs; None if one is.
+
+        It is about now while the client reads its last response, however slowly.
+        """
+        return self._since if self._awaits_head or self._lingers else None
 
     def has_unread_bytes(self) -> bool:
         """Return whether bytes have arrived that the event loop is about to read, not to drop."""
-        if self._lingers:
+        if self._lingers or not self._is_writable:
             return False
         count = bytearray(_COUNT_BYTES)
         try:

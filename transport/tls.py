@@ -1,6 +1,7 @@
 """TLS on a client's connection."""
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 from ssl import MemoryBIO, SSLContext, SSLError, SSLWantReadError
 from typing import cast
@@ -9,6 +10,8 @@ from transport.link import Link
 
 _READ_BYTES = 64 * 1024
 _HEADER_BYTES = 5
+# How much is encrypted at once: more than the transport below buffers before it pauses.
+_WRITE_BYTES = 64 * 1024
 
 
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
@@ -16,6 +19,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     asyncio has this as well, but does not report whether a part of a record has arrived: a drain
     would cut a request that is on its way. The handshake counts as time to send the first request.
+
+    A large response is encrypted while the client reads it. The encrypted copy of a whole one would
+    be in memory for each client that reads slowly.
     """
 
     def __init__(self, context: SSLContext, link: Link) -> None:
@@ -26,19 +32,29 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._is_shaken = False
         self._has_ended = False
         self._records = _Records()
+        self._unencrypted: deque[memoryview[int]] = deque()
+        self._is_paused = False
+        # What to do once everything is encrypted.
+        self._then_ends = False
+        self._then_closes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._below = cast(asyncio.Transport, transport)
         self._link.connection_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._unencrypted.clear()
         self._link.connection_lost(exc)
 
     def pause_writing(self) -> None:
+        self._is_paused = True
         self._link.pause_writing()
 
     def resume_writing(self) -> None:
-        self._link.resume_writing()
+        self._is_paused = False
+        self._encrypt()
+        if not self._is_paused:
+            self._link.resume_writing()
 
     def get_buffer(self, sizehint: int) -> "memoryview[int]":
         return self._link.get_buffer(sizehint)
@@ -65,40 +81,41 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         except SSLWantReadError:
             pass
         except SSLError:
+            self._unencrypted.clear()
             self._flush()  # an alert says why
             self._below.close()
         self._flush()
 
-    def eof_received(self) -> None:
-        """Close with an alert: a client that ends has disconnected."""
+    def eof_received(self) -> bool:
+        """Close with an alert: a client that ends has disconnected.
+
+        Return whether the transport below must stay open for bytes that are pending.
+        """
         self.close()
+        return bool(self._unencrypted)
 
     def write(self, data: "bytes | bytearray | memoryview[int]") -> None:
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[self._tls.write(rest) :]
-        except SSLError:
-            self._below.abort()
-        self._flush()
+        self._unencrypted.append(memoryview(data))
+        self._encrypt()
 
     def write_eof(self) -> None:
-        """Send the alert that marks the end (RFC 8446, section 6.1)."""
-        self._end()
-        if not self._below.is_closing():
-            self._below.write_eof()
+        """Send the alert that marks the end (RFC 8446, section 6.1), after the pending bytes."""
+        self._then_ends = True
+        self._encrypt()
 
     def close(self) -> None:
         """Close after the pending bytes, with the alert that marks the end."""
-        if self._is_shaken and not self._below.is_closing():
-            self._end()
-        self._below.close()
+        self._then_closes = True
+        if self._unencrypted and not self._below.is_closing():
+            self._below.pause_reading()
+        self._encrypt()
 
     def abort(self) -> None:
+        self._unencrypted.clear()
         self._below.abort()
 
     def is_closing(self) -> bool:
-        return self._below.is_closing()
+        return self._then_closes or self._below.is_closing()
 
     def pause_reading(self) -> None:
         self._below.pause_reading()
@@ -107,13 +124,35 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._below.resume_reading()
 
     def get_write_buffer_size(self) -> int:
-        return self._below.get_write_buffer_size()
+        return self._below.get_write_buffer_size() + sum(map(len, self._unencrypted))
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         """Return what the transport below says, and whether it received a part of a record."""
         if name == "partial_record":
             return self._is_shaken and self._records.has_part
         return self._below.get_extra_info(name, default)
+
+    def _encrypt(self) -> None:
+        """Encrypt what the transport below has room for; end or close after the last byte."""
+        pending = self._unencrypted
+        try:
+            while pending and not self._is_paused:
+                rest = pending.popleft()
+                written = self._tls.write(rest[:_WRITE_BYTES])
+                if written < len(rest):
+                    pending.appendleft(rest[written:])
+                self._flush()
+        except SSLError:
+            self.abort()
+        if pending or self._below.is_closing():
+            return
+        if self._is_shaken and (self._then_ends or self._then_closes):
+            self._end()
+        if self._then_closes:
+            self._below.close()
+        elif self._then_ends:
+            self._then_ends = False
+            self._below.write_eof()
 
     def _end(self) -> None:
         if self._has_ended:

@@ -61,3 +61,8 @@ def test_the_error_of_files_that_do_not_belong_together_names_both(tmp_path: Pat
         Certificate(certificate, key)
     assert str(certificate) in str(caught.value)
     assert str(key) in str(caught.value)
+
+
+def test_a_client_cannot_repeat_the_handshake(tmp_path: Path) -> None:
+    context = Certificate(*make_certificate(tmp_path / "tls")).context
+    assert context.options & ssl.OP_NO_RENEGOTIATION

@@ -133,3 +133,18 @@ async def test_a_client_that_reads_while_more_is_written_is_not_stuck() -> None:
             link.write(b"x" * 8_000_000)
             link.close_if_overdue(TIMEOUTS, now)
         assert is_closing(link)
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_does_not_read_its_responses_makes_room_for_a_new_one() -> None:
+    connections = OpenConnections(max_total=1, max_per_network=0, is_trusted=lambda _: False)
+    link = ReceivingLink(connections)
+    ours, theirs = socket.socketpair()
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: link, ours)
+    link.write(b"x" * 8_000_000)
+    theirs.settimeout(0)
+    theirs.send(b"GET / HTTP/1.1\r\n")
+    assert link.transport.get_write_buffer_size()
+    assert connections.make_room(None)
+    assert is_closing(link)
+    theirs.close()

@@ -9,7 +9,12 @@ import pytest
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
 from tests.harness.certificates import make_certificate
-from tests.harness.memory_transport import EchoApplication, EchoHandler, new_connection
+from tests.harness.memory_transport import (
+    EchoApplication,
+    EchoHandler,
+    new_connection,
+    until_quiet,
+)
 from tests.harness.raw_http import raw_request
 from transport.certificate import Certificate
 from transport.connection import Connection
@@ -24,8 +29,8 @@ COUNT = 20_000
 class HeldApplication(EchoApplication):
     """An application that responds once a test allows it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, max_body_bytes: int = 1_000) -> None:
+        super().__init__(max_body_bytes)
         self.may_respond = asyncio.Event()
 
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
@@ -75,6 +80,23 @@ async def test_what_is_read_ahead_of_a_response_is_bounded_and_served_later() ->
         await asyncio.sleep(0)
     connection.transport.abort()
     theirs.close()
+
+
+@pytest.mark.gen_test
+async def test_the_rest_of_a_body_that_was_read_ahead_in_part_is_read_after_the_response() -> None:
+    application = HeldApplication(max_body_bytes=MAX_BYTES)
+    connection, transport = new_connection(application)
+    connection.data_received(REQUEST)
+    request = raw_request("POST", "/", body=b"x" * MAX_BYTES)
+    connection.data_received(request[:-1])
+    assert not transport.is_reading()
+    application.may_respond.set()
+    await until_quiet(application)
+    assert transport.is_reading()
+    connection.data_received(request[-1:])
+    await until_quiet(application)
+    assert transport.sent.count(b"HTTP/1.1 200 ") == 2
+    connection.connection_lost(None)
 
 
 @pytest.mark.needs("openssl")

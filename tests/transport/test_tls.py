@@ -1,5 +1,7 @@
-"""TLS without a socket: how it ends."""
+"""TLS: how it ends, and how much of a response is encrypted at once."""
 
+import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +19,8 @@ from tests.harness.memory_transport import (
 )
 from tests.harness.raw_http import raw_request
 from transport.certificate import Certificate
+from transport.connection_limits import OpenConnections
+from transport.link import Link
 from transport.tls import TlsTransport
 
 
@@ -116,3 +120,83 @@ async def test_records_that_arrive_together_with_the_rejected_ones_are_dropped(
     assert client.tls.read().startswith(b"HTTP/1.1 400 ")
     assert client.below.has_ended
     assert not client.below.is_closing()
+
+
+class SendingLink(Link):
+    """A link that only sends, once it has received something."""
+
+    may_send = False
+
+    def data_received(self, data: "bytes | memoryview[int]") -> None:  # noqa: ARG002
+        """Ignore what was received."""
+        self.may_send = True
+
+
+RESPONSE = bytes(range(256)) * 32_000
+MAX_ENCRYPTED = 256 * 1024
+Then = Callable[[Link, socket.socket], object]
+THEN: dict[str, Then] = {
+    "the server ends": lambda link, _: link.transport.write_eof(),
+    "the server closes": lambda link, _: link.transport.close(),
+    "the server ends and closes": lambda link, _: (
+        link.transport.write_eof(),
+        link.transport.close(),
+    ),
+    "the client ends": lambda _, theirs: socket.socket.shutdown(theirs, socket.SHUT_WR),
+}
+
+
+def greeting(theirs: socket.socket, certificate: Path) -> ssl.SSLSocket:
+    """Begin TLS at a client's socket, and send a byte."""
+    theirs.settimeout(20)
+    context = ssl.create_default_context(cafile=str(certificate))
+    client = context.wrap_socket(theirs, server_hostname="localhost", suppress_ragged_eofs=False)
+    client.sendall(b"x")
+    return client
+
+
+def read_to_alert(client: ssl.SSLSocket) -> bytes:
+    """Return what the server sends until the alert that marks the end."""
+    received = bytearray()
+    while data := client.recv(65536):
+        received += data
+    return bytes(received)
+
+
+@pytest.mark.parametrize("then", THEN.values(), ids=THEN.keys())
+@pytest.mark.gen_test
+async def test_a_large_response_is_encrypted_while_the_client_reads_it_and_is_not_cut(
+    files: tuple[Path, Path], then: Then
+) -> None:
+    links = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
+    link = SendingLink(links)
+    ours, theirs = socket.socketpair()
+    secure = TlsTransport(Certificate(*files).context, link)
+    loop = asyncio.get_running_loop()
+    below, _ = await loop.connect_accepted_socket(lambda: secure, ours)
+    client = await asyncio.to_thread(greeting, theirs, files[0])
+    while not link.may_send:
+        await asyncio.sleep(0)
+    for part in (RESPONSE, b"", b"end"):
+        link.transport.write(part)
+    then(link, client)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert below.get_write_buffer_size() < MAX_ENCRYPTED
+    assert link.transport.get_write_buffer_size() > len(RESPONSE) // 2
+    assert await asyncio.to_thread(read_to_alert, client) == RESPONSE + b"end"
+    client.close()
+    while not link.is_lost:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.gen_test
+async def test_a_response_that_is_not_read_is_freed_when_the_client_disconnects(
+    files: tuple[Path, Path],
+) -> None:
+    client = Client(files)
+    client.server.pause_writing()
+    client.server.write(RESPONSE)
+    assert client.server.get_write_buffer_size() == len(RESPONSE)
+    client.server.connection_lost(None)
+    assert client.server.get_write_buffer_size() == 0
