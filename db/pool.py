@@ -213,7 +213,8 @@ class Database:
         self._search_path = opened.search_path
         if generation != self.generation:
             opened.raw.close()
-            raise Unavailable("Another primary was found while a connection was opened.")
+            lost = Unavailable("Another primary was found while a connection was opened.")
+            raise (self._unusable or lost).with_traceback(None)
         if self.route.follow(opened.host) or opened.is_promoted:
             # The others lead to a host that may still take itself for the primary.
             self._discard_all()
