@@ -53,9 +53,9 @@ IDLE, HALF_OPEN, SLOW, SLOW_READERS, BUSY = 5_000, 300, 100, 50, 20
 SAMPLES = 500
 # The limits: of the memory of a client in the server, and of the p99 of another client.
 MAX_KIB = {
-    "idle": {"http": 32, "https": 128},
-    "half-open": {"http": 128, "https": 256},
-    "slow": {"http": 512, "https": 512},
+    "idle": {"http": 8, "https": 40},
+    "half-open": {"http": 16, "https": 64},
+    "slow": {"http": 32, "https": 128},
 }
 MAX_P99_MS = 250
 
