@@ -1,8 +1,9 @@
 """Thousands of idle clients, slow ones and half requests: nothing is lost, and memory is bounded.
 
-The figures of a run are properties of the report (``--junitxml``).
+``--log-cli-level=INFO`` shows the figures of a run.
 """
 
+import logging
 import resource
 import signal
 import socket
@@ -52,9 +53,9 @@ IDLE, HALF_OPEN, SLOW, SLOW_READERS, BUSY = 5_000, 300, 100, 50, 20
 SAMPLES = 500
 # The limits: of the memory of a client in the server, and of the p99 of another client.
 MAX_KIB = {
-    "idle": {"http": 32, "https": 128},
-    "half-open": {"http": 128, "https": 256},
-    "slow": {"http": 512, "https": 512},
+    "idle": {"http": 8, "https": 40},
+    "half-open": {"http": 16, "https": 64},
+    "slow": {"http": 32, "https": 128},
 }
 MAX_P99_MS = 250
 
@@ -106,6 +107,12 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.fixture
+def record() -> Record:
+    """Return what logs a figure."""
+    return lambda name, value: logging.getLogger(__name__).info("%s: %s", name, value)
+
+
 def check_neighbor(neighbor: RepeatingClient, record: Record) -> None:
     """Record the times of the client beside the others, within their limit."""
     record("responses to the client beside", len(neighbor.seconds))
@@ -131,7 +138,7 @@ def status_of(head: bytes) -> int:
 
 @pytest.mark.usefixtures("many_files")
 def test_5000_idle_clients_are_served_again_and_delay_no_other_client(
-    crowded: CrowdedServer, token_request: bytes, scheme: str, record_property: Record
+    crowded: CrowdedServer, token_request: bytes, scheme: str, record: Record
 ) -> None:
     with ExitStack() as stack:
         before = crowded.resident_kib()
@@ -141,10 +148,10 @@ def test_5000_idle_clients_are_served_again_and_delay_no_other_client(
             client.sendall(LIVE)
             assert status_of(receive(client)[0]) == 200
             clients.append(client)
-        check_memory(crowded, before, IDLE, MAX_KIB["idle"][scheme], record_property)
+        check_memory(crowded, before, IDLE, MAX_KIB["idle"][scheme], record)
         with RepeatingClient(crowded, token_request) as neighbor:
             neighbor.wait_for(SAMPLES)
-        check_neighbor(neighbor, record_property)
+        check_neighbor(neighbor, record)
         for client in clients:
             client.sendall(LIVE)
             assert status_of(receive(client)[0]) == 200
@@ -154,7 +161,7 @@ def test_5000_idle_clients_are_served_again_and_delay_no_other_client(
 
 
 def test_300_half_requests_delay_no_other_client_and_are_served_once_complete(
-    crowded: CrowdedServer, token_request: bytes, scheme: str, record_property: Record
+    crowded: CrowdedServer, token_request: bytes, scheme: str, record: Record
 ) -> None:
     with ExitStack() as stack:
         before = crowded.resident_kib()
@@ -163,8 +170,8 @@ def test_300_half_requests_delay_no_other_client_and_are_served_once_complete(
             client.sendall(HALVES[number % len(HALVES)][0])
         with RepeatingClient(crowded, token_request) as neighbor:
             neighbor.wait_for(SAMPLES)
-        check_neighbor(neighbor, record_property)
-        check_memory(crowded, before, HALF_OPEN, MAX_KIB["half-open"][scheme], record_property)
+        check_neighbor(neighbor, record)
+        check_memory(crowded, before, HALF_OPEN, MAX_KIB["half-open"][scheme], record)
         for number, client in enumerate(clients):
             _, rest, status = HALVES[number % len(HALVES)]
             client.sendall(rest)
@@ -172,7 +179,7 @@ def test_300_half_requests_delay_no_other_client_and_are_served_once_complete(
 
 
 def test_clients_that_send_or_read_a_byte_a_second_get_whole_responses(
-    crowded: CrowdedServer, token_request: bytes, scheme: str, record_property: Record
+    crowded: CrowdedServer, token_request: bytes, scheme: str, record: Record
 ) -> None:
     whole = LARGE_COUNT * large_response_size(crowded)
     with ExitStack() as stack:
@@ -194,9 +201,9 @@ def test_clients_that_send_or_read_a_byte_a_second_get_whole_responses(
 
         with RepeatingClient(crowded, token_request) as neighbor:
             once_a_second(step, max(len(LIVE), len(BODY)))
-        check_neighbor(neighbor, record_property)
+        check_neighbor(neighbor, record)
         clients = 2 * SLOW + SLOW_READERS
-        check_memory(crowded, before, clients, MAX_KIB["slow"][scheme], record_property)
+        check_memory(crowded, before, clients, MAX_KIB["slow"][scheme], record)
         assert {status_of(receive(client)[0]) for client in heads} == {200}
         assert {status_of(receive(client)[0]) for client in bodies} == {422}
         for reader in readers:
@@ -218,7 +225,7 @@ def large_response_size(crowded: CrowdedServer) -> int:
 
 
 def test_a_drain_under_load_completes_each_request_that_has_begun(
-    crowded: CrowdedServer, token_request: bytes, record_property: Record
+    crowded: CrowdedServer, token_request: bytes, record: Record
 ) -> None:
     with ExitStack() as stack:
         halves = [stack.enter_context(crowded.connect()) for _ in range(HALF_OPEN)]
@@ -241,5 +248,5 @@ def test_a_drain_under_load_completes_each_request_that_has_begun(
             assert (status_of(head), b"\r\nConnection: close" in head) == (status, True)
         for client in readers:
             assert status_of(receive(client)[0]) == 200
-        record_property("responses under load", sum(len(each.seconds) for each in busy))
+        record("responses under load", sum(len(each.seconds) for each in busy))
         assert crowded.server.wait() == 0

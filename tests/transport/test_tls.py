@@ -132,16 +132,18 @@ class SendingLink(Link):
         self.may_send = True
 
 
+def end_and_close(link: Link, _theirs: socket.socket) -> None:
+    link.transport.write_eof()
+    link.transport.close()
+
+
 RESPONSE = bytes(range(256)) * 32_000
 MAX_ENCRYPTED = 256 * 1024
 Then = Callable[[Link, socket.socket], object]
 THEN: dict[str, Then] = {
     "the server ends": lambda link, _: link.transport.write_eof(),
     "the server closes": lambda link, _: link.transport.close(),
-    "the server ends and closes": lambda link, _: (
-        link.transport.write_eof(),
-        link.transport.close(),
-    ),
+    "the server ends and closes": end_and_close,
     "the client ends": lambda _, theirs: socket.socket.shutdown(theirs, socket.SHUT_WR),
 }
 
