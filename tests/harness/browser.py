@@ -51,10 +51,12 @@ def chromium(*switches: str) -> Iterator[Chrome]:
 
 
 def console_errors(driver: Chrome) -> list[str]:
-    """Return the new errors and warnings on the console, without advice."""
+    """Return the new errors and warnings on the console, without advice and reports."""
     entries: list[dict[str, Any]] = driver.get_log("browser")  # type: ignore[no-untyped-call]
     return [
-        f"{entry['level']}: {entry['message']}" for entry in entries if entry["level"] != "DEBUG"
+        f"{entry['level']}: {entry['message']}"
+        for entry in entries
+        if entry["level"] not in {"DEBUG", "INFO"}
     ]
 
 
