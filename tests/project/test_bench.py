@@ -17,7 +17,7 @@ from tests.harness.http_connection import Connection, Response
 
 def test_the_measured_server_accepts_the_requests_of_the_bench(dsn: str) -> None:
     credentials = Credentials(email="susan@example.com", password=PASSWORD)
-    with userauth(dsn, "test") as target, httpx.Client() as client:
+    with userauth(dsn, "test") as target, httpx.Client(timeout=60) as client:
         url = target.user_url
         account = {"email": credentials.email, "password": credentials.password}
         assert client.post(f"{url}/register", json=account).status_code == 201
@@ -31,7 +31,7 @@ def test_the_measured_form_signs_in_and_its_baseline_has_the_same_size(dsn: str)
     credentials = Credentials(email="susan@example.com", password=PASSWORD)
     with userauth(dsn, "test") as target:
         account = {"email": credentials.email, "password": credentials.password}
-        httpx.post(f"{target.user_url}/register", json=account).raise_for_status()
+        httpx.post(f"{target.user_url}/register", json=account, timeout=60).raise_for_status()
         size, token = open_page(target)
         with bare_page(size) as baseline:
             assert open_page(baseline)[0] == size
