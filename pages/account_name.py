@@ -6,7 +6,7 @@ from typing import ClassVar
 from contract.fields import Name
 from pages.account_base import CONFIRM, SHOWN, AccountHandler
 from pages.base import SEND
-from pages.forms import Field, FormView, PageForm
+from pages.forms import Field, PageForm
 
 _NAME = Field("name", autocomplete="name", is_required=False)
 
@@ -28,9 +28,6 @@ class NamePage(AccountHandler):
     @property
     def initial_values(self) -> Mapping[str, str]:
         return {"name": self.own_session.user.name or ""}
-
-    def get(self) -> None:
-        self.show(form=FormView(self.form.fields, self.initial_values, {}))
 
     async def post(self) -> None:
         accounts = self.application.services.accounts

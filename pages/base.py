@@ -70,7 +70,8 @@ class PageHandler(ShownPage):
         self.respond(HTTPStatus.NO_CONTENT, (("Allow", ", ".join(self.allowed_methods)),))
 
     def show_page(self) -> None:
-        """Show the page, in response to GET."""
+        """Show the page with its form, in response to GET."""
+        self.parameters = self.initial_values
         self.show()
 
     # Not a method: a GET that reads the database is a coroutine; one may take a part of the path.

@@ -5,11 +5,12 @@ Without a script, a person types the code.
 """
 
 import re
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pages.base import SEND, SHOW, PageHandler
 from pages.describe import describe
-from pages.forms import FormView, PageForm
+from pages.forms import PageForm
 from pages.queries import query_value
 from rules.errors import CodeInvalid, FieldError, InvalidFields, Problem
 from services.proofs import Proof
@@ -50,9 +51,9 @@ class ProofPage(PageHandler):
 
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
 
-    def get(self) -> None:
-        request = query_value(self.request.query, "request")
-        self.show(form=FormView(self.form_view({}).fields, {"request": request}, {}))
+    @property
+    def initial_values(self) -> Mapping[str, str]:
+        return {"request": query_value(self.request.query, "request")}
 
     def require(self, *names: str) -> None:
         """Raise InvalidFields with each field that is empty; a token replaces the code."""

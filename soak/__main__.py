@@ -4,45 +4,27 @@ Exits with 0 if nothing contradicts the model, 1 if something does or the run fa
 """
 
 import argparse
-import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import uvloop
 
-from postgres.embedded import EmbeddedPostgresError
-from soak.cluster import SoakError, running_cluster
+from soak.cluster import running_cluster
 from soak.fleet import SIZE, Database, running_fleet
+from soak.program import ignore_signals, run_program
 from soak.run import Plan, Run
 from soak.tally import Tally
 from tests.harness.smtp import SmtpServer
 
-INTERRUPTED = 130
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run the soak; return the exit code."""
-    plan = _parse(arguments)
-    tally = Tally()
-    for number in STOP_SIGNALS:
-        signal.signal(number, _unwind)
-    try:
-        _soak(plan, tally)
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        print("Interrupted; all child processes are stopped.", file=sys.stderr)
-        return INTERRUPTED
-    except (SoakError, EmbeddedPostgresError) as error:
-        tally.fault(f"the run failed: {error}")
-    print(f"soak: {tally.requests:,} requests, {tally.faults} faults")
-    for line in tally.shown_faults():
-        print(f"  {line}")
-    return 1 if tally.faults else 0
+    return run_program(partial(_soak, _parse(arguments)))
 
 
 def _parse(arguments: Sequence[str]) -> Plan:
@@ -65,27 +47,18 @@ def _soak(plan: Plan, tally: Tally) -> None:
         directory = Path(tempfile.mkdtemp(prefix="userauth-soak-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         # A signal must not interrupt the clean-up.
-        stack.callback(_ignore_signals)
+        stack.callback(ignore_signals)
         cluster = stack.enter_context(running_cluster(directory / "postgres"))
-        stack.callback(_ignore_signals)
+        stack.callback(ignore_signals)
         relay = stack.enter_context(SmtpServer())
         databases = [Database(cluster.dsn)] * SIZE
         fleet = stack.enter_context(running_fleet(databases, relay.url(), directory))
-        stack.callback(_ignore_signals)
+        stack.callback(ignore_signals)
         tally.restart_clock()
         run = Run(plan, cluster, fleet, relay, tally)
         uvloop.run(run.run())
         for line in run.summary():
             print(line)
-
-
-def _ignore_signals() -> None:
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _unwind(number: int, _frame: object) -> None:
-    raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,12 +20,12 @@ from soak.final_check import (
 from soak.fleet import Fleet
 from soak.mail_client import PREFIX, MailClient
 from soak.model import DOUBT_SECONDS
+from soak.program import STOP_SIGNALS
 from soak.relay import Mailboxes, interrupt
 from soak.requester import Requester
 from soak.tally import Tally
 from tests.harness.smtp import SmtpServer
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # One mail client beside so many others.
 MAIL_INTERVAL = 20
 # What the pool and the batch loaders may keep open when no client is connected.

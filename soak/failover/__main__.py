@@ -4,28 +4,25 @@ Exits with 0 if nothing contradicts the model, 1 if something does or the run fa
 """
 
 import argparse
-import asyncio
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvloop
 
-from postgres.programs import EmbeddedPostgresError
-from soak.cluster import SoakError
 from soak.failover.events import EVENTS
 from soak.failover.patroni import PatroniCluster, running_patroni
-from soak.failover.run import STOP_SIGNALS, FailoverRun, Plan
+from soak.failover.run import FailoverRun, Plan
 from soak.fleet import Database, running_fleet
+from soak.program import ignore_signals, run_program
 from soak.tally import Tally
 from tests.harness.smtp import SmtpServer
 
-INTERRUPTED = 130
 PATRONI = "/opt/patroni/bin/patroni"
 
 
@@ -40,21 +37,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the soak; return the exit code."""
-    options = _parse(arguments)
-    tally = Tally()
-    for number in STOP_SIGNALS:
-        signal.signal(number, _unwind)
-    try:
-        _soak(options, tally)
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        print("Interrupted; all child processes are stopped.", file=sys.stderr)
-        return INTERRUPTED
-    except (SoakError, EmbeddedPostgresError) as error:
-        tally.fault(f"the run failed: {error}")
-    print(f"soak: {tally.requests:,} requests, {tally.faults} faults")
-    for line in tally.shown_faults():
-        print(f"  {line}")
-    return 1 if tally.faults else 0
+    return run_program(partial(_soak, _parse(arguments)))
 
 
 def _parse(arguments: Sequence[str]) -> Options:
@@ -83,13 +66,13 @@ def _soak(options: Options, tally: Tally) -> None:
         else:
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
         # A signal must not interrupt the clean-up.
-        stack.callback(_ignore_signals)
+        stack.callback(ignore_signals)
         cluster = stack.enter_context(running_patroni(directory, options.patroni))
-        stack.callback(_ignore_signals)
+        stack.callback(ignore_signals)
         relay = stack.enter_context(SmtpServer())
         databases = _databases(cluster)
         fleet = stack.enter_context(running_fleet(databases, relay.url(), directory))
-        stack.callback(_ignore_signals)
+        stack.callback(ignore_signals)
         tally.restart_clock()
         run = FailoverRun(options.plan, cluster, fleet, tally)
         uvloop.run(run.run())
@@ -100,15 +83,6 @@ def _soak(options: Options, tally: Tally) -> None:
 def _databases(cluster: PatroniCluster) -> Sequence[Database]:
     """Return how each server reaches the primary: what fences it differs, too."""
     return [Database(cluster.dsn, reads="acknowledged"), Database(cluster.proxy_dsn)]
-
-
-def _ignore_signals() -> None:
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def _unwind(number: int, _frame: object) -> None:
-    raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":

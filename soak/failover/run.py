@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -21,10 +20,10 @@ from soak.failover.node import Node
 from soak.failover.patroni import PatroniCluster
 from soak.final_check import check_credentials, check_database, check_servers
 from soak.fleet import Fleet
+from soak.program import STOP_SIGNALS
 from soak.requester import Requester
 from soak.tally import Tally
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # A commit that waits for a standby takes effect, or is lost, when its node is a standby again.
 DOUBT_SECONDS = 60.0
 # A server without a proxy leaves a primary that still runs when an acknowledgement is late:
