@@ -144,12 +144,12 @@ class MailClient:
 
     async def _undo(self, account: Account, mail: Mail) -> None:
         email = account.old_emails.pop()
-        known = self._known(email, MessageKind.PASSWORD_RESET)
+        known = self._known(email, MessageKind.UNDO_RESET)
         account.is_certain = False
         proof = self._proof(mail, is_anonymous=True)
         await self._call(calls.UNDO_EMAIL, {200}, proof, repeated={422})
         account.set_email(email)
-        reset = await self._await(email, MessageKind.PASSWORD_RESET, known)
+        reset = await self._await(email, MessageKind.UNDO_RESET, known)
         await self._set_password(account, reset)
 
     async def _check(self, account: Account, server: int) -> None:
