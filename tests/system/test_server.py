@@ -184,21 +184,23 @@ def test_each_request_that_starts_at_the_end_of_a_drain_is_answered(
         # Idle during the drain delay, then all at about its end. The first ones start so early that
         # a pause of this process does not make all of them late.
         is_over = asyncio.Event()
+        count = 4 * CONNECTIONS
+        step = 800 / count
         running = [
-            asyncio.create_task(send_late(api, request, is_over, number / 2))
-            for number in range(4 * CONNECTIONS)
+            asyncio.create_task(send_late(api, request, is_over, number * step))
+            for number in range(count)
         ]
         while connections < len(running):
             await asyncio.sleep(0.01)
         server.signal(signal.SIGTERM)
-        await asyncio.sleep(0.35)
+        await asyncio.sleep(0.3)
         is_over.set()
         await asyncio.gather(*running)
         api.close()
 
     variables = {
         "DATABASE_URL": dsn,
-        "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "0.5",
+        "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "1",
         # A slow machine rejects those that would not end with the drain.
         "USERAUTH_PASSWORDS__MAX_WAIT_SECONDS": "5",
         "USERAUTH_PASSWORDS__BCRYPT_COST": "6",  # some milliseconds: requests overlap
