@@ -1,12 +1,9 @@
 """/api/user/password/reset: a new password in place of a forgotten one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
-from db.connection import Connection
-from ops.timing import current_timing
 from rules.message_kinds import MessageKind
 from services.event_kinds import EventKind
 from settings import Settings
@@ -33,6 +30,7 @@ from tests.harness.mail_calls import (
     sent_by,
     verify,
 )
+from tests.harness.recorded_statements import record_statements
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
 
@@ -97,21 +95,8 @@ async def test_the_answer_is_the_same_for_known_unknown_disabled_and_unverified_
 async def test_a_request_executes_the_same_statements_for_known_and_unknown_addresses(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[str] = []
-    for name in ("execute", "fetch_one", "fetch_all"):
-        run = getattr(Connection, name)
-
-        async def recorded(
-            self: Connection, sql: str, *more: object, run: Callable[..., Awaitable[object]] = run
-        ) -> object:
-            if current_timing() is not None:  # sent by a request, not by a periodic task
-                sent.append(sql)
-            return await run(self, sql, *more)
-
-        monkeypatch.setattr(Connection, name, recorded)
     await api.register()
-    # Both of the pool's connections: opening one executes more statements.
-    await asyncio.gather(*(request_reset(api, f"{n}@example.com") for n in range(2)))
+    sent = record_statements(monkeypatch)
     statements = []
     for email in (EMAIL, "unknown@example.com"):
         sent.clear()

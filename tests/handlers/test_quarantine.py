@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from ops.timing import current_timing
 from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.command_line import manage
 from tests.harness.configuration import override_settings
 from tests.harness.imported_users import HASH, written
 from tests.harness.mail_calls import NEW_EMAIL, SETTINGS, change, verify
+from tests.harness.recorded_statements import record_statements
 from tests.harness.sql import all_text, run_sql
 
 EMAIL = "susan@example.com"
@@ -48,19 +48,9 @@ async def test_the_address_of_a_deleted_user_is_taken(api: Api, email: str) -> N
 async def test_a_reserved_address_gets_the_response_of_a_taken_one_after_the_same_statements(
     api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from db.pool import Connection  # noqa: PLC0415
-
-    sent: list[str] = []
-    fetch_one = Connection.fetch_one
-
-    async def recorded(self: Connection, sql: str, *more: object) -> object:
-        if current_timing() is not None:  # sent by a request, not by a periodic task
-            sent.append(sql)
-        return await fetch_one(self, sql, *more)  # type: ignore[arg-type]
-
     await deleted(api)
     await api.register("taken@example.com")
-    monkeypatch.setattr(Connection, "fetch_one", recorded)
+    sent = record_statements(monkeypatch)
     answers, statements = [], []
     for email in (EMAIL, "taken@example.com"):
         sent.clear()

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from ops.timing import current_timing
 from rules.message_kinds import MessageKind
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings
 from tests.harness.mail import MAIL, last_message, secrets_of
+from tests.harness.recorded_statements import record_statements
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
@@ -133,21 +133,6 @@ async def test_with_required_verification_a_free_and_a_taken_address_get_the_sam
 async def test_free_taken_and_reserved_addresses_cost_the_same_statements_and_one_hash(
     api: Api, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from db.pool import Connection  # noqa: PLC0415
-
-    sent: list[str] = []
-    fetch_one, execute = Connection.fetch_one, Connection.execute
-
-    async def recorded_fetch(self: Connection, sql: str, *more: object) -> object:
-        if current_timing() is not None:
-            sent.append(sql)
-        return await fetch_one(self, sql, *more)  # type: ignore[arg-type]
-
-    async def recorded_execute(self: Connection, sql: str, *more: object) -> object:
-        if current_timing() is not None:
-            sent.append(sql.replace("ROLLBACK TO", "RELEASE"))
-        return await execute(self, sql, *more)  # type: ignore[arg-type]
-
     await api.register("taken@example.com")
     await api.register("deleted@example.com")
     assert (await verify(api, dsn, "deleted@example.com")).status == 200
@@ -156,13 +141,13 @@ async def test_free_taken_and_reserved_addresses_cost_the_same_statements_and_on
     )
     assert deleted.status == 200
     run_sql(dsn, "DELETE FROM messages")
-    monkeypatch.setattr(Connection, "fetch_one", recorded_fetch)
-    monkeypatch.setattr(Connection, "execute", recorded_execute)
+    sent = record_statements(monkeypatch)
     statements = []
     for email in ("free@example.com", "taken@example.com", "deleted@example.com"):
         sent.clear()
         assert is_accepted(await api.register(email))
-        statements.append([*sent])
+        # A savepoint ends either way.
+        statements.append([sql.replace("ROLLBACK TO", "RELEASE") for sql in sent])
     assert statements[0] == statements[1] == statements[2] != []
     # A row for each, and a message to those that a user has.
     assert messages(dsn) == [
