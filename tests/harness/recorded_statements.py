@@ -5,7 +5,7 @@ from contextvars import ContextVar
 
 import pytest
 
-import db.pool
+from db.connecting import connect
 from db.connection import Connection
 from ops.timing import current_timing
 
@@ -21,7 +21,7 @@ def record_statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
     for name in ("execute", "fetch_one", "fetch_all"):
         monkeypatch.setattr(Connection, name, _recorded(getattr(Connection, name), sent))
-    monkeypatch.setattr(db.pool, "connect", _unrecorded(db.pool.connect))
+    monkeypatch.setattr("db.pool.connect", _unrecorded(connect))
     return sent
 
 
@@ -34,11 +34,11 @@ def _recorded(run: Callable[..., Awaitable[object]], sent: list[str]) -> Callabl
     return recorded
 
 
-def _unrecorded(connect: Callable[..., Awaitable[object]]) -> Callable[..., object]:
+def _unrecorded(open_connection: Callable[..., Awaitable[object]]) -> Callable[..., object]:
     async def unrecorded(*arguments: object, **options: object) -> object:
         token = _is_connecting.set(True)
         try:
-            return await connect(*arguments, **options)
+            return await open_connection(*arguments, **options)
         finally:
             _is_connecting.reset(token)
 
