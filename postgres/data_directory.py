@@ -29,6 +29,7 @@ from postgres.programs import (
     find_programs,
     make_readable,
     run,
+    system_lock,
 )
 from postgres.server_role import DATABASE
 
@@ -65,7 +66,9 @@ class DataDirectory:
                 os.fchmod(descriptor, PRIVATE)
             if os.geteuid() == 0:
                 os.fchown(descriptor, account.uid, account.gid)
-                _grant_access(path, programs, account)
+                # Access lists are read and then replaced, and programs made readable one by one.
+                with system_lock():
+                    _grant_access(path, programs, account)
         finally:
             os.close(descriptor)
         return cls(path, programs, account)

@@ -1,6 +1,7 @@
 """The programs of Postgres, and the user to run them as: never root."""
 
 import errno
+import fcntl
 import importlib.util
 import logging
 import os
@@ -8,7 +9,8 @@ import pwd
 import shutil
 import stat
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -18,6 +20,7 @@ from postgres.access_lists import user_name
 MAJOR_VERSION = "18"
 SYSTEM_USER = "pgserver"
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_LOCKED_DIRECTORY = Path("/run")
 
 logger = logging.getLogger(__name__)
 
@@ -150,16 +153,34 @@ def _make_entry_readable(name: str, directory: int) -> None:
         os.close(entry)
 
 
+@contextmanager
+def system_lock() -> Iterator[None]:
+    """Let one server or command at a time change users and access rights of the machine."""
+    descriptor = os.open(_LOCKED_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _system_user() -> pwd.struct_passwd:
     with suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
+    # The second of two simultaneous runs of useradd replaces the user of the first, with a new id.
+    with system_lock():
+        with suppress(KeyError):
+            return pwd.getpwnam(SYSTEM_USER)
+        return _create_system_user()
+
+
+def _create_system_user() -> pwd.struct_passwd:
     useradd = shutil.which("useradd", path=SYSTEM_PATH)
     output = "useradd is missing"
     if useradd:
         options = ("--system", "--user-group", "--no-create-home", "--shell=/usr/sbin/nologin")
         _, output = run([useradd, *options, SYSTEM_USER])
     try:
-        # Looked up again even if useradd failed: another server may have created it.
         return pwd.getpwnam(SYSTEM_USER)
     except KeyError as error:
         raise EmbeddedPostgresError(
