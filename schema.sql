@@ -118,9 +118,10 @@ CREATE TABLE throttle (
 CREATE INDEX throttle_last_hour ON throttle (last_hour) WHERE subject NOT LIKE 'account:%';
 CREATE INDEX throttle_account_last_hour ON throttle (last_hour) WHERE subject LIKE 'account:%';
 
--- The audit trail: events of accounts, clients and keys. Rows are never updated.
+-- The audit trail: events of accounts, clients and keys. Rows are never updated. Each month, in UTC,
+-- has a partition, which the server creates in advance and drops as a whole.
 CREATE TABLE events (
-    id           bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    id           bigint      NOT NULL GENERATED ALWAYS AS IDENTITY,
     at           timestamptz NOT NULL,
     kind         text        NOT NULL,
     outcome      text        NOT NULL CHECK (outcome IN ('success', 'failure')),
@@ -138,8 +139,13 @@ CREATE TABLE events (
     -- The system account of the administrator who acted.
     actor        text,
     -- The number of events of this kind, from this address, that the row represents.
-    times        integer     NOT NULL DEFAULT 1 CHECK (times > 0)
-);
+    times        integer     NOT NULL DEFAULT 1 CHECK (times > 0),
+    -- A key of a partitioned table must contain the column of its partitions.
+    PRIMARY KEY (id, at)
+) PARTITION BY RANGE (at);
+
+-- Events of months without a partition: no insertion fails for lack of one.
+CREATE TABLE events_default PARTITION OF events DEFAULT;
 
 -- The events of a user, newest first.
 CREATE INDEX events_user_id ON events (user_id, id) WHERE user_id IS NOT NULL;
@@ -150,7 +156,7 @@ CREATE INDEX events_public_id ON events (public_id);
 -- The events of an email address, whether or not it belongs to a user.
 CREATE INDEX events_email_digest ON events (email_digest, id) WHERE email_digest IS NOT NULL;
 
--- Old events, for housekeeping.
+-- Events since a time, and old ones in the default partition, for housekeeping.
 CREATE INDEX events_at ON events (at);
 
 -- Email addresses of deleted users, as keyed digests, which cannot be registered until a time.

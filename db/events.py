@@ -166,8 +166,8 @@ async def find_origins(
 
 _DELETE_OLD = """
 DELETE FROM events
-WHERE id IN (
-    SELECT id
+WHERE at < %(before)s AND (id, at) IN (
+    SELECT id, at
     FROM events
     WHERE at < %(before)s
     ORDER BY at

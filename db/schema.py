@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from db.errors import Locked, SchemaError
+from db.event_partitions import create_partition, missing_months
 from db.pool import Connection, Database
 from db.schema_lock import (
     FIND_HOLDER,
@@ -43,7 +44,7 @@ FIND_OWN_TABLES = """
 SELECT nspname, relname
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE relname = ANY (%s::text[]) AND relkind = 'r' AND relnamespace = (
+WHERE relname = ANY (%s::text[]) AND relkind IN ('r', 'p') AND relnamespace = (
     SELECT relnamespace FROM pg_class WHERE oid = to_regclass('userauth_schema')
 )
 """
@@ -80,6 +81,7 @@ async def apply_schema(
         if version is None:
             await _check_name_conflicts(connection)
             await connection.execute(schema)
+            await _create_months(connection)
             return
         await _check_compatible(connection, version)
         if version < VERSION and not may_migrate:
@@ -138,6 +140,13 @@ async def _migrate(connection: Connection, version: int) -> None:
     await connection.execute(f"SET LOCAL lock_timeout = {TABLE_LOCK_MILLISECONDS}")
     for migration in migrations(version):
         await connection.execute(migration)
+
+
+async def _create_months(connection: Connection) -> None:
+    """Create the first partitions of events, for an import before the first start of a server."""
+    row = await connection.fetch_one("SELECT now()")
+    for month in missing_months([], row[0], 1) if row else ():
+        await create_partition(connection, month)
 
 
 async def _take_lock(connection: Connection, wait: LockWait) -> None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from db import counts, events, expired_tokens, messages, reserved_emails
+from db.event_partitions import Month
 from db.pool import Connection, Database
+from services.event_months import EventMonths
 
 # The number of rows per batch: small enough not to delay requests.
 _BATCH = 500
@@ -33,6 +35,8 @@ class RetentionPolicy:
 class Housekeeping:
     """Deletes rows after their retention period, in one process at a time.
 
+    It also creates the partitions of events, and drops them.
+
     ``clock`` returns UTC seconds.
     """
 
@@ -42,6 +46,7 @@ class Housekeeping:
         self._database = database
         self._clock = clock
         self._keep = keep
+        self._months = EventMonths()
 
     async def remove(self) -> float:
         """Delete what is due, batch by batch; return in how many seconds to do so again.
@@ -49,6 +54,7 @@ class Housekeeping:
         Raises DatabaseError.
         """
         async with self._database.dedicated_connection(_MAX_TURN_SECONDS) as connection:
+            await self._months.create(connection, self._ago(timedelta()))
             await self._remove_tokens(connection)
             await self._remove_events(connection)
             await _remove_reservations(connection)
@@ -71,10 +77,12 @@ class Housekeeping:
         await _repeat(connection, remove)
 
     async def _remove_events(self, connection: Connection) -> None:
-        before = self._ago(timedelta(days=self._keep.event_days))
-        await _repeat(
-            connection, lambda: events.delete_old(connection, before=before, limit=_BATCH)
-        )
+        # Whole months: those that have no partition of their own are deleted row by row.
+        before = Month.of(self._ago(timedelta(days=self._keep.event_days))).start
+        if await self._months.drop(connection, before):
+            await _repeat(
+                connection, lambda: events.delete_old(connection, before=before, limit=_BATCH)
+            )
 
     async def _remove_messages(self, connection: Connection) -> None:
         before = self._ago(_EXPIRED_MESSAGES)

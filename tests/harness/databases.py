@@ -98,20 +98,29 @@ def use(dsn: str, work: Callable[[Database], Awaitable[None]], limits: PoolLimit
     asyncio.run(run())
 
 
-# The columns, constraints, indexes and options of every table.
+# The columns, constraints, indexes and options of every table; of its partitions, which have the
+# same, only the default one.
 DESCRIBE = """
+WITH months AS (
+    SELECT oid, relname FROM pg_class
+    WHERE relispartition AND pg_get_expr(relpartbound, oid) <> 'DEFAULT'
+)
 SELECT 'column', table_name::text, column_name::text, data_type::text, is_nullable::text,
-    column_default::text
-FROM information_schema.columns WHERE table_schema = 'public'
+    column_default::text || is_identity
+FROM information_schema.columns
+WHERE table_schema = 'public' AND table_name NOT IN (SELECT relname FROM months)
 UNION ALL
 SELECT 'constraint', conrelid::regclass::text, conname::text, pg_get_constraintdef(oid), '', ''
-FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+FROM pg_constraint
+WHERE connamespace = 'public'::regnamespace AND conrelid NOT IN (SELECT oid FROM months)
 UNION ALL
 SELECT 'index', tablename::text, indexname::text, indexdef, '', ''
-FROM pg_indexes WHERE schemaname = 'public'
+FROM pg_indexes
+WHERE schemaname = 'public' AND tablename NOT IN (SELECT relname FROM months)
 UNION ALL
 SELECT 'options', oid::regclass::text, '', array_to_string(reloptions, ','), '', ''
 FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    AND oid NOT IN (SELECT oid FROM months)
 """
 
 

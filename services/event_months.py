@@ -1,0 +1,69 @@
+"""The months of the audit trail: partitions that housekeeping creates in advance, and drops.
+
+A failure is logged, and tried again in the next turn: until then, events are in the default
+partition, or are kept longer.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from db import event_partitions
+from db.errors import DISCARDING, DatabaseError
+from db.expired_tokens import housekeeping_turn
+from db.pool import Connection
+from ops.logs import SERVER
+
+# The current month and the next two.
+_MONTHS = 3
+
+
+class EventMonths:
+    """Creates and drops partitions of the audit trail, in one process at a time."""
+
+    def __init__(self) -> None:
+        # Of each partition, the failure that was logged last.
+        self._failures: dict[str, str] = {}
+
+    async def create(self, connection: Connection, now: datetime) -> None:
+        """Create the partitions of this month and the next two that do not exist."""
+        found = await event_partitions.find_partitions(connection)
+        for month in event_partitions.missing_months(found, now, _MONTHS):
+            async with self._turn(connection, month.table) as is_ours:
+                if is_ours and not await event_partitions.create_partition(connection, month):
+                    self._log(month.table, "too many events are in events_default")
+
+    async def drop(self, connection: Connection, before: datetime) -> bool:
+        """Drop the partitions whose events are all from before a time.
+
+        Return whether none is left: to delete their events one by one would take hours.
+        """
+        for partition in await event_partitions.find_partitions(connection):
+            if partition.end <= before:
+                async with self._turn(connection, partition.table) as is_ours:
+                    if is_ours:
+                        await event_partitions.drop_partition(connection, partition)
+        found = await event_partitions.find_partitions(connection)
+        return all(partition.end > before for partition in found)
+
+    @asynccontextmanager
+    async def _turn(self, connection: Connection, table: str) -> AsyncIterator[bool]:
+        """Run the block in a turn; log a failure that concerns this partition alone."""
+        try:
+            async with housekeeping_turn(connection) as is_ours:
+                yield is_ours
+        except DatabaseError as error:
+            if connection.closed or isinstance(error, DISCARDING):
+                raise
+            self._log(table, str(error))
+
+    def _log(self, table: str, failure: str) -> None:
+        if self._failures.get(table) != failure:
+            self._failures[table] = failure
+            logging.getLogger(SERVER).warning(
+                "the partition %s of the audit trail was not changed, which is tried again every"
+                " minute: %s",
+                table,
+                failure,
+            )
