@@ -5,9 +5,10 @@ partition is created as a table of its own, and then attached, for which only th
 is locked. To drop one, all of ``events`` has to be locked.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from db.pool import Connection
 
@@ -136,6 +137,25 @@ async def drop_partition(connection: Connection, partition: Partition) -> None:
     """Drop a partition with its events, in a transaction; raises Locked."""
     await connection.execute(_LIMIT_WAIT)
     await connection.execute(_DROP.format(partition.table))
+
+
+_NAME = re.compile(r"events_(before_)?(\d{4})_(\d{2})")
+_CREATE_MONTH = "CREATE TABLE {} PARTITION OF events FOR VALUES FROM ({}) TO ('{}')"
+
+
+def creation_of(name: str) -> str | None:
+    """Return the statement that creates a partition of such a name; None if it is not of a month.
+
+    The migration from version 4 creates the partition of everything before a month.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    before, year, number = match.groups()
+    month = Month.of(datetime(int(year), int(number), 1, tzinfo=UTC))
+    if before:
+        return _CREATE_MONTH.format(name, "MINVALUE", month.start)
+    return _CREATE_MONTH.format(name, f"'{month.start}'", month.end)
 
 
 def missing_months(found: Sequence[Partition], now: datetime, count: int) -> list[Month]:

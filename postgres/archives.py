@@ -22,6 +22,8 @@ from postgres.programs import SYSTEM_PATH, find_programs
 ENVIRONMENT = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
 CHUNK = 1024 * 1024
 _MARK = b"userauth-backup "
+# What the names of partitions of events begin with.
+_PARTITION = "events_"
 _MAX_LINE_BYTES = 64 * 1024
 _COPY = re.compile(rb'COPY .+ \(([a-z_0-9", ]+)\) FROM stdin;\n')
 _END = b"\\.\n"
@@ -31,8 +33,8 @@ _END = b"\\.\n"
 class Manifest:
     """The contents of a backup: the time, the schema version, and the row count of each table.
 
-    ``namespace`` is the Postgres schema of the tables; ``size`` and ``sha256`` are those of the
-    archive without this line.
+    Partitions count as tables. ``namespace`` is the Postgres schema of the tables; ``size`` and
+    ``sha256`` are those of the archive without this line.
     """
 
     made_at: datetime
@@ -41,6 +43,11 @@ class Manifest:
     rows: Mapping[str, int]
     size: int
     sha256: str
+
+    @property
+    def partitions(self) -> list[str]:
+        """Return the partitions of events."""
+        return [name for name in self.rows if name.startswith(_PARTITION)]
 
     def line(self) -> bytes:
         """Return the last line of the file, with the newline before it."""
@@ -162,7 +169,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
                 f"{path.name} has schema version {manifest.version}, and this server supports up to"
                 f" version {VERSION}: restore it with a newer server."
             )
-        if set(manifest.rows) - set(TABLES) or "users" not in manifest.rows:
+        if {*manifest.rows} - {*TABLES, *manifest.partitions} or "users" not in manifest.rows:
             raise BackupError(f"{path.name} contains tables of another application.")
         # pg_restore shares the file offset, and so starts where we seek to.
         yield Archive(raw, manifest)

@@ -19,6 +19,14 @@ from postgres.program_output import ProgramFailed, stream_output
 from postgres.programs import MAJOR_VERSION, SYSTEM_PATH, find_programs
 
 _LOCK_WAIT_MILLISECONDS = 60_000
+# pg_dump of a partitioned table does not include its partitions.
+_FIND_PARTITIONS = """
+SELECT c.relname
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+JOIN pg_class p ON p.oid = i.inhparent
+WHERE p.relname = 'events' AND p.relnamespace = to_regnamespace(quote_ident(%s))
+"""
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
@@ -36,7 +44,7 @@ def write_backup(
         pg_dump = _choose_program(connection)
         # pg_dump uses the same snapshot, so the row counts match.
         with connection.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"):
-            snapshot = str(connection.value("SELECT pg_export_snapshot()"))
+            snapshot = _export_snapshot(connection, namespace, tables)
             rows = _count_rows(connection, namespace, tables)
             connection_option, environment = _pg_dump_connection(connection, dsn, environ)
             size, sha256 = _dump(
@@ -66,13 +74,21 @@ def _find_schema(connection: PlainConnection) -> tuple[int, str, Sequence[str]]:
     return version, str(found[0][0]), [str(row[1]) for row in found]
 
 
+def _export_snapshot(connection: PlainConnection, namespace: str, tables: Sequence[str]) -> str:
+    """Return a snapshot of the transaction; until its end, no partition of events is dropped."""
+    if "events" in tables:
+        # Before the snapshot, which has the partitions that exist then.
+        connection.execute(f"LOCK TABLE {_quoted(namespace)}.events IN ACCESS SHARE MODE")
+    return str(connection.value("SELECT pg_export_snapshot()"))
+
+
 def _count_rows(
     connection: PlainConnection, namespace: str, tables: Sequence[str]
 ) -> dict[str, int]:
-    return {
-        name: int(connection.value(f"SELECT count(*) FROM {_quoted(namespace)}.{name}"))
-        for name in tables
-    }
+    """Return the number of rows of each table and partition."""
+    count = f"SELECT count(*) FROM ONLY {_quoted(namespace)}."
+    partitions = [str(row[0]) for row in connection.fetch_all(_FIND_PARTITIONS, (namespace,))]
+    return {name: int(connection.value(count + _quoted(name))) for name in (*tables, *partitions)}
 
 
 def _dump(

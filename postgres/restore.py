@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from psycopg2 import sql
 
 from db.errors import BackupError, DatabaseNotEmpty
+from db.event_partitions import creation_of
 from db.rows import NewEvent
 from db.schema import (
     CLUSTER,
@@ -177,6 +178,9 @@ def _fill(connection: PlainConnection, archive: Archive, options: RestoreOptions
     """Create the tables of the backup, fill them, and migrate them."""
     manifest = archive.manifest
     connection.execute(schema_of(manifest.version, options.schema))
+    for name in manifest.partitions:
+        if statement := creation_of(name):
+            connection.execute(statement)
     for name in TABLES:
         if name in manifest.rows:
             _fill_table(connection, archive, name)
@@ -211,12 +215,13 @@ def _finish(
 def _fill_table(connection: PlainConnection, archive: Archive, name: str) -> None:
     """Replace the initial rows of a table with those of a backup."""
     connection.execute(f"DELETE FROM {name}")
-    with archive.table(name) as rows, connection.raw.cursor() as cursor:
-        if rows.columns:
-            copy = sql.SQL("COPY {} ({}) FROM STDIN").format(
-                sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, rows.columns))
-            )
-            cursor.copy_expert(copy, rows)
+    for source in (name, *(archive.manifest.partitions if name == "events" else ())):
+        with archive.table(source) as rows, connection.raw.cursor() as cursor:
+            if rows.columns:
+                copy = sql.SQL("COPY {} ({}) FROM STDIN").format(
+                    sql.Identifier(name), sql.SQL(", ").join(map(sql.Identifier, rows.columns))
+                )
+                cursor.copy_expert(copy, rows)
     # Identity columns continue after the highest value.
     for table, column in connection.fetch_all(_FIND_IDENTITY_COLUMNS, (name,)):
         connection.execute(

@@ -44,6 +44,38 @@ def test_tokens_of_an_earlier_version_are_no_sessions(old: str) -> None:
     assert run_sql(old, "SELECT DISTINCT kind, max_idle FROM tokens") == [("token", None)]
 
 
+def insert_event(dsn: str, at: str, kind: str) -> int:
+    """Insert an event; return its id."""
+    inserted = run_sql(
+        dsn,
+        "INSERT INTO events (at, kind, outcome) VALUES (%s::timestamptz, %s, 'success')"
+        " RETURNING id",
+        (at, kind),
+    )
+    return int(inserted[0][0])
+
+
+def test_events_of_an_earlier_version_keep_their_ids_and_new_ones_follow(old: str) -> None:
+    if run_sql(old, "SELECT to_regclass('events')") == [(None,)]:
+        run_sql(old, "".join(path.read_text(encoding="utf-8") for path in to_version(old, 3)))
+    times = ("2020-01-01Z", "now", "2099-07-01Z", "2025-12-31Z")
+    before = [(insert_event(old, at, f"kind {at}"), f"kind {at}") for at in times]
+    run_sql(old, "SELECT nextval(pg_get_serial_sequence('events', 'id'))")
+    apply(old)
+    assert run_sql(old, "SELECT id, kind FROM events ORDER BY id") == before
+    assert insert_event(old, "now", "new") == before[-1][0] + 2
+    partitions = "SELECT DISTINCT tableoid::regclass::text FROM events WHERE {} ORDER BY 1"
+    [(name,)] = run_sql(old, partitions.format("at <= now()"))
+    assert name.startswith("events_before_")
+    assert run_sql(old, partitions.format("at > now()")) == [("events_default",)]
+
+
+def to_version(dsn: str, version: int) -> list[Path]:
+    """Return the migrations of a database to an earlier version than the current one."""
+    [(current,)] = run_sql(dsn, "SELECT version FROM userauth_schema")
+    return [MIGRATIONS / f"{number}.sql" for number in range(current + 1, version + 1)]
+
+
 def test_a_failed_migration_changes_nothing(
     old: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

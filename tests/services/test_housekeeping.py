@@ -181,7 +181,9 @@ def test_old_events_and_counts_are_deleted_and_consecutive_failures_are_kept(
     dsn: str, clock: Clock
 ) -> None:
     now = datetime.fromtimestamp(clock.now, UTC)
-    for days in (89, 91):
+    # From 89 days ago, and from the last day of the month before that of 90 days ago.
+    whole_month = (now - timedelta(days=90)).day
+    for days in (89, 90 + whole_month):
         run_sql(
             dsn,
             "INSERT INTO events (at, kind, outcome) VALUES (%s, 'added', 'success')",

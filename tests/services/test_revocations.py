@@ -48,8 +48,11 @@ CREATE SCHEMA recording;
 CREATE TABLE recording.written (transaction text, relation text, old jsonb, new jsonb);
 CREATE FUNCTION recording.record() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- TG_TABLE_NAME is that of a partition.
     INSERT INTO recording.written
-    VALUES (pg_current_xact_id()::text, TG_TABLE_NAME, to_jsonb(OLD), to_jsonb(NEW));
+    SELECT pg_current_xact_id()::text, relname, to_jsonb(OLD), to_jsonb(NEW)
+    FROM pg_class
+    WHERE oid = coalesce(pg_partition_root(TG_RELID), TG_RELID);
     RETURN NULL;
 END
 $$;

@@ -1,0 +1,248 @@
+"""Months of the audit trail are partitions: created in advance, and dropped as a whole."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import psycopg2
+import pytest
+
+from db import event_partitions
+from db.event_partitions import Month
+from db.events import EventFilter, find_events
+from db.pool import Database
+from services.housekeeping import Housekeeping, RetentionPolicy
+from tests.harness.clock import Clock
+from tests.harness.databases import apply, new_database, use
+from tests.harness.row_locks import holding
+from tests.harness.sql import run_sql
+
+KEEP = RetentionPolicy(expired_days=7, event_days=90, count_seconds=4500)
+# A limit for what must happen, on any machine.
+SECONDS = 20
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def own(postgres: str) -> Iterator[str]:
+    """Create a database of its own, since its partitions remain."""
+    with new_database(postgres, f"months{next(_numbers)}") as dsn:
+        apply(dsn)
+        for name in partitions(dsn):
+            run_sql(dsn, f"DROP TABLE {name}")
+        yield dsn
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock in the middle of November 2026."""
+    return Clock(datetime(2026, 11, 15, 12, tzinfo=UTC).timestamp())
+
+
+def partitions(dsn: str) -> list[str]:
+    """Return the names of the partitions except the default one."""
+    rows = run_sql(
+        dsn,
+        "SELECT inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent = 'events'::regclass AND inhrelid <> 'events_default'::regclass"
+        " ORDER BY 1",
+    )
+    return [name for (name,) in rows]
+
+
+def insert(dsn: str, *times: str) -> None:
+    """Insert an event for each time, whose kind is that time."""
+    for at in times:
+        run_sql(
+            dsn,
+            "INSERT INTO events (at, kind, outcome, ip, actor, times)"
+            " VALUES (%s::timestamptz, %s, 'success', '192.0.2.1', 'a\"ж', 3)",
+            (at, at),
+        )
+
+
+def places(dsn: str) -> dict[str, str]:
+    """Return the partition of each event by its kind."""
+    return dict(run_sql(dsn, "SELECT kind, tableoid::regclass::text FROM events"))
+
+
+async def remove(database: Database, clock: Clock) -> None:
+    await Housekeeping(database, clock=clock, keep=KEEP).remove()
+
+
+def test_this_month_and_the_next_two_have_a_partition(own: str, clock: Clock) -> None:
+    use(own, lambda database: remove(database, clock))
+    expected = ["events_2026_11", "events_2026_12", "events_2027_01"]
+    assert partitions(own) == expected
+    times = (
+        "2026-10-31T23:59:59.999999Z",
+        "2026-11-01T00:00Z",
+        "2026-12-01T01:00+02",
+        "2026-12-01Z",
+        "2027-01-31Z",
+        "2027-02-01Z",
+    )
+    insert(own, *times)
+    first, second, third = expected
+    names = ("events_default", first, first, second, third, "events_default")
+    assert places(own) == dict(zip(times, names, strict=True))
+    use(own, lambda database: remove(database, clock))
+    assert partitions(own) == expected
+
+
+def test_a_new_database_has_a_partition_for_this_month_before_a_server_starts(
+    postgres: str,
+) -> None:
+    with new_database(postgres, "months_new") as dsn:
+        apply(dsn)
+        insert(dsn, "now")
+        assert set(places(dsn).values()) == {Month.of(datetime.now(UTC)).table}
+
+
+def test_an_event_without_a_partition_is_found_and_moved_to_one_unchanged(
+    own: str, clock: Clock
+) -> None:
+    insert(own, "2026-11-02T03:04:05.678901Z", "2026-12-31Z", "2031-01-01Z", "2026-11-03Z")
+    assert set(places(own).values()) == {"events_default"}
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            before = await find_events(connection, EventFilter(), limit=10)
+        assert before[0].kind == "2026-11-03Z"
+        assert len(before) == 4
+        await remove(database, clock)
+        async with database.connection() as connection:
+            assert await find_events(connection, EventFilter(), limit=10) == before
+
+    use(own, work)
+    assert places(own) == {
+        "2026-11-02T03:04:05.678901Z": "events_2026_11",
+        "2026-11-03Z": "events_2026_11",
+        "2026-12-31Z": "events_2026_12",
+        "2031-01-01Z": "events_default",
+    }
+
+
+def test_a_month_with_too_many_events_to_move_is_passed_over_and_reported_once(
+    own: str, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_partitions, "_MAX_MOVED", 2)
+    insert(own, "2026-11-01Z", "2026-11-02Z", "2026-11-03Z", "2026-12-01Z")
+
+    async def work(database: Database) -> None:
+        housekeeping = Housekeeping(database, clock=clock, keep=KEEP)
+        with caplog.at_level(logging.WARNING):
+            await housekeeping.remove()
+            await housekeeping.remove()
+
+    use(own, work)
+    assert partitions(own) == ["events_2026_12", "events_2027_01"]
+    assert [record.args[0] for record in caplog.records if record.args] == ["events_2026_11"]
+    assert set(places(own)) == {"2026-11-01Z", "2026-11-02Z", "2026-11-03Z", "2026-12-01Z"}
+
+
+def test_a_month_is_dropped_when_its_last_moment_is_older_than_the_retention(
+    own: str, clock: Clock
+) -> None:
+    use(own, lambda database: remove(database, clock))
+    insert(own, "2026-10-31Z", "2026-11-01Z", "2026-11-30T23:59Z", "2026-12-01Z")
+    end = datetime(2026, 12, 1, tzinfo=UTC) + timedelta(days=KEEP.event_days)
+    clock.now = (end - timedelta(seconds=1)).timestamp()
+    use(own, lambda database: remove(database, clock))
+    # The first event, of the default partition, is deleted at the end of its month as well.
+    assert set(places(own)) == {"2026-11-01Z", "2026-11-30T23:59Z", "2026-12-01Z"}
+    clock.now = end.timestamp()
+    use(own, lambda database: remove(database, clock))
+    assert set(places(own)) == {"2026-12-01Z"}
+    assert partitions(own)[0] == "events_2026_12"
+
+
+def test_years_pass_without_an_event_that_is_kept_too_short_or_too_long(
+    own: str, clock: Clock
+) -> None:
+    kept, bound = timedelta(days=KEEP.event_days), timedelta(days=KEEP.event_days + 31)
+    written: set[str] = set()
+
+    async def work(database: Database) -> None:
+        housekeeping = Housekeeping(database, clock=clock, keep=KEEP)
+        for _ in range(50):
+            await housekeeping.remove()
+            now = datetime.fromtimestamp(clock(), UTC)
+            insert(own, now.isoformat())
+            written.add(now.isoformat())
+            found = places(own)
+            assert found[now.isoformat()] == Month.of(now).table
+            assert all(now - datetime.fromisoformat(kind) < bound for kind in found)
+            assert all(now - datetime.fromisoformat(kind) > kept for kind in written - {*found})
+            assert len(partitions(own)) <= 7
+            clock.advance(23 * 86_400 + 3601)
+        assert len(written) > len(places(own)) > 3
+        assert "events_default" not in places(own).values()
+
+    use(own, work)
+
+
+def test_a_clock_that_was_years_ahead_leaves_nothing_that_fails(own: str, clock: Clock) -> None:
+    insert(own, "2028-03-01Z")
+    use(own, lambda database: remove(database, clock))
+    clock.now = datetime(2028, 3, 15, tzinfo=UTC).timestamp()
+    use(own, lambda database: remove(database, clock))
+    assert places(own) == {"2028-03-01Z": "events_2028_03"}
+    clock.now = datetime(2026, 11, 16, tzinfo=UTC).timestamp()
+    use(own, lambda database: remove(database, clock))
+    assert partitions(own) == [
+        *("events_2026_11", "events_2026_12", "events_2027_01"),
+        *("events_2028_03", "events_2028_04", "events_2028_05"),
+    ]
+
+
+def test_two_servers_create_and_drop_partitions_at_the_same_time(own: str, clock: Clock) -> None:
+    async def work(database: Database) -> None:
+        for month in range(6):
+            clock.now = datetime(2027, 1 + month, 20, tzinfo=UTC).timestamp()
+            # One after the other that has the turn.
+            await asyncio.gather(*(remove(database, clock) for _ in range(4)))
+            await remove(database, clock)
+            assert partitions(own)[-3:] == [
+                f"events_2027_{number:02}" for number in range(1 + month, 4 + month)
+            ]
+
+    use(own, work)
+    assert partitions(own)[0] == "events_2027_03"
+
+
+def test_a_long_reader_delays_partitions_and_no_writer(
+    own: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    use(own, lambda database: remove(database, clock))
+    insert(own, "2026-11-01Z")
+    clock.advance(200 * 86_400)
+    before = partitions(own)
+
+    async def work(database: Database) -> None:
+        housekeeping = Housekeeping(database, clock=clock, keep=KEEP)
+        with holding(own, "SELECT count(*) FROM events"):
+            async with asyncio.timeout(SECONDS):
+                run = asyncio.create_task(housekeeping.remove())
+                while not run.done():
+                    await asyncio.to_thread(write, own)
+                await run
+            assert partitions(own) == before
+            assert "2026-11-01Z" in places(own)
+        assert any("events_2026_11" in record.getMessage() for record in caplog.records)
+        await housekeeping.remove()
+
+    use(own, work)
+    assert partitions(own) == ["events_2027_06", "events_2027_07", "events_2027_08"]
+
+
+def write(dsn: str) -> None:
+    """Insert an event, as a server that waits for a lock for two seconds at most."""
+    with closing(psycopg2.connect(dsn, options="-c lock_timeout=2s")) as connection:
+        connection.cursor().execute(
+            "INSERT INTO events (at, kind, outcome) VALUES (now(), 'written', 'success')"
+        )
+        connection.commit()
