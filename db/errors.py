@@ -13,6 +13,7 @@ DatabaseError
 │   └── Unusable         not before this process is restarted
 │       ├── PoolerNotSupported   as above: none of the sessions can be trusted
 │       └── ServerTooOld         the schema in the database needs a newer server
+├── TooManyEvents        a partition cannot be created without a long lock
 ├── StatementError       Postgres rejected a statement: a defect of this server
 ├── InvalidUrl           the DSN is malformed
 ├── SchemaError          this server cannot use the schema in the database
@@ -106,6 +107,10 @@ class ServerTooOld(Unusable):
 
 # Those of one connection after which no other one can be trusted either.
 DISCARDING = (ReadOnly, RoleSettingsMissing, Unusable)
+
+
+class TooManyEvents(DatabaseError):
+    """The default partition of events would be locked for too long."""
 
 
 class StatementError(DatabaseError):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from db.errors import TooManyEvents
 from db.pool import Connection
 
 # Statements queue behind one that waits for a lock, such as one of a month behind a backup.
@@ -109,17 +110,16 @@ SELECT * FROM json_populate_recordset(NULL::events, %s::json)
 """
 
 
-async def create_partition(connection: Connection, month: Month) -> bool:
+async def create_partition(connection: Connection, month: Month) -> None:
     """Create the partition of a month, in a transaction; move its events out of the default one.
 
-    Return False, and change nothing, if the default partition would be locked for too long.
-    Raises Locked.
+    Raises Locked, and TooManyEvents if the default partition would be locked for too long.
     """
     period = {"start": month.start, "end": month.end}
     limits = {"searched": _MAX_SEARCHED, "moved": _MAX_MOVED}
     row = await connection.fetch_one(_IS_LARGE, {**period, **limits})
     if row is None or row[0]:
-        return False
+        raise TooManyEvents("events_default has too many events, which are deleted one by one")
     await connection.execute(_LIMIT_WAIT)
     await connection.execute(_CREATE.format(month.table))
     await connection.execute(_LOCK)
@@ -127,7 +127,6 @@ async def create_partition(connection: Connection, month: Month) -> bool:
     await connection.execute(_ATTACH.format(month.table, month.start, month.end))
     if taken is not None and taken[0] is not None:
         await connection.execute(_PUT, (taken[0],))
-    return True
 
 
 _DROP = "DROP TABLE {}"

@@ -5,34 +5,37 @@ partition, or are kept longer.
 """
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 from db import event_partitions
-from db.errors import DISCARDING, DatabaseError
+from db.errors import DISCARDING, DatabaseError, Locked
 from db.expired_tokens import housekeeping_turn
 from db.pool import Connection
 from ops.logs import SERVER
 
 # The current month and the next two.
 _MONTHS = 3
+# The failures, about one each minute, until a lock is reported: a backup may hold it for long.
+_PATIENCE = 60
 
 
 class EventMonths:
     """Creates and drops partitions of the audit trail, in one process at a time."""
 
     def __init__(self) -> None:
-        # Of each partition, the failure that was logged last.
-        self._failures: dict[str, str] = {}
+        # Of each partition, since the last success.
+        self._failures: Counter[str] = Counter()
 
     async def create(self, connection: Connection, now: datetime) -> None:
         """Create the partitions of this month and the next two that do not exist."""
         found = await event_partitions.find_partitions(connection)
         for month in event_partitions.missing_months(found, now, _MONTHS):
             async with self._turn(connection, month.table) as is_ours:
-                if is_ours and not await event_partitions.create_partition(connection, month):
-                    self._log(month.table, "too many events are in events_default")
+                if is_ours:
+                    await event_partitions.create_partition(connection, month)
 
     async def drop(self, connection: Connection, before: datetime) -> bool:
         """Drop the partitions whose events are all from before a time.
@@ -49,21 +52,20 @@ class EventMonths:
 
     @asynccontextmanager
     async def _turn(self, connection: Connection, table: str) -> AsyncIterator[bool]:
-        """Run the block in a turn; log a failure that concerns this partition alone."""
+        """Run the block in a turn; count a failure that concerns this partition alone."""
         try:
             async with housekeeping_turn(connection) as is_ours:
                 yield is_ours
         except DatabaseError as error:
             if connection.closed or isinstance(error, DISCARDING):
                 raise
-            self._log(table, str(error))
+            self._note(table, error)
+        else:
+            del self._failures[table]
 
-    def _log(self, table: str, failure: str) -> None:
-        if self._failures.get(table) != failure:
-            self._failures[table] = failure
+    def _note(self, table: str, error: DatabaseError) -> None:
+        self._failures[table] += 1
+        if self._failures[table] == (_PATIENCE if isinstance(error, Locked) else 1):
             logging.getLogger(SERVER).warning(
-                "the partition %s of the audit trail was not changed, which is tried again every"
-                " minute: %s",
-                table,
-                failure,
+                "housekeeping of the partition %s failed, and is tried again: %s", table, error
             )

@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
@@ -14,12 +15,17 @@ from db import event_partitions
 from db.event_partitions import Month
 from db.events import EventFilter, find_events
 from db.pool import Database
+from services import event_months, housekeeping
 from services.housekeeping import Housekeeping, RetentionPolicy
+from settings.choices import Pooler
 from tests.harness.clock import Clock
 from tests.harness.databases import apply, new_database, use
+from tests.harness.pgbouncer import pooled_database
+from tests.harness.pool_limits import LIMITS
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
 
+TRANSACTION = replace(LIMITS, pooler=Pooler.TRANSACTION)
 KEEP = RetentionPolicy(expired_days=7, event_days=90, count_seconds=4500)
 # A limit for what must happen, on any machine.
 SECONDS = 20
@@ -40,6 +46,11 @@ def own(postgres: str) -> Iterator[str]:
 def clock() -> Clock:
     """Return a clock in the middle of November 2026."""
     return Clock(datetime(2026, 11, 15, 12, tzinfo=UTC).timestamp())
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "_PAUSE", 0)
 
 
 def partitions(dsn: str) -> list[str]:
@@ -133,14 +144,15 @@ def test_a_month_with_too_many_events_to_move_is_passed_over_and_reported_once(
     insert(own, "2026-11-01Z", "2026-11-02Z", "2026-11-03Z", "2026-12-01Z")
 
     async def work(database: Database) -> None:
-        housekeeping = Housekeeping(database, clock=clock, keep=KEEP)
+        house = Housekeeping(database, clock=clock, keep=KEEP)
         with caplog.at_level(logging.WARNING):
-            await housekeeping.remove()
-            await housekeeping.remove()
+            await house.remove()
+            await house.remove()
 
     use(own, work)
     assert partitions(own) == ["events_2026_12", "events_2027_01"]
-    assert [record.args[0] for record in caplog.records if record.args] == ["events_2026_11"]
+    [record] = caplog.records
+    assert "events_2026_11" in record.getMessage()
     assert set(places(own)) == {"2026-11-01Z", "2026-11-02Z", "2026-11-03Z", "2026-12-01Z"}
 
 
@@ -167,9 +179,9 @@ def test_years_pass_without_an_event_that_is_kept_too_short_or_too_long(
     written: set[str] = set()
 
     async def work(database: Database) -> None:
-        housekeeping = Housekeeping(database, clock=clock, keep=KEEP)
+        house = Housekeeping(database, clock=clock, keep=KEEP)
         for _ in range(50):
-            await housekeeping.remove()
+            await house.remove()
             now = datetime.fromtimestamp(clock(), UTC)
             insert(own, now.isoformat())
             written.add(now.isoformat())
@@ -215,25 +227,28 @@ def test_two_servers_create_and_drop_partitions_at_the_same_time(own: str, clock
 
 
 def test_a_long_reader_delays_partitions_and_no_writer(
-    own: str, clock: Clock, caplog: pytest.LogCaptureFixture
+    own: str, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(event_months, "_PATIENCE", 2)
     use(own, lambda database: remove(database, clock))
     insert(own, "2026-11-01Z")
     clock.advance(200 * 86_400)
     before = partitions(own)
 
     async def work(database: Database) -> None:
-        housekeeping = Housekeeping(database, clock=clock, keep=KEEP)
+        house = Housekeeping(database, clock=clock, keep=KEEP)
         with holding(own, "SELECT count(*) FROM events"):
             async with asyncio.timeout(SECONDS):
-                run = asyncio.create_task(housekeeping.remove())
+                run = asyncio.create_task(house.remove())
                 while not run.done():
                     await asyncio.to_thread(write, own)
                 await run
             assert partitions(own) == before
             assert "2026-11-01Z" in places(own)
+            assert caplog.records == []
+            await house.remove()
         assert any("events_2026_11" in record.getMessage() for record in caplog.records)
-        await housekeeping.remove()
+        await house.remove()
 
     use(own, work)
     assert partitions(own) == ["events_2027_06", "events_2027_07", "events_2027_08"]
@@ -246,3 +261,16 @@ def write(dsn: str) -> None:
             "INSERT INTO events (at, kind, outcome) VALUES (now(), 'written', 'success')"
         )
         connection.commit()
+
+
+@pytest.mark.needs("pgbouncer")
+def test_partitions_are_created_and_dropped_through_a_pooler_in_transaction_mode(
+    postgres: str, clock: Clock
+) -> None:
+    with pooled_database(postgres, "months_pooled", pool_size=1) as pooled:
+        for _ in range(2):
+            use(pooled.url, lambda database: remove(database, clock), TRANSACTION)
+            clock.advance(200 * 86_400)
+        found = [name for name in partitions(pooled.direct) if name.startswith("events_2027")]
+        assert found == ["events_2027_06", "events_2027_07", "events_2027_08"]
+        assert pooled.leftovers() == []
