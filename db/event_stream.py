@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from db.pool import Connection
 from db.rows import EventRow
 
-_FIND_LAST_IDS = """
+FIND_LAST_IDS = """
 SELECT id
 FROM events
 WHERE id > (SELECT coalesce(max(id), 0) FROM events) - %s
@@ -15,10 +15,10 @@ ORDER BY id
 
 async def find_last_ids(connection: Connection, *, span: int) -> list[int]:
     """Return the newest id and those less than ``span`` below it, in ascending order."""
-    return [int(row[0]) for row in await connection.fetch_all(_FIND_LAST_IDS, (span,))]
+    return [int(row[0]) for row in await connection.fetch_all(FIND_LAST_IDS, (span,))]
 
 
-_FIND_AFTER = """
+FIND_AFTER = """
 SELECT
     id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
     request_id, actor, times
@@ -31,10 +31,10 @@ LIMIT %s
 
 async def find_after(connection: Connection, last_id: int, *, limit: int) -> list[EventRow]:
     """Return the events after an id, in ascending order."""
-    return [EventRow(*row) for row in await connection.fetch_all(_FIND_AFTER, (last_id, limit))]
+    return [EventRow(*row) for row in await connection.fetch_all(FIND_AFTER, (last_id, limit))]
 
 
-_FIND_BY_IDS = """
+FIND_BY_IDS = """
 SELECT
     id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
     request_id, actor, times
@@ -47,4 +47,4 @@ LIMIT %s
 
 async def find_by_ids(connection: Connection, ids: Sequence[int], *, limit: int) -> list[EventRow]:
     """Return the events with these ids, in ascending order."""
-    return [EventRow(*row) for row in await connection.fetch_all(_FIND_BY_IDS, (list(ids), limit))]
+    return [EventRow(*row) for row in await connection.fetch_all(FIND_BY_IDS, (list(ids), limit))]

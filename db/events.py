@@ -84,7 +84,7 @@ class EventFilter:
     ip: str | None = None
 
 
-_FIND = """
+FIND = """
 SELECT
     id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
     request_id, actor, times
@@ -97,11 +97,12 @@ WHERE
     AND (
         %(before)s::uuid IS NULL
         OR id < (
-            SELECT max(last.id)
+            SELECT last.id
             FROM events AS last
             WHERE
                 last.public_id = %(before)s::uuid
                 AND (%(user_id)s::uuid IS NULL OR last.user_id = %(user_id)s::uuid)
+            LIMIT 1
         )
     )
     AND (%(after)s::bigint IS NULL OR id > %(after)s)
@@ -116,15 +117,15 @@ LIMIT %(limit)s
 async def find_events(connection: Connection, wanted: EventFilter, *, limit: int) -> list[EventRow]:
     """Return the events that pass a filter, newest first."""
     parameters = {**asdict(wanted), "limit": limit}
-    return [EventRow(*row) for row in await connection.fetch_all(_FIND, parameters)]
+    return [EventRow(*row) for row in await connection.fetch_all(FIND, parameters)]
 
 
-_EXISTS = "SELECT EXISTS (SELECT FROM events WHERE public_id = %s)"
+EXISTS = "SELECT EXISTS (SELECT FROM events WHERE public_id = %s)"
 
 
 async def has_event(connection: Connection, public_id: str) -> bool:
     """Return whether an event exists."""
-    row = await connection.fetch_one(_EXISTS, (public_id,))
+    row = await connection.fetch_one(EXISTS, (public_id,))
     return row is not None and bool(row[0])
 
 
@@ -164,7 +165,7 @@ async def find_origins(
     return [(row[0], row[1]) for row in rows]
 
 
-_DELETE_OLD = """
+DELETE_OLD = """
 DELETE FROM events
 WHERE at < %(before)s AND (id, at) IN (
     SELECT id, at
@@ -179,7 +180,7 @@ WHERE at < %(before)s AND (id, at) IN (
 
 async def delete_old(connection: Connection, *, before: datetime, limit: int) -> int:
     """Delete events from before a time, oldest first; return how many."""
-    return await connection.execute(_DELETE_OLD, {"before": before, "limit": limit})
+    return await connection.execute(DELETE_OLD, {"before": before, "limit": limit})
 
 
 _FIND_DIGEST_KEY = "SELECT key FROM digest_key"
