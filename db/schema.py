@@ -79,9 +79,7 @@ async def apply_schema(
         await _take_lock(connection, lock_wait)
         version = await find_version(connection)
         if version is None:
-            await _check_name_conflicts(connection)
-            await connection.execute(schema)
-            await _create_months(connection)
+            await _create(connection, schema)
             return
         await _check_compatible(connection, version)
         if version < VERSION and not may_migrate:
@@ -142,8 +140,10 @@ async def _migrate(connection: Connection, version: int) -> None:
         await connection.execute(migration)
 
 
-async def _create_months(connection: Connection) -> None:
-    """Create the first partitions of events, for an import before the first start of a server."""
+async def _create(connection: Connection, schema: str) -> None:
+    """Create the schema, and the first partition of events: an import may come before a server."""
+    await _check_name_conflicts(connection)
+    await connection.execute(schema)
     row = await connection.fetch_one("SELECT now()")
     for month in missing_months([], row[0], 1) if row else ():
         await create_partition(connection, month)
