@@ -47,7 +47,8 @@ FROM generate_series(1, %s) AS n
 _SIZES = """
 SELECT
     pg_database_size(current_database()), pg_total_relation_size('users'),
-    pg_total_relation_size('tokens'), pg_total_relation_size('events')
+    pg_total_relation_size('tokens'),
+    (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('events'))::bigint
 """
 
 
