@@ -49,3 +49,35 @@ def test_a_message_is_used_once_and_only_if_valid(
     assert spend(dsn, message_id) == expected
     if expected[0]:
         assert run_sql(dsn, "SELECT used_at, due_at FROM messages") == [(NOW, None)]
+
+
+_INSERT_OF_USER = """
+INSERT INTO messages (
+    id, nonce, kind, user_id, recipient, email_digest, language, key_id, created_at, expires_at,
+    is_urgent, tries, email_tries, last_try_at
+)
+SELECT
+    new.id, gen_random_uuid(), 'password-reset', users.id, email, 'a', 'en', 'key', %s, %s, false,
+    new.tries, new.tries, %s
+FROM users, unnest(%s::uuid[], %s::integer[]) AS new (id, tries)
+"""
+
+
+def test_a_right_code_takes_back_the_try_of_its_own_message(dsn: str) -> None:
+    """That of another message may be of an earlier day, and count no more."""
+    earlier, own = (f"00000000-0000-4000-8000-00000000000{number}" for number in range(2))
+    run_sql(dsn, "INSERT INTO users (email, email_key, password_hash) VALUES ('a@b', 'a@b', '')")
+    times = (NOW - timedelta(days=2), NOW + timedelta(hours=1), NOW - timedelta(days=2))
+    run_sql(dsn, _INSERT_OF_USER, (*times, [earlier, own], [3, 0]))
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            found = await proofs.count_try(
+                connection, message_id=own, user_id=None, kinds=["password-reset"], now=NOW
+            )
+            assert [row.id for row in found] == [own]
+            await proofs.return_try(connection, [own])
+
+    use(dsn, work)
+    tries = "SELECT id::text, tries, email_tries FROM messages ORDER BY id"
+    assert run_sql(dsn, tries) == [(earlier, 3, 3), (own, 0, 0)]

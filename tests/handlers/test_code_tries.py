@@ -25,6 +25,7 @@ from tests.harness.mail_calls import (
     request_verification,
     sent_by,
 )
+from tests.harness.row_locks import holding
 from tests.harness.sql import moving_counts_back, run_sql
 
 TRIES, TRIES_PER_DAY = 5, 20
@@ -142,6 +143,21 @@ async def test_of_twenty_wrong_codes_at_once_on_two_servers_five_are_compared(
     async with another_server(settings, [KEY], dsn, clock) as other:
         await asyncio.gather(*(guess(each, sent) for each in (api, other) for _ in range(10)))
     assert len(compared) == TRIES
+    assert tries_of(dsn, sent) == TRIES
+
+
+@pytest.mark.gen_test
+async def test_wrong_codes_that_wait_for_one_another_are_counted_one_by_one(
+    api: Api, dsn: str
+) -> None:
+    await api.register()
+    sent = await sent_by(dsn, request_reset(api))
+    run_sql(dsn, "UPDATE messages SET tries = %s", (TRIES - 1,))
+    with holding(dsn, "SELECT FROM messages FOR UPDATE") as holder:
+        guesses = [asyncio.create_task(guess(api, sent)) for _ in range(2)]
+        await holder.sees_waiting(*guesses)
+        holder.commit()
+    await asyncio.gather(*guesses)
     assert tries_of(dsn, sent) == TRIES
 
 

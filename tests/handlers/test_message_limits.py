@@ -105,6 +105,34 @@ async def test_printed_links_and_messages_that_became_void_unsent_do_not_count(
 
 @override_settings(MAIL__NETWORK_PER_HOUR=1_000)
 @pytest.mark.gen_test
+async def test_urgent_messages_do_not_count_toward_the_limit_of_a_recipient(
+    api: Api, dsn: str
+) -> None:
+    await api.register()
+    for _ in range(RECIPIENT_LIMIT):
+        await sent_by(dsn, request_reset(api))
+    run_sql(dsn, "UPDATE messages SET is_urgent = true, sent_at = now(), due_at = NULL")
+    await sent_by(dsn, request_reset(api))
+
+
+@override_settings(MAIL__NETWORK_PER_HOUR=1_000)
+@pytest.mark.gen_test
+async def test_messages_that_are_being_sent_while_their_user_is_deleted_count(
+    api: Api, dsn: str
+) -> None:
+    await api.register()
+    for _ in range(RECIPIENT_LIMIT):
+        await sent_by(dsn, request_reset(api))
+    lease = "due_at = expires_at, attempts = 1, sent_at = NULL, failure = NULL"
+    run_sql(dsn, f"UPDATE messages SET {lease}")  # noqa: S608
+    assert (await api.request("DELETE", "/api/user", authorization=SUSAN)).status == 200
+    await api.register()
+    assert (await request_reset(api)).status == 202
+    assert run_sql(dsn, "SELECT count(recipient) FROM messages") == [(0,)]
+
+
+@override_settings(MAIL__NETWORK_PER_HOUR=1_000)
+@pytest.mark.gen_test
 async def test_taken_addresses_count_towards_the_limit_of_the_user(api: Api, dsn: str) -> None:
     await api.register()
     await api.register("peter@example.com")

@@ -199,6 +199,7 @@ async def test_the_proof_of_a_disabled_user_is_rejected(
     found = await ready(api, dsn, path)
     run_sql(dsn, "UPDATE users SET disabled_at = now()")
     assert_invalid(await found.send(api, proof_of(found, form)), form)
+    assert run_sql(dsn, FAILED) == [(1,)]
     run_sql(dsn, "UPDATE users SET disabled_at = NULL")
     assert (await found.send(api, proof_of(found, form))).status == 200
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,6 +10,7 @@ from db.errors import ServerTooOld
 from db.lookups import open_lookups
 from db.pool import Database
 from db.schema import VERSION
+from db.schema_state import get_state, store_settings
 from rules.errors import DatabaseUnavailable
 from services.peers import LOOK_SECONDS, Peers
 from services.readiness import Readiness
@@ -92,10 +94,45 @@ def test_servers_with_different_settings_notice_each_other(
         # The other one is stopped.
         await look_for(240, clock, one)
         assert list(one.differing) == []
+        assert caplog.messages == [message] * 2
+        # It is started again: a new difference is logged again.
+        await look_for(300, clock, one, other)
+        assert caplog.messages == [message] * 4
+
+    message = f"{WARNING} [throttle]: give all servers the same"
+    with caplog.at_level(logging.WARNING):
+        use(dsn, work)
+
+
+@pytest.mark.usefixtures("state")
+def test_the_settings_of_a_server_that_was_stopped_are_not_logged(
+    dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(database: Database) -> None:
+        await peers(database, clock, OURS).look()
+        new = peers(database, clock, THEIRS)
+        await new.look()
+        await look_for(60, clock, new)
+        assert new.differing == ["[throttle]"]
+        await look_for(240, clock, new)
+        assert list(new.differing) == []
 
     with caplog.at_level(logging.WARNING):
         use(dsn, work)
-    assert caplog.messages == [f"{WARNING} [throttle]: give all servers the same"] * 2
+    assert caplog.messages == []
+
+
+@pytest.mark.usefixtures("state")
+def test_settings_that_another_server_has_stored_meanwhile_are_kept(dsn: str, clock: Clock) -> None:
+    async def work(database: Database) -> None:
+        at = datetime.fromtimestamp(clock(), UTC)
+        async with database.connection() as connection:
+            before = await get_state(connection)
+            for settings in (THEIRS, OURS):
+                await store_settings(connection, settings, at=at, before=before)
+            assert (await get_state(connection)).settings == THEIRS
+
+    use(dsn, work)
 
 
 @pytest.mark.usefixtures("state")

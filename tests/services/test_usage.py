@@ -150,6 +150,21 @@ def test_uses_recorded_during_a_write_are_kept_for_the_next(
     assert uses(dsn) == [(clock.now - clock.now % MINUTE, "192.0.2.2")] * 2
 
 
+def test_a_use_of_a_token_that_was_revoked_meanwhile_is_not_written(
+    dsn: str, token: str, clock: Clock
+) -> None:
+    """Its user may be deleted: the row then contains nothing personal any more."""
+
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+        usage.note(token, "192.0.2.1")
+        run_sql(dsn, "UPDATE tokens SET revoked_at = now()")
+        await usage.write()
+
+    use(dsn, work)
+    assert uses(dsn) == [(None, None)]
+
+
 def test_a_locked_row_is_skipped(dsn: str, clock: Clock) -> None:
     held, free = sorted(insert_tokens(dsn, 2))
 

@@ -26,6 +26,7 @@ BY_PASSWORD = basic(EMAIL, PASSWORD)
 SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
 
 CHANGE_PASSWORD = "UPDATE users SET password_version = password_version + 1"
+DISABLE = "UPDATE users SET disabled_at = now()"
 REVOKE = "UPDATE tokens SET revoked_at = now()"
 LOCK_USER = "SELECT 1 FROM users FOR UPDATE"
 LOCK_TOKEN = "SELECT 1 FROM tokens FOR UPDATE"
@@ -77,8 +78,8 @@ def dsn(database: str) -> str:
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("change", [CHANGE_PASSWORD, "DELETE FROM users"])
-async def test_a_login_that_waits_for_a_password_change_or_a_deletion_fails(
+@pytest.mark.parametrize("change", [CHANGE_PASSWORD, DISABLE, "DELETE FROM users"])
+async def test_a_login_that_waits_for_what_shuts_its_user_out_fails(
     api: Api, dsn: str, change: str
 ) -> None:
     await api.register(EMAIL)
