@@ -235,6 +235,15 @@ async def test_an_overloaded_server_uses_nothing(api: Api, dsn: str, hashes: Blo
     assert (await confirm(api, RESET, sent.requested_code)).status == 200
 
 
+@override_settings(THROTTLE__HASHES_PER_MINUTE=1)
+@pytest.mark.gen_test
+async def test_a_reset_counts_toward_the_hashes_of_its_user(api: Api, dsn: str) -> None:
+    await api.register()
+    sent = await sent_by(dsn, request_reset(api))
+    assert (await confirm(api, RESET, sent.token)).status == 200
+    assert (await api.log_in(password=NEW_PASSWORD)).status == 429
+
+
 @pytest.mark.parametrize("form", ["token", "code"])
 @pytest.mark.gen_test
 async def test_of_two_resets_at_once_on_two_servers_one_succeeds(

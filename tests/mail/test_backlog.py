@@ -15,6 +15,8 @@ def test_messages_that_are_due_or_deferred_are_counted_with_the_age_of_the_oldes
     insert_messages(dsn, clock() - 100, "old@example.com")
     insert_messages(dsn, clock() - 500, "deferred@example.com")
     insert_messages(dsn, clock() - 900, "expired@example.com", lifetime=800)
+    [unknown] = insert_messages(dsn, clock() - 700, "unknown@example.com")
+    run_sql(dsn, "UPDATE messages SET recipient = NULL WHERE id = %s", (unknown,))
     run_sql(
         dsn,
         "UPDATE messages SET due_at = CASE WHEN recipient = 'deferred@example.com' THEN"

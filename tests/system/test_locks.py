@@ -17,6 +17,8 @@ from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.configuration import ROOT, override_settings
 from tests.harness.databases import use
+from tests.harness.mail import MAIL
+from tests.harness.mail_queue import until
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
 
@@ -30,6 +32,9 @@ DISABLE = "UPDATE users SET disabled_at = now()"
 REVOKE = "UPDATE tokens SET revoked_at = now()"
 LOCK_USER = "SELECT 1 FROM users FOR UPDATE"
 LOCK_TOKEN = "SELECT 1 FROM tokens FOR UPDATE"
+FINDS_UNDO = (
+    "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%email-undo%'"
+)
 USER = "SELECT name, password_hash, password_version, updated_at FROM users"
 
 
@@ -261,6 +266,22 @@ async def test_a_registration_that_waits_for_a_deletion_finds_the_address_reserv
         assert (await registration).status == 409
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
     assert run_sql(dsn, "SELECT kind FROM events WHERE id > %s", (event,)) == [("deleted",)]
+
+
+@override_settings(**MAIL, REGISTRATION__VERIFICATION="required")
+@pytest.mark.gen_test
+async def test_a_registration_that_found_no_reservation_does_not_miss_a_deletion(
+    api: Api, dsn: str
+) -> None:
+    """The deletion reserves the address after the registration has looked for that."""
+    await api.register(EMAIL)
+    with holding(dsn, "LOCK messages") as holder:
+        registration = started(api.register(EMAIL))
+        await until(lambda: run_sql(dsn, FINDS_UNDO))
+        holder.run("DELETE FROM users")
+        holder.commit()
+        assert (await registration).status == 202
+    assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
 
 
 def store_another_cost(dsn: str) -> None:
