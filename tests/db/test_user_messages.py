@@ -6,6 +6,7 @@ import pytest
 
 from db import messages, user_messages
 from db.pool import Database
+from tests.harness.databases import use
 from tests.harness.mail_queue import insert_messages
 from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
@@ -93,3 +94,73 @@ async def test_a_message_that_is_sent_while_its_user_is_deleted_is_recorded_as_s
         await database.close()
     rows = "SELECT sent_at, due_at, recipient FROM messages ORDER BY sent_at"
     assert run_sql(dsn, rows) == [(NOW, None, None), (None, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_reserved"),
+    [
+        ("attempts = 1", True),
+        ("kind = 'email-change'", False),
+        ("used_at = created_at", False),
+        ("voided_at = created_at", False),
+        ("expires_at = '2026-11-01Z'", False),
+    ],
+)
+def test_an_address_is_reserved_only_while_an_undo_may_restore_it(
+    dsn: str, user_id: str, change: str, *, is_reserved: bool
+) -> None:
+    insert_messages(dsn, NOW.timestamp(), "old@example.com", kind="email-undo", user_id=user_id)
+    run_sql(dsn, f"UPDATE messages SET {change}")  # noqa: S608
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            restorable = await user_messages.find_restorable(connection, user_id, at=NOW)
+            reserved = [
+                await user_messages.reserves(connection, "digest", except_user_id=each, now=NOW)
+                for each in (None, user_id)
+            ]
+        assert restorable == ["old@example.com"] * is_reserved
+        assert reserved == [is_reserved, False]
+
+    use(dsn, work)
+
+
+def test_a_message_that_a_deleted_user_has_requested_no_longer_names_the_user(
+    dsn: str, user_id: str
+) -> None:
+    """Without an owner: the address belongs to another user."""
+    insert_messages(dsn, NOW.timestamp(), "taken@example.com")
+    run_sql(dsn, "UPDATE messages SET requester_id = %s", (user_id,))
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await user_messages.anonymize_messages(connection, user_id, at=NOW)
+
+    use(dsn, work)
+    rows = "SELECT requester_id, recipient, voided_at FROM messages"
+    assert run_sql(dsn, rows) == [(None, None, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_in_use"),
+    [
+        ("sent_at = created_at", True),
+        ("key_id = NULL", False),
+        ("user_id = NULL", False),
+        ("used_at = created_at", False),
+        ("voided_at = created_at", False),
+        ("expires_at = '2026-11-01Z'", False),
+    ],
+)
+def test_a_signing_key_is_in_use_only_while_one_of_its_messages_is_valid(
+    dsn: str, user_id: str, change: str, *, is_in_use: bool
+) -> None:
+    insert_messages(dsn, NOW.timestamp(), EMAIL, key_id="key", user_id=user_id)
+    run_sql(dsn, f"UPDATE messages SET {change}")  # noqa: S608
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            found = await user_messages.find_keys_in_use(connection, at=NOW)
+        assert found == ({"key": NOW + timedelta(hours=1)} if is_in_use else {})
+
+    use(dsn, work)

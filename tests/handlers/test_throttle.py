@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
+import bcrypt
 import psycopg2
 import pytest
 
@@ -232,6 +233,27 @@ async def test_registrations_from_an_address_are_limited_also_for_taken_addresse
     assert has_to_wait(await api.register("three@example.com"), FIRST_DELAY)
     let_pass(FIRST_DELAY)
     assert (await api.register("three@example.com")).status == 201
+
+
+@override_settings(
+    THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY, PASSWORDS__WORKERS=1
+)
+@pytest.mark.gen_test
+async def test_no_more_registrations_at_once_are_hashed_than_allowed(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+    make = bcrypt.hashpw
+
+    def recorded(password: bytes, salt: bytes) -> bytes:
+        hashed.append(password)
+        return make(password, salt)
+
+    monkeypatch.setattr("rules.password_scheme.bcrypt.hashpw", recorded)
+    calls = [api.register(f"user{number}@example.com") for number in range(6)]
+    answers = await asyncio.gather(*calls)
+    assert sorted(answer.status for answer in answers) == [201] * 3 + [429] * 3
+    assert len(hashed) == 3
 
 
 @override_settings(THROTTLE__REGISTRATIONS=3, THROTTLE__FIRST_DELAY_SECONDS=FIRST_DELAY)

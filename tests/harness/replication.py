@@ -78,6 +78,15 @@ class Node:
     def promote(self) -> None:
         self._control("promote")
 
+    def begin_timeline(self, timeline: int) -> None:
+        """Let a stopped node continue on a timeline, as after so many promotions."""
+        program = str(find_programs() / "pg_resetwal")
+        # Beyond the WAL of a new cluster.
+        next_file = f"--next-wal-file={timeline:08X}0000000000000100"
+        command = [program, f"--pgdata={self.data}", "--force", next_file]
+        code, output = run(command, self._account, self.data)
+        assert code == 0, output
+
     @contextmanager
     def acknowledged(self, folder: Path) -> Iterator[None]:
         """Acknowledge the commits of this node, as a new standby that keeps its WAL in a folder."""
@@ -176,6 +185,22 @@ def replicated(made: Path, folder: Path, *, synchronous: str = STANDBY) -> Itera
         yield Replicated(primary, standby)
     finally:
         for node in (primary, standby):
+            with suppress(AssertionError, FileNotFoundError, psutil.NoSuchProcess):
+                node.stop()
+
+
+@contextmanager
+def primaries(made: Path, folder: Path, *timelines: int) -> Iterator[list[Node]]:
+    """Run primaries of one cluster, each on a timeline: all but the newest were replaced."""
+    folder.chmod(0o755)
+    nodes = [_copy(made, folder / str(timeline)) for timeline in timelines]
+    try:
+        for node, timeline in zip(nodes, timelines, strict=True):
+            node.begin_timeline(timeline)
+            node.start()
+        yield nodes
+    finally:
+        for node in nodes:
             with suppress(AssertionError, FileNotFoundError, psutil.NoSuchProcess):
                 node.stop()
 
