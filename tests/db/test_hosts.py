@@ -31,6 +31,22 @@ def test_hosts_are_read_as_libpq_does(url: str, hosts: list[Host]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "is_resolved"),
+    [
+        (Host("one"), False),
+        (Host("one", port="1"), False),
+        (Host("one", "10.0.0.5"), True),
+        (Host("", "10.0.0.5"), True),
+        (Host("/run/a"), True),
+        (Host("@abstract"), True),
+        (Host(), True),
+    ],
+)
+def test_a_name_is_resolved_unless_it_is_that_of_a_socket(host: Host, *, is_resolved: bool) -> None:
+    assert host.is_resolved is is_resolved
+
+
+@pytest.mark.parametrize(
     "options", ["host=one,two&port=1,2,3", "host=one,two&hostaddr=::1", "host=one&port=1,2"]
 )
 def test_lists_of_different_lengths_are_rejected(options: str) -> None:
