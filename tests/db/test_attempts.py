@@ -1,6 +1,7 @@
 """Attempts with one host after another: their time limits, and the error if all fail."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
@@ -76,6 +77,13 @@ def test_silent_hosts_leave_time_for_the_others() -> None:
 def test_one_of_several_hosts_gets_at_most_a_second() -> None:
     _, seconds = run(Route(ROUTE), 600, SILENT, PRIMARY, PRIMARY)
     assert 0.9 < seconds < 30
+
+
+def test_the_last_of_several_hosts_gets_no_more_than_the_others() -> None:
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="no response in time"):
+        run(Route(ROUTE), 60, DOWN, DOWN, SILENT)
+    assert time.monotonic() - began < 30
 
 
 def test_a_silent_host_is_tried_after_the_others_until_a_connection_is_open() -> None:
