@@ -9,7 +9,12 @@ import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 
 SECONDS = 2.5  # less than a statement may take
-WAITING = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+WAITING = """
+SELECT count(DISTINCT pid)
+FROM pg_locks
+JOIN pg_stat_activity USING (pid)
+WHERE NOT granted AND strpos(query, %s) > 0
+"""
 
 
 class Holder:
@@ -26,13 +31,21 @@ class Holder:
     def commit(self) -> None:
         self._connection.commit()
 
-    async def sees_waiting(self, *tasks: "asyncio.Task[Any]") -> None:
-        """Return when all of these wait for a lock, of this session or of one another."""
+    async def sees_waiting(self, *tasks: "asyncio.Task[Any]", statement: str = "") -> None:
+        """Return when all of these wait for a lock, of this session or of one another.
+
+        Housekeeping or the sender of messages may wait as well, and are not counted if
+        ``statement`` is a part of the statements of the tasks alone.
+        """
         async with asyncio.timeout(SECONDS):
-            # Housekeeping may wait as well.
-            while self.run(WAITING)[0][0] < len(tasks):
+            while self._count_waiting(statement) < len(tasks):
                 assert not any(task.done() for task in tasks), tasks
                 await asyncio.sleep(0.002)
+
+    def _count_waiting(self, statement: str) -> int:
+        # Otherwise the statements of other sessions remain those that this transaction saw first.
+        self.run("SELECT pg_stat_clear_snapshot()")
+        return int(self.run(WAITING, (statement,))[0][0])
 
 
 @contextmanager

@@ -25,6 +25,15 @@ CONNECTIONS = {
     "psycopg2", "requests", "smtplib", "socket", "subprocess", "tornado.httpclient",
     "tornado.tcpclient", "urllib.request",
 }  # fmt: skip
+# Where a caller may guess at what is compared.
+COMPARISONS = {
+    ("rules/form_tokens.py", "is_form_token"),
+    ("rules/mail_secrets.py", "has_code"),
+    ("rules/mail_secrets.py", "has_token"),
+    ("rules/password_cache.py", "matches"),
+    ("rules/tokens.py", "verifies"),
+    ("services/clients.py", "_is_right"),
+}
 PREDICTABLE = {"numpy", "random", "time.random"}
 
 
@@ -47,6 +56,16 @@ def imports_of(file: Path) -> Iterator[str]:
 
 def importers_of(modules: set[str]) -> set[str]:
     return {str(file.relative_to(ROOT)) for file in SOURCES if modules & set(imports_of(file))}
+
+
+def constant_time_in(file: Path) -> Iterator[tuple[str, str]]:
+    """Return each function of a file that compares in constant time, and nothing by == or !=."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+            operators = {type(each) for each in ast.walk(node)}
+            if "compare_digest" in names and not operators & {ast.Eq, ast.NotEq}:
+                yield str(file.relative_to(ROOT)), node.name
 
 
 def files_in(text: str) -> set[str]:
@@ -87,6 +106,10 @@ def test_no_weak_hash_function_is_used() -> None:
     weak = re.compile(r"\bhashlib\.(md5|sha1|new)\b|\bSHA1\b|usedforsecurity", re.IGNORECASE)
     users = {file.name for file in SOURCES if weak.search(file.read_text(encoding="utf-8"))}
     assert users <= {"imported_formats.py"}, "imported hashes may be PBKDF2 over SHA-1"
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    assert {each for file in SOURCES for each in constant_time_in(file)} == COMPARISONS
 
 
 def test_no_predictable_generator_is_used() -> None:

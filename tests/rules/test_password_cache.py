@@ -141,6 +141,20 @@ async def test_a_login_is_cached_but_takes_a_hash_each_time(api: Api, checks: li
 
 
 @pytest.mark.gen_test
+async def test_the_current_password_takes_a_hash_although_it_is_cached(
+    api: Api, checks: list[bytes]
+) -> None:
+    token = await api.registered_token(EMAIL)
+    checks.clear()
+    body = {"current_password": PASSWORD}
+    answer = await api.request(
+        "DELETE", "/api/user/tokens", authorization=bearer(token), json_body=body
+    )
+    assert answer.status == 200
+    assert len(checks) == 1
+
+
+@pytest.mark.gen_test
 async def test_a_wrong_password_is_never_cached(api: Api, checks: list[bytes]) -> None:
     await api.register(EMAIL)
     assert await request(api) == 200

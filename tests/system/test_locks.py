@@ -18,7 +18,6 @@ from tests.harness.clock import Clock
 from tests.harness.configuration import ROOT, override_settings
 from tests.harness.databases import use
 from tests.harness.mail import MAIL
-from tests.harness.mail_queue import until
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
 
@@ -32,9 +31,6 @@ DISABLE = "UPDATE users SET disabled_at = now()"
 REVOKE = "UPDATE tokens SET revoked_at = now()"
 LOCK_USER = "SELECT 1 FROM users FOR UPDATE"
 LOCK_TOKEN = "SELECT 1 FROM tokens FOR UPDATE"
-FINDS_UNDO = (
-    "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%email-undo%'"
-)
 USER = "SELECT name, password_hash, password_version, updated_at FROM users"
 
 
@@ -277,7 +273,7 @@ async def test_a_registration_that_found_no_reservation_does_not_miss_a_deletion
     await api.register(EMAIL)
     with holding(dsn, "LOCK messages") as holder:
         registration = started(api.register(EMAIL))
-        await until(lambda: run_sql(dsn, FINDS_UNDO))
+        await holder.sees_waiting(registration, statement="kind = 'email-undo'")
         holder.run("DELETE FROM users")
         holder.commit()
         assert (await registration).status == 202
