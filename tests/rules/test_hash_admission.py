@@ -41,3 +41,16 @@ def test_a_site_that_has_its_share_displaces_its_own_tickets_although_there_is_r
     displaced = asyncio.run(_displaced_by_a_site_with_its_share())
     assert displaced is not None
     assert displaced.claim.since == 10
+
+
+def test_an_account_holds_no_more_tickets_at_a_network_than_allowed() -> None:
+    admission = Admission(workers=2, max_per_account=3)
+    tickets = [
+        Ticket(number, Caller.at(address, "susan@example.com"), Claim(0))
+        for number, address in enumerate([*["192.0.2.1"] * 4, "192.0.2.2"])
+    ]
+    for ticket in tickets[:3]:
+        assert admission.find_rejected(ticket, MAX_TICKETS) is None
+        admission.add(ticket)
+    assert admission.find_rejected(tickets[3], MAX_TICKETS) is tickets[3]
+    assert admission.find_rejected(tickets[4], MAX_TICKETS) is None

@@ -9,7 +9,7 @@ from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from rules.errors import TokenExpired, TokenInvalid
-from rules.tokens import MAX_LENGTH, TokenClaims, TokenKind, TokenSigner
+from rules.tokens import MAX_LENGTH, TokenClaims, TokenKind, TokenSigner, key_id
 from tests.harness.clock import Clock
 
 OLD, NEW, OTHER = (letter * 32 for letter in "abc")
@@ -149,3 +149,13 @@ def is_canonical(token: str) -> bool:
     """Return whether the signature has no unused bits set, which the library ignores."""
     signature = token.rpartition(".")[2]
     return base64_encode(base64_decode(signature)).decode() == signature
+
+
+def test_a_key_is_found_by_its_id_also_if_another_process_added_it(clock: Clock) -> None:
+    """The secrets of a message derive from the key that was the newest when it was stored."""
+    signer = TokenSigner([OLD], clock, lambda: [NEW, OLD])
+    assert signer.find_key(key_id(OLD)) == OLD
+    assert signer.key_id == key_id(OLD)
+    assert signer.find_key(key_id(NEW)) == NEW
+    assert signer.key_id == key_id(NEW)
+    assert signer.find_key(key_id(OTHER)) is None
