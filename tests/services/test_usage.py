@@ -38,7 +38,7 @@ def insert_tokens(dsn: str, number: int) -> list[str]:
     return ids
 
 
-def uses(dsn: str) -> list[tuple[float, str]]:
+def uses(dsn: str) -> list[tuple[float | None, str | None]]:
     return run_sql(
         dsn, "SELECT extract(epoch FROM last_used_at)::float, host(ip) FROM tokens ORDER BY id"
     )
