@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 
-SECONDS = 2.5  # less than a statement may take
+_SECONDS = 20.0  # a statement that waits too long ends earlier
 WAITING = """
 SELECT count(DISTINCT pid)
 FROM pg_locks
@@ -37,7 +37,7 @@ class Holder:
         Housekeeping or the sender of messages may wait as well, and are not counted if
         ``statement`` is a part of the statements of the tasks alone.
         """
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(_SECONDS):
             while self._count_waiting(statement) < len(tasks):
                 assert not any(task.done() for task in tasks), tasks
                 await asyncio.sleep(0.002)

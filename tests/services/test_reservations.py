@@ -28,13 +28,14 @@ async def test_addresses_are_reserved_in_the_order_of_their_digests(dsn: str) ->
 
     try:
         await reserve()
-        first, *others = run_sql(dsn, DIGESTS)
-        with holding(dsn, LOCK, first) as holder:
-            task = asyncio.create_task(reserve())
-            await holder.sees_waiting(task)
-            for digest in others:
-                holder.run(LOCK, digest)
-            holder.commit()
-        await task
+        digests = run_sql(dsn, DIGESTS)
+        for number, held in enumerate(digests, start=1):
+            with holding(dsn, LOCK, held) as holder:
+                task = asyncio.create_task(reserve())
+                await holder.sees_waiting(task)
+                for later in digests[number:]:
+                    holder.run(LOCK, later)
+                holder.commit()
+            await task
     finally:
         await database.close()
