@@ -1,4 +1,7 @@
-"""The server and its peers: one process each, and only one of them loaded at a time."""
+"""The server and its peers: one process each, and only one of them loaded at a time.
+
+All are compared at 128 connections, and the server with PocketBase at one as well.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -8,12 +11,25 @@ from bench.dataset import USERS, signed_tokens, spread
 from bench.groups.beside import TOKENS, measure_beside
 from bench.load.wrk import Load, Workload, write_list
 from bench.peers.launch import PEERS, running_peer
-from bench.results import Contender, Results, series
+from bench.results import (
+    Baseline,
+    Comparison,
+    Contender,
+    Figure,
+    Goal,
+    Results,
+    Series,
+    series,
+)
 from bench.run import Run, check_user
 from bench.targets import Target, bare, bearers, userauth
 
 CONNECTIONS = 128
 LOGIN_CLIENTS = 32
+# What users would pick instead, and the goals by the number of connections.
+ALTERNATIVE = "pocketbase"
+MIN_RATIOS = {CONNECTIONS: 3.0, 1: 1.1}
+Loads = Mapping[str, Sequence[Load]]
 
 
 def measure(run: Run) -> Results:
@@ -28,33 +44,59 @@ def measure(run: Run) -> Results:
         authorizations |= {baseline.name: own, server.name: own}
         for target in (server, *peers):
             check_user(target, authorizations[target.name][0], numbers[0])
-        loads = _load_all(run, (baseline, server, *peers), authorizations)
+        alternatives = [peer for peer in peers if peer.name == ALTERNATIVE]
+        loads = {
+            CONNECTIONS: _load_all(run, (baseline, server, *peers), authorizations, CONNECTIONS),
+            1: _load_all(run, (server, *alternatives), authorizations, 1),
+        }
         without_login = {peer.directory for peer in PEERS if not peer.is_comparable_at_login}
         others = [peer for peer in peers if peer.name not in without_login]
         p99s = _measure_all_beside(run, (server, *others), authorizations)
+    figures = tuple(_figure(count, loads[count], bound) for count, bound in MIN_RATIOS.items())
+    return Results(figures=figures, contenders=_contenders(loads[CONNECTIONS], p99s))
+
+
+def _figure(connections: int, loads: Loads, bound: float) -> Figure:
+    suffix = "" if connections == 1 else "s"
+    return Figure(
+        f"throughput, {connections} connection{suffix}",
+        _rates(loads["userauth"]),
+        "requests/s",
+        Baseline("PocketBase", _rates(loads[ALTERNATIVE])),
+        Goal(Comparison.AT_LEAST, bound, "× PocketBase"),
+    )
+
+
+def _contenders(loads: Loads, p99s: Mapping[str, Sequence[float]]) -> tuple[Contender, ...]:
     titles = {peer.directory: peer.title for peer in PEERS}
-    contenders = tuple(
+    return tuple(
         Contender(
             titles.get(name, name),
-            series([load.rate for load in measured]),
+            _rates(measured),
             series([load.p99 for load in measured]),
             series(p99s[name]) if name in p99s else None,
         )
         for name, measured in loads.items()
     )
-    return Results(contenders=contenders)
+
+
+def _rates(loads: Sequence[Load]) -> Series:
+    return series([load.rate for load in loads])
 
 
 def _load_all(
-    run: Run, targets: Sequence[Target], authorizations: Mapping[str, Sequence[str]]
-) -> Mapping[str, Sequence[Load]]:
+    run: Run,
+    targets: Sequence[Target],
+    authorizations: Mapping[str, Sequence[str]],
+    connections: int,
+) -> Loads:
     lists = {name: write_list(f"peers-{name}", values) for name, values in authorizations.items()}
     for target in targets:
         run.warm_up(target, authorizations=lists[target.name])
     loads: dict[str, list[Load]] = {target.name: [] for target in targets}
     workloads = [Workload(target, lists[target.name]) for target in targets]
-    for number in run.rounds("peers, throughput"):
-        measured = run.compare(workloads, CONNECTIONS, number)
+    for number in run.rounds(f"peers, throughput, {connections} at a time"):
+        measured = run.compare(workloads, connections, number)
         for workload, load in zip(workloads, measured, strict=True):
             loads[workload.target.name].append(load)
     return loads
