@@ -19,6 +19,8 @@ from transport.exchange import Exchange
 Fields = Sequence[tuple[str, str]]
 
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+# RFC 9110, section 5.5: a field contains no control character but tab.
+_CONTROLS = bytes({*range(0x20), 0x7F} - {ord("\t")})
 # Longer bodies are written without a copy: the same one may be sent to many clients at once.
 _MAX_COPIED_BYTES = 64 * 1024
 
@@ -99,7 +101,8 @@ class ResponseHandler(RequestHandler):
         if there is a body, and may repeat a name, as Set-Cookie does. A body that the status does
         not allow is not sent. ``cache_control`` of the handler is what caches may do.
 
-        Raises ValueError, before anything is sent, if a field contains a line break or NUL.
+        Raises ValueError, before anything is sent, if a field contains a control character other
+        than a tab, and for a status below 200: only a final response can be sent.
         """
         if status != HTTPStatus.OK:
             self.set_status(status)
@@ -137,21 +140,23 @@ def _connection_fields(version: str, *, closes: bool) -> Fields:
 
 
 def _head(status: int, fields: Fields, length: int, cache_control: str) -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields).encode("latin-1")
     # Each line ends once: counting is much faster than a search in each name and value.
-    if not lines.count("\r") == lines.count("\n") == len(fields) or "\0" in lines:
-        raise ValueError("A field of a response contains a line break or NUL.")
-    size = "" if status in _WITHOUT_BODY else f"Content-Length: {length}\r\n"
+    if len(lines) - len(lines.translate(None, _CONTROLS)) != len(fields) * len("\r\n"):
+        raise ValueError("A field of a response contains a control character.")
+    size = b"" if status in _WITHOUT_BODY else b"Content-Length: %d\r\n" % length
     first_lines = _first_lines(status, int(time.time()), cache_control)
-    return f"{first_lines}{lines}{size}\r\n".encode("latin-1")
+    return b"%b%b%b\r\n" % (first_lines, lines, size)
 
 
 @lru_cache(maxsize=64)
-def _first_lines(status: int, second: int, cache_control: str) -> str:
+def _first_lines(status: int, second: int, cache_control: str) -> bytes:
     """Return the first lines of a response, which are the same for a second."""
+    if status < HTTPStatus.OK:
+        raise ValueError("A response has a final status.")
     return (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         f"Date: {format_timestamp(second)}\r\n"
         f"Cache-Control: {cache_control}\r\n"
         "X-Content-Type-Options: nosniff\r\n"
-    )
+    ).encode("latin-1")

@@ -77,35 +77,59 @@ async def test_a_page_has_its_type_and_several_cookies_and_a_redirect_its_locati
     assert content == b"<p>See /account"
 
 
-@pytest.mark.parametrize("status", [204, 304])
+LARGE = 100 * 1024  # is written without a copy
+LOOKS_LIKE_ONE = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@pytest.mark.parametrize("body", [LOOKS_LIKE_ONE, LOOKS_LIKE_ONE * LARGE], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("method", "status"), [("GET", 204), ("GET", 304), ("HEAD", 200), ("HEAD", 404)]
+)
 @pytest.mark.gen_test
-async def test_a_response_whose_status_allows_no_body_has_none(status: int) -> None:
-    request = raw_request("GET", "/")
-    sent = await responses(
-        lambda handler: handler.respond(status, (), b"HTTP/1.1 200 OK\r\n\r\n"), request, request
-    )
+async def test_a_response_that_has_no_body_is_sent_without_the_one_it_was_given(
+    method: str, status: int, body: bytes
+) -> None:
+    request = raw_request(method, "/")
+    sent = await responses(lambda handler: handler.respond(status, (), body), request, request)
     first, second, rest = sent.split(b"\r\n\r\n")
     for head in (first, second):
         assert head.startswith(b"HTTP/1.1 %d " % status)
-        assert b"Content-Length" not in head
+        # A response to HEAD has the length of the one to GET.
+        has_length = b"\r\nContent-Length: %d\r\n" % len(body) in head + b"\r\n"
+        assert (has_length, b"Content-Length" in head) == (method == "HEAD", method == "HEAD")
     assert rest == b""
 
 
+@pytest.mark.parametrize("status", [100, 101, 103])
+@pytest.mark.gen_test
+async def test_an_interim_status_is_500_and_not_sent(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = raw_request("GET", "/")
+    sent = await responses(lambda handler: handler.respond(status, (), b"body"), request, request)
+    first, second, rest = sent.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 500 ")
+    assert second.startswith(b"HTTP/1.1 500 ")
+    assert rest == b""
+    caplog.clear()
+
+
+CONTROLS = [chr(code) for code in (*range(0x20), 0x7F) if chr(code) != "\t"]
 UNSAFE: list[Fields] = [
     (("X", "a\r\nSet-Cookie: b"),),
     (("X", "a\nSet-Cookie: b"),),
-    (("X", "a\rb"),),
-    (("X", "a\0b"),),
+    *((("X", f"a{control}b"),) for control in CONTROLS),
     (("X\r\nSet-Cookie", "b"),),
     (("X\n", "b"),),
-    (("A", "b"), ("X\0", "b")),
+    *((("A", "b"), (f"X{control}", "b")) for control in CONTROLS),
+    (("X", "a\n\rb"), ("X", "")),
     (("X", "\u2028"),),
 ]
 
 
 @pytest.mark.parametrize("fields", UNSAFE)
 @pytest.mark.gen_test
-async def test_a_field_that_would_be_two_is_500_and_not_sent(
+async def test_a_field_with_a_line_break_or_another_control_character_is_500_and_not_sent(
     fields: Fields, caplog: pytest.LogCaptureFixture
 ) -> None:
     sent = await responses(
@@ -113,9 +137,16 @@ async def test_a_field_that_would_be_two_is_500_and_not_sent(
     )
     assert sent.startswith(b"HTTP/1.1 500 ")
     assert sent.count(b"HTTP/1.1 ") == 1
-    for part in (b"Set-Cookie", b"\0", b"body", b"X:"):
+    for part in (b"Set-Cookie", b"body", b"X:", b"X\0", b"\n\r\n\r"):
         assert part not in sent
     caplog.clear()
+
+
+@pytest.mark.gen_test
+async def test_a_field_with_a_tab_or_letters_of_latin_1_is_sent() -> None:
+    fields = (("X-Custom", "a\tb\xe9"),)
+    sent = await responses(lambda handler: handler.respond(200, fields), raw_request("GET", "/"))
+    assert b"\r\nX-Custom: a\tb\xe9\r\n" in sent
 
 
 @pytest.mark.parametrize("name", [*UNUSABLE, *ON_TOP_OF_THEM])

@@ -30,6 +30,8 @@ CALLS: list[tuple[Request, int]] = [
     (("GET", "/api/user", (BY_PASSWORD,), b""), 200),
     (("HEAD", "/api/user", (BY_PASSWORD,), b""), 200),
     (("OPTIONS", "/api/user", (), b""), 204),
+    (("GET", "/docs", ("If-None-Match: *",), b""), 304),
+    (("HEAD", "/docs/swagger-ui-bundle.js", (), b""), 200),
     (("GET", "/health/live", (), b""), 200),
     (("HEAD", "/health/ready", (), b""), 200),
     (("PATCH", "/api/user", (BY_PASSWORD, JSON), b"["), 400),
