@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from ssl import MemoryBIO, SSLWantReadError
 
@@ -202,3 +203,39 @@ async def test_a_response_that_is_not_read_is_freed_when_the_client_disconnects(
     assert client.server.get_write_buffer_size() == len(RESPONSE)
     client.server.connection_lost(None)
     assert client.server.get_write_buffer_size() == 0
+
+
+@asynccontextmanager
+async def listening(context: ssl.SSLContext) -> AsyncIterator[int]:
+    """Serve requests over TLS during the block; yield the port."""
+    application = EchoApplication()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: TlsTransport(context, new_connection(application)[0]), "127.0.0.1", 0
+    )
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.gen_test
+async def test_a_client_that_repeats_the_handshake_gets_an_alert_and_costs_no_second_one(
+    files: tuple[Path, Path],
+) -> None:
+    context = Certificate(*files).context
+    async with listening(context) as port:
+        options = ("-connect", f"127.0.0.1:{port}", "-tls1_2", "-msg")
+        client = await asyncio.create_subprocess_exec(
+            "openssl", "s_client", *options, stdin=PIPE, stdout=PIPE, stderr=STDOUT
+        )
+        assert client.stdin is not None
+        assert client.stdout is not None
+        client.stdin.write(b"R\n")  # renegotiates
+        async with asyncio.timeout(20):
+            output = (await client.stdout.read()).decode()
+            await client.wait()
+    sent = output.partition("RENEGOTIATING")[2]
+    assert ">>> TLS 1.2, Handshake [length" in sent
+    assert "<<< TLS 1.2, Alert [length 0002], warning no_renegotiation" in sent
+    # No key exchange and no signature: those are what a handshake costs.
+    assert "<<< TLS 1.2, Handshake" not in sent
+    assert context.session_stats()["accept_good"] == 1
