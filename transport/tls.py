@@ -10,8 +10,9 @@ from transport.link import Link
 
 _READ_BYTES = 64 * 1024
 _HEADER_BYTES = 5
-# How much is encrypted at once: more than the transport below buffers before it pauses.
-_WRITE_BYTES = 64 * 1024
+# How much of a response is encrypted in a turn of the event loop, a record: many clients may ask
+# for large ones at once, and the others wait meanwhile.
+_PART_BYTES = 16 * 1024
 
 
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
@@ -20,8 +21,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     asyncio has this as well, but does not report whether a part of a record has arrived: a drain
     would cut a request that is on its way. The handshake counts as time to send the first request.
 
-    A large response is encrypted while the client reads it. The encrypted copy of a whole one would
-    be in memory for each client that reads slowly.
+    A large response is encrypted in parts, while the client reads it: the encrypted copy of a whole
+    one would be in memory for each client that reads slowly. Until the last part, the link writes
+    no further response.
     """
 
     def __init__(self, context: SSLContext, link: Link) -> None:
@@ -33,7 +35,10 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._has_ended = False
         self._records = _Records()
         self._unencrypted: deque[memoryview[int]] = deque()
-        self._is_paused = False
+        # Whether the transport below has no room, and whether the link was told to wait.
+        self._is_full = False
+        self._is_link_paused = False
+        self._next_part: asyncio.Handle | None = None
         # What to do once everything is encrypted.
         self._then_ends = False
         self._then_closes = False
@@ -47,14 +52,12 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._link.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._is_paused = True
-        self._link.pause_writing()
+        self._is_full = True
+        self._pause_or_resume_link()
 
     def resume_writing(self) -> None:
-        self._is_paused = False
+        self._is_full = False
         self._encrypt()
-        if not self._is_paused:
-            self._link.resume_writing()
 
     def get_buffer(self, sizehint: int) -> "memoryview[int]":
         return self._link.get_buffer(sizehint)
@@ -133,19 +136,44 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         return self._below.get_extra_info(name, default)
 
     def _encrypt(self) -> None:
-        """Encrypt what the transport below has room for; end or close after the last byte."""
-        pending = self._unencrypted
+        """Encrypt a part if the transport below has room, and the next one in the next turn."""
+        if self._unencrypted and not self._is_full and self._next_part is None:
+            self._encrypt_part()
+            if self._unencrypted:
+                self._next_part = asyncio.get_running_loop().call_soon(self._encrypt_next)
+        if self._below.is_closing():
+            return
+        if not self._unencrypted:
+            self._finish()
+        self._pause_or_resume_link()
+
+    def _encrypt_next(self) -> None:
+        self._next_part = None
+        self._encrypt()
+
+    def _encrypt_part(self) -> None:
+        rest = self._unencrypted.popleft()
         try:
-            while pending and not self._is_paused:
-                rest = pending.popleft()
-                written = self._tls.write(rest[:_WRITE_BYTES])
-                if written < len(rest):
-                    pending.appendleft(rest[written:])
-                self._flush()
+            written = self._tls.write(rest[:_PART_BYTES])
         except SSLError:
             self.abort()
-        if pending or self._below.is_closing():
             return
+        if written < len(rest):
+            self._unencrypted.appendleft(rest[written:])
+        self._flush()
+
+    def _pause_or_resume_link(self) -> None:
+        must_wait = self._is_full or bool(self._unencrypted)
+        if must_wait == self._is_link_paused:
+            return
+        self._is_link_paused = must_wait
+        if must_wait:
+            self._link.pause_writing()
+        else:
+            self._link.resume_writing()
+
+    def _finish(self) -> None:
+        """End or close if that is due after the last byte."""
         if self._is_shaken and (self._then_ends or self._then_closes):
             self._end()
         if self._then_closes:

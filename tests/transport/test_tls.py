@@ -48,6 +48,13 @@ class Client:
         self._incoming.write(bytes(self.below.sent))
         self.below.sent.clear()
 
+    def read(self) -> bytes:
+        """Return some of what has arrived, or nothing."""
+        try:
+            return self.tls.read(65536)
+        except SSLWantReadError:
+            return b""
+
     def has_received_the_end(self) -> bool:
         """Return whether the server has sent close_notify."""
         self._incoming.write(bytes(self.below.sent))
@@ -140,6 +147,7 @@ def end_and_close(link: Link, _theirs: socket.socket) -> None:
 
 RESPONSE = bytes(range(256)) * 32_000
 MAX_ENCRYPTED = 256 * 1024
+MAX_PART = 20 * 1024
 Then = Callable[[Link, socket.socket], object]
 THEN: dict[str, Then] = {
     "the server ends": lambda link, _: link.transport.write_eof(),
@@ -191,6 +199,27 @@ async def test_a_large_response_is_encrypted_while_the_client_reads_it_and_is_no
     client.close()
     while not link.is_lost:
         await asyncio.sleep(0)
+
+
+@pytest.mark.gen_test
+async def test_a_turn_of_the_event_loop_encrypts_a_part_and_the_next_request_waits_for_the_last(
+    files: tuple[Path, Path],
+) -> None:
+    client = Client(files)
+    client.server.write(RESPONSE)
+    client.tls.write(raw_request("GET", "/next"))
+    client.exchange()
+    parts = []
+    while client.server.get_write_buffer_size():
+        assert client.application.running == 0
+        await asyncio.sleep(0)
+        parts.append(bytes(client.below.sent))
+        client.exchange()
+    assert max(map(len, parts)) < MAX_PART
+    await until_quiet(client.application)
+    client.exchange()
+    received = b"".join(iter(client.read, b""))
+    assert received.startswith(RESPONSE + b"HTTP/1.1 200 ")
 
 
 @pytest.mark.gen_test
