@@ -81,10 +81,10 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The last use of a token: when, and from which IP address, if known."""
+    """The last use of a token: when, in UTC seconds, and from which IP address, if known."""
 
     token_id: str
-    at: datetime
+    at: int
     ip: str | None
 
 

@@ -1,7 +1,6 @@
 """The last use of tokens: recorded to the minute, and written apart from requests."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import islice
 
 from db import tokens
@@ -67,4 +66,4 @@ class TokenUsage:
 
 def _use(token_id: str, use: tuple[int, str | None]) -> Use:
     minute, ip = use
-    return Use(token_id, datetime.fromtimestamp(minute * _MINUTE, UTC), ip)
+    return Use(token_id, minute * _MINUTE, ip)
