@@ -54,7 +54,7 @@ def _figures(run: Run, before: Series, after: Series) -> tuple[Figure, Figure]:
             "memory at 1,000 connections",
             before,
             "MiB",
-            goal=Goal(Comparison.AT_MOST, 90, "MiB"),
+            goal=Goal(Comparison.AT_MOST, 85, "MiB"),
         ),
         Figure(
             f"memory after {run.schedule.further_requests:,} further requests",
