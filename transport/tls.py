@@ -35,7 +35,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._has_ended = False
         self._records = _Records()
         self._unencrypted: deque[memoryview[int]] = deque()
-        # Whether the transport below has no room, and whether the link was told to wait.
+        # Whether the transport below has no room, and whether the link is paused.
         self._is_full = False
         self._is_link_paused = False
         self._next_part: asyncio.Handle | None = None
