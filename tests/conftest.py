@@ -26,6 +26,7 @@ from tests.harness.databases import delete_rows, idle_housekeeping, unchecked_sc
 from tests.harness.mail import MAIL_FOLDER
 from tests.harness.memory_directory import new_directory
 from tests.harness.parallel import (
+    pytest_collection,
     pytest_collection_modifyitems,
     pytest_runtest_protocol,
     pytest_xdist_auto_num_workers,
@@ -37,6 +38,7 @@ from wiring.application import open_application
 
 pytest_plugins = ["tests.harness.needs"]
 __all__ = [
+    "pytest_collection",
     "pytest_collection_modifyitems",
     "pytest_runtest_protocol",
     "pytest_xdist_auto_num_workers",

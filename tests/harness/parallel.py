@@ -1,15 +1,38 @@
 """Parallel runs: the number of workers, the order of files, and tests marked ``serial``."""
 
 import fcntl
+import importlib
 import os
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 # Their files take longest. Started first, none of them runs last while other workers are idle.
 _LONG_ROOMS = ("system", "postgres", "deploy")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Import the test modules, where each worker begins with other ones.
+
+    On a fresh clone, pytest compiles them. Workers with the same order would each compile all of
+    them, which takes longer than everything else until the first test runs.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        _import_tests(session.config.rootpath, int(worker["workerid"][2:]), worker["workercount"])
+    return (yield)
+
+
+def _import_tests(root: Path, worker: int, workers: int) -> None:
+    paths = sorted((root / "tests").glob("*/test_*.py"))
+    first = len(paths) * worker // workers
+    for path in paths[first:] + paths[:first]:
+        # The collection imports it again, and reports what fails.
+        with suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
