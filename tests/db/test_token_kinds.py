@@ -6,7 +6,8 @@ or both, and add it. One that means a single kind has to name it.
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 import pytest
 
@@ -73,16 +74,19 @@ def statements() -> Iterator[tuple[str, str]]:
                     yield f"{module}::{name}", text_of(node)
 
 
-FOUND = dict(statements())
+@cache
+def found() -> Mapping[str, str]:
+    return dict(statements())
 
 
 def test_the_kinds_that_each_statement_means_are_decided() -> None:
-    assert set(FOUND) == set(DECISIONS)
+    assert set(found()) == set(DECISIONS)
 
 
 @pytest.mark.parametrize("name", DECISIONS)
 def test_a_statement_names_the_kind_that_it_means(name: str) -> None:
-    named = [match[1] or EITHER for match in NAMED_KIND.finditer(FOUND[name])]
-    inserts = "INSERT INTO tokens" in FOUND[name]
+    text = found()[name]
+    named = [match[1] or EITHER for match in NAMED_KIND.finditer(text)]
+    inserts = "INSERT INTO tokens" in text
     decision = DECISIONS[name]
     assert named == ([] if decision == BOTH or inserts else [decision])

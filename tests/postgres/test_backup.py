@@ -7,6 +7,7 @@ import resource
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -205,6 +206,7 @@ def commands_during(*arguments: str, **variables: str) -> str:
                 seen.add(" ".join(child.cmdline()))
             except psutil.Error:
                 continue
+        time.sleep(0.002)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     return "\n".join(seen)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,10 +19,12 @@ import psutil
 import pytest
 
 from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.child_processes import read_greeting, stop
 from tests.harness.configuration import ROOT
+from tests.harness.databases import new_database
+from tests.harness.preloaded import start as start_preloaded
 from tests.harness.processes import ServerProcess, environment, run_to_the_end, running_server
 from tests.harness.raw_http import connected, raw_request
-from tests.harness.sql import run_sql
 
 CONNECTIONS = 100
 
@@ -30,23 +32,24 @@ CONNECTIONS = 100
 @pytest.fixture
 def server(dsn: str, tmp_path: Path) -> Iterator[ServerProcess]:
     """Run a server on the database of this run."""
-    with running_server({"DATABASE_URL": dsn}, tmp_path / "log", preloaded=False) as process:
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as process:
         yield process
 
 
-def test_the_server_runs_on_uvloop_and_stops_cleanly(server: ServerProcess) -> None:
-    async def use() -> None:
+def test_the_server_runs_on_uvloop_and_stops_cleanly(dsn: str, tmp_path: Path) -> None:
+    async def use(server: ServerProcess) -> None:
         api = Api(server.url)
         token = await api.registered_token()
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 200
         api.close()
 
-    asyncio.run(use())
-    libraries = {
-        Path(mapped.path).name for mapped in psutil.Process(server.process.pid).memory_maps()
-    }
-    assert any(name.startswith("loop.") and "cpython" in name for name in libraries)
-    assert server.stop() == 0
+    with running_server({"DATABASE_URL": dsn}, tmp_path / "log", preloaded=False) as server:
+        asyncio.run(use(server))
+        libraries = {
+            Path(mapped.path).name for mapped in psutil.Process(server.process.pid).memory_maps()
+        }
+        assert any(name.startswith("loop.") and "cpython" in name for name in libraries)
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -319,27 +322,21 @@ def test_an_unreachable_database_is_reported_in_one_sentence_without_the_passwor
     assert "open-sesame" not in ended.stderr
 
 
-def test_processes_that_start_at_the_same_time_create_the_schema_once(postgres: str) -> None:
-    run_sql(postgres, "CREATE DATABASE crowd ENCODING 'UTF8' TEMPLATE template0")
-    url = postgres.replace("@/postgres?", "@/crowd?")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(ROOT / "server.py")],
-            env=environment(DATABASE_URL=url),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert "listens on" in process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-    for process in processes:
-        process.communicate(timeout=20)
-        assert process.returncode == 0
-    run_sql(postgres, "DROP DATABASE crowd")
+def test_processes_that_start_at_the_same_time_create_the_schema_once(
+    postgres: str, tmp_path: Path
+) -> None:
+    with new_database(postgres, "crowd") as url, ExitStack() as stack:
+        starting = []
+        for name in ("first", "second", "third", "fourth"):
+            log = tmp_path / name
+            with log.open("w", encoding="utf-8") as stream:
+                process = start_preloaded([], stream, environment(DATABASE_URL=url))
+            stack.callback(stop, process)
+            starting.append((log, process))
+        for log, process in starting:
+            read_greeting(process, log)
+        for _, process in starting:
+            assert stop(process) == 0
 
 
 def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
