@@ -7,12 +7,9 @@ body or email address. The length of a line is bounded.
 import json
 import logging
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple, TextIO
-
-import structlog
-from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level
 
 from ops.log_format import LogFormat, timestamp
 from ops.log_writer import LogWriter
@@ -22,6 +19,8 @@ SERVER = "userauth"
 _MAX_MESSAGE = 2_000
 _MAX_EXCEPTION = 16_000
 _LIMITS = (("event", _MAX_MESSAGE), ("cause", _MAX_MESSAGE), ("exception", _MAX_EXCEPTION))
+# What every record has; the others are the fields of a message.
+_ATTRIBUTES = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
 # Constant, so that programs can group the events: what differs is in fields.
 REQUEST_FAILED = "request failed"
 # Fields of messages, and their names in text.
@@ -37,7 +36,6 @@ _LABELS = (
     ("lines", "lines"),
     ("omitted", "omitted"),
 )
-_Event = MutableMapping[str, Any]
 
 
 def open_log(stream: TextIO, log_format: LogFormat) -> LogWriter:
@@ -50,9 +48,9 @@ def configure_logging(writer: LogWriter) -> None:
     """Write all messages of the logging module to the log, with times in UTC."""
     handler = _Handler(writer)
     if writer.format is LogFormat.JSON:
-        handler.setFormatter(_json_formatter())
+        handler.setFormatter(_JsonFormatter())
     else:
-        handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_TextFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # At INFO, Tornado logs malformed requests, and quotes them.
     general = logging.getLogger("tornado.general")
@@ -105,7 +103,7 @@ def log_rejection(fields: Mapping[str, str], problem: str, cause: BaseException 
     logging.getLogger(SERVER).warning(REQUEST_FAILED, extra=extra)
 
 
-class _Formatter(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
@@ -123,23 +121,20 @@ class _Formatter(logging.Formatter):
         return _shortened(super().formatException(ei), _MAX_EXCEPTION)
 
 
-def _json_formatter() -> logging.Formatter:
-    return ProcessorFormatter(
-        foreign_pre_chain=[add_log_level, ExtraAdder(), _add_time],
-        processors=[
-            ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            _shorten_fields,
-            structlog.processors.JSONRenderer(),
-        ],
-    )
+class _JsonFormatter(logging.Formatter):
+    """Formats a message as an object of its text, fields, time and exception."""
 
-
-def _shorten_fields(_logger: object, _method: str, event: _Event) -> _Event:
-    for name, limit in _LIMITS:
-        if name in event:
-            event[name] = _shortened(str(event[name]), limit)
-    return event
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a message, with bounded lengths."""
+        event: dict[str, object] = {"event": record.getMessage(), "level": record.levelname.lower()}
+        event |= {name: each for name, each in vars(record).items() if name not in _ATTRIBUTES}
+        event["time"] = timestamp(record.created)
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        for name, limit in _LIMITS:
+            if name in event:
+                event[name] = _shortened(str(event[name]), limit)
+        return json.dumps(event, default=repr)
 
 
 def _shortened(text: str, limit: int) -> str:
@@ -152,8 +147,3 @@ def _dropped_line(log_format: LogFormat, number: int) -> str:
     if log_format is LogFormat.JSON:
         return json.dumps({"event": message, "level": "warning", "time": now}) + "\n"
     return f"{now} WARNING {message}\n"
-
-
-def _add_time(_logger: object, _method: str, event: _Event) -> _Event:
-    event["time"] = timestamp(event["_record"].created)
-    return event

@@ -25,7 +25,6 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "psycopg2": ("db", "postgres"),
     "pydantic": ("contract", "handlers", "settings"),
     "pydantic_core": ("commands/transfer.py", "contract", "handlers", "settings", "wiring"),
-    "structlog": ("ops/logs.py",),
     "tornado": ("handlers", "mail/texts.py", "pages", "transport"),
     "typing_extensions": ("contract",),
     "uvloop": ("ops/event_loop.py",),

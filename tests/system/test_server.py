@@ -370,7 +370,7 @@ def test_the_log_contains_requests_and_no_secret(server: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "imported"), [("server.py", "structlog"), ("manage.py", "click")]
+    ("program", "imported"), [("server.py", "tornado"), ("manage.py", "click")]
 )
 def test_an_interrupt_during_the_imports_ends_a_program_without_a_traceback(
     tmp_path: Path, program: str, imported: str
