@@ -54,7 +54,7 @@ def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]
             if isinstance(node, Function):
                 yield name, node
             yield from functions(node, f"{name}.")
-        else:
+        elif isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
             yield from functions(node, prefix)
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,8 +41,10 @@ def section(name: str) -> str:
     return INVENTORY.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
-def imports_of(file: Path) -> Iterator[str]:
+@cache
+def imports_of(file: Path) -> frozenset[str]:
     """Return each module that a file imports, and its packages."""
+    found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
@@ -51,11 +53,12 @@ def imports_of(file: Path) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             parts = name.split(".")
-            yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+            found |= {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return frozenset(found)
 
 
 def importers_of(modules: set[str]) -> set[str]:
-    return {str(file.relative_to(ROOT)) for file in SOURCES if modules & set(imports_of(file))}
+    return {str(file.relative_to(ROOT)) for file in SOURCES if modules & imports_of(file)}
 
 
 def constant_time_in(file: Path) -> Iterator[tuple[str, str]]:

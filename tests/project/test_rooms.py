@@ -2,7 +2,8 @@
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from tests.harness.configuration import ROOMS, ROOT
@@ -35,13 +36,16 @@ _TYPES_ALONE = {"_typeshed"}
 _OWN = {room.removesuffix(".py") for room in ROOMS}
 
 
-def _imports(module: Path) -> Iterator[str]:
+@cache
+def _imports(module: Path) -> frozenset[str]:
+    found = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{module}: a relative import"
-            yield (node.module or "").partition(".")[0]
+            found.add((node.module or "").partition(".")[0])
+    return frozenset(found)
 
 
 def _library_imports(root: Path) -> set[tuple[str, str]]:
@@ -49,7 +53,7 @@ def _library_imports(root: Path) -> set[tuple[str, str]]:
     for room in ROOMS:
         path = root / room
         for module in [path] if path.is_file() else sorted(path.rglob("*.py")):
-            libraries = {*_imports(module)} - sys.stdlib_module_names - _OWN - _TYPES_ALONE
+            libraries = _imports(module) - sys.stdlib_module_names - _OWN - _TYPES_ALONE
             found |= {(library, module.relative_to(root).as_posix()) for library in libraries}
     return found
 
@@ -95,6 +99,6 @@ def test_the_server_and_the_command_line_do_not_import_each_other() -> None:
     for room in ROOMS:
         path = ROOT / room
         for module in [path] if path.is_file() else path.rglob("*.py"):
-            imported = {*_imports(module)}
+            imported = _imports(module)
             assert "manage" not in imported, module
             assert "server" not in imported, module
