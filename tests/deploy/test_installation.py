@@ -214,7 +214,6 @@ def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
         "daemon-reload",
         "restart userauth.service",
     ]
-    install(installed)
 
 
 @pytest.mark.long
