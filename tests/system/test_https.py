@@ -36,6 +36,7 @@ def variables(dsn: str, files: tuple[Path, Path]) -> dict[str, str]:
         "DATABASE_URL": dsn,
         "USERAUTH_SERVER__CERTIFICATE": str(files[0]),
         "USERAUTH_SERVER__PRIVATE_KEY": str(files[1]),
+        "USERAUTH_SERVER__DRAIN_SECONDS": "60",
         **REQUIRED,
     }
 
@@ -195,7 +196,7 @@ def test_a_completed_request_that_arrived_in_parts_does_not_delay_shutdown(
         assert client.read().startswith(b"HTTP/1.1 200 ")
         server.signal(signal.SIGTERM)
         # Long before the end of server.drain_seconds.
-        client.socket.settimeout(5)
+        client.socket.settimeout(20)
         assert client.read() == b""
     assert server.wait() == 0
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from tests.harness.raw_http import JSON, raw_request
 
 HEAD_SECONDS = 0.5
 BODY_SECONDS = 0.3
-SLACK_SECONDS = 3.0
+SLACK_SECONDS = 20.0  # of a slow machine
 MAX_CONNECTIONS = 4
 LIVE = raw_request("GET", "/health/live")
 HALF_HEAD = LIVE[:-2]
@@ -57,7 +58,9 @@ def small(postgres: str, tmp_path: Path) -> Iterator[ServerProcess]:
 @contextmanager
 def connected(server: ServerProcess) -> Iterator[socket.socket]:
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port or 0), 4) as connection:
+    with socket.create_connection(
+        (address.hostname, address.port or 0), SLACK_SECONDS
+    ) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield connection
 
@@ -137,16 +140,23 @@ def test_a_trickle_of_bytes_does_not_extend_the_timeout(
 
 
 def test_a_connection_in_use_outlives_the_idle_timeout(impatient: ServerProcess) -> None:
-    with connected(impatient) as connection:
-        ends = time.monotonic() + HEAD_SECONDS * 1.5
-        while time.monotonic() < ends:
-            assert is_served(connection)
-            time.sleep(HEAD_SECONDS / 8)
+    longest = HEAD_SECONDS
+    # Again if this process paused: then the connection may have been idle for too long.
+    while longest > HEAD_SECONDS / 2:
+        served = []
+        with connected(impatient) as connection:
+            times = [time.monotonic()]
+            while times[-1] < times[0] + HEAD_SECONDS * 1.5:
+                served.append(is_served(connection))
+                time.sleep(HEAD_SECONDS / 8)
+                times.append(time.monotonic())
+        longest = max(later - earlier for earlier, later in pairwise(times))
+    assert all(served)
 
 
 def connect_when_possible(server: ServerProcess, stack: ExitStack) -> socket.socket:
     """Return a connection that is served; try until the server accepts one."""
-    ends = time.monotonic() + 3
+    ends = time.monotonic() + SLACK_SECONDS
     while time.monotonic() < ends:
         with ExitStack() as attempt:
             connection = attempt.enter_context(connected(server))
@@ -166,7 +176,7 @@ def is_open(connection: socket.socket) -> bool:
     except ConnectionError:
         return False
     finally:
-        connection.settimeout(4)
+        connection.settimeout(SLACK_SECONDS)
 
 
 def begin_request(connection: socket.socket) -> None:
@@ -203,7 +213,6 @@ def test_new_connections_are_closed_while_all_others_are_busy(small: ServerProce
             begin_request(connection)
         for _ in range(3 * MAX_CONNECTIONS):
             with connected(small) as rejected:
-                rejected.settimeout(1)
                 wait_until_closed(rejected)
         assert all(map(is_open, busy))
         busy[0].close()
@@ -213,7 +222,7 @@ def test_new_connections_are_closed_while_all_others_are_busy(small: ServerProce
 @contextmanager
 def connected_from(address: str, server: ServerProcess) -> Iterator[socket.socket]:
     port = int(server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), 4, (address, 0)) as connection:
+    with socket.create_connection(("127.0.0.1", port), SLACK_SECONDS, (address, 0)) as connection:
         yield connection
 
 

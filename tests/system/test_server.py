@@ -32,7 +32,8 @@ CONNECTIONS = 100
 @pytest.fixture
 def server(dsn: str, tmp_path: Path) -> Iterator[ServerProcess]:
     """Run a server on the database of this run."""
-    with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as process:
+    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__DRAIN_SECONDS": "60"}
+    with running_server(variables, tmp_path / "log") as process:
         yield process
 
 
@@ -54,11 +55,9 @@ def test_the_server_runs_on_uvloop_and_stops_cleanly(dsn: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_without_connections_stops_at_once(server: ServerProcess, number: int) -> None:
-    started = time.monotonic()
     server.signal(number)
-    assert server.wait() == 0
-    # With running requests it waits for up to ten seconds.
-    assert time.monotonic() - started < 8
+    # With running requests it would wait for up to a minute.
+    assert server.wait(20) == 0
     assert "Traceback" not in server.written()
 
 
