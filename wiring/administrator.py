@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property, partial
 from typing import TypeVar
 
 from commands.actor import find_actor
-from db.pool import Database
 from ops.event_loop import EventLoop
 from postgres.plain_connection import postgres_time
 from rules.origin import LocalOrigin
@@ -20,6 +18,7 @@ from settings.choices import Reads
 from wiring.administration import open_administration
 from wiring.check import check
 from wiring.database import (
+    checked_database,
     database_location,
     measured_clock,
     needed_connections,
@@ -124,12 +123,7 @@ class LocalAdministrator:
 async def _check_database(
     settings: Settings, dsn: str, needed: NeededConnections
 ) -> DatabaseReport:
+    acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
     with database_advice():
-        limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
-        database = await Database.open(dsn, limits)
-        try:
-            return await check_database(
-                database, needed, acknowledged=settings.database.reads is Reads.ACKNOWLEDGED
-            )
-        finally:
-            await database.close()
+        async with checked_database(dsn, pool_limits(settings)) as database:
+            return await check_database(database, needed, acknowledged=acknowledged)

@@ -1,16 +1,14 @@
 """What ``server.py --check`` checks: the settings, and the files and database that they name."""
 
 import asyncio
-from dataclasses import replace
 
 from db.durability import find_risks
-from db.pool import Database
 from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
 from db.schema import check_schema
 from ops.event_loop import EventLoop
 from settings import Profile, Settings
 from settings.choices import Reads
-from wiring.database import direct_database, pool_limits
+from wiring.database import checked_database, direct_database, pool_limits
 from wiring.documents import static_documents
 from wiring.errors import database_advice
 from wiring.pages import page_routes
@@ -55,11 +53,8 @@ async def _examine(settings: Settings) -> list[str]:
 
 
 async def _examine_pooler(settings: Settings, location: Location) -> list[str]:
-    limits = replace(pool_limits(settings), pool_min=1, pool_max=1)
-    database = await Database.open(settings.database.url.get_secret_value(), limits)
-    try:
+    dsn = settings.database.url.get_secret_value()
+    async with checked_database(dsn, pool_limits(settings)) as database:
         await check_pooler(database)
         await check_location(database, location)
         return await find_pooler_risks(database)
-    finally:
-        await database.close()

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from db.clock import PostgresClock
@@ -69,17 +69,29 @@ async def _migrate_directly(settings: Settings) -> Location:
 
 @asynccontextmanager
 async def direct_database(settings: Settings) -> AsyncIterator[Database]:
-    """Open one connection for migrations and checks, without the pooler if the settings allow."""
+    """Open a connection for migrations and checks, without the pooler if the settings allow."""
     direct = settings.database.direct
-    limits = replace(pool_limits(settings), pool_min=1, pool_max=1, pooler=direct.pooler)
-    try:
-        database = await Database.open(direct.url.get_secret_value(), limits)
-    except DatabaseError as error:
-        if not settings.database.direct_url:
-            raise
-        raise StartError(
-            f"With database.direct_url in place of DATABASE_URL: {advice(error)}"
-        ) from error
+    limits = replace(pool_limits(settings), pooler=direct.pooler)
+    async with AsyncExitStack() as stack:
+        try:
+            dsn = direct.url.get_secret_value()
+            database = await stack.enter_async_context(checked_database(dsn, limits))
+        except DatabaseError as error:
+            if not settings.database.direct_url:
+                raise
+            raise StartError(
+                f"With database.direct_url in place of DATABASE_URL: {advice(error)}"
+            ) from error
+        yield database
+
+
+@asynccontextmanager
+async def checked_database(dsn: str, limits: PoolLimits) -> AsyncIterator[Database]:
+    """Open a connection, and no other one before it is needed.
+
+    The limits remain those of the server: as many sessions of others may wait for a standby.
+    """
+    database = await Database.open(dsn, replace(limits, pool_min=1))
     try:
         yield database
     finally:

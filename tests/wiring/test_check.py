@@ -1,11 +1,14 @@
 """``--check`` finds what would prevent the start."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.harness.command_line import manage
 from tests.harness.configuration import settings_with
+from tests.harness.replication import Node, replicated
+from tests.harness.sql import run_sql
 from wiring.check import check
 from wiring.documents import static_documents
 from wiring.errors import StartError
@@ -42,3 +45,29 @@ def test_a_check_reports_a_file_of_the_pages_as_the_start_does(
 def test_without_pages_a_check_reads_no_file_of_theirs(tmp_path: Path) -> None:
     settings = settings_with(PAGES__ENABLED=False, PAGES__LOGO=tmp_path / "logo.svg")
     assert check(settings).startswith("The settings are valid")
+
+
+def test_a_session_that_waits_for_a_standby_does_not_fail_a_check(
+    stopped_cluster: Path, open_folder: Path
+) -> None:
+    with replicated(stopped_cluster, open_folder) as nodes:
+        url = nodes.primary.url
+        # A pooler, with a direct way past it, is checked by a pool of its own.
+        settings = settings_with(
+            DATABASE__URL=url, DATABASE__DIRECT_URL=url, DATABASE__POOLER="session"
+        )
+        nodes.standby.freeze()
+        with ThreadPoolExecutor() as executor:
+            executor.submit(run_sql, url, "SELECT pg_logical_emit_message(true, '', '')")
+            _wait_for_a_late_session(nodes.primary, settings.database.query_timeout_seconds)
+            try:
+                assert "The settings are valid" in check(settings)
+            finally:
+                nodes.standby.thaw()
+
+
+def _wait_for_a_late_session(node: Node, seconds: float) -> None:
+    node.wait_for(
+        "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND"
+        f" query_start < clock_timestamp() - make_interval(secs => {seconds}))"
+    )
