@@ -24,27 +24,28 @@ _NAMES = re.compile(r"(?:(?:(?:FIRST|ANY)\s+)?(\d+)\s*\((.*)\)|(.*))", re.IGNORE
 class Acknowledgements:
     """What the lookups share that have to be acknowledged; ``clock`` returns monotonic seconds.
 
-    After a lookup that was not acknowledged, its successors rarely try again.
+    After a lookup that was not acknowledged, its successors rarely try again with the connections
+    of the same ``generation``: those of the next one lead to another primary.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._is_missing = False
+        self._missing_in: int | None = None
         self._reconnect_at = 0.0
 
     def record(self) -> None:
         """Record that a lookup was acknowledged."""
-        self._is_missing = False
+        self._missing_in = None
 
-    def record_timeout(self) -> None:
+    def record_timeout(self, generation: int) -> None:
         """Record that a lookup was not acknowledged in time; its session may remain."""
-        self._is_missing = True
+        self._missing_in = generation
         self._reconnect_at = self._clock() + _RECONNECT_SECONDS
 
-    def spend_reconnect(self) -> None:
+    def spend_reconnect(self, generation: int) -> None:
         """Count a new connection; raises Unavailable if it has to wait."""
         now = self._clock()
-        if self._is_missing and now < self._reconnect_at:
+        if self._missing_in == generation and now < self._reconnect_at:
             raise Unavailable("No standby acknowledged the last lookup.")
         self._reconnect_at = now + _RECONNECT_SECONDS
 

@@ -26,6 +26,8 @@ ObserveStatement = Callable[[int, float], None]
 
 # The interval between checks for time limits.
 _CHECK_SECONDS = 0.1
+# After which a statement is late: Postgres needs less than a millisecond, and a standby a few.
+LATE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,6 @@ class BatchLoader(Generic[Found]):
         self._query = query
         self._loop = asyncio.get_running_loop()
         self._prepared: PreparedQuery | None = None
-        self._generation = database.generation
         self._batches: deque[Batch[Found]] = deque()
         self._sent: Batch[Found] | None = None
         self._is_busy = False
@@ -110,7 +111,7 @@ class BatchLoader(Generic[Found]):
     def _send_next(self) -> None:
         if not self._batches or self._is_closed:
             self._is_busy = False
-        elif self._prepared is None or self._prepared.closed or self._is_outdated():
+        elif self._prepared is None or self._prepared.closed:
             # In an empty context: the batch counts the wait as database time of its requests.
             self._connecting = self._loop.create_task(self._connect(), context=Context())
         else:
@@ -120,8 +121,6 @@ class BatchLoader(Generic[Found]):
 
     def _receive(self, batch: Batch[Found], rows: list[Row], error: DatabaseError | None) -> None:
         self._sent = None
-        if error is None and self._is_outdated():
-            error = Unavailable("Another primary was found during the statement.")
         if error is not None:
             self._database.react(error)
         elif self._acknowledgements is not None:
@@ -149,24 +148,17 @@ class BatchLoader(Generic[Found]):
         else:
             batch.resolve(found)
 
-    def _is_outdated(self) -> bool:
-        """Return whether the pool discarded its connections after this one was opened."""
-        return self._generation != self._database.generation
-
     async def _connect(self) -> None:
         query = self._query
         try:
-            if self._prepared is not None and not self._prepared.closed:
-                self._prepared.close()
             if self._acknowledgements is not None:
-                self._acknowledgements.spend_reconnect()
+                self._acknowledgements.spend_reconnect(self._database.generation)
             self._prepared = await self._database.prepare(
                 query.name,
                 query.sql,
                 query.key_type,
                 acknowledged=self._acknowledgements is not None,
             )
-            self._generation = self._database.generation
         except Exception as error:  # noqa: BLE001 - no failure may leave the loader busy
             # Every waiting batch: another attempt now would fail, too.
             self._fail_all(error)
@@ -191,16 +183,22 @@ class BatchLoader(Generic[Found]):
         while self._batches and self._batches[0].began < now - limits.acquire_timeout_seconds:
             self._fail(self._batches.popleft(), timeout)
         if self._prepared is not None:
-            is_late = self._prepared.abort(sent_before=now - limits.query_timeout_seconds)
-            if is_late:
-                self._database.route.avoid_primary()
-            if is_late and self._acknowledgements is not None:
-                self._acknowledgements.record_timeout()
+            self._check_statement(self._prepared, now)
         self._timer = (
             self._loop.call_later(_CHECK_SECONDS, self._check_time_limits)
             if self._is_busy
             else None
         )
+
+    def _check_statement(self, prepared: PreparedQuery, now: float) -> None:
+        """Abort a statement that ran out of time, and before look for a new primary."""
+        if prepared.is_waiting(since=now - self._database.limits.query_timeout_seconds):
+            self._database.route.avoid_primary()
+            if self._acknowledgements is not None:
+                self._acknowledgements.record_timeout(self._database.generation)
+            prepared.abort()
+        elif prepared.is_waiting(since=now - LATE_SECONDS):
+            self._database.search_primary()
 
 
 def _closed() -> Unavailable:

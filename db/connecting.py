@@ -10,7 +10,8 @@ import aiopg
 import psycopg2
 
 from db.attempts import try_hosts
-from db.connection import Connection
+from db.connection import Connection, close_once
+from db.errors import Unavailable
 from db.hosts import Host
 from db.role_settings import CHECK_PARAMETERS, CHECK_SESSION, read_shared_session
 from db.route import Route
@@ -20,6 +21,7 @@ from db.session_settings import (
     read_session,
     session_parameters,
 )
+from db.timelines import Timeline, find_timeline
 from db.translation import translate_connection_error
 from db.waiting_sessions import check_waiting_sessions
 from settings.choices import Pooler
@@ -49,11 +51,12 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class OpenedConnection:
-    """A new connection, its search_path, the host, and whether that is a new primary."""
+    """A new connection, its search_path, the host, its timeline, and whether that is a new one."""
 
     raw: aiopg.Connection
     search_path: str
     host: Host
+    timeline: Timeline | None
     is_promoted: bool
 
 
@@ -72,6 +75,25 @@ async def connect(
     return await try_hosts(route, limits.acquire_timeout_seconds, attempt)
 
 
+async def find_promoted(route: Route, limits: PoolLimits) -> OpenedConnection:
+    """Open a connection to another host than the primary, if that has replaced it.
+
+    Raises DatabaseError if none has.
+    """
+    known = route.primary
+
+    async def attempt(host: Host) -> OpenedConnection:
+        if host == known:
+            raise Unavailable(f"{host} is known")
+        opened = await _connect_to(host, route, limits, None, "")
+        if not opened.is_promoted:
+            close_once(opened.raw)
+            raise Unavailable(f"{host} has replaced no primary")
+        return opened
+
+    return await try_hosts(route, limits.acquire_timeout_seconds, attempt)
+
+
 async def _connect_to(
     host: Host, route: Route, limits: PoolLimits, search_path: str | None, setup: str
 ) -> OpenedConnection:
@@ -84,11 +106,12 @@ async def _connect_to(
             await check_waiting_sessions(connection, limit=limits.pool_max, seconds=seconds)
             if setup:
                 await (await raw.cursor()).execute(setup)
-            is_promoted = await route.timelines.meet(connection, str(host))
+            timeline = await find_timeline(connection)
+            is_promoted = timeline is not None and route.timelines.learn(timeline, str(host))
         except BaseException:
-            await raw.close()
+            close_once(raw)
             raise
-    return OpenedConnection(raw, session, host, is_promoted)
+    return OpenedConnection(raw, session, host, timeline, is_promoted)
 
 
 @contextmanager

@@ -13,6 +13,9 @@ from db.rows import Parameters, Row
 from db.translation import translate
 from ops.timing import current_timing
 
+# Of psycopg2, which has another value for a connection that broke and is not closed yet.
+_CLOSED = 1
+
 
 class Connection:
     """A connection to Postgres.
@@ -44,7 +47,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close the connection; the pool discards it on return."""
-        await self._raw.close()
+        close_once(self._raw)
 
     async def fetch_one(self, sql: str, parameters: Parameters = ()) -> Row | None:
         """Run a statement; return the first row of the result, or None."""
@@ -104,6 +107,12 @@ class Connection:
             except (psycopg2.Error, TimeoutError, asyncio.CancelledError) as error:
                 raise translate(error) from None
         return rows, cursor.rowcount
+
+
+def close_once(raw: aiopg.Connection) -> None:
+    """Close a connection, unless it is: its descriptor may be that of another one by now."""
+    if raw.raw.closed != _CLOSED:
+        raw.close()
 
 
 @contextmanager

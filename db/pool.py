@@ -7,7 +7,6 @@ Here a semaphore, which is fair, guards a few connections.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Self
@@ -15,12 +14,13 @@ from typing import Self
 import aiopg
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from db.connecting import PoolLimits, connect
-from db.connection import Connection, counted_as_database_time
-from db.errors import DISCARDING, DatabaseError, Unavailable, Unusable
+from db.connecting import PoolLimits
+from db.connection import Connection, close_once, counted_as_database_time
+from db.connector import Connector
+from db.errors import DatabaseError
 from db.fences import fenced
-from db.outage_log import OutageLog
 from db.prepared import PreparedQuery, preparation
+from db.primary_search import PrimarySearch
 from db.role_settings import BEGIN, unprepared
 from db.route import Route
 from db.rows import Parameters
@@ -38,9 +38,7 @@ class Database:
     """A pool of connections to one Postgres, which serves borrowers in their order.
 
     ``in_use`` is the number of borrowed connections, ``waiting`` the number of waiting borrowers,
-    and ``failures`` counts borrowers that got none. ``route`` leads to the primary. ``generation``
-    counts how often all connections were discarded, because Postgres was not a primary, another
-    host or a promoted standby is the primary, or connections became unusable.
+    and ``failures`` counts borrowers that got none.
     """
 
     def __init__(
@@ -50,14 +48,10 @@ class Database:
         self.in_use = 0
         self.waiting = 0
         self.failures = 0
-        self.generation = 0
-        self._search_path: str | None = None
-        # Why no connection can be used any more, such as a pooler that shares sessions.
-        self._unusable: Unusable | None = None
-        self._outage_log = OutageLog()
         self._observe_wait = observe_wait
-        self.route = Route(dsn)
-        self._free: deque[aiopg.Connection] = deque()
+        self._connector = Connector(dsn, limits)
+        self._connections = self._connector.connections
+        self._search = PrimarySearch(self._connector.find_promoted, time.monotonic)
         self._slots = asyncio.Semaphore(limits.pool_max)
         self._is_closed = False
 
@@ -69,7 +63,7 @@ class Database:
         database = cls(dsn, limits, observe_wait)
         try:
             for _ in range(limits.pool_min):
-                database._free.append(await database._connect())
+                database._connections.put(await database._connector.connect())
         except BaseException:
             await database.close()
             raise
@@ -78,35 +72,36 @@ class Database:
     @property
     def is_usable(self) -> bool:
         """Return whether connections can be opened before this process is restarted."""
-        return self._unusable is None
+        return self._connector.unusable is None
 
     @property
     def size(self) -> int:
         """Return the maximum number of borrowed connections."""
         return self.limits.pool_max
 
+    @property
+    def generation(self) -> int:
+        """Return how often all connections were discarded."""
+        return self._connector.generation
+
+    @property
+    def route(self) -> Route:
+        """Return what leads to the primary."""
+        return self._connector.route
+
     async def close(self) -> None:
         """Close every free connection now, and every borrowed one when it is returned."""
         self._is_closed = True
-        while self._free:
-            await self._free.pop().close()
+        await self._search.close()
+        self._connections.close_free()
 
     def react(self, error: DatabaseError) -> None:
         """Discard every connection if the error of one says that none can be used."""
-        if isinstance(error, Unusable):
-            if self._unusable is not None:
-                return
-            self._unusable = error
-        if isinstance(error, DISCARDING):
-            self._discard_all()
-        if self.route.primary is not None:
-            self._outage_log.log(error)
+        self._connector.react(error)
 
-    def _discard_all(self) -> None:
-        """Close every free connection now, and every borrowed one when it is returned."""
-        self.generation += 1
-        while self._free:
-            self._free.pop().close()
+    def search_primary(self) -> None:
+        """Look for a host that has replaced the primary, which is late with an answer."""
+        self._search.begin()
 
     async def prepare(
         self, name: str, sql: str, key_type: str, *, acknowledged: bool = False
@@ -116,14 +111,16 @@ class Database:
         If ``acknowledged``, a result counts once a synchronous standby has acknowledged it.
         """
         if self.limits.shares_sessions:
-            raw = await self._connect()
+            raw = await self._connector.connect()
             sql = fenced(sql, acknowledged=acknowledged, timeline=self.route.timelines.newest)
-            statement = unprepared(sql, key_type, self._search_path or "")
+            statement = unprepared(sql, key_type, self._connector.search_path or "")
         else:
             sql = fenced(sql, acknowledged=acknowledged)
-            raw = await self._connect(preparation(name, sql, key_type))
+            raw = await self._connector.connect(preparation(name, sql, key_type))
             statement = f"EXECUTE {name} (%s::{key_type}[])"
-        return PreparedQuery(raw, statement, acknowledged=acknowledged)
+        query = PreparedQuery(raw, statement, acknowledged=acknowledged)
+        self._connections.watch(query)
+        return query
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
@@ -136,7 +133,7 @@ class Database:
         raw = await self._borrow()
         generation = self.generation
         try:
-            with self._reacting():
+            with self._using(raw):
                 yield Connection(raw, deadline=deadline, begin=self._begin())
         finally:
             self._return(raw, is_current=generation == self.generation)
@@ -154,20 +151,21 @@ class Database:
         For long work, which must not take a connection from the requests.
         """
         deadline = self._deadline(seconds)
-        raw = await self._connect()
+        raw = await self._connector.connect()
         try:
-            with self._reacting():
+            with self._using(raw):
                 yield Connection(raw, deadline=deadline, begin=self._begin())
         finally:
-            await raw.close()
+            close_once(raw)
 
     @contextmanager
-    def _reacting(self) -> Iterator[None]:
+    def _using(self, raw: aiopg.Connection) -> Iterator[None]:
+        self._connections.lend(raw)
         try:
-            yield
-        except DatabaseError as error:
-            self.react(error)
-            raise
+            with self._connector.reacting():
+                yield
+        finally:
+            self._connections.take_back(raw)
 
     def _deadline(self, seconds: float | None) -> float:
         limits = self.limits
@@ -195,56 +193,31 @@ class Database:
             async with asyncio.timeout(self.limits.acquire_timeout_seconds):
                 await self._slots.acquire()
                 try:
-                    return self._pop_free() or await self._connect()
+                    return self._connections.take() or await self._connector.connect()
                 except BaseException:
                     self._slots.release()
                     raise
         except TimeoutError as error:
             raise translate(error) from None
 
-    async def _connect(self, setup: str = "") -> aiopg.Connection:
-        if self._unusable is not None:
-            raise self._unusable.with_traceback(None)
-        generation = self.generation
-        with self._reacting():
-            opened = await connect(
-                self.route, self.limits, search_path=self._search_path, setup=setup
-            )
-        self._search_path = opened.search_path
-        if generation != self.generation:
-            opened.raw.close()
-            lost = Unavailable("Another primary was found while a connection was opened.")
-            raise (self._unusable or lost).with_traceback(None)
-        if self.route.follow(opened.host) or opened.is_promoted:
-            # The others lead to a host that may still take itself for the primary.
-            self._discard_all()
-        return opened.raw
-
     def _begin(self) -> tuple[str, Parameters]:
         if self.limits.shares_sessions:
-            return BEGIN, {"search_path": self._search_path}
+            return BEGIN, {"search_path": self._connector.search_path}
         return "BEGIN", ()
-
-    def _pop_free(self) -> aiopg.Connection | None:
-        while self._free:
-            raw = self._free.pop()
-            if not raw.closed:
-                return raw
-        return None
 
     def _return(self, raw: aiopg.Connection, *, is_current: bool) -> None:
         is_usable = (
             is_current
-            and self._unusable is None
+            and self.is_usable
             and not self._is_closed
             and not raw.closed
             and raw.raw.get_transaction_status() == TRANSACTION_STATUS_IDLE
         )
         if is_usable:
-            self._free.append(raw)
+            self._connections.put(raw)
         else:
-            if raw.closed:
+            if raw.closed and is_current:
                 self.route.avoid_primary()
-            raw.close()
+            close_once(raw)
         self.in_use -= 1
         self._slots.release()

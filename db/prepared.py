@@ -76,12 +76,13 @@ class PreparedQuery:
         else:
             self._proceed()
 
-    def abort(self, *, sent_before: float) -> bool:
-        """Abort a statement if it was sent before a time of the loop's clock; return whether."""
-        if self._received is None or self._sent_at >= sent_before:
-            return False
+    def is_waiting(self, *, since: float) -> bool:
+        """Return whether a statement that was sent before a time of the loop has no result."""
+        return self._received is not None and self._sent_at < since
+
+    def abort(self) -> None:
+        """Close the connection; a pending statement fails, since its time ran out."""
         self._fail(translate_driver_error(TimeoutError()))
-        return True
 
     def close(self) -> None:
         """Close the connection; a pending statement fails."""

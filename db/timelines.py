@@ -5,6 +5,8 @@ recognized by its timeline, once this process has met the new primary. The timel
 never changes, since no connection to a standby is used: so it is read when one is opened.
 """
 
+from dataclasses import dataclass
+
 from db.connection import Connection
 from db.errors import ReadOnly, StatementError
 
@@ -15,6 +17,24 @@ SELECT
     (SELECT system_identifier FROM pg_control_system()),
     substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A timeline of a cluster."""
+
+    cluster: int
+    number: int
+
+
+async def find_timeline(connection: Connection) -> Timeline | None:
+    """Return the timeline of a primary, or None if it does not tell."""
+    try:
+        row = await connection.fetch_one(_FIND)
+    except StatementError:
+        # A service that resembles Postgres may lack the functions, or deny their use.
+        return None
+    return Timeline(row[0], int(row[1], 16)) if row else None
 
 
 class Timelines:
@@ -28,22 +48,20 @@ class Timelines:
         """Return the newest timeline, or None if it is not known of one cluster alone."""
         return next(iter(self._newest.values())) if len(self._newest) == 1 else None
 
-    async def meet(self, connection: Connection, host: str) -> bool:
-        """Return whether a primary has a newer timeline than those before, and learn it.
+    def learn(self, timeline: Timeline, host: str) -> bool:
+        """Return whether the timeline of a primary is newer than those before, and learn it.
 
-        Raises ReadOnly if it has an older one: it was replaced.
+        Raises ReadOnly if it is older: the primary was replaced.
         """
-        try:
-            row = await connection.fetch_one(_FIND)
-        except StatementError:
-            # A service that resembles Postgres may lack the functions, or deny their use.
-            return False
-        cluster, timeline = (row[0], int(row[1], 16)) if row else (0, 0)
-        newest = self._newest.setdefault(cluster, timeline)
-        if timeline < newest:
+        newest = self._newest.setdefault(timeline.cluster, timeline.number)
+        if timeline.number < newest:
             raise ReadOnly(
-                f"Postgres at {host} was replaced: it is on timeline {timeline}, and another"
+                f"Postgres at {host} was replaced: it is on timeline {timeline.number}, and another"
                 f" primary on timeline {newest}"
             )
-        self._newest[cluster] = timeline
-        return timeline > newest
+        self._newest[timeline.cluster] = timeline.number
+        return timeline.number > newest
+
+    def is_newest(self, timeline: Timeline | None) -> bool:
+        """Return whether a timeline is known, and no newer one of its cluster is."""
+        return timeline is not None and self._newest.get(timeline.cluster) == timeline.number

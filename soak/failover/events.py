@@ -18,8 +18,6 @@ class Event:
     name: str
     parts: tuple[Part, ...] = ()
     number: signal.Signals = signal.SIGKILL
-    # Postgres goes on as a primary that was replaced, and its commits wait for a standby.
-    still_runs: bool = False
     # Patroni starts Postgres again on the same node.
     may_stay: bool = False
 
@@ -43,10 +41,10 @@ EVENTS = {
     for event in (
         Event("kill-node", _ALL),
         Event("kill-postgres", (Part.POSTGRES,), may_stay=True),
-        Event("kill-patroni", (Part.PATRONI,), still_runs=True),
+        Event("kill-patroni", (Part.PATRONI,)),
         Event("freeze-node", _ALL, signal.SIGSTOP),
         Event("freeze-postgres", (Part.POSTGRES,), signal.SIGSTOP),
-        Event("freeze-patroni", (Part.PATRONI,), signal.SIGSTOP, still_runs=True),
+        Event("freeze-patroni", (Part.PATRONI,), signal.SIGSTOP),
         Event("switchover"),
     )
 }

@@ -26,9 +26,6 @@ from soak.tally import Tally
 
 # A commit that waits for a standby takes effect, or is lost, when its node is a standby again.
 DOUBT_SECONDS = 60.0
-# A server without a proxy leaves a primary that still runs when an acknowledgement is late:
-# database.query_timeout_seconds, and the pause between two connections.
-LEAVE_SECONDS = 4.0
 # How long a node stays frozen or down after another one took over.
 REPLACED_SECONDS = 4.0
 CALM_SECONDS = 6.0
@@ -123,8 +120,6 @@ class FailoverRun:
             first, reached = await self._strike(event, old)
             await asyncio.to_thread(_revoke, self._cluster.superuser_dsn(first.node), token)
             self._guard.record_revocation(token)
-            if event.still_runs:
-                await asyncio.sleep(LEAVE_SECONDS)
         await asyncio.sleep(REPLACED_SECONDS)
         await asyncio.to_thread(event.undo, old, reached)
         await asyncio.to_thread(self._cluster.wait_until_healthy)
@@ -153,7 +148,7 @@ class FailoverRun:
                 f"; server {server.number}: first success {success:.2f} s after it,"
                 f" {len(refused):,} checks got 503, the last {last:.2f} s after it"
             )
-            if success > GRACE_SECONDS + LEAVE_SECONDS * event.still_runs:
+            if success > GRACE_SECONDS:
                 self._tally.fault("late recovery", f"{event.name}, server {server.number}: {line}")
         self._guard.answers.clear()
         self._figures.append(line)

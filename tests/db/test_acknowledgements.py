@@ -36,16 +36,20 @@ def test_after_a_lookup_that_was_not_acknowledged_one_connection_a_second_is_ope
     clock = Clock()
     acknowledgements = Acknowledgements(clock)
     for _ in range(6):
-        acknowledgements.spend_reconnect()
-    acknowledgements.record_timeout()
+        acknowledgements.spend_reconnect(0)
+    acknowledgements.record_timeout(0)
     for seconds in (0.0, 0.9):
         clock.advance(seconds)
         with pytest.raises(Unavailable):
-            acknowledgements.spend_reconnect()
+            acknowledgements.spend_reconnect(0)
     clock.advance(0.2)
-    acknowledgements.spend_reconnect()
+    acknowledgements.spend_reconnect(0)
     with pytest.raises(Unavailable):
-        acknowledgements.spend_reconnect()
+        acknowledgements.spend_reconnect(0)
+    # Another primary was found.
+    acknowledgements.spend_reconnect(1)
+    with pytest.raises(Unavailable):
+        acknowledgements.spend_reconnect(0)
     acknowledgements.record()
     for _ in range(6):
-        acknowledgements.spend_reconnect()
+        acknowledgements.spend_reconnect(0)

@@ -83,8 +83,10 @@ async def fail_over(pair: Replicated) -> None:
         lookups = open_lookups(database)
         stack.push_async_callback(lookups.close)
         assert await lookups.users_by_email.find("a") is not None
+        other = await Database.open(f"{url}transaction", PATIENT)
+        stack.push_async_callback(other.close)
         # The transaction has the session of the primary, which is replaced meanwhile.
-        async with database.transaction(60):
+        async with other.transaction(60):
             await asyncio.to_thread(pair.standby.set, "synchronous_standby_names", "")
             await asyncio.to_thread(pair.standby.promote)
             run_sql(pair.standby.url, "DELETE FROM users")

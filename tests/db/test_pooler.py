@@ -51,13 +51,16 @@ def test_a_pooler_in_transaction_mode_is_recognized_and_one_in_session_mode_acce
 def test_a_pooler_is_recognized_while_others_use_its_sessions(pgbouncer: str) -> None:
     async def work(database: Database) -> None:
         is_recognized = asyncio.Event()
+        are_open = asyncio.Barrier(4)
 
         async def keep_busy() -> None:
             async with database.dedicated_connection(60) as other:
+                await are_open.wait()
                 while not is_recognized.is_set():
                     await other.execute("SELECT pg_sleep(0.001)")
 
         others = [asyncio.create_task(keep_busy()) for _ in range(3)]
+        await are_open.wait()
         with pytest.raises(PoolerNotSupported):
             for _ in range(20):
                 await check_pooler(database)

@@ -98,6 +98,26 @@ def test_connections_to_a_host_end_when_another_is_found_to_be_the_primary(
     asyncio.run(run())
 
 
+def test_each_connection_to_a_new_primary_that_is_opened_at_the_same_time_is_used(
+    dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first one that is open discards those to the earlier primary."""
+
+    async def run() -> None:
+        async with proxies(dsn, 2) as [first, second]:
+            limits = replace(PATIENT, pool_max=4)
+            database = await Database.open(url_of(first.port, second.port), limits)
+            async with database.connection():
+                await first.refuse()
+                ports = await asyncio.gather(*(port_of(database) for _ in range(3)))
+            assert ports == [second.port] * 3
+            assert database.generation == 1
+            await database.close()
+        caplog.clear()
+
+    asyncio.run(run())
+
+
 def test_the_error_has_the_reason_of_each_host() -> None:
     async def run() -> None:
         port = free_port()

@@ -10,16 +10,17 @@ import pytest
 
 from db.errors import ReadOnly, Unavailable
 from db.pool import Connection, Database
-from db.route import Route
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
 from tests.harness.memory_directory import new_directory
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import free_port, running_server
 from tests.harness.replication import Replicated, made_cluster, replicated
+from tests.harness.switch import Switch
 
 # A connect may take longer than the limits of other tests on a busy machine.
 PATIENT = replace(LIMITS, acquire_timeout_seconds=4)
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +104,41 @@ def test_connections_to_a_frozen_primary_end_when_a_new_one_is_found(pair: Repli
                 assert await port_of(connection) == standby.port
             assert database.generation == 1
             primary.thaw()
-        # It would have answered as a primary.
-        assert held.closed
+            # It would answer as a primary.
+            with pytest.raises(Unavailable):
+                await port_of(held)
         async with database.connection() as one, database.connection() as two:
             assert [await port_of(one), await port_of(two)] == [standby.port] * 2
+        await database.close()
+
+    asyncio.run(run())
+
+
+def test_a_commit_on_a_primary_that_was_replaced_fails_at_once(pair: Replicated) -> None:
+    """Nothing acknowledges it; and if Postgres needs no acknowledgement, the rewind undoes it."""
+    primary, standby = pair.primary, pair.standby
+
+    async def commit(database: Database) -> None:
+        async with database.transaction(600) as connection:
+            await connection.execute("UPDATE userauth_schema SET version = version")
+
+    async def run() -> None:
+        # Without a time limit that ends the wait.
+        limits = replace(PATIENT, query_timeout_seconds=600)
+        database = await Database.open(url_of(primary.port, standby.port), limits)
+        async with database.connection(600) as held:
+            await port_of(held)
+            standby.promote()
+            committing = asyncio.create_task(commit(database))
+            await asyncio.to_thread(primary.wait_for, f"({WAITING}) = 1")
+            async with asyncio.timeout(20):
+                database.search_primary()
+                with pytest.raises(Unavailable):
+                    await committing
+            with pytest.raises(Unavailable):
+                await port_of(held)
+        async with database.connection() as connection:
+            assert await port_of(connection) == standby.port
         await database.close()
 
     asyncio.run(run())
@@ -116,16 +148,18 @@ def test_connections_end_when_their_host_is_found_to_be_a_standby(pair: Replicat
     """A proxy, or the name of the host, leads to a standby from now on."""
 
     async def run() -> None:
-        database = await Database.open(url_of(pair.primary.port), PATIENT)
+        switch = Switch(pair.primary.url)
+        await switch.open()
+        database = await Database.open(switch.url, PATIENT)
         async with database.connection() as held:
             await port_of(held)
-            database.route = Route(url_of(pair.standby.port))
-            database.route.follow(database.route.hosts[0])
+            switch.lead_to(pair.standby.url)
             with pytest.raises(ReadOnly, match="is a standby"):
                 async with database.connection():
                     pass
-        assert held.closed
+            assert held.closed
         await database.close()
+        await switch.close()
 
     asyncio.run(run())
 
