@@ -7,6 +7,7 @@ import aiopg
 
 from db.connecting import OpenedConnection, PoolLimits, connect, find_promoted
 from db.connection import close_once
+from db.dsn import naming
 from db.errors import DISCARDING, DatabaseError, ReadOnly, Unavailable, Unusable
 from db.open_connections import OpenConnections
 from db.outage_log import OutageLog
@@ -61,7 +62,8 @@ class Connector:
         """React to an error of the block."""
         generation = self.generation
         try:
-            yield
+            with naming(self.route.dsn):
+                yield
         except DatabaseError as error:
             self.react(error, generation)
             raise

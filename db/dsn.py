@@ -1,9 +1,13 @@
 """The DSN of Postgres."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from db.errors import InvalidUrl
+from db.errors import DatabaseError, InvalidUrl
+from settings.dsn import setting_of
 
 
 def parse_url(dsn: str) -> dict[str, str]:
@@ -13,8 +17,8 @@ def parse_url(dsn: str) -> dict[str, str]:
     except psycopg2.ProgrammingError:
         # Neither the message of libpq nor a traceback may be shown: they quote the password.
         raise InvalidUrl(
-            "DATABASE_URL is malformed: check its percent-encoding, and the names and values of the"
-            " options after the question mark."
+            "is malformed: check its percent-encoding, and the names and values of the options"
+            " after the question mark."
         ) from None
 
 
@@ -22,3 +26,13 @@ def describe(dsn: str) -> str:
     """Return the hosts and the database of a DSN, without the user and the password."""
     parts = parse_url(dsn)
     return f"{parts.get('host', 'localhost')}/{parts.get('dbname', parts.get('user', ''))}"
+
+
+@contextmanager
+def naming(dsn: str) -> Iterator[None]:
+    """Have an error of the block name the setting that has the DSN."""
+    try:
+        yield
+    except DatabaseError as error:
+        error.setting = setting_of(dsn)
+        raise

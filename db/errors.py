@@ -22,9 +22,16 @@ DatabaseError
 └── BackupError          a backup cannot be made, or is damaged
 """
 
+from settings.dsn import DATABASE_URL
+
 
 class DatabaseError(Exception):
-    """Any failure of the database; its message contains no value of a statement."""
+    """Any failure of the database; its message contains no value of a statement.
+
+    ``setting`` is the name of the setting that has the DSN.
+    """
+
+    setting = DATABASE_URL
 
 
 class Unavailable(DatabaseError):
@@ -38,7 +45,10 @@ class ConnectionRejected(Unavailable):
 class ReadOnly(Unavailable):
     """Postgres is a standby, read-only or replaced: its answers do not count."""
 
-    remedy = "name the primary in DATABASE_URL."
+    @property
+    def remedy(self) -> str:
+        """Return what the administrator should do."""
+        return f"name the primary in {self.setting}."
 
 
 class NotAcknowledged(Unavailable):
@@ -118,7 +128,13 @@ class StatementError(DatabaseError):
 
 
 class InvalidUrl(DatabaseError):
-    """The DSN is malformed; the message, for the administrator, contains no part of it."""
+    """The DSN is malformed; the message, for the administrator, contains no part of it.
+
+    The argument continues a sentence that begins with the name of the setting.
+    """
+
+    def __str__(self) -> str:
+        return f"{self.setting} {super().__str__()}"
 
 
 class SchemaError(DatabaseError):

@@ -56,8 +56,8 @@ def find_hosts(parts: Mapping[str, str]) -> list[Host]:
         ports *= count
     if any(len(column) not in {0, count} for column in (names, addresses, ports)):
         raise InvalidUrl(
-            "DATABASE_URL has different numbers of hosts, addresses and ports: it must have one of"
-            " each for each host, or one port for all."
+            "has different numbers of hosts, addresses and ports: it must have one of each for each"
+            " host, or one port for all."
         )
     columns = [column or [""] * count for column in (names, addresses)]
     columns.append([port or _DEFAULT_PORT for port in ports] or [""] * count)
@@ -71,8 +71,7 @@ async def resolve(host: Host) -> list[Host]:
         found = await loop.getaddrinfo(host.name, None, type=socket.SOCK_STREAM)
     except UnicodeError:  # of the IDNA encoding
         raise InvalidUrl(
-            "A host name in DATABASE_URL is invalid: each of its labels must have 1 to 63"
-            " characters."
+            "has an invalid host name: each of its labels must have 1 to 63 characters."
         ) from None
     except OSError as error:
         raise Unavailable(

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 
-from db.dsn import parse_url
+from db.dsn import naming, parse_url
 from db.hosts import Host, find_hosts
 from db.timelines import Timelines
 from ops.logs import SERVER
@@ -18,7 +18,8 @@ class Route:
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
-        self.hosts = find_hosts(parse_url(dsn))
+        with naming(dsn):
+            self.hosts = find_hosts(parse_url(dsn))
         self.primary: Host | None = None
         self.silent: set[Host] = set()
         self.timelines = Timelines()

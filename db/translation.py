@@ -49,7 +49,7 @@ def translate_connection_error(
     lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
     reason = " ".join("; ".join(lines).split())
     if reason.startswith("invalid "):
-        return InvalidUrl(f"DATABASE_URL has an {_VALUE.split(reason)[0]}.")
+        return InvalidUrl(f"has an {_VALUE.split(reason)[0]}.")
     if host:
         reason = f"{host}: {_FAILED.sub('', reason)}"
     for parts, kind in ((_REJECTED, ConnectionRejected), (_STANDBY, ReadOnly)):

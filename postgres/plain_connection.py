@@ -8,7 +8,7 @@ import psycopg2
 from psycopg2 import extensions
 from psycopg2.sql import Composable
 
-from db.dsn import describe, parse_url
+from db.dsn import describe, naming, parse_url
 from db.errors import ConnectionRejected, PoolerNotSupported, ReadOnly, Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
 from db.pooler import SESSION
@@ -16,6 +16,7 @@ from db.rows import NewEvent, Parameters, Row
 from db.schema import VERSION
 from db.session_settings import SET_SESSION, StatementTimeouts, read_session, session_parameters
 from db.translation import translate_connection_error, translate_driver_error
+from settings.dsn import setting_of
 
 # Of several hosts, and addresses of a name, libpq takes that of the primary; the seconds are for
 # each of them.
@@ -26,10 +27,10 @@ _ACTORS_SINCE = 4
 # Statements here may take hours, whatever the defaults of the database or the role.
 _NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
 
-_NO_RESPONSE = "Postgres does not respond ({}). Check DATABASE_URL, and that Postgres is running."
+_NO_RESPONSE = "Postgres does not respond ({0}). Check {0.setting}, and that Postgres is running."
 _ADVICE: Mapping[type, str] = {
-    ConnectionRejected: "Postgres rejected the connection ({}). Check DATABASE_URL.",
-    ReadOnly: "Postgres cannot be used ({}): name the primary in DATABASE_URL.",
+    ConnectionRejected: "Postgres rejected the connection ({0}). Check {0.setting}.",
+    ReadOnly: "Postgres cannot be used ({0}): {0.remedy}",
 }
 
 
@@ -76,7 +77,7 @@ class PlainConnection:
 @contextmanager
 def plain_connection(dsn: str) -> Iterator[PlainConnection]:
     """Yield a connection; raises DatabaseError, also for failures in the block."""
-    with closing(_connect(dsn)) as raw, _translating_errors():
+    with naming(dsn), closing(_connect(dsn)) as raw, _translating_errors():
         connection = PlainConnection(raw)
         pid: int | None = raw.get_backend_pid()
         if connection.value("SELECT pg_catalog.pg_backend_pid()") != pid:
@@ -99,6 +100,7 @@ def _connect(dsn: str) -> extensions.connection:
         failure = translate_connection_error(error)
         if not isinstance(failure, Unavailable):
             raise failure from None
+        failure.setting = setting_of(dsn)
         raise Unavailable(_ADVICE.get(type(failure), _NO_RESPONSE).format(failure)) from None
     raw.autocommit = True
     return raw

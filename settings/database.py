@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from settings.checks import EMBEDDED, DatabaseReads, DatabaseUrl, DirectUrl, FilePath, Info, PoolMax
 from settings.choices import Pooler
 from settings.database_url import has_options
+from settings.dsn import Dsn
 from settings.section import Section
 
 
@@ -54,5 +55,6 @@ class DatabaseSettings(Section):
         """Return the settings of migrations and commands, which avoid the pooler if they can."""
         if not self.direct_url:
             return self
-        direct = {"url": self.direct_url, "direct_url": SecretStr(""), "pooler": Pooler.NONE}
+        url = SecretStr(Dsn(self.direct_url.get_secret_value(), "database.direct_url"))
+        direct = {"url": url, "direct_url": SecretStr(""), "pooler": Pooler.NONE}
         return self.model_copy(update=direct)

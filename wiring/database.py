@@ -3,14 +3,13 @@
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
 from db.clock import PostgresClock
 from db.connecting import PoolLimits
 from db.dsn import describe
 from db.durability import find_risks
-from db.errors import DatabaseError
 from db.events import get_digest_key
 from db.pool import Database
 from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
@@ -22,7 +21,7 @@ from rules.digests import Digests
 from services.database_check import NeededConnections, find_connection_risk
 from settings import Settings
 from settings.choices import Reads
-from wiring.errors import StartError, advice, database_advice
+from wiring.errors import database_advice
 from wiring.program import read_schema
 
 
@@ -72,16 +71,7 @@ async def direct_database(settings: Settings) -> AsyncIterator[Database]:
     """Open a connection for migrations and checks, without the pooler if the settings allow."""
     direct = settings.database.direct
     limits = replace(pool_limits(settings), pooler=direct.pooler)
-    async with AsyncExitStack() as stack:
-        try:
-            dsn = direct.url.get_secret_value()
-            database = await stack.enter_async_context(checked_database(dsn, limits))
-        except DatabaseError as error:
-            if not settings.database.direct_url:
-                raise
-            raise StartError(
-                f"With database.direct_url in place of DATABASE_URL: {advice(error)}"
-            ) from error
+    async with checked_database(direct.url.get_secret_value(), limits) as database:
         yield database
 
 

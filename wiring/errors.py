@@ -44,13 +44,13 @@ def advice(error: DatabaseError) -> str:
     if isinstance(error, WrongPooler):
         return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, ConnectionRejected):
-        return f"Postgres rejected the connection ({error}). Check DATABASE_URL."
+        return f"Postgres rejected the connection ({error}). Check {error.setting}."
     if isinstance(error, Unavailable):
         return (
-            f"Postgres does not respond ({error}). Check DATABASE_URL, and that Postgres is"
+            f"Postgres does not respond ({error}). Check {error.setting}, and that Postgres is"
             " running."
         )
     return (
-        f"Postgres cannot be used ({error}): check the options in DATABASE_URL, and that its role"
-        " may create tables."
+        f"Postgres cannot be used ({error}): check the options in {error.setting}, and that its"
+        " role may create tables."
     )

@@ -339,7 +339,7 @@ def test_a_host_name_with_an_invalid_label_is_rejected_with_advice(host: str) ->
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
-    with pytest.raises(InvalidUrl, match="in DATABASE_URL is invalid"):
+    with pytest.raises(InvalidUrl, match="DATABASE_URL has an invalid host name"):
         use(f"postgresql://{host}/none", work)
 
 

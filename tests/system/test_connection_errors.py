@@ -129,6 +129,35 @@ def test_a_url_without_a_usable_postgres_is_reported_in_one_sentence(
 
 
 @pytest.mark.parametrize(
+    ("template", "part"),
+    [
+        ("{USER}{refusing}/x", ": Connection refused). Check database.direct_url, and that"),
+        ("{USER}{standby}/userauth", "name the primary in database.direct_url."),
+        ("no@{primary}/userauth", 'role "no" does not exist). Check database.direct_url.'),
+        ("{USER}{primary}/x?bogus=1", "database.direct_url is malformed: "),
+        ("{USER}{primary}/x?sslmode=bogus", "database.direct_url has an invalid sslmode value"),
+        ("{USER}a,b,c/x?port=1,2", "database.direct_url has different numbers of hosts"),
+    ],
+)
+def test_an_error_names_the_direct_url_if_that_is_used(
+    places: dict[str, str], template: str, part: str
+) -> None:
+    direct = f"postgresql://{template.format(USER=USER, **places)}"
+    variables = {
+        "DATABASE_URL": f"postgresql://{USER}{places['primary']}/userauth",
+        "USERAUTH_DATABASE__DIRECT_URL": direct,
+        **LIMITS,
+    }
+    for command in (["check"], ["check", "--database"], ["users", "list"], ["backup", "-"]):
+        ended = manage(*command, **variables)
+        sentence = sentence_of(ended.returncode, ended.stdout, ended.stderr, expected_code=1)
+        # A command that blocks leaves several hosts, and their ports, to libpq.
+        if command[0] != "backup" or "a,b,c" not in template:
+            assert part in sentence
+        assert "DATABASE_URL" not in sentence
+
+
+@pytest.mark.parametrize(
     "case",
     ["no host is usable", "the password is wrong", "a label is too long", "there is no host"],
 )
