@@ -33,7 +33,7 @@ class OpenConnections:
         return None
 
     def lend(self, raw: aiopg.Connection) -> None:
-        """Add a connection that somebody uses until take_back()."""
+        """Add a connection that is in use until take_back()."""
         self._lent.add(raw)
 
     def take_back(self, raw: aiopg.Connection) -> None:

@@ -28,7 +28,7 @@ class Timeline:
 
 
 async def find_timeline(connection: Connection) -> Timeline | None:
-    """Return the timeline of a primary, or None if it does not tell."""
+    """Return the timeline of a primary, or None if it does not state one."""
     try:
         row = await connection.fetch_one(_FIND)
     except StatementError:

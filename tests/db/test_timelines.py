@@ -8,7 +8,7 @@ import pytest
 from db.errors import ReadOnly
 from db.fences import fenced
 from db.pool import Connection, Database
-from db.timelines import Timelines
+from db.timelines import Timelines, find_timeline
 from tests.harness.pool_limits import LIMITS
 from tests.harness.replication import primaries
 
@@ -34,13 +34,15 @@ async def test_a_primary_is_recognized_as_newer_or_replaced_by_its_timeline(
                 await stack.enter_async_context((await opened(stack, node.url)).connection())
                 for node in nodes
             ]
-            assert not await timelines.meet(old, "old")
+            older, newer = await find_timeline(old), await find_timeline(new)
+            assert older and newer
+            assert not timelines.learn(older, "old")
             assert timelines.newest == OLD
-            assert await timelines.meet(new, "new")
+            assert timelines.learn(newer, "new")
             assert timelines.newest == NEW
-            assert not await timelines.meet(new, "new")
+            assert not timelines.learn(newer, "new")
             with pytest.raises(ReadOnly, match=f"old was replaced: it is on timeline {OLD}"):
-                await timelines.meet(old, "old")
+                timelines.learn(older, "old")
             closed = [
                 await is_closed(connection, timeline)
                 for connection in (old, new)
