@@ -29,6 +29,7 @@ unit_names=(
     userauth-backup.service userauth-backup.timer
 )
 variable=USERAUTH_SERVER__PROCESSES
+assignment="^[[:space:]]*$variable[[:space:]]*="
 
 say() { printf 'userauth: %s\n' "$*"; }
 fail() { printf 'userauth: %s\n' "$*" >&2; exit 1; }
@@ -68,11 +69,9 @@ install_all() {
     install_python
     add_user
     install_settings
-    restore_environment
-    if [ -n "$wanted" ]; then set_processes "$wanted"; fi
     prepare_next_program
-    check_next_program
-    switch_programs
+    check_next_program "$wanted"
+    switch_programs "$wanted"
     install_units
 }
 
@@ -95,10 +94,7 @@ add_user() {
 # Prepare the new version next to the old one, which keeps running.
 prepare_next_program() {
     # An earlier installation was killed before it knew whether its version starts.
-    if [ -e "$before" ]; then
-        rm -rf "$program"
-        mv "$before" "$program"
-    fi
+    if [ -e "$before" ]; then reinstate_old_program; fi
     rm -rf "$next" "$gone"
     mkdir -p "$next"
     (cd "$checkout" && list_files | tar --create --null --files-from=- --owner=0 --group=0 --mode=u=rwX,go=rX) |
@@ -127,16 +123,19 @@ packages() {
     if [ -e "$settings/requirements.txt" ]; then cat "$settings/requirements.txt"; fi
 }
 
+# With the number of processes that is asked for, which is not in the environment yet.
 check_next_program() {
     local python=$next/.venv/bin/python
-    "$python" -I "$next/deploy/as_the_service.py" "$python" "$next/server.py" --check >/dev/null && return
+    local command=("$python" "$next/server.py" --check)
+    if [ -n "$1" ]; then command=(env "$variable=$1" "${command[@]}"); fi
+    "$python" -I "$next/deploy/as_the_service.py" "${command[@]}" >/dev/null && return
     rm -rf "$next"
-    restore_environment
     fail "not upgraded; the old version is still in place. Fix the error above and run install.sh again."
 }
 
 switch_programs() {
     if [ -e "$program" ]; then mv "$program" "$before"; fi
+    if [ -n "$1" ] && [ "$(processes)" -ne "$1" ]; then set_processes "$1"; fi
     mv "$next" "$program"
 }
 
@@ -165,23 +164,38 @@ install_settings() {
     new_secret USERAUTH_MAIL__URL ""
 }
 
-# The number of server processes is a setting, which each process reads. Until the new version has
-# started, the environment before the change is kept.
+# The number of server processes is a setting, which each process reads. The old program has the new
+# number and the old lines as long as it is kept, that is until the new version has started.
 set_processes() {
-    [ "$(processes)" -ne "$1" ] || return 0
-    cp --preserve=mode,ownership "$settings/environment" "$settings/environment.before"
-    # The second command completes a last line without a newline.
-    sed --in-place --expression="/^[[:space:]]*$variable[[:space:]]*=/d" --expression='$a\' "$settings/environment"
-    printf '%s=%s\n' "$variable" "$1" >>"$settings/environment"
+    if [ -e "$before" ]; then
+        { echo "$1"; sed --quiet "/$assignment/p" "$settings/environment"; } >"$before/.processes"
+    fi
+    replace_assignment "$variable=$1"
 }
 
-restore_environment() {
-    if [ -e "$settings/environment.before" ]; then mv "$settings/environment.before" "$settings/environment"; fi
+# Not if the number has been changed since.
+restore_processes() {
+    local kept=$before/.processes
+    [ -e "$kept" ] || return 0
+    if [ "$(processes)" = "$(head --lines=1 "$kept")" ]; then
+        replace_assignment "$(tail --lines=+2 "$kept")"
+    fi
+    rm "$kept"
+}
+
+# Replace the lines of the variable in one step, so that the environment is never incomplete.
+replace_assignment() {
+    local new=$settings/environment.new
+    cp --preserve=mode,ownership "$settings/environment" "$new"
+    # The second command completes a last line without a newline.
+    sed --expression="/$assignment/d" --expression='$a\' "$settings/environment" >"$new"
+    if [ -n "$1" ]; then printf '%s\n' "$1" >>"$new"; fi
+    mv "$new" "$settings/environment"
 }
 
 processes() {
     local number
-    number=$(sed --quiet "s/^[[:space:]]*$variable[[:space:]]*=[^0-9]*\([0-9]*\).*/\1/p" "$settings/environment" | tail --lines=1)
+    number=$(sed --quiet "s/$assignment[^0-9]*\([0-9]*\).*/\1/p" "$settings/environment" | tail --lines=1)
     echo "${number:-1}"
 }
 
@@ -251,7 +265,6 @@ start() {
         fail "the new version does not start; see: journalctl -u userauth"
     fi
     remove_old_program
-    rm -f "$settings/environment.before"
     close_credentials
     say "running; settings are in $settings. Status: systemctl status $(wanted_services | paste --serial --delimiters=' ')"
     local others
@@ -285,13 +298,17 @@ remove_old_program() {
     rm -rf "$gone"
 }
 
+reinstate_old_program() {
+    restore_processes
+    rm -rf "$program"
+    mv "$before" "$program"
+}
+
 restore_old_program() {
     [ -e "$before" ] || return 0
     local failed name
     failed=$(wanted_services)
-    rm -rf "$program"
-    mv "$before" "$program"
-    restore_environment
+    reinstate_old_program
     for name in $failed; do
         is_wanted "$name" || systemctl --quiet disable --now "$name.socket" "$name.service" || true
     done

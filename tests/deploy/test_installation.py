@@ -338,6 +338,25 @@ def external(installed: Path, postgres: str) -> Iterator[None]:
     url.write_text(before[1], "utf-8")
 
 
+FILES = {"credentials", "environment"}
+
+
+def files_in(root: Path) -> set[str]:
+    return {file.name for file in (root / "etc/userauth").iterdir()}
+
+
+def edit(root: Path, line: str) -> str:
+    """Append a line to the environment, as an administrator may between two runs; return all."""
+    file = root / "etc/userauth/environment"
+    text = f"{file.read_text('utf-8')}{line}\n"
+    file.write_text(text, "utf-8")
+    return text
+
+
+def environment_of(root: Path) -> str:
+    return (root / "etc/userauth/environment").read_text("utf-8")
+
+
 def processes_in(root: Path) -> list[str]:
     lines = (root / "etc/userauth/environment").read_text("utf-8").splitlines()
     return [line for line in lines if "PROCESSES" in line]
@@ -374,7 +393,7 @@ def test_several_processes_are_started_one_after_the_other_also_by_the_next_upgr
     install(installed, "--processes", "1", systemctl=systemctl(""))
     assert called.read_text("utf-8").splitlines()[-1] == "restart userauth.service"
     assert processes_in(installed) == ["USERAUTH_SERVER__PROCESSES=1"]
-    assert not (installed / "etc/userauth/environment.before").exists()
+    assert files_in(installed) == FILES
 
 
 @pytest.mark.usefixtures("external")
@@ -394,6 +413,69 @@ def test_processes_that_do_not_start_are_replaced_by_the_old_version_and_number(
         "daemon-reload",
         "restart userauth.service",
     ]
+
+
+@pytest.mark.usefixtures("external")
+def test_a_number_of_processes_that_was_installed_without_a_start_stays_as_it_is_edited(
+    installed: Path,
+) -> None:
+    install(installed, "--processes", "2")
+    assert processes_in(installed) == ["USERAUTH_SERVER__PROCESSES=2"]
+    edited = edit(installed, "USERAUTH_METRICS__PORT=9464")
+    install(installed)
+    assert (environment_of(installed), files_in(installed)) == (edited, FILES)
+
+
+@pytest.mark.usefixtures("external")
+def test_a_number_of_processes_is_not_written_if_the_packages_cannot_be_installed(
+    installed: Path,
+) -> None:
+    before = environment_of(installed)
+    # A file that cannot be read, as pip cannot install a package that does not exist.
+    wanted = installed / "etc/userauth/requirements.txt"
+    wanted.mkdir()
+    ended = run_installation(installed, "--processes", "2")
+    wanted.rmdir()
+    assert ended.returncode != 0
+    assert (environment_of(installed), files_in(installed)) == (before, FILES)
+
+
+@pytest.mark.usefixtures("external")
+@pytest.mark.parametrize(
+    ("line", "number"), [("USERAUTH_METRICS__PORT=9464", []), ("{}=3", ["{}=3"])]
+)
+def test_after_a_killed_installation_only_its_number_of_processes_is_undone(
+    installed: Path, systemctl: Callable[[str], Path], line: str, number: list[str]
+) -> None:
+    name = "USERAUTH_SERVER__PROCESSES"
+    before = environment_of(installed)
+    marker = mark(installed)
+    killing = systemctl('[ "$*" != "restart userauth@02.service" ] || kill -9 $PPID')
+    assert run_installation(installed, "--processes", "2", systemctl=killing).returncode != 0
+    assert processes_in(installed) == [f"{name}=2"]
+    edit(installed, line.format(name))
+    install(installed)
+    assert not marker.exists()
+    assert processes_in(installed)[-1:] == [each.format(name) for each in number]
+    assert environment_of(installed).startswith(before)
+    assert line.format(name) in environment_of(installed)
+    assert files_in(installed) == FILES
+
+
+@pytest.mark.long
+def test_a_first_installation_that_does_not_start_keeps_its_number_and_later_edits(
+    tmp_path: Path, systemctl: Callable[[str], Path], postgres: str
+) -> None:
+    root = tmp_path / "machine"
+    credentials = root / "etc/userauth/credentials"
+    credentials.mkdir(parents=True)
+    (credentials / "DATABASE_URL").write_text(postgres, "utf-8")
+    ended = run_installation(root, "--processes", "2", systemctl=systemctl("false"))
+    assert "the new version does not start" in ended.stderr
+    edited = edit(root, "USERAUTH_METRICS__PORT=9464")
+    install(root)
+    assert (environment_of(root), files_in(root)) == (edited, FILES)
+    assert processes_in(root) == ["USERAUTH_SERVER__PROCESSES=2"]
 
 
 def test_several_processes_are_not_installed_with_the_embedded_postgres(installed: Path) -> None:
