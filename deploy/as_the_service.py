@@ -142,16 +142,12 @@ def run_in_new_session(
 ) -> int:
     """Run a command in a new session, with a new terminal in place of ours."""
     terminals = [number for number in (0, 1, 2) if os.isatty(number)]
-    master, slave = os.openpty() if terminals else (None, None)
+    master, slave = _open_terminal_like(terminals[0]) if terminals else (None, None)
 
     def take_terminal() -> None:
         fcntl.ioctl(terminals[0], termios.TIOCSCTTY, 0)
 
     streams = {number: slave if number in terminals else None for number in (0, 1, 2)}
-    if slave is not None:
-        # The new terminal behaves like ours, for example has the same interrupt key.
-        termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(terminals[0]))
-        _copy_size(terminals[0], slave)
     process = subprocess.Popen(  # noqa: S603 - runs the caller's command
         command,
         env=dict(variables),
@@ -168,6 +164,14 @@ def run_in_new_session(
         _relay(master, terminals)
     code = process.wait()
     return 128 - code if code < 0 else code
+
+
+def _open_terminal_like(terminal: int) -> tuple[int, int]:
+    """Return both sides of a terminal that behaves like ours: the same size and interrupt key."""
+    master, slave = os.openpty()
+    termios.tcsetattr(slave, termios.TCSANOW, termios.tcgetattr(terminal))
+    _copy_size(terminal, slave)
+    return master, slave
 
 
 def _copy_size(source: int, target: int) -> None:
