@@ -25,7 +25,7 @@ def cautions(settings: Settings) -> tuple[str, ...]:
     """Return the warnings, a line each; outside production only those about names."""
     if settings.profile is not Profile.PRODUCTION:
         return tuple(settings.warnings)
-    return (*settings.warnings, *chain(_network(settings), _passwords(settings), _api(settings)))
+    return (*settings.warnings, *chain.from_iterable(each(settings) for each in _CHECKS))
 
 
 def _network(settings: Settings) -> Iterator[str]:
@@ -89,6 +89,27 @@ def _api(settings: Settings) -> Iterator[str]:
         )
     if settings.docs.enabled:
         yield "docs.enabled = true: /openapi.json and /docs can be read without credentials"
+
+
+def _processes(settings: Settings) -> Iterator[str]:
+    server, metrics = settings.server, settings.metrics
+    if server.instance > server.processes:
+        # No error: after the number is lowered, a process runs until the proxy uses it no more.
+        yield (
+            f"server.instance = {server.instance}: server.processes = {server.processes} does not"
+            " count this process"
+        )
+    # A process with the number 0 may run beside the others for a while.
+    is_near = abs(metrics.port - server.port) <= server.processes
+    if server.processes > 1 and server.port and metrics.port and is_near:
+        yield (
+            f"metrics.port = {metrics.port}: with the number of a process added, it can be the port"
+            f" of another one: choose one that is more than {server.processes} away from"
+            f" server.port = {server.port}"
+        )
+
+
+_CHECKS = (_network, _passwords, _api, _processes)
 
 
 def _shown(text: str) -> str:

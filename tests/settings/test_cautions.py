@@ -42,6 +42,7 @@ CASES = [
     ("cors.origins", {"USERAUTH_CORS__ORIGINS": "*"}),
     ("server.public_url", {"USERAUTH_SERVER__PUBLIC_URL": ""}),
     ("docs.enabled", {"USERAUTH_DOCS__ENABLED": "true"}),
+    ("server.instance", {"USERAUTH_SERVER__INSTANCE": "2"}),
 ]
 ALL = {name: value for _, variables in reversed(CASES) for name, value in variables.items()}
 
@@ -79,6 +80,27 @@ def test_each_caution_is_one_line_that_starts_with_the_path_of_the_setting(
 )
 def test_usual_production_settings_cause_no_caution(variables: dict[str, str]) -> None:
     assert cautions_of(variables) == ()
+
+
+PROCESSES = {
+    "DATABASE_URL": "postgresql://localhost/users",
+    "USERAUTH_SERVER__PROCESSES": "2",
+    "USERAUTH_SERVER__INSTANCE": "2",
+}
+
+
+@pytest.mark.parametrize("port", range(7998, 8003))
+def test_a_port_of_metrics_that_another_process_may_use_causes_a_caution(port: int) -> None:
+    (caution,) = cautions_of(PROCESSES | {"USERAUTH_METRICS__PORT": str(port)})
+    assert caution == (
+        f"metrics.port = {port}: with the number of a process added, it can be the port of another"
+        " one: choose one that is more than 2 away from server.port = 8000"
+    )
+
+
+@pytest.mark.parametrize("port", ["0", "7997", "8003"])
+def test_processes_with_ports_of_their_own_cause_no_caution(port: str) -> None:
+    assert cautions_of(PROCESSES | {"USERAUTH_METRICS__PORT": port}) == ()
 
 
 def test_outside_production_there_are_no_cautions() -> None:
