@@ -1,6 +1,7 @@
 """The files of a cluster of Postgres: complete, private, and accepted by its programs."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 
 from deploy.cluster.configure import main, read_plan
 from tests.harness.configuration import ROOT
+from tests.harness.pages import blocks, page, section
 from tests.harness.programs import get_program
 
 CLUSTER = ROOT / "deploy" / "cluster"
 PLANS = ["one-machine", "three-machines"]
+[(_, WATCHDOG)] = blocks(section(page("docs/scaling.md"), "### Hardware watchdog"))
 
 
 @pytest.fixture(params=PLANS)
@@ -67,11 +70,20 @@ def test_haproxy_accepts_its_file(written: Path) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
+def test_the_unit_of_patroni_does_not_hide_the_watchdog_from_its_user() -> None:
+    unit = (CLUSTER / "userauth-patroni@.service").read_text("utf-8")
+    assert "chown postgres /dev/watchdog" in WATCHDOG
+    assert "\nUser=postgres\n" in unit
+    assert not re.search(r"^(PrivateDevices|DevicePolicy|DeviceAllow)=", unit, re.MULTILINE)
+
+
 @pytest.mark.needs("systemd-analyze")
-@pytest.mark.parametrize("name", ["etcd", "patroni"])
-def test_systemd_accepts_the_units_of_a_node(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "drop_in"), [("etcd", ""), ("patroni", ""), ("patroni", f"\n{WATCHDOG}")]
+)
+def test_systemd_accepts_the_units_of_a_node(tmp_path: Path, name: str, drop_in: str) -> None:
     unit = f"userauth-{name}@.service"
-    text = (CLUSTER / unit).read_text("utf-8")
+    text = (CLUSTER / unit).read_text("utf-8") + drop_in
     for program in ("/usr/bin/etcd", "/opt/patroni/bin/patroni"):
         text = text.replace(program, sys.executable)
     copy = tmp_path / unit
