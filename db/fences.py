@@ -1,27 +1,35 @@
-"""What a lookup asks of Postgres besides its rows, so that no outdated ones count.
+"""What a lookup asks of Postgres besides its rows, so that only those of our primary count.
 
 A fence is an expression that Postgres evaluates once for each statement, also if it finds no row:
 an empty result of a standby, which may lack the newest rows, must not be taken for one of the
-primary. It is false if the result counts, true on a standby, and null if no standby acknowledges.
+primary. It is ``open`` if the result counts, or the reason why not.
 """
 
-_PRIMARY = "pg_is_in_recovery()"
+from db.errors import NotAcknowledged, ReadOnly, ServerTooOld, Unavailable
+from db.schema_version import VERSION, too_old
+
+OPEN = "open"
+# The order matters, since a standby cannot write the message of an acknowledged lookup. Each lookup
+# reads userauth_schema: a migration that locks that table does so last.
+_FENCE = """
+    CASE
+        WHEN pg_is_in_recovery() THEN 'standby'
+        WHEN (SELECT compatible_since FROM userauth_schema) > {version}
+        THEN (SELECT concat('newer ', version, ' ', compatible_since) FROM userauth_schema)
+        {further}
+        ELSE 'open'
+    END
+"""
 # Behind a pooler, statements of one connection may reach a new primary, and the one it replaced.
 _SAME_PRIMARY = """
-    CASE
-        WHEN pg_is_in_recovery() THEN true
-        ELSE substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) <> '{timeline:08X}'
-    END
+        WHEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) <> '{timeline:08X}'
+        THEN 'replaced'
 """
 # The message makes the lookup a transaction that commits, and that a standby has to acknowledge as
 # it acknowledges a write: a primary that was replaced gets no acknowledgement, and never answers.
-# The order matters, since a standby cannot write the message.
 _ACKNOWLEDGED = """
-    CASE
-        WHEN pg_is_in_recovery() THEN true
-        WHEN current_setting('synchronous_standby_names') <> ''
-        THEN pg_logical_emit_message(true, 'userauth', '') IS NULL
-    END
+        WHEN current_setting('synchronous_standby_names') = '' THEN 'unacknowledged'
+        WHEN pg_logical_emit_message(true, 'userauth', '') IS NULL THEN 'unacknowledged'
 """
 
 
@@ -30,12 +38,22 @@ def fenced(sql: str, *, acknowledged: bool = False, timeline: int | None = None)
 
     With a ``timeline``, the result counts on that one only.
     """
-    fence = _PRIMARY if timeline is None else _SAME_PRIMARY.format(timeline=timeline)
+    further = "" if timeline is None else _SAME_PRIMARY.format(timeline=timeline)
     if acknowledged:
-        fence = _ACKNOWLEDGED
+        further = _ACKNOWLEDGED
     # Postgres evaluates a subquery with volatile functions, whether its column is used or not.
     return f"""
-SELECT fence.is_closed, found.*
-FROM (SELECT {fence}) AS fence (is_closed)
+SELECT fence.state, found.*
+FROM (SELECT {_FENCE.format(version=VERSION, further=further)}) AS fence (state)
 LEFT JOIN ({sql}) AS found ON true
 """  # noqa: S608 - our own statements
+
+
+def refusal(state: str) -> Unavailable:
+    """Return what to raise for the result of a fence that is not open."""
+    reason, *versions = state.split()
+    if reason == "newer":
+        return ServerTooOld(too_old(*map(int, versions)) or "")
+    if reason == "unacknowledged":
+        return NotAcknowledged()
+    return ReadOnly("Postgres was replaced" if reason == "replaced" else "Postgres is a standby")

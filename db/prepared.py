@@ -13,6 +13,7 @@ import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 
 from db.errors import DatabaseError, NotAcknowledged, ReadOnly, StatementError, Unavailable
+from db.fences import OPEN, refusal
 from db.rows import Row
 from db.translation import translate_driver_error
 
@@ -100,20 +101,23 @@ class PreparedQuery:
         self._wait_to_write(wanted=state == POLL_WRITE)
         if rows is None:
             return
-        if rows and rows[0][0] is False and not (self._acknowledged and self._raw.notices):
+        if rows and rows[0][0] == OPEN and not (self._acknowledged and self._raw.notices):
             self._finish(rows, None)
         else:
             self._reject(rows)
 
     def _reject(self, rows: list[Row]) -> None:
-        if not rows or rows[0][0]:
-            self._fail(ReadOnly("Postgres is a standby"))
-        elif rows[0][0] is None:
-            # The connection stays usable: each new one would be rejected as well.
-            self._finish([], NotAcknowledged())
-        else:
+        state = rows[0][0] if rows else None
+        if state == OPEN:
             # As it does for Connection.commit(), Postgres gave up its wait for the standby.
-            self._fail(Unavailable("Postgres returned the rows with a warning."))
+            error: Unavailable = Unavailable("Postgres returned the rows with a warning.")
+        else:
+            error = refusal(state) if state else ReadOnly("Postgres returned no state.")
+        if isinstance(error, NotAcknowledged):
+            # The connection stays usable: each new one would be rejected as well.
+            self._finish([], error)
+        else:
+            self._fail(error)
 
     def _wait_to_write(self, *, wanted: bool) -> None:
         if wanted and not self._writing:

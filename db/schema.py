@@ -19,10 +19,10 @@ from db.schema_lock import (
     timeout_message,
 )
 from db.schema_privileges import FIND_PRIVILEGES, check_privileges
-from db.schema_state import SchemaStateRow, get_state
+from db.schema_state import get_state
+from db.schema_version import VERSION, too_old
 from ops.logs import SERVER
 
-VERSION = 5
 MIGRATIONS = Path(__file__).parent / "migrations"
 # The complete schema of each earlier version, for restoring older backups.
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -105,24 +105,14 @@ async def _check_compatible(connection: Connection, version: int) -> None:
     """Reject a schema that this server must not use; log one that is newer."""
     if version <= VERSION:
         return
-    if reason := too_old(await get_state(connection)):
+    state = await get_state(connection)
+    if reason := too_old(state.version, state.compatible_since):
         raise SchemaError(f"{reason}.")
     logging.getLogger(SERVER).warning(
         "the database has schema version %d, and this server version %d: it runs beside newer"
         " servers until a later version requires an upgrade",
         version,
         VERSION,
-    )
-
-
-def too_old(state: SchemaStateRow) -> str | None:
-    """Return why this server must not use a schema; None if it may."""
-    if state.compatible_since <= VERSION:
-        return None
-    return (
-        f"The database has schema version {state.version}, which servers of version"
-        f" {state.compatible_since} and later support, and this server has version {VERSION}:"
-        " start a newer server"
     )
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from db.errors import BackupError
-from db.schema import TABLES, VERSION
+from db.schema import TABLES
+from db.schema_version import VERSION
 from postgres.program_output import ProgramFailed, stream_output
 from postgres.programs import SYSTEM_PATH, find_programs
 

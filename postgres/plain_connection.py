@@ -13,7 +13,7 @@ from db.errors import ConnectionRejected, PoolerNotSupported, ReadOnly, Unavaila
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
 from db.pooler import SESSION
 from db.rows import NewEvent, Parameters, Row
-from db.schema import VERSION
+from db.schema_version import VERSION
 from db.session_settings import SET_SESSION, StatementTimeouts, read_session, session_parameters
 from db.translation import translate_connection_error, translate_driver_error
 from settings.dsn import setting_of

@@ -20,7 +20,6 @@ from db.schema import (
     FIND_OWN_TABLES,
     FIND_TABLES,
     TABLES,
-    VERSION,
     check_cluster,
     check_name_conflicts,
     check_version,
@@ -28,6 +27,7 @@ from db.schema import (
     schema_of,
 )
 from db.schema_privileges import FIND_PRIVILEGES, check_privileges
+from db.schema_version import VERSION
 from postgres.archives import Archive
 from postgres.exclusive_access import (
     reject_locked_tables,

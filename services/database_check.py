@@ -8,7 +8,8 @@ from db.durability import find_risks
 from db.lookups import Lookups
 from db.pool import Database
 from db.pooler import check_pooler
-from db.schema import VERSION, check_schema, find_version
+from db.schema import check_schema, find_version
+from db.schema_version import VERSION
 from db.server_state import ServerStateRow, get_server_state
 
 # Those that a server opens besides the pool: one for each lookup, and one for housekeeping.

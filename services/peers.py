@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from db.errors import ServerTooOld
 from db.pool import Database
-from db.schema import too_old
 from db.schema_state import get_state, store_settings
+from db.schema_version import too_old
 from ops.logs import SERVER
 
 LOOK_SECONDS = 5.0
@@ -50,7 +50,7 @@ class Peers:
         """
         async with self._database.connection() as connection:
             state = await get_state(connection)
-            if reason := too_old(state):
+            if reason := too_old(state.version, state.compatible_since):
                 raise ServerTooOld(reason)
             own, now = self._digests(), self._now()
             is_current = state.settings_at is not None and now - state.settings_at <= TURN

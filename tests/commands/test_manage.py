@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from db.schema import VERSION
+from db.schema_version import VERSION
 from rules.tokens import key_id
 from tests.harness.api import Api, basic, bearer
 from tests.harness.command_line import manage

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from db.schema import MIGRATIONS, SCHEMAS, VERSION
+from db.schema import MIGRATIONS, SCHEMAS
+from db.schema_version import VERSION
 from tests.harness.databases import DESCRIBE, apply, data, fill, new_database
 from tests.harness.sql import run_sql
 

@@ -8,7 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from db.errors import PoolerNotSupported, RoleSettingsMissing, UndeclaredPooler, WrongPooler
+from db.errors import (
+    PoolerNotSupported,
+    RoleSettingsMissing,
+    ServerTooOld,
+    UndeclaredPooler,
+    WrongPooler,
+)
 from db.lookups import open_lookups
 from db.pool import Database
 from db.pooler import check_location, check_pooler, find_pooler_risks, get_location
@@ -280,6 +286,26 @@ def test_a_lookup_searches_its_schema_in_a_session_that_another_client_changed(
         await lookups.close()
 
     use(pooled.url, work, TRANSACTION)
+
+
+@pytest.mark.needs("pgbouncer")
+def test_a_lookup_through_a_pooler_does_not_count_if_the_schema_needs_a_newer_server(
+    pooled: PooledDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(database: Database) -> None:
+        lookups = open_lookups(database)
+        assert await lookups.users_by_email.find("unknown") is None
+        run_sql(pooled.direct, "UPDATE userauth_schema SET compatible_since = version + 1")
+        with pytest.raises(ServerTooOld, match="start a newer server"):
+            await lookups.users_by_email.find("unknown")
+        await lookups.close()
+
+    try:
+        use(pooled.url, work, TRANSACTION)
+    finally:
+        run_sql(pooled.direct, "UPDATE userauth_schema SET compatible_since = version")
+    [message] = caplog.messages
+    assert message.endswith("requests get 503 until a restart")
 
 
 @pytest.mark.needs("pgbouncer")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from db.errors import SchemaError
-from db.schema import VERSION
+from db.schema_version import VERSION
 from tests.harness.databases import apply, new_database
 from tests.harness.sql import run_sql
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from db.errors import ReadOnly
-from db.fences import fenced
+from db.fences import OPEN, fenced
 from db.pool import Connection, Database
 from db.timelines import Timelines, find_timeline
 from tests.harness.pool_limits import LIMITS
@@ -20,7 +20,7 @@ async def is_closed(connection: Connection, timeline: int) -> bool:
     """Return whether the result of a lookup counts no more, as one of a timeline."""
     row = await connection.fetch_one(fenced("SELECT 1", timeline=timeline))
     assert row is not None
-    return bool(row[0])
+    return bool(row[0] != OPEN)
 
 
 @pytest.mark.gen_test

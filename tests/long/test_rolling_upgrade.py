@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from db.schema import SCHEMAS, VERSION
+from db.schema import SCHEMAS
+from db.schema_version import VERSION
 from tests.harness import child_processes
 from tests.harness.api import PASSWORD
 from tests.harness.command_line import manage

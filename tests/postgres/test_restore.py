@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from db.schema import SCHEMAS, TABLES, VERSION
+from db.schema import SCHEMAS, TABLES
+from db.schema_version import VERSION
 from postgres.programs import find_programs
 from postgres.restore import count_replaced
 from tests.harness.api import PASSWORD, Api, bearer

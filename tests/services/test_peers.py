@@ -9,8 +9,8 @@ import pytest
 from db.errors import ServerTooOld
 from db.lookups import open_lookups
 from db.pool import Database
-from db.schema import VERSION
 from db.schema_state import get_state, store_settings
+from db.schema_version import VERSION
 from rules.errors import DatabaseUnavailable
 from services.peers import LOOK_SECONDS, Peers
 from services.readiness import Readiness
