@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, contextmanager
 import aiopg
 import psycopg2
 
-from db.errors import DatabaseError, Unavailable
+from db.commit_warnings import rejecting_warnings
+from db.errors import DatabaseError
 from db.rows import Parameters, Row
 from db.translation import translate
 from ops.timing import current_timing
@@ -20,6 +21,7 @@ _CLOSED = 1
 class Connection:
     """A connection to Postgres.
 
+    Methods that run statements raise Unavailable if a failover may undo what they have committed.
     ``deadline``, by the loop's clock, ends the wait for any of its statements. ``begin`` begins a
     transaction.
     """
@@ -73,18 +75,7 @@ class Connection:
         except BaseException:
             await self.roll_back()
             raise
-        await self.commit()
-
-    async def commit(self) -> None:
-        """Commit; raises Unavailable if a failover may lose the transaction.
-
-        When the wait for a synchronous standby is cancelled, Postgres commits without the standby,
-        and sends a warning.
-        """
-        self._raw.raw.notices.clear()
         await self.execute("COMMIT")
-        if self._raw.raw.notices:
-            raise Unavailable("Postgres committed with a warning: a failover may undo it")
 
     async def roll_back(self) -> None:
         """Roll back; close the connection if that fails."""
@@ -97,7 +88,7 @@ class Connection:
 
     async def _run(self, sql: str, parameters: Parameters) -> tuple[list[Row], int]:
         seconds = max(0.0, self._deadline - asyncio.get_running_loop().time())
-        with counted_as_database_time():
+        with counted_as_database_time(), rejecting_warnings(self._raw.raw):
             try:
                 cursor = await self._raw.cursor()
                 # With None, psycopg2 does not interpret percent signs in the statement.

@@ -109,7 +109,7 @@ class PreparedQuery:
     def _reject(self, rows: list[Row]) -> None:
         state = rows[0][0] if rows else None
         if state == OPEN:
-            # As it does for Connection.commit(), Postgres gave up its wait for the standby.
+            # As for db/commit_warnings.py, Postgres gave up its wait for the standby.
             error: Unavailable = Unavailable("Postgres returned the rows with a warning.")
         else:
             error = refusal(state) if state else ReadOnly("Postgres returned no state.")

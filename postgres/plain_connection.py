@@ -8,6 +8,7 @@ import psycopg2
 from psycopg2 import extensions
 from psycopg2.sql import Composable
 
+from db.commit_warnings import rejecting_warnings
 from db.dsn import describe, naming, parse_url
 from db.errors import ConnectionRejected, PoolerNotSupported, ReadOnly, Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
@@ -35,21 +36,22 @@ _ADVICE: Mapping[type, str] = {
 
 
 class PlainConnection:
-    """A connection in autocommit; ``plain_connection`` translates its failures."""
+    """A connection in autocommit; ``plain_connection`` translates its failures.
+
+    Its methods raise Unavailable if a failover may undo what they have committed.
+    """
 
     def __init__(self, raw: extensions.connection) -> None:
         self.raw = raw
 
     def execute(self, sql: str | Composable, parameters: Parameters = ()) -> int:
         """Run a statement; return the number of affected rows."""
-        with self.raw.cursor() as cursor:
-            cursor.execute(sql, parameters or None)
+        with self._executed(sql, parameters) as cursor:
             return cursor.rowcount
 
     def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Run a statement; return the rows of the result."""
-        with self.raw.cursor() as cursor:
-            cursor.execute(sql, parameters or None)
+        with self._executed(sql, parameters) as cursor:
             return cursor.fetchall()
 
     def value(self, sql: str, parameters: tuple[object, ...] = ()) -> Any:  # noqa: ANN401
@@ -72,6 +74,15 @@ class PlainConnection:
                 self.execute("ROLLBACK")
             raise
         self.execute("COMMIT")
+
+    @contextmanager
+    def _executed(
+        self, sql: str | Composable, parameters: Parameters
+    ) -> Iterator[extensions.cursor]:
+        with self.raw.cursor() as cursor:
+            with rejecting_warnings(self.raw):
+                cursor.execute(sql, parameters or None)
+            yield cursor
 
 
 @contextmanager

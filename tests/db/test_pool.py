@@ -246,6 +246,36 @@ def test_nulls_are_read_in_arrays_whatever_the_default_of_the_database(postgres:
         use(dsn, work)
 
 
+WARN = "DO $$ BEGIN RAISE WARNING 'on purpose'; END $$"
+NOTICE = "DROP TABLE IF EXISTS missing"
+
+
+@pytest.mark.parametrize("inherited", ["notice", "error"])
+def test_a_commit_with_a_warning_is_no_success_whatever_the_default_of_the_database(
+    postgres: str, inherited: str
+) -> None:
+    """It may be about the standby; others are none."""
+
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            await connection.execute(NOTICE)
+            with pytest.raises(Unavailable, match="a failover may undo it"):
+                await connection.execute(WARN)
+            async with connection.transaction():
+                await connection.execute(WARN)
+
+    name = f"warnings_{inherited}"
+    with new_database(postgres, name) as dsn:
+        run_sql(dsn, f"ALTER DATABASE {name} SET client_min_messages = {inherited}")
+        use(dsn, work)
+        with plain_connection(dsn) as connection:
+            connection.execute(NOTICE)
+            with pytest.raises(Unavailable, match="a failover may undo it"):
+                connection.execute(WARN)
+            with connection.transaction():
+                connection.execute(WARN)
+
+
 def test_a_read_only_default_is_rejected(postgres: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")

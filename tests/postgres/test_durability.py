@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -15,6 +16,7 @@ from db.fences import fenced
 from db.pool import Database
 from db.prepared import PreparedQuery
 from db.rows import Row
+from postgres.plain_connection import plain_connection
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
 from tests.harness.databases import apply
@@ -109,23 +111,41 @@ def test_a_commit_is_no_success_when_its_wait_for_the_standby_is_cancelled(
     primary: Cluster,
 ) -> None:
     """Postgres then commits without the standby, and only sends a warning."""
+    statement = "CREATE TABLE {} ()"
 
-    async def write(database: Database) -> None:
+    async def in_transaction(database: Database) -> None:
         async with database.transaction() as connection:
-            await connection.execute("CREATE TABLE written ()")
+            await connection.execute(statement.format("a"))
+
+    async def alone(database: Database) -> None:
+        async with database.connection() as connection:
+            await connection.execute(statement.format("b"))
+
+    def plain(name: str, *, alone: bool) -> None:
+        with (
+            plain_connection(primary.url()) as connection,
+            nullcontext() if alone else connection.transaction(),
+        ):
+            connection.execute(statement.format(name))
 
     async def run() -> None:
         database = await Database.open(primary.url(), LIMITS)
         primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'absent'", "postgres")
         primary.sql("SELECT pg_reload_conf()", "postgres")
         primary.wait_for("current_setting('synchronous_standby_names') = 'absent'")
-        writing = asyncio.create_task(write(database))
-        await asyncio.to_thread(primary.wait_for, f"EXISTS (SELECT {WAITING})")
-        primary.sql(
-            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event='SyncRep'"
-        )
-        with pytest.raises(Unavailable, match="a failover may undo it"):
-            await writing
+        for write in (
+            in_transaction(database),
+            alone(database),
+            asyncio.to_thread(plain, "c", alone=False),
+            asyncio.to_thread(plain, "d", alone=True),
+        ):
+            writing = asyncio.ensure_future(write)
+            await asyncio.to_thread(primary.wait_for, f"EXISTS (SELECT {WAITING})")
+            primary.sql(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event='SyncRep'"
+            )
+            with pytest.raises(Unavailable, match="a failover may undo it"):
+                await writing
         await database.close()
 
     asyncio.run(run())
