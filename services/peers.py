@@ -56,8 +56,8 @@ class Peers:
             is_current = state.settings_at is not None and now - state.settings_at <= TURN
             if state.settings != own and not is_current:
                 await store_settings(connection, own, at=now, before=state)
-        if is_current and state.settings is not None and state.settings != own:
-            self._see(_names(own, state.settings))
+        if is_current and (names := _differing(own, state.settings or {})):
+            self._see(names)
         elif self._now() - self._seen > _MEMORY:
             self._differing, self._has_warned = (), False
         return LOOK_SECONDS
@@ -82,6 +82,6 @@ class Peers:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-def _names(own: Digests, others: Digests) -> Sequence[str]:
-    """Return the names whose digests differ."""
-    return [name for name in sorted({*own, *others}) if own.get(name) != others.get(name)]
+def _differing(own: Digests, others: Digests) -> Sequence[str]:
+    """Return the names whose digests differ, without those of settings that one version lacks."""
+    return [name for name in sorted(own.keys() & others.keys()) if own[name] != others[name]]

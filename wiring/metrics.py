@@ -36,7 +36,7 @@ def watch_application(
     peers = application.services.peers
     metrics.gauge(
         "userauth_settings_differ",
-        "How many settings, or sections, another server on the database has with other values.",
+        "How many settings another server on the database has with other values.",
         lambda: len(peers.differing),
     )
     metrics.counter(

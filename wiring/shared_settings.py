@@ -22,22 +22,23 @@ _BYTES = 8
 
 
 def shared_digests(settings: Settings, keys: Sequence[str]) -> Mapping[str, str]:
-    """Return a digest of each section that all servers must share, and the ids of the secrets.
+    """Return a digest of each setting that all servers must share, and the ids of the secrets.
 
     The ids are those in the rows of tokens and in the hashes of passwords.
     """
-    sections = {
-        f"[{name}]": _digest(getattr(settings, name).model_dump(exclude=_OWN.get(name)))
-        for name in _SHARED
+    values = {
+        f"{section}.{name}": _digest(value)
+        for section in _SHARED
+        for name, value in getattr(settings, section).model_dump(exclude=_OWN.get(section)).items()
     }
     peppers = [pepper.get_secret_value() for pepper in settings.passwords.pepper]
     return {
-        **sections,
+        **values,
         "tokens.keys": " ".join(map(key_id, keys)),
         "passwords.pepper": " ".join(map(pepper_id, peppers)),
     }
 
 
-def _digest(values: object) -> str:
-    text = json.dumps(to_jsonable_python(values), sort_keys=True)
+def _digest(value: object) -> str:
+    text = json.dumps(to_jsonable_python(value), sort_keys=True)
     return hashlib.sha256(text.encode()).digest()[:_BYTES].hex()

@@ -18,8 +18,8 @@ from tests.harness.clock import Clock
 from tests.harness.databases import use
 from tests.harness.sql import run_sql
 
-OURS = {"tokens.keys": "a", "[throttle]": "b", "passwords.pepper": "c"}
-THEIRS = OURS | {"[throttle]": "x"}
+OURS = {"tokens.keys": "a", "throttle.pair_failures": "b", "passwords.pepper": "c"}
+THEIRS = OURS | {"throttle.pair_failures": "x"}
 WARNING = "another server on this database has other values of"
 
 
@@ -37,6 +37,12 @@ def state(dsn: str) -> Iterator[None]:
 
 def peers(database: Database, clock: Clock, digests: Mapping[str, str]) -> Peers:
     return Peers(database, clock, lambda: digests)
+
+
+async def stored(database: Database) -> Mapping[str, str] | None:
+    """Return the digests that a server has stored."""
+    async with database.connection() as connection:
+        return (await get_state(connection)).settings
 
 
 async def look_for(seconds: float, clock: Clock, *servers: Peers) -> None:
@@ -88,9 +94,10 @@ def test_servers_with_different_settings_notice_each_other(
         one, other = peers(database, clock, OURS), peers(database, clock, THEIRS)
         await look_for(60, clock, one, other)
         # It is not the turn of the second one to store its own yet.
-        assert other.differing == ["[throttle]"]
+        assert await stored(database) == OURS
+        assert other.differing == ["throttle.pair_failures"]
         await look_for(240, clock, one, other)
-        assert one.differing == other.differing == ["[throttle]"]
+        assert one.differing == other.differing == ["throttle.pair_failures"]
         # The other one is stopped.
         await look_for(240, clock, one)
         assert list(one.differing) == []
@@ -99,9 +106,27 @@ def test_servers_with_different_settings_notice_each_other(
         await look_for(300, clock, one, other)
         assert caplog.messages == [message] * 4
 
-    message = f"{WARNING} [throttle]: give all servers the same"
+    message = f"{WARNING} throttle.pair_failures: give all servers the same"
     with caplog.at_level(logging.WARNING):
         use(dsn, work)
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize("changed", [{}, {"throttle.pair_failures": "x"}])
+def test_a_setting_that_one_of_two_versions_lacks_is_no_difference(
+    dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture, changed: dict[str, str]
+) -> None:
+    newer = OURS | {"throttle.added": "d"} | changed
+    del newer["passwords.pepper"]
+
+    async def work(database: Database) -> None:
+        servers = [peers(database, clock, digests) for digests in (OURS, newer)]
+        await look_for(600, clock, *servers)
+        assert [list(each.differing) for each in servers] == [list(changed)] * 2
+
+    with caplog.at_level(logging.WARNING):
+        use(dsn, work)
+    assert len(caplog.messages) == 2 * len(changed)
 
 
 @pytest.mark.usefixtures("state")
@@ -113,7 +138,7 @@ def test_the_settings_of_a_server_that_was_stopped_are_not_logged(
         new = peers(database, clock, THEIRS)
         await new.look()
         await look_for(60, clock, new)
-        assert new.differing == ["[throttle]"]
+        assert new.differing == ["throttle.pair_failures"]
         await look_for(240, clock, new)
         assert list(new.differing) == []
 
