@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import aiopg
@@ -23,7 +23,7 @@ class Connection:
 
     Methods that run statements raise Unavailable if a failover may undo what they have committed.
     ``deadline``, by the loop's clock, ends the wait for any of its statements. ``begin`` begins a
-    transaction.
+    transaction. ``check`` raises DatabaseError before a statement that must not be sent any more.
     """
 
     def __init__(
@@ -32,10 +32,12 @@ class Connection:
         *,
         deadline: float,
         begin: tuple[str, Parameters] = ("BEGIN", ()),
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._raw = raw
         self._deadline = deadline
         self._begin = begin
+        self._check = check
 
     @property
     def closed(self) -> bool:
@@ -87,6 +89,7 @@ class Connection:
             await self.close()
 
     async def _run(self, sql: str, parameters: Parameters) -> tuple[list[Row], int]:
+        self._check()
         seconds = max(0.0, self._deadline - asyncio.get_running_loop().time())
         with counted_as_database_time(), rejecting_warnings(self._raw.raw):
             try:

@@ -57,6 +57,12 @@ class Connector:
         opened = await find_promoted(self.route, self._limits)
         self.connections.put(self._admit(opened, generation))
 
+    def check(self, generation: int) -> None:
+        """Raise Unavailable if the connections of a generation were discarded."""
+        if generation != self.generation:
+            discarded = Unavailable("All connections were discarded.")
+            raise (self.unusable or discarded).with_traceback(None)
+
     @contextmanager
     def reacting(self) -> Iterator[None]:
         """React to an error of the block."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Self
 
 import aiopg
@@ -148,13 +149,15 @@ class Database:
     async def dedicated_connection(self, seconds: float) -> AsyncIterator[Connection]:
         """Open a connection outside the pool, in autocommit, for at most ``seconds``.
 
-        For long work, which must not take a connection from the requests.
+        For long work, which must not take a connection from the requests. Its statements fail once
+        all connections were discarded.
         """
         deadline = self._deadline(seconds)
         raw = await self._connector.connect()
+        check = partial(self._connector.check, self.generation)
         try:
             with self._using(raw):
-                yield Connection(raw, deadline=deadline, begin=self._begin())
+                yield Connection(raw, deadline=deadline, begin=self._begin(), check=check)
         finally:
             close_once(raw)
 

@@ -16,6 +16,7 @@ from db.errors import (
     PoolerNotSupported,
     ReadOnly,
     SchemaError,
+    ServerTooOld,
     StatementError,
     Unavailable,
 )
@@ -430,6 +431,29 @@ def test_a_dedicated_connection_to_a_standby_discards_the_others(dsn: str) -> No
                 await connection.execute("SET default_transaction_read_only = on")
                 await connection.execute(INSERT, ("a", "a"))
         assert database.generation == 1
+
+    use(dsn, work)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ReadOnly("another primary was found"), "All connections were discarded"),
+        (ServerTooOld("start a newer server"), "start a newer server"),
+    ],
+)
+def test_a_dedicated_connection_sends_nothing_after_all_were_discarded(
+    dsn: str, error: Unavailable, reason: str
+) -> None:
+    async def work(database: Database) -> None:
+        async with database.dedicated_connection(60) as connection:
+            assert await connection.fetch_one("SELECT 1") == (1,)
+            database.react(error)
+            with pytest.raises(Unavailable, match=reason):
+                await connection.fetch_one("SELECT 1")
+            with pytest.raises(Unavailable, match=reason):
+                async with connection.transaction():
+                    raise AssertionError("a transaction began")
 
     use(dsn, work)
 
