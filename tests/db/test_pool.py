@@ -11,6 +11,7 @@ import pytest
 from db.connecting import connect
 from db.dsn import describe
 from db.errors import (
+    ConnectionRejected,
     InvalidUrl,
     Locked,
     PoolerNotSupported,
@@ -456,6 +457,23 @@ def test_a_dedicated_connection_sends_nothing_after_all_were_discarded(
                     raise AssertionError("a transaction began")
 
     use(dsn, work)
+
+
+def test_a_second_connection_that_cannot_be_opened_leaves_none_open(postgres: str) -> None:
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'limited'"
+
+    async def run(dsn: str) -> None:
+        with pytest.raises(ConnectionRejected, match="too many connections") as raised:
+            await Database.open(dsn, replace(LIMITS, pool_min=2))
+        async with asyncio.timeout(20):
+            while run_sql(postgres, sessions) != [(0,)]:
+                await asyncio.sleep(0.01)
+        # Its traceback has the pool, so that nothing else has closed the first one.
+        assert raised.tb is not None
+
+    with new_database(postgres, "limited") as dsn:
+        run_sql(postgres, "ALTER DATABASE limited CONNECTION LIMIT 1")
+        asyncio.run(run(dsn))
 
 
 def test_a_failed_attempt_to_connect_leaves_the_pool_usable() -> None:
