@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from db.batch import BATCH_SIZE, Batch
-from db.batch_loader import BatchLoader
-from db.errors import DatabaseError, ReadOnly, Unavailable
+from db.batch_loader import BatchLoader, LookupQuery
+from db.errors import DatabaseError, ReadOnly, StatementError, Unavailable
 from db.pool import Database
 from db.prepared import PreparedQuery, Received
 from db.rows import Row, UserRow
@@ -220,6 +220,22 @@ def test_a_result_of_a_connection_that_was_discarded_meanwhile_does_not_count(
         assert await loader.find(tokens[0]) is not None
 
     with_loader(dsn, work)
+    assert statements == [1, 1]
+
+
+def test_a_statement_that_fails_again_is_not_sent_a_third_time(
+    dsn: str, statements: list[int]
+) -> None:
+    async def run(database: Database) -> None:
+        # Found at the execution, since the key is not known before.
+        sql = "SELECT key FROM unnest($1) AS key WHERE key::integer = 1"
+        loader = BatchLoader(database, LookupQuery("failing", sql, "text", lambda row: row))
+        with pytest.raises(StatementError):
+            await loader.find("no number")
+        assert loader.failures == 1
+        await loader.close()
+
+    use(dsn, run)
     assert statements == [1, 1]
 
 
