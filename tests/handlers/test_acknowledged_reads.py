@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from db.errors import DatabaseError, Unavailable
+from db.errors import DatabaseError, NotAcknowledged, Unavailable
 from db.pool import Database
+from db.prepared import PreparedQuery
 from db.rows import Row
 from db.token_lookups import FIND_USERS
 from handlers.application import Application
@@ -142,6 +143,17 @@ async def test_a_server_is_not_ready_while_no_standby_is_configured(
         assert (await api.request("GET", path, authorization=bearer(token))).status == 200
 
 
+async def result_of(query: PreparedQuery) -> DatabaseError | None:
+    """Return the error of a lookup, or None."""
+    answered: asyncio.Future[DatabaseError | None] = asyncio.get_running_loop().create_future()
+
+    def receive(_: list[Row], error: DatabaseError | None) -> None:
+        answered.set_result(error)
+
+    query.send(["00000000-0000-0000-0000-000000000000"], receive)
+    return await answered
+
+
 def test_a_lookup_whose_wait_was_cancelled_does_not_count(nodes: Replicated, dsn: str) -> None:
     """Postgres then returns the rows, with a warning."""
 
@@ -149,18 +161,36 @@ def test_a_lookup_whose_wait_was_cancelled_does_not_count(nodes: Replicated, dsn
         query = await database.prepare(
             FIND_USERS.name, FIND_USERS.sql, FIND_USERS.key_type, acknowledged=True
         )
-        answered: asyncio.Future[DatabaseError | None] = asyncio.get_running_loop().create_future()
-
-        def receive(_: list[Row], error: DatabaseError | None) -> None:
-            answered.set_result(error)
-
         nodes.standby.freeze()
-        query.send(["00000000-0000-0000-0000-000000000000"], receive)
+        answered = asyncio.create_task(result_of(query))
         await asyncio.to_thread(nodes.primary.wait_for, f"({WAITING}) = 1")
         nodes.primary.sql(WAITING.replace("count(*)", "pg_cancel_backend(pid)"))
         error = await answered
         assert isinstance(error, Unavailable)
         assert "with a warning" in str(error)
+
+    use(dsn, work)
+
+
+def test_a_lookup_keeps_its_connection_while_no_standby_is_configured(
+    nodes: Replicated, dsn: str
+) -> None:
+    """Each new one would be rejected as well."""
+
+    async def work(database: Database) -> None:
+        query = await database.prepare(
+            FIND_USERS.name, FIND_USERS.sql, FIND_USERS.key_type, acknowledged=True
+        )
+        # The session learns of a setting some time after new ones.
+        async with asyncio.timeout(20):
+            nodes.primary.set(NAMES, "")
+            while (error := await result_of(query)) is None:
+                pass
+            assert isinstance(error, NotAcknowledged)
+            nodes.primary.set(NAMES, STANDBY)
+            while await result_of(query) is not None:
+                assert not query.closed
+        query.close()
 
     use(dsn, work)
 
