@@ -22,4 +22,4 @@ async def check_waiting_sessions(connection: Connection, *, limit: int, seconds:
     row = await connection.fetch_one(_COUNT, (seconds,))
     number = int(row[0]) if row else 0
     if number >= limit:
-        raise Unavailable(f"{number} sessions wait for a synchronous standby")
+        raise Unavailable(f"sessions wait for a synchronous standby: {number}")
