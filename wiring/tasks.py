@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from db.clock import PostgresClock
-from db.errors import DatabaseError, Unusable
+from db.errors import DatabaseError
 from db.pool import Database
 from ops.logs import SERVER
 from ops.periodic import PeriodicTask
@@ -52,12 +52,12 @@ async def periodic_tasks(
 
 
 async def _run(work: Callable[[], Awaitable[float]], database: Database) -> float:
-    """Do some work, or nothing if no connection can be used any more: the log has the reason."""
-    if not database.is_usable:
-        return _UNUSABLE_SECONDS
+    """Do some work; no failure counts once no connection can be used: the log has the reason."""
     try:
         return await work()
-    except Unusable:
+    except (DatabaseError, DatabaseUnavailable):
+        if database.is_usable:
+            raise
         return _UNUSABLE_SECONDS
 
 
