@@ -53,6 +53,8 @@ def test_a_lookup_through_a_pooler_waits_for_the_standby_that_has_to_acknowledge
         lookups = open_lookups(database, acknowledged=True)
         for _ in range(2):
             assert await lookups.users_by_email.find("a") is not None
+        # Another client changes the only session.
+        run_sql(url, "SET synchronous_commit = off")
         pair.standby.freeze()
         try:
             with pytest.raises(Unavailable):
@@ -61,8 +63,9 @@ def test_a_lookup_through_a_pooler_waits_for_the_standby_that_has_to_acknowledge
             pair.standby.thaw()
             await lookups.close()
 
-    with running_pgbouncer(pair.primary.url) as url:
-        use(f"{url}transaction", work, replace(PATIENT, acquire_timeout_seconds=2))
+    with running_pgbouncer(pair.primary.url, pool_size=1) as pgbouncer:
+        url = f"{pgbouncer}transaction"
+        use(url, work, replace(PATIENT, acquire_timeout_seconds=2))
 
 
 @pytest.mark.needs("pgbouncer")
