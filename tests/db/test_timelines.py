@@ -35,7 +35,8 @@ async def test_a_primary_is_recognized_as_newer_or_replaced_by_its_timeline(
                 for node in nodes
             ]
             older, newer = await find_timeline(old), await find_timeline(new)
-            assert older and newer
+            assert older
+            assert newer
             assert not timelines.learn(older, "old")
             assert timelines.newest == OLD
             assert timelines.learn(newer, "new")
