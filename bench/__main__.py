@@ -28,6 +28,8 @@ from postgres.embedded import EmbeddedPostgresError
 # 1,000 connections, and the other files of a process.
 MIN_FILES = 4096
 INTERRUPTED = 130
+# The harness of the tests, which some groups use, asserts.
+FAILURES = (BenchError, OSError, psutil.Error, psycopg2.Error, AssertionError)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -84,7 +86,7 @@ def _measure(schedule: Schedule, names: Sequence[str]) -> tuple[Machine, Run, Re
         for name in names:
             try:
                 results += GROUPS[name](run)
-            except (BenchError, OSError, psutil.Error, psycopg2.Error) as error:
+            except FAILURES as error:
                 # The other groups still run. The report omits the details, which may name paths.
                 run.faults.append(f"{name}: the measurement failed")
                 print(f"{name} failed: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from postgres.server_role import ROLE
 
 # Privileges that preparing the databases needs and a server does not.
-_MAY_PREPARE = f"""
+MAY_PREPARE = f"""
 ALTER ROLE {ROLE} CREATEDB;
 
 GRANT pg_checkpoint TO {ROLE};
@@ -114,7 +114,7 @@ class Cluster:
 def running_cluster() -> Iterator[Cluster]:
     """Run the cluster in var/bench, which keeps the prepared databases between runs."""
     EmbeddedPostgres.start(CLUSTER).stop()
-    code, output = DataDirectory.open(CLUSTER).as_superuser(_MAY_PREPARE)
+    code, output = DataDirectory.open(CLUSTER).as_superuser(MAY_PREPARE)
     if code:
         raise EmbeddedPostgresError(f"The cluster in {CLUSTER} cannot be prepared: {output}")
     embedded = EmbeddedPostgres.start(CLUSTER)

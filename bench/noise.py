@@ -3,31 +3,35 @@
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import psutil
 
-from bench.paths import CLUSTER
+from bench.paths import CLUSTER, REPLICATED
 
 
-def measure_noise(*own: int) -> Callable[[], float]:
+def measure_noise() -> Callable[[], float]:
     """Start measuring; the returned function returns the share of the cores that others used.
 
-    ``own`` are our processes, which count with their children; so do Postgres and the programs
-    that we started and that have exited. Time stolen by the hypervisor counts as used by others.
+    This process, what it started and Postgres are not others. Time stolen by the hypervisor counts
+    as used by others.
     """
-    started, before = time.monotonic(), _used_by_others(own)
+    started, before = time.monotonic(), _used_by_others()
 
     def share() -> float:
         seconds = (time.monotonic() - started) * (os.cpu_count() or 1)
-        return max(0.0, _used_by_others(own) - before) / seconds
+        return max(0.0, _used_by_others() - before) / seconds
 
     return share
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process and its running children have used."""
+def cpu_seconds(*pids: int) -> float:
+    """Return the CPU time that processes and their running children have used."""
+    return sum(map(_cpu_seconds, pids))
+
+
+def _cpu_seconds(pid: int) -> float:
     total = 0.0
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
@@ -38,18 +42,17 @@ def cpu_seconds(pid: int) -> float:
     return total
 
 
-def _used_by_others(own: tuple[int, ...]) -> float:
+def _used_by_others() -> float:
     times = psutil.cpu_times()
     # Interrupts are left out: they belong to no process, and our own traffic causes most of them.
     busy = times.user + times.nice + times.system + getattr(times, "steal", 0.0)
     exited = resource.getrusage(resource.RUSAGE_CHILDREN)
-    ours = time.process_time() + exited.ru_utime + exited.ru_stime
-    return busy - ours - sum(map(cpu_seconds, (*own, *_postmaster())))
+    ours = cpu_seconds(os.getpid(), *_postmasters()) + exited.ru_utime + exited.ru_stime
+    return busy - ours
 
 
-def _postmaster() -> tuple[int, ...]:
-    try:
-        text = (CLUSTER / "postmaster.pid").read_text(encoding="utf-8", errors="replace")
-        return (int(text.partition("\n")[0]),)
-    except (FileNotFoundError, ValueError):
-        return ()
+def _postmasters() -> Iterator[int]:
+    for data in (CLUSTER, *REPLICATED.glob("*")):
+        with suppress(OSError, ValueError):
+            text = (data / "postmaster.pid").read_text(encoding="utf-8", errors="replace")
+            yield int(text.partition("\n")[0])

@@ -101,13 +101,13 @@ def last_lines(log: str) -> str:
     return child_processes.last_lines(_log_path(log))
 
 
-def wait_until_idle(pid: int, timeout: float = 120) -> None:
-    """Wait until a server and its children have finished the work that an earlier load left."""
+def wait_until_idle(*pids: int, timeout: float = 120) -> None:
+    """Wait until processes and their children have finished the work that an earlier load left."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        before, started = cpu_seconds(pid), time.monotonic()
+        before, started = cpu_seconds(*pids), time.monotonic()
         time.sleep(0.4)
-        used = (cpu_seconds(pid) - before) / (time.monotonic() - started)
+        used = (cpu_seconds(*pids) - before) / (time.monotonic() - started)
         if used * 100 < IDLE_PERCENT:
             return
     raise BenchError(f"A server was not idle {timeout:.0f} seconds after its last request.")

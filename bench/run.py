@@ -128,8 +128,8 @@ class Run:
         """Load a server with wrk, record the faults and print the result."""
         duration = seconds or self.schedule.slice
         what = f"{workload.name}, {connections} connections"
-        wait_until_idle(workload.target.pid)
-        with self.watching_noise(what, workload.target):
+        wait_until_idle(*workload.target.pids)
+        with self.watching_noise(what):
             load = run_wrk(workload, connections=connections, seconds=duration)
         self.record_faults(what, load.faults)
         self.report(
@@ -139,9 +139,9 @@ class Run:
         return load
 
     @contextmanager
-    def watching_noise(self, what: str, *targets: Target) -> Iterator[None]:
+    def watching_noise(self, what: str) -> Iterator[None]:
         """Record how much of the machine other processes use during the block."""
-        share = measure_noise(*(target.pid for target in targets))
+        share = measure_noise()
         yield
         self.noise.append(share())
         if self.noise[-1] > MAX_NOISE:

@@ -29,11 +29,16 @@ class FormToken:
 
 @dataclass(frozen=True)
 class Target:
-    """A running server."""
+    """A running server: one process, or several with one port."""
 
     name: str
     port: int
     pid: int
+    further_pids: tuple[int, ...] = ()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return (self.pid, *self.further_pids)
 
     @property
     def user_url(self) -> str:

@@ -90,7 +90,7 @@ def measure_beside(run: Run, target: Target, authorizations: Sequence[str], clie
     seconds = LEAD_SECONDS + run.schedule.paced + 1.0
     plan = LoginPlan(target.port, logins, clients, seconds)
     what = f"{target.name}, logins of {clients} clients"
-    with run.watching_noise(what, target), logging_in(plan, target.name) as wait:
+    with run.watching_noise(what), logging_in(plan, target.name) as wait:
         time.sleep(LEAD_SECONDS)
         paced = send_tokens(
             run, target, authorizations, f"while {clients} log in", run.schedule.paced

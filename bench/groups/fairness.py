@@ -78,7 +78,7 @@ def _measure_beside(
     logins = [server.login_request(honest, address) for address in addresses]
     plan = ContestPlan(server.port, logins, attack.requests(server), CONNECTIONS, LEAD_SECONDS)
     seconds = len(logins) * INTERVAL_SECONDS - 1
-    with run.watching_noise(attack.name, server), contest(plan, server.name) as wait:
+    with run.watching_noise(attack.name), contest(plan, server.name) as wait:
         time.sleep(LEAD_SECONDS)
         paced = send_tokens(run, server, tokens, f"beside {attack.name}", seconds)
         results = wait()

@@ -50,7 +50,7 @@ def log_in(
     """Log in with 32 clients; return the logins per second, and the number of rejected ones."""
     plan = LoginPlan(server.port, requests, CLIENTS, run.schedule.hashing)
     what = f"{server.name}, {what} of {CLIENTS} clients"
-    with run.watching_noise(what, server), logging_in(plan, server.name) as wait:
+    with run.watching_noise(what), logging_in(plan, server.name) as wait:
         results = wait()
     run.record_faults(what, results.faults)
     run.report(f"  {what}: {results.rate:.2f}/s, {len(results.rejected)} rejected")

@@ -82,7 +82,7 @@ def _latencies(run: Run, tokens: Sequence[str], *, hangs: bool) -> list[float]:
             # What a start costs is over by then, in both cases.
             wait_until_idle(server.pid)
             run.warm_up(server, authorizations=run.token_list())
-            with run.watching_noise(name, server):
+            with run.watching_noise(name):
                 paced = send_tokens(run, server, tokens, name, run.schedule.paced / 2)
     return paced.latencies
 

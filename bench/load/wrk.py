@@ -113,7 +113,7 @@ def write_list(name: str, authorizations: Sequence[str]) -> Path:
 
 def run_wrk(workload: Workload, *, connections: int, seconds: int) -> Load:
     """Load a server with requests for the user, and measure the CPU time that they take."""
-    before = cpu_seconds(workload.target.pid)
+    before = cpu_seconds(*workload.target.pids)
     command = [
         require_wrk(),
         "--threads=1",
@@ -129,7 +129,7 @@ def run_wrk(workload: Workload, *, connections: int, seconds: int) -> Load:
         *(["keep-alive"] if workload.keep_alive else []),
     ]
     load = _parse(run_to_end(command, timeout=seconds + 30, log="wrk"))
-    return replace(load, cpu_seconds=cpu_seconds(workload.target.pid) - before)
+    return replace(load, cpu_seconds=cpu_seconds(*workload.target.pids) - before)
 
 
 def _parse(output: str) -> Load:

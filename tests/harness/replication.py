@@ -1,4 +1,4 @@
-"""Two Postgres, a primary and its standby, from the programs of the embedded one, without fsync.
+"""Two Postgres, a primary and its standby, from the programs of the embedded one.
 
 ``made_cluster`` creates a stopped cluster with the schema once; ``replicated`` starts two copies of
 it, which takes less than a second, so each test can promote the standby of its own pair.
@@ -7,7 +7,7 @@ it, which takes less than a second, so each test can promote the standby of its 
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +26,18 @@ _SECONDS = 20
 _OPTIONS = (
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
-    "fsync=off",
-    "autovacuum=off",
-    "shared_buffers=16MB",
     "wal_retrieve_retry_interval=50ms",
 )
+# For tests; the bench measures without them.
+_FAST = ("fsync=off", "autovacuum=off", "shared_buffers=16MB")
 
 
 class Node:
     """A Postgres in a directory, which accepts connections of all roles on a port of its own."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, options: Sequence[str] = _FAST) -> None:
         self.data = data
+        self._options = options
         self.port = free_port()
         self._account = account_for(data)
 
@@ -67,7 +67,8 @@ class Node:
         self.become_standby()
 
     def start(self) -> None:
-        options = " ".join(f"-c {each}" for each in (*_OPTIONS, f"port={self.port}"))
+        settings = (*_OPTIONS, *self._options, f"port={self.port}")
+        options = " ".join(f"-c {each}" for each in settings)
         self._control("start", f"--log={self.data / 'log'}", f"-o {options}")
 
     def stop(self) -> None:
@@ -169,13 +170,15 @@ def made_cluster(folder: Path) -> Path:
 
 
 @contextmanager
-def replicated(made: Path, folder: Path, *, synchronous: str = STANDBY) -> Iterator[Replicated]:
+def replicated(
+    made: Path, folder: Path, *, synchronous: str = STANDBY, options: Sequence[str] = _FAST
+) -> Iterator[Replicated]:
     """Run a primary and a standby, in copies of a cluster that ``made_cluster`` has created.
 
     ``synchronous`` is synchronous_standby_names; the standby follows when the block begins.
     """
     folder.chmod(0o755)
-    primary, standby = (_copy(made, folder / name) for name in ("primary", "standby"))
+    primary, standby = (_copy(made, folder / name, options) for name in ("primary", "standby"))
     standby.follow(primary)
     try:
         primary.start()
@@ -209,6 +212,6 @@ def _source(primary: Node) -> str:
     return f"host=127.0.0.1 port={primary.port} user=postgres application_name={STANDBY}"
 
 
-def _copy(made: Path, data: Path) -> Node:
+def _copy(made: Path, data: Path, options: Sequence[str] = _FAST) -> Node:
     subprocess.run(["/bin/cp", "--archive", str(made), str(data)], check=True)
-    return Node(data)
+    return Node(data, options)

@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from bench.dataset import Credentials
+from bench.groups import reads
 from bench.groups.pages import open_page
+from bench.load.wrk import Load
 from bench.report import verdict
 from bench.results import Baseline, Comparison, Figure, Goal, series
 from bench.targets import bare_page, basic, userauth
@@ -44,6 +46,21 @@ def test_the_measured_form_signs_in_and_its_baseline_has_the_same_size(dsn: str)
 async def answer_to(port: int, request: str) -> Response:
     with closing(Connection(port)) as connection:
         return await connection.request(request.encode())
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "expected"),
+    [(1.4, ["met", "", "met"]), (1.5, ["met", "", "missed by 0.10 ms"])],
+)
+def test_an_acknowledged_read_may_take_a_millisecond_longer(
+    acknowledged: float, expected: list[str]
+) -> None:
+    pair = load_with_p50(0.4), load_with_p50(acknowledged)
+    assert [verdict(each) for each in reads.figures({1: [pair], 128: [pair]})] == expected
+
+
+def load_with_p50(milliseconds: float) -> Load:
+    return Load(1000, 1.0, milliseconds, 2.0, 3.0, 4.0, 5.0, {})
 
 
 @pytest.mark.parametrize(
