@@ -114,7 +114,9 @@ def free_ports(count: int) -> int:
         return before
 
 
-def wait_for_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
+def wait_for_listener(
+    process: "subprocess.Popen[bytes] | subprocess.Popen[str]", port: int
+) -> None:
     """Wait until a process that was started listens."""
     deadline = time.monotonic() + START_SECONDS
     while True:

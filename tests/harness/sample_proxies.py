@@ -16,7 +16,7 @@ from tests.harness.programs import get_program
 _SECONDS = 20
 
 
-def nginx_command(folder: Path, site: str) -> list[str]:
+def nginx_command(folder: Path, site: str, *, workers: str = "1") -> list[str]:
     """Write a configuration with the nginx sample; return the command that starts it."""
     paths = "".join(
         f"{name}_temp_path {folder}/{name};\n"
@@ -24,7 +24,7 @@ def nginx_command(folder: Path, site: str) -> list[str]:
     )
     configuration = folder / "nginx.conf"
     configuration.write_text(
-        f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
+        f"daemon off; worker_processes {workers}; pid {folder}/pid; error_log {folder}/error.log;\n"
         f"events {{}}\nhttp {{ access_log off;\n{paths}{site}}}\n"
     )
     return ["nginx", "-p", str(folder), "-c", str(configuration)]

@@ -1,6 +1,7 @@
 """The server that the bench measures starts and returns what its figures assume."""
 
 import asyncio
+import re
 from contextlib import closing
 
 import httpx
@@ -9,6 +10,7 @@ import pytest
 from bench.dataset import Credentials
 from bench.groups import reads
 from bench.groups.pages import open_page
+from bench.load.nginx import site
 from bench.load.wrk import Load
 from bench.report import verdict
 from bench.results import Baseline, Comparison, Figure, Goal, series
@@ -46,6 +48,14 @@ def test_the_measured_form_signs_in_and_its_baseline_has_the_same_size(dsn: str)
 async def answer_to(port: int, request: str) -> Response:
     with closing(Connection(port)) as connection:
         return await connection.request(request.encode())
+
+
+@pytest.mark.parametrize("ports", [(9001,), (9001, 9002)])
+def test_the_measured_nginx_has_an_upstream_for_each_process(ports: tuple[int, ...]) -> None:
+    text = site(9000, ports)
+    assert "listen 127.0.0.1:9000;" in text
+    upstream = text.partition("upstream userauth {")[2].partition("}")[0]
+    assert re.findall(r"server 127\.0\.0\.1:(\d+)", upstream) == [str(port) for port in ports]
 
 
 @pytest.mark.parametrize(
