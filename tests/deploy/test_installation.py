@@ -200,7 +200,7 @@ def test_a_version_that_does_not_start_is_replaced_by_the_old_one(
     old = installed / "opt/userauth/deploy/userauth.service"
     old.write_bytes(shipped + b"# of the old version\n")
     # A unit that the old version did not have.
-    (installed / "opt/userauth/deploy/userauth-backup.timer").unlink()
+    (installed / "opt/userauth/deploy/userauth-backup.timer").unlink(missing_ok=True)
     marker = mark(installed)
     fake = systemctl(CHOOSY.format(failing=failing, root=installed))
     ended = run_installation(installed, systemctl=fake)
