@@ -21,7 +21,7 @@ def record_statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sent: list[str] = []
     for name in ("execute", "fetch_one", "fetch_all"):
         monkeypatch.setattr(Connection, name, _recorded(getattr(Connection, name), sent))
-    monkeypatch.setattr("db.pool.connect", _unrecorded(connect))
+    monkeypatch.setattr("db.connector.connect", _unrecorded(connect))
     return sent
 
 

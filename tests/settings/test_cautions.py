@@ -133,7 +133,7 @@ def test_check_prints_each_caution_before_the_error_of_the_database() -> None:
     ):
         *warnings, error = stderr.splitlines()
         assert (returncode, stdout, warnings) == (1, "", expected)
-        assert "A host name in DATABASE_URL is invalid" in error
+        assert "database.direct_url has an invalid host name" in error
 
 
 def test_the_server_logs_each_caution_when_it_starts(dsn: str, tmp_path: Path) -> None:
