@@ -9,14 +9,16 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import uvloop
 
+from soak.cluster import SoakError
 from soak.failover.events import EVENTS
-from soak.failover.patroni import PatroniCluster, running_patroni
+from soak.failover.network import Network, NetworkUnavailableError, running_network
+from soak.failover.patroni import NAMES, PatroniCluster, running_patroni
 from soak.failover.run import FailoverRun, Plan
 from soak.fleet import Database, running_fleet
 from soak.program import ignore_signals, run_program
@@ -67,17 +69,41 @@ def _soak(options: Options, tally: Tally) -> None:
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
         # A signal must not interrupt the clean-up.
         stack.callback(ignore_signals)
-        cluster = stack.enter_context(running_patroni(directory, options.patroni))
+        network, reason = _find_network(stack)
+        plan, left_out = without_network(options.plan, reason)
+        cluster = stack.enter_context(running_patroni(directory, options.patroni, network))
         stack.callback(ignore_signals)
         relay = stack.enter_context(SmtpServer())
         databases = _databases(cluster)
         fleet = stack.enter_context(running_fleet(databases, relay.url(), directory))
         stack.callback(ignore_signals)
         tally.restart_clock()
-        run = FailoverRun(options.plan, cluster, fleet, tally)
+        run = FailoverRun(plan, cluster, fleet, tally)
         uvloop.run(run.run())
-        for line in run.summary():
+        for line in [*run.summary(), *left_out]:
             print(line)
+
+
+def _find_network(stack: ExitStack) -> tuple[Network | None, str]:
+    """Return a network that runs until the stack is closed, or None, and why there is none."""
+    try:
+        return stack.enter_context(running_network(NAMES)), ""
+    except NetworkUnavailableError as error:
+        return None, str(error)
+
+
+def without_network(plan: Plan, reason: str) -> tuple[Plan, list[str]]:
+    """Leave the events out that need a network if there is none; return lines that say so."""
+    if not reason:
+        return plan, []
+    kept = [event for event in plan.events if not event.cuts_network]
+    names = {event.name for event in plan.events if event.cuts_network}
+    lines = [f"NOT TESTED: {name}: no network of the nodes: {reason}" for name in names]
+    for line in lines:
+        print(line, flush=True)
+    if not kept:
+        raise SoakError("No event is left.")
+    return replace(plan, events=kept), lines
 
 
 def _databases(cluster: PatroniCluster) -> Sequence[Database]:

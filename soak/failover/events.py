@@ -13,22 +13,27 @@ _ALL = tuple(Part)
 
 @dataclass(frozen=True)
 class Event:
-    """A signal to programs of the primary's node; without programs, a switchover."""
+    """A signal to programs of the primary's node, or a cut of its network; else a switchover."""
 
     name: str
     parts: tuple[Part, ...] = ()
     number: signal.Signals = signal.SIGKILL
+    cuts_network: bool = False
     # Patroni starts Postgres again on the same node.
     may_stay: bool = False
 
     def strike(self, cluster: PatroniCluster, node: Node) -> list[psutil.Process]:
         """Let it happen; return the processes that got the signal."""
-        if not self.parts:
+        if self.cuts_network:
+            cluster.cut(node)
+        elif not self.parts:
             cluster.switch_over(node)
         return node.send(self.parts, self.number)
 
-    def undo(self, node: Node, reached: list[psutil.Process]) -> None:
-        """Let the node continue: thaw what was frozen, and start what was killed."""
+    def undo(self, cluster: PatroniCluster, node: Node, reached: list[psutil.Process]) -> None:
+        """Let the node continue: heal its network, thaw what was frozen, start what was killed."""
+        if self.cuts_network:
+            cluster.heal(node)
         if self.number is signal.SIGSTOP:
             for process in reached:
                 if process.is_running():
@@ -45,6 +50,7 @@ EVENTS = {
         Event("freeze-node", _ALL, signal.SIGSTOP),
         Event("freeze-postgres", (Part.POSTGRES,), signal.SIGSTOP),
         Event("freeze-patroni", (Part.PATRONI,), signal.SIGSTOP),
+        Event("cut-network", cuts_network=True),
         Event("switchover"),
     )
 }

@@ -13,6 +13,7 @@ import psutil
 
 from deploy.cluster.configure import Node as Place
 from postgres.programs import Account
+from soak.failover.network import Network
 
 STOP_SECONDS = 20
 
@@ -35,13 +36,21 @@ class Programs:
 
 
 class Node:
-    """A node, with the files that configure.py wrote for it."""
+    """A node, with the files that configure.py wrote for it, in its network if there is one."""
 
-    def __init__(self, place: Place, files: Path, data: Path, programs: Programs) -> None:
+    def __init__(
+        self,
+        place: Place,
+        files: Path,
+        data: Path,
+        programs: Programs,
+        network: Network | None = None,
+    ) -> None:
         self.place = place
         self.log = data / "log"
         self._data = data
         self._programs = programs
+        self._network = network
         self._commands = {
             Part.ETCD: [programs.etcd, f"--config-file={files / 'etcd.yml'}"],
             Part.PATRONI: [programs.patroni, str(files / "patroni.yml")],
@@ -95,7 +104,10 @@ class Node:
 
     def _start(self, command: Sequence[str]) -> psutil.Popen:
         account = self._programs.account
-        is_root = os.geteuid() == 0
+        changes_user = os.geteuid() == 0 and self._network is None
+        if self._network is not None:
+            # In its namespace, which only root enters, the command changes the user itself.
+            command = [*self._network.command(self.name, account), *command]
         with self.log.open("ab") as log:
             return psutil.Popen(
                 command,
@@ -106,7 +118,7 @@ class Node:
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
                 # Ctrl-C must reach only the run, which stops the nodes.
                 start_new_session=True,
-                user=account.uid if is_root else None,
-                group=account.gid if is_root else None,
-                extra_groups=[] if is_root else None,
+                user=account.uid if changes_user else None,
+                group=account.gid if changes_user else None,
+                extra_groups=[] if changes_user else None,
             )

@@ -21,13 +21,14 @@ from deploy.cluster.configure import Node as Place
 from deploy.cluster.configure import Passwords, Plan, Proxy, database_url, write_cluster
 from postgres.programs import account_for
 from soak.cluster import SoakError
+from soak.failover.network import Network
 from soak.failover.node import Node, Programs
 from tests.harness.processes import free_port, listening
 from tests.harness.programs import get_program
 
 TTL_SECONDS = 20
 START_SECONDS = 180
-_NAMES = ("n1", "n2", "n3")
+NAMES = ("n1", "n2", "n3")
 _HOST = "127.0.0.1"
 _HEALTHY = Counter(leader=1, sync_standby=1, replica=1)
 _STANDBYS = (
@@ -40,8 +41,11 @@ _RUNNING = {"running", "streaming"}
 class PatroniCluster:
     """Three nodes of which one is the primary, and one its synchronous standby."""
 
-    def __init__(self, plan: Plan, passwords: Passwords, nodes: Sequence[Node]) -> None:
+    def __init__(
+        self, plan: Plan, passwords: Passwords, nodes: Sequence[Node], network: Network | None
+    ) -> None:
         self.nodes = nodes
+        self._network = network
         self.dsn = database_url(plan, passwords)
         self.proxy_dsn = (
             f"postgresql://userauth:{passwords.userauth}@{plan.haproxy.address}"
@@ -72,6 +76,19 @@ class PatroniCluster:
     def switch_over(self, leader: Node) -> None:
         """Ask Patroni for another primary."""
         self._ask(leader, "/switchover", {"leader": leader.name})
+
+    def cut(self, node: Node) -> None:
+        """Cut a node off from the others, and from every client."""
+        self._get_network().cut(node.name)
+
+    def heal(self, node: Node) -> None:
+        """Connect a node that was cut off."""
+        self._get_network().heal(node.name)
+
+    def _get_network(self) -> Network:
+        if self._network is None:
+            raise SoakError("The nodes have no network of their own.")
+        return self._network
 
     def _find_leader(self) -> Node | None:
         for node in self.nodes:
@@ -119,9 +136,14 @@ class PatroniCluster:
 
 
 @contextmanager
-def running_patroni(directory: Path, patroni: str) -> Iterator[PatroniCluster]:
-    """Run a new cluster in a directory; ``patroni`` is the program."""
-    plan = _plan(directory / "data")
+def running_patroni(
+    directory: Path, patroni: str, network: Network | None
+) -> Iterator[PatroniCluster]:
+    """Run a new cluster in a directory; ``patroni`` is the program.
+
+    Without a network, all nodes have the same address.
+    """
+    plan = _plan(directory / "data", network)
     directory.chmod(0o755)
     data = Path(plan.data_dir)
     data.mkdir()
@@ -129,13 +151,8 @@ def running_patroni(directory: Path, patroni: str) -> Iterator[PatroniCluster]:
     owner = pwd.getpwuid(account.uid).pw_name if os.geteuid() == 0 else None
     passwords = write_cluster(plan, directory / "etc", owner)
     programs = Programs(get_program("etcd"), patroni, account)
-    nodes = []
-    for place in plan.nodes:
-        folder = data / place.name
-        folder.mkdir(mode=0o700)
-        shutil.chown(folder, account.uid, account.gid)
-        nodes.append(Node(place, directory / "etc" / place.name, folder, programs))
-    cluster = PatroniCluster(plan, passwords, nodes)
+    nodes = [_node(place, directory, programs, network) for place in plan.nodes]
+    cluster = PatroniCluster(plan, passwords, nodes, network)
     with ExitStack() as stack:
         for node in nodes:
             stack.callback(node.stop)
@@ -148,20 +165,29 @@ def running_patroni(directory: Path, patroni: str) -> Iterator[PatroniCluster]:
         yield cluster
 
 
-def _plan(data: Path) -> Plan:
+def _node(place: Place, directory: Path, programs: Programs, network: Network | None) -> Node:
+    """Return a node with an empty folder for its data."""
+    folder = directory / "data" / place.name
+    folder.mkdir(mode=0o700)
+    shutil.chown(folder, programs.account.uid, programs.account.gid)
+    return Node(place, directory / "etc" / place.name, folder, programs, network)
+
+
+def _plan(data: Path, network: Network | None) -> Plan:
     return Plan(
         cluster="soak",
         bin_dir=str(Path(get_program("initdb")).parent),
         data_dir=str(data),
-        clients=[f"{_HOST}/32"],
-        nodes=[
-            Place(name, _HOST, free_port(), free_port(), free_port(), free_port())
-            for name in _NAMES
-        ],
+        clients=[network.range if network else f"{_HOST}/32"],
+        nodes=[_place(name, network.address(name) if network else _HOST) for name in NAMES],
         haproxy=Proxy(_HOST, free_port()),
         pgbouncer=Proxy(_HOST, free_port()),
         ttl=TTL_SECONDS,
     )
+
+
+def _place(name: str, address: str) -> Place:
+    return Place(name, address, free_port(), free_port(), free_port(), free_port())
 
 
 def _last_lines(log: Path) -> str:

@@ -121,7 +121,7 @@ class FailoverRun:
             await asyncio.to_thread(_revoke, self._cluster.superuser_dsn(first.node), token)
             self._guard.record_revocation(token)
         await asyncio.sleep(REPLACED_SECONDS)
-        await asyncio.to_thread(event.undo, old, reached)
+        await asyncio.to_thread(event.undo, self._cluster, old, reached)
         await asyncio.to_thread(self._cluster.wait_until_healthy)
         self._report(event, old, started, first)
 
