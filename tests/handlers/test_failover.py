@@ -25,8 +25,9 @@ WHERE user_id = (SELECT id FROM users WHERE email = 'revoked@example.com')
 """
 SETTINGS = {
     "DATABASE__URL": "postgresql://userauth@127.0.0.1/userauth",
-    "DATABASE__ACQUIRE_TIMEOUT_SECONDS": 0.7,
-    "DATABASE__QUERY_TIMEOUT_SECONDS": 0.7,
+    # Shorter ones end requests of a busy machine.
+    "DATABASE__ACQUIRE_TIMEOUT_SECONDS": 2,
+    "DATABASE__QUERY_TIMEOUT_SECONDS": 2,
 }
 acknowledged_reads = override_settings(**SETTINGS, DATABASE__READS="acknowledged")
 both_hosts = pytest.mark.parametrize("hosts", ["both"])
@@ -116,13 +117,12 @@ async def demote(node: Node) -> None:
 
 async def expect_only_rejections(revoked: Caller, kept: Caller) -> None:
     """Assert that neither token gets in for some requests."""
-    for caller in (revoked, kept):
-        for _ in range(3):
-            await caller.wait_for(503)
+    for _ in range(3):
+        await asyncio.gather(revoked.wait_for(503), kept.wait_for(503))
 
 
 @acknowledged_reads
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=60)
 async def test_a_primary_that_was_replaced_and_still_runs_admits_no_revoked_token(
     api: Api, nodes: Replicated, switch: Switch, tmp_path: Path
 ) -> None:
@@ -141,7 +141,7 @@ async def test_a_primary_that_was_replaced_and_still_runs_admits_no_revoked_toke
 
 
 @acknowledged_reads
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=60)
 async def test_a_primary_that_was_frozen_and_then_demoted_admits_no_revoked_token(
     api: Api, nodes: Replicated, switch: Switch, tmp_path: Path
 ) -> None:
@@ -165,7 +165,7 @@ async def test_a_primary_that_was_frozen_and_then_demoted_admits_no_revoked_toke
 
 @acknowledged_reads
 @both_hosts
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=60)
 async def test_with_acknowledged_reads_a_server_finds_the_new_primary_beside_the_old_one(
     api: Api, nodes: Replicated, tmp_path: Path
 ) -> None:
@@ -201,7 +201,7 @@ async def test_a_server_finds_the_new_primary_before_a_lookup_runs_out_of_time(
 
 @primary_reads
 @both_hosts
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=60)
 async def test_a_server_that_left_a_frozen_primary_does_not_return_to_it(
     api: Api, nodes: Replicated
 ) -> None:
@@ -218,14 +218,14 @@ async def test_a_server_that_left_a_frozen_primary_does_not_return_to_it(
 
 @primary_reads
 @both_hosts
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=60)
 async def test_a_write_that_is_not_acknowledged_leads_to_the_new_primary(
     api: Api, nodes: Replicated
 ) -> None:
     async with calling(api) as (revoked, kept):
         await asyncio.to_thread(nodes.standby.promote)
         await kept.wait_for(200)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             while (await api.log_in(KEPT)).status != 200:
                 pass
         began = await revoke(nodes.standby)
@@ -234,7 +234,7 @@ async def test_a_write_that_is_not_acknowledged_leads_to_the_new_primary(
 
 
 @primary_reads
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=60)
 async def test_a_switchover_admits_no_revoked_token(
     api: Api, nodes: Replicated, switch: Switch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -254,7 +254,7 @@ async def test_a_switchover_admits_no_revoked_token(
 
 
 @primary_reads
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=60)
 async def test_a_proxy_that_ends_sessions_fences_the_old_primary_off(
     api: Api, nodes: Replicated, switch: Switch
 ) -> None:
@@ -269,7 +269,7 @@ async def test_a_proxy_that_ends_sessions_fences_the_old_primary_off(
 
 
 @primary_reads
-@pytest.mark.gen_test(timeout=30)
+@pytest.mark.gen_test(timeout=60)
 async def test_once_a_server_has_met_the_new_primary_it_leaves_the_old_one(
     api: Api, nodes: Replicated, switch: Switch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -280,7 +280,7 @@ async def test_once_a_server_has_met_the_new_primary_it_leaves_the_old_one(
         switch.lead_to(new.url)
         await kept.wait_for(200)
         # A login writes, which the old primary does not acknowledge: it needs another connection.
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             while (await api.log_in(KEPT)).status != 200:
                 pass
         began = await revoke(new)
