@@ -9,10 +9,11 @@ import click
 from commands.administrator import Administrator, AlreadyExists, NotFoundError, shown_time
 from commands.backup_files import complete_file, name_at, remove_old
 from commands.private_file import STANDARD_OUTPUT, file_errors, standard_output
-from commands.terminal import confirm, counted, say
+from commands.terminal import confirm, say
 from db.errors import DatabaseNotEmpty, SchemaMissing
 from postgres.archives import Manifest, open_archive
 from postgres.restore import RestoreResult
+from rules.counting import counted
 from services.backups import Backups
 from settings import Settings
 
@@ -150,8 +151,8 @@ def _report(done: RestoreResult, *, keep_tokens: bool) -> None:
         say(f"The schema was migrated from version {done.migrated_from}.")
     if done.lost_events:
         say(
-            f"{done.lost_events} events of the replaced database were deleted: the audit trail now"
-            " contains those of the backup, and this restore.",
+            f"Deleted {counted(done.lost_events, 'event')} of the replaced database: the audit"
+            " trail now contains those of the backup, and this restore.",
             err=True,
         )
     for change in ("deleted", "disabled"):

@@ -16,8 +16,9 @@ from commands.administrator import (
     user_not_found,
 )
 from commands.ip_addresses import IpAddress
-from commands.terminal import counted, print_json, say
+from commands.terminal import print_json, say
 from db.rows import CountStateRow, EventRow
+from rules.counting import counted
 from services.login_diagnosis import LoginDiagnosis
 from services.throttle_subjects import CountKind
 from services.waits import Wait

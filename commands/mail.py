@@ -16,9 +16,10 @@ from commands.administrator import (
     with_user,
 )
 from commands.mail_advice import advice_on
-from commands.terminal import cell, counted, print_documents, print_json, say
+from commands.terminal import cell, print_documents, print_json, say
 from db.message_rows import MessageStateRow
 from mail.errors import MailError
+from rules.counting import counted
 from services.all_services import AdministrationServices
 from services.mail_administration import MessageNotFound, MessageNotRetried
 

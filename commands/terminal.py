@@ -42,11 +42,6 @@ def say(text: str = "", *, err: bool = False) -> None:
     click.echo(escaped(text, sys.stderr if err else sys.stdout), err=err)
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is 1."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def confirm(question: str) -> None:
     """Prompt for confirmation, and exit with 1 unless the answer is yes."""
     if not click.confirm(escaped(question)):

@@ -15,7 +15,8 @@ from commands.administrator import (
     with_user,
 )
 from commands.ip_addresses import IpAddress, find_ip
-from commands.terminal import counted, print_documents, print_json, say
+from commands.terminal import print_documents, print_json, say
+from rules.counting import counted
 from services.named_users import is_user_id
 from services.throttle_subjects import is_subject
 from services.wait_administration import WaitAdministration

@@ -17,11 +17,12 @@ from commands.private_file import (
     new_private_file,
     standard_output,
 )
-from commands.terminal import counted, say
+from commands.terminal import say
 from commands.user_batches import read_batches
 from commands.user_files import Line, Reader, faults_of, reader
 from commands.user_records import FIELDS
 from db.rows import ImportedUser
+from rules.counting import counted
 from rules.errors import InvalidFields
 from services.all_services import AdministrationServices
 from services.transfer import ImportOptions, UserRecord

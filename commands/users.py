@@ -13,9 +13,10 @@ from commands.administrator import (
     with_user,
 )
 from commands.explain import explain
-from commands.terminal import confirm, counted, prompt_secret, say
+from commands.terminal import confirm, prompt_secret, say
 from commands.transfer import export_users, import_users
 from commands.user_lists import list_users, search, show
+from rules.counting import counted
 from rules.errors import EmailTaken, InvalidFields
 from services.administration import Change
 from settings.choices import Language

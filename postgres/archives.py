@@ -19,6 +19,7 @@ from db.schema import TABLES
 from db.schema_version import VERSION
 from postgres.program_output import ProgramFailed, stream_output
 from postgres.programs import SYSTEM_PATH, find_programs
+from rules.counting import counted
 
 ENVIRONMENT = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
 CHUNK = 1024 * 1024
@@ -144,7 +145,7 @@ class Archive:
             raise BackupError(f"pg_restore cannot read the backup ({error}).") from None
         if rows.count != self.manifest.rows[name]:
             raise BackupError(
-                f"The backup contains {rows.count} rows of {name} instead of"
+                f"The backup contains {counted(rows.count, 'row')} of {name} instead of"
                 f" {self.manifest.rows[name]}: it is damaged."
             )
 

@@ -18,6 +18,7 @@ from db.schema_lock import (
     timeout_message,
 )
 from postgres.plain_connection import PlainConnection
+from rules.counting import counted
 
 # The connections of a server that has just stopped take a moment to end.
 _DISCONNECT_SECONDS = 10.0
@@ -55,8 +56,8 @@ def reject_other_connections(connection: PlainConnection) -> None:
     while count := connection.value(COUNT_OTHER_CONNECTIONS):
         if time.monotonic() > deadline:
             raise DatabaseNotEmpty(
-                f"Servers or commands use the database, on {count} connections: stop them first,"
-                " and close what a pooler keeps (RECONNECT in PgBouncer)."
+                f"Servers or commands use the database, on {counted(count, 'connection')}: stop"
+                " them first, and close what a pooler keeps (RECONNECT in PgBouncer)."
             )
         time.sleep(0.05)
         connection.execute("SELECT pg_stat_clear_snapshot()")

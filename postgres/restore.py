@@ -35,6 +35,7 @@ from postgres.exclusive_access import (
     take_schema_lock,
 )
 from postgres.plain_connection import PlainConnection, plain_connection
+from rules.counting import counted
 
 # The last change of each user after the backup.
 _FIND_CHANGES = """
@@ -169,8 +170,9 @@ def _reject_users(connection: PlainConnection, tables: Sequence[str]) -> None:
     found = _count_rows(connection, tables)
     if found["users"] or found["clients"]:
         raise DatabaseNotEmpty(
-            f"The database already contains {found['users']} users and {found['clients']} clients:"
-            " pass --replace to delete them, or restore into a new database."
+            f"The database already contains {counted(found['users'], 'user')} and"
+            f" {counted(found['clients'], 'client')}: pass --replace to"
+            " delete them, or restore into a new database."
         )
 
 

@@ -15,6 +15,7 @@ from ops.log_writer import LogWriter
 from ops.systemd import Systemd
 from postgres.data_directory import LOCK_SECONDS
 from postgres.embedded import STOP_SECONDS
+from rules.counting import counted
 from settings import Settings
 from transport.certificate import Certificate
 from transport.open_files import prepare_process
@@ -99,7 +100,7 @@ async def _drain(
     # A watchdog message after this would make systemd expect more, while Postgres is stopped.
     systemd.close()
     systemd.stopping(
-        f"userauth is stopping: {application.running} requests are running",
+        f"userauth is stopping: {counted(application.running, 'request')} running",
         max_seconds=_max_stop_seconds(settings),
     )
     seconds = settings.server.drain_seconds

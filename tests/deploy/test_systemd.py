@@ -75,7 +75,7 @@ def test_systemd_is_notified_of_each_step(
         server.signal(signal.SIGTERM)
         stopping = systemd.receive()
         assert stopping["STOPPING"] == "1"
-        assert re.fullmatch(r"userauth is stopping: \d+ requests are running", stopping["STATUS"])
+        assert re.fullmatch(r"userauth is stopping: \d+ requests? running", stopping["STATUS"])
         # Drain, two last writes and the last lines, the embedded Postgres and the wait for it,
         # and what else there is.
         assert stopping["EXTEND_TIMEOUT_USEC"] == str(

@@ -153,7 +153,7 @@ def test_users_are_replaced_only_with_replace(dsn: str, empty: str, tmp_path: Pa
     run_sql(empty, "UPDATE users SET name = 'other'")
     before = contents(empty)
     for arguments, code, message in (
-        ((), 4, "contains 2 users and 1 clients"),
+        ((), 4, "contains 2 users and 1 client:"),
         (("--replace",), 2, "pass --yes"),
     ):
         ended = manage("restore", file, *arguments, DATABASE_URL=empty)
@@ -164,7 +164,7 @@ def test_users_are_replaced_only_with_replace(dsn: str, empty: str, tmp_path: Pa
         "restore", file, "--replace", "--yes", DATABASE_URL=empty, SUDO_USER="susan", SUDO_UID="7"
     )
     assert done.returncode == 0
-    assert f"{lost} events of the replaced database were deleted" in done.stderr
+    assert f"Deleted {lost} events of the replaced database" in done.stderr
     assert contents(empty)["users"] == contents(dsn)["users"]
     events = run_sql(empty, "SELECT kind, actor FROM events ORDER BY id DESC LIMIT 1")
     assert [(kind, actor.endswith(" for susan (7)")) for kind, actor in events] == [
