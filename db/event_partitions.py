@@ -1,8 +1,8 @@
 """The partitions of the events table: one for each month, in UTC.
 
 An insertion into ``events`` locks that table and one partition, a search locks all of them. So a
-partition is created as a table of its own, and then attached, for which only the default partition
-is locked. To drop one, all of ``events`` has to be locked.
+partition is created as a table of its own, and then attached, for which only insertions and the
+default partition are locked. To drop one, all of ``events`` has to be locked.
 """
 
 import re
@@ -95,8 +95,10 @@ SELECT
 # A copy of the table, whose name is that of the month; to create a partition at once would lock all
 # of events.
 _CREATE = "CREATE TABLE {} (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+# Postgres chooses the partition of an insertion before it waits for the lock of that partition: one
+# that chose the default partition would fail when its month is attached meanwhile.
 _LOCK = """
-LOCK TABLE ONLY events IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE ONLY events IN SHARE ROW EXCLUSIVE MODE;
 LOCK TABLE events_default IN ACCESS EXCLUSIVE MODE
 """
 _TAKE = """

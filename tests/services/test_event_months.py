@@ -264,6 +264,21 @@ def write(dsn: str) -> None:
 
 
 @pytest.mark.needs("pgbouncer")
+def test_an_event_that_is_inserted_while_its_month_is_created_is_kept(own: str) -> None:
+    month = Month.of(datetime(2026, 11, 15, tzinfo=UTC))
+
+    async def insert_meanwhile(database: Database) -> None:
+        async with database.transaction() as connection:
+            await event_partitions.create_partition(connection, month)
+            inserted = asyncio.create_task(asyncio.to_thread(insert, own, "2026-11-20Z"))
+            with holding(own, "SELECT") as other:
+                await other.sees_waiting(inserted, statement="INSERT INTO events")
+        await asyncio.wait_for(inserted, SECONDS)
+
+    use(own, insert_meanwhile)
+    assert places(own) == {"2026-11-20Z": month.table}
+
+
 def test_partitions_are_created_and_dropped_through_a_pooler_in_transaction_mode(
     postgres: str, clock: Clock
 ) -> None:
