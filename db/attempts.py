@@ -34,7 +34,7 @@ async def try_hosts(
             async with asyncio.timeout(_limit(share, is_alone=not pending and not reasons)):
                 if host.is_resolved:
                     return await attempt(host)
-                pending.extendleft(reversed(route.in_order(await resolve(host))))
+                pending.extendleft(reversed(route.in_order(await resolve(host, route.names))))
         except TimeoutError:
             route.silent.add(host)
             reasons[host] = _silence(host)

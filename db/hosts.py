@@ -1,11 +1,10 @@
 """The hosts that a DSN names, and the IP addresses of their names."""
 
-import asyncio
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from db.errors import InvalidUrl, Unavailable
+from ops.host_names import HostNames
 
 _DEFAULT_PORT = "5432"
 
@@ -64,11 +63,10 @@ def find_hosts(parts: Mapping[str, str]) -> list[Host]:
     return [Host(*each) for each in zip(*columns, strict=True)]
 
 
-async def resolve(host: Host) -> list[Host]:
+async def resolve(host: Host, names: HostNames) -> list[Host]:
     """Return a host with each IP address of its name; raises DatabaseError."""
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host.name, None, type=socket.SOCK_STREAM)
+        addresses = await names.resolve(host.name)
     except UnicodeError:  # of the IDNA encoding
         raise InvalidUrl(
             "has an invalid host name: each of its labels must have 1 to 63 characters."
@@ -77,4 +75,4 @@ async def resolve(host: Host) -> list[Host]:
         raise Unavailable(
             f"the host name {host.name} cannot be resolved: {error.strerror}"
         ) from None
-    return [replace(host, address=str(address[0])) for *_, address in found]
+    return [replace(host, address=address) for address in addresses]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from db.dsn import naming, parse_url
 from db.hosts import Host, find_hosts
 from db.timelines import Timelines
+from ops.host_names import HostNames
 from ops.logs import SERVER
 
 
@@ -13,7 +14,8 @@ class Route:
     """Leads to the primary.
 
     ``primary`` is the host of the last connection, if there was one, and ``silent`` are those that
-    have not answered since then. ``timelines`` are those of its connections.
+    have not answered since then. ``timelines`` are those of its connections, and ``names`` resolves
+    the names of the hosts.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -23,6 +25,7 @@ class Route:
         self.primary: Host | None = None
         self.silent: set[Host] = set()
         self.timelines = Timelines()
+        self.names = HostNames()
 
     def in_order(self, hosts: Iterable[Host]) -> list[Host]:
         """Return hosts in their order, but the primary first and silent ones last."""

@@ -329,10 +329,10 @@ def test_the_next_address_is_tried_when_one_does_not_answer(
         proxy = Proxy(dsn)
         await proxy.open()
 
-        async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+        def both(*_: object, **__: object) -> list[tuple[object, ...]]:
             return [(0, 0, 0, "", ("127.0.0.2", 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
+        monkeypatch.setattr(socket, "getaddrinfo", both)
         try:
             with socket.create_server(("127.0.0.2", proxy.port)):  # accepts, and never answers
                 url = proxy.url.replace("127.0.0.1", "db.example.com")
@@ -353,10 +353,10 @@ def test_the_next_address_is_tried_when_one_refuses_the_connection(
         proxy = Proxy(dsn)
         await proxy.open()
 
-        async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+        def both(*_: object, **__: object) -> list[tuple[object, ...]]:
             return [(0, 0, 0, "", ("127.0.0.2", 0)), (0, 0, 0, "", ("127.0.0.1", 0))]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
+        monkeypatch.setattr(socket, "getaddrinfo", both)
         database = await Database.open(proxy.url.replace("127.0.0.1", "db.example.com"), LIMITS)
         async with database.connection() as connection:
             assert await backend(connection)

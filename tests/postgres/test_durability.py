@@ -1,6 +1,7 @@
 """An acknowledged revocation survives a crash of Postgres, and a standby."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -212,11 +213,11 @@ def test_the_primary_is_chosen_among_the_addresses_of_a_host(
     standby.host, standby.port = "127.0.0.2", primary.port
     standby.start()
 
-    async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+    def both(*_: object, **__: object) -> list[tuple[object, ...]]:
         return [(0, 0, 0, "", (address, 0)) for address in ("127.0.0.2", "127.0.0.1")]
 
     async def run() -> None:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
+        monkeypatch.setattr(socket, "getaddrinfo", both)
         database = await Database.open(
             primary.url().replace("@127.0.0.1", "@db.example.com"), replace(LIMITS, pool_max=3)
         )
