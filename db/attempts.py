@@ -3,25 +3,28 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from db.errors import ConnectionRejected, ReadOnly, Unavailable, WrongPooler
+from db.first_answer import Report
 from db.hosts import Host, resolve
 from db.route import Route
 
 Result = TypeVar("Result")
+# Connects to a host, and calls back when that has first answered.
+Attempt = Callable[[Host, Report], Awaitable[Result]]
 
-# The time for one of several hosts: a primary takes milliseconds.
+# The time for the first answer of one of several hosts: a primary takes milliseconds.
 _ANSWER_SECONDS = 1.0
 
 
-async def try_hosts(
-    route: Route, seconds: float, attempt: Callable[[Host], Awaitable[Result]]
-) -> Result:
+async def try_hosts(route: Route, seconds: float, attempt: Attempt[Result]) -> Result:
     """Return the result of the first attempt that succeeds; raises DatabaseError.
 
     Each host, and each address of its name, gets an equal share of the time that is left, and one
-    of several gets at most a second, so that a silent one leaves time for the others.
+    of several at most a second until its first answer, so that a silent one delays little, and a
+    distant one has time for the round trips that follow.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
@@ -30,10 +33,11 @@ async def try_hosts(
     while pending:
         host = pending.popleft()
         share = (deadline - clock()) / (len(pending) + 1)
+        first = min(share, _ANSWER_SECONDS) if pending or reasons else share
         try:
-            async with asyncio.timeout(_limit(share, is_alone=not pending and not reasons)):
+            async with asyncio.timeout(first) as limit:
                 if host.is_resolved:
-                    return await attempt(host)
+                    return await attempt(host, partial(_extend, limit, clock() + share))
                 pending.extendleft(reversed(route.in_order(await resolve(host, route.names))))
         except TimeoutError:
             route.silent.add(host)
@@ -45,8 +49,9 @@ async def try_hosts(
     raise _combined(reasons, route)
 
 
-def _limit(share: float, *, is_alone: bool) -> float:
-    return share if is_alone else min(share, _ANSWER_SECONDS)
+def _extend(limit: asyncio.Timeout, when: float) -> None:
+    if not limit.expired():
+        limit.reschedule(when)
 
 
 def _silence(host: Host) -> Unavailable:

@@ -12,6 +12,7 @@ import psycopg2
 from db.attempts import try_hosts
 from db.connection import Connection, close_once
 from db.errors import Unavailable
+from db.first_answer import Report, reporting_to
 from db.hosts import Host
 from db.role_settings import CHECK_PARAMETERS, CHECK_SESSION, read_shared_session
 from db.route import Route
@@ -69,8 +70,8 @@ async def connect(
     ``setup`` is executed first.
     """
 
-    async def attempt(host: Host) -> OpenedConnection:
-        return await _connect_to(host, route, limits, search_path, setup)
+    async def attempt(host: Host, report: Report) -> OpenedConnection:
+        return await _connect_to(host, route, limits, report, search_path=search_path, setup=setup)
 
     return await try_hosts(route, limits.acquire_timeout_seconds, attempt)
 
@@ -82,10 +83,10 @@ async def find_promoted(route: Route, limits: PoolLimits) -> OpenedConnection:
     """
     known = route.primary
 
-    async def attempt(host: Host) -> OpenedConnection:
+    async def attempt(host: Host, report: Report) -> OpenedConnection:
         if host == known:
             raise Unavailable(f"{host} is known")
-        opened = await _connect_to(host, route, limits, None, "")
+        opened = await _connect_to(host, route, limits, report)
         if not opened.is_promoted:
             close_once(opened.raw)
             raise Unavailable(f"{host} has replaced no primary")
@@ -95,15 +96,26 @@ async def find_promoted(route: Route, limits: PoolLimits) -> OpenedConnection:
 
 
 async def _connect_to(
-    host: Host, route: Route, limits: PoolLimits, search_path: str | None, setup: str
+    host: Host,
+    route: Route,
+    limits: PoolLimits,
+    report: Report,
+    *,
+    search_path: str | None = None,
+    setup: str = "",
 ) -> OpenedConnection:
+    # try_hosts() ends it earlier.
+    deadline = asyncio.get_running_loop().time() + limits.acquire_timeout_seconds
     with _translated(str(host)):
-        raw = await aiopg.connect(route.dsn, **_options(limits, host))
+        raw = await aiopg.connect(
+            route.dsn, connection_factory=reporting_to(report), **_options(limits, host)
+        )
         try:
             session = await _prepare_session(raw, limits, search_path, str(host))
-            seconds = limits.query_timeout_seconds
-            connection = Connection(raw, deadline=asyncio.get_running_loop().time() + seconds)
-            await check_waiting_sessions(connection, limit=limits.pool_max, seconds=seconds)
+            connection = Connection(raw, deadline=deadline)
+            await check_waiting_sessions(
+                connection, limit=limits.pool_max, seconds=limits.query_timeout_seconds
+            )
             if setup:
                 await (await raw.cursor()).execute(setup)
             timeline = await find_timeline(connection)
@@ -148,7 +160,7 @@ def _timeouts(limits: PoolLimits) -> StatementTimeouts:
 
 def _options(limits: PoolLimits, host: Host) -> dict[str, Any]:
     return {
-        "timeout": limits.query_timeout_seconds,
+        "timeout": limits.acquire_timeout_seconds,
         # libpq gets one host at a time, since aiopg watches only the first of its sockets, and we
         # ask each whether it is a primary.
         "target_session_attrs": "any",

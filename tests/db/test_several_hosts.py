@@ -76,6 +76,30 @@ def test_a_silent_host_delays_the_first_connection_only(dsn: str) -> None:
     asyncio.run(run())
 
 
+def test_a_primary_that_needs_more_than_a_second_after_its_first_answer_is_reached(
+    dsn: str,
+) -> None:
+    async def run() -> None:
+        async with proxies(dsn, 1) as [proxy]:
+            proxy.first_pause = 1.1
+            limits = replace(LIMITS, acquire_timeout_seconds=40)
+            database = await Database.open(url_of(free_port(), proxy.port), limits)
+            assert await port_of(database) == proxy.port
+            await database.close()
+
+    asyncio.run(run())
+
+
+def test_opening_a_connection_may_take_longer_than_a_query(dsn: str) -> None:
+    async def run() -> None:
+        async with proxies(dsn, 1) as [proxy]:
+            proxy.first_pause = 1.1
+            database = await Database.open(proxy.url, replace(LIMITS, query_timeout_seconds=1))
+            await database.close()
+
+    asyncio.run(run())
+
+
 def test_connections_to_a_host_end_when_another_is_found_to_be_the_primary(
     dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:

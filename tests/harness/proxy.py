@@ -15,6 +15,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.silent = False
+        # The seconds between the first answer of Postgres on a connection and the next one.
+        self.first_pause = 0.0
 
     @property
     def url(self) -> str:
@@ -44,17 +46,21 @@ class Proxy:
             await asyncio.wait(
                 [
                     asyncio.create_task(self._copy(reader, theirs[1])),
-                    asyncio.create_task(self._copy(theirs[0], writer)),
+                    asyncio.create_task(self._copy(theirs[0], writer, self.first_pause)),
                 ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pause: float = 0.0
+    ) -> None:
         try:
             while data := await reader.read(65536):
                 while self.silent:
                     await asyncio.sleep(0.01)
                 writer.write(data)
+                await asyncio.sleep(pause)
+                pause = 0.0
         except ConnectionError:
             return
 
