@@ -54,7 +54,7 @@ class HostNames:
         try:
             answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
             addresses = [str(address[0]) for *_, address in answers]
-        except Exception as error:  # noqa: BLE001 - the caller raises it
+        except (OSError, ValueError) as error:
             found.set_exception(error)
         else:
             self._known[name] = addresses
