@@ -92,19 +92,6 @@ def test_one_of_several_hosts_gets_at_most_a_second() -> None:
     assert seconds == pytest.approx(1)
 
 
-def test_a_host_alone_gets_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.attempts._ANSWER_SECONDS", 0.0)
-
-    async def answer_late(_: Host) -> str:
-        # Many turns of the loop, in the first of which the limit of one of several hosts ends.
-        for _turn in range(1000):
-            await asyncio.sleep(0)
-        return PRIMARY
-
-    route = Route("postgresql://10.0.0.1/x?hostaddr=10.0.0.1")
-    assert asyncio.run(try_hosts(route, 60, answer_late)) == PRIMARY
-
-
 def test_the_last_of_several_hosts_gets_no_more_than_the_others() -> None:
     assert failing_after(Route(ROUTE), 60, DOWN, DOWN, SILENT) == pytest.approx(1)
 
