@@ -32,7 +32,7 @@ Answer = Exception | str
 def attempts(answers: Mapping[Host, Answer], tried: list[Host]) -> Attempt[str]:
     """Return an attempt that gets the answer of a host, and lists the hosts that it tried."""
 
-    async def attempt(host: Host, report: Callable[[], None]) -> str:
+    async def attempt(host: Host, report: Callable[[], object]) -> str:
         tried.append(host)
         answer = answers[host]
         if answer == SILENT:
