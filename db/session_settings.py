@@ -13,7 +13,8 @@ from db.rows import Row
 
 # The search_path of a role without a schema.
 _NO_SCHEMA = "pg_temp"
-# The schema that contains our tables, or will contain them.
+# The schema that contains our tables, or will contain them: not that of temporary tables, where
+# Postgres would create them if the search_path names pg_temp and no schema before it exists.
 FIND_SEARCH_PATH = """
     coalesce(
         coalesce(
@@ -24,8 +25,14 @@ FIND_SEARCH_PATH = """
                     ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
                 WHERE c.oid OPERATOR(pg_catalog.=)
                     pg_catalog.to_regclass('userauth_schema')::pg_catalog.oid
+                    AND NOT pg_catalog.starts_with(n.nspname, 'pg_temp_')
             ),
-            pg_catalog.quote_ident(pg_catalog.current_schema())
+            (
+                SELECT pg_catalog.quote_ident(n.nspname)
+                FROM pg_catalog.pg_namespace n
+                WHERE n.nspname OPERATOR(pg_catalog.=) pg_catalog.current_schema()
+                    AND NOT pg_catalog.starts_with(n.nspname, 'pg_temp_')
+            )
         ) OPERATOR(pg_catalog.||) ', pg_temp',
         'pg_temp'
     )

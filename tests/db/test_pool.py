@@ -304,12 +304,13 @@ def test_names_resolve_to_our_schema_whatever_the_search_path_of_the_role(postgr
         use(dsn, work)
 
 
-def test_a_role_without_a_schema_is_rejected(postgres: str) -> None:
+@pytest.mark.parametrize("search_path", ["missing", "missing, pg_temp", "pg_temp"])
+def test_a_role_without_a_schema_is_rejected(postgres: str, search_path: str) -> None:
     async def work(_: Database) -> None:
         raise AssertionError("the database was opened")
 
     with new_database(postgres, "schemaless") as dsn:
-        run_sql(dsn, "ALTER DATABASE schemaless SET search_path = missing")
+        run_sql(dsn, f"ALTER DATABASE schemaless SET search_path = {search_path}")
         with pytest.raises(SchemaError, match="create one"):
             use(dsn, work)
 
