@@ -85,7 +85,7 @@ def read_plan(file: Path) -> Plan:
 
 
 def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwords:
-    """Write every file; those of the nodes belong to the user that runs Postgres."""
+    """Write every file; those of the nodes and of PgBouncer belong to the user that runs them."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     by_role = _passwords(folder / "secrets.json")
@@ -100,6 +100,8 @@ def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwor
     for name in ("haproxy.cfg", "pgbouncer.ini"):
         _fill(name, folder, {**shared, "folder": folder})
     _write(folder / "userlist.txt", f'"userauth" "{by_role.userauth}"\n')
+    # PgBouncer does not run as root.
+    _give(owner, folder / "pgbouncer.ini", folder / "userlist.txt")
     _write(folder / "DATABASE_URL", f"{database_url(plan, by_role)}\n")
     return by_role
 
@@ -178,7 +180,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="configure.py", description=__doc__)
     parser.add_argument("plan", type=Path, help="the cluster, such as one-machine.toml")
     parser.add_argument("folder", type=Path, help="where to write, such as /etc/userauth-cluster")
-    parser.add_argument("--owner", help="the user that runs Postgres, such as postgres")
+    parser.add_argument(
+        "--owner", help="the user of Postgres and PgBouncer, such as postgres"
+    )
     options = parser.parse_args(arguments)
     plan = read_plan(options.plan)
     write_cluster(plan, options.folder, options.owner)

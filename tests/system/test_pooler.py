@@ -1,14 +1,16 @@
 """Servers behind PgBouncer in transaction mode."""
 
 import asyncio
+import pwd
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg2
 import pytest
 
 from deploy.cluster.configure import Passwords, Plan, Proxy, read_plan, write_cluster
@@ -61,11 +63,13 @@ def test_a_server_works_behind_the_pgbouncer_of_the_cluster(
             pgbouncer=Proxy("127.0.0.1", free_port()),
         )
         files = open_folder / "files"
-        passwords = write_cluster(plan, files)
+        account = account_for(open_folder)
+        passwords = write_cluster(plan, files, pwd.getpwuid(account.uid).pw_name)
         require_password(nodes.primary, passwords)
         with running_pgbouncer_of(plan, files) as pooled:
             direct = pooled.replace(str(plan.pgbouncer.port), str(plan.haproxy.port))
             set_role_as_documented(direct)
+            assert shown_by_console(pooled, "SHOW POOLS")
             variables = {
                 "DATABASE_URL": pooled,
                 "USERAUTH_DATABASE__DIRECT_URL": direct,
@@ -105,9 +109,6 @@ def set_role_as_documented(direct: str) -> None:
 def running_pgbouncer_of(plan: Plan, files: Path) -> Iterator[str]:
     """Run PgBouncer with the file that was written for it; yield the URL."""
     account = account_for(files.parent)
-    for path in (files, *files.glob("*.*")):
-        # It refuses to run as root.
-        shutil.chown(path, account.uid, account.gid)
     process = subprocess.Popen(
         [get_program("pgbouncer"), "--quiet", str(files / "pgbouncer.ini")],
         stderr=subprocess.DEVNULL,
@@ -118,6 +119,16 @@ def running_pgbouncer_of(plan: Plan, files: Path) -> Iterator[str]:
     password = (files / "userlist.txt").read_text("utf-8").split('"')[3]
     with listening(process, plan.pgbouncer.port):
         yield f"postgresql://userauth:{password}@127.0.0.1:{plan.pgbouncer.port}/userauth"
+
+
+def shown_by_console(pooled: str, command: str) -> list[tuple[object, ...]]:
+    """Return what a command shows in the console of PgBouncer."""
+    url = urlsplit(pooled)._replace(path="/pgbouncer").geturl()
+    with closing(psycopg2.connect(url)) as console:
+        console.autocommit = True
+        with console.cursor() as cursor:
+            cursor.execute(command)
+            return cursor.fetchall()
 
 
 async def use_a_token(url: str) -> None:
