@@ -60,17 +60,26 @@ def find_hosts(parts: Mapping[str, str]) -> list[Host]:
         )
     columns = [column or [""] * count for column in (names, addresses)]
     columns.append([port or _DEFAULT_PORT for port in ports] or [""] * count)
-    return [Host(*each) for each in zip(*columns, strict=True)]
+    hosts = [Host(*each) for each in zip(*columns, strict=True)]
+    if not all(host.is_resolved or _can_be_resolved(host.name) for host in hosts):
+        raise InvalidUrl(
+            "has an invalid host name: each of its labels must have 1 to 63 characters."
+        )
+    return hosts
+
+
+def _can_be_resolved(name: str) -> bool:
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 async def resolve(host: Host, names: HostNames) -> list[Host]:
-    """Return a host with each IP address of its name; raises DatabaseError."""
+    """Return a host with each IP address of its name; raises Unavailable."""
     try:
         addresses = await names.resolve(host.name)
-    except UnicodeError:  # of the IDNA encoding
-        raise InvalidUrl(
-            "has an invalid host name: each of its labels must have 1 to 63 characters."
-        ) from None
     except OSError as error:
         raise Unavailable(
             f"the host name {host.name} cannot be resolved: {error.strerror}"

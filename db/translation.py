@@ -24,9 +24,20 @@ _READ_ONLY = "25006"
 # target_session_attrs, and of a connection that cannot be encrypted or authenticated.
 _STANDBY = ("session is read-only", "server is in hot standby mode")
 _REJECTED = ("FATAL: ", "does not support SSL", "certificate", "no password supplied")
-# Where libpq names the host, and where it quotes the value of an option.
+# Where libpq names the host.
 _FAILED = re.compile(r"^connection to server .*? failed: ")
-_VALUE = re.compile(r': | "')
+# What libpq says of an option that it cannot use, and what to call it without its value.
+_INVALID = {
+    re.compile(pattern): name
+    for pattern, name in (
+        (r'invalid integer value ".*" for connection option "(\w+)"', r"\1 value"),
+        (r'invalid "?([\w ]+?)"? (value|number|method|range)\b', r"\1 \2"),
+        (r"(?:weak )?(sslmode|sslnegotiation) (?:value )?\".*\" (?:invalid|may not)", r"\1 value"),
+        (r"could not parse network address ", "hostaddr value"),
+        (r"(?:definition of )?service .* not found", "service value"),
+        (r"(Unix-domain socket path) .* is too long", r"\1"),
+    )
+}
 # The end of lock_timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
 # A prepared statement exists already, or does not exist: a pooler has connected us to a session in
@@ -48,14 +59,22 @@ def translate_connection_error(
     # psycopg2 has no SQLSTATE of a failed connection. Lines that are indented are advice.
     lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
     reason = " ".join("; ".join(lines).split())
-    if reason.startswith("invalid "):
-        return InvalidUrl(f"has an {_VALUE.split(reason)[0]}.")
+    if invalid := _find_invalid(_FAILED.sub("", reason)):
+        return InvalidUrl(f"has an invalid {invalid}.")
     if host:
         reason = f"{host}: {_FAILED.sub('', reason)}"
     for parts, kind in ((_REJECTED, ConnectionRejected), (_STANDBY, ReadOnly)):
         if any(part in reason for part in parts):
             return kind(reason)
     return Unavailable(reason)
+
+
+def _find_invalid(reason: str) -> str:
+    """Return the name of the option that libpq rejects, empty if the reason is another one."""
+    for pattern, name in _INVALID.items():
+        if match := pattern.match(reason):
+            return match.expand(name)
+    return ""
 
 
 def translate(

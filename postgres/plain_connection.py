@@ -12,6 +12,7 @@ from db.commit_warnings import rejecting_warnings
 from db.dsn import describe, naming, parse_url
 from db.errors import ConnectionRejected, PoolerNotSupported, ReadOnly, Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
+from db.hosts import find_hosts
 from db.pooler import SESSION
 from db.rows import NewEvent, Parameters, Row
 from db.schema_version import VERSION
@@ -102,7 +103,8 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
 
 
 def _connect(dsn: str) -> extensions.connection:
-    parse_url(dsn)  # libpq's message about a malformed one quotes the password
+    # Before libpq, whose message about a malformed one quotes the password.
+    find_hosts(parse_url(dsn))
     try:
         raw: extensions.connection = psycopg2.connect(
             dsn, application_name="userauth", client_encoding="UTF8", **TO_THE_PRIMARY
