@@ -26,7 +26,7 @@ from db.errors import DatabaseError
 from rules.errors import Problem
 from settings import SettingsError
 from wiring.administrator import LocalAdministrator
-from wiring.errors import START_ERRORS
+from wiring.errors import START_ERRORS, exit_code_of
 from wiring.program import version
 
 
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except Problem as error:
         code, faults = 1, (f"{error.title} ({error.__cause__ or error.detail}).",)
     except (*START_ERRORS, DatabaseError) as error:
-        code, faults = 1, (str(error),)
+        code, faults = exit_code_of(error), (str(error),)
     except OSError as error:
         code, faults = 1, _file_faults(error)
     for fault in faults:

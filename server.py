@@ -20,7 +20,7 @@ from ops.systemd import Systemd, SystemdError
 from settings import Settings, SettingsError, load_settings
 from settings.cautions import cautions
 from wiring.check import check
-from wiring.errors import START_ERRORS
+from wiring.errors import START_ERRORS, exit_code_of
 from wiring.lifecycle import serve
 from wiring.logs import server_log
 from wiring.program import SETTINGS_FILE, version
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             _serve(settings, environ)
     except (*START_ERRORS, SystemdError) as error:
         print(f"userauth: {error}", file=sys.stderr)
-        return 1
+        return exit_code_of(error)
     return 0
 
 

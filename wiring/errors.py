@@ -22,6 +22,10 @@ class StartError(Exception):
     """The server cannot start; the message gives the reason and the remedy."""
 
 
+class WrongSettings(StartError):
+    """The server cannot start with these settings, however often it tries."""
+
+
 # What opening a server or its services raises; each message is for the administrator.
 START_ERRORS = (StartError, EmbeddedPostgresError, KeysFileError, CertificateError)
 
@@ -31,13 +35,15 @@ def database_advice() -> Iterator[None]:
     """Turn an error of the database into a StartError that advises the administrator."""
     try:
         yield
+    except InvalidUrl as error:
+        raise WrongSettings(str(error)) from error
     except DatabaseError as error:
         raise StartError(advice(error)) from error
 
 
 def advice(error: DatabaseError) -> str:
     """Return what the administrator should do about a database that cannot be used."""
-    if isinstance(error, SchemaError | InvalidUrl):
+    if isinstance(error, SchemaError):
         return str(error)
     if isinstance(error, ReadOnly | NotAcknowledged):
         return f"Postgres cannot be used ({error}): {error.remedy}"
@@ -54,3 +60,8 @@ def advice(error: DatabaseError) -> str:
         f"Postgres cannot be used ({error}): check the options in {error.setting}, and that its"
         " role may create tables."
     )
+
+
+def exit_code_of(error: Exception) -> int:
+    """Return the exit code of the server, or a command, that an error ends."""
+    return 2 if isinstance(error, WrongSettings | InvalidUrl) else 1

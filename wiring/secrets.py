@@ -8,7 +8,7 @@ from rules.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
 from settings import HOW_TO_MAKE_A_KEY, Profile, Settings
 from settings.secret_strength import is_guessable
 from transport.certificate import Certificate
-from wiring.errors import StartError
+from wiring.errors import WrongSettings
 
 
 def signing_keys(settings: Settings) -> Sequence[str]:
@@ -19,7 +19,7 @@ def signing_keys(settings: Settings) -> Sequence[str]:
     if settings.tokens.keys:
         return [key.get_secret_value() for key in settings.tokens.keys]
     if settings.tokens.keys_file is None:
-        raise StartError("there is no signing key: set SECRET_KEYS or tokens.keys_file.")
+        raise WrongSettings("there is no signing key: set SECRET_KEYS or tokens.keys_file.")
     if settings.profile is Profile.PRODUCTION:
         return _read_checked_keys(settings, settings.tokens.keys_file)
     return read_or_create_keys(settings.tokens.keys_file)
@@ -45,10 +45,10 @@ def _read_checked_keys(settings: Settings, file: Path) -> tuple[str, ...]:
 
 
 def links_origin(settings: Settings) -> str:
-    """Return the origin of links that commands print; raises StartError if no setting names it."""
+    """Return the origin of links that commands print; raises WrongSettings if none is set."""
     is_named = settings.mail.links_to or settings.server.public_url
     if settings.profile is Profile.PRODUCTION and not is_named:
-        raise StartError("links begin with server.public_url: set it, or mail.links_to.")
+        raise WrongSettings("links begin with server.public_url: set it, or mail.links_to.")
     return settings.links_origin
 
 

@@ -178,7 +178,7 @@ def test_a_link_needs_a_key_and_its_origin_and_other_commands_need_neither(
     assert f"{keys} cannot be read: set SECRET_KEYS, or repair it." in ended.stderr
     without_origin = production(SECRET_KEYS=KEY)
     ended = users(dsn, "invite", EMAIL, **without_origin)
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (2, "")
     assert "links begin with server.public_url: set it, or mail.links_to." in ended.stderr
     # Neither attempt created the user.
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
