@@ -180,9 +180,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="configure.py", description=__doc__)
     parser.add_argument("plan", type=Path, help="the cluster, such as one-machine.toml")
     parser.add_argument("folder", type=Path, help="where to write, such as /etc/userauth-cluster")
-    parser.add_argument(
-        "--owner", help="the user of Postgres and PgBouncer, such as postgres"
-    )
+    parser.add_argument("--owner", help="the user of Postgres and PgBouncer, such as postgres")
     options = parser.parse_args(arguments)
     plan = read_plan(options.plan)
     write_cluster(plan, options.folder, options.owner)
