@@ -132,7 +132,7 @@ def test_check_prints_each_caution_before_the_error_of_the_database() -> None:
         (by_command.returncode, by_command.stdout, by_command.stderr),
     ):
         *warnings, error = stderr.splitlines()
-        assert (returncode, stdout, warnings) == (1, "", expected)
+        assert (returncode, stdout, warnings) == (2, "", expected)
         assert "database.direct_url has an invalid host name" in error
 
 
