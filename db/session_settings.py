@@ -115,4 +115,9 @@ def check_primary(host: str, search_path: str, *, is_standby: bool, is_read_only
     if is_read_only:
         raise ReadOnly(f"Postgres at {host} is read-only: default_transaction_read_only is on")
     if search_path == _NO_SCHEMA:
-        raise SchemaError("No schema in the search_path of the server's role exists: create one.")
+        raise no_schema()
+
+
+def no_schema() -> SchemaError:
+    """Return what to raise for a role without a schema."""
+    return SchemaError("No schema in the search_path of the server's role exists: create one.")

@@ -24,6 +24,7 @@ from db.errors import (
 from db.pool import Connection, Database
 from db.route import Route
 from postgres.plain_connection import plain_connection
+from settings.choices import Pooler
 from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database, use
 from tests.harness.pool_limits import LIMITS
@@ -313,6 +314,23 @@ def test_a_role_without_a_schema_is_rejected(postgres: str, search_path: str) ->
         run_sql(dsn, f"ALTER DATABASE schemaless SET search_path = {search_path}")
         with pytest.raises(SchemaError, match="create one"):
             use(dsn, work)
+
+
+@pytest.mark.parametrize("pooler", [Pooler.NONE, Pooler.TRANSACTION])
+def test_a_role_without_a_schema_that_may_create_no_temporary_tables_is_rejected(
+    postgres: str, pooler: Pooler
+) -> None:
+    async def work(_: Database) -> None:
+        raise AssertionError("the database was opened")
+
+    with new_database(postgres, "without_tables") as dsn:
+        run_sql(
+            dsn,
+            "REVOKE TEMPORARY ON DATABASE without_tables FROM PUBLIC, userauth;"
+            " ALTER DATABASE without_tables SET search_path = missing, pg_temp",
+        )
+        with pytest.raises(SchemaError, match="create one"):
+            use(dsn, work, replace(LIMITS, pooler=pooler))
 
 
 def test_a_refused_connection_is_unavailable() -> None:
