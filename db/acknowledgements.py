@@ -50,6 +50,12 @@ class Acknowledgements:
         self._reconnect_at = now + _RECONNECT_SECONDS
 
 
+def late(*, acknowledged: bool) -> Unavailable:
+    """Return what to raise for a lookup that got no answer in time."""
+    standby = ", or the standby that acknowledges its answers," if acknowledged else ""
+    return Unavailable(f"Postgres{standby} did not answer in time.")
+
+
 def is_one_of_several(setting: str) -> bool:
     """Return whether a value of synchronous_standby_names lets one standby stand in for another."""
     match = _NAMES.fullmatch(setting.strip())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 
-from db.acknowledgements import Acknowledgements
+from db.acknowledgements import Acknowledgements, late
 from db.batch import Batch, Found
 from db.errors import DatabaseError, Unavailable
 from db.pool import Database
@@ -177,7 +177,7 @@ class BatchLoader(Generic[Found]):
         """Fail what has waited too long: one timer for all lookups, not one for each."""
         limits = self._database.limits
         now = self._loop.time()
-        timeout = Unavailable("Postgres did not answer in time.")
+        timeout = late(acknowledged=self._acknowledgements is not None)
         if self._sent and self._sent.began < now - limits.acquire_timeout_seconds:
             self._fail(self._sent, timeout)
         while self._batches and self._batches[0].began < now - limits.acquire_timeout_seconds:

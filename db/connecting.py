@@ -26,7 +26,6 @@ from db.session_settings import (
 )
 from db.timelines import Timeline, find_timeline
 from db.translation import translate_connection_error
-from db.waiting_sessions import check_waiting_sessions
 from settings.choices import Pooler
 
 # Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
@@ -115,7 +114,7 @@ async def _connect_to(
         try:
             session = await _prepare_session(raw, limits, search_path, str(host))
             connection = Connection(raw, deadline=deadline)
-            await check_waiting_sessions(
+            await route.waiting_sessions.check(
                 connection, limit=limits.pool_max, seconds=limits.query_timeout_seconds
             )
             if setup:

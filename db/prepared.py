@@ -12,6 +12,7 @@ import aiopg
 import psycopg2
 from psycopg2.extensions import POLL_OK, POLL_WRITE
 
+from db.acknowledgements import late
 from db.errors import DatabaseError, NotAcknowledged, ReadOnly, StatementError, Unavailable
 from db.fences import OPEN, refusal
 from db.rows import Row
@@ -83,7 +84,7 @@ class PreparedQuery:
 
     def abort(self) -> None:
         """Close the connection; a pending statement fails, since its time ran out."""
-        self._fail(translate_driver_error(TimeoutError()))
+        self._fail(late(acknowledged=self._acknowledged))
 
     def close(self) -> None:
         """Close the connection; a pending statement fails."""

@@ -1,11 +1,13 @@
 """The hosts of a DSN, and which of them is the primary."""
 
 import logging
+import time
 from collections.abc import Iterable
 
 from db.dsn import naming, parse_url
 from db.hosts import Host, find_hosts
 from db.timelines import Timelines
+from db.waiting_sessions import WaitingSessions
 from ops.host_names import HostNames
 from ops.logs import SERVER
 
@@ -14,8 +16,8 @@ class Route:
     """Leads to the primary.
 
     ``primary`` is the host of the last connection, if there was one, and ``silent`` are those that
-    have not answered since then. ``timelines`` are those of its connections, and ``names`` resolves
-    the names of the hosts.
+    have not answered since then. ``timelines`` are those of its connections,
+    ``waiting_sessions`` those of the primary, and ``names`` resolves the names of the hosts.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -25,6 +27,7 @@ class Route:
         self.primary: Host | None = None
         self.silent: set[Host] = set()
         self.timelines = Timelines()
+        self.waiting_sessions = WaitingSessions(time.monotonic)
         self.names = HostNames()
 
     def in_order(self, hosts: Iterable[Host]) -> list[Host]:

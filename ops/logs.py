@@ -99,8 +99,13 @@ def log_failure(fields: Mapping[str, str], error: BaseException) -> None:
 
 def log_rejection(fields: Mapping[str, str], problem: str, cause: BaseException | None) -> None:
     """Log the cause of an error response that the caller did not cause."""
-    extra = {**fields, "problem": problem, "cause": str(cause or "-")}
+    extra = {**fields, "problem": problem, "cause": _text(cause)}
     logging.getLogger(SERVER).warning(REQUEST_FAILED, extra=extra)
+
+
+def _text(cause: BaseException | None) -> str:
+    """Return the message of a cause, or its class if it has none, as a TimeoutError."""
+    return "-" if cause is None else str(cause) or type(cause).__name__
 
 
 class _TextFormatter(logging.Formatter):

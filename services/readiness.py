@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+from db.errors import Unavailable
 from db.lookups import Lookups
 from rules.errors import DatabaseUnavailable
 from services.transactions import answer
@@ -22,5 +23,6 @@ class Readiness:
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await answer(self._lookups.users_of_tokens.find(_NO_TOKEN))
-        except TimeoutError as error:
-            raise DatabaseUnavailable from error
+        except TimeoutError:
+            late = Unavailable(f"Postgres did not answer within {_TIMEOUT_SECONDS:g} s.")
+            raise DatabaseUnavailable from late

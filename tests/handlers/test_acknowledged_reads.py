@@ -14,9 +14,10 @@ from db.pool import Database
 from db.prepared import PreparedQuery
 from db.rows import Row
 from db.token_lookups import FIND_USERS
-from db.waiting_sessions import check_waiting_sessions
+from db.waiting_sessions import WaitingSessions
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
+from tests.harness.clock import Clock
 from tests.harness.command_line import manage
 from tests.harness.configuration import KEY, override_settings, settings_with
 from tests.harness.databases import delete_rows, use
@@ -24,6 +25,7 @@ from tests.harness.form_browser import FORM, FormBrowser
 from tests.harness.memory_directory import new_directory
 from tests.harness.pool_limits import LIMITS
 from tests.harness.replication import STANDBY, Replicated, replicated
+from tests.harness.request_messages import request_messages
 from wiring.application import open_application
 from wiring.errors import StartError
 
@@ -106,6 +108,13 @@ async def test_without_an_acknowledgement_no_credentials_are_accepted(
     for _ in range(2):
         statuses = await ask_everything(api, browser, token, client)
         assert statuses == dict.fromkeys(before, 503)
+    # A later connection finds the sessions of the first lookups.
+    async with asyncio.timeout(20):
+        while f"none acknowledges (synchronous_standby_names = '{STANDBY}')" not in caplog.text:
+            assert (await api.request("GET", "/health/ready")).status == 503
+    causes = {vars(record)["cause"] for record in request_messages(caplog)}
+    assert causes
+    assert all("answer" in cause or "acknowledge" in cause for cause in causes)
     await asyncio.to_thread(nodes.standby.thaw)
     await until_ready(api)
     assert await ask_everything(api, browser, token, client) == before
@@ -207,12 +216,13 @@ def test_only_sessions_of_the_same_role_that_have_waited_for_long_are_counted(
         nodes.standby.freeze()
         writing = asyncio.create_task(write(database))
         await asyncio.to_thread(nodes.primary.wait_for, f"({WAITING}) = 1")
+        sessions = WaitingSessions(Clock())
         other = await Database.open(dsn.replace("userauth@", "postgres@"), PATIENT)
         async with database.connection() as own, other.connection() as others:
             for connection, limit, seconds in ((own, 1, 600), (own, 2, 0), (others, 1, 0)):
-                await check_waiting_sessions(connection, limit=limit, seconds=seconds)
+                await sessions.check(connection, limit=limit, seconds=seconds)
             with pytest.raises(Unavailable, match="sessions wait for a synchronous standby: 1"):
-                await check_waiting_sessions(own, limit=1, seconds=0)
+                await sessions.check(own, limit=1, seconds=0)
         nodes.standby.thaw()
         await writing
         await other.close()

@@ -6,8 +6,10 @@ import logging
 import os
 from collections.abc import Callable
 
+import pytest
+
 from ops.log_format import LogFormat
-from ops.logs import configure_logging, log_failure, open_log
+from ops.logs import configure_logging, log_failure, log_rejection, open_log
 
 
 def written(work: Callable[[logging.Logger], None]) -> list[dict[str, object]]:
@@ -52,3 +54,10 @@ def test_values_are_bounded_and_need_not_be_those_of_json() -> None:
     [line] = written(lambda log: log.info("x" * 5_000, extra=extra))
     assert (len(str(line["event"])), len(str(line["cause"]))) == (1_507, 1_507)
     assert line["kind"] == "<class 'object'>"
+
+
+def test_a_cause_without_a_message_is_named_by_its_class(caplog: pytest.LogCaptureFixture) -> None:
+    for cause in (TimeoutError(), TimeoutError("too late"), None):
+        log_rejection({}, "database-unavailable", cause)
+    causes = [vars(record)["cause"] for record in caplog.records]
+    assert causes == ["TimeoutError", "too late", "-"]
