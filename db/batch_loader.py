@@ -123,8 +123,10 @@ class BatchLoader(Generic[Found]):
         self._sent = None
         if error is not None:
             self._database.react(error)
-        elif self._acknowledgements is not None:
-            self._acknowledgements.record()
+        else:
+            self._database.record_answer()
+            if self._acknowledgements is not None:
+                self._acknowledgements.record()
         seconds = time.perf_counter() - batch.sent_at
         if error is None:
             self._resolve(batch, rows)

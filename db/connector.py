@@ -77,16 +77,22 @@ class Connector:
     def react(self, error: DatabaseError, generation: int | None = None) -> None:
         """Discard every connection if the error of one says that none can be used.
 
-        ``generation`` is that of the failed one: later ones were opened after the failure.
+        ``generation`` is that of the failed one: later ones were opened after the failure, which
+        says nothing about them.
         """
         if isinstance(error, Unusable):
             if self.unusable is not None:
                 return
             self.unusable = error
-        if isinstance(error, DISCARDING) and generation in {None, self.generation}:
+        is_current = generation in {None, self.generation}
+        if isinstance(error, DISCARDING) and is_current:
             self._discard(error)
-        if self.route.primary is not None:
+        if self.route.primary is not None and (is_current or isinstance(error, Unusable)):
             self._outage_log.log(error)
+
+    def record_answer(self) -> None:
+        """Record that a lookup, such as each request makes, was answered by a primary."""
+        self._outage_log.end()
 
     def _discard(self, error: DatabaseError) -> None:
         if isinstance(error, ReadOnly):

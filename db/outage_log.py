@@ -1,4 +1,4 @@
-"""The log of why no connection to Postgres can be used."""
+"""The log of why no connection to Postgres can be used, and of the end of that."""
 
 import asyncio
 import logging
@@ -30,6 +30,7 @@ class OutageLog:
 
     def __init__(self) -> None:
         self._logged_at = -math.inf
+        self._is_open = False
 
     def log(self, error: DatabaseError) -> None:
         """Log an error that concerns every request: rarely, if its cause can end by itself."""
@@ -39,5 +40,11 @@ class OutageLog:
         now = asyncio.get_running_loop().time()
         until = _UNTIL.get(type(error))
         if until is not None and now >= self._logged_at + _INTERVAL_SECONDS:
-            self._logged_at = now
+            self._logged_at, self._is_open = now, True
             logging.getLogger(SERVER).warning("%s: requests get 503 until %s", error, until)
+
+    def end(self) -> None:
+        """Log, once after a line about an outage, that requests are served again."""
+        if self._is_open:
+            self._is_open = False
+            logging.getLogger(SERVER).info("Postgres can be used again: requests are served")

@@ -100,6 +100,10 @@ class Database:
         """Discard every connection if the error of one says that none can be used."""
         self._connector.react(error)
 
+    def record_answer(self) -> None:
+        """Record that a lookup was answered: an outage is over."""
+        self._connector.record_answer()
+
     def search_primary(self) -> None:
         """Look for a host that has replaced the primary, which is late with an answer."""
         self._search.begin()

@@ -30,6 +30,7 @@ from wiring.application import open_application
 from wiring.errors import StartError
 
 EMAIL = "susan@example.com"
+RESUMED = "Postgres can be used again: requests are served"
 NAMES = "synchronous_standby_names"
 POOL_MAX = 3
 SECONDS = 0.7
@@ -151,10 +152,13 @@ async def test_a_server_is_not_ready_while_no_standby_is_configured(
     for path in ("/health/ready", "/api/user"):
         assert (await api.request("GET", path, authorization=bearer(token))).status == 503
     assert "have to be acknowledged: requests get 503 until it names one" in caplog.text
+    assert RESUMED not in caplog.text
     caplog.clear()
+    caplog.set_level("INFO")
     await asyncio.to_thread(nodes.primary.set, NAMES, STANDBY)
     for path in ("/health/ready", "/api/user"):
         assert (await api.request("GET", path, authorization=bearer(token))).status == 200
+    assert caplog.text.count(RESUMED) == 1
 
 
 async def result_of(query: PreparedQuery) -> DatabaseError | None:

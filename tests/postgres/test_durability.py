@@ -203,6 +203,7 @@ def test_a_demoted_primary_gets_503_until_it_is_promoted_and_never_outdated_rows
         written = server.written()
     # Once in ten seconds, not for each request.
     assert 1 <= written.count(" is a standby: requests get 503") < USERS
+    assert written.count("Postgres can be used again: requests are served") == 1
     assert "Traceback" not in written
 
 
