@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 from db.clock import PostgresClock
@@ -54,11 +54,23 @@ async def periodic_tasks(
 async def _run(work: Callable[[], Awaitable[float]], database: Database) -> float:
     """Do some work; no failure counts once no connection can be used: the log has the reason."""
     try:
-        return await work()
-    except (DatabaseError, DatabaseUnavailable):
+        with _raising_causes():
+            return await work()
+    except DatabaseError:
         if database.is_usable:
             raise
         return _UNUSABLE_SECONDS
+
+
+@contextmanager
+def _raising_causes() -> Iterator[None]:
+    """Raise the cause of a DatabaseUnavailable, whose own message is for callers."""
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
 
 
 def _retention(settings: Settings) -> RetentionPolicy:
@@ -72,6 +84,13 @@ def _retention(settings: Settings) -> RetentionPolicy:
 async def _write_last(what: str, write: Callable[[], Awaitable[object]]) -> None:
     try:
         async with asyncio.timeout(LAST_WRITE_SECONDS):
-            await write()
-    except (DatabaseError, DatabaseUnavailable, TimeoutError) as error:
-        logging.getLogger(SERVER).warning("the last %s were not written: %r", what, error)
+            with _raising_causes():
+                await write()
+    except TimeoutError:
+        _warn(what, f"Postgres did not answer within {LAST_WRITE_SECONDS:g} s.")
+    except DatabaseError as error:
+        _warn(what, str(error))
+
+
+def _warn(what: str, reason: str) -> None:
+    logging.getLogger(SERVER).warning("the last %s were not written: %s", what, reason)

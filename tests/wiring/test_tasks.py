@@ -5,10 +5,11 @@ from contextlib import suppress
 
 import pytest
 
+from postgres.plain_connection import plain_connection
 from rules.errors import DatabaseUnavailable
 from settings import Settings
 from tests.harness.clock import Clock
-from tests.harness.configuration import KEY, override_settings
+from tests.harness.configuration import KEY, override_settings, settings_with
 from tests.harness.databases import apply, new_database
 from tests.harness.mail import MAIL
 from tests.harness.sql import run_sql
@@ -66,3 +67,23 @@ def test_a_server_notices_that_it_is_too_old_and_its_tasks_end_silently(
         asyncio.run(run(dsn))
     [error] = [each for each in caplog.records if each.levelname != "INFO"]
     assert error.getMessage().endswith("start a newer server: requests get 503 until a restart")
+
+
+@pytest.mark.parametrize("verification", ["optional", "required"])
+def test_a_task_that_fails_logs_the_reason_and_no_advice_for_callers(
+    dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture, verification: str
+) -> None:
+    settings = settings_with(
+        **MAIL, DATABASE__QUERY_TIMEOUT_SECONDS=0.2, REGISTRATION__VERIFICATION=verification
+    )
+    failed = "deleting void registrations failed: "
+
+    async def run() -> None:
+        async with asyncio.timeout(20), open_application(settings, [KEY], dsn, clock):
+            while failed not in caplog.text:
+                await asyncio.sleep(0.005)
+
+    with plain_connection(dsn) as connection, connection.transaction():
+        connection.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        asyncio.run(run())
+    assert "Try again" not in caplog.text
