@@ -7,6 +7,7 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from db.errors import DatabaseError, InvalidUrl
+from db.hosts import Host, find_hosts
 from settings.dsn import setting_of
 
 
@@ -25,7 +26,16 @@ def parse_url(dsn: str) -> dict[str, str]:
 def describe(dsn: str) -> str:
     """Return the hosts and the database of a DSN, without the user and the password."""
     parts = parse_url(dsn)
-    return f"{parts.get('host', 'localhost')}/{parts.get('dbname', parts.get('user', ''))}"
+    hosts = ",".join(map(_location, find_hosts(parts)))
+    return f"{hosts}/{parts.get('dbname', parts.get('user', ''))}"
+
+
+def _location(host: Host) -> str:
+    """Return a host and its port as a URL has them."""
+    name = host.name or host.address or "localhost"
+    if ":" in name:
+        name = f"[{name}]"
+    return f"{name}:{host.port}" if host.port else name
 
 
 @contextmanager

@@ -101,6 +101,8 @@ def translate_driver_error(error: DriverError) -> DatabaseError:
     if isinstance(error, TimeoutError):
         return Unavailable("Postgres did not answer in time.")
     reason = f"{type(error).__name__}, SQLSTATE {error.pgcode}"
+    if error.pgcode is None and _is_transient(error):
+        return Unavailable(f"The connection to Postgres broke ({type(error).__name__}).")
     if error.pgcode == _READ_ONLY:
         return ReadOnly(f"Postgres is read-only: {reason}")
     if error.pgcode == _LOCK_NOT_AVAILABLE:
