@@ -5,6 +5,7 @@ from itertools import chain
 
 from pydantic import SecretStr
 
+from settings.choices import Pooler
 from settings.database_url import sslmode_over_network
 from settings.exposure import is_loopback
 from settings.model import Settings
@@ -53,6 +54,15 @@ def _clear_text(name: str, url: SecretStr) -> Iterator[str]:
                 f"{name} has sslmode=require: no certificate is checked, so another machine on the"
                 " network can impersonate Postgres; use verify-full"
             )
+
+
+def _pooler(settings: Settings) -> Iterator[str]:
+    database = settings.database
+    if database.direct_url and database.pooler is Pooler.NONE:
+        yield (
+            'database.pooler = "none", although database.direct_url is set: only migrations, checks'
+            " and commands use that URL; set the mode of the pooler, or remove the URL"
+        )
 
 
 def _passwords(settings: Settings) -> Iterator[str]:
@@ -109,7 +119,7 @@ def _processes(settings: Settings) -> Iterator[str]:
         )
 
 
-_CHECKS = (_network, _passwords, _api, _processes)
+_CHECKS = (_network, _pooler, _passwords, _api, _processes)
 
 
 def _shown(text: str) -> str:

@@ -56,7 +56,11 @@ def _database_url(url: SecretStr, info: Info) -> SecretStr:
         raise ValueError("set DATABASE_URL=postgresql://… or DATABASE_URL=embedded")
     if url.get_secret_value() in EMBEDDED:
         return url
-    check_database_url(url.get_secret_value())
+    return _url_of_primary(url, info)
+
+
+def _url_of_primary(url: SecretStr, info: Info, *, may_be_embedded: bool = True) -> SecretStr:
+    check_database_url(url.get_secret_value(), may_be_embedded=may_be_embedded)
     if info.context.profile is Profile.PRODUCTION:
         _reject_silent_clear_text(sslmode_over_network(url.get_secret_value()))
     return url
@@ -67,9 +71,7 @@ def _direct_url(url: SecretStr, info: Info) -> SecretStr:
         return url
     if info.context.is_complete and info.data.get("url", url).get_secret_value() in EMBEDDED:
         raise ValueError("must be empty: the server connects to the embedded Postgres directly")
-    if url.get_secret_value() in EMBEDDED:
-        raise ValueError("must be postgresql://user:password@host:port/name")
-    return _database_url(url, info)
+    return _url_of_primary(url, info, may_be_embedded=False)
 
 
 def _reject_silent_clear_text(sslmode: str | None) -> None:

@@ -42,10 +42,11 @@ class _Parts:
         return self.options[option].split(",") if option in self.options else ()
 
 
-def check_database_url(url: str) -> None:
+def check_database_url(url: str, *, may_be_embedded: bool = True) -> None:
     """Raise ValueError if a URL does not lead to a primary.
 
-    The message quotes no part of it: one that does not parse may be a part of the password.
+    The message quotes no part of it: one that does not parse may be a part of the password. It
+    suggests the embedded Postgres if that ``may_be_embedded``.
     """
     _check_escapes(url)
     if _SCHEME_WITH_DRIVER.match(url):
@@ -53,8 +54,9 @@ def check_database_url(url: str) -> None:
     parts = _parse(url)
     if parts is None:
         raise ValueError(
-            "must be embedded or postgresql://user:password@host:port/name, "
-            "with special characters in the user or password written as %40 and the like"
+            f"must be {'embedded or ' if may_be_embedded else ''}"
+            "postgresql://user:password@host:port/name, with special characters in the user or"
+            " password written as %40 and the like"
         )
     if not parts.names and not parts.addresses:
         raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")

@@ -19,6 +19,14 @@ PRODUCTION = {
 }
 OPEN = {"HOST": "0.0.0.0", "USERAUTH_SERVER__REQUIRE_HTTPS": "false"}  # noqa: S104 - it warns
 CASES = [
+    (
+        "database.pooler",
+        {
+            "DATABASE_URL": "postgresql://db.example/u?sslmode=verify-full",
+            "USERAUTH_DATABASE__DIRECT_URL": "postgresql://db.example/u?sslmode=verify-full",
+            "USERAUTH_DATABASE__POOLER": "none",
+        },
+    ),
     ("server.require_https", OPEN),
     ("server.require_https", OPEN | {"HOST": "auth.example.com"}),
     ("metrics.host", {"USERAUTH_METRICS__HOST": "::", "USERAUTH_METRICS__PORT": "9464"}),
@@ -29,6 +37,7 @@ CASES = [
         {
             "DATABASE_URL": "postgresql://db.example/u?sslmode=verify-full",
             "USERAUTH_DATABASE__DIRECT_URL": "postgresql://u:hidden@db.example/u?sslmode=disable",
+            "USERAUTH_DATABASE__POOLER": "session",
         },
     ),
     ("throttle.pair_failures", {"USERAUTH_THROTTLE__PAIR_FAILURES": "1000000"}),
