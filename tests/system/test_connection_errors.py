@@ -36,6 +36,11 @@ CASES = {
         'password authentication failed for user "strict"',
     ),
     "the password is missing": ("strict@{primary}/userauth", 1, "no password supplied"),
+    "the role has too many connections": (
+        f"limited:{SECRET}@{{primary}}/userauth",
+        1,
+        'role "limited"). Raise that limit, or lower database.pool_max.',
+    ),
     "the role is unknown": (f"no:{SECRET}@{{primary}}/userauth", 1, 'role "no" does not exist'),
     "the database is unknown": (f"{USER}{{primary}}/no", 1, 'database "no" does not exist'),
     "it has no TLS": (
@@ -129,6 +134,7 @@ def _be_strict(node: Node) -> None:
     rules = node.data / "pg_hba.conf"
     rules.write_text(f"host all strict all scram-sha-256\n{rules.read_text('utf-8')}", "utf-8")
     node.sql("CREATE ROLE strict LOGIN PASSWORD 'right'")
+    node.sql("CREATE ROLE limited LOGIN CONNECTION LIMIT 0")
     node.sql("SELECT pg_reload_conf()")
     node.wait_for("count(*) > 0 FROM pg_hba_file_rules WHERE user_name = '{strict}'")
 
