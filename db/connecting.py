@@ -8,7 +8,6 @@ from typing import Any
 
 import aiopg
 import psycopg2
-from psycopg2.errors import InsufficientPrivilege
 
 from db.attempts import try_hosts
 from db.connection import Connection, close_once
@@ -20,7 +19,7 @@ from db.route import Route
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
-    no_schema,
+    finding_schema,
     read_session,
     session_parameters,
 )
@@ -145,22 +144,13 @@ async def _prepare_session(
     cursor = await raw.cursor()
     timeouts = _timeouts(limits)
     if limits.shares_sessions:
-        with _finding_schema():
+        with finding_schema():
             await cursor.execute(CHECK_SESSION, CHECK_PARAMETERS)
         return read_shared_session(await cursor.fetchone(), host, timeouts)
     pid = None if limits.pooler is Pooler.SESSION else raw.raw.get_backend_pid()
-    with _finding_schema():
+    with finding_schema():
         await cursor.execute(SET_SESSION, session_parameters(timeouts, search_path, pid))
     return read_session(await cursor.fetchone(), host)
-
-
-@contextmanager
-def _finding_schema() -> Iterator[None]:
-    """Raise SchemaError if Postgres finds pg_temp only, and the role may create nothing there."""
-    try:
-        yield
-    except InsufficientPrivilege:
-        raise no_schema() from None
 
 
 def _timeouts(limits: PoolLimits) -> StatementTimeouts:

@@ -87,8 +87,12 @@ class Connector:
         is_current = generation in {None, self.generation}
         if isinstance(error, DISCARDING) and is_current:
             self._discard(error)
-        if self.route.primary is not None and (is_current or isinstance(error, Unusable)):
+        if is_current or isinstance(error, Unusable):
             self._outage_log.log(error)
+
+    def log_outages(self) -> None:
+        """Log from now on why requests get 503."""
+        self._outage_log.is_on = True
 
     def record_answer(self) -> None:
         """Record that a lookup, such as each request makes, was answered by a primary."""

@@ -26,14 +26,20 @@ _UNTIL: Mapping[type[DatabaseError], str] = {
 
 
 class OutageLog:
-    """Logs why requests get 503, but not for each connection that meets it."""
+    """Logs why requests get 503, but not for each connection that meets it.
+
+    Nothing before ``is_on`` is set: a check, and a server that starts, report what they raise.
+    """
 
     def __init__(self) -> None:
+        self.is_on = False
         self._logged_at = -math.inf
         self._is_open = False
 
     def log(self, error: DatabaseError) -> None:
         """Log an error that concerns every request: rarely, if its cause can end by itself."""
+        if not self.is_on:
+            return
         if isinstance(error, Unusable):
             logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
             return

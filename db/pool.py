@@ -100,6 +100,10 @@ class Database:
         """Discard every connection if the error of one says that none can be used."""
         self._connector.react(error)
 
+    def log_outages(self) -> None:
+        """Log from now on why requests get 503: they are served."""
+        self._connector.log_outages()
+
     def record_answer(self) -> None:
         """Record that a lookup was answered: an outage is over."""
         self._connector.record_answer()

@@ -16,7 +16,13 @@ from db.hosts import find_hosts
 from db.pooler import SESSION
 from db.rows import NewEvent, Parameters, Row
 from db.schema_version import VERSION
-from db.session_settings import SET_SESSION, StatementTimeouts, read_session, session_parameters
+from db.session_settings import (
+    SET_SESSION,
+    StatementTimeouts,
+    finding_schema,
+    read_session,
+    session_parameters,
+)
 from db.translation import translate_connection_error, translate_driver_error
 from settings.dsn import setting_of
 
@@ -95,7 +101,8 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         if connection.value("SELECT pg_catalog.pg_backend_pid()") != pid:
             _check_sessions(dsn, connection)
             pid = None
-        [row] = connection.fetch_all(SET_SESSION, session_parameters(_NO_TIMEOUTS, None, pid))
+        with finding_schema():
+            [row] = connection.fetch_all(SET_SESSION, session_parameters(_NO_TIMEOUTS, None, pid))
         read_session(row, describe(dsn))
         if raw.server_version >= _TRANSACTION_TIMEOUT_SINCE:
             connection.execute("SET transaction_timeout = 0")

@@ -55,6 +55,7 @@ async def open_application(
     opening = open_database(settings, dsn, metrics=metrics)
     async with opening as database, AsyncExitStack() as stack:
         await warn_of_risks(settings, database)
+        database.log_outages()
         postgres_clock = await measured_clock(database, wall)
         host_clock, clock = clock or wall, clock or postgres_clock
         working = _open_services(settings, keys, database, clock, metrics)

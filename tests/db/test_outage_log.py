@@ -18,6 +18,9 @@ def test_an_attempt_that_began_before_a_primary_was_found_is_no_outage(
         connector = Connector(dsn, LIMITS)
         close_once(await connector.connect())
         with suppress(ReadOnly), connector.reacting():
+            raise ReadOnly("a check, which no request waits for, reports it")
+        connector.log_outages()
+        with suppress(ReadOnly), connector.reacting():
             # As another attempt that finds the new primary.
             connector.connections.end_all()
             raise ReadOnly("Postgres is a standby")

@@ -331,6 +331,32 @@ def test_a_role_without_a_schema_that_may_create_no_temporary_tables_is_rejected
         )
         with pytest.raises(SchemaError, match="create one"):
             use(dsn, work, replace(LIMITS, pooler=pooler))
+        with pytest.raises(SchemaError, match="create one"), plain_connection(dsn):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("dsn", "location"),
+    [
+        ("postgresql://user:secret@one,two:5433/users", "one:5432,two:5433/users"),
+        ("postgresql://user:secret@[::1]:5433/users", "[::1]:5433/users"),
+        ("postgresql:///users?hostaddr=10.0.0.5", "10.0.0.5/users"),
+        ("postgresql:///users?host=/run/postgresql&port=5433", "/run/postgresql:5433/users"),
+        ("postgresql://user:secret@/", "localhost/user"),
+    ],
+)
+def test_the_location_of_a_database_has_each_host_with_its_port(dsn: str, location: str) -> None:
+    assert describe(dsn) == location
+
+
+def test_a_connection_that_breaks_is_named_as_the_reason(dsn: str) -> None:
+    async def work(database: Database) -> None:
+        with pytest.raises(Unavailable, match=r"^The connection to Postgres broke \(\w+\)\.$"):
+            async with database.connection() as connection:
+                await connection.close()
+                await connection.execute("SELECT 1")
+
+    use(dsn, work)
 
 
 def test_a_refused_connection_is_unavailable() -> None:

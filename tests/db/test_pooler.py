@@ -80,6 +80,7 @@ def test_no_session_is_used_again_after_a_pooler_was_recognized(
     dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work(database: Database) -> None:
+        database.log_outages()
         lookups = open_lookups(database)
         assert await lookups.users_by_email.find("a") is None
         with pytest.raises(PoolerNotSupported, match="26000"):
@@ -293,6 +294,7 @@ def test_a_lookup_through_a_pooler_does_not_count_if_the_schema_needs_a_newer_se
     pooled: PooledDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work(database: Database) -> None:
+        database.log_outages()
         lookups = open_lookups(database)
         assert await lookups.users_by_email.find("unknown") is None
         run_sql(pooled.direct, "UPDATE userauth_schema SET compatible_since = version + 1")
@@ -313,6 +315,7 @@ def test_every_connection_is_replaced_once_a_session_lacks_its_settings(
     pooled: PooledDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work(database: Database) -> None:
+        database.log_outages()
         generation = database.generation
         async with database.connection() as connection:
             await connection.execute("SET lock_timeout = 0")
