@@ -44,10 +44,12 @@ class HostNames:
         """Return the running resolution of a name, or begin one."""
         last = self._last.get(name)
         if last is None or last.done():
-            last = self._last[name] = Future()
+            last = Future()
             # A caller that gives up cannot cancel it for the others.
             last.set_running_or_notify_cancel()
             Thread(target=self._look_up, args=(name, last), name="resolve", daemon=True).start()
+            # Only now: nothing would end a resolution whose thread cannot start.
+            self._last[name] = last
         return last
 
     def _look_up(self, name: str, found: "Future[list[str]]") -> None:
