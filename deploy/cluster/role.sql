@@ -1,8 +1,11 @@
 -- The role and the database of the server, created when the cluster is. Written by configure.py.
 CREATE ROLE userauth LOGIN PASSWORD '$userauth_password';
-CREATE DATABASE userauth TEMPLATE template0 ENCODING 'UTF8';
+CREATE DATABASE userauth ENCODING 'UTF8' TEMPLATE template0;
 REVOKE ALL ON DATABASE userauth FROM PUBLIC;
 GRANT CONNECT ON DATABASE userauth TO userauth;
 \connect userauth
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 CREATE SCHEMA userauth AUTHORIZATION userauth;
+-- Failed statements stay out of the log of Postgres: their values can include a password hash.
+ALTER ROLE userauth SET log_min_error_statement = 'panic';
+ALTER ROLE userauth SET log_error_verbosity = 'terse';

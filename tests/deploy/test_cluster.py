@@ -55,6 +55,17 @@ def test_the_url_of_the_servers_names_every_node(tmp_path: Path) -> None:
     assert dsn["password"] in (tmp_path / "n1" / "role.sql").read_text("utf-8")
 
 
+def test_the_role_of_the_cluster_has_the_documented_statements(written: Path) -> None:
+    documented = section(page("docs/database.md"), "## Create the role and the database")
+    sql = "".join(text for language, text in blocks(documented) if language == "sql")
+    statements = sql.splitlines()
+    assert len(statements) == 9
+    password = json.loads((written / "secrets.json").read_text("utf-8"))["userauth"]
+    for node in ("n1", "n2", "n3"):
+        role = (written / node / "role.sql").read_text("utf-8").replace(password, "…")
+        assert set(statements) <= set(role.splitlines())
+
+
 def test_no_two_programs_of_the_cluster_on_one_machine_have_the_same_port() -> None:
     plan = read_plan(CLUSTER / "one-machine.toml")
     ports = [plan.haproxy.port, plan.pgbouncer.port]
