@@ -70,6 +70,7 @@ def test_a_server_works_behind_the_pgbouncer_of_the_cluster(
             direct = pooled.replace(str(plan.pgbouncer.port), str(plan.haproxy.port))
             set_role_as_documented(direct)
             assert shown_by_console(pooled, "SHOW POOLS")
+            assert shown_by_console(pooled, "RECONNECT") == []
             variables = {
                 "DATABASE_URL": pooled,
                 "USERAUTH_DATABASE__DIRECT_URL": direct,
@@ -128,7 +129,7 @@ def shown_by_console(pooled: str, command: str) -> list[tuple[object, ...]]:
         console.autocommit = True
         with console.cursor() as cursor:
             cursor.execute(command)
-            return cursor.fetchall()
+            return cursor.fetchall() if cursor.description else []
 
 
 async def use_a_token(url: str) -> None:
