@@ -53,7 +53,9 @@ def _path(value: object, info: Info) -> object:
 def _database_url(url: SecretStr, info: Info) -> SecretStr:
     """Reject a URL that does not lead to a primary, without quoting any part of it."""
     if not url and info.context.profile is Profile.PRODUCTION:
-        raise ValueError("set DATABASE_URL=postgresql://… or DATABASE_URL=embedded")
+        raise ValueError(
+            "set DATABASE_URL=postgresql://… or DATABASE_URL=embedded (not in the container image)"
+        )
     if url.get_secret_value() in EMBEDDED:
         return url
     return _url_of_primary(url, info)

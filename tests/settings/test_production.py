@@ -13,7 +13,7 @@ def test_production_without_database_and_keys_names_the_variables_to_set(faults:
     assert reported[1:] == (
         (
             'database.url = "" (from settings.toml [default]): '
-            "set DATABASE_URL=postgresql://… or DATABASE_URL=embedded"
+            "set DATABASE_URL=postgresql://… or DATABASE_URL=embedded (not in the container image)"
         ),
         (
             "tokens.keys = [] (from settings.toml [default]): "
