@@ -19,12 +19,11 @@ from db.route import Route
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
-    finding_schema,
     read_session,
     session_parameters,
 )
 from db.timelines import Timeline, find_timeline
-from db.translation import translate_connection_error
+from db.translation import finding_schema, translate_connection_error
 from settings.choices import Pooler
 
 # Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:

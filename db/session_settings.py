@@ -6,18 +6,14 @@ without its being listed, then the schema that contains our tables, in which oth
 no rights (db/schema_privileges.py), then temporary tables.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-
-from psycopg2.errors import InsufficientPrivilege
 
 from db.errors import ReadOnly, SchemaError, UndeclaredPooler
 from db.rows import Row
 
 # The search_path of a role without a schema.
 _NO_SCHEMA = "pg_temp"
-_MISSING = "No schema in the search_path of the server's role exists: create one."
+MISSING_SCHEMA = "No schema in the search_path of the server's role exists: create one."
 # The schema that contains our tables, or will contain them: not that of temporary tables, where
 # Postgres would create them if the search_path names pg_temp and no schema before it exists.
 FIND_SEARCH_PATH = """
@@ -120,13 +116,4 @@ def check_primary(host: str, search_path: str, *, is_standby: bool, is_read_only
     if is_read_only:
         raise ReadOnly(f"Postgres at {host} is read-only: default_transaction_read_only is on")
     if search_path == _NO_SCHEMA:
-        raise SchemaError(_MISSING)
-
-
-@contextmanager
-def finding_schema() -> Iterator[None]:
-    """Raise SchemaError if Postgres finds pg_temp only, and the role may create nothing there."""
-    try:
-        yield
-    except InsufficientPrivilege:
-        raise SchemaError(_MISSING) from None
+        raise SchemaError(MISSING_SCHEMA)

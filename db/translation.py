@@ -2,8 +2,11 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg2
+from psycopg2.errors import InsufficientPrivilege
 
 from db.errors import (
     ConnectionRejected,
@@ -12,9 +15,11 @@ from db.errors import (
     Locked,
     PoolerNotSupported,
     ReadOnly,
+    SchemaError,
     StatementError,
     Unavailable,
 )
+from db.session_settings import MISSING_SCHEMA
 
 DriverError = psycopg2.Error | TimeoutError
 
@@ -91,6 +96,15 @@ def translate(
     if task is not None and task.cancelling():
         return error
     return Unavailable("Postgres cancelled the statement.")
+
+
+@contextmanager
+def finding_schema() -> Iterator[None]:
+    """Raise SchemaError if Postgres finds pg_temp only, and the role may create nothing there."""
+    try:
+        yield
+    except InsufficientPrivilege:
+        raise SchemaError(MISSING_SCHEMA) from None
 
 
 def translate_driver_error(error: DriverError) -> DatabaseError:

@@ -19,11 +19,10 @@ from db.schema_version import VERSION
 from db.session_settings import (
     SET_SESSION,
     StatementTimeouts,
-    finding_schema,
     read_session,
     session_parameters,
 )
-from db.translation import translate_connection_error, translate_driver_error
+from db.translation import finding_schema, translate_connection_error, translate_driver_error
 from settings.dsn import setting_of
 
 # Of several hosts, and addresses of a name, libpq takes that of the primary; the seconds are for

@@ -55,7 +55,6 @@ async def open_application(
     opening = open_database(settings, dsn, metrics=metrics)
     async with opening as database, AsyncExitStack() as stack:
         await warn_of_risks(settings, database)
-        database.log_outages()
         postgres_clock = await measured_clock(database, wall)
         host_clock, clock = clock or wall, clock or postgres_clock
         working = _open_services(settings, keys, database, clock, metrics)
@@ -78,7 +77,8 @@ async def _open_services(
     clock: Callable[[], float],
     metrics: Metrics | None,
 ) -> AsyncIterator[tuple[Services, Sender | None]]:
-    """Build the services, and the sender that they wake."""
+    """Build the services, and the sender that they wake; a failure of Postgres is now an outage."""
+    database.log_outages()
     wake = asyncio.Event()
     async with (
         open_services(settings, keys, database, clock, metrics, wake=wake.set) as services,
