@@ -59,6 +59,7 @@ def test_a_server_beside_a_newer_one_works_until_the_schema_requires_a_newer_ser
     dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work(database: Database) -> None:
+        database.log_outages()
         lookups = open_lookups(database)
         ready, server = Readiness(lookups), peers(database, clock, OURS)
         run_sql(dsn, "UPDATE userauth_schema SET version = version + 1")
