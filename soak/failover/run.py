@@ -170,7 +170,7 @@ def _revoke(dsn: str, token: str) -> None:
     """Revoke a token on the new primary, whatever the servers do."""
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE tokens SET revoked_at = clock_timestamp() WHERE id = %s",
+            "UPDATE userauth.tokens SET revoked_at = clock_timestamp() WHERE id = %s",
             (token.partition(".")[0],),
         )
         if cursor.rowcount != 1:
