@@ -73,7 +73,7 @@ def unprepared(sql: str, key_type: str, search_path: str) -> str:
     synchronous_commit.
     """
     setup = (
-        "SET LOCAL enable_seqscan = off; SET LOCAL synchronous_commit = on;"
+        "SET LOCAL enable_seqscan = off; SET LOCAL jit = off; SET LOCAL synchronous_commit = on;"
         f" SET LOCAL search_path = {search_path}; {sql}"
     )
     return setup.replace("%", "%%").replace("$1", f"%s::{key_type}[]")

@@ -42,6 +42,8 @@ FIND_SEARCH_PATH = """
 # must see what its holder committed.
 # A commit is on disk, and on the synchronous standby if there is one, before it is acknowledged:
 # local, remote_write and off promise less than on, and remote_apply more.
+# To compile a statement takes longer than any of ours, and the estimated cost of lookups exceeds
+# jit_above_cost: they work without enable_seqscan, and read a table of one row as a whole.
 # Nothing is set if a pooler is in between: its process id is not that of the session.
 SET_SESSION = f"""
 SELECT
@@ -52,6 +54,7 @@ SELECT
     pg_catalog.set_config('statement_timeout', %(statement)s, false),
     pg_catalog.set_config('idle_in_transaction_session_timeout', %(statement)s, false),
     pg_catalog.set_config('array_nulls', 'on', false),
+    pg_catalog.set_config('jit', 'off', false),
     pg_catalog.set_config('client_min_messages', 'warning', false),
     pg_catalog.set_config('lock_timeout', %(lock)s, false),
     pg_catalog.set_config(

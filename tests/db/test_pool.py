@@ -26,9 +26,10 @@ from db.route import Route
 from postgres.plain_connection import plain_connection
 from settings.choices import Pooler
 from tests.harness.configuration import ROOT
-from tests.harness.databases import new_database, use
+from tests.harness.databases import apply, new_database, use
 from tests.harness.pool_limits import LIMITS
 from tests.harness.proxy import Proxy
+from tests.harness.shown_settings import setting_of_lookups
 from tests.harness.sql import run_sql
 
 
@@ -246,6 +247,18 @@ def test_nulls_are_read_in_arrays_whatever_the_default_of_the_database(postgres:
 
     with new_database(postgres, "nulls") as dsn:
         run_sql(dsn, "ALTER DATABASE nulls SET array_nulls = off")
+        use(dsn, work)
+
+
+def test_statements_are_not_compiled_whatever_the_default_of_the_database(postgres: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            assert await connection.fetch_one("SHOW jit") == ("off",)
+        assert await setting_of_lookups(database, "jit") == "off"
+
+    with new_database(postgres, "compiled") as dsn:
+        apply(dsn)
+        run_sql(dsn, "ALTER DATABASE compiled SET jit = on")
         use(dsn, work)
 
 

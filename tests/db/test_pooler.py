@@ -28,6 +28,7 @@ from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database, use
 from tests.harness.pgbouncer import PooledDatabase, pooled_database, running_pgbouncer
 from tests.harness.pool_limits import LIMITS
+from tests.harness.shown_settings import setting_of_lookups
 from tests.harness.sql import run_sql
 
 SESSION = replace(LIMITS, pooler=Pooler.SESSION)
@@ -287,6 +288,16 @@ def test_a_lookup_searches_its_schema_in_a_session_that_another_client_changed(
         await lookups.close()
 
     use(pooled.url, work, TRANSACTION)
+
+
+@pytest.mark.needs("pgbouncer")
+def test_a_lookup_through_a_pooler_is_not_compiled(pooled: PooledDatabase) -> None:
+    async def work(database: Database) -> None:
+        assert await setting_of_lookups(database, "jit") == "off"
+
+    run_sql(pooled.url, "SET jit = on")
+    use(pooled.url, work, TRANSACTION)
+    run_sql(pooled.url, "RESET jit")
 
 
 @pytest.mark.needs("pgbouncer")
