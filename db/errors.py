@@ -24,6 +24,11 @@ DatabaseError
 
 from settings.dsn import DATABASE_URL
 
+# Of Postgres and of PgBouncer, about their limits of connections.
+_EXHAUSTED = ("too many c", "remaining connection slots", "no more connections allowed")
+# Of Postgres while it starts, stops or recovers.
+_NOT_YET = "the database system is "
+
 
 class DatabaseError(Exception):
     """Any failure of the database; its message contains no value of a statement.
@@ -40,6 +45,16 @@ class Unavailable(DatabaseError):
 
 class ConnectionRejected(Unavailable):
     """Postgres responds, but accepts no connection; the message is its reason."""
+
+    @property
+    def remedy(self) -> str:
+        """Return what the administrator should do."""
+        reason = str(self)
+        if any(part in reason for part in _EXHAUSTED):
+            return "Raise that limit, or lower database.pool_max."
+        if _NOT_YET in reason:
+            return "Try again when it accepts connections."
+        return f"Check {self.setting}."
 
 
 class ReadOnly(Unavailable):

@@ -4,13 +4,15 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from mail.errors import RelayFault
 from mail.smtp_replies import Step, describe
+from mail.smtp_socket import connect
+from ops.host_names import HostNames
 from settings.mail_url import Security, SmtpUrl
 
 
@@ -34,20 +36,20 @@ class Server:
     """An SMTP server, and how to connect to it.
 
     ``hostname`` is what this host calls itself. Certificates are verified with ``tls``, by default
-    with the system's authorities.
+    with the system's authorities. ``names`` resolves the host.
     """
 
     url: SmtpUrl
     hostname: str
     timeouts: Timeouts = Timeouts()
     tls: ssl.SSLContext | None = None
+    names: HostNames = field(default_factory=HostNames)
 
 
 async def open_connection(server: Server) -> SMTP:
     """Return a connection that is ready for MAIL; raise RelayFault."""
     client = SMTP(
         hostname=server.url.host,
-        port=server.url.port,
         local_hostname=server.hostname,
         timeout=server.timeouts.command,
         use_tls=server.url.security is Security.TLS,
@@ -77,7 +79,8 @@ def discard(client: SMTP) -> None:
 async def _open(client: SMTP, server: Server) -> None:
     url = server.url
     with _faults_at(Step.CONNECTION):
-        await client.connect(timeout=server.timeouts.connect)
+        connected = await connect(url, server.names, server.timeouts.connect)
+        await client.connect(sock=connected, timeout=server.timeouts.connect)
     with _faults_at(Step.EHLO):
         await client.ehlo()
     if url.security is Security.STARTTLS:

@@ -36,7 +36,7 @@ _NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
 
 _NO_RESPONSE = "Postgres does not respond ({0}). Check {0.setting}, and that Postgres is running."
 _ADVICE: Mapping[type, str] = {
-    ConnectionRejected: "Postgres rejected the connection ({0}). Check {0.setting}.",
+    ConnectionRejected: "Postgres rejected the connection ({0}). {0.remedy}",
     ReadOnly: "Postgres cannot be used ({0}): {0.remedy}",
 }
 

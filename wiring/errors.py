@@ -29,9 +29,6 @@ class WrongSettings(StartError):
 # What opening a server or its services raises; each message is for the administrator.
 START_ERRORS = (StartError, EmbeddedPostgresError, KeysFileError, CertificateError)
 
-# Of Postgres and of PgBouncer, about their limits of connections.
-_EXHAUSTED = ("too many c", "remaining connection slots", "no more connections allowed")
-
 
 @contextmanager
 def database_advice() -> Iterator[None]:
@@ -53,10 +50,7 @@ def advice(error: DatabaseError) -> str:
     if isinstance(error, WrongPooler):
         return f"Postgres cannot be used ({error}): see docs/database.md."
     if isinstance(error, ConnectionRejected):
-        is_exhausted = any(part in str(error) for part in _EXHAUSTED)
-        limit = "Raise that limit, or lower database.pool_max."
-        remedy = limit if is_exhausted else f"Check {error.setting}."
-        return f"Postgres rejected the connection ({error}). {remedy}"
+        return f"Postgres rejected the connection ({error}). {error.remedy}"
     if isinstance(error, Unavailable):
         return (
             f"Postgres does not respond ({error}). Check {error.setting}, and that Postgres is"

@@ -12,8 +12,8 @@ _LIMIT_SECONDS = 20
 class NameServers:
     """Answers the resolutions of this process; none for ``silent`` names until ``release()``.
 
-    Names without addresses fail for now, and ``removed`` ones do not exist. ``asked`` lists the
-    names of all resolutions.
+    ``addresses`` are those of each name, separated by commas. Names without any fail for now, and
+    ``removed`` ones do not exist. ``asked`` lists the names of all resolutions.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class NameServers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         if name not in self.addresses:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-        return [(0, 0, 0, "", (self.addresses[name], 0))]
+        return [(0, 0, 0, "", (each, 0)) for each in self.addresses[name].split(",")]
 
 
 @contextmanager

@@ -76,6 +76,13 @@ class Node:
         self.thaw()
         self._control("stop", "--mode=immediate")
 
+    def begin_stop(self) -> None:
+        """Reject new connections from now on, and stop when the last one ends."""
+        self._control("stop", "--mode=smart", "--no-wait")
+        with suppress(psycopg2.OperationalError):
+            while True:
+                self.sql("SELECT")
+
     def promote(self) -> None:
         self._control("promote")
 

@@ -13,6 +13,7 @@ from mail.smtp_connection import Server, Timeouts
 from mail.smtp_relay import SmtpRelay
 from settings.mail_url import SmtpUrl, parse_mail_url
 from tests.harness.certificates import make_certificate
+from tests.harness.name_servers import name_servers
 from tests.harness.smtp import DROP, HANG, PASSWORD, USER, SmtpServer, Step
 
 SENDER = "no-reply@example.com"
@@ -280,6 +281,23 @@ def test_a_cancelled_message_leaves_no_connection_behind(server: SmtpServer) -> 
 
     use(relay_at(server.url()), work)
     assert [received.connection for received in server.messages] == [2]
+
+
+def test_a_name_that_is_not_resolved_in_time_is_a_fault_of_the_relay() -> None:
+    async def work(relay: SmtpRelay) -> None:
+        with pytest.raises(RelayFault, match="the host name silent was not resolved in time"):
+            await send(relay)
+
+    with name_servers() as servers:
+        servers.silent.add("silent")
+        use(relay_at("smtp://silent", timeouts=Timeouts(connect=0.1)), work)
+
+
+def test_each_address_of_a_name_is_tried(server: SmtpServer) -> None:
+    # The server listens on the second one only.
+    with name_servers(relay="127.0.0.2,127.0.0.1"):
+        use(relay_at(server.url().replace("127.0.0.1", "relay")), send)
+    assert len(server.messages) == 1
 
 
 def test_tls_from_the_start(offered: ssl.SSLContext, trusted: ssl.SSLContext) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from tests.harness.command_line import manage
 from tests.harness.memory_directory import new_directory
 from tests.harness.processes import free_port, run_to_the_end
-from tests.harness.replication import Node, made_cluster, replicated
+from tests.harness.replication import Node, made_cluster, primaries, replicated
 
 SECRET = "hunter2hunter2"
 USER = f"userauth:{SECRET}@"
@@ -40,6 +41,11 @@ CASES = {
         f"limited:{SECRET}@{{primary}}/userauth",
         1,
         'role "limited"). Raise that limit, or lower database.pool_max.',
+    ),
+    "it is stopping": (
+        f"{USER}{{stopping}}/userauth",
+        1,
+        "shutting down). Try again when it accepts connections.",
     ),
     "the role is unknown": (f"no:{SECRET}@{{primary}}/userauth", 1, 'role "no" does not exist'),
     "the database is unknown": (f"{USER}{{primary}}/no", 1, 'database "no" does not exist'),
@@ -96,15 +102,20 @@ def places() -> Iterator[dict[str, str]]:
     """Yield the addresses of a primary, a standby, and of what is neither."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(new_directory()))
-        pair = stack.enter_context(replicated(made_cluster(folder), folder))
+        made = made_cluster(folder)
+        pair = stack.enter_context(replicated(made, folder))
         _be_strict(pair.primary)
         pair.primary.sql("CREATE DATABASE reading")
         pair.primary.sql("ALTER DATABASE reading SET default_transaction_read_only = on")
+        [stopping] = stack.enter_context(primaries(made, folder, 2))
+        stack.enter_context(closing(psycopg2.connect(stopping.url)))
+        stopping.begin_stop()
         silent = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
         web = stack.enter_context(web_server())
         ports = {
             "primary": pair.primary.port,
             "standby": pair.standby.port,
+            "stopping": stopping.port,
             "silent": silent.getsockname()[1],
             "refusing": free_port(),
             "web": web,

@@ -1,20 +1,24 @@
-"""A server and commands whose DATABASE_URL has a name that no name server answers."""
+"""Servers and commands whose settings have a name that no name server answers."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.harness.accounts import EMAIL
+from tests.harness.api import PASSWORD
 from tests.harness.configuration import ROOT
 from tests.harness.processes import environment, running_server
 
 # Each Python process imports it first.
 SILENCE = """
-import socket, time
+import socket, sys, time
 real = socket.getaddrinfo
 def getaddrinfo(name, *args, **kwargs):
     if name == "silent.example":
+        print(f"resolving {name}", file=sys.stderr, flush=True)
         time.sleep(600)
     return real(name, *args, **kwargs)
 socket.getaddrinfo = getaddrinfo
@@ -54,4 +58,20 @@ def test_a_server_stops_while_a_name_is_being_resolved(
 ) -> None:
     variables = {"DATABASE_URL": dsn.replace("?host=", "?host=silent.example,"), **silence}
     with running_server(variables, tmp_path / "log", preloaded=False) as server:
+        assert server.stop() == 0
+
+
+def test_a_server_stops_while_the_name_of_the_mail_server_is_being_resolved(
+    silence: dict[str, str], dsn: str, tmp_path: Path
+) -> None:
+    variables = {
+        "DATABASE_URL": dsn,
+        "USERAUTH_MAIL__URL": "smtp://silent.example",
+        "USERAUTH_MAIL__FROM": "no-reply@example.com",
+        **silence,
+    }
+    with running_server(variables, tmp_path / "log", preloaded=False) as server:
+        account = {"email": EMAIL, "password": PASSWORD}
+        assert httpx.post(f"{server.url}/api/user/register", json=account).status_code == 201
+        server.wait_for("resolving silent.example")
         assert server.stop() == 0

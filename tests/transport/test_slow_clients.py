@@ -81,10 +81,13 @@ async def test_hundreds_of_half_requests_delay_no_other_client_and_are_disconnec
 ) -> None:
     half_body = raw_request("POST", "/api/user/register", JSON, "Content-Length: 99", body=b"{")
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(connected(api)) for _ in range(HALF_OPEN)]
-        for number, (_, writer) in enumerate(clients):
+        readers = []
+        for number in range(HALF_OPEN):
+            reader, writer = await stack.enter_async_context(connected(api))
+            # Now: the time for it begins with the connection.
             writer.write(half_body if number % 2 else LIVE[:-2])
+            readers.append(reader)
         assert (await api.request("GET", "/health/live")).status == 200
-        received = await asyncio.gather(*(read_to_end(reader) for reader, _ in clients))
+        received = await asyncio.gather(*(read_to_end(reader) for reader in readers))
     assert [data[:12] for data in received] == [b"", b"HTTP/1.1 408"] * (HALF_OPEN // 2)
     assert app.running == 0
