@@ -153,6 +153,7 @@ def _environment(database: Database, mail_url: str) -> dict[str, str]:
         "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "1",
         # A few milliseconds per hash, so that the queue fills up and empties again.
         "USERAUTH_PASSWORDS__BCRYPT_COST": "6",
+        "USERAUTH_PASSWORDS__MAX_WAIT_SECONDS": "5",
         # All clients have one IP address, and send many wrong passwords.
         "USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000000",
         "USERAUTH_THROTTLE__ADDRESS_FAILURES": "1000000",

@@ -14,6 +14,9 @@ from soak.tally import Tally
 # the maximum wait for a hash, passwords.max_wait_seconds.
 SLOW_SECONDS = 3.0
 WAIT_SECONDS = 5.0
+# How much longer it may take while 503 would be a response as well: a request that waits for a
+# connection until an outage ends is answered.
+OUTAGE_SECONDS = 3.0
 
 
 class Requester:
@@ -82,14 +85,15 @@ class Requester:
     def _fault_of_response(self, outcome: Outcome, response: ApiResponse) -> str:
         times = (outcome.server, outcome.started, outcome.ended)
         seconds = outcome.ended - outcome.started
+        has_outage = self._disruptions.excuses_503(*times)
         if response.status == 503:
             if outcome.call.may_change:
                 self._tally.unknown[f"503, {self._disruptions.cause(*times)}"] += 1
             # On a busy machine, hash threads may get no core for a while: counted, but no fault.
             is_overload = str(response.document.get("type", "")).endswith("#overloaded")
-            is_excused = is_overload or self._disruptions.excuses_503(*times)
-            return "" if is_excused else "503 without a disruption"
+            return "" if is_overload or has_outage else "503 without a disruption"
         if response.status == 429:
             return "429"
         max_seconds = SLOW_SECONDS + WAIT_SECONDS * outcome.call.hashes
+        max_seconds += OUTAGE_SECONDS * has_outage
         return "slow response" if seconds > max_seconds else ""
