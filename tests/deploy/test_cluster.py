@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psycopg2.extensions
@@ -64,6 +65,21 @@ def test_the_role_of_the_cluster_has_the_documented_statements(written: Path) ->
     for node in ("n1", "n2", "n3"):
         role = (written / node / "role.sql").read_text("utf-8").replace(password, "…")
         assert set(statements) <= set(role.splitlines())
+
+
+def test_the_primary_waits_for_an_election_of_etcd_and_is_demoted_before_its_replacement(
+    written: Path,
+) -> None:
+    number = partial(_number, (written / "n1" / "patroni.yml").read_text("utf-8"))
+    election = 2 * _number((written / "n1" / "etcd.yml").read_text("utf-8"), "election-timeout")
+    assert election / 1000 < number("retry_timeout")
+    assert number("loop_wait") + 2 * number("retry_timeout") <= number("ttl")
+
+
+def _number(text: str, name: str) -> int:
+    """Return the value of an entry of a YAML file."""
+    [value] = re.findall(rf"^ *{name}: (\d+)$", text, re.MULTILINE)
+    return int(value)
 
 
 def test_no_two_programs_of_the_cluster_on_one_machine_have_the_same_port() -> None:
