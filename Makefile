@@ -28,13 +28,13 @@ help: ## list the targets
 serve: $(VENV)/.server ## install what is missing and serve on 127.0.0.1:8000
 	@exec $(BIN)/python server.py
 
-example: $(VENV)/.server ## run an application without users of its own, userauth, and nginx before both
+example: $(VENV)/.server ## run an application without user management behind nginx and userauth
 	@exec $(BIN)/python deploy/example/run.py
 
 check: $(VENV)/.server ## check the settings and stop
 	@$(BIN)/python server.py --check
 
-# Without its program a test is left out, and the summary says so.
+# A test whose program is missing is skipped, and the last lines of the output say so.
 test: $(VENV)/.develop ## run the tests: make test, or make test ARGS="tests/rules -k expired"
 	@$(PROGRAMS) || true
 	$(PYTEST) $(ARGS)

@@ -65,9 +65,9 @@ def clear(
 ) -> None:
     """End the waits of an account or IP address.
 
-    For an account, the waits in all networks with recent failures end, as far as the audit trail
-    has these; for an IP address, those for all accounts together, for clients and for
-    registrations. KEY is that of a row of the list.
+    For an account, ends its waits on all networks with recent failures in the audit trail; for an
+    IP address, those for all accounts together, for clients and for registrations. KEY is that of
+    a row of the list.
     """
     ip = find_ip(target)
     is_account = "@" in target or is_user_id(target)

@@ -58,8 +58,8 @@ def add(administrator: Administrator, email: str, name: str | None) -> None:
 def set_password(administrator: Administrator, user: str) -> None:
     """Set a new password and revoke all tokens.
 
-    Asks for the password, or reads it from a line of standard input if that is not a terminal. The
-    waits of the account after failed attempts end, in all networks with recent failures.
+    Asks for the password, or reads it from a line of standard input if that is not a terminal.
+    Also ends throttling of the account, on all networks with recent failures.
     """
     password = _read_password()
     try:
@@ -118,8 +118,8 @@ def disable(administrator: Administrator, user: str) -> None:
 def enable(administrator: Administrator, user: str) -> None:
     """Unblock a disabled or locked user.
 
-    The waits of the account after failed attempts end, in all networks with recent failures. Those
-    of IP addresses remain: see throttle.
+    Also ends throttling of the account, on all networks with recent failures. Throttling of IP
+    addresses remains: see throttle clear.
     """
     change = with_user(administrator, user, lambda services: services.users.enable(user))
     done = f"Enabled {change.email}" if change.is_new else f"{user} was not disabled"

@@ -75,7 +75,7 @@ class Call:
     body: type[Form] = NoFields
     query: tuple[Parameter[Any], ...] = ()
     summary: str = field(kw_only=True)
-    description: str = field(kw_only=True, default="")
+    description: str = field(kw_only=True)
     response: Response = field(kw_only=True)
     body_is_optional: bool = field(kw_only=True, default=False)
     problems: tuple[type[Problem], ...] = field(kw_only=True, default=())

@@ -50,7 +50,7 @@ class User(TypedDict):
 
 
 class RequestedMessage(TypedDict):
-    """The id of the request, which a code of the message is sent with."""
+    """The id of the request. Send it together with the code from the message."""
 
     request: Id
 

@@ -1,6 +1,6 @@
 """Types of body fields that have rules, with those rules as JSON Schema.
 
-Only the type is checked here: the rules room checks the rest, with error messages of its own.
+Only the type is checked here: rules/ checks the rest, with error messages of its own.
 If a schema cannot express a rule, its description does.
 """
 

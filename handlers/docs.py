@@ -6,7 +6,11 @@ from typing import ClassVar
 from contract.calls import Call, Response
 from handlers.base import BaseHandler
 
-_READ = Call(summary="Read the documentation", response=Response("A document."))
+_READ = Call(
+    summary="Read the documentation",
+    description="The document is the same for every caller.",
+    response=Response("A document."),
+)
 
 
 class StaticDocumentHandler(BaseHandler):

@@ -49,7 +49,7 @@ class EmailConfirmHandler(BaseHandler):
         "POST": Call(
             Guard.USER,
             ProofByUser,
-            summary="Change the email address by the message",
+            summary="Change the email address with the link or the code",
             description="The call can be repeated. Tokens remain valid. If the old address was"
             " verified, a message to it can undo the change for seven days.",
             response=Response("The user, with the new address.", User),

@@ -22,7 +22,11 @@ _LIMITS = LimitSettings(
     idle_timeout_seconds=150,
     body_timeout_seconds=150,
 )
-_READ = Call(summary="Read the metrics", response=Response("All metrics."))
+_READ = Call(
+    summary="Read the metrics",
+    description="For Prometheus, in the format that it accepts.",
+    response=Response("All metrics."),
+)
 
 
 class _UnknownPathHandler(ProblemHandler):

@@ -49,7 +49,7 @@ class PasswordResetConfirmHandler(BaseHandler):
         "POST": Call(
             Guard.ANYONE,
             Reset,
-            summary="Set a new password by the message",
+            summary="Set a new password with the link or the code",
             description="Revokes every token, and verifies the email address. This does not log in:"
             " log in next.",
             response=Response("The password is changed.", Empty),

@@ -33,7 +33,7 @@ class VerificationConfirmHandler(BaseHandler):
         "POST": Call(
             Guard.UNVERIFIED_USER,
             ProofByUser,
-            summary="Verify the email address by the message",
+            summary="Verify the email address with the link or the code",
             description="The call can be repeated.",
             response=Response("The user, with a verified address.", User),
             problems=(CodeInvalid, TooManyAttempts, TooManyWrites),

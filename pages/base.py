@@ -19,8 +19,17 @@ from transport.response import Fields
 SIGN_IN = "/auth/sign-in"
 # The parameters of every form.
 COMMON = ("form_token", "next")
-SHOW = Call(summary="Show the page", response=Response("A page."))
-SEND = Call(body=PageForm, summary="Send the form", response=Response("A page.", status=303))
+SHOW = Call(
+    summary="Show the page",
+    description="Changes nothing.",
+    response=Response("A page."),
+)
+SEND = Call(
+    body=PageForm,
+    summary="Send the form",
+    description="Redirects after success, and otherwise shows the form again.",
+    response=Response("A page.", status=303),
+)
 
 
 class PageHandler(ShownPage):

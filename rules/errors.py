@@ -390,7 +390,7 @@ class Overloaded(Unavailable):
     """More passwords are waiting than can be checked in the maximum wait."""
 
     name = "overloaded"
-    title = "Too many passwords wait to be verified"
+    title = "Too many passwords are waiting to be verified"
 
     def __init__(self, retry_after_seconds: int) -> None:
         self.retry_after_seconds = max(1, retry_after_seconds)
@@ -424,5 +424,5 @@ class UnsupportedCoding(Problem):
 class UnsupportedVersion(Problem):
     status = 505
     name = "unsupported-version"
-    title = "The version of HTTP is not supported"
+    title = "The HTTP version is not supported"
     advice = "Send the request with HTTP/1.1."

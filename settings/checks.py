@@ -174,7 +174,7 @@ def _require_https(require_https: bool, info: Info) -> bool:  # noqa: FBT001 - p
     if require_https and not is_possible and info.context.is_complete:
         raise ValueError(
             "no request could arrive over HTTPS: set server.certificate, or name the proxy that"
-            " has one in server.trusted_proxies"
+            " terminates TLS in server.trusted_proxies"
         )
     return require_https
 

@@ -1,7 +1,8 @@
 """The settings as one frozen, typed object.
 
-The models list all settings, and settings.toml gives each its default: a new setting is a line in
-a model, a line in that file, and a row in docs/settings.md.
+The models list all settings, and settings.toml has the default of each. Sections with rules of their
+own are in modules of their own: settings.server, settings.database, settings.sessions,
+settings.pages. CONTRIBUTING.md explains how to add a setting.
 """
 
 from collections.abc import Sequence

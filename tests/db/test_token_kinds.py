@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 
 from rules.tokens import TokenKind
-from tests.harness.configuration import ROOMS, ROOT
+from tests.harness.configuration import ROOT, SOURCE_PATHS
 
 BOTH = "both"
 # The caller names the kind.
@@ -59,8 +59,8 @@ def text_of(node: ast.AST) -> str:
 
 def statements() -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each statement over the table in the product."""
-    for room in ROOMS:
-        path = ROOT / room
+    for source in SOURCE_PATHS:
+        path = ROOT / source
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             module = file.relative_to(ROOT).as_posix()
             for node in ast.parse(file.read_text(encoding="utf-8")).body:

@@ -44,7 +44,7 @@ STRIDE = 5
 ID = "([^/]+)"
 LIVE = "/health/live"
 REGISTER = "/api/user/register"
-NO_CALL = Call(summary="", response=Response(""))
+NO_CALL = Call(summary="", description="", response=Response(""))
 CALLS = [
     *(
         (str(path), method, call)

@@ -9,7 +9,7 @@ from settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 # Each is a directory, or a module at the top level.
-ROOMS = (
+SOURCE_PATHS = (
     *("server.py", "manage.py", "wiring", "pages", "handlers", "commands", "contract", "mail"),
     *("services", "transport", "postgres", "rules", "db", "settings", "ops"),
 )

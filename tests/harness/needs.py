@@ -1,7 +1,7 @@
-"""A pytest plugin: a test declares the programs it needs, and is left out if one is missing.
+"""A pytest plugin: a test declares the programs it needs, and is skipped if one is missing.
 
-The closing lines name each missing program, the number of tests left out, and the command that
-installs it. With ``--require-programs`` such a test fails instead.
+The last lines of the output name each missing program, the number of skipped tests, and the command
+that installs it. With ``--require-programs`` such a test fails instead.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-programs",
         action="store_true",
-        help="fail the tests whose programs are missing, instead of leaving them out",
+        help="fail the tests whose programs are missing, instead of skipping them",
     )
 
 
@@ -42,16 +42,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    left_out = Counter(
+    skipped = Counter(
         str(value)
         for report in terminalreporter.stats.get("skipped", [])
         for name, value in report.user_properties
         if name == _PROPERTY
     )
-    if not left_out:
+    if not skipped:
         return
-    terminalreporter.section("tests left out")
-    for program, count in sorted(left_out.items()):
+    terminalreporter.section("tests skipped for missing programs")
+    for program, count in sorted(skipped.items()):
         tests = "1 test needs" if count == 1 else f"{count} tests need"
         package = PROGRAMS[program].package
         terminalreporter.line(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 # Their files take longest. Started first, none of them runs last while other workers are idle.
-_LONG_ROOMS = ("system", "postgres", "deploy")
+_LONG_DIRECTORIES = ("system", "postgres", "deploy")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -36,8 +36,8 @@ def _import_tests(root: Path, worker: int, workers: int) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the rooms whose files take longest before the others."""
-    items.sort(key=lambda item: item.path.parent.name not in _LONG_ROOMS)
+    """Run the directories whose files take longest before the others."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONG_DIRECTORIES)
 
 
 @contextmanager

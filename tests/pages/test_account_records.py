@@ -105,7 +105,7 @@ async def test_the_data_have_all_events(api: Api, browser: FormBrowser, dsn: str
 
 @pytest.mark.parametrize(
     ("before", "status", "text"),
-    [("a", 404, "This page does not exist."), ("%FF", 400, "the address is incomplete")],
+    [("a", 404, "This page does not exist."), ("%FF", 400, "the link is incomplete")],
 )
 @pytest.mark.gen_test
 async def test_the_address_of_no_events_is_an_error_in_words(

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from tests.harness.configuration import ROOMS, ROOT
+from tests.harness.configuration import ROOT, SOURCE_PATHS
 
 MAX_FILE_LINES = 250
 MAX_FUNCTION_LINES = 30
 MAX_PARAMETERS = 8
 MAX_SUPPRESSIONS = 25
-PRODUCT = (*ROOMS, "client/userauth_client")
+PRODUCT = (*SOURCE_PATHS, "client/userauth_client")
 MEASURED = (*PRODUCT, "bench", "soak")
 
 # Each exception needs a reason; an entry that is no longer needed must be removed.
@@ -28,11 +28,11 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @cache
-def modules(root: Path, rooms: tuple[str, ...]) -> Mapping[str, ast.Module]:
-    """Return the syntax tree of each module of the rooms."""
+def modules(root: Path, paths: tuple[str, ...]) -> Mapping[str, ast.Module]:
+    """Return the syntax tree of each module in the paths."""
     found = {}
-    for room in rooms:
-        path = root / room
+    for name in paths:
+        path = root / name
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             found[file.relative_to(root).as_posix()] = ast.parse(file.read_text(encoding="utf-8"))
     return found

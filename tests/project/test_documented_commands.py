@@ -11,7 +11,7 @@ import click
 import pytest
 
 from manage import cli
-from tests.harness.configuration import ROOMS, ROOT
+from tests.harness.configuration import ROOT, SOURCE_PATHS
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
@@ -75,8 +75,8 @@ def test_every_command_is_documented() -> None:
 def messages() -> str:
     """Return all texts of the product, with an ellipsis for each part that varies."""
     found = []
-    for room in ROOMS:
-        path = ROOT / room
+    for name in SOURCE_PATHS:
+        path = ROOT / name
         for module in [path] if path.is_file() else sorted(path.rglob("*.py")):
             for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.JoinedStr):

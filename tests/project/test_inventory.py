@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from services.event_kinds import EventKind
-from tests.harness.configuration import ROOMS, ROOT
+from tests.harness.configuration import ROOT, SOURCE_PATHS
 
 INVENTORY = (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8")
 TRAIL = (ROOT / "docs" / "audit-trail.md").read_text(encoding="utf-8")
-FOLDERS = tuple(room for room in ROOMS if (ROOT / room).is_dir())
+FOLDERS = tuple(name for name in SOURCE_PATHS if (ROOT / name).is_dir())
 SOURCES = sorted(
     [*ROOT.glob("*.py"), *(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))]
 )

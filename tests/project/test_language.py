@@ -60,6 +60,10 @@ REPLACEMENTS: Mapping[str, str] = {
     r"look-ups?": "lookup",
     r"time-outs?": "timeout",
     r"e-mails?": "email, email address",
+    r"(a|each|its|own|rules|the|which) rooms?": "directory, layer",
+    r"URL nouns?|(module|path)s? of (a|its|the) noun": "resource",
+    r"tests? (is|are|was|were) left out": "skipped",
+    r"(bring|brings) with (it|them)": "dependencies of",
 }
 PATTERN = re.compile(rf"\b(?:{'|'.join(REPLACEMENTS)})(?:\b|(?<= ))", re.IGNORECASE)
 # In names, max_ and min_ are the usual prefixes of a bound. (most_in_a_row is a renamed setting.)
@@ -70,9 +74,11 @@ BOUND = re.compile(
 CHECKED = (
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs"),
     *("Makefile", "pyproject.toml"),
+    *("requirements.txt", "requirements-dev.txt", "requirements-bench.txt"),
     *("settings.toml", "schema.sql", "server.py", "manage.py"),
-    *("wiring", "pages", "commands", "handlers", "contract", "services", "transport", "postgres"),
-    *("rules", "db", "settings", "ops", "client", "deploy", "web", "bench", "soak", "tests"),
+    *("wiring", "pages", "commands", "handlers", "contract", "services", "mail", "transport"),
+    *("postgres", "rules", "db", "settings", "ops", "client", "deploy", "web", "bench", "soak"),
+    "tests",
 )
 FROZEN = ("db/schemas", "db/migrations", "pages/languages")
 SUFFIXES = {".py", ".md", ".toml", ".sql", ".sh", ".conf", ".yml", ".service", ".socket", ".lua"}
@@ -85,8 +91,8 @@ def files(root: Path, name: str) -> Iterator[Path]:
     path = root / name
     frozen = tuple(root / name for name in FROZEN)
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        is_checked = file != Path(__file__) and file.parent not in frozen
-        if (file.suffix in SUFFIXES or file == path) and is_checked:
+        is_text = file.suffix in SUFFIXES or file.match("requirements*.txt") or file == path
+        if is_text and file != Path(__file__) and file.parent not in frozen:
             yield file
 
 
@@ -199,11 +205,11 @@ def logged_texts(source: str) -> Iterator[str]:
 
 
 def test_log_messages_have_one_word_for_a_thing() -> None:
-    rooms = ("wiring", "handlers", "services", "transport", "postgres", "rules", "db", "ops")
+    directories = ("wiring", "handlers", "services", "transport", "postgres", "rules", "db", "ops")
     texts = [
         text
-        for room in rooms
-        for file in sorted((ROOT / room).rglob("*.py"))
+        for directory in directories
+        for file in sorted((ROOT / directory).rglob("*.py"))
         for text in logged_texts(file.read_text(encoding="utf-8"))
     ]
     assert len(texts) > 15

@@ -105,7 +105,7 @@ def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("processes", [pytest.param("-n=0", marks=pytest.mark.long), "-n=1"])
-def test_tests_whose_program_is_missing_are_left_out_and_the_closing_lines_say_so(
+def test_tests_whose_program_is_missing_are_skipped_and_the_last_lines_say_so(
     tmp_path: Path, processes: str
 ) -> None:
     ended = run_needy_tests(tmp_path, processes)

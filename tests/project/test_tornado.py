@@ -10,7 +10,7 @@ import tornado.httputil
 import tornado.routing
 import tornado.web
 
-from tests.harness.configuration import ROOMS, ROOT
+from tests.harness.configuration import ROOT, SOURCE_PATHS
 
 # What an HTTP/1 connection of Tornado consists of: the server has its own.
 REPLACED = {"tornado.http1connection", "tornado.httpserver", "tornado.tcpserver"}
@@ -48,7 +48,7 @@ def _faults(source: str, private: Iterable[str]) -> Iterator[str]:
 
 def _modules() -> list[Path]:
     """Return the modules that import Tornado, and those of handlers, which inherit from it."""
-    paths = [ROOT / room for room in ROOMS]
+    paths = [ROOT / name for name in SOURCE_PATHS]
     modules = [
         file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))
     ]

@@ -17,7 +17,7 @@ from rules.names import REJECTED, normalize_name
 from rules.password_rules import PasswordRules
 from rules.text_bounds import EXPANSION, MAX_CODE_POINTS, MAX_LENGTH, MAX_MARKS, check_text, nfc
 from tests.harness.api import basic
-from tests.harness.configuration import ROOMS, ROOT
+from tests.harness.configuration import ROOT, SOURCE_PATHS
 
 RULES = PasswordRules(min_length=8, refuse_common=True, service_words=("userauth",))
 # Its decomposition has four code points.
@@ -161,7 +161,7 @@ def test_a_joiner_is_accepted_only_between_two_characters(joiner: str) -> None:
 
 
 def test_only_one_module_normalizes_text() -> None:
-    modules = [path for folder in ROOMS for path in (ROOT / folder).rglob("*.py")]
+    modules = [path for folder in SOURCE_PATHS for path in (ROOT / folder).rglob("*.py")]
     found = {
         str(path.relative_to(ROOT))
         for path in modules

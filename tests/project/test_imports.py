@@ -1,4 +1,4 @@
-"""Which room may import which library: each library has one home."""
+"""Which directory may import which library: each library has one home."""
 
 import ast
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from tests.harness.configuration import ROOMS, ROOT
+from tests.harness.configuration import ROOT, SOURCE_PATHS
 
 # A directory means all of its modules.
 HOMES: Mapping[str, tuple[str, ...]] = {
@@ -33,7 +33,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
 }
 # It exists for type checkers alone.
 _TYPES_ALONE = {"_typeshed"}
-_OWN = {room.removesuffix(".py") for room in ROOMS}
+_OWN = {name.removesuffix(".py") for name in SOURCE_PATHS}
 
 
 @cache
@@ -50,8 +50,8 @@ def _imports(module: Path) -> frozenset[str]:
 
 def _library_imports(root: Path) -> set[tuple[str, str]]:
     found = set()
-    for room in ROOMS:
-        path = root / room
+    for name in SOURCE_PATHS:
+        path = root / name
         for module in [path] if path.is_file() else sorted(path.rglob("*.py")):
             libraries = _imports(module) - sys.stdlib_module_names - _OWN - _TYPES_ALONE
             found |= {(library, module.relative_to(root).as_posix()) for library in libraries}
@@ -96,8 +96,8 @@ def test_a_library_outside_its_home_is_found(tmp_path: Path) -> None:
 
 
 def test_the_server_and_the_command_line_do_not_import_each_other() -> None:
-    for room in ROOMS:
-        path = ROOT / room
+    for name in SOURCE_PATHS:
+        path = ROOT / name
         for module in [path] if path.is_file() else path.rglob("*.py"):
             imported = _imports(module)
             assert "manage" not in imported, module
