@@ -114,7 +114,7 @@ def _check_text(arguments: Sequence[str]) -> None:
 
 
 def _exit(_number: int, _frame: object) -> None:
-    # Unwinds, so that what was started is stopped.
+    # Exits through all open context managers, which stop what was started.
     sys.exit(128 + signal.SIGTERM)
 
 

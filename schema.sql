@@ -21,13 +21,13 @@ CREATE TABLE users (
     id               uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
     -- As the user wrote it, normalized by email-validator.
     email            text        NOT NULL,
-    -- The same, case-folded by the server, independently of the locale of the cluster: it is
-    -- unique, and the key of lookups.
+    -- The same, case-folded by the server, independently of the locale of the cluster: the unique
+    -- key of lookups.
     email_key        text        NOT NULL CONSTRAINT users_email_key_unique UNIQUE,
     name             text,
     -- Scheme and hash: see rules/password_scheme.py.
     password_hash    text        NOT NULL,
-    -- Counts changes of the password (not renewals of its hash): by it a login, or a change, detects
+    -- Counts changes of the password, not renewals of its hash: with it, a login or a change detects
     -- that the password has changed since it was verified.
     password_version integer     NOT NULL DEFAULT 1,
     created_at       timestamptz NOT NULL DEFAULT now(),
@@ -36,7 +36,7 @@ CREATE TABLE users (
     disabled_at      timestamptz,
     -- When the user proved to own the email address, or null.
     email_verified_at timestamptz,
-    -- Until when a new user has to do so, or else is deleted; null for no limit.
+    -- When a new user who has not done so is deleted; null for no limit.
     verify_until     timestamptz,
     -- The language of messages; null for the default.
     language         text
@@ -60,13 +60,13 @@ CREATE TABLE tokens (
     -- The key that signed it (see rules/tokens.py): a key can be removed when no valid token needs
     -- it. Null in rows from before version 2.
     key_id       text,
-    -- For its owner to recognize it: the program that logged in, and the time, to the minute, and
-    -- the address of the last use. Personal data: null after the user is deleted.
+    -- For its owner to recognize it: the program that logged in, and the IP address and the time, to
+    -- the minute, of the last use. Personal data: null after the user is deleted.
     user_agent   text,
     ip           inet,
     last_used_at timestamptz,
     kind         text        NOT NULL DEFAULT 'token' CHECK (kind IN ('token', 'session')),
-    -- A session without a use for this long is not valid; null for no limit but expires_at.
+    -- A session that has been idle for longer is not valid; null for no limit except expires_at.
     max_idle     interval
 ) WITH (fillfactor = 90); -- room for updates of last_used_at in the same page
 
@@ -105,8 +105,8 @@ CREATE TABLE throttle (
     before_at   timestamptz,
     -- The time of the next allowed attempt.
     next_at     timestamptz,
-    -- Of an email address: the network, digested, of the last correct password, and the time of the
-    -- next allowed attempt there, instead of next_at.
+    -- For an email address: the digest of the network of the last correct password, and the time of
+    -- the next allowed attempt there, which replaces next_at.
     place       text,
     place_next_at timestamptz,
     -- The hour of last_at, in UTC, for housekeeping: an index on last_at itself would prevent heap-only
@@ -114,7 +114,7 @@ CREATE TABLE throttle (
     last_hour   timestamp   GENERATED ALWAYS AS (date_trunc('hour', last_at AT TIME ZONE 'UTC')) STORED
 ) WITH (fillfactor = 70); -- room for heap-only updates, which change no indexed column
 
--- Counts in the order of their expiry; those of accounts are kept longer.
+-- Counts in the order of their expiry; counts of accounts are kept longer.
 CREATE INDEX throttle_last_hour ON throttle (last_hour) WHERE subject NOT LIKE 'account:%';
 CREATE INDEX throttle_account_last_hour ON throttle (last_hour) WHERE subject LIKE 'account:%';
 
@@ -127,7 +127,7 @@ CREATE TABLE events (
     outcome      text        NOT NULL CHECK (outcome IN ('success', 'failure')),
     -- Without a foreign key: events of deleted users remain.
     user_id      uuid,
-    -- A keyed digest of the email address, by which an administrator finds its events.
+    -- A keyed digest of the email address, with which an administrator finds its events.
     email_digest text,
     ip           inet,
     -- The client or the key that the event is about.
@@ -138,19 +138,19 @@ CREATE TABLE events (
     public_id    uuid        NOT NULL DEFAULT gen_random_uuid(),
     -- The system account of the administrator who acted.
     actor        text,
-    -- The number of events of this kind, from this address, that the row represents.
+    -- The number of events of this kind, from this IP address, that the row represents.
     times        integer     NOT NULL DEFAULT 1 CHECK (times > 0),
     -- A key of a partitioned table must contain the column of its partitions.
     PRIMARY KEY (id, at)
 ) PARTITION BY RANGE (at);
 
--- Events of months without a partition: no insertion fails for lack of one.
+-- Events of months without a partition, so that no insertion fails.
 CREATE TABLE events_default PARTITION OF events DEFAULT;
 
 -- The events of a user, newest first.
 CREATE INDEX events_user_id ON events (user_id, id) WHERE user_id IS NOT NULL;
 
--- The last event of a page, by its public id.
+-- To find the last event of a page by its public id.
 CREATE INDEX events_public_id ON events (public_id);
 
 -- The events of an email address, whether or not it belongs to a user.
@@ -168,7 +168,7 @@ CREATE TABLE reserved_emails (
 -- Expired reservations, for housekeeping.
 CREATE INDEX reserved_emails_until ON reserved_emails (until);
 
--- Messages to users: those to send, and the proofs that those which were sent ask for.
+-- Messages to users: those still to be sent, and those sent whose link or code may still be used.
 CREATE TABLE messages (
     -- Random. It is part of the link, and the secrets of the message derive from it: see
     -- rules/mail_secrets.py.
@@ -178,14 +178,14 @@ CREATE TABLE messages (
     -- See rules/message_kinds.py.
     kind             text        NOT NULL,
     -- Without a foreign key, which an insertion would have to wait for: the deletion of a user
-    -- deletes its messages. Null if nothing is sent because no user has the address, or too many
-    -- messages were sent to it, and in the message about the deletion.
+    -- deletes its messages. Null if nothing is sent because no user has the email address, or too
+    -- many messages were sent to it, and in the message about the deletion.
     user_id          uuid,
-    -- The address that the message is sent to, and that a change of address is about. Null like
-    -- user_id.
+    -- The email address that the message is sent to, and that becomes that of the user in a change
+    -- or undo. Null like user_id.
     recipient        text,
-    -- A keyed digest of the address, by which messages and wrong codes are counted whether or not
-    -- a user has it.
+    -- A keyed digest of the email address, with which messages and wrong codes are counted whether
+    -- or not a user has it.
     email_digest     text        NOT NULL,
     -- The network, as a keyed digest, and the user that requested it; null if it was not requested.
     network_digest   text,
@@ -193,38 +193,38 @@ CREATE TABLE messages (
     language         text        NOT NULL,
     -- The signing key that its secrets derive from; null in a message without secrets.
     key_id           text,
-    -- That of the user, if a new password makes the message void.
+    -- That of the user, if a new password voids the message.
     password_version integer,
     created_at       timestamptz NOT NULL,
     expires_at       timestamptz NOT NULL,
-    -- When its secret was used, and when something made it void.
+    -- When its secret was used, and when it was voided.
     used_at          timestamptz,
     voided_at        timestamptz,
-    -- Codes that were compared with its own, counted before the comparison.
+    -- The number of codes that were compared with its own, counted before each comparison.
     tries            integer     NOT NULL DEFAULT 0,
-    -- Tries of codes of the address that this row counts: one row for each, whatever the number of
-    -- messages that the code was compared with.
+    -- Attempts to enter a code for the email address. Each attempt is counted in one row only, even
+    -- if the code was compared with several messages.
     email_tries      integer     NOT NULL DEFAULT 0,
     last_try_at      timestamptz,
-    -- When a process may send it; while one does, the end of its lease. Null if nothing is left to
-    -- send.
+    -- When a process may send it; while one is sending it, the end of the lease. Null if it is not
+    -- to be sent any longer.
     due_at           timestamptz,
     is_urgent        boolean     NOT NULL,
     attempts         integer     NOT NULL DEFAULT 0,
     sent_at          timestamptz,
-    -- When it was given up, and the reason of the last failure.
+    -- When it was given up, and the reason for the last failure.
     failed_at        timestamptz,
     failure          text
 );
 
--- Messages to send, in their order.
+-- Messages to send, in the order of sending.
 CREATE INDEX messages_due ON messages (is_urgent DESC, due_at) WHERE due_at IS NOT NULL;
 
--- The messages of a user, to make them void or delete them. Also the others, so that an insertion
--- takes the same time.
+-- The messages of a user, to void or delete them. Also includes rows without a user, so that an
+-- insertion takes the same time for both.
 CREATE INDEX messages_user_id ON messages (user_id);
 
--- Messages and wrong codes of an address.
+-- Messages and wrong codes of an email address.
 CREATE INDEX messages_email_digest ON messages (email_digest, created_at);
 
 -- Requests for messages, to limit them.
@@ -236,7 +236,7 @@ CREATE INDEX messages_requester_id ON messages (requester_id, created_at)
 -- Expired messages, for housekeeping.
 CREATE INDEX messages_expires_at ON messages (expires_at);
 
--- Those about deletions, which do not remain until the others are deleted.
+-- Messages about deletions, which are removed earlier than the others.
 CREATE INDEX messages_user_deleted ON messages (expires_at) WHERE kind = 'user-deleted';
 
 -- The key of the digests above, shared by every process that uses this database. Without it,

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     schedule = FULL if options.full else QUICK
     names = options.only or _default_groups(full=options.full, peers=options.peers)
-    # A part of the measurements must not replace a report on all of them.
+    # A partial run must not replace a report on all measurements.
     directory = STORE / "partial" if options.only else BENCH
     unwind_on_signals()
     try:
@@ -92,7 +92,7 @@ def _measure(schedule: Schedule, names: Sequence[str]) -> tuple[Machine, Run, Re
                 print(f"{name} failed: {error}", file=sys.stderr)
         shutil.rmtree(LISTS, ignore_errors=True)
         if not run.faults:
-            # They have a line for each of a million requests, and only faults make them useful.
+            # They have a line for each of a million requests, and are only useful after faults.
             shutil.rmtree(LOGS, ignore_errors=True)
         return describe(cluster, busy=busy), run, results
 

@@ -40,7 +40,7 @@ class PageHandler(RequestHandler):
 
 
 def padding_for(size: int) -> int:
-    """Return how much the page must contain to have a size."""
+    """Return how many bytes the page must contain to have a size."""
     page = DictLoader(_TEMPLATES).load("page.html")
     return max(0, size - len(page.generate(title="Sign in", fields=FIELDS, rest="")))
 

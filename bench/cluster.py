@@ -14,7 +14,7 @@ from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from postgres.server_role import ROLE
 
-# Privileges that preparing the databases needs and a server does not.
+# Privileges to prepare the databases, which a server does not need.
 MAY_PREPARE = f"""
 ALTER ROLE {ROLE} CREATEDB;
 
@@ -29,8 +29,8 @@ GRANT SET ON PARAMETER session_replication_role TO {ROLE};
 class Recipe:
     """The statements that create a database, and their parameters.
 
-    A database that was created by the same statements is reused. The parameters are computed only
-    if it is not: hashing takes long.
+    A database that was created with the same statements is reused. The parameters are computed only
+    if it is created: hashing takes long.
     """
 
     database: str

@@ -1,4 +1,4 @@
-"""The users and tokens in the databases, computed from their number in SQL and in Python alike.
+"""The users and tokens in the databases, computed from their numbers, in SQL as in Python.
 
 User N and token N exist for every N from 1 on. Token N belongs to user N; beyond the last user, the
 owners start over with the first one.
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from rules.tokens import TokenClaims, TokenSigner
 
 USERS = 100_000
-# Users with a password of their own: hashing 100,000 passwords at cost 12 would take hours.
+# Users with their own password: hashing 100,000 passwords at cost 12 would take hours.
 PASSWORD_USERS = 50
 # How many tokens a load rotates through, spread over all rows.
 ROTATED = 20_000
@@ -37,7 +37,7 @@ def email(number: int) -> str:
 
 
 def password_credentials() -> list[Credentials]:
-    """Return the credentials of the users with a password of their own, in order."""
+    """Return the credentials of the users with their own password, in order."""
     return [
         Credentials(email(number), f"correct horse battery {number}")
         for number in range(1, PASSWORD_USERS + 1)
@@ -57,7 +57,7 @@ def spread(rows: int, count: int = ROTATED) -> list[int]:
 
 
 def signed_tokens(numbers: Sequence[int]) -> list[str]:
-    """Return tokens by their numbers, signed as the server signs them."""
+    """Return tokens by their numbers, signed like those of the server."""
     # Signing does not read the clock.
     signer = TokenSigner([SIGNING_KEY], clock=EXPIRES_AT.timestamp)
     expires_at = int(EXPIRES_AT.timestamp())

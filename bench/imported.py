@@ -1,6 +1,6 @@
 """Imported users, with a password hash of each scheme that the server can import.
 
-The parameters are those that services and libraries use today, and some cheap or expensive ones.
+The parameters are those in use by services and libraries today, and some cheap or expensive ones.
 """
 
 import base64

@@ -14,8 +14,7 @@ from bench.paths import CLUSTER, REPLICATED
 def measure_noise() -> Callable[[], float]:
     """Start measuring; the returned function returns the share of the cores that others used.
 
-    This process, what it started and Postgres are not others. Time stolen by the hypervisor counts
-    as used by others.
+    This process, its children and Postgres are excluded. Time stolen by the hypervisor is included.
     """
     started, before = time.monotonic(), _used_by_others()
 

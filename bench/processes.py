@@ -1,4 +1,4 @@
-"""Child processes of a run: each logs to a file and is stopped at the end, whatever happens."""
+"""Child processes of a run: each logs to a file, and is stopped at the end in any case."""
 
 import fcntl
 import resource
@@ -21,7 +21,7 @@ class BenchError(Exception):
 
 
 def raise_file_limit(minimum: int) -> None:
-    """Raise the limit of open files for this process and its children."""
+    """Raise the limit on open files for this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < minimum:
         raise BenchError(
@@ -38,7 +38,7 @@ def exclusive_run() -> Iterator[None]:
     STORE.mkdir(parents=True, exist_ok=True)
     with (STORE / "run.lock").open("w", encoding="ascii") as lock:
         try:
-            # The kernel releases the lock with this process, however it ends.
+            # The kernel releases the lock when this process ends, even if it is killed.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BenchError("Another run is in progress: wait until it ends.") from error
@@ -46,7 +46,7 @@ def exclusive_run() -> Iterator[None]:
 
 
 def unwind_on_signals() -> None:
-    """Make SIGTERM and SIGHUP unwind the stack as Ctrl-C does, which stops the children."""
+    """Make SIGTERM and SIGHUP unwind the stack like Ctrl-C, which stops the children."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _unwind)
 
@@ -102,7 +102,7 @@ def last_lines(log: str) -> str:
 
 
 def wait_until_idle(*pids: int, timeout: float = 120) -> None:
-    """Wait until processes and their children have finished the work that an earlier load left."""
+    """Wait until processes and their children have finished the remaining work of earlier loads."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         before, started = cpu_seconds(*pids), time.monotonic()

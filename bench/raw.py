@@ -1,7 +1,7 @@
-"""The limit `raw`: httptools on uvloop, a fixed response, and nothing else.
+"""The limit `raw`: httptools on uvloop, with a fixed response, and nothing else.
 
-No Python server on this parser and this event loop can do more. Run as `python -m bench.raw`; it
-listens on a free port of 127.0.0.1 and prints its URL.
+No Python server with this parser and this event loop can be faster. Run as `python -m bench.raw`;
+it listens on a free port of 127.0.0.1 and prints its URL.
 """
 
 import asyncio

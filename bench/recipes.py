@@ -12,8 +12,8 @@ from rules.password_scheme import SCHEME, PasswordScheme
 
 BCRYPT_COST = 12
 
-# Users without a password of their own share the hash of an unknown one. The comment in SQL changes
-# with the scheme, so that a database with hashes of another scheme is created again.
+# Users without their own password share the hash of an unknown one. The comment in SQL changes with
+# the scheme, so that a database with hashes of another scheme is created again.
 _FILL_USERS = f"""
 -- {SCHEME}, cost {BCRYPT_COST}
 INSERT INTO users (id, email, email_key, name, password_hash, created_at, updated_at)
@@ -41,7 +41,8 @@ FROM generate_series(1, {EXPIRED_ROWS}) AS n,
     LATERAL (SELECT timestamptz '2026-01-02Z' + n * interval '1 s') AS expiry (at)
 ON CONFLICT DO NOTHING
 """
-# Failure counts of a distributed attack over one day: all have expired but those of the last hour.
+# Failure counts of a distributed attack over one day: all have expired except those of the last
+# hour.
 _FILL_COUNTS = """
 INSERT INTO throttle (subject, failures, last_at)
 SELECT
@@ -51,7 +52,7 @@ SELECT
 FROM generate_series(1, {rows}) AS n
 """
 TOKENS_EACH = 5
-# Not older than what the server keeps, whenever it is measured.
+# Events that the server still keeps, whenever it is measured.
 _FILL_EVENTS = """
 INSERT INTO events (at, kind, outcome, user_id, email_digest, ip)
 SELECT
@@ -59,11 +60,11 @@ SELECT
     left(md5('digest ' || (n - 1) %% {users} + 1), 24), '192.0.2.1'
 FROM generate_series(1, 2 * {users}) AS n
 """
-# Whenever it is measured, no partition of a month is missing.
+# So that no partition of a month is missing, whenever it is measured.
 _CREATE_PARTITION = """
 CREATE TABLE events_before_2100_01 PARTITION OF events FOR VALUES FROM (MINVALUE) TO ('2100-01-01Z')
 """
-# Their rows are inserted before: to build an index is faster than to insert into it.
+# Indexes are created after the rows are inserted: building one is faster than inserting into it.
 _CREATE_INDEX = re.compile(r"^CREATE INDEX [^;]+;", re.MULTILINE)
 _DELETE_LOGINS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
 

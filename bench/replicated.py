@@ -16,7 +16,7 @@ _FINISHED = REPLICATED / "finished"
 def replicated_database(recipe: Recipe) -> Iterator[str]:
     """Run both, with the database of a recipe; yield its URL on the primary.
 
-    The prepared cluster, which both are copies of, is kept in var/bench between runs.
+    Both are copies of a prepared cluster, which is kept in var/bench between runs.
     """
     made = _made()
     _prepare(made, recipe)
@@ -44,7 +44,7 @@ def _prepare(made: Path, recipe: Recipe) -> None:
     try:
         node.sql(MAY_PREPARE)
         _cluster(node).prepare(recipe)
-        # The copies begin without a recovery.
+        # So that the copies start without a recovery.
         node.sql("CHECKPOINT")
     finally:
         node.stop()

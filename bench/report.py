@@ -96,7 +96,7 @@ def _figure_row(figure: Figure) -> Sequence[str]:
 
 
 def verdict(figure: Figure) -> str:
-    """Return whether a figure meets its goal, or by how much it misses it."""
+    """Return whether a figure meets its goal, and otherwise by how much it misses it."""
     if figure.goal is None:
         return ""
     if figure.shortfall <= 0:

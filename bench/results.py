@@ -49,9 +49,9 @@ class Comparison(StrEnum):
 
 @dataclass(frozen=True)
 class Goal:
-    """The bound that a figure should meet.
+    """The limit that a figure should meet.
 
-    It applies to the median of the rounds, or to every round if it is a promise to each client.
+    It applies to the median of the rounds, or to every round if it is a guarantee for each client.
     """
 
     comparison: Comparison
@@ -117,7 +117,7 @@ class Contender:
     name: str
     rate: Series
     p99: Series
-    # Of token requests while 32 clients log in; the baseline has no login.
+    # The p99 of token requests while 32 clients log in; the baseline has no login.
     p99_during_logins: Series | None = None
 
 

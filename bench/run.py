@@ -1,4 +1,4 @@
-"""A run: its schedule, its databases, and what all groups of measurements use."""
+"""A run: its schedule, its databases, and methods that all groups of measurements use."""
 
 import json
 import urllib.request
@@ -20,13 +20,13 @@ from bench.targets import USER_PATH, Target, bearers
 SMALL, LARGE = "bench_100_thousand", "bench_5_million"
 LARGE_ROWS = 5_000_000
 WARM_UP_SECONDS = 2
-# A higher share of the cores used by others is reported at once.
+# If other processes use a higher share of the cores, it is reported at once.
 MAX_NOISE = 0.1
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How often things are measured, and for how long, in seconds."""
+    """The numbers of measurements, and their durations in seconds."""
 
     name: str
     rounds: int
@@ -36,7 +36,7 @@ class Schedule:
     hashing: int
     paced: int
     further_requests: int
-    # How many logins an honest user makes beside each attack.
+    # How many logins an honest user makes during each attack.
     honest: int
     # How many failure counts are removed.
     counts: int
@@ -111,8 +111,8 @@ class Run:
     ) -> list[Load]:
         """Measure workloads in turn, slice by slice; return the sum of each.
 
-        The last one of a slice is the first one of the next, so that a machine that becomes slower
-        or faster meanwhile does not favor one of them.
+        The last one of a slice is the first one of the next, so that a change in the speed of the
+        machine does not favor one of them.
         """
         loads: list[list[Load]] = [[] for _ in workloads]
         order = list(enumerate(workloads))
@@ -164,7 +164,7 @@ class Run:
 
 
 def check_user(target: Target, authorization: str, number: int) -> None:
-    """Check that a server returns the right user, since wrk sees only the status."""
+    """Check that a server returns the correct user, since wrk sees only the status."""
     value, _, path = authorization.partition("\t")
     url = target.url(path or USER_PATH)
     request = urllib.request.Request(url, headers={"Authorization": value})  # noqa: S310 - 127.0.0.1

@@ -53,13 +53,13 @@ class Target:
         return _request("GET", USER_PATH, self.port, {"Authorization": authorization})
 
     def login_request(self, credentials: Credentials, address: str | None = None) -> str:
-        """Return a login request, as a proxy forwards it from an IP address."""
+        """Return a login request in the form in which a proxy forwards it from an IP address."""
         path = f"{USER_PATH}/login"
         headers = {"Authorization": basic(credentials)} | _forwarded_for(address)
         return _request("GET", path, self.port, headers)
 
     def sign_in_request(self, credentials: Credentials, token: FormToken) -> str:
-        """Return a form that signs in; the response is a page that leads to another service."""
+        """Return a form that signs in; the response is a page that continues to another service."""
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Cookie": token.cookie,
@@ -70,7 +70,7 @@ class Target:
         return _request("POST", SIGN_IN_PATH, self.port, headers, body)
 
     def new_password_request(self, authorization: str, password: str, address: str) -> str:
-        """Return a request to change a password, as a proxy forwards it from an IP address."""
+        """Return a request to change a password that a proxy forwards from an IP address."""
         headers = {"Authorization": authorization, "Content-Type": "application/json"}
         body = json.dumps({"password": password})
         return _request("PATCH", USER_PATH, self.port, headers | _forwarded_for(address), body)
@@ -88,12 +88,12 @@ def bearers(tokens: Sequence[str]) -> list[str]:
 
 
 def bare() -> AbstractContextManager[Target]:
-    """Run the baseline: Tornado and nothing else."""
+    """Run the baseline: only Tornado."""
     return _baseline("bare")
 
 
 def raw() -> AbstractContextManager[Target]:
-    """Run the limit: the parser and the event loop, and nothing else."""
+    """Run the limit: only the parser and the event loop."""
     return _baseline("raw")
 
 
@@ -114,9 +114,9 @@ def userauth(database_url: str, name: str = "userauth", **variables: str) -> Ite
     """Run the server with production settings."""
     environment = clean_environment() | {
         "APP_SETTINGS": "production",
-        # wrk sends plain HTTP, as a proxy on the same machine does.
+        # wrk sends plain HTTP, like a proxy on the same machine.
         "USERAUTH_SERVER__REQUIRE_HTTPS": "false",
-        # The pages are served only with it.
+        # Pages are served only with this setting.
         "USERAUTH_SERVER__PUBLIC_URL": "https://auth.example.com",
         "DATABASE_URL": database_url,
         "SECRET_KEYS": SIGNING_KEY,

@@ -1,4 +1,4 @@
-"""``manage.py users invite`` and ``reset-link``: links that set a password."""
+"""``manage.py users invite`` and ``reset-link``: links to set a password."""
 
 import click
 
@@ -64,5 +64,5 @@ def _warn(administrator: Administrator, email: str, lifetime: str) -> None:
     say(f"It sets the password of {email}, once, within {lifetime}. Keep it secret.", err=True)
     server, mail = administrator.settings.server, administrator.settings.mail
     if not (mail.links_to or server.public_url):
-        # A server that was started with another port is unknown here.
+        # The server may have been started with another port.
         say(f"It works if the server uses port {server.port}; otherwise set PORT.", err=True)

@@ -1,4 +1,4 @@
-"""The account that runs a command, for the audit trail."""
+"""The system account that runs a command, for the audit trail."""
 
 import os
 import pwd
@@ -11,8 +11,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?")
 def find_actor(environ: Mapping[str, str]) -> str:
     """Return the account of this process, and the one that ran sudo, if any.
 
-    The account is known to the system. The caller can set sudo's variables, so they are added to
-    the account and never replace it.
+    The operating system guarantees the account. The caller can set sudo's variables, so they are
+    added to the account and never replace it.
     """
     uid = os.getuid()
     caller, number = environ.get("SUDO_USER", ""), environ.get("SUDO_UID", "")

@@ -1,4 +1,4 @@
-"""What commands share: access to the services, options, and errors."""
+"""Access to the services, options and errors that commands share."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -39,7 +39,7 @@ def limit_option(default: int, *, maximum: int = 10_000) -> Callable[[Command], 
 
 def not_empty(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Return the value of an argument that names a user; raises UsageError if it is empty."""
-    # An unset variable of a script, for example.
+    # It may be an unset variable in a script.
     if not value.strip():
         raise click.UsageError("Specify an email address or id.")
     return value
@@ -49,7 +49,7 @@ user_argument = click.argument("user", metavar="EMAIL|ID", callback=not_empty)
 
 
 class Administrator(Protocol):
-    """The settings, and access to the services and to the database as a whole."""
+    """The settings, and access to the services and to the whole database."""
 
     @property
     def settings(self) -> Settings:
@@ -63,7 +63,7 @@ class Administrator(Protocol):
 
     @property
     def origin(self) -> LocalOrigin:
-        """Return the origin of what commands do, for the audit trail."""
+        """Return the origin of the actions of commands, for the audit trail."""
         ...
 
     def check(self) -> str:
@@ -75,11 +75,11 @@ class Administrator(Protocol):
         ...
 
     def send_test_message(self, address: str) -> str:
-        """Send a message by the relay of the settings; return where it went. Raises MailError."""
+        """Send a message through the relay; return the location of the relay. Raises MailError."""
         ...
 
     def backups(self) -> AbstractContextManager[Backups]:
-        """Return access to the database as a whole, for the length of a block."""
+        """Return access to the whole database, for the duration of a block."""
         ...
 
     def run(self, work: Callable[[AdministrationServices], Awaitable[Result]]) -> Result:
@@ -94,13 +94,13 @@ class NotFoundError(click.ClickException):
 
 
 class AlreadyExists(click.ClickException):
-    """What the command creates exists already."""
+    """The object that the command creates already exists."""
 
     exit_code = 4
 
 
 def already_exists(email: str) -> AlreadyExists:
-    """Return the error for an email address that a user has already."""
+    """Return the error for an email address that is already taken."""
     return AlreadyExists(f"A user with the email address {email} already exists.")
 
 

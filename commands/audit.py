@@ -148,7 +148,7 @@ def follow(administrator: Administrator, as_json: bool) -> None:
 
 async def _follow(services: AdministrationServices, origin: LocalOrigin, *, as_json: bool) -> None:
     await services.event_stream.seek_end()
-    # Among the printed events: each reader sees the others.
+    # Before the others, so that it is printed: each reader sees who else reads the trail.
     await services.audit.record(EventKind.AUDIT_READ, origin)
     while True:
         found = await services.event_stream.read()

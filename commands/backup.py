@@ -135,7 +135,7 @@ def _contents(manifest: Manifest) -> str:
 def _say_what_is_missing(settings: Settings) -> None:
     file = settings.tokens.keys_file
     where = "SECRET_KEYS" if settings.tokens.keys or file is None else str(file)
-    # The service that makes backups has no access to the pepper, so cannot tell whether one is set.
+    # The service that makes backups has no access to the pepper, and does not know if there is one.
     say(
         f"Not included: the signing keys ({where}), without which all users must log in again, and"
         " the pepper (PASSWORD_PEPPER), if one is set, which hashes made with it require. Keep a"

@@ -29,7 +29,7 @@ def complete_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     if path.exists() and not (overwrite and path.is_file()):
         raise _already_exists(path)
     part = f".{path.name}.{secrets.token_hex(8)}.part"
-    # Names are resolved in the open directory: its path may lead elsewhere meanwhile.
+    # Names are resolved in the open directory: its path may change meanwhile.
     with _open_folder(path.parent) as folder:
         try:
             with _new_file(path.parent / part, folder) as target:
@@ -67,14 +67,14 @@ def _open_folder(folder: Path) -> Iterator[int]:
 
 
 def _new_file(path: Path, folder: int) -> BinaryIO:
-    """Create a file in an open directory; its name is the path, for a reader."""
+    """Create a file in an open directory; its ``name`` is the path, which readers need."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(path.name, flags, 0o600, dir_fd=folder)
     return open(path, "wb", opener=lambda _path, _flags: descriptor)
 
 
 def _claim(path: Path, folder: int) -> None:
-    """Create an empty file; raises AlreadyExists if another process did."""
+    """Create an empty file; raises AlreadyExists if another process has created it."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         os.close(os.open(path.name, flags, 0o600, dir_fd=folder))

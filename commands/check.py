@@ -1,4 +1,4 @@
-"""``manage.py check``: the settings, what they name, and the database."""
+"""``manage.py check``: the settings, the files that they name, and the database."""
 
 from typing import Any
 

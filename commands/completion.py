@@ -1,4 +1,4 @@
-"""Shell completion for ``userauth-manage``, by the scripts of click.
+"""Shell completion for ``userauth-manage``, with the scripts of click.
 
 In a checkout, that name can be an alias of ``.venv/bin/python manage.py``. The scripts run
 manage.py itself: completing a command line needs no settings, no database and no root.
@@ -20,7 +20,7 @@ VARIABLE = "_USERAUTH_MANAGE_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 _FROM_ENVIRONMENT = "auto"
 _MANAGE = Path(__file__).resolve().parents[1] / "manage.py"
-# Where a script of click names the program to run.
+# The places where a script of click names the program to run.
 _RUNS = re.compile(r"(\$1|%\(prog_name\)s)(?=\))")
 
 
@@ -77,14 +77,14 @@ def _script(shell: str) -> str:
     if completion is None:
         raise click.UsageError(f"There is no completion for {shell}.")
     run = shlex.join([sys.executable, str(_MANAGE)]).replace("%", "%%")
-    # The program may be an alias, which zsh does not count as a command.
+    # The program may be an alias, which zsh does not consider a command.
     template = re.sub(r".*\$\+commands\[.*\n", "", completion.source_template)
     names = completion(click.Group(), {}, PROGRAM, VARIABLE).source_vars()
     return _RUNS.sub(lambda _: run, template) % names
 
 
 def _file(shell: str) -> Path:
-    """Return the file from which a shell loads the completion of the program when it is used."""
+    """Return the file from which a shell loads the completion of the program on first use."""
     home = Path.home()
     if shell == "bash":
         data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")

@@ -33,7 +33,7 @@ _MAX_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class _Reason:
-    """Why logins are rejected, until when if that is known, and the command that ends it."""
+    """Why logins are rejected, until when, if known, and the command that ends it."""
 
     code: str
     message: str
@@ -122,7 +122,7 @@ def _reasons(
     user = found.user
     if user is None:
         return
-    # Commands have the id: users choose their email addresses, which a shell may interpret.
+    # Commands contain the id: users choose their email addresses, which a shell may interpret.
     if user.disabled_at:
         since = shown_time(user.disabled_at)
         yield _Reason("disabled", f"disabled since {since}", None, _enable(user.id))
@@ -144,7 +144,7 @@ def _account_reasons(
     if account.is_locked_everywhere or (account.is_locked and not has_usual):
         yield _Reason("locked", f"locked everywhere after {failures}", None, command)
     elif is_usual_network:
-        # Failures from other networks do not count there.
+        # Failures from other networks do not affect the usual one.
         return
     elif account.is_locked:
         message = f"locked after {failures}, except in the network of the last login"
@@ -165,7 +165,7 @@ def _wait_reason(wait: Wait, user_id: str, network: str) -> _Reason:
     if wait.kind is CountKind.PAIR:
         failures = counted(wait.count.failures, "failed attempt")
         message = f"throttled at {network} until {until} after {failures} of this account there"
-        # Not users enable: it ends only waits in networks that the audit trail has.
+        # Not "users enable", which only ends waits in networks that the audit trail contains.
         command = f"{PROGRAM} throttle clear {user_id} --address {_ip(network)}"
         return _Reason("throttled-pair", message, until, command)
     command = f"{PROGRAM} throttle clear {_ip(network)}"

@@ -9,10 +9,10 @@ from rules.origin import network_of
 
 
 class IpAddress(click.ParamType[str]):
-    """An IP address, in the form that the database contains; a network too, if that is allowed.
+    """An IP address in the form in the database; also a network, if ``allows_networks``.
 
-    A network that the server counts as one address is that address: 192.0.2.1/32, and 2001:db8::/64
-    as ``throttle list`` shows it.
+    A network that the server counts as one address is converted to that address: 192.0.2.1/32, and
+    2001:db8::/64, as ``throttle list`` prints it.
     """
 
     name = "ip"
@@ -50,7 +50,7 @@ def find_ip(text: str) -> str | None:
 
 
 def _find_network(text: str) -> IPv4Network | IPv6Network | None:
-    """Return the network that a text names, with a zone or without; None for any other text."""
+    """Return the network in a text, with or without a zone; None for any other text."""
     address, slash, bits = text.partition("/")
     try:
         return parse_network(f"{address.partition('%')[0]}{slash}{bits}", strict=False)

@@ -67,12 +67,12 @@ def retire(administrator: Administrator) -> None:
 
 
 def _documents(administrator: Administrator) -> list[dict[str, str | bool | None]]:
-    """Return the keys, newest first, and until when valid tokens need each."""
+    """Return the keys, newest first, and until when valid tokens need each of them."""
     ids = [key_id(key) for key in _keys(administrator.settings)]
     in_use = administrator.run(lambda services: services.signing_keys.find_in_use())
     documents: list[dict[str, str | bool | None]] = []
     for name in ids:
-        # Tokens of an unknown key may need any of them.
+        # Tokens with an unknown key may need any of them.
         until = [in_use[each] for each in (name, None) if each in in_use]
         documents.append(
             {

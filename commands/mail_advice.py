@@ -1,8 +1,8 @@
-"""What to do about a message that the relay does not send."""
+"""Advice about messages that the relay does not send."""
 
 from mail.errors import MailError, MessageError, Temporary
 
-# By the step that failed, with which each error begins.
+# By the failed step, with which the text of each error begins.
 _ADVICE = {
     "connection": "Check the host and the port of mail.url, and whether this machine may connect to"
     " them. smtps:// is usually at port 465, smtp+starttls:// at port 587. The certificate must be"

@@ -17,9 +17,9 @@ STANDARD_OUTPUT = "-"
 
 @contextmanager
 def new_private_file(path: Path) -> Iterator[BinaryIO]:
-    """Create a file with mode 0600 for the length of a block, which must not exist.
+    """Create and yield a file with mode 0600; it must not exist yet.
 
-    A block that fails leaves nothing: a partial file could be mistaken for a complete one.
+    If the block fails, the file is removed: a partial file could be mistaken for a complete one.
     """
     with file_errors(path):
         try:

@@ -1,8 +1,8 @@
-"""Output and prompts: the only way from commands to the terminal.
+"""Output and prompts: commands use the terminal only through this module.
 
-Text from users, files and the database is printed with unprintable characters as escapes: control
+In text from users, files and the database, unprintable characters are printed as escapes: control
 characters would control the terminal, others could reorder or hide the text next to them. So are
-characters that the encoding of the terminal does not have.
+characters that are missing in the encoding of the terminal.
 """
 
 import json
@@ -21,10 +21,10 @@ _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
 
 def escaped(text: str, stream: TextIO | None = None) -> str:
-    """Return a text as one line, with escapes for what a stream cannot show.
+    """Return a text as one line, with escapes for characters that a stream cannot show.
 
-    Those are unprintable characters, and those outside the encoding of the stream, by default
-    standard output.
+    These are unprintable characters, and characters that are missing in the encoding of the stream,
+    by default standard output.
     """
     encoding = _encoding(stream)
     if text.isprintable() and _has_all(encoding, text):
@@ -69,7 +69,7 @@ def fail(error: click.ClickException) -> None:
 
 
 def flush_output() -> None:
-    """Write what is buffered; raises OSError if that is not possible, as on a full disk."""
+    """Write buffered output; raises OSError if that is not possible, for example on a full disk."""
     sys.stdout.flush()
 
 
@@ -83,7 +83,7 @@ def drop_output() -> None:
 
 @contextmanager
 def progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress if standard error is a terminal; yield what adds to it."""
+    """Show the progress if standard error is a terminal; yield a function that advances it."""
     is_hidden = not sys.stderr.isatty()
     with click.progressbar(length=length, label=label, file=sys.stderr, hidden=is_hidden) as bar:
         yield bar.update

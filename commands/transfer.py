@@ -110,7 +110,7 @@ def export_users(administrator: Administrator, file: Path) -> None:
 
 @contextmanager
 def _opened(rejects: Path | None) -> Iterator[BinaryIO | None]:
-    """Yield the file for rejected lines, if one is named; remove it if it stays empty."""
+    """Yield the file for rejected lines, if there is one; remove it if it remains empty."""
     if rejects is None:
         yield None
         return
@@ -123,9 +123,9 @@ def _opened(rejects: Path | None) -> Iterator[BinaryIO | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A file of users, how to read it, which records to accept, and where others are written.
+    """A file of users, how to read it, which records to accept, and the file for rejected ones.
 
-    If not ``skips_invalid``, an invalid line is an error.
+    Unless ``skips_invalid``, an invalid line is an error.
     """
 
     file: Path
@@ -156,7 +156,7 @@ def _skipping(existing: int, invalid: int) -> str:
 
 @dataclass(slots=True)
 class _Found:
-    """The numbers of lines that are valid and invalid, and of those whose user exists.
+    """The numbers of valid and invalid lines, and of lines whose user exists.
 
     ``digests`` are those of the batches.
     """
@@ -168,10 +168,10 @@ class _Found:
 
 
 async def _check(services: AdministrationServices, source: _Source) -> _Found:
-    """Count the lines. Print what is wrong with invalid ones, and write them where they belong.
+    """Count the lines. Print the errors of invalid ones, and write them to the file for them.
 
-    Raises ClickException if there are any that may not be skipped, or only invalid ones: the format
-    may be wrong.
+    Raises ClickException if an invalid line may not be skipped, or if all lines are invalid: the
+    format may be wrong.
     """
     found = _Found()
     seen: dict[str, int] = {}
@@ -206,7 +206,7 @@ def _write(target: BinaryIO, line: Line) -> None:
 def _checked(
     services: AdministrationServices, source: _Source, line: Line, seen: dict[str, int]
 ) -> tuple[ImportedUser | None, str]:
-    """Return the user of a line, or what is wrong with it."""
+    """Return the user of a line, or the errors in it."""
     if line.record is None:
         return None, line.fault
     try:
@@ -220,9 +220,9 @@ def _checked(
 async def _import_lines(
     services: AdministrationServices, source: _Source, digests: Sequence[bytes]
 ) -> int:
-    """Import every valid line, a batch in a transaction; return how many users are new.
+    """Import every valid line, each batch in a transaction; return how many users are new.
 
-    ``digests`` are those of the batches that were checked: no other content is imported.
+    ``digests`` are those of the checked batches: no other content is imported.
     """
     new = 0
     seen: dict[str, int] = {}

@@ -14,14 +14,14 @@ _BATCH = 2000
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some lines, and the digest of the file's content as far as it was read for them."""
+    """Some lines, and the digest of the file up to the last of them."""
 
     lines: Sequence[Line]
     digest: bytes
 
 
 class _HashedLines:
-    """The lines of a file, and the digest of those that were read."""
+    """The lines of a file, and the digest of the lines read so far."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source

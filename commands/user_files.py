@@ -22,7 +22,7 @@ _NOT_UTF8 = "is not UTF-8"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line: its number, its bytes, the offset of its end, and its record or what is wrong.
+    """A line: its number, its bytes, the offset of its end, and its record or the error in it.
 
     ``header`` is that of a CSV file.
     """
@@ -39,9 +39,9 @@ Reader = Callable[[Iterator[bytes]], Iterator[Line]]
 
 
 def reader(file: Path, form: str | None, *, without_password: bool) -> Reader:
-    """Return the reader for a format, by default that of the file's name.
+    """Return the reader for a format, which by default depends on the file's name.
 
-    CSV needs a column with hashes, unless it is read ``without_password``.
+    CSV needs a column with hashes, unless ``without_password``.
     """
     if not file.is_file():
         raise click.UsageError("FILE is read twice: name a regular file.")
@@ -83,7 +83,7 @@ def _members(text: bytes) -> dict[str, object]:
 
 
 class _Lines:
-    """The lines of a CSV file as text, and the bytes of those that were read for a row."""
+    """The lines of a CSV file as text, and the bytes of the lines of the current row."""
 
     def __init__(self, source: Iterator[bytes]) -> None:
         self._source = source
@@ -99,7 +99,7 @@ class _Lines:
         self._row.append(line)
         self.end += len(line)
         self.number += 1
-        # A row with a byte that is not UTF-8 is reported, and the others are read.
+        # A row that is not UTF-8 is reported, and the other rows are read.
         return line.decode("utf-8-sig" if self.number == 1 else "utf-8", "surrogateescape")
 
     def take(self) -> tuple[int, bytes, int]:
@@ -140,7 +140,7 @@ def _fields(names: Sequence[str], cells: Sequence[str]) -> dict[str, object]:
 
 
 def _find_delimiter(header: str) -> str:
-    """Return the delimiter by which a header has the most columns that are known."""
+    """Return the delimiter that splits a header into the most known columns."""
     return max(_DELIMITERS, key=lambda each: len(set(_names(header, each)) & set(FIELDS)))
 
 
@@ -153,7 +153,7 @@ def _names(header: str, delimiter: str) -> list[str]:
 
 
 def _check_header(names: Sequence[str], required: frozenset[str]) -> None:
-    """Raise ClickException unless a header has the required columns, and none of them twice."""
+    """Raise ClickException unless a header has the required columns, and no column twice."""
     for name in FIELDS:
         if names.count(name) > 1:
             raise _wrong_header(f"it has the column {name} twice")
@@ -183,5 +183,5 @@ def _line(number: int, content: bytes, end: int, members: Callable[[], dict[str,
 
 
 def faults_of(error: InvalidFields) -> str:
-    """Return what is wrong with the fields of a line."""
+    """Return the errors in the fields of a line."""
     return "; ".join(f"{each.field}: {each.message}" for each in error.errors)

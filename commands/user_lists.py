@@ -1,4 +1,4 @@
-"""``manage.py users list``, ``search`` and ``show``: what an administrator reads about users."""
+"""``manage.py users list``, ``search`` and ``show``: information about users."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ def list_users(
     )
     _print_users(found, as_json=as_json)
     if len(found) == limit:
-        # The id: users choose their email addresses, which a shell may interpret.
+        # By id: users choose their email addresses, which a shell may interpret.
         say(f"There may be more; for the next page pass --after {found[-1].id}", err=True)
 
 

@@ -1,4 +1,4 @@
-"""A user in a file: the fields, and what is wrong with them."""
+"""Users in a file: their fields, and errors in them."""
 
 import re
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from services.transfer import UserRecord
 
 _TIMES = ("created_at", "disabled_at", "email_verified_at")
 FIELDS = ("email", "name", "password_hash", *_TIMES, "language")
-# RFC 3339, and the form in which Postgres prints a time.
+# RFC 3339, and the format in which Postgres prints a time.
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
     r"([Zz]|[+-][0-9]{2}(:[0-9]{2})?)"
 )
-# Without a header, a name may be a hash or an address, which must not be printed.
+# Without a header, a name may be a hash or an email address, which must not be printed.
 _PRINTABLE_NAME = re.compile(r"[A-Za-z_ -]{1,30}")
 
 
@@ -36,7 +36,7 @@ def record_of(members: Mapping[str, object]) -> UserRecord:
 
 
 def shown_name(name: str) -> str:
-    """Return the name of an unknown field as it may be printed."""
+    """Return the name of an unknown field in a form that may be printed."""
     return name if _PRINTABLE_NAME.fullmatch(name) else "a field"
 
 

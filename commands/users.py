@@ -1,4 +1,4 @@
-"""``manage.py users``: the users, and what an administrator changes about them."""
+"""``manage.py users``: changes of users by an administrator."""
 
 import sys
 
@@ -132,7 +132,8 @@ def enable(administrator: Administrator, user: str) -> None:
 def revoke_tokens(administrator: Administrator, user: str) -> None:
     """Revoke all tokens of a user."""
     change = with_user(administrator, user, lambda services: services.users.revoke_tokens(user))
-    # Without a change there is no event, which each access to an email address needs.
+    # Each access to an email address must be audited. Without a change there is no event, so the
+    # address is not shown.
     whose = change.email if change.is_new else user
     say(f"Revoked {counted(change.revoked_tokens, 'token')} of {whose}.")
 
@@ -178,7 +179,7 @@ def _read_password() -> str:
     if sys.stdin.isatty():
         return prompt_secret("Password")
     try:
-        # PowerShell adds a byte order mark to what it pipes.
+        # PowerShell adds a byte order mark to piped text.
         return sys.stdin.buffer.readline().decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise click.UsageError("The password on standard input is not UTF-8.") from None

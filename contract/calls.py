@@ -1,4 +1,4 @@
-"""What the methods of a path require and return, as tables that each handler declares.
+"""Tables of what the methods of a path require and return, which each handler declares.
 
 prepare() in handlers.base enforces these tables, and contract.openapi documents them.
 """
@@ -25,7 +25,8 @@ class Guard(Enum):
     ANYONE = auto()  # none; Authorization is ignored
     USER = auto()
     USER_OR_SESSION = auto()  # the same, or without Authorization the session of a browser
-    UNVERIFIED_USER = auto()  # as USER, also by the password of a user who has to verify first
+    # Like USER, but also accepts the password of a user whose email address is not verified.
+    UNVERIFIED_USER = auto()
     PASSWORD = auto()  # a user's email address and password
     LOGIN = auto()  # the same, or both in the body
     TOKEN = auto()  # a user's token
@@ -59,7 +60,7 @@ class Response:
     status: int = HTTPStatus.OK
     fields: tuple[HeaderField, ...] = ()
     links: tuple[Link, ...] = ()
-    # With another status: the settings, or the request, decide which one is sent.
+    # A response with another status; the settings or the request determine which one is sent.
     alternative: "Response | None" = None
 
 
@@ -82,11 +83,11 @@ class Call:
 
     @property
     def sends_message(self) -> bool:
-        """Return whether it is rejected if the server sends no messages."""
+        """Return whether the call is rejected if the server sends no messages."""
         return MailDisabled in self.problems
 
     def needs_origin_check(self, method: str) -> bool:
-        """Return whether pages of other origins must not send it with a browser's credentials."""
+        """Return whether to reject the call from other origins if a browser adds credentials."""
         if self.guard is Guard.ANYONE:
             return False
         return self.guard is Guard.PASSWORD or method not in _SAFE
@@ -96,9 +97,9 @@ class Endpoint:
     """A path, with a call for each of its methods."""
 
     calls: ClassVar[Mapping[str, Call]] = {}
-    # Whether it is served over plain HTTP as well if HTTPS is required.
+    # Whether it is also served over plain HTTP if HTTPS is required.
     allows_plain_http: ClassVar[bool] = False
     # Whether query parameters that the call does not declare are ignored instead of rejected.
     ignores_unknown_parameters: ClassVar[bool] = False
-    # Whether the head alone is the request. A body is then neither awaited nor read.
+    # Whether only the head matters. A body is then neither awaited nor read.
     ignores_body: ClassVar[bool] = False

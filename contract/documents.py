@@ -22,7 +22,7 @@ Time = Annotated[
 Seconds = Annotated[
     int, WithJsonSchema({"type": "integer", "format": "int64", "examples": [1795604905]})
 ]
-# Rows hold these as plain text.
+# Rows contain these as plain text.
 _Kind = Annotated[str, WithJsonSchema({"type": "string", "enum": [*EventKind]})]
 _TokenKind = Annotated[str, WithJsonSchema({"type": "string", "enum": [*TokenKind]})]
 Outcome = Annotated[str, WithJsonSchema({"type": "string", "enum": ["success", "failure"]})]
@@ -201,7 +201,7 @@ def event_document(event: EventRow) -> Event:
 
 
 def introspection_document(found: Introspection | None) -> ActiveToken | InactiveToken:
-    """Return the document of an introspected token, None for one that is not valid."""
+    """Return the document of an introspected token; None is one that is not valid."""
     if found is None:
         return {"active": False}
     return {

@@ -12,11 +12,11 @@ from contract.json_text import RepeatedName, read_json
 from rules.errors import FieldError, InvalidFields, MalformedRequest
 from rules.text_bounds import MAX_CODE_POINTS, check_text
 
-# Checks the fields of a body that have their type; returns what is wrong with them.
+# Checks the fields of a body that have the correct type; returns their errors.
 FieldRules = Callable[[Mapping[str, Any]], Sequence[FieldError]]
 FormType = TypeVar("FormType", bound="Form")
 
-# A body can hold thousands of unknown fields, each with a long name.
+# A body can contain thousands of unknown fields, each with a long name.
 _MAX_ERRORS = 20
 _MAX_FIELD_LENGTH = 100
 
@@ -33,7 +33,7 @@ _MESSAGES = {
 
 
 class Form(BaseModel):
-    """The fields of a body: only the declared ones, each of its type, nothing coerced.
+    """The fields of a body: only declared ones, each with its type, without coercion.
 
     The docstring of a form is its description in the OpenAPI document.
     """
@@ -66,7 +66,7 @@ class Form(BaseModel):
 
     @classmethod
     def of(cls, members: Mapping[str, object], rules: FieldRules | None = None) -> Self:
-        """Return the form of a JSON object's members; raise InvalidFields if they do not fit."""
+        """Return the form with a JSON object's members; raise InvalidFields if they do not fit."""
         if len(members) > len(cls.model_fields) + _MAX_ERRORS:
             members = cls._with_few_unknown(members)
         try:
@@ -81,7 +81,7 @@ class Form(BaseModel):
 
     @classmethod
     def _with_few_unknown(cls, members: Mapping[str, object]) -> Mapping[str, object]:
-        """Return the members with few of the unknown ones: pydantic makes an error of each."""
+        """Return the members with at most a few of the unknown ones, each of which is an error."""
         known = {name: members[name] for name in cls.model_fields if name in members}
         unknown = (name for name in members if name not in cls.model_fields)
         return known | dict.fromkeys(islice(unknown, _MAX_ERRORS))
@@ -130,7 +130,7 @@ def _read_json(content: bytes) -> dict[str, object]:
 
 
 def read_parameters(content: bytes, declared: Container[str]) -> dict[str, str]:
-    """Return the declared parameters of a form; the values of others are not even decoded.
+    """Return the declared parameters of a form; the values of others are not decoded.
 
     Raises MalformedRequest if a parameter is repeated or not UTF-8, or if there are too many.
     """

@@ -1,4 +1,4 @@
-"""JSON from outside, read so that every reader finds the same values in it."""
+"""Untrusted JSON, rejected if readers could find different values in it."""
 
 import json
 from codecs import BOM_UTF8
@@ -8,7 +8,7 @@ from pydantic_core import from_json
 
 
 class RepeatedName(ValueError):
-    """An object has a name twice: readers differ on which value counts (RFC 8259, section 4)."""
+    """An object has a name twice; readers differ on which value they use (RFC 8259, section 4)."""
 
 
 def read_json(content: bytes) -> object:
@@ -17,7 +17,7 @@ def read_json(content: bytes) -> object:
     A byte order mark at the start is ignored (RFC 8259, section 8.1).
     """
     content = content.removeprefix(BOM_UTF8)
-    # First pydantic's parser: it bounds the depth and rejects NaN, but accepts a name twice.
+    # First pydantic's parser, which limits the depth and rejects NaN, but accepts a repeated name.
     value = from_json(content, allow_inf_nan=False)
     _DECODER.decode(content.decode())
     return value

@@ -53,7 +53,7 @@ class DocumentOptions:
 
 def _servers(public_url: str) -> list[Json]:
     """Return the servers; generated clients use the first one."""
-    # Relative to the address of this document, whatever the host name is.
+    # Relative to the URL of this document, with any host name.
     this = {"url": "/", "description": "The server that returned this document."}
     if not public_url:
         return [this]
@@ -92,7 +92,7 @@ def openapi_document(routes: Routes, options: DocumentOptions, *, version: str) 
 
 
 def encode(document: Json) -> bytes:
-    """Return a document as the server sends it."""
+    """Return a document in the encoding in which the server sends it."""
     return to_json(document) + b"\n"
 
 
@@ -106,7 +106,7 @@ def _apply_options(schemas: Json, options: DocumentOptions) -> None:
             " or of the name of this service."
         )
     if options.current_password_required:
-        # No schema can express which credentials the request presents.
+        # A schema cannot express which credentials the request presents.
         for form, condition in _CONFIRMED.items():
             schemas[form]["properties"]["current_password"]["description"] = (
                 f"Required {condition} the request presents a token."

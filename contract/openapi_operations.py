@@ -76,7 +76,7 @@ HEADERS: Json = {
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What operations refer to: schemas by type, a sample of each error, responses by name."""
+    """The objects that operations refer to: schemas by type, sample errors, responses by name."""
 
     schemas: Mapping[Any, Json]
     samples: Mapping[type[Problem], Problem]
@@ -120,7 +120,7 @@ def tag(handler: type[Endpoint]) -> str:
 
 
 def _security(guard: Guard) -> list[Json]:
-    """Return the alternatives; the empty one means that no Authorization is required."""
+    """Return the alternatives; an empty one means that Authorization is optional."""
     schemes: list[Json] = [{scheme: []} for scheme in SCHEMES_OF_GUARD[guard]]
     return [*schemes, {}] if guard is Guard.LOGIN else schemes
 

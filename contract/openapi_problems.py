@@ -39,7 +39,7 @@ from transport.head import MAX_BYTES, MAX_FIELDS
 
 _SAMPLE_REQUEST_ID = "3f6c0d0f9d9b4c0f8f6f0a1b2c3d4e5f"
 
-# A body is checked before the call that should have none rejects it.
+# A body is checked before it is rejected by a call that accepts none.
 _OF_BODIES = (RequestTimeout, ContentTooLarge, UnsupportedMediaType)
 _OF_EVERY_CALL = (
     MalformedRequest,
@@ -126,7 +126,7 @@ def _needs_no_argument(cls: type[Problem]) -> bool:
 
 
 def problem_schema(sample: Problem) -> Json:
-    """Return the schema of a problem type, with what all of its documents have in common."""
+    """Return the schema of a problem type, with the values that all of its documents share."""
     common = {"type": sample.type_uri(), "title": sample.title, "status": sample.status}
     document = problem_document(sample, _SAMPLE_REQUEST_ID)
     return {

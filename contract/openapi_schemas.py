@@ -37,10 +37,10 @@ def body_schemas(calls: Sequence[Call]) -> tuple[Json, Mapping[Any, Json]]:
 
 
 def _cleaned(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
-    """Return a schema without what pydantic adds: titles made of names, and defaults of null.
+    """Return a schema without additions of pydantic: titles made from names, and null defaults.
 
-    Such a default is wrong for changes, where an absent name is not a null one, and generators of
-    TypeScript make a field with a default required.
+    Such a default is wrong for changes, where an absent name differs from null, and generators of
+    TypeScript code make a field with a default required.
     """
     if isinstance(schema, dict):
         return {

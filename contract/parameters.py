@@ -1,4 +1,4 @@
-"""Query parameters: how to parse each, and its JSON Schema."""
+"""Query parameters: their parsing, and their JSON Schemas."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence

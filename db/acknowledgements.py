@@ -1,7 +1,7 @@
 """Lookups that a synchronous standby has to acknowledge: how Postgres must be configured for them.
 
-A lookup whose standby does not acknowledge never ends, and the end of its connection does not end
-it: its session remains until a standby acknowledges.
+A lookup that no standby acknowledges never ends, even if its connection is closed: its session
+remains until a standby acknowledges.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from db.connection import Connection
 from db.errors import NotAcknowledged, Unavailable
 
-# How often all lookups together open a connection while none is acknowledged.
+# The interval at which all lookups together open a connection while none is acknowledged.
 _RECONNECT_SECONDS = 1.0
 _ONE_OF_SEVERAL = (
     "synchronous_standby_names is {setting} in Postgres: a standby other than the next primary can"
@@ -22,10 +22,10 @@ _NAMES = re.compile(r"(?:(?:(?:FIRST|ANY)\s+)?(\d+)\s*\((.*)\)|(.*))", re.IGNORE
 
 
 class Acknowledgements:
-    """What the lookups share that have to be acknowledged; ``clock`` returns monotonic seconds.
+    """The shared state of lookups that must be acknowledged; ``clock`` returns monotonic seconds.
 
-    After a lookup that was not acknowledged, its successors rarely try again with the connections
-    of the same ``generation``: those of the next one lead to another primary.
+    After a lookup that was not acknowledged, lookups are rarely retried on new connections of the
+    same ``generation``; those of the next generation lead to another primary.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -51,7 +51,7 @@ class Acknowledgements:
 
 
 def late(*, acknowledged: bool) -> Unavailable:
-    """Return what to raise for a lookup that got no answer in time."""
+    """Return the error of a lookup that got no answer in time."""
     standby = ", or the standby that acknowledges its answers," if acknowledged else ""
     return Unavailable(f"Postgres{standby} did not answer in time.")
 

@@ -12,7 +12,7 @@ from db.hosts import Host, resolve
 from db.route import Route
 
 Result = TypeVar("Result")
-# Connects to a host, and calls back when that has first answered.
+# Connects to a host, and calls back at the first answer of the host.
 Attempt = Callable[[Host, Report], Awaitable[Result]]
 
 # The time for the first answer of one of several hosts: a primary takes milliseconds.
@@ -22,9 +22,9 @@ _ANSWER_SECONDS = 1.0
 async def try_hosts(route: Route, seconds: float, attempt: Attempt[Result]) -> Result:
     """Return the result of the first attempt that succeeds; raises DatabaseError.
 
-    Each host, and each address of its name, gets an equal share of the time that is left, and one
-    of several at most a second until its first answer, so that a silent one delays little, and a
-    distant one has time for the round trips that follow.
+    Each host, and each IP address of its name, gets an equal share of the remaining time. If there
+    are several, each has at most a second until its first answer: a silent one delays little, and a
+    distant one has time for further round trips.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
@@ -63,8 +63,8 @@ def _silence(host: Host) -> Unavailable:
 def _combined(reasons: Mapping[Host, Unavailable], route: Route) -> Unavailable:
     """Return one error with the reason of each host.
 
-    ReadOnly ends every connection. A standby at another host is no reason for that while the
-    primary may only be slow, or rejects new connections.
+    ReadOnly would discard every connection. A standby at another host is not a reason to do so
+    while the primary may only be slow, or rejects new connections.
     """
     kinds: tuple[type[Unavailable], ...] = (ConnectionRejected, ReadOnly)
     if route.primary is not None and isinstance(reasons.get(route.primary), ReadOnly):

@@ -10,7 +10,7 @@ Found = TypeVar("Found")
 
 # The maximum number of keys in a batch.
 BATCH_SIZE = 500
-# How long a batch accepts keys: the waits of its requests differ by no more than this.
+# How long a batch accepts keys: the waits of its requests differ by this at most.
 BATCH_SECONDS = 0.2
 
 
@@ -50,16 +50,16 @@ class Batch(Generic[Found]):
         return result
 
     def resolve(self, found: dict[str, Found]) -> None:
-        """Return to each lookup its row, or None."""
+        """Set the result of each lookup: its row, or None."""
         self._count_time()
         for key, results in self._waiting.items():
             for result in results:
-                # It is done already if its time limit passed or its request was cancelled.
+                # It is already done if its time limit passed or its request was cancelled.
                 if not result.done():
                     result.set_result(found.get(key))
 
     def fail(self, error: Exception) -> None:
-        """Raise the error in each lookup without a result."""
+        """Set the error of each lookup that has no result."""
         self._count_time()
         self.can_retry = False
         self.has_failed = True

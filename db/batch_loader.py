@@ -26,7 +26,7 @@ ObserveStatement = Callable[[int, float], None]
 
 # The interval between checks for time limits.
 _CHECK_SECONDS = 0.1
-# After which a statement is late: Postgres needs less than a millisecond, and a standby a few.
+# A statement is late after this time: Postgres needs less than a millisecond, a standby a few.
 LATE_SECONDS = 0.2
 
 
@@ -112,7 +112,7 @@ class BatchLoader(Generic[Found]):
         if not self._batches or self._is_closed:
             self._is_busy = False
         elif self._prepared is None or self._prepared.closed:
-            # In an empty context: the batch counts the wait as database time of its requests.
+            # In an empty context: the batch itself adds the wait to the database time of requests.
             self._connecting = self._loop.create_task(self._connect(), context=Context())
         else:
             self._sent = batch = self._batches.popleft()
@@ -162,7 +162,7 @@ class BatchLoader(Generic[Found]):
                 acknowledged=self._acknowledgements is not None,
             )
         except Exception as error:  # noqa: BLE001 - no failure may leave the loader busy
-            # Every waiting batch: another attempt now would fail, too.
+            # Every waiting batch, since another attempt now would fail, too.
             self._fail_all(error)
         self._send_next()
 
@@ -176,7 +176,7 @@ class BatchLoader(Generic[Found]):
         batch.fail(error)
 
     def _check_time_limits(self) -> None:
-        """Fail what has waited too long: one timer for all lookups, not one for each."""
+        """Fail batches that have waited too long: one timer serves all lookups."""
         limits = self._database.limits
         now = self._loop.time()
         timeout = late(acknowledged=self._acknowledgements is not None)
@@ -193,7 +193,7 @@ class BatchLoader(Generic[Found]):
         )
 
     def _check_statement(self, prepared: PreparedQuery, now: float) -> None:
-        """Abort a statement that ran out of time, and before look for a new primary."""
+        """Look for a new primary when a statement is late; abort it after the time limit."""
         if prepared.is_waiting(since=now - self._database.limits.query_timeout_seconds):
             self._database.route.avoid_primary()
             if self._acknowledgements is not None:

@@ -4,7 +4,7 @@ from db.batch_loader import LookupQuery
 from db.pool import Connection
 from db.rows import ClientRow, ClientSecretRow
 
-# The digests of secrets by client id, for BatchLoader; the old one while it is valid.
+# The digests of secrets by client id, for BatchLoader, including the old one while it is valid.
 FIND_SECRETS = LookupQuery(
     name="find_secrets_of_clients",
     sql="""

@@ -21,9 +21,9 @@ def steady_seconds() -> float:
 class PostgresClock:
     """Returns the time of Postgres in UTC seconds, without a query.
 
-    It is measured periodically; in between, ``steady`` counts the seconds. So expiries, counts and
-    the order of events do not depend on ``wall``, the clock of this host, which is ``offset``
-    seconds ahead.
+    It is measured periodically; in between, ``steady`` counts the seconds. Expiries, counts and the
+    order of events therefore do not depend on ``wall``, the clock of this host, which is
+    ``offset`` seconds ahead.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PostgresClock:
         # Postgres read its clock at some time between the two.
         uncertainty = (after - before) / 2
         start = (row[0] if row else wall) - (before + uncertainty)
-        # A difference within the uncertainty does not count: the clock must not go back for it.
+        # A difference within the uncertainty is ignored: it must not set the clock back.
         if self._start is None or abs(start - self._start) > uncertainty:
             self._start = start
         self.offset = wall - (self._start + after)

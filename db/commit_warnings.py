@@ -16,7 +16,7 @@ from db.errors import Unavailable
 def rejecting_warnings(raw: connection) -> Iterator[None]:
     """Raise Unavailable if the statement of the block commits with a warning.
 
-    Within a transaction, a warning is about no commit.
+    Within a transaction, a warning does not concern a commit.
     """
     raw.notices.clear()
     yield

@@ -26,8 +26,8 @@ from db.timelines import Timeline, find_timeline
 from db.translation import finding_schema, translate_connection_error
 from settings.choices import Pooler
 
-# Added to our time limit for a statement, so that Postgres ends it soon after we stopped waiting:
-# a process that disconnects does not end its statement, which would keep its locks.
+# Added to our time limit for a statement, so that Postgres ends it soon after we stop waiting: a
+# statement would otherwise continue after its client has disconnected, and keep its locks.
 _GRACE_SECONDS = 0.5
 # The maximum wait of a statement for a lock: no request holds one for longer.
 _LOCK_SECONDS = 2.0
@@ -51,7 +51,7 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class OpenedConnection:
-    """A new connection, its search_path, the host, its timeline, and whether that is a new one."""
+    """A new connection, its search_path, its host, its timeline, and whether the latter is new."""
 
     raw: aiopg.Connection
     search_path: str
@@ -76,9 +76,9 @@ async def connect(
 
 
 async def find_promoted(route: Route, limits: PoolLimits) -> OpenedConnection:
-    """Open a connection to another host than the primary, if that has replaced it.
+    """Open a connection to a host that has replaced the primary.
 
-    Raises DatabaseError if none has.
+    Raises DatabaseError if there is none.
     """
     known = route.primary
 
@@ -103,7 +103,7 @@ async def _connect_to(
     search_path: str | None = None,
     setup: str = "",
 ) -> OpenedConnection:
-    # try_hosts() ends it earlier.
+    # try_hosts() has an earlier limit.
     deadline = asyncio.get_running_loop().time() + limits.acquire_timeout_seconds
     with _translated(str(host)):
         raw = await aiopg.connect(
@@ -127,7 +127,7 @@ async def _connect_to(
 
 @contextmanager
 def _translated(host: str) -> Iterator[None]:
-    """Translate what fails, except a timeout: then another host is tried."""
+    """Translate errors, except a timeout: another host is tried then."""
     try:
         yield
     except TimeoutError:
@@ -162,8 +162,8 @@ def _timeouts(limits: PoolLimits) -> StatementTimeouts:
 def _options(limits: PoolLimits, host: Host) -> dict[str, Any]:
     return {
         "timeout": limits.acquire_timeout_seconds,
-        # libpq gets one host at a time, since aiopg watches only the first of its sockets, and we
-        # ask each whether it is a primary.
+        # libpq gets one host at a time, since aiopg watches only the first of its sockets; whether
+        # it is a primary is checked afterwards.
         "target_session_attrs": "any",
         **host.parameters,
         # Unused conversions; that of hstore costs a query per connection.

@@ -14,7 +14,7 @@ from db.rows import Parameters, Row
 from db.translation import translate
 from ops.timing import current_timing
 
-# Of psycopg2, which has another value for a connection that broke and is not closed yet.
+# The value of psycopg2; a connection that broke and is not closed yet has another one.
 _CLOSED = 1
 
 
@@ -22,8 +22,8 @@ class Connection:
     """A connection to Postgres.
 
     Methods that run statements raise Unavailable if a failover may undo what they have committed.
-    ``deadline``, by the loop's clock, ends the wait for any of its statements. ``begin`` begins a
-    transaction. ``check`` raises DatabaseError before a statement that must not be sent any more.
+    ``deadline``, on the loop's clock, ends the wait for any of its statements. ``begin`` begins a
+    transaction. ``check`` raises DatabaseError if the next statement must not be sent.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Connection:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """Begin a transaction, which is committed at the end of the block, or else rolled back."""
+        """Begin a transaction; commit it at the end of the block, or roll it back on an error."""
         await self.execute(*self._begin)
         try:
             yield
@@ -104,7 +104,7 @@ class Connection:
 
 
 def close_once(raw: aiopg.Connection) -> None:
-    """Close a connection, unless it is: its descriptor may be that of another one by now."""
+    """Close a connection unless it is closed: its descriptor may by now belong to another one."""
     if raw.raw.closed != _CLOSED:
         raw.close()
 
@@ -113,7 +113,7 @@ def close_once(raw: aiopg.Connection) -> None:
 def counted_as_database_time() -> Iterator[None]:
     """Add the time of the block to the database time of the current request, if any.
 
-    Blocks within it do not count again: the statements that set up a connection are a part of the
+    Nested blocks are not counted again: the statements that set up a connection are part of the
     wait for it.
     """
     timing = current_timing()

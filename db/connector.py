@@ -1,4 +1,4 @@
-"""Connections to the primary: how they are opened, and when all of them are discarded."""
+"""Opens connections to the primary, and decides when all of them are discarded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +17,9 @@ from db.route import Route
 class Connector:
     """Opens connections to the primary, to which ``route`` leads.
 
-    All ``connections`` are discarded if Postgres was not a primary, another host or a promoted
-    standby is the primary, or connections became unusable: ``unusable`` is why. ``search_path`` is
-    that of the newest.
+    All ``connections`` are discarded if Postgres is not a primary, if another host or a promoted
+    standby has become the primary, or if connections have become unusable, for the reason
+    ``unusable``. ``search_path`` is that of the newest connection.
     """
 
     def __init__(self, dsn: str, limits: PoolLimits) -> None:
@@ -51,7 +51,7 @@ class Connector:
     async def find_promoted(self) -> None:
         """Open a connection to a host that has replaced the primary, and discard all others.
 
-        Raises DatabaseError if none has.
+        Raises DatabaseError if there is none.
         """
         generation = self.generation
         opened = await find_promoted(self.route, self._limits)
@@ -75,10 +75,10 @@ class Connector:
             raise
 
     def react(self, error: DatabaseError, generation: int | None = None) -> None:
-        """Discard every connection if the error of one says that none can be used.
+        """Discard every connection if the error of one implies that none can be used.
 
-        ``generation`` is that of the failed one: later ones were opened after the failure, which
-        says nothing about them.
+        ``generation`` is that of the failed connection: the failure does not concern connections
+        that were opened later.
         """
         if isinstance(error, Unusable):
             if self.unusable is not None:
@@ -95,7 +95,7 @@ class Connector:
         self._outage_log.is_on = True
 
     def record_answer(self) -> None:
-        """Record that a lookup, such as each request makes, was answered by a primary."""
+        """Record that a primary answered a lookup, of the kind that every request makes."""
         self._outage_log.end()
 
     def _discard(self, error: DatabaseError) -> None:
@@ -107,8 +107,8 @@ class Connector:
     def _admit(self, opened: OpenedConnection, generation: int) -> aiopg.Connection:
         """Return a new connection, unless all were discarded while it was opened.
 
-        ``generation`` is that of the beginning. A connection to the primary because of which all
-        were discarded is kept.
+        ``generation`` is that at the beginning. A connection to the primary whose discovery
+        discarded all others is kept.
         """
         is_current = generation == self.generation or self._leads_to_found_primary(opened)
         if self.unusable is not None or not (is_current or opened.is_promoted):
@@ -117,7 +117,7 @@ class Connector:
             raise (self.unusable or lost).with_traceback(None)
         self.search_path = opened.search_path
         if self.route.follow(opened.host) or opened.is_promoted:
-            # The others lead to a host that may still take itself for the primary.
+            # The others lead to a host that may still consider itself the primary.
             self.connections.end_all()
             self._found_in = self.generation
         return opened.raw

@@ -41,8 +41,8 @@ async def delete_old(
 ) -> tuple[int, datetime]:
     """Delete expired counts, oldest first; return how many, and the hour of the last.
 
-    Those of ``accounts``, or all others. A next call that begins ``since`` that hour skips the
-    index entries of the deleted rows.
+    Deletes the counts of ``accounts``, or all others. If the next call starts with ``since`` at
+    that hour, it skips the index entries of the deleted rows.
     """
     sql = DELETE_OLD_ACCOUNTS if accounts else DELETE_OLD
     parameters = {"since": since, "kept_seconds": kept_seconds, "limit": limit}
@@ -112,8 +112,8 @@ WHERE next_at > clock_timestamp()
 ORDER BY failures DESC, subject
 LIMIT %s
 """
-# Without those of accounts, which may be as many as users. The hour allows the use of an index: see
-# above.
+# Counts of accounts, of which there may be as many as users, are left out. The hour allows the use
+# of an index: see above.
 FIND_WAITING_NETWORKS = f"""
 {_COLUMNS}
 WHERE
@@ -131,13 +131,13 @@ LIMIT %(limit)s
 
 
 async def find_counts(connection: Connection, subjects: Sequence[str]) -> list[CountStateRow]:
-    """Return the counts of subjects that have one."""
+    """Return the counts of subjects; those without a row are left out."""
     rows = await connection.fetch_all(_FIND, (list(subjects),))
     return [CountStateRow(*row) for row in rows]
 
 
 async def find_waiting(connection: Connection, *, limit: int) -> list[CountStateRow]:
-    """Return the counts for which attempts have to wait now, those of most failures first."""
+    """Return the counts for which attempts have to wait now, those with the most failures first."""
     return [CountStateRow(*row) for row in await connection.fetch_all(_FIND_WAITING, (limit,))]
 
 
@@ -149,9 +149,9 @@ async def find_waiting_networks(
     kept_seconds: float,
     limit: int,
 ) -> list[CountStateRow]:
-    """Return counts for which attempts have to wait now, whose names have some prefixes.
+    """Return counts for which attempts have to wait now, and whose names have some prefixes.
 
-    In the order of the prefixes, those of most failures first. No wait is longer than
+    In the order of the prefixes, then those with the most failures first. No wait is longer than
     ``kept_seconds``, except those of accounts, which are left out.
     """
     parameters = {
@@ -228,5 +228,5 @@ SET
 
 
 async def move_count(connection: Connection, old: str, new: str) -> None:
-    """Give a count another name, in place of the count that has it."""
+    """Rename a count, and replace the count that has the new name."""
     await connection.execute(_MOVE, {"old": old, "new": new})

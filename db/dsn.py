@@ -16,7 +16,7 @@ def parse_url(dsn: str) -> dict[str, str]:
     try:
         return dict(parse_dsn(dsn))
     except psycopg2.ProgrammingError:
-        # Neither the message of libpq nor a traceback may be shown: they quote the password.
+        # Neither the message of libpq nor a traceback may be shown: they may quote the password.
         raise InvalidUrl(
             "is malformed: check its percent-encoding, and the names and values of the options"
             " after the question mark."
@@ -31,7 +31,7 @@ def describe(dsn: str) -> str:
 
 
 def _location(host: Host) -> str:
-    """Return a host and its port as a URL has them."""
+    """Return a host and its port in the syntax of a URL."""
     name = host.name or host.address or "localhost"
     if ":" in name:
         name = f"[{name}]"
@@ -40,7 +40,7 @@ def _location(host: Host) -> str:
 
 @contextmanager
 def naming(dsn: str) -> Iterator[None]:
-    """Have an error of the block name the setting that has the DSN."""
+    """Name the setting that contains the DSN in an error of the block."""
     try:
         yield
     except DatabaseError as error:

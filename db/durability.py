@@ -17,7 +17,7 @@ _FULL_PAGE_WRITES = (
 async def find_risks(connection: Connection, *, acknowledged: bool) -> list[str]:
     """Return a warning for each setting that lets a crash or a failover undo a revocation.
 
-    Raises NotAcknowledged if lookups have to be ``acknowledged``, and no standby has to do so.
+    Raises NotAcknowledged if lookups must be ``acknowledged``, but no standby has to acknowledge.
     """
     row = await connection.fetch_one(_FIND_SETTINGS) or ("on", "on")
     sentences = zip(row, (_FSYNC, _FULL_PAGE_WRITES), strict=True)

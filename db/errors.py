@@ -6,11 +6,11 @@ DatabaseError
 │   ├── ReadOnly         it is a standby, read-only or replaced: its data may be outdated
 │   ├── NotAcknowledged  no synchronous standby is configured, and lookups need one
 │   ├── Locked           another session holds a lock for longer than the time limit
-│   ├── WrongPooler      the pooler between us and Postgres is not what the settings say
+│   ├── WrongPooler      the pooler between us and Postgres is not as in the settings
 │   │   ├── UndeclaredPooler     there is one, and database.pooler is "none"
 │   │   ├── PoolerNotSupported   it shares sessions, and database.pooler is "session"
-│   │   └── RoleSettingsMissing  it shares sessions, whose settings are not as we need them
-│   └── Unusable         not before this process is restarted
+│   │   └── RoleSettingsMissing  it shares sessions that lack settings that we need
+│   └── Unusable         for as long as this process runs
 │       ├── PoolerNotSupported   as above: none of the sessions can be trusted
 │       └── ServerTooOld         the schema in the database needs a newer server
 ├── TooManyEvents        a partition cannot be created without a long lock
@@ -24,9 +24,9 @@ DatabaseError
 
 from settings.dsn import DATABASE_URL
 
-# Of Postgres and of PgBouncer, about their limits of connections.
+# Messages of Postgres and PgBouncer about their limits of connections.
 _EXHAUSTED = ("too many c", "remaining connection slots", "no more connections allowed")
-# Of Postgres while it starts, stops or recovers.
+# Messages of Postgres while it starts, stops or recovers.
 _NOT_YET = "the database system is "
 
 
@@ -40,7 +40,7 @@ class DatabaseError(Exception):
 
 
 class Unavailable(DatabaseError):
-    """Postgres cannot serve now. Nothing is known to have changed."""
+    """Postgres cannot serve now. Whether the statement had an effect is not known."""
 
 
 class ConnectionRejected(Unavailable):
@@ -58,7 +58,7 @@ class ConnectionRejected(Unavailable):
 
 
 class ReadOnly(Unavailable):
-    """Postgres is a standby, read-only or replaced: its answers do not count."""
+    """Postgres is a standby, read-only or replaced: its answers must be ignored."""
 
     @property
     def remedy(self) -> str:
@@ -67,7 +67,7 @@ class ReadOnly(Unavailable):
 
 
 class NotAcknowledged(Unavailable):
-    """No standby has to acknowledge a lookup: the primary may have been replaced."""
+    """No standby has to acknowledge lookups, so the primary may have been replaced unnoticed."""
 
     remedy = "name a synchronous standby there, or set database.reads = primary."
 
@@ -84,7 +84,7 @@ class Unusable(Unavailable):
 
 
 class WrongPooler(Unavailable):
-    """The pooler between us and Postgres, or its lack, is not what the settings say.
+    """There is a pooler between us and Postgres that the settings do not describe, or none.
 
     The message is for the administrator.
     """
@@ -104,7 +104,7 @@ class UndeclaredPooler(WrongPooler):
 class PoolerNotSupported(WrongPooler, Unusable):
     """A pooler shares Postgres sessions: settings are lost, or prepared statements remain.
 
-    ``evidence`` is what showed it.
+    ``evidence`` describes how that was detected.
     """
 
     def __init__(self, evidence: str) -> None:
@@ -130,7 +130,7 @@ class ServerTooOld(Unusable):
     """A newer server has migrated the database, and this one must not run beside it."""
 
 
-# Those of one connection after which no other one can be trusted either.
+# After one of these errors on one connection, no other connection can be trusted either.
 DISCARDING = (ReadOnly, RoleSettingsMissing, Unusable)
 
 

@@ -1,8 +1,8 @@
 """The partitions of the events table: one for each month, in UTC.
 
-An insertion into ``events`` locks that table and one partition, a search locks all of them. So a
-partition is created as a table of its own, and then attached, for which only insertions and the
-default partition are locked. To drop one, all of ``events`` has to be locked.
+An insertion into ``events`` locks that table and one partition, a search locks all partitions. A
+partition is therefore created as a separate table and then attached, which locks only insertions
+and the default partition. Dropping one locks all of ``events``.
 """
 
 import re
@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from db.errors import TooManyEvents
 from db.pool import Connection
 
-# Statements queue behind one that waits for a lock, such as one of a month behind a backup.
+# Other statements queue behind one that waits for a lock, which a backup may hold.
 LOCK_MILLISECONDS = 100
 _LIMIT_WAIT = f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}"
 # While the default partition is locked, Postgres searches it for events of a new partition, and
-# they are moved. These numbers take as long as the wait for a lock may.
+# these are moved. With these maximums, that takes no longer than the wait for a lock may.
 _MAX_SEARCHED = 500_000
 _MAX_MOVED = 1_000
 
@@ -62,7 +62,7 @@ class Partition:
         return month.start < self.end and (self.start is None or self.start < month.end)
 
 
-# Of the bounds, the default partition has neither.
+# The default partition has no bounds.
 _FIND = r"""
 SELECT
     format('%I.%I', n.nspname, c.relname),
@@ -92,8 +92,8 @@ SELECT
         ) AS f
     ) > %(moved)s
 """
-# A copy of the table, whose name is that of the month; to create a partition at once would lock all
-# of events.
+# A copy of the table with the name of the month; creating a partition in one step would lock all of
+# events.
 _CREATE = "CREATE TABLE {} (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
 # Postgres chooses the partition of an insertion before it waits for the lock of that partition: one
 # that chose the default partition would fail when its month is attached meanwhile.
@@ -145,9 +145,9 @@ _CREATE_MONTH = "CREATE TABLE {} PARTITION OF events FOR VALUES FROM ({}) TO ('{
 
 
 def creation_of(name: str) -> str | None:
-    """Return the statement that creates a partition of such a name; None if it is not of a month.
+    """Return the statement that creates a partition with a name; None if it is not that of a month.
 
-    The migration from version 4 creates the partition of everything before a month.
+    The migration from version 4 creates a partition for all events before a month.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -160,7 +160,7 @@ def creation_of(name: str) -> str | None:
 
 
 def missing_months(found: Sequence[Partition], now: datetime, count: int) -> list[Month]:
-    """Return which of so many months, from that of ``now``, have no partition."""
+    """Return which of ``count`` months, from that of ``now``, have no partition."""
     months = [Month.of(now)]
     while len(months) < count:
         months.append(months[-1].next)

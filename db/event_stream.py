@@ -14,7 +14,7 @@ ORDER BY id
 
 
 async def find_last_ids(connection: Connection, *, span: int) -> list[int]:
-    """Return the newest id and those less than ``span`` below it, in ascending order."""
+    """Return the newest id and ids less than ``span`` below it, in ascending order."""
     return [int(row[0]) for row in await connection.fetch_all(FIND_LAST_IDS, (span,))]
 
 

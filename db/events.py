@@ -16,7 +16,7 @@ VALUES (
     %(key_id)s, %(request_id)s, %(actor)s, %(times)s
 )
 """
-# For a database of an earlier version that is backed up.
+# For backups of a database of an earlier version.
 INSERT_BEFORE_4 = """
 INSERT INTO events (at, kind, outcome, user_id, email_digest, ip, client_id, key_id, request_id)
 VALUES (
@@ -67,10 +67,10 @@ async def insert_for_users(
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Conditions on events, all of which must hold; None is no condition.
+    """Conditions on events, all of which must be met; None means no condition.
 
-    ``before`` is the public id of an event; no event precedes one that does not exist, or that is
-    of another user. ``after`` is an id, ``ip`` an IP address or a network.
+    ``before`` is the public id of an event; if it does not exist, or belongs to another user, no
+    event precedes it. ``after`` is an id, ``ip`` an IP address or a network.
     """
 
     user_id: str | None = None
@@ -153,7 +153,7 @@ async def find_origins(
 ) -> list[tuple[str | None, str]]:
     """Return the users, if known, and the IP addresses of events; of one email address or all.
 
-    Of each combination one, the newest first.
+    Each combination is returned once, the newest first.
     """
     parameters = {
         "since": since,

@@ -15,7 +15,7 @@ _TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%s)"
 async def housekeeping_turn(connection: Connection) -> AsyncIterator[bool]:
     """Run the block as a transaction with the lock; yield False if another process holds it.
 
-    The lock ends with the transaction. One of a session could stay with a session that a pooler
+    The lock ends with the transaction. A lock of a session could remain in a session that a pooler
     gives to others, and then no process would ever delete anything.
     """
     async with connection.transaction():

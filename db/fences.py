@@ -1,8 +1,8 @@
-"""What a lookup asks of Postgres besides its rows, so that only those of our primary count.
+"""Fences: checks in each lookup that its rows are those of our primary.
 
-A fence is an expression that Postgres evaluates once for each statement, also if it finds no row:
-an empty result of a standby, which may lack the newest rows, must not be taken for one of the
-primary. It is ``open`` if the result counts, or the reason why not.
+A fence is an expression that Postgres evaluates once for each statement, even if it finds no row:
+an empty result of a standby, which may lack the newest rows, must not be mistaken for one of the
+primary. Its value is ``open`` if the result may be used, otherwise the reason why not.
 """
 
 from db.errors import NotAcknowledged, ReadOnly, ServerTooOld, Unavailable
@@ -25,8 +25,8 @@ _SAME_PRIMARY = """
         WHEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) <> '{timeline:08X}'
         THEN 'replaced'
 """
-# The message makes the lookup a transaction that commits, and that a standby has to acknowledge as
-# it acknowledges a write: a primary that was replaced gets no acknowledgement, and never answers.
+# The message makes the lookup a transaction that commits, and that a standby has to acknowledge
+# like a write: a primary that was replaced gets no acknowledgement, and never answers.
 _ACKNOWLEDGED = """
         WHEN current_setting('synchronous_standby_names') = '' THEN 'unacknowledged'
         WHEN pg_logical_emit_message(true, 'userauth', '') IS NULL THEN 'unacknowledged'
@@ -34,9 +34,9 @@ _ACKNOWLEDGED = """
 
 
 def fenced(sql: str, *, acknowledged: bool = False, timeline: int | None = None) -> str:
-    """Return a query whose rows begin with the fence; it returns at least one.
+    """Return a query whose rows begin with the fence; it returns at least one row.
 
-    With a ``timeline``, the result counts on that one only.
+    With a ``timeline``, the fence is open on that timeline only.
     """
     further = "" if timeline is None else _SAME_PRIMARY.format(timeline=timeline)
     if acknowledged:
@@ -50,7 +50,7 @@ LEFT JOIN ({sql}) AS found ON true
 
 
 def refusal(state: str) -> Unavailable:
-    """Return what to raise for the result of a fence that is not open."""
+    """Return the error for the value of a fence that is not open."""
     reason, *versions = state.split()
     if reason == "newer":
         return ServerTooOld(too_old(*map(int, versions)) or "")

@@ -23,7 +23,7 @@ class _ReportingConnection(connection):
         self._is_reading = False
 
     def poll(self) -> int:
-        """Proceed (see psycopg2): libpq is called again when there is something to read."""
+        """Continue the connection (see psycopg2), and report the first answer."""
         if self._is_reading and self._report is not None:
             report, self._report = self._report, None
             report()

@@ -11,7 +11,7 @@ _DEFAULT_PORT = "5432"
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host, by the parameters of libpq; what is empty is not set.
+    """One host as parameters of libpq; an empty one is not set.
 
     ``name`` is a host name, an IP address, or the directory of a socket. ``address`` is the IP
     address to connect to.
@@ -28,7 +28,7 @@ class Host:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Return what replaces the hosts of the DSN."""
+        """Return the parameters that replace the hosts of the DSN."""
         port = {"port": self.port} if self.port else {}
         if not self.name and not self.address:
             return port
@@ -41,7 +41,7 @@ class Host:
         return bool(self.address) or not self.name or self.name.startswith(("/", "@"))
 
     def includes(self, other: "Host | None") -> bool:
-        """Return whether a resolved host is this one, or has one of its addresses."""
+        """Return whether a resolved host is this one, with any of its IP addresses."""
         return other is not None and other == replace(self, address=self.address or other.address)
 
 

@@ -57,7 +57,7 @@ def open_lookups(
 ) -> Lookups:
     """Return the lookups; each connects on first use.
 
-    ``observer`` returns the callback for the statements of a lookup, by its name. If
+    ``observer`` returns the callback for the statements of a lookup, given its name. If
     ``acknowledged``, a synchronous standby has to acknowledge each statement.
     """
     acknowledgements = Acknowledgements(time.monotonic) if acknowledged else None

@@ -9,11 +9,11 @@ _LOCK_CLASS = 0x6D61696C
 
 
 async def lock_count(connection: Connection, counted: str) -> None:
-    """Let concurrent requests wait until the transaction ends, so that they pass no limit."""
+    """Make concurrent requests wait until the transaction ends, so that they exceed no limit."""
     await connection.execute(_LOCK, (_LOCK_CLASS, counted))
 
 
-# A limit is reached while its last but limit - 1 request is less than an hour old.
+# A limit of n is reached while the n-th newest request is less than an hour old.
 _FIND_WAIT = """
 SELECT extract(epoch FROM greatest(
     (
@@ -44,7 +44,7 @@ async def find_wait(
     user_limit: int,
     now: datetime,
 ) -> float:
-    """Return how many seconds the next request has to wait for the limits of an hour, at least 0.
+    """Return how many seconds the hourly limits make the next request wait, at least 0.
 
     Further requests from the network, and of the user, wait until the transaction ends.
     """

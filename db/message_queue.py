@@ -1,4 +1,4 @@
-"""The messages table as administrators and metrics see it."""
+"""The messages table: queries and changes of administrators, and metrics."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from db.message_rows import BacklogRow, MessageStateRow
 from db.pool import Connection
 
-# Without a recipient, a row only counts: nothing is sent.
+# A row without a recipient is counted, but nothing is sent.
 _FIND = """
 SELECT * FROM (
     SELECT
@@ -37,7 +37,7 @@ LIMIT %(limit)s
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages to find; a user or an address, if one of both is given."""
+    """Conditions on messages; either a user or an email address, or neither."""
 
     message_id: str | None = None
     state: str | None = None
@@ -65,8 +65,8 @@ async def find_message(connection: Connection, message_id: str) -> MessageStateR
     return found[0] if found else None
 
 
-# Not one that a process sends now: its failure is null until the attempt has failed.
-# Rows are locked in the order in which tries of codes lock them: see db/proofs.py.
+# A message that a process is sending is left out: its failure is null until the attempt has failed.
+# Rows are locked in the same order as by tries of codes: see db/proofs.py.
 _RETRY = """
 WITH held AS MATERIALIZED (
     SELECT id
@@ -92,7 +92,7 @@ WHERE m.id = held.id
 async def retry(connection: Connection, message_id: str | None, *, now: datetime) -> int:
     """Make a message due whose last attempt failed, or all that were given up.
 
-    Return how many that were. Those that are no longer valid remain as they are.
+    Return their number. Messages that are no longer valid are not changed.
     """
     return await connection.execute(_RETRY, {"id": message_id, "now": now})
 
@@ -105,7 +105,7 @@ WHERE id = %s AND voided_at IS NULL
 
 
 async def drop(connection: Connection, message_id: str, *, now: datetime) -> bool:
-    """Make a message void, so that it is not sent; return whether it was not void before."""
+    """Void a message, so that it is not sent; return False if it was already void."""
     return await connection.execute(_DROP, (now, message_id)) == 1
 
 
@@ -117,9 +117,9 @@ WHERE due_at IS NOT NULL AND expires_at > %(now)s AND recipient IS NOT NULL
 
 
 async def measure_backlog(connection: Connection, *, now: datetime) -> BacklogRow:
-    """Return how many messages are to be sent and not expired, and when the oldest was stored.
+    """Return how many unexpired messages are to be sent, and when the oldest was stored.
 
-    Also deferred ones: while the relay takes none, all are deferred.
+    Deferred messages are included: while the relay accepts none, all are deferred.
     """
     row = await connection.fetch_one(_BACKLOG, {"now": now})
     return BacklogRow(0, None) if row is None else BacklogRow(*row)

@@ -1,4 +1,4 @@
-"""What queries of the messages table return, and what its statements take."""
+"""The rows that queries of the messages table return, and the parameters of its statements."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,8 +10,8 @@ from db.rows import UserRow
 class NewMessage:
     """A message to insert.
 
-    It is sent to ``recipient``, if there is one, unless ``user_id`` names a user who is disabled.
-    A bound message becomes void by a new password of that user. A printed one is not sent: an
+    It is sent to ``recipient``, if there is one, unless the user ``user_id`` is disabled. A bound
+    message becomes void when that user gets a new password. A printed one is not sent: an
     administrator passes its link on.
     """
 
@@ -35,7 +35,7 @@ class NewMessage:
 class ClaimedMessage:
     """A message that this process may send until ``due_at``.
 
-    It is not valid if it expired, became void, or its user is disabled or deleted. Without a
+    It is not valid if it has expired or become void, or its user is disabled or deleted. Without a
     recipient, nothing is sent.
     """
 

@@ -11,8 +11,8 @@ from db.message_limits import lock_count
 from db.message_rows import ClaimedMessage, NewMessage
 from db.pool import Connection
 
-# The same work, and a row that is due, whether or not anything is sent. Without a user, the planner
-# would omit the search for one: it must not see the value, and searches for the id of the message.
+# The work is the same, with a row that is due, whether or not anything is sent. Without a user, the
+# planner would omit the search for one: the value is hidden from it, and is the id of the message.
 _INSERT = """
 WITH given AS MATERIALIZED (
     SELECT
@@ -33,9 +33,9 @@ WITH given AS MATERIALIZED (
         AND NOT is_urgent
         AND (
             sent_at IS NOT NULL
-            -- Not one that is printed, or became void before an attempt.
+            -- Not if it is printed, or became void before an attempt.
             OR (recipient IS NOT NULL AND (due_at IS NOT NULL OR attempts > 0))
-            -- Of a deleted user, while a process sends it.
+            -- A message to a deleted user, while a process sends it.
             OR (voided_at IS NOT NULL AND due_at IS NOT NULL)
         )
 ), allowed AS (
@@ -74,17 +74,17 @@ LEFT JOIN owner ON true
 async def insert_message(
     connection: Connection, message: NewMessage, *, language: str, max_per_hour: int
 ) -> None:
-    """Insert a message, in the transaction of what it is about.
+    """Insert a message, in the transaction of the change that it is about.
 
-    Beyond ``max_per_hour`` to one address it is not sent, except if it is urgent. One that is
-    printed is never sent.
+    Beyond ``max_per_hour`` to one email address, it is sent only if it is urgent. A printed message
+    is never sent.
     """
     await lock_count(connection, message.email_digest)
     parameters = asdict(message) | {"language": language, "limit": max_per_hour}
     await connection.execute(_INSERT, parameters)
 
 
-# What another transaction has locked is being sent, or is about to change: it counts as sent.
+# A message that another transaction has locked is being sent or changed: it counts as sent.
 _RENEW = """
 UPDATE messages
 SET created_at = %(created_at)s, expires_at = %(expires_at)s
@@ -106,7 +106,7 @@ WHERE id = (
 
 
 async def renew_unsent(connection: Connection, message: NewMessage) -> bool:
-    """Let an unsent message of the same kind to the same user report a change, if there is one."""
+    """Renew an unsent message of the same kind to the same user; return False if there is none."""
     return await connection.execute(_RENEW, asdict(message)) == 1
 
 
@@ -141,19 +141,19 @@ RETURNING
 async def claim_next(
     connection: Connection, *, now: datetime, lease_until: datetime, takes_urgent: bool = True
 ) -> ClaimedMessage | None:
-    """Claim the next message that is due, until the end of a lease; each process gets another.
+    """Claim the next message that is due, until the end of a lease; no two processes get the same.
 
-    Urgent messages are the first, unless the caller takes none.
+    Urgent messages come first, or are left out if ``takes_urgent`` is False.
     """
     parameters = {"now": now, "lease_until": lease_until, "takes_urgent": takes_urgent}
     row = await connection.fetch_one(_CLAIM, parameters)
     return None if row is None else ClaimedMessage(*row)
 
 
-# A message that was stored while its user was deleted still has the address. That transaction did
-# not see it, and storing a message must not wait for such a transaction, which would take time.
+# A message that was stored while its user was being deleted still has the email address: the
+# transaction of the deletion did not see it, and storing a message must not wait for it.
 #
-# A lease that ended may be that of another process by now.
+# If the lease has ended, another process may have claimed the message.
 _MARK_SENT = """
 UPDATE messages m
 SET
@@ -189,7 +189,7 @@ async def defer(
     failure: str,
     is_counted: bool,
 ) -> None:
-    """Send a claimed message later; ``is_counted`` unless the attempt was the relay's fault."""
+    """Defer a claimed message; ``is_counted`` unless the relay caused the failure."""
     parameters = (until, failure, 0 if is_counted else 1, message.id, message.due_at)
     await connection.execute(_DEFER, parameters)
 

@@ -1,4 +1,4 @@
-"""The connections of a pool, all of which are given up when they lead to no primary."""
+"""The connections of a pool, which are all discarded if they do not lead to the primary."""
 
 from collections import deque
 
@@ -9,9 +9,9 @@ from db.prepared import PreparedQuery
 
 
 class OpenConnections:
-    """Connections that are free, those that are lent, and prepared queries.
+    """Free connections, borrowed connections, and prepared queries.
 
-    ``generation`` counts how often all were given up.
+    ``generation`` counts how often all were discarded.
     """
 
     def __init__(self) -> None:
@@ -33,11 +33,11 @@ class OpenConnections:
         return None
 
     def lend(self, raw: aiopg.Connection) -> None:
-        """Add a connection that is in use until take_back()."""
+        """Add a borrowed connection, which is in use until take_back()."""
         self._lent.add(raw)
 
     def take_back(self, raw: aiopg.Connection) -> None:
-        """Remove a connection that was lent."""
+        """Remove a borrowed connection."""
         self._lent.discard(raw)
 
     def watch(self, query: PreparedQuery) -> None:
@@ -46,12 +46,12 @@ class OpenConnections:
         self._queries.append(query)
 
     def close_free(self) -> None:
-        """Close those that are free."""
+        """Close the free connections."""
         while self._free:
             close_once(self._free.pop())
 
     def give_up(self) -> None:
-        """Close every connection, except those that are lent, and begin a new generation."""
+        """Close every connection except borrowed ones, and begin a new generation."""
         self.generation += 1
         self.close_free()
         # A query that fails may begin another one.
@@ -62,8 +62,8 @@ class OpenConnections:
     def end_all(self) -> None:
         """Close every connection, and begin a new generation.
 
-        What waits for an answer fails, a commit included: that of a primary that was replaced may
-        never come, or not count.
+        Pending statements fail, including commits: the answer of a primary that was replaced may
+        never arrive, or be wrong.
         """
         while self._lent:
             close_once(self._lent.pop())

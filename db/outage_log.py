@@ -1,4 +1,4 @@
-"""The log of why no connection to Postgres can be used, and of the end of that."""
+"""Logs why no connection to Postgres can be used, and when requests are served again."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from ops.logs import SERVER
 # The minimum time between two lines about a state of Postgres that ends by itself.
 _INTERVAL_SECONDS = 10.0
 
-# When a cause ends by itself.
+# When a cause that can end by itself ends.
 _UNTIL: Mapping[type[DatabaseError], str] = {
     ReadOnly: "a primary accepts writes",
     NotAcknowledged: "it names one",
@@ -26,9 +26,10 @@ _UNTIL: Mapping[type[DatabaseError], str] = {
 
 
 class OutageLog:
-    """Logs why requests get 503, but not for each connection that meets it.
+    """Logs why requests get 503, but not for each affected connection.
 
-    Nothing before ``is_on`` is set: a check, and a server that starts, report what they raise.
+    Nothing is logged before ``is_on`` is set: a check, and a server that starts, report the error
+    that they raise.
     """
 
     def __init__(self) -> None:

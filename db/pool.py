@@ -87,7 +87,7 @@ class Database:
 
     @property
     def route(self) -> Route:
-        """Return what leads to the primary."""
+        """Return the route to the primary."""
         return self._connector.route
 
     async def close(self) -> None:
@@ -97,11 +97,11 @@ class Database:
         self._connections.close_free()
 
     def react(self, error: DatabaseError) -> None:
-        """Discard every connection if the error of one says that none can be used."""
+        """Discard every connection if the error of one implies that none can be used."""
         self._connector.react(error)
 
     def log_outages(self) -> None:
-        """Log from now on why requests get 503: they are served."""
+        """Log outages from now on, since requests are served."""
         self._connector.log_outages()
 
     def record_answer(self) -> None:
@@ -109,7 +109,7 @@ class Database:
         self._connector.record_answer()
 
     def search_primary(self) -> None:
-        """Look for a host that has replaced the primary, which is late with an answer."""
+        """Look for a host that has replaced the primary, whose answer is late."""
         self._search.begin()
 
     async def prepare(
@@ -117,7 +117,7 @@ class Database:
     ) -> PreparedQuery:
         """Prepare a query of one array on a connection of its own, which the caller closes.
 
-        If ``acknowledged``, a result counts once a synchronous standby has acknowledged it.
+        If ``acknowledged``, a result is returned only after a synchronous standby acknowledged it.
         """
         if self.limits.shares_sessions:
             raw = await self._connector.connect()
@@ -133,9 +133,9 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
-        """Borrow a connection, in autocommit; raises Unavailable if none is available.
+        """Borrow a connection in autocommit mode; raises Unavailable if none is available.
 
-        The wait for it and all its statements take at most ``seconds``: by default, the longer one
+        The wait for it and all its statements take at most ``seconds``; the default is the longest
         of the limits.
         """
         deadline = self._deadline(seconds)
@@ -149,16 +149,16 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, seconds: float | None = None) -> AsyncIterator[Connection]:
-        """Borrow a connection in a transaction, which is committed, or else rolled back."""
+        """Borrow a connection in a transaction; commit it, or roll it back on an error."""
         async with self.connection(seconds) as connection, connection.transaction():
             yield connection
 
     @asynccontextmanager
     async def dedicated_connection(self, seconds: float) -> AsyncIterator[Connection]:
-        """Open a connection outside the pool, in autocommit, for at most ``seconds``.
+        """Open a connection outside the pool, in autocommit mode, for at most ``seconds``.
 
-        For long work, which must not take a connection from the requests. Its statements fail once
-        all connections were discarded.
+        It is for long work, which must not take a connection from requests. Its statements fail
+        once all connections have been discarded.
         """
         deadline = self._deadline(seconds)
         raw = await self._connector.connect()

@@ -1,4 +1,4 @@
-"""The pooler between us and Postgres: whether it is what the settings say."""
+"""Checks that the pooler between us and Postgres is the one in the settings."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from db.errors import PoolerNotSupported, Unavailable, WrongPooler
 from db.pool import Database
 from settings.choices import Pooler
 
-# Longer than any limit of connecting.
+# Longer than any time limit for a connection.
 _SECONDS = 60.0
 # A process id can be used again; together with its start it names one session.
 SESSION = "SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"
@@ -22,7 +22,7 @@ SELECT
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a connection leads to. Of two clusters, the names may be the same."""
+    """The database that a connection leads to. Names alone may be the same in two clusters."""
 
     role: str
     database: str
@@ -34,9 +34,9 @@ class Location:
 
 
 async def check_pooler(database: Database) -> None:
-    """Raise WrongPooler if the pooler is not what the settings say.
+    """Raise WrongPooler if the pooler is not the one in the settings.
 
-    That there is none, if there should be none, is known of each connection already.
+    If the settings name none, each connection already checks that there is none.
     """
     match database.limits.pooler:
         case Pooler.SESSION:
@@ -46,7 +46,7 @@ async def check_pooler(database: Database) -> None:
 
 
 async def get_location(database: Database) -> Location:
-    """Return where a connection leads to; raises LookupError."""
+    """Return the database that a connection leads to; raises LookupError."""
     async with database.connection() as connection:
         row = await connection.fetch_one(_LOCATION)
     if row is None:
@@ -55,7 +55,7 @@ async def get_location(database: Database) -> Location:
 
 
 async def check_location(database: Database, direct: Location) -> None:
-    """Raise WrongPooler if a pooler does not lead to where a direct connection does."""
+    """Raise WrongPooler if a pooler leads to another database than a direct connection."""
     pooled = await get_location(database)
     if pooled != direct:
         raise WrongPooler(
@@ -78,7 +78,7 @@ async def find_pooler_risks(database: Database) -> list[str]:
 
 
 async def _check_sessions(database: Database) -> None:
-    """Raise PoolerNotSupported unless each connection has a session of Postgres to itself.
+    """Raise PoolerNotSupported unless each connection has its own session of Postgres.
 
     A pooler in transaction mode gives a second connection the session that the first one leaves
     idle, or, if others use the pooler, gives the first one another session.

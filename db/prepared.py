@@ -24,7 +24,7 @@ Received = Callable[[list[Row], DatabaseError | None], None]
 def preparation(name: str, sql: str, key_type: str) -> str:
     """Return the statements that prepare a query of one array.
 
-    The plan is generic: made once, for a table that grows.
+    The plan is generic: it is made once, for a table that grows.
     """
     return (
         "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
@@ -46,7 +46,7 @@ class PreparedQuery:
         self._connection = connection
         self._raw = connection.raw
         self._acknowledged = acknowledged
-        # What Postgres warned of while the connection was opened is not about a result.
+        # Warnings that Postgres sent while the connection was opened do not concern a result.
         self._raw.notices.clear()
         self._cursor = self._raw.cursor()
         self._statement = statement

@@ -1,7 +1,7 @@
-"""The search for a new primary while the one that is known does not answer.
+"""The search for a new primary while the known one does not answer.
 
-A primary that was replaced may still run, and never get the acknowledgement of a standby. To wait
-for the time limit of a statement before another host is asked would cost seconds of each failover.
+A primary that was replaced may still run, but never gets the acknowledgement of a standby. If other
+hosts were tried only after the time limit of a statement, each failover would take seconds longer.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class PrimarySearch:
         """Begin a search, unless one runs or has just ended."""
         is_running = self._task is not None and not self._task.done()
         if not is_running and not self._is_closed and self._clock() >= self._next_at:
-            # In an empty context: its time is not that of a request.
+            # In an empty context: its time does not count as time of a request.
             self._task = asyncio.get_running_loop().create_task(self._run(), context=Context())
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The messages table as proofs: the secret of a message is presented, compared and used once."""
+"""The messages table: proofs, the secrets of messages, which are compared and used once."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,8 +9,8 @@ from db.rows import Row, UserRow
 
 MAX_TRIES = 5
 MAX_TRIES_PER_DAY = 20
-# A message holds while it is neither expired nor void, its user is not disabled, and neither the
-# password nor the address that it is about has changed.
+# A message is valid while it is neither expired nor void, its user is not disabled, and neither the
+# password nor the email address that it is about has changed.
 _VALID = """
     m.kind = ANY (%(kinds)s::text[])
     AND m.expires_at > %(now)s
@@ -39,11 +39,12 @@ async def find_proof(
     return None if row is None else _proof(row)
 
 
-# Locks all messages to the address: concurrent requests, in any process, count one after another.
-# Messages without a user count as well, so that an unknown address has the same limits.
+# Locks all messages to the email address: concurrent requests, in any process, are counted one
+# after another. Messages without a user are included, so that an unknown address has the same
+# limits.
 #
-# If its caller is identified, a code is compared with several messages: a try of each, but one of
-# the address, which one of the rows counts.
+# If the caller is identified, a code is compared with several messages. That is one try for each
+# message, but one for the address, which is counted in one row.
 _COUNT_TRY = f"""
 WITH asked AS MATERIALIZED (
     SELECT DISTINCT email_digest
@@ -107,9 +108,9 @@ async def count_try(
     kinds: Sequence[str],
     now: datetime,
 ) -> list[ProofRow]:
-    """Count a try of a code, and return the valid messages that it may be of.
+    """Count a try of a code, and return the valid messages that it may be the code of.
 
-    Of one message, or of all messages to a user. Those whose tries are exhausted are not returned.
+    These are one message, or all messages to a user, except those whose tries are exhausted.
     """
     parameters = {"id": message_id, "user_id": user_id, "kinds": list(kinds), "now": now}
     return [_proof(row) for row in await connection.fetch_all(_COUNT_TRY, parameters)]
@@ -139,7 +140,7 @@ WHERE m.id = held.id
 
 
 async def return_try(connection: Connection, message_ids: Sequence[str]) -> None:
-    """Take back the try of a code that was right, also that of its address."""
+    """Undo the count of a try whose code was correct, for its messages and its email address."""
     await connection.execute(_RETURN_TRY, {"ids": list(message_ids)})
 
 
@@ -151,7 +152,7 @@ WHERE id = %(id)s AND used_at IS NULL AND voided_at IS NULL AND expires_at > %(a
 
 
 async def spend(connection: Connection, message_id: str, *, at: datetime) -> bool:
-    """Use a message, in the transaction of what it permits; return False if that was done."""
+    """Use a message, in the transaction of the action; return False if it was already used."""
     return await connection.execute(_SPEND, {"id": message_id, "at": at}) == 1
 
 

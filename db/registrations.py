@@ -38,7 +38,7 @@ _FIND_OWNER = f"{_SELECT} WHERE email_key = %s"
 
 
 async def find_owner(connection: Connection, email_key: str) -> UserRow | None:
-    """Return the user of an address, or None."""
+    """Return the user of an email address, or None."""
     row = await connection.fetch_one(_FIND_OWNER, (email_key,))
     return None if row is None else UserRow(*row)
 
@@ -53,7 +53,7 @@ FOR UPDATE
 async def find_void_for_update(
     connection: Connection, email_key: str, *, at: datetime
 ) -> UserRow | None:
-    """Return the user of an address who has not verified it in time, or None; lock the row."""
+    """Return and lock the user of an email address who has not verified it in time, or None."""
     row = await connection.fetch_one(_FIND_VOID, (email_key, at))
     return None if row is None else UserRow(*row)
 
@@ -68,7 +68,7 @@ FOR UPDATE SKIP LOCKED
 
 
 async def find_next_void_for_update(connection: Connection, *, at: datetime) -> UserRow | None:
-    """Return a user who has not verified the address in time, or None; lock the row."""
+    """Return and lock a user who has not verified the email address in time, or None."""
     row = await connection.fetch_one(_FIND_NEXT_VOID, (at,))
     return None if row is None else UserRow(*row)
 
@@ -88,7 +88,7 @@ WHERE u.id = held.id
 
 
 async def keep_void(connection: Connection, *, at: datetime) -> None:
-    """Let users who have not verified their address in time verify it later."""
+    """Remove the time limit of users who have not verified their email address in time."""
     await connection.execute(_KEEP_VOID, (at,))
 
 

@@ -1,8 +1,8 @@
 """Sessions that a pooler in transaction mode shares: their settings come from the role.
 
-A setting of one connection would reach the others that use the session, and be lost in the next
-session. So a connection sets nothing: it checks that the defaults of the role are right, and that
-no client has changed them in the session.
+A setting of one connection would affect other connections in the same session, and be lost in the
+next session. A connection therefore sets nothing: it checks that the defaults of the role are
+correct, and that no client has changed them in the session.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +14,8 @@ from db.session_settings import FIND_SEARCH_PATH, StatementTimeouts, check_prima
 
 # The settings in milliseconds: 0 would be no limit.
 _LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
-# The accepted values of the others, of which the first is what we advise. Their
-# reasons are in db/session_settings.py. A debug message at COMMIT would be taken for a warning.
+# The accepted values of the others; the first is the recommended one. db/session_settings.py has
+# the reasons. A debug message at COMMIT would be mistaken for a warning.
 _CHOICES = {
     "synchronous_commit": ("on", "remote_apply"),
     "default_transaction_isolation": ("read committed",),
@@ -37,8 +37,8 @@ SELECT
     ),
     {FIND_SEARCH_PATH}
 """
-# What the promises depend on is set for each transaction as well, in case a role loses its defaults
-# while its sessions are in use.
+# The settings that durability and isolation depend on are also set in each transaction, in case a
+# role loses its defaults while its sessions are in use.
 BEGIN = """
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SELECT
@@ -67,9 +67,9 @@ class _Setting:
 
 
 def unprepared(sql: str, key_type: str, search_path: str) -> str:
-    """Return what to send instead of preparing a query of one array: each time, one transaction.
+    """Return the statements to send in place of a prepared query: one transaction each time.
 
-    As with a prepared plan, no table is read as a whole. A lookup that has to be acknowledged needs
+    As with a prepared plan, no table is read as a whole. A lookup that must be acknowledged needs
     synchronous_commit.
     """
     setup = (
@@ -83,7 +83,7 @@ def read_shared_session(row: Row, host: str, timeouts: StatementTimeouts) -> str
     """Return the search_path of the role.
 
     Raises ReadOnly if the host is not a primary that accepts writes, SchemaError if the role has
-    no schema, and RoleSettingsMissing with the statements that set what is missing.
+    no schema, and RoleSettingsMissing with statements that set the missing settings.
     """
     is_standby, is_read_only, role, database, settings, search_path = row
     check_primary(host, search_path, is_standby=is_standby, is_read_only=is_read_only)

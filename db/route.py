@@ -15,9 +15,9 @@ from ops.logs import SERVER
 class Route:
     """Leads to the primary.
 
-    ``primary`` is the host of the last connection, if there was one, and ``silent`` are those that
-    have not answered since then. ``timelines`` are those of its connections,
-    ``waiting_sessions`` those of the primary, and ``names`` resolves the names of the hosts.
+    ``primary`` is the host of the last connection, if there was one, and ``silent`` are the hosts
+    that have not answered since. ``timelines`` are those of its connections, ``waiting_sessions``
+    those on the primary, and ``names`` resolves host names.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -45,7 +45,7 @@ class Route:
         return 0 if host.includes(self.primary) else 1
 
     def follow(self, host: Host) -> bool:
-        """Set the primary, which a connection leads to; return whether it replaced another one."""
+        """Set the primary to the host of a connection; return whether it replaced another one."""
         self.silent.clear()
         before, self.primary = self.primary, host
         if before in {None, host}:

@@ -1,4 +1,4 @@
-"""What queries return, and what some statements take."""
+"""The rows that queries return, and the parameters of some statements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class NewTokenRow:
-    """A token to insert; ``max_idle`` is None if it is valid until it expires, used or not."""
+    """A token to insert; ``max_idle`` is None if it stays valid without a use until it expires."""
 
     id: str
     kind: str
@@ -81,7 +81,7 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The last use of a token: when, in UTC seconds, and from which IP address, if known."""
+    """The last use of a token: the time in UTC seconds, and the IP address, if known."""
 
     token_id: str
     at: int
@@ -109,10 +109,10 @@ class ClientSecretRow:
 
 @dataclass(frozen=True, slots=True)
 class CountRow:
-    """How many seconds, from the response of Postgres on, attempts are rejected.
+    """For how many seconds after the response of Postgres attempts are rejected.
 
-    From the usual network, that of the last login, ``usual_network_wait_seconds`` count instead of
-    ``wait_seconds``. Both are 0 or less, or None, if attempts are allowed.
+    ``usual_network_wait_seconds`` replaces ``wait_seconds`` for attempts from the usual network,
+    that of the last login. Both are 0 or less, or None, if attempts are allowed.
     """
 
     wait_seconds: float | None
@@ -124,8 +124,8 @@ class CountRow:
 class CountStateRow:
     """A count as administrators see it.
 
-    ``next_at`` is the time of the next allowed attempt, None if attempts are rejected without
-    end or none has to wait. ``is_locked_everywhere`` includes the usual network.
+    ``next_at`` is the time of the next allowed attempt, None if attempts are rejected indefinitely
+    or do not have to wait. ``is_locked_everywhere`` includes the usual network.
     """
 
     subject: str
@@ -140,7 +140,7 @@ class CountStateRow:
 
 @dataclass(frozen=True, slots=True)
 class ThrottleDecision:
-    """Whether an attempt was counted, and when; the wait until it is, or whether one begins now."""
+    """Whether an attempt was counted, when, the wait if it was not, and whether one begins now."""
 
     is_allowed: bool
     wait_seconds: float | None

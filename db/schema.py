@@ -1,4 +1,4 @@
-"""The version of the schema in the database: check, create, migrate."""
+"""The schema in the database: its version is checked, created or migrated."""
 
 import asyncio
 import logging
@@ -49,7 +49,7 @@ WHERE relname = ANY (%s::text[]) AND relkind IN ('r', 'p') AND relnamespace = (
 )
 """
 MIN_POSTGRES = 13
-# The version of the cluster as a number, and its encoding.
+# The version of Postgres as a number, and the encoding of the database.
 CLUSTER = (
     "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')"
 )
@@ -131,7 +131,7 @@ async def _migrate(connection: Connection, version: int) -> None:
 
 
 async def _create(connection: Connection, schema: str) -> None:
-    """Create the schema, and the first partition of events: an import may come before a server."""
+    """Create the schema, and the first partition of events: an import may precede any server."""
     await _check_name_conflicts(connection)
     await connection.execute(schema)
     row = await connection.fetch_one("SELECT now()")

@@ -1,7 +1,7 @@
-"""Rights of other roles by which statements of this server could call functions of theirs.
+"""Rights of other roles that could make statements of this server call their functions.
 
-If no operator or function of pg_catalog fits the types of an expression, Postgres takes one of
-our schema. So no other role may create objects in it, or own functions and operators there.
+If no operator or function of pg_catalog fits the types of an expression, Postgres uses one of our
+schema. No other role may therefore create objects in it, or own functions and operators there.
 """
 
 from collections.abc import Sequence

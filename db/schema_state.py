@@ -1,7 +1,7 @@
 """The one row of userauth_schema, which all servers on a database read every few seconds.
 
-It has the version of the schema, the version that a server needs to run beside it, and digests of
-the settings that all servers must share, as one of them stored them.
+It contains the version of the schema, the earliest version of a server that may use it, and digests
+of the settings that all servers must share, which one of them stored.
 """
 
 import json
@@ -23,7 +23,7 @@ class SchemaStateRow:
 
 
 _FIND = "SELECT version, compatible_since, settings, settings_at FROM userauth_schema"
-# The condition keeps what another server has stored since it was read.
+# The condition preserves digests that another server has stored since the row was read.
 _STORE = """
 UPDATE userauth_schema
 SET settings = %(settings)s, settings_at = %(at)s

@@ -1,4 +1,4 @@
-"""What Postgres reports about itself and our role, for an administrator."""
+"""The state of Postgres and of our role, for administrators."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,9 @@ class ServerStateRow:
     """The state of Postgres, and the rights of the role that connected.
 
     ``schema`` is None if the role has none; ``missing_privileges`` are rights on existing tables
-    that the server needs. ``usable_connections`` is how many our role may have, those of others
-    included: neither reserved for other roles, nor beyond the limit of the role or the database.
+    that the server needs. ``usable_connections`` is how many connections our role may have,
+    including those of others: not reserved for other roles, and within the limits of the role and
+    the database.
     """
 
     version: str
@@ -44,7 +45,7 @@ SELECT
         ORDER BY name, privilege
     ),
     coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
-    -- Not from pg_stat_activity, in which a role sees the kind of its own sessions only.
+    -- Not from pg_stat_activity, where a role sees the kind of its own sessions only.
     (SELECT sum(numbackends)::integer FROM pg_stat_database),
     current_setting('max_connections')::integer,
     least(

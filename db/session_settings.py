@@ -1,9 +1,9 @@
 """The settings of each session, which override defaults of the role, the database or the cluster.
 
-The statement runs with the search_path of the role, where other roles may have created objects: so
-it qualifies each name. The search_path that it sets is pg_catalog, which Postgres searches first
-without its being listed, then the schema that contains our tables, in which other roles must have
-no rights (db/schema_privileges.py), then temporary tables.
+The statement runs with the search_path of the role, where other roles may have created objects, and
+therefore qualifies each name. The search_path that it sets is pg_catalog, which Postgres searches
+first although it is not listed, then the schema that contains our tables, in which other roles must
+have no rights (db/schema_privileges.py), then temporary tables.
 """
 
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ FIND_SEARCH_PATH = """
 # must see what its holder committed.
 # A commit is on disk, and on the synchronous standby if there is one, before it is acknowledged:
 # local, remote_write and off promise less than on, and remote_apply more.
-# To compile a statement takes longer than any of ours, and the estimated cost of lookups exceeds
-# jit_above_cost: they work without enable_seqscan, and read a table of one row as a whole.
-# Nothing is set if a pooler is in between: its process id is not that of the session.
+# JIT compilation takes longer than any of our statements, and the estimated cost of lookups exceeds
+# jit_above_cost: they run without enable_seqscan, and read a table of one row as a whole.
+# Nothing is set if there is a pooler: the process id that it reports is not that of the session.
 SET_SESSION = f"""
 SELECT
     pg_catalog.pg_is_in_recovery(),
@@ -78,7 +78,7 @@ WHERE coalesce(pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) %(pid)s, true)
 
 @dataclass(frozen=True, slots=True)
 class StatementTimeouts:
-    """The time limits of a statement and of its wait for a lock, in milliseconds; 0 is none."""
+    """The time limits of a statement and its wait for a lock, in milliseconds; 0 is no limit."""
 
     statement: int
     lock: int

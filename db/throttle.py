@@ -38,9 +38,9 @@ class Subject:
     """The subject of a count, and its limits.
 
     After ``free_failures`` each attempt has to wait. A count whose last failure is more than
-    ``forget_seconds`` ago starts again. ``max_failures`` is the limit of an account, where failures
-    are counted in a row: at four fifths of it attempts from other networks are rejected without
-    end, and at the limit all are.
+    ``forget_seconds`` ago starts again. ``max_failures`` is the limit of consecutive failures of an
+    account: at four fifths of it, attempts from other networks are rejected indefinitely, and at
+    the limit all are.
     """
 
     name: str
@@ -58,9 +58,9 @@ def limits_of(subjects: Sequence[Subject]) -> dict[str, object]:
     }
 
 
-# Counts are not flushed to disk: a crash of Postgres may lose those of the last moment. Both
-# statements are one message, and so one transaction, which ends the setting. As a part of the
-# second, set_config() would be rejected by Postgres for distributed schemas.
+# Counts are not flushed to disk: a crash of Postgres may lose the last of them. Both statements are
+# one message, and therefore one transaction, whose end resets the setting. Within the second one,
+# Postgres would reject set_config() for distributed schemas.
 _ENSURE = """
 SET LOCAL synchronous_commit = off;
 INSERT INTO throttle (subject, failures, last_at)
@@ -76,9 +76,9 @@ async def ensure_counts(connection: Connection, subjects: Sequence[Subject]) -> 
     await connection.execute(_ENSURE, {"subjects": [subject.name for subject in subjects]})
 
 
-# The failures of a held count with the one at a time ``now``, and the seconds to wait after those
-# that are due. The sum or difference of a time with zone and an interval depends on the zone of the
-# session, and Postgres for distributed schemas rejects it in such places.
+# The failures of a locked count including the one at ``now``, and the resulting wait in seconds.
+# The sum or difference of a time with zone and an interval depends on the zone of the session, and
+# Postgres for distributed schemas rejects it in such places.
 NEXT_FAILURES = """
         CASE
             WHEN {now} - held.last_at > make_interval(secs => asked.forget_seconds) THEN 1
@@ -95,8 +95,8 @@ WAIT_SECONDS = """
             )
 """
 
-# All sessions lock the rows in the same order; then they do not change until they are written. Only
-# then the clock is read, once. Either all subjects are counted, or none.
+# All sessions lock the rows in the same order; the clock is read once, after all are locked. Either
+# all subjects are counted, or none.
 _RECORD_FAILURE = """
 SET LOCAL synchronous_commit = off;
 WITH asked AS (
@@ -169,10 +169,10 @@ async def record_failure(
     first_delay_seconds: float,
     longest_delay_seconds: float,
 ) -> ThrottleDecision | None:
-    """Count one more failure of each subject, unless an attempt is rejected for one of them now.
+    """Count one more failure of each subject, unless one of them rejects the attempt now.
 
-    The wait doubles with each failure. For the account whose usual network is ``network`` only
-    the wait there counts. Returns None if a row is missing.
+    The wait doubles with each failure. If ``network`` is the usual network of the account, only the
+    wait there applies to the account. Returns None if a row is missing.
     """
     parameters = {
         **limits_of(subjects),
@@ -205,13 +205,14 @@ WITH held AS MATERIALIZED (
 )
 UPDATE throttle t
 SET
-    failures = CASE WHEN t.subject = %(address)s THEN greatest(t.failures - 1, 0) ELSE 0 END,
-    -- Without a later attempt, the state is that before this one.
+    failures = CASE WHEN t.subject = %(decremented)s THEN greatest(t.failures - 1, 0) ELSE 0 END,
+    -- Unless there was a later attempt, the state before this one is restored.
     next_at = CASE
-        WHEN t.subject = %(address)s AND t.last_at <> %(attempted_at)s::timestamptz THEN t.next_at
+        WHEN t.subject = %(decremented)s AND t.last_at <> %(attempted_at)s::timestamptz
+            THEN t.next_at
     END,
     last_at = CASE
-        WHEN t.subject <> %(address)s THEN locked.now
+        WHEN t.subject <> %(decremented)s THEN locked.now
         WHEN t.last_at = %(attempted_at)s::timestamptz THEN coalesce(t.before_at, t.last_at)
         ELSE t.last_at
     END,
@@ -227,18 +228,18 @@ async def record_success(
     connection: Connection,
     subjects: Sequence[Subject],
     *,
-    address: str,
+    decremented: str,
     account: str,
     network: str,
     attempted_at: datetime,
 ) -> None:
-    """Reset counts after an attempt that succeeded; that of the address is decremented.
+    """Reset counts after an attempt that succeeded, and decrement the count ``decremented``.
 
     The network becomes the usual network of the account.
     """
     parameters = {
         "subjects": [subject.name for subject in subjects],
-        "address": address,
+        "decremented": decremented,
         "account": account,
         "network": network,
         "attempted_at": attempted_at,

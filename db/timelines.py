@@ -1,8 +1,8 @@
 """The timelines of Postgres: each promotion begins a new one.
 
-A primary that was replaced while it was frozen or cut off still takes itself for the primary. It is
-recognized by its timeline, once this process has met the new primary. The timeline of a connection
-never changes, since no connection to a standby is used: so it is read when one is opened.
+A primary that was replaced while it was frozen or cut off still considers itself the primary. Its
+timeline reveals it, once this process has connected to the new primary. The timeline of a
+connection never changes, since connections to standbys are not used: it is read when one is opened.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from db.connection import Connection
 from db.errors import ReadOnly, StatementError
 
-# The name of a WAL file begins with the timeline. That of pg_control_checkpoint() is up to a
-# checkpoint late.
+# The name of a WAL file begins with the timeline. pg_control_checkpoint() returns the old timeline
+# until the next checkpoint.
 _FIND = """
 SELECT
     (SELECT system_identifier FROM pg_control_system()),
@@ -28,7 +28,7 @@ class Timeline:
 
 
 async def find_timeline(connection: Connection) -> Timeline | None:
-    """Return the timeline of a primary, or None if it does not state one."""
+    """Return the timeline of a primary, or None if it does not report one."""
     try:
         row = await connection.fetch_one(_FIND)
     except StatementError:
@@ -38,18 +38,18 @@ async def find_timeline(connection: Connection) -> Timeline | None:
 
 
 class Timelines:
-    """The newest timeline that this process has met, of each cluster that it has met."""
+    """The newest timeline of each cluster that this process has connected to."""
 
     def __init__(self) -> None:
         self._newest: dict[int, int] = {}
 
     @property
     def newest(self) -> int | None:
-        """Return the newest timeline, or None if it is not known of one cluster alone."""
+        """Return the newest timeline; None unless this process knows exactly one cluster."""
         return next(iter(self._newest.values())) if len(self._newest) == 1 else None
 
     def learn(self, timeline: Timeline, host: str) -> bool:
-        """Return whether the timeline of a primary is newer than those before, and learn it.
+        """Record the timeline of a primary; return whether it is newer than those before.
 
         Raises ReadOnly if it is older: the primary was replaced.
         """
@@ -63,5 +63,5 @@ class Timelines:
         return timeline.number > newest
 
     def is_newest(self, timeline: Timeline | None) -> bool:
-        """Return whether a timeline is known, and no newer one of its cluster is."""
+        """Return whether a timeline is known, and no newer one of its cluster is known."""
         return timeline is not None and self._newest.get(timeline.cluster) == timeline.number

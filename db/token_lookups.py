@@ -3,7 +3,7 @@
 from db.batch_loader import LookupQuery
 from db.rows import OwnerRow, SessionRow, UserRow
 
-# Owners of tokens that are not revoked, unless they are disabled.
+# Owners of tokens that are not revoked, except disabled users.
 FIND_USERS = LookupQuery(
     name="find_users_of_tokens",
     sql="""
@@ -37,8 +37,8 @@ WHERE
     make=lambda row: OwnerRow(UserRow(*row[:6]), row[6]),
 )
 
-# The same of sessions, with when a session ends without another use. The kind is named although it
-# is part of each signature already.
+# The same for sessions, with the time when a session ends unless it is used. The kind is compared
+# although each signature already includes it.
 FIND_SESSIONS = LookupQuery(
     name="find_sessions",
     sql="""

@@ -1,6 +1,7 @@
 """The tokens table.
 
-Statements mean tokens of each kind unless they name one; tests/db/test_token_kinds.py lists them.
+Statements apply to tokens of every kind unless they name one; tests/db/test_token_kinds.py lists
+them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,8 +10,8 @@ from datetime import datetime
 from db.pool import Connection
 from db.rows import NewTokenRow, TokenRow, Use
 
-# Whether a token is not too old, and was used in time. The difference of two times is immutable,
-# unlike the sum of a time and an interval: see tests/db/test_portable_sql.py.
+# Whether a token is neither expired nor idle for too long. The difference of two times is
+# immutable, unlike the sum of a time and an interval: see tests/db/test_portable_sql.py.
 _IS_UNEXPIRED = """expires_at > %(at)s
     AND (max_idle IS NULL OR %(at)s - coalesce(last_used_at, created_at) < max_idle)"""
 
@@ -87,7 +88,7 @@ async def revoke(
 ) -> str | None:
     """Revoke a token of a kind, of any user or of one; return the id of its owner.
 
-    None if it was revoked already, or belongs to another user.
+    None if it was already revoked, or belongs to another user.
     """
     row = await connection.fetch_one(_REVOKE, (at, token_id, kind, user_id))
     return None if row is None else row[0]
@@ -144,9 +145,9 @@ WHERE id IN (
 async def revoke_surplus(
     connection: Connection, user_id: str, newest: NewTokenRow, *, limit: int
 ) -> int:
-    """Revoke the oldest valid tokens of a user, of the kind of the newest, beyond ``limit``.
+    """Revoke the oldest valid tokens of a user, of the kind of ``newest``, beyond ``limit``.
 
-    Never the newest. Return how many were revoked.
+    ``newest`` itself is never revoked. Return how many were revoked.
     """
     values = {
         "at": newest.created_at,
@@ -174,7 +175,7 @@ WHERE user_id = %(user_id)s AND revoked_at IS NULL AND {_IS_UNEXPIRED}
 
 
 async def revoke_and_anonymize(connection: Connection, user_id: str, *, at: datetime) -> int:
-    """Revoke every token of a user, and delete its owner and the personal data in it.
+    """Revoke every token of a user, and remove the reference to its owner and the personal data.
 
     Return how many were valid.
     """

@@ -35,7 +35,7 @@ RETURNING id, email_key
 async def insert_users(
     connection: Connection, users: Sequence[ImportedUser]
 ) -> list[tuple[str, str]]:
-    """Insert users whose email address is free; return the ids and email keys of those."""
+    """Insert users whose email address is free; return their ids and email keys."""
     rows = await connection.fetch_all(
         _INSERT,
         (

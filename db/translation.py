@@ -25,13 +25,14 @@ DriverError = psycopg2.Error | TimeoutError
 
 # A read-only transaction, which psycopg2 does not count among the OperationalErrors.
 _READ_ONLY = "25006"
-# What libpq says of a Postgres that responds, beside the FATAL of Postgres itself: of a standby for
-# target_session_attrs, and of a connection that cannot be encrypted or authenticated.
+# Messages of libpq about a Postgres that responds, besides the FATAL of Postgres itself: about a
+# standby if target_session_attrs rejects it, and about a connection that cannot be encrypted or
+# authenticated.
 _STANDBY = ("session is read-only", "server is in hot standby mode")
 _REJECTED = ("FATAL: ", "does not support SSL", "certificate", "no password supplied")
 # Where libpq names the host.
 _FAILED = re.compile(r"^connection to server .*? failed: ")
-# What libpq says of an option that it cannot use, and what to call it without its value.
+# Messages of libpq about an option that it cannot use, and names for it without its value.
 _INVALID = {
     re.compile(pattern): name
     for pattern, name in (
@@ -53,15 +54,15 @@ _FOREIGN_SESSION = frozenset({"42P05", "26000"})
 def translate_connection_error(
     error: DriverError | OSError | asyncio.CancelledError, host: str = ""
 ) -> DatabaseError | asyncio.CancelledError:
-    """Return what to raise if connecting failed: libpq's reason contains no password.
+    """Return the error to raise if connecting failed: libpq's reason contains no password.
 
-    ``host`` is the one that was tried; without it, the reason names those that libpq tried.
+    ``host`` is the host that was tried; without it, the reason names the hosts that libpq tried.
     """
     if isinstance(error, TimeoutError) or not isinstance(
         error, psycopg2.OperationalError | OSError
     ):
         return translate(error)
-    # psycopg2 has no SQLSTATE of a failed connection. Lines that are indented are advice.
+    # psycopg2 has no SQLSTATE for a failed connection. Indented lines are advice.
     lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
     reason = " ".join("; ".join(lines).split())
     if invalid := _find_invalid(_FAILED.sub("", reason)):
@@ -75,7 +76,7 @@ def translate_connection_error(
 
 
 def _find_invalid(reason: str) -> str:
-    """Return the name of the option that libpq rejects, empty if the reason is another one."""
+    """Return the name of the option that libpq rejects, empty if there is another reason."""
     for pattern, name in _INVALID.items():
         if match := pattern.match(reason):
             return match.expand(name)
@@ -85,7 +86,7 @@ def _find_invalid(reason: str) -> str:
 def translate(
     error: DriverError | asyncio.CancelledError,
 ) -> DatabaseError | asyncio.CancelledError:
-    """Return what to raise if an awaited statement failed.
+    """Return the error to raise if an awaited statement failed.
 
     aiopg turns a statement that Postgres cancelled into a CancelledError; one that cancels the
     awaiting task is returned unchanged.
@@ -108,7 +109,7 @@ def finding_schema() -> Iterator[None]:
 
 
 def translate_driver_error(error: DriverError) -> DatabaseError:
-    """Return what to raise if psycopg2 failed, or time ran out.
+    """Return the error to raise if psycopg2 failed, or time ran out.
 
     The message omits psycopg2's text, which can contain values of the statement.
     """
@@ -129,7 +130,7 @@ def translate_driver_error(error: DriverError) -> DatabaseError:
 def _is_transient(error: psycopg2.Error) -> bool:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return True
-    # A broken connection has no code either; but what psycopg2 itself rejects is one of these two.
+    # A broken connection has no code either, but errors of psycopg2 itself are one of these two.
     return error.pgcode is None and not isinstance(
         error, psycopg2.ProgrammingError | psycopg2.DataError
     )

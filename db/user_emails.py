@@ -26,9 +26,9 @@ async def verify_email(connection: Connection, user_id: str, *, at: datetime) ->
     return UserRow(*row)
 
 
-# An UPDATE has no ON CONFLICT: it would fail, and Postgres would log the statement. A row with the
-# address, inserted and deleted again, waits for other transactions that have or had the address,
-# and until the commit others wait for this one.
+# An UPDATE has no ON CONFLICT: it would fail, and Postgres would log the statement. Inserting and
+# deleting a row with the email address waits for other transactions that have or had the address,
+# and makes others wait until this one commits.
 _CLAIM = """
 INSERT INTO users (email, email_key, password_hash)
 VALUES (%(email)s, %(email_key)s, '')

@@ -1,12 +1,12 @@
-"""The messages table: what changes of a user do to messages, and what valid messages hold."""
+"""The messages table: the effects of changes of a user, and the state of valid messages."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from db.pool import Connection
 
-# Tries of codes lock all messages to an address by id: see db/proofs.py. Several statements of a
-# transaction would each begin again at the lowest id, so the lock on all comes first.
+# Tries of codes lock all messages to an email address in the order of ids: see db/proofs.py. Each
+# statement of a transaction would begin again at the lowest id, so all are locked first.
 _LOCK = "SELECT id FROM messages WHERE user_id = %s ORDER BY id FOR UPDATE"
 
 
@@ -15,7 +15,7 @@ async def lock_messages(connection: Connection, user_id: str) -> None:
     await connection.fetch_all(_LOCK, (user_id,))
 
 
-# In the same order, for a change that uses no message before.
+# Locks in the same order, for a change that has not used a message before.
 _VOID = """
 WITH held AS MATERIALIZED (
     SELECT id
@@ -34,7 +34,7 @@ WHERE m.id = held.id
 async def void_messages(
     connection: Connection, user_id: str, kinds: Sequence[str], *, at: datetime
 ) -> None:
-    """Make the unused messages of some kinds to a user void; unsent ones are not sent."""
+    """Void the unused messages of some kinds to a user; unsent ones are not sent."""
     await connection.execute(_VOID, (user_id, list(kinds), at))
 
 
@@ -59,7 +59,7 @@ WHERE m.id = held.id
 
 
 async def void_later_undos(connection: Connection, undo_id: str, *, at: datetime) -> None:
-    """Make the unused undos that were stored after one of the same user void."""
+    """Void the unused undos of a user that were stored after another undo of that user."""
     await connection.execute(_VOID_LATER_UNDOS, (undo_id, at))
 
 
@@ -81,7 +81,7 @@ SELECT EXISTS (
 async def reserves(
     connection: Connection, email_digest: str, *, except_user_id: str | None, now: datetime
 ) -> bool:
-    """Return whether an address may be restored for another user than one."""
+    """Return whether an undo may restore an email address, except for ``except_user_id``."""
     row = await connection.fetch_one(_RESERVES, (email_digest, except_user_id, now))
     return row is not None and bool(row[0])
 
@@ -100,13 +100,13 @@ WHERE
 
 
 async def find_restorable(connection: Connection, user_id: str, *, at: datetime) -> list[str]:
-    """Return the earlier addresses of a user that an undo may restore."""
+    """Return the earlier email addresses of a user that an undo may restore."""
     return [row[0] for row in await connection.fetch_all(_FIND_RESTORABLE, (user_id, at))]
 
 
-# The rows stay until they expire, and count: otherwise a caller could register an address, delete
-# the user and begin again, and send any number of messages. One that a process sends now keeps its
-# lease, so that it is recorded as sent.
+# The rows remain until they expire, and are counted: otherwise a caller could register an address,
+# delete the user and begin again, and send any number of messages. A message that a process is
+# sending keeps its lease, so that it is recorded as sent.
 _ANONYMIZE = """
 WITH held AS MATERIALIZED (
     SELECT id
@@ -129,7 +129,7 @@ WHERE m.id = held.id
 
 
 async def anonymize_messages(connection: Connection, user_id: str, *, at: datetime) -> None:
-    """Make the messages of a user who is deleted void, and remove what is personal in them."""
+    """Void the messages of a user who is deleted, and remove personal data from them."""
     await connection.execute(_ANONYMIZE, {"user_id": user_id, "at": at})
 
 

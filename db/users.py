@@ -37,7 +37,7 @@ async def find_for_update(connection: Connection, user_id: str) -> PasswordRow |
     return None if row is None else PasswordRow(UserRow(*row[:6]), *row[6:])
 
 
-# The row is locked by an earlier statement: the time of this one is after all earlier changes.
+# An earlier statement has locked the row: the time of this one is after all earlier changes.
 # Distributed schemas reject clock_timestamp() here: see tests/db/test_portable_sql.py.
 _UPDATE_NAME = """
 UPDATE users
@@ -186,7 +186,7 @@ WHERE id = %(id)s AND language IS DISTINCT FROM %(language)s
 
 
 async def set_language(connection: Connection, user_id: str, language: str | None) -> bool:
-    """Set the language of messages, None for the default; return False if it was set already."""
+    """Set the language of messages, None for the default; return False if it was already set."""
     return await connection.execute(_SET_LANGUAGE, {"id": user_id, "language": language}) > 0
 
 
@@ -194,7 +194,7 @@ _DELETE = "DELETE FROM users WHERE id = %s"
 
 
 async def delete_user(connection: Connection, user_id: str) -> None:
-    """Delete a user; the rows of the tokens stay, without their owner."""
+    """Delete a user; the rows of the tokens remain, without their owner."""
     await connection.execute(_DELETE, (user_id,))
 
 

@@ -1,7 +1,8 @@
 """Sessions that wait for a synchronous standby.
 
-Nothing of ours ends the wait of a commit: neither its time limit nor the end of its connection. If
-each commit that ran out of time were followed by a new connection, Postgres would have none left.
+This server cannot end the wait of a commit, neither with a time limit nor by closing the
+connection. If each commit that timed out were followed by a new connection, Postgres would have
+none left.
 """
 
 import logging
@@ -32,9 +33,9 @@ class WaitingSessions:
         self._warned_at = -math.inf
 
     async def check(self, connection: Connection, *, limit: int, seconds: float) -> None:
-        """Log a warning, rarely, if sessions have waited for longer than seconds.
+        """Log a warning, rarely, if sessions have waited for longer than ``seconds``.
 
-        Raises Unavailable if so many are the limit.
+        Raises Unavailable if their number has reached ``limit``.
         """
         row = await connection.fetch_one(_COUNT, (seconds,))
         number, names = (int(row[0]), str(row[1])) if row else (0, "")

@@ -2,15 +2,15 @@
 
     .venv/bin/python -I deploy/as_the_service.py COMMAND …
 
-Of the caller's environment, the command gets only the terminal type, the locale, and the sudo
+From the caller's environment, the command gets only the terminal type, the locale, and the sudo
 variables that the audit trail records. Settings in that environment are an error, because the
 caller would expect them to have an effect. Drop-ins of the unit are not read. With
 DESTDIR=/some/directory, the command runs for an installation there, as the same user.
 
 Only root can read the secrets. As systemd does for the service, this passes copies of them to the
 command, in a directory in memory that is removed afterwards; the next command removes the copies of
-a killed one. The command gets a session and a terminal of its own, because it could otherwise type
-into root's terminal.
+a killed one. The command gets its own session and terminal, because it could otherwise type into
+root's terminal.
 """
 
 import fcntl
@@ -44,7 +44,7 @@ _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 class Signals:
     """Forwards signals to the command, including those that arrive before it starts.
 
-    So no signal ends this process before it has removed the copies of the secrets.
+    No signal therefore ends this process before it has removed the copies of the secrets.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ def _remove_stale(memory: Path) -> None:
     for directory in memory.glob(f"{_COPIES}*"):
         owner = _OWNER.fullmatch(directory.name)
         if owner and _start_of(int(owner[1])) != owner[2]:
-            # Another command may be removing them too.
+            # Another command may be removing them as well.
             shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -201,7 +201,7 @@ def _relay(master: int, terminals: Sequence[int]) -> None:
 def _carry(master: int, output: int, keyboard: int | None) -> None:
     """Copy in both directions until the command's terminal is closed.
 
-    Neither direction waits for the other: a command that is blocked on output does not read input.
+    Neither direction waits for the other: a command that is blocked on output reads no input.
     """
     targets = {master: output} if keyboard is None else {master: output, keyboard: master}
     pending = dict.fromkeys(targets.values(), b"")
@@ -227,7 +227,7 @@ def _read(source: int) -> bytes:
 
 
 def _write(target: int, data: bytes) -> bytes:
-    """Write as much as fits and return the rest, or nothing if the reader has gone."""
+    """Write as much as possible; return the rest, or nothing if the reader has disconnected."""
     try:
         return data[os.write(target, data) :]
     except BlockingIOError:
@@ -237,7 +237,7 @@ def _write(target: int, data: bytes) -> bytes:
 
 
 def read_variables(text: str) -> dict[str, str]:
-    """Parse an EnvironmentFile= as systemd does, for values of one line without backslashes."""
+    """Parse an EnvironmentFile= like systemd, for values of one line without backslashes."""
     variables = {}
     for line in text.splitlines():
         found = _VARIABLE.fullmatch(line.strip())

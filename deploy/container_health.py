@@ -10,8 +10,8 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 
 TIMEOUT_SECONDS = 4
-# Where a server that listens on all addresses of a family is reached.
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is not listened on
+# The addresses to reach a server that listens on all addresses of a family.
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - used to connect only
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -25,7 +25,7 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 def address(environ: Mapping[str, str]) -> tuple[str, int]:
-    """Return host and port of the server that has these variables."""
+    """Return the host and port of a server with these variables."""
 
     def value(*names: str, default: str) -> str:
         return next(filter(None, map(environ.get, names)), default)

@@ -93,7 +93,7 @@ add_user() {
 
 # Prepare the new version next to the old one, which keeps running.
 prepare_next_program() {
-    # An earlier installation was killed before it knew whether its version starts.
+    # An earlier installation was killed before it could check that its version starts.
     if [ -e "$before" ]; then reinstate_old_program; fi
     rm -rf "$next" "$gone"
     mkdir -p "$next"
@@ -105,7 +105,8 @@ prepare_next_program() {
         cp --archive --link "$program/.venv" "$next/.venv"
         return
     fi
-    # The environment is moved later. Only the scripts in its bin/ contain its path; none is used.
+    # The environment is moved later. Only the scripts in its bin/, which are not used, contain its
+    # path.
     python3 -m venv --copies "$next/.venv"
     local install=("$next/.venv/bin/python" -m pip install --quiet --disable-pip-version-check)
     "${install[@]}" --require-hashes --requirement "$next/requirements.lock"
@@ -123,7 +124,7 @@ packages() {
     if [ -e "$settings/requirements.txt" ]; then cat "$settings/requirements.txt"; fi
 }
 
-# With the number of processes that is asked for, which is not in the environment yet.
+# With the number of processes that was requested, which is not in the environment yet.
 check_next_program() {
     local python=$next/.venv/bin/python
     local command=("$python" "$next/server.py" --check)
@@ -164,8 +165,8 @@ install_settings() {
     new_secret USERAUTH_MAIL__URL ""
 }
 
-# The number of server processes is a setting, which each process reads. The old program has the new
-# number and the old lines as long as it is kept, that is until the new version has started.
+# The number of server processes is a setting, which each process reads. Until the new version has
+# started, the directory of the old one keeps the new number and the old lines.
 set_processes() {
     if [ -e "$before" ]; then
         { echo "$1"; sed --quiet "/$assignment/p" "$settings/environment"; } >"$before/.processes"
@@ -173,7 +174,7 @@ set_processes() {
     replace_assignment "$variable=$1"
 }
 
-# Not if the number has been changed since.
+# Does nothing if the number has been changed since.
 restore_processes() {
     local kept=$before/.processes
     [ -e "$kept" ] || return 0
@@ -199,7 +200,7 @@ processes() {
     echo "${number:-1}"
 }
 
-# The services that the settings ask for, without .service.
+# The services for these settings, without .service.
 wanted_services() {
     local number
     number=$(processes)
@@ -208,7 +209,7 @@ wanted_services() {
 
 is_wanted() { [[ $'\n'$(wanted_services)$'\n' == *$'\n'$1$'\n'* ]]; }
 
-# Those that an earlier run enabled.
+# The services that an earlier run enabled.
 other_services() {
     local link name
     for link in "$units"/multi-user.target.wants/userauth{,@[0-9]*}.service; do
@@ -277,14 +278,14 @@ start_units() {
     local services sockets
     services=$(wanted_services | sed 's/$/.service/')
     sockets=$(wanted_services | sed 's/$/.socket/')
-    # Words: the names of several units.
+    # Unquoted on purpose: each variable holds several unit names.
     systemctl daemon-reload &&
         systemctl --quiet enable $sockets $services userauth-backup.timer &&
         systemctl start $sockets userauth-backup.timer &&
         restart_services
 }
 
-# One after the other, so that the others serve meanwhile.
+# One at a time, so that the others serve requests meanwhile.
 restart_services() {
     local name
     for name in $(wanted_services) $(other_services); do
@@ -320,7 +321,7 @@ restore_old_program() {
     fi >&2
 }
 
-# The sockets first: they would start their services again.
+# The sockets first: otherwise they would start their services again.
 instances() {
     local link
     for link in "$units"/{sockets,multi-user}.target.wants/userauth@[0-9]*; do

@@ -1,4 +1,4 @@
-"""The application: the state that handlers share, and the handler of each path."""
+"""The application: the state that handlers share, and the routes to them."""
 
 import os
 import re
@@ -70,7 +70,7 @@ NO_PAGES = PageRoutes((), lambda _failure: None)
 
 @dataclass(frozen=True, slots=True)
 class HttpPolicy:
-    """Which requests are accepted, whatever their path."""
+    """Which requests are accepted, on any path."""
 
     addresses: ClientAddresses
     cross_origin: CrossOrigin
@@ -116,7 +116,7 @@ class Application(ApplicationState):
         self._handlers = _by_path(static_documents)
 
     def ignores_body(self, start_line: RequestStartLine) -> bool:
-        """Return whether the response to a request needs its head alone."""
+        """Return whether the response to a request depends on its head only."""
         handler = self._handlers.get(_normalized(start_line.path.partition("?")[0]))
         return handler is not None and handler.ignores_body
 
@@ -143,19 +143,19 @@ class Application(ApplicationState):
 
 
 def _by_path(documents: Mapping[str, StaticDocument]) -> Mapping[str, type[BaseHandler]]:
-    """Return the handlers of the API and the documents whose paths are no patterns."""
+    """Return the handlers of the API and of documents whose paths are not patterns."""
     found = {str(path): handler for path, handler in routes if path == re.escape(path)}
     return {**found, **dict.fromkeys(documents, StaticDocumentHandler)}
 
 
 def _normalized(target: str) -> str:
-    """Return the path of a target without a query, by which its handler is found."""
+    """Return the path of a target, without the query, as the routes contain it."""
     path = target if target.startswith("/") else _path_of(target)
     return _ENCODED_UNRESERVED.sub(_decode_unreserved, path) if "%" in path else path
 
 
 def _path_of(target: str) -> str:
-    """Return the path of a target that is a whole URL; any other target is no handler's path."""
+    """Return the path of a target that is a whole URL; other targets belong to no handler."""
     with suppress(ValueError):
         url = urlsplit(target)
         if url.scheme in {"http", "https"}:

@@ -1,4 +1,4 @@
-"""What handlers read from the application, as typed attributes."""
+"""The attributes of the application that handlers read."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ErrorPage:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that ends with an error, and whether it came over HTTPS."""
+    """A request that failed, its error, and whether it was sent over HTTPS."""
 
     request: HTTPServerRequest
     problem: Problem

@@ -1,4 +1,4 @@
-"""What all handlers of the API share: the checks of a request before its method runs."""
+"""The base of all handlers of the API: the checks of a request before its method runs."""
 
 from collections.abc import Awaitable
 from http import HTTPStatus
@@ -82,13 +82,13 @@ class BaseHandler(InputHandler):
 
     @property
     def cross_origin_fields(self) -> Fields:
-        """Return the fields for pages of other origins."""
+        """Return the header fields for pages of other origins."""
         return self.application.cross_origin.fields(self.request)
 
     def problem_fields(self, problem: Problem) -> Fields:
         """Return the header fields of an error; to a page's script, without a Basic challenge.
 
-        It would open the browser's password dialog over the page that handles the error.
+        The challenge would open the browser's password dialog over the page of the script.
         """
         if isinstance(problem, Unauthorized) and is_from_script(self.request.headers):
             return problem.bearer_challenge
@@ -99,7 +99,7 @@ class BaseHandler(InputHandler):
 
 
 class UnknownPathHandler(BaseHandler):
-    """Every path that has no other handler: not found, whatever the method."""
+    """Every path that has no other handler: not found, with any method."""
 
 
 class RejectedHeadHandler(BaseHandler):

@@ -67,7 +67,7 @@ class InputHandler(LoggedHandler):
         return parameter.read(self.get_query_arguments(parameter.name, strip=False))
 
     def check_body(self, form: type[Form]) -> None:
-        """Reject a body of another media type, or above the limit; an empty body is none."""
+        """Reject a body of another media type, or above the limit; an empty body is allowed."""
         headers = self.request.headers
         if self.request.body or self.exchange.is_body_too_large:
             given = headers.get("Content-Type", "").partition(";")[0].strip(" \t").lower()

@@ -17,7 +17,7 @@ class LoggedHandler(ProblemHandler):
     """A path whose requests are logged, and counted in the metrics."""
 
     application: ApplicationState
-    # Whether a proxy sends the request, with the credentials of its own caller.
+    # Whether a proxy sends the request, with the credentials of its client.
     is_called_by_proxy = False
 
     def initialize(self) -> None:
@@ -66,7 +66,7 @@ class LoggedHandler(ProblemHandler):
         return {**super().log_fields(), "route": self.application.route_of(type(self))}
 
     def log_rejection(self, problem: Problem) -> None:
-        """Log the cause of an error response, unless a flood of requests gets it."""
+        """Log the cause of an error response, unless it is one that a flood of requests gets."""
         if self.application.line_limit.admits(
             lines=REQUEST_FAILED,
             route=self.application.route_of(type(self)),

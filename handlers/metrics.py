@@ -13,7 +13,7 @@ from transport.application import ServedApplication
 from transport.client_address import ClientAddresses
 from transport.server import Server
 
-# Prometheus needs one connection. More would use up the open files that callers need.
+# Prometheus needs one connection; many would use up the open files that callers need.
 _LIMITS = LimitSettings(
     max_body_bytes=1024,
     max_connections=20,

@@ -1,4 +1,4 @@
-"""How every error becomes a response: one problem document (RFC 9457)."""
+"""Errors as responses: problem documents (RFC 9457)."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _JSON = ("Content-Type", "application/json; charset=UTF-8")
 _PROBLEM_JSON = ("Content-Type", "application/problem+json; charset=UTF-8")
 # nginx introduced this status for its log: the caller disconnected before the response.
 _CLIENT_CLOSED_REQUEST = 499
-# The request ids that a caller may choose. A token is none, whatever separates its parts.
+# The request ids that a caller may choose. A token never matches, whatever separates its parts.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _TOKEN = re.compile(r"[0-9a-f-]{36}[._-]+[0-9]{9,12}[._-]", re.IGNORECASE)
 
@@ -38,7 +38,7 @@ _TOKEN = re.compile(r"[0-9a-f-]{36}[._-]+[0-9]{9,12}[._-]", re.IGNORECASE)
 # Streaming, so that Tornado does not parse bodies: transport.application collects them.
 @stream_request_body
 class ProblemHandler(ResponseHandler, Endpoint):
-    """A path whose ``calls`` say which methods it supports, and whose errors are documents."""
+    """A path whose ``calls`` define its methods, and whose errors are problem documents."""
 
     application: ServedApplication
 
@@ -47,7 +47,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
         self._ids = RequestIds(self.new_request_id(), self._caller_request_id())
 
     def new_request_id(self) -> str:
-        """Return a random id, which says nothing about the number of requests."""
+        """Return a random id, which does not reveal the number of requests."""
         return uuid4().hex
 
     @property
@@ -123,8 +123,8 @@ class ProblemHandler(ResponseHandler, Endpoint):
     ) -> None:
         """Log what the administrator must know: bugs, and an unavailable database.
 
-        Nothing that the caller sent is logged. The line of the request says that the server is
-        overloaded: a second line for each rejection would add to the load.
+        Nothing that the caller sent is logged. That the server is overloaded appears in the line
+        of the request: a second line for each rejection would add to the load.
         """
         if value is None or isinstance(value, HTTPError | CallerDisconnected):
             return

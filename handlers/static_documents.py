@@ -1,4 +1,4 @@
-"""The documents at /openapi.json and /docs, and pages that are linked to, read at the start.
+"""The documents at /openapi.json and /docs, and the pages that links open, read at startup.
 
 Paths are not looked up in the file system: exactly the paths listed here exist.
 """
@@ -22,7 +22,7 @@ _SECURITY: Fields = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
 )
-# Pages that messages link to load nothing. Their URLs contain secrets in the fragment.
+# Pages that messages link to load nothing: their URLs contain secrets in the fragment.
 _MESSAGE_PAGE_POLICY = (
     "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -56,7 +56,7 @@ _FILES = {
 # The ``type`` of each problem document refers to it, so it is served with any settings.
 _PROBLEMS_FILE = "docs/problems.md"
 PROBLEMS_PATH = f"/{_PROBLEMS_FILE}"
-# Links of messages open them, also of those that an administrator prints without a relay.
+# Links in messages open these pages, as do links that an administrator prints without a relay.
 _MESSAGE_PAGES = {
     f"/auth/{page}": f"web/auth/{page}.html" for page in ("verify", "reset", "undo", "forgot")
 }
@@ -69,8 +69,8 @@ _TAG_BYTES = 18
 class StaticDocument:
     """A document with its strong entity tag, which changes with the content.
 
-    Caches may store it, but must revalidate it: another version of the server has others. They may
-    not store a document without an entity tag.
+    Caches may store it, but must revalidate it: another version of the server has other documents.
+    They may not store a document without an entity tag.
     """
 
     content: bytes = field(repr=False)
@@ -98,7 +98,7 @@ class StaticDocument:
 
 
 def read_message_pages(root: Path) -> Mapping[str, StaticDocument]:
-    """Return what links of messages open if no pages are served; raise OSError without one."""
+    """Return the pages that links in messages open if the server has none; raise OSError."""
     return {
         path: replace(page, entity_tag=None, security=_MESSAGE_PAGE_SECURITY)
         for path, page in _read_files(root, _MESSAGE_PAGES).items()
@@ -106,7 +106,7 @@ def read_message_pages(root: Path) -> Mapping[str, StaticDocument]:
 
 
 def read_page_parts(root: Path, color: str, logo: Path | None) -> Mapping[str, StaticDocument]:
-    """Return the style sheet in a color, the script and the logo of the pages; raise OSError."""
+    """Return the style sheet with a color, the script and the logo of the pages; raise OSError."""
     parts = _read_files(root, _PAGE_PARTS)
     style = parts[STYLE_PATH]
     content = style.content + f":root {{ --accent: {color}; }}\n".encode()
@@ -117,7 +117,7 @@ def read_page_parts(root: Path, color: str, logo: Path | None) -> Mapping[str, S
 
 
 def read_problems(root: Path) -> Mapping[str, StaticDocument]:
-    """Return the document that problems link to; raise OSError without it."""
+    """Return the document that problems link to; raise OSError if it is missing."""
     return _read_files(root, {PROBLEMS_PATH: _PROBLEMS_FILE})
 
 

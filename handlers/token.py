@@ -18,7 +18,7 @@ from rules.errors import Problem, Unauthorized
 from rules.text_bounds import MAX_CODE_POINTS
 from transport.response import Fields
 
-# What is wrong with the query or the body.
+# The errors in the query or the body.
 _INVALID_REQUEST = frozenset({400, 413, 415, 422})
 
 

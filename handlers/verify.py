@@ -15,7 +15,7 @@ from transport.browsers import is_from_browser
 from transport.response import Fields
 from transport.session_cookie import session_cookie_name
 
-# Every printable ASCII character of an email address is sent as it is, except the percent sign.
+# Printable ASCII characters of an email address are sent unencoded, except the percent sign.
 _PLAIN = string.punctuation.replace("%", "")
 _SIGN_IN = Flag(
     "sign_in",
@@ -50,9 +50,9 @@ _VERIFY = Call(
 class VerifyHandler(BaseHandler):
     calls: ClassVar = {"GET": _VERIFY, "HEAD": _VERIFY}
     is_called_by_proxy = True
-    # A proxy may copy the head of a request with a body, and then sends the body or not.
+    # A proxy may copy the head of a request that has a body, and then send no body.
     ignores_body = True
-    # Caddy appends the query of the request that it asks about.
+    # Caddy appends the query of the request that is to be authorized.
     ignores_unknown_parameters = True
 
     def identify(self, guard: Guard) -> Awaitable[Identity]:
@@ -67,15 +67,15 @@ class VerifyHandler(BaseHandler):
     def problem_fields(self, problem: Problem) -> Fields:
         """Return the header fields of an error; to a browser, without a Basic challenge.
 
-        It would open the browser's dialog, and what is entered there is added to each request to
-        the service, even from pages of other sites.
+        The challenge would open the browser's password dialog. The browser would then add the
+        password to each request to the service, even from pages of other sites.
         """
         if isinstance(problem, Unauthorized) and is_from_browser(self.request.headers):
             return problem.bearer_challenge
         return problem.headers
 
     def send_problem(self, problem: Problem) -> None:
-        """Respond with the document of an error, or with the way to the page that signs in."""
+        """Respond with the document of an error, or redirect to the page that signs in."""
         location = self._sign_in_location() if isinstance(problem, Unauthorized) else None
         if location is None:
             super().send_problem(problem)

@@ -1,4 +1,4 @@
-"""The messages that are to be sent, in the database that all processes share, for the metrics."""
+"""The number of messages to send, in the database that all processes share, for the metrics."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ class Backlog:
 
     @property
     def due(self) -> int:
-        """Return how many messages were to be sent at the last measurement."""
+        """Return how many messages were to be sent when last measured."""
         return self._row.due
 
     @property

@@ -14,7 +14,7 @@ from mail.relay import Relay
 from rules.back_off import back_off_seconds
 from rules.mail_secrets import derive_secrets
 
-# No other process may send the message for so long. An attempt ends well before.
+# For this long, no other process may send the message. An attempt ends well before.
 LEASE_SECONDS = 120.0
 _ATTEMPT_SECONDS = 110.0
 # RFC 5321 asks for half an hour between attempts, but most messages expire after an hour or a day.
@@ -22,9 +22,9 @@ _STEPS = (10.0, 60.0, 300.0, 900.0, 1800.0)
 
 
 class KeyUnknown(Permanent):
-    """No signing key has the id of the one that the secrets of a message derive from.
+    """The signing key that the secrets of a message derive from is not known.
 
-    Another server may have it already: until the message expires, this one may get it too.
+    Another server may already have it: until the message expires, this one may get it too.
     """
 
 
@@ -54,7 +54,7 @@ class Delivery:
         return datetime.fromtimestamp(self._clock(), UTC)
 
     async def attempt(self, message: ClaimedMessage, relay: Relay) -> Outcome:
-        """Send a claimed message, unless it is not valid any more; raises RelayFault."""
+        """Send a claimed message if it is still valid; raises RelayFault."""
         recipient = message.recipient
         if recipient is None:
             with suppress(Permanent):

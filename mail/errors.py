@@ -1,4 +1,4 @@
-"""Why a message was not sent, and what follows for the message and for the queue.
+"""The reasons why a message was not sent, and the consequences for it and the queue.
 
 The text of each error is stored with the message and logged: it contains no secret and no address.
 """
@@ -9,11 +9,11 @@ class MailError(Exception):
 
 
 class Temporary(MailError):
-    """Not now: send this message later. Others are not affected."""
+    """Retry this message later. Others are not affected."""
 
 
 class Permanent(MailError):
-    """Never: this message is dead. Others are not affected."""
+    """Give up this message. Others are not affected."""
 
 
 class MessageError(Permanent):

@@ -1,4 +1,4 @@
-"""Writes messages to a folder, where they are read in development."""
+"""Writes messages to a folder, for development."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ class FolderRelay:
 
     def _write(self, name: str, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The temporary file has the mode 0600, and a random name that is no *.eml.
+        # The temporary file has the mode 0600, and a random name that does not end in .eml.
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".") as draft:
             draft.write(content)
             draft.flush()
@@ -46,7 +46,7 @@ class FolderRelay:
 
 
 def _link(draft: Path, folder: Path, name: str) -> None:
-    """Give a file its name: readers see it whole. Another file of the name is not replaced."""
+    """Give a complete file its name. An existing file of that name is not replaced."""
     names = (f"{name}{_SUFFIX}", *(f"{name}-{number}{_SUFFIX}" for number in range(2, 100)))
     for candidate in names:
         try:

@@ -24,7 +24,7 @@ KIND_FIELD = "X-Userauth-Kind"
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What all messages have in common: the sender, the reply address, and the origin of links."""
+    """The data that all messages share: the sender, the reply address, and the origin of links."""
 
     sender: str
     reply_to: str
@@ -50,9 +50,9 @@ def render(
     """
     try:
         return _render(message, recipient, secrets, envelope)
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, others are sent
+    except Exception as error:  # noqa: BLE001 - no failure may prevent other messages
         reason = type(error).__name__
-    # Not the text of the error, nor its traceback: they may quote the address.
+    # Neither the text of the error nor its traceback: they may quote the email address.
     raise MessageError(f"the message cannot be rendered: {reason}")
 
 
@@ -92,7 +92,7 @@ def _render(
     rendered.add_alternative(text.html, subtype="html", cte=_ENCODING)
     rendered.set_boundary(f"=_{message.id}")
     rendered["Content-Language"] = text.language.value
-    rendered.as_bytes()  # what cannot be encoded fails here
+    rendered.as_bytes()  # raises if it cannot be encoded
     return rendered
 
 
@@ -119,7 +119,7 @@ def _utc(time: datetime) -> str:
 
 
 def _mailbox(text: str) -> Address:
-    """Return a mailbox of the settings, such as Example <no-reply@example.com>."""
+    """Return a mailbox in the settings, such as Example <no-reply@example.com>."""
     (mailbox,) = _POLICY.header_factory("from", text).addresses
     return _address(mailbox.addr_spec, mailbox.display_name)
 

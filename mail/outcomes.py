@@ -1,4 +1,4 @@
-"""What an attempt to send a message comes to, and how that is recorded."""
+"""The outcomes of attempts to send a message, and how they are recorded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,8 @@ class Sent:
 class Deferred:
     """The message is sent later.
 
-    ``is_counted`` unless the relay sends no message at all; ``is_of_relay`` if the relay responded.
+    ``is_counted`` is False if the relay sends no messages at all; ``is_of_relay`` is True if the
+    relay responded.
     """
 
     until: datetime
@@ -53,8 +54,8 @@ class GivenUp:
 class Skipped:
     """The message has no recipient.
 
-    It goes through the queue, and is rendered: otherwise the next request would take less time than
-    after a message that is sent.
+    It passes through the queue, and is rendered: otherwise the next request would take less time
+    than after a message that is sent.
     """
 
 
@@ -86,7 +87,7 @@ class OutcomeCounts:
 
     @property
     def given_up(self) -> Mapping[str, int]:
-        """Return how many were given up, by reason."""
+        """Return how many messages were given up, by reason."""
         return {reason.value: count for reason, count in self._given_up.items()}
 
     def add(self, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""The pause of a queue whose relay sends nothing: its credentials, its certificate, its address."""
+"""The pause of the queue while the relay sends nothing, for example for wrong credentials."""
 
 import logging
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Pause:
         return max(0.0, self._probe_at - self._clock()) if self.is_on else 0.0
 
     def begin(self, fault: RelayFault) -> None:
-        """Begin the pause, or prolong it after a probe that failed."""
+        """Begin the pause, or extend it after a failed probe."""
         if self.wait_seconds() > 0:  # another message was being sent when the pause began
             return
         now = self._clock()
@@ -45,7 +45,7 @@ class Pause:
         self._probe_at = now + back_off_seconds(_STEPS, self._faults)
 
     def end(self) -> None:
-        """End the pause, if there is one, after a message that the relay sent or rejected."""
+        """End the pause, if there is one, after the relay has sent or rejected a message."""
         if self.is_on:
             self._faults = 0
             seconds = round(self._clock() - self._began_at)

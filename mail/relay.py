@@ -1,4 +1,4 @@
-"""What sends messages: an SMTP server, or a folder for development."""
+"""Relays, which send messages: an SMTP server, or a folder for development."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -38,7 +38,7 @@ def make_relay(
 
 
 def _host_name(origin: str) -> str:
-    """Return the host of an origin as EHLO takes it (RFC 5321, section 4.1.3)."""
+    """Return the host of an origin in the form for EHLO (RFC 5321, section 4.1.3)."""
     host = urlsplit(origin).hostname or "localhost"
     try:
         address = ip_address(host)

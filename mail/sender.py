@@ -1,8 +1,8 @@
 """The sender: claims messages that are due, one by one, and sends a few at a time.
 
-A message is claimed in a statement of its own, by a lease. While it is sent, neither a connection
-nor a lock is held. If the process stops in between, the message is due again when its lease ends:
-each message is sent at least once.
+A message is claimed in a separate statement, with a lease. While it is being sent, neither a
+connection nor a lock is held. If the process stops in between, the message is due again when its
+lease ends: each message is sent at least once.
 """
 
 import asyncio
@@ -34,15 +34,15 @@ from rules.budget import Budget
 
 # Other processes store messages, and deferred ones become due, without waking this one.
 _POLL_SECONDS = 5.0
-# How often to try whether Postgres is back.
+# The interval of attempts while Postgres is unavailable.
 _RETRY_SECONDS = 2.0
 # A relay that hangs must not prolong a stop.
 _GOODBYE_SECONDS = 1.0
 _BUDGET_KEY = "relay"
-# After so many urgent messages, the next one is another one, if any is due: a user who changes a
-# password again and again must not delay the messages of all others.
+# After this many urgent messages in a row, send a non-urgent one if any is due: a user who changes
+# a password again and again must not delay the messages of all others.
 _URGENT_IN_A_ROW = 3
-# How long after the next probe a message is due that the relay refused like all others.
+# Delay, after the next probe, before a message is retried that failed because of the relay.
 _AFTER_PROBE_SECONDS = 5.0
 
 
@@ -84,15 +84,15 @@ class Sender:
         return self._pause.is_on
 
     async def close(self, seconds: float) -> None:
-        """Claim no more, and wait so long for messages that are being sent.
+        """Stop claiming messages, and wait at most ``seconds`` for those being sent.
 
-        The lease of one that takes longer ends, and it is sent again.
+        If one takes longer, it is sent again when its lease ends.
         """
         self._is_closing = True
         self._wake.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                # First the task that starts the others.
+                # First the task that starts the other tasks.
                 await asyncio.wait({self._task})
                 await asyncio.wait({self._task, *self._running})
         tasks = {self._task, *self._running}
@@ -107,7 +107,7 @@ class Sender:
 
     async def _repeat(self) -> None:
         while not self._is_closing:
-            # Before the search, so that none is missed.
+            # Before the search, so that no message is missed.
             self._wake.clear()
             try:
                 seconds = await self._start_next()
@@ -131,7 +131,7 @@ class Sender:
 
     async def _start_next(self) -> float:
         """Start to send the next message; return how long to wait before the one after it."""
-        # While the queue pauses, one message at a time shows whether it may go on.
+        # While paused, send one message at a time as a probe.
         if self._running and (self._pause.is_on or not self._free):
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
             return 0.0
@@ -166,7 +166,7 @@ class Sender:
             self._free.append(relay)
         self.counts.add(outcome)
         self._unrecorded.append((message, outcome))
-        # Otherwise at the next turn: the relay has the message, which must not be sent again.
+        # If that fails, at the next turn: the message must not be sent again.
         with suppress(DatabaseError):
             await self._record_left()
 
@@ -175,7 +175,7 @@ class Sender:
             outcome = await self._delivery.attempt(message, relay)
         except RelayFault as fault:
             self._pause.begin(fault)
-            # The fault may be of this message alone: the next probe is another one.
+            # This message alone may be the cause: the next probe is another message.
             seconds = self._pause.wait_seconds() + _AFTER_PROBE_SECONDS
             until = self._delivery.now() + timedelta(seconds=seconds)
             return Deferred(until, str(fault), is_counted=False)

@@ -1,4 +1,4 @@
-"""Opens a connection to an SMTP server: encrypted as the URL says, and authenticated."""
+"""Opens a connection to an SMTP server, with the encryption and credentials of its URL."""
 
 import asyncio
 import ssl
@@ -20,8 +20,8 @@ from settings.mail_url import Security, SmtpUrl
 class Timeouts:
     """How many seconds each part may take.
 
-    ``opening`` and ``transaction`` bound all commands of a message: together they are shorter than
-    the lease of a message.
+    ``opening`` and ``transaction`` limit all commands for a message; together they are shorter than
+    its lease.
     """
 
     connect: float = 10
@@ -35,8 +35,8 @@ class Timeouts:
 class Server:
     """An SMTP server, and how to connect to it.
 
-    ``hostname`` is what this host calls itself. Certificates are verified with ``tls``, by default
-    with the system's authorities. ``names`` resolves the host.
+    ``hostname`` is the name of this host in EHLO. Certificates are verified with ``tls``, by
+    default with the system's certificate authorities. ``names`` resolves the host.
     """
 
     url: SmtpUrl
@@ -53,7 +53,7 @@ async def open_connection(server: Server) -> SMTP:
         local_hostname=server.hostname,
         timeout=server.timeouts.command,
         use_tls=server.url.security is Security.TLS,
-        start_tls=False,  # the default is to encrypt if that works
+        start_tls=False,  # by default, it would encrypt if possible
         tls_context=server.tls,
     )
     try:

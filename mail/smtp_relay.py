@@ -17,7 +17,7 @@ _UTF8 = "SMTPUTF8"
 
 
 class SmtpRelay:
-    """An SMTP server. A connection is used for several messages, and closed when it is idle."""
+    """An SMTP server. A connection is used for several messages, and closed when idle."""
 
     def __init__(self, server: Server, sender: str) -> None:
         """Send to a server, from an address."""
@@ -66,7 +66,7 @@ class SmtpRelay:
                     discard(client)
 
     async def _connect(self) -> SMTP:
-        """Return the open connection if it still works, else a new one; raise RelayFault."""
+        """Return the open connection if it still works, or a new one; raise RelayFault."""
         client, self._client = self._client, None
         if client is not None:
             if await self._is_ready(client):
@@ -75,7 +75,7 @@ class SmtpRelay:
         return await open_connection(self._server)
 
     async def _is_ready(self, client: SMTP) -> bool:
-        """End a transaction that was refused half-way; return whether the connection works."""
+        """End a transaction that was rejected half-way; return whether the connection works."""
         try:
             await client.rset(timeout=self._server.timeouts.connect)
         except (SMTPException, OSError):
@@ -86,9 +86,9 @@ class SmtpRelay:
         return True
 
     async def _transact(self, client: SMTP, address: str, content: bytes) -> MailError | None:
-        """Send a message on a connection; return the error of a refusal, raise others.
+        """Send a message on a connection; return the error of a rejection, raise others.
 
-        After a refusal, the connection can be used again.
+        After a rejection, the connection can be used again.
         """
         limit = self._server.timeouts.transaction
         try:

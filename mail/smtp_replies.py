@@ -1,23 +1,23 @@
-"""What the replies of an SMTP server mean for a message and for the queue.
+"""The errors that replies of an SMTP server cause, for a message or for the queue.
 
 | step                                 | reply                                  | error      |
 | ------------------------------------ | -------------------------------------- | ---------- |
 | connection, EHLO, STARTTLS, AUTH     | anything but success, or none in time  | RelayFault |
 | MAIL, RCPT, DATA                     | none in time, a lost connection, a     | Temporary  |
-|                                      | reply that is none, 4xx                |            |
+|                                      | malformed reply, 4xx                   |            |
 | MAIL                                 | 552, 555: size or parameters           | Permanent  |
-| MAIL                                 | other 5xx: the sender is refused       | RelayFault |
-| RCPT, DATA                           | 5xx that denies us to send; see below  | RelayFault |
+| MAIL                                 | other 5xx: the sender is rejected      | RelayFault |
+| RCPT, DATA                           | 5xx that forbids sending; see below    | RelayFault |
 | RCPT, DATA                           | other 5xx                              | Permanent  |
 | MAIL, RCPT, DATA                     | 5.6.7 to 5.6.9: a non-ASCII address    | Permanent  |
 
-Replies that deny us to send are 530, 534, 535 and 538 (authentication), 5.3.2 and 5.4.5 (the relay
+Replies that forbid sending are 530, 534, 535 and 538 (authentication), 5.3.2 and 5.4.5 (the relay
 is closed, or its quota is used up), 5.7.20 to 5.7.27 (DKIM and SPF, RFC 7372), and those with the
 word "relay" and 5.7.1, or without an enhanced status code.
 
 A message that may be the only one with such a reply gets Temporary in place of RelayFault, so that
-an address that a stranger entered does not pause the queue: at RCPT and DATA if the server took a
-message before, since a relay may be open for some domains alone, and at each step if the address
+an address that a stranger entered does not pause the queue: at RCPT and DATA if the server accepted
+a message before, since a relay may be open for some domains only, and at each step if the address
 needs SMTPUTF8.
 """
 
@@ -39,7 +39,7 @@ _QUOTED = re.compile(r"[^\s<>]+@[^\s<>]+|[\w=+-]{20,}|#\S+|\d{4}[\s-]?\d{4}")
 
 
 class Step(StrEnum):
-    """What a reply answers."""
+    """The step that a reply answers."""
 
     CONNECTION = "connection"
     EHLO = "EHLO"
@@ -53,9 +53,10 @@ class Step(StrEnum):
 def error_of(
     step: Step, code: int, text: str, *, has_sent: bool = False, needs_utf8: bool = False
 ) -> MailError:
-    """Return the error that a refusal of MAIL, RCPT or DATA is.
+    """Return the error for a reply that rejects MAIL, RCPT or DATA.
 
-    ``has_sent`` if the server took a message before, ``needs_utf8`` if this one needs SMTPUTF8.
+    ``has_sent`` is True if the server accepted a message before, ``needs_utf8`` if this one needs
+    SMTPUTF8.
     """
     reason = describe(step, f"{code} {text}")
     if code not in _PERMANENT:
@@ -74,7 +75,7 @@ def error_of(
 
 
 def describe(step: Step, text: str) -> str:
-    """Return one short line about a failure, without what a reply may quote of the message."""
+    """Return one short line about a failure, which quotes nothing of the message."""
     if step is Step.AUTH:
         return f"{step}: {_codes(text)}"
     printable = "".join(char if char.isprintable() else " " for char in text)

@@ -14,9 +14,9 @@ from settings.mail_url import SmtpUrl
 
 
 async def connect(url: SmtpUrl, names: HostNames, seconds: float) -> socket.socket:
-    """Return a socket that is connected to one of the addresses of the server.
+    """Return a socket that is connected to one of the IP addresses of the server.
 
-    Each address gets an equal share of the time that is left. Raises OSError.
+    Each address gets an equal share of the remaining time. Raises OSError.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds

@@ -1,8 +1,8 @@
 """The texts of messages: one template for each kind and language, as plain text and as HTML.
 
-A template is a subject and paragraphs, with empty lines in between. Both forms of a message are
-made of it, so that they say the same. HTML is made by Tornado's templates, which escape by default
-and are installed already.
+A template consists of a subject and paragraphs, separated by empty lines. Both forms of a message
+are made from it, and therefore have the same content. HTML is made with Tornado's templates, which
+escape by default and are already installed.
 """
 
 import textwrap
@@ -33,7 +33,7 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class MessageText:
-    """What a message says."""
+    """The content of a message."""
 
     language: Language
     subject: str

@@ -1,4 +1,4 @@
-"""A test message, which an administrator sends to find out whether the relay works."""
+"""The test message, with which an administrator checks that the relay works."""
 
 import uuid
 from datetime import datetime

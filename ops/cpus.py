@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 def available_cpus(root: Path = Path("/")) -> int:
     """Return the number of CPUs, at least 1; part of a CPU does not count.
 
-    Threads that use more than the quota would be stopped together with the event loop. ``root`` is
-    the directory that holds proc and sys.
+    If threads used more than the quota, the event loop would be stopped as well. ``root`` is the
+    directory that contains proc and sys.
     """
     return max(1, min([_usable_cpus(), *map(int, _quotas(root))]))
 
@@ -36,9 +36,9 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _each(mount: Path, path: str, quota_of: Callable[[Path], float | None]) -> Iterator[float]:
-    """Yield the quotas of a cgroup and of those that it is in.
+    """Yield the quotas of a cgroup and of its ancestors.
 
-    In a container the path may be that of the host, of which only the mount itself is visible.
+    In a container, the path may be that of the host, where only the mount itself is visible.
     """
     group = PurePosixPath(path.lstrip("/"))
     for each in (group, *group.parents):

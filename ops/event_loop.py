@@ -1,4 +1,4 @@
-"""The event loop: that of uvloop, with two workarounds that the connections to Postgres need."""
+"""The event loop: uvloop, with two workarounds that the connections to Postgres need."""
 
 import select
 from collections.abc import Callable
@@ -13,13 +13,13 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class EventLoop(uvloop.Loop):
-    """A uvloop that loses no event of a broken file, and discards the stale handle of a closed one.
+    """A uvloop loop that keeps reporting a socket in an error state, and discards stale handles.
 
-    libuv calls back once for a file with an error, such as a socket that its peer closed before it
-    had read everything, and then no more, although the callback may have read only a part.
+    libuv calls back only once for a file with an error, such as a socket that its peer closed
+    before it had read everything, although the callback may have read only a part.
 
     When a TCP connection to Postgres is refused, libpq closes the socket before aiopg removes its
-    writer from the loop. uvloop keeps the stale handle, and would refuse every later connection
+    writer from the loop. uvloop keeps the stale handle, and would reject every later connection
     that gets the same descriptor.
     """
 
@@ -51,7 +51,7 @@ class EventLoop(uvloop.Loop):
 
     # The stubs of asyncio and of uvloop differ in the type of the result, which is a bool.
     def remove_reader(self, fd: "FileDescriptorLike") -> None:  # type: ignore[override]
-        """Call back no more (see asyncio)."""
+        """Stop calling back (see asyncio)."""
         self._readers.pop(fd, None)
         return super().remove_reader(fd)
 

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from ops.rare_warning import RareWarning
 
 _INTERVAL_SECONDS = 1.0
-# Some may be free although no connection is accepted: libuv keeps a reserve.
+# Some descriptors may be free although no connection is accepted: libuv keeps a reserve.
 _WANTED = 4
-# The limit of the process, and that of the host.
+# The limits of the process and of the host are reached.
 _NONE_FREE = frozenset({errno.EMFILE, errno.ENFILE})
 _MESSAGE = f"fewer than {_WANTED} files can be opened: connections may not be accepted"
 
 
 class FreeFilesMonitor:
-    """Warns, once a minute, while few files or none can be opened.
+    """Warns once a minute while few or no files can be opened.
 
     uvloop does not report that it cannot accept a connection. ``clock`` is monotonic.
     """
@@ -31,7 +31,7 @@ class FreeFilesMonitor:
         self._timer.cancel()
 
     def check(self) -> None:
-        """Warn if few files or none can be opened."""
+        """Warn if few or no files can be opened."""
         opened = []
         try:
             for _ in range(_WANTED):

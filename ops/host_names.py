@@ -1,8 +1,8 @@
 """The IP addresses of host names.
 
-The event loop resolves names in a few threads. Each name that the name servers do not answer would
-occupy one, also after its caller gave up, and delay the end of the process. Here a name has one
-thread at a time, which nothing waits for.
+The event loop resolves names in a few threads. Each name for which the name servers do not respond
+would occupy one, even after its caller gave up, and delay the exit of the process. Here each name
+has one thread at a time, which nothing waits for.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import socket
 from concurrent.futures import Future
 from threading import Thread
 
-# After which the earlier addresses of a name are used: name servers need milliseconds.
+# After this time, the earlier addresses of a name are used: name servers need milliseconds.
 _PATIENCE_SECONDS = 0.5
 
 
@@ -22,9 +22,9 @@ class HostNames:
         self._known: dict[str, list[str]] = {}
 
     async def resolve(self, name: str) -> list[str]:
-        """Return the addresses of a name; raises OSError, or UnicodeError if it is invalid.
+        """Return the IP addresses of a name; raises OSError, or UnicodeError if it is invalid.
 
-        They are the earlier ones if the name servers do not answer soon.
+        If the name servers do not respond soon, the addresses are the earlier ones.
         """
         known = self._known.get(name)
         found = asyncio.wrap_future(self._resolution(name))
@@ -45,10 +45,10 @@ class HostNames:
         last = self._last.get(name)
         if last is None or last.done():
             last = Future()
-            # A caller that gives up cannot cancel it for the others.
+            # So that a caller that gives up cannot cancel it for the others.
             last.set_running_or_notify_cancel()
             Thread(target=self._look_up, args=(name, last), name="resolve", daemon=True).start()
-            # Only now: nothing would end a resolution whose thread cannot start.
+            # Only now: a resolution whose thread cannot start would never end.
             self._last[name] = last
         return last
 

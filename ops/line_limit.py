@@ -1,4 +1,4 @@
-"""A limit of equal log lines: a flood of rejections gets a few lines, and their number."""
+"""A limit on similar log lines: a flood of rejections gets a few lines, and a count."""
 
 import asyncio
 import logging
@@ -6,7 +6,7 @@ from collections import Counter
 
 from ops.logs import SERVER
 
-# Lines of one kind in a period. An office at the start of its day stays below.
+# Lines of one kind in a period. An office that starts its working day stays below.
 MAX_LINES = 100
 PERIOD_SECONDS = 60.0
 
@@ -15,10 +15,10 @@ _Kind = frozenset[tuple[str, str]]
 
 
 class LineLimit:
-    """Admits a number of log lines of each kind a period, and reports how many more there were.
+    """Admits a number of log lines of each kind per period, and reports how many were omitted.
 
-    A period begins with its first line. At its end, a line for each kind with omitted lines has
-    their number and the fields of the kind. The number of kinds must be limited.
+    A period begins with its first line. At its end, one line for each kind with omitted lines
+    contains their number and the fields of the kind. The number of kinds must be limited.
     """
 
     def __init__(self, *, max_lines: int = MAX_LINES, seconds: float = PERIOD_SECONDS) -> None:

@@ -1,4 +1,4 @@
-"""Which requests have a line in the log."""
+"""The choice of requests that are logged."""
 
 from enum import StrEnum
 
@@ -8,6 +8,6 @@ FREQUENT_ROUTES = frozenset({"/health/live", "/health/ready", "/api/verify"})
 
 
 class LoggedRequests(StrEnum):
-    ALL = "all"  # without successful ones of FREQUENT_ROUTES
+    ALL = "all"  # except successful ones of FREQUENT_ROUTES
     FAILED = "failed"
     NONE = "none"

@@ -19,9 +19,9 @@ SERVER = "userauth"
 _MAX_MESSAGE = 2_000
 _MAX_EXCEPTION = 16_000
 _LIMITS = (("event", _MAX_MESSAGE), ("cause", _MAX_MESSAGE), ("exception", _MAX_EXCEPTION))
-# What every record has; the others are the fields of a message.
+# The attributes of every record; others are the fields of a message.
 _ATTRIBUTES = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
-# Constant, so that programs can group the events: what differs is in fields.
+# Constant, so that programs can group the events; the fields contain the details.
 REQUEST_FAILED = "request failed"
 # Fields of messages, and their names in text.
 _LABELS = (

@@ -1,7 +1,7 @@
 """The metrics of the server, and their exposition to Prometheus.
 
-A request only adds to numbers here. The values of other objects are read at each exposition, by the
-functions that ``gauge``, ``counter`` and ``labeled_counter`` register.
+A request only increments numbers here. The values of other objects are read at each exposition,
+through the functions that ``gauge``, ``counter`` and ``labeled_counter`` register.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ UNKNOWN_ROUTE = "unknown"
 OTHER_METHOD = "other"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
-# From the lookup of a token, a fraction of a millisecond, to a login that waited for its hash.
+# From the lookup of a token, a fraction of a millisecond, to a login that waits for its hash.
 SECONDS = (
     *(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
     *(0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0),
@@ -136,7 +136,7 @@ class Metrics(Collector):
         """Return all metrics, in the format of an Accept header.
 
         All values are read at once, but encoded metric by metric, with turns of the event loop in
-        between: requests would have to wait for several milliseconds of work.
+        between: otherwise requests would have to wait for several milliseconds of work.
         """
         try:
             encode, content_type = choose_encoder(accept)

@@ -11,13 +11,13 @@ from ops.log_writer import LogWriter
 from ops.logged_requests import FREQUENT_ROUTES, LoggedRequests
 from ops.trace_context import TraceParent
 
-# How long lines are gathered: a crash can lose those of this time.
+# How long lines are gathered: a crash can lose the lines of this time.
 _GATHER_SECONDS = 0.02
-# Only for these, which reject credentials, the caller's IP address is written.
+# The caller's IP address is logged only for these statuses, which reject credentials.
 REJECTIONS = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
 )
-# What a flood gets, whose lines are limited: a rejection of one is as cheap as its line.
+# The statuses of a flood, whose lines are limited: a rejection is as cheap as its line.
 _FLOOD_REJECTIONS = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _FIRST_ERROR = int(HTTPStatus.BAD_REQUEST)
 # Optional fields, and their names in text.
@@ -27,7 +27,7 @@ _OPTIONAL = (
     ("ip", "ip"),
     ("trace_id", "trace"),
 )
-# Called as json.dumps is.
+# Called like json.dumps.
 Serializer = Callable[..., str]
 
 
@@ -59,11 +59,11 @@ class RequestEvents(Protocol):
 
 
 class RequestLog:
-    """Writes a line for each request of ``requests``, those of a few milliseconds together.
+    """Writes a line for each request of ``requests``, the lines of a few milliseconds together.
 
-    The lines do not pass through the logging module, which would take longer.
-    ``dumps`` is a serializer that is faster than the one of the standard library. ``limit`` applies
-    to the lines of rejections in a flood.
+    The lines do not pass through the logging module, which would take longer. ``dumps`` is a
+    serializer that is faster than that of the standard library. ``limit`` applies to the lines of
+    rejections in a flood.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RequestLog:
     ) -> None:
         self._writer = writer
         self._limit = limit
-        # Compared once: an enumeration takes a microsecond for each comparison.
+        # Compared once: each comparison of an enumeration takes a microsecond.
         self._has_successes = requests is LoggedRequests.ALL
         self._has_failures = requests is not LoggedRequests.NONE
         self._clock = clock

@@ -1,4 +1,4 @@
-"""How much of the time of a request the database and hashes take."""
+"""The share of the database and of hashes in the time of a request."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass

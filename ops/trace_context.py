@@ -18,7 +18,7 @@ class TraceParent(NamedTuple):
 
 
 def read_traceparent(value: str | None) -> TraceParent | None:
-    """Parse a traceparent header; return None if the standard calls it invalid.
+    """Parse a traceparent header; return None if it is invalid according to the standard.
 
     Only versions after the first may have further fields at the end (section 3.2.4).
     """

@@ -1,4 +1,4 @@
-"""The pages for people with a browser: one module per page, and here the routes of all."""
+"""The pages for people with a browser: one module per page, and the routes of all pages here."""
 
 from pages import (
     account,

@@ -1,4 +1,4 @@
-"""/auth/account: what a person can see and change of the account."""
+"""/auth/account: the data of the account, and links to change it."""
 
 from pages.account_base import AccountHandler
 

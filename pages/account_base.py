@@ -1,4 +1,4 @@
-"""What the pages of an account share: a session, and the current password for each change."""
+"""The base of the pages of an account: a session, and the current password for each change."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -25,7 +25,7 @@ class AccountHandler(PageHandler):
 
     @property
     def own_session(self) -> Session:
-        """Return the session, without which prepare() has redirected to the sign-in."""
+        """Return the session; without one, prepare() has redirected to the sign-in."""
         if self.session is None:
             raise TokenInvalid
         return self.session
@@ -42,5 +42,5 @@ class AccountHandler(PageHandler):
         super().show(status, fields, username=username, **values)
 
     def report(self, done: str, fields: Fields = (), path: str = ACCOUNT) -> None:
-        """Go to a page of the account that reports what the form did."""
+        """Go to a page of the account that reports the effect of the form."""
         self.go_to(f"{path}?done={done}", fields)

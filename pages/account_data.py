@@ -1,4 +1,4 @@
-"""/auth/account/data: the data of the user, to keep: the account, sessions, tokens, and events."""
+"""/auth/account/data: a copy of the user's data: the account, sessions, tokens, and events."""
 
 from contract.documents import event_document, token_document, user_document
 from db.events import EventFilter
@@ -6,7 +6,7 @@ from db.rows import EventRow
 from pages.account_base import AccountHandler
 
 _PAGE = 1_000
-# The newest ones: failures of others, which anyone can cause, must not fill the memory.
+# The newest events: anyone can cause failures, which must not fill the memory.
 MAX_EVENTS = 10_000
 _ATTACHMENT = ("Content-Disposition", 'attachment; filename="account.json"')
 

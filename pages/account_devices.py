@@ -1,7 +1,7 @@
-"""/auth/account/devices: where the user is signed in, and how to sign out there.
+"""/auth/account/devices: the devices where the user is signed in, and the sign-out there.
 
-Each sign-out is a page of its own with the password: in a list of rows with a password each, the
-fields would have the same label.
+Each sign-out is a separate page with a password field: in one list, all of these fields would have
+the same label.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class DevicesPage(AccountHandler):
 
 
 class SignOutDevicesHandler(AccountHandler):
-    """A page with the password, for the sign-out of other devices."""
+    """A page with a password field, for the sign-out of other devices."""
 
     calls: ClassVar = {**SHOWN, "POST": SEND}
     template = "account-device"
@@ -83,13 +83,13 @@ class DevicePage(SignOutDevicesHandler):
         self.report("device", path=_DEVICES)
 
     async def find_shown(self, device_id: str = "", *_path: str) -> None:
-        """Find the device; raise NotFound, also for this browser, which has a button of its own."""
+        """Find the device; raise NotFound, even for this browser, which has its own button."""
         current = self.own_session.token_id
         for row in await self.application.services.tokens.find_all(self.identity):
             if row.id == device_id != current:
                 self.device = _device(self.texts, row, current)
         if self.device is None:
-            # An address that does not exist has no form.
+            # A URL that does not exist has no form.
             self.is_form_accepted = False
             raise NotFound
 

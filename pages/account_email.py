@@ -34,7 +34,7 @@ class EmailPage(AccountHandler):
 
 
 class VerificationPage(AccountHandler):
-    """Takes the button that sends the message again; it changes nothing in the account."""
+    """Accepts the button that sends the message again; it changes nothing in the account."""
 
     calls: ClassVar = {"POST": SEND}
 

@@ -1,4 +1,4 @@
-"""/auth/account/events: what happened to the account, as /api/user/events returns it."""
+"""/auth/account/events: the events of the account, as /api/user/events returns them."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class EventsPage(AccountHandler):
 
     @property
     def _before(self) -> str | None:
-        """Return the event before which the page begins; raise NotFound for what is none."""
+        """Return the id of the event before which the page begins; raise NotFound if invalid."""
         try:
             return self.query(_BEFORE)
         except InvalidParameters:

@@ -12,7 +12,7 @@ _NAME = Field("name", autocomplete="name", is_required=False)
 
 
 class NameForm(PageForm):
-    """An empty name removes it."""
+    """The new name; an empty one removes the name."""
 
     fields: ClassVar = (_NAME, CONFIRM)
 

@@ -1,4 +1,4 @@
-"""/auth/account/password: a new password, which signs out everywhere else."""
+"""/auth/account/password: a new password, which signs the user out everywhere else."""
 
 from typing import ClassVar
 

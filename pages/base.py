@@ -1,4 +1,4 @@
-"""What all pages share: the checks of a request, the session, and errors."""
+"""The base of all pages: the checks of a request, the session, and errors."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -33,7 +33,7 @@ SEND = Call(
 
 
 class PageHandler(ShownPage):
-    """A page. GET and HEAD show it, and change nothing; POST takes its form, if it has one."""
+    """A page. GET and HEAD show it, and change nothing; POST accepts its form, if it has one."""
 
     ignores_unknown_parameters = True
     # Whether a form without a session changes something.
@@ -58,16 +58,16 @@ class PageHandler(ShownPage):
         elif self.requires_session:
             self._go_to_sign_in()
             return
-        # A page that settings switch off has no form.
+        # A page that settings disable has no form.
         self.is_form_accepted = False
         self.check_site(self.site)
         self.is_form_accepted = is_form
 
     def check_site(self, site: Site) -> None:
-        """Raise the error of a page that settings switch off."""
+        """Raise the error of a page that settings disable."""
 
     async def find_shown(self, *_path: str) -> None:
-        """Find what the page shows beside its form; raise NotFound if it does not exist."""
+        """Find what the page shows in addition to its form; raise NotFound if it does not exist."""
 
     @property
     def initial_values(self) -> Mapping[str, str]:
@@ -83,7 +83,8 @@ class PageHandler(ShownPage):
         self.parameters = self.initial_values
         self.show()
 
-    # Not a method: a GET that reads the database is a coroutine; one may take a part of the path.
+    # An attribute, because subclasses override it with coroutines, and with methods that take path
+    # arguments.
     get: Callable[..., Awaitable[None] | None] = show_page
 
     def head(self, *path: str) -> Awaitable[None] | None:
@@ -91,7 +92,7 @@ class PageHandler(ShownPage):
         return self.get(*path)
 
     def send_problem(self, problem: Problem) -> None:
-        """Show the form again with what is wrong; without one, a page about the error."""
+        """Show the form again with its errors; without a form, a page about the error."""
         try:
             self._show_error(problem)
         except TemplateError:
@@ -106,7 +107,7 @@ class PageHandler(ShownPage):
             self._go_to_sign_in()
             return
         if isinstance(problem, Unauthorized):
-            # Not 401: its challenge would open the dialog of the browser.
+            # Not 401: its challenge would open the password dialog of the browser.
             status = HTTPStatus.UNPROCESSABLE_ENTITY
         if self.is_form_accepted and "GET" in self.calls:
             self.show_form_again(problem, status, fields)
@@ -125,7 +126,7 @@ class PageHandler(ShownPage):
         self.show(status, fields, form=self.form_view(errors), message=message, **values)
 
     def show_problem(self, problem: Problem, status: int, fields: Fields) -> None:
-        """Show a page about an error; send a document to what is not a browser."""
+        """Show a page about an error; send a document to a client that is not a browser."""
         if status == problem.status and not prefers_html(self.request.headers):
             super().send_problem(problem)
             return
@@ -142,7 +143,7 @@ class PageHandler(ShownPage):
 
     @property
     def _is_off(self) -> bool:
-        """Return whether settings switch the page off."""
+        """Return whether settings disable the page."""
         try:
             self.check_site(self.site)
         except Problem:
@@ -151,7 +152,7 @@ class PageHandler(ShownPage):
 
     @property
     def _acts_in_session(self) -> bool:
-        """Return whether the form acts for the user of the session, and its token must be of it."""
+        """Return whether the form acts in the session, so that its token must belong to it."""
         return self.requires_session or not self.needs_form_token
 
     async def _check_form(self, *, is_form: bool) -> None:
@@ -167,7 +168,7 @@ class PageHandler(ShownPage):
             raise
 
     def _go_to_sign_in(self) -> None:
-        """Redirect to the sign-in, and from there to this page; the form that it sent is lost."""
+        """Redirect to the sign-in, and from there to this page; a submitted form is lost."""
         path = self.request.path if "GET" in self.calls else ACCOUNT
         following = path if self.request.method == "POST" else self.request.uri or ACCOUNT
         self.go_to(f"{SIGN_IN}?next={quote(following, safe='')}")

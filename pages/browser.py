@@ -1,4 +1,4 @@
-"""What a page knows of the browser: the connection, the language, cookies, and the form it sent."""
+"""The browser of a page: its connection, language and cookies, and the form that it sent."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -39,7 +39,7 @@ class BrowserHandler(InputHandler):
 
     @property
     def cookies_of_pages(self) -> Cookies:
-        """Return the cookies as this connection allows them."""
+        """Return the cookies with the names that this connection allows."""
         return Cookies(self.is_secure)
 
     @property
@@ -88,7 +88,7 @@ class BrowserHandler(InputHandler):
         return False
 
     async def find_session(self) -> Session | None:
-        """Return the session of the browser, or None if it has none that is valid."""
+        """Return the session of the browser, or None if it has no valid one."""
         cookie = self.get_cookie(self.cookies_of_pages.session)
         if not cookie:
             return None
@@ -98,15 +98,15 @@ class BrowserHandler(InputHandler):
             return None
 
     def form_token(self) -> str:
-        """Return the token of the page's forms, which the next request may send."""
+        """Return the token for the page's forms, which the next request may send."""
         cookies = self.cookies_of_pages
-        # While Postgres is unavailable, a form keeps the session that it is for.
+        # While Postgres is unavailable, a form stays bound to its session.
         is_bound = self.session is not None or self.requires_session
         value = (self.get_cookie(cookies.session) if is_bound else None) or (
             self.get_cookie(cookies.form) or self._new_form_cookie
         )
         if not value and self._lacks_https:
-            # No form is accepted, and a cookie would be without Secure.
+            # No form is accepted, and a cookie would lack Secure.
             return ""
         if not value:
             value = self._new_form_cookie = new_form_cookie()
@@ -124,8 +124,8 @@ class BrowserHandler(InputHandler):
     def check_form_token(self) -> None:
         """Raise CrossSiteRequest for a form that no page in this browser contained.
 
-        Once a session is known, it alone counts. Before, a form may be older than the sign-in: a
-        person may have two tabs.
+        Once a session is known, only its tokens are accepted. Before, a form may be older than the
+        sign-in, in another tab.
         """
         cookies = self.cookies_of_pages
         names = (cookies.session, cookies.form) if self.session is None else (cookies.session,)

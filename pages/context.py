@@ -1,4 +1,4 @@
-"""What the handlers of pages need beside the application."""
+"""The state that handlers of pages need in addition to the application."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class PageContext:
     public_url: str
 
     def language_of(self, request: HTTPServerRequest, cookies: Cookies) -> str:
-        """Return the language that the person chose, or else that the browser prefers."""
+        """Return the language that the person chose, or else the one that the browser prefers."""
         known = self.renderer.languages
         cookie = request.cookies.get(cookies.language)
         if cookie is not None and cookie.value in known:

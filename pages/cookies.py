@@ -1,8 +1,8 @@
 """The cookies of the pages.
 
-With the prefix ``__Host-``, a browser accepts a cookie from this host alone, over HTTPS: neither a
-page of a sub-domain nor one over plain HTTP can set it. Browsers refuse the prefix without HTTPS,
-which development does without.
+With the prefix ``__Host-``, a browser accepts a cookie only from this host and over HTTPS: neither
+a page of a sub-domain nor one over plain HTTP can set it. Browsers reject the prefix without HTTPS,
+so it is omitted in development.
 """
 
 import secrets
@@ -39,7 +39,7 @@ class Cookies:
         return f"{self._prefix}userauth-language"
 
     def set_session(self, value: str, max_age: int | None) -> HeaderField:
-        """Return the field that sets a session; without a maximum age, until the browser ends."""
+        """Return the field that sets a session; without a maximum age, until the browser exits."""
         return self._set(self.session, value, max_age)
 
     def set_form(self, value: str) -> HeaderField:

@@ -1,11 +1,11 @@
-"""Errors in words for people."""
+"""Descriptions of errors for people."""
 
 from pages.texts import Texts
 from rules.errors import CrossSiteRequest, Problem
 
 
 def describe(texts: Texts, problem: Problem, site: str) -> str:
-    """Return what a person can do about an error, and when; ``site`` is this origin, if known."""
+    """Return advice about an error; ``site`` is the origin of this server, if known."""
     seconds = dict(problem.headers).get("Retry-After", "0")
     keys = (f"problem.{problem.name}", f"problem.{problem.status}", "problem.other")
     key = next(key for key in keys if texts.has(key))

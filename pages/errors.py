@@ -12,7 +12,7 @@ from transport.browsers import prefers_html
 
 
 def error_pages(pages: PageContext) -> Callable[[Failure], ErrorPage | None]:
-    """Return what makes a page of an error, or None if the caller gets a document."""
+    """Return a function that renders an error, or returns None if the caller gets a document."""
 
     def error_page(failure: Failure) -> ErrorPage | None:
         request, problem = failure.request, failure.problem

@@ -17,5 +17,5 @@ _HSTS = ("Strict-Transport-Security", "max-age=31536000")
 
 
 def security_fields(*, is_secure: bool) -> Fields:
-    """Return what protects every page, and every redirect to one."""
+    """Return the fields that protect every page, and every redirect to one."""
     return (*_SECURITY, _HSTS) if is_secure else _SECURITY

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pages.base import SEND, SHOW, PageHandler
 from pages.forms import EMAIL, PageForm
-from pages.queries import address
+from pages.queries import with_query
 from pages.site import Site
 
 
@@ -15,7 +15,7 @@ class ForgotForm(PageForm):
 
 
 class ForgotPage(PageHandler):
-    """Leads on in the same way for every address, to the page that takes the code."""
+    """Redirects to the page that accepts the code, in the same way for every email address."""
 
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
     template = "forgot"
@@ -29,7 +29,7 @@ class ForgotPage(PageHandler):
         resets = self.application.services.password_reset
         message_id = await resets.request(form.email, self.origin)
         parameters = {"request": message_id, "done": "reset-sent", "next": self.return_path}
-        self.go_to(address("/auth/reset", **parameters))
+        self.go_to(with_query("/auth/reset", **parameters))
 
 
 routes = [(r"/auth/forgot", ForgotPage)]

@@ -18,7 +18,7 @@ class Field:
     is_required: bool = True
     hint: str = ""
     label: str = ""
-    # A script removes the field if the link of a message brought the secret.
+    # A script removes the field if the link in a message contained the secret.
     is_replaced_by_link: bool = False
 
     @property
@@ -44,7 +44,7 @@ REQUEST = Field("request", "hidden")
 
 
 class PageForm(UrlEncodedForm):
-    """The fields of a page's form, beside the token that each form has."""
+    """The fields of a page's form, in addition to the token that each form has."""
 
     fields: ClassVar[tuple[Field, ...]] = ()
 
@@ -60,20 +60,20 @@ class FormView:
     is_sent: bool = False
 
     def value(self, wanted: Field) -> str:
-        """Return what was typed, except for passwords and codes."""
+        """Return the text that was typed, except for passwords and codes."""
         if wanted.kind in {"password", "fragment"} or wanted.autocomplete == "one-time-code":
             return ""
         return self.values.get(wanted.name, "")
 
     def error(self, wanted: Field) -> str:
-        """Return what is wrong with a field, or nothing."""
+        """Return the error of a field, or an empty text."""
         return self.errors.get(wanted.name, "")
 
     @property
     def focus(self) -> str:
-        """Return the name of the field to begin with, or nothing.
+        """Return the name of the field that has the focus, or an empty text.
 
-        That is the first one with an error; in a form that was sent, the first one to fill in
+        That is the first field with an error; in a form that was sent, the first one to fill in
         again; otherwise the first one.
         """
         shown = [each for each in self.fields if not each.is_hidden]

@@ -1,4 +1,4 @@
-"""/, /auth and /auth/ lead to the account, /.well-known/change-password to a new password."""
+"""Redirects: /, /auth and /auth/ to the account, /.well-known/change-password to a new password."""
 
 from http import HTTPStatus
 from typing import ClassVar
@@ -16,7 +16,7 @@ class HomePage(PageHandler):
 
 
 class RootPage(HomePage):
-    """What remains of the address of a page without its name."""
+    """The URL of a page without its name."""
 
 
 class ChangePasswordPage(HomePage):

@@ -1,11 +1,11 @@
-"""/auth/language: the language of the pages in this browser, and of messages to its user."""
+"""/auth/language: the language of the pages in this browser, and of messages to the user."""
 
 from typing import ClassVar
 
 from pages.base import SEND, SIGN_IN, PageHandler
 from pages.forms import PageForm
 from rules.errors import FieldError, InvalidFields
-from rules.return_path import MAX_ADDRESS_LENGTH, read_path
+from rules.return_path import MAX_URL_LENGTH, read_path
 from settings.choices import Language
 
 
@@ -21,12 +21,12 @@ class LanguagePage(PageHandler):
         chosen = LanguageForm.of(self.parameters).language
         if chosen not in self.pages.renderer.languages:
             raise InvalidFields([FieldError("language", "is not a language of the pages")])
-        # Of a language that an administrator added, there are no messages.
+        # There are no messages in a language that an administrator added.
         if self.session is not None and chosen in [*Language]:
             await self.application.services.accounts.set_language(
                 self.session.identity, Language(chosen), self.origin
             )
-        path = read_path(self.parameters.get("next"), MAX_ADDRESS_LENGTH) or SIGN_IN
+        path = read_path(self.parameters.get("next"), MAX_URL_LENGTH) or SIGN_IN
         # Back to the page with the switch, which is below /auth/.
         self.go_to(
             path if path.startswith("/auth/") else SIGN_IN,

@@ -1,7 +1,7 @@
-"""What the pages that take the secret of a message share.
+"""The base of pages that accept the secret of a message.
 
-The secret is behind # in the link, which no server receives: a script moves it into the form.
-Without a script, a person types the code.
+The secret is in the fragment of the link, which no server receives: a script moves it into the
+form. Without scripts, a person types the code.
 """
 
 import re
@@ -21,7 +21,7 @@ _SEPARATORS = re.compile(r"[\s-]+")
 
 
 class ProofForm(PageForm):
-    """The secret of a message to the user who is identified."""
+    """The secret of a message to the identified user."""
 
     token: str = ""
     code: str = ""
@@ -47,7 +47,7 @@ class RequestedProofForm(ProofForm):
 
 
 class ProofPage(PageHandler):
-    """A page that a link in a message opens. Opening it uses nothing."""
+    """A page that a link in a message opens. Opening it does not use up the secret."""
 
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
 

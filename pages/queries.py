@@ -6,11 +6,11 @@ from rules.return_path import without_return_path
 
 
 def query_value(query: str, name: str) -> str:
-    """Return the value of a parameter, or nothing; an invalid query is ignored."""
+    """Return the value of a parameter, or an empty text; an invalid query is ignored."""
     return parse_qs(without_return_path(query)).get(name, [""])[0]
 
 
-def address(path: str, **parameters: str | None) -> str:
-    """Return a path with those parameters that have a value."""
+def with_query(path: str, **parameters: str | None) -> str:
+    """Return a path with a query of the parameters that have a value."""
     given = {name: value for name, value in parameters.items() if value}
     return f"{path}?{urlencode(given)}" if given else path

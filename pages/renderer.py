@@ -1,7 +1,7 @@
 """Fills the templates of the pages.
 
-They are read at the start, from this folder and from that of the settings, whose files replace
-those of the same name.
+They are read at startup, from this folder and from the one in the settings, whose files replace
+files of the same name.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _FOLDER = Path(__file__).parent
 
 
 class TemplateError(Exception):
-    """A template, which the settings may have replaced, failed with the values of a page."""
+    """A template, perhaps one from the settings, failed with the values of a page."""
 
 
 class Renderer:
@@ -31,7 +31,7 @@ class Renderer:
 
     @property
     def languages(self) -> Mapping[str, Texts]:
-        """Return the texts by the code of their language."""
+        """Return the texts by language code."""
         return self._texts
 
     def render(self, template: str, language: str, **values: object) -> bytes:
@@ -45,5 +45,5 @@ class Renderer:
                 site=self.site,
                 **values,
             )
-        except Exception as error:  # whatever the expressions of a template raise
+        except Exception as error:  # the expressions of a template can raise anything
             raise TemplateError(file) from error

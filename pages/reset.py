@@ -1,11 +1,11 @@
-"""/auth/reset: a new password by a message; also the first one of an invited user."""
+"""/auth/reset: a new password through a message, also the first one of an invited user."""
 
 from typing import ClassVar
 
 from pages.base import SIGN_IN
 from pages.forms import CODE, NEW_PASSWORD, REQUEST, TOKEN
 from pages.proofs import ProofPage, RequestedProofForm
-from pages.queries import address
+from pages.queries import with_query
 
 
 class ResetForm(RequestedProofForm):
@@ -24,8 +24,8 @@ class ResetPage(ProofPage):
         form = ResetForm.of(self.parameters)
         resets = self.application.services.password_reset
         await resets.confirm(form.proof, form.password, self.origin)
-        # With a fragment of its own, the address does not inherit that of the link.
-        self.go_to(f"{address(SIGN_IN, done='reset', next=self.return_path)}#main")
+        # A URL with a fragment does not inherit that of the link.
+        self.go_to(f"{with_query(SIGN_IN, done='reset', next=self.return_path)}#main")
 
 
 routes = [(r"/auth/reset", ResetPage)]

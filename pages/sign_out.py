@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pages.base import SEND, SHOW, SIGN_IN, PageHandler
 
-# Pages that were shown to the person who signed out must not be read from the browser's cache.
+# Pages that the person saw before the sign-out must not be read from the browser's cache.
 CLEAR_CACHE = ("Clear-Site-Data", '"cache"')
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pages.base import SEND, SHOW, SIGN_IN
 from pages.describe import describe
 from pages.forms import EMAIL, NEW_PASSWORD, PageForm
-from pages.queries import address
+from pages.queries import with_query
 from pages.signing_in import SigningInHandler
 from pages.site import Site
 from pages.view import ACCOUNT
@@ -41,7 +41,7 @@ class SignUpPage(SigningInHandler):
             origin=self.origin,
         )
         if user is None:
-            self.go_to(address("/auth/verify", done="verification-sent", next=self.return_path))
+            self.go_to(with_query("/auth/verify", done="verification-sent", next=self.return_path))
         else:
             await self._sign_in_or_lead_there(form)
 
@@ -55,11 +55,11 @@ class SignUpPage(SigningInHandler):
             super().show_form_again(problem, status, fields, **values)
 
     async def _sign_in_or_lead_there(self, form: SignUpForm) -> None:
-        """Sign in; if that is not possible now, lead to the page for it: the account exists."""
+        """Sign in; if that is not possible now, redirect to the sign-in: the account exists."""
         try:
             field = await self.sign_in(form.email, form.password, keep_signed_in=False)
         except Problem:
-            self.go_to(address(SIGN_IN, next=self.return_path))
+            self.go_to(with_query(SIGN_IN, next=self.return_path))
             return
         is_sent = self.application.services.registration.offers_verification
         account = f"{ACCOUNT}?done=verification" if is_sent else ACCOUNT

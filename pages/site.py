@@ -1,4 +1,4 @@
-"""The site that the pages belong to, and what its settings switch off."""
+"""The site that the pages belong to, and the features that its settings disable."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from settings.pages import FooterLink
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all pages show of the site. What is switched off is neither linked nor accepted."""
+    """The site as all pages show it. Disabled features are neither linked nor accepted."""
 
     title: str
     has_logo: bool

@@ -1,7 +1,7 @@
-"""The templates of the pages: ours, and those of the settings that replace them.
+"""The templates of the pages: our own, and the ones in the settings that replace them.
 
-Tornado's templates escape each value by default. All are compiled at the start, which a faulty one
-prevents.
+Tornado's templates escape each value by default. All are compiled at startup, which fails if one of
+them is faulty.
 """
 
 import builtins
@@ -12,7 +12,7 @@ from symtable import SymbolTable, symtable
 from tornado.template import DictLoader, ParseError, Template
 
 SUFFIX = ".html"
-# What a template has besides the values of its page: Python's functions, and Tornado's.
+# The names in a template besides the values of its page: Python's functions, and Tornado's.
 _KNOWN = frozenset(
     {
         *dir(builtins),
@@ -24,7 +24,7 @@ _KNOWN = frozenset(
 def load_templates(folder: Path, own: Path | None) -> DictLoader:
     """Return the templates of a folder, some replaced; raise OSError or ValueError.
 
-    A template may use the names that ours use: another one would fail with each page.
+    A template may only use names that ours use: any other name would fail with each page.
     """
     ours = _read(folder)
     loader = _compile(ours, ours)
@@ -50,7 +50,7 @@ def _read(folder: Path) -> dict[str, str]:
 
 
 def _compile(sources: Mapping[str, str], names: Iterable[str]) -> DictLoader:
-    """Return templates, with those that they include; raise ValueError for a faulty one."""
+    """Return templates and the ones that they include; raise ValueError for a faulty one."""
     loader = DictLoader(dict(sources), autoescape="xhtml_escape", whitespace="single")
     for name in names:
         try:

@@ -1,6 +1,6 @@
 """The texts of the pages: one file for each language, with the same keys.
 
-Messages of rules are in English. The section ``messages`` of another language translates them;
+The messages of rules are in English. The section ``messages`` of another language translates them;
 ``{}`` in a pattern stands for a number.
 """
 
@@ -51,7 +51,7 @@ class Texts:
 def read_texts(folders: Iterable[Path]) -> Mapping[str, Texts]:
     """Return the texts of each language that has a file; raise OSError or ValueError.
 
-    A file of a later folder replaces texts of an earlier one, or adds a language.
+    A file in a later folder replaces texts of an earlier one, or adds a language.
     """
     found: dict[str, dict[str, str]] = {}
     for folder in folders:
@@ -80,7 +80,7 @@ def _read(file: Path) -> Mapping[str, str]:
 
 
 def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> None:
-    """Raise ValueError if texts are missing, or have another name or other values than English."""
+    """Raise ValueError if texts are missing, unknown, or have other values than in English."""
     keys, expected = (
         {key for key in each if not key.startswith(_MESSAGES)} for each in (texts, base)
     )
@@ -99,7 +99,7 @@ def _values(text: str) -> set[str | None]:
 
 
 def _positions(message: str) -> set[str | None]:
-    """Return the values of the translation of a message: its numbers, in their order or not."""
+    """Return the values in the translation of a message: its numbers, in any order."""
     numbers = range(message.count("{}"))
     return {"" if numbers else None, *map(str, numbers)}
 

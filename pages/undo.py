@@ -1,13 +1,13 @@
-"""/auth/undo: the old email address again, after a change by another person."""
+"""/auth/undo: restores the old email address after a change by another person."""
 
 from typing import ClassVar
 
 from pages.base import SIGN_IN
 from pages.forms import CODE, REQUEST, TOKEN, Field
 from pages.proofs import ProofPage, RequestedProofForm
-from pages.queries import address
+from pages.queries import with_query
 
-# A program that checks the links of messages may press a button; it ticks nothing.
+# A program that checks the links in messages may press a button, but does not tick a box.
 _RESTORE = Field("restore", "checkbox")
 
 
@@ -26,7 +26,7 @@ class UndoPage(ProofPage):
         form = UndoForm.of(self.parameters)
         await self.application.services.email_undo.undo(form.proof, self.origin)
         done = "undone" if self.site.sends_messages else "undone-without-mail"
-        self.go_to(f"{address(SIGN_IN, done=done, next=self.return_path)}#main")
+        self.go_to(f"{with_query(SIGN_IN, done=done, next=self.return_path)}#main")
 
 
 routes = [(r"/auth/undo", UndoPage)]

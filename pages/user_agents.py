@@ -1,7 +1,7 @@
-"""The browser and the system that a user agent names, as a person knows them.
+"""The browser and the operating system that a User-Agent names, with their usual names.
 
-Anything can be in the field, so this is a description, never a proof. The order matters: most
-browsers also name those that they are compatible with.
+The field may contain anything, so this is a description, never a proof. The order matters: most
+browsers also name the browsers that they are compatible with.
 """
 
 import re

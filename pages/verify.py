@@ -1,4 +1,4 @@
-"""/auth/verify: the confirmation of an email address, of the account or of a change.
+"""/auth/verify: the confirmation of the email address of an account, or of a new one.
 
 In a session, a button confirms it. Otherwise the email address and the password identify the user,
 who may be unverified.
@@ -11,7 +11,7 @@ from typing import ClassVar
 from pages.base import SIGN_IN
 from pages.forms import CODE, CURRENT_PASSWORD, EMAIL, TOKEN, FormView
 from pages.proofs import ProofForm, ProofPage
-from pages.queries import address
+from pages.queries import with_query
 from rules.credentials import password_credentials
 from services.identities import Identity
 from transport.response import Fields
@@ -42,12 +42,12 @@ class VerifyPage(ProofPage):
         self.user_id = identity.user.id
         if form.send:
             await services.verification.request(identity, self.origin)
-            # With a fragment of its own, the address does not inherit that of the link.
-            self.go_to(f"{address(_PATH, done='verification-sent', next=self.return_path)}#main")
+            # A URL with a fragment does not inherit that of the link.
+            self.go_to(f"{with_query(_PATH, done='verification-sent', next=self.return_path)}#main")
             return
         await services.address_proofs.confirm(identity, form.proof, self.origin)
         path, done = (SIGN_IN, "verified") if self.session is None else (_PATH, "confirmed")
-        self.go_to(f"{address(path, done=done, next=self.return_path)}#main")
+        self.go_to(f"{with_query(path, done=done, next=self.return_path)}#main")
 
     def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
         other = self.texts("verify.send") if self.site.sends_messages else ""
@@ -59,7 +59,7 @@ class VerifyPage(ProofPage):
 
     @property
     def done(self) -> str:
-        """Return what the page before did; an address alone confirms nothing."""
+        """Return what the previous page did; a URL alone confirms nothing."""
         done = super().done
         is_verified = self.session is not None and self.session.user.is_email_verified
         return "" if done == "confirmed" and not is_verified else done

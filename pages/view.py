@@ -1,4 +1,4 @@
-"""What a page shows: its template, its form, and where it leads."""
+"""The view of a page: its template, its form, and the page that follows."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,19 +8,19 @@ from typing import ClassVar
 from pages.browser import BrowserHandler
 from pages.fields import HTML
 from pages.forms import FormView, PageForm
-from pages.queries import address, query_value
-from rules.return_path import MAX_ADDRESS_LENGTH, find_return_path, read_path, read_return_path
+from pages.queries import query_value, with_query
+from rules.return_path import MAX_URL_LENGTH, find_return_path, read_path, read_return_path
 from transport.response import Fields
 
 ACCOUNT = "/auth/account"
 
 
 class ShownPage(BrowserHandler):
-    """A page that is shown, also with errors."""
+    """A page that is shown, possibly with errors."""
 
     form: ClassVar[type[PageForm]] = PageForm
     template: ClassVar[str]
-    # What the page before may have done, by the parameter ``done`` of the address.
+    # The values of the query parameter ``done``: what the previous page may have done.
     notices: ClassVar[frozenset[str]] = frozenset()
 
     @property
@@ -32,12 +32,12 @@ class ShownPage(BrowserHandler):
 
     @property
     def done(self) -> str:
-        """Return what the page before did, if this page reports it."""
+        """Return what the previous page did, if this page reports it."""
         done = query_value(self.request.query, "done")
         return done if done in self.notices else ""
 
     def show(self, status: int = 200, fields: Fields = (), **values: object) -> None:
-        """Show the page of this handler, with what the page before did."""
+        """Show the page of this handler, and report what the previous page did."""
         given: dict[str, object] = {"done": self.done}
         if self.done:
             given["notice"] = self.texts(f"notice.{self.done}")
@@ -72,10 +72,10 @@ class ShownPage(BrowserHandler):
         self.respond(HTTPStatus.SEE_OTHER, (("Location", path), *self.fields_of_pages, *fields))
 
     def leave_to(self, path: str, fields: Fields = ()) -> None:
-        """Go on to a path that may be another service's.
+        """Continue to a path that may belong to another service.
 
-        ``form-action 'self'`` of the policy holds for redirects after a form as well, and that
-        service may redirect to another host: a page that goes on at once is not a redirect.
+        ``form-action 'self'`` in the policy applies to redirects after a form as well, and that
+        service may redirect to another host: a page that continues at once is not a redirect.
         """
         if path.startswith("/auth/"):
             self.go_to(path, fields)
@@ -89,14 +89,14 @@ class ShownPage(BrowserHandler):
 
     @property
     def _address(self) -> str:
-        """Return the path of this page, with what its GET needs to show the same."""
+        """Return the path of this page with the query that its GET needs to show the same."""
         if "GET" not in self.calls:
             return self.return_path or ACCOUNT
         path, request = self.request.path, self.parameters.get("request")
         if self.request.method != "POST":
-            found = read_path(self.request.uri, MAX_ADDRESS_LENGTH)
+            found = read_path(self.request.uri, MAX_URL_LENGTH)
             if found:
                 return found
             request = query_value(self.request.query, "request")
-        whole = address(path, request=request, next=self.return_path)
-        return read_path(whole, MAX_ADDRESS_LENGTH) or path
+        whole = with_query(path, request=request, next=self.return_path)
+        return read_path(whole, MAX_URL_LENGTH) or path

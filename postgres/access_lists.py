@@ -1,7 +1,7 @@
-"""Access for one user to directories that are closed to others: entries in their access lists.
+"""Grants one user access to directories that are closed to others, in their access lists.
 
-It implements the part of acl(5) that it needs: an access list is an extended attribute that
-consists of a version, and entries with a tag, a permission and an id.
+Implements only the necessary part of acl(5): an access list is an extended attribute that consists
+of a version, and entries with a tag, a permission and an id.
 """
 
 import errno
@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 class AccessListError(Exception):
-    """A directory stays closed; the message says which and why."""
+    """A directory stays closed; the message names it and the reason."""
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One entry of an access list, whose entries have this order."""
+    """One entry of an access list; entries are sorted by these fields."""
 
     tag: int
     id: int
@@ -40,7 +40,7 @@ class Entry:
 
 
 def grant_traversal(path: Path, uid: int, gid: int) -> None:
-    """Let one user alone traverse, not list, the parent directories of a path. Needs root."""
+    """Allow one user to traverse, but not list, the parent directories of a path. Needs root."""
     for parent in reversed(path.parents):
         descriptor = open_directory_descriptor(parent)
         try:
@@ -57,7 +57,7 @@ def grant_traversal(path: Path, uid: int, gid: int) -> None:
 
 
 def _grant(descriptor: int, directory: Path, uid: int, gid: int) -> bool:
-    """Let a user traverse an open directory; return whether that needed a change."""
+    """Allow a user to traverse an open directory; return whether that required a change."""
     status = os.fstat(descriptor)
     entries = _entries(descriptor, status)
     if _may_traverse(status, entries, uid, gid):

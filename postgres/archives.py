@@ -1,7 +1,7 @@
 """A backup file: an archive of pg_dump in the custom format, followed by a manifest line.
 
-pg_restore ignores the line, and so reads the file, too. The line distinguishes a complete file from
-a truncated one.
+pg_restore ignores the line, and can therefore read the file as well. The line distinguishes a
+complete file from a truncated one.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from rules.counting import counted
 ENVIRONMENT = {"PATH": SYSTEM_PATH, "LC_ALL": "C"}
 CHUNK = 1024 * 1024
 _MARK = b"userauth-backup "
-# What the names of partitions of events begin with.
+# The beginning of the names of partitions of events.
 _PARTITION = "events_"
 _MAX_LINE_BYTES = 64 * 1024
 _COPY = re.compile(rb'COPY .+ \(([a-z_0-9", ]+)\) FROM stdin;\n')
@@ -35,8 +35,8 @@ _END = b"\\.\n"
 class Manifest:
     """The contents of a backup: the time, the schema version, and the row count of each table.
 
-    Partitions count as tables. ``namespace`` is the Postgres schema of the tables; ``size`` and
-    ``sha256`` are those of the archive without this line.
+    Partitions are listed like tables. ``namespace`` is the Postgres schema of the tables; ``size``
+    and ``sha256`` are those of the archive without this line.
     """
 
     made_at: datetime
@@ -91,7 +91,7 @@ class Rows:
         self.columns = self._find_columns()
 
     def read(self, size: int = CHUNK) -> bytes:
-        """Return complete rows of at least ``size`` bytes, if so many remain."""
+        """Return complete rows of at least ``size`` bytes, or fewer at the end."""
         lines = []
         length = 0
         while length < size and (line := self.readline()):
@@ -150,7 +150,7 @@ class Archive:
             )
 
     def check(self) -> None:
-        """Read all rows, as a restore does; raises BackupError if that fails."""
+        """Read all rows, like a restore; raises BackupError if that fails."""
         for name in self.manifest.rows:
             with self.table(name) as rows:
                 while rows.read():
@@ -173,7 +173,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
             )
         if {*manifest.rows} - {*TABLES, *manifest.partitions} or "users" not in manifest.rows:
             raise BackupError(f"{path.name} contains tables of another application.")
-        # pg_restore shares the file offset, and so starts where we seek to.
+        # pg_restore shares the file offset, and therefore starts where we seek to.
         yield Archive(raw, manifest)
 
 

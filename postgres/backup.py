@@ -1,4 +1,4 @@
-"""Writing a backup: a consistent snapshot of all tables, during other writes."""
+"""Writes a backup: a consistent snapshot of all tables, while other sessions write."""
 
 import hashlib
 import re
@@ -35,7 +35,7 @@ def write_backup(
 ) -> Manifest:
     """Insert an event, and write a backup of a database; return its manifest.
 
-    ``environ`` is where libpq reads what the DSN does not specify.
+    ``environ`` supplies libpq with parameters that are missing in the DSN.
     """
     with plain_connection(dsn) as connection:
         version, namespace, tables = _find_schema(connection)
@@ -77,7 +77,7 @@ def _find_schema(connection: PlainConnection) -> tuple[int, str, Sequence[str]]:
 def _export_snapshot(connection: PlainConnection, namespace: str, tables: Sequence[str]) -> str:
     """Return a snapshot of the transaction; until its end, no partition of events is dropped."""
     if "events" in tables:
-        # Before the snapshot, which has the partitions that exist then.
+        # Before the snapshot, which sees the partitions that exist then.
         connection.execute(f"LOCK TABLE {_quoted(namespace)}.events IN ACCESS SHARE MODE")
     return str(connection.value("SELECT pg_export_snapshot()"))
 
@@ -120,11 +120,11 @@ def _dump(
 def _pg_dump_connection(
     connection: PlainConnection, dsn: str, environ: Mapping[str, str]
 ) -> tuple[str, dict[str, str]]:
-    """Return the option by which pg_dump connects, and an environment with the password.
+    """Return the option with which pg_dump connects, and an environment with the password.
 
     Other users can see the arguments of a process, but not its environment.
     """
-    # The snapshot is that of the primary.
+    # The snapshot exists on the primary only.
     parts = {**parse_url(dsn), **TO_THE_PRIMARY}
     if "sslpassword" in parts:
         raise BackupError(

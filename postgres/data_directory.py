@@ -1,7 +1,7 @@
 """The data directory of the embedded Postgres, and its locks.
 
-Everything is inside the directory, so that it may be a mount point, or have a parent that we cannot
-write to. Besides the files of Postgres:
+Everything is inside the directory, which may therefore be a mount point, or have a parent that we
+cannot write to. In addition to the files of Postgres:
 
 start.lock      held by the only process that is starting or stopping Postgres
 members.lock    held, shared, by every process that uses Postgres, as long as the process lives
@@ -50,7 +50,7 @@ class DataDirectory:
 
     @classmethod
     def open(cls, path: Path) -> "DataDirectory":
-        """Create the directory if it is missing, and let the Postgres user access it.
+        """Create the directory if it is missing, and grant the Postgres user access to it.
 
         Raises EmbeddedPostgresError if it contains anything else.
         """
@@ -62,7 +62,7 @@ class DataDirectory:
             owners = frozenset({account.uid, os.geteuid()})
             _reject_foreign(DirectoryHandle(descriptor, path, owners))
             if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
-                # The socket in it accepts connections without a password.
+                # The socket in the directory accepts connections without a password.
                 os.fchmod(descriptor, PRIVATE)
             if os.geteuid() == 0:
                 os.fchown(descriptor, account.uid, account.gid)
@@ -93,7 +93,7 @@ class DataDirectory:
         self, statements: str, database: str = DATABASE, keep: tuple[int, ...] = ()
     ) -> tuple[int, str]:
         """Run statements, each with ";" and an empty line at the end, while Postgres is stopped."""
-        # The first failure exits with an error.
+        # Exits with an error at the first failure.
         options = ("-j", "-c", "exit_on_error=on", "-D", str(self.path))
         return self.run("postgres", "--single", *options, database, keep=keep, text=statements)
 
@@ -118,7 +118,8 @@ class DataDirectory:
     def join(self) -> int:
         """Become a member until the returned descriptor is closed. Needs start_lock.
 
-        The kernel releases the lock however the process ends; a list of process ids would remain.
+        The kernel releases the lock when the process ends, even if it is killed; a list of process
+        ids would remain.
         """
         descriptor = self._open_lock(MEMBERS_LOCK)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -191,7 +192,7 @@ def _reject_foreign(handle: DirectoryHandle) -> None:
 
 
 def _grant_access(path: Path, programs: Path, account: Account) -> None:
-    """Let the Postgres user access the data and the programs. Needs root."""
+    """Grant the Postgres user access to the data and the programs. Needs root."""
     try:
         for target in (path, programs / "postgres"):
             grant_traversal(target, account.uid, account.gid)

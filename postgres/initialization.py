@@ -48,8 +48,8 @@ _INITDB_OPTIONS = (
 def create_cluster(directory: DataDirectory, start_lock: int) -> None:
     """Create a cluster if none exists; repeat or finish an interrupted creation.
 
-    The directory may be a mount point, which cannot be renamed into place. So the finished cluster
-    moves up entry by entry; PG_VERSION, which marks a cluster as complete, comes last.
+    The directory may be a mount point, which cannot be renamed into place. The finished cluster is
+    therefore moved up entry by entry; PG_VERSION, which marks a cluster as complete, is the last.
     """
     with directory.handle() as handle:
         if handle.has("PG_VERSION"):
@@ -73,7 +73,7 @@ def needs_transfer(directory: DataDirectory) -> bool:
 
 
 def transfer_ownership(directory: DataDirectory, start_lock: int) -> str:
-    """Make the server role the owner of the databases, unless it is; return an error, or "".
+    """Make the server role the owner of the databases if it is not; return an error, or "".
 
     Postgres must not run. An interrupted transfer is repeated, since the file that marks it as
     complete is written last.

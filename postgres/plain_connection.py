@@ -25,8 +25,8 @@ from db.session_settings import (
 from db.translation import finding_schema, translate_connection_error, translate_driver_error
 from settings.dsn import setting_of
 
-# Of several hosts, and addresses of a name, libpq takes that of the primary; the seconds are for
-# each of them.
+# If there are several hosts, or IP addresses of a name, libpq chooses that of the primary; the
+# timeout applies to each of them.
 TO_THE_PRIMARY: Mapping[str, Any] = {"target_session_attrs": "read-write", "connect_timeout": "10"}
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 # The schema version that added an actor and a count to events.
@@ -42,7 +42,7 @@ _ADVICE: Mapping[type, str] = {
 
 
 class PlainConnection:
-    """A connection in autocommit; ``plain_connection`` translates its failures.
+    """A connection in autocommit mode; ``plain_connection`` translates its failures.
 
     Its methods raise Unavailable if a failover may undo what they have committed.
     """
@@ -93,7 +93,7 @@ class PlainConnection:
 
 @contextmanager
 def plain_connection(dsn: str) -> Iterator[PlainConnection]:
-    """Yield a connection; raises DatabaseError, also for failures in the block."""
+    """Yield a connection; raises DatabaseError, including for failures in the block."""
     with naming(dsn), closing(_connect(dsn)) as raw, _translating_errors():
         connection = PlainConnection(raw)
         pid: int | None = raw.get_backend_pid()
@@ -109,7 +109,7 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
 
 
 def _connect(dsn: str) -> extensions.connection:
-    # Before libpq, whose message about a malformed one quotes the password.
+    # Before libpq, whose message about a malformed DSN quotes the password.
     find_hosts(parse_url(dsn))
     try:
         raw: extensions.connection = psycopg2.connect(

@@ -137,7 +137,7 @@ def stop_if_unused(directory: DataDirectory) -> None:
             f" end process {postmaster.pid} with `kill -QUIT`, which loses no data."
         )
     if postmaster.socket_directory is not None:
-        # One that cannot be removed is used again at the next start.
+        # If it cannot be removed, the next start uses it again.
         remove_socket_directory(directory, postmaster.socket_directory)
 
 
@@ -169,10 +169,10 @@ def _options(directory: DataDirectory, socket_directory: Path) -> str:
 
 
 def _remove_stale_files(directory: DataDirectory, socket_directory: Path) -> None:
-    """Remove lock files that Postgres would attribute to another Postgres. None runs by now.
+    """Remove lock files that Postgres would attribute to another Postgres; none runs now.
 
-    The file with the id of a process that has ended stays: with it Postgres checks more. Without
-    it, too, Postgres does not start while old child processes use the shared memory.
+    The file with the id of a process that has ended is kept, since Postgres then makes more checks.
+    Even without it, Postgres does not start while old child processes use the shared memory.
     """
     with directory.handle() as handle:
         text = handle.read(_PID_FILE)

@@ -1,4 +1,4 @@
-"""Programs whose output is streamed, and which end with its reader."""
+"""Programs whose output is streamed, and which end when its reader ends."""
 
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ def stream_output(
     The program reads ``source`` from its current offset. If we are killed, it gets SIGPIPE.
     """
     with TemporaryFile() as errors:
-        # A session of its own: Ctrl-C in the terminal is for us, and we end the program.
+        # In a separate session: Ctrl-C in the terminal is sent to us only, and we end the program.
         with subprocess.Popen(
             [str(program), *arguments],
             stdin=subprocess.DEVNULL if source is None else source,

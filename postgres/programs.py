@@ -1,4 +1,4 @@
-"""The programs of Postgres, and the user to run them as: never root."""
+"""The programs of Postgres, and the user that runs them, which is never root."""
 
 import errno
 import fcntl
@@ -68,7 +68,7 @@ def find_programs() -> Path:
 def account_for(directory: Path, status: os.stat_result | None = None) -> Account:
     """Return the user for a directory: its owner, or the system user if root created it.
 
-    ``status`` is that of the directory, if it is open already.
+    ``status`` is that of the directory, if it is already open.
     """
     status = status or directory.stat()
     owner = status.st_uid
@@ -97,10 +97,10 @@ def run(
 ) -> tuple[int, str]:
     """Run a program in a directory, as an account if we are root; return exit code and output.
 
-    Descriptors in ``keep`` stay open in it, and in its child processes. ``text`` is its input.
+    Descriptors in ``keep`` stay open in the program and its child processes. ``text`` is its input.
     """
     # A minimal environment: variables such as PGPORT must not affect Postgres, and our secrets must
-    # not reach it. A session of its own: Ctrl-C in the terminal is for the server alone.
+    # not reach it. In a separate session: Ctrl-C in the terminal is sent to the server only.
     result = subprocess.run(
         command,
         input=text,
@@ -131,7 +131,7 @@ def last_lines(output: str) -> str:
 
 
 def make_readable(tree: Path) -> None:
-    """Let all users read a tree of programs, installed with a strict umask. Needs root."""
+    """Make programs installed with a strict umask readable for all users. Needs root."""
     for _, directories, files, descriptor in os.fwalk(tree):
         os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | 0o055)
         for name in (*directories, *files):
@@ -155,7 +155,7 @@ def _make_entry_readable(name: str, directory: int) -> None:
 
 @contextmanager
 def system_lock() -> Iterator[None]:
-    """Let one server or command at a time change users and access rights of the machine."""
+    """Allow one server or command at a time to change users and access rights of the machine."""
     descriptor = os.open(_LOCKED_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

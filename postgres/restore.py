@@ -1,9 +1,9 @@
-"""Restoring a backup: one transaction replaces the whole database, or changes nothing.
+"""Restores a backup: one transaction replaces the whole database, or changes nothing.
 
-Nothing in a file is executed. The tables are created by our own schema of the version of the
-backup, filled with its rows, and then migrated. So pg_restore only unpacks rows, and any supported
-cluster can be the target. Other sessions see nothing until the commit; a server that starts
-meanwhile waits for the lock of the schema.
+Nothing in a file is executed. The tables are created with our own schema in the version of the
+backup, filled with its rows, and then migrated. pg_restore therefore only unpacks rows, and any
+supported cluster can be the target. Other sessions see nothing until the commit; a server that
+starts meanwhile waits for the lock of the schema.
 """
 
 from collections import defaultdict
@@ -69,7 +69,7 @@ WHERE attrelid = to_regclass(%s) AND attidentity <> ''
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    """What a restore does.
+    """The options of a restore.
 
     ``schema`` is the text of schema.sql. ``event`` is inserted into the audit trail. Users whose
     last event after the backup is one of ``kinds`` are reported.
@@ -84,9 +84,9 @@ class RestoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """What a restore did: the number of users, and of valid tokens that it revoked.
+    """The result of a restore: the number of users, and of valid tokens that it revoked.
 
-    ``lost_events`` is the number of events in the replaced database, and ``changed`` the email
+    ``lost_events`` is the number of events in the replaced database; ``changed`` contains the email
     addresses of restored users by the kind of their last event there after the backup.
     ``migrated_from`` is the schema version of the backup, if it is an earlier one.
     """
@@ -120,7 +120,7 @@ def restore(dsn: str, archive: Archive, options: RestoreOptions) -> RestoreResul
             replaced = _drop_tables(connection, archive, options)
             _fill(connection, archive, options)
             result = _finish(connection, archive, options, replaced)
-        # Without statistics Postgres would plan for empty tables.
+        # Without statistics, Postgres would plan for empty tables.
         for name in TABLES:
             connection.execute(f"ANALYZE {name}")
     return result
@@ -143,7 +143,7 @@ def _count_rows(connection: PlainConnection, tables: Sequence[str]) -> Mapping[s
 def _drop_tables(
     connection: PlainConnection, archive: Archive, options: RestoreOptions
 ) -> _Replaced:
-    """Drop our tables, if they may be replaced; return what their audit trail shows."""
+    """Drop our tables if they may be replaced; return the summary of their audit trail."""
     found = connection.fetch_all(FIND_OWN_TABLES, (list(TABLES),))
     if not found:
         check_name_conflicts(row[0] for row in connection.fetch_all(FIND_TABLES, (list(TABLES),)))
@@ -197,7 +197,7 @@ def _finish(
 ) -> RestoreResult:
     """Delete the messages, revoke the tokens, insert the event, and return the result."""
     now = options.event.at
-    # Otherwise old messages would be sent, and used ones would be valid again.
+    # Otherwise old messages would be sent, and used secrets would be valid again.
     connection.execute("DELETE FROM messages")
     revoked = 0 if options.keeps_tokens else int(connection.value(_REVOKE_TOKENS, (now, now)))
     connection.insert_event(options.event)

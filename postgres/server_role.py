@@ -1,8 +1,8 @@
 """The role for connections to the embedded Postgres: it owns the databases, and nothing else.
 
 The superuser that initdb creates could read any file of the system user of Postgres, and run
-programs as that user. So no connection is accepted for it; its work is done before Postgres starts,
-in single-user mode, which has no socket.
+programs as that user. No connection is therefore accepted for it; its work is done before Postgres
+starts, in single-user mode, which has no socket.
 """
 
 import re
@@ -21,8 +21,8 @@ SELECT datname AS found FROM pg_database WHERE datallowconn AND NOT datistemplat
 
 """
 _FOUND = re.compile(r'\bfound = "(.+)"\t')
-# It can be repeated. Objects of extensions keep their owner; a sequence follows the table of its
-# column. 10 is the id of the superuser that initdb creates.
+# Can be repeated. Objects of extensions keep their owner; the owner of a sequence is that of the
+# table of its column. 10 is the id of the superuser that initdb creates.
 TRANSFER_OWNERSHIP = f"""\
 SET search_path = pg_catalog;
 

@@ -1,4 +1,4 @@
-"""The directory of the socket: the data directory, or a short private one if its path is long."""
+"""The directory of the socket: the data directory, or a private one if the path is too long."""
 
 import hashlib
 import os
@@ -17,11 +17,11 @@ _SHORT_PARENTS = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))  # noqa: S10
 
 
 def choose_socket_directory(directory: DataDirectory) -> Path:
-    """Return the data directory if its path is usable, or else create a private directory."""
+    """Return the data directory if its path is usable, or create a private directory."""
     if _USABLE_PATH.fullmatch(str(directory.path)):
         return directory.path
     for candidate in _candidates(directory):
-        with suppress(OSError):  # the next one may be usable
+        with suppress(OSError):  # the next candidate may be usable
             _claim(directory, candidate)
             return candidate
     raise EmbeddedPostgresError(

@@ -24,7 +24,7 @@ class AccountRules:
         return normalize_email(text, allow_internal=self.internal_domains)
 
     def check_password(self, password: str, own_words: Sequence[str]) -> None:
-        """Check a new password; raises InvalidFields. ``own_words`` are the user's own."""
+        """Check a new password; raises InvalidFields. ``own_words`` are words about the user."""
         errors = FieldErrors()
         errors.check("password", partial(self.passwords.check, own_words=own_words), password)
         errors.raise_if_any()

@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Sequence
 
-# Up to this share of a wait is added at random: what failed together is not tried together again.
+# Up to this share of a wait is added at random, so that joint failures are not retried jointly.
 _MAX_JITTER = 0.25
 _PARTS = 1000
 
 
 def back_off_seconds(steps: Sequence[float], failures: int) -> float:
-    """Return the wait after so many failures: a step each, the last one from then on."""
+    """Return the wait after a number of failures: one step for each, then always the last."""
     seconds = steps[min(failures, len(steps)) - 1]
     return seconds * (1 + _MAX_JITTER * secrets.randbelow(_PARTS) / _PARTS)

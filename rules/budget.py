@@ -5,12 +5,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 _MINUTE = 60.0
-# At most this many keys are kept; the one that was counted longest ago is dropped first.
+# At most this many keys are kept; the least recently counted one is dropped first.
 _MAX_KEYS = 50_000
 
 
 class Budget:
-    """Allows a burst of ``per_minute`` uses of each key, and then as many per minute.
+    """Allows a burst of ``per_minute`` uses of each key, then ``per_minute`` uses per minute.
 
     ``clock`` returns monotonic seconds. Each process counts separately.
     """

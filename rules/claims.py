@@ -1,9 +1,9 @@
-"""When each account last had its turn: the longer ago, the stronger its claim to a full queue.
+"""When each account last had its turn; the longer ago, the stronger its claim to a place.
 
-Within a network, the account whose last turn is longest ago is admitted. Otherwise each attempt
-would have the same chance, and the caller that sends the most would take nearly every slot. A
-rejected caller keeps its claim, however early it returns. One that honors ``Retry-After``
-(RFC 9110, section 10.2.3) precedes one that does not.
+When the queue is full, the account in a network whose last turn is longest ago is admitted.
+Otherwise each attempt would have the same chance, and the caller that sends the most would take
+nearly every slot. A rejected caller keeps its claim, however early it returns. A caller that honors
+``Retry-After`` (RFC 9110, section 10.2.3) precedes one that does not.
 """
 
 import math
@@ -21,8 +21,8 @@ NEW_SECONDS = 60.0
 MAX_SECONDS = 2 * NEW_SECONDS
 # How early a caller may return: clocks and timers are not exact.
 _EARLY_SECONDS = 0.2
-# How late it may return. A caller that cycles through many addresses returns to each of them much
-# later, without having waited at any.
+# How late it may return. A caller that cycles through many IP addresses returns to each of them
+# much later, without having waited at any.
 _LATE_SECONDS = 10.0
 # At most this many are kept: 20 to 30 MiB, and a minute of the fastest flood that was measured.
 MAX_CALLERS = 50_000
@@ -62,7 +62,7 @@ class Claims:
         return Claim(max(since, now - MAX_SECONDS), is_due=now >= due - _EARLY_SECONDS)
 
     def keep(self, caller: Caller, claim: Claim, retry_after_seconds: float) -> None:
-        """Return its claim to a caller that did not get its turn.
+        """Keep the claim of a caller that did not get its turn.
 
         Of several attempts by one account, the strongest claim is kept.
         """

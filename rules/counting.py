@@ -1,4 +1,4 @@
-"""Numbers of things in messages."""
+"""Numbers with nouns, in messages."""
 
 
 def counted(number: int, noun: str) -> str:

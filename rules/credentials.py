@@ -54,7 +54,7 @@ def decode_authorization(header: str | None) -> Credentials | None:
 
 
 def password_credentials(email: str, password: str) -> PasswordCredentials:
-    """Return the credentials; raise CredentialsInvalid for text that no user can have."""
+    """Return the credentials; raise CredentialsInvalid for text that no account can have."""
     _check_length_and_marks(email, password)
     if _CONTROL.search(email + password):
         raise CredentialsInvalid("Send an email address and a password without control characters.")
@@ -85,7 +85,7 @@ def _basic(value: str) -> Credentials:
 
 
 def _check_length_and_marks(*texts: str) -> None:
-    """Reject text that no user can have, without the work that a password takes."""
+    """Reject text that no account can have, without hashing it."""
     try:
         for text in texts:
             check_text(text)

@@ -1,4 +1,4 @@
-"""Email addresses: which are accepted, and which are the same."""
+"""Email addresses: which are accepted, and which are equivalent."""
 
 from functools import lru_cache
 
@@ -18,8 +18,8 @@ _PUBLIC = ".com"
 def normalize_email(text: str, *, allow_internal: bool = False) -> str:
     """Return the address in its normal form; raises ValueError with a reason.
 
-    Checks the syntax only, by email-validator (RFC 5321, 6531), without any lookup. White space at
-    both ends is removed: keyboards of telephones add it. ``allow_internal`` accepts the domains
+    Checks the syntax only, with email-validator (RFC 5321, 6531), without any lookup. White space
+    at both ends is removed: keyboards of phones add it. ``allow_internal`` accepts the domains
     that are reserved for internal networks and tests, such as corp.local and localhost.
     """
     address = _normal_form(text)
@@ -41,10 +41,10 @@ def with_ascii_domain(address: str) -> str:
 
 
 def email_key(address: str) -> str:
-    """Return the key that addresses share which differ in case only.
+    """Return a key that is the same for addresses that differ only in case.
 
-    Not the full case folding of Unicode, which also merges "ß" and "ss": different addresses. The
-    final sigma depends on the position in a word, and is the same letter.
+    This is not the full case folding of Unicode, which also merges "ß" and "ss": different
+    addresses. A final sigma is the same letter as any other sigma.
     """
     lower = address.lower().replace(
         "\N{GREEK SMALL LETTER FINAL SIGMA}", "\N{GREEK SMALL LETTER SIGMA}"
@@ -56,9 +56,9 @@ def email_key(address: str) -> str:
 
 
 def lookup_key(text: str) -> str:
-    """Return the key to look up what a user typed, whether or not it is an address.
+    """Return the key to look up text that a user typed, whether or not it is an address.
 
-    It does not depend on the settings: a user who was accepted once can log in.
+    The settings do not matter: a user who was accepted once can log in.
     """
     return _lookup_key(text.strip()) if len(text) <= MAX_LENGTH * EXPANSION else _NO_KEY
 

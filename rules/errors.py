@@ -1,7 +1,7 @@
 """Every error response, as one tree.
 
-An error carries what the caller receives: status, type, title, detail and headers. What the log
-receives is its cause (``raise … from cause``), which never leaves the server.
+An error has what the caller receives: status, type, title, detail and headers. Its cause
+(``raise … from cause``) is only logged, and never leaves the server.
 
 Problem
 ├── MalformedRequest        400  malformed-request
@@ -243,7 +243,7 @@ class UnsupportedMediaType(Problem):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one field of a body; ``code`` names it for programs."""
+    """An error in one field of a body; ``code`` identifies it for programs."""
 
     field: str
     message: str
@@ -284,7 +284,7 @@ class CurrentPasswordWrong(InvalidFields):
 
 
 class CodeInvalid(InvalidFields):
-    """The proof is wrong, malformed, used, expired or void: the response does not say which."""
+    """The proof is wrong, malformed, used, expired or void: the response does not reveal which."""
 
     name = "code-invalid"
     title = "The link or the code is not valid"
@@ -342,7 +342,7 @@ class TooManyAttempts(Problem):
 
 
 class TooManyWrites(TooManyAttempts):
-    """The next change by this user has to wait: many wait already, or the budget is exhausted."""
+    """The next change by this user has to wait: many already wait, or the budget is exhausted."""
 
     name = "too-many-writes"
     title = "There were too many changes"
@@ -365,7 +365,7 @@ class InternalError(Problem):
 
 
 class Unavailable(Problem):
-    """A temporary failure: the response says when to try again."""
+    """A temporary failure; Retry-After says when to try again."""
 
     status = 503
     retry_after_seconds: int = 1

@@ -41,7 +41,7 @@ class Ticket:
 
 
 class Admission:
-    """Holds the tickets, and counts them by account and by group: known callers or others.
+    """Holds the tickets, and counts them by account and by group: known callers, and others.
 
     One account at one network holds at most ``max_per_account`` tickets; a site may hold as many
     as there are ``workers``, however small its share.
@@ -79,9 +79,9 @@ class Admission:
         _decrement(self._groups, ticket.caller.is_known)
 
     def find_rejected(self, new: Ticket, max_tickets: int) -> Ticket | None:
-        """Return the ticket to reject: the new one, one that waits, or None while there is room.
+        """Return the ticket to reject: the new one or a waiting one; None while there is room.
 
-        A site that has its share displaces only its own tickets.
+        A site that has used up its share displaces only its own tickets.
         """
         at_site = self._at(new.caller.site)
         candidates: Iterable[Ticket] = chain.from_iterable(self._sites.values())
@@ -95,10 +95,10 @@ class Admission:
         return self._find_displaced(new, waiting, max_tickets) or new
 
     def seconds_until_turn(self, ticket: Ticket) -> float:
-        """Return in how many seconds the claim of a rejected ticket suffices, if it returns then.
+        """Return after how many seconds a rejected ticket would have a sufficient claim.
 
-        Each second, the claims that suffice are later by one second. The weakest claim that waits
-        is no measure of them: it may have used a gap, and be displaced at once.
+        Each second, the claims that suffice become later by one second. The weakest waiting claim
+        does not show which suffice: it may have used a gap, and be displaced at once.
         """
         standing = max(ticket.standing, Standing.RETURNING)
         since = [
@@ -135,8 +135,8 @@ class Admission:
     def _find_displaced_equal(self, new: Ticket, equal: list[Ticket]) -> Ticket | None:
         """Return the ticket of the same standing that a new ticket displaces, or None.
 
-        A site with more tickets is displaced by one with fewer, and within a site a network. If a
-        ticket more is all the difference, or they are the same, the stronger claim counts.
+        A site with more tickets is displaced by one with fewer, and so is a network within a site.
+        If they are the same, or differ by one ticket only, the stronger claim counts.
         """
         largest = self._last_of_largest(equal)
         if largest is not None and self._surplus(largest, new) > 1:
@@ -150,7 +150,7 @@ class Admission:
         return last if new.claim.since < last.claim.since else None
 
     def _surplus(self, ticket: Ticket, new: Ticket) -> int:
-        """Return how many more tickets the site has than that of a new one, or the network."""
+        """Return how many more tickets the site, or else the network, has than that of ``new``."""
         one, other = ticket.caller, new.caller
         if one.site == other.site:
             return self._networks[one.network] - self._networks[other.network]

@@ -1,4 +1,4 @@
-"""How many hashes the correct and the new passwords of one user may take."""
+"""A limit on the hashes of correct and new passwords of each user."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from rules.turns import Caller
 class HashBudget:
     """Grants slots of the hash queue within the budget of each user.
 
-    Wrong passwords take nothing from the budget: otherwise a stranger could lock the user out.
+    Wrong passwords do not use up the budget: otherwise a stranger could lock the user out.
     """
 
     def __init__(self, hasher: PasswordHasher, budget: Budget) -> None:

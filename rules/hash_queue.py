@@ -35,13 +35,13 @@ class Slot:
         return await self._workers.run(function)
 
     def release(self) -> None:
-        """End the right."""
+        """Give up the slot."""
         self._workers = None
 
 
-# The longest Retry-After for the sake of a turn, in maximum waits.
+# Upper bound of the wait for a turn in Retry-After, as a multiple of ``max_wait_seconds``.
 _MAX_RETRY = 2
-# When callers are due that an outage of the database dropped: DatabaseUnavailable says the same.
+# Retry delay for callers dropped by a database outage; the same as in DatabaseUnavailable.
 _OUTAGE_RETRY_SECONDS = 2
 
 
@@ -126,7 +126,7 @@ class HashQueue:
             self._admission.remove(ticket)
 
     def abandon(self, task: "asyncio.Task[object]") -> None:
-        """Drop what a task waits for, now or later; a function that runs continues to its end."""
+        """Drop the request of a task for a slot, now or later; a running function is completed."""
         self._abandoned.add(task)
         ticket = self._waiting.get(task)
         if ticket is not None and ticket.is_waiting:
@@ -165,10 +165,10 @@ class HashQueue:
         return Overloaded(self._keep_claim(ticket))
 
     def _keep_claim(self, ticket: Ticket) -> int:
-        """Return its claim to a caller without a slot; return when it is due to retry."""
-        # What a new caller would wait for its result, behind all others.
+        """Keep the claim of a caller that got no slot; return the seconds until it may retry."""
+        # How long a new caller would wait for its result.
         seconds = self.seconds_each * (len(self._admission) + 1) / self.workers
-        # Not longer: the crowd may be gone by then, and the wait must not reveal when the account
+        # Bounded: the queue may be shorter by then, and the wait must not reveal when the account
         # had its last turn.
         until_turn = min(
             self._admission.seconds_until_turn(ticket), _MAX_RETRY * self.max_wait_seconds
@@ -233,7 +233,8 @@ class HashQueue:
     def _drop_all(self, error: Exception) -> None:
         for ticket in self._waiting.values():
             if ticket.is_waiting:
-                # An outage is no turn. It ends for all at once: no other delay is known.
+                # An outage does not use up a turn. It ends for all callers at once, so all get
+                # the same delay.
                 self._claims.keep(ticket.caller, ticket.claim, _OUTAGE_RETRY_SECONDS)
             self._drop(ticket, error)
 

@@ -26,8 +26,8 @@ _MEASUREMENTS = 15
 class HashWorkers:
     """Runs functions on ``count`` threads.
 
-    ``seconds_each`` is an initial estimate of what one takes. ``observe`` is called with what each
-    took.
+    ``seconds_each`` is an initial estimate of the time of one function. ``observe`` is called with
+    the time of each.
     """
 
     def __init__(self, count: int, seconds_each: float, observe: Observe | None = None) -> None:

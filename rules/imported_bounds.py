@@ -19,7 +19,7 @@ _USUAL_MEMORY = 128 * 2**20
 _SCRYPT_MIN_N = 128  # with less, the memory limit that Werkzeug gives OpenSSL is too low
 _SCRYPT_P = (1, 16)
 _SCRYPT_MEMORY = 256 * 2**20
-_SCRYPT_WORK = 2**30  # memory times p, which Werkzeug passes to OpenSSL; that accepts below 2^31
+_SCRYPT_WORK = 2**30  # memory times p, which Werkzeug passes to OpenSSL, whose limit is 2^31
 _USUAL_SCRYPT_WORK = 256 * 2**20
 
 _ARGON2_KIB = (8, 2**20)

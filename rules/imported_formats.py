@@ -130,8 +130,8 @@ def _encode(value: bytes) -> str:
 
 
 def _without_unused_bits(match: re.Match[str]) -> str:
-    # 22 characters hold the 128 bits of a salt and 4 more, 31 the 184 of a hash and 2 more. Some
-    # writers set the unused ones, which bcrypt ignores, and about which passlib warns.
+    # 22 characters contain the 128 bits of a salt and 4 more, 31 the 184 of a hash and 2 more. Some
+    # programs set the unused bits, which bcrypt ignores, and about which passlib warns.
     return _clear(match["salt"], unused=4) + _clear(match["hash"], unused=2)
 
 

@@ -7,7 +7,7 @@ from rules.imported_parsed import ParsedHash
 from rules.text_bounds import nfc
 
 _MAX_LENGTH = 1000
-# What the time of a hash depends on, as groups of the patterns of the formats.
+# The groups in the patterns of the formats that determine the time of a hash.
 _PARAMETERS = ("cost", "digest", "iterations", "n", "ln", "r", "m", "t", "p")
 
 
@@ -63,9 +63,9 @@ class ImportedHash:
 def check(stored: str, *, allow_expensive: bool = False) -> None:
     """Raise ValueError, with a reason that quotes nothing, if a hash cannot be imported.
 
-    Rejected are unknown formats, malformed texts, more than 1000 characters, and what costs much
-    time or memory: a bcrypt cost over 14, more than 2 million iterations of PBKDF2, more than
-    128 MiB, for scrypt more than 256 MiB when multiplied by p, for Argon2 more than 512 MiB in all
+    Unknown formats, malformed texts, texts of more than 1000 characters and expensive hashes are
+    rejected: a bcrypt cost over 14, more than 2 million iterations of PBKDF2, more than 128 MiB of
+    memory, for scrypt more than 256 MiB when multiplied by p, for Argon2 more than 512 MiB in all
     passes together. Nothing is hashed.
 
     With ``allow_expensive`` the bounds are those of `read`: a bcrypt cost of 4 to 18; up to 10

@@ -1,4 +1,4 @@
-"""What is known of an imported password hash, and of a format of such hashes."""
+"""Parsed hashes of imported passwords, and formats of such hashes."""
 
 import re
 from collections.abc import Callable

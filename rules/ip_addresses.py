@@ -1,4 +1,4 @@
-"""IP addresses and networks in their usual form: not as IPv6 ones that IPv4 is mapped to."""
+"""IP addresses and networks in their usual form: IPv4-mapped IPv6 ones as IPv4."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 

@@ -16,7 +16,7 @@ class KeysFileError(Exception):
 
 
 def read_keys(file: Path) -> tuple[str, ...]:
-    """Return the keys in a file, newest first, one per line.
+    """Return the keys in a file, newest first.
 
     Raises KeysFileError if the file is missing, empty, or readable by others. A file of root
     may be readable by its group: systemd's credentials are.
@@ -112,7 +112,7 @@ def _new_key() -> str:
 def _replace(file: Path, keys: Sequence[str], directory: int) -> None:
     """Replace a file atomically: a reader sees the old one or the new one, complete.
 
-    ``directory`` is its open directory. That may belong to another user, who creates links in it:
+    ``directory`` is its open directory. It may belong to another user, who can create links there:
     names are resolved in it only, and permissions are set on the open file, not on a name.
     """
     draft = f".{file.name}.{secrets.token_hex(8)}"
@@ -151,7 +151,7 @@ def _status(file: Path, directory: int) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        # It may point to keys of another user, which would be copied to the one who made the link.
+        # A link may point to keys of another user, which its creator would then be able to read.
         raise KeysFileError(f"{file} is a link, or not a file: name the file itself.")
     return status
 

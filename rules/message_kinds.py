@@ -1,4 +1,4 @@
-"""The kinds of messages: what they are for, how long they hold, and which page their link opens."""
+"""The kinds of messages: their purpose, their validity, and the page that their link opens."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ _DAY = 24 * _HOUR
 
 
 class MessageKind(StrEnum):
-    """What a message is for. The values are stored, and therefore do not change."""
+    """The purpose of a message. The values are stored, and therefore do not change."""
 
     VERIFICATION = "verification"
     PASSWORD_RESET = "password-reset"

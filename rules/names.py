@@ -1,4 +1,4 @@
-"""Names of users: which are accepted."""
+"""The rules for names of users."""
 
 import re
 

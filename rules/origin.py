@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Protocol
 
 _NETWORK_BITS = 64
-# What a provider may assign to one customer (RIPE-690): 65,536 networks.
+# A provider may assign this prefix to one customer (RIPE-690): 65,536 networks.
 _SITE_BITS = 48
 
 
@@ -15,11 +15,11 @@ class Origin(Protocol):
 
     @property
     def ip(self) -> str | None:
-        """Return the address."""
+        """Return the IP address."""
 
     @property
     def user_ip(self) -> str | None:
-        """Return the address, unless it belongs to a service that acts for the user."""
+        """Return the IP address, unless it belongs to a service that acts for the user."""
 
     @property
     def user_agent(self) -> str | None:
@@ -46,23 +46,23 @@ class LocalOrigin:
 
 
 @lru_cache(maxsize=10_000)
-def network_of(address: str | None) -> str:
-    """Return the network of an address: an IPv4 address itself, or the /64 of an IPv6 address."""
-    return _prefix_of(address, _NETWORK_BITS)
+def network_of(ip: str | None) -> str:
+    """Return the network of an IP address: an IPv4 address itself, or the /64 of an IPv6 one."""
+    return _prefix_of(ip, _NETWORK_BITS)
 
 
 @lru_cache(maxsize=10_000)
-def site_of(address: str | None) -> str:
-    """Return the site of an address: an IPv4 address itself, or the /48 of an IPv6 address."""
-    return _prefix_of(address, _SITE_BITS)
+def site_of(ip: str | None) -> str:
+    """Return the site of an IP address: an IPv4 address itself, or the /48 of an IPv6 one."""
+    return _prefix_of(ip, _SITE_BITS)
 
 
-def _prefix_of(address: str | None, bits: int) -> str:
-    if address is None:
+def _prefix_of(ip: str | None, bits: int) -> str:
+    if ip is None:
         return "unknown"
-    parsed = ipaddress.ip_address(address)
+    parsed = ipaddress.ip_address(ip)
     if parsed.version == 4:  # noqa: PLR2004
-        return address
-    # By arithmetic: ipaddress.ip_network() takes ten times as long, which matters in a flood.
+        return ip
+    # Computed here: ipaddress.ip_network() takes ten times as long, which matters in a flood.
     host_bits = parsed.max_prefixlen - bits
     return f"{ipaddress.IPv6Address(int(parsed) >> host_bits << host_bits)}/{bits}"

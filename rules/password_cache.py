@@ -1,11 +1,11 @@
 """A cache of recently verified passwords, for callers that send one with every request.
 
-It stores neither passwords nor hashes that mean anything outside this process, but an HMAC over
-the password and the stored hash that it was verified against, under a random key that the process
-never stores. An entry matches only in the network where the password was verified, and is removed
-after a few wrong passwords from there: the comparison costs no hash, and must not serve for
-guessing. The stored hash is read from the database for each request, so a changed password or a
-deleted user never matches.
+It stores neither passwords nor hashes that are of use outside this process, but an HMAC over the
+password and the stored hash that it was verified against, under a random key that the process never
+stores. An entry matches only in the network where the password was verified, and is removed after a
+few wrong passwords from there: the comparison is cheap, and must not help to guess passwords. The
+stored hash is read from the database for each request, so a changed password or a deleted user
+never matches.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ class PasswordCache:
             self._entries.popitem(last=False)
 
     def matches(self, password: str, stored_hash: str, network: str) -> bool:
-        """Return whether a password was verified recently, from there, against this very hash.
+        """Return whether a password was recently verified against this hash, from this network.
 
         A match renews the entry: otherwise the passwords of all regular callers would have to be
         hashed at the same time, a while after the server started.
@@ -87,7 +87,7 @@ class PasswordCache:
         return SWEEP_SECONDS
 
     def remove_expired(self) -> None:
-        """Remove expired entries: in memory, they could be guessed against."""
+        """Remove expired entries: a copy of the memory could be used to test guesses."""
         now = self._clock()
         # The oldest come first.
         while self._entries and next(iter(self._entries.values())).expires_at <= now:

@@ -1,4 +1,4 @@
-"""Which passwords are accepted: NIST SP 800-63B-4 section 3.1.1, OWASP ASVS 5.0 chapter 6.2."""
+"""The rules for passwords: NIST SP 800-63B-4 section 3.1.1, OWASP ASVS 5.0 chapter 6.2."""
 
 import re
 import unicodedata
@@ -72,12 +72,12 @@ def _common_passwords() -> frozenset[str]:
 
 
 def _folded(text: str) -> str:
-    """Return the form that spellings in different cases and widths share."""
+    """Return a form that is the same for spellings that differ in case or width only."""
     return nfkc(text).casefold()
 
 
 def _is_made_of(rest: str, texts: Iterable[str]) -> bool:
-    """Return whether a folded password has few letters besides the words of some texts."""
+    """Return whether a folded password has few letters other than the words of some texts."""
     words = {word for text in texts for word in _words(text)}
     if not any(word in rest for word in words):
         return False

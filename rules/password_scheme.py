@@ -4,15 +4,15 @@ A stored hash is ``$userauth-bcrypt-sha384`` followed by a bcrypt string. bcrypt
 stops at NUL, so the password (NFC, UTF-8) is condensed first: HMAC-SHA-384 keyed with the hash's
 own salt, in base64, 64 bytes. The salt as key keeps a stolen hash from being tried against lists
 of unkeyed SHA-384. The signing keys are not involved: their rotation invalidates no password. The
-prefix leaves room for other schemes.
+prefix allows for other schemes.
 
-A pepper is a secret outside the database, without which stolen hashes cannot be tried. With one,
+A pepper is a secret outside the database, without which stolen hashes cannot be attacked. With one,
 the condensed password goes through HMAC-SHA-384 under the pepper, in base64 again, and the stored
 hash is ``$userauth-bcrypt-sha384+PEPPER_ID`` followed by the bcrypt string. If the pepper is lost,
 so are the passwords. To rotate it, put the new one first and keep the old ones until no hash names
 them: a hash is renewed when its user next logs in. Hashes without a pepper stay valid, and are
-renewed likewise. If several servers share the database, first give all of them the new pepper,
-behind the old.
+renewed in the same way. If several servers share the database, first give all of them the new
+pepper, after the old one.
 """
 
 import base64
@@ -46,10 +46,10 @@ class _Pepper:
 
 
 class PasswordScheme:
-    """Makes and verifies hashes, on the thread that calls.
+    """Computes and verifies hashes, on the calling thread.
 
-    ``cost`` is bcrypt's: 2^cost rounds. ``peppers`` are newest first: the first one makes hashes,
-    all of them verify; without any, hashes are made without.
+    ``cost`` is bcrypt's: 2^cost rounds. ``peppers`` are newest first: new hashes use the first one,
+    if any; existing ones may use any of them, or none.
     """
 
     def __init__(self, *, cost: int, peppers: Sequence[str] = ()) -> None:
@@ -67,12 +67,12 @@ class PasswordScheme:
         return self._prefix() + bcrypt.hashpw(condensed, salt).decode("ascii")
 
     def unusable(self) -> str:
-        """Return a hash for a user without a password: a random one, which no known text has."""
+        """Return a random hash for a user without a password, which no known text matches."""
         digest = "".join(secrets.choice(_DIGEST_ALPHABET) for _ in range(31))
         return self._prefix() + bcrypt.gensalt(self.cost).decode() + digest
 
     def verify(self, password: str, stored: str) -> bool:
-        """Return whether the password matches; none matches a hash with an unknown pepper."""
+        """Return whether the password matches; always False for a hash with an unknown pepper."""
         named, bcrypt_string = _parts(stored)
         # With an unknown pepper the hash is computed only for the time that it takes.
         pepper = None if named is None else self._peppers.get(named, _Pepper(named, b""))
@@ -110,7 +110,7 @@ class PasswordScheme:
         return None if named in self._peppers else named
 
     def estimate_seconds(self) -> float:
-        """Return roughly how long a hash takes, having computed a cheap one."""
+        """Return roughly how long a hash takes, estimated from a cheap one."""
         return _measure_cheapest() * float(2 ** (self.cost - MIN_COST))
 
     def _prefix(self) -> str:
@@ -118,17 +118,17 @@ class PasswordScheme:
 
 
 def is_own(stored: str) -> bool:
-    """Return whether a stored hash is of this server's scheme."""
+    """Return whether a stored hash has this server's scheme."""
     return stored.startswith(SCHEME)
 
 
 def cost_of(stored: str) -> int:
-    """Return the bcrypt cost of a stored hash of this server's scheme."""
+    """Return the bcrypt cost of a stored hash with this server's scheme."""
     return _cost(_parts(stored)[1])
 
 
 def pepper_id(pepper: str) -> str:
-    """Return the id that hashes name a pepper by; it reveals nothing about a random one."""
+    """Return the id of a pepper in hashes; it reveals nothing about a random pepper."""
     return hmac.digest(pepper.encode(), b"userauth.pepper-id", hashlib.sha256).hex()[:12]
 
 

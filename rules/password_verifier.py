@@ -1,4 +1,4 @@
-"""Verification of passwords on the workers, with the time that each rejection has to take."""
+"""Verifies passwords on the workers, and computes how long to delay a rejection."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ class ImportedHash(Protocol):
 
     @property
     def kind(self) -> str:
-        """Return what is the same for all hashes that take the same time."""
+        """Return a name that is the same for all hashes that take the same time."""
 
     @property
     def memory(self) -> int:

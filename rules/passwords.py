@@ -1,4 +1,4 @@
-"""Passwords, hashed and verified in slots of the hash queue."""
+"""The hashing and verification of passwords in slots of the hash queue."""
 
 import asyncio
 import math
@@ -38,8 +38,8 @@ class HashSlot:
     async def verify(self, password: str, stored: str | None) -> bool:
         """Return whether the password is the stored one.
 
-        No password is that of an unknown user (None), nor of a hash whose pepper is missing, which
-        is logged as an error. A rejection is delayed in the slot: otherwise the time of several
+        No password matches for an unknown user (None), or a hash whose pepper is missing, which is
+        logged as an error. A rejection is delayed in the slot: otherwise the time of several
         attempts at once would reveal what was hashed.
         """
         delay_seconds = await self._verifier.verify(self._slot, password, stored)
@@ -84,7 +84,7 @@ class PasswordHasher:
             yield HashSlot(slot, self.scheme, self._verifier, self._sleep)
 
     async def measure(self, stored: str) -> None:
-        """Measure a hash of another service, so that rejections take as long from now on."""
+        """Measure a hash of another service; from now on, rejections take at least as long."""
         async with self.queue.slot(_MEASUREMENT) as slot, self._memory(stored):
             await self._verifier.verify(slot, "", stored)
 
@@ -95,7 +95,7 @@ class PasswordHasher:
     def should_renew(self, password: str, stored: str) -> bool:
         """Return whether a stored hash that a password matches should be replaced by a new one.
 
-        Not if the end of the password did not count: that end may be wrong.
+        False if the hash ignores the end of the password, which may be wrong.
         """
         if not self.scheme.needs_rehash(stored):
             return False

@@ -19,8 +19,8 @@ _KIND_MEASUREMENTS = 9
 # A rejection takes as long as this quantile of the hashes, so that most take exactly as long.
 _USUAL_SHARE = 0.9
 _KIND_SHARE = 0.75
-# The initial estimate is rough, and rather too high: a rejection that is faster than others reveals
-# something, one that is slower does not.
+# The initial estimate is rough, and should be too high rather than too low: a rejection that is
+# faster than others reveals something, one that is slower does not.
 _CAUTION = 1.25
 
 

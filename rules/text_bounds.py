@@ -19,7 +19,7 @@ MAX_MARKS = 30
 
 
 def check_text(text: str) -> None:
-    """Raise ValueError, with a reason, for text that is too long for any rule, or not safe."""
+    """Raise ValueError, with a reason, for text that is too long for any rule, or unsafe."""
     if len(text) > MAX_CODE_POINTS:
         raise ValueError("is too long")
     _check_marks(text)
@@ -38,7 +38,7 @@ def nfc(text: str, *, max_length: int = MAX_LENGTH) -> str:
 
 def nfkc(text: str) -> str:
     """Return accepted text, no longer than any rule accepts, in NFKC."""
-    # A version that did not count marks may have accepted it: that many take a millisecond.
+    # Accepted perhaps by an earlier version, which did not count marks; it takes a millisecond.
     return unicodedata.normalize("NFKC", text[:MAX_LENGTH])
 
 
@@ -57,9 +57,9 @@ def _check_marks(text: str) -> None:
 
 @lru_cache(maxsize=4096)
 def _marks(character: str) -> tuple[int, int | None]:
-    """Return how many marks a character begins and ends with, None if it has nothing else.
+    """Return how many marks a character begins and ends with; None if it consists of marks only.
 
-    Some characters that are no marks, such as U+0F73, decompose into marks.
+    Some characters that are not marks themselves, such as U+0F73, decompose into marks.
     """
     parts = unicodedata.normalize("NFKD", character)
     letters = [at for at, part in enumerate(parts) if not unicodedata.combining(part)]

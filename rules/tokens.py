@@ -1,4 +1,4 @@
-"""Tokens: what is signed, and how it is read.
+"""Tokens: their content and their signature.
 
 A token is ``ID.EXPIRY.SIGNATURE``: the token's id (a UUID), its expiry in UTC seconds, and an
 HMAC-SHA-256 over both, in URL-safe base64: 91 characters. It contains nothing else; its user is in
@@ -24,7 +24,7 @@ _VALUE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([0-9]{1,12
 
 
 class TokenKind(StrEnum):
-    """What a token is for: Authorization, or the cookie of a session. The values are stored."""
+    """The use of a token: Authorization, or the cookie of a session. The values are stored."""
 
     TOKEN = "token"
     SESSION = "session"
@@ -46,10 +46,10 @@ class TokenClaims:
 class TokenSigner:
     """Issues and reads tokens of each kind.
 
-    ``keys`` are the signing keys, newest first: the first one, ``key_id``, signs, all of them
-    verify. ``clock`` returns the time in UTC seconds. ``newer_keys`` is called if a signature
-    matches none of the keys, and returns the keys to use from then on, or None: another process
-    may already sign with a key that this one has not read.
+    ``keys`` are the signing keys, newest first: the first one, whose id is ``key_id``, signs, all
+    of them verify. ``clock`` returns the time in UTC seconds. ``newer_keys`` is called if a
+    signature matches none of the keys, and returns the keys to use from then on, or None: another
+    process may already sign with a key that this one has not read.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class TokenSigner:
     def read(self, token: str, kind: TokenKind = TokenKind.TOKEN) -> TokenClaims:
         """Return the claims of a token of a kind with a valid signature that has not expired.
 
-        Raises TokenInvalid or TokenExpired. The signature is checked first: only what this service
-        signed is parsed.
+        Raises TokenInvalid or TokenExpired. The signature is checked first: only content that this
+        service signed is parsed.
         """
         if len(token) > MAX_LENGTH:
             raise TokenInvalid
@@ -124,10 +124,10 @@ def key_id(key: str) -> str:
 
 
 class _Signer(Signer):
-    """An itsdangerous Signer with SHA-256 that accepts a signature in one spelling only.
+    """An itsdangerous Signer with SHA-256 that accepts each signature in one encoding only.
 
     The library defines the signature, and signs. Its verification would derive the keys, and decode
-    and encode the signature, for each token; a test compares both.
+    and encode the signature, for each token; a test compares the results of both.
     """
 
     def __init__(self, keys: tuple[str, ...], salt: str) -> None:
@@ -135,7 +135,7 @@ class _Signer(Signer):
         self._newest_first = [self.derive_key(key) for key in reversed(self.secret_keys)]
 
     def verifies(self, value: str, signature: str) -> bool:
-        """Return whether one of the keys made a signature, as base64 without unused bits."""
+        """Return whether one of the keys made a signature, in base64 without unused bits."""
         data, given = value.encode("ascii"), signature.encode("ascii")
         return any(hmac.compare_digest(_signature(key, data), given) for key in self._newest_first)
 

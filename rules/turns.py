@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 class Standing(IntEnum):
-    """What is known of a caller that requests a slot."""
+    """The precedence of a caller that requests a slot, lowest first."""
 
     UNKNOWN = 0
     # It was rejected before, and returned when it was due.
@@ -28,7 +28,7 @@ class Standing(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The origin and account of a request for a slot; ``account`` is any name of one account."""
+    """The origin and account of a request for a slot; ``account`` is any name for one account."""
 
     site: str
     network: str
@@ -36,9 +36,9 @@ class Caller:
     is_known: bool = False
 
     @classmethod
-    def at(cls, address: str | None, account: str, *, is_known: bool = False) -> Self:
-        """Return the caller at an address."""
-        return cls(site_of(address), network_of(address), account, is_known)
+    def at(cls, ip: str | None, account: str, *, is_known: bool = False) -> Self:
+        """Return the caller at an IP address."""
+        return cls(site_of(ip), network_of(ip), account, is_known)
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -57,7 +57,7 @@ class Turns(Generic[Item]):
         self._is_turn_of_known = True
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return how many callers wait."""
         return sum(len(branch) for branch in self._by_standing.values())
 
     def add(self, caller: Caller, standing: Standing, item: Item) -> None:

@@ -1,4 +1,4 @@
-"""Writes of one user, one at a time in this process.
+"""Serializes the writes of each user in this process.
 
 A write locks the user's row. Without turns, concurrent writes of one user would each hold a
 connection of the pool while they wait for the row, and leave none for other requests.
@@ -37,14 +37,14 @@ class WriteTurns:
         self._users: dict[str, _UserWrites] = {}
 
     def spend(self, credential: str) -> None:
-        """Count a write by a credential; raises TooManyWrites if its budget is exhausted.
+        """Count a write with a credential; raises TooManyWrites if its budget is exhausted.
 
-        By credential, not by user: the thief of a token must not keep its owner from writing.
+        Per credential, not per user: the thief of a token must not keep its owner from writing.
         """
         _spend(self._budget, credential)
 
     def spend_change(self, credential: str, user_id: str) -> None:
-        """Count a write that revokes nothing for its user as well, who may have many tokens."""
+        """Count a write that revokes nothing for the user as well, who may have many tokens."""
         self.spend(credential)
         _spend(self._changes, user_id)
 
@@ -52,7 +52,7 @@ class WriteTurns:
     async def turn(self, user_id: str) -> AsyncIterator[None]:
         """Wait until no other write of the user runs.
 
-        Raises TooManyWrites if many wait already, or after the maximum wait.
+        Raises TooManyWrites if many already wait, or after the maximum wait.
         """
         writes = self._users.setdefault(user_id, _UserWrites())
         if writes.count > MAX_WAITING:

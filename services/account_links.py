@@ -1,6 +1,6 @@
-"""Links that set a password: sent or printed for users that an administrator adds or helps.
+"""Links to set a password, which an administrator sends to users or passes on to them.
 
-The administrator never knows the password, and a link holds once, and for a limited time.
+The administrator never knows the password. A link is valid once, and for a limited time.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from services.transactions import Transaction, transaction_on
 
 
 class UserDisabled(Exception):
-    """A link would not hold: the user is disabled."""
+    """A link would not be valid: the user is disabled."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountLink:
-    """A link for a user, or None if a message with it is sent."""
+    """A link for a user; None if it is sent in a message."""
 
     user: UserRow
     link: str | None = field(repr=False)

@@ -30,7 +30,7 @@ from settings.choices import Language
 
 
 class Unset(Enum):
-    """The value of a field that is not changed: None is a value."""
+    """The value of a field that is not changed, since None is a value of its own."""
 
     UNSET = "unset"
 
@@ -64,7 +64,7 @@ class Accounts:
         self._outbox = outbox
 
     def find_errors(self, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
-        """Return what is wrong with those fields of a user that could be read."""
+        """Return the errors in the given fields of a user."""
         return find_errors(self._rules, fields)
 
     async def update(
@@ -81,7 +81,7 @@ class Accounts:
 
         Raises InvalidFields with all errors, TooManyWrites, TooManyAttempts or Overloaded.
         ``current_password`` is verified if it is sent, and may be required. A new password
-        revokes every token and session but the presented token; ``replacement`` is then inserted.
+        revokes every token and session except the presented token, and inserts ``replacement``.
         """
         new_name = self._check_changes(identity, name, password, current_password)
         self._writes.spend_change(identity)
@@ -155,7 +155,7 @@ class Accounts:
     async def _write_password(
         self, transaction: Transaction, identity: Identity, password_hash: str, origin: Origin
     ) -> UserRow:
-        """Write a new password, void messages, and revoke all but the presented token."""
+        """Write a new password, void messages, and revoke all tokens except the presented one."""
         connection = transaction.connection
         user = await users.update_password(connection, identity.user.id, password_hash)
         await self._outbox.void(transaction, user.id)

@@ -1,4 +1,4 @@
-"""The proof of an email address when its caller does not know of which kind the message is."""
+"""Proofs of an email address from callers that do not know the kind of the message."""
 
 from db.rows import UserRow
 from rules.message_kinds import MessageKind
@@ -12,7 +12,7 @@ _KINDS = (MessageKind.VERIFICATION, MessageKind.EMAIL_CHANGE)
 
 
 class AddressProofs:
-    """Verifies the address of a user, or changes it, as the message says."""
+    """Verifies or changes the email address of a user, depending on the message."""
 
     def __init__(
         self, proofs: Proofs, *, verification: EmailVerification, change: EmailChange
@@ -22,7 +22,7 @@ class AddressProofs:
         self._change = change
 
     async def confirm(self, identity: Identity, proof: Proof, origin: Origin) -> UserRow:
-        """Do what the message is for; return the user. Raises CodeInvalid, or EmailTaken.
+        """Apply a proof; return the user. Raises CodeInvalid, or EmailTaken.
 
         The proof is verified once for both kinds: a wrong code counts as one.
         """

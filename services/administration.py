@@ -43,7 +43,7 @@ class UserDetails:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of the user with an email address; ``is_new`` unless the user was so before.
+    """A change of the user with an email address; ``is_new`` is False for one made before.
 
     ``ended_waits`` is the number of counts of failed attempts that were not 0.
     """
@@ -86,8 +86,8 @@ class Administration:
     ) -> list[UserStateRow]:
         """Return users in the order of their email addresses, from the one after ``after``.
 
-        Those whose address, name or id contains a text, if one is given. ``after`` is an email
-        address or an id; raises UserNotFound for an unknown id. Writes an event.
+        With ``text``, only users whose email address, name or id contains it. ``after`` is an
+        email address or an id; raises UserNotFound for an unknown id. Writes an event.
         """
         async with connection_to(self._database) as connection:
             found = await users.find_page(
@@ -118,7 +118,7 @@ class Administration:
         )
 
     async def add(self, email: str, password: str, name: str | None) -> UserRow:
-        """Create a user by the rules of a registration, and end a reservation of the address.
+        """Create a user under the rules of a registration; end a reservation of the email address.
 
         Raises InvalidFields with all errors, or EmailTaken.
         """
@@ -141,7 +141,7 @@ class Administration:
         # Hashed without a connection: no other statement waits for one meanwhile.
         async with self._hasher.slot(_ADMINISTRATOR) as slot:
             password_hash = await slot.hash(password)
-        # By id: another account may have the address by now, which must not get the password.
+        # By id: the email address may by now belong to another account.
         async with locked_user(self._database, state.id) as (transaction, user):
             connection = transaction.connection
             await users.update_password(connection, user.id, password_hash)

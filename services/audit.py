@@ -1,8 +1,7 @@
 """The audit trail: what happened to accounts, clients and keys, and from where.
 
 The event of a change is written in the transaction of that change. It contains no secret, and only
-a keyed digest of an email address: the events of an email address can be found by it, but the
-email address cannot be read from them.
+a keyed digest of an email address, which finds the events of the address but does not reveal it.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ _EMAIL = "audit.email"
 class About(TypedDict, total=False):
     """The subject of an event.
 
-    ``email_key`` is the key of an email address that no user has, or perhaps none.
+    ``email_key`` is the key of an email address that may belong to no user.
     """
 
     user: UserRow | None
@@ -58,7 +57,7 @@ class AuditTrail:
     ) -> None:
         """Write the event of a change, in its transaction.
 
-        ``revoked`` is how many valid tokens the change revoked, and why.
+        ``revoked`` is why the change revoked valid tokens, and how many.
         """
         event = self._event(kind, origin, about)
         await events.insert_event(transaction.connection, event)
@@ -95,7 +94,7 @@ class AuditTrail:
         return MINUTE - now % MINUTE
 
     async def write_all_counted(self) -> None:
-        """Write all counted failures, at a stop of the server."""
+        """Write all counted failures when the server stops."""
         await self._write_taken(self._failures.take())
 
     async def write_for_users(

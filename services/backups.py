@@ -23,8 +23,8 @@ _STATES = (EventKind.DELETED, EventKind.DISABLED, EventKind.ENABLED)
 class Backups:
     """Writes and restores backups of one database. ``clock`` returns the time in UTC seconds.
 
-    ``environ`` is where libpq reads what the dsn does not specify, ``schema`` the text of
-    schema.sql.
+    ``environ`` supplies libpq with parameters that are missing in ``dsn``; ``schema`` is the text
+    of schema.sql.
     """
 
     def __init__(

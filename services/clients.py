@@ -13,7 +13,7 @@ from rules.origin import LocalOrigin, Origin
 from services.core import Core
 from services.event_kinds import EventKind
 from services.throttle import Throttle
-from services.transactions import Transaction, answer, connection_to, transaction_on
+from services.transactions import Transaction, connection_to, result_of, transaction_on
 
 _ID_BYTES = 8
 _SECRET_BYTES = 32
@@ -49,7 +49,7 @@ class Clients:
         self._origin = origin
 
     async def authenticate(self, credentials: Credentials | None, origin: Origin) -> str:
-        """Return the id of the client whose credentials these are.
+        """Return the id of the client with these credentials.
 
         Raises Unauthorized, or TooManyAttempts.
         """
@@ -58,9 +58,9 @@ class Clients:
         if not isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid("Send the client's id and its secret, not a token.")
         client_id = credentials.email
-        stored = await answer(self._lookups.secrets_of_clients.find(client_id))
-        # Before any count is read: the comparison takes no hash, the secret cannot be guessed, and
-        # the failures of others must not shut out a service.
+        stored = await result_of(self._lookups.secrets_of_clients.find(client_id))
+        # Before any count is read: the comparison needs no password hash, the secret cannot be
+        # guessed, and the failures of others must not shut out a service.
         if _is_right(credentials.password, stored):
             return client_id
         attempt = self._throttle.client_attempt(client_id, origin.ip)

@@ -1,4 +1,4 @@
-"""What every service uses."""
+"""The dependencies that all services share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

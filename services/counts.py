@@ -1,4 +1,4 @@
-"""What this process has committed, for its metrics."""
+"""Counts of events and revoked tokens that this process committed, for its metrics."""
 
 from dataclasses import dataclass, field
 

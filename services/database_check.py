@@ -1,4 +1,4 @@
-"""The check of a database: whether the server can use it, and what deserves attention."""
+"""The check of a database: whether the server can use it, and what the administrator should fix."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -12,17 +12,17 @@ from db.schema import check_schema, find_version
 from db.schema_version import VERSION
 from db.server_state import ServerStateRow, get_server_state
 
-# Those that a server opens besides the pool: one for each lookup, and one for housekeeping.
-_CONNECTIONS_BESIDES_THE_POOL = len(fields(Lookups)) + 1
+# A server opens these in addition to the pool: one for each lookup, and one for housekeeping.
+_CONNECTIONS_OUTSIDE_POOL = len(fields(Lookups)) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseReport:
-    """The state of a database, and what to do about it.
+    """The state of a database, with its problems.
 
     ``schema_version`` is None if the server has not created its tables yet. ``clock_offset`` is
-    how many seconds the clock of this host is ahead of that of Postgres. The server cannot work
-    with ``errors``, and works with ``warnings``.
+    how many seconds the clock of this host is ahead of that of Postgres. ``errors`` prevent the
+    server from running, ``warnings`` do not.
     """
 
     state: ServerStateRow
@@ -42,12 +42,12 @@ class NeededConnections:
     @property
     def each(self) -> int:
         """Return how many one process may open."""
-        return self.pool_max + _CONNECTIONS_BESIDES_THE_POOL
+        return self.pool_max + _CONNECTIONS_OUTSIDE_POOL
 
     def warning(self, usable: int) -> str | None:
         """Return a warning if Postgres allows fewer; None if it allows enough.
 
-        No error: few servers ever need all of their connections at the same time.
+        Not an error: few servers ever need all of their connections at the same time.
         """
         needed = self.processes * self.each
         if needed <= usable:
@@ -59,7 +59,7 @@ class NeededConnections:
         )
         return (
             f"A server opens up to {self.each} connections (database.pool_max +"
-            f" {_CONNECTIONS_BESIDES_THE_POOL}){all_of_them}, and Postgres allows its role"
+            f" {_CONNECTIONS_OUTSIDE_POOL}){all_of_them}, and Postgres allows its role"
             f" {usable}: lower database.pool_max, or raise max_connections or the limit of the role"
             " or the database."
         )
@@ -74,7 +74,7 @@ async def find_connection_risk(database: Database, needed: NeededConnections) ->
 async def check_database(
     database: Database, needed: NeededConnections, *, acknowledged: bool
 ) -> DatabaseReport:
-    """Check a database without changing it; ``acknowledged`` is whether lookups have to be.
+    """Check a database without changing it; with ``acknowledged``, lookups must be acknowledged.
 
     Raises SchemaError, WrongPooler or NotAcknowledged if the server would not start on it, or
     another DatabaseError.

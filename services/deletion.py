@@ -1,4 +1,4 @@
-"""The deletion of an account: by its user or an administrator, or because it is void."""
+"""The deletion of an account by its user or an administrator, or because it was not verified."""
 
 from datetime import datetime
 
@@ -40,7 +40,7 @@ async def delete_account(
 async def remove_account(
     transaction: Transaction, user: UserRow, *, at: datetime, throttle: Throttle
 ) -> int:
-    """Delete a locked user and what else is personal; the email address is available at once.
+    """Delete a locked user and other personal data; the email address is available at once.
 
     Returns the number of valid tokens that were revoked.
     """
@@ -67,9 +67,9 @@ async def _remove_void_account(
 
 
 async def make_available(core: Core, throttle: Throttle, email_key: str) -> None:
-    """Delete the user of an address who has not verified it in time, if there is one.
+    """Delete the user of an email address who has not verified it in time, if there is one.
 
-    In a transaction of its own: the one that inserts the next user would write rows of two users.
+    In a transaction of its own, so that no transaction writes rows of two users.
     """
     async with transaction_on(core.database) as transaction:
         connection = transaction.connection

@@ -1,4 +1,4 @@
-"""The change of an email address: confirmed at the new one, announced at the old one.
+"""Changes of an email address: confirmed at the new address, announced at the old one.
 
 The message at the old address undoes the change for seven days; until then no other user gets
 that address. An old address that was never verified gets no message: it may belong to a stranger.
@@ -55,7 +55,7 @@ class EmailChange:
     async def request(
         self, identity: Identity, email: str, current_password: str, origin: Origin
     ) -> None:
-        """Store a message to the new address; to a taken one nothing is sent.
+        """Store a message to the new address, which is not sent if the address is taken.
 
         Raises InvalidFields, CurrentPasswordWrong, or TooManyMessages.
         """
@@ -83,7 +83,7 @@ class EmailChange:
     async def apply(
         self, identity: Identity, proof: Proof, row: ProofRow, origin: Origin
     ) -> UserRow:
-        """Change the address by a proof of a message; return the user."""
+        """Change the address through the proof of a message; return the user."""
         async with self._writes.begin(identity) as (transaction, user):
             if user.email == row.recipient:
                 return user
@@ -100,7 +100,7 @@ class EmailChange:
 
     async def _is_free(self, transaction: Transaction, address: str, user: UserRow) -> bool:
         owner = await users.find_state(transaction.connection, emails.email_key(address))
-        # In any case: the time must not reveal that another user has the address.
+        # Checked in any case: the time must not reveal that another user has the address.
         is_reserved = await self._is_reserved(transaction, address, user)
         return not is_reserved if owner is None else owner.id == user.id
 

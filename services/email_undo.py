@@ -1,4 +1,4 @@
-"""The undo of a change of address, by the message at the old one."""
+"""The undo of a change of the email address, through the message to the old one."""
 
 from db import tokens, user_messages, users
 from db.message_rows import ProofRow
@@ -64,8 +64,9 @@ class EmailUndo:
     ) -> None:
         """Shut out the person who changed the address.
 
-        The undos of later changes are at addresses which that person chose. Those of earlier
-        changes remain: with one, the owner undoes what the person did by this one.
+        That person may have chosen the addresses to which the undo messages of later changes were
+        sent. Messages about earlier changes stay valid: this undo may itself be an abuse, which the
+        owner can undo with one of them.
         """
         connection, at = transaction.connection, self._core.now()
         await users.update_password(connection, user.id, self._hasher.scheme.unusable())
@@ -73,7 +74,7 @@ class EmailUndo:
         await self._outbox.void(transaction, user.id)
         await user_messages.void_later_undos(connection, row.id, at=at)
         if self._outbox.is_on:
-            # Without the password, the user needs it, however many messages there were before.
+            # The user needs it to log in again, however many messages were sent before.
             await self._outbox.add(transaction, MessageKind.UNDO_RESET, user)
         revoked = (Revocation.EMAIL_RESTORED, number)
         await self._core.audit.write(

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """What happened. The values are stored and returned by the API, and therefore do not change."""
+    """The kind of an event. The values are stored and returned by the API, and do not change."""
 
     REGISTERED = "registered"
     IMPORTED = "imported"

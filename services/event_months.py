@@ -1,6 +1,6 @@
 """The months of the audit trail: partitions that housekeeping creates in advance, and drops.
 
-A failure is logged, and tried again in the next turn: until then, events are in the default
+A step that fails is logged and retried in the next turn. Until then, events are in the default
 partition, or are kept longer.
 """
 
@@ -18,15 +18,15 @@ from ops.logs import SERVER
 
 # The current month and the next two.
 _MONTHS = 3
-# The failures, about one each minute, until a lock is reported: a backup may hold it for long.
-_PATIENCE = 60
+# The failures, about one a minute, before a lock is reported: a backup may hold it for long.
+_REPORTED_LOCK_FAILURES = 60
 
 
 class EventMonths:
     """Creates and drops partitions of the audit trail, in one process at a time."""
 
     def __init__(self) -> None:
-        # Of each partition, since the last success.
+        # The number of failures since the last success, by partition.
         self._failures: Counter[str] = Counter()
 
     async def create(self, connection: Connection, now: datetime) -> None:
@@ -65,7 +65,7 @@ class EventMonths:
 
     def _note(self, table: str, error: DatabaseError) -> None:
         self._failures[table] += 1
-        if self._failures[table] == (_PATIENCE if isinstance(error, Locked) else 1):
+        if self._failures[table] == (_REPORTED_LOCK_FAILURES if isinstance(error, Locked) else 1):
             logging.getLogger(SERVER).warning(
                 "housekeeping of the partition %s failed, and is tried again: %s", table, error
             )

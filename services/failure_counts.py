@@ -1,10 +1,10 @@
-"""Failed attempts, of which a caller can make any number, counted so as not to fill the trail.
+"""Counts of failed attempts: a caller can make any number, which must not fill the audit trail.
 
 Of each kind, the first failure from a network in a minute is written as an event at once, whether
 or not the user exists: otherwise the statement would reveal it. Those that follow are counted here,
 and become one event at the end of the minute: one for each known user or client, and one for all
 others. The number of networks and users in a minute is bounded; further failures are counted in one
-event for each kind, without an address.
+event for each kind, without an IP address.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ MAX_KNOWN = 1_000
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """What is counted together; ``network`` is None for those beyond the bounds."""
+    """The key of a count; ``network`` is None for failures beyond the bounds."""
 
     minute: int
     kind: str
@@ -53,7 +53,7 @@ class FailureCounts:
         return False
 
     def take(self, before: float | None = None) -> list[NewEvent]:
-        """Return the events of the minutes that ended before a time, or of all, and reset them."""
+        """Remove and return the events of all minutes, or of those that ended before a time."""
         minute = None if before is None else int(before // MINUTE)
         for past in [each for each in self._networks if minute is None or each[0] < minute]:
             del self._networks[past]

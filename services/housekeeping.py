@@ -49,7 +49,7 @@ class Housekeeping:
         self._months = EventMonths()
 
     async def remove(self) -> float:
-        """Delete what is due, batch by batch; return in how many seconds to do so again.
+        """Delete expired rows, batch by batch; return in how many seconds to do so again.
 
         Raises DatabaseError.
         """
@@ -77,7 +77,7 @@ class Housekeeping:
         await _repeat(connection, remove)
 
     async def _remove_events(self, connection: Connection) -> None:
-        # Whole months: those that have no partition of their own are deleted row by row.
+        # Whole months: events of months without a partition are deleted row by row.
         before = Month.of(self._ago(timedelta(days=self._keep.event_days))).start
         if await self._months.drop(connection, before):
             await _repeat(
@@ -89,7 +89,7 @@ class Housekeeping:
         await _repeat(
             connection, lambda: messages.delete_expired(connection, before=before, limit=_BATCH)
         )
-        # They have the address of a deleted user.
+        # They contain the email address of a deleted user.
         now = self._ago(timedelta())
         await _repeat(
             connection,

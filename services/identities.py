@@ -1,4 +1,4 @@
-"""Identities: credentials verified, and the proof kept for the write that may follow."""
+"""Identities: users with the verified proof of who they are, which a later write checks again."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from rules.turns import Caller
 from services.core import Core
 from services.event_kinds import EventKind
 from services.throttle import Attempt, RecordedFailure, Throttle
-from services.transactions import answer
+from services.transactions import result_of
 from services.usage import TokenUsage
 
 _BASIC_REQUIRED = "Send an Authorization header: Basic with email and password."
@@ -71,13 +71,13 @@ class Identity:
 
     @property
     def credential(self) -> str:
-        """Return a name of the credential: a token, or the password of the user."""
+        """Return a name for the credential: a token, or the password of the user."""
         return self.token_id or f"password of {self.user.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """The check of a password: for which email address, counted how, and for which caller."""
+    """The check of a password: the email address, the counted attempt, and the caller."""
 
     email_key: str
     attempt: Attempt
@@ -92,8 +92,8 @@ class _Check:
 class Identities:
     """Identifies users by the credentials of a request.
 
-    This is the only place that decides which kind of credentials a call accepts: its guard names
-    one of the three public methods.
+    ``BaseHandler.identify()`` maps the guard of a call to one of these methods; each rejects the
+    kinds of credentials that it does not accept.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Identities:
 
     async def _identify_by_token(self, token: str, origin: Origin) -> Identity:
         claims = self._signer.read(token)
-        user = await answer(self._lookups.users_of_tokens.find(claims.token_id))
+        user = await result_of(self._lookups.users_of_tokens.find(claims.token_id))
         if user is None:
             raise TokenInvalid
         self._usage.note(claims.token_id, origin.user_ip)
@@ -214,7 +214,7 @@ class Identities:
         """
         attempt = self._throttle.password_attempt(email_key, origin.ip)
         is_usual_network = await self._throttle.check(attempt)
-        stored = await answer(self._lookups.users_by_email.find(email_key))
+        stored = await result_of(self._lookups.users_by_email.find(email_key))
         caller = Caller.at(origin.ip, email_key, is_known=is_usual_network)
         return _Check(email_key, attempt, caller, stored)
 

@@ -18,7 +18,7 @@ from services.core import Core
 from services.event_kinds import LOGIN_FAILURES
 from services.throttle_subjects import ACCOUNT, SubjectNames
 
-# How much is read at most: users and networks of failures, and users.
+# At most this many failures, and pages of users, are read.
 _MAX_ORIGINS = 50_000
 _PAGE, _MAX_PAGES = 10_000, 100
 # The user and the network of a failure, or of a count.
@@ -28,7 +28,7 @@ UNKNOWN: Known = (None, None)
 
 
 class KnownSubjects:
-    """Resolves the names of counts by the failures of the last time, for as long as they count."""
+    """Resolves the names of counts through failures that are not older than ``counted``."""
 
     def __init__(self, core: Core, names: SubjectNames, counted: timedelta) -> None:
         self._core = core
@@ -56,8 +56,9 @@ class KnownSubjects:
     async def find_networks_of(self, connection: Connection, email_key: str) -> set[str]:
         """Return the networks where an account failed recently.
 
-        Those of its events; and of the recent failures of all users, those with a count: the audit
-        trail counts later failures of a minute without the account.
+        The networks are those of its events, and those of the failures of all users that have a
+        count with this account: the audit trail counts further failures in a minute without the
+        account.
         """
         digest = self._core.audit.email_digest(email_key)
         own = {network for _, network in await self._find_origins(connection, digest)}

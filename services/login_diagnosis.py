@@ -28,7 +28,7 @@ _EVENTS = 5
 
 @dataclass(frozen=True, slots=True)
 class LoginDiagnosis:
-    """What affects the logins of an email address.
+    """The state that affects logins with an email address.
 
     ``similar`` are users whose email address differs by one slip, if no user has this one;
     ``reserved_until`` is when it becomes available after its user was deleted. ``account`` is the
@@ -67,7 +67,7 @@ class LoginDiagnoses:
             user = await find_user(connection, email_or_id)
         if user is not None:
             return await self._diagnose(user, ip)
-        # No key is that of an id, or of a text that is too long for an address.
+        # An id, or a text that is too long for an email address, has no key.
         key = "" if is_user_id(email_or_id) else emails.lookup_key(email_or_id)
         return await self._diagnose_unknown(key) if key else LoginDiagnosis()
 

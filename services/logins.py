@@ -1,4 +1,4 @@
-"""Logins: a token or a session is issued, and the one that was presented is revoked again."""
+"""Logins and logouts, with a token or a session."""
 
 import secrets
 import uuid
@@ -21,7 +21,7 @@ from services.transactions import Transaction, connection_to, transaction_on
 class TokenLimits:
     """How long a token of a kind is valid, and how many of them a user may have.
 
-    ``max_idle`` is None if it is valid whether it is used or not.
+    ``max_idle`` is how long it is valid without a use; None for no limit.
     """
 
     kind: TokenKind
@@ -32,7 +32,7 @@ class TokenLimits:
 
 @dataclass(frozen=True, slots=True)
 class SignedToken:
-    """A token, and its row, without which it is not valid."""
+    """A token, and the row that makes it valid."""
 
     value: str = field(repr=False)
     row: NewTokenRow
@@ -47,11 +47,11 @@ class Logins:
         self._signer = signer
 
     def sign(self, user_id: str, limits: TokenLimits, origin: Origin) -> SignedToken:
-        """Return a new token of a user, whose row the caller inserts."""
+        """Return a new token of a user; the caller inserts its row."""
         now = self._core.now()
         token_id = _new_id(user_id)
         claims = TokenClaims(token_id, int(now.timestamp()) + limits.lifetime_seconds)
-        # In one step: the row names the key that signed, even if the key is replaced afterwards.
+        # Both at once: the row must name the key that signed, even if keys are replaced later.
         key_id, value = self._signer.key_id, self._signer.issue(claims, limits.kind)
         row = NewTokenRow(
             id=token_id,
@@ -75,9 +75,9 @@ class Logins:
     ) -> SignedToken:
         """Issue a token to an identity proved by password.
 
-        Of a user with ``max_per_user`` tokens of the kind the oldest is revoked; so is the session
-        with the id ``replaced_session``, that of another user in the next transaction. Raises
-        CredentialsInvalid if the password was changed after it was verified.
+        If the user has ``max_per_user`` tokens of the kind, the oldest is revoked. So is the
+        session with the id ``replaced_session``; in a second transaction if it belongs to another
+        user. Raises CredentialsInvalid if the password was changed after it was verified.
         """
         await self._renew_hash(identity, origin)
         signed = self.sign(identity.user.id, limits, origin)
@@ -144,7 +144,7 @@ class Logins:
         origin: Origin,
         user_id: str | None = None,
     ) -> bool:
-        """Revoke a session, if any, of any user or of one; return False if it was not theirs."""
+        """Revoke a session, if any; return False if it belongs to another user than ``user_id``."""
         if session_id is None:
             return True
         owner_id = await tokens.revoke(

@@ -1,4 +1,4 @@
-"""What administrators do with messages to users."""
+"""The administration of messages to users."""
 
 from db import message_queue
 from db.message_queue import MessageFilter
@@ -32,9 +32,9 @@ class MailAdministration:
     async def find_all(
         self, *, state: str | None, email_or_id: str | None, limit: int
     ) -> list[MessageStateRow]:
-        """Return messages, newest first: all, or those to a user or an address.
+        """Return messages, newest first: all, or those to a user or an email address.
 
-        The address may be one that no user has any more. Raises UserNotFound for an unknown id.
+        The email address need not belong to a user. Raises UserNotFound for an unknown id.
         """
         user_id, digest = None, None
         async with connection_to(self._core.database) as connection:
@@ -60,7 +60,7 @@ class MailAdministration:
         return found
 
     async def retry(self, message_id: str) -> None:
-        """Send a message now whose last attempt failed.
+        """Retry now a message whose last attempt failed.
 
         Raises MessageNotFound, or MessageNotRetried.
         """
@@ -73,7 +73,7 @@ class MailAdministration:
             await self._write(transaction, EventKind.MAIL_RETRIED, found)
 
     async def retry_dead(self) -> int:
-        """Send all messages now that were given up and are still valid; return their number."""
+        """Retry now all messages that were given up and are still valid; return their number."""
         async with transaction_on(self._core.database) as transaction:
             now = self._core.now()
             retried = await message_queue.retry(transaction.connection, None, now=now)
@@ -82,7 +82,7 @@ class MailAdministration:
         return retried
 
     async def drop(self, message_id: str) -> bool:
-        """Make a message void, so that it is not sent; return whether it was not void.
+        """Void a message, so that it is not sent; return False if it was void already.
 
         Raises MessageNotFound.
         """

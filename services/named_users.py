@@ -19,7 +19,7 @@ class UserNotFound(Exception):
 
 
 def is_user_id(text: str) -> bool:
-    """Return whether a text has the form of an id; no email address has."""
+    """Return whether a text has the form of an id, which no email address has."""
     return _ID.fullmatch(text) is not None
 
 

@@ -33,7 +33,7 @@ class NewUser:
 
 
 def find_errors(rules: AccountRules, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
-    """Return what is wrong with some fields of an account; others may be missing."""
+    """Return the errors in the given fields of an account; others may be missing."""
     try:
         _check(rules, fields.get("email"), fields.get("password"), fields.get("name"))
     except InvalidFields as error:
@@ -71,7 +71,7 @@ class NewUsers:
         """
         connection, key = transaction.connection, new_user.email_key
         user = await insert_user(connection, new_user, password_hash)
-        # After the insertion, and whatever its outcome: see services/reservations.py.
+        # After the insertion, with any outcome: see services/reservations.py.
         is_reserved = await self._reservations.holds(connection, key, now=self._core.now())
         if user is None or (is_reserved and kind is EventKind.REGISTERED):
             raise EmailTaken

@@ -1,4 +1,4 @@
-"""The outbox: messages to users, inserted in the transaction of what they are about."""
+"""The outbox: messages to users, inserted in the transaction of the change that they report."""
 
 import math
 import uuid
@@ -20,7 +20,7 @@ from settings.model import MailSettings
 
 _RECIPIENT, _NETWORK = "message.recipient", "message.network"
 WITH_SECRETS = tuple(kind for kind in MessageKind if kind.rules.page)
-# What a new password or address makes void.
+# The kinds of messages that a new password or email address makes void.
 BOUND = tuple(kind for kind in WITH_SECRETS if kind is not MessageKind.EMAIL_UNDO)
 
 
@@ -68,8 +68,8 @@ class Outbox:
     ) -> str:
         """Store a message that a caller requests, and return its id.
 
-        It is sent to ``email`` if ``user`` is its user; otherwise the same work is done and nothing
-        is sent. Raises TooManyMessages.
+        It is sent to ``email``. If ``user`` is None, the same work is done, but nothing is sent.
+        Raises TooManyMessages.
         """
         network_digest = self._digests.of(_NETWORK, network_of(origin.ip))
         requester_id = requester.id if requester is not None else None
@@ -110,9 +110,9 @@ class Outbox:
     ) -> None:
         """Store a message about a change, if messages are sent and no unsent one reports it.
 
-        It is urgent only at a verified address: any other may be that of a stranger, who must not
-        get more messages than the limit of a recipient. ``language`` is that of a user who is
-        deleted already.
+        It is urgent only if the address is verified: any other may belong to a stranger, who must
+        not get more messages than the limit of a recipient. ``language`` is that of a user whose
+        row is already deleted.
         """
         if not self.is_on:
             return
@@ -125,7 +125,7 @@ class Outbox:
     async def void(
         self, transaction: Transaction, user_id: str, *, also_undo: bool = False
     ) -> None:
-        """Make the secrets of earlier messages to a user void."""
+        """Void the secrets of earlier messages to a user."""
         kinds = WITH_SECRETS if also_undo else BOUND
         await user_messages.void_messages(
             transaction.connection, user_id, kinds, at=self._core.now()

@@ -1,4 +1,4 @@
-"""The reset of a forgotten password, by a message to the address of the account."""
+"""The reset of a forgotten password, through a message to the email address of the account."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ from services.event_kinds import EventKind, Revocation
 from services.outbox import Outbox
 from services.proofs import Proof, Proofs
 from services.throttle import Throttle
-from services.transactions import Transaction, answer, transaction_on
+from services.transactions import Transaction, result_of, transaction_on
 
 
 class PasswordReset:
@@ -47,18 +47,18 @@ class PasswordReset:
         nothing is sent.
         """
         errors = FieldErrors()
-        # Whatever the settings are now: a user who was accepted once can reset the password.
+        # With any settings, a user who was accepted once can reset the password.
         normalize = partial(emails.normalize_email, allow_internal=True)
         address = errors.check("email", normalize, email) or ""
         errors.raise_if_any()
         key = emails.email_key(address)
-        stored = await answer(self._core.lookups.users_by_email.find(key))
+        stored = await result_of(self._core.lookups.users_by_email.find(key))
         user = stored.user if stored is not None else None
         async with transaction_on(self._core.database) as transaction:
             message_id = await self._outbox.request(
                 transaction,
                 MessageKind.PASSWORD_RESET,
-                # Not the typed address: its twin in another case may be another mailbox.
+                # Not as typed: an address in another case may be another mailbox.
                 user.email if user is not None else address,
                 origin,
                 user=user,

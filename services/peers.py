@@ -11,8 +11,8 @@ from db.schema_version import too_old
 from ops.logs import SERVER
 
 LOOK_SECONDS = 5.0
-# A server replaces different digests of this age by its own. So two that differ take turns, each
-# sees those of the other, and those of a server that was stopped are replaced once.
+# A server replaces digests of this age that differ from its own. Two servers that differ therefore
+# take turns, and each sees the digests of the other; those of a stopped server are replaced once.
 TURN = timedelta(seconds=60)
 # How long a difference counts after it was last seen: longer than the turns of two servers.
 _MEMORY = timedelta(seconds=150)
@@ -21,11 +21,11 @@ Digests = Mapping[str, str]
 
 
 class Peers:
-    """Looks at what the servers on a database share.
+    """Compares the state that the servers on a database share.
 
     ``clock`` returns UTC seconds, ``digests`` the digests of this server's settings by name. After
-    a newer server has migrated the database to a schema that this one must not use, no connection
-    is used any more.
+    a newer server has migrated the database to a schema that this one must not use, it uses no
+    connection again.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class Peers:
         return LOOK_SECONDS
 
     def _see(self, names: Sequence[str]) -> None:
-        """Note a difference, and log it once it is seen for longer than one turn.
+        """Note a difference, and log it once it has lasted longer than one turn.
 
-        One that ends in its first turn was of a server that has been stopped or restarted.
+        A difference that ends in its first turn is that of a server that was stopped or restarted.
         """
         now = self._now()
         if not self._differing:

@@ -55,7 +55,7 @@ class Proofs:
     ) -> ProofRow:
         """Return the message that a proof is from.
 
-        With an identity, only messages to its user count, also used ones: the call is repeatable.
+        With an identity, only messages to its user count, even used ones: the call is repeatable.
         Raises CodeInvalid, or TooManyAttempts.
         """
         user = identity.user if identity is not None else None

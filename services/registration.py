@@ -67,11 +67,11 @@ class Registration:
 
     @property
     def offers_verification(self) -> bool:
-        """Return whether new users, who log in without it, get a message to verify the address."""
+        """Return whether new users can log in at once, and get a message to verify the address."""
         return self._settings.verification is Verification.OPTIONAL and self._outbox.is_on
 
     def find_errors(self, fields: Mapping[str, str | None]) -> Sequence[FieldError]:
-        """Return what is wrong with those fields of a user that could be read."""
+        """Return the errors in the given fields of a user."""
         return find_errors(self._rules, fields)
 
     async def register(
@@ -103,8 +103,8 @@ class Registration:
         """Delete users who have not verified their address in time, a few at a time.
 
         Their addresses are not reserved. If the verification is not required, users log in without
-        it: those whose time ends then are kept for good, whatever the setting is later. Returns in
-        how many seconds to do so again. Raises DatabaseUnavailable.
+        it: users whose time ends then are kept, even if the setting changes later. Returns in how
+        many seconds to do so again. Raises DatabaseUnavailable.
         """
         if self._settings.verification is not Verification.REQUIRED:
             async with connection_to(self._core.database) as connection:

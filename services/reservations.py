@@ -29,12 +29,12 @@ class Reservations:
         self._digests = digests
         self._quarantine_days = quarantine_days
 
-    async def reserve(self, connection: Connection, addresses: Iterable[str]) -> None:
-        """Reserve the addresses of a user, in the transaction that deletes the user."""
+    async def reserve(self, connection: Connection, emails_of_user: Iterable[str]) -> None:
+        """Reserve the email addresses of a user, in the transaction that deletes the user."""
         if not self._quarantine_days:
             return
         # Sorted, so that two deletions lock the rows in the same order.
-        for digest in sorted({self._digest(emails.email_key(address)) for address in addresses}):
+        for digest in sorted({self._digest(emails.email_key(email)) for email in emails_of_user}):
             await reserved_emails.reserve(connection, digest, days=self._quarantine_days)
 
     async def holds(
@@ -45,21 +45,21 @@ class Reservations:
         now: datetime,
         except_user_id: str | None = None,
     ) -> bool:
-        """Return whether an address is reserved, for another user than one."""
+        """Return whether an email address is reserved, except for the user who may restore it."""
         digest = recipient_digest(self._digests, email_key)
         is_reserved = await reserved_emails.is_reserved(connection, self._digest(email_key))
-        # Both in any case: the time of a registration must not reveal a reservation.
+        # Both queries in any case: the time of a registration must not reveal a reservation.
         has_undo = await user_messages.reserves(
             connection, digest, except_user_id=except_user_id, now=now
         )
         return is_reserved or has_undo
 
     async def find_end(self, connection: Connection, email_key: str) -> datetime | None:
-        """Return until when an address is reserved, or None."""
+        """Return until when an email address is reserved, or None."""
         return await reserved_emails.find_end(connection, self._digest(email_key))
 
     async def end(self, connection: Connection, email_keys: Sequence[str]) -> None:
-        """End the reservations of addresses."""
+        """End the reservations of email addresses."""
         await reserved_emails.delete_reservations(
             connection, [self._digest(key) for key in email_keys]
         )

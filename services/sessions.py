@@ -1,4 +1,4 @@
-"""Sessions of browsers: tokens of a kind of their own, which a cookie contains."""
+"""Sessions of browsers: a separate kind of token, in a cookie."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,7 @@ from rules.tokens import TokenClaims, TokenKind, TokenSigner
 from services.core import Core
 from services.identities import Identity, TokenProof
 from services.logins import Logins, SignedToken, TokenLimits
-from services.transactions import answer
+from services.transactions import result_of
 from services.usage import TokenUsage
 from settings.sessions import SessionSettings
 
@@ -44,7 +44,7 @@ class Session:
 
     @property
     def identity(self) -> Identity:
-        """Return the identity, for what a token may do as well."""
+        """Return the identity, for calls that also accept a token."""
         return Identity(self.user, TokenProof(self.token_id, TokenKind.SESSION))
 
 
@@ -77,8 +77,8 @@ class Sessions:
         """Create a session of an identity proved by password.
 
         ``replaced`` is the cookie that the browser sent, valid or not: its session is revoked,
-        also that of another user. Raises CredentialsInvalid if the password was changed after it
-        was verified. Of a user with ``max_per_user`` sessions the oldest is revoked.
+        even if it belongs to another user. If the user has ``max_per_user`` sessions, the oldest
+        is revoked. Raises CredentialsInvalid if the password was changed after it was verified.
         """
         limits = self._limits(keep_signed_in=keep_signed_in)
         claims = None if replaced is None else self._read(replaced)
@@ -92,7 +92,7 @@ class Sessions:
         claims = self._read(cookie)
         if claims is None:
             raise TokenInvalid(_INVALID)
-        row = await answer(self._core.lookups.sessions.find(claims.token_id))
+        row = await result_of(self._core.lookups.sessions.find(claims.token_id))
         if row is None:
             raise TokenInvalid(_INVALID)
         await self._use(claims.token_id, row, origin)
@@ -107,13 +107,13 @@ class Sessions:
         await self._logins.log_out(session.identity, origin)
 
     def sign_replacement(self, session: Session, origin: Origin) -> IssuedSession:
-        """Return a session that Accounts.update() inserts in place of the others of the user."""
+        """Return a session that Accounts.update() inserts in place of all sessions of the user."""
         limits = self._limits(keep_signed_in=session.is_kept)
         signed = self._logins.sign(session.user.id, limits, origin)
         return IssuedSession(signed, limits.lifetime_seconds, session.is_kept)
 
     async def _use(self, token_id: str, row: SessionRow, origin: Origin) -> None:
-        """Record a use; raises TokenInvalid if the session was not used for too long."""
+        """Record a use; raises TokenInvalid if the session has been idle for too long."""
         now = self._core.now()
         if row.idle_until is not None and row.idle_until <= now:
             raise TokenInvalid(_INVALID)

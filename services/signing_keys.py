@@ -40,7 +40,7 @@ class SigningKeys:
         return added
 
     async def retire(self, file: Path) -> Sequence[str]:
-        """Remove the keys that nothing valid needs, but never the newest; return their ids."""
+        """Remove keys that no valid token or message needs, except the newest; return the ids."""
         _newest, *older = read_keys(file)
         in_use = await self.find_in_use()
         # None: tokens issued before the server recorded the key; any key may have signed them.

@@ -3,7 +3,7 @@
 An attempt is counted as a failure before its hash is computed, and the count is decremented if the
 password was correct: of any number of concurrent attempts, in any number of processes, no more
 begin than are allowed. Failures are counted by email address, whether or not a user has it,
-together with the IP address of the request; and by each of both alone, with higher limits. Beyond
+together with the IP address of the request; and by either of them alone, with higher limits. Beyond
 a limit, each attempt has to wait, twice as long after each failure.
 
 A correct password resets the count of its email address, and makes the network of the request the
@@ -32,10 +32,10 @@ from rules.digests import Digests
 from rules.errors import TooManyAttempts
 from rules.origin import network_of
 from services.throttle_subjects import ADDRESS, CODE, SubjectNames
-from services.transactions import answer, connection_to
+from services.transactions import connection_to, result_of
 from settings.model import ThrottleSettings
 
-# Retry-After if attempts are rejected without end.
+# Retry-After if attempts are rejected indefinitely.
 _MAX_RETRY_AFTER_SECONDS = 86_400
 
 
@@ -86,8 +86,8 @@ class Throttle:
             max_failures=limits.max_consecutive_failures,
         )
         network = network_of(ip)
-        pair, address = self._names.pair(email_key, network), self._names.address(network)
-        return self._login_attempt(pair, address, ip, account)
+        pair = self._names.pair(email_key, network)
+        return self._login_attempt(pair, self._names.network(network), ip, account)
 
     def client_attempt(self, client_id: str, ip: str | None) -> Attempt:
         """Return an attempt with the secret of a client.
@@ -96,7 +96,7 @@ class Throttle:
         """
         network = network_of(ip)
         pair = self._names.client_pair(client_id, network)
-        return self._login_attempt(pair, self._names.client_address(network), ip)
+        return self._login_attempt(pair, self._names.client_network(network), ip)
 
     def registration_attempt(self, ip: str | None) -> Attempt:
         """Return an attempt to register."""
@@ -114,10 +114,10 @@ class Throttle:
     async def check(self, attempt: Attempt) -> bool:
         """Return whether an attempt comes from the usual network of its account.
 
-        Raises TooManyAttempts if it has to wait. Cheap: a batched lookup.
+        Raises TooManyAttempts if it has to wait. The lookup is batched, and therefore cheap.
         """
         find = self._lookups.attempt_counts.find
-        found = await answer(asyncio.gather(*[find(each.name) for each in attempt.subjects]))
+        found = await result_of(asyncio.gather(*[find(each.name) for each in attempt.subjects]))
         rows = [row for row in found if row is not None]
         usual = [row for row in rows if row.usual_network == attempt.network]
         others = [row for row in rows if row.usual_network != attempt.network]
@@ -148,7 +148,7 @@ class Throttle:
             await throttle.record_success(
                 connection,
                 attempt.subjects,
-                address=attempt.decremented,
+                decremented=attempt.decremented,
                 account=attempt.account,
                 network=attempt.network,
                 attempted_at=failure.at,
@@ -162,7 +162,7 @@ class Throttle:
         await counts.set_usual_network(connection, attempt.account, attempt.network)
 
     async def move_count(self, connection: Connection, old: UserRow, new: UserRow) -> None:
-        """Move the failures and the usual network of a user to a new address."""
+        """Move the failures and the usual network of a user to a new email address."""
         names = [self._names.account(emails.email_key(user.email)) for user in (old, new)]
         await counts.move_count(connection, *names)
 
@@ -176,11 +176,11 @@ class Throttle:
         """Delete the failures and the usual network of a user who is deleted."""
         await counts.delete_count(connection, self._names.account(emails.email_key(user.email)))
 
-    def _login_attempt(self, pair: str, address: str, ip: str | None, *account: Subject) -> Attempt:
-        """Return an attempt: the login with its network, and the network if it is known."""
+    def _login_attempt(self, pair: str, network: str, ip: str | None, *account: Subject) -> Attempt:
+        """Return an attempt, counted by the names of a pair, a network if known, and an account."""
         subjects = [*account, self._subject(pair, self._limits.pair_failures)]
         if ip is not None:
-            subjects.append(self._subject(address, self._limits.address_failures))
+            subjects.append(self._subject(network, self._limits.address_failures))
         return Attempt(tuple(subjects), self._names.network_digest(network_of(ip)))
 
     def _subject(self, name: str, free_failures: int) -> Subject:

@@ -1,7 +1,7 @@
 """The names under which failed attempts are counted: a prefix, and a keyed digest.
 
-The network of an address, or the email address, cannot be read from a name, but anyone with the key
-can compute the name of one that they know.
+A name does not reveal the network or the email address, but anyone with the key can compute the
+name of one that they know.
 """
 
 import re
@@ -11,14 +11,15 @@ from enum import StrEnum
 
 from rules.digests import Digests
 
-# The prefix of accounts appears in indexes that the housekeeping uses: see schema.sql.
+# The prefix of accounts appears in indexes that housekeeping uses: see schema.sql. That of a
+# network is "address", which is stored and therefore does not change.
 ACCOUNT, PAIR, ADDRESS, REGISTRATION = "account:", "pair:", "address:", "registration:"
 CODE = "code:"
 CLIENT_PAIR, CLIENT_ADDRESS = "client-pair:", "client-address:"
 
 
 class CountKind(StrEnum):
-    """What failures are counted by; the values are printed by commands."""
+    """The kinds of counts; commands print the values."""
 
     ACCOUNT = "account"
     PAIR = "account-and-address"
@@ -44,18 +45,18 @@ _NAME = re.compile(rf"({'|'.join(_KINDS)})[A-Za-z0-9_-]{{24}}")
 
 
 def is_subject(text: str) -> bool:
-    """Return whether a text has the form of a name; no email address has."""
+    """Return whether a text has the form of a name, which no email address has."""
     return _NAME.fullmatch(text) is not None
 
 
 def kind_of(subject: str) -> CountKind:
-    """Return what a name is the name of."""
+    """Return the kind of a count, given by its name."""
     return _KINDS[subject.partition(":")[0] + ":"]
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectNames:
-    """Names the subjects of counts; ``network`` is what network_of() returns."""
+    """Names the subjects of counts; ``network`` is a result of network_of()."""
 
     digests: Digests
 
@@ -67,7 +68,7 @@ class SubjectNames:
         """Return the name of the count of an email address together with a network."""
         return self._pair(PAIR, email_key, network)
 
-    def address(self, network: str) -> str:
+    def network(self, network: str) -> str:
         """Return the name of the count of a network, for any email address."""
         return self._network(ADDRESS, network)
 
@@ -75,7 +76,7 @@ class SubjectNames:
         """Return the name of the count of a client together with a network."""
         return self._pair(CLIENT_PAIR, client_id, network)
 
-    def client_address(self, network: str) -> str:
+    def client_network(self, network: str) -> str:
         """Return the name of the count of a network, for any client."""
         return self._network(CLIENT_ADDRESS, network)
 
@@ -90,14 +91,14 @@ class SubjectNames:
     def of_network(self, network: str) -> Sequence[str]:
         """Return the names of the counts of a network that belong to no account or client."""
         return (
-            self.address(network),
-            self.client_address(network),
+            self.network(network),
+            self.client_network(network),
             self.registration(network),
             self.code(network),
         )
 
     def network_digest(self, network: str) -> str:
-        """Return the digest by which the count of an account names its usual network."""
+        """Return the digest that identifies a usual network in the count of an account."""
         return self.digests.of(ADDRESS, network)
 
     def _pair(self, prefix: str, login: str, network: str) -> str:

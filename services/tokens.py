@@ -16,7 +16,7 @@ from services.event_kinds import EventKind, Revocation
 from services.identities import Identity
 from services.logins import Logins, TokenLimits
 from services.outbox import Outbox
-from services.transactions import answer, connection_to, transaction_on
+from services.transactions import connection_to, result_of, transaction_on
 from services.usage import TokenUsage
 from services.user_writes import UserWrites
 from settings.model import TokenSettings
@@ -71,8 +71,8 @@ class Tokens:
     async def log_in(self, identity: Identity, origin: Origin) -> IssuedToken:
         """Issue a token to an identity proved by password.
 
-        Raises CredentialsInvalid if the password was changed after it was verified. Of a user
-        with ``max_per_user`` tokens the oldest is revoked.
+        If the user has ``max_per_user`` tokens, the oldest is revoked. Raises CredentialsInvalid
+        if the password was changed after it was verified.
         """
         limits = TokenLimits(
             kind=TokenKind.TOKEN,
@@ -102,8 +102,9 @@ class Tokens:
     ) -> None:
         """Revoke one of the user's tokens; raises NotFound if it is not a valid one.
 
-        A token other than the presented one requires the same confirmation as all of them: they
-        could be revoked one by one. Raises TooManyWrites, and the errors of Confirmation.check().
+        A token other than the presented one requires the same confirmation as revoke_all(), which
+        could otherwise be bypassed one by one. Raises TooManyWrites, and the errors of
+        Confirmation.check().
         """
         self._writes.spend(identity)
         if current_password is not None or token_id != identity.token_id:
@@ -128,7 +129,7 @@ class Tokens:
         keep_current: bool,
         current_password: str | None = None,
     ) -> int:
-        """Revoke the user's tokens, and optionally keep the presented one; return how many.
+        """Revoke the user's tokens, except the presented one if ``keep_current``; return how many.
 
         Raises TooManyWrites, and the errors of Confirmation.check().
         """
@@ -153,7 +154,7 @@ class Tokens:
             claims = self._signer.read(token)
         except TokenInvalid:
             return None
-        owner = await answer(self._lookups.owners_of_tokens.find(claims.token_id))
+        owner = await result_of(self._lookups.owners_of_tokens.find(claims.token_id))
         if owner is None:
             return None
         self._usage.note(claims.token_id, None)

@@ -14,7 +14,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A transaction, and what to run once it is committed."""
+    """A transaction, and the actions to run after its commit."""
 
     connection: Connection
     actions: list[Callable[[], None]] = field(default_factory=list)
@@ -24,7 +24,7 @@ class Transaction:
         self.actions.append(action)
 
 
-async def answer(lookup: Awaitable[Found]) -> Found:
+async def result_of(lookup: Awaitable[Found]) -> Found:
     """Return the result of a lookup; raises DatabaseUnavailable.
 
     Every request makes lookups; the context managers below would add noticeable time.
@@ -37,7 +37,7 @@ async def answer(lookup: Awaitable[Found]) -> Found:
 
 @asynccontextmanager
 async def connection_to(database: Database) -> AsyncIterator[Connection]:
-    """Borrow a connection, in autocommit."""
+    """Borrow a connection in autocommit mode."""
     with _unavailable():
         async with database.connection() as connection:
             yield connection

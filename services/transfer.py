@@ -20,7 +20,7 @@ from services.transactions import connection_to, transaction_on
 from settings.choices import Language
 
 _PAGE = 2000
-# Django marks a user without a password by this.
+# The password hash of a Django user without a password begins with this.
 _UNUSABLE = "!"
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """Which records an import accepts besides the usual ones.
+    """Records that an import accepts although it rejects them by default.
 
     ``allow_expensive`` is that of imported_hashes.check(); ``without_password`` accepts users who
     have no password.
@@ -96,14 +96,14 @@ class Transfer:
         )
 
     async def find_taken(self, imported: Sequence[ImportedUser]) -> set[str]:
-        """Return the keys of the email addresses that are taken already."""
+        """Return the keys of the email addresses that are already taken."""
         async with connection_to(self._database) as connection:
             return await transfer.find_taken(connection, [user.email_key for user in imported])
 
     async def import_users(self, imported: Sequence[ImportedUser]) -> set[str]:
         """Insert users in one transaction; return the keys of those that are new.
 
-        Users whose email address is taken already are skipped; reservations of the others end.
+        Users whose email address is already taken are skipped; reservations of the others end.
         """
         async with transaction_on(self._database) as transaction:
             connection = transaction.connection

@@ -1,4 +1,4 @@
-"""The last use of tokens: recorded to the minute, and written apart from requests."""
+"""The last use of tokens: recorded to the minute, and written in the background."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -9,7 +9,7 @@ from db.rows import Use
 from services.transactions import connection_to
 
 WRITE_SECONDS = 10.0
-# How many are written at a time, and how many may wait while the database is not available.
+# How many uses are written at a time, and how many may wait while the database is unavailable.
 _BATCH = 1000
 _MAX_WAITING = 100_000
 _MINUTE = 60
@@ -27,7 +27,7 @@ class TokenUsage:
         self._waiting: dict[str, tuple[int, str | None]] = {}
 
     def note(self, token_id: str, ip: str | None) -> None:
-        """Record that a token was used now, and from which IP address, if known."""
+        """Record that a token was used now, and the IP address if it is known."""
         minute = int(self._clock()) // _MINUTE
         if minute != self._minute:
             self._minute = minute

@@ -43,8 +43,8 @@ class UserWrites:
 async def _lock(connection: Connection, identity: Identity) -> UserRow:
     """Lock the user's row; raises Unauthorized unless the proof of the identity still holds.
 
-    Between the proof and the lock lies the time of a hash. Meanwhile the password may have been
-    changed or the token revoked, to shut out the very caller that sent this request.
+    A hash may have been computed after the proof was verified. In that time, the password may have
+    been changed or the token revoked, to shut out the very caller that sent this request.
     """
     current = await users.find_for_update(connection, identity.user.id)
     match identity.proof:

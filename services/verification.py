@@ -1,4 +1,4 @@
-"""The verification of an email address, by a message to it."""
+"""The verification of an email address through a message to it."""
 
 from db import user_emails
 from db.message_rows import ProofRow
@@ -16,7 +16,7 @@ _KINDS = (MessageKind.VERIFICATION,)
 
 
 class EmailVerification:
-    """Sends the message, and takes its proof."""
+    """Sends the message, and verifies its proof."""
 
     def __init__(self, core: Core, *, writes: UserWrites, outbox: Outbox, proofs: Proofs) -> None:
         self._core = core
@@ -27,7 +27,7 @@ class EmailVerification:
     async def request(self, identity: Identity, origin: Origin) -> None:
         """Store a message; raises TooManyMessages.
 
-        If the address is verified, it counts, and nothing is sent.
+        If the address is already verified, the message is counted but not sent.
         """
         async with self._writes.begin(identity) as (transaction, user):
             await self._outbox.request(
@@ -50,7 +50,7 @@ class EmailVerification:
     async def apply(
         self, identity: Identity, proof: Proof, row: ProofRow, origin: Origin
     ) -> UserRow:
-        """Mark the address as verified by a proof of a message; return the user."""
+        """Mark the address as verified through the proof of a message; return the user."""
         async with self._writes.begin(identity) as (transaction, user):
             # Another request may have used it while this one waited for the row of the user.
             if user.is_email_verified:

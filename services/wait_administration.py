@@ -1,4 +1,4 @@
-"""What administrators do with waits after failed attempts."""
+"""The administration of waits after failed attempts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,24 +21,24 @@ class WaitAdministration:
         self._waits = waits
         self._origin = origin
 
-    async def find_all(self, addresses: Sequence[str], *, limit: int) -> list[Wait]:
+    async def find_all(self, ips: Sequence[str], *, limit: int) -> list[Wait]:
         """Return all waits, and resolve those of some IP addresses."""
-        found = await self._waits.find_all(addresses, limit=limit)
+        found = await self._waits.find_all(ips, limit=limit)
         await self._core.audit.record(EventKind.THROTTLE_READ, self._origin)
         return found
 
-    async def end_for_user(self, email_or_id: str, addresses: Sequence[str]) -> int:
+    async def end_for_user(self, email_or_id: str, ips: Sequence[str]) -> int:
         """End the waits of an account; return how many counts were not 0.
 
-        Those in networks end as far as these are known: see Waits.end_for_account(). An email
-        address may be one that no user has. Raises UserNotFound for an unknown id.
+        Waits in unknown networks do not end: see Waits.end_for_account(). The email address need
+        not belong to a user. Raises UserNotFound for an unknown id.
         """
         async with transaction_on(self._core.database) as transaction:
             user = await find_user(transaction.connection, email_or_id)
             if user is None and is_user_id(email_or_id):
                 raise UserNotFound
             key = emails.lookup_key(user.email if user else email_or_id)
-            ended = await self._waits.end_for_account(transaction.connection, key, addresses)
+            ended = await self._waits.end_for_account(transaction.connection, key, ips)
             if ended:
                 await self._core.audit.write(
                     transaction,
@@ -54,7 +54,7 @@ class WaitAdministration:
         async with transaction_on(self._core.database) as transaction:
             ended = await self._waits.end_for_address(transaction.connection, ip)
             if ended:
-                # The address that the event is about, so that the event is found by it.
+                # The subject of the event, so that a search by IP address finds it.
                 origin = replace(self._origin, ip=ip)
                 await self._core.audit.write(transaction, EventKind.THROTTLE_CLEARED, origin)
         return ended

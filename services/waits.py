@@ -19,7 +19,7 @@ from services.throttle_subjects import ADDRESS, PAIR, CountKind, SubjectNames, k
 from services.transactions import connection_to
 from settings.model import ThrottleSettings
 
-# Of waits that may apply to a user.
+# The maximum number of waits that may apply to a user.
 MAX_POSSIBLE = 1_000
 
 
@@ -37,7 +37,7 @@ class Wait:
 
     @property
     def kind(self) -> CountKind:
-        """Return what the count is by."""
+        """Return the kind of the count."""
         return kind_of(self.count.subject)
 
 
@@ -56,8 +56,8 @@ class Waits:
     ) -> list[Wait]:
         """Return the count of an account, if any, its waits, and those that a failure would start.
 
-        Those are the waits from the network of an IP address, or else from the networks where the
-        account failed recently.
+        The waits are those from the network of ``ip``, or else from the networks where the account
+        failed recently.
         """
         account = self._names.account(email_key)
         if ip:
@@ -65,10 +65,10 @@ class Waits:
         else:
             networks = await self._known.find_networks_of(connection, email_key)
         pairs = {self._names.pair(email_key, network): network for network in networks}
-        addresses = {self._names.address(network): network for network in networks}
-        named = pairs | addresses
+        by_network = {self._names.network(network): network for network in networks}
+        named = pairs | by_network
         found = await counts.find_counts(connection, [account, *named])
-        following = await self._find_next_waits(connection, [*pairs], [*addresses])
+        following = await self._find_next_waits(connection, [*pairs], [*by_network])
         return [
             Wait(each, None, named.get(each.subject), following.get(each.subject, 0.0))
             for each in found
@@ -97,16 +97,16 @@ class Waits:
             for each in resolved
             if each.user is None or emails.email_key(each.user.email) == email_key
         ]
-        # More may wait than were read: then no wait is ruled out.
+        # If not all waits were read, none is ruled out.
         return possible or (resolved if len(waiting) == MAX_POSSIBLE else [])
 
     async def _find_next_waits(
-        self, connection: Connection, pairs: Sequence[str], addresses: Sequence[str]
+        self, connection: Connection, pairs: Sequence[str], networks: Sequence[str]
     ) -> dict[str, float]:
-        """Return the waits that the next failure starts, by the name of the count."""
+        """Return the waits that the next failure starts, by the names of pairs and networks."""
         limits = self._limits
         named = [(each, limits.pair_failures) for each in pairs]
-        named += [(each, limits.address_failures) for each in addresses]
+        named += [(each, limits.address_failures) for each in networks]
         return await counts.find_next_waits(
             connection,
             [Subject(name, free, limits.forget_seconds) for name, free in named],
@@ -115,15 +115,15 @@ class Waits:
         )
 
     async def end_for_account(
-        self, connection: Connection, email_key: str, addresses: Iterable[str] = ()
+        self, connection: Connection, email_key: str, ips: Iterable[str] = ()
     ) -> int:
         """End the waits of an account in the known networks; return how many counts were not 0.
 
-        The networks are those of some IP addresses, and those of the recent failures of all users:
-        the audit trail counts later failures of a minute without the account. The wait of the
-        account itself ends in all networks.
+        The networks are those of ``ips``, and those of the recent failures of all users: the audit
+        trail counts further failures in a minute without the account. The wait of the account
+        itself ends in all networks.
         """
-        networks = {network_of(each) for each in addresses}
+        networks = {network_of(ip) for ip in ips}
         networks |= await self._known.find_networks(connection)
         names = [self._names.pair(email_key, network) for network in networks]
         return await counts.reset_counts(connection, [self._names.account(email_key), *names])
@@ -144,14 +144,14 @@ class Waits:
         """Return whether an IP address is in the usual network of an account."""
         return count.usual_network == self._names.network_digest(network_of(ip))
 
-    async def find_all(self, addresses: Iterable[str], *, limit: int) -> list[Wait]:
-        """Return all waits, those of most failures first, with the users and networks known.
+    async def find_all(self, ips: Iterable[str], *, limit: int) -> list[Wait]:
+        """Return all waits, those with the most failures first, with known users and networks.
 
-        Networks are known from some IP addresses, and from the recent failures of all users.
+        Networks are known from ``ips``, and from the recent failures of all users.
         """
         async with connection_to(self._core.database) as connection:
             waiting = await counts.find_waiting(connection, limit=limit)
-            return await self._resolve(connection, waiting, map(network_of, addresses))
+            return await self._resolve(connection, waiting, map(network_of, ips))
 
     async def _resolve(
         self, connection: Connection, waiting: Sequence[CountStateRow], networks: Iterable[str] = ()

@@ -1,4 +1,4 @@
-"""Warnings about settings that are valid, and in production seldom intended."""
+"""Warnings about settings that are valid, but seldom intended in production."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -104,7 +104,8 @@ def _api(settings: Settings) -> Iterator[str]:
 def _processes(settings: Settings) -> Iterator[str]:
     server, metrics = settings.server, settings.metrics
     if server.instance > server.processes:
-        # No error: after the number is lowered, a process runs until the proxy uses it no more.
+        # Not an error: after the number is lowered, a process runs until the proxy no longer uses
+        # it.
         yield (
             f"server.instance = {server.instance}: server.processes = {server.processes} does not"
             " count this process"

@@ -1,6 +1,6 @@
-"""The rules that a value has to meet in addition to its type and bounds, as types of fields.
+"""Types of fields whose values have to meet rules in addition to a type and bounds.
 
-A ValueError completes the line "section.key = value (from where): …" that the administrator reads.
+A ValueError completes the line "section.key = value (origin): …" that the administrator reads.
 """
 
 import re
@@ -27,9 +27,9 @@ _ORIGIN = re.compile(
 
 
 class Context(NamedTuple):
-    """What checks depend on in addition to the value.
+    """The context of a check, in addition to the value.
 
-    ``directory`` is where relative paths start; ``warnings`` are about names of settings.
+    Relative paths start at ``directory``; ``warnings`` are about names of settings.
     """
 
     profile: Profile
@@ -37,7 +37,7 @@ class Context(NamedTuple):
     # Whether tokens are signed and verified: a backup works without the keys.
     needs_keys: bool = True
     warnings: Sequence[str] = ()
-    # Whether variables are among the values: another profile is checked without them.
+    # Whether the values include variables: other profiles are checked without them.
     is_complete: bool = True
 
 
@@ -77,7 +77,7 @@ def _direct_url(url: SecretStr, info: Info) -> SecretStr:
 
 
 def _reject_silent_clear_text(sslmode: str | None) -> None:
-    """Reject an sslmode in which libpq falls back to clear text silently."""
+    """Reject an sslmode that lets libpq silently fall back to clear text."""
     if sslmode is not None and sslmode not in ENCRYPTED | {"disable"}:
         raise ValueError(
             "add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=require, which checks no"
@@ -180,7 +180,7 @@ def _require_https(require_https: bool, info: Info) -> bool:  # noqa: FBT001 - p
 
 
 def in_production(*, minimum: int | None = None, maximum: int | None = None) -> AfterValidator:
-    """Return bounds that hold in production only."""
+    """Return bounds that apply in production only."""
 
     def check(value: int, info: Info) -> int:
         if info.context.profile is Profile.PRODUCTION:

@@ -1,4 +1,4 @@
-"""Values of settings that are one of a few words."""
+"""Settings whose value is one of a few words."""
 
 from enum import StrEnum
 
@@ -19,9 +19,9 @@ class Pooler(StrEnum):
 
 
 class Reads(StrEnum):
-    """What may answer a lookup that decides who gets in.
+    """Which Postgres may answer a lookup that authenticates a caller.
 
-    A Postgres that takes itself for the primary, or only one whose synchronous standby follows it.
+    Any that considers itself the primary, or only one whose synchronous standby acknowledges it.
     """
 
     PRIMARY = "primary"
@@ -29,7 +29,7 @@ class Reads(StrEnum):
 
 
 class Verification(StrEnum):
-    """Whether a new user has to prove the email address: not, at any time, or before anything."""
+    """Whether new users verify the email address: never, at any time, or before they log in."""
 
     OFF = "off"
     OPTIONAL = "optional"

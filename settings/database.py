@@ -12,7 +12,7 @@ from settings.section import Section
 
 
 def _pooler(pooler: Pooler, info: Info) -> Pooler:
-    """Reject a pooler that the URLs do not fit; an invalid one is missing in ``info``."""
+    """Reject a pooler that does not fit the URLs; an invalid URL is missing in ``info``."""
     url, direct_url = (info.data.get(name) for name in ("url", "direct_url"))
     if pooler is Pooler.NONE or not info.context.is_complete or url is None or direct_url is None:
         return pooler
@@ -52,7 +52,7 @@ class DatabaseSettings(Section):
 
     @property
     def direct(self) -> Self:
-        """Return the settings of migrations and commands, which avoid the pooler if they can."""
+        """Return the settings for migrations and commands, which avoid the pooler if possible."""
         if not self.direct_url:
             return self
         url = SecretStr(Dsn(self.direct_url.get_secret_value(), "database.direct_url"))

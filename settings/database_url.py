@@ -1,4 +1,4 @@
-"""The URL of Postgres: what the server accepts, and how far the connection reaches."""
+"""The URL of Postgres: the accepted forms, and whether the connection uses a network."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class _Parts:
 
     @property
     def names(self) -> Sequence[str]:
-        """Return the names of the hosts; one that is empty has none."""
+        """Return the names of the hosts; a host without a name has an empty one."""
         return self._listed("host") or self.hosts
 
     @property
@@ -45,8 +45,8 @@ class _Parts:
 def check_database_url(url: str, *, may_be_embedded: bool = True) -> None:
     """Raise ValueError if a URL does not lead to a primary.
 
-    The message quotes no part of it: one that does not parse may be a part of the password. It
-    suggests the embedded Postgres if that ``may_be_embedded``.
+    The message quotes no part of it: if it cannot be parsed, any part may belong to the password.
+    It suggests the embedded Postgres if ``may_be_embedded``.
     """
     _check_escapes(url)
     if _SCHEME_WITH_DRIVER.match(url):
@@ -100,13 +100,13 @@ def _parse(url: str) -> _Parts | None:
 
 
 def _used(parts: _Parts) -> Sequence[str]:
-    """Return what libpq connects to: the address of each host if it has one, or else its name."""
+    """Return the targets of libpq: the IP address of each host if it has one, or else its name."""
     pairs = zip_longest(parts.addresses, parts.names, fillvalue="")
     return [address or name for address, name in pairs]
 
 
 def _check_escapes(url: str) -> None:
-    """Raise ValueError if a character of the user or password ends them too early."""
+    """Raise ValueError if an unescaped character ends the user or the password too early."""
     authority, slash, path = url.partition("://")[2].partition("?")[0].partition("/")
     for character, code, is_wrong in (
         ("@", "%40", authority.count("@") > 1),
@@ -117,7 +117,7 @@ def _check_escapes(url: str) -> None:
 
 
 def _check_choices(options: Mapping[str, str]) -> None:
-    """Raise ValueError if libpq would choose among hosts otherwise than this server does."""
+    """Raise ValueError if libpq would choose among hosts in another way than this server."""
     if options.get("target_session_attrs", "primary") not in {"primary", "read-write"}:
         raise ValueError(
             "must have target_session_attrs=read-write or primary, or none: the server uses only a"

@@ -6,7 +6,7 @@ DATABASE_URL = "DATABASE_URL"
 
 
 class Dsn(str):
-    """A DSN that was set by another name than DATABASE_URL: messages name it."""
+    """A DSN from another setting than DATABASE_URL, which messages name."""
 
     __slots__ = ("setting",)
 
@@ -20,5 +20,5 @@ class Dsn(str):
 
 
 def setting_of(dsn: str) -> str:
-    """Return the name of the setting that has a DSN."""
+    """Return the name of the setting that contains a DSN."""
     return dsn.setting if isinstance(dsn, Dsn) else DATABASE_URL

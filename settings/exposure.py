@@ -1,15 +1,15 @@
-"""How far an address or a network reaches: loopback, a network, or everything."""
+"""The reach of an IP address or a network: loopback, a network, or everything."""
 
 from ipaddress import IPv6Network, ip_address, ip_network
 
-# The prefixes of the largest networks of one organization, as 10.0.0.0/8.
+# The prefix lengths of the largest networks of one organization, such as 10.0.0.0/8.
 _MIN_PREFIX = {4: 8, 6: 16}
 _OWN_IPV6 = (IPv6Network("fc00::/7"), IPv6Network("fe80::/10"))
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine only, as far as its name shows."""
+    """Return whether the name of a host shows that it is this machine only."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -17,7 +17,7 @@ def is_loopback(host: str) -> bool:
 
 
 def includes_callers(network: str) -> bool:
-    """Return whether a network is too large to belong to one organization, so includes callers."""
+    """Return whether a network is too large for one organization, so that it includes callers."""
     parsed = ip_network(network)
     if isinstance(parsed, IPv6Network):
         if parsed.subnet_of(_MAPPED):

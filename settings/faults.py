@@ -21,12 +21,12 @@ from settings.server import MAX_PORT
 Layer = tuple[str, dict[str, Any]]
 
 _MASK = "**********"
-# Of names that are close enough to be a slip.
+# The similarity of names from which one may be a slip of the other.
 _MIN_SIMILARITY = 0.7
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; ``faults`` holds a printable line for each reason."""
+    """The settings cannot be used; ``faults`` has a printable line for each reason."""
 
     def __init__(self, *faults: str) -> None:
         self.faults = tuple(
@@ -62,7 +62,7 @@ def faults_across_sections(settings: Settings, layers: Sequence[Layer]) -> list[
 
 
 def _process_faults(settings: Settings, layers: Sequence[Layer]) -> list[str]:
-    """Return what prevents several processes on this machine."""
+    """Return the settings that prevent several processes on this machine."""
     server = settings.server
     faults = []
     if server.processes > 1 and settings.database.is_embedded:
@@ -76,7 +76,7 @@ def _process_faults(settings: Settings, layers: Sequence[Layer]) -> list[str]:
 
 
 def _mail_faults(settings: Settings, layers: Sequence[Layer]) -> list[str]:
-    """Return what messages need besides a relay."""
+    """Return the missing settings that messages need in addition to a relay."""
     mail, registration = settings.mail, settings.registration
     is_on = mail.relay is not None
     faults = []
@@ -109,7 +109,7 @@ def _key_faults(settings: Settings, layers: Sequence[Layer]) -> list[str]:
 def unknown(name: str, known: Iterable[str], *, elsewhere: str = "") -> str:
     """Return the end of a line about an unknown name, with the closest known one.
 
-    Where none is close, all are listed, unless a list is ``elsewhere``.
+    If none is close, all are listed, unless the list is ``elsewhere``.
     """
     spellings = {spelling.lower(): spelling for spelling in known}
     for closest in get_close_matches(name.lower(), spellings, 1, _MIN_SIMILARITY):

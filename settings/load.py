@@ -23,12 +23,12 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = True) -> Settings:
-    """Return the settings of the profile that APP_SETTINGS names; environ overrides file.
+    """Return the settings of the profile that APP_SETTINGS names; ``environ`` overrides ``file``.
 
-    Variables may also be files in $CREDENTIALS_DIRECTORY (systemd's LoadCredential=), named as the
-    variable. Relative paths start at the directory of file. Raises SettingsError with all faults at
-    once. ``needs_keys`` is False for commands that sign no tokens: in production, they work
-    without the keys.
+    Variables may also be files in $CREDENTIALS_DIRECTORY (systemd's LoadCredential=) with the name
+    of the variable. Relative paths start at the directory of ``file``. Raises SettingsError with
+    all faults at once. ``needs_keys`` is False for commands that sign no tokens: in production,
+    they work without the keys.
     """
     read = _Read()
     read.file(file)
@@ -47,7 +47,7 @@ def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = 
 
 @dataclass(slots=True)
 class _Read:
-    """What was read so far: layers of values, faults, and warnings about names."""
+    """The result of reading: layers of values, faults, and warnings about names."""
 
     tables: dict[str, list[Layer]] = field(default_factory=dict)
     variables: list[Layer] = field(default_factory=list)
@@ -109,14 +109,14 @@ class _Read:
 
     def validated(self, context: Context) -> Settings:
         """Return the settings of a profile; raises SettingsError with all faults."""
-        # The other profiles are checked too: a mistake in one shows before it is deployed.
+        # The other profiles are checked too: a mistake in one is found before it is deployed.
         lenient = context._replace(profile=Profile.DEVELOPMENT, is_complete=False)
         for name in Profile:
             self.faults += _validate(lenient, [*self.tables[name], *self.tables["default"]])[1]
         layers = [*self.variables, *self.tables[context.profile], *self.tables["default"]]
         settings, faults = _validate(context, layers)
         if settings is None or self.faults or faults:
-            # Other profiles share faults with this one.
+            # Other profiles may have the same faults as this one.
             raise SettingsError(*dict.fromkeys(self.faults + faults))
         return settings
 
@@ -152,7 +152,7 @@ def _converted(text: str, info: FieldInfo) -> object:
         return [part.strip() for part in ",".join(lines).split(",")]
     if annotation is bool:
         return _BOOLEANS.get(text, text)
-    with suppress(ValidationError):  # a text that does not convert stays, for the model to reject
+    with suppress(ValidationError):  # the model rejects a text that cannot be converted
         return TypeAdapter[object](annotation).validate_strings(text)
     return text
 

@@ -1,4 +1,4 @@
-"""Where a browser on this machine reaches the server, if no setting names its origin."""
+"""The origin of the server for a browser on this machine, if no setting names its origin."""
 
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
 
 def local_origin(server: "ServerSettings", port: int | None = None) -> str:
-    """Return the origin that the start prints and that links begin with.
+    """Return the origin that is printed at startup, and that links begin with.
 
-    Both must name the same host: a browser sends a cookie to the host that set it alone.
+    Both must name the same host: a browser sends a cookie only to the host that set it.
     """
     scheme = "http" if server.certificate is None else "https"
     host = "localhost" if _is_unspecified(server.host) else server.host
@@ -18,7 +18,7 @@ def local_origin(server: "ServerSettings", port: int | None = None) -> str:
 
 
 def shown_host(host: str) -> str:
-    """Return a host as URLs contain it."""
+    """Return a host in the syntax of URLs."""
     return f"[{host}]" if ":" in host else host
 
 

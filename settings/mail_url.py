@@ -32,7 +32,7 @@ _PORTS = {Security.NONE: 25, Security.TLS: 465, Security.STARTTLS: 587}
 
 @dataclass(frozen=True, slots=True)
 class SmtpUrl:
-    """An SMTP server, and the credentials to send with."""
+    """An SMTP server, and the credentials for it."""
 
     host: str
     port: int
@@ -54,7 +54,7 @@ class FolderUrl:
 
 
 def parse_mail_url(url: str) -> SmtpUrl | FolderUrl | None:
-    """Return what a URL names, None for an empty one; raises ValueError without quoting it."""
+    """Return the relay of a URL, None if it is empty; raises ValueError without quoting it."""
     if not url:
         return None
     if url.startswith(FOLDER) and len(url) > len(FOLDER):

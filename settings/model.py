@@ -33,7 +33,7 @@ from settings.section import Section
 from settings.server import ServerSettings
 from settings.sessions import SessionSettings
 
-# Also the limit of passwords.workers = 0, one for each CPU.
+# The limit also applies to passwords.workers = 0, one for each CPU.
 MAX_WORKERS = 64
 
 
@@ -86,12 +86,12 @@ class MailSettings(Section):
 
     @property
     def relay(self) -> SmtpUrl | FolderUrl | None:
-        """Return what sends messages; None if nothing does."""
+        """Return the relay; None if no messages are sent."""
         return parse_mail_url(self.url.get_secret_value())
 
 
 class ThrottleSettings(Section):
-    """How many failures are free, how long the delays after them are, and budgets of a user."""
+    """The number of failures without a delay, the delays after them, and budgets of a user."""
 
     pair_failures: int = Field(ge=1, le=1_000_000)
     account_failures: int = Field(ge=1, le=1_000_000)
@@ -142,7 +142,7 @@ class DocsSettings(Section):
 class LimitSettings(Section):
     """The limits of requests and connections."""
 
-    # No call takes a larger body, and a larger one would take long to parse.
+    # No call accepts a larger body, which would take long to parse.
     max_body_bytes: int = Field(ge=1024, le=256 * 1024)
     max_connections: int = Field(ge=1, le=1_000_000)
     network_connections: int = Field(ge=0, le=1_000_000)
@@ -175,7 +175,7 @@ class Settings(BaseModel):
     _warnings: Sequence[str] = PrivateAttr(default=())
 
     def model_post_init(self, context: Any, /) -> None:  # noqa: ANN401 - pydantic's signature
-        """Keep the warnings about names, which no section holds."""
+        """Keep the warnings about names, which belong to no section."""
         self._warnings = context.warnings
 
     @property
@@ -185,13 +185,13 @@ class Settings(BaseModel):
 
     @property
     def serves_pages(self) -> bool:
-        """Return whether there are pages: in production only at a known origin."""
+        """Return whether pages are served; in production, only at a known origin."""
         is_known = self.server.public_url or self.profile is not Profile.PRODUCTION
         return self.pages.enabled and bool(is_known)
 
     @property
     def warnings(self) -> Sequence[str]:
-        """Return warnings about old names, and about variables that are no settings."""
+        """Return warnings about old names, and about variables that are not settings."""
         return self._warnings
 
 

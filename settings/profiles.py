@@ -1,10 +1,10 @@
-"""The profiles of the server, and the names by which APP_SETTINGS chooses them."""
+"""The profiles of the server, with their names in APP_SETTINGS."""
 
 from enum import StrEnum
 
 
 class Profile(StrEnum):
-    """What the server runs as."""
+    """The environment that the server runs in."""
 
     DEVELOPMENT = "development"
     TESTING = "testing"

@@ -1,4 +1,4 @@
-"""Settings that have another name now.
+"""Renamed settings.
 
 The old name is accepted for one release, with a warning. If the old and the new name are both
 set in one table, or both as variables, they must agree.
@@ -25,7 +25,7 @@ def split_renamed(
 ) -> tuple[list[Layer], list[str], list[str]]:
     """Return a table of settings.toml as layers, the warnings about old names, and the faults.
 
-    Values with an old name become layers of their own, so that a fault names the old name.
+    Values with an old name become separate layers, so that a fault names the old name.
     """
     sections = {name: dict(v) if isinstance(v, dict) else v for name, v in table.items()}
     layers: list[Layer] = [(origin, sections)]

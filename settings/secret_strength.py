@@ -1,8 +1,8 @@
 """How hard a key is to guess, estimated from its text.
 
-The estimate finds what a person typed or copied from an example: repetition, sequences, few
-different characters, words of placeholders. It cannot tell a random key from one that only looks
-random.
+The estimate recognizes keys that a person typed or copied from an example: repetition, sequences,
+few different characters, words of placeholders. It cannot distinguish a random key from one that
+only looks random.
 """
 
 import math
@@ -10,7 +10,7 @@ import re
 
 # Half of the estimate for 128 random bits, so that no random key of that size fails by chance.
 _MIN_BITS = 64
-# Forty random digits have fewer only once in billions.
+# Only one in billions of keys of forty random digits has fewer.
 _MIN_DISTINCT = 6
 # In these, each character follows from the ones before it.
 _ROWS = "abcdefghijklmnopqrstuvwxyz 01234567890 qwertyuiop asdfghjkl zxcvbnm qwertzuiop yxcvbnm"
@@ -43,7 +43,7 @@ def is_guessable(secret: str) -> bool:
 
 
 def _estimated_bits(secret: str) -> float:
-    """Return the bits of the characters that do not follow from those before them."""
+    """Return the bits of the characters that cannot be predicted from those before them."""
     text = _PLACEHOLDERS.sub("", secret.lower())
     seen: set[str] = set()
     unpredicted = min(len(text), 2)

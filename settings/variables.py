@@ -1,4 +1,4 @@
-"""Names of environment variables: which are settings, and what is wrong with similar ones."""
+"""Names of environment variables: settings, and faults in similar names."""
 
 import re
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _GENERIC = frozenset({"HOST", "PORT"})
 
 
 def fault_of_name(name: str, text: str) -> str | None:
-    """Return the fault of a variable that is no setting, or None if it may be ignored.
+    """Return the fault of a variable that is not a setting, or None if it may be ignored.
 
     Settings have two underscores after their section. A name that lacks one of them is a fault.
     """
@@ -37,7 +37,7 @@ def fault_of_name(name: str, text: str) -> str | None:
 
 
 def find_warnings(names: Iterable[tuple[str, str]]) -> list[str]:
-    """Return warnings about variables, with their texts, that look like settings but are none."""
+    """Return warnings about variables, given with their texts, that only look like settings."""
     warnings = []
     for name, text in names:
         capital = name.upper()

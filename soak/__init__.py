@@ -1,1 +1,1 @@
-"""A long mixed load on two servers, checked against a model of what they acknowledged."""
+"""A long mixed load on two servers, checked against a model of their acknowledged changes."""

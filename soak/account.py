@@ -1,4 +1,4 @@
-"""The user of a mail client: what must hold, since a server acknowledged it."""
+"""The user of a mail client: the state that a server has acknowledged."""
 
 from dataclasses import dataclass, field
 

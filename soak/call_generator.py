@@ -35,7 +35,7 @@ class CallGenerator:
         """Return a call that suits the most likely state of the user."""
         state = self._model.most_likely()
         if self._model.is_in_doubt and self._random.random() < 0.9:
-            # Reading resolves doubts and adds none.
+            # A read resolves doubts without adding any.
             call = self._read(state)
         elif state.exists:
             call = self._call_of_user(state)

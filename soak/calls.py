@@ -10,7 +10,7 @@ TOKEN_FORMS = 4
 
 
 class Effect(Enum):
-    """What a successful call does to the user."""
+    """The effect of a successful call on the user."""
 
     NONE = "none"
     REGISTER = "register"
@@ -105,7 +105,7 @@ class InvalidBody:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request, and what the model needs to know about it."""
+    """A request, and its properties for the model."""
 
     number: int
     kind: str
@@ -127,13 +127,13 @@ class Call:
 
     @property
     def hashes(self) -> int:
-        """Return how many passwords the server hashes for it, at most."""
+        """Return the maximum number of passwords that the server hashes for it."""
         is_by_password = isinstance(self.credentials, PasswordCredentials)
         passwords = (self.fields.password, self.fields.current_password)
         return is_by_password + sum(password is not None for password in passwords)
 
     def encoded(self, request_id: str) -> bytes:
-        """Return the request as it is sent."""
+        """Return the bytes of the request."""
         body = self._body()
         lines = [
             f"{self.endpoint.method} {self.endpoint.path} HTTP/1.1",

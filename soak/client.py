@@ -57,7 +57,7 @@ class Client:
                 calls = [self.generator.next_call() for _ in range(size)]
             outcomes = await self.make(calls)
             if any(one.call.may_change and one.response for one in outcomes):
-                # The servers take turns: after a single call, it is the other one.
+                # The servers take turns: after a single call, it is the other server's turn.
                 for call in self.generator.read_back():
                     await self.make([call])
             if any(one.response is None and not one.call.aborts for one in outcomes):
@@ -77,7 +77,7 @@ class Client:
         return outcomes
 
     def stop(self) -> None:
-        """End the load after the call that runs."""
+        """End the load after the current call."""
         self._is_stopped = True
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ def make_clients(
     tally: Tally,
     doubt_seconds: float = DOUBT_SECONDS,
 ) -> Iterator[Client]:
-    """Yield clients with so many callers together; ``requester`` makes that of each."""
+    """Yield clients with ``count`` callers in total; ``requester`` makes the requester of each."""
     remaining = count
     number = 0
     while remaining > 0:

@@ -30,7 +30,7 @@ class Cluster:
             "--wait",
             f"--mode={mode}",
             f"--timeout={RESTART_SECONDS}",
-            # Without it, Postgres would inherit the pipe of pg_ctl's output and keep it open.
+            # Otherwise Postgres would inherit the pipe of pg_ctl's output and keep it open.
             "--log=restart.log",
         )
         if code:

@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 12.0
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """A complete response; ``fault`` describes what is wrong with its form."""
+    """A complete response; ``fault`` describes an error in its form."""
 
     status: int
     document: Mapping[str, Any] = field(default_factory=dict)

@@ -27,7 +27,7 @@ class Disruptor:
         self._locks = [asyncio.Lock() for _ in fleet.servers]
 
     async def run(self, until: float) -> None:
-        """Restart until shortly before the end, with every kind of restart within two minutes."""
+        """Restart until shortly before the end; each kind of restart occurs within two minutes."""
         pause = max(MIN_PAUSE_SECONDS, (until - time.monotonic()) / (len(ROUND) + 1))
         pause = min(pause, 2 * MIN_PAUSE_SECONDS)
         at = time.monotonic()

@@ -66,10 +66,10 @@ def _read_rows(dsn: str, tally: Tally) -> dict[str, Row]:
 
 
 async def check_messages(dsn: str, mailboxes: Mailboxes, tally: Tally) -> None:
-    """Wait until every acknowledged message has arrived; one that does not is a fault."""
+    """Wait until every acknowledged message has arrived; a missing one is a fault."""
     deadline = time.monotonic() + _DELIVERY_SECONDS
     while mailboxes.missing() and time.monotonic() < deadline:
-        # The leases of killed servers, and the waits after failures, are not waited for.
+        # Make messages due at once, despite leases of killed servers and delays after failures.
         with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as one:
             one.execute("UPDATE messages SET due_at = now() WHERE due_at > now()")
         await asyncio.sleep(_DELIVERY_PAUSE_SECONDS)

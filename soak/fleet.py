@@ -157,7 +157,7 @@ def _environment(database: Database, mail_url: str) -> dict[str, str]:
         # All clients have one IP address, and send many wrong passwords.
         "USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000000",
         "USERAUTH_THROTTLE__ADDRESS_FAILURES": "1000000",
-        # A caller reads on until it knows whether a registration that it cut off took place.
+        # A caller keeps reading until it knows whether a registration that it aborted took place.
         "USERAUTH_THROTTLE__MAX_CONSECUTIVE_FAILURES": "1000000",
         "USERAUTH_THROTTLE__PAIR_FAILURES": "1000000",
         "USERAUTH_MAIL__URL": mail_url,

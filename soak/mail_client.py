@@ -1,7 +1,7 @@
-"""A client that lives by its messages: it verifies, resets, changes its address and undoes that.
+"""A client that uses messages: to verify, reset, change an email address, and undo the change.
 
-It makes one call after the other, repeats those whose outcome is unknown, and so always knows what
-must hold. Each message that a server acknowledged has to arrive.
+It makes one call at a time, and repeats calls whose outcome is unknown, so that it always knows the
+expected state. Each message that a server acknowledged has to arrive.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class Abandoned(Exception):
 
 
 class MailClient:
-    """One user after the other, each for some rounds."""
+    """Makes the calls of one user after another, each for some rounds."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class MailClient:
         self.accounts: list[Account] = []
 
     async def run(self, until: float) -> None:
-        """Live until the end of the load."""
+        """Make calls until the end of the load."""
         while time.monotonic() < until:
             account = Account(self._new_email(), self._new_password())
             self.accounts.append(account)
@@ -62,7 +62,7 @@ class MailClient:
                 await self._live(account, until)
 
     async def check(self) -> None:
-        """Check on both servers that what must hold does."""
+        """Check the expected state on both servers."""
         for account, server in itertools.product(self.accounts, range(SIZE)):
             if account.is_certain:
                 with suppress(Abandoned):
@@ -175,7 +175,7 @@ class MailClient:
     async def _try_wrong_code(
         self, endpoint: Endpoint, mail: Mail, credentials: Credentials | None = None
     ) -> None:
-        """Sometimes present a wrong code: it is rejected, and the right one still accepted."""
+        """Sometimes present a wrong code: it is rejected, and the correct one is still accepted."""
         if self._random.random() < 0.3 and mail.code != _WRONG_CODE:
             is_reset = endpoint is calls.RESET
             fields = Fields(
@@ -198,7 +198,7 @@ class MailClient:
     async def _await(
         self, recipient: str, kind: MessageKind, known: set[str], *, message_id: str = ""
     ) -> Mail:
-        """Return an acknowledged message that is new; if it is late, it is still awaited."""
+        """Return a new acknowledged message; if it is late, it is still expected."""
         self._mailboxes.expect(recipient, kind)
         deadline = time.monotonic() + ARRIVAL_SECONDS
         while time.monotonic() < deadline:
@@ -222,7 +222,7 @@ class MailClient:
     ) -> ApiResponse:
         """Make a call until its outcome is known; return the response.
 
-        ``repeated`` are statuses that are expected too if an earlier request may have been served.
+        ``repeated`` are further expected statuses if an earlier request may have been served.
         """
         allowed = set(expected)
         kind = kind or f"mail, {endpoint.path.removeprefix('/api/user/')}"

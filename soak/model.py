@@ -1,4 +1,4 @@
-"""The model of one user: what was acknowledged, what is in doubt, and what contradicts it."""
+"""The model of one user: changes that are acknowledged or in doubt, and contradictions."""
 
 import time
 from collections import deque
@@ -28,7 +28,7 @@ class Outcome:
 
     @property
     def response(self) -> ApiResponse | None:
-        """Return the response, unless it leaves open whether the call took effect."""
+        """Return the response, or None if it is unknown whether the call took effect."""
         if isinstance(self.result, ApiResponse) and self.result.status not in {0, 429, 503}:
             return self.result
         return None
@@ -101,7 +101,7 @@ class UserModel:
     def _end_doubts(self) -> None:
         now = time.monotonic()
         for number in [number for number, end in self._doubt_ends.items() if end < now]:
-            # It has taken effect by now, or never will.
+            # By now, it has taken effect or never will.
             self.states = linearize(self.states, [], self._in_doubt)
             self.states = frozenset(state.without(number) for state in self.states)
             del self._in_doubt[number], self._doubt_ends[number]

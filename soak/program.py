@@ -1,4 +1,4 @@
-"""What every soak does around its run: stop signals, the report, and the exit code."""
+"""The parts that all soaks share: stop signals, the report, and the exit code."""
 
 import asyncio
 import signal

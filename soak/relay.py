@@ -1,4 +1,4 @@
-"""The relay of the servers: an SMTP server that comes and goes, and what it received."""
+"""The relay of the servers: an SMTP server that fails at times, and the messages it received."""
 
 import asyncio
 import re
@@ -14,9 +14,9 @@ _KIND = "X-Userauth-Kind"
 _ID = re.compile(r"<([0-9a-f-]{36})@")
 _LINK = re.compile(r"^http\S+\?request=\S+#(\S+)$", re.MULTILINE)
 _CODE = re.compile(r"^(\d{4}) (\d{4})$", re.MULTILINE)
-# Each pair is how long the relay works, and what it does for two seconds after that: None for no
-# relay at all.
+# How long the relay works, and then fails, in seconds.
 UP_SECONDS, DOWN_SECONDS = 6.0, 2.0
+# How the relay fails; None is no relay at all.
 _OUTAGES: tuple[Plan | None, ...] = (
     None,
     Plan({Step.BODY: "451 4.3.0 Later"}),
@@ -27,7 +27,7 @@ _OUTAGES: tuple[Plan | None, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message as its recipient reads it."""
+    """A message in the view of its recipient."""
 
     id: str
     token: str | None = field(repr=False)
@@ -35,9 +35,9 @@ class Mail:
 
 
 class Mailboxes:
-    """The messages that arrived, and those that a server acknowledged and that must arrive.
+    """The messages that arrived, and acknowledged messages that must arrive.
 
-    Messages to users whose address does not begin with ``prefix`` are only counted.
+    Messages to users whose email address does not begin with ``prefix`` are only counted.
     """
 
     def __init__(self, server: SmtpServer, prefix: str) -> None:
@@ -94,7 +94,7 @@ class Mailboxes:
 
 
 async def interrupt(server: SmtpServer, until: float, tally: Tally) -> None:
-    """Let a relay fail in each way in turn, until shortly before the end."""
+    """Make a relay fail in each way in turn, until shortly before the end."""
     for number, outage in enumerate(_endlessly()):
         await asyncio.sleep(UP_SECONDS)
         if time.monotonic() > until - UP_SECONDS:

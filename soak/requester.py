@@ -10,12 +10,12 @@ from soak.fleet import Fleet
 from soak.model import Outcome
 from soak.tally import Tally
 
-# Of a response without hashes, and how much longer it may take for each password that is hashed:
-# the maximum wait for a hash, passwords.max_wait_seconds.
+# The maximum time of a response without hashes, and the additional time for each password that is
+# hashed: the maximum wait for a hash, passwords.max_wait_seconds.
 SLOW_SECONDS = 3.0
 WAIT_SECONDS = 5.0
-# How much longer it may take while 503 would be a response as well: a request that waits for a
-# connection until an outage ends is answered.
+# The additional time while 503 is an allowed response: a request may wait for a connection until an
+# outage ends.
 OUTAGE_SECONDS = 3.0
 
 
@@ -44,7 +44,7 @@ class Requester:
         started = time.monotonic()
         result: ApiResponse | NoResponse
         if call.aborts:
-            # Sometimes in the middle of the request, which the server must then ignore.
+            # Sometimes in the middle of the request, which the server must ignore.
             is_whole = self._random.random() < 0.6
             size = len(data) if is_whole else self._random.randrange(1, data.index(b"\r\n\r\n"))
             pause = self._random.uniform(0, 0.01)
@@ -89,7 +89,7 @@ class Requester:
         if response.status == 503:
             if outcome.call.may_change:
                 self._tally.unknown[f"503, {self._disruptions.cause(*times)}"] += 1
-            # On a busy machine, hash threads may get no core for a while: counted, but no fault.
+            # On a busy machine, hash threads may get no core for a while: counted, but not a fault.
             is_overload = str(response.document.get("type", "")).endswith("#overloaded")
             return "" if is_overload or has_outage else "503 without a disruption"
         if response.status == 429:

@@ -26,9 +26,9 @@ from soak.requester import Requester
 from soak.tally import Tally
 from tests.harness.smtp import SmtpServer
 
-# One mail client beside so many others.
+# One mail client for this many other clients.
 MAIL_INTERVAL = 20
-# What the pool and the batch loaders may keep open when no client is connected.
+# The descriptors that the pool and the batch loaders may keep open when no client is connected.
 MAX_EXTRA_DESCRIPTORS = 20
 
 

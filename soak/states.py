@@ -1,7 +1,7 @@
-"""The possible states of a user: all those that are consistent with every response so far.
+"""The possible states of a user: all states that are consistent with every response so far.
 
-If a response is lost, the request may have had its effect, may still have it, or may never have it.
-The model then keeps every one of these states until a response rules it out.
+If a response is lost, the request may have taken effect, may still take effect, or may never do so.
+The model keeps each of these states until a response rules it out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -34,7 +34,7 @@ class ServedApplication(tornado.web.Application):
         return RequestDelegate(self, cast(Exchange, request_conn))
 
     def ignores_body(self, start_line: RequestStartLine) -> bool:  # noqa: ARG002 - for subclasses
-        """Return whether the response to a request needs its head alone."""
+        """Return whether the response to a request depends on its head only."""
         return False
 
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
@@ -77,6 +77,6 @@ class RequestDelegate(HTTPMessageDelegate):
         handler.finish()
 
     def on_connection_close(self) -> None:
-        """Stop counting a request that has no handler; the handler would do so itself."""
+        """Stop counting a request that has no handler; a handler would do so itself."""
         if not self._has_handler:
             self._application.running -= 1

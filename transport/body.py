@@ -10,7 +10,7 @@ _CHUNKED_HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 _LINE_END = b"\r\n"
 # A chunk's size with its extensions, or a field of the trailer.
 _MAX_LINE_BYTES = 512
-# The lines of all chunks and of the trailer together: the time that they take is bounded by it.
+# The lines of all chunks and of the trailer together, which bounds the time to parse them.
 _MAX_OVERHEAD_BYTES = 16 * 1024
 
 
@@ -44,7 +44,7 @@ class FixedBody:
         return not self._missing
 
     def take(self, received: bytearray) -> bytes:
-        """Remove what belongs to the body, and return it."""
+        """Remove the bytes of the body, and return them."""
         content = bytes(received[: self._missing])
         del received[: len(content)]
         self._missing -= len(content)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 class CertificateError(Exception):
-    """The files hold no usable certificate and key; the message says which files and why."""
+    """The files have no usable certificate and key; the message names the files and the reason."""
 
 
 class Certificate:
@@ -28,13 +28,14 @@ class Certificate:
 
     @property
     def context(self) -> SSLContext:
-        """Return what a new connection starts TLS with."""
+        """Return the TLS context of new connections."""
         return self._context
 
     def _read(self) -> SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # A handshake costs the server much more than the client. OpenSSL 3 rejects this by default.
+        # A handshake costs the server much more than the client. OpenSSL 3 rejects renegotiation by
+        # default.
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])
         # OpenSSL reports that a file is missing, but not which one.

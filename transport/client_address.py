@@ -1,4 +1,4 @@
-"""The client's address, read past trusted proxies."""
+"""The IP address of the client behind trusted proxies."""
 
 import re
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ _WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]{1,5}|\[(?P<v6>[^\]]+)\](?::[0-9]
 
 
 class ClientAddresses:
-    """Finds the client's address of a request that may have passed trusted proxies.
+    """Finds the client's IP address of a request that may have passed trusted proxies.
 
     A trusted proxy appends the address of its own client to X-Forwarded-For. The list is therefore
-    read from the right, for as long as each entry was written by a trusted host: a client can
-    forge the rest. If an entry is not an address, the one read before it counts as the client.
+    read from the right as long as a trusted host wrote each entry: a client can forge the rest. If
+    an entry is not an IP address, the one read before it is that of the client.
     """
 
     def __init__(self, trusted_proxies: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ class ClientAddresses:
         self.trusts = lru_cache(maxsize=5_000)(self._is_trusted)
 
     def of(self, request: HTTPServerRequest) -> str | None:
-        """Return the client's address; None if there is none, as on a Unix socket."""
+        """Return the client's IP address; None if there is none, as on a Unix socket."""
         peer = request.remote_ip or ""
         if not self._trusted:
             return _normalize(peer)
@@ -70,8 +70,8 @@ class ClientAddresses:
 
 
 def claims_https(request: HTTPServerRequest) -> bool:
-    """Return whether the peer says that its client used HTTPS; anyone can say so."""
-    # A list would come from a proxy that appends to what the client sends.
+    """Return whether the peer claims that its client used HTTPS; anyone can claim that."""
+    # A proxy that appends to the field of the client would send a list.
     return request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 
@@ -93,7 +93,7 @@ class RequestOrigin:
         *,
         is_from_proxy: bool,
     ) -> None:
-        """Describe a request; ``is_from_proxy``: the sender presents credentials of its client."""
+        """Describe a request; ``is_from_proxy`` if its sender presents its client's credentials."""
         self._request = request
         self._addresses = addresses
         self._is_from_proxy = is_from_proxy
@@ -101,12 +101,12 @@ class RequestOrigin:
 
     @property
     def ip(self) -> str | None:
-        """Return the client's address."""
+        """Return the client's IP address."""
         return self._addresses.of(self._request)
 
     @property
     def user_ip(self) -> str | None:
-        """Return the user's address; None if only that of the proxy is known."""
+        """Return the user's IP address; None if only that of the proxy is known."""
         ip = self._addresses.of(self._request)
         return (
             None if self._is_from_proxy and ip == _normalize(self._request.remote_ip or "") else ip
@@ -140,7 +140,7 @@ def _parse_entry(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Return an address; None for the unspecified one, which Tornado gives for Unix sockets."""
+    """Return an IP address; None for the unspecified one, which Tornado sets for Unix sockets."""
     try:
         address = parse_address(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A client's connection: requests are parsed, handed over one at a time, and answered in order."""
+"""A client's connection: requests are parsed, and processed and answered one at a time."""
 
 import asyncio
 import logging
@@ -15,22 +15,25 @@ from transport.application import ServedApplication
 from transport.body import Body, ChunkedBody, FixedBody
 from transport.exchange import Exchange
 from transport.head_search import HeadSearch
-from transport.link import Link, Links, Timeouts
+from transport.base_connection import BaseConnection, Connections, Timeouts
 
-# When no more of further requests is read ahead of a response.
+# Stop reading when more than this many bytes of further requests are buffered while a response is
+# pending.
 _READ_AHEAD_BYTES = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-# For what is no HTTP at all: there is no request to log, and no client to read a document.
+# For input that is not HTTP: there is no request to log, and no client that could read a document.
 _NOT_HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # For a request that the application failed to accept: no handler can respond.
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class Connection(Link):
+class Connection(BaseConnection):
     """A connection that parses requests; the next one is parsed after the response."""
 
-    def __init__(self, application: ServedApplication, links: Links, *, protocol: str) -> None:
-        super().__init__(links)
+    def __init__(
+        self, application: ServedApplication, connections: Connections, *, protocol: str
+    ) -> None:
+        super().__init__(connections)
         self.protocol = protocol
         self._application = application
         self._heads = HeadSearch()
@@ -42,7 +45,7 @@ class Connection(Link):
         self._has_responded = False
 
     def data_received(self, data: "bytes | memoryview[int]") -> None:
-        """Parse what arrives, or keep it until the response is sent."""
+        """Parse the received bytes, or keep them until the response is sent."""
         if self._droppable is not None:
             self._drop(len(data))
             return
@@ -53,7 +56,7 @@ class Connection(Link):
             self._pause()
 
     def eof_received(self) -> None:
-        """Return None, so that the transport closes: a client that ends has disconnected."""
+        """Return None to close: a client that closes its sending side counts as disconnected."""
 
     def connection_lost(self, error: Exception | None) -> None:
         """Report the disconnect to the request that is being read or runs."""
@@ -94,11 +97,11 @@ class Connection(Link):
             self._resume()
 
     def _advance(self) -> None:
-        """Parse what has arrived until a request runs or more is needed."""
+        """Parse the received bytes until a request runs or more are needed."""
         self._guarded(self._parse)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do work that hands a request over; respond with 500 and close if it fails."""
+        """Do work that begins a request; respond with 500 and close if it fails."""
         try:
             work()
         except Exception:
@@ -137,7 +140,7 @@ class Connection(Link):
         return True
 
     def _begin(self, parsed: head.Head) -> None:
-        """Hand a request over, or read its body first."""
+        """Begin a request, or read its body first."""
         self._awaits_head = False
         self._start_line = parsed.start_line
         exchange = self._exchange = Exchange(self, keeps_open=parsed.keeps_open)
@@ -156,7 +159,7 @@ class Connection(Link):
             self._write(_CONTINUE)
 
     def _drop_body(self, length: int | None) -> None:
-        """Drop a body that is not read; if it is not complete yet, nothing after it is parsed."""
+        """Drop an unread body; if it is not complete yet, nothing after it is parsed."""
         if length is not None and length <= len(self._received):
             del self._received[:length]
         else:
@@ -182,12 +185,13 @@ class Connection(Link):
             self._body = None
             self._delegate.finish()
         else:
-            # What was read ahead of the last response may have been too much, yet not all of it.
+            # Reading may be paused, because more than _READ_AHEAD_BYTES had been buffered; the
+            # rest of this body is still to be read.
             self._resume()
         return body.is_complete
 
     def _reject_large(self, body: Body) -> bool:
-        """Run the request without its body if that is too large; return whether it is."""
+        """Run the request without its body if the body is too large; return whether it is."""
         if body.announced <= self._application.max_body_bytes:
             return False
         self._body = None
@@ -198,7 +202,7 @@ class Connection(Link):
         return True
 
     def _reject(self, problem: Problem, start_line: RequestStartLine | None) -> None:
-        """Let the application respond with a problem, and read nothing more."""
+        """Make the application respond with a problem, and read no further request."""
         self._body = None
         self._awaits_head = False
         if start_line is None:
@@ -212,7 +216,7 @@ class Connection(Link):
         delegate.finish()
 
     def _fail(self) -> None:
-        """Stop counting the request, respond in its place, and close."""
+        """Stop counting the request, respond in place of the application, and close."""
         delegate = self._delegate
         self._exchange = self._delegate = self._body = None
         if delegate is not None:
@@ -224,7 +228,7 @@ class Connection(Link):
             self._linger_after_response()
 
     def _end_overdue(self) -> None:
-        """Respond if a body is outstanding: the client may wait for the response."""
+        """Respond if a body is incomplete: the client may wait for the response."""
         if self._body is None or self._delegate is None:
             super()._end_overdue()
             return

@@ -1,7 +1,7 @@
-"""Limits to the open connections: in all, and of one network.
+"""Limits on open connections: in total, and from one network.
 
-When a limit is reached, a new connection takes the place of the one that has been idle for longest.
-To search thousands for each new connection would be slow: one search finds several.
+When a limit is reached, a new connection replaces the one that has been idle for longest. Searching
+thousands for each new connection would be slow: one search finds several.
 """
 
 import time
@@ -10,18 +10,18 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from operator import itemgetter
 
-from transport.link import Link
+from transport.base_connection import BaseConnection
 
-# How many idle connections one search finds. The next search waits for a time if this one found
-# none, and for a time per connection that it skipped: clients that trickle bytes must not make the
-# server search all the time.
+# How many idle connections one search finds. The next search is delayed if this one found none, and
+# for each connection that it skipped: clients that trickle bytes must not make the server search
+# all the time.
 _FOUND_AT_ONCE = 64
 _FRUITLESS_SECONDS = 0.1
 _SKIPPED_SECONDS = 0.00001
-# What one read of a connection returns at most.
+# The maximum number of bytes that one read of a connection returns.
 _RECEIVE_BYTES = 64 * 1024
-# An IPv6 site has a /48, and each of its networks a /64. The networks of a site together have as
-# much as four networks.
+# An IPv6 site has a /48, and each of its networks a /64. All networks of a site together have the
+# limit of four networks.
 _SITE_BITS, _NETWORK_BITS, _ALL_BITS = 48, 64, 128
 _NETWORKS_OF_SITE = 4
 
@@ -32,41 +32,41 @@ Network = tuple[str, int, int]
 class ConnectionGroup:
     """Connections that are counted together: at most ``limit`` of them may be open."""
 
-    __slots__ = ("_found", "_search_after", "limit", "links")
+    __slots__ = ("_found", "_search_after", "limit", "connections")
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.links: set[Link] = set()
-        self._found: list[tuple[float, Link]] = []
+        self.connections: set[BaseConnection] = set()
+        self._found: list[tuple[float, BaseConnection]] = []
         self._search_after = 0.0
 
-    def find_longest_idle(self, now: float) -> Link | None:
+    def find_longest_idle(self, now: float) -> BaseConnection | None:
         """Return the connection that has awaited a request for longest, or None."""
-        link = self._next_found()
-        if link is None and now >= self._search_after:
+        connection = self._next_found()
+        if connection is None and now >= self._search_after:
             self._search(now)
-            link = self._next_found()
-        return link
+            connection = self._next_found()
+        return connection
 
-    def _next_found(self) -> Link | None:
+    def _next_found(self) -> BaseConnection | None:
         while self._found:
-            since, link = self._found.pop()
+            since, connection = self._found.pop()
             # It may have been served since the search.
-            is_still_idle = link in self.links and link.idle_since == since
-            if is_still_idle and not link.has_unread_bytes():
-                return link
+            is_still_idle = connection in self.connections and connection.idle_since == since
+            if is_still_idle and not connection.has_unread_bytes():
+                return connection
         return None
 
     def _search(self, now: float) -> None:
         """Find the connections that have been idle for longest; the last is the longest idle."""
-        since_of_each = ((link.idle_since, link) for link in self.links)
-        idle = [(since, link) for since, link in since_of_each if since is not None]
+        since_of_each = ((connection.idle_since, connection) for connection in self.connections)
+        idle = [(since, connection) for since, connection in since_of_each if since is not None]
         skipped = 0
-        for since, link in sorted(idle, key=itemgetter(0)):
-            if link.has_unread_bytes():
+        for since, connection in sorted(idle, key=itemgetter(0)):
+            if connection.has_unread_bytes():
                 skipped += 1
                 continue
-            self._found.append((since, link))
+            self._found.append((since, connection))
             if len(self._found) == _FOUND_AT_ONCE:
                 break
         self._found.reverse()
@@ -78,8 +78,9 @@ class OpenConnections:
     """The open connections of a server, within its limits.
 
     ``max_total`` of them may be open, and ``max_per_network`` (0: no such limit) from an IPv4
-    address or an IPv6 /64, four times as many from a /48. An address that ``is_trusted`` has no
-    limit of its own: such a proxy forwards for all clients. ``clock`` is monotonic.
+    address or an IPv6 /64, four times as many from a /48. An IP address for which ``is_trusted``
+    returns True has no limit of its own: such a proxy forwards for all clients. ``clock`` returns
+    monotonic seconds.
     """
 
     def __init__(
@@ -96,53 +97,53 @@ class OpenConnections:
         self._is_trusted = is_trusted
         self._clock = clock
         self._groups: dict[Network, ConnectionGroup] = {}
-        self._networks: dict[Link, tuple[Network, ...]] = {}
+        self._networks: dict[BaseConnection, tuple[Network, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._networks)
 
-    def __iter__(self) -> Iterator[Link]:
+    def __iter__(self) -> Iterator[BaseConnection]:
         """Iterate over a snapshot of the open connections."""
         return iter(tuple(self._networks))
 
     def make_room(self, address: str | None) -> bool:
-        """Return whether a connection from an address may open, after closing others if needed."""
+        """Return whether a connection from an IP address may open; close others if needed."""
         networks = self._limited_networks(address)
         groups = [group for network in networks if (group := self._groups.get(network))]
         return all(map(self._make_room_in, (*groups, self._all)))
 
-    def add(self, link: Link, address: str | None) -> None:
-        """Count an open connection; the address is None on a Unix socket."""
-        self._networks[link] = networks = self._limited_networks(address)
-        self._all.links.add(link)
+    def add(self, connection: BaseConnection, address: str | None) -> None:
+        """Count an open connection; the IP address is None on a Unix socket."""
+        self._networks[connection] = networks = self._limited_networks(address)
+        self._all.connections.add(connection)
         for network in networks:
             group = self._groups.get(network)
             if group is None:
                 *_, shares = network
                 group = self._groups[network] = ConnectionGroup(shares * self._max_per_network)
-            group.links.add(link)
+            group.connections.add(connection)
 
-    def remove(self, link: Link) -> None:
+    def remove(self, connection: BaseConnection) -> None:
         """Stop counting a connection; do nothing if it is not counted."""
-        self._all.links.discard(link)
-        for network in self._networks.pop(link, ()):
+        self._all.connections.discard(connection)
+        for network in self._networks.pop(connection, ()):
             group = self._groups[network]
-            group.links.discard(link)
-            if not group.links:
+            group.connections.discard(connection)
+            if not group.connections:
                 del self._groups[network]
 
     def _make_room_in(self, group: ConnectionGroup) -> bool:
-        if len(group.links) < group.limit:
+        if len(group.connections) < group.limit:
             return True
-        link = group.find_longest_idle(self._clock())
-        if link is None:
+        connection = group.find_longest_idle(self._clock())
+        if connection is None:
             return False
-        link.close()
-        self.remove(link)
+        connection.close()
+        self.remove(connection)
         return True
 
     def _limited_networks(self, address: str | None) -> tuple[Network, ...]:
-        """Return the networks of an address that have a limit, the smallest first."""
+        """Return the networks of an IP address that have a limit, the smallest first."""
         if address is None or not self._max_per_network or self._is_trusted(address):
             return ()
         return _networks_of(address)

@@ -1,11 +1,12 @@
 """Access by pages of other origins: the CORS protocol of the Fetch standard.
 
 Pages of other origins send credentials in header fields, and must know a token themselves. The
-session of a browser is in a cookie, and no response to a request with it is readable elsewhere.
-But a browser adds the email address and the password that a user entered in its own dialog to the
-requests of any page. Any page may therefore be allowed (``*``) without what the browser would add;
-pages that are listed may let the browser add what it has; and a call that changes something is
-refused with ``Basic`` from a page of another origin, even of a sibling host, that is not allowed.
+session of a browser is in a cookie, and pages of other origins cannot read the response to a
+request with it. But a browser adds the email address and the password that a user entered in its
+own dialog to the requests of any page. All pages may therefore be allowed (``*``) only without
+credentials that the browser adds; listed pages may have the browser add them; and a call that
+changes something is rejected if it has ``Basic`` credentials and a page of another origin, even of
+a sibling host, sent it that is not allowed.
 """
 
 import re
@@ -32,13 +33,13 @@ _SAME_ORIGIN = frozenset({"same-origin", "none"})
 
 
 class CrossOrigin:
-    """Header fields and checks for requests of pages; only those of ``origins`` have access."""
+    """Header fields and checks for requests of pages; only pages of ``origins`` have access."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._origins = frozenset(origins)
 
     def fields(self, request: HTTPServerRequest) -> Fields:
-        """Return the fields of any response, errors included: a page needs to read those too."""
+        """Return the fields of any response, including errors, which pages need to read as well."""
         if not self._origins:
             return _NONE
         exposed = ("Access-Control-Expose-Headers", _RESPONSE_FIELDS)
@@ -46,7 +47,7 @@ class CrossOrigin:
             return _NONE
         if ANY in self._origins:
             return (("Access-Control-Allow-Origin", ANY), exposed)
-        # On every response: a cached one for another origin must not be used.
+        # On every response: a response cached for another origin must not be used.
         vary = ("Vary", "Origin")
         origin = request.headers.get("Origin")
         if origin not in self._origins:
@@ -84,7 +85,7 @@ class CrossOrigin:
 
 
 def _allowed_fields(request: HTTPServerRequest) -> str:
-    """Return the fields that a page may send: the usual ones, and any others that it asks for."""
+    """Return the fields that a page may send: the usual ones, and any others that it requests."""
     asked = request.headers.get("Access-Control-Request-Headers", "").split(",")
     names = (name.strip(" \t") for name in asked[:_MAX_ASKED_FIELDS])
     usual = {name.lower() for name in _REQUEST_FIELDS}
@@ -95,9 +96,9 @@ def _allowed_fields(request: HTTPServerRequest) -> str:
 def is_from_another_origin(headers: HTTPHeaders, *, may_be_opaque: bool = False) -> bool:
     """Return whether a browser reports that a page of another origin sent a request.
 
-    Over plain HTTP, and in old versions, browsers send only the Origin of some requests. Its host
-    and port are those of Host for the same origin, unless a proxy changed Host. An opaque origin,
-    ``null``, may be that of a page with a strict referrer policy.
+    Over plain HTTP, and in old versions, browsers send only Origin, and only with some requests.
+    For the same origin, its host and port are those of Host, unless a proxy changed Host. An opaque
+    origin, ``null``, may be that of a page with a strict referrer policy.
     """
     site = headers.get("Sec-Fetch-Site")
     if site is not None:

@@ -11,7 +11,7 @@ from rules.errors import Problem
 
 
 class Peer(Protocol):
-    """The connection of an exchange, with what Tornado reads about the client."""
+    """The connection of an exchange, with the attributes of the client that Tornado reads."""
 
     remote_ip: str
     protocol: str
@@ -30,8 +30,8 @@ class Exchange(HTTPConnection):
     """A request whose response is pending; Tornado calls it the connection of the request."""
 
     def __init__(self, peer: Peer, *, keeps_open: bool, problem: Problem | None = None) -> None:
-        """Begin; ``problem`` is why the head is rejected, and ``keeps_open`` what it asks for."""
-        # Tornado reads the address and the protocol of the client from this attribute.
+        """Begin; ``problem`` is why the head is rejected, ``keeps_open`` what the client asks."""
+        # Tornado reads the IP address and the protocol of the client from this attribute.
         self.context = peer
         self.keeps_open = keeps_open
         self.problem = problem
@@ -46,7 +46,7 @@ class Exchange(HTTPConnection):
         return self.context.is_lost
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
-        """Call back when the client disconnects before the response; a handler does so."""
+        """Call back when the client disconnects before the response; handlers set this."""
         self.on_disconnect = callback
 
     def respond(self, head: bytes, content: bytes, *, closes: bool) -> None:
@@ -58,5 +58,5 @@ class Exchange(HTTPConnection):
         self.context.end_exchange(self, head, content, closes=closes)
 
     def detach(self) -> IOStream | None:
-        """Return no stream: Tornado calls this when a handler wrote its response itself."""
+        """Return no stream; Tornado calls this when a handler has written its response itself."""
         return None

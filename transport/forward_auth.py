@@ -1,7 +1,7 @@
-"""Where a proxy sends the browser whose request it asks about: to the page that signs in.
+"""Redirects of a browser to the page that signs in, if a proxy asks about its request.
 
-Caddy and Traefik describe that request in X-Forwarded-Method, -Host and -Uri, and pass on the
-response. nginx decides by itself, since it accepts only 401 and 403.
+Caddy and Traefik describe the request in X-Forwarded-Method, -Host and -Uri, and pass on the
+response. nginx redirects by itself, since it accepts only 401 and 403.
 """
 
 from urllib.parse import quote, urlsplit
@@ -12,22 +12,22 @@ from transport.browsers import is_from_script, prefers_html
 
 _PAGES = "/auth/"
 _SIGN_IN = f"{_PAGES}sign-in"
-# Pages accept no longer path.
+# The maximum length of a path that pages accept.
 _MAX_PATH_LENGTH = 2_000
 # Only these requests can be repeated after signing in without loss.
 _REPEATABLE = frozenset({"GET", "HEAD"})
 
 
 class SignInRedirects:
-    """Decides which requests lead to the page that signs in, and where exactly."""
+    """Decides which requests are redirected to the page that signs in, and to which URL."""
 
     def __init__(self, public_url: str, *, has_pages: bool = True) -> None:
-        """Redirect on the host of this URL only, since cookies are bound to it; on any if empty."""
+        """Redirect on the host of this URL only, to which cookies are bound; if empty, on any."""
         self._host = urlsplit(public_url).netloc
         self._has_pages = has_pages
 
     def find_location(self, headers: HTTPHeaders) -> str | None:
-        """Return the location for the request that a trusted proxy describes; None for a 401."""
+        """Return the location for a request that a trusted proxy describes; None to send 401."""
         if not self._has_pages or headers.get("X-Forwarded-Method") not in _REPEATABLE:
             return None
         if is_from_script(headers) or not prefers_html(headers):

@@ -21,16 +21,16 @@ MAX_FIELDS = 100
 MAX_PARAMETERS = 100
 # The request line, and the empty line at the end.
 _OTHER_LINES = 2
-# RFC 9112, section 3; the target is not restricted further: a path that no handler has is a 404.
+# RFC 9112, section 3; the target is not restricted further: an unknown path gets 404.
 _REQUEST_LINE = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])\r\n"
 )
-# What llhttp reads instead: it knows some methods alone, and not every target.
+# llhttp reads this line instead, since it knows only some methods and forms of targets.
 _ANY_LINE = b"GET / HTTP/1.1\r\n"
 # A higher minor version is served as the highest known one (RFC 9110, section 2.5).
 _VERSIONS = {b"1.0": "HTTP/1.0"} | {b"1.%d" % minor: "HTTP/1.1" for minor in range(1, 10)}
-# A name or an address, and a port (RFC 3986, section 3.2.2); a comma would join two. Python reads
-# no number of more than 4,300 digits, and the port is read as one.
+# A name or an IP address, and a port (RFC 3986, section 3.2.2); a comma would join two hosts. The
+# port is read as a number, and Python reads no number of more than 4,300 digits.
 _HOST = re.compile(
     r"(?:(?:[-A-Za-z0-9._~!$&'()*+;=]|%[0-9A-Fa-f]{2})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 )
@@ -42,7 +42,7 @@ _MAX_LENGTH_DIGITS = 15
 
 
 class Head(NamedTuple):
-    """A valid head; ``length`` is that of the body in bytes, None for a chunked one."""
+    """A valid head; ``length`` is the length of the body in bytes, None if it is chunked."""
 
     start_line: RequestStartLine
     fields: HTTPHeaders
@@ -82,7 +82,7 @@ class _Fields:
 
 
 def parse_head(data: bytes) -> Head | None:
-    """Return the head in ``data``, which ends with it; None if its request line is none.
+    """Return the head in ``data``, which contains nothing else; None if it has no request line.
 
     Raises Problem if HTTP/1.1 forbids the head, or it exceeds a limit.
     """
@@ -110,7 +110,7 @@ def parse_head(data: bytes) -> Head | None:
 
 
 def find_start_line(data: bytes) -> RequestStartLine | None:
-    """Return the request line of a head that is rejected; None if there is none."""
+    """Return the request line of a rejected head; None if it has none."""
     line = _REQUEST_LINE.match(data)
     if line is None:
         return None
@@ -119,7 +119,7 @@ def find_start_line(data: bytes) -> RequestStartLine | None:
 
 
 def without_query(line: RequestStartLine) -> RequestStartLine:
-    """Return a request line whose query, which may be long, needs not be parsed."""
+    """Return a request line without its query, which may be long, and need not be parsed."""
     return RequestStartLine(line.method, line.path.partition("?")[0] or "/", line.version)
 
 
@@ -137,9 +137,9 @@ def _parse_fields(lines: bytes) -> HTTPHeaders:
 
 
 def _read(lines: bytes) -> HTTPHeaders:
-    """Return the fields, with a parser of their own: no state of another request can remain."""
+    """Return the fields, read by a new parser: no state of another request can remain."""
     fields = _Fields()
-    # A request to change the protocol is served as if it were none (RFC 9110, section 7.8).
+    # A request to change the protocol is served like any other (RFC 9110, section 7.8).
     with suppress(HttpParserUpgrade):
         HttpRequestParser(fields).feed_data(_ANY_LINE + lines)
     if not fields.are_complete:
@@ -148,11 +148,11 @@ def _read(lines: bytes) -> HTTPHeaders:
 
 
 def _with_short_length(lines: bytes) -> bytes | None:
-    """Return the lines with a Content-Length of few digits; None if that is not what is wrong.
+    """Return the lines with a shorter Content-Length; None if its length is not the problem.
 
-    A length that no integer can hold is too large, but well-formed: llhttp does not accept it.
-    Several lengths are rejected even if they are equal, in one field or more: a recipient may
-    (RFC 9110, section 8.6).
+    llhttp rejects a length that does not fit into an integer, although it is well-formed: it must
+    be reported as too large. Several lengths are rejected even if they are equal, in one field or
+    more, as a recipient may do (RFC 9110, section 8.6).
     """
     lengths = _LENGTH.findall(lines)
     if len(lengths) != 1 or len(lengths[0]) <= _MAX_LENGTH_DIGITS:
@@ -193,7 +193,7 @@ def _body_length(version: str, fields: HTTPHeaders) -> int | None:
 
 
 def _coding_problem(codings: str) -> Problem:
-    """Return why the body cannot be read; an empty coding is none, and chunked is used once."""
+    """Return why the body cannot be read; empty codings are ignored, and chunked may occur once."""
     names = _elements(codings)
     if "" in names or names.count("chunked") > 1:
         return MalformedRequest()
@@ -201,7 +201,7 @@ def _coding_problem(codings: str) -> Problem:
 
 
 def _keeps_open(version: str, fields: HTTPHeaders) -> bool:
-    """Return whether the client lets the connection stay open (RFC 9112, section 9.3)."""
+    """Return whether the client allows the connection to stay open (RFC 9112, section 9.3)."""
     if "Connection" not in fields:
         return version == "HTTP/1.1"
     options = fields["Connection"].lower()

@@ -1,4 +1,4 @@
-"""Where the head of a request ends in what was received."""
+"""The search for the end of the head of a request."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _BARE_ENDS = (b"\n\n", b"\n\r\n")
 
 
 class HeadSearch:
-    """Finds one head after another, and remembers how far an incomplete one was searched."""
+    """Finds one head after another, and remembers how far it has searched an incomplete one."""
 
     __slots__ = ("_searched",)
 
@@ -19,7 +19,7 @@ class HeadSearch:
         self._searched = 0
 
     def take(self, received: bytearray) -> bytes | None:
-        """Remove the next head from what was received, and return it; None if it is incomplete.
+        """Remove and return the next head of the received bytes; None if it is incomplete.
 
         Raises HeaderTooLarge.
         """
@@ -39,6 +39,6 @@ class HeadSearch:
 
 
 def _first_end(received: bytearray, ends: Sequence[bytes], start: int) -> int:
-    """Return where the first of some ends is complete; 0 if there is none from ``start`` on."""
+    """Return the position after the first of some ends, 0 if there is none from ``start`` on."""
     found = [(received.find(end, start), len(end)) for end in ends]
     return min((at + length for at, length in found if at >= 0), default=0)

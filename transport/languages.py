@@ -10,7 +10,7 @@ from transport.weights import parse_weight
 def find_language(headers: HTTPHeaders, known: Iterable[str]) -> str | None:
     """Return the known language that Accept-Language prefers, or None if it names none.
 
-    ``de-CH`` names ``de``. Of equal weights the first one counts.
+    ``de-CH`` names ``de``. If weights are equal, the first language is preferred.
     """
     named: dict[str, float] = {}
     for tag, weight in map(parse_weight, headers.get("Accept-Language", "").split(",")):

@@ -1,15 +1,15 @@
-"""The limit of open files, and how many connections it allows."""
+"""The limit on open files, and how many connections it allows."""
 
 import resource
 
 from settings.model import LimitSettings
 
-# Open files other than clients' connections: those of the database, the log and the event loop.
+# Open files other than connections of clients: of the database, the log and the event loop.
 _OTHER_FILES = 100
 
 
 def prepare_process(limits: LimitSettings) -> None:
-    """Raise the process's limit of open files for ``limits.max_connections``, if it is lower."""
+    """Raise the process's limit on open files if it is too low for ``limits.max_connections``."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = limits.max_connections + _OTHER_FILES
     if hard != resource.RLIM_INFINITY:
@@ -19,7 +19,7 @@ def prepare_process(limits: LimitSettings) -> None:
 
 
 def possible_connections(wanted: int) -> int:
-    """Return how many connections the limit of open files allows, at most ``wanted``.
+    """Return how many connections the limit on open files allows, at most ``wanted``.
 
     Without a free file every accept() fails, and so does everything else.
     """

@@ -14,7 +14,7 @@ from tornado.httputil import (
 
 from transport.exchange import Exchange
 
-# What the names of this server's cookies contain.
+# The names of this server's cookies contain this text.
 _OWN_COOKIES = "userauth"
 
 
@@ -47,16 +47,16 @@ class Request(HTTPServerRequest):
     def cookies(self) -> dict[str, Morsel[str]]:
         """Return the cookies of this server by their names; one that occurs twice is empty.
 
-        Tornado removes Unicode white space around a name, and browsers do not: for them, a name
+        Tornado removes Unicode white space around a name, but browsers do not: for them, a name
         that begins with U+00A0 lacks the prefix ``__Host-``, so a page of a sub-domain may set it.
-        Of two cookies with one name, either may be the one that another host or path has set.
+        Of two cookies with one name, either may have been set by another host or path.
         """
         found = SimpleCookie()
         for pair in self.headers.get("Cookie", "").split(";"):
             name, equals, value = pair.partition("=")
             name = name.strip(" \t")
-            # Without the sign, a browser means a value without a name. A head can hold thousands of
-            # others, which take long to parse.
+            # Text without "=" is a value without a name. A head can contain thousands of other
+            # cookies, which would take long to parse.
             if equals and _OWN_COOKIES in name:
                 # Raised for a name that is not a token.
                 with suppress(CookieError):

@@ -1,7 +1,7 @@
-"""How a response is written: whole, in one write, with fields of which few bytes differ.
+"""Writes each response in one piece, with header fields that are mostly the same for all.
 
 Tornado would format a date, fill a mapping of header fields, hash the body for an entity tag, and
-encode it all for each response.
+encode all of it for each response.
 """
 
 import time
@@ -19,7 +19,7 @@ from transport.exchange import Exchange
 Fields = Sequence[tuple[str, str]]
 
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
-# RFC 9110, section 5.5: a field contains no control character but tab.
+# RFC 9110, section 5.5: a field contains no control character except tab.
 _CONTROLS = bytes({*range(0x20), 0x7F} - {ord("\t")})
 # Longer bodies are written without a copy: the same one may be sent to many clients at once.
 _MAX_COPIED_BYTES = 64 * 1024
@@ -59,11 +59,11 @@ class ResponseHandler(RequestHandler):
     get_argument = get_arguments = _reject_mixed_arguments
     get_body_argument = get_body_arguments = _reject_body_arguments
 
-    # What caches may do with the response.
+    # The value of Cache-Control.
     cache_control = "no-store"
 
     def initialize(self) -> None:
-        """Find what connects the request with its client."""
+        """Find the exchange of the request."""
         self.exchange = cast(Exchange, self.request.connection)
 
     @property
@@ -98,8 +98,8 @@ class ResponseHandler(RequestHandler):
         """Send the response and finish the request: the one way to respond.
 
         ``fields`` are sent in their order, after those of every response. They include Content-Type
-        if there is a body, and may repeat a name, as Set-Cookie does. A body that the status does
-        not allow is not sent. ``cache_control`` of the handler is what caches may do.
+        if there is a body, and may repeat a name, such as Set-Cookie. A body that the status does
+        not allow is not sent. The attribute ``cache_control`` is the value of Cache-Control.
 
         Raises ValueError, before anything is sent, if a field contains a control character other
         than a tab, and for a status below 200: only a final response can be sent.
@@ -108,7 +108,7 @@ class ResponseHandler(RequestHandler):
             self.set_status(status)
         if not self.exchange.is_disconnected:
             self._write(status, fields, body)
-        # The rest is what Tornado does after it wrote a response. This marks it as finished.
+        # From here on, as in Tornado after it wrote a response. This marks it as finished.
         self.detach()
         self.application.log_request(self)
         self.on_finish()
@@ -132,7 +132,7 @@ class ResponseHandler(RequestHandler):
 
 
 def _connection_fields(version: str, *, closes: bool) -> Fields:
-    """Return what the client must know of the connection (RFC 9112, section 9.3)."""
+    """Return the fields about the connection (RFC 9112, section 9.3)."""
     if closes:
         # For HTTP/1.0 too: by default, a response of HTTP/1.1 means the opposite.
         return (("Connection", "close"),)
@@ -141,7 +141,7 @@ def _connection_fields(version: str, *, closes: bool) -> Fields:
 
 def _head(status: int, fields: Fields, length: int, cache_control: str) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields).encode("latin-1")
-    # Each line ends once: counting is much faster than a search in each name and value.
+    # One end for each line: counting is much faster than a search in each name and value.
     if len(lines) - len(lines.translate(None, _CONTROLS)) != len(fields) * len("\r\n"):
         raise ValueError("A field of a response contains a control character.")
     size = b"" if status in _WITHOUT_BODY else b"Content-Length: %d\r\n" % length
@@ -151,7 +151,7 @@ def _head(status: int, fields: Fields, length: int, cache_control: str) -> bytes
 
 @lru_cache(maxsize=64)
 def _first_lines(status: int, second: int, cache_control: str) -> bytes:
-    """Return the first lines of a response, which are the same for a second."""
+    """Return the first lines of a response, which are the same within a second."""
     if status < HTTPStatus.OK:
         raise ValueError("A response has a final status.")
     return (

@@ -13,7 +13,7 @@ from transport.application import ServedApplication
 from transport.certificate import Certificate
 from transport.connection import Connection
 from transport.connection_limits import OpenConnections
-from transport.link import Timeouts
+from transport.base_connection import Timeouts
 from transport.open_files import possible_connections
 from transport.tls import TlsTransport
 
@@ -37,7 +37,7 @@ class Server:
     ) -> None:
         self._application = application
         self._certificate = certificate
-        self._links = OpenConnections(
+        self._connections = OpenConnections(
             max_total=possible_connections(limits.max_connections),
             max_per_network=limits.network_connections,
             is_trusted=application.addresses.trusts,
@@ -67,7 +67,8 @@ class Server:
         for listener in sockets:
             is_local = listener.family == socket.AF_UNIX
             create = loop.create_unix_server if is_local else loop.create_server
-            self._listeners.append(await create(self._connection, sock=listener, backlog=_BACKLOG))
+            listening = await create(self._new_connection, sock=listener, backlog=_BACKLOG)
+            self._listeners.append(listening)
         self._close_overdue()
 
     async def drain(self, *, drain_delay_seconds: float, drain_seconds: float) -> None:
@@ -75,9 +76,9 @@ class Server:
 
         For ``drain_delay_seconds`` the server works as before, while /health/ready asks load
         balancers to use another one. Then it accepts no further connection, and requests that run,
-        or of which a part has arrived, have ``drain_seconds`` to finish. Responses carry
-        Connection: close all the while. At sockets of a parent process no connection is accepted
-        from the start: it waits there for the next process that listens.
+        or of which a part has arrived, have ``drain_seconds`` to finish. From the start, responses
+        contain Connection: close, and at sockets of a parent process no connection is accepted: it
+        waits there for the next process that listens.
         """
         clock = asyncio.get_running_loop().time
         self._application.draining = True
@@ -90,28 +91,28 @@ class Server:
         self._stop_listening()
         deadline = clock() + drain_seconds
         self._close_unused()
-        while self._links and clock() < deadline:
+        while self._connections and clock() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
             self._close_unused()
-        for link in self._links:
-            link.transport.abort()
+        for connection in self._connections:
+            connection.transport.abort()
         await asyncio.sleep(0)  # the event loop reports the disconnects in its next iteration
         self._watch.cancel()
 
-    def _connection(self) -> asyncio.BufferedProtocol:
+    def _new_connection(self) -> asyncio.BufferedProtocol:
         """Return the protocol of a new connection."""
         if self._certificate is None:
-            return Connection(self._application, self._links, protocol="http")
-        connection = Connection(self._application, self._links, protocol="https")
+            return Connection(self._application, self._connections, protocol="http")
+        connection = Connection(self._application, self._connections, protocol="https")
         return TlsTransport(self._certificate.context, connection)
 
     async def _accept_waiting(self, listener: socket.socket) -> None:
-        """Accept the connections that wait at a listening socket, though not new ones for ever."""
+        """Accept the connections that wait at a listening socket, but not an endless stream."""
         loop = asyncio.get_running_loop()
         with suppress(OSError):  # BlockingIOError: none is left
             for _ in range(_BACKLOG):
                 accepted, _ = listener.accept()
-                await loop.connect_accepted_socket(self._connection, accepted)
+                await loop.connect_accepted_socket(self._new_connection, accepted)
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:
@@ -121,8 +122,8 @@ class Server:
     def _close_overdue(self) -> None:
         """Close the connections that have waited too long to receive or to send; repeat."""
         now = time.monotonic()
-        for link in self._links:
-            link.close_if_overdue(self._timeouts, now)
+        for connection in self._connections:
+            connection.close_if_overdue(self._timeouts, now)
         shortest = min(self._timeouts)
         period = min(_MAX_PERIOD_SECONDS, shortest / 4)
         self._watch = asyncio.get_running_loop().call_later(period, self._close_overdue)
@@ -130,5 +131,5 @@ class Server:
     def _close_unused(self) -> None:
         """Close the connections that have received no part of a next request."""
         accepted_before = time.monotonic() - _FIRST_REQUEST_SECONDS
-        for link in self._links:
-            link.close_if_unused(accepted_before=accepted_before)
+        for connection in self._connections:
+            connection.close_if_unused(accepted_before=accepted_before)

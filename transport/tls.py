@@ -6,69 +6,70 @@ from contextlib import suppress
 from ssl import MemoryBIO, SSLContext, SSLError, SSLWantReadError
 from typing import cast
 
-from transport.link import Link
+from transport.base_connection import BaseConnection
 
 _READ_BYTES = 64 * 1024
 _HEADER_BYTES = 5
-# How much of a response is encrypted in a turn of the event loop, a record: many clients may ask
-# for large ones at once, and the others wait meanwhile.
+# How much of a response is encrypted in a turn of the event loop: one record. Many clients may
+# request large responses at once, and other clients have to wait meanwhile.
 _PART_BYTES = 16 * 1024
 
 
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
-    """Decrypts what a transport receives, and encrypts what a link sends.
+    """Decrypts the input of a transport, and encrypts the output of a connection.
 
-    asyncio has this as well, but does not report whether a part of a record has arrived: a drain
-    would cut a request that is on its way. The handshake counts as time to send the first request.
+    asyncio has TLS as well, but does not report whether a part of a record has arrived: a drain
+    would then lose a request that is arriving. The handshake counts as time to send the first
+    request.
 
-    A large response is encrypted in parts, while the client reads it: the encrypted copy of a whole
-    one would be in memory for each client that reads slowly. Until the last part, the link writes
-    no further response.
+    A large response is encrypted in parts, while the client reads it: otherwise the encrypted copy
+    of a whole one would be in memory for each client that reads slowly. Until the last part, the
+    connection writes no further response.
     """
 
-    def __init__(self, context: SSLContext, link: Link) -> None:
+    def __init__(self, context: SSLContext, connection: BaseConnection) -> None:
         super().__init__()
-        self._link = link
+        self._connection = connection
         self._incoming, self._outgoing = MemoryBIO(), MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._is_shaken = False
         self._has_ended = False
         self._records = _Records()
         self._unencrypted: deque[memoryview[int]] = deque()
-        # Whether the transport below has no room, and whether the link is paused.
+        # Whether the transport below has no room, and whether the connection is paused.
         self._is_full = False
-        self._is_link_paused = False
+        self._is_connection_paused = False
         self._next_part: asyncio.Handle | None = None
-        # What to do once everything is encrypted.
+        # The actions once everything is encrypted.
         self._then_ends = False
         self._then_closes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._below = cast(asyncio.Transport, transport)
-        self._link.connection_made(self)
+        self._connection.connection_made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unencrypted.clear()
-        self._link.connection_lost(exc)
+        self._connection.connection_lost(exc)
 
     def pause_writing(self) -> None:
         self._is_full = True
-        self._pause_or_resume_link()
+        self._pause_or_resume_connection()
 
     def resume_writing(self) -> None:
         self._is_full = False
         self._encrypt()
 
     def get_buffer(self, sizehint: int) -> "memoryview[int]":
-        return self._link.get_buffer(sizehint)
+        return self._connection.get_buffer(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(self.get_buffer(nbytes)[:nbytes])
 
     def data_received(self, data: "bytes | memoryview[int]") -> None:
-        """Decrypt all complete records; after the end they are dropped, encrypted as they are."""
+        """Decrypt all complete records; after the end, they are dropped without decryption."""
         if self._has_ended:
-            self._link.data_received(data)
+            self._connection.data_received(data)
             return
         self._records.count(data)
         self._incoming.write(data)
@@ -76,23 +77,23 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             if not self._is_shaken:
                 self._tls.do_handshake()
                 self._is_shaken = True
-            # The link may end what is sent while it receives: then the rest is dropped.
+            # The connection may end its output while it receives: then the rest is dropped.
             while not self._has_ended and (content := self._tls.read(_READ_BYTES)):
-                self._link.data_received(content)
+                self._connection.data_received(content)
             if not self._has_ended:
                 self.close()  # the client has sent the alert that marks the end
         except SSLWantReadError:
             pass
         except SSLError:
             self._unencrypted.clear()
-            self._flush()  # an alert says why
+            self._flush()  # the alert has the reason
             self._below.close()
         self._flush()
 
     def eof_received(self) -> bool:
-        """Close with an alert: a client that ends has disconnected.
+        """Close with an alert: a client that closes its sending side counts as disconnected.
 
-        Return whether the transport below must stay open for bytes that are pending.
+        Return whether the transport below must stay open for pending bytes.
         """
         self.close()
         return bool(self._unencrypted)
@@ -130,7 +131,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         return self._below.get_write_buffer_size() + sum(map(len, self._unencrypted))
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        """Return what the transport below says, and whether it received a part of a record."""
+        """Return information of the transport below, or whether it received a part of a record."""
         if name == "partial_record":
             return self._is_shaken and self._records.has_part
         return self._below.get_extra_info(name, default)
@@ -145,7 +146,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             return
         if not self._unencrypted:
             self._finish()
-        self._pause_or_resume_link()
+        self._pause_or_resume_connection()
 
     def _encrypt_next(self) -> None:
         self._next_part = None
@@ -162,15 +163,15 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._unencrypted.appendleft(rest[written:])
         self._flush()
 
-    def _pause_or_resume_link(self) -> None:
+    def _pause_or_resume_connection(self) -> None:
         must_wait = self._is_full or bool(self._unencrypted)
-        if must_wait == self._is_link_paused:
+        if must_wait == self._is_connection_paused:
             return
-        self._is_link_paused = must_wait
+        self._is_connection_paused = must_wait
         if must_wait:
-            self._link.pause_writing()
+            self._connection.pause_writing()
         else:
-            self._link.resume_writing()
+            self._connection.resume_writing()
 
     def _finish(self) -> None:
         """End or close if that is due after the last byte."""
@@ -187,7 +188,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             return
         self._has_ended = True
         with suppress(SSLError, ValueError):
-            # SSLWantReadError: the alert of the client has not arrived, and is not awaited.
+            # SSLWantReadError: the alert of the client is not awaited.
             self._tls.unwrap()
         self._flush()
 

@@ -1,4 +1,4 @@
-"""Weights in the fields by which a request states preferences (RFC 9110, section 12.4.2)."""
+"""Weights in header fields for the preferences of a client (RFC 9110, section 12.4.2)."""
 
 import re
 

@@ -32,8 +32,8 @@ async def open_administration(
 ) -> AsyncIterator[AdministrationServices]:
     """Build the services of commands on a database, and close them after use.
 
-    Nothing but the command runs: threads that hash, and the connections of lookups, start when
-    they are first used.
+    Nothing else runs: threads that hash, and connections of lookups, start when they are first
+    used.
     """
     async with open_parts(settings, database, clock) as parts:
         core = parts.core
@@ -55,7 +55,7 @@ async def open_administration(
 
 
 def _outbox(settings: Settings, parts: Parts, newest_key: Callable[[], str]) -> Outbox:
-    """Return the outbox; the server sends what commands store."""
+    """Return the outbox; the server sends the messages that commands store."""
     return Outbox(
         parts.core,
         parts.digests,
@@ -97,7 +97,7 @@ def _account_links(
 
 
 def _newest_key(settings: Settings) -> str:
-    """Return the key that messages are signed with: no other command needs the keys."""
+    """Return the key that signs messages; other commands do not need the keys."""
     return signing_keys(settings)[0]
 
 

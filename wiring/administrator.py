@@ -1,4 +1,4 @@
-"""What commands need: the settings, and the services or the database as a whole."""
+"""The dependencies of commands: the settings, and the services or the whole database."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -37,7 +37,7 @@ _QUERY_SECONDS = 600.0
 
 
 class LocalAdministrator:
-    """Loads the settings, and opens the services on the server's database, when a command does."""
+    """Loads the settings, and opens the services on the server's database, on demand."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -73,7 +73,7 @@ class LocalAdministrator:
             return runner.run(_check_database(settings, dsn, needed_connections(self.settings)))
 
     def send_test_message(self, address: str) -> str:
-        """Send a message by the relay of the settings; return where it went. Raises MailError."""
+        """Send a message through the relay; return the location of the relay. Raises MailError."""
         with asyncio.Runner() as runner:
             return runner.run(send_test_message(self.settings, address))
 
@@ -84,13 +84,13 @@ class LocalAdministrator:
 
     @property
     def origin(self) -> LocalOrigin:
-        """Return the origin of what commands do, for the audit trail."""
+        """Return the origin of the actions of commands, for the audit trail."""
         return LocalOrigin(find_actor(self._environ))
 
     @contextmanager
     def backups(self) -> Iterator[Backups]:
-        """Yield access to the database as a whole, whatever version its schema has."""
-        # libpq must not look for the embedded Postgres if the environment names another.
+        """Yield access to the whole database, with any version of the schema."""
+        # The environment must not redirect libpq from the embedded Postgres to another one.
         environ = {} if self._direct.database.is_embedded else self._environ
         with open_postgres(self._direct) as dsn:
             yield Backups(

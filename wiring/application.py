@@ -1,4 +1,4 @@
-"""The application: the services, and what else handlers need."""
+"""The application: the services, and the other dependencies of handlers."""
 
 import asyncio
 import time
@@ -48,8 +48,8 @@ async def open_application(
 ) -> AsyncIterator[Application]:
     """Build the application on a database with the schema in it, and close it after use.
 
-    ``clock`` returns UTC seconds; by default it is that of Postgres, with which ``wall``, the clock
-    of this host, is compared. Requests are logged to ``log``, by default on standard error.
+    ``clock`` returns UTC seconds; by default, it is that of Postgres, and ``wall``, the clock of
+    this host, is compared with it. Requests are logged to ``log``, by default on standard error.
     """
     metrics = _metrics(settings)
     opening = open_database(settings, dsn, metrics=metrics)

@@ -1,4 +1,4 @@
-"""What ``server.py --check`` checks: the settings, and the files and database that they name."""
+"""The check of ``server.py --check``: the settings, and the files and database that they name."""
 
 import asyncio
 
@@ -17,10 +17,10 @@ from wiring.tracing import find_tracing
 
 
 def check(settings: Settings) -> str:
-    """Check what the settings name, and return a report for the administrator.
+    """Check the files and the database in the settings; return a report for the administrator.
 
-    Raises CertificateError, StartError if packages of OpenTelemetry are missing, or a file of the
-    pages or the database cannot be used, and in production, where no keys file is created,
+    Raises CertificateError; StartError if packages of OpenTelemetry are missing, or a file of the
+    pages or the database cannot be used; and in production, where no keys file is created,
     KeysFileError. The embedded database is not started.
     """
     read_certificate(settings)

@@ -27,7 +27,7 @@ from wiring.program import read_schema
 
 @contextmanager
 def open_postgres(settings: Settings) -> Iterator[str]:
-    """Yield the DSN of Postgres, having started the embedded one if the settings name none."""
+    """Yield the DSN of Postgres; start the embedded one if the settings name no other."""
     if not settings.database.is_embedded:
         yield settings.database.url.get_secret_value()
         return
@@ -60,7 +60,7 @@ async def open_database(
 
 
 async def _migrate_directly(settings: Settings) -> Location:
-    """Apply the schema without the pooler; return where that was."""
+    """Apply the schema without the pooler; return the location of the database."""
     async with direct_database(settings) as direct:
         await apply_schema(direct, read_schema())
         return await get_location(direct)
@@ -77,9 +77,9 @@ async def direct_database(settings: Settings) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def checked_database(dsn: str, limits: PoolLimits) -> AsyncIterator[Database]:
-    """Open a connection, and no other one before it is needed.
+    """Open one connection, and further ones only when they are needed.
 
-    The limits remain those of the server: as many sessions of others may wait for a standby.
+    The limits remain those of the server, also for the sessions that wait for a standby.
     """
     database = await Database.open(dsn, replace(limits, pool_min=1))
     try:
@@ -131,14 +131,14 @@ async def warn_of_risks(settings: Settings, database: Database) -> None:
 
 
 async def read_digests(database: Database) -> Digests:
-    """Return what digests addresses, with the key that the database holds."""
+    """Return the digests of email addresses and networks, with the key in the database."""
     with database_advice():
         async with database.connection() as connection:
             return Digests(await get_digest_key(connection))
 
 
 def database_location(settings: Settings) -> str:
-    """Return the directory or the address of the database, without user name and password."""
+    """Return the directory or the hosts of the database, without user name and password."""
     database = settings.database
     if database.is_embedded:
         return str(database.embedded_dir)

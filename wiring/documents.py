@@ -1,4 +1,4 @@
-"""The static documents: the OpenAPI document, /docs, problems, and what messages link to."""
+"""The static documents: the OpenAPI document, /docs, problems, and pages that messages link to."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ from wiring.program import ROOT, version
 
 
 def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
-    """Return the static documents by path, as these settings and this version make them."""
+    """Return the static documents by path, for these settings and this version."""
     docs, pages = settings.docs.enabled, settings.pages
     has_pages = settings.serves_pages
     try:
@@ -33,7 +33,7 @@ def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
 
 
 def _message_pages(settings: Settings) -> Mapping[str, StaticDocument]:
-    """Return what links of messages open, unless a page replaces it."""
+    """Return the pages that links in messages open, unless the server has pages."""
     replaced = {path for path, _ in page_routes} if settings.serves_pages else set()
     found = read_message_pages(ROOT)
     return {path: page for path, page in found.items() if path not in replaced}

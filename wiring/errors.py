@@ -26,7 +26,7 @@ class WrongSettings(StartError):
     """The server cannot start with these settings, however often it tries."""
 
 
-# What opening a server or its services raises; each message is for the administrator.
+# The errors when a server or its services are opened; each message is for the administrator.
 START_ERRORS = (StartError, EmbeddedPostgresError, KeysFileError, CertificateError)
 
 
@@ -63,5 +63,5 @@ def advice(error: DatabaseError) -> str:
 
 
 def exit_code_of(error: Exception) -> int:
-    """Return the exit code of the server, or a command, that an error ends."""
+    """Return the exit code of the server, or of a command, after an error."""
     return 2 if isinstance(error, WrongSettings | InvalidUrl) else 1

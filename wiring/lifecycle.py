@@ -29,7 +29,7 @@ from wiring.secrets import read_certificate, signing_keys
 from wiring.signals import exit_on_stop_signals, reload_on_hangup, stop_event
 from wiring.tasks import LAST_WRITE_SECONDS
 
-# How long a stop takes, without the waits that have their own limits.
+# How long a stop takes, not counting the waits that have their own limits.
 _OTHER_STOP_SECONDS = 10.0
 
 
@@ -97,7 +97,7 @@ async def _drain(
     settings: Settings, systemd: Systemd, application: Application, server: Server
 ) -> None:
     application.draining = True
-    # A watchdog message after this would make systemd expect more, while Postgres is stopped.
+    # Otherwise systemd would expect more keep-alive messages while Postgres is being stopped.
     systemd.close()
     systemd.stopping(
         f"userauth is stopping: {counted(application.running, 'request')} running",

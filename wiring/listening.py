@@ -16,7 +16,7 @@ from wiring.mail import mail_location
 async def listen(
     server: Server, settings: Settings, inherited: Sequence[socket.socket]
 ) -> tuple[str, int]:
-    """Listen at the inherited sockets, or else where the settings say; return host and port."""
+    """Listen at the inherited sockets, or as the settings specify; return host and port."""
     if inherited:
         await server.listen_at(inherited)
         name = inherited[0].getsockname()
@@ -35,7 +35,7 @@ def _port(settings: Settings) -> int:
 
 
 async def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> MetricsServer | None:
-    """Listen for Prometheus, if the settings say so."""
+    """Listen for Prometheus if the settings enable it."""
     if metrics is None:
         return None
     host, port = settings.metrics.host, settings.server.own_port(settings.metrics.port)
@@ -68,7 +68,7 @@ def greeting(settings: Settings, address: tuple[str, int]) -> str:
 
 
 def _pages_origin(settings: Settings, port: int) -> str:
-    """Return where a person opens the pages, or nothing if none are served."""
+    """Return the origin of the pages for a person, or an empty text if none are served."""
     if not settings.serves_pages:
         return ""
     return settings.server.public_url or local_origin(settings.server, port)

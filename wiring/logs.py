@@ -10,7 +10,7 @@ from ops.log_writer import LogWriter
 from ops.logs import open_log
 from settings import Settings
 
-# How long the end of the server waits for the reader of its log.
+# How long the server waits for the reader of its log before it exits.
 LAST_LINES_SECONDS = 2.0
 
 

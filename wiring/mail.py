@@ -73,7 +73,7 @@ def _make_sender(
 
 
 async def send_test_message(settings: Settings, address: str) -> str:
-    """Send a test message; return where it went. Raises MailError, and SettingsError."""
+    """Send a test message; return the location of the relay. Raises MailError, or SettingsError."""
     url = settings.mail.relay
     if url is None or not settings.mail.sender:
         raise SettingsError("mail.url and mail.from must be set: no message is sent without them.")
@@ -84,7 +84,7 @@ async def send_test_message(settings: Settings, address: str) -> str:
 
 
 def mail_location(settings: Settings) -> str | None:
-    """Return where messages go, without credentials, or None if none are sent."""
+    """Return the location of the relay, without credentials, or None if no messages are sent."""
     url = settings.mail.relay
     return None if url is None else location_of(url)
 

@@ -45,7 +45,7 @@ def watch_application(
 
 
 def watch_mail(metrics: Metrics, sender: Sender, backlog: Backlog) -> None:
-    """Expose the messages that are to be sent, and what became of those that were claimed here."""
+    """Expose the number of messages to send, and the outcomes of those claimed by this process."""
     metrics.gauge("userauth_messages_due", "Messages to send, now or later.", lambda: backlog.due)
     metrics.gauge(
         "userauth_messages_oldest_due_seconds",

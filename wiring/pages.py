@@ -1,4 +1,4 @@
-"""The pages for people: what they need, and their routes."""
+"""The pages for people: their dependencies, and their routes."""
 
 from handlers.application import NO_PAGES, PageRoutes
 from pages import page_routes as routes

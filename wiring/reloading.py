@@ -1,4 +1,4 @@
-"""What the server reads again on SIGHUP: the signing keys and the certificate."""
+"""The reload on SIGHUP: the signing keys and the certificate are read again."""
 
 import logging
 

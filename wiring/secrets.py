@@ -26,7 +26,7 @@ def signing_keys(settings: Settings) -> Sequence[str]:
 
 
 def keys_file(settings: Settings) -> KeysFile | None:
-    """Return the file that holds the signing keys, or None if the settings hold them."""
+    """Return the file with the signing keys, or None if the settings contain them."""
     file = settings.tokens.keys_file
     if settings.tokens.keys or file is None:
         return None
@@ -34,7 +34,7 @@ def keys_file(settings: Settings) -> KeysFile | None:
 
 
 def _read_checked_keys(settings: Settings, file: Path) -> tuple[str, ...]:
-    """Return the keys in a file; in production, check them as keys in the settings are checked."""
+    """Return the keys in a file; in production, check them like keys in the settings."""
     keys = read_keys(file)
     if settings.profile is Profile.PRODUCTION:
         if any(map(is_guessable, keys)):

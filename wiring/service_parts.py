@@ -1,4 +1,4 @@
-"""What the services of the server and those of commands are built from."""
+"""The parts that the services of the server and those of commands are built from."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +23,7 @@ from wiring.passwords import account_rules, open_hasher
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the services of the server and those of commands are built from."""
+    """The parts that the services of the server and those of commands are built from."""
 
     core: Core
     hasher: PasswordHasher

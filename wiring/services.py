@@ -1,4 +1,4 @@
-"""The services of the server: what handlers call, built on one database."""
+"""The services of the server, which handlers call, built on one database."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -46,7 +46,7 @@ from wiring.write_turns import write_turns
 
 @dataclass(frozen=True, slots=True)
 class _ServerParts:
-    """What the services of the server alone are built from."""
+    """The parts that only the services of the server are built from."""
 
     signer: TokenSigner
     keys_file: KeysFile | None
@@ -60,7 +60,7 @@ class _ServerParts:
 
 @dataclass(frozen=True, slots=True)
 class _MailParts:
-    """What messages need."""
+    """The parts for services that send messages or verify proofs."""
 
     outbox: Outbox
     proofs: Proofs

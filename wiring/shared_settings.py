@@ -10,7 +10,7 @@ from rules.password_scheme import pepper_id
 from rules.tokens import key_id
 from settings import Settings
 
-# What each process may have of its own: limits of its work, and secrets, whose ids are below.
+# The settings that may differ: limits of each process, and secrets, whose ids are compared below.
 _OWN = {
     "tokens": {"keys", "keys_file"},
     "passwords": {"pepper", "workers", "max_wait_seconds", "max_per_account", "remember_seconds"},

@@ -1,6 +1,6 @@
 """The signals that the server handles, in each phase of its life.
 
-Handlers are set with signal.signal() alone: removing one with the event loop's methods, or closing
+Handlers are only set with signal.signal(): removing one with the event loop's methods, or closing
 the loop, restores the default action for a moment, and a signal in that moment would kill the
 process before the embedded Postgres is stopped.
 """
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 
 def exit_on_stop_signals() -> None:
-    """Until the event loop runs, let a stop signal unwind what was started."""
+    """Until the event loop runs, make a stop signal exit through all open context managers."""
     # There is nothing to reload yet.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in _stop_signals():
@@ -24,7 +24,7 @@ def exit_on_stop_signals() -> None:
 def stop_event() -> Iterator[asyncio.Event]:
     """Yield an event that the stop signals set; afterwards, ignore signals.
 
-    A second signal must not kill the stop of the embedded Postgres, and neither must a reload.
+    Neither a second signal nor a reload may interrupt the stop of the embedded Postgres.
     """
     stop = asyncio.Event()
     for number in _stop_signals():

@@ -1,4 +1,4 @@
-"""The periodic tasks of the server, and what is written a last time at its stop."""
+"""The periodic tasks of the server, and their last writes when it stops."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from services.all_services import Services
 from services.housekeeping import Housekeeping, RetentionPolicy
 from settings import Settings
 
-# How long a stop waits for the last token uses, and for the last failures, to be written.
+# How long a stop waits for the last write of token uses, and of failures.
 LAST_WRITE_SECONDS = 2.0
 _UNUSABLE_SECONDS = 60.0
 
@@ -29,9 +29,9 @@ async def periodic_tasks(
     postgres_clock: PostgresClock,
     clock: Callable[[], float],
 ) -> AsyncIterator[None]:
-    """Run the periodic tasks until the end, and then write what they have not written."""
+    """Run the periodic tasks until the end of the block, and then write the remaining data."""
     housekeeping = Housekeeping(database, clock=clock, keep=_retention(settings))
-    with suppress(DatabaseUnavailable):  # the task below tries again
+    with suppress(DatabaseUnavailable):  # the task below retries it
         await services.hash_kinds.find()
     tasks = (
         ("clock comparison failed", postgres_clock.measure),
@@ -52,7 +52,7 @@ async def periodic_tasks(
 
 
 async def _run(work: Callable[[], Awaitable[float]], database: Database) -> float:
-    """Do some work; no failure counts once no connection can be used: the log has the reason."""
+    """Do some work; ignore failures once no connection can be used: the log has the reason."""
     try:
         with _raising_causes():
             return await work()

@@ -1,4 +1,4 @@
-"""Traces: requests are sent to an OpenTelemetry collector if the environment names one."""
+"""Traces: spans of requests are sent to an OpenTelemetry collector if the environment names one."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from wiring.program import version
 if TYPE_CHECKING:
     from ops.traces import TracedRequests
 
-# The variables from which OpenTelemetry itself takes the address of the collector.
+# The variables from which OpenTelemetry itself reads the URL of the collector.
 _COLLECTOR = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 

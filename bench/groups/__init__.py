@@ -47,6 +47,6 @@ GROUPS: Mapping[str, Callable[[Run], Results]] = {
     "memory": memory.measure,
     "peers": peers.measure,
 }
-# They need a gigabyte and minutes of preparation; growth 60 gigabytes and hours.
+# These need a gigabyte and minutes of preparation; growth needs 60 gigabytes and hours.
 ONLY_FULL = frozenset({"rows", "growth", "purge", "purge-counts"})
 ONLY_PEERS = frozenset({"peers"})

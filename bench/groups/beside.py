@@ -22,7 +22,7 @@ MAX_WAIT_SECONDS = 5  # passwords.max_wait_seconds in settings.toml
 
 @dataclass(frozen=True)
 class Beside:
-    """The results of the token requests, and of the logins beside them."""
+    """The results of the token requests, and of the concurrent logins."""
 
     paced: PacedResults
     logins: LoginResults
@@ -33,12 +33,12 @@ class Beside:
 
     @property
     def slowest_accepted(self) -> float:
-        """Return the longest login in seconds; an unfinished one counts with its wait so far."""
+        """Return the longest login in seconds, including unfinished ones with their wait so far."""
         return max([*self.logins.accepted, *self.logins.unfinished], default=0.0)
 
     @property
     def slowest_rejection(self) -> float:
-        """Return the longest rejection in seconds; without any, the longest login."""
+        """Return the longest rejection in seconds, or the longest login if there is none."""
         return max(self.logins.rejected, default=self.slowest_accepted)
 
 

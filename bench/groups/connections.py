@@ -2,7 +2,8 @@
 
 They are compared with bare Tornado, with the raw parser and event loop, and with Postgres.
 
-Also throughput with `Connection: keep-alive`, which most client libraries send, and without it.
+Throughput is also measured with and without `Connection: keep-alive`, which most client libraries
+send.
 """
 
 from collections import defaultdict
@@ -17,7 +18,7 @@ from bench.targets import Target, bare, bearers, raw, userauth
 
 CONNECTIONS = (1, 8, 32, 128, 512, 1000)
 TYPICAL, MANY = 128, 1000
-# Opening 1,000 connections takes part of a second, which should not count.
+# Opening 1,000 connections takes part of a second, which should not affect the result.
 MANY_FACTOR = 3
 KEEP_ALIVE_RATIO = 0.97
 MAX_CPU_MICROSECONDS = 65

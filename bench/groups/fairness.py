@@ -1,4 +1,4 @@
-"""Logins of an honest user, one every two seconds, beside attacks on 40 connections.
+"""Logins of an honest user, one every two seconds, during attacks on 40 connections.
 
 The server trusts X-Forwarded-For, which gives every client its IP address.
 """
@@ -44,7 +44,7 @@ class Attack:
 
 
 def measure(run: Run) -> Results:
-    """Measure honest logins, and token requests, beside each attack."""
+    """Measure honest logins, and token requests, during each attack."""
     honest = password_credentials()[0]
     tokens = bearers(signed_tokens(spread(USERS, TOKENS)))
     results = Results()

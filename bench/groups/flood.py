@@ -14,12 +14,12 @@ from bench.targets import Target, basic, bearers, userauth
 
 CONNECTIONS = 32
 ACCOUNTS = 1_000
-# A wrong password is rejected as wrong, as one too many, or because the hash queue is full.
+# A wrong password is rejected because it is wrong, throttled, or because the hash queue is full.
 EXPECTED = {"401", "429", "503"}
 
 
 def measure(run: Run) -> Results:
-    """Measure token requests beside a flood, and the rate at which the flood is rejected."""
+    """Measure token requests during a flood, and the rate at which the flood is rejected."""
     tokens = bearers(signed_tokens(spread(USERS, TOKENS)))
     guesses = [
         basic(Credentials(email(number), "a wrong guess")) for number in range(1, ACCOUNTS + 1)

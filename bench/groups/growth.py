@@ -1,4 +1,4 @@
-"""More users, with five tokens and two events each: what becomes slower, and by how much."""
+"""The effect of more users, with five tokens and two events each, on durations and sizes."""
 
 import asyncio
 import http.client
@@ -65,7 +65,7 @@ class Request:
 
 def measure(run: Run) -> Results:
     """Measure each size in turn; the lookups of all sizes in the same rounds."""
-    # Before the servers start: the figures are those of idle databases.
+    # Before the servers start, so that the databases are idle.
     urls = {size: run.cluster.prepare(growth_recipe(size)) for size in SIZES}
     results = Results(figures=tuple(_measure_servers(run, urls)))
     for size, url in urls.items():
@@ -156,7 +156,7 @@ def _median_ms(run: Run, server: Target, requests: Sequence[Request]) -> float:
 
 
 def _measure_database(run: Run, size: int, url: str) -> Results:
-    """Time what commands and housekeeping do, and measure how large the database is."""
+    """Time the work of commands and housekeeping, and measure the size of the database."""
     run.report(f"growth, {size:,} users: sizes, removal, backup, restore")
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(_SIZES)

@@ -20,7 +20,7 @@ def measure(run: Run) -> Results:
         requests = [server.login_request(each) for each in password_credentials()]
         for _ in run.rounds("logins"):
             wait_until_idle(server.pid)
-            # Half before and half after, in case the machine becomes slower or faster.
+            # Half before and half after, in case the speed of the machine changes.
             before = _hash(run)
             rate, rejections = log_in(run, server, requests)
             wait_until_idle(server.pid)

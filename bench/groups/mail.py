@@ -16,7 +16,7 @@ from bench.targets import bearers, userauth
 TOKENS = 2_000
 MESSAGES = 1_000
 MAX_RATIO = 1.1
-# How often both cases are measured twice in a round: a 99th percentile needs many requests.
+# How many times both cases are measured twice in a round: a 99th percentile needs many requests.
 SLICES = 2
 _INSERT = """
 INSERT INTO messages (
@@ -59,7 +59,7 @@ def _measure_rounds(run: Run) -> dict[bool, list[list[float]]]:
     found: dict[bool, list[list[float]]] = {False: [], True: []}
     for number in run.rounds("mail"):
         latencies: dict[bool, list[float]] = {False: [], True: []}
-        # A machine that becomes slower or faster meanwhile does not favor one of them.
+        # So that a change in the speed of the machine does not favor one of them.
         order = (True, False, False, True) if number % 2 else (False, True, True, False)
         for hangs in order * SLICES:
             latencies[hangs] += _latencies(run, tokens, hangs=hangs)
@@ -79,7 +79,7 @@ def _latencies(run: Run, tokens: Sequence[str], *, hangs: bool) -> list[float]:
             "USERAUTH_SERVER__PUBLIC_URL": "https://auth.example.com",
         }
         with userauth(url, "mail", **variables) as server:
-            # What a start costs is over by then, in both cases.
+            # In both cases, the work of the start is then done.
             wait_until_idle(server.pid)
             run.warm_up(server, authorizations=run.token_list())
             with run.watching_noise(name):

@@ -1,4 +1,4 @@
-"""The page that signs in, compared with a bare template, and sign-ins by its form with logins."""
+"""The page that signs in, compared with a bare template; sign-ins with its form, with logins."""
 
 import http.client
 import re
@@ -15,7 +15,7 @@ from bench.targets import SIGN_IN_PATH, FormToken, Target, bare_page, userauth
 
 CONNECTIONS = 32
 _TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
-# As Chromium sends it.
+# As sent by Chromium.
 _HEADERS = {"Accept": "text/html,*/*;q=0.8", "Accept-Language": "en"}
 
 
@@ -48,7 +48,7 @@ def _measure_page(run: Run, server: Target, size: int) -> Figure:
 
 
 def _measure_form(run: Run, server: Target, token: FormToken) -> Figure:
-    """Measure sign-ins by the form, and logins by the API."""
+    """Measure sign-ins with the form, and logins with the API."""
     users = password_credentials()
     requests = {
         "form": [server.sign_in_request(each, token) for each in users],
@@ -69,7 +69,7 @@ def _measure_form(run: Run, server: Target, token: FormToken) -> Figure:
 
 
 def open_page(target: Target) -> tuple[int, FormToken]:
-    """Return the size of the page, and what its form needs."""
+    """Return the size of the page, and the token of its form."""
     with closing(http.client.HTTPConnection("127.0.0.1", target.port, timeout=30)) as connection:
         connection.request("GET", SIGN_IN_PATH, headers=_HEADERS)
         response = connection.getresponse()

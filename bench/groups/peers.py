@@ -26,7 +26,7 @@ from bench.targets import Target, bare, bearers, userauth
 
 CONNECTIONS = 128
 LOGIN_CLIENTS = 32
-# What users would pick instead, and the goals by the number of connections.
+# The likely alternative for users, and the goals by the number of connections.
 ALTERNATIVE = "pocketbase"
 MIN_RATIOS = {CONNECTIONS: 3.0, 1: 1.1}
 Loads = Mapping[str, Sequence[Load]]

@@ -1,7 +1,7 @@
 """PgBouncer between the server and Postgres, in both modes, compared with direct connections.
 
-A lookup is measured in this process, as the server sends it, one after another. Behind PgBouncer in
-transaction mode, nothing is prepared: what that costs is measured by itself, too.
+Lookups are measured in this process, one after another, as the server sends them. Behind PgBouncer
+in transaction mode, nothing is prepared: the cost of that is also measured separately.
 """
 
 import time
@@ -29,7 +29,7 @@ from tests.harness.programs import find_program
 from tests.harness.sql import run_sql
 
 CONNECTIONS = (1, 128)
-# In a round, one after another.
+# The number of lookups in a round, one after another.
 LOOKUPS = 2_000
 DIRECT = "directly"
 # As in settings.toml.
@@ -38,7 +38,7 @@ _LIMITS = {"acquire_timeout_seconds": 5.0, "query_timeout_seconds": 3.0}
 
 @dataclass(frozen=True)
 class Way:
-    """A way to Postgres: how figures call it, its URL, and ``database.pooler``."""
+    """A way to Postgres: its name in figures, its URL, and ``database.pooler``."""
 
     name: str
     url: str
@@ -46,7 +46,7 @@ class Way:
 
 
 def measure(run: Run) -> Results:
-    """Measure lookups and requests, by each way in turn."""
+    """Measure lookups and requests, each way in turn."""
     if find_program("pgbouncer") is None:
         return Results(notes=("PgBouncer was not measured: it is not installed.",))
     url = run.small_database()
@@ -56,7 +56,7 @@ def measure(run: Run) -> Results:
 
 @contextmanager
 def _ways(url: str) -> Iterator[Sequence[Way]]:
-    """Run PgBouncer; the role has the settings that its transaction mode requires meanwhile."""
+    """Run PgBouncer; meanwhile, the role has the settings that its transaction mode requires."""
     set_role(url, SMALL)
     try:
         with running_pgbouncer(url) as pooled:

@@ -18,7 +18,7 @@ from tests.harness.scraping import read, read_now
 CONNECTIONS = 128
 MAX_CPU_RATIO = 1.05
 MAX_SHARE = 55
-# With fewer cores, Postgres and the load take the time of the second process.
+# With fewer cores, Postgres and the load would use the CPU time of the second process.
 MIN_CORES, MIN_RATE_RATIO = 4, 1.8
 
 
@@ -37,7 +37,7 @@ class Site:
 
 @dataclass
 class Rounds:
-    """The loads of each round, and the percentage of the requests that the busier process got."""
+    """The loads of each round, and the percentage of requests that the busier process got."""
 
     one: list[Load] = field(default_factory=list)
     two: list[Load] = field(default_factory=list)
@@ -65,7 +65,7 @@ def measure(run: Run) -> Results:
 
 @contextmanager
 def _site(database_url: str, count: int) -> Iterator[Site]:
-    """Run nginx and a number of processes, numbered and configured as install.sh does it."""
+    """Run nginx and a number of processes, numbered and configured like those of install.sh."""
     ports, metrics = free_ports(count), free_ports(count)
     numbers = range(1, count + 1)
     variables = {

@@ -1,7 +1,7 @@
-"""Lookups that a synchronous standby acknowledges, compared with those of the primary alone.
+"""Lookups with acknowledgements of a synchronous standby, compared with lookups without them.
 
-Both servers use the same primary. Primary and standby are on this machine: a network adds the time
-of its round trip to each acknowledgement.
+Both servers use the same primary. Primary and standby are on this machine: a network would add its
+round-trip time to each acknowledgement.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ CONNECTIONS = (1, 128)
 ACKNOWLEDGED = {"USERAUTH_DATABASE__READS": "acknowledged"}
 MIN_RATIO = 0.85
 MAX_MORE_MILLISECONDS = 1
-# Of the server without and with acknowledgements, by the number of connections.
+# The loads of the server without and with acknowledgements, by the number of connections.
 Rounds = Mapping[int, list[tuple[Load, Load]]]
 
 
@@ -42,7 +42,7 @@ def measure(run: Run) -> Results:
 
 
 def figures(rounds: Rounds) -> tuple[Figure, ...]:
-    """Return the throughput at 128 connections, and p50 of one."""
+    """Return the throughput at 128 connections, and the p50 at one."""
     throughput = Figure(
         'throughput, 128 connections, database.reads = "acknowledged"',
         series([load.rate for _, load in rounds[128]]),

@@ -39,7 +39,7 @@ def measure(run: Run) -> Results:
         for number in run.rounds("reset"):
             each = REQUESTS[run.schedule.name]
             requests = [(is_known, n) for is_known in (True, False) for n in range(each)]
-            # The message to a known address is sent during the next request, whichever that is.
+            # The message to a known address is sent during the next request, whatever it is for.
             random.Random(number).shuffle(requests)  # noqa: S311 - no secret
             for is_known, durations in _send(run, server, requests, number).items():
                 times[is_known].append(durations)
@@ -80,7 +80,7 @@ def _send(
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
         for is_known, n in requests:
             user = (number * 1_000 + n) % USERS + 1
-            # Of the same length as a known one.
+            # With the same length as a known address.
             address = email(user) if is_known else email(user).replace("user", "none")
             body = json.dumps({"email": address})
             began = time.perf_counter()

@@ -18,7 +18,7 @@ from bench.targets import USER_PATH, Target, basic, userauth
 UNAUTHORIZED = 401
 # Attempts of each kind per round, by schedule; 200 in all rounds of the full one.
 ATTEMPTS = {QUICK.name: 7, FULL.name: 40}
-# How many of them, in each form, are for one account: it may have 79 consecutive failures.
+# How many of them, in each form, are for one account, which may have 79 consecutive failures.
 ATTEMPTS_PER_USER = 20
 # How much longer a rejection may take if the email address is registered.
 MAX_RATIO = 1.03
@@ -28,7 +28,7 @@ LIMITS = {
     "USERAUTH_THROTTLE__ACCOUNT_FAILURES": "1000000",
 }
 OWN_SCHEME = "the server's scheme"
-# Of the third, bcrypt reads 72 bytes and passlib none.
+# bcrypt reads 72 bytes of the third one, and passlib none.
 FORMS = {
     "ASCII": "a wrong guess",
     "NFD": unicodedata.normalize("NFD", "eine falsche Lösung, größer"),
@@ -50,7 +50,7 @@ def measure(run: Run) -> Results:
         imported_users(run.small_database()),
         userauth(run.small_database(), "timing", **LIMITS) as server,
     ):
-        time.sleep(5)  # at its start, the server measures how long each kind of hash takes
+        time.sleep(5)  # at startup, the server measures how long each kind of hash takes
         for number in run.rounds("timing"):
             for key, durations in _round(run, server, number).items():
                 times.setdefault(key, []).append(durations)

@@ -1,4 +1,4 @@
-"""A backup of a database, and its restore into an empty one, by the commands."""
+"""A backup of a database, and its restore into an empty one, with the commands."""
 
 import sys
 import time

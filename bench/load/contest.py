@@ -1,8 +1,7 @@
-"""An honest user who logs in every few seconds, beside an attack that ignores Retry-After.
+"""An honest user who logs in every few seconds, during an attack that ignores Retry-After.
 
-Run as the worker `python -m bench.load.contest`. The honest user waits as long as Retry-After says
-and tries again until the login succeeds or its patience ends. The attackers send their next request
-at once.
+Run as the worker `python -m bench.load.contest`. The honest user obeys Retry-After and retries
+until the login succeeds or its patience ends. The attackers send their next request at once.
 """
 
 import asyncio

@@ -37,6 +37,6 @@ def _hang(connection: socket.socket) -> None:
         for reply in _REPLIES:
             connection.sendall(reply)
             lines.readline()
-        # Reads until the server gives up, and replies to nothing.
+        # Read until the server gives up, without any reply.
         while lines.readline():
             pass

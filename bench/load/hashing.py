@@ -1,7 +1,7 @@
 """The baseline `bcrypt`: checkpw on as many threads as the server has workers.
 
-Run as `python -m bench.load.hashing THREADS COST SECONDS`, in a process of its own; prints the
-times at which hashes were completed, as JSON.
+Run as `python -m bench.load.hashing THREADS COST SECONDS`, in a separate process; prints the times
+at which hashes were completed, as JSON.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Clients that log in, each again as soon as it has its response: a closed loop.
+"""Clients that log in again as soon as they have a response: a closed loop.
 
-Run as the worker `python -m bench.load.logins`. A client that is rejected with 503 waits as long as
-Retry-After says.
+Run as the worker `python -m bench.load.logins`. After a rejection with 503, a client obeys
+Retry-After.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ GRACE_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class LoginPlan:
-    """The requests, which all clients take in turn, and how long they log in."""
+    """The requests, which are shared by all clients, and how long they log in."""
 
     port: int
     requests: list[str]

@@ -1,4 +1,4 @@
-"""nginx with the sample of deploy/, before one server process or several."""
+"""nginx with the sample in deploy/, in front of one or several server processes."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from tests.harness.processes import free_port, wait_for_listener
 from tests.harness.programs import get_program
 from tests.harness.sample_proxies import nginx_command
 
-# The line of the upstream for one process, and those for several.
+# The lines of the upstream for one process, and for several.
 _ONE_PROCESS = "server 127.0.0.1:8000;"
 _SEVERAL = re.compile(r"^#   (server 127\.0\.0\.1:)\d+( .*;)$", re.MULTILINE)
 _TLS = re.compile(r"^ +ssl_certificate.*\n", re.MULTILINE)
@@ -20,9 +20,9 @@ _TLS = re.compile(r"^ +ssl_certificate.*\n", re.MULTILINE)
 
 @contextmanager
 def running_nginx(name: str, ports: Sequence[int]) -> Iterator[int]:
-    """Run nginx before servers on these ports; yield its own port.
+    """Run nginx in front of servers on these ports; yield its own port.
 
-    It has no TLS, which would take time from the servers, as they share the cores.
+    It has no TLS, which would use CPU time of the servers, as they share the cores.
     """
     port = free_port()
     with TemporaryDirectory() as created:
@@ -36,7 +36,7 @@ def running_nginx(name: str, ports: Sequence[int]) -> Iterator[int]:
 
 
 def site(port: int, ports: Sequence[int]) -> str:
-    """Return the sample with the port of nginx, and those of the servers behind it."""
+    """Return the sample with the ports of nginx and of the servers behind it."""
     text = (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
     line = _SEVERAL.search(text)
     if line is None or _ONE_PROCESS not in text:

@@ -1,10 +1,10 @@
 """Requests at a constant rate, however slow the server is: an open loop.
 
-Run as the worker `python -m bench.load.paced`. The latency of a request counts from the time at
-which it was due, not from when it could be sent: a server that stalls is charged for every request
+Run as the worker `python -m bench.load.paced`. The latency of a request is measured from the time
+at which it was due, not from when it could be sent: a stall of the server affects every request
 that was due meanwhile.
 
-The process raises its priority if it may: otherwise hash threads on every core would delay the
+The process raises its priority if permitted: otherwise hash threads on every core would delay the
 client, and the measured latency would include its own delay.
 """
 
@@ -40,7 +40,7 @@ class PacedResults:
     """The outcomes. Times are in milliseconds.
 
     ``latencies`` has one entry per request; without a response, it is the time until the client
-    gave up. ``lateness`` is by how much the client sent each request too late.
+    gave up. ``lateness`` is the delay with which the client sent each request.
     """
 
     latencies: list[float]
@@ -65,7 +65,7 @@ class _Client:
         self._plan = plan
         self._requests = [request.encode() for request in plan.requests]
         self._connections = [Connection(plan.port) for _ in range(CONNECTIONS)]
-        # The one that was idle longest goes first, so that none is idle for long.
+        # The longest idle connection is used first, so that none is idle for long.
         self._idle = deque(self._connections)
         self._due: deque[tuple[float, bytes]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""The baseline `select`: the same lookup by pgbench, prepared, 16 clients."""
+"""The baseline `select`: the same lookup with pgbench, prepared, with 16 clients."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Load generators in a process of their own.
+"""Load generators in separate processes.
 
 A worker reads its plan as JSON from standard input and writes its results as JSON to standard
 output.

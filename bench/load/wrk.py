@@ -1,8 +1,8 @@
 """wrk, with a script that rotates through tokens.
 
-wrk runs one thread, which sends up to 50,000 requests per second: a second one would only take
-CPU time from the server and Postgres, which share the cores. The script counts every status; that
-costs 2 % of a core at 7,000 responses per second, for the baseline as much as for the server.
+wrk runs one thread, which sends up to 50,000 requests per second: a second one would only use CPU
+time of the server and Postgres, which share the cores. The script counts every status; that costs
+2 % of a core at 7,000 responses per second, for the baseline as well as for the server.
 
 wrk corrects the latencies of all servers for requests that it could not send while it waited
 (coordinated omission): its percentiles are no better than those that a client sees.
@@ -39,9 +39,9 @@ class Load:
     p99: float
     p99_9: float
     highest: float
-    # Every outcome but status 200, and its count.
+    # Every outcome except status 200, and its count.
     faults: dict[str, int]
-    # Of the server, during the load.
+    # The CPU time of the server during the load.
     cpu_seconds: float = 0.0
 
     @property

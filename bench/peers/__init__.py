@@ -1,1 +1,1 @@
-"""Other servers that do the same work, each in its own virtual environment."""
+"""Other servers that perform the same work, each in its own virtual environment."""

@@ -1,9 +1,9 @@
 """The peers: their virtual environments, their databases and their processes.
 
-Each does the work of the server under test: it looks the token up in Postgres on every request,
+Each performs the work of the server under test: it looks up the token in Postgres on every request,
 and a login hashes at bcrypt cost 12. Its configuration is the fastest one: no access log, enough
-connections for its concurrency, an index on every lookup. PocketBase has SQLite in its process
-instead of Postgres, and is not measured at logins.
+connections for its concurrency, an index for every lookup. PocketBase uses SQLite in its process
+instead of Postgres, and its logins are not measured.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ INSTALL_SECONDS = 600
 
 
 class FormTarget(Target):
-    """A server with a login form, as in OAuth 2."""
+    """A server with the login form of OAuth 2."""
 
     def login_request(self, credentials: Credentials, address: str | None = None) -> str:
         if address is not None:
@@ -58,10 +58,10 @@ class Peer:
 
     directory: str
     title: str
-    # Given the directory of its programs and a port.
+    # Called with the directory of its programs and a port.
     command: Callable[[Path, int], list[str]]
     target: type[Target] = Target
-    # Given the numbers of users, their Authorization values.
+    # Returns the Authorization values of users, given their numbers.
     tokens: Callable[[Sequence[int]], list[str]] = _digests
     is_comparable_at_login: bool = True
 

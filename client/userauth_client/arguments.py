@@ -79,7 +79,7 @@ def bearer(token: Token | str) -> str:
 def basic(user: str, password: str) -> str:
     """Return the Authorization header for a user name and a password (RFC 7617)."""
     if ":" in user:
-        # The server would read what follows the colon as part of the password.
+        # The server would read the text after the colon as part of the password.
         raise InvalidArgumentError("An email address or a client id must not contain a colon.")
     return "Basic " + base64.b64encode(utf8(f"{user}:{password}")).decode("ascii")
 

@@ -1,4 +1,4 @@
-"""Sending, of the asyncio client; sending.py is its twin."""
+"""Sending with the asyncio client; sending.py is the synchronous counterpart."""
 
 from types import TracebackType
 from typing import Self
@@ -41,7 +41,7 @@ class AsyncSendingClient(BaseClient[AsyncRenew]):
         ``renew`` is called when the server rejects the token, and returns a new one. The timeout
         applies to each step: connecting, sending, waiting for the next piece of the response.
         Users see ``user_agent`` in the list of their tokens. ``transport`` is a transport of
-        httpx, for a certificate authority or a proxy of your own.
+        httpx, for your own certificate authority or proxy.
         """
         super().__init__(base_url, token=token, renew=renew, max_bytes=max_response_bytes)
         self._http = httpx.AsyncClient(
@@ -76,7 +76,7 @@ class AsyncSendingClient(BaseClient[AsyncRenew]):
         except Unauthorized:
             if not self._credentials.may_renew(call):
                 raise
-        # Outside the except block: an error below must not have the rejection as its context.
+        # Outside the except block: later errors must not have the rejection as their context.
         credential = await self._credentials.renew(credential)
         return self._result(call, await self._send(call, credential))
 

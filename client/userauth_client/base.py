@@ -1,4 +1,4 @@
-"""What the two clients share: everything but sending."""
+"""The part that both clients share: everything except sending."""
 
 import copy
 from collections.abc import Iterator
@@ -102,7 +102,7 @@ class BaseClient(Generic[RenewType]):
         return BodyBuffer(response, self._max_bytes)
 
     def _result(self, call: Call[Result], response: Response) -> Result:
-        """Return the result of a call; raises the error of a response without success."""
+        """Return the result of a call; raises the error of an unsuccessful response."""
         if response.status not in call.statuses:
             raise response.error()
         result = call.parse(response)
@@ -132,8 +132,8 @@ def http_options(timeout_seconds: float, user_agent: str) -> HttpOptions:
     """Return the options of httpx.
 
     Cookies are not stored, since clients with different credentials share one jar. The environment
-    is ignored: a proxy could read the passwords of plain HTTP, and httpx would add the password
-    in .netrc to requests that carry no credentials.
+    is ignored: a proxy could read passwords in plain HTTP, and httpx would add the password in
+    .netrc to requests without credentials.
     """
     seconds = arguments.seconds(timeout_seconds)
     return {

@@ -35,7 +35,7 @@ _ACCEPTED = (HTTPStatus.ACCEPTED,)
 
 
 class AuthMode(Enum):
-    """Which credentials a call sends."""
+    """The credentials that a call sends."""
 
     ANONYMOUS = "anonymous"
     CLIENT = "client"  # those that the client was created with
@@ -231,7 +231,7 @@ def _token_form(path: str, token: Token | str, parse: Callable[[Response], Resul
 def _json_call(
     method: str, path: str, parse: Callable[[Response], Result], **fields: str | None
 ) -> Call[Result]:
-    """Return a call that sends the fields that are not None."""
+    """Return a call that sends all fields that are not None."""
     given = {name: value for name, value in fields.items() if value is not None}
     return Call(method, path, parse, content_type="application/json", content=_json(given))
 

@@ -1,4 +1,4 @@
-"""The synchronous client; async_client.py is its twin."""
+"""The synchronous client; async_client.py is the asyncio counterpart."""
 
 from userauth_client import arguments, calls
 from userauth_client.calls import UNSET, Unset
@@ -24,8 +24,8 @@ class UserAuthClient(SendingClient):
     ) -> User | None:
         """Create an account; raises Conflict, InvalidFields, TooManyRequests.
 
-        Returns None if the server requires a verified email address: it sent a message to it,
-        whether or not the address is taken. The messages are in ``language`` if the server has it.
+        Returns None if the server requires a verified email address: it then sends a message to it,
+        whether or not the address is taken. Messages are in ``language`` if the server supports it.
         Raises Forbidden if registration is closed.
         """
         return self._make(calls.register(email, password, name, language))
@@ -50,8 +50,8 @@ class UserAuthClient(SendingClient):
     ) -> User:
         """Change the name (None removes it), the password, or both.
 
-        A new password revokes every token of the user but the one that this client sends.
-        Raises InvalidFields, also if the current password is wrong or missing.
+        A new password revokes every token of the user except the one that this client sends.
+        Raises InvalidFields, for example if the current password is wrong or missing.
         """
         return self._make(calls.update_user(name, password, current_password))
 
@@ -77,7 +77,7 @@ class UserAuthClient(SendingClient):
     def revoke_token(self, token_id: str, *, current_password: str | None = None) -> None:
         """Revoke one token by its id; raises NotFound if the user has no such valid token.
 
-        Raises InvalidFields as delete_user() does.
+        Raises InvalidFields like delete_user().
         """
         self._make(calls.revoke_token(token_id, current_password))
 
@@ -86,8 +86,8 @@ class UserAuthClient(SendingClient):
     ) -> int:
         """Revoke all tokens of the user, or all others; return how many were revoked.
 
-        If this revokes its own token, the client does not renew it. Raises InvalidFields as
-        delete_user() does.
+        If this revokes its own token, the client does not renew it. Raises InvalidFields like
+        delete_user().
         """
         call = calls.revoke_tokens(keep_current=keep_current, current_password=current_password)
         return self._make(call)
@@ -101,7 +101,7 @@ class UserAuthClient(SendingClient):
         self._make(calls.request_verification())
 
     def confirm_verification(self, *, token: str | None = None, code: str | None = None) -> User:
-        """Verify the email address by the token in the link, or by the code."""
+        """Verify the email address with the token in the link, or the code."""
         return self._make(calls.confirm_verification(token, code))
 
     def request_password_reset(self, email: str) -> str:
@@ -119,30 +119,30 @@ class UserAuthClient(SendingClient):
         code: str | None = None,
         request: str | None = None,
     ) -> None:
-        """Set a new password by the token in the link, or by the code and the id of the request.
+        """Set a new password with the token in the link, or the code and the id of the request.
 
         This revokes every token of the user.
         """
         self._make(calls.confirm_password_reset(password, token, code, request))
 
     def change_email(self, email: str, current_password: str) -> None:
-        """Request a message to another email address; the change happens by confirm_email().
+        """Request a message to another email address; confirm_email() then changes it.
 
         The result is the same whether or not another user has the address.
         """
         self._make(calls.change_email(email, current_password))
 
     def confirm_email(self, *, token: str | None = None, code: str | None = None) -> User:
-        """Change the email address by the token in the link, or by the code.
+        """Change the email address with the token in the link, or the code.
 
-        Raises Conflict if another user has the address by now.
+        Raises Conflict if another user has the address meanwhile.
         """
         return self._make(calls.confirm_email(token, code))
 
     def undo_email_change(
         self, *, token: str | None = None, code: str | None = None, request: str | None = None
     ) -> None:
-        """Restore the address that received the message, which a change replaced.
+        """Restore the email address that received the message, which a change replaced.
 
         This revokes every token of the user, disables the password, and sends a message to reset
         it.
@@ -150,7 +150,7 @@ class UserAuthClient(SendingClient):
         self._make(calls.undo_email_change(token, code, request))
 
     def verify(self) -> VerifiedUser:
-        """Return the owner of this client's credentials, as a reverse proxy requests it."""
+        """Return the owner of this client's credentials, with the call for reverse proxies."""
         return self._make(calls.verify())
 
     def introspect(self, token: Token | str) -> ActiveToken | None:

@@ -1,7 +1,7 @@
 """The credentials of a client, and the renewal of a rejected token.
 
-A call remembers the credential that it sent. If the server rejects it, the first call to get the
-lock renews it; the calls behind it find a new credential and use that. They share a failure, too:
+A call remembers the credential that it sent. If the server rejects it, the first call that gets the
+lock renews it; the calls behind it find a new credential and use that. They also share a failure:
 fifty calls must not become fifty logins with a password that is no longer valid.
 """
 
@@ -51,14 +51,14 @@ class CredentialProvider(Generic[RenewType]):
     def may_renew(self, call: Call[object]) -> bool:
         """Return whether to renew the credential that the server rejected.
 
-        A call from inside the renewal must not: it would wait for itself.
+        False for a call from inside the renewal, which would wait for itself.
         """
         if self._renew is None or self._is_logged_out or self._renewer == self._current_runner():
             return False
         return call.renews and call.auth_mode is AuthMode.CLIENT
 
     def _current_runner(self) -> object:
-        """Return what identifies the current thread or task."""
+        """Return an object that identifies the current thread or task."""
         raise NotImplementedError
 
     def _fail(self, error: Exception) -> None:

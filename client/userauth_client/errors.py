@@ -16,8 +16,8 @@ UserAuthError
     ├── InternalError       500
     └── Unavailable         503  retry_after
 
-Any other status is a plain ProblemError. No exception holds what the caller sent, so none can
-show a password or a token.
+Any other status is a plain ProblemError. No exception contains data that the caller sent, so none
+can reveal a password or a token.
 """
 
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ class ProblemError(UserAuthError):
 
     @property
     def type(self) -> str:
-        """Return the problem type as the server sent it; compare the whole string."""
+        """Return the problem type from the server; compare the whole string."""
         return self.problem.type
 
     @property
@@ -131,7 +131,7 @@ class Unauthorized(ProblemError):
 
 
 class Forbidden(ProblemError):
-    """403: the account is disabled, or its address not verified, for example."""
+    """403: for example, the account is disabled, or its email address is not verified."""
 
 
 class NotFound(ProblemError):
@@ -143,7 +143,7 @@ class Conflict(ProblemError):
 
 
 class InvalidFields(ProblemError):
-    """422: ``errors`` lists the fields and the reasons; a code in a message may be one."""
+    """422: ``errors`` lists the fields and the reasons, including the code of a message."""
 
 
 class TooManyRequests(ProblemError):

@@ -18,7 +18,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, as a login returns it. ``value`` is a secret and is left out of the repr."""
+    """A token returned by a login. ``value`` is a secret and is left out of the repr."""
 
     value: str = field(repr=False)
     expires_at: datetime | None = None
@@ -26,9 +26,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenRecord:
-    """A valid token as its owner lists it: everything but its value.
+    """A valid token in the list of its owner: everything except its value.
 
-    ``kind`` is token, or session for that of a browser.
+    ``kind`` is ``token``, or ``session`` for a session of a browser.
     """
 
     id: str
@@ -68,7 +68,7 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedUser:
-    """The owner of verified credentials; its fields are named as those of ActiveToken."""
+    """The owner of verified credentials; its fields have the same names as those of ActiveToken."""
 
     user_id: str
     email: str

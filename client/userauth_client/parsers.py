@@ -15,7 +15,7 @@ from userauth_client.responses import Document, Response
 
 
 def nothing(_response: Response) -> None:
-    """Accept a response whose status is its whole meaning."""
+    """Accept a response of which only the status matters."""
 
 
 def user(response: Response) -> User:
@@ -56,7 +56,7 @@ def _token_record(document: Document) -> TokenRecord:
         user_agent=document.optional_text("user_agent"),
         ip=document.optional_text("ip"),
         current=document.flag("current"),
-        # Servers of earlier versions have no other kind.
+        # Servers of earlier versions have tokens of this kind only.
         kind=document.text("kind") if "kind" in document.members else "token",
     )
 
@@ -109,5 +109,5 @@ def active_token(response: Response) -> ActiveToken | None:
 
 
 def _email_verified(document: Document) -> bool:
-    # Servers of earlier versions verify no addresses.
+    # Servers of earlier versions verify no email addresses.
     return "email_verified" in document.members and document.flag("email_verified")

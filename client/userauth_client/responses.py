@@ -62,7 +62,7 @@ class Response:
         return Document(self, self._members())
 
     def error(self) -> ProblemError | UnexpectedResponseError:
-        """Return the exception for a response that does not have the status of success."""
+        """Return the exception for an unsuccessful response."""
         if HTTPStatus.MULTIPLE_CHOICES <= self.status < HTTPStatus.BAD_REQUEST:
             return self.unexpected(
                 "The response is a redirect, which is not followed because it would forward "
@@ -90,7 +90,10 @@ class Response:
         return int(text) if _SECONDS.fullmatch(text) else None
 
     def decoded_header(self, name: str) -> str:
-        """Return a header in percent-encoded UTF-8, decoded; raises UnexpectedResponseError."""
+        """Return the value of a header, decoded from percent-encoded UTF-8.
+
+        Raises UnexpectedResponseError.
+        """
         try:
             return unquote(self.headers[name], errors="strict")
         except (KeyError, UnicodeDecodeError):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write the files of a Postgres cluster: `configure.py PLAN FOLDER [--owner USER]`.
 
-PLAN is a file such as one-machine.toml. FOLDER gets a folder for each node, which its machine needs
-at the same path, and the files of HAProxy, PgBouncer and the server. Passwords are created once and
-kept in FOLDER/secrets.json. It needs nothing but Python.
+PLAN is a file such as one-machine.toml. FOLDER gets a folder for each node, which must have the
+same path on the machine of the node, and the files of HAProxy, PgBouncer and the server. Passwords
+are created once and kept in FOLDER/secrets.json. The script needs only Python.
 """
 
 import argparse
@@ -39,11 +39,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where a proxy listens."""
+    """The address and port of a proxy."""
 
     address: str
     port: int
-    # Only HAProxy is started as root, and changes to it.
+    # Only HAProxy is started as root, and then changes to this user.
     user: str = ""
 
 
@@ -86,7 +86,7 @@ def read_plan(file: Path) -> Plan:
 
 
 def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwords:
-    """Write every file; those of the nodes and of PgBouncer belong to the user that runs them."""
+    """Write every file; files of the nodes and of PgBouncer belong to the user that runs them."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     by_role = _passwords(folder / "secrets.json")
@@ -165,7 +165,7 @@ def _fill(name: str, folder: Path, values: Mapping[str, object]) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Write a file that its owner alone can read."""
+    """Write a file that only its owner can read."""
     file.touch(mode=0o600)
     file.write_text(text, encoding="utf-8")
 

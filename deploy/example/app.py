@@ -1,4 +1,4 @@
-"""An application that knows nothing of users: notes that everyone who reaches it can read and add.
+"""An application without users of its own: notes that everyone who reaches it can read and add.
 
     python3 app.py [PORT]
 

@@ -1,9 +1,9 @@
-"""Run an application that knows nothing of users, userauth, and nginx in front of both.
+"""Run an application without users of its own, userauth, and nginx in front of both.
 
     make example
 
-Everything listens on 127.0.0.1, over plain HTTP; nothing is installed. Interrupt it to stop. What
-it writes is in var/.
+Everything listens on 127.0.0.1, over plain HTTP; nothing is installed. Interrupt it to stop. All
+files are written to var/.
 """
 
 import argparse
@@ -25,10 +25,10 @@ _SECONDS = 60
 
 
 def main() -> int:
-    """Run the three programs until one of them ends, or this is interrupted."""
+    """Run the three programs until one of them exits, or until interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     ports = _arguments()
-    # Not 127.0.0.1: browsers treat localhost as secure, and cookies do not depend on the port.
+    # Not 127.0.0.1: browsers treat localhost as secure. Cookies do not depend on the port.
     url = f"http://localhost:{ports.port}"
     folder = _ROOT / "var" / "example" / str(ports.port)
     nginx = _nginx_command(folder, ports)
@@ -73,7 +73,7 @@ def _nginx_command(folder: Path, ports: argparse.Namespace) -> Sequence[str]:
 
 
 def _site(ports: argparse.Namespace) -> str:
-    """Return the sample of nginx for plain HTTP on this machine."""
+    """Return the sample configuration of nginx, changed to plain HTTP on this machine."""
     site = (_EXAMPLE.parent / "nginx.conf").read_text(encoding="utf-8")
     site = re.sub(r"^ +ssl_certificate.*\n", "", site, flags=re.MULTILINE)
     for shown, real in (
@@ -89,7 +89,7 @@ def _site(ports: argparse.Namespace) -> str:
 def _start(
     stack: ExitStack, command: Sequence[str], settings: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[bytes]":
-    """Start a program that is stopped at the end; only this one receives an interrupt."""
+    """Start a program that is stopped at the end; interrupts are sent to this process only."""
     process = subprocess.Popen(
         command, env={**os.environ, **(settings or {})}, start_new_session=True
     )

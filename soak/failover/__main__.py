@@ -85,7 +85,7 @@ def _soak(options: Options, tally: Tally) -> None:
 
 
 def _find_network(stack: ExitStack) -> tuple[Network | None, str]:
-    """Return a network that runs until the stack is closed, or None, and why there is none."""
+    """Return a network that runs until the stack is closed, or None and the reason."""
     try:
         return stack.enter_context(running_network(NAMES)), ""
     except NetworkUnavailableError as error:
@@ -93,7 +93,7 @@ def _find_network(stack: ExitStack) -> tuple[Network | None, str]:
 
 
 def without_network(plan: Plan, reason: str) -> tuple[Plan, list[str]]:
-    """Leave the events out that need a network if there is none; return lines that say so."""
+    """Leave out the events that need a network if there is none; return lines about them."""
     if not reason:
         return plan, []
     kept = [event for event in plan.events if not event.cuts_network]
@@ -107,7 +107,7 @@ def without_network(plan: Plan, reason: str) -> tuple[Plan, list[str]]:
 
 
 def _databases(cluster: PatroniCluster) -> Sequence[Database]:
-    """Return how each server reaches the primary: what fences it differs, too."""
+    """Return how each server reaches the primary; the protection against old primaries differs."""
     return [Database(cluster.dsn, reads="acknowledged"), Database(cluster.proxy_dsn)]
 
 

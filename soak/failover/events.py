@@ -1,4 +1,4 @@
-"""What happens to the primary's node in a run, and how the node continues afterwards."""
+"""The events that the primary's node suffers in a run, and how it continues afterwards."""
 
 import signal
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Event:
     may_stay: bool = False
 
     def strike(self, cluster: PatroniCluster, node: Node) -> list[psutil.Process]:
-        """Let it happen; return the processes that got the signal."""
+        """Trigger the event; return the processes that got the signal."""
         if self.cuts_network:
             cluster.cut(node)
         elif not self.parts:
@@ -31,7 +31,7 @@ class Event:
         return node.send(self.parts, self.number)
 
     def undo(self, cluster: PatroniCluster, node: Node, reached: list[psutil.Process]) -> None:
-        """Let the node continue: heal its network, thaw what was frozen, start what was killed."""
+        """Let the node continue: heal its network, resume frozen programs, start killed ones."""
         if self.cuts_network:
             cluster.heal(node)
         if self.number is signal.SIGSTOP:

@@ -1,4 +1,4 @@
-"""Finds the moment when a primary takes writes again."""
+"""Finds the time when a primary accepts writes again."""
 
 import queue
 import threading
@@ -15,13 +15,13 @@ from soak.failover.patroni import PatroniCluster
 
 _PAUSE_SECONDS = 0.05
 _WAIT_SECONDS = 120
-# It waits for the synchronous standby, as every commit does.
+# It waits for the synchronous standby, like every commit.
 _WRITE = "SELECT pg_logical_emit_message(true, 'soak', '')"
 
 
 @dataclass(frozen=True)
 class FirstWrite:
-    """An acknowledged write: where, and when."""
+    """An acknowledged write: its node and its time."""
 
     node: Node
     at: float

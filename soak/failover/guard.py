@@ -1,4 +1,4 @@
-"""Sends tokens, valid and revoked, to every server all the time: no revoked one may get in."""
+"""Sends valid and revoked tokens to every server all the time: no revoked one may be accepted."""
 
 import asyncio
 import itertools
@@ -71,13 +71,13 @@ class Guard:
             await self._log_in(0)
 
     async def close(self) -> None:
-        """Wait for the checks that run, and close every connection."""
+        """Wait for running checks, and close every connection."""
         await asyncio.gather(*self._checks)
         for connection in itertools.chain.from_iterable(self._idle):
             connection.close()
 
     def take_token(self) -> str:
-        """Return a valid token that is revoked by other means than a server."""
+        """Return a valid token that is to be revoked without a server."""
         token = self._valid[-1]
         self._in_doubt.add(token)
         return token
@@ -103,7 +103,7 @@ class Guard:
             await asyncio.sleep(max(0.0, started + number / RATE - time.monotonic()))
 
     def _token(self, number: int) -> str:
-        """Return a valid token, the one that was revoked last, or any other revoked one."""
+        """Return a valid token, the last revoked one, or any other revoked one."""
         revoked = list(self._revoked_at)
         if number % 3 == 0 or not revoked:
             return self._random.choice(self._valid)
@@ -150,7 +150,7 @@ class Guard:
             self.record_revocation(token)
         elif token in self._valid:
             self.unknown += 1
-            # Whether it is valid is unknown: it is not used again.
+            # It is unknown whether it is valid: it is not used again.
             self._valid.remove(token)
 
     async def _log_in(self, server: int) -> None:

@@ -1,4 +1,4 @@
-"""A network of the nodes, each in a namespace of its own, so that one can be cut off."""
+"""A network of the nodes, each in its own namespace, so that one can be cut off."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from postgres.programs import Account
 from soak.cluster import SoakError
 
-# For measurements of networks (RFC 2544): no host has an address of it.
+# The prefix for measurements of networks (RFC 2544): no host has an address in it.
 _PREFIX = "198.18"
 _FIRST_HOST = 11
 _NEEDED = ("ip", "nsenter", "setpriv")
@@ -20,10 +20,10 @@ class NetworkUnavailableError(SoakError):
 
 
 class Network:
-    """A bridge, to which each node is connected by a cable; this host has an address there, too."""
+    """A bridge, to which a cable connects each node; this host has an address there, too."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        # Several runs at once have networks of their own.
+        # Concurrent runs have separate networks.
         self._run = os.getpid()
         self._subnet = f"{_PREFIX}.{self._run % 256}"
         self._addresses = {
@@ -40,7 +40,7 @@ class Network:
         return self._addresses[name]
 
     def command(self, name: str, account: Account) -> list[str]:
-        """Return the beginning of a command that runs within a node, as a user."""
+        """Return the beginning of a command that runs in the network of a node, as a user."""
         user = (f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups")
         return ["nsenter", f"--net=/run/netns/{self._namespace(name)}", "setpriv", *user, "--"]
 
@@ -49,7 +49,7 @@ class Network:
         _ip("link", "set", self._cable(name), "down")
 
     def heal(self, name: str) -> None:
-        """Plug the cable of a node in."""
+        """Reconnect the cable of a node."""
         _ip("link", "set", self._cable(name), "up")
 
     @contextmanager

@@ -28,7 +28,7 @@ class Part(Enum):
 
 @dataclass(frozen=True)
 class Programs:
-    """The programs of a node, and the user they run as: never root."""
+    """The programs of a node, and the user that runs them, which is never root."""
 
     etcd: str
     patroni: str
@@ -82,7 +82,7 @@ class Node:
         return reached
 
     def stop(self) -> None:
-        """Stop every program, frozen or not, without regard for the data."""
+        """Kill every program, frozen or not, without regard for the data."""
         self.send(list(Part), signal.SIGCONT)
         self.send([Part.ETCD, Part.PATRONI], signal.SIGKILL)
         postgres = self.send([Part.POSTGRES], signal.SIGQUIT)
@@ -106,7 +106,7 @@ class Node:
         account = self._programs.account
         changes_user = os.geteuid() == 0 and self._network is None
         if self._network is not None:
-            # In its namespace, which only root enters, the command changes the user itself.
+            # Only root can enter the namespace, so the command changes the user itself.
             command = [*self._network.command(self.name, account), *command]
         with self.log.open("ab") as log:
             return psutil.Popen(

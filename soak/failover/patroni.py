@@ -1,4 +1,4 @@
-"""The cluster of a run: three nodes, and HAProxy before them."""
+"""The cluster of a run: three nodes behind HAProxy."""
 
 import base64
 import json
@@ -67,7 +67,7 @@ class PatroniCluster:
             leader = self._find_leader()
             if leader is not None and leader is before:
                 return leader
-            # Twice in a row: Patroni reports the state of a moment ago.
+            # Twice in a row, since Patroni reports a state that may have changed.
             before = leader
             time.sleep(1)
         logs = "\n".join(f"{node.name}: {_last_lines(node.log)}" for node in self.nodes)
@@ -78,11 +78,11 @@ class PatroniCluster:
         self._ask(leader, "/switchover", {"leader": leader.name})
 
     def cut(self, node: Node) -> None:
-        """Cut a node off from the others, and from every client."""
+        """Disconnect a node from the others, and from every client."""
         self._get_network().cut(node.name)
 
     def heal(self, node: Node) -> None:
-        """Connect a node that was cut off."""
+        """Reconnect a node."""
         self._get_network().heal(node.name)
 
     def _get_network(self) -> Network:
@@ -110,7 +110,7 @@ class PatroniCluster:
         return False
 
     def _leader(self, members: Sequence[dict[str, str]]) -> Node | None:
-        """Return the primary if every member is well."""
+        """Return the primary if every member is healthy."""
         well = [member for member in members if member["state"] in _RUNNING]
         if Counter(member["role"] for member in well) != _HEALTHY:
             return None
@@ -141,7 +141,7 @@ def running_patroni(
 ) -> Iterator[PatroniCluster]:
     """Run a new cluster in a directory; ``patroni`` is the program.
 
-    Without a network, all nodes have the same address.
+    Without a network, all nodes have the same IP address.
     """
     plan = _plan(directory / "data", network)
     directory.chmod(0o755)

@@ -24,7 +24,7 @@ from soak.program import STOP_SIGNALS
 from soak.requester import Requester
 from soak.tally import Tally
 
-# A commit that waits for a standby takes effect, or is lost, when its node is a standby again.
+# A commit that waits for a standby takes effect or is lost once its node is a standby again.
 DOUBT_SECONDS = 60.0
 # How long a node stays frozen or down after another one took over.
 REPLACED_SECONDS = 4.0
@@ -167,7 +167,7 @@ class FailoverRun:
 
 
 def _revoke(dsn: str, token: str) -> None:
-    """Revoke a token on the new primary, whatever the servers do."""
+    """Revoke a token on the new primary, without a server."""
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(
             "UPDATE userauth.tokens SET revoked_at = clock_timestamp() WHERE id = %s",

@@ -56,7 +56,7 @@ def test_the_commit_of_a_count_waits_for_no_disk_and_every_other_one_does(dsn: s
         await throttle.record_success(
             connection,
             SUBJECTS,
-            address="address:b",
+            decremented="address:b",
             account="account:a",
             network="here",
             attempted_at=decision.at,

@@ -229,7 +229,7 @@ def test_two_servers_create_and_drop_partitions_at_the_same_time(own: str, clock
 def test_a_long_reader_delays_partitions_and_no_writer(
     own: str, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_months, "_PATIENCE", 2)
+    monkeypatch.setattr(event_months, "_REPORTED_LOCK_FAILURES", 2)
     use(own, lambda database: remove(database, clock))
     insert(own, "2026-11-01Z")
     clock.advance(200 * 86_400)

@@ -9,7 +9,7 @@ from db.errors import Locked, StatementError, Unavailable
 from db.lookups import open_lookups
 from db.pool import Database
 from rules.errors import DatabaseUnavailable, RowLocked
-from services.transactions import answer, connection_to, transaction_on
+from services.transactions import connection_to, result_of, transaction_on
 from tests.harness.databases import use
 
 VIOLATION_AT_COMMIT = (
@@ -78,7 +78,7 @@ def test_a_lookup_that_fails_is_raised_as_a_problem(dsn: str) -> None:
 
     async def work(_database: Database) -> None:
         with pytest.raises(DatabaseUnavailable):
-            await answer(fail())
+            await result_of(fail())
 
     use(dsn, work)
 
@@ -88,6 +88,6 @@ def test_a_lookup_after_close_is_raised_as_a_problem(dsn: str) -> None:
         lookups = open_lookups(database)
         await lookups.close()
         with pytest.raises(DatabaseUnavailable):
-            await answer(lookups.users_of_tokens.find("0"))
+            await result_of(lookups.users_of_tokens.find("0"))
 
     use(dsn, work)

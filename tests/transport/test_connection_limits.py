@@ -6,12 +6,12 @@ import pytest
 
 from tests.harness.clock import Clock
 from transport.connection_limits import OpenConnections
-from transport.link import Link
+from transport.base_connection import BaseConnection
 
 PROXY = "10.0.0.1"
 
 
-class IdleLink(Link):
+class IdleConnection(BaseConnection):
     """A connection that is idle since a time that a test sets, and counts how often it is read."""
 
     reads = 0
@@ -45,20 +45,22 @@ class Clients:
             is_trusted=lambda address: address == PROXY,
             clock=self.clock,
         )
-        self.all: list[IdleLink] = []
+        self.all: list[IdleConnection] = []
 
-    def connect(self, address: str | None, since: float | None = 0.0) -> IdleLink | None:
+    def connect(self, address: str | None, since: float | None = 0.0) -> IdleConnection | None:
         """Connect; return the connection, None if it is refused."""
         if not self.connections.make_room(address):
             return None
-        link = IdleLink(self.connections, since)
-        self.all.append(link)
-        self.connections.add(link, address)
-        return link
+        connection = IdleConnection(self.connections, since)
+        self.all.append(connection)
+        self.connections.add(connection, address)
+        return connection
 
-    def connect_all(self, addresses: Iterator[str], since: float | None = 0.0) -> list[IdleLink]:
-        links = [self.connect(address, since) for address in addresses]
-        return [link for link in links if link is not None]
+    def connect_all(
+        self, addresses: Iterator[str], since: float | None = 0.0
+    ) -> list[IdleConnection]:
+        connections = [self.connect(address, since) for address in addresses]
+        return [connection for connection in connections if connection is not None]
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_in_a_full_network_its_longest_idle_connection_is_closed(clients: Client
     other = clients.connect("192.0.2.9", since=0.5)
     own = [clients.connect("192.0.2.1", since=since) for since in (3.0, None, 1.0, 2.0)]
     assert clients.connect("::ffff:192.0.2.1", since=9.0) is not None
-    assert [link.is_lost for link in own if link] == [False, False, True, False]
+    assert [connection.is_lost for connection in own if connection] == [False, False, True, False]
     assert other is not None
     assert not other.is_lost
     assert len(clients.connections) == 5
@@ -88,10 +90,10 @@ def test_a_full_network_without_idle_connections_accepts_none(clients: Clients) 
 def test_an_ipv6_network_has_one_share_and_a_site_has_four(clients: Clients) -> None:
     first = clients.connect_all(f"2001:db8::{number}" for number in range(1, 5))
     assert clients.connect("2001:db8::ffff", since=1.0) is not None
-    assert [link.is_lost for link in first].count(True) == 1
+    assert [connection.is_lost for connection in first].count(True) == 1
     networks = (f"2001:db8:0:{number:x}::1" for number in range(1, 17))
-    links = clients.connect_all(networks, since=2.0)
-    assert len(links) == 16
+    connections = clients.connect_all(networks, since=2.0)
+    assert len(connections) == 16
     assert len(clients.connections) == 16
     assert clients.connect("2001:db8:1::1") is not None
     assert len(clients.connections) == 17
@@ -101,49 +103,49 @@ def test_a_trusted_proxy_and_a_unix_socket_have_no_share(clients: Clients) -> No
     for address in (PROXY, None):
         assert all(clients.connect(address) for _ in range(50))
     assert len(clients.connections) == 100
-    assert not any(link.is_lost for link in clients.all)
+    assert not any(connection.is_lost for connection in clients.all)
 
 
 def test_on_a_full_server_the_longest_idle_connection_is_closed(clients: Clients) -> None:
-    links = clients.connect_all((f"192.0.2.{number}" for number in range(100)), since=1.0)
-    links[70].since = 0.5
+    connections = clients.connect_all((f"192.0.2.{number}" for number in range(100)), since=1.0)
+    connections[70].since = 0.5
     assert clients.connect("198.51.100.1") is not None
-    assert links[70].is_lost
+    assert connections[70].is_lost
     assert len(clients.connections) == 100
 
 
 def test_a_connection_served_since_the_last_search_is_not_closed(clients: Clients) -> None:
-    links = [clients.connect("192.0.2.1", since=since) for since in (1.0, 2.0, 3.0, 4.0)]
+    connections = [clients.connect("192.0.2.1", since=since) for since in (1.0, 2.0, 3.0, 4.0)]
     clients.connect("192.0.2.1", since=5.0)
-    assert links[1] is not None
-    links[1].since = 6.0
+    assert connections[1] is not None
+    connections[1].since = 6.0
     clients.connect("192.0.2.1", since=7.0)
-    assert [link.is_lost for link in links if link] == [True, False, True, False]
+    assert [each.is_lost for each in connections if each] == [True, False, True, False]
 
 
 def test_a_connection_with_unread_bytes_is_not_closed(clients: Clients) -> None:
-    links = [clients.connect("192.0.2.1", since=since) for since in (1.0, 2.0, 3.0, 4.0)]
-    assert links[0] is not None
-    links[0].is_unread = True
+    connections = [clients.connect("192.0.2.1", since=since) for since in (1.0, 2.0, 3.0, 4.0)]
+    assert connections[0] is not None
+    connections[0].is_unread = True
     clients.connect("192.0.2.1", since=5.0)
-    assert [link.is_lost for link in links if link] == [False, True, False, False]
+    assert [each.is_lost for each in connections if each] == [False, True, False, False]
 
 
 def test_one_search_serves_many_connections_and_a_fruitless_one_is_not_repeated_at_once(
     clients: Clients,
 ) -> None:
     clients.connect_all((f"192.0.2.{number}" for number in range(100)), since=1.0)
-    IdleLink.reads = 0
+    IdleConnection.reads = 0
     for number in range(60):
         assert clients.connect(f"198.51.100.{number}", since=2.0)
-    assert IdleLink.reads == 100 + 60
-    for link in clients.all:
-        link.since = None
+    assert IdleConnection.reads == 100 + 60
+    for connection in clients.all:
+        connection.since = None
     assert clients.connect("203.0.113.1") is None
-    IdleLink.reads = 0
+    IdleConnection.reads = 0
     for _ in range(60):
         assert clients.connect("203.0.113.1") is None
-    assert IdleLink.reads == 0
+    assert IdleConnection.reads == 0
     clients.clock.advance(1)
     clients.all[-1].since = 3.0
     assert clients.connect("203.0.113.1")
@@ -152,12 +154,12 @@ def test_one_search_serves_many_connections_and_a_fruitless_one_is_not_repeated_
 def test_however_many_clients_trickle_bytes_an_idle_connection_makes_room(clients: Clients) -> None:
     trickling = clients.connect_all((f"192.0.2.{number}" for number in range(90)), since=1.0)
     idle = clients.connect_all((f"198.51.100.{number}" for number in range(10)), since=2.0)
-    for link in trickling:
-        link.is_unread = True
+    for connection in trickling:
+        connection.is_unread = True
     for number in range(10):
         assert clients.connect(f"203.0.113.{number}", since=None)
-    assert all(link.is_lost for link in idle)
-    assert not any(link.is_lost for link in trickling)
+    assert all(connection.is_lost for connection in idle)
+    assert not any(connection.is_lost for connection in trickling)
 
 
 def test_clients_that_trickle_bytes_do_not_cause_a_search_for_each_connection(
@@ -165,18 +167,18 @@ def test_clients_that_trickle_bytes_do_not_cause_a_search_for_each_connection(
 ) -> None:
     clients.connect_all((f"192.0.2.{number}" for number in range(99)), since=1.0)
     clients.connect("198.51.100.1", since=2.0)
-    for link in clients.all[:99]:
-        link.is_unread = True
+    for connection in clients.all[:99]:
+        connection.is_unread = True
     assert clients.connect("203.0.113.1", since=3.0)
-    IdleLink.reads = 0
+    IdleConnection.reads = 0
     assert clients.connect("203.0.113.2") is None
-    assert IdleLink.reads == 0
+    assert IdleConnection.reads == 0
     clients.clock.advance(0.001)
     assert clients.connect("203.0.113.2")
 
 
 def test_networks_without_connections_are_forgotten(clients: Clients) -> None:
-    for link in clients.connect_all(f"2001:db8:{number:x}::1" for number in range(1, 50)):
-        link.close()
+    for connection in clients.connect_all(f"2001:db8:{number:x}::1" for number in range(1, 50)):
+        connection.close()
     assert len(clients.connections) == 0
     assert not clients.connections._groups  # noqa: SLF001 - what would grow

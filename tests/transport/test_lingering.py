@@ -15,10 +15,10 @@ from tests.harness.memory_transport import (
     until_quiet,
 )
 from tests.harness.raw_http import raw_request
-from transport import link
+from transport import base_connection
 from transport.connection import Connection
 from transport.connection_limits import OpenConnections
-from transport.link import LINGER_SECONDS, Timeouts
+from transport.base_connection import LINGER_SECONDS, Timeouts
 
 LAST = raw_request("GET", "/", close=True)
 TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)
@@ -93,7 +93,7 @@ async def test_the_time_begins_when_the_client_has_read_the_response() -> None:
 async def test_a_client_that_sends_without_end_is_disconnected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(link, "LINGER_BYTES", 1_000)
+    monkeypatch.setattr(base_connection, "LINGER_BYTES", 1_000)
     connection, transport, _ = await lingering()
     connection.data_received(b"x" * 999)
     assert not transport.is_closing()
@@ -110,9 +110,9 @@ async def test_a_drain_leaves_a_connection_that_lingers_its_time() -> None:
 
 @pytest.mark.gen_test
 async def test_a_connection_that_lingers_makes_room_for_a_new_one() -> None:
-    links = OpenConnections(max_total=1, max_per_network=0, is_trusted=lambda _: False)
+    connections = OpenConnections(max_total=1, max_per_network=0, is_trusted=lambda _: False)
     application = EchoApplication()
-    first, second = (Connection(application, links, protocol="http") for _ in range(2))
+    first, second = (Connection(application, connections, protocol="http") for _ in range(2))
     old, new = MemoryTransport(), MemoryTransport()
     first.connection_made(old)
     first.data_received(LAST)

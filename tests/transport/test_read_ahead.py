@@ -62,8 +62,8 @@ async def test_what_is_read_ahead_of_a_response_is_bounded_and_served_later() ->
     application = HeldApplication()
     ours, theirs = socket.socketpair()
     theirs.settimeout(0)
-    links = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
-    connection = CountingConnection(application, links, protocol="http")
+    connections = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
+    connection = CountingConnection(application, connections, protocol="http")
     sent = 0
     with suppress(BlockingIOError):
         while True:

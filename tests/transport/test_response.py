@@ -18,7 +18,7 @@ from tests.harness.raw_http import (
     raw_request,
     read_to_end,
 )
-from transport import link
+from transport import base_connection
 
 EMAIL = "susan@example.com"
 BY_PASSWORD = f"Authorization: {basic(EMAIL, PASSWORD)}"
@@ -234,7 +234,7 @@ async def test_no_further_request_is_read_from_a_client_that_never_reads_respons
 async def test_too_large_a_body_is_drained_after_the_response_however_late_it_is(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(base_connection, "LINGER_SECONDS", 0.2)
     identify = Identities.identify
 
     async def slowly(self: Identities, *arguments: object, **more: object) -> object:
@@ -255,8 +255,8 @@ async def test_too_large_a_body_is_drained_after_the_response_however_late_it_is
 async def test_a_refused_body_is_drained_up_to_a_limit(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "LINGER_BYTES", 100_000)
-    monkeypatch.setattr(link, "LINGER_SECONDS", 60.0)
+    monkeypatch.setattr(base_connection, "LINGER_BYTES", 100_000)
+    monkeypatch.setattr(base_connection, "LINGER_SECONDS", 60.0)
     endless = raw_request(
         "POST", "/api/user/register", JSON, "Content-Length: 10000000", body=b"x" * 500_000
     )

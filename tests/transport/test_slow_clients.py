@@ -10,7 +10,7 @@ from tests.harness.api import Api
 from tests.harness.configuration import override_settings
 from tests.harness.memory_transport import EchoApplication, new_connection, until_quiet
 from tests.harness.raw_http import JSON, connected, raw_request, read_to_end
-from transport.link import Timeouts
+from transport.base_connection import Timeouts
 
 TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)
 LIVE = raw_request("GET", "/health/live")

@@ -21,7 +21,7 @@ from tests.harness.memory_transport import (
 from tests.harness.raw_http import raw_request
 from transport.certificate import Certificate
 from transport.connection_limits import OpenConnections
-from transport.link import Link
+from transport.base_connection import BaseConnection
 from transport.tls import TlsTransport
 
 
@@ -130,8 +130,8 @@ async def test_records_that_arrive_together_with_the_rejected_ones_are_dropped(
     assert not client.below.is_closing()
 
 
-class SendingLink(Link):
-    """A link that only sends, once it has received something."""
+class SendingConnection(BaseConnection):
+    """A connection that only sends, once it has received something."""
 
     may_send = False
 
@@ -140,18 +140,18 @@ class SendingLink(Link):
         self.may_send = True
 
 
-def end_and_close(link: Link, _theirs: socket.socket) -> None:
-    link.transport.write_eof()
-    link.transport.close()
+def end_and_close(connection: BaseConnection, _theirs: socket.socket) -> None:
+    connection.transport.write_eof()
+    connection.transport.close()
 
 
 RESPONSE = bytes(range(256)) * 32_000
 MAX_ENCRYPTED = 256 * 1024
 MAX_PART = 20 * 1024
-Then = Callable[[Link, socket.socket], object]
+Then = Callable[[BaseConnection, socket.socket], object]
 THEN: dict[str, Then] = {
-    "the server ends": lambda link, _: link.transport.write_eof(),
-    "the server closes": lambda link, _: link.transport.close(),
+    "the server ends": lambda connection, _: connection.transport.write_eof(),
+    "the server closes": lambda connection, _: connection.transport.close(),
     "the server ends and closes": end_and_close,
     "the client ends": lambda _, theirs: socket.socket.shutdown(theirs, socket.SHUT_WR),
 }
@@ -179,25 +179,25 @@ def read_to_alert(client: ssl.SSLSocket) -> bytes:
 async def test_a_large_response_is_encrypted_while_the_client_reads_it_and_is_not_cut(
     files: tuple[Path, Path], then: Then
 ) -> None:
-    links = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
-    link = SendingLink(links)
+    connections = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
+    connection = SendingConnection(connections)
     ours, theirs = socket.socketpair()
-    secure = TlsTransport(Certificate(*files).context, link)
+    secure = TlsTransport(Certificate(*files).context, connection)
     loop = asyncio.get_running_loop()
     below, _ = await loop.connect_accepted_socket(lambda: secure, ours)
     client = await asyncio.to_thread(greeting, theirs, files[0])
-    while not link.may_send:
+    while not connection.may_send:
         await asyncio.sleep(0)
     for part in (RESPONSE, b"", b"end"):
-        link.transport.write(part)
-    then(link, client)
+        connection.transport.write(part)
+    then(connection, client)
     for _ in range(20):
         await asyncio.sleep(0)
     assert below.get_write_buffer_size() < MAX_ENCRYPTED
-    assert link.transport.get_write_buffer_size() > len(RESPONSE) // 2
+    assert connection.transport.get_write_buffer_size() > len(RESPONSE) // 2
     assert await asyncio.to_thread(read_to_alert, client) == RESPONSE + b"end"
     client.close()
-    while not link.is_lost:
+    while not connection.is_lost:
         await asyncio.sleep(0)
 
 

@@ -1,4 +1,4 @@
-"""fastapi-users with its database strategy, set up as its documentation says."""
+"""fastapi-users with its database strategy, set up according to its documentation."""
 
 import os
 import uuid

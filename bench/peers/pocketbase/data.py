@@ -16,7 +16,7 @@ from bench.processes import run_to_end
 _COLLECTION = "_pb_users_auth_"
 _RECORDS = "/api/collections/users/records"
 _PREPARE_SECONDS = 120
-# Without its log of requests, as the other peers.
+# Without its request log, like the other peers.
 _WITHOUT_LOG = (
     "UPDATE _params SET value = json_set(value, '$.logs.maxDays', 0) WHERE id = 'settings'"
 )
@@ -43,7 +43,7 @@ def prepare(program: Path, directory: Path) -> None:
 
 
 def authorizations(directory: Path, numbers: Sequence[int]) -> list[str]:
-    """Return a token of each user, and behind a tab the path of its record."""
+    """Return a token of each user, followed by a tab and the path of its record."""
     with closing(sqlite3.connect(directory / "data.db")) as database:
         query = "SELECT options FROM _collections WHERE id = ?"
         [options] = database.execute(query, (_COLLECTION,)).fetchone()
@@ -65,7 +65,7 @@ def _token_key(number: int) -> str:
 
 
 def _token(number: int, secret: str) -> str:
-    """Return a JWT as PocketBase issues it: its key is that of the user and of the collection."""
+    """Return a JWT like those of PocketBase: its key consists of those of user and collection."""
     claims = {
         "collectionId": _COLLECTION,
         "exp": int(EXPIRES_AT.timestamp()),

@@ -1,4 +1,4 @@
-"""The link to one client: how it opens, flows, is found idle or stuck, and closes."""
+"""A connection of a client: how it is opened, throttled, found idle or stuck, and closed."""
 
 import asyncio
 import fcntl
@@ -14,48 +14,49 @@ _COUNT_BYTES = 4
 
 
 class Timeouts(NamedTuple):
-    """How many seconds a client has for its first request, the next ones, and for a body."""
+    """How many seconds a client has for its first request, for each later one, and for a body."""
 
     first_request: float
     idle: float
     body: float
 
 
-class Links(Protocol):
-    """The open links of a server, within their limits.
+class Connections(Protocol):
+    """The open connections of a server, within their limits.
 
-    All receive into one buffer: a buffer for each would be most of the memory of an idle link.
+    All receive into one buffer: with a buffer for each, it would be most of the memory of an idle
+    connection.
     """
 
     receive_buffer: "memoryview[int]"
 
     def make_room(self, address: str | None) -> bool:
-        """Return whether a link from an address may open."""
+        """Return whether a connection from an IP address may open."""
 
-    def add(self, link: "Link", address: str | None) -> None:
-        """Count an open link."""
+    def add(self, connection: "BaseConnection", address: str | None) -> None:
+        """Count an open connection."""
 
-    def remove(self, link: "Link") -> None:
-        """Stop counting a link."""
+    def remove(self, connection: "BaseConnection") -> None:
+        """Stop counting a connection."""
 
 
-class Link(asyncio.BufferedProtocol):
-    """A link that awaits the head of a request at first; subclasses parse what arrives."""
+class BaseConnection(asyncio.BufferedProtocol):
+    """A connection that at first awaits the head of a request; subclasses parse received bytes."""
 
     transport: asyncio.Transport
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, connections: Connections) -> None:
         self.remote_ip = "0.0.0.0"  # noqa: S104 - as Tornado reports clients on a Unix socket
         self.is_lost = False
-        self._links = links
-        self._buffer = links.receive_buffer
+        self._connections = connections
+        self._buffer = connections.receive_buffer
         self._received = bytearray()
         self._is_first_head = True
         self._awaits_head = True
         self._accepted_at = self._since = time.monotonic()
         self._is_writable = True
         self._is_paused = False
-        # How many more bytes may be dropped; None while what arrives is parsed.
+        # How many more bytes may be dropped; None while received bytes are parsed.
         self._droppable: int | None = None
         self._lingers = False
         self._written = 0
@@ -68,22 +69,22 @@ class Link(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) else None
-        if not self._links.make_room(address):
+        if not self._connections.make_room(address):
             self.is_lost = True
             self.transport.abort()
             return
-        self._links.add(self, address)
+        self._connections.add(self, address)
         if address is not None:
             self.remote_ip = address
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Stop counting the link."""
+        """Stop counting the connection."""
         self.is_lost = True
-        self._links.remove(self)
+        self._connections.remove(self)
         self._received.clear()
 
     def get_buffer(self, sizehint: int) -> "memoryview[int]":  # noqa: ARG002 - asyncio's signature
-        """Return the buffer that all links share, whose content is copied at once."""
+        """Return the buffer that all connections share, whose content is copied at once."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -95,20 +96,20 @@ class Link(asyncio.BufferedProtocol):
         raise NotImplementedError
 
     def pause_writing(self) -> None:
-        """Read no further request of a client that does not read its responses."""
+        """Stop reading requests of a client that does not read its responses."""
         self._is_writable = False
         self._pause()
 
     def resume_writing(self) -> None:
-        """Read on."""
+        """Continue to read."""
         self._is_writable = True
         self._resume()
 
     @property
     def idle_since(self) -> float | None:
-        """Return the monotonic time since which no request is read or runs; None if one is.
+        """Return since when no request is read or runs, in monotonic time; None if one is.
 
-        It is about now while the client reads its last response, however slowly.
+        While the client reads its last response, however slowly, it is about the current time.
         """
         return self._since if self._awaits_head or self._lingers else None
 
@@ -128,17 +129,17 @@ class Link(asyncio.BufferedProtocol):
         return bool(self.transport.get_extra_info("partial_record"))
 
     def close(self) -> None:
-        """Close; what the client has not received yet is lost."""
+        """Close; bytes that the client has not received yet are lost."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
             self.transport.close()
 
     def close_if_overdue(self, timeouts: Timeouts, now: float) -> None:
-        """Close the link if its client has not sent, or not received, for too long."""
+        """Close the connection if its client has not sent, or not received, for too long."""
         unsent = self.transport.get_write_buffer_size()
         if unsent:
-            # What is unsent may have grown, by further responses, although the client reads.
+            # Further responses may have added to the unsent bytes although the client reads.
             sent = self._written - unsent
             if not self._unsent or sent > self._sent:
                 self._unsent_since = now
@@ -152,9 +153,10 @@ class Link(asyncio.BufferedProtocol):
         self._unsent = unsent
 
     def close_if_unused(self, *, accepted_before: float) -> None:
-        """Close a link that awaits a head and has received no part of it.
+        """Close the connection if it awaits a head and has received no part of it.
 
-        ``accepted_before`` is monotonic: a client that has just connected is about to send one.
+        Connections accepted after ``accepted_before``, a monotonic time, are kept: their clients
+        are about to send a request.
         """
         if (
             self._awaits_head
@@ -178,11 +180,11 @@ class Link(asyncio.BufferedProtocol):
         self.transport.write(data)
 
     def _end_overdue(self) -> None:
-        """End a link whose client has not sent for too long."""
+        """End a connection whose client has not sent for too long."""
         self.transport.abort()
 
     def _drop_the_rest(self) -> None:
-        """Drop what arrives from now on, up to a limit."""
+        """Drop all further bytes, up to a limit."""
         self._droppable = LINGER_BYTES
         self._drop(len(self._received))
         self._received.clear()
@@ -195,9 +197,9 @@ class Link(asyncio.BufferedProtocol):
                 self.transport.close()
 
     def _linger_after_response(self) -> None:
-        """End what is sent, and drop what arrives until the client closes (RFC 9112, section 9.6).
+        """End the output, and drop the input until the client closes (RFC 9112, section 9.6).
 
-        The client may be sending still, also if nothing has arrived yet.
+        The client may still be sending, even if nothing has arrived yet.
         """
         self._awaits_head = False
         self._lingers = True
