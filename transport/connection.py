@@ -12,10 +12,10 @@ from ops.logs import SERVER
 from rules.errors import HeaderTooLarge, MalformedRequest, Problem, RequestTimeout
 from transport import head
 from transport.application import ServedApplication
+from transport.base_connection import BaseConnection, Connections, Timeouts
 from transport.body import Body, ChunkedBody, FixedBody
 from transport.exchange import Exchange
 from transport.head_search import HeadSearch
-from transport.base_connection import BaseConnection, Connections, Timeouts
 
 # Stop reading when more than this many bytes of further requests are buffered while a response is
 # pending.

@@ -32,7 +32,7 @@ Network = tuple[str, int, int]
 class ConnectionGroup:
     """Connections that are counted together: at most ``limit`` of them may be open."""
 
-    __slots__ = ("_found", "_search_after", "limit", "connections")
+    __slots__ = ("_found", "_search_after", "connections", "limit")
 
     def __init__(self, limit: float) -> None:
         self.limit = limit

@@ -10,10 +10,10 @@ from tornado.netutil import bind_sockets
 
 from settings.model import LimitSettings
 from transport.application import ServedApplication
+from transport.base_connection import Timeouts
 from transport.certificate import Certificate
 from transport.connection import Connection
 from transport.connection_limits import OpenConnections
-from transport.base_connection import Timeouts
 from transport.open_files import possible_connections
 from transport.tls import TlsTransport
 

@@ -49,7 +49,7 @@ def _parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--clients", type=int, default=200, help="number of clients (default: 200)")
     parser.add_argument("--seed", type=int, default=1, help="seed of random choices (default: 1)")
     parser.add_argument("--patroni", default=PATRONI, help=f"the program (default: {PATRONI})")
-    parser.add_argument("--keep", action="store_true", help="keep the logs")
+    parser.add_argument("--keep", action="store_true", help="keep logs and data in any case")
     options = parser.parse_args(arguments)
     names = options.events or list(EVENTS)
     if unknown := set(names) - set(EVENTS):
@@ -63,10 +63,7 @@ def _parse(arguments: Sequence[str]) -> Options:
 def _soak(options: Options, tally: Tally) -> None:
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="userauth-failover-"))
-        if options.keep:
-            print(f"logs: {directory}")
-        else:
-            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        stack.push(partial(_clean_up, directory, tally, options.keep))
         # A signal must not interrupt the clean-up.
         stack.callback(ignore_signals)
         network, reason = _find_network(stack)
@@ -82,6 +79,14 @@ def _soak(options: Options, tally: Tally) -> None:
         uvloop.run(run.run())
         for line in [*run.summary(), *left_out]:
             print(line)
+
+
+def _clean_up(directory: Path, tally: Tally, keep: bool, kind: type | None, *_: object) -> None:  # noqa: FBT001
+    """Remove the logs and data of the nodes, unless the run found a fault."""
+    if keep or tally.faults or (kind is not None and issubclass(kind, Exception)):
+        print(f"logs and data: {directory}")
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _find_network(stack: ExitStack) -> tuple[Network | None, str]:

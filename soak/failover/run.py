@@ -103,6 +103,8 @@ class FailoverRun:
             await asyncio.wait([guarding])
         if not events.done():
             events.cancel()
+        # The calls in progress end before their connections are closed, also if an event failed.
+        await asyncio.wait([events, *calling])
         await asyncio.gather(events, *calling)
         await self._guard.close()
 
@@ -118,7 +120,7 @@ class FailoverRun:
         started = time.monotonic()
         with self._disruptions.disruption(event.name):
             first, reached = await self._strike(event, old)
-            await asyncio.to_thread(_revoke, self._cluster.superuser_dsn(first.node), token)
+            await asyncio.to_thread(self._revoke, first.node, token)
             self._guard.record_revocation(token)
         await asyncio.sleep(REPLACED_SECONDS)
         await asyncio.to_thread(event.undo, self._cluster, old, reached)
@@ -132,6 +134,18 @@ class FailoverRun:
         others = [node for node in self._cluster.nodes if event.may_stay or node is not old]
         first = await asyncio.to_thread(wait_for_write, self._cluster, others)
         return first, await striking
+
+    def _revoke(self, node: Node, token: str) -> None:
+        """Revoke a token on the new primary, without a server."""
+        dsn, token_id = self._cluster.superuser_dsn(node), token.partition(".")[0]
+        with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE userauth.tokens SET revoked_at = clock_timestamp() WHERE id = %s",
+                (token_id,),
+            )
+            connection.commit()
+            if cursor.rowcount != 1:
+                raise SoakError(f"The new primary {node.name} lacks the token {token_id}.")
 
     def _report(self, event: Event, old: Node, started: float, first: FirstWrite) -> None:
         line = (
@@ -164,14 +178,3 @@ class FailoverRun:
         check_database(self._cluster.dsn, models, self._tally)
         await check_credentials(self._clients)
         check_database(self._cluster.dsn, models, self._tally)
-
-
-def _revoke(dsn: str, token: str) -> None:
-    """Revoke a token on the new primary, without a server."""
-    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE userauth.tokens SET revoked_at = clock_timestamp() WHERE id = %s",
-            (token.partition(".")[0],),
-        )
-        if cursor.rowcount != 1:
-            raise SoakError("The new primary lacks a token that was acknowledged.")

@@ -8,8 +8,8 @@ from math import inf
 
 import pytest
 
-from transport.connection_limits import OpenConnections
 from transport.base_connection import BaseConnection, Timeouts
+from transport.connection_limits import OpenConnections
 
 TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)
 

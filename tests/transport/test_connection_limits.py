@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.clock import Clock
-from transport.connection_limits import OpenConnections
 from transport.base_connection import BaseConnection
+from transport.connection_limits import OpenConnections
 
 PROXY = "10.0.0.1"
 

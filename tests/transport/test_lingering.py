@@ -16,9 +16,9 @@ from tests.harness.memory_transport import (
 )
 from tests.harness.raw_http import raw_request
 from transport import base_connection
+from transport.base_connection import LINGER_SECONDS, Timeouts
 from transport.connection import Connection
 from transport.connection_limits import OpenConnections
-from transport.base_connection import LINGER_SECONDS, Timeouts
 
 LAST = raw_request("GET", "/", close=True)
 TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)

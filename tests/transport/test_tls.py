@@ -19,9 +19,9 @@ from tests.harness.memory_transport import (
     until_quiet,
 )
 from tests.harness.raw_http import raw_request
+from transport.base_connection import BaseConnection
 from transport.certificate import Certificate
 from transport.connection_limits import OpenConnections
-from transport.base_connection import BaseConnection
 from transport.tls import TlsTransport
 
 
