@@ -51,7 +51,7 @@ class ShownPage(BrowserHandler):
             "form": self.form_view({}),
             "form_token": self.form_token(),
             "next": self.return_path or "",
-            "with_next": partial(address, next=self.return_path),
+            "with_next": partial(with_query, next=self.return_path),
             "session": self.session,
             # The user of the form, for password managers.
             "username": "",

@@ -1,7 +1,7 @@
 """The settings as one frozen, typed object.
 
-The models list all settings, and settings.toml has the default of each. Sections with rules of their
-own are in modules of their own: settings.server, settings.database, settings.sessions,
+The models list all settings, and settings.toml has the default of each. Sections with rules of
+their own are in modules of their own: settings.server, settings.database, settings.sessions,
 settings.pages. CONTRIBUTING.md explains how to add a setting.
 """
 

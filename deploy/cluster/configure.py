@@ -19,8 +19,8 @@ from string import Template
 
 TEMPLATES = Path(__file__).resolve().parent
 ROLES = ("superuser", "replication", "rewind", "restapi", "userauth")
-# Patroni requires loop_wait + 2 * retry_timeout <= ttl, which is at least 20. It demotes the primary
-# after retry_timeout without etcd, whose elections take up to twice its election-timeout.
+# Patroni requires loop_wait + 2 * retry_timeout <= ttl, which is at least 20. It demotes the
+# primary after retry_timeout without etcd, whose elections take up to twice its election-timeout.
 LOOP_WAIT, RETRY_TIMEOUT = 1, 8
 MAX_CONNECTIONS = 200
 
