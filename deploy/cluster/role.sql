@@ -9,3 +9,7 @@ CREATE SCHEMA userauth AUTHORIZATION userauth;
 -- Failed statements stay out of the log of Postgres: their values can include a password hash.
 ALTER ROLE userauth SET log_min_error_statement = 'panic';
 ALTER ROLE userauth SET log_error_verbosity = 'terse';
+-- A primary that was promoted waits for a standby from its first commit. Patroni sets this at the
+-- promotion, which takes effect once the checkpointer has read it: up to seconds later, if it is busy.
+-- Until then, commits would be confirmed that no standby has. As a standby, a node commits nothing.
+\! echo "synchronous_standby_names = '*'" >>$data_dir/$name/postgres/postgresql.base.conf

@@ -18,6 +18,8 @@ from soak.tally import Tally
 RATE = 100
 REVOCATION_SECONDS = 0.5
 MIN_TOKENS = 6
+# Less than limits.idle_timeout_seconds, after which a server closes a connection.
+MAX_IDLE_SECONDS = 30
 _EMAIL = f"{PREFIX}guard@example.com"
 _PASSWORD = "pässword of the guard"  # noqa: S105 - of a user of the run
 _LOG_OUT = Endpoint("POST", "/api/user/logout")
@@ -48,7 +50,8 @@ class Guard:
         self._valid: deque[str] = deque()
         self._in_doubt: set[str] = set()
         self._revoked_at: dict[str, float] = {}
-        self._idle: list[list[BoundedConnection]] = [[] for _ in fleet.servers]
+        # With the time of the last use of each.
+        self._idle: list[list[tuple[BoundedConnection, float]]] = [[] for _ in fleet.servers]
         self._checks: set[asyncio.Task[None]] = set()
         self.answers: list[Answer] = []
         self.unknown = 0
@@ -73,7 +76,7 @@ class Guard:
     async def close(self) -> None:
         """Wait for running checks, and close every connection."""
         await asyncio.gather(*self._checks)
-        for connection in itertools.chain.from_iterable(self._idle):
+        for connection, _ in itertools.chain.from_iterable(self._idle):
             connection.close()
 
     def take_token(self) -> str:
@@ -160,12 +163,20 @@ class Guard:
             self._valid.append(str(result.document["token"]))
 
     async def _send(self, server: int, call: Call) -> ApiResponse | NoResponse:
-        idle = self._idle[server]
-        connection = idle.pop() if idle else BoundedConnection()
+        connection = self._take_connection(server)
         port = self._fleet.servers[server].port
         result = await connection.request(port, call.encoded(f"guard-{call.number}"))
-        idle.append(connection)
+        self._idle[server].append((connection, time.monotonic()))
         return result
+
+    def _take_connection(self, server: int) -> BoundedConnection:
+        """Return the connection that was used last, or a new one if the server may close that."""
+        if not self._idle[server]:
+            return BoundedConnection()
+        connection, used_at = self._idle[server].pop()
+        if time.monotonic() - used_at > MAX_IDLE_SECONDS:
+            connection.close()
+        return connection
 
     def _call(
         self,
