@@ -67,6 +67,15 @@ def test_the_role_of_the_cluster_has_the_documented_statements(written: Path) ->
         assert set(statements) <= set(role.splitlines())
 
 
+def test_a_standby_has_synchronous_standby_names_before_it_is_promoted(written: Path) -> None:
+    added = "synchronous_standby_names = '*'"
+    for node in ("n1", "n2", "n3"):
+        patroni = (written / node / "patroni.yml").read_text("utf-8")
+        [data] = re.findall(r"^  data_dir: (.+)$", patroni, re.MULTILINE)
+        role = (written / node / "role.sql").read_text("utf-8")
+        assert f'\\! echo "{added}" >>{data}/postgresql.base.conf' in role.splitlines()
+
+
 def test_the_primary_waits_for_an_election_of_etcd_and_is_demoted_before_its_replacement(
     written: Path,
 ) -> None:
