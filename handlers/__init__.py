@@ -1,4 +1,4 @@
-"""The paths of the API: one module per URL noun, and the routes of all modules here."""
+"""The paths of the API: one module per resource, and the routes of all modules here."""
 
 from handlers import (
     email,
