@@ -80,7 +80,12 @@ async def _open(client: SMTP, server: Server) -> None:
     url = server.url
     with _faults_at(Step.CONNECTION):
         connected = await connect(url, server.names, server.timeouts.connect)
-        await client.connect(sock=connected, timeout=server.timeouts.connect)
+        try:
+            await client.connect(sock=connected, timeout=server.timeouts.connect)
+        except BaseException:
+            # Nothing else closes it until a transport has it.
+            connected.close()
+            raise
     with _faults_at(Step.EHLO):
         await client.ehlo()
     if url.security is Security.STARTTLS:
