@@ -1,6 +1,5 @@
 """Sockets to an SMTP server."""
 
-import asyncio
 import socket
 
 import aiopg
@@ -15,7 +14,7 @@ from tests.harness.processes import free_port
 
 
 def test_the_mail_server_is_reached_after_postgres_has_refused_a_connection() -> None:
-    """libpq closes its socket while the loop still watches it."""
+    """Libpq closes its socket while the loop still watches it."""
 
     async def run() -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
