@@ -45,12 +45,8 @@ async def _time_limit(seconds: float, message: str) -> AsyncIterator[None]:
 async def _connect_to(address: str, port: int) -> socket.socket:
     connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     connection.settimeout(0)
-    loop = asyncio.get_running_loop()
-    # As in ops/event_loop.py: uvloop may have a stale handle of an earlier file of that number.
-    loop.remove_reader(connection.fileno())
-    loop.remove_writer(connection.fileno())
     try:
-        await loop.sock_connect(connection, (address, port))
+        await asyncio.get_running_loop().sock_connect(connection, (address, port))
     except BaseException:
         connection.close()
         raise

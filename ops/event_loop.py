@@ -2,12 +2,14 @@
 
 import select
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 import uvloop
 
 if TYPE_CHECKING:
-    from _typeshed import FileDescriptorLike
+    from socket import socket
+
+    from _typeshed import FileDescriptorLike, ReadableBuffer
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -44,8 +46,7 @@ class EventLoop(uvloop.Loop):
         try:
             super().add_reader(fd, call_back)
         except RuntimeError:
-            self.remove_reader(fd)
-            self.remove_writer(fd)
+            self._discard_handle(fd)
             super().add_reader(fd, call_back)
         self._readers[fd] = call_back
 
@@ -54,6 +55,17 @@ class EventLoop(uvloop.Loop):
         """Stop calling back (see asyncio)."""
         self._readers.pop(fd, None)
         return super().remove_reader(fd)
+
+    async def sock_connect(
+        self, sock: "socket", address: "tuple[Any, ...] | str | ReadableBuffer"
+    ) -> None:
+        """Connect a socket (see asyncio)."""
+        self._discard_handle(sock.fileno())
+        await super().sock_connect(sock, address)
+
+    def _discard_handle(self, fd: "FileDescriptorLike") -> None:
+        self.remove_reader(fd)
+        self.remove_writer(fd)
 
 
 def _has_error(fd: "FileDescriptorLike") -> bool:

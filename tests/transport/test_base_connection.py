@@ -49,6 +49,12 @@ async def receive(theirs: socket.socket, size: int) -> None:
         size -= len(await loop.sock_recv(theirs, size))
 
 
+async def read_until_more_is_sent(connection: BaseConnection, theirs: socket.socket) -> None:
+    before = connection.transport.get_write_buffer_size()
+    while connection.transport.get_write_buffer_size() == before:
+        await receive(theirs, 65536)
+
+
 @pytest.mark.gen_test
 async def test_an_unused_connection_is_closed() -> None:
     async with connection_awaiting_head() as (connection, _):
@@ -103,9 +109,7 @@ async def test_a_client_that_reads_slowly_is_not_stuck_and_one_that_stops_is() -
         now = 1_000.0
         for _ in range(5):
             now += 19
-            before = connection.transport.get_write_buffer_size()
-            while connection.transport.get_write_buffer_size() == before:
-                await receive(theirs, 65536)
+            await read_until_more_is_sent(connection, theirs)
             connection.close_if_overdue(TIMEOUTS, now)
         assert not is_closing(connection)
         connection.close_if_overdue(TIMEOUTS, now + 20)
@@ -122,9 +126,7 @@ async def test_a_client_that_reads_while_more_is_written_is_not_stuck() -> None:
         connection.close_if_overdue(TIMEOUTS, now)
         for _ in range(5):
             now += 19
-            before = connection.transport.get_write_buffer_size()
-            while connection.transport.get_write_buffer_size() == before:
-                await receive(theirs, 65536)
+            await read_until_more_is_sent(connection, theirs)
             connection.write(b"x" * 8_000_000)
             connection.close_if_overdue(TIMEOUTS, now)
         assert not is_closing(connection)
