@@ -99,6 +99,9 @@ class Cluster:
             # The rows need no checks, and a crash may lose them: the database is created again.
             cursor.execute("SET session_replication_role = replica")
             cursor.execute("SET synchronous_commit = off")
+            # For sorting fifty million rows and building their indexes.
+            cursor.execute("SET work_mem = '1GB'")
+            cursor.execute("SET maintenance_work_mem = '1GB'")
             for statement in recipe.statements:
                 # Without %( there are no parameters, and a percent sign must not be interpreted.
                 cursor.execute(statement, parameters if "%(" in statement else None)

@@ -64,6 +64,9 @@ FROM generate_series(1, 2 * {users}) AS n
 _CREATE_PARTITION = """
 CREATE TABLE events_before_2100_01 PARTITION OF events FOR VALUES FROM (MINVALUE) TO ('2100-01-01Z')
 """
+# In the order of the primary key, so that each of its pages is written once: random order takes
+# several times as long. The rows of a user remain scattered.
+_FILL_MANY_TOKENS = f"{_FILL_TOKENS}ORDER BY 1\n"
 # Indexes are created after the rows are inserted: building one is faster than inserting into it.
 _CREATE_INDEX = re.compile(r"^CREATE INDEX [^;]+;", re.MULTILINE)
 _DELETE_LOGINS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
@@ -84,7 +87,7 @@ def growth_recipe(users: int) -> Recipe:
         _CREATE_INDEX.sub("", schema),
         _CREATE_PARTITION,
         _FILL_USERS.format(users=users),
-        _FILL_TOKENS.format(users=users, tokens=TOKENS_EACH * users),
+        _FILL_MANY_TOKENS.format(users=users, tokens=TOKENS_EACH * users),
         _FILL_EVENTS.format(users=users),
         "\n".join(_CREATE_INDEX.findall(schema)),
     )
