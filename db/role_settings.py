@@ -22,6 +22,7 @@ _CHOICES = {
     "TimeZone": ("UTC", "Etc/UTC"),
     "array_nulls": ("on",),
     "client_min_messages": ("warning", "notice"),
+    "transaction_timeout": ("0",),
 }
 _NAMES = (*_LIMITS, "search_path", *_CHOICES)
 CHECK_SESSION = f"""
