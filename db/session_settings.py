@@ -44,8 +44,8 @@ FIND_SEARCH_PATH = """
 # local, remote_write and off promise less than on, and remote_apply more.
 # JIT compilation takes longer than any of our statements, and the estimated cost of lookups exceeds
 # jit_above_cost: they run without enable_seqscan, and read a table of one row as a whole.
-# transaction_timeout would end migrations and restores, and idle_session_timeout the free connections
-# of the pool. Postgres has them since 17 and 14.
+# transaction_timeout, since Postgres 17, would end migrations and restores, and
+# idle_session_timeout, since 14, the free connections of the pool.
 # Nothing is set if there is a pooler: the process id that it reports is not that of the session.
 SET_SESSION = f"""
 SELECT

@@ -1,6 +1,8 @@
 """The settings of each session, whatever the defaults of the role and the database."""
 
 import re
+from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
@@ -8,10 +10,14 @@ from db.pool import Database
 from db.role_settings import CHECK_PARAMETERS
 from db.session_settings import SET_SESSION
 from postgres.plain_connection import plain_connection
+from settings.choices import Pooler
 from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database, use
+from tests.harness.pgbouncer import set_role
+from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
 
+TRANSACTION = replace(LIMITS, pooler=Pooler.TRANSACTION)
 SECTION = "## Settings of the sessions"
 # What Postgres reports for "no limit".
 NO_LIMIT = "0"
@@ -28,6 +34,21 @@ def test_no_session_is_ended_by_a_default_of_the_database(postgres: str, name: s
         use(dsn, work)
         with plain_connection(dsn) as connection:
             assert connection.value(f"SHOW {name}") == NO_LIMIT
+
+
+@pytest.mark.parametrize("search_path", ["public, pg_temp", 'public,"pg_temp"', "PUBLIC, pg_temp"])
+def test_a_search_path_counts_however_it_is_written(postgres: str, search_path: str) -> None:
+    async def work(database: Database) -> None:
+        async with database.transaction() as connection:
+            assert await connection.fetch_one("SELECT current_schema()") == ("public",)
+
+    with new_database(postgres, "quoted") as dsn:
+        set_role(dsn, "quoted")
+        # A cluster's configuration file is kept as it is written.
+        run_sql(dsn, "ALTER ROLE userauth IN DATABASE quoted RESET search_path")
+        run_sql(dsn, "ALTER DATABASE quoted SET quote_all_identifiers = on")
+        options = quote(f"-csearch_path={search_path}".replace(" ", "\\ "))
+        use(f"{dsn}&options={options}", work, TRANSACTION)
 
 
 def documented() -> dict[str, str]:
