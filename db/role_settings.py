@@ -58,7 +58,7 @@ SELECT
 """
 # With quote_all_identifiers, Postgres quotes each name.
 _IDENTIFIER = re.compile(r'"((?:[^"]|"")+)"|([^\s,"]+)')
-CHECK_PARAMETERS: Mapping[str, object] = {"names": list(_NAMES)}
+CHECK_PARAMETERS: Mapping[str, list[str]] = {"names": list(_NAMES)}
 
 
 @dataclass(frozen=True, slots=True)
