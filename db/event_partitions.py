@@ -62,12 +62,13 @@ class Partition:
         return month.start < self.end and (self.start is None or self.start < month.end)
 
 
-# The default partition has no bounds.
-_FIND = r"""
+# The default partition has no bounds. Without standard_conforming_strings, a backslash in a literal
+# is an escape: there is none here.
+_FIND = """
 SELECT
     format('%I.%I', n.nspname, c.relname),
-    substring(bounds FROM 'FROM \(''([^'']+)''\)')::timestamptz,
-    substring(bounds FROM 'TO \(''([^'']+)''\)')::timestamptz AS until
+    substring(bounds FROM 'FROM [(]''([^'']+)''[)]')::timestamptz,
+    substring(bounds FROM 'TO [(]''([^'']+)''[)]')::timestamptz AS until
 FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

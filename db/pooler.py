@@ -9,11 +9,15 @@ from settings.choices import Pooler
 
 # Longer than any time limit for a connection.
 _SECONDS = 60.0
-# A process id can be used again; together with its start it names one session.
-SESSION = "SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())"
+# A process id can be used again; together with its start it names one session. A default may have
+# set another role: only the one that connected sees the start.
+SESSION = """
+SET LOCAL ROLE NONE;
+SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())
+"""
 _LOCATION = """
 SELECT
-    current_user::text,
+    concat_ws(' as ', session_user, nullif(current_user, session_user)),
     current_database()::text,
     current_schema()::text,
     pg_postmaster_start_time()

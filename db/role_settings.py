@@ -5,6 +5,7 @@ next session. A connection therefore sets nothing: it checks that the defaults o
 correct, and that no client has changed them in the session.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,13 +23,14 @@ _CHOICES = {
     "TimeZone": ("UTC", "Etc/UTC"),
     "array_nulls": ("on",),
     "client_min_messages": ("warning", "notice"),
+    "transaction_timeout": ("0",),
 }
 _NAMES = (*_LIMITS, "search_path", *_CHOICES)
 CHECK_SESSION = f"""
 SELECT
     pg_catalog.pg_is_in_recovery(),
     pg_catalog.current_setting('transaction_read_only') OPERATOR(pg_catalog.=) 'on',
-    pg_catalog.quote_ident(current_user),
+    pg_catalog.quote_ident(session_user),
     pg_catalog.quote_ident(pg_catalog.current_database()),
     ARRAY(
         SELECT ARRAY[name, setting, reset_val]
@@ -54,7 +56,9 @@ SELECT
         true
     )
 """
-CHECK_PARAMETERS: Mapping[str, object] = {"names": list(_NAMES)}
+# With quote_all_identifiers, Postgres quotes each name.
+_IDENTIFIER = re.compile(r'"((?:[^"]|"")+)"|([^\s,"]+)')
+CHECK_PARAMETERS: Mapping[str, list[str]] = {"names": list(_NAMES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,15 @@ def _wrong(
             if not all(0 < int(value) <= limit for value in values):
                 yield setting.name, f"'{limit}ms'"
         elif setting.name == "search_path":
-            if values != {search_path}:
+            if any(_identifiers(value) != _identifiers(search_path) for value in values):
                 yield setting.name, search_path
         elif not values.issubset(_CHOICES[setting.name]):
             yield setting.name, f"'{_CHOICES[setting.name][0]}'"
+
+
+def _identifiers(search_path: str) -> list[str]:
+    """Return the schemas in a search_path, without quotes."""
+    return [
+        quoted.replace('""', '"') or plain.lower()
+        for quoted, plain in _IDENTIFIER.findall(search_path)
+    ]

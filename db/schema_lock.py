@@ -13,7 +13,7 @@ SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
 FIND_HOLDER = """
 SELECT
     l.pid, a.usename::text, a.application_name,
-    a.usename = current_user AND a.application_name = 'userauth'
+    a.usename = session_user AND a.application_name = 'userauth'
 FROM pg_locks l
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1

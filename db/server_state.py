@@ -8,32 +8,38 @@ from db.schema import TABLES
 
 @dataclass(frozen=True, slots=True)
 class ServerStateRow:
-    """The state of Postgres, and the rights of the role that connected.
+    """The state of Postgres, and the rights of our role.
 
+    ``role`` is the one whose rights statements have: the one that connected, or another one that a
+    default of that role has set. ``superuser`` is that one of the two which is a superuser.
     ``schema`` is None if the role has none; ``missing_privileges`` are rights on existing tables
-    that the server needs. ``usable_connections`` is how many connections our role may have,
-    including those of others: not reserved for other roles, and within the limits of the role and
-    the database.
+    that the server needs.
+    ``usable_connections`` is how many connections the role that connected may have, including those
+    of others: not reserved for other roles, and within the limits of the role and the database.
     """
 
     version: str
     role: str
-    is_superuser: bool
+    superuser: str | None
     database: str
     schema: str | None
     may_create: bool
     missing_privileges: list[str]
-    is_encrypted: bool
     connections: int
     max_connections: int
     usable_connections: int
+    is_encrypted: bool
 
 
 _FIND = """
 SELECT
     current_setting('server_version'),
     current_user::text,
-    (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+    (
+        SELECT min(rolname::text)
+        FROM pg_roles
+        WHERE rolname IN (session_user, current_user) AND rolsuper
+    ),
     current_database()::text,
     current_schema()::text,
     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
@@ -44,7 +50,6 @@ SELECT
         WHERE NOT has_table_privilege(to_regclass(name), privilege)
         ORDER BY name, privilege
     ),
-    coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
     -- Not from pg_stat_activity, where a role sees the kind of its own sessions only.
     (SELECT sum(numbackends)::integer FROM pg_stat_database),
     current_setting('max_connections')::integer,
@@ -53,15 +58,22 @@ SELECT
             - current_setting('superuser_reserved_connections')::integer
             -- Since Postgres 16.
             - coalesce(current_setting('reserved_connections', true)::integer, 0),
-        (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+        (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = session_user),
         (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
     )
+"""
+# With the rights of the role that connected, which a default may have replaced: others do not see
+# whether its session is encrypted.
+_IS_ENCRYPTED = """
+SET LOCAL ROLE NONE;
+SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
 """
 
 
 async def get_server_state(connection: Connection) -> ServerStateRow:
     """Return the state of Postgres; raises LookupError."""
     row = await connection.fetch_one(_FIND, {"tables": list(TABLES)})
-    if row is None:
+    encryption = await connection.fetch_one(_IS_ENCRYPTED)
+    if row is None or encryption is None:
         raise LookupError("Postgres returned no state.")
-    return ServerStateRow(*row)
+    return ServerStateRow(*row, *encryption)

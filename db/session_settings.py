@@ -44,6 +44,8 @@ FIND_SEARCH_PATH = """
 # local, remote_write and off promise less than on, and remote_apply more.
 # JIT compilation takes longer than any of our statements, and the estimated cost of lookups exceeds
 # jit_above_cost: they run without enable_seqscan, and read a table of one row as a whole.
+# transaction_timeout, since Postgres 17, would end migrations and restores, and
+# idle_session_timeout, since 14, the free connections of the pool.
 # Nothing is set if there is a pooler: the process id that it reports is not that of the session.
 SET_SESSION = f"""
 SELECT
@@ -53,6 +55,14 @@ SELECT
     pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
     pg_catalog.set_config('statement_timeout', %(statement)s, false),
     pg_catalog.set_config('idle_in_transaction_session_timeout', %(statement)s, false),
+    CASE
+        WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL
+        THEN pg_catalog.set_config('transaction_timeout', '0', false)
+    END,
+    CASE
+        WHEN pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL
+        THEN pg_catalog.set_config('idle_session_timeout', '0', false)
+    END,
     pg_catalog.set_config('array_nulls', 'on', false),
     pg_catalog.set_config('jit', 'off', false),
     pg_catalog.set_config('client_min_messages', 'warning', false),

@@ -16,7 +16,9 @@ from ops.logs import SERVER
 # The minimum time between two warnings.
 _INTERVAL_SECONDS = 10.0
 _COUNT = """
+SET LOCAL ROLE NONE;
 SELECT count(*), current_setting('synchronous_standby_names')
+-- Only the role that connected sees what its sessions wait for: a default may have set another one.
 FROM pg_stat_get_activity(NULL) AS other, pg_stat_get_activity(pg_backend_pid()) AS own
 WHERE
     other.usesysid = own.usesysid

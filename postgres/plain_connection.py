@@ -28,7 +28,6 @@ from settings.dsn import setting_of
 # If there are several hosts, or IP addresses of a name, libpq chooses that of the primary; the
 # timeout applies to each of them.
 TO_THE_PRIMARY: Mapping[str, Any] = {"target_session_attrs": "read-write", "connect_timeout": "10"}
-_TRANSACTION_TIMEOUT_SINCE = 170_000
 # The schema version that added an actor and a count to events.
 _ACTORS_SINCE = 4
 # Statements here may take hours, whatever the defaults of the database or the role.
@@ -103,8 +102,6 @@ def plain_connection(dsn: str) -> Iterator[PlainConnection]:
         with finding_schema():
             [row] = connection.fetch_all(SET_SESSION, session_parameters(_NO_TIMEOUTS, None, pid))
         read_session(row, describe(dsn))
-        if raw.server_version >= _TRANSACTION_TIMEOUT_SINCE:
-            connection.execute("SET transaction_timeout = 0")
         yield connection
 
 

@@ -110,8 +110,8 @@ def _errors(state: ServerStateRow, version: int | None) -> Iterator[str]:
 def _warnings(
     state: ServerStateRow, version: int | None, clock_offset: float, needed: NeededConnections
 ) -> Iterator[str]:
-    if state.is_superuser:
-        yield f"The role {state.role} is a superuser: use one without special rights."
+    if state.superuser is not None:
+        yield f"The role {state.superuser} is a superuser: use one without special rights."
     if version is None:
         yield "The tables do not exist: the server creates them when it starts."
     elif version < VERSION:

@@ -240,6 +240,7 @@ def test_the_documented_statements_are_enough_for_the_default_settings(postgres:
         "default_transaction_isolation = 'repeatable read'",
         "array_nulls = off",
         "client_min_messages = error",
+        "transaction_timeout = '1min'",
     ],
 )
 def test_a_setting_that_another_client_left_in_a_session_is_recognized(

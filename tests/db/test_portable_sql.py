@@ -187,6 +187,13 @@ def test_statements_that_write_are_constants_of_their_modules() -> None:
     assert found == []
 
 
+def test_no_statement_depends_on_standard_conforming_strings() -> None:
+    """If it is off, a backslash in a literal is an escape."""
+    files = (ROOT / "schema.sql", *(ROOT / "db").rglob("*.sql"))
+    found = {str(path): path.read_text(encoding="utf-8") for path in files}
+    assert [name for name, sql in (STATEMENTS | found).items() if "\\" in sql] == []
+
+
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_distributed_schema_accepts_a_statement(parser: Parser, name: str) -> None:
     assert parser.offences(STATEMENTS[name]) == []

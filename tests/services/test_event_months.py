@@ -104,6 +104,16 @@ def test_this_month_and_the_next_two_have_a_partition(own: str, clock: Clock) ->
     assert partitions(own) == expected
 
 
+def test_partitions_are_found_whatever_a_backslash_means_in_the_database(
+    own: str, clock: Clock
+) -> None:
+    name = run_sql(own, "SELECT current_database()::text")[0][0]
+    run_sql(own, f"ALTER DATABASE {name} SET standard_conforming_strings = off")
+    for _ in range(2):
+        use(own, lambda database: remove(database, clock))
+    assert partitions(own) == ["events_2026_11", "events_2026_12", "events_2027_01"]
+
+
 def test_a_new_database_has_a_partition_for_this_month_before_a_server_starts(
     postgres: str,
 ) -> None:
