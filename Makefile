@@ -90,6 +90,7 @@ soak: $(VENV)/.develop ## run hundreds of clients against two servers: make soak
 # Debian's Python, since the user that runs Postgres must be able to read it.
 soak-failover: $(VENV)/.develop $(PATRONI)/bin/patroni ## fail over a cluster of Patroni under load, as root: make soak-failover ROUNDS=1 CLIENTS=200
 	@$(PROGRAMS) || true
+	@sh deploy/cluster/install-etcd.sh
 	$(BIN)/python -m soak.failover --rounds $(ROUNDS) --clients $(CLIENTS) --patroni $(PATRONI)/bin/patroni
 
 clean: ## remove the virtual environment and caches, not the data in var/
