@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from db.errors import ConnectionRejected, ReadOnly, Unavailable, WrongPooler
+from db.errors import COMBINED, ReadOnly, Unavailable, WrongPooler, combined
 from db.first_answer import Report
 from db.hosts import Host, resolve
 from db.route import Route
@@ -64,15 +64,11 @@ def _combined(reasons: Mapping[Host, Unavailable], route: Route) -> Unavailable:
     """Return one error with the reason of each host.
 
     ReadOnly would discard every connection. A standby at another host is not a reason to do so
-    while the primary may only be slow, or rejects new connections.
+    while the primary may only be slow, rejects new connections, or waits for its standby.
     """
-    kinds: tuple[type[Unavailable], ...] = (ConnectionRejected, ReadOnly)
+    kinds: tuple[type[Unavailable], ...] = COMBINED
     if route.primary is not None and isinstance(reasons.get(route.primary), ReadOnly):
         kinds = (ReadOnly,)
     elif route.primary in route.silent:
         kinds = ()
-    message = "; ".join(dict.fromkeys(map(str, reasons.values())))
-    for kind in kinds:
-        if any(isinstance(reason, kind) for reason in reasons.values()):
-            return kind(message)
-    return Unavailable(message)
+    return combined([*reasons.values()], kinds)

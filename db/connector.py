@@ -1,5 +1,6 @@
 """Opens connections to the primary, and decides when all of them are discarded."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,7 +29,7 @@ class Connector:
         self.unusable: Unusable | None = None
         self.search_path: str | None = None
         self._limits = limits
-        self._outage_log = OutageLog()
+        self._outage_log = OutageLog(time.monotonic)
         # The generation of connections that began with the primary of the route.
         self._found_in = 0
 
@@ -93,6 +94,7 @@ class Connector:
     def log_outages(self) -> None:
         """Log from now on why requests get 503."""
         self._outage_log.is_on = True
+        self.route.waiting_sessions.is_logged = True
 
     def record_answer(self) -> None:
         """Record that a primary answered a lookup, of the kind that every request makes."""

@@ -1,7 +1,8 @@
-"""Settings of the cluster that risk committed data, and that no session can change."""
+"""The state of the cluster that risks committed data or its commits, and its settings that do."""
 
 from db.acknowledgements import find_acknowledgement_risks
 from db.connection import Connection
+from db.waiting_sessions import find_waiting_risk
 
 _FIND_SETTINGS = "SELECT current_setting('fsync'), current_setting('full_page_writes')"
 _FSYNC = (
@@ -14,12 +15,17 @@ _FULL_PAGE_WRITES = (
 )
 
 
-async def find_risks(connection: Connection, *, acknowledged: bool) -> list[str]:
+async def find_risks(
+    connection: Connection, *, acknowledged: bool, late_seconds: float
+) -> list[str]:
     """Return a warning for each setting that lets a crash or a failover undo a revocation.
 
+    Sessions that have waited for a standby for longer than ``late_seconds`` are a warning, too.
     Raises NotAcknowledged if lookups must be ``acknowledged``, but no standby has to acknowledge.
     """
     row = await connection.fetch_one(_FIND_SETTINGS) or ("on", "on")
     sentences = zip(row, (_FSYNC, _FULL_PAGE_WRITES), strict=True)
     risks = [sentence for value, sentence in sentences if value == "off"]
-    return risks + (await find_acknowledgement_risks(connection) if acknowledged else [])
+    if acknowledged:
+        risks += await find_acknowledgement_risks(connection)
+    return risks + await find_waiting_risk(connection, late_seconds)

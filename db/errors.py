@@ -4,6 +4,7 @@ DatabaseError
 ├── Unavailable          Postgres is down, too slow, or out of connections: try again
 │   ├── ConnectionRejected  it responds, but accepts no connection with this DSN
 │   ├── ReadOnly         it is a standby, read-only or replaced: its data may be outdated
+│   ├── TooManyWaiting   sessions wait for a synchronous standby, and nothing ends them
 │   ├── NotAcknowledged  no synchronous standby is configured, and lookups need one
 │   ├── Locked           another session holds a lock for longer than the time limit
 │   ├── WrongPooler      the pooler between us and Postgres is not as in the settings
@@ -22,12 +23,27 @@ DatabaseError
 └── BackupError          a backup cannot be made, or is damaged
 """
 
+from collections.abc import Sequence
+
 from settings.dsn import DATABASE_URL
 
-# Messages of Postgres and PgBouncer about their limits of connections.
+# Parts of messages of Postgres and PgBouncer in English; those of Postgres are in its lc_messages.
+# Of their limits of connections:
 _EXHAUSTED = ("too many c", "remaining connection slots", "no more connections allowed")
-# Messages of Postgres while it starts, stops or recovers.
+# Of Postgres while it starts, stops or recovers:
 _NOT_YET = "the database system is "
+# Of a role, a password, a database or an encryption that it does not accept, also by libpq:
+_WRONG = (
+    "authentication failed",
+    "does not exist",
+    "pg_hba.conf",
+    "SSL",
+    "certificate",
+    "no password supplied",
+    "not permitted to log in",
+    "permission denied for",
+    "no such ",
+)
 
 
 class DatabaseError(Exception):
@@ -40,7 +56,12 @@ class DatabaseError(Exception):
 
 
 class Unavailable(DatabaseError):
-    """Postgres cannot serve now. Whether the statement had an effect is not known."""
+    """Postgres cannot serve now. Whether the statement had an effect is not known.
+
+    ``causes`` are the errors of the hosts that were tried, if this one combines them.
+    """
+
+    causes: Sequence["Unavailable"] = ()
 
 
 class ConnectionRejected(Unavailable):
@@ -48,13 +69,19 @@ class ConnectionRejected(Unavailable):
 
     @property
     def remedy(self) -> str:
-        """Return what the administrator should do."""
-        reason = str(self)
+        """Return what the administrator should do, for each of several hosts."""
+        rejections = [each for each in self.causes if isinstance(each, ConnectionRejected)]
+        reasons = map(str, rejections or [self])
+        return " ".join(dict.fromkeys(map(self._remedy, reasons)))
+
+    def _remedy(self, reason: str) -> str:
         if any(part in reason for part in _EXHAUSTED):
             return "Raise that limit, or lower database.pool_max."
         if _NOT_YET in reason:
             return "Try again when it accepts connections."
-        return f"Check {self.setting}."
+        if any(part in reason for part in _WRONG):
+            return f"Check {self.setting}."
+        return f"If Postgres is neither starting nor out of connections, check {self.setting}."
 
 
 class ReadOnly(Unavailable):
@@ -63,7 +90,15 @@ class ReadOnly(Unavailable):
     @property
     def remedy(self) -> str:
         """Return what the administrator should do."""
-        return f"name the primary in {self.setting}."
+        if all(isinstance(cause, ReadOnly) for cause in self.causes):
+            return f"name the primary in {self.setting}."
+        return f"name the primary in {self.setting}, and check that it is running."
+
+
+class TooManyWaiting(Unavailable):
+    """As many sessions as allowed wait for a synchronous standby; the message is their number."""
+
+    remedy = "check that a standby that is named there runs, and follows this Postgres."
 
 
 class NotAcknowledged(Unavailable):
@@ -128,6 +163,21 @@ class RoleSettingsMissing(WrongPooler):
 
 class ServerTooOld(Unusable):
     """A newer server has migrated the database, and this one must not run beside it."""
+
+
+# What an error of several hosts is, if that of one of them is: the first of these kinds. A Postgres
+# that rejects a connection, or has too many waiting sessions, may be the primary.
+COMBINED = (TooManyWaiting, ConnectionRejected, ReadOnly)
+
+
+def combined(
+    errors: Sequence[Unavailable], kinds: Sequence[type[Unavailable]] = COMBINED
+) -> Unavailable:
+    """Return one error with the reason of each host, of the first of some kinds among them."""
+    kind = next((kind for kind in kinds if any(isinstance(each, kind) for each in errors)), None)
+    error = (kind or Unavailable)("; ".join(dict.fromkeys(map(str, errors))))
+    error.causes = tuple(errors)
+    return error
 
 
 # After one of these errors on one connection, no other connection can be trusted either.

@@ -18,6 +18,7 @@ from db.errors import (
     SchemaError,
     StatementError,
     Unavailable,
+    combined,
 )
 from db.session_settings import MISSING_SCHEMA
 
@@ -25,13 +26,17 @@ DriverError = psycopg2.Error | TimeoutError
 
 # A read-only transaction, which psycopg2 does not count among the OperationalErrors.
 _READ_ONLY = "25006"
-# Messages of libpq about a Postgres that responds, besides the FATAL of Postgres itself: about a
-# standby if target_session_attrs rejects it, and about a connection that cannot be encrypted or
-# authenticated.
+# Messages of libpq about a Postgres that responds: about a standby if target_session_attrs rejects
+# it, and about a connection that cannot be encrypted or authenticated. libpq itself writes English,
+# because Python leaves the locale of messages as it is.
 _STANDBY = ("session is read-only", "server is in hot standby mode")
-_REJECTED = ("FATAL: ", "does not support SSL", "certificate", "no password supplied")
-# Where libpq names the host.
+_REJECTED = ("does not support SSL", "certificate", "no password supplied")
+# A message of Postgres itself, in the language of its lc_messages: libpq writes two spaces after
+# the severity, which is FATAL in some languages only.
+_ANSWER = re.compile(r"[^:\n]+:  \S")
+# Where libpq names the host, once for each attempt.
 _FAILED = re.compile(r"^connection to server .*? failed: ")
+_NEXT = re.compile(r"\n(?=connection to server )")
 # Messages of libpq about an option that it cannot use, and names for it without its value.
 _INVALID = {
     re.compile(pattern): name
@@ -63,16 +68,21 @@ def translate_connection_error(
     ):
         return translate(error)
     # psycopg2 has no SQLSTATE for a failed connection. Indented lines are advice.
-    lines = [line for line in str(error).splitlines() if not line.startswith("\t")]
-    reason = " ".join("; ".join(lines).split())
-    if invalid := _find_invalid(_FAILED.sub("", reason)):
+    text = "\n".join(line for line in str(error).splitlines() if not line.startswith("\t"))
+    if invalid := _find_invalid(_FAILED.sub("", text)):
         return InvalidUrl(f"has an invalid {invalid}.")
-    if host:
-        reason = f"{host}: {_FAILED.sub('', reason)}"
-    for parts, kind in ((_REJECTED, ConnectionRejected), (_STANDBY, ReadOnly)):
-        if any(part in reason for part in parts):
-            return kind(reason)
-    return Unavailable(reason)
+    failures = [_failure(attempt, host) for attempt in _NEXT.split(text)]
+    return failures[0] if len(failures) == 1 else combined(failures)
+
+
+def _failure(text: str, host: str) -> Unavailable:
+    """Return the error of one attempt of libpq."""
+    message = _FAILED.sub("", text)
+    line = " ".join("; ".join((message if host else text).splitlines()).split())
+    reason = f"{host}: {line}" if host else line
+    if _ANSWER.match(message) or any(part in line for part in _REJECTED):
+        return ConnectionRejected(reason)
+    return ReadOnly(reason) if any(part in line for part in _STANDBY) else Unavailable(reason)
 
 
 def _find_invalid(reason: str) -> str:

@@ -5,16 +5,16 @@ connection. If each commit that timed out were followed by a new connection, Pos
 none left.
 """
 
-import logging
-import math
 from collections.abc import Callable
 
 from db.connection import Connection
-from db.errors import Unavailable
-from ops.logs import SERVER
+from db.errors import TooManyWaiting
+from ops.rare_warning import RareWarning
 
-# The minimum time between two warnings.
-_INTERVAL_SECONDS = 10.0
+_REASON = (
+    "sessions wait for a synchronous standby: %d; none acknowledges (synchronous_standby_names ="
+    " %r)"
+)
 _COUNT = """
 SET LOCAL ROLE NONE;
 SELECT count(*), current_setting('synchronous_standby_names')
@@ -28,28 +28,36 @@ WHERE
 
 
 class WaitingSessions:
-    """Counts the sessions of this role, for each new one; ``clock`` returns monotonic seconds."""
+    """Counts the sessions of this role, for each new one; ``clock`` returns monotonic seconds.
+
+    Nothing is logged before ``is_logged`` is set: a check, and a server that starts, report them.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._warned_at = -math.inf
+        self.is_logged = False
+        self._warning = RareWarning(_REASON, clock)
 
     async def check(self, connection: Connection, *, limit: int, seconds: float) -> None:
         """Log a warning, rarely, if sessions have waited for longer than ``seconds``.
 
-        Raises Unavailable if their number has reached ``limit``.
+        Raises TooManyWaiting if their number has reached ``limit``.
         """
-        row = await connection.fetch_one(_COUNT, (seconds,))
-        number, names = (int(row[0]), str(row[1])) if row else (0, "")
+        number, names = await _count(connection, seconds)
         if number == 0:
             return
-        reason = (
-            f"sessions wait for a synchronous standby: {number}; none acknowledges"
-            f" (synchronous_standby_names = {names!r})"
-        )
-        now = self._clock()
-        if now >= self._warned_at + _INTERVAL_SECONDS:
-            self._warned_at = now
-            logging.getLogger(SERVER).warning("%s", reason)
+        if self.is_logged:
+            self._warning.log(number, names)
         if number >= limit:
-            raise Unavailable(reason)
+            raise TooManyWaiting(_REASON % (number, names))
+
+
+async def find_waiting_risk(connection: Connection, seconds: float) -> list[str]:
+    """Return a warning if sessions of this role have waited for longer than ``seconds``."""
+    number, names = await _count(connection, seconds)
+    return [f"{_REASON % (number, names)}: {TooManyWaiting.remedy}"] if number else []
+
+
+async def _count(connection: Connection, seconds: float) -> tuple[int, str]:
+    """Return the number of sessions that have waited, and the names of the standbys."""
+    row = await connection.fetch_one(_COUNT, (seconds,))
+    return (int(row[0]), str(row[1])) if row else (0, "")

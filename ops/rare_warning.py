@@ -16,9 +16,12 @@ class RareWarning:
         self._clock = clock
         self._logged_at = float("-inf")
 
-    def log(self, **fields: str) -> None:
-        """Log the warning with these fields, unless it was logged in the last minute."""
+    def log(self, *values: object, **fields: str) -> None:
+        """Log the warning with these fields, unless it was logged in the last minute.
+
+        The values replace the placeholders of the message.
+        """
         now = self._clock()
         if now - self._logged_at >= _SECONDS:
             self._logged_at = now
-            logging.getLogger(SERVER).warning(self._message, extra=fields)
+            logging.getLogger(SERVER).warning(self._message, *values, extra=fields)

@@ -86,7 +86,11 @@ async def check_database(
     async with database.connection() as connection:
         version = await find_version(connection)
         state = await get_server_state(connection)
-        risks = await find_risks(connection, acknowledged=acknowledged)
+        risks = await find_risks(
+            connection,
+            acknowledged=acknowledged,
+            late_seconds=database.limits.query_timeout_seconds,
+        )
     return DatabaseReport(
         state=state,
         schema_version=version,

@@ -44,8 +44,11 @@ async def _examine(settings: Settings) -> list[str]:
         await check_pooler(direct)
         await check_schema(direct)
         async with direct.connection() as connection:
-            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
-            risks = await find_risks(connection, acknowledged=acknowledged)
+            risks = await find_risks(
+                connection,
+                acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
+                late_seconds=settings.database.query_timeout_seconds,
+            )
         if not settings.database.direct_url:
             return [*risks, *await find_pooler_risks(direct)]
         location = await get_location(direct)

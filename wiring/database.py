@@ -116,14 +116,17 @@ def needed_connections(settings: Settings) -> NeededConnections:
 
 
 async def warn_of_risks(settings: Settings, database: Database) -> None:
-    """Log the settings of Postgres that can lose data, a missing pooler, and few connections.
+    """Log what risks data or commits in Postgres, a missing pooler, and few connections.
 
     Raises StartError if lookups would fail.
     """
     with database_advice():
         async with database.connection() as connection:
-            acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
-            risks = await find_risks(connection, acknowledged=acknowledged)
+            risks = await find_risks(
+                connection,
+                acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
+                late_seconds=settings.database.query_timeout_seconds,
+            )
         risks += await find_pooler_risks(database)
         shortage = await find_connection_risk(database, needed_connections(settings))
     for risk in [*risks, *([shortage] if shortage else [])]:

@@ -10,6 +10,7 @@ from db.errors import (
     NotAcknowledged,
     ReadOnly,
     SchemaError,
+    TooManyWaiting,
     Unavailable,
     WrongPooler,
 )
@@ -45,7 +46,7 @@ def advice(error: DatabaseError) -> str:
     """Return what the administrator should do about a database that cannot be used."""
     if isinstance(error, SchemaError):
         return str(error)
-    if isinstance(error, ReadOnly | NotAcknowledged):
+    if isinstance(error, ReadOnly | NotAcknowledged | TooManyWaiting):
         return f"Postgres cannot be used ({error}): {error.remedy}"
     if isinstance(error, WrongPooler):
         return f"Postgres cannot be used ({error}): see docs/database.md."

@@ -68,9 +68,7 @@ def _raising_causes() -> Iterator[None]:
     try:
         yield
     except DatabaseUnavailable as error:
-        if error.__cause__ is None:
-            raise
-        raise error.__cause__ from None
+        raise (error.__cause__ or error) from None
 
 
 def _retention(settings: Settings) -> RetentionPolicy:

@@ -12,4 +12,9 @@ ALTER ROLE userauth SET log_error_verbosity = 'terse';
 -- A primary that was promoted waits for a standby from its first commit. Patroni sets this at the
 -- promotion, which takes effect once the checkpointer has read it: up to seconds later, if it is busy.
 -- Until then, commits would be confirmed that no standby has. As a standby, a node commits nothing.
-\! echo "synchronous_standby_names = '*'" >>$data_dir/$name/postgres/postgresql.base.conf
+-- ON_ERROR_STOP does not apply to a shell command, and psql 15 has no variable for its failure.
+\set is_added `echo "synchronous_standby_names = '*'" >>"$data_dir/$name/postgres/postgresql.base.conf" && echo true || echo false`
+\if :is_added
+\else
+DO 'BEGIN RAISE ''synchronous_standby_names is not in postgresql.base.conf''; END';
+\endif

@@ -11,6 +11,7 @@ from db.errors import (
     PoolerNotSupported,
     ReadOnly,
     SchemaError,
+    TooManyWaiting,
     Unavailable,
 )
 from db.hosts import Host
@@ -22,6 +23,9 @@ from tests.harness.name_servers import name_servers
 ROUTE = "postgresql://10.0.0.1,10.0.0.2,10.0.0.3/x?hostaddr=10.0.0.1,10.0.0.2,10.0.0.3"
 ONE, TWO, THREE = Route(ROUTE).hosts
 STANDBY, DOWN, REJECTS = ReadOnly("a standby"), Unavailable("down"), ConnectionRejected("too many")
+WAITS = TooManyWaiting("sessions wait")
+STARTING = ConnectionRejected("FATAL: the database system is starting up")
+WRONG_PASSWORD = ConnectionRejected("FATAL: password authentication failed")
 SILENT = "silent"
 # It answers at once, and is the primary 5 seconds later.
 DISTANT = "distant"
@@ -162,6 +166,9 @@ def test_a_cancelled_task_stops_trying() -> None:
         (ONE, (STANDBY, REJECTS, DOWN), ReadOnly),
         (ONE, (DOWN, STANDBY, STANDBY), ReadOnly),
         (ONE, (REJECTS, STANDBY, STANDBY), ConnectionRejected),
+        # Its connections still answer lookups.
+        (ONE, (WAITS, STANDBY, STANDBY), TooManyWaiting),
+        (None, (STANDBY, WAITS, REJECTS), TooManyWaiting),
         # It may be busy: to end its connections would make it worse.
         (ONE, (SILENT, STANDBY, STANDBY), Unavailable),
     ],
@@ -173,6 +180,27 @@ def test_connections_end_if_no_host_can_be_the_primary(
     route = Route(ROUTE)
     route.primary = primary
     assert type(failure(route, *answers)) is kind
+
+
+@pytest.mark.parametrize(
+    ("answers", "remedy"),
+    [
+        (
+            (STARTING, WRONG_PASSWORD, STARTING),
+            "Try again when it accepts connections. Check DATABASE_URL.",
+        ),
+        ((DOWN, WRONG_PASSWORD, STANDBY), "Check DATABASE_URL."),
+        ((STANDBY, STANDBY, STANDBY), "name the primary in DATABASE_URL."),
+        (
+            (STANDBY, DOWN, SILENT),
+            "name the primary in DATABASE_URL, and check that it is running.",
+        ),
+    ],
+)
+def test_the_advice_fits_every_host(answers: tuple[Answer, ...], remedy: str) -> None:
+    error = failure(Route(ROUTE), *answers)
+    assert isinstance(error, ConnectionRejected | ReadOnly)
+    assert error.remedy == remedy
 
 
 def test_a_name_that_is_not_resolved_in_time_leaves_time_for_the_others() -> None:

@@ -8,6 +8,8 @@ import pytest
 from db.connection import close_once
 from db.connector import Connector
 from db.errors import ReadOnly
+from db.outage_log import OutageLog
+from tests.harness.clock import Clock
 from tests.harness.pool_limits import LIMITS
 
 
@@ -31,3 +33,57 @@ def test_an_attempt_that_began_before_a_primary_was_found_is_no_outage(
     asyncio.run(run())
     [message] = caplog.messages
     assert message.endswith("requests get 503 until a primary accepts writes")
+
+
+@pytest.fixture
+def log(clock: Clock, caplog: pytest.LogCaptureFixture) -> OutageLog:
+    caplog.set_level("INFO")
+    log = OutageLog(clock)
+    log.is_on = True
+    return log
+
+
+def outline(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the first words of each line."""
+    return [message.split()[0].rstrip(":") for message in caplog.messages]
+
+
+def test_each_beginning_and_each_end_of_an_outage_is_logged(
+    log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("first", "second"):
+        log.log(ReadOnly(name))
+        clock.advance(1)
+        log.log(ReadOnly(name))
+        log.end()
+        log.end()
+    assert outline(caplog) == ["first", "Postgres", "second", "Postgres"]
+
+
+def test_an_outage_is_logged_again_after_ten_seconds(
+    log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for second in range(21):
+        log.log(ReadOnly(f"{second}"))
+        clock.advance(1)
+    assert outline(caplog) == ["0", "10", "20"]
+
+
+def test_outages_that_begin_within_a_second_are_logged_once(
+    log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As if a host name led to the primary and to a standby in turn."""
+    for number in range(21):
+        log.log(ReadOnly(f"{number}"))
+        log.end()
+        clock.advance(0.125)
+    assert outline(caplog) == ["0", "Postgres", "8", "Postgres", "16", "Postgres"]
+
+
+def test_the_end_of_an_outage_that_was_not_logged_is_not_logged(
+    log: OutageLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.is_on = False
+    log.log(ReadOnly("a check reports it"))
+    log.end()
+    assert outline(caplog) == []

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from functools import partial
@@ -11,9 +12,12 @@ import psycopg2.extensions
 import pytest
 
 from deploy.cluster.configure import main, read_plan
+from postgres.programs import find_programs
 from tests.harness.configuration import ROOT
 from tests.harness.pages import blocks, page, section
 from tests.harness.programs import get_program
+from tests.harness.replication import primaries
+from tests.harness.sql import run_sql
 
 CLUSTER = ROOT / "deploy" / "cluster"
 PLANS = ["one-machine", "three-machines"]
@@ -73,7 +77,39 @@ def test_a_standby_has_synchronous_standby_names_before_it_is_promoted(written: 
         patroni = (written / node / "patroni.yml").read_text("utf-8")
         [data] = re.findall(r"^  data_dir: (.+)$", patroni, re.MULTILINE)
         role = (written / node / "role.sql").read_text("utf-8")
-        assert f'\\! echo "{added}" >>{data}/postgresql.base.conf' in role.splitlines()
+        assert f'echo "{added}" >>"{data}/postgresql.base.conf"' in role
+
+
+def test_a_cluster_is_not_created_if_its_standbys_would_lack_synchronous_standby_names(
+    stopped_cluster: Path, open_folder: Path, tmp_path: Path
+) -> None:
+    text = (CLUSTER / "one-machine.toml").read_text("utf-8")
+    text = text.replace("/usr/lib/postgresql/15/bin", str(find_programs()))
+    (tmp_path / "plan.toml").write_text(text.replace("/var/lib", str(tmp_path / "the data")))
+    assert main([str(tmp_path / "plan.toml"), str(tmp_path / "the files")]) == 0
+    patroni = (tmp_path / "the files" / "n1" / "patroni.yml").read_text("utf-8")
+    [command] = re.findall(r"^  post_init: '(.+)'$", patroni, re.MULTILINE)
+    data = tmp_path / "the data" / "userauth-cluster" / "n1" / "postgres"
+    with primaries(stopped_cluster, open_folder, 2) as [node]:
+        url = f"postgresql://postgres@127.0.0.1:{node.port}/postgres"
+
+        def create() -> subprocess.CompletedProcess[str]:
+            run_sql(url, "DROP DATABASE userauth")
+            run_sql(url, "DROP ROLE userauth")
+            # As Patroni runs it.
+            arguments = [*shlex.split(command), url]
+            return subprocess.run(
+                arguments, capture_output=True, text=True, timeout=30, check=False
+            )
+
+        failed = create()
+        assert failed.returncode != 0
+        assert "synchronous_standby_names is not in postgresql.base.conf" in failed.stderr
+        data.mkdir(parents=True)
+        created = create()
+    assert (created.returncode, created.stdout, created.stderr) == (0, "", "")
+    added = (data / "postgresql.base.conf").read_text("utf-8")
+    assert added == "synchronous_standby_names = '*'\n"
 
 
 def test_the_primary_waits_for_an_election_of_etcd_and_is_demoted_before_its_replacement(

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
@@ -14,16 +13,13 @@ from db.pool import Database
 from db.prepared import PreparedQuery
 from db.rows import Row
 from db.token_lookups import FIND_USERS
-from db.waiting_sessions import WaitingSessions
 from handlers.application import Application
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
-from tests.harness.clock import Clock
 from tests.harness.command_line import manage
 from tests.harness.configuration import KEY, override_settings, settings_with
 from tests.harness.databases import delete_rows, use
 from tests.harness.form_browser import FORM, FormBrowser
 from tests.harness.memory_directory import new_directory
-from tests.harness.pool_limits import LIMITS
 from tests.harness.replication import STANDBY, Replicated, replicated
 from tests.harness.request_messages import request_messages
 from wiring.application import open_application
@@ -41,8 +37,6 @@ SETTINGS = {
     "DATABASE__QUERY_TIMEOUT_SECONDS": SECONDS,
 }
 ACKNOWLEDGED = {**SETTINGS, "DATABASE__READS": "acknowledged"}
-# A connect, and the wait of a write, may take long on a busy machine.
-PATIENT = replace(LIMITS, acquire_timeout_seconds=20, query_timeout_seconds=60)
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
@@ -211,31 +205,6 @@ def test_a_lookup_keeps_its_connection_while_no_standby_is_configured(
         query.close()
 
     use(dsn, work)
-
-
-def test_only_sessions_of_the_same_role_that_have_waited_for_long_are_counted(
-    nodes: Replicated, dsn: str
-) -> None:
-    async def work(database: Database) -> None:
-        nodes.standby.freeze()
-        writing = asyncio.create_task(write(database))
-        await asyncio.to_thread(nodes.primary.wait_for, f"({WAITING}) = 1")
-        sessions = WaitingSessions(Clock())
-        other = await Database.open(dsn.replace("userauth@", "postgres@"), PATIENT)
-        async with database.connection() as own, other.connection() as others:
-            for connection, limit, seconds in ((own, 1, 600), (own, 2, 0), (others, 1, 0)):
-                await sessions.check(connection, limit=limit, seconds=seconds)
-            with pytest.raises(Unavailable, match="sessions wait for a synchronous standby: 1"):
-                await sessions.check(own, limit=1, seconds=0)
-        nodes.standby.thaw()
-        await writing
-        await other.close()
-
-    async def write(database: Database) -> None:
-        async with database.connection() as connection:
-            await connection.execute("UPDATE userauth_schema SET version = version")
-
-    use(dsn, work, PATIENT)
 
 
 def test_a_server_does_not_start_while_no_standby_is_configured(

@@ -226,6 +226,13 @@ def test_a_rare_warning_is_logged_once_a_minute_with_its_fields(
     ]
 
 
+def test_a_rare_warning_has_the_values_of_its_occurrence(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    RareWarning("%d of %r", clock).log(2, "100%")
+    assert caplog.messages == ["2 of '100%'"]
+
+
 def flooded(clock: Clock, limit: LineLimit, records: list[RequestRecord]) -> list[str]:
     """Return what the request log writes of these records."""
 

@@ -26,7 +26,7 @@ CASES = {
     "no host is usable": (
         f"{USER}{{refusing}},{{standby}},{{silent}}/userauth",
         1,
-        "name the primary in DATABASE_URL.",
+        "name the primary in DATABASE_URL, and check that it is running.",
     ),
     "it is no Postgres": (f"{USER}{{web}}/x", 1, "Postgres does not respond (127.0.0.1 port"),
     "it is a standby": (f"{USER}{{standby}}/userauth", 1, "is a standby): name the primary"),

@@ -1,15 +1,19 @@
 """``--check`` finds what would prevent the start."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from db.errors import TooManyWaiting
+from settings import Settings
 from tests.harness.command_line import manage
 from tests.harness.configuration import settings_with
-from tests.harness.replication import Node, replicated
+from tests.harness.replication import STANDBY, Node, replicated
 from tests.harness.sql import run_sql
 from wiring.check import check
+from wiring.database import open_database
 from wiring.documents import static_documents
 from wiring.errors import StartError
 from wiring.pages import page_routes
@@ -47,23 +51,43 @@ def test_without_pages_a_check_reads_no_file_of_theirs(tmp_path: Path) -> None:
     assert check(settings).startswith("The settings are valid")
 
 
-def test_a_session_that_waits_for_a_standby_does_not_fail_a_check(
-    stopped_cluster: Path, open_folder: Path
+def test_sessions_that_wait_for_a_standby_fail_a_check_only_as_they_fail_a_start(
+    stopped_cluster: Path, open_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    reason = (
+        "sessions wait for a synchronous standby: 1; none acknowledges (synchronous_standby_names ="
+        f" '{STANDBY}')"
+    )
     with replicated(stopped_cluster, open_folder) as nodes:
         url = nodes.primary.url
         # A pooler, with a direct way past it, is checked by a pool of its own.
-        settings = settings_with(
-            DATABASE__URL=url, DATABASE__DIRECT_URL=url, DATABASE__POOLER="session"
-        )
+        variables = {"DATABASE__URL": url, "DATABASE__DIRECT_URL": url}
+        settings = settings_with(**variables, DATABASE__POOLER="session")
+        bounded = settings_with(**variables, DATABASE__POOL_MIN=1, DATABASE__POOL_MAX=1)
         nodes.standby.freeze()
         with ThreadPoolExecutor() as executor:
             executor.submit(run_sql, url, "SELECT pg_logical_emit_message(true, '', '')")
             _wait_for_a_late_session(nodes.primary, settings.database.query_timeout_seconds)
             try:
-                assert "The settings are valid" in check(settings)
+                report = check(settings).splitlines()
+                with pytest.raises(StartError) as at_check:
+                    check(bounded)
+                with pytest.raises(StartError) as at_start:
+                    asyncio.run(_open(bounded))
             finally:
                 nodes.standby.thaw()
+    assert report[0].startswith("The settings are valid")
+    assert [line for line in report if reason in line] == [
+        f"Warning: {reason}: {TooManyWaiting.remedy}"
+    ]
+    expected = f"Postgres cannot be used ({reason}): {TooManyWaiting.remedy}"
+    assert (str(at_check.value), str(at_start.value)) == (expected, expected)
+    assert caplog.messages == []
+
+
+async def _open(settings: Settings) -> None:
+    async with open_database(settings, settings.database.url.get_secret_value()):
+        pass
 
 
 def _wait_for_a_late_session(node: Node, seconds: float) -> None:

@@ -69,6 +69,27 @@ def test_a_server_notices_that_it_is_too_old_and_its_tasks_end_silently(
     assert error.getMessage().endswith("start a newer server: requests get 503 until a restart")
 
 
+def test_a_stop_waits_briefly_for_the_last_writes(
+    dsn: str,
+    settings: Settings,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("wiring.tasks.LAST_WRITE_SECONDS", 0.1)
+
+    async def run() -> None:
+        async with open_application(settings, [KEY], dsn, clock) as application:
+            application.services.usage.note("00000000-0000-0000-0000-000000000000", "192.0.2.1")
+            connection.execute("LOCK TABLE tokens IN ACCESS EXCLUSIVE MODE")
+
+    with plain_connection(dsn) as connection, connection.transaction():
+        asyncio.run(run())
+    reason = "the last token uses were not written: Postgres did not answer within 0.1 s."
+    assert caplog.messages.count(reason) == 1
+    caplog.clear()
+
+
 @pytest.mark.parametrize("verification", ["optional", "required"])
 def test_a_task_that_fails_logs_the_reason_and_no_advice_for_callers(
     dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture, verification: str
