@@ -33,6 +33,7 @@ _NOT_YET = "the database system is "
 class DatabaseError(Exception):
     """Any failure of the database; its message contains no value of a statement.
 
+    Messages for the log, and for other messages to contain, are reasons without a full stop.
     ``setting`` is the name of the setting that has the DSN.
     """
 
@@ -63,13 +64,13 @@ class ReadOnly(Unavailable):
     @property
     def remedy(self) -> str:
         """Return what the administrator should do."""
-        return f"name the primary in {self.setting}."
+        return f"Name the primary in {self.setting}."
 
 
 class NotAcknowledged(Unavailable):
     """No standby has to acknowledge lookups, so the primary may have been replaced unnoticed."""
 
-    remedy = "name a synchronous standby there, or set database.reads = primary."
+    remedy = "Name a synchronous standby there, or set database.reads = primary."
 
     def __init__(self) -> None:
         super().__init__("synchronous_standby_names is empty, and lookups have to be acknowledged")

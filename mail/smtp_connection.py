@@ -1,6 +1,7 @@
 """Opens a connection to an SMTP server, with the encryption and credentials of its URL."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from mail.smtp_replies import Step, describe
 from mail.smtp_socket import connect, reason_of
 from ops.host_names import HostNames
 from settings.mail_url import Security, SmtpUrl
+
+# What surrounds the reason in an error of ssl.
+_PLACE_IN_SSL = re.compile(r"^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ def _reason_of(error: BaseException) -> str:
     """Return the reason of an error, without the place as aiosmtplib knows it: on port None."""
     if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
         return _reason_of(error.__cause__)
+    if isinstance(error, ssl.SSLError):
+        return _PLACE_IN_SSL.sub("", str(error))
     if isinstance(error, OSError):
         return reason_of(error)
     return str(error) or type(error).__name__

@@ -6,16 +6,11 @@ for.
 
 import asyncio
 import os
-import re
 import socket
-import ssl
 from collections import deque
 
 from ops.host_names import HostNames
 from settings.mail_url import SmtpUrl
-
-# What surrounds the reason in an error of ssl.
-_PLACE_IN_SSL = re.compile(r"^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$")
 
 
 async def connect(url: SmtpUrl, names: HostNames, seconds: float) -> socket.socket:
@@ -44,9 +39,9 @@ def reason_of(error: OSError) -> str:
     """Return the reason of an error, without the address that asyncio adds."""
     if isinstance(error, TimeoutError):
         return "no response in time"
-    # These errors have numbers of their own.
-    if isinstance(error, socket.gaierror | ssl.SSLError) or error.errno is None:
-        return _PLACE_IN_SSL.sub("", error.strerror or str(error)) or type(error).__name__
+    # The numbers of name resolution are others.
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error) or type(error).__name__
     return os.strerror(error.errno)
 
 
