@@ -64,7 +64,8 @@ SILENT = "db (10.0.0.5) port 5432: no response in time"
             (
                 "Postgres cannot be used (see docs/database.md): sessions of a pooler in"
                 " transaction mode need settings of the role; run in psql, and then"
-                " RECONNECT in the console of PgBouncer: ALTER ROLE a IN DATABASE b SET lock_timeout = '2000ms';"
+                " RECONNECT in the console of PgBouncer: ALTER ROLE a IN DATABASE b SET"
+                " lock_timeout = '2000ms';"
             ),
         ),
         (
