@@ -75,14 +75,26 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     except SettingsError as error:
         code, faults = 2, error.faults
     except Problem as error:
-        code, faults = 1, (f"{error.title} ({error.__cause__ or error.detail}).",)
+        code, faults = 1, (_fault_of(error),)
     except (*START_ERRORS, DatabaseError) as error:
-        code, faults = exit_code_of(error), (str(error),)
+        code, faults = exit_code_of(error), (_sentence(str(error)),)
     except OSError as error:
         code, faults = 1, _file_faults(error)
     for fault in faults:
         say(f"Error: {fault}", err=True)
     return code
+
+
+def _fault_of(problem: Problem) -> str:
+    """Return the title with the reason, or else with the advice."""
+    if problem.__cause__ is None:
+        return f"{problem.title}. {_sentence(problem.detail)}"
+    return _sentence(f"{problem.title}: {problem.__cause__}")
+
+
+def _sentence(text: str) -> str:
+    """Return a text with a full stop, unless it ends with one or with a statement of SQL."""
+    return text if text.endswith((".", ";")) else f"{text}."
 
 
 def _file_faults(error: OSError) -> tuple[str, ...]:

@@ -46,14 +46,14 @@ class Acknowledgements:
         """Count a new connection; raises Unavailable if it has to wait."""
         now = self._clock()
         if self._missing_in == generation and now < self._reconnect_at:
-            raise Unavailable("No standby acknowledged the last lookup.")
+            raise Unavailable("no standby acknowledged the last lookup")
         self._reconnect_at = now + _RECONNECT_SECONDS
 
 
 def late(*, acknowledged: bool) -> Unavailable:
     """Return the error of a lookup that got no answer in time."""
     standby = ", or the standby that acknowledges its answers," if acknowledged else ""
-    return Unavailable(f"Postgres{standby} did not answer in time.")
+    return Unavailable(f"Postgres{standby} did not answer in time")
 
 
 def is_one_of_several(setting: str) -> bool:

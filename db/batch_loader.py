@@ -204,4 +204,4 @@ class BatchLoader(Generic[Found]):
 
 
 def _closed() -> Unavailable:
-    return Unavailable("The lookup is closed.")
+    return Unavailable("the lookup is closed")

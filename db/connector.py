@@ -61,7 +61,7 @@ class Connector:
     def check(self, generation: int) -> None:
         """Raise Unavailable if the connections of a generation were discarded."""
         if generation != self.generation:
-            discarded = Unavailable("All connections were discarded.")
+            discarded = Unavailable("all connections were discarded")
             raise (self.unusable or discarded).with_traceback(None)
 
     @contextmanager
@@ -115,7 +115,7 @@ class Connector:
         is_current = generation == self.generation or self._leads_to_found_primary(opened)
         if self.unusable is not None or not (is_current or opened.is_promoted):
             close_once(opened.raw)
-            lost = Unavailable("Another primary was found while a connection was opened.")
+            lost = Unavailable("another primary was found while a connection was opened")
             raise (self.unusable or lost).with_traceback(None)
         self.search_path = opened.search_path
         if self.route.follow(opened.host) or opened.is_promoted:

@@ -49,6 +49,7 @@ _WRONG = (
 class DatabaseError(Exception):
     """Any failure of the database; its message contains no value of a statement.
 
+    Messages for the log, and for other messages to contain, are reasons without a full stop.
     ``setting`` is the name of the setting that has the DSN.
     """
 
@@ -91,20 +92,20 @@ class ReadOnly(Unavailable):
     def remedy(self) -> str:
         """Return what the administrator should do."""
         if all(isinstance(cause, ReadOnly) for cause in self.causes):
-            return f"name the primary in {self.setting}."
-        return f"name the primary in {self.setting}, and check that it is running."
+            return f"Name the primary in {self.setting}."
+        return f"Name the primary in {self.setting}, and check that it is running."
 
 
 class TooManyWaiting(Unavailable):
     """As many sessions as allowed wait for a synchronous standby; the message is their number."""
 
-    remedy = "check that a standby that is named there runs, and follows this Postgres."
+    remedy = "Check that a standby that is named there runs, and follows this Postgres."
 
 
 class NotAcknowledged(Unavailable):
     """No standby has to acknowledge lookups, so the primary may have been replaced unnoticed."""
 
-    remedy = "name a synchronous standby there, or set database.reads = primary."
+    remedy = "Name a synchronous standby there, or set database.reads = primary."
 
     def __init__(self) -> None:
         super().__init__("synchronous_standby_names is empty, and lookups have to be acknowledged")

@@ -74,7 +74,7 @@ class PreparedQuery:
             self._fail(translate_driver_error(error))
         except ValueError:
             # The connection stays usable, since nothing was sent.
-            self._finish([], StatementError("A key cannot be encoded as text for Postgres."))
+            self._finish([], StatementError("a key cannot be encoded as text for Postgres"))
         else:
             self._proceed()
 
@@ -89,7 +89,7 @@ class PreparedQuery:
     def close(self) -> None:
         """Close the connection; a pending statement fails."""
         self._disconnect()
-        self._finish([], Unavailable("The connection was closed."))
+        self._finish([], Unavailable("the connection was closed"))
 
     def _proceed(self) -> None:
         """Take the next step for which the connection is ready."""
@@ -111,9 +111,9 @@ class PreparedQuery:
         state = rows[0][0] if rows else None
         if state == OPEN:
             # As for db/commit_warnings.py, Postgres gave up its wait for the standby.
-            error: Unavailable = Unavailable("Postgres returned the rows with a warning.")
+            error: Unavailable = Unavailable("Postgres returned the rows with a warning")
         else:
-            error = refusal(state) if state else ReadOnly("Postgres returned no state.")
+            error = refusal(state) if state else ReadOnly("Postgres returned no state")
         if isinstance(error, NotAcknowledged):
             # The connection stays usable: each new one would be rejected as well.
             self._finish([], error)

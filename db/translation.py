@@ -106,7 +106,7 @@ def translate(
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         return error
-    return Unavailable("Postgres cancelled the statement.")
+    return Unavailable("Postgres cancelled the statement")
 
 
 @contextmanager
@@ -124,10 +124,10 @@ def translate_driver_error(error: DriverError) -> DatabaseError:
     The message omits psycopg2's text, which can contain values of the statement.
     """
     if isinstance(error, TimeoutError):
-        return Unavailable("Postgres did not answer in time.")
+        return Unavailable("Postgres did not answer in time")
     reason = f"{type(error).__name__}, SQLSTATE {error.pgcode}"
     if error.pgcode is None and _is_transient(error):
-        return Unavailable(f"The connection to Postgres broke ({type(error).__name__}).")
+        return Unavailable(f"the connection to Postgres broke: {type(error).__name__}")
     if error.pgcode == _READ_ONLY:
         return ReadOnly(f"Postgres is read-only: {reason}")
     if error.pgcode == _LOCK_NOT_AVAILABLE:

@@ -1,6 +1,7 @@
 """The reasons why a message was not sent, and the consequences for it and the queue.
 
-The text of each error is stored with the message and logged: it contains no secret and no address.
+The text of each error is stored with the message and logged: it contains no secret and no
+email address.
 """
 
 

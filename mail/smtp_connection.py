@@ -1,19 +1,23 @@
 """Opens a connection to an SMTP server, with the encryption and credentials of its URL."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from aiosmtplib import SMTP, SMTPException, SMTPResponseException
+from aiosmtplib import SMTP, SMTPConnectError, SMTPException, SMTPResponseException
 
 from mail.errors import RelayFault
 from mail.smtp_replies import Step, describe
-from mail.smtp_socket import connect
+from mail.smtp_socket import connect, reason_of
 from ops.host_names import HostNames
 from settings.mail_url import Security, SmtpUrl
+
+# What surrounds the reason in an error of ssl.
+_PLACE_IN_SSL = re.compile(r"^\[[A-Z0-9_: ]+\] | \(_ssl\.c:\d+\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Server:
 async def open_connection(server: Server) -> SMTP:
     """Return a connection that is ready for MAIL; raise RelayFault."""
     client = SMTP(
-        hostname=server.url.host,
+        # A certificate has an address without its zone.
+        hostname=server.url.host.partition("%")[0],
         local_hostname=server.hostname,
         timeout=server.timeouts.command,
         use_tls=server.url.security is Security.TLS,
@@ -61,7 +66,8 @@ async def open_connection(server: Server) -> SMTP:
             await _open(client, server)
     except TimeoutError:
         discard(client)
-        raise RelayFault(f"no connection in {server.timeouts.opening} seconds") from None
+        reason = f"not ready in {server.timeouts.opening} seconds"
+        raise RelayFault(describe(Step.CONNECTION, reason, _place(server.url))) from None
     except BaseException:
         discard(client)
         raise
@@ -78,7 +84,7 @@ def discard(client: SMTP) -> None:
 
 async def _open(client: SMTP, server: Server) -> None:
     url = server.url
-    with _faults_at(Step.CONNECTION):
+    with _faults_at(Step.CONNECTION, _place(url)):
         connected = await connect(url, server.names, server.timeouts.connect)
         try:
             await client.connect(sock=connected, timeout=server.timeouts.connect)
@@ -97,11 +103,29 @@ async def _open(client: SMTP, server: Server) -> None:
             await client.login(url.user, url.password)
 
 
+def _place(url: SmtpUrl) -> str:
+    return f"{url.host} port {url.port}"
+
+
 @contextmanager
-def _faults_at(step: Step) -> Iterator[None]:
+def _faults_at(step: Step, place: str = "") -> Iterator[None]:
     try:
         yield
     except SMTPResponseException as error:
-        raise RelayFault(describe(step, f"{error.code} {error.message}")) from None
+        reason = f"{error.code} {error.message}"
     except (SMTPException, OSError, ValueError) as error:
-        raise RelayFault(describe(step, str(error) or type(error).__name__)) from None
+        reason = _reason_of(error)
+    else:
+        return
+    raise RelayFault(describe(step, reason, place)) from None
+
+
+def _reason_of(error: BaseException) -> str:
+    """Return the reason of an error, without the place as aiosmtplib knows it: on port None."""
+    if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
+        return _reason_of(error.__cause__)
+    if isinstance(error, ssl.SSLError):
+        return _PLACE_IN_SSL.sub("", str(error))
+    if isinstance(error, OSError):
+        return reason_of(error)
+    return str(error) or type(error).__name__

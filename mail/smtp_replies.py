@@ -27,6 +27,8 @@ from enum import StrEnum
 from mail.errors import MailError, Permanent, RelayFault, Temporary
 
 _MAX_LENGTH = 200
+# A server with several IP addresses has a reason for each.
+_MAX_CONNECTION_LENGTH = 500
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")
 _AUTHENTICATION = {530, 534, 535, 538}
 _OF_THIS_MESSAGE = {552, 555}
@@ -74,12 +76,17 @@ def error_of(
     return Temporary(reason) if is_alone else RelayFault(reason)
 
 
-def describe(step: Step, text: str) -> str:
-    """Return one short line about a failure, which quotes nothing of the message."""
+def describe(step: Step, text: str, place: str = "") -> str:
+    """Return one short line about a failure, which quotes nothing of the message.
+
+    ``place`` is the host and port of the server, for a failure of the connection.
+    """
     if step is Step.AUTH:
         return f"{step}: {_codes(text)}"
     printable = "".join(char if char.isprintable() else " " for char in text)
     masked = _QUOTED.sub("(…)", " ".join(printable.split()))
+    if place:
+        return f"{step}: {place}: {masked}"[:_MAX_CONNECTION_LENGTH]
     return f"{step}: {masked}"[:_MAX_LENGTH]
 
 

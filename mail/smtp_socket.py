@@ -5,9 +5,9 @@ for.
 """
 
 import asyncio
+import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import deque
 
 from ops.host_names import HostNames
 from settings.mail_url import SmtpUrl
@@ -16,30 +16,46 @@ from settings.mail_url import SmtpUrl
 async def connect(url: SmtpUrl, names: HostNames, seconds: float) -> socket.socket:
     """Return a socket that is connected to one of the IP addresses of the server.
 
-    Each address gets an equal share of the remaining time. Raises OSError.
+    Each address gets an equal share of the remaining time. Raises OSError; its message has the
+    reason of each address.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
-    async with _time_limit(seconds, f"the host name {url.host} was not resolved in time"):
-        addresses = await names.resolve(url.host)
-    while True:
-        address, *addresses = addresses
+    addresses = deque(await _resolve(url.host, names, seconds))
+    reasons: list[str] = []
+    while addresses:
+        address = addresses.popleft()
         share = (deadline - clock()) / (len(addresses) + 1)
         try:
-            async with _time_limit(share, f"{address} port {url.port}: no response in time"):
+            async with asyncio.timeout(share):
                 return await _connect_to(address, url.port)
-        except OSError:
-            if not addresses:
-                raise
+        except OSError as error:
+            place = "" if address == url.host else f"{address}: "
+            reasons.append(place + reason_of(error))
+    raise OSError("; ".join(reasons))
 
 
-@asynccontextmanager
-async def _time_limit(seconds: float, message: str) -> AsyncIterator[None]:
+def reason_of(error: OSError) -> str:
+    """Return the reason of an error, without the address that asyncio adds."""
+    if isinstance(error, TimeoutError):
+        return "no response in time"
+    # The numbers of name resolution are others.
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return error.strerror or str(error) or type(error).__name__
+    return os.strerror(error.errno)
+
+
+async def _resolve(host: str, names: HostNames, seconds: float) -> list[str]:
+    """Return the IP addresses of a host; raises OSError."""
     try:
         async with asyncio.timeout(seconds):
-            yield
+            return await names.resolve(host)
     except TimeoutError:
-        raise TimeoutError(message) from None
+        raise OSError("the host name was not resolved in time") from None
+    except UnicodeError:
+        raise OSError("the host name is invalid") from None
+    except OSError as error:
+        raise OSError(f"the host name cannot be resolved: {reason_of(error)}") from None
 
 
 async def _connect_to(address: str, port: int) -> socket.socket:

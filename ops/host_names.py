@@ -9,6 +9,7 @@ import asyncio
 import socket
 from concurrent.futures import Future
 from threading import Thread
+from typing import Any
 
 # After this time, the earlier addresses of a name are used: name servers need milliseconds.
 _PATIENCE_SECONDS = 0.5
@@ -24,30 +25,34 @@ class HostNames:
     async def resolve(self, name: str) -> list[str]:
         """Return the IP addresses of a name; raises OSError, or UnicodeError if it is invalid.
 
-        If the name servers do not respond soon, the addresses are the earlier ones.
+        A link-local address has its zone, as in fe80::1%eth0. If the name servers do not respond
+        soon, or no thread can be started, the addresses are the earlier ones.
         """
         known = self._known.get(name)
-        found = asyncio.wrap_future(self._resolution(name))
-        if known is None:
-            return await found
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                return await found
+            async with asyncio.timeout(None if known is None else _PATIENCE_SECONDS):
+                return await asyncio.wrap_future(self._resolution(name))
         except TimeoutError:
+            if known is None:
+                raise
             return known
         except socket.gaierror as error:
-            if error.errno != socket.EAI_AGAIN:
+            if known is None or error.errno != socket.EAI_AGAIN:
                 raise
             return known
 
     def _resolution(self, name: str) -> "Future[list[str]]":
-        """Return the running resolution of a name, or begin one."""
+        """Return the running resolution of a name, or begin one; raises OSError."""
         last = self._last.get(name)
         if last is None or last.done():
             last = Future()
             # So that a caller that gives up cannot cancel it for the others.
             last.set_running_or_notify_cancel()
-            Thread(target=self._look_up, args=(name, last), name="resolve", daemon=True).start()
+            thread = Thread(target=self._look_up, args=(name, last), name="resolve", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise socket.gaierror(socket.EAI_AGAIN, str(error)) from error
             # Only now: a resolution whose thread cannot start would never end.
             self._last[name] = last
         return last
@@ -55,9 +60,14 @@ class HostNames:
     def _look_up(self, name: str, found: "Future[list[str]]") -> None:
         try:
             answers = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-            addresses = [str(address[0]) for *_, address in answers]
+            addresses = [_text_of(address) for *_, address in answers]
         except (OSError, ValueError) as error:
             found.set_exception(error)
         else:
             self._known[name] = addresses
             found.set_result(addresses)
+
+
+def _text_of(address: tuple[Any, ...]) -> str:
+    """Return an address of a socket as text, with the zone, which its first field lacks."""
+    return socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]

@@ -142,7 +142,7 @@ class Archive:
                 while output.read(CHUNK):
                     pass
         except ProgramFailed as error:
-            raise BackupError(f"pg_restore cannot read the backup ({error}).") from None
+            raise BackupError(f"pg_restore cannot read the backup: {error}.") from None
         if rows.count != self.manifest.rows[name]:
             raise BackupError(
                 f"The backup contains {counted(rows.count, 'row')} of {name} instead of"

@@ -113,7 +113,7 @@ def _dump(
         with stream_output(program, [*options, *arguments], environment) as output:
             size = copy(output, write)
     except ProgramFailed as error:
-        raise BackupError(f"pg_dump did not finish ({error}).") from None
+        raise BackupError(f"pg_dump did not finish: {error}.") from None
     return size, digest.hexdigest()
 
 

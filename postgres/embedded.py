@@ -131,7 +131,7 @@ def _start(directory: DataDirectory, start_lock: int, *, may_launch: bool) -> Pa
             time.sleep(0.05)
     raise StillStartingError(
         f"Postgres in {directory.path} has not been ready within {START_SECONDS} seconds, and is"
-        f" still starting ({last_lines(read_log_tail(directory))}): try again later."
+        f" still starting: {last_lines(read_log_tail(directory))}. Try again later."
     )
 
 
@@ -140,7 +140,7 @@ def _check_launch(directory: DataDirectory, error: str, *, seconds: float) -> No
     is_transient = any(words in error for words in _TRANSIENT_ERRORS)
     if error and not (is_transient and seconds < _TRANSIENT_SECONDS):
         raise EmbeddedPostgresError(
-            f"Postgres does not start in {directory.path} ({last_lines(error)}): correct that and"
+            f"Postgres does not start in {directory.path}: {last_lines(error)}. Correct that and"
             " start again, or set DATABASE_URL to another Postgres."
         )
 

@@ -106,7 +106,7 @@ def _initdb(directory: DataDirectory, handle: DirectoryHandle, start_lock: int) 
     if code:
         shutil.rmtree(_UNFINISHED, ignore_errors=True, dir_fd=handle.descriptor)
         raise EmbeddedPostgresError(
-            f"initdb could not create the Postgres data in {directory.path} ({last_lines(output)}):"
-            " correct that, name another directory in database.embedded_dir, or set DATABASE_URL."
+            f"initdb could not create the Postgres data in {directory.path}: {last_lines(output)}."
+            " Correct that, name another directory in database.embedded_dir, or set DATABASE_URL."
         )
     handle.rename(_UNFINISHED, _FINISHED)

@@ -33,10 +33,10 @@ _ACTORS_SINCE = 4
 # Statements here may take hours, whatever the defaults of the database or the role.
 _NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
 
-_NO_RESPONSE = "Postgres does not respond ({0}). Check {0.setting}, and that Postgres is running."
+_NO_RESPONSE = "Postgres does not respond: {0}. Check {0.setting}, and that Postgres is running."
 _ADVICE: Mapping[type, str] = {
-    ConnectionRejected: "Postgres rejected the connection ({0}). {0.remedy}",
-    ReadOnly: "Postgres cannot be used ({0}): {0.remedy}",
+    ConnectionRejected: "Postgres rejected the connection: {0}. {0.remedy}",
+    ReadOnly: "Postgres cannot be used: {0}. {0.remedy}",
 }
 
 
@@ -129,7 +129,9 @@ def _translating_errors() -> Iterator[None]:
     except psycopg2.Error as error:
         # Without psycopg2's text, which can contain values of the statement.
         failure = translate_driver_error(error)
-        raise type(failure)(f"A statement failed ({failure}).") from None
+        if isinstance(failure, PoolerNotSupported):
+            raise failure from None
+        raise type(failure)(f"A statement failed: {failure}.") from None
 
 
 def _check_sessions(dsn: str, connection: PlainConnection) -> None:

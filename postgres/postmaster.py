@@ -133,7 +133,7 @@ def stop_if_unused(directory: DataDirectory) -> None:
     )
     if code and find_postmaster(directory):
         raise EmbeddedPostgresError(
-            f"Postgres in {directory.path} does not stop ({last_lines(output)}): wait for it, or"
+            f"Postgres in {directory.path} does not stop: {last_lines(output)}. Wait for it, or"
             f" end process {postmaster.pid} with `kill -QUIT`, which loses no data."
         )
     if postmaster.socket_directory is not None:

@@ -125,9 +125,9 @@ def _credentials(account: Account | None) -> _Credentials:
 
 
 def last_lines(output: str) -> str:
-    """Join the last lines of the output of a program into one."""
+    """Join the last lines of the output of a program into one, without a full stop."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " | ".join(lines[-6:]) or "no output"
+    return " | ".join(lines[-6:]).rstrip(".") or "no output"
 
 
 def make_readable(tree: Path) -> None:
@@ -184,6 +184,6 @@ def _create_system_user() -> pwd.struct_passwd:
         return pwd.getpwnam(SYSTEM_USER)
     except KeyError as error:
         raise EmbeddedPostgresError(
-            f"Postgres refuses to run as root, and its system user {SYSTEM_USER} cannot be created"
-            f" ({output.strip()}): run this server as an ordinary user, or set DATABASE_URL."
+            f"Postgres refuses to run as root, and its system user {SYSTEM_USER} cannot be created:"
+            f" {last_lines(output)}. Run this server as an ordinary user, or set DATABASE_URL."
         ) from error

@@ -24,5 +24,5 @@ class Readiness:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await result_of(self._lookups.users_of_tokens.find(_NO_TOKEN))
         except TimeoutError:
-            late = Unavailable(f"Postgres did not answer within {_TIMEOUT_SECONDS:g} s.")
+            late = Unavailable(f"Postgres did not answer within {_TIMEOUT_SECONDS:g} s")
             raise DatabaseUnavailable from late

@@ -14,7 +14,8 @@ _SMTP = re.compile(
     r"""(?!.*(\s|%(?![0-9A-Fa-f]{2})))
     (?P<scheme>smtp|smtps|smtp\+starttls)://
     ((?P<user>[^:@/?\#]+)(:(?P<password>[^:@/?\#]+))@)?
-    (?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+) (:(?P<port>[1-9][0-9]{0,4}))? /?""",
+    (?P<host>\[[0-9a-fA-F:.]+(%25[A-Za-z0-9._-]+)?\]|[A-Za-z0-9._-]+)
+    (:(?P<port>[1-9][0-9]{0,4}))? /?""",
     re.VERBOSE,
 )
 
@@ -67,7 +68,8 @@ def parse_mail_url(url: str) -> SmtpUrl | FolderUrl | None:
         )
     security = Security(match["scheme"])
     return SmtpUrl(
-        host=match["host"].strip("[]"),
+        # A link-local address has a zone: [fe80::1%25eth0].
+        host=unquote(match["host"].strip("[]")),
         port=int(match["port"] or _PORTS[security]),
         security=security,
         user=unquote(match["user"] or ""),

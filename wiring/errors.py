@@ -47,18 +47,18 @@ def advice(error: DatabaseError) -> str:
     if isinstance(error, SchemaError):
         return str(error)
     if isinstance(error, ReadOnly | NotAcknowledged | TooManyWaiting):
-        return f"Postgres cannot be used ({error}): {error.remedy}"
+        return f"Postgres cannot be used: {error}. {error.remedy}"
     if isinstance(error, WrongPooler):
-        return f"Postgres cannot be used ({error}): see docs/database.md."
+        return f"Postgres cannot be used (see docs/database.md): {error}"
     if isinstance(error, ConnectionRejected):
-        return f"Postgres rejected the connection ({error}). {error.remedy}"
+        return f"Postgres rejected the connection: {error}. {error.remedy}"
     if isinstance(error, Unavailable):
         return (
-            f"Postgres does not respond ({error}). Check {error.setting}, and that Postgres is"
+            f"Postgres does not respond: {error}. Check {error.setting}, and that Postgres is"
             " running."
         )
     return (
-        f"Postgres cannot be used ({error}): check the options in {error.setting}, and that its"
+        f"Postgres cannot be used: {error}. Check the options in {error.setting}, and that its"
         " role may create tables."
     )
 

@@ -85,7 +85,7 @@ async def _write_last(what: str, write: Callable[[], Awaitable[object]]) -> None
             with _raising_causes():
                 await write()
     except TimeoutError:
-        _warn(what, f"Postgres did not answer within {LAST_WRITE_SECONDS:g} s.")
+        _warn(what, f"Postgres did not answer within {LAST_WRITE_SECONDS:g} s")
     except DatabaseError as error:
         _warn(what, str(error))
 

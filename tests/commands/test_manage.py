@@ -3,10 +3,12 @@
 import asyncio
 import json
 import stat
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
+import psycopg2
 import pytest
 
 from db.schema_version import VERSION
@@ -195,6 +197,17 @@ def test_each_kind_of_failure_has_a_message_and_an_exit_code(dsn: str) -> None:
         assert (ended.returncode, ended.stdout) == (code, ""), ended
         assert message in ended.stderr
         assert "Traceback" not in ended.stderr
+
+
+def test_a_failure_of_the_database_is_one_sentence_with_its_reason(dsn: str) -> None:
+    with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE users")
+        ended = manage("users", "list", DATABASE_URL=dsn)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "Error: The database is unavailable: another session holds a lock that the statement needs:"
+        " LockNotAvailable, SQLSTATE 55P03.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -190,10 +190,10 @@ def test_connections_end_if_no_host_can_be_the_primary(
             "Try again when it accepts connections. Check DATABASE_URL.",
         ),
         ((DOWN, WRONG_PASSWORD, STANDBY), "Check DATABASE_URL."),
-        ((STANDBY, STANDBY, STANDBY), "name the primary in DATABASE_URL."),
+        ((STANDBY, STANDBY, STANDBY), "Name the primary in DATABASE_URL."),
         (
             (STANDBY, DOWN, SILENT),
-            "name the primary in DATABASE_URL, and check that it is running.",
+            "Name the primary in DATABASE_URL, and check that it is running.",
         ),
     ],
 )

@@ -1,11 +1,15 @@
 """The hosts of a DSN, and the order in which they are tried."""
 
+import asyncio
+
 import pytest
 
-from db.dsn import parse_url
-from db.errors import InvalidUrl
-from db.hosts import Host, find_hosts
+from db.dsn import describe, parse_url
+from db.errors import InvalidUrl, Unavailable
+from db.hosts import Host, find_hosts, resolve
 from db.route import Route
+from ops.host_names import HostNames
+from tests.harness.threads import no_new_threads
 
 
 @pytest.mark.parametrize(
@@ -94,3 +98,20 @@ def test_the_addresses_of_a_name_have_an_order_as_well() -> None:
     route.follow(addresses[2])
     route.silent.add(addresses[0])
     assert route.in_order(addresses) == [addresses[2], addresses[1], addresses[0]]
+
+
+def test_a_link_local_host_is_connected_to_in_its_zone() -> None:
+    url = "postgresql://[fe80::1%25lo]:5433/x"
+    [host] = find_hosts(parse_url(url))
+    [resolved] = asyncio.run(resolve(host, HostNames()))
+    assert resolved.parameters == {"host": "fe80::1%lo", "hostaddr": "fe80::1%lo", "port": "5433"}
+    assert str(resolved) == "fe80::1%lo port 5433"
+    assert describe(url) == "[fe80::1%lo]:5433/x"
+
+
+def test_a_host_is_unavailable_while_no_thread_can_start() -> None:
+    with no_new_threads(), pytest.raises(Unavailable) as caught:
+        asyncio.run(resolve(Host("one.example"), HostNames()))
+    assert str(caught.value) == (
+        "the host name one.example cannot be resolved: can't start new thread"
+    )

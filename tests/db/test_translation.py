@@ -82,5 +82,5 @@ def test_the_advice_about_a_standby_fits_the_other_hosts_that_libpq_has_tried() 
     both = failure(f"{ATTEMPT}Connection refused\n{ATTEMPT}session is read-only", host="")
     assert isinstance(standby, ReadOnly)
     assert isinstance(both, ReadOnly)
-    assert standby.remedy == "name the primary in DATABASE_URL."
-    assert both.remedy == "name the primary in DATABASE_URL, and check that it is running."
+    assert standby.remedy == "Name the primary in DATABASE_URL."
+    assert both.remedy == "Name the primary in DATABASE_URL, and check that it is running."

@@ -14,8 +14,10 @@ class _Selector(SelectSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-        self.now += timeout or 0.0
-        return super().select(None if timeout is None else 0.0)
+        ready = super().select(None if timeout is None else 0.0)
+        if not ready:
+            self.now += timeout or 0.0
+        return ready
 
 
 class _Loop(asyncio.SelectorEventLoop):

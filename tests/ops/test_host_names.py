@@ -7,6 +7,7 @@ import pytest
 
 from ops.host_names import HostNames
 from tests.harness.name_servers import name_servers
+from tests.harness.threads import no_new_threads
 
 ONE, TWO = ["10.0.0.1"], ["10.0.0.2"]
 
@@ -82,3 +83,35 @@ def test_a_name_that_no_longer_exists_has_no_addresses() -> None:
                 await names.resolve("one")
 
     asyncio.run(run())
+
+
+def test_a_name_whose_thread_cannot_start_is_not_resolved_now_and_is_asked_for_later() -> None:
+    async def run() -> None:
+        names = HostNames()
+        with name_servers(one="10.0.0.1"):
+            with no_new_threads(), pytest.raises(OSError, match="can't start new thread") as caught:
+                await names.resolve("one")
+            assert caught.value.errno == socket.EAI_AGAIN
+            assert await names.resolve("one") == ONE
+
+    asyncio.run(run())
+
+
+def test_the_earlier_addresses_are_used_while_no_thread_can_start() -> None:
+    async def run() -> None:
+        names = HostNames()
+        with name_servers(one="10.0.0.1"):
+            await names.resolve("one")
+            with no_new_threads():
+                assert await names.resolve("one") == ONE
+
+    asyncio.run(run())
+
+
+def test_a_link_local_address_keeps_its_zone() -> None:
+    assert asyncio.run(HostNames().resolve("fe80::1%lo")) == ["fe80::1%lo"]
+
+
+def test_addresses_of_both_families_are_returned_as_text() -> None:
+    assert asyncio.run(HostNames().resolve("127.0.0.1")) == ["127.0.0.1"]
+    assert asyncio.run(HostNames().resolve("::1")) == ["::1"]

@@ -434,7 +434,9 @@ def test_a_failed_start_reports_why_and_leaves_nothing_running(folder: Path) -> 
     before = configuration.read_text()
     configuration.write_text(f"{before}nonsense = on\n")
     try:
-        with pytest.raises(EmbeddedPostgresError, match=r'does not start.*"nonsense"'):
+        with pytest.raises(
+            EmbeddedPostgresError, match=r'does not start in \S+: .*"nonsense".*\. Correct that'
+        ):
             EmbeddedPostgres.start(folder)
     finally:
         configuration.write_text(before)

@@ -21,15 +21,15 @@ LIMITS = {"USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": "0.5"}
 # By name: the URL, the exit code, and a part of the sentence.
 CASES = {
     "the host is unknown": (f"{USER}nosuch.invalid/x", 1, "nosuch.invalid cannot be resolved"),
-    "the host refuses": (f"{USER}{{refusing}}/x", 1, ": Connection refused). Check DATABASE_URL"),
-    "the host is silent": (f"{USER}{{silent}}/x", 1, ": no response in time). Check DATABASE_URL"),
+    "the host refuses": (f"{USER}{{refusing}}/x", 1, ": Connection refused. Check DATABASE_URL"),
+    "the host is silent": (f"{USER}{{silent}}/x", 1, ": no response in time. Check DATABASE_URL"),
     "no host is usable": (
         f"{USER}{{refusing}},{{standby}},{{silent}}/userauth",
         1,
-        "name the primary in DATABASE_URL, and check that it is running.",
+        "Name the primary in DATABASE_URL, and check that it is running.",
     ),
-    "it is no Postgres": (f"{USER}{{web}}/x", 1, "Postgres does not respond (127.0.0.1 port"),
-    "it is a standby": (f"{USER}{{standby}}/userauth", 1, "is a standby): name the primary"),
+    "it is no Postgres": (f"{USER}{{web}}/x", 1, "Postgres does not respond: 127.0.0.1 port"),
+    "it is a standby": (f"{USER}{{standby}}/userauth", 1, "is a standby. Name the primary"),
     "it is read-only": (f"{USER}{{primary}}/reading", 1, "default_transaction_read_only is on"),
     "the password is wrong": (
         f"strict:{SECRET}@{{primary}}/userauth",
@@ -40,19 +40,19 @@ CASES = {
     "the role has too many connections": (
         f"limited:{SECRET}@{{primary}}/userauth",
         1,
-        'role "limited"). Raise that limit, or lower database.pool_max.',
+        'role "limited". Raise that limit, or lower database.pool_max.',
     ),
     "it is stopping": (
         f"{USER}{{stopping}}/userauth",
         1,
-        "shutting down). Try again when it accepts connections.",
+        "shutting down. Try again when it accepts connections.",
     ),
     "the role is unknown": (f"no:{SECRET}@{{primary}}/userauth", 1, 'role "no" does not exist'),
     "the database is unknown": (f"{USER}{{primary}}/no", 1, 'database "no" does not exist'),
     "it has no TLS": (
         f"{USER}{{primary}}/userauth?sslmode=require",
         1,
-        "rejected the connection (127.0.0.1 port",
+        "rejected the connection: 127.0.0.1 port",
     ),
     "an option is unknown": (f"{USER}{{primary}}/x?bogus=1", 2, "DATABASE_URL is malformed"),
     "a value is invalid": (f"{USER}{{primary}}/x?sslmode=bogus", 2, "has an invalid sslmode value"),
@@ -175,9 +175,9 @@ def test_a_url_without_a_usable_postgres_is_reported_in_one_sentence(
 @pytest.mark.parametrize(
     ("template", "code", "part"),
     [
-        ("{USER}{refusing}/x", 1, ": Connection refused). Check database.direct_url, and that"),
-        ("{USER}{standby}/userauth", 1, "name the primary in database.direct_url."),
-        ("no@{primary}/userauth", 1, 'role "no" does not exist). Check database.direct_url.'),
+        ("{USER}{refusing}/x", 1, ": Connection refused. Check database.direct_url, and that"),
+        ("{USER}{standby}/userauth", 1, "Name the primary in database.direct_url."),
+        ("no@{primary}/userauth", 1, 'role "no" does not exist. Check database.direct_url.'),
         ("{USER}{primary}/x?bogus=1", 2, "database.direct_url is malformed: "),
         ("{USER}{primary}/x?sslmode=bogus", 2, "database.direct_url has an invalid sslmode value"),
         ("{USER}a,b,c/x?port=1,2", 2, "database.direct_url has different numbers of hosts"),

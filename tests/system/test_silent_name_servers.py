@@ -68,6 +68,8 @@ def test_a_server_stops_while_the_name_of_the_mail_server_is_being_resolved(
         "DATABASE_URL": dsn,
         "USERAUTH_MAIL__URL": "smtp://silent.example",
         "USERAUTH_MAIL__FROM": "no-reply@example.com",
+        # How long a stop waits for a message that is being sent.
+        "USERAUTH_SERVER__DRAIN_SECONDS": "0",
         **silence,
     }
     with running_server(variables, tmp_path / "log", preloaded=False) as server:
