@@ -9,6 +9,11 @@ set -eu
 suite=trixie
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 
+# Whether version $1 is $2 or later.
+is_at_least() {
+    printf '%s\n' "$2" "$1" | sort -V -C
+}
+
 is_usable() {
     version=$(etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')
     case $version in
@@ -16,7 +21,7 @@ is_usable() {
         3.4.*) oldest=3.4.31 ;;
         *) oldest=3.5.13 ;;
     esac
-    dpkg --compare-versions "$version" ge "$oldest"
+    is_at_least "$version" "$oldest"
 }
 
 if is_usable; then
@@ -24,7 +29,7 @@ if is_usable; then
 fi
 apt-get -qq update
 candidate=$(LC_ALL=C apt-cache policy etcd-server | sed -n 's/^ *Candidate: //p')
-if ! dpkg --compare-versions "${candidate#(none)}" ge 3.5.13; then
+if ! is_at_least "${candidate#(none)}" 3.5.13; then
     if [ ! -f "$keys" ]; then
         echo "No package of etcd 3.5.13 or later is available: install a release of etcd.io." >&2
         exit 1

@@ -1,6 +1,6 @@
 """Which versions of etcd deploy/cluster/install-etcd.sh accepts, with programs that only answer."""
 
-import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -46,8 +46,14 @@ def program(file: Path, text: str) -> None:
     file.chmod(0o755)
 
 
+def get_path(name: str) -> str:
+    found = shutil.which(name)
+    assert found
+    return found
+
+
 def without_etcd(folder: Path) -> str:
     """Return a PATH with the programs that the script calls, but no etcd."""
-    for name in ("dpkg", "sed"):
-        os.symlink(f"/usr/bin/{name}", folder / name)
+    for name in ("sed", "sort"):
+        (folder / name).symlink_to(get_path(name))
     return str(folder)
