@@ -6,52 +6,60 @@
 # Debian 12 has 3.4.23. There the package of Debian 13 is installed, and no other package of it.
 set -eu
 
-suite=trixie
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-
-# Whether version $1 is $2 or later.
-is_at_least() {
-    printf '%s\n' "$2" "$1" | sort -V -C
-}
-
-is_usable() {
-    version=$(etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p')
-    case $version in
-        '') return 1 ;;
+# Whether version $1 has no such defect.
+is_fixed() {
+    case $1 in
+        '' | '(none)') return 1 ;;
         3.4.*) oldest=3.4.31 ;;
         *) oldest=3.5.13 ;;
     esac
-    is_at_least "$version" "$oldest"
+    printf '%s\n' "$oldest" "$1" | sort -V -C
 }
 
-if is_usable; then
-    exit 0
-fi
-apt-get -qq update
-candidate=$(LC_ALL=C apt-cache policy etcd-server | sed -n 's/^ *Candidate: //p')
-if ! is_at_least "${candidate#(none)}" 3.5.13; then
-    if [ ! -f "$keys" ]; then
-        echo "No package of etcd 3.5.13 or later is available: install a release of etcd.io." >&2
-        exit 1
-    fi
-    cat >"/etc/apt/sources.list.d/etcd-$suite.list" <<END
-deb [signed-by=$keys] http://deb.debian.org/debian $suite main
-deb [signed-by=$keys] http://deb.debian.org/debian-security $suite-security main
-END
-    cat >"/etc/apt/preferences.d/etcd-$suite" <<END
-Package: *
-Pin: release n=$suite*
-Pin-Priority: -1
+installed() {
+    etcd --version 2>/dev/null | sed -n 's/^etcd Version: //p'
+}
 
-Package: etcd-server etcd-client
-Pin: release n=$suite*
+candidate() {
+    LC_ALL=C apt-cache policy etcd-server | sed -n 's/^ *Candidate: //p'
+}
+
+codename() {
+    (. /etc/os-release && echo "$ID-${VERSION_CODENAME:-}")
+}
+
+add_debian_13() {
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    cat >/etc/apt/sources.list.d/userauth-etcd.list <<END
+deb [signed-by=$keys] http://deb.debian.org/debian trixie main
+deb [signed-by=$keys] http://deb.debian.org/debian-security trixie-security main
+END
+    # Below the 500 of Debian 12, and above 0, so that a later upgrade to Debian 13 is possible.
+    cat >/etc/apt/preferences.d/userauth-etcd <<END
+Package: *
+Pin: release n=trixie*
+Pin-Priority: 100
+
+Package: etcd-server
+Pin: release n=trixie*
 Pin-Priority: 990
 END
     apt-get -qq update
-fi
-DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends \
-    etcd-server etcd-client
-is_usable || {
-    echo "etcd $version is too old, or is found before /usr/bin/etcd in PATH." >&2
-    exit 1
 }
+
+if is_fixed "$(installed)"; then
+    exit 0
+fi
+apt-get -qq update
+if ! is_fixed "$(candidate)" && [ "$(codename)" = debian-bookworm ]; then
+    add_debian_13
+fi
+if ! is_fixed "$(candidate)"; then
+    echo "The packages have etcd $(candidate): install 3.5.13 or later, as etcd.io describes." >&2
+    exit 1
+fi
+DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends etcd-server
+if ! is_fixed "$(installed)"; then
+    echo "etcd $(installed) is too old, and comes first in PATH: $(command -v etcd)" >&2
+    exit 1
+fi
