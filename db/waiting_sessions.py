@@ -40,15 +40,13 @@ class WaitingSessions:
     async def check(self, connection: Connection, *, limit: int, seconds: float) -> None:
         """Log a warning, rarely, if sessions have waited for longer than ``seconds``.
 
-        Raises TooManyWaiting if their number has reached ``limit``.
+        Raises TooManyWaiting if their number has reached ``limit``: db/outage_log.py logs that.
         """
         number, names = await _count(connection, seconds)
-        if number == 0:
-            return
-        if self.is_logged:
-            self._warning.log(number, names)
         if number >= limit:
             raise TooManyWaiting(_REASON % (number, names))
+        if number and self.is_logged:
+            self._warning.log(number, names)
 
 
 async def find_waiting_risk(connection: Connection, seconds: float) -> list[str]:

@@ -171,6 +171,8 @@ def test_a_cancelled_task_stops_trying() -> None:
         (None, (STANDBY, WAITS, REJECTS), TooManyWaiting),
         # It may be busy: to end its connections would make it worse.
         (ONE, (SILENT, STANDBY, STANDBY), Unavailable),
+        (ONE, (SILENT, WAITS, STANDBY), TooManyWaiting),
+        (ONE, (SILENT, REJECTS, STANDBY), ConnectionRejected),
     ],
 )
 def test_connections_end_if_no_host_can_be_the_primary(
