@@ -26,7 +26,7 @@ _EFFECTS: Mapping[type[DatabaseError], str] = {
     RoleSettingsMissing: "requests get 503 until they are set",
     TooManyWaiting: "requests that need a new connection get 503 until a standby acknowledges",
 }
-# Lookups on open connections can be answered meanwhile: not an answer ends it, but a new connection.
+# Lookups on open connections can be answered meanwhile: a new connection ends it, not an answer.
 _OF_NEW_CONNECTIONS = TooManyWaiting
 
 

@@ -52,7 +52,7 @@ class WaitingSessions:
 async def find_waiting_risk(connection: Connection, seconds: float) -> list[str]:
     """Return a warning if sessions of this role have waited for longer than ``seconds``."""
     number, names = await _count(connection, seconds)
-    return [f"{_REASON % (number, names)}. {TooManyWaiting.remedy}"] if number else []
+    return [f"{_REASON % (number, names)}. {TooManyWaiting.advice}"] if number else []
 
 
 async def _count(connection: Connection, seconds: float) -> tuple[int, str]:

@@ -67,7 +67,7 @@ def test_only_sessions_of_the_same_role_that_have_waited_for_long_are_counted(
                 await sessions.check(own, limit=1, seconds=0)
             assert str(raised.value) == REASON
             [risk] = await find_waiting_risk(own, 0)
-            assert risk == f"{REASON}. {TooManyWaiting.remedy}"
+            assert risk == f"{REASON}. {TooManyWaiting.advice}"
             assert await find_waiting_risk(own, 600) == []
             assert await find_waiting_risk(others, 0) == []
         await other.close()
