@@ -15,6 +15,7 @@ _REASON = (
     "sessions wait for a synchronous standby: %d; none acknowledges (synchronous_standby_names ="
     " %r)"
 )
+# Only outside a transaction, whose role it would replace until the end.
 _COUNT = """
 SET LOCAL ROLE NONE;
 SELECT count(*), current_setting('synchronous_standby_names')
