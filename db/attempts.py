@@ -6,7 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from db.errors import COMBINED, ReadOnly, Unavailable, WrongPooler, combined
+from db.errors import (
+    COMBINED,
+    ConnectionRejected,
+    ReadOnly,
+    TooManyWaiting,
+    Unavailable,
+    WrongPooler,
+    combined,
+)
 from db.first_answer import Report
 from db.hosts import Host, resolve
 from db.route import Route
@@ -70,5 +78,5 @@ def _combined(reasons: Mapping[Host, Unavailable], route: Route) -> Unavailable:
     if route.primary is not None and isinstance(reasons.get(route.primary), ReadOnly):
         kinds = (ReadOnly,)
     elif route.primary in route.silent:
-        kinds = ()
+        kinds = (TooManyWaiting, ConnectionRejected)
     return combined([*reasons.values()], kinds)

@@ -98,7 +98,7 @@ class Connector:
 
     def record_answer(self) -> None:
         """Record that a primary answered a lookup, of the kind that every request makes."""
-        self._outage_log.end()
+        self._outage_log.record_answer()
 
     def _discard(self, error: DatabaseError) -> None:
         if isinstance(error, ReadOnly):
@@ -117,6 +117,7 @@ class Connector:
             close_once(opened.raw)
             lost = Unavailable("another primary was found while a connection was opened")
             raise (self.unusable or lost).with_traceback(None)
+        self._outage_log.record_connection()
         self.search_path = opened.search_path
         if self.route.follow(opened.host) or opened.is_promoted:
             # The others lead to a host that may still consider itself the primary.

@@ -44,6 +44,16 @@ _WRONG = (
     "permission denied for",
     "no such ",
 )
+_CHECK = "Check {setting}."
+_CHECK_AND_START = "Check {setting}, and that Postgres is running."
+_NAME_PRIMARY = "Name the primary in {setting}."
+# One sentence in place of two about different hosts.
+_MERGED = {
+    frozenset({_CHECK, _CHECK_AND_START}): _CHECK_AND_START,
+    frozenset({_NAME_PRIMARY, _CHECK_AND_START}): (
+        "Name the primary in {setting}, and check that it is running."
+    ),
+}
 
 
 class DatabaseError(Exception):
@@ -59,53 +69,66 @@ class DatabaseError(Exception):
 class Unavailable(DatabaseError):
     """Postgres cannot serve now. Whether the statement had an effect is not known.
 
-    ``causes`` are the errors of the hosts that were tried, if this one combines them.
+    ``causes`` are the errors of the hosts that were tried, if this one combines them. ``advice`` is
+    what the administrator should do about a single one.
     """
 
     causes: Sequence["Unavailable"] = ()
+    advice = _CHECK_AND_START
+
+    @property
+    def remedy(self) -> str:
+        """Return what the administrator should do: the advice about each kind of cause."""
+        causes = self.causes or (self,)
+        # A standby needs none if another host, which responds, can be the primary.
+        if any(isinstance(each, ConnectionRejected | TooManyWaiting) for each in causes):
+            causes = [each for each in causes if not isinstance(each, ReadOnly)]
+        advice = list(dict.fromkeys(each.advice for each in causes))
+        for pair, merged in _MERGED.items():
+            if pair.issubset(advice):
+                advice = [*(each for each in advice if each not in pair), merged]
+        return " ".join(advice).format(setting=self.setting)
 
 
 class ConnectionRejected(Unavailable):
     """Postgres responds, but accepts no connection; the message is its reason."""
 
-    @property
-    def remedy(self) -> str:
-        """Return what the administrator should do, for each of several hosts."""
-        rejections = [each for each in self.causes if isinstance(each, ConnectionRejected)]
-        reasons = map(str, rejections or [self])
-        return " ".join(dict.fromkeys(map(self._remedy, reasons)))
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.advice = _advice_about(reason)
 
-    def _remedy(self, reason: str) -> str:
-        if any(part in reason for part in _EXHAUSTED):
-            return "Raise that limit, or lower database.pool_max."
-        if _NOT_YET in reason:
-            return "Try again when it accepts connections."
-        if any(part in reason for part in _WRONG):
-            return f"Check {self.setting}."
-        return f"If Postgres is neither starting nor out of connections, check {self.setting}."
+
+def _advice_about(reason: str) -> str:
+    if any(part in reason for part in _EXHAUSTED):
+        return "Raise the limit of connections, or lower database.pool_max."
+    if _NOT_YET in reason:
+        return "Try again when Postgres accepts connections."
+    if any(part in reason for part in _WRONG):
+        return _CHECK
+    return "If Postgres is neither starting nor out of connections, check {setting}."
 
 
 class ReadOnly(Unavailable):
     """Postgres is a standby, read-only or replaced: its answers must be ignored."""
 
-    @property
-    def remedy(self) -> str:
-        """Return what the administrator should do."""
-        if all(isinstance(cause, ReadOnly) for cause in self.causes):
-            return f"Name the primary in {self.setting}."
-        return f"Name the primary in {self.setting}, and check that it is running."
+    advice = _NAME_PRIMARY
 
 
 class TooManyWaiting(Unavailable):
     """As many sessions as allowed wait for a synchronous standby; the message is their number."""
 
-    remedy = "Check that a standby that is named there runs, and follows this Postgres."
+    advice = (
+        "Check that a standby named in synchronous_standby_names is running, and follows the"
+        " primary."
+    )
 
 
 class NotAcknowledged(Unavailable):
     """No standby has to acknowledge lookups, so the primary may have been replaced unnoticed."""
 
-    remedy = "Name a synchronous standby there, or set database.reads = primary."
+    advice = (
+        "Name a synchronous standby in synchronous_standby_names, or set database.reads = primary."
+    )
 
     def __init__(self) -> None:
         super().__init__("synchronous_standby_names is empty, and lookups have to be acknowledged")
@@ -177,7 +200,7 @@ def combined(
     """Return one error with the reason of each host, of the first of some kinds among them."""
     kind = next((kind for kind in kinds if any(isinstance(each, kind) for each in errors)), None)
     error = (kind or Unavailable)("; ".join(dict.fromkeys(map(str, errors))))
-    error.causes = tuple(errors)
+    error.causes = tuple(cause for each in errors for cause in each.causes or (each,))
     return error
 
 

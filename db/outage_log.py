@@ -9,6 +9,7 @@ from db.errors import (
     NotAcknowledged,
     ReadOnly,
     RoleSettingsMissing,
+    TooManyWaiting,
     Unusable,
 )
 from ops.logs import SERVER
@@ -18,12 +19,15 @@ from ops.logs import SERVER
 _REPEAT_SECONDS = 10.0
 _BEGIN_SECONDS = 1.0
 
-# When a cause that can end by itself ends.
-_UNTIL: Mapping[type[DatabaseError], str] = {
-    ReadOnly: "a primary accepts writes",
-    NotAcknowledged: "it names one",
-    RoleSettingsMissing: "they are set",
+# The effect of a cause that can end by itself, and when it ends.
+_EFFECTS: Mapping[type[DatabaseError], str] = {
+    ReadOnly: "requests get 503 until a primary accepts writes",
+    NotAcknowledged: "requests get 503 until it names one",
+    RoleSettingsMissing: "requests get 503 until they are set",
+    TooManyWaiting: "requests that need a new connection get 503 until a standby acknowledges",
 }
+# Lookups on open connections can be answered meanwhile: a new connection ends it, not an answer.
+_OF_NEW_CONNECTIONS = TooManyWaiting
 
 
 class OutageLog:
@@ -37,7 +41,7 @@ class OutageLog:
         self.is_on = False
         self._clock = clock
         self._logged_at = -math.inf
-        self._is_open = False
+        self._open: type[DatabaseError] | None = None
 
     def log(self, error: DatabaseError) -> None:
         """Log an error that concerns every request: rarely, if its cause can end by itself."""
@@ -47,14 +51,23 @@ class OutageLog:
             logging.getLogger(SERVER).error("%s: requests get 503 until a restart", error)
             return
         now = self._clock()
-        until = _UNTIL.get(type(error))
-        pause = _REPEAT_SECONDS if self._is_open else _BEGIN_SECONDS
-        if until is not None and now >= self._logged_at + pause:
-            self._logged_at, self._is_open = now, True
-            logging.getLogger(SERVER).warning("%s: requests get 503 until %s", error, until)
+        effect = _EFFECTS.get(type(error))
+        pause = _REPEAT_SECONDS if self._open else _BEGIN_SECONDS
+        if effect is not None and now >= self._logged_at + pause:
+            self._logged_at, self._open = now, type(error)
+            logging.getLogger(SERVER).warning("%s: %s", error, effect)
 
-    def end(self) -> None:
-        """Log, once after a line about an outage, that requests are served again."""
-        if self._is_open:
-            self._is_open = False
+    def record_answer(self) -> None:
+        """Log, once after a line about an outage that an answer ends, that requests are served."""
+        if self._open is not _OF_NEW_CONNECTIONS:
+            self._end()
+
+    def record_connection(self) -> None:
+        """Log the same after an outage that a new connection ends."""
+        if self._open is _OF_NEW_CONNECTIONS:
+            self._end()
+
+    def _end(self) -> None:
+        if self._open is not None:
+            self._open = None
             logging.getLogger(SERVER).info("Postgres can be used again: requests are served")

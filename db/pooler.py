@@ -11,6 +11,7 @@ from settings.choices import Pooler
 _SECONDS = 60.0
 # A process id can be used again; together with its start it names one session. A default may have
 # set another role: only the one that connected sees the start.
+# Only outside a transaction, whose role it would replace until the end.
 SESSION = """
 SET LOCAL ROLE NONE;
 SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())

@@ -120,8 +120,5 @@ def _wrong(
 
 
 def _identifiers(search_path: str) -> list[str]:
-    """Return the schemas in a search_path, without quotes."""
-    return [
-        quoted.replace('""', '"') or plain.lower()
-        for quoted, plain in _IDENTIFIER.findall(search_path)
-    ]
+    """Return the schemas in a search_path, to compare them: a quote in a name stays doubled."""
+    return [quoted or plain.lower() for quoted, plain in _IDENTIFIER.findall(search_path)]

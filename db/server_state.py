@@ -64,6 +64,7 @@ SELECT
 """
 # With the rights of the role that connected, which a default may have replaced: others do not see
 # whether its session is encrypted.
+# Only outside a transaction, whose role it would replace until the end.
 _IS_ENCRYPTED = """
 SET LOCAL ROLE NONE;
 SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)

@@ -15,6 +15,7 @@ _REASON = (
     "sessions wait for a synchronous standby: %d; none acknowledges (synchronous_standby_names ="
     " %r)"
 )
+# Only outside a transaction, whose role it would replace until the end.
 _COUNT = """
 SET LOCAL ROLE NONE;
 SELECT count(*), current_setting('synchronous_standby_names')
@@ -40,21 +41,19 @@ class WaitingSessions:
     async def check(self, connection: Connection, *, limit: int, seconds: float) -> None:
         """Log a warning, rarely, if sessions have waited for longer than ``seconds``.
 
-        Raises TooManyWaiting if their number has reached ``limit``.
+        Raises TooManyWaiting if their number has reached ``limit``: db/outage_log.py logs that.
         """
         number, names = await _count(connection, seconds)
-        if number == 0:
-            return
-        if self.is_logged:
-            self._warning.log(number, names)
         if number >= limit:
             raise TooManyWaiting(_REASON % (number, names))
+        if number and self.is_logged:
+            self._warning.log(number, names)
 
 
 async def find_waiting_risk(connection: Connection, seconds: float) -> list[str]:
     """Return a warning if sessions of this role have waited for longer than ``seconds``."""
     number, names = await _count(connection, seconds)
-    return [f"{_REASON % (number, names)}. {TooManyWaiting.remedy}"] if number else []
+    return [f"{_REASON % (number, names)}. {TooManyWaiting.advice}"] if number else []
 
 
 async def _count(connection: Connection, seconds: float) -> tuple[int, str]:

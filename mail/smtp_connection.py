@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
-from aiosmtplib import SMTP, SMTPConnectError, SMTPException, SMTPResponseException
+from aiosmtplib import (
+    SMTP,
+    SMTPConnectError,
+    SMTPException,
+    SMTPResponseException,
+    SMTPServerDisconnected,
+)
 
 from mail.errors import RelayFault
 from mail.smtp_replies import Step, describe
@@ -82,6 +88,17 @@ def discard(client: SMTP) -> None:
         transport.abort()
 
 
+def failure_reason(error: BaseException) -> str:
+    """Return the reason of an error, without the place as aiosmtplib knows it: on port None."""
+    if isinstance(error, SMTPConnectError | SMTPServerDisconnected) and error.__cause__ is not None:
+        return failure_reason(error.__cause__)
+    if isinstance(error, ssl.SSLError):
+        return _PLACE_IN_SSL.sub("", str(error))
+    if isinstance(error, OSError):
+        return reason_of(error)
+    return str(error) or type(error).__name__
+
+
 async def _open(client: SMTP, server: Server) -> None:
     url = server.url
     with _faults_at(Step.CONNECTION, _place(url)):
@@ -114,18 +131,7 @@ def _faults_at(step: Step, place: str = "") -> Iterator[None]:
     except SMTPResponseException as error:
         reason = f"{error.code} {error.message}"
     except (SMTPException, OSError, ValueError) as error:
-        reason = _reason_of(error)
+        reason = failure_reason(error)
     else:
         return
     raise RelayFault(describe(step, reason, place)) from None
-
-
-def _reason_of(error: BaseException) -> str:
-    """Return the reason of an error, without the place as aiosmtplib knows it: on port None."""
-    if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
-        return _reason_of(error.__cause__)
-    if isinstance(error, ssl.SSLError):
-        return _PLACE_IN_SSL.sub("", str(error))
-    if isinstance(error, OSError):
-        return reason_of(error)
-    return str(error) or type(error).__name__

@@ -9,7 +9,7 @@ from email.utils import parseaddr
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from mail.errors import MailError, Permanent, Temporary
-from mail.smtp_connection import Server, discard, open_connection
+from mail.smtp_connection import Server, discard, failure_reason, open_connection
 from mail.smtp_replies import Step, describe, error_of
 from rules.emails import with_ascii_domain
 
@@ -122,7 +122,7 @@ class SmtpRelay:
                 needs_utf8=needs_utf8,
             )
         except (SMTPException, OSError) as error:
-            raise Temporary(describe(step, str(error) or type(error).__name__)) from None
+            raise Temporary(describe(step, failure_reason(error))) from None
         except ValueError:
             return Permanent(f"{step}: the address cannot be part of a command")
         self._has_sent = True

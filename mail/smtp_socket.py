@@ -63,6 +63,10 @@ async def _connect_to(address: str, port: int) -> socket.socket:
     connection.settimeout(0)
     try:
         await asyncio.get_running_loop().sock_connect(connection, (address, port))
+    except RuntimeError as error:
+        # asyncio resolves an address with a zone, in a thread, which may not start.
+        connection.close()
+        raise OSError(str(error)) from error
     except BaseException:
         connection.close()
         raise

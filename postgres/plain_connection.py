@@ -33,10 +33,9 @@ _ACTORS_SINCE = 4
 # Statements here may take hours, whatever the defaults of the database or the role.
 _NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
 
-_NO_RESPONSE = "Postgres does not respond: {0}. Check {0.setting}, and that Postgres is running."
-_ADVICE: Mapping[type, str] = {
-    ConnectionRejected: "Postgres rejected the connection: {0}. {0.remedy}",
-    ReadOnly: "Postgres cannot be used: {0}. {0.remedy}",
+_FAILURES: Mapping[type, str] = {
+    ConnectionRejected: "Postgres rejected the connection",
+    ReadOnly: "Postgres cannot be used",
 }
 
 
@@ -117,7 +116,8 @@ def _connect(dsn: str) -> extensions.connection:
         if not isinstance(failure, Unavailable):
             raise failure from None
         failure.setting = setting_of(dsn)
-        raise Unavailable(_ADVICE.get(type(failure), _NO_RESPONSE).format(failure)) from None
+        what = _FAILURES.get(type(failure), "Postgres does not respond")
+        raise Unavailable(f"{what}: {failure}. {failure.remedy}".removesuffix(".")) from None
     raw.autocommit = True
     return raw
 
@@ -131,7 +131,7 @@ def _translating_errors() -> Iterator[None]:
         failure = translate_driver_error(error)
         if isinstance(failure, PoolerNotSupported):
             raise failure from None
-        raise type(failure)(f"A statement failed: {failure}.") from None
+        raise type(failure)(f"A statement failed: {failure}") from None
 
 
 def _check_sessions(dsn: str, connection: PlainConnection) -> None:

@@ -53,10 +53,7 @@ def advice(error: DatabaseError) -> str:
     if isinstance(error, ConnectionRejected):
         return f"Postgres rejected the connection: {error}. {error.remedy}"
     if isinstance(error, Unavailable):
-        return (
-            f"Postgres does not respond: {error}. Check {error.setting}, and that Postgres is"
-            " running."
-        )
+        return f"Postgres does not respond: {error}. {error.remedy}"
     return (
         f"Postgres cannot be used: {error}. Check the options in {error.setting}, and that its"
         " role may create tables."

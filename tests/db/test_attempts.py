@@ -13,6 +13,7 @@ from db.errors import (
     SchemaError,
     TooManyWaiting,
     Unavailable,
+    combined,
 )
 from db.hosts import Host
 from db.route import Route
@@ -25,6 +26,7 @@ ONE, TWO, THREE = Route(ROUTE).hosts
 STANDBY, DOWN, REJECTS = ReadOnly("a standby"), Unavailable("down"), ConnectionRejected("too many")
 WAITS = TooManyWaiting("sessions wait")
 STARTING = ConnectionRejected("FATAL: the database system is starting up")
+EXHAUSTED = ConnectionRejected("FATAL: sorry, too many clients already")
 WRONG_PASSWORD = ConnectionRejected("FATAL: password authentication failed")
 SILENT = "silent"
 # It answers at once, and is the primary 5 seconds later.
@@ -171,6 +173,8 @@ def test_a_cancelled_task_stops_trying() -> None:
         (None, (STANDBY, WAITS, REJECTS), TooManyWaiting),
         # It may be busy: to end its connections would make it worse.
         (ONE, (SILENT, STANDBY, STANDBY), Unavailable),
+        (ONE, (SILENT, WAITS, STANDBY), TooManyWaiting),
+        (ONE, (SILENT, REJECTS, STANDBY), ConnectionRejected),
     ],
 )
 def test_connections_end_if_no_host_can_be_the_primary(
@@ -187,9 +191,36 @@ def test_connections_end_if_no_host_can_be_the_primary(
     [
         (
             (STARTING, WRONG_PASSWORD, STARTING),
-            "Try again when it accepts connections. Check DATABASE_URL.",
+            "Try again when Postgres accepts connections. Check DATABASE_URL.",
         ),
-        ((DOWN, WRONG_PASSWORD, STANDBY), "Check DATABASE_URL."),
+        (
+            (EXHAUSTED, SILENT, STANDBY),
+            (
+                "Raise the limit of connections, or lower database.pool_max. Check DATABASE_URL,"
+                " and that Postgres is running."
+            ),
+        ),
+        (
+            (WRONG_PASSWORD, DOWN, STARTING),
+            (
+                "Try again when Postgres accepts connections. Check DATABASE_URL, and that Postgres"
+                " is running."
+            ),
+        ),
+        ((STANDBY, WRONG_PASSWORD, STANDBY), "Check DATABASE_URL."),
+        ((DOWN, DOWN, DOWN), "Check DATABASE_URL, and that Postgres is running."),
+        (
+            (WAITS, STANDBY, STARTING),
+            (
+                "Check that a standby named in synchronous_standby_names is running, and follows"
+                " the primary. Try again when Postgres accepts connections."
+            ),
+        ),
+        # libpq tries one host twice, with TLS and without.
+        (
+            (combined([WRONG_PASSWORD, STARTING]), STARTING, STANDBY),
+            ("Check DATABASE_URL. Try again when Postgres accepts connections."),
+        ),
         ((STANDBY, STANDBY, STANDBY), "Name the primary in DATABASE_URL."),
         (
             (STANDBY, DOWN, SILENT),
@@ -198,9 +229,7 @@ def test_connections_end_if_no_host_can_be_the_primary(
     ],
 )
 def test_the_advice_fits_every_host(answers: tuple[Answer, ...], remedy: str) -> None:
-    error = failure(Route(ROUTE), *answers)
-    assert isinstance(error, ConnectionRejected | ReadOnly)
-    assert error.remedy == remedy
+    assert failure(Route(ROUTE), *answers).remedy == remedy
 
 
 def test_a_name_that_is_not_resolved_in_time_leaves_time_for_the_others() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from db.connection import close_once
 from db.connector import Connector
-from db.errors import ReadOnly
+from db.errors import ReadOnly, TooManyWaiting
 from db.outage_log import OutageLog
 from tests.harness.clock import Clock
 from tests.harness.pool_limits import LIMITS
@@ -55,8 +55,8 @@ def test_each_beginning_and_each_end_of_an_outage_is_logged(
         log.log(ReadOnly(name))
         clock.advance(1)
         log.log(ReadOnly(name))
-        log.end()
-        log.end()
+        log.record_answer()
+        log.record_answer()
     assert outline(caplog) == ["first", "Postgres", "second", "Postgres"]
 
 
@@ -75,7 +75,7 @@ def test_outages_that_begin_within_a_second_are_logged_once(
     """As if a host name led to the primary and to a standby in turn."""
     for number in range(21):
         log.log(ReadOnly(f"{number}"))
-        log.end()
+        log.record_answer()
         clock.advance(0.125)
     assert outline(caplog) == ["0", "Postgres", "8", "Postgres", "16", "Postgres"]
 
@@ -85,5 +85,32 @@ def test_the_end_of_an_outage_that_was_not_logged_is_not_logged(
 ) -> None:
     log.is_on = False
     log.log(ReadOnly("a check reports it"))
-    log.end()
+    log.record_answer()
+    log.record_connection()
     assert outline(caplog) == []
+
+
+def test_an_outage_of_new_connections_ends_with_the_next_one(
+    log: OutageLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Meanwhile, lookups on the open connections are answered."""
+    for second in range(11):
+        log.log(TooManyWaiting(f"{second}"))
+        log.record_answer()
+        clock.advance(1)
+    log.record_connection()
+    log.record_connection()
+    effect = "requests that need a new connection get 503 until a standby acknowledges"
+    assert caplog.messages == [
+        f"0: {effect}",
+        f"10: {effect}",
+        "Postgres can be used again: requests are served",
+    ]
+
+
+def test_a_new_connection_does_not_end_other_outages(
+    log: OutageLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.log(ReadOnly("first"))
+    log.record_connection()
+    assert outline(caplog) == ["first"]

@@ -20,17 +20,20 @@ from postgres.plain_connection import PlainConnection, plain_connection
 from settings.choices import Pooler
 from tests.harness.clock import Clock
 from tests.harness.databases import SCHEMA, apply, use
-from tests.harness.external_cluster import Cluster, new_cluster
+from tests.harness.external_cluster import PASSWORD, Cluster, new_cluster
 from tests.harness.memory_directory import new_directory
 from tests.harness.pool_limits import LIMITS
 
 pytestmark = pytest.mark.needs("initdb")
-SETUP = """
+SETUP = f"""
 CREATE ROLE tables_owner;
 GRANT tables_owner TO userauth;
 ALTER ROLE userauth SET role = tables_owner;
 ALTER ROLE userauth SET search_path = own;
 ALTER ROLE userauth CONNECTION LIMIT 33;
+CREATE ROLE climber LOGIN PASSWORD '{PASSWORD}';
+GRANT postgres TO climber;
+ALTER ROLE climber SET role = postgres;
 CREATE SCHEMA own AUTHORIZATION tables_owner
 """
 OWNERS = "SELECT DISTINCT tableowner::text FROM pg_tables WHERE schemaname = 'own'"
@@ -61,6 +64,15 @@ def test_a_superuser_is_named_although_it_acts_as_another_role(cluster: Cluster)
             assert (await get_server_state(connection)).superuser == "postgres"
 
     use(cluster.url("postgres"), work)
+
+
+def test_a_superuser_as_which_an_ordinary_role_acts_is_named(cluster: Cluster) -> None:
+    async def work(database: Database) -> None:
+        async with database.connection() as connection:
+            state = await get_server_state(connection)
+        assert (state.role, state.superuser) == ("postgres", "postgres")
+
+    use(cluster.url("climber"), work)
 
 
 def test_a_session_and_its_roles_are_recognized(cluster: Cluster) -> None:

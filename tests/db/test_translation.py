@@ -31,11 +31,11 @@ def rejection(text: str, host: str = HOST) -> ConnectionRejected:
     [
         (
             "FATAL:  sorry, too many clients already",
-            "Raise that limit, or lower database.pool_max.",
+            "Raise the limit of connections, or lower database.pool_max.",
         ),
         (
             "FATAL:  the database system is starting up",
-            "Try again when it accepts connections.",
+            "Try again when Postgres accepts connections.",
         ),
         ('FATAL:  password authentication failed for user "x"', "Check DATABASE_URL."),
         ('FATAL:  no pg_hba.conf entry for host "::1", no encryption', "Check DATABASE_URL."),
@@ -74,7 +74,10 @@ def test_each_of_the_hosts_that_libpq_has_tried_gets_its_advice() -> None:
     )
     error = rejection("\n".join(f"{ATTEMPT}{reason}" for reason in reasons), host="")
     assert str(error) == "; ".join(f"{ATTEMPT}{' '.join(each.split())}" for each in reasons)
-    assert error.remedy == "Try again when it accepts connections. Check DATABASE_URL."
+    assert error.remedy == (
+        "Try again when Postgres accepts connections. Check DATABASE_URL, and that Postgres is"
+        " running."
+    )
 
 
 def test_the_advice_about_a_standby_fits_the_other_hosts_that_libpq_has_tried() -> None:

@@ -67,7 +67,7 @@ def test_only_sessions_of_the_same_role_that_have_waited_for_long_are_counted(
                 await sessions.check(own, limit=1, seconds=0)
             assert str(raised.value) == REASON
             [risk] = await find_waiting_risk(own, 0)
-            assert risk == f"{REASON}. {TooManyWaiting.remedy}"
+            assert risk == f"{REASON}. {TooManyWaiting.advice}"
             assert await find_waiting_risk(own, 600) == []
             assert await find_waiting_risk(others, 0) == []
         await other.close()
@@ -90,6 +90,31 @@ def test_waiting_sessions_are_logged_once_a_minute_when_outages_are(
 
     use(nodes.primary.url, work, PATIENT)
     assert caplog.messages == [REASON] * 3
+
+
+def test_the_number_that_is_refused_is_logged_as_an_outage_until_a_connection_is_opened(
+    nodes: Replicated, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work(database: Database) -> None:
+        late = replace(PATIENT, query_timeout_seconds=0, pool_max=1)
+        other = await Database.open(nodes.primary.url, replace(late, pool_min=0))
+        other.log_outages()
+        async with one_waiting(nodes, database):
+            for _ in range(2):
+                with pytest.raises(TooManyWaiting):
+                    async with other.connection():
+                        pass
+            other.record_answer()
+        async with other.dedicated_connection(20):
+            pass
+        await other.close()
+
+    caplog.set_level("INFO")
+    use(nodes.primary.url, work, PATIENT)
+    assert caplog.messages == [
+        f"{REASON}: requests that need a new connection get 503 until a standby acknowledges",
+        "Postgres can be used again: requests are served",
+    ]
 
 
 def test_a_pool_logs_waiting_sessions_from_its_first_request(

@@ -215,7 +215,7 @@ def test_a_server_does_not_start_while_no_standby_is_configured(
             pass
 
     nodes.primary.set(NAMES, "")
-    with pytest.raises(StartError, match="Name a synchronous standby there"):
+    with pytest.raises(StartError, match="Name a synchronous standby in synchronous_standby_names"):
         asyncio.run(start())
     for command in (("check",), ("check", "--database")):
         result = manage(*command, DATABASE_URL=dsn, USERAUTH_DATABASE__READS="acknowledged")

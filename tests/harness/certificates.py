@@ -12,7 +12,7 @@ def make_certificate(folder: Path, name: str = "localhost") -> tuple[Path, Path]
         [
             *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={name}"),
             *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"),
             *("-keyout", str(key), "-out", str(certificate)),
         ],
         check=True,

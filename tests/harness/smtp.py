@@ -2,7 +2,9 @@
 
 import asyncio
 import email
+import socket
 import ssl
+import struct
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -35,6 +37,7 @@ class Step(StrEnum):
 # What happens at a step, besides a reply such as "450 4.2.0 Later".
 HANG = "hang"
 DROP = "drop"
+RESET = "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +75,19 @@ class Plan:
 
 
 class SmtpServer:
-    """An SMTP server in a thread of its own, on a port of 127.0.0.1 that it keeps.
+    """An SMTP server in a thread of its own, on a port of an IP address that it keeps.
 
     With ``certificate``, a context with one, it offers STARTTLS, or is TLS from the start.
     """
 
     def __init__(
-        self, certificate: ssl.SSLContext | None = None, *, is_tls_from_start: bool = False
+        self,
+        certificate: ssl.SSLContext | None = None,
+        *,
+        is_tls_from_start: bool = False,
+        address: str = "127.0.0.1",
     ) -> None:
+        self._address = address
         self.plan = Plan()
         self.messages: list[ReceivedMessage] = []
         self.commands: list[str] = []
@@ -143,7 +151,7 @@ class SmtpServer:
             sessions.append(_Connection(self, self.connections, self._starttls))
             return sessions[-1]
 
-        server = await loop.create_server(connect, "127.0.0.1", self.port, ssl=self._tls)
+        server = await loop.create_server(connect, self._address, self.port, ssl=self._tls)
         self.port = server.sockets[0].getsockname()[1]
         self._stop = loop, stop
         started.set_result(None)
@@ -239,9 +247,13 @@ class _Connection(SMTP):
         """Do what the plan has for a step; return whether it has something."""
         self._server.commands.append(step)
         failure = self._server.plan.failures.get(step)
-        if failure == DROP:
+        if failure == RESET and self.transport is not None:
+            # Closed in this way, it sends a reset.
+            raw = self.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if failure in {DROP, RESET}:
             self.disconnect()
-        if failure in {HANG, DROP}:
+        if failure in {HANG, DROP, RESET}:
             await asyncio.Event().wait()  # until the connection is lost, which cancels this task
         if failure is not None:
             await super().push(failure)

@@ -10,7 +10,7 @@ import pytest
 
 from mail.errors import RelayFault
 from mail.smtp_connection import Server, Timeouts, discard, open_connection
-from settings.mail_url import SmtpUrl, parse_mail_url
+from settings.mail_url import Security, SmtpUrl, parse_mail_url
 from tests.harness.certificates import make_certificate
 from tests.harness.name_servers import NameServers, name_servers
 from tests.harness.processes import free_port
@@ -117,6 +117,20 @@ def test_a_certificate_that_is_not_verified_is_the_reason(tmp_path: Path) -> Non
             f"connection: 127.0.0.1 port {server.port}: certificate verify failed:"
             " self-signed certificate"
         )
+
+
+def test_a_certificate_has_an_address_without_its_zone(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    trusted = ssl.create_default_context(cafile=str(certificate))
+
+    async def run(port: int) -> None:
+        url = SmtpUrl("::1%1", port, Security.TLS)
+        discard(await open_connection(Server(url, "localhost", tls=trusted)))
+
+    with SmtpServer(context, is_tls_from_start=True, address="::1") as server:
+        asyncio.run(run(server.port))
 
 
 def test_a_server_without_tls_has_the_reason_of_openssl() -> None:

@@ -14,7 +14,7 @@ from mail.smtp_relay import SmtpRelay
 from settings.mail_url import SmtpUrl, parse_mail_url
 from tests.harness.certificates import make_certificate
 from tests.harness.name_servers import name_servers
-from tests.harness.smtp import DROP, HANG, PASSWORD, USER, SmtpServer, Step
+from tests.harness.smtp import DROP, HANG, PASSWORD, RESET, USER, SmtpServer, Step
 
 SENDER = "no-reply@example.com"
 ALICE = "alice@example.com"
@@ -192,6 +192,19 @@ def test_a_connection_lost_after_the_message_is_temporary_although_it_arrived(
 
     use(relay_at(server.url()), work)
     assert len(server.messages) == 1
+
+
+@pytest.mark.parametrize("step", [Step.EHLO, Step.MAIL, Step.RCPT, Step.DATA])
+def test_a_connection_that_is_reset_has_the_reason_of_the_system(
+    server: SmtpServer, step: Step
+) -> None:
+    server.plan.failures = {step: RESET}
+
+    async def work(relay: SmtpRelay) -> None:
+        with pytest.raises(MailError, match=rf"^{step}.*: Connection reset by peer$"):
+            await send(relay)
+
+    use(relay_at(server.url()), work)
 
 
 def test_a_refused_connection_is_a_fault_of_the_relay(server: SmtpServer) -> None:

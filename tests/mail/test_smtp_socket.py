@@ -16,6 +16,7 @@ from ops.host_names import HostNames
 from settings.mail_url import Security, SmtpUrl
 from tests.harness.jumping_clock import run_at_once
 from tests.harness.processes import free_port
+from tests.harness.threads import no_new_threads
 
 SILENT, REFUSING = "127.0.0.2", "127.0.0.3"
 
@@ -77,6 +78,18 @@ def test_a_link_local_mail_server_is_connected_to_in_its_zone() -> None:
             await connect(SmtpUrl("fe80::1%lo", 25, Security.NONE), HostNames(), 20)
 
     with asyncio.Runner(loop_factory=EventLoop) as runner:
+        runner.run(run())
+
+
+def test_an_address_with_a_zone_whose_thread_cannot_start_has_a_reason() -> None:
+    """The loop of asyncio needs a thread for it."""
+
+    async def run() -> None:
+        url = SmtpUrl("relay", 25, Security.NONE)
+        with no_new_threads(), pytest.raises(OSError, match=r"^fe80::1%lo: can't start new thread"):
+            await connect(url, KnownNames("fe80::1%lo"), 20)
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(run())
 
 

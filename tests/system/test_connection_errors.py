@@ -40,12 +40,12 @@ CASES = {
     "the role has too many connections": (
         f"limited:{SECRET}@{{primary}}/userauth",
         1,
-        'role "limited". Raise that limit, or lower database.pool_max.',
+        'role "limited". Raise the limit of connections, or lower database.pool_max.',
     ),
     "it is stopping": (
         f"{USER}{{stopping}}/userauth",
         1,
-        "shutting down. Try again when it accepts connections.",
+        "shutting down. Try again when Postgres accepts connections.",
     ),
     "the role is unknown": (f"no:{SECRET}@{{primary}}/userauth", 1, 'role "no" does not exist'),
     "the database is unknown": (f"{USER}{{primary}}/no", 1, 'database "no" does not exist'),

@@ -78,9 +78,9 @@ def test_sessions_that_wait_for_a_standby_fail_a_check_only_as_they_fail_a_start
                 nodes.standby.thaw()
     assert report[0].startswith("The settings are valid")
     assert [line for line in report if reason in line] == [
-        f"Warning: {reason}. {TooManyWaiting.remedy}"
+        f"Warning: {reason}. {TooManyWaiting.advice}"
     ]
-    expected = f"Postgres cannot be used: {reason}. {TooManyWaiting.remedy}"
+    expected = f"Postgres cannot be used: {reason}. {TooManyWaiting.advice}"
     assert (str(at_check.value), str(at_start.value)) == (expected, expected)
     assert caplog.messages == []
 

@@ -46,8 +46,8 @@ SILENT = "db (10.0.0.5) port 5432: no response in time"
             NotAcknowledged(),
             (
                 "Postgres cannot be used: synchronous_standby_names is empty, and lookups have to"
-                " be acknowledged. Name a synchronous standby there, or set database.reads ="
-                " primary."
+                " be acknowledged. Name a synchronous standby in"
+                " synchronous_standby_names, or set database.reads = primary."
             ),
         ),
         (
