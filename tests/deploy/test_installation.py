@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.configuration import ROOT
+from tests.harness.memory_directory import new_program_directory
 from tests.harness.units import DEPLOY, UNITS
 
 # The one that the environment of the tests was created with.
@@ -21,12 +22,13 @@ pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 60)
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed() -> Iterator[Path]:
     """Install into a directory that stands for a machine."""
-    root = tmp_path_factory.mktemp("machine")
-    lend_packages(root / "opt/userauth")
-    install(root)
-    return root
+    with new_program_directory() as folder:
+        root = Path(folder)
+        lend_packages(root / "opt/userauth")
+        install(root)
+        yield root
 
 
 def lend_packages(program: Path) -> None:

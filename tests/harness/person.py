@@ -52,8 +52,9 @@ class Person:
         return self.find("html").get_attribute("lang")
 
     def open(self, path: str) -> None:
-        # Another fragment alone would load nothing.
-        self.driver.get("about:blank")
+        if "#" in path:
+            # Another fragment alone would load nothing.
+            self.driver.get("about:blank")
         self.driver.get(self.url + path)
 
     def find(self, selector: str) -> WebElement:

@@ -6,6 +6,7 @@ environment, streams and exit code. Only its command line is that of this progra
 """
 
 import atexit
+import gc
 import json
 import os
 import random
@@ -168,6 +169,9 @@ def _serve(control: int) -> int:
 
     with built_once():
         build(settings_with())
+        # A server that traversed these objects would copy the memory that it shares with us.
+        gc.collect()
+        gc.freeze()
         arguments = _Parent(socket.socket(fileno=control)).run()
         return 0 if arguments is None else main(arguments, os.environ)
 

@@ -80,7 +80,6 @@ def test_the_browser_keeps_pages_of_others_and_none_of_an_account(
         person.driver.execute_script(KEEP)
         person.open(SIGN_IN)
         person.driver.back()
-        person.driver.back()
         # Otherwise the rest would show nothing.
         assert person.driver.execute_script(IS_KEPT)
         person.sign_in()
