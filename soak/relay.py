@@ -57,6 +57,12 @@ class Mailboxes:
         self._read_new()
         return dict(self._found.get((recipient, kind), {}))
 
+    @property
+    def arrived(self) -> int:
+        """Return the number of different messages to users with the prefix that arrived."""
+        self._read_new()
+        return sum(map(len, self._found.values()))
+
     def missing(self) -> list[str]:
         """Return the acknowledged messages that did not arrive."""
         self._read_new()

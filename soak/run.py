@@ -84,6 +84,7 @@ class Run:
         unknown = "; ".join(f"{why}: {count}" for why, count in sorted(self._tally.unknown.items()))
         yield (
             f"{self._mailboxes.summary()}, {self._tally.late_messages} of them late;"
+            f" {self._tally.deferred_messages:,} were deferred at the end;"
             f" the relay failed {self._tally.relay_outages} times"
         )
         yield f"unknown outcomes: {unknown or 'none'}"

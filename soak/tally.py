@@ -17,6 +17,7 @@ class Tally:
         self.slowest: dict[str, float] = {}
         self.relay_outages = 0
         self.late_messages = 0
+        self.deferred_messages = 0
         self._faults: dict[str, list[str]] = {}
 
     @property
