@@ -20,20 +20,24 @@ from tests.harness.processes import ServerProcess, environment, running_server
 from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
 
-pytestmark = [pytest.mark.long, pytest.mark.needs("git")]
+pytestmark = [pytest.mark.long, pytest.mark.needs("git"), pytest.mark.timeout(300)]
 # The last commit with schema version 4.
 PREVIOUS = "411e41fa98ebbf7f7ab67cad8cf06920cf7e5fa8"
+# Its target that installs the packages, and the Python that has them.
+SERVER_PACKAGES, PYTHON = ".venv/.server", ".venv/bin/python"
 WRONG = "not the password"
 
 
 @pytest.fixture(scope="module")
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Check out the previous version; it runs with the packages of this one."""
+    """Check out the previous version, with its packages in a virtual environment of its own."""
     directory = tmp_path_factory.mktemp("previous") / "userauth"
     git = get_program("git")
     clone = [git, "clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(directory)]
     subprocess.run(clone, check=True)
     subprocess.run([git, "-C", str(directory), "checkout", "--quiet", PREVIOUS], check=True)
+    make = ["make", "--silent", f"--directory={directory}", f"PYTHON={sys.executable}"]
+    subprocess.run([*make, SERVER_PACKAGES], check=True)
     return directory
 
 
@@ -65,7 +69,7 @@ def servers(dsn: str, previous: Path, tmp_path: Path) -> Iterator[Servers]:
     with ExitStack() as stack:
         process = stack.enter_context(
             child_processes.running(
-                [sys.executable, str(previous / "server.py")],
+                [str(previous / PYTHON), str(previous / "server.py")],
                 log,
                 environment(**variables),
                 directory=previous,
