@@ -29,6 +29,7 @@ from db.schema import (
 from db.schema_privileges import FIND_PRIVILEGES, check_privileges
 from db.schema_version import VERSION
 from postgres.archives import Archive
+from postgres.deferred_indexes import deferred_indexes
 from postgres.exclusive_access import (
     reject_locked_tables,
     reject_other_connections,
@@ -118,8 +119,8 @@ def restore(dsn: str, archive: Archive, options: RestoreOptions) -> RestoreResul
             take_schema_lock(connection)
             reject_other_connections(connection)
             replaced = _drop_tables(connection, archive, options)
-            _fill(connection, archive, options)
-            result = _finish(connection, archive, options, replaced)
+            revoked = _fill(connection, archive, options)
+            result = _finish(connection, archive, options, replaced, revoked)
         # Without statistics, Postgres would plan for empty tables.
         for name in TABLES:
             connection.execute(f"ANALYZE {name}")
@@ -176,30 +177,40 @@ def _reject_users(connection: PlainConnection, tables: Sequence[str]) -> None:
         )
 
 
-def _fill(connection: PlainConnection, archive: Archive, options: RestoreOptions) -> None:
-    """Create the tables of the backup, fill them, and migrate them."""
-    manifest = archive.manifest
+def _fill(connection: PlainConnection, archive: Archive, options: RestoreOptions) -> int:
+    """Create the tables of the backup, fill them, and migrate them.
+
+    Return the number of valid tokens that it revoked.
+    """
+    manifest, revoked = archive.manifest, 0
     connection.execute(schema_of(manifest.version, options.schema))
     for name in manifest.partitions:
         if statement := creation_of(name):
             connection.execute(statement)
-    for name in TABLES:
-        if name in manifest.rows:
-            _fill_table(connection, archive, name)
+    with deferred_indexes(connection, TABLES):
+        for name in TABLES:
+            if name in manifest.rows:
+                _fill_table(connection, archive, name)
+        if not options.keeps_tokens:
+            now = options.event.at
+            revoked = int(connection.value(_REVOKE_TOKENS, (now, now)))
     if connection.fetch_all("SELECT version FROM userauth_schema") != [(manifest.version,)]:
         raise BackupError("The schema version in the backup differs from that in its manifest.")
     for migration in migrations(manifest.version):
         connection.execute(migration)
+    return revoked
 
 
 def _finish(
-    connection: PlainConnection, archive: Archive, options: RestoreOptions, replaced: _Replaced
+    connection: PlainConnection,
+    archive: Archive,
+    options: RestoreOptions,
+    replaced: _Replaced,
+    revoked: int,
 ) -> RestoreResult:
-    """Delete the messages, revoke the tokens, insert the event, and return the result."""
-    now = options.event.at
+    """Delete the messages, insert the event, and return the result."""
     # Otherwise old messages would be sent, and used secrets would be valid again.
     connection.execute("DELETE FROM messages")
-    revoked = 0 if options.keeps_tokens else int(connection.value(_REVOKE_TOKENS, (now, now)))
     connection.insert_event(options.event)
     changed: dict[str, list[str]] = defaultdict(list)
     for user_id, email in connection.fetch_all(_FIND_EMAILS, (list(replaced.changes),)):

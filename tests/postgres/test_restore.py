@@ -18,7 +18,7 @@ from tests.harness.api import PASSWORD, Api, bearer
 from tests.harness.backups import backed_up, contents, fill_everything
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
-from tests.harness.databases import DESCRIBE, data, fill, new_database
+from tests.harness.databases import DESCRIBE, apply, data, fill, new_database
 from tests.harness.processes import environment, running_server
 from tests.harness.sql import run_sql
 
@@ -143,6 +143,30 @@ def test_a_wrong_row_count_rolls_the_restore_back(dsn: str, empty: str, tmp_path
     file.write_bytes(content.replace(b'"throttle": 1', b'"throttle": 2'))
     ended = manage("restore", str(file), DATABASE_URL=empty)
     assert (ended.returncode, "it is damaged" in ended.stderr) == (1, True), ended
+    assert has_nothing(empty)
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("tokens_pkey", "INSERT INTO tokens SELECT * FROM tokens LIMIT 1"),
+        ("users_email_key_unique", "UPDATE users SET email_key = 'same'"),
+        ("tokens_user_id_fkey", "UPDATE tokens SET user_id = gen_random_uuid()"),
+    ],
+)
+def test_rows_that_violate_a_key_roll_the_restore_back(
+    postgres: str, empty: str, tmp_path: Path, key: str, change: str
+) -> None:
+    with new_database(postgres, "without_key") as without_key:
+        apply(without_key)
+        fill_everything(without_key)
+        table = key.partition("_")[0]
+        run_sql(without_key, f"ALTER TABLE {table} DROP CONSTRAINT {key}")
+        run_sql(without_key, change)
+        file = backed_up(without_key, tmp_path)
+    ended = manage("restore", str(file), DATABASE_URL=empty)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.endswith(f"\nError: Rows of the backup violate the key {key}.\n")
     assert has_nothing(empty)
 
 
