@@ -85,7 +85,7 @@ def test_a_stop_waits_briefly_for_the_last_writes(
 
     with plain_connection(dsn) as connection, connection.transaction():
         asyncio.run(run())
-    reason = "the last token uses were not written: Postgres did not answer within 0.1 s."
+    reason = "the last token uses were not written: Postgres did not answer within 0.1 s"
     assert caplog.messages.count(reason) == 1
     caplog.clear()
 
