@@ -30,6 +30,7 @@ class Mail:
     """A message in the view of its recipient."""
 
     id: str
+    received_at: float
     token: str | None = field(repr=False)
     code: str | None = field(repr=False)
 
@@ -47,10 +48,18 @@ class Mailboxes:
         self._repeated = 0
         self._found: dict[tuple[str, str], dict[str, Mail]] = defaultdict(dict)
         self._expected: Counter[tuple[str, str]] = Counter()
+        self._changes: dict[tuple[str, str], float] = {}
 
     def expect(self, recipient: str, kind: str) -> None:
         """Remember that a message was acknowledged."""
         self._expected[recipient, kind] += 1
+
+    def expect_notice(self, recipient: str, kind: str, *, changed_at: float) -> None:
+        """Remember that a change was acknowledged, of which a message has to arrive afterwards.
+
+        An unsent message about an earlier change reports this one, too.
+        """
+        self._changes[recipient, kind] = changed_at
 
     def received(self, recipient: str, kind: str) -> dict[str, Mail]:
         """Return the messages of a kind to an address, by id."""
@@ -66,14 +75,23 @@ class Mailboxes:
     def missing(self) -> list[str]:
         """Return the acknowledged messages that did not arrive."""
         self._read_new()
-        return [
+        late = [
+            f"{kind} to {recipient} after the last change"
+            for (recipient, kind), changed_at in self._changes.items()
+            if not self._arrived_since(changed_at, recipient, kind)
+        ]
+        return late + [
             f"{number - len(self._found.get(key, {}))} of {number} {key[1]} to {key[0]}"
             for key, number in self._expected.items()
             if len(self._found.get(key, {})) < number
         ]
 
+    def _arrived_since(self, at: float, recipient: str, kind: str) -> bool:
+        mails = self._found.get((recipient, kind), {})
+        return any(mail.received_at >= at for mail in mails.values())
+
     def summary(self) -> str:
-        expected = self._expected.total()
+        expected = self._expected.total() + len(self._changes)
         return (
             f"messages: {self._read:,} received, {self._repeated:,} of them again;"
             f" {expected:,} awaited"
@@ -91,6 +109,7 @@ class Mailboxes:
         token, code = _LINK.search(plain), _CODE.search(plain)
         mail = Mail(
             found[1] if found else "",
+            message.received_at,
             token[1] if token else None,
             code[1] + code[2] if code else None,
         )

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -48,6 +49,8 @@ class ReceivedMessage:
     recipients: tuple[str, ...]
     content: bytes = field(repr=False)
     connection: int
+    # In monotonic seconds.
+    received_at: float
 
     @property
     def parsed(self) -> EmailMessage:
@@ -234,7 +237,11 @@ class _Connection(SMTP):
     async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
         message = ReceivedMessage(
-            envelope.mail_from or "", tuple(envelope.rcpt_tos), envelope.content, self._number
+            envelope.mail_from or "",
+            tuple(envelope.rcpt_tos),
+            envelope.content,
+            self._number,
+            time.monotonic(),
         )
         failure = self._server.plan.failures.get(Step.BODY)
         if failure is None or failure == DROP:
