@@ -112,15 +112,12 @@ class MailClient:
     async def _set_password(self, account: Account, mail: Mail) -> None:
         password = self._new_password()
         account.is_certain = False
-        proof = self._proof(mail, password=password, is_anonymous=True)
-        changed_at = time.monotonic()
+        proof, since = self._proof(mail, password=password, is_anonymous=True), time.monotonic()
         # 422 if the first request was served and its response lost: then the password is set too.
         await self._call(calls.RESET, {200}, proof, repeated={422})
         account.set_password(password)
         account.is_verified = True
-        self._mailboxes.expect_notice(
-            account.email, MessageKind.PASSWORD_CHANGED, changed_at=changed_at
-        )
+        self._mailboxes.expect_since(since, account.email, MessageKind.PASSWORD_CHANGED)
         await self._log_in(account.email, account.password, 200)
         await self._log_in(account.email, account.old_passwords[-1], 401)
         account.is_certain = True

@@ -54,12 +54,12 @@ class Mailboxes:
         """Remember that a message was acknowledged."""
         self._expected[recipient, kind] += 1
 
-    def expect_notice(self, recipient: str, kind: str, *, changed_at: float) -> None:
-        """Remember that a change was acknowledged, of which a message has to arrive afterwards.
+    def expect_since(self, at: float, recipient: str, kind: str) -> None:
+        """Remember that a change was acknowledged: a message about it has to arrive after ``at``.
 
         An unsent message about an earlier change reports this one, too.
         """
-        self._changes[recipient, kind] = changed_at
+        self._changes[recipient, kind] = at
 
     def received(self, recipient: str, kind: str) -> dict[str, Mail]:
         """Return the messages of a kind to an address, by id."""
@@ -77,8 +77,8 @@ class Mailboxes:
         self._read_new()
         late = [
             f"{kind} to {recipient} after the last change"
-            for (recipient, kind), changed_at in self._changes.items()
-            if not self._arrived_since(changed_at, recipient, kind)
+            for (recipient, kind), at in self._changes.items()
+            if not self._arrived_since(at, recipient, kind)
         ]
         return late + [
             f"{number - len(self._found.get(key, {}))} of {number} {key[1]} to {key[0]}"
