@@ -51,10 +51,10 @@ def deferred_indexes(connection: PlainConnection, tables: Sequence[str]) -> Iter
     for schema, name, _ in indexes:
         connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(schema, name)))
     for schema, table, name, _ in reversed(constraints):
-        connection.execute(_alter(schema, table, "DROP CONSTRAINT {}", name))
+        connection.execute(_alter(schema, table, "DROP", name))
     yield
     for schema, table, name, definition in constraints:
-        added = _alter(schema, table, f"ADD CONSTRAINT {{}} {definition}", name)
+        added = _alter(schema, table, "ADD", name, definition)
         try:
             connection.execute(added)
         except psycopg2.IntegrityError:
@@ -63,8 +63,8 @@ def deferred_indexes(connection: PlainConnection, tables: Sequence[str]) -> Iter
         connection.execute(definition)
 
 
-def _alter(schema: str, table: str, action: str, name: str) -> sql.Composable:
-    """Return a statement that changes a constraint of a table."""
-    return sql.SQL("ALTER TABLE {} {}").format(
-        sql.Identifier(schema, table), sql.SQL(action).format(sql.Identifier(name))
+def _alter(schema: str, table: str, action: str, name: str, definition: str = "") -> sql.Composable:
+    """Return a statement that adds or drops a constraint of a table."""
+    return sql.SQL("ALTER TABLE {} {} CONSTRAINT {} {}").format(
+        sql.Identifier(schema, table), sql.SQL(action), sql.Identifier(name), sql.SQL(definition)
     )

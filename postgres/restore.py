@@ -52,6 +52,11 @@ WITH revoked AS (
 )
 SELECT count(*) FROM revoked WHERE user_id IS NOT NULL AND expires_at > %s
 """
+# With an index on the column, the revocation is no heap-only update. Postgres ignores an index that
+# was built over heap-only updates while any older transaction is open.
+_INDEX_REVOCATIONS = """
+CREATE INDEX userauth_restored_tokens ON tokens (revoked_at) WHERE revoked_at = '-infinity'
+"""
 _COUNTS = {
     "users": "SELECT count(*) FROM users",
     "clients": "SELECT count(*) FROM clients",
@@ -193,7 +198,9 @@ def _fill(connection: PlainConnection, archive: Archive, options: RestoreOptions
                 _fill_table(connection, archive, name)
         if not options.keeps_tokens:
             now = options.event.at
+            connection.execute(_INDEX_REVOCATIONS)
             revoked = int(connection.value(_REVOKE_TOKENS, (now, now)))
+            connection.execute("DROP INDEX userauth_restored_tokens")
     if connection.fetch_all("SELECT version FROM userauth_schema") != [(manifest.version,)]:
         raise BackupError("The schema version in the backup differs from that in its manifest.")
     for migration in migrations(manifest.version):

@@ -170,6 +170,22 @@ def test_rows_that_violate_a_key_roll_the_restore_back(
     assert has_nothing(empty)
 
 
+def test_every_index_can_be_used_at_once_after_the_tokens_were_revoked(
+    dsn: str, empty: str, tmp_path: Path
+) -> None:
+    fill_everything(dsn)
+    run_sql(
+        dsn,
+        "INSERT INTO tokens (id, user_id, created_at, expires_at, user_agent)"
+        " SELECT gen_random_uuid(), id, now(), now() + interval '1 h', repeat('x', n % 70)"
+        " FROM (SELECT id FROM users LIMIT 1) AS one, generate_series(1, 2000) AS n",
+    )
+    assert manage("restore", str(backed_up(dsn, tmp_path)), DATABASE_URL=empty).returncode == 0
+    assert run_sql(empty, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(0,)]
+    late = "SELECT indexrelid::regclass::text FROM pg_index WHERE indcheckxmin OR NOT indisvalid"
+    assert run_sql(empty, late) == []
+
+
 def test_users_are_replaced_only_with_replace(dsn: str, empty: str, tmp_path: Path) -> None:
     fill_everything(dsn)
     file = str(backed_up(dsn, tmp_path))
