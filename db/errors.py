@@ -25,35 +25,10 @@ DatabaseError
 
 from collections.abc import Sequence
 
+from db.advice import CHECK_AND_START, NAME_PRIMARY, advice_about, joined
 from settings.dsn import DATABASE_URL
 
-# Parts of messages of Postgres and PgBouncer in English; those of Postgres are in its lc_messages.
-# Of their limits of connections:
-_EXHAUSTED = ("too many c", "remaining connection slots", "no more connections allowed")
-# Of Postgres while it starts, stops or recovers:
-_NOT_YET = "the database system is "
-# Of a role, a password, a database or an encryption that it does not accept, also by libpq:
-_WRONG = (
-    "authentication failed",
-    "does not exist",
-    "pg_hba.conf",
-    "SSL",
-    "certificate",
-    "no password supplied",
-    "not permitted to log in",
-    "permission denied for",
-    "no such ",
-)
-_CHECK = "Check {setting}."
-_CHECK_AND_START = "Check {setting}, and that Postgres is running."
-_NAME_PRIMARY = "Name the primary in {setting}."
-# One sentence in place of two about different hosts.
-_MERGED = {
-    frozenset({_CHECK, _CHECK_AND_START}): _CHECK_AND_START,
-    frozenset({_NAME_PRIMARY, _CHECK_AND_START}): (
-        "Name the primary in {setting}, and check that it is running."
-    ),
-}
+_UNUSABLE = "Postgres cannot be used"
 
 
 class DatabaseError(Exception):
@@ -69,12 +44,18 @@ class DatabaseError(Exception):
 class Unavailable(DatabaseError):
     """Postgres cannot serve now. Whether the statement had an effect is not known.
 
-    ``causes`` are the errors of the hosts that were tried, if this one combines them. ``advice`` is
-    what the administrator should do about a single one.
+    ``causes`` are the errors of the hosts that were tried, if this one combines them. ``title``
+    says what is wrong, and ``advice`` what the administrator should do about a single one.
     """
 
     causes: Sequence["Unavailable"] = ()
-    advice = _CHECK_AND_START
+    title = "Postgres does not respond"
+    advice = CHECK_AND_START
+
+    @property
+    def explanation(self) -> str:
+        """Return the title, the reason and the remedy, for the administrator."""
+        return f"{self.title}: {self}. {self.remedy}"
 
     @property
     def remedy(self) -> str:
@@ -83,40 +64,30 @@ class Unavailable(DatabaseError):
         # A standby needs none if another host, which responds, can be the primary.
         if any(isinstance(each, ConnectionRejected | TooManyWaiting) for each in causes):
             causes = [each for each in causes if not isinstance(each, ReadOnly)]
-        advice = list(dict.fromkeys(each.advice for each in causes))
-        for pair, merged in _MERGED.items():
-            if pair.issubset(advice):
-                advice = [*(each for each in advice if each not in pair), merged]
-        return " ".join(advice).format(setting=self.setting)
+        return joined(each.advice for each in causes).format(setting=self.setting)
 
 
 class ConnectionRejected(Unavailable):
     """Postgres responds, but accepts no connection; the message is its reason."""
 
+    title = "Postgres rejected the connection"
+
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.advice = _advice_about(reason)
-
-
-def _advice_about(reason: str) -> str:
-    if any(part in reason for part in _EXHAUSTED):
-        return "Raise the limit of connections, or lower database.pool_max."
-    if _NOT_YET in reason:
-        return "Try again when Postgres accepts connections."
-    if any(part in reason for part in _WRONG):
-        return _CHECK
-    return "If Postgres is neither starting nor out of connections, check {setting}."
+        self.advice = advice_about(reason)
 
 
 class ReadOnly(Unavailable):
     """Postgres is a standby, read-only or replaced: its answers must be ignored."""
 
-    advice = _NAME_PRIMARY
+    title = _UNUSABLE
+    advice = NAME_PRIMARY
 
 
 class TooManyWaiting(Unavailable):
     """As many sessions as allowed wait for a synchronous standby; the message is their number."""
 
+    title = _UNUSABLE
     advice = (
         "Check that a standby named in synchronous_standby_names is running, and follows the"
         " primary."
@@ -126,6 +97,7 @@ class TooManyWaiting(Unavailable):
 class NotAcknowledged(Unavailable):
     """No standby has to acknowledge lookups, so the primary may have been replaced unnoticed."""
 
+    title = _UNUSABLE
     advice = (
         "Name a synchronous standby in synchronous_standby_names, or set database.reads = primary."
     )

@@ -10,7 +10,7 @@ from psycopg2.sql import Composable
 
 from db.commit_warnings import rejecting_warnings
 from db.dsn import describe, naming, parse_url
-from db.errors import ConnectionRejected, PoolerNotSupported, ReadOnly, Unavailable
+from db.errors import PoolerNotSupported, Unavailable
 from db.events import INSERT, INSERT_BEFORE_4, parameters_of
 from db.hosts import find_hosts
 from db.pooler import SESSION
@@ -32,11 +32,6 @@ TO_THE_PRIMARY: Mapping[str, Any] = {"target_session_attrs": "read-write", "conn
 _ACTORS_SINCE = 4
 # Statements here may take hours, whatever the defaults of the database or the role.
 _NO_TIMEOUTS = StatementTimeouts(statement=0, lock=0)
-
-_FAILURES: Mapping[type, str] = {
-    ConnectionRejected: "Postgres rejected the connection",
-    ReadOnly: "Postgres cannot be used",
-}
 
 
 class PlainConnection:
@@ -116,8 +111,7 @@ def _connect(dsn: str) -> extensions.connection:
         if not isinstance(failure, Unavailable):
             raise failure from None
         failure.setting = setting_of(dsn)
-        what = _FAILURES.get(type(failure), "Postgres does not respond")
-        raise Unavailable(f"{what}: {failure}. {failure.remedy}".removesuffix(".")) from None
+        raise Unavailable(failure.explanation.removesuffix(".")) from None
     raw.autocommit = True
     return raw
 

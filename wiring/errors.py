@@ -3,17 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from db.errors import (
-    ConnectionRejected,
-    DatabaseError,
-    InvalidUrl,
-    NotAcknowledged,
-    ReadOnly,
-    SchemaError,
-    TooManyWaiting,
-    Unavailable,
-    WrongPooler,
-)
+from db.errors import DatabaseError, InvalidUrl, SchemaError, Unavailable, WrongPooler
 from postgres.embedded import EmbeddedPostgresError
 from rules.keys import KeysFileError
 from transport.certificate import CertificateError
@@ -46,14 +36,10 @@ def advice(error: DatabaseError) -> str:
     """Return what the administrator should do about a database that cannot be used."""
     if isinstance(error, SchemaError):
         return str(error)
-    if isinstance(error, ReadOnly | NotAcknowledged | TooManyWaiting):
-        return f"Postgres cannot be used: {error}. {error.remedy}"
     if isinstance(error, WrongPooler):
         return f"Postgres cannot be used (see docs/database.md): {error}"
-    if isinstance(error, ConnectionRejected):
-        return f"Postgres rejected the connection: {error}. {error.remedy}"
     if isinstance(error, Unavailable):
-        return f"Postgres does not respond: {error}. {error.remedy}"
+        return error.explanation
     return (
         f"Postgres cannot be used: {error}. Check the options in {error.setting}, and that its"
         " role may create tables."
