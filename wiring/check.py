@@ -2,13 +2,11 @@
 
 import asyncio
 
-from db.durability import find_risks
 from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
 from db.schema import check_schema
 from ops.event_loop import EventLoop
 from settings import Profile, Settings
-from settings.choices import Reads
-from wiring.database import checked_database, direct_database, pool_limits
+from wiring.database import checked_database, direct_database, find_database_risks, pool_limits
 from wiring.documents import static_documents
 from wiring.errors import database_advice
 from wiring.pages import page_routes
@@ -43,12 +41,7 @@ async def _examine(settings: Settings) -> list[str]:
     async with direct_database(settings) as direct:
         await check_pooler(direct)
         await check_schema(direct)
-        async with direct.connection() as connection:
-            risks = await find_risks(
-                connection,
-                acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
-                late_seconds=settings.database.query_timeout_seconds,
-            )
+        risks = await find_database_risks(settings, direct)
         if not settings.database.direct_url:
             return [*risks, *await find_pooler_risks(direct)]
         location = await get_location(direct)

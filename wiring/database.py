@@ -121,16 +121,21 @@ async def warn_of_risks(settings: Settings, database: Database) -> None:
     Raises StartError if lookups would fail.
     """
     with database_advice():
-        async with database.connection() as connection:
-            risks = await find_risks(
-                connection,
-                acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
-                late_seconds=settings.database.query_timeout_seconds,
-            )
+        risks = await find_database_risks(settings, database)
         risks += await find_pooler_risks(database)
         shortage = await find_connection_risk(database, needed_connections(settings))
     for risk in [*risks, *([shortage] if shortage else [])]:
         logging.getLogger(SERVER).warning("%s", risk)
+
+
+async def find_database_risks(settings: Settings, database: Database) -> list[str]:
+    """Return what risks data or commits in Postgres; raises NotAcknowledged."""
+    async with database.connection() as connection:
+        return await find_risks(
+            connection,
+            acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
+            late_seconds=settings.database.query_timeout_seconds,
+        )
 
 
 async def read_digests(database: Database) -> Digests:
