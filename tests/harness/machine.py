@@ -1,11 +1,15 @@
 """Debian machines with a running systemd, in namespaces of this one; root alone can boot them."""
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -108,11 +112,21 @@ class Machine:
         self._booted = None
 
 
-def make_machine(suite: str, root: Path) -> Machine:
-    """Make a machine of a Debian release that has a checkout of this project in /root/userauth."""
-    machine = make_tree(suite, root)
-    copy_checkout(root / "root" / "userauth")
-    return machine
+@contextmanager
+def new_machine(suite: str) -> Iterator[Machine]:
+    """Yield a machine of a Debian release, not yet booted; power it off and delete it afterwards.
+
+    It has a checkout of this project in /root/userauth.
+    """
+    assert os.geteuid() == 0, "only root can boot a machine"
+    CACHE.mkdir(exist_ok=True)
+    with TemporaryDirectory(prefix="run-", dir=CACHE) as folder:
+        machine = make_tree(suite, Path(folder) / "root")
+        copy_checkout(machine.root / "root" / "userauth")
+        try:
+            yield machine
+        finally:
+            machine.power_off()
 
 
 def make_tree(suite: str, root: Path) -> Machine:

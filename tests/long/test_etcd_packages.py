@@ -1,14 +1,11 @@
 """deploy/cluster/install-etcd.sh on Debian 12, whose own etcd has a defect, and on Debian 13."""
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.harness.machine import CACHE, Machine, make_machine
+from tests.harness.machine import Machine, new_machine
 
 pytestmark = [
     pytest.mark.long,
@@ -24,16 +21,10 @@ SOURCES = "/etc/apt/sources.list"
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     """Boot a machine and install etcd on it."""
-    assert os.geteuid() == 0, "only root can boot a machine"
-    CACHE.mkdir(exist_ok=True)
-    with TemporaryDirectory(prefix="run-", dir=CACHE) as folder:
-        machine = make_machine(request.param, Path(folder) / "root")
-        try:
-            machine.boot()
-            machine.run("sh", SCRIPT, seconds=300)
-            yield machine
-        finally:
-            machine.power_off()
+    with new_machine(request.param) as machine:
+        machine.boot()
+        machine.run("sh", SCRIPT, seconds=300)
+        yield machine
 
 
 def test_an_etcd_without_the_defect_is_installed_once(machine: Machine) -> None:

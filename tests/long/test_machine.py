@@ -1,12 +1,10 @@
 """userauth installed on Debian with a real systemd: restarts, upgrades, crashes and a power cut."""
 
 import itertools
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
 import httpx
@@ -15,7 +13,7 @@ import pytest
 from tests.harness.api import PASSWORD
 from tests.harness.external_cluster import external_cluster
 from tests.harness.load import Load
-from tests.harness.machine import CACHE, Machine, make_machine
+from tests.harness.machine import Machine, new_machine
 from tests.harness.processes import free_port
 
 pytestmark = [
@@ -97,24 +95,18 @@ def log_in(client: httpx.Client, email: str) -> str:
 @pytest.fixture(scope="module", params=["bookworm", "trixie"])
 def installed(request: pytest.FixtureRequest) -> Iterator[Site]:
     """Boot a machine and install userauth on it."""
-    assert os.geteuid() == 0, "only root can boot a machine"
-    CACHE.mkdir(exist_ok=True)
-    with TemporaryDirectory(prefix="run-", dir=CACHE) as folder:
-        machine = make_machine(request.param, Path(folder) / "root")
+    with new_machine(request.param) as machine:
         site = Site(machine, free_port())
         machine.write(
             "/etc/systemd/system/userauth.socket.d/test.conf",
             f"[Socket]\nListenStream=\nListenStream={site.url.removeprefix('http://')}\n",
         )
-        try:
-            machine.boot()
-            site.install()
-            file = machine.root / ENVIRONMENT.lstrip("/")
-            machine.write(ENVIRONMENT, file.read_text("utf-8") + QUICK)
-            machine.run("systemctl", "restart", "userauth")
-            yield site
-        finally:
-            machine.power_off()
+        machine.boot()
+        site.install()
+        file = machine.root / ENVIRONMENT.lstrip("/")
+        machine.write(ENVIRONMENT, file.read_text("utf-8") + QUICK)
+        machine.run("systemctl", "restart", "userauth")
+        yield site
 
 
 @pytest.fixture
