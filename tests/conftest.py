@@ -147,6 +147,13 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockedHashes]:
     hashes.may_continue.set()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _remove_mail_folder() -> Iterator[None]:
+    """Remove the messages of servers that are processes of their own."""
+    yield
+    shutil.rmtree(MAIL_FOLDER, ignore_errors=True)
+
+
 @pytest.fixture
 def keys() -> list[str]:
     return [KEY]

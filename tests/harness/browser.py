@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,18 +37,22 @@ def chromium(*switches: str) -> Iterator[Chrome]:
     options = ChromeOptions()
     # Named, so that Selenium does not search for, or download, either.
     options.binary_location = get_program("chromium")
-    service = ChromeService(executable_path=get_program("chromedriver"))
     for switch in (*_SWITCHES, *switches):
         options.add_argument(switch)
     if os.geteuid() == 0:
         # Chromium's sandbox does not work as root.
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=service)
-    try:
-        yield driver
-    finally:
-        driver.quit()
+    # Chromium leaves a directory in that of temporary files.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        service = ChromeService(
+            executable_path=get_program("chromedriver"), env={**os.environ, "TMPDIR": directory}
+        )
+        driver = Chrome(options=options, service=service)
+        try:
+            yield driver
+        finally:
+            driver.quit()
 
 
 def console_errors(driver: Chrome) -> list[str]:
