@@ -14,6 +14,12 @@ SOURCE_PATHS = (
     *("services", "transport", "postgres", "rules", "db", "settings", "ops"),
 )
 KEY = "Zk4tW9hXq2LrB7vNcY0mSgD5pJf8EuTa"
+TEST_VARIABLES = {
+    "APP_SETTINGS": "testing",
+    "SECRET_KEYS": KEY,
+    # No wait after a failure ends while a test sends the next request, however slow the machine is.
+    "USERAUTH_THROTTLE__FIRST_DELAY_SECONDS": "60",
+}
 
 
 def settings_with(**over: object) -> Settings:
@@ -27,8 +33,7 @@ def _text(value: object) -> str:
 
 @cache
 def _load(variables: tuple[tuple[str, str], ...]) -> Settings:
-    environ = {"APP_SETTINGS": "testing", "SECRET_KEYS": KEY, **dict(variables)}
-    return load_settings(environ, ROOT / "settings.toml")
+    return load_settings(TEST_VARIABLES | dict(variables), ROOT / "settings.toml")
 
 
 def override_settings(**over: object) -> pytest.MarkDecorator:

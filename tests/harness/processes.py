@@ -16,7 +16,7 @@ from typing import IO
 
 from tests.harness import child_processes
 from tests.harness.child_processes import START_SECONDS
-from tests.harness.configuration import KEY, ROOT
+from tests.harness.configuration import ROOT, TEST_VARIABLES
 from tests.harness.preloaded import start as start_preloaded
 
 
@@ -59,9 +59,8 @@ def environment(**variables: str) -> dict[str, str]:
     """Return this process's environment with the settings of a test server over it."""
     return {
         **os.environ,
-        "APP_SETTINGS": "testing",
+        **TEST_VARIABLES,
         "PORT": "0",
-        "SECRET_KEYS": KEY,
         **variables,
     }
 
