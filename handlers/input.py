@@ -29,7 +29,7 @@ class InputHandler(LoggedHandler):
         self._task = asyncio.current_task()
         self._timing.activate()
         if self.exchange.is_disconnected:
-            # Tornado reports it only from now on.
+            # Before, on_connection_close() knew no task to abandon.
             raise CallerDisconnected
 
     def check_https(self) -> None:

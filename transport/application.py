@@ -48,7 +48,8 @@ class RequestDelegate(HTTPMessageDelegate):
     def __init__(self, application: ServedApplication, exchange: Exchange) -> None:
         self._application = application
         self._exchange = exchange
-        self._chunks: list[bytes] = []
+        # One object: those of a body that arrives in small parts would need much more memory.
+        self._body = bytearray()
         self._has_handler = False
 
     def headers_received(
@@ -61,7 +62,7 @@ class RequestDelegate(HTTPMessageDelegate):
 
     def data_received(self, chunk: bytes) -> None:
         """Receive a part of the body."""
-        self._chunks.append(chunk)
+        self._body += chunk
 
     def finish(self) -> None:
         """Run the handler.
@@ -69,7 +70,7 @@ class RequestDelegate(HTTPMessageDelegate):
         Handlers are declared as streaming, so that Tornado does not parse forms: they begin when
         they receive the head, and run their method when the request finishes.
         """
-        body = b"" if self._exchange.is_body_too_large else b"".join(self._chunks)
+        body = b"" if self._exchange.is_body_too_large else bytes(self._body)
         request = Request(self._start_line, self._fields, self._exchange, body)
         handler = self._application.delegate_of(request)
         handler.headers_received(self._start_line, self._fields)

@@ -65,11 +65,12 @@ class BaseConnection(asyncio.BufferedProtocol):
         self._unsent_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless a limit is reached."""
+        """Begin, unless a limit is reached or the client has disconnected."""
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if isinstance(peer, tuple) else None
-        if not self._connections.make_room(address):
+        # None, if the client has reset the connection: its request would have no IP address.
+        if peer is None or not self._connections.make_room(address):
             self.is_lost = True
             self.transport.abort()
             return
@@ -98,16 +99,16 @@ class BaseConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Stop reading requests of a client that does not read its responses."""
         self._is_writable = False
-        self._pause()
+        self._regulate_reading()
 
     def resume_writing(self) -> None:
         """Continue to read."""
         self._is_writable = True
-        self._resume()
+        self._regulate_reading()
 
     @property
     def idle_since(self) -> float | None:
-        """Return since when no request is read or runs, in monotonic time; None if one is.
+        """Return the monotonic time since which no request is read or runs; None if one is.
 
         While the client reads its last response, however slowly, it is about the current time.
         """
@@ -115,7 +116,7 @@ class BaseConnection(asyncio.BufferedProtocol):
 
     def has_unread_bytes(self) -> bool:
         """Return whether bytes have arrived that the event loop is about to read, not to drop."""
-        if self._lingers or not self._is_writable:
+        if self._lingers or self._is_paused:
             return False
         count = bytearray(_COUNT_BYTES)
         try:
@@ -129,25 +130,18 @@ class BaseConnection(asyncio.BufferedProtocol):
         return bool(self.transport.get_extra_info("partial_record"))
 
     def close(self) -> None:
-        """Close; bytes that the client has not received yet are lost."""
+        """Close at once; bytes that the client has not received yet are lost."""
+        if not self.transport.get_write_buffer_size():
+            self.transport.close()
+        # The alert that ends TLS may not fit into the buffer of the socket.
         if self.transport.get_write_buffer_size():
             self.transport.abort()
-        else:
-            self.transport.close()
 
     def close_if_overdue(self, timeouts: Timeouts, now: float) -> None:
         """Close the connection if its client has not sent, or not received, for too long."""
         unsent = self.transport.get_write_buffer_size()
-        if unsent:
-            # Further responses may have added to the unsent bytes although the client reads.
-            sent = self._written - unsent
-            if not self._unsent or sent > self._sent:
-                self._unsent_since = now
-            elif self._unsent_since < now - timeouts.idle:
-                self.transport.abort()
-            self._sent = sent
-            if self._awaits_head or self._lingers:
-                self._since = now
+        if unsent and self._is_stuck(unsent, timeouts.idle, now):
+            self.transport.abort()
         elif self._since < now - self._seconds_to_send(timeouts):
             self._end_overdue()
         self._unsent = unsent
@@ -167,6 +161,17 @@ class BaseConnection(asyncio.BufferedProtocol):
             and not self.has_partial_record()
         ):
             self.transport.close()
+
+    def _is_stuck(self, unsent: int, seconds: float, now: float) -> bool:
+        """Return whether the client has received none of the unsent bytes for too long."""
+        if self._awaits_head or self._lingers:
+            self._since = now
+        # Further responses may have added to the unsent bytes although the client reads.
+        sent = self._written - unsent
+        if not self._unsent or sent > self._sent:
+            self._unsent_since = now
+        self._sent = sent
+        return self._unsent_since < now - seconds
 
     def _seconds_to_send(self, timeouts: Timeouts) -> float:
         if self._lingers:
@@ -191,10 +196,9 @@ class BaseConnection(asyncio.BufferedProtocol):
 
     def _drop(self, size: int) -> None:
         self._droppable = (self._droppable or 0) - size
-        if self._droppable <= 0:
-            self._pause()
-            if self._lingers:
-                self.transport.close()
+        if self._droppable <= 0 and self._lingers:
+            self.transport.close()
+        self._regulate_reading()
 
     def _linger_after_response(self) -> None:
         """End the output, and drop the input until the client closes (RFC 9112, section 9.6).
@@ -210,14 +214,19 @@ class BaseConnection(asyncio.BufferedProtocol):
             self.transport.close()
         if not self.transport.is_closing():
             self.transport.write_eof()
-            self._resume()
+            self._regulate_reading()
 
-    def _pause(self) -> None:
-        if not self._is_paused and not self.transport.is_closing():
-            self._is_paused = True
+    def _may_read(self) -> bool:
+        """Return whether further bytes may be received."""
+        return self._is_writable and (self._droppable is None or self._droppable > 0)
+
+    def _regulate_reading(self) -> None:
+        """Read, or pause reading, as the state of the connection requires."""
+        must_pause = not self._may_read()
+        if must_pause == self._is_paused or self.transport.is_closing():
+            return
+        self._is_paused = must_pause
+        if must_pause:
             self.transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._is_paused and self._is_writable and not self.transport.is_closing():
-            self._is_paused = False
+        else:
             self.transport.resume_reading()

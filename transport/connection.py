@@ -52,8 +52,8 @@ class Connection(BaseConnection):
         self._received += data
         if self._exchange is None or self._body is not None:
             self._advance()
-        elif len(self._received) > _READ_AHEAD_BYTES:
-            self._pause()
+        else:
+            self._regulate_reading()
 
     def eof_received(self) -> None:
         """Return None to close: a client that closes its sending side counts as disconnected."""
@@ -93,12 +93,19 @@ class Connection(BaseConnection):
         if self._received:
             # Not at once: a failure of the next request would be one of this handler.
             asyncio.get_running_loop().call_soon(self._advance)
-        if self._is_paused and len(self._received) <= _READ_AHEAD_BYTES:
-            self._resume()
+        if self._is_paused:
+            self._regulate_reading()
 
     def _advance(self) -> None:
         """Parse the received bytes until a request runs or more are needed."""
         self._guarded(self._parse)
+        if self._received or self._is_paused:
+            self._regulate_reading()
+
+    def _may_read(self) -> bool:
+        # The bytes of a body are not kept here.
+        is_within_limit = self._body is not None or len(self._received) <= _READ_AHEAD_BYTES
+        return is_within_limit and super()._may_read()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do work that begins a request; respond with 500 and close if it fails."""
@@ -184,10 +191,6 @@ class Connection(BaseConnection):
         if body.is_complete:
             self._body = None
             self._delegate.finish()
-        else:
-            # Reading may be paused, because more than _READ_AHEAD_BYTES had been buffered; the
-            # rest of this body is still to be read.
-            self._resume()
         return body.is_complete
 
     def _reject_large(self, body: Body) -> bool:

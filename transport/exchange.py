@@ -36,7 +36,7 @@ class Exchange(HTTPConnection):
         self.keeps_open = keeps_open
         self.problem = problem
         self.is_body_too_large = False
-        self.began_at = time.time()
+        self.began_at = time.monotonic()
         self.on_disconnect: Callable[[], None] | None = None
         self._is_answered = False
 

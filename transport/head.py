@@ -25,6 +25,8 @@ _OTHER_LINES = 2
 _REQUEST_LINE = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])\r\n"
 )
+# The first part of a request line that is too long to be received whole.
+_LONG_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+)")
 # llhttp reads this line instead, since it knows only some methods and forms of targets.
 _ANY_LINE = b"GET / HTTP/1.1\r\n"
 # A higher minor version is served as the highest known one (RFC 9110, section 2.5).
@@ -110,11 +112,12 @@ def parse_head(data: bytes) -> Head | None:
 
 
 def find_start_line(data: bytes) -> RequestStartLine | None:
-    """Return the request line of a rejected head; None if it has none."""
+    """Return the request line of a rejected head, which may be incomplete; None if it has none."""
     line = _REQUEST_LINE.match(data)
+    version = "HTTP/1.1" if line is None else _VERSIONS.get(line[3], "HTTP/1.1")
+    line = line or _LONG_LINE.fullmatch(data)
     if line is None:
         return None
-    version = _VERSIONS.get(line[3], "HTTP/1.1")
     return RequestStartLine(line[1].decode("ascii"), line[2].decode("latin-1"), version)
 
 

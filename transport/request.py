@@ -65,7 +65,7 @@ class Request(HTTPServerRequest):
 
     def request_time(self) -> float:
         """Return the seconds since the head was received."""
-        return time.time() - self._began_at
+        return time.monotonic() - self._began_at
 
 
 @lru_cache(maxsize=1_000)

@@ -111,8 +111,10 @@ class Server:
         loop = asyncio.get_running_loop()
         with suppress(OSError):  # BlockingIOError: none is left
             for _ in range(_BACKLOG):
-                accepted, _ = listener.accept()
-                await loop.connect_accepted_socket(self._new_connection, accepted)
+                # A client that disconnects while it waits must not keep others waiting.
+                with suppress(ConnectionError):
+                    accepted, _ = listener.accept()
+                    await loop.connect_accepted_socket(self._new_connection, accepted)
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:
@@ -121,12 +123,12 @@ class Server:
 
     def _close_overdue(self) -> None:
         """Close the connections that have waited too long to receive or to send; repeat."""
+        period = min(_MAX_PERIOD_SECONDS, min(self._timeouts) / 4)
+        # First, so that the failure of one connection does not end the timeouts of the others.
+        self._watch = asyncio.get_running_loop().call_later(period, self._close_overdue)
         now = time.monotonic()
         for connection in self._connections:
             connection.close_if_overdue(self._timeouts, now)
-        shortest = min(self._timeouts)
-        period = min(_MAX_PERIOD_SECONDS, shortest / 4)
-        self._watch = asyncio.get_running_loop().call_later(period, self._close_overdue)
 
     def _close_unused(self) -> None:
         """Close the connections that have received no part of a next request."""

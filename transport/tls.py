@@ -32,7 +32,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._connection = connection
         self._incoming, self._outgoing = MemoryBIO(), MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._is_shaken = False
+        self._has_handshake = False
         self._has_ended = False
         self._records = _Records()
         self._unencrypted: deque[memoryview[int]] = deque()
@@ -40,7 +40,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._is_full = False
         self._is_connection_paused = False
         self._next_part: asyncio.Handle | None = None
-        # The actions once everything is encrypted.
+        # What to do once everything is encrypted.
         self._then_ends = False
         self._then_closes = False
 
@@ -74,9 +74,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._records.count(data)
         self._incoming.write(data)
         try:
-            if not self._is_shaken:
+            if not self._has_handshake:
                 self._tls.do_handshake()
-                self._is_shaken = True
+                self._has_handshake = True
             # The connection may end its output while it receives: then the rest is dropped.
             while not self._has_ended and (content := self._tls.read(_READ_BYTES)):
                 self._connection.data_received(content)
@@ -133,7 +133,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def get_extra_info(self, name: str, default: object = None) -> object:
         """Return information of the transport below, or whether it received a part of a record."""
         if name == "partial_record":
-            return self._is_shaken and self._records.has_part
+            return self._has_handshake and self._records.has_part
         return self._below.get_extra_info(name, default)
 
     def _encrypt(self) -> None:
@@ -175,7 +175,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def _finish(self) -> None:
         """End or close if that is due after the last byte."""
-        if self._is_shaken and (self._then_ends or self._then_closes):
+        if self._has_handshake and (self._then_ends or self._then_closes):
             self._end()
         if self._then_closes:
             self._below.close()

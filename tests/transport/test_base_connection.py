@@ -2,15 +2,18 @@
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
 
 import pytest
 
+from tests.harness.memory_transport import MemoryTransport
 from transport.base_connection import BaseConnection, Timeouts
 from transport.connection_limits import OpenConnections
 
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)
 
 
@@ -150,3 +153,48 @@ async def test_a_client_that_does_not_read_its_responses_makes_room_for_a_new_on
     assert connections.make_room(None)
     assert is_closing(connection)
     theirs.close()
+
+
+class FullTransport(MemoryTransport):
+    """A transport that has no room for the alert that it sends when it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_aborted = False
+
+    def close(self) -> None:
+        super().close()
+        self.unsent = 24
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+def test_a_connection_that_cannot_end_tls_is_aborted_when_it_is_closed() -> None:
+    connections = OpenConnections(max_total=1, max_per_network=0, is_trusted=lambda _: False)
+    connection, transport = ReceivingConnection(connections), FullTransport()
+    connection.connection_made(transport)
+    connection.close()
+    assert transport.is_aborted
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_has_reset_its_connection_is_not_served() -> None:
+    connections = OpenConnections(max_total=9, max_per_network=0, is_trusted=lambda _: False)
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[BaseConnection] = loop.create_future()
+
+    class AcceptedConnection(ReceivingConnection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            made.set_result(self)
+
+    async with await loop.create_server(
+        lambda: AcceptedConnection(connections), "127.0.0.1", 0
+    ) as server:
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            client.send(b"x")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+        connection = await made
+        assert connection.is_lost
+        assert len(connections) == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 
@@ -109,3 +110,49 @@ async def test_one_read_is_bounded_with_and_without_tls(tmp_path: Path) -> None:
         # An instance of asyncio.Protocol would receive from the large buffer of uvloop.
         assert not isinstance(receiver, asyncio.Protocol)
         assert len(receiver.get_buffer(256_000)) == MAX_BYTES / 2
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_resumes_to_read_cannot_send_more_ahead() -> None:
+    application = HeldApplication()
+    connection, transport = new_connection(application)
+    connection.data_received(REQUEST)
+    connection.data_received(REQUEST * 3_000)
+    assert not transport.is_reading()
+    connection.pause_writing()
+    connection.resume_writing()
+    assert not transport.is_reading()
+    application.may_respond.set()
+    while transport.sent.count(b"HTTP/1.1 200 ") <= 3_000:
+        await asyncio.sleep(0)
+    assert transport.is_reading()
+    connection.connection_lost(None)
+
+
+@pytest.mark.gen_test
+async def test_the_next_request_is_read_after_many_empty_lines() -> None:
+    application = HeldApplication()
+    connection, transport = new_connection(application)
+    connection.data_received(REQUEST)
+    connection.data_received(b"\r\n" * MAX_BYTES)
+    assert not transport.is_reading()
+    application.may_respond.set()
+    await until_quiet(application)
+    assert transport.is_reading()
+    connection.connection_lost(None)
+
+
+@pytest.mark.gen_test
+async def test_a_body_that_arrives_in_bytes_takes_no_more_memory_than_its_size() -> None:
+    size = 64 * 1024
+    connection, _ = new_connection(EchoApplication(max_body_bytes=size))
+    connection.data_received(raw_request("POST", "/", f"Content-Length: {size}"))
+    tracemalloc.start()
+    try:
+        for _ in range(size - 1):
+            connection.data_received(b"x")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2 * size
+    connection.connection_lost(None)

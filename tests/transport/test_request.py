@@ -39,3 +39,13 @@ def test_a_request_of_http_1_0_needs_no_host() -> None:
     line = RequestStartLine("GET", "/", "HTTP/1.0")
     request = Request(line, HTTPHeaders(), Exchange(Client(), keeps_open=False), b"")
     assert (request.host, request.host_name) == ("127.0.0.1", "127.0.0.1")
+
+
+def test_the_time_of_a_request_does_not_depend_on_the_time_of_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = RequestStartLine("GET", "/?x", "HTTP/1.0")
+    request = Request(line, HTTPHeaders(), Exchange(Client(), keeps_open=False), b"")
+    for moment in (0.0, 4e9):
+        monkeypatch.setattr("time.time", lambda moment=moment: moment)
+        assert 0 <= request.request_time() < 1_000

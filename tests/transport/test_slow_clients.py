@@ -91,3 +91,20 @@ async def test_hundreds_of_half_requests_delay_no_other_client_and_are_disconnec
         received = await asyncio.gather(*(read_to_end(reader) for reader in readers))
     assert [data[:12] for data in received] == [b"", b"HTTP/1.1 408"] * (HALF_OPEN // 2)
     assert app.running == 0
+
+
+@pytest.mark.gen_test
+async def test_a_body_is_408_after_its_time_although_the_client_reads_an_earlier_response() -> None:
+    application = EchoApplication()
+    connection, transport = new_connection(application)
+    connection.data_received(LIVE)
+    await until_quiet(application)
+    since = connection.idle_since
+    assert since is not None
+    connection.data_received(BODY[:-1])
+    for second in range(int(TIMEOUTS.body) + 2):
+        transport.unsent = 60_000 - second
+        connection.close_if_overdue(TIMEOUTS, since + second)
+    await until_quiet(application)
+    assert b"HTTP/1.1 408 " in transport.sent
+    connection.connection_lost(None)

@@ -69,3 +69,14 @@ async def test_pipelined_requests_in_random_parts_get_the_same_answers(seed: int
 async def test_a_request_that_arrives_byte_by_byte_gets_the_same_answer(name: str) -> None:
     request = (VALID.get(name) or CASES[name]) + NEXT
     assert await answers([bytes([byte]) for byte in request]) == await answers([request])
+
+
+@pytest.mark.parametrize("start", ["GET /", "POST http://example.com/?"])
+@pytest.mark.gen_test
+async def test_a_request_line_that_is_too_long_is_431_in_parts_too(start: str) -> None:
+    sent = f"{start}{'x' * 20_000} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    for size in (1_000, len(sent)):
+        parts = [sent[at : at + size] for at in range(0, len(sent), size)]
+        answer, closes = await answer_in_parts(EchoApplication(), parts)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+        assert closes
