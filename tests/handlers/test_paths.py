@@ -98,9 +98,10 @@ async def test_options_of_the_whole_server_returns_the_methods_of_all_paths(api:
 
 @pytest.mark.parametrize("path", [b"/api/\xff", b"/\x80\x81", b"/api/user\xc3"])
 @pytest.mark.gen_test
-async def test_a_path_that_is_not_text_is_rejected(api: Api, path: bytes) -> None:
+async def test_a_path_that_is_not_text_is_404(api: Api, path: bytes) -> None:
     request = raw_request("GET", "/HERE").replace(b"/HERE", path)
-    assert (await answer_to(api, request)).status in {400, 404}
+    answer = await answer_to(api, request)
+    assert (answer.status, answer.problem) == (404, "not-found")
 
 
 @pytest.mark.parametrize(
@@ -166,23 +167,25 @@ async def test_a_target_in_the_absolute_form_is_served(api: Api, target: str) ->
     ["http://example.com/nowhere", "http://[/health/live", "http:///nowhere", "foo:/health/live"],
 )
 @pytest.mark.gen_test
-async def test_a_target_in_the_absolute_form_with_an_unknown_path_is_rejected(
+async def test_a_target_in_the_absolute_form_with_an_unknown_path_is_404(
     api: Api, target: str
 ) -> None:
-    assert (await answer_to(api, raw_request("GET", target))).status in {400, 404}
+    answer = await answer_to(api, raw_request("GET", target))
+    assert (answer.status, answer.problem) == (404, "not-found")
 
 
 @pytest.mark.gen_test
 async def test_no_form_of_a_target_bypasses_the_credentials(api: Api, dsn: str) -> None:
     await api.register()
-    for target in (
-        "/api/user",
-        "/api/user?x",
-        "/api/%75ser",
-        "http://example.com/api/user",
-        "//api/user",
-    ):
+    missing, unknown = (401, "credentials-missing"), (404, "not-found")
+    for target, refusal in {
+        "/api/user": missing,
+        "/api/user?x": missing,
+        "/api/%75ser": missing,
+        "http://example.com/api/user": missing,
+        "//api/user": unknown,
+    }.items():
         for method in ("GET", "PATCH", "DELETE"):
             answer = await answer_to(api, raw_request(method, target, JSON, body=b"{}"))
-            assert answer.status in {401, 404}
+            assert (answer.status, answer.problem) == refusal, (method, target)
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(1,)]
