@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
+from tests.harness.processes import free_port
 from tests.harness.programs import get_program
 
 _SWITCHES = (
@@ -46,7 +47,10 @@ def chromium(*switches: str) -> Iterator[Chrome]:
     # Chromium leaves a directory in that of temporary files.
     with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         service = ChromeService(
-            executable_path=get_program("chromedriver"), env={**os.environ, "TMPDIR": directory}
+            executable_path=get_program("chromedriver"),
+            env={**os.environ, "TMPDIR": directory},
+            # Selenium would choose one that another process may get before chromedriver starts.
+            port=free_port(),
         )
         driver = Chrome(options=options, service=service)
         try:

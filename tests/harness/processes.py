@@ -19,6 +19,9 @@ from tests.harness.child_processes import START_SECONDS
 from tests.harness.configuration import ROOT, TEST_VARIABLES
 from tests.harness.preloaded import start as start_preloaded
 
+# Below the ports that the kernel assigns by default.
+_PORTS = range(12_000, 32_000)
+
 
 @dataclass
 class ServerProcess:
@@ -91,11 +94,18 @@ def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]"
     return child_processes.start(command, log, environment(**variables))
 
 
+def _ports_of_worker() -> range:
+    """Return the ports that no other worker of this run uses between the check and the use."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = len(_PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return _PORTS[worker * size : (worker + 1) * size]
+
+
 def free_port() -> int:
     """Return a port on which no process listens."""
+    ports = _ports_of_worker()
     while True:
-        # Below the ports that the kernel assigns, which it may assign to another process next.
-        port = secrets.choice(range(12_000, 32_000))
+        port = secrets.choice(ports)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -15,6 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 import pytest
 
@@ -64,7 +64,7 @@ def test_a_signal_without_connections_stops_at_once(server: ServerProcess, numbe
 def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
     dsn: str, tmp_path: Path
 ) -> None:
-    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "2"}
+    variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "5"}
     with running_server(variables, tmp_path / "log") as server:
         address = urlsplit(server.url)
         kept, late, new = (
@@ -74,7 +74,9 @@ def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
             connection.request("GET", "/health/ready")
             assert connection.getresponse().read() == b'{"status":"ok"}\n'
         server.signal(signal.SIGTERM)
-        time.sleep(0.2)
+        # The signal arrives within an unknown time.
+        while httpx.get(f"{server.url}/health/ready").status_code == 200:
+            pass
         for connection in (kept, new):
             connection.request("GET", "/health/ready")
             answer = connection.getresponse()

@@ -27,7 +27,7 @@ LIMIT = 64 * 1024
 HEAD_LIMIT = 16 * 1024
 CHUNKED = "Transfer-Encoding: chunked"
 EXPECT = "Expect: 100-continue"
-AT_ONCE = 1.5  # less than LINGER_SECONDS
+AT_ONCE = 10.0  # less than the time limit of a body
 
 
 def registration(size: int) -> bytes:
