@@ -71,6 +71,7 @@ class RequestDelegate(HTTPMessageDelegate):
         they receive the head, and run their method when the request finishes.
         """
         body = b"" if self._exchange.is_body_too_large else bytes(self._body)
+        self._body.clear()
         request = Request(self._start_line, self._fields, self._exchange, body)
         handler = self._application.delegate_of(request)
         handler.headers_received(self._start_line, self._fields)

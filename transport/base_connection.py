@@ -142,6 +142,8 @@ class BaseConnection(asyncio.BufferedProtocol):
         unsent = self.transport.get_write_buffer_size()
         if unsent and self._is_stuck(unsent, timeouts.idle, now):
             self.transport.abort()
+        elif self.transport.is_closing():
+            pass  # it ends once the client has received the rest
         elif self._since < now - self._seconds_to_send(timeouts):
             self._end_overdue()
         self._unsent = unsent
@@ -191,8 +193,9 @@ class BaseConnection(asyncio.BufferedProtocol):
     def _drop_the_rest(self) -> None:
         """Drop all further bytes, up to a limit."""
         self._droppable = LINGER_BYTES
-        self._drop(len(self._received))
+        size = len(self._received)
         self._received.clear()
+        self._drop(size)
 
     def _drop(self, size: int) -> None:
         self._droppable = (self._droppable or 0) - size

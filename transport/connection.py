@@ -93,19 +93,15 @@ class Connection(BaseConnection):
         if self._received:
             # Not at once: a failure of the next request would be one of this handler.
             asyncio.get_running_loop().call_soon(self._advance)
-        if self._is_paused:
-            self._regulate_reading()
 
     def _advance(self) -> None:
         """Parse the received bytes until a request runs or more are needed."""
         self._guarded(self._parse)
-        if self._received or self._is_paused:
+        if self._is_paused or len(self._received) > _READ_AHEAD_BYTES:
             self._regulate_reading()
 
     def _may_read(self) -> bool:
-        # The bytes of a body are not kept here.
-        is_within_limit = self._body is not None or len(self._received) <= _READ_AHEAD_BYTES
-        return is_within_limit and super()._may_read()
+        return len(self._received) <= _READ_AHEAD_BYTES and super()._may_read()
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do work that begins a request; respond with 500 and close if it fails."""

@@ -124,7 +124,7 @@ class Server:
     def _close_overdue(self) -> None:
         """Close the connections that have waited too long to receive or to send; repeat."""
         period = min(_MAX_PERIOD_SECONDS, min(self._timeouts) / 4)
-        # First, so that the failure of one connection does not end the timeouts of the others.
+        # First: a connection whose check fails must not end those of later rounds.
         self._watch = asyncio.get_running_loop().call_later(period, self._close_overdue)
         now = time.monotonic()
         for connection in self._connections:

@@ -1,6 +1,7 @@
 """Clients that send or read a byte a second, and many that send half a request."""
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 
 import pytest
@@ -107,4 +108,23 @@ async def test_a_body_is_408_after_its_time_although_the_client_reads_an_earlier
         connection.close_if_overdue(TIMEOUTS, since + second)
     await until_quiet(application)
     assert b"HTTP/1.1 408 " in transport.sent
+    connection.connection_lost(None)
+
+
+@pytest.mark.gen_test
+async def test_the_rest_of_a_response_is_sent_although_a_body_that_ended_is_overdue() -> None:
+    application = EchoApplication()
+    connection, transport = new_connection(application)
+    connection.data_received(LIVE)
+    await until_quiet(application)
+    connection.data_received(BODY[:-1])
+    transport.unsent = 60_000
+    transport.close()
+    sent = bytes(transport.sent)
+    since = time.monotonic()
+    for second in range(2 * int(TIMEOUTS.body)):
+        transport.unsent -= 1
+        connection.close_if_overdue(TIMEOUTS, since + second)
+    await until_quiet(application)
+    assert transport.sent == sent
     connection.connection_lost(None)

@@ -75,8 +75,8 @@ async def test_a_request_that_arrives_byte_by_byte_gets_the_same_answer(name: st
 @pytest.mark.gen_test
 async def test_a_request_line_that_is_too_long_is_431_in_parts_too(start: str) -> None:
     sent = f"{start}{'x' * 20_000} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    for size in (1_000, len(sent)):
-        parts = [sent[at : at + size] for at in range(0, len(sent), size)]
-        answer, closes = await answer_in_parts(EchoApplication(), parts)
-        assert answer.startswith(b"HTTP/1.1 431 ")
+    line = sent.index(b"\r\n")
+    for place in (17_000, *range(line - 20, line + 3), len(sent)):
+        answer, closes = await answer_in_parts(EchoApplication(), [sent[:place], sent[place:]])
+        assert answer.startswith(b"HTTP/1.1 431 "), place
         assert closes
