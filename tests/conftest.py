@@ -23,8 +23,9 @@ from tests.harness.built_once import built_once
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.databases import delete_rows, idle_housekeeping, unchecked_schema
-from tests.harness.mail import MAIL_FOLDER
+from tests.harness.mail import MAIL_FOLDER, remove_mail_directory
 from tests.harness.memory_directory import new_directory
+from tests.harness.orphans import remove_orphans
 from tests.harness.parallel import (
     pytest_collection,
     pytest_collection_modifyitems,
@@ -55,6 +56,16 @@ class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
 def pytest_configure() -> None:
     """Let SIGINT stop child processes: background processes, and their children, ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the messages of all servers. A process that runs no test has the directory, too."""
+    remove_mail_directory()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remove_orphans() -> None:
+    remove_orphans()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -145,13 +156,6 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockedHashes]:
     hashes = BlockedHashes(monkeypatch)
     yield hashes
     hashes.may_continue.set()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _remove_mail_folder() -> Iterator[None]:
-    """Remove the messages of servers that are processes of their own."""
-    yield
-    shutil.rmtree(MAIL_FOLDER, ignore_errors=True)
 
 
 @pytest.fixture

@@ -17,25 +17,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
 _ROOT = Path(__file__).parents[2]
 _REQUEST_BYTES = 1 << 17
 _STREAMS = 3
+_STOP_SECONDS = 10
 
 
 class ForkedProcess:
     """A forked server, with the methods of ``subprocess.Popen`` that tests use."""
 
-    def __init__(self, args: Sequence[str], pid: int, stdout: IO[str], exited: int) -> None:
+    def __init__(self, args: Sequence[str], stdout: IO[str], reports: FileIO) -> None:
         self.args = args
-        self.pid = pid
+        self.pid = _read_number(reports)
         self.stdin: IO[str] | None = None
         self.stdout: IO[str] | None = stdout
         self.returncode: int | None = None
-        self._exited = exited
+        self._reports = reports
 
     def poll(self) -> int | None:
         """Return the exit code, or None while the process runs."""
@@ -58,24 +61,36 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
     def _read_code(self, timeout: float | None) -> int | None:
-        if self.returncode is None and select.select([self._exited], [], [], timeout)[0]:
-            self.returncode = int(os.read(self._exited, 16))
-            os.close(self._exited)
+        if self.returncode is None and select.select([self._reports], [], [], timeout)[0]:
+            self.returncode = _read_number(self._reports)
+            self._reports.close()
         return self.returncode
+
+
+def _read_number(reports: FileIO) -> int:
+    """Read one line: the next one may follow at any time."""
+    line = reports.readline()
+    if not line:
+        raise ChildProcessError("the process that servers are forked from has exited")
+    return int(line)
+
+
+def _write_number(report: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # the tests were killed
+        os.write(report, b"%d\n" % number)
 
 
 def start(arguments: Sequence[str], log: IO[str], environment: Mapping[str, str]) -> ForkedProcess:
     """Start a server whose standard error goes to a log, and its output to a pipe."""
     output, stdout = os.pipe()
-    exited, report = os.pipe()
+    reports, report = os.pipe()
     with open(os.devnull, "rb") as stdin:  # noqa: PTH123 - not a file
         descriptors = [stdin.fileno(), stdout, log.fileno(), report]
         request = json.dumps({"arguments": arguments, "environment": dict(environment)})
         socket.send_fds(_parent(), [request.encode()], descriptors)
     os.close(stdout)
     os.close(report)
-    pid = int(os.read(exited, 16))
-    return ForkedProcess(["server.py", *arguments], pid, os.fdopen(output), exited)
+    return ForkedProcess(["server.py", *arguments], os.fdopen(output), FileIO(reports))
 
 
 @cache
@@ -107,7 +122,8 @@ class _Parent:
         self._control = control
         self._reports: dict[int, int] = {}
         self._wake, wake = os.pipe()
-        os.set_blocking(wake, False)
+        for descriptor in (self._wake, wake):
+            os.set_blocking(descriptor, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake)
 
@@ -117,13 +133,13 @@ class _Parent:
         while True:
             ready, _, _ = select.select([control, self._wake], [], [])
             if self._wake in ready:
-                os.read(self._wake, 4096)
                 self._report_exits()
             if control in ready:
                 request, descriptors, _, _ = socket.recv_fds(
                     self._control, _REQUEST_BYTES, _STREAMS + 1
                 )
                 if not request:
+                    self._end_servers()
                     return None
                 *streams, report = descriptors
                 if (pid := os.fork()) == 0:
@@ -131,15 +147,27 @@ class _Parent:
                 self._reports[pid] = report
                 for descriptor in streams:
                     os.close(descriptor)
-                os.write(report, str(pid).encode())
+                _write_number(report, pid)
 
     def _report_exits(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wake, 4096)
         for pid in list(self._reports):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 report = self._reports.pop(pid)
-                os.write(report, str(os.waitstatus_to_exitcode(status)).encode())
+                _write_number(report, os.waitstatus_to_exitcode(status))
                 os.close(report)
+
+    def _end_servers(self) -> None:
+        """Stop the servers that still run: the tests were killed."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + _STOP_SECONDS
+            for pid in self._reports:
+                os.kill(pid, number)
+            while self._reports and (remaining := deadline - time.monotonic()) > 0:
+                select.select([self._wake], [], [], remaining)
+                self._report_exits()
 
     def _become_server(self, request: dict[str, object], streams: Sequence[int]) -> list[str]:
         signal.set_wakeup_fd(-1)

@@ -1,7 +1,7 @@
 """The metrics of a server, parsed as Prometheus parses them."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -73,9 +73,6 @@ async def listening(app: Application) -> AsyncIterator[int]:
 def read_now(url: str) -> str:
     """Return the content of a URL, without an event loop."""
     address = urlsplit(url)
-    connection = HTTPConnection(address.hostname or "", address.port, timeout=10)
-    try:
+    with closing(HTTPConnection(address.hostname or "", address.port, timeout=10)) as connection:
         connection.request("GET", address.path)
         return connection.getresponse().read().decode()
-    finally:
-        connection.close()

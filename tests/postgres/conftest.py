@@ -13,7 +13,7 @@ from tests.harness.memory_directory import new_directory
 @pytest.fixture
 def place() -> Iterator[Path]:
     """Yield a directory; afterwards stop any Postgres that still runs below it."""
-    with new_directory("embedded-") as folder:
+    with new_directory() as folder:
         try:
             yield Path(folder)
         finally:

@@ -30,6 +30,7 @@ from tests.harness.embedded_clusters import (
     wait_until,
 )
 from tests.harness.memory_directory import new_directory
+from tests.harness.shared_memory import remove_shared_memory
 
 SECRET = "$userauth-bcrypt-sha384$never-in-a-log"
 KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
@@ -38,7 +39,7 @@ KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Path]:
     """Yield a cluster for all tests that do not damage it: initdb takes half a second."""
-    with new_directory("embedded-") as place:
+    with new_directory() as place:
         try:
             EmbeddedPostgres.start(Path(place) / "postgres").stop()
             yield Path(place) / "postgres"
@@ -228,6 +229,9 @@ def test_an_interrupted_initdb_is_repeated(place: Path, *, initdb_dies_too: bool
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
+        psutil.wait_procs(children)
+        # The next start removes the directory, but not the shared memory.
+        remove_shared_memory(folder)
     assert not (folder / "PG_VERSION").exists()
     starts_and_works(folder)
     assert not [path for path in folder.iterdir() if path.name.startswith(".initdb")]

@@ -30,7 +30,7 @@ SECRET = "what only root may read"
 @pytest.fixture(scope="module")
 def made() -> Iterator[Path]:
     """Yield a stopped cluster."""
-    with new_directory("embedded-") as folder:
+    with new_directory() as folder:
         EmbeddedPostgres.start(Path(folder) / "postgres").stop()
         yield Path(folder) / "postgres"
 

@@ -62,7 +62,7 @@ def stop_as_earlier_version(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def made_by_earlier_version() -> Iterator[Path]:
     """Yield the directory of a stopped cluster whose data the superuser owns."""
-    with new_directory("embedded-") as place:
+    with new_directory() as place:
         folder = Path(place) / "postgres"
         dsn = start_as_earlier_version(folder)
         execute(dsn, OLD_SCHEMA + OTHER_THINGS)
@@ -117,7 +117,7 @@ def test_the_server_role_can_read_no_file_and_run_no_program(served: str, statem
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """Yield the DSN of a new cluster."""
-    with new_directory("embedded-") as folder:
+    with new_directory() as folder:
         postgres = EmbeddedPostgres.start(Path(folder) / "postgres")
         yield postgres.dsn
         postgres.stop()

@@ -86,8 +86,10 @@ def test_metrics_are_available_until_the_server_exits(dsn: str, tmp_path: Path) 
         "USERAUTH_METRICS__PORT": str(port),
         "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "2",
     }
-    with running_server(variables, tmp_path / "log") as server:
-        kept = HTTPConnection("127.0.0.1", port, timeout=5)
+    with (
+        running_server(variables, tmp_path / "log") as server,
+        closing(HTTPConnection("127.0.0.1", port, timeout=5)) as kept,
+    ):
         kept.request("GET", "/metrics")
         assert read(kept.getresponse().read().decode()).value("userauth_draining") == 0
         server.signal(signal.SIGTERM)

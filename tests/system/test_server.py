@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -65,10 +65,11 @@ def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
     dsn: str, tmp_path: Path
 ) -> None:
     variables = {"DATABASE_URL": dsn, "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "5"}
-    with running_server(variables, tmp_path / "log") as server:
+    with running_server(variables, tmp_path / "log") as server, ExitStack() as stack:
         address = urlsplit(server.url)
         kept, late, new = (
-            HTTPConnection(address.hostname or "", address.port or 0) for _ in range(3)
+            stack.enter_context(closing(HTTPConnection(address.hostname or "", address.port)))
+            for _ in range(3)
         )
         for connection in (kept, late):
             connection.request("GET", "/health/ready")
@@ -87,8 +88,7 @@ def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
         answer = late.getresponse()
         assert answer.status == 200
         assert answer.headers["Connection"] == "close"
-        for connection in (kept, late, new):
-            connection.close()
+        stack.close()
         assert server.wait() == 0
 
 
