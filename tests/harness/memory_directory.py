@@ -29,6 +29,15 @@ def new_program_directory() -> "TemporaryDirectory[str]":
     return TemporaryDirectory(prefix="userauth-", dir=place if may_execute else None)
 
 
+def new_socket_directory() -> "TemporaryDirectory[str]":
+    """Create a directory for Unix sockets: their paths have at most 107 bytes.
+
+    That of the directory for temporary files may be longer.
+    """
+    place = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+    return TemporaryDirectory(prefix="userauth-", dir=place)
+
+
 def memory_directory() -> Path | None:
     """Return a directory in memory, or None if none is large enough."""
     if not _SHARED_MEMORY.is_dir() or shutil.disk_usage(_SHARED_MEMORY).free < _ENOUGH_BYTES:
