@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 # More arguments for pytest: make test ARGS="tests/rules -k expired".
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto
-PROGRAMS := $(PYTHON) -m tests.harness.programs
+# Without -B, root would leave files behind that `make clean` cannot remove.
+PROGRAMS := $(PYTHON) -B -m tests.harness.programs
 MINUTES ?= 2
 CLIENTS ?= 200
 ROUNDS ?= 1

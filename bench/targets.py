@@ -12,11 +12,10 @@ from urllib.parse import urlencode
 from bench.dataset import SIGNING_KEY, Credentials
 from bench.processes import read_port, running
 from bench.recipes import BCRYPT_COST
+from tests.harness.environment_variables import is_unwanted
 
 USER_PATH = "/api/user"
 SIGN_IN_PATH = "/auth/sign-in"
-# Environment variables that would change the settings of a server under test.
-_OWN_VARIABLES = ("USERAUTH_", "APP_SETTINGS", "DATABASE_URL", "SECRET_KEYS", "HOST", "PORT", "PG")
 
 
 @dataclass(frozen=True)
@@ -132,10 +131,8 @@ def userauth(database_url: str, name: str = "userauth", **variables: str) -> Ite
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without variables that configure a server or Postgres."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)
-    }
+    """Return the environment without variables that change what programs do."""
+    return {name: value for name, value in os.environ.items() if not is_unwanted(name)}
 
 
 def _forwarded_for(address: str | None) -> dict[str, str]:

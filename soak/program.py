@@ -1,6 +1,7 @@
 """The parts that all soaks share: stop signals, the report, and the exit code."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from postgres.programs import EmbeddedPostgresError
 from soak.cluster import SoakError
 from soak.tally import Tally
+from tests.harness.environment_variables import remove_unwanted
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED = 130
@@ -16,6 +18,7 @@ _INTERRUPTED = 130
 def run_program(soak: Callable[[Tally], None]) -> int:
     """Run a soak and print its faults; return the exit code."""
     tally = Tally()
+    remove_unwanted(os.environ)
     for number in STOP_SIGNALS:
         signal.signal(number, _unwind)
     try:

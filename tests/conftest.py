@@ -1,6 +1,7 @@
 """What tests share: one Postgres per run, one application per test, a clock moved by hand."""
 
 import asyncio
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tests.harness.built_once import built_once
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.databases import delete_rows, idle_housekeeping, unchecked_schema
+from tests.harness.environment_variables import remove_unwanted
 from tests.harness.mail import MAIL_FOLDER, remove_mail_directory
 from tests.harness.memory_directory import new_directory
 from tests.harness.orphans import remove_orphans
@@ -53,8 +55,14 @@ class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
         return EventLoop()
 
 
+# Pytest itself has read its variables by then, and neither imported tests nor started workers.
+@pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
-    """Let SIGINT stop child processes: background processes, and their children, ignore it."""
+    """Make tests independent of the environment, and let SIGINT stop child processes.
+
+    Background processes, and their children, ignore it.
+    """
+    remove_unwanted(os.environ)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,6 +1,7 @@
 """Help, versions and shell completion of the command line."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def test_completion_is_installed_for_the_shell_of_the_user(
     assert (ended.returncode, ended.stderr) == (0, "")
     script = (home / file).read_text(encoding="utf-8")
     assert f"{VARIABLE}={shell}_complete" in script
-    assert f" {sys.executable} {ROOT / 'manage.py'})" in script
+    assert f" {shlex.join([sys.executable, str(ROOT / 'manage.py')])})" in script
     assert "$1)" not in script
     assert script == manage("--show-completion", shell).stdout
     assert str(home / file) in ended.stdout

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ import pytest
 
 from tests.harness.api import PASSWORD
 from tests.harness.configuration import KEY, ROOT
+from tests.harness.memory_directory import new_socket_directory
 from tests.harness.processes import environment, free_port, running_server, wait_for_listener
 from tests.harness.programs import get_program
 
@@ -51,13 +53,15 @@ class NotifySocket:
 
 @pytest.fixture(params=["path", "abstract"])
 def notified(
-    request: pytest.FixtureRequest, tmp_path: Path
+    request: pytest.FixtureRequest,
 ) -> Iterator[tuple[NotifySocket, dict[str, str]]]:
     """Yield a notification socket and the variable that names it."""
-    name = f"userauth-test-{os.getpid()}" if request.param == "abstract" else ""
-    listener = NotifySocket(f"\0{name}" if name else str(tmp_path / "notify"))
-    yield listener, {"NOTIFY_SOCKET": f"@{name}" if name else str(tmp_path / "notify")}
-    listener.close()
+    with new_socket_directory() as folder:
+        is_abstract = request.param == "abstract"
+        name = f"@userauth-test-{os.getpid()}" if is_abstract else f"{folder}/notify"
+        listener = NotifySocket(re.sub("^@", "\0", name))
+        yield listener, {"NOTIFY_SOCKET": name}
+        listener.close()
 
 
 def test_systemd_is_notified_of_each_step(
@@ -231,7 +235,8 @@ def test_a_restart_under_load_fails_no_request(dsn: str, *, kept_alive: bool) ->
         wait_for_listener(process, port)
         ended = asyncio.run(_restarts_under_load(process, port, kept_alive=kept_alive))
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has failed to start
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     statuses, restarts = ended
     assert restarts == RESTARTS

@@ -16,9 +16,11 @@ def as_it_would_be_here(folder: Path) -> list[str]:
     """Copy the units, with the paths of this checkout."""
     copies = []
     for unit in UNITS:
-        text = unit.read_text("utf-8").replace("/opt/userauth/.venv/bin/python", sys.executable)
+        # In a command, a space separates arguments.
+        python = sys.executable.replace(" ", r"\x20")
+        text = unit.read_text("utf-8").replace("/opt/userauth/.venv/bin/python", python)
         copy = folder / unit.name.replace("@.", "@01.")
-        copy.write_text(text.replace("/opt/userauth", str(ROOT)), encoding="utf-8")
+        copy.write_text(text.replace("=/opt/userauth\n", f"={ROOT}\n"), encoding="utf-8")
         copies.append(str(copy))
     return copies
 

@@ -1,8 +1,9 @@
 """A proxy to Postgres in the test's own loop, which can refuse connections or stop forwarding."""
 
 import asyncio
-import tempfile
 from urllib.parse import parse_qs, quote, urlsplit
+
+from tests.harness.memory_directory import new_socket_directory
 
 _SOCKET = ".s.PGSQL.5432"
 
@@ -12,8 +13,7 @@ class Gate:
 
     def __init__(self, dsn: str) -> None:
         self._postgres = f"{parse_qs(urlsplit(dsn).query)['host'][0]}/{_SOCKET}"
-        # Not tmp_path: the path of a Unix socket must be short.
-        self._folder = tempfile.TemporaryDirectory(prefix="gate-")
+        self._folder = new_socket_directory()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from tests.harness.configuration import ROOT
+from tests.harness.environment_variables import proxies
 from tests.harness.programs import get_program
 
 # `make clean` removes it.
@@ -146,7 +147,7 @@ def _make_tree(suite: str, target: Path) -> None:
     unfinished = target.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     options = ("--variant=minbase", f"--include={_PACKAGES}")
-    _run(get_program("debootstrap"), *options, suite, str(unfinished), _MIRROR)
+    _run(get_program("debootstrap"), *options, suite, str(unfinished), _MIRROR, **proxies())
     # There is no console to log in at.
     getty = unfinished / "etc" / "systemd" / "system" / "console-getty.service"
     getty.symlink_to("/dev/null")
@@ -162,6 +163,7 @@ def _wheels_for(root: Path) -> Path:
         *(sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"),
         *("--require-hashes", "--requirement", str(ROOT / "requirements.lock")),
         *(f"--python-version={version}", f"--dest={wheels}"),
+        **proxies(),
     )
     return wheels
 
@@ -178,7 +180,9 @@ def copy_checkout(target: Path) -> None:
     _run(git, "-C", str(target), "add", "--all")
 
 
-def _run(*command: str) -> str:
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+def _run(*command: str, **variables: str) -> str:
+    ended = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
     return ended.stdout

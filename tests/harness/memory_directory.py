@@ -46,6 +46,15 @@ def new_program_directory() -> Iterator[str]:
         yield folder
 
 
+def new_socket_directory() -> "TemporaryDirectory[str]":
+    """Create a directory for Unix sockets: their paths have at most 107 bytes.
+
+    That of the directory for temporary files may be longer.
+    """
+    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    return TemporaryDirectory(prefix="userauth-", dir=place)
+
+
 @contextmanager
 def locked(directory: Path, flags: int = 0) -> Iterator[None]:
     """Hold the lock of a directory for the block."""

@@ -6,12 +6,14 @@ environment exists, so it imports the standard library alone.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 INSTALL_COMMAND = "sudo make programs"
 # Debian's PATH of a user without root's rights lacks the sbin folders.
@@ -21,6 +23,10 @@ NODE_MODULES = "/usr/share/nodejs"
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _DENY_ALL = "#!/bin/sh\nexit 101\n"
 _SUDO_TEST = ("sudo", "-n", "true")
+# On a machine that has just booted, unattended-upgrades holds the lock for minutes.
+_WAIT = ("-o", "DPkg::Lock::Timeout=300")
+# Systemd and a closed terminal send these; by default no finally block would run.
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -78,19 +84,21 @@ def install(names: Sequence[str]) -> None:
     """Install the packages of programs; their services are neither started nor enabled."""
     root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-    _run([*apt, "update"])
+    # If one of the sources is broken, the packages may come from the others.
+    _run([*apt, "update"], check=False)
     packages = sorted({PROGRAMS[name].package for name in names})
     # apt-get installs all or none, and Ubuntu has Chromium only as a snap.
     available = [package for package in packages if _is_real_package(package)]
     with _services_denied(root):
-        _run([*apt, "install", "--yes", "--no-install-recommends", *available])
+        _run([*apt, "install", *_WAIT, "--yes", "--no-install-recommends", *available])
     _disable_services(root, [name for name in names if PROGRAMS[name].package in available])
 
 
 @contextmanager
 def _services_denied(root: Sequence[str]) -> Iterator[None]:
     """Let no package start a service: tests start what they need themselves."""
-    if _POLICY.exists():
+    # A run that was killed leaves its own behind.
+    if _POLICY.exists() and _POLICY.read_bytes() != _DENY_ALL.encode():
         yield
         return
     try:
@@ -108,9 +116,9 @@ def _disable_services(root: Sequence[str], names: Iterable[str]) -> None:
         _run([*root, "systemctl", "--quiet", "disable", *services])
 
 
-def _run(command: Sequence[str], *, stdin: str = "") -> None:
+def _run(command: Sequence[str], *, stdin: str = "", check: bool = True) -> None:
     subprocess.run(
-        command, input=stdin, text=True, stdout=subprocess.DEVNULL, check=True, timeout=1800
+        command, input=stdin, text=True, stdout=subprocess.DEVNULL, check=check, timeout=1800
     )
 
 
@@ -136,6 +144,20 @@ def _missing() -> list[str]:
     return [name for name in PROGRAMS if find_program(name) is None]
 
 
+def _exit_on_signals() -> None:
+    """Let signals end the program by an exception, except those that nohup has it ignore."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _exit)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    # A second signal must not interrupt the clean-up.
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
@@ -145,6 +167,7 @@ def main() -> int:
     if not (names := _missing()):
         return 0
     if _may_install():
+        _exit_on_signals()
         _say(f"Installing packages for {', '.join(names)}.")
         try:
             install(names)

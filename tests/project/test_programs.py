@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,16 @@ case ${0##*/}-$2 in
     apt-cache-*) echo "Package: $2" ;;
 esac
 echo "${0##*/} $* $(tail -n 1 "$POLICY" 2>/dev/null)" >>"$CALLS"
+"""
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from tests.harness import programs
+signal.signal(signal.SIGHUP, signal.SIG_DFL) # nohup has the tests ignore it
+os.geteuid = lambda: 0
+programs._missing = lambda: ["curl"]
+programs._POLICY = Path(os.environ["POLICY"])
+programs.main()
 """
 NEEDY = """
 import pytest
@@ -54,7 +65,8 @@ def test_packages_are_installed_and_their_services_neither_started_nor_enabled(
     programs.install(["nginx", "promtool", "chromium", "chromedriver"])
     *_, installed, disabled = calls.read_text().splitlines()
     assert installed == (
-        "apt-get -qq install --yes --no-install-recommends nginx-light prometheus exit 101"
+        "apt-get -qq install -o DPkg::Lock::Timeout=300 --yes --no-install-recommends"
+        " nginx-light prometheus exit 101"
     )
     assert disabled.rstrip() == "systemctl --quiet disable nginx.service prometheus.service"
     assert not (tmp_path / "policy-rc.d").exists()
@@ -73,6 +85,37 @@ def test_services_may_start_again_when_an_installation_fails(calls: Path, tmp_pa
     with pytest.raises(subprocess.CalledProcessError):
         programs.install(["curl"])
     assert not calls.exists() or "apt-get" not in calls.read_text()
+    assert not (tmp_path / "policy-rc.d").exists()
+
+
+def test_a_broken_source_of_packages_does_not_stop_an_installation(
+    calls: Path, tmp_path: Path
+) -> None:
+    failing = FAKE.replace("esac", "    apt-get-update) exit 100 ;;\nesac")
+    (tmp_path / "bin" / "apt-get").write_text(failing)
+    programs.install(["curl"])
+    assert calls.read_text().rstrip().endswith(" curl exit 101")
+
+
+def test_a_policy_that_an_earlier_run_left_behind_is_removed(calls: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    programs.install(["curl"])
+    assert calls.read_text().rstrip().endswith(" curl exit 101")
+    assert not policy.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_services_may_start_again_when_a_signal_ends_an_installation(
+    calls: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    interrupt = f'[ "$2" = update ] || {{ kill -{number} $PPID; exec tail -f /dev/null; }}\n'
+    (tmp_path / "bin" / "apt-get").write_text(FAKE + interrupt)
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, stderr=subprocess.DEVNULL, check=False
+    )
+    assert ended.returncode == 128 + number
+    assert calls.read_text().rstrip().endswith(" curl exit 101")
     assert not (tmp_path / "policy-rc.d").exists()
 
 
