@@ -21,6 +21,8 @@ NODE_MODULES = "/usr/share/nodejs"
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _DENY_ALL = "#!/bin/sh\nexit 101\n"
 _SUDO_TEST = ("sudo", "-n", "true")
+# What the running test declares, as the plugin of tests.harness.needs says; None outside of tests.
+declared: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ def find_program(name: str) -> Path | None:
 
 def get_program(name: str) -> str:
     """Return the path of a program that the running test declares to need."""
+    assert declared is None or name in declared, f"the test lacks needs({name!r})"
     found = find_program(name)
-    assert found is not None, f"{name} is missing, and the test lacks needs({name!r})"
+    assert found is not None, f"{name} is missing. To install: {INSTALL_COMMAND}"
     return str(found)
 
 
