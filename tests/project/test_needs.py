@@ -41,6 +41,8 @@ def late():
     yield
     pytest.skip("after it passed")
 def test_fixture(late): pass
+@pytest.mark.xfail
+def test_that_runs(): raise AssertionError
 """
 SKIPPED_MODULE = """
 import pytest
@@ -89,15 +91,18 @@ def test_tests_whose_program_is_missing_are_skipped_and_the_last_lines_say_so(
     assert "1 passed, 3 skipped" in lines[-1]
 
 
-def test_what_the_machine_lacks_besides_programs_is_named_as_well(tmp_path: Path) -> None:
-    status, lines = run_tests(tmp_path, (ABILITIES_MISSING,))
+def test_what_else_skips_tests_is_named_as_well(tmp_path: Path) -> None:
+    status, lines = run_tests(tmp_path, (ABILITIES_MISSING, SKIPPED_OTHERWISE))
     assert status == 0, lines
-    assert lines[-4:-1] == [
+    assert lines[-7:-1] == [
+        "1 skipped: after it passed",
+        "1 skipped: by a call",
+        "1 skipped: by a mark",
         "1 test needs IPv6",
         "1 test needs mount namespaces",
         "1 test needs root",
     ]
-    assert "1 passed, 2 skipped" in lines[-1]
+    assert "2 passed, 5 skipped, 1 xfailed" in lines[-1]
 
 
 @pytest.mark.parametrize("processes", ["-n=0", "-n=1"])
@@ -109,7 +114,7 @@ def test_where_programs_are_required_each_skipped_test_fails(
     assert status == pytest.ExitCode.TESTS_FAILED, lines
     assert {"needs mount namespaces; root", "needs IPv6"} < set(lines)
     assert {"by a mark", "by a call", "after it passed"} < set(lines)
-    assert "1 failed, 2 passed, 4 errors" in lines[-1]
+    assert "1 failed, 2 passed, 1 xfailed, 4 errors" in lines[-1]
 
 
 @pytest.mark.parametrize("processes", ["-n=0", "-n=1"])
