@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from bench.paths import ROOT
 from bench.processes import BenchError, running
 from tests.harness.processes import free_port, wait_for_listener
-from tests.harness.programs import get_program
 from tests.harness.sample_proxies import nginx_command
 
 # The lines of the upstream for one process, and for several.
@@ -29,8 +28,8 @@ def running_nginx(name: str, ports: Sequence[int]) -> Iterator[int]:
         folder = Path(created)
         # Its workers run as another user.
         folder.chmod(0o755)
-        program, *arguments = nginx_command(folder, site(port, ports), workers="auto")
-        with running([get_program(program), *arguments], log=name) as process:
+        command = nginx_command(folder, site(port, ports), workers="auto")
+        with running(command, log=name) as process:
             wait_for_listener(process, port)
             yield port
 

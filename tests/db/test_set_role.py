@@ -24,7 +24,7 @@ from tests.harness.external_cluster import PASSWORD, Cluster, new_cluster
 from tests.harness.memory_directory import new_directory
 from tests.harness.pool_limits import LIMITS
 
-pytestmark = pytest.mark.needs("initdb")
+pytestmark = pytest.mark.needs("initdb", "openssl")
 SETUP = f"""
 CREATE ROLE tables_owner;
 GRANT tables_owner TO userauth;

@@ -13,7 +13,6 @@ from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.certificates import make_certificate
 from tests.harness.configuration import ROOT
 from tests.harness.pages import blocks, page, section
-from tests.harness.programs import get_program
 from tests.harness.protected_site import TRUSTED, Site, behind
 from tests.harness.sample_proxies import caddy_command, nginx_command
 
@@ -47,7 +46,7 @@ def test_the_proxies_accept_a_certificate_of_ones_own(sample: str, tmp_path: Pat
         [program, _, *options] = caddy_command(tmp_path, text)
         command = [program, "validate", *options]
     tested = subprocess.run(
-        [get_program(command[0]), *command[1:]],
+        command,
         capture_output=True,
         text=True,
         timeout=30,

@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from tests.harness.programs import get_program
+
 
 def make_certificate(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
     """Create a self-signed certificate and its key; return their paths."""
@@ -10,7 +12,8 @@ def make_certificate(folder: Path, name: str = "localhost") -> tuple[Path, Path]
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={name}"),
+            *(get_program("openssl"), "req", "-x509", "-nodes", "-days", "2"),
+            *("-subj", f"/CN={name}"),
             *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
             *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"),
             *("-keyout", str(key), "-out", str(certificate)),

@@ -156,8 +156,8 @@ def make_certificate(data: Path, account: Account) -> None:
     """Create the certificate of the cluster, with a copy for clients next to its directory."""
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-subj", "/CN=127.0.0.1", "-days", "2"),
+            *(get_program("openssl"), "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"),
+            *("-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=127.0.0.1"),
             *("-keyout", str(data / "server.key"), "-out", str(data / "server.crt")),
         ],
         check=True,

@@ -1,59 +1,136 @@
-"""A pytest plugin: a test declares the programs it needs, and is skipped if one is missing.
+"""A pytest plugin: a test declares what it needs, and is skipped if the machine lacks it.
 
-The last lines of the output name each missing program, the number of skipped tests, and the command
-that installs it. With ``--require-programs`` such a test fails instead.
+The last lines of the output say why tests were skipped, how many for each reason, and the command
+that installs a missing program. With ``--require-programs`` a skipped test fails instead.
 """
 
+import os
+import socket
+import subprocess
 from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import cache
 
 import pytest
 
-from tests.harness.programs import INSTALL_COMMAND, PROGRAMS, find_program
+from tests.harness import programs
 
-_PROPERTY = "missing program"
+_UNSHARE = ("/usr/bin/unshare", "--mount", "/bin/true")
+_PROPERTY = "what the machine lacks"
+_Report = pytest.TestReport | pytest.CollectReport
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def _has_mount_namespaces() -> bool:
+    """Return whether this user may mount, which root may not in a container."""
+    try:
+        return subprocess.run(_UNSHARE, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+# What no package adds to a machine.
+_ABILITIES: Mapping[str, Callable[[], bool]] = {
+    "IPv6": _has_ipv6,
+    "mount namespaces": _has_mount_namespaces,
+    "root": lambda: os.geteuid() == 0,
+}
+
+
+@cache
+def _has(need: str) -> bool:
+    ability = _ABILITIES.get(need)
+    return programs.find_program(need) is not None if ability is None else ability()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-programs",
         action="store_true",
-        help="fail the tests whose programs are missing, instead of skipping them",
+        help="fail the tests that would be skipped, for a missing program or for another reason",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "needs(program, ...): the programs that the test runs, of tests.harness.programs"
+        "markers",
+        "needs(name, ...): the programs that the test runs, of tests.harness.programs, and the"
+        f" abilities of the machine: {', '.join(_ABILITIES)}",
     )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    needed = {name for mark in item.iter_markers("needs") for name in mark.args}
-    missing = [name for name in sorted(needed) if find_program(name) is None]
-    if not missing:
-        return
-    reason = f"{', '.join(missing)} missing; to install: {INSTALL_COMMAND}"
-    if item.config.getoption("--require-programs"):
-        pytest.fail(reason, pytrace=False)
+    needed = frozenset(name for mark in item.iter_markers("needs") for name in mark.args)
+    programs.declared = needed
+    lacked = [name for name in sorted(needed) if not _has(name)]
     # Properties of a report pass from the workers of pytest-xdist to the process that sums up.
-    item.user_properties.extend((_PROPERTY, name) for name in missing)
-    pytest.skip(reason)
+    item.user_properties.extend((_PROPERTY, name) for name in lacked)
+    if lacked:
+        pytest.skip(f"needs {'; '.join(map(_described, lacked))}")
+
+
+# Outermost: pytest itself changes the reports of tests that were expected to fail.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_if_skipped(report, item.config)
+    return report
+
+
+# The workers of pytest-xdist report no skipped module, only one that failed.
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_if_skipped(report, collector.config)
+    return report
+
+
+def _fail_if_skipped(report: _Report, config: pytest.Config) -> None:
+    is_skipped = report.skipped and not hasattr(report, "wasxfail")
+    if is_skipped and config.getoption("--require-programs"):
+        report.outcome = "failed"
+        report.longrepr = f"{_reason(report)}\n--require-programs forbids to skip a test."
+
+
+def _reason(report: _Report) -> str:
+    assert isinstance(report.longrepr, tuple)
+    return report.longrepr[2].removeprefix("Skipped: ")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    skipped = Counter(
-        str(value)
-        for report in terminalreporter.stats.get("skipped", [])
-        for name, value in report.user_properties
-        if name == _PROPERTY
-    )
+    skipped = terminalreporter.stats.get("skipped")
     if not skipped:
         return
-    terminalreporter.section("tests skipped for missing programs")
-    for program, count in sorted(skipped.items()):
-        tests = "1 test needs" if count == 1 else f"{count} tests need"
-        package = PROGRAMS[program].package
-        terminalreporter.line(
-            f"{tests} {program} (package {package}). To install: {INSTALL_COMMAND}"
-        )
+    terminalreporter.section("skipped tests")
+    lines = Counter(line for report in skipped for line in _lines(report))
+    for (singular, plural, rest), count in sorted(lines.items()):
+        terminalreporter.line(f"{count} {singular if count == 1 else plural} {rest}")
+
+
+def _lines(report: _Report) -> Iterator[tuple[str, str, str]]:
+    """Yield the reasons for which a test or a module was skipped, after its singular and plural."""
+    properties = getattr(report, "user_properties", ())
+    lacked = [str(value) for name, value in properties if name == _PROPERTY]
+    for need in lacked:
+        yield "test needs", "tests need", _described(need)
+    if not lacked:
+        yield "skipped:", "skipped:", _reason(report)
+
+
+def _described(need: str) -> str:
+    if need in _ABILITIES:
+        return need
+    package = programs.PROGRAMS[need].package
+    return f"{need} (package {package}). To install: {programs.INSTALL_COMMAND}"

@@ -27,6 +27,8 @@ _SUDO_TEST = ("sudo", "-n", "true")
 _WAIT = ("-o", "DPkg::Lock::Timeout=300")
 # Systemd and a closed terminal send these; by default no finally block would run.
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# What the running test declares, as the plugin of tests.harness.needs says; None outside of tests.
+declared: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ def find_program(name: str) -> Path | None:
 
 def get_program(name: str) -> str:
     """Return the path of a program that the running test declares to need."""
+    assert declared is None or name in declared, f"the test lacks needs({name!r})"
     found = find_program(name)
-    assert found is not None, f"{name} is missing, and the test lacks needs({name!r})"
+    assert found is not None, f"{name} is missing. To install: {INSTALL_COMMAND}"
     return str(found)
 
 

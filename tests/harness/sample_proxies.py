@@ -27,14 +27,14 @@ def nginx_command(folder: Path, site: str, *, workers: str = "1") -> list[str]:
         f"daemon off; worker_processes {workers}; pid {folder}/pid; error_log {folder}/error.log;\n"
         f"events {{}}\nhttp {{ access_log off;\n{paths}{site}}}\n"
     )
-    return ["nginx", "-p", str(folder), "-c", str(configuration)]
+    return [get_program("nginx"), "-p", str(folder), "-c", str(configuration)]
 
 
 def caddy_command(folder: Path, site: str) -> list[str]:
     """Write the Caddy sample; return the command that starts it."""
     configuration = folder / "Caddyfile"
     configuration.write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n\n{site}")
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(configuration)]
+    return [get_program("caddy"), "run", "--adapter", "caddyfile", "--config", str(configuration)]
 
 
 def traefik_command(folder: Path, site: str, port: int) -> list[str]:
@@ -99,8 +99,7 @@ def _command(sample: str, folder: Path, text: str, port: int) -> list[str]:
     if sample == "traefik.yml":
         return traefik_command(folder, text, port)
     command = nginx_command if sample == "nginx.conf" else caddy_command
-    name, *arguments = command(folder, text)
-    return [get_program(name), *arguments]
+    return command(folder, text)
 
 
 def _wait_for_routes(url: str, certificate: Path) -> None:

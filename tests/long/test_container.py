@@ -16,7 +16,7 @@ from tests.harness.processes import free_port
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.needs("buildah", "debootstrap", "git", "initdb"),
+    pytest.mark.needs("buildah", "debootstrap", "git", "initdb", "openssl"),
     # The first use makes the tree of Debian.
     pytest.mark.timeout(900),
 ]

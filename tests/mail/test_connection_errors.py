@@ -40,12 +40,14 @@ def fault_of(url: str, *, seconds: float = 20, opening: float = 20) -> str:
     return str(caught.value)
 
 
-def test_a_server_that_refuses_is_named_with_its_port() -> None:
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", pytest.param("[::1]", marks=pytest.mark.needs("IPv6"))]
+)
+def test_a_server_that_refuses_is_named_with_its_port(host: str) -> None:
     port = free_port()
-    assert fault_of(f"smtp://127.0.0.1:{port}") == (
-        f"connection: 127.0.0.1 port {port}: Connection refused"
+    assert fault_of(f"smtp://{host}:{port}") == (
+        f"connection: {host.strip('[]')} port {port}: Connection refused"
     )
-    assert fault_of(f"smtp://[::1]:{port}") == f"connection: ::1 port {port}: Connection refused"
 
 
 @pytest.mark.usefixtures("servers")
@@ -108,6 +110,7 @@ def test_a_server_without_a_greeting_is_named_with_its_port(failure: str, reason
         assert text == f"connection: 127.0.0.1 port {server.port}: {reason}"
 
 
+@pytest.mark.needs("openssl")
 def test_a_certificate_that_is_not_verified_is_the_reason(tmp_path: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*make_certificate(tmp_path))
@@ -119,6 +122,7 @@ def test_a_certificate_that_is_not_verified_is_the_reason(tmp_path: Path) -> Non
         )
 
 
+@pytest.mark.needs("IPv6", "openssl")
 def test_a_certificate_has_an_address_without_its_zone(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

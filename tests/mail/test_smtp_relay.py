@@ -16,6 +16,7 @@ from tests.harness.certificates import make_certificate
 from tests.harness.name_servers import name_servers
 from tests.harness.smtp import DROP, HANG, PASSWORD, RESET, USER, SmtpServer, Step
 
+pytestmark = pytest.mark.needs("openssl")
 SENDER = "no-reply@example.com"
 ALICE = "alice@example.com"
 

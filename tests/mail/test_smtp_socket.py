@@ -60,6 +60,7 @@ def test_the_mail_server_is_reached_after_postgres_has_refused_a_connection() ->
         runner.run(run())
 
 
+@pytest.mark.needs("IPv6")
 def test_a_mail_server_with_ipv6_only_is_reached() -> None:
     async def run() -> None:
         with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
@@ -71,6 +72,7 @@ def test_a_mail_server_with_ipv6_only_is_reached() -> None:
         runner.run(run())
 
 
+@pytest.mark.needs("IPv6")
 def test_a_link_local_mail_server_is_connected_to_in_its_zone() -> None:
     async def run() -> None:
         # Linux rejects an address without a zone as an invalid argument.

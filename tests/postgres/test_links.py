@@ -216,11 +216,10 @@ def can_read(file: Path) -> bool:
     return False
 
 
+@pytest.mark.needs("root")
 def test_only_the_postgres_user_may_traverse_a_private_parent_directory(
     place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if os.geteuid() != 0:
-        return  # only root can create a directory that the user cannot access
     home = place / "home"
     home.mkdir(mode=0o700)
     (home / "letter").write_text(SECRET, encoding="utf-8")
@@ -251,9 +250,8 @@ def test_only_the_postgres_user_may_traverse_a_private_parent_directory(
     as_ordinary_user(pass_through)
 
 
+@pytest.mark.needs("root")
 def test_an_access_list_entry_gives_no_other_user_more_rights(place: Path) -> None:
-    if os.geteuid() != 0:
-        return
     place.chmod(0o755)
     home = place / "home"
     home.mkdir(mode=0o700)
@@ -274,9 +272,8 @@ def test_an_access_list_entry_gives_no_other_user_more_rights(place: Path) -> No
     ]
 
 
+@pytest.mark.needs("root")
 def test_a_private_directory_of_another_user_stays_closed(place: Path) -> None:
-    if os.geteuid() != 0:
-        return
     place.chmod(0o755)
     home = place / "home"
     home.mkdir(mode=0o700)
@@ -289,9 +286,8 @@ def test_a_private_directory_of_another_user_stays_closed(place: Path) -> None:
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
+@pytest.mark.needs("root")
 def test_a_file_system_without_access_lists_is_reported() -> None:
-    if os.geteuid() != 0:
-        return
     # The file systems of the kernel do not support them.
     with pytest.raises(AccessListError, match=r"/proc/1/map_files|/proc/1/fd"):
         grant_traversal(Path("/proc/1/fd/none"), NOBODY, NOBODY)

@@ -1,6 +1,7 @@
 """Which directory may import which library: each library has one home."""
 
 import ast
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -78,11 +79,32 @@ def test_each_home_imports_its_library() -> None:
             assert any(module == home or module.startswith(f"{home}/") for module in users)
 
 
+def _imports_of_test_modules(text: str) -> list[str]:
+    """Return what a text imports from ``tests``, without ``tests.harness``."""
+    names = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in names if re.match(r"tests(?!\.harness(\.|$))(\.|$)", name)]
+
+
 def test_no_test_module_imports_from_another_test_module() -> None:
     for module in (ROOT / "tests").rglob("*.py"):
-        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests."):
-                assert (node.module or "").startswith("tests.harness"), module
+        assert _imports_of_test_modules(module.read_text(encoding="utf-8")) == [], module
+
+
+def test_each_way_to_import_a_test_module_is_found() -> None:
+    own = "import tests.harness.clock\nfrom tests import harness\nimport tests.harness\n"
+    assert _imports_of_test_modules(own + "import testsuite\n") == []
+    others = (
+        *("import tests", "import json, tests.db.test_pool", "from tests import db"),
+        *("from tests.db import test_pool", "from tests.db.test_pool import POOL"),
+        *("from tests.harness_of_others import clock", "def late(): import tests.conftest"),
+    )
+    for line in others:
+        assert len(_imports_of_test_modules(line)) == 1, line
 
 
 def test_a_library_outside_its_home_is_found(tmp_path: Path) -> None:

@@ -31,15 +31,6 @@ programs._missing = lambda: ["curl"]
 programs._POLICY = Path(os.environ["POLICY"])
 programs.main()
 """
-NEEDY = """
-import pytest
-@pytest.mark.needs("caddy")
-@pytest.mark.parametrize("number", [1, 2])
-def test_caddy(number): raise AssertionError
-@pytest.mark.needs("caddy", "promtool")
-def test_both(): raise AssertionError
-def test_neither(): pass
-"""
 
 
 @pytest.fixture
@@ -128,45 +119,6 @@ def test_where_nothing_can_be_installed_the_command_is_named(
     output = capsys.readouterr().err
     assert output.startswith("Missing: buildah, caddy, chromedriver, chromium, curl, ")
     assert output.endswith("To install: sudo make programs\n")
-
-
-def run_needy_tests(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run tests that need Caddy and promtool if neither can be found."""
-    file = folder / "test_needy.py"
-    file.write_text(NEEDY)
-    # The plugin of Schemathesis takes seconds to import.
-    options = ["-p", "no:schemathesis", "-p", "tests.harness.needs", *arguments]
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(file)],
-        cwd=ROOT,
-        env={**os.environ, "PATH": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("processes", [pytest.param("-n=0", marks=pytest.mark.long), "-n=1"])
-def test_tests_whose_program_is_missing_are_skipped_and_the_last_lines_say_so(
-    tmp_path: Path, processes: str
-) -> None:
-    ended = run_needy_tests(tmp_path, processes)
-    assert ended.returncode == 0, ended.stdout
-    *_, caddy, promtool, counts = ended.stdout.splitlines()
-    assert caddy == "3 tests need caddy (package caddy). To install: sudo make programs"
-    assert promtool == "1 test needs promtool (package prometheus). To install: sudo make programs"
-    assert "1 passed, 3 skipped" in counts
-
-
-def test_where_programs_are_required_tests_without_them_fail(tmp_path: Path) -> None:
-    ended = run_needy_tests(tmp_path, "--require-programs")
-    assert ended.returncode == 1, ended.stdout
-    assert re.search(r"1 passed, .*3 errors", ended.stdout), ended.stdout
-
-
-def test_ci_requires_the_programs() -> None:
-    assert "make test ARGS=--require-programs\n" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
 def test_make_help_lists_every_target() -> None:

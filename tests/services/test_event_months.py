@@ -273,7 +273,6 @@ def write(dsn: str) -> None:
         connection.commit()
 
 
-@pytest.mark.needs("pgbouncer")
 def test_an_event_that_is_inserted_while_its_month_is_created_is_kept(own: str) -> None:
     month = Month.of(datetime(2026, 11, 15, tzinfo=UTC))
 
@@ -289,6 +288,7 @@ def test_an_event_that_is_inserted_while_its_month_is_created_is_kept(own: str) 
     assert places(own) == {"2026-11-20Z": month.table}
 
 
+@pytest.mark.needs("pgbouncer")
 def test_partitions_are_created_and_dropped_through_a_pooler_in_transaction_mode(
     postgres: str, clock: Clock
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 from tests.harness.api import PASSWORD
 from tests.harness.certificates import make_certificate
 from tests.harness.processes import ServerProcess, run_to_the_end, running_server
+from tests.harness.programs import get_program
 from tests.harness.raw_http import raw_request
 
 pytestmark = pytest.mark.needs("openssl")
@@ -97,7 +98,8 @@ def test_many_connections_are_served_over_https(
 
 def test_versions_of_tls_before_1_2_are_rejected(server: ServerProcess) -> None:
     host = server.url.removeprefix("https://")
-    command = ["openssl", "s_client", "-connect", host, "-cipher", "ALL:@SECLEVEL=0"]
+    options = ["-connect", host, "-cipher", "ALL:@SECLEVEL=0"]
+    command = [get_program("openssl"), "s_client", *options]
     for version, is_supported in (("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)):
         ended = subprocess.run(
             [*command, version], input=b"", capture_output=True, timeout=20, check=False
@@ -287,11 +289,8 @@ def test_an_invalid_certificate_stops_the_start(
     elif fault == "no certificate":
         certificate.write_text("nothing", encoding="utf-8")
     else:
-        subprocess.run(
-            [*f"openssl ec -in {key} -out {key} -aes256 -passout pass:secret".split()],
-            check=True,
-            capture_output=True,
-        )
+        encrypt = f"ec -in {key} -out {key} -aes256 -passout pass:secret"
+        subprocess.run([get_program("openssl"), *encrypt.split()], check=True, capture_output=True)
     ended = run_to_the_end(**variables(dsn, files))
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()

@@ -10,6 +10,8 @@ import pytest
 from tests.harness.certificates import make_certificate
 from transport.certificate import Certificate, CertificateError
 
+pytestmark = pytest.mark.needs("openssl")
+
 
 def presented(context: ssl.SSLContext) -> bytes | None:
     """Return the certificate that a server with this context presents, in a handshake in memory."""

@@ -18,11 +18,14 @@ from tests.harness.memory_transport import (
     new_connection,
     until_quiet,
 )
+from tests.harness.programs import get_program
 from tests.harness.raw_http import raw_request
 from transport.base_connection import BaseConnection
 from transport.certificate import Certificate
 from transport.connection_limits import OpenConnections
 from transport.tls import TlsTransport
+
+pytestmark = pytest.mark.needs("openssl")
 
 
 class Client:
@@ -245,7 +248,6 @@ async def listening(context: ssl.SSLContext) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-@pytest.mark.needs("openssl")
 @pytest.mark.gen_test
 async def test_a_client_that_repeats_the_handshake_gets_an_alert_and_costs_no_second_one(
     files: tuple[Path, Path],
@@ -254,7 +256,7 @@ async def test_a_client_that_repeats_the_handshake_gets_an_alert_and_costs_no_se
     async with listening(context) as port:
         options = ("-connect", f"127.0.0.1:{port}", "-tls1_2", "-msg")
         client = await asyncio.create_subprocess_exec(
-            "openssl", "s_client", *options, stdin=PIPE, stdout=PIPE, stderr=STDOUT
+            get_program("openssl"), "s_client", *options, stdin=PIPE, stdout=PIPE, stderr=STDOUT
         )
         assert client.stdin is not None
         assert client.stdout is not None
