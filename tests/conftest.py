@@ -25,9 +25,8 @@ from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.databases import delete_rows, idle_housekeeping, unchecked_schema
 from tests.harness.environment_variables import remove_unwanted
-from tests.harness.mail import MAIL_FOLDER, remove_mail_directory
+from tests.harness.mail import MAIL_FOLDER
 from tests.harness.memory_directory import new_directory
-from tests.harness.orphans import remove_orphans
 from tests.harness.parallel import (
     pytest_collection,
     pytest_collection_modifyitems,
@@ -55,7 +54,7 @@ class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
         return EventLoop()
 
 
-# Pytest itself has read its variables by then, and neither imported tests nor started workers.
+# By then pytest has read its own variables, but has neither imported tests nor started workers.
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
     """Make tests independent of the environment, and let SIGINT stop child processes.
@@ -66,14 +65,11 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_unconfigure() -> None:
-    """Remove the messages of all servers. A process that runs no test has the directory, too."""
-    remove_mail_directory()
-
-
 @pytest.fixture(scope="session", autouse=True)
-def _remove_orphans() -> None:
-    remove_orphans()
+def _remove_mail_folder() -> Iterator[None]:
+    """Remove the messages of servers that are processes of their own."""
+    yield
+    shutil.rmtree(MAIL_FOLDER, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

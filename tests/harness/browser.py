@@ -49,7 +49,7 @@ def chromium(*switches: str) -> Iterator[Chrome]:
         service = ChromeService(
             executable_path=get_program("chromedriver"),
             env={**os.environ, "TMPDIR": directory},
-            # Selenium would choose one that another process may get before chromedriver starts.
+            # Another process could take the port that Selenium chooses before chromedriver starts.
             port=free_port(),
         )
         driver = Chrome(options=options, service=service)

@@ -1,19 +1,17 @@
 """The secrets of messages in the database, as the sender derives them."""
 
-from contextlib import ExitStack
+import os
 from pathlib import Path
+from tempfile import gettempdir
 
 from rules.mail_secrets import MailSecrets, derive_secrets
 from rules.message_kinds import MessageKind
 from tests.harness.configuration import KEY
-from tests.harness.memory_directory import new_directory
 from tests.harness.sql import run_sql
 
 # A folder holds 99 messages of one time, kind and recipient: each process of tests has its own, and
 # empties it after each application.
-_DIRECTORIES = ExitStack()
-MAIL_FOLDER = Path(_DIRECTORIES.enter_context(new_directory())) / "mail"
-remove_mail_directory = _DIRECTORIES.close
+MAIL_FOLDER = Path(gettempdir()) / f"userauth-test-mail-{os.getuid()}-{os.getpid()}"
 # Turns mail on, for tests that read no message.
 MAIL = {
     "MAIL__URL": f"folder:{MAIL_FOLDER}",

@@ -1,21 +1,16 @@
-"""Directories of tests in memory, where fsync takes no time.
+"""Directories of tests in memory, where fsync takes no time."""
 
-A process holds a lock on each of its directories, which the kernel releases even if the process is
-killed: see ``tests.harness.orphans``.
-"""
-
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 
 from tests.harness.shared_memory import remove_shared_memory
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made below it
-PREFIX = "userauth-test-"
+_PREFIX = "userauth-"
 _ENOUGH_BYTES = 2 * 1024**3
 
 
@@ -26,24 +21,22 @@ def new_directory() -> Iterator[str]:
     The user of Postgres can access it. A second run of pytest closes those below its own directory
     to other users.
     """
-    with _locked_directory(_memory_directory()) as folder:
+    with TemporaryDirectory(prefix=_PREFIX, dir=_memory_directory()) as folder:
         try:
             yield folder
         finally:
             remove_shared_memory(Path(folder))
 
 
-@contextmanager
-def new_program_directory() -> Iterator[str]:
+def new_program_directory() -> "TemporaryDirectory[str]":
     """Create a directory for programs, in memory if possible.
 
-    To create a thousand files on a disk takes twenty times as long.
+    Creating a thousand files on a disk takes twenty times as long.
     """
     place = _memory_directory()
     # Containers often mount it without the permission to execute programs.
     may_execute = place is not None and not os.statvfs(place).f_flag & os.ST_NOEXEC
-    with _locked_directory(place if may_execute else None) as folder:
-        yield folder
+    return TemporaryDirectory(prefix=_PREFIX, dir=place if may_execute else None)
 
 
 def new_socket_directory() -> "TemporaryDirectory[str]":
@@ -52,30 +45,7 @@ def new_socket_directory() -> "TemporaryDirectory[str]":
     That of the directory for temporary files may be longer.
     """
     place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    return TemporaryDirectory(prefix="userauth-", dir=place)
-
-
-@contextmanager
-def locked(directory: Path, flags: int = 0) -> Iterator[None]:
-    """Hold the lock of a directory for the block."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked_directory(place: Path | None) -> Iterator[str]:
-    place = place or Path(gettempdir())
-    with ExitStack() as stack:
-        # Until it is locked, a search for orphans would remove it.
-        with locked(place):
-            directory = TemporaryDirectory(prefix=PREFIX, dir=place)
-            stack.enter_context(locked(Path(directory.name)))
-        stack.callback(directory.cleanup)
-        yield directory.name
+    return TemporaryDirectory(prefix=_PREFIX, dir=place)
 
 
 def _memory_directory() -> Path | None:

@@ -19,7 +19,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -32,7 +31,7 @@ _STOP_SECONDS = 10
 class ForkedProcess:
     """A forked server, with the methods of ``subprocess.Popen`` that tests use."""
 
-    def __init__(self, args: Sequence[str], stdout: IO[str], reports: FileIO) -> None:
+    def __init__(self, args: Sequence[str], stdout: IO[str], reports: int) -> None:
         self.args = args
         self.pid = _read_number(reports)
         self.stdin: IO[str] | None = None
@@ -63,15 +62,18 @@ class ForkedProcess:
     def _read_code(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._reports], [], [], timeout)[0]:
             self.returncode = _read_number(self._reports)
-            self._reports.close()
+            os.close(self._reports)
         return self.returncode
 
 
-def _read_number(reports: FileIO) -> int:
+def _read_number(reports: int) -> int:
     """Read one line: the next one may follow at any time."""
-    line = reports.readline()
-    if not line:
-        raise ChildProcessError("the process that servers are forked from has exited")
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(reports, 1)
+        if not byte:
+            raise ChildProcessError("the process that servers are forked from has exited")
+        line += byte
     return int(line)
 
 
@@ -90,7 +92,7 @@ def start(arguments: Sequence[str], log: IO[str], environment: Mapping[str, str]
         socket.send_fds(_parent(), [request.encode()], descriptors)
     os.close(stdout)
     os.close(report)
-    return ForkedProcess(["server.py", *arguments], os.fdopen(output), FileIO(reports))
+    return ForkedProcess(["server.py", *arguments], os.fdopen(output), reports)
 
 
 @cache
@@ -116,7 +118,7 @@ def _stop_parent(control: socket.socket, process: "subprocess.Popen[bytes]") -> 
 
 
 class _Parent:
-    """Forks servers at request, and reports their exit codes."""
+    """Forks servers on request, and reports their exit codes."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -160,7 +162,7 @@ class _Parent:
                 os.close(report)
 
     def _end_servers(self) -> None:
-        """Stop the servers that still run: the tests were killed."""
+        """Stop the servers that still run, such as those of tests that were killed."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             deadline = time.monotonic() + _STOP_SECONDS
             for pid in self._reports:

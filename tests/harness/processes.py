@@ -96,8 +96,10 @@ def start(variables: Mapping[str, str], log: IO[str]) -> "subprocess.Popen[str]"
 
 def _ports_of_worker() -> range:
     """Return the ports that no other worker of this run uses between the check and the use."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    size = len(_PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    # The worker that replaces one that has crashed has a higher number.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % count
+    size = len(_PORTS) // count
     return _PORTS[worker * size : (worker + 1) * size]
 
 

@@ -15,9 +15,9 @@ def remove_shared_memory(folder: Path) -> None:
     """
     for name, _, files in os.walk(folder):
         data = Path(name)
-        # Not if a killed process has removed half of it.
+        # Skip a directory that a killed process left half removed.
         if {"postmaster.pid", "PG_VERSION"} <= {*files}:
-            # Postgres would not start if its process is a zombie.
+            # While the process that it names exists, even as a zombie, Postgres does not start.
             (data / "postmaster.pid").unlink()
             command = [str(_programs(data) / "postgres"), "--check", "-D", name]
             run(command, account_for(data), data)
