@@ -20,7 +20,7 @@ from tests.harness.processes import free_port, listening
 from tests.harness.programs import get_program
 
 pytestmark = pytest.mark.needs("haproxy")
-SECONDS = 20
+SECONDS = 60
 
 
 class Server(socketserver.ThreadingTCPServer):
