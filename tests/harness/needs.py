@@ -1,7 +1,8 @@
 """A pytest plugin: a test declares what it needs, and is skipped if the machine lacks it.
 
 The last lines of the output say why tests were skipped, how many for each reason, and the command
-that installs a missing program. With ``--require-programs`` a skipped test fails instead.
+that installs a missing program. With ``--require-programs`` a skipped test fails instead, and
+xfail has no effect.
 """
 
 import os
@@ -54,11 +55,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-programs",
         action="store_true",
-        help="fail the tests that would be skipped, for a missing program or for another reason",
+        help="fail the tests that would be skipped, for a missing program or for another reason;"
+        " xfail has no effect",
     )
 
 
+# Before pytest itself reads ``runxfail``.
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.runxfail |= config.option.require_programs
     config.addinivalue_line(
         "markers",
         "needs(name, ...): the programs that the test runs, of tests.harness.programs, and the"
@@ -77,8 +82,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"needs {'; '.join(map(_described, lacked))}")
 
 
-# Outermost: pytest itself changes the reports of tests that were expected to fail.
-@pytest.hookimpl(wrapper=True, tryfirst=True)
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -87,7 +91,6 @@ def pytest_runtest_makereport(
     return report
 
 
-# The workers of pytest-xdist report no skipped module, only one that failed.
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
@@ -98,10 +101,11 @@ def pytest_make_collect_report(
 
 
 def _fail_if_skipped(report: _Report, config: pytest.Config) -> None:
-    is_skipped = report.skipped and not hasattr(report, "wasxfail")
-    if is_skipped and config.getoption("--require-programs"):
+    if report.skipped and config.option.require_programs:
         report.outcome = "failed"
-        report.longrepr = f"{_reason(report)}\n--require-programs forbids to skip a test."
+        # With its name, because pytest-xdist reports one of the modules that fail with equal texts.
+        forbidden = f"--require-programs forbids skipping tests: {report.nodeid}"
+        report.longrepr = f"{_reason(report)}\n{forbidden}"
 
 
 def _reason(report: _Report) -> str:
@@ -120,7 +124,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _lines(report: _Report) -> Iterator[tuple[str, str, str]]:
-    """Yield the reasons for which a test or a module was skipped, after its singular and plural."""
+    """Yield the reasons for which a test or a module was skipped.
+
+    Each is preceded by the wording for one and for several.
+    """
     properties = getattr(report, "user_properties", ())
     lacked = [str(value) for name, value in properties if name == _PROPERTY]
     for need in lacked:

@@ -80,14 +80,15 @@ def test_each_home_imports_its_library() -> None:
 
 
 def _imports_of_test_modules(text: str) -> list[str]:
-    """Return what a text imports from ``tests``, without ``tests.harness``."""
+    """Return the relative imports of a text and those from ``tests``, without ``tests.harness``."""
     names = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name for name in names if re.match(r"tests(?!\.harness(\.|$))(\.|$)", name)]
+            module = "." * node.level + (node.module or "")
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    return [name for name in names if re.match(r"\.|tests(?!\.harness(\.|$))(\.|$)", name)]
 
 
 def test_no_test_module_imports_from_another_test_module() -> None:
@@ -102,6 +103,7 @@ def test_each_way_to_import_a_test_module_is_found() -> None:
         *("import tests", "import json, tests.db.test_pool", "from tests import db"),
         *("from tests.db import test_pool", "from tests.db.test_pool import POOL"),
         *("from tests.harness_of_others import clock", "def late(): import tests.conftest"),
+        *("from .test_pool import POOL", "from . import test_pool", "from ..db import test_pool"),
     )
     for line in others:
         assert len(_imports_of_test_modules(line)) == 1, line

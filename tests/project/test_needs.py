@@ -41,22 +41,33 @@ def late():
     yield
     pytest.skip("after it passed")
 def test_fixture(late): pass
+"""
+EXPECTED_TO_FAIL = """
+import pytest
 @pytest.mark.xfail
-def test_that_runs(): raise AssertionError
+def test_mark(): raise AssertionError
+@pytest.mark.xfail(run=False)
+def test_without_a_run(): raise AssertionError
+def test_call():
+    pytest.xfail("by a call")
+    raise AssertionError
 """
 SKIPPED_MODULE = """
 import pytest
 pytest.skip("a whole module", allow_module_level=True)
 """
+LEFT_OUT = (
+    *(PROGRAMS_MISSING, ABILITIES_MISSING, SKIPPED_OTHERWISE, EXPECTED_TO_FAIL),
+    *(SKIPPED_MODULE, SKIPPED_MODULE),
+)
 WITHOUT_PARAMETERS = """
 import pytest
 @pytest.mark.parametrize("number", [])
 def test_number(number): pass
-def test_other(): pass
 """
 UNDECLARED = """
 from tests.harness.programs import get_program
-def test_caddy(): get_program("caddy")
+def test_nginx(): get_program("nginx")
 """
 
 
@@ -78,66 +89,69 @@ def run_tests(folder: Path, texts: tuple[str, ...], *options: str) -> tuple[int,
     return ended.returncode, [line for line in ended.stdout.splitlines() if line]
 
 
-@pytest.mark.parametrize("processes", [pytest.param("-n=0", marks=pytest.mark.long), "-n=1"])
-def test_tests_whose_program_is_missing_are_skipped_and_the_last_lines_say_so(
-    tmp_path: Path, processes: str
-) -> None:
-    status, lines = run_tests(tmp_path, (PROGRAMS_MISSING,), processes)
-    assert status == 0, lines
-    assert lines[-3:-1] == [
-        "3 tests need caddy (package caddy). To install: sudo make programs",
-        "1 test needs promtool (package prometheus). To install: sudo make programs",
-    ]
-    assert "1 passed, 3 skipped" in lines[-1]
+@pytest.fixture(scope="module", params=["-n=0", pytest.param("-n=1", marks=pytest.mark.long)])
+def usual_run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[int, list[str]]:
+    return run_tests(tmp_path_factory.mktemp("usual"), LEFT_OUT, request.param)
 
 
-def test_what_else_skips_tests_is_named_as_well(tmp_path: Path) -> None:
-    status, lines = run_tests(tmp_path, (ABILITIES_MISSING, SKIPPED_OTHERWISE))
+@pytest.fixture(scope="module")
+def strict_run(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("strict")
+    (folder / "nginx").touch(0o755)
+    texts = (*LEFT_OUT, WITHOUT_PARAMETERS, UNDECLARED)
+    options = ("--require-programs", "--continue-on-collection-errors", "-n=1")
+    status, lines = run_tests(folder, texts, *options)
+    assert status == pytest.ExitCode.TESTS_FAILED, lines
+    return lines
+
+
+def test_the_last_lines_say_why_tests_were_skipped(usual_run: tuple[int, list[str]]) -> None:
+    status, lines = usual_run
     assert status == 0, lines
-    assert lines[-7:-1] == [
+    assert lines[-10:-1] == [
+        "2 skipped: a whole module",
         "1 skipped: after it passed",
         "1 skipped: by a call",
         "1 skipped: by a mark",
         "1 test needs IPv6",
+        "3 tests need caddy (package caddy). To install: sudo make programs",
         "1 test needs mount namespaces",
+        "1 test needs promtool (package prometheus). To install: sudo make programs",
         "1 test needs root",
     ]
-    assert "2 passed, 5 skipped, 1 xfailed" in lines[-1]
+    assert "3 passed, 10 skipped, 3 xfailed" in lines[-1]
 
 
-@pytest.mark.parametrize("processes", ["-n=0", "-n=1"])
-def test_where_programs_are_required_each_skipped_test_fails(
-    tmp_path: Path, processes: str
-) -> None:
-    texts = (ABILITIES_MISSING, SKIPPED_OTHERWISE)
-    status, lines = run_tests(tmp_path, texts, "--require-programs", processes)
-    assert status == pytest.ExitCode.TESTS_FAILED, lines
-    assert {"needs mount namespaces; root", "needs IPv6"} < set(lines)
-    assert {"by a mark", "by a call", "after it passed"} < set(lines)
-    assert "1 failed, 2 passed, 1 xfailed, 4 errors" in lines[-1]
+def test_where_programs_are_required_each_skipped_test_fails(strict_run: list[str]) -> None:
+    assert {
+        "needs caddy (package caddy). To install: sudo make programs",
+        *("needs mount namespaces; root", "needs IPv6"),
+        *("by a mark", "by a call", "after it passed"),
+    } < set(strict_run)
+    assert "5 failed, 3 passed, 10 errors" in strict_run[-1]
 
 
-@pytest.mark.parametrize("processes", ["-n=0", "-n=1"])
-def test_where_programs_are_required_a_skipped_module_fails(tmp_path: Path, processes: str) -> None:
-    texts = (SKIPPED_MODULE, "def test_other(): pass")
-    status, lines = run_tests(tmp_path, texts, "--require-programs", processes)
-    assert status != 0, lines
-    assert "a whole module" in lines
+def test_where_programs_are_required_each_skipped_module_fails(strict_run: list[str]) -> None:
+    forbidden = "--require-programs forbids skipping tests: "
+    assert {f"{forbidden}test_4.py", f"{forbidden}test_5.py"} < set(strict_run)
+    assert strict_run.count("a whole module") == 2
 
 
-def test_a_test_without_parameters_fails_instead_of_being_skipped(tmp_path: Path) -> None:
-    status, lines = run_tests(tmp_path, (WITHOUT_PARAMETERS,))
-    assert status != 0, lines
-    assert any("Empty parameter set in 'test_number'" in line for line in lines)
+def test_where_programs_are_required_xfail_has_no_effect(strict_run: list[str]) -> None:
+    names = ("test_mark", "test_without_a_run", "test_call")
+    assert {f"FAILED test_3.py::{name} - AssertionError" for name in names} < set(strict_run)
+
+
+def test_a_test_without_parameters_fails_instead_of_being_skipped(strict_run: list[str]) -> None:
+    assert any("Empty parameter set in 'test_number'" in line for line in strict_run)
 
 
 def test_a_program_that_a_test_does_not_declare_fails_it_although_installed(
-    tmp_path: Path,
+    strict_run: list[str],
 ) -> None:
-    (tmp_path / "caddy").touch(0o755)
-    status, lines = run_tests(tmp_path, (UNDECLARED,))
-    assert status == pytest.ExitCode.TESTS_FAILED, lines
-    assert any("the test lacks needs('caddy')" in line for line in lines)
+    assert any("the test lacks needs('nginx')" in line for line in strict_run)
 
 
 def is_argument(node: ast.expr) -> bool:
@@ -195,4 +209,5 @@ def test_what_must_pass_before_a_merge_is_described() -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     assert "\nmake test ARGS=--require-programs\nmake lint\n" in script
     for text in (script, (ROOT / "CONTRIBUTING.md").read_text("utf-8")):
-        assert "all tests but those of `make test-long`" in re.sub(r"\n(# )?", " ", text)
+        words = re.sub(r"\n(# )?", " ", text)
+        assert "lint, and all tests except those of `make test-long`" in words
