@@ -7,6 +7,7 @@ xfail has no effect.
 
 import os
 import socket
+import stat
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -15,6 +16,7 @@ from functools import cache
 import pytest
 
 from tests.harness import programs
+from tests.harness.configuration import ROOT
 
 _UNSHARE = ("/usr/bin/unshare", "--mount", "/bin/true")
 _PROPERTY = "what the machine lacks"
@@ -37,9 +39,14 @@ def _has_mount_namespaces() -> bool:
         return False
 
 
+def _is_readable_to_all() -> bool:
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (ROOT, *ROOT.parents))
+
+
 # What no package adds to a machine.
 _ABILITIES: Mapping[str, Callable[[], bool]] = {
     "IPv6": _has_ipv6,
+    "a checkout that other users can read": _is_readable_to_all,
     "mount namespaces": _has_mount_namespaces,
     "root": lambda: os.geteuid() == 0,
 }

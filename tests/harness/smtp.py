@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
@@ -184,7 +185,9 @@ class _Connection(SMTP):
 
     def disconnect(self) -> None:
         if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+            # Closed twice, a TLS transport of Python 3.11 has nothing left to abort, and fails.
+            with suppress(AttributeError):
+                self.transport.abort()
 
     async def push(self, status: Any) -> None:
         if not self._has_greeted:

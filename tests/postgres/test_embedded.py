@@ -289,6 +289,7 @@ def test_home_and_tmpdir_need_not_exist(folder: Path) -> None:
     assert not runs(folder)
 
 
+@pytest.mark.needs("a checkout that other users can read")
 def test_postgres_runs_as_an_ordinary_user_and_root_may_join(place: Path) -> None:
     home = place / "home"
     home.mkdir()
@@ -314,6 +315,7 @@ def test_postgres_runs_as_an_ordinary_user_and_root_may_join(place: Path) -> Non
     as_ordinary_user(lambda: starts_and_works(folder))
 
 
+@pytest.mark.needs("a checkout that other users can read")
 def test_the_owner_of_a_foreign_directory_is_named() -> None:
     def work() -> None:
         with pytest.raises(
@@ -324,6 +326,7 @@ def test_the_owner_of_a_foreign_directory_is_named() -> None:
     as_ordinary_user(work)
 
 
+@pytest.mark.needs("a checkout that other users can read")
 def test_an_unwritable_parent_directory_is_reported() -> None:
     def work() -> None:
         with pytest.raises(EmbeddedPostgresError, match=r"/usr/postgres.*denied.*DATABASE_URL"):
