@@ -21,7 +21,8 @@ SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 # Where Debian installs the packages of Node.
 NODE_MODULES = "/usr/share/nodejs"
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_DENY_ALL = "#!/bin/sh\nexit 101\n"
+# Without the second line, it would be the policy of Docker's images of Ubuntu.
+_DENY_ALL = "#!/bin/sh\n# Written by make programs of userauth\nexit 101\n"
 _SUDO_TEST = ("sudo", "-n", "true")
 # On a machine that has just booted, unattended-upgrades holds the lock for minutes.
 _WAIT = ("-o", "DPkg::Lock::Timeout=300")
@@ -100,8 +101,7 @@ def install(names: Sequence[str]) -> None:
 @contextmanager
 def _services_denied(root: Sequence[str]) -> Iterator[None]:
     """Let no package start a service: tests start what they need themselves."""
-    # A run that was killed leaves its own behind.
-    if _POLICY.exists() and _POLICY.read_bytes() != _DENY_ALL.encode():
+    if _has_other_policy():
         yield
         return
     try:
@@ -110,6 +110,16 @@ def _services_denied(root: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         _run([*root, "rm", "--force", str(_POLICY)])
+
+
+def _has_other_policy() -> bool:
+    """Return whether the machine has a policy that no earlier run left behind."""
+    try:
+        return _POLICY.read_bytes() != _DENY_ALL.encode()
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
 
 
 def _disable_services(root: Sequence[str], names: Iterable[str]) -> None:

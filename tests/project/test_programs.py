@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -63,12 +64,23 @@ def test_packages_are_installed_and_their_services_neither_started_nor_enabled(
     assert not (tmp_path / "policy-rc.d").exists()
 
 
-def test_a_policy_of_the_machine_is_kept(calls: Path, tmp_path: Path) -> None:
+# The second is that of Docker's images of Ubuntu.
+@pytest.mark.parametrize("text", ["exit 104\n", "#!/bin/sh\nexit 101\n"])
+def test_a_policy_of_the_machine_is_kept(calls: Path, tmp_path: Path, text: str) -> None:
     policy = tmp_path / "policy-rc.d"
-    policy.write_text("exit 104\n")
+    policy.write_text(text)
+    programs.install(["curl"])
+    assert calls.read_text().rstrip().endswith(f" curl {text.splitlines()[-1]}")
+    assert policy.read_text() == text
+
+
+def test_a_policy_that_cannot_be_read_is_kept(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policy-rc.d").write_text("exit 104\n")
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=PermissionError))
     programs.install(["curl"])
     assert calls.read_text().rstrip().endswith(" curl exit 104")
-    assert policy.read_text() == "exit 104\n"
 
 
 def test_services_may_start_again_when_an_installation_fails(calls: Path, tmp_path: Path) -> None:
@@ -90,7 +102,7 @@ def test_a_broken_source_of_packages_does_not_stop_an_installation(
 
 def test_a_policy_that_an_earlier_run_left_behind_is_removed(calls: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.write_text("#!/bin/sh\n# Written by make programs of userauth\nexit 101\n")
     programs.install(["curl"])
     assert calls.read_text().rstrip().endswith(" curl exit 101")
     assert not policy.exists()
