@@ -22,15 +22,25 @@ case ${0##*/}-$2 in
 esac
 echo "${0##*/} $* $(tail -n 1 "$POLICY" 2>/dev/null)" >>"$CALLS"
 """
+# The barrier opens when this process ends or has handled a signal without an exception.
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 from tests.harness import programs
 signal.signal(signal.SIGHUP, signal.SIG_DFL) # nohup has the tests ignore it
+barrier = os.open(sys.argv[1], os.O_RDWR)
+signal.signal(signal.SIGWINCH, lambda *_: sys.exception() or os.close(barrier))
 os.geteuid = lambda: 0
 programs._missing = lambda: ["curl"]
 programs._POLICY = Path(os.environ["POLICY"])
 programs.main()
+"""
+# Like a terminal, it signals the whole process group; its child goes on even if it is killed.
+INTERRUPTING = """
+[ "$2" = {command} ] || exit 0
+exec 3<{barrier}
+(kill -{number} -$PPID; kill -WINCH $PPID; cat <&3
+echo "dpkg $(tail -n 1 "$POLICY" 2>/dev/null)" >>"$CALLS")
 """
 
 
@@ -108,18 +118,37 @@ def test_a_policy_that_an_earlier_run_left_behind_is_removed(calls: Path, tmp_pa
     assert not policy.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_services_may_start_again_when_a_signal_ends_an_installation(
-    calls: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    interrupt = f'[ "$2" = update ] || {{ kill -{number} $PPID; exec tail -f /dev/null; }}\n'
-    (tmp_path / "bin" / "apt-get").write_text(FAKE + interrupt)
+def _interrupt(command: str, folder: Path, number: signal.Signals) -> None:
+    """Signal an installation during a command of apt-get; check the exit code."""
+    barrier = folder / "barrier"
+    os.mkfifo(barrier)
+    interrupting = INTERRUPTING.format(command=command, barrier=barrier, number=number)
+    (folder / "bin" / "apt-get").write_text(FAKE + interrupting)
     ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, stderr=subprocess.DEVNULL, check=False
+        [sys.executable, "-c", INTERRUPTED, str(barrier)],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        check=False,
+        start_new_session=True,
     )
     assert ended.returncode == 128 + number
-    assert calls.read_text().rstrip().endswith(" curl exit 101")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_an_installation_whose_services_are_denied(
+    calls: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    _interrupt("install", tmp_path, number)
+    *_, installed, configured = calls.read_text().splitlines()
+    assert installed.endswith(" curl exit 101")
+    assert configured == "dpkg exit 101"
     assert not (tmp_path / "policy-rc.d").exists()
+
+
+def test_no_installation_starts_after_a_signal(calls: Path, tmp_path: Path) -> None:
+    _interrupt("update", tmp_path, signal.SIGTERM)
+    assert "apt-get -qq update" in calls.read_text()
+    assert "install" not in calls.read_text()
 
 
 def test_where_nothing_can_be_installed_the_command_is_named(
