@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from bench.dataset import SIGNING_KEY, Credentials
 from bench.processes import read_port, running
 from bench.recipes import BCRYPT_COST
-from tests.harness.environment_variables import is_unwanted
+from tests.harness.environment_variables import remove_unwanted
 
 USER_PATH = "/api/user"
 SIGN_IN_PATH = "/auth/sign-in"
@@ -132,7 +132,9 @@ def userauth(database_url: str, name: str = "userauth", **variables: str) -> Ite
 
 def clean_environment() -> dict[str, str]:
     """Return the environment without variables that change what programs do."""
-    return {name: value for name, value in os.environ.items() if not is_unwanted(name)}
+    environment = dict(os.environ)
+    remove_unwanted(environment)
+    return environment
 
 
 def _forwarded_for(address: str | None) -> dict[str, str]:

@@ -1,9 +1,7 @@
 """What tests share: one Postgres per run, one application per test, a clock moved by hand."""
 
 import asyncio
-import os
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -24,7 +22,6 @@ from tests.harness.built_once import built_once
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.databases import delete_rows, idle_housekeeping, unchecked_schema
-from tests.harness.environment_variables import remove_unwanted
 from tests.harness.mail import MAIL_FOLDER
 from tests.harness.memory_directory import new_directory
 from tests.harness.parallel import (
@@ -38,7 +35,7 @@ from tests.harness.sql import keeping_connection, run_sql
 from transport.server import Server
 from wiring.application import open_application
 
-pytest_plugins = ["tests.harness.needs"]
+pytest_plugins = ["tests.harness.isolation", "tests.harness.needs"]
 __all__ = [
     "pytest_collection",
     "pytest_collection_modifyitems",
@@ -52,17 +49,6 @@ class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return EventLoop()
-
-
-# By then pytest has read its own variables, but has neither imported tests nor started workers.
-@pytest.hookimpl(trylast=True)
-def pytest_configure() -> None:
-    """Make tests independent of the environment, and let SIGINT stop child processes.
-
-    Background processes, and their children, ignore it.
-    """
-    remove_unwanted(os.environ)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

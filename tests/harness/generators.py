@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.harness.configuration import ROOT
-from tests.harness.environment_variables import proxies
+from tests.harness.environment_variables import for_downloads
 from tests.harness.programs import get_program
 
 SOURCES = ROOT / "tests" / "generators"
@@ -27,7 +27,7 @@ def node_tools() -> Path:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(SOURCES / name, folder)
         npm = (get_program("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-        run(*npm, cwd=folder, seconds=_INSTALL_SECONDS, **proxies())
+        run(*npm, cwd=folder, seconds=_INSTALL_SECONDS, **for_downloads())
         (folder / "installed").touch()
     return folder / "node_modules"
 
@@ -41,7 +41,7 @@ def python_tools() -> Path:
         pip = (str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check")
         lock = ("--require-hashes", "--requirement", str(SOURCES / "requirements.lock"))
         install = (*pip, "install", "--quiet", *lock)
-        run(*install, cwd=ROOT, seconds=_INSTALL_SECONDS, **proxies())
+        run(*install, cwd=ROOT, seconds=_INSTALL_SECONDS, **for_downloads())
         (folder / "installed").touch()
     return folder / "bin"
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from tests.harness.configuration import ROOT
-from tests.harness.environment_variables import proxies
+from tests.harness.environment_variables import for_downloads
 from tests.harness.programs import get_program
 
 # `make clean` removes it.
@@ -147,7 +147,7 @@ def _make_tree(suite: str, target: Path) -> None:
     unfinished = target.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     options = ("--variant=minbase", f"--include={_PACKAGES}")
-    _run(get_program("debootstrap"), *options, suite, str(unfinished), _MIRROR, **proxies())
+    _run(get_program("debootstrap"), *options, suite, str(unfinished), _MIRROR, **for_downloads())
     # There is no console to log in at.
     getty = unfinished / "etc" / "systemd" / "system" / "console-getty.service"
     getty.symlink_to("/dev/null")
@@ -163,7 +163,7 @@ def _wheels_for(root: Path) -> Path:
         *(sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"),
         *("--require-hashes", "--requirement", str(ROOT / "requirements.lock")),
         *(f"--python-version={version}", f"--dest={wheels}"),
-        **proxies(),
+        **for_downloads(),
     )
     return wheels
 

@@ -21,13 +21,16 @@ SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 # Where Debian installs the packages of Node.
 NODE_MODULES = "/usr/share/nodejs"
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_DENY_ALL = "#!/bin/sh\nexit 101\n"
+# Without the second line, it would be the policy of Docker's images of Ubuntu.
+_DENY_ALL = "#!/bin/sh\n# Written by make programs of userauth\nexit 101\n"
 _SUDO_TEST = ("sudo", "-n", "true")
-# On a machine that has just booted, unattended-upgrades holds the lock for minutes.
+# On a machine that has just booted, unattended-upgrades holds the lock of dpkg for minutes. For the
+# lock of the package lists, `apt-get update` knows no timeout.
 _WAIT = ("-o", "DPkg::Lock::Timeout=300")
-# Systemd and a closed terminal send these; by default no finally block would run.
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-# What the running test declares, as the plugin of tests.harness.needs says; None outside of tests.
+# Systemd, a closed terminal and Ctrl-C send these.
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_received: list[int] = []
+# Set by the plugin tests.harness.needs to what the running test declares; None outside tests.
 declared: frozenset[str] | None = None
 
 
@@ -92,6 +95,7 @@ def install(names: Sequence[str]) -> None:
     packages = sorted({PROGRAMS[name].package for name in names})
     # apt-get installs all or none, and Ubuntu has Chromium only as a snap.
     available = [package for package in packages if _is_real_package(package)]
+    _exit_if_signalled()
     with _services_denied(root):
         _run([*apt, "install", *_WAIT, "--yes", "--no-install-recommends", *available])
     _disable_services(root, [name for name in names if PROGRAMS[name].package in available])
@@ -100,8 +104,7 @@ def install(names: Sequence[str]) -> None:
 @contextmanager
 def _services_denied(root: Sequence[str]) -> Iterator[None]:
     """Let no package start a service: tests start what they need themselves."""
-    # A run that was killed leaves its own behind.
-    if _POLICY.exists() and _POLICY.read_bytes() != _DENY_ALL.encode():
+    if _has_other_policy():
         yield
         return
     try:
@@ -112,6 +115,16 @@ def _services_denied(root: Sequence[str]) -> Iterator[None]:
         _run([*root, "rm", "--force", str(_POLICY)])
 
 
+def _has_other_policy() -> bool:
+    """Return whether the machine has a policy that no earlier run left behind."""
+    try:
+        return _POLICY.read_bytes() != _DENY_ALL.encode()
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
+
+
 def _disable_services(root: Sequence[str], names: Iterable[str]) -> None:
     """Keep the installed services from starting at the next boot."""
     services = [service for name in names if (service := PROGRAMS[name].service)]
@@ -120,8 +133,14 @@ def _disable_services(root: Sequence[str], names: Iterable[str]) -> None:
 
 
 def _run(command: Sequence[str], *, stdin: str = "", check: bool = True) -> None:
+    # A timeout would kill apt-get but not dpkg. A terminal's signals do not reach a new session.
     subprocess.run(
-        command, input=stdin, text=True, stdout=subprocess.DEVNULL, check=check, timeout=1800
+        command,
+        input=stdin,
+        text=True,
+        stdout=subprocess.DEVNULL,
+        check=check,
+        start_new_session=True,
     )
 
 
@@ -134,7 +153,9 @@ def _is_real_package(name: str) -> bool:
 
 
 def _succeeds(command: Sequence[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    # In a new session, as in _run, sudo has no terminal whose password it remembers.
+    ended = subprocess.run(command, capture_output=True, check=False, start_new_session=True)
+    return ended.returncode == 0
 
 
 def _may_install() -> bool:
@@ -147,18 +168,20 @@ def _missing() -> list[str]:
     return [name for name in PROGRAMS if find_program(name) is None]
 
 
-def _exit_on_signals() -> None:
-    """Let signals end the program by an exception, except those that nohup has it ignore."""
+def _note_signals() -> None:
+    """Let signals interrupt nothing, and note all but those already ignored, as under nohup."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _exit)
+            signal.signal(number, _note)
 
 
-def _exit(number: int, _frame: FrameType | None) -> None:
-    # A second signal must not interrupt the clean-up.
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    sys.exit(128 + number)
+def _note(number: int, _frame: FrameType | None) -> None:
+    _received.append(number)
+
+
+def _exit_if_signalled() -> None:
+    if _received:
+        sys.exit(128 + _received[0])
 
 
 def _say(text: str) -> None:
@@ -170,12 +193,13 @@ def main() -> int:
     if not (names := _missing()):
         return 0
     if _may_install():
-        _exit_on_signals()
-        _say(f"Installing packages for {', '.join(names)}.")
+        _note_signals()
+        _say(f"Installing packages for {', '.join(names)}. This cannot be interrupted.")
         try:
             install(names)
         except subprocess.SubprocessError as error:
             _say(str(error))
+        _exit_if_signalled()
     if names := _missing():
         _say(f"Missing: {', '.join(names)}. To install: {INSTALL_COMMAND}")
     return 1 if names else 0

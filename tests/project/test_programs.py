@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,15 +22,25 @@ case ${0##*/}-$2 in
 esac
 echo "${0##*/} $* $(tail -n 1 "$POLICY" 2>/dev/null)" >>"$CALLS"
 """
+# The barrier opens when this process ends or has handled a signal without an exception.
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 from tests.harness import programs
 signal.signal(signal.SIGHUP, signal.SIG_DFL) # nohup has the tests ignore it
+barrier = os.open(sys.argv[1], os.O_RDWR)
+signal.signal(signal.SIGWINCH, lambda *_: sys.exception() or os.close(barrier))
 os.geteuid = lambda: 0
 programs._missing = lambda: ["curl"]
 programs._POLICY = Path(os.environ["POLICY"])
 programs.main()
+"""
+# Like a terminal, it signals the whole process group; its child goes on even if it is killed.
+INTERRUPTING = """
+[ "$2" = {command} ] || exit 0
+exec 3<{barrier}
+(kill -{number} -$PPID; kill -WINCH $PPID; cat <&3
+echo "dpkg $(tail -n 1 "$POLICY" 2>/dev/null)" >>"$CALLS")
 """
 
 
@@ -63,12 +74,23 @@ def test_packages_are_installed_and_their_services_neither_started_nor_enabled(
     assert not (tmp_path / "policy-rc.d").exists()
 
 
-def test_a_policy_of_the_machine_is_kept(calls: Path, tmp_path: Path) -> None:
+# The second is that of Docker's images of Ubuntu.
+@pytest.mark.parametrize("text", ["exit 104\n", "#!/bin/sh\nexit 101\n"])
+def test_a_policy_of_the_machine_is_kept(calls: Path, tmp_path: Path, text: str) -> None:
     policy = tmp_path / "policy-rc.d"
-    policy.write_text("exit 104\n")
+    policy.write_text(text)
+    programs.install(["curl"])
+    assert calls.read_text().rstrip().endswith(f" curl {text.splitlines()[-1]}")
+    assert policy.read_text() == text
+
+
+def test_a_policy_that_cannot_be_read_is_kept(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policy-rc.d").write_text("exit 104\n")
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=PermissionError))
     programs.install(["curl"])
     assert calls.read_text().rstrip().endswith(" curl exit 104")
-    assert policy.read_text() == "exit 104\n"
 
 
 def test_services_may_start_again_when_an_installation_fails(calls: Path, tmp_path: Path) -> None:
@@ -90,24 +112,43 @@ def test_a_broken_source_of_packages_does_not_stop_an_installation(
 
 def test_a_policy_that_an_earlier_run_left_behind_is_removed(calls: Path, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.write_text("#!/bin/sh\n# Written by make programs of userauth\nexit 101\n")
     programs.install(["curl"])
     assert calls.read_text().rstrip().endswith(" curl exit 101")
     assert not policy.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_services_may_start_again_when_a_signal_ends_an_installation(
-    calls: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    interrupt = f'[ "$2" = update ] || {{ kill -{number} $PPID; exec tail -f /dev/null; }}\n'
-    (tmp_path / "bin" / "apt-get").write_text(FAKE + interrupt)
+def _interrupt(command: str, folder: Path, number: signal.Signals) -> None:
+    """Signal an installation during a command of apt-get; check the exit code."""
+    barrier = folder / "barrier"
+    os.mkfifo(barrier)
+    interrupting = INTERRUPTING.format(command=command, barrier=barrier, number=number)
+    (folder / "bin" / "apt-get").write_text(FAKE + interrupting)
     ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], cwd=ROOT, stderr=subprocess.DEVNULL, check=False
+        [sys.executable, "-c", INTERRUPTED, str(barrier)],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        check=False,
+        start_new_session=True,
     )
     assert ended.returncode == 128 + number
-    assert calls.read_text().rstrip().endswith(" curl exit 101")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_an_installation_whose_services_are_denied(
+    calls: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    _interrupt("install", tmp_path, number)
+    *_, installed, configured = calls.read_text().splitlines()
+    assert installed.endswith(" curl exit 101")
+    assert configured == "dpkg exit 101"
     assert not (tmp_path / "policy-rc.d").exists()
+
+
+def test_no_installation_starts_after_a_signal(calls: Path, tmp_path: Path) -> None:
+    _interrupt("update", tmp_path, signal.SIGTERM)
+    assert "apt-get -qq update" in calls.read_text()
+    assert "install" not in calls.read_text()
 
 
 def test_where_nothing_can_be_installed_the_command_is_named(
