@@ -62,8 +62,11 @@ class ProblemHandler(ResponseHandler, Endpoint):
 
     @property
     def closes_connection(self) -> bool:
-        """Return whether the server drains: callers should reconnect elsewhere."""
-        return self.application.draining
+        """Return whether the server drains: callers should reconnect elsewhere.
+
+        Requests that have arrived behind this one are served first.
+        """
+        return self.application.draining and not self.exchange.has_successor
 
     def find_call(self) -> Call:
         """Return the call of the request's method; raise NotFound or MethodNotAllowed."""

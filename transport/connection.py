@@ -41,8 +41,14 @@ class Connection(BaseConnection):
         self._delegate: HTTPMessageDelegate | None = None
         self._body: Body | None = None
         self._start_line: RequestStartLine | None = None
+        self._fields = HTTPHeaders()
         # Whether the response to the last request was sent.
         self._has_responded = False
+
+    @property
+    def has_received_more(self) -> bool:
+        """Return whether bytes have arrived behind the current request."""
+        return bool(self._received)
 
     def data_received(self, data: "bytes | memoryview[int]") -> None:
         """Parse the received bytes, or keep them until the response is sent."""
@@ -146,6 +152,7 @@ class Connection(BaseConnection):
         """Begin a request, or read its body first."""
         self._awaits_head = False
         self._start_line = parsed.start_line
+        self._fields = parsed.fields
         exchange = self._exchange = Exchange(self, keeps_open=parsed.keeps_open)
         delegate = self._delegate = self._application.start_request(self, exchange)
         delegate.headers_received(parsed.start_line, parsed.fields)
@@ -178,7 +185,7 @@ class Connection(BaseConnection):
             content = body.take(self._received)
         except MalformedRequest as problem:
             self._delegate.on_connection_close()
-            self._reject(problem, self._start_line)
+            self._reject(problem, self._start_line, self._fields)
             return False
         if self._reject_large(body):
             return False
@@ -200,7 +207,12 @@ class Connection(BaseConnection):
             self._delegate.finish()
         return True
 
-    def _reject(self, problem: Problem, start_line: RequestStartLine | None) -> None:
+    def _reject(
+        self,
+        problem: Problem,
+        start_line: RequestStartLine | None,
+        received: HTTPHeaders | None = None,
+    ) -> None:
         """Make the application respond with a problem, and read no further request."""
         self._body = None
         self._awaits_head = False
@@ -211,7 +223,10 @@ class Connection(BaseConnection):
         self._drop_the_rest()
         exchange = self._exchange = Exchange(self, keeps_open=False, problem=problem)
         delegate = self._delegate = self._application.start_request(self, exchange)
-        delegate.headers_received(head.without_query(start_line), HTTPHeaders({"Host": "x"}))
+        fields = HTTPHeaders({"Host": "x"})
+        if received and "X-Request-ID" in received:
+            fields["X-Request-ID"] = received["X-Request-ID"]
+        delegate.headers_received(head.without_query(start_line), fields)
         delegate.finish()
 
     def _fail(self) -> None:
@@ -232,7 +247,7 @@ class Connection(BaseConnection):
             super()._end_overdue()
             return
         self._delegate.on_connection_close()
-        self._guarded(partial(self._reject, RequestTimeout(), self._start_line))
+        self._guarded(partial(self._reject, RequestTimeout(), self._start_line, self._fields))
 
     def _seconds_to_send(self, timeouts: Timeouts) -> float:
         return timeouts.body if self._body is not None else super()._seconds_to_send(timeouts)

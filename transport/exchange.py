@@ -20,6 +20,10 @@ class Peer(Protocol):
     def is_lost(self) -> bool:
         """Return whether the client has disconnected."""
 
+    @property
+    def has_received_more(self) -> bool:
+        """Return whether a part of the next request has arrived."""
+
     def end_exchange(
         self, exchange: "Exchange", head: bytes, content: bytes, *, closes: bool
     ) -> None:
@@ -44,6 +48,11 @@ class Exchange(HTTPConnection):
     def is_disconnected(self) -> bool:
         """Return whether the client has disconnected."""
         return self.context.is_lost
+
+    @property
+    def has_successor(self) -> bool:
+        """Return whether a part of the next request has arrived on the same connection."""
+        return self.context.has_received_more
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         """Call back when the client disconnects before the response; handlers set this."""

@@ -6,7 +6,14 @@ import pytest
 
 from handlers.application import Application
 from tests.harness.api import Api, bearer
-from tests.harness.raw_http import JSON, connected, exchange, parse_answer, raw_request
+from tests.harness.raw_http import (
+    JSON,
+    answers_to,
+    connected,
+    exchange,
+    parse_answer,
+    raw_request,
+)
 
 LIVE = "/health/live"
 KEPT_OPEN = [
@@ -111,3 +118,14 @@ async def test_clients_of_a_draining_server_are_disconnected_whatever_they_ask(
             async with asyncio.timeout(30):
                 answer, rest = parse_answer(await reader.read(), "GET")
         assert (answer.status, answer.headers["Connection"], rest) == (200, "close", b"")
+
+
+@pytest.mark.gen_test
+async def test_a_draining_server_serves_the_requests_that_have_arrived_together(
+    api: Api, app: Application
+) -> None:
+    app.draining = True
+    request = raw_request("GET", LIVE)
+    answers = await answers_to(api, request * 3, ["GET"] * 3)
+    assert [answer.status for answer in answers] == [200] * 3
+    assert [answer.headers.get("Connection") for answer in answers] == [None, None, "close"]

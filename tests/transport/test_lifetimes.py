@@ -122,9 +122,11 @@ async def test_a_header_that_never_ends_is_disconnected(
 async def test_a_body_that_does_not_arrive_is_408(
     api: Api, app: Application, fields: list[str], body: bytes
 ) -> None:
-    sent = raw_request("POST", "/api/user/register", JSON, *fields, body=body)
+    ours = "X-Request-ID: ours"
+    sent = raw_request("POST", "/api/user/register", JSON, ours, *fields, body=body)
     [answer] = await answers_to(api, sent, ["POST"])
     assert (answer.status, answer.problem) == (408, "request-timeout")
+    assert answer.headers["X-Request-ID"] == "ours"
     assert answer.headers["Connection"] == "close"
     assert app.running == 0
 

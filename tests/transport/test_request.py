@@ -13,6 +13,7 @@ class Client:
     remote_ip = "192.0.2.1"
     protocol = "https"
     is_lost = False
+    has_received_more = False
 
     def end_exchange(
         self, exchange: Exchange, head: bytes, content: bytes, *, closes: bool
