@@ -13,6 +13,10 @@ from services.event_kinds import EventKind
 from services.tokens import Introspection, IssuedToken
 
 Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+# The format ``uuid`` would require the bits of a version (RFC 9562), but those of the id of a token
+# are random.
+TOKEN_ID_SCHEMA = {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
+TokenId = Annotated[str, WithJsonSchema(TOKEN_ID_SCHEMA)]
 Time = Annotated[
     str,
     WithJsonSchema(
@@ -66,7 +70,7 @@ class NewToken(TypedDict):
 class Token(TypedDict):
     """A valid token or session of the user; ``current`` marks the one that is presented."""
 
-    id: Id
+    id: TokenId
     created_at: Time
     expires_at: Time
     last_used_at: Time | None
@@ -118,7 +122,7 @@ class ActiveToken(TypedDict):
     name: str | None
     iat: Seconds
     exp: Seconds
-    jti: Id
+    jti: TokenId
     token_type: Literal["Bearer"]
 
 

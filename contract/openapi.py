@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pydantic_core import to_json
 
 from contract.calls import Endpoint
+from contract.documents import TOKEN_ID_SCHEMA
 from contract.openapi_operations import HEADERS, SCHEMES, Components, operation, tag
 from contract.openapi_problems import problem_schema, problems_of, sample_problems
 from contract.openapi_schemas import Json, body_schemas
@@ -116,8 +117,8 @@ def _apply_options(schemas: Json, options: DocumentOptions) -> None:
 def _path_item(path: str) -> Json:
     if "{id}" not in path:
         return {}
-    schema = {"type": "string", "format": "uuid"}
-    return {"parameters": [{"name": "id", "in": "path", "required": True, "schema": schema}]}
+    name = {"name": "id", "in": "path", "required": True, "schema": TOKEN_ID_SCHEMA}
+    return {"parameters": [name]}
 
 
 def _template(pattern: str) -> str:

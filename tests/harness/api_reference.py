@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from contract.documents import TOKEN_ID_SCHEMA
 from tests.harness.configuration import ROOT
 from tests.harness.openapi import document, resolved
 
@@ -153,6 +154,8 @@ def _simple_type(schema: Json) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
     if "maximum" in schema:
         return f"integer, {schema['minimum']} to {schema['maximum']}"
+    if schema == TOKEN_ID_SCHEMA:
+        return "id, in the form of a UUID"
     form = {"date-time": "time", "uuid": "UUID"}.get(schema.get("format", ""))
     length = schema.get("minLength", 0)
     return (form or str(schema["type"])) + (f", at least {length} characters" if length > 1 else "")

@@ -1,6 +1,7 @@
 """The OpenAPI document of the server, and whether a response conforms to it."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _OF_HTTP = {"Date", "Content-Type", "Content-Length", "Connection", "Vary"}
 # Header fields for browsers, which are not part of the API.
 _OF_BROWSERS = "Access-Control-"
+# RFC 9562, section 4: clients may reject others.
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 @cache
@@ -74,6 +77,7 @@ def validator(schema: str) -> jsonschema_rs.Validator:
             **json.loads(schema),
         },
         validate_formats=True,
+        formats={"uuid": lambda text: _UUID.fullmatch(text) is not None},
     )
 
 
