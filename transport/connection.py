@@ -208,25 +208,19 @@ class Connection(BaseConnection):
         return True
 
     def _reject(
-        self,
-        problem: Problem,
-        start_line: RequestStartLine | None,
-        received: HTTPHeaders | None = None,
+        self, problem: Problem, line: RequestStartLine | None, fields: HTTPHeaders | None = None
     ) -> None:
         """Make the application respond with a problem, and read no further request."""
         self._body = None
         self._awaits_head = False
-        if start_line is None:
+        if line is None:
             self._write(_NOT_HTTP)
             self._linger_after_response()
             return
         self._drop_the_rest()
         exchange = self._exchange = Exchange(self, keeps_open=False, problem=problem)
         delegate = self._delegate = self._application.start_request(self, exchange)
-        fields = HTTPHeaders({"Host": "x"})
-        if received and "X-Request-ID" in received:
-            fields["X-Request-ID"] = received["X-Request-ID"]
-        delegate.headers_received(head.without_query(start_line), fields)
+        delegate.headers_received(head.without_query(line), head.without_content(fields))
         delegate.finish()
 
     def _fail(self) -> None:

@@ -128,6 +128,14 @@ def without_query(line: RequestStartLine) -> RequestStartLine:
     return RequestStartLine(line.method, line.path.partition("?")[0] or "/", line.version)
 
 
+def without_content(fields: HTTPHeaders | None) -> HTTPHeaders:
+    """Return what remains of the fields of a rejected request: the id that the caller chose."""
+    remaining = HTTPHeaders({"Host": "x"})
+    if fields is not None and "X-Request-ID" in fields:
+        remaining["X-Request-ID"] = fields["X-Request-ID"]
+    return remaining
+
+
 def _parse_fields(lines: bytes) -> HTTPHeaders:
     try:
         return _read(lines)

@@ -119,7 +119,7 @@ def starts_and_works(folder: Path) -> None:
         assert execute(postgres.dsn, "SELECT 1") == [(1,)]
     finally:
         postgres.stop()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 def as_ordinary_user(work: Callable[[], None]) -> None:

@@ -116,13 +116,15 @@ class Node:
         postmaster = self._postmaster()
         postmaster.suspend()
         for process in postmaster.children(recursive=True):
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # it has just exited
+                process.suspend()
 
     def thaw(self) -> None:
         """Let every process continue where it was."""
         postmaster = self._postmaster()
         for process in (*postmaster.children(recursive=True), postmaster):
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # it has just exited
+                process.resume()
 
     def wait_for(self, condition: str) -> None:
         """Wait until a condition in SQL is true."""
