@@ -6,6 +6,7 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import WithJsonSchema
 from typing_extensions import TypedDict
 
+from contract.parameters import UUID_FORM
 from db.rows import EventRow, TokenRow, UserRow
 from rules.errors import FieldError, InvalidFields, Problem
 from rules.tokens import TokenKind
@@ -15,7 +16,7 @@ from services.tokens import Introspection, IssuedToken
 Id = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
 # The format ``uuid`` would require the bits of a version (RFC 9562), but those of the id of a token
 # are random.
-TOKEN_ID_SCHEMA = {"type": "string", "pattern": "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
+TOKEN_ID_SCHEMA = {"type": "string", "pattern": f"^{UUID_FORM.pattern}$"}
 TokenId = Annotated[str, WithJsonSchema(TOKEN_ID_SCHEMA)]
 Time = Annotated[
     str,

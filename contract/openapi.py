@@ -117,8 +117,8 @@ def _apply_options(schemas: Json, options: DocumentOptions) -> None:
 def _path_item(path: str) -> Json:
     if "{id}" not in path:
         return {}
-    name = {"name": "id", "in": "path", "required": True, "schema": TOKEN_ID_SCHEMA}
-    return {"parameters": [name]}
+    parameter = {"name": "id", "in": "path", "required": True, "schema": TOKEN_ID_SCHEMA}
+    return {"parameters": [parameter]}
 
 
 def _template(pattern: str) -> str:

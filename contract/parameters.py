@@ -11,7 +11,8 @@ Value = TypeVar("Value")
 _MAX_DIGITS = 20
 _MAX_ERRORS = 20
 _MAX_NAME_LENGTH = 100
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# The form of a UUID in lower case, whatever its bits of a version.
+UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ class Identifier(Parameter[str | None]):
         match values:
             case []:
                 return None
-            case [text] if _UUID.fullmatch(text):
+            case [text] if UUID_FORM.fullmatch(text):
                 return text
         raise InvalidParameters([FieldError(self.name, "must be a UUID in lower case, given once")])
 
     def schema(self) -> dict[str, object]:
-        return {"type": "string", "format": "uuid", "pattern": f"^{_UUID.pattern}$"}
+        return {"type": "string", "format": "uuid", "pattern": f"^{UUID_FORM.pattern}$"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,9 +142,10 @@ class BaseConnection(asyncio.BufferedProtocol):
         unsent = self.transport.get_write_buffer_size()
         if unsent and self._is_stuck(unsent, timeouts.idle, now):
             self.transport.abort()
-        elif self.transport.is_closing():
-            pass  # it ends once the client has received the rest
-        elif self._since < now - self._seconds_to_send(timeouts):
+        # One that is closing ends once the client has received the rest.
+        elif not self.transport.is_closing() and (
+            self._since < now - self._seconds_to_send(timeouts)
+        ):
             self._end_overdue()
         self._unsent = unsent
 

@@ -22,13 +22,10 @@ MAX_PARAMETERS = 100
 # The request line, and the empty line at the end.
 _OTHER_LINES = 2
 # RFC 9112, section 3; the target is not restricted further: an unknown path gets 404.
-_REQUEST_LINE = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9]\.[0-9])\r\n"
-)
+_METHOD_AND_TARGET = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+)"
+_REQUEST_LINE = re.compile(_METHOD_AND_TARGET + rb" HTTP/([0-9]\.[0-9])\r\n")
 # The first part of a request line that is too long to be received whole, or all but its end.
-_LONG_LINE = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+)(?: [HTP]{0,4}/?[0-9.]{0,3}\r?)?"
-)
+_LONG_LINE = re.compile(_METHOD_AND_TARGET + rb"(?: [HTP]{0,4}/?[0-9.]{0,3}\r?)?")
 # llhttp reads this line instead, since it knows only some methods and forms of targets.
 _ANY_LINE = b"GET / HTTP/1.1\r\n"
 # A higher minor version is served as the highest known one (RFC 9110, section 2.5).

@@ -1,7 +1,6 @@
 """Clients that send or read a byte a second, and many that send half a request."""
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 
 import pytest
@@ -9,9 +8,15 @@ import pytest
 from handlers.application import Application
 from tests.harness.api import Api
 from tests.harness.configuration import override_settings
-from tests.harness.memory_transport import EchoApplication, new_connection, until_quiet
+from tests.harness.memory_transport import (
+    EchoApplication,
+    MemoryTransport,
+    new_connection,
+    until_quiet,
+)
 from tests.harness.raw_http import JSON, connected, raw_request, read_to_end
 from transport.base_connection import Timeouts
+from transport.connection import Connection
 
 TIMEOUTS = Timeouts(first_request=10, idle=20, body=5)
 LIVE = raw_request("GET", "/health/live")
@@ -19,17 +24,25 @@ BODY = raw_request("POST", "/", body=b"x" * 900)
 HALF_OPEN = 300
 
 
-@pytest.mark.parametrize(("before", "seconds"), [(b"", 10), (LIVE, 20)], ids=["first", "second"])
-@pytest.mark.gen_test
-async def test_a_head_of_a_byte_a_second_is_disconnected_after_its_time(
-    before: bytes, seconds: int
-) -> None:
+async def connection_after(
+    before: bytes,
+) -> tuple[EchoApplication, Connection, MemoryTransport, float]:
+    """Serve requests on a new connection; return it between its ends, and since when it is idle."""
     application = EchoApplication()
     connection, transport = new_connection(application)
     connection.data_received(before)
     await until_quiet(application)
     since = connection.idle_since
     assert since is not None
+    return application, connection, transport, since
+
+
+@pytest.mark.parametrize(("before", "seconds"), [(b"", 10), (LIVE, 20)], ids=["first", "second"])
+@pytest.mark.gen_test
+async def test_a_head_of_a_byte_a_second_is_disconnected_after_its_time(
+    before: bytes, seconds: int
+) -> None:
+    _, connection, transport, since = await connection_after(before)
     for second in range(seconds + 1):
         assert not transport.is_closing()
         connection.data_received(LIVE[second : second + 1])
@@ -40,10 +53,7 @@ async def test_a_head_of_a_byte_a_second_is_disconnected_after_its_time(
 
 @pytest.mark.gen_test
 async def test_a_body_of_a_byte_a_second_is_408_after_its_time() -> None:
-    application = EchoApplication()
-    connection, transport = new_connection(application)
-    since = connection.idle_since
-    assert since is not None
+    application, connection, transport, since = await connection_after(b"")
     head, _, body = BODY.partition(b"\r\n\r\n")
     connection.data_received(head + b"\r\n\r\n")
     for second in range(int(TIMEOUTS.body)):
@@ -58,12 +68,7 @@ async def test_a_body_of_a_byte_a_second_is_408_after_its_time() -> None:
 
 @pytest.mark.gen_test
 async def test_a_client_that_reads_a_byte_a_second_gets_its_response() -> None:
-    application = EchoApplication()
-    connection, transport = new_connection(application)
-    connection.data_received(LIVE)
-    await until_quiet(application)
-    now = connection.idle_since
-    assert now is not None
+    _, connection, transport, now = await connection_after(LIVE)
     for unsent in range(200, 0, -1):
         transport.unsent = unsent
         now += 1
@@ -96,12 +101,7 @@ async def test_hundreds_of_half_requests_delay_no_other_client_and_are_disconnec
 
 @pytest.mark.gen_test
 async def test_a_body_is_408_after_its_time_although_the_client_reads_an_earlier_response() -> None:
-    application = EchoApplication()
-    connection, transport = new_connection(application)
-    connection.data_received(LIVE)
-    await until_quiet(application)
-    since = connection.idle_since
-    assert since is not None
+    application, connection, transport, since = await connection_after(LIVE)
     connection.data_received(BODY[:-1])
     for second in range(int(TIMEOUTS.body) + 2):
         transport.unsent = 60_000 - second
@@ -113,15 +113,11 @@ async def test_a_body_is_408_after_its_time_although_the_client_reads_an_earlier
 
 @pytest.mark.gen_test
 async def test_the_rest_of_a_response_is_sent_although_a_body_that_ended_is_overdue() -> None:
-    application = EchoApplication()
-    connection, transport = new_connection(application)
-    connection.data_received(LIVE)
-    await until_quiet(application)
+    application, connection, transport, since = await connection_after(LIVE)
     connection.data_received(BODY[:-1])
     transport.unsent = 60_000
     transport.close()
     sent = bytes(transport.sent)
-    since = time.monotonic()
     for second in range(2 * int(TIMEOUTS.body)):
         transport.unsent -= 1
         connection.close_if_overdue(TIMEOUTS, since + second)
