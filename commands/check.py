@@ -17,10 +17,10 @@ from settings.cautions import cautions
 @as_json
 @click.pass_obj
 def check_settings(administrator: Administrator, with_database: bool, as_json: bool) -> None:
-    """Check the settings without starting anything.
+    """Check the settings and the database without changing them.
 
-    This is what server.py --check does: an external database is checked as well, and not changed.
-    With --database, it must respond, and the embedded one is started if no server runs.
+    This is what server.py --check does: an external database must respond. With --database, also
+    report on the database; the embedded one is started if no server runs.
     """
     warnings = [*cautions(administrator.settings)]
     if not as_json:

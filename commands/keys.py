@@ -29,7 +29,7 @@ def list_keys(administrator: Administrator, as_json: bool) -> None:
     """List signing keys and show which are in use.
 
     The newest key comes first. It signs new tokens, so it is always needed. An older key is needed
-    until the last valid token that it signed expires.
+    until the last valid token or message that depends on it expires.
     """
     titles = ("ID", "SIGNS", "NEEDED", "NEEDED UNTIL")
     print_documents(titles, _documents(administrator), as_json=as_json)
@@ -50,7 +50,7 @@ def add(administrator: Administrator) -> None:
 @keys.command()
 @click.pass_obj
 def retire(administrator: Administrator) -> None:
-    """Remove signing keys that no valid token uses.
+    """Remove signing keys that no valid token or message needs.
 
     They must be in tokens.keys_file. The newest key remains. Prints the IDs of the removed keys.
     """

@@ -89,7 +89,7 @@ def show(administrator: Administrator, message: UUID, as_json: bool) -> None:
 @click.option("--dead", is_flag=True, help="Send all messages that the server gave up.")
 @click.pass_obj
 def retry(administrator: Administrator, message: UUID | None, dead: bool) -> None:
-    """Send a message now whose last attempt failed.
+    """Retry a message at once after a failed attempt.
 
     Messages that are expired or void are not sent.
     """

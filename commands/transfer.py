@@ -70,8 +70,8 @@ def import_users(
 
     FILE contains JSON lines, or CSV with a header: email, password_hash, and optionally name,
     created_at, disabled_at and email_verified_at (RFC 3339), and language. All lines are checked
-    first; if one is invalid, none is imported, unless you pass --skip-invalid; also if no line is
-    valid. Users with an existing email address are skipped, so an interrupted import can be
+    first; if one is invalid, none is imported, unless you pass --skip-invalid and at least one line
+    is valid. Users with an existing email address are skipped, so an interrupted import can be
     repeated.
     """
     options = ImportOptions(allow_expensive=allow_expensive, without_password=without_password)

@@ -145,7 +145,7 @@ class BatchLoader(Generic[Found]):
         try:
             # The recovery flag precedes the key; a row without a key has nothing but the flag.
             found = {row[1]: make(row[2:]) for row in rows if row[1] is not None}
-        except Exception as error:  # noqa: BLE001 - the requests would wait for ever
+        except Exception as error:  # noqa: BLE001 - the requests would wait forever
             self._fail(batch, error)
         else:
             batch.resolve(found)

@@ -44,7 +44,7 @@ class LoginHandler(BaseHandler):
             body_is_optional=True,
             summary="Log in",
             description="Send the email address and the password in the body, or in"
-            " `Authorization` without a body; both is 400. A token cannot renew itself.",
+            " `Authorization` without a body, but not in both (400). A token cannot renew itself.",
             response=_NEW_TOKEN,
         ),
     }

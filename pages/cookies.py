@@ -1,7 +1,7 @@
 """The cookies of the pages.
 
 With the prefix ``__Host-``, a browser accepts a cookie only from this host and over HTTPS: neither
-a page of a sub-domain nor one over plain HTTP can set it. Browsers reject the prefix without HTTPS,
+a page of a subdomain nor one over plain HTTP can set it. Browsers reject the prefix without HTTPS,
 so it is omitted in development.
 """
 

@@ -31,7 +31,7 @@ class MessageRules:
     """The rules of a kind.
 
     ``page`` is the last part of the path that a link opens; None for a message without a secret.
-    Urgent messages are sent first, and do not count towards the limit of their recipient; a notice
+    Urgent messages are sent first, and do not count toward the limit of their recipient; a notice
     is urgent only at a verified address.
     """
 

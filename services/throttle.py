@@ -8,9 +8,9 @@ a limit, each attempt has to wait, twice as long after each failure.
 
 A correct password resets the count of its email address, and makes the network of the request the
 usual network of the account: there, failures from other networks do not count. An email address
-has at most ``max_consecutive_failures``, four fifths of them from other networks. Beyond that, no
-password is accepted until a correct one comes from the usual network, or an administrator resets
-the count.
+has at most ``max_consecutive_failures``. From four fifths of them on, no password is accepted from
+other networks until a correct one comes from the usual network. At the limit, none is accepted
+until an administrator resets the count.
 
 Wrong secrets of clients are counted separately: by the client's id with the IP address, and by the
 IP address. Attempts of users at an IP address do not delay clients, nor the reverse.

@@ -48,7 +48,7 @@ class Request(HTTPServerRequest):
         """Return the cookies of this server by their names; one that occurs twice is empty.
 
         Tornado removes Unicode white space around a name, but browsers do not: for them, a name
-        that begins with U+00A0 lacks the prefix ``__Host-``, so a page of a sub-domain may set it.
+        that begins with U+00A0 lacks the prefix ``__Host-``, so a page of a subdomain may set it.
         Of two cookies with one name, either may have been set by another host or path.
         """
         found = SimpleCookie()

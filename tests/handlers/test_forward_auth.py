@@ -229,7 +229,7 @@ async def test_the_name_of_the_cookie_is_that_of_the_connection(api: Api, app: A
     for name, fields, status in (
         ("userauth", {}, 200),
         ("__Host-userauth", HTTPS, 200),
-        # A page of a sub-domain can set it.
+        # A page of a subdomain can set it.
         ("userauth", HTTPS, 401),
         ("__Host-userauth", {}, 401),
         ("__host-userauth", HTTPS, 401),

@@ -133,7 +133,7 @@ async def test_messages_that_are_being_sent_while_their_user_is_deleted_count(
 
 @override_settings(MAIL__NETWORK_PER_HOUR=1_000)
 @pytest.mark.gen_test
-async def test_taken_addresses_count_towards_the_limit_of_the_user(api: Api, dsn: str) -> None:
+async def test_taken_addresses_count_toward_the_limit_of_the_user(api: Api, dsn: str) -> None:
     await api.register()
     await api.register("peter@example.com")
     for _ in range(USER_LIMIT):

@@ -195,8 +195,8 @@ def _problems(operation: Json) -> list[str]:
 def _guard(operation: Json) -> str:
     schemes = [name for one in operation["security"] for name in one]
     words = list(dict.fromkeys(_CREDENTIALS[name] for name in schemes))
-    in_body = [", or in the body"] if {} in operation["security"] else []
-    return " or ".join(words) + "".join(in_body) if words else "none"
+    in_body = ", in `Authorization` or in the body" if {} in operation["security"] else ""
+    return ", or ".join(words) + in_body if words else "none"
 
 
 def _schema(schema: Json) -> Json:
