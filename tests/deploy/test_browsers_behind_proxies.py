@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote
@@ -12,6 +11,7 @@ import pytest
 from tornado.httpclient import HTTPResponse
 
 from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.child_processes import running, stop
 from tests.harness.configuration import ROOT
 from tests.harness.form_browser import HTML
 from tests.harness.processes import environment, free_port
@@ -193,21 +193,15 @@ def test_the_example_lets_a_browser_sign_in_over_plain_http(dsn: str, tmp_path: 
     command = [sys.executable, str(ROOT / "deploy/example/run.py"), *given]
     variables = {"APP_SETTINGS": "development", "DATABASE_URL": dsn}
     variables |= {"USERAUTH_MAIL__URL": f"folder:{tmp_path}/mail"}
-    with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen(
-            command, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, text=True
-        ) as program,
-    ):
-        try:
+    try:
+        with running(command, tmp_path / "log", environment(**variables)) as program:
             assert program.stdout is not None
             while "in a browser" not in (line := program.stdout.readline()):
                 assert line, (tmp_path / "log").read_text()
             asyncio.run(use_example(line.split()[1].rstrip("/"), f"http://127.0.0.1:{ports[1]}"))
-        finally:
-            program.terminate()
-            assert program.wait(20) == 0
-    shutil.rmtree(ROOT / "var" / "example" / str(ports[0]))
+            assert stop(program) == 0
+    finally:
+        shutil.rmtree(ROOT / "var" / "example" / str(ports[0]), ignore_errors=True)
 
 
 async def use_example(url: str, userauth: str) -> None:
