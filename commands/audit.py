@@ -79,7 +79,7 @@ def audit() -> None:
     help="Only events from this IP address or network.",
 )
 @click.option("--request", "request_id", metavar="ID", help="Only events of this request.")
-@click.option("--since", type=_Time(), help="Only events since TIME, as 2026-11-24T10:00:00Z.")
+@click.option("--since", type=_Time(), help="Only events since TIME, such as 2026-11-24T10:00:00Z.")
 @click.option("--before", type=click.UUID, metavar="ID", help="Only events before this event.")
 @limit_option(100, maximum=100_000)
 @as_json

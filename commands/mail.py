@@ -117,7 +117,7 @@ def drop(administrator: Administrator, message: UUID) -> None:
     is_new = _with_message(
         administrator, message, lambda services: services.mail.drop(str(message))
     )
-    say(f"Dropped the message {message}." if is_new else f"The message {message} was void already.")
+    say(f"Dropped the message {message}." if is_new else f"The message {message} was already void.")
 
 
 @mail.command()

@@ -80,7 +80,7 @@ def verify(administrator: Administrator, user: str) -> None:
     Make sure that the user owns it: other services may rely on that.
     """
     change = with_user(administrator, user, lambda services: services.users.verify(user))
-    say(f"Verified {change.email}." if change.is_new else f"{user} was verified already.")
+    say(f"Verified {change.email}." if change.is_new else f"{user} was already verified.")
 
 
 @users.command("set-language")
@@ -99,7 +99,7 @@ def set_language(administrator: Administrator, user: str, language: str) -> None
     if change.is_new:
         say(f"Set the language of {change.email} to {language}.")
     else:
-        say(f"The language of {user} was {language} already.")
+        say(f"The language of {user} was already {language}.")
 
 
 @users.command()
@@ -108,7 +108,7 @@ def set_language(administrator: Administrator, user: str, language: str) -> None
 def disable(administrator: Administrator, user: str) -> None:
     """Block a user and revoke all tokens."""
     change = with_user(administrator, user, lambda services: services.users.disable(user))
-    done = f"Disabled {change.email}" if change.is_new else f"{user} was disabled already"
+    done = f"Disabled {change.email}" if change.is_new else f"{user} was already disabled"
     _confirm(done, change)
 
 

@@ -167,7 +167,7 @@ _DISABLE = "UPDATE users SET disabled_at = %s WHERE id = %s AND disabled_at IS N
 
 
 async def disable(connection: Connection, user_id: str, *, at: datetime) -> bool:
-    """Disable a user; return False if the user was disabled already."""
+    """Disable a user; return False if the user was already disabled."""
     return await connection.execute(_DISABLE, (at, user_id)) > 0
 
 

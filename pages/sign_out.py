@@ -9,7 +9,7 @@ CLEAR_CACHE = ("Clear-Site-Data", '"cache"')
 
 
 class SignOutPage(PageHandler):
-    """Repeatable: a second tab may have signed out already, or the session may have expired."""
+    """Repeatable: a second tab may already have signed out, or the session may have expired."""
 
     calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
     template = "sign-out"

@@ -82,7 +82,7 @@ class MailAdministration:
         return retried
 
     async def drop(self, message_id: str) -> bool:
-        """Void a message, so that it is not sent; return False if it was void already.
+        """Void a message, so that it is not sent; return False if it was already void.
 
         Raises MessageNotFound.
         """
@@ -115,5 +115,5 @@ class MailAdministration:
 
 def _reason(message: MessageStateRow) -> str:
     if message.state == "due":
-        return "due already"
+        return "already due"
     return message.state

@@ -145,7 +145,7 @@ def test_an_unknown_message_is_not_found(dsn: str, command: str) -> None:
 def test_a_dead_message_is_sent_again_and_others_are_not(dsn: str, ids: dict[str, str]) -> None:
     assert run(dsn, "retry", ids[BOB]).returncode == 0
     assert states(dsn)[BOB] == ("due", 0, REASON)
-    for recipient, reason in ((ALICE, "sent"), (CAROL, "void"), (DAVE, "due already")):
+    for recipient, reason in ((ALICE, "sent"), (CAROL, "void"), (DAVE, "already due")):
         ended = run(dsn, "retry", ids[recipient])
         assert (ended.returncode, ended.stdout) == (1, "")
         assert ended.stderr == f"Error: The message {ids[recipient]} is {reason}.\n"
@@ -180,7 +180,7 @@ def test_a_dropped_message_is_void_and_not_sent(dsn: str, ids: dict[str, str]) -
     assert (ended.returncode, ended.stdout) == (0, f"Dropped the message {ids[DAVE]}.\n")
     assert listed(dsn, "--state", "due") == []
     again = run(dsn, "drop", ids[DAVE])
-    assert (again.returncode, again.stdout) == (0, f"The message {ids[DAVE]} was void already.\n")
+    assert (again.returncode, again.stdout) == (0, f"The message {ids[DAVE]} was already void.\n")
     assert kinds(dsn) == ["mail-dropped", "mail-read"]
 
 

@@ -111,7 +111,7 @@ def test_each_command_takes_an_id_and_confirms_what_it_changed(dsn: str) -> None
     assert shown("users", "list", "--after", user_id, dsn=dsn) == []
     for arguments, message in (
         (("disable", user_id), f"Disabled {EMAIL}."),
-        (("disable", user_id), f"{user_id} was disabled already."),
+        (("disable", user_id), f"{user_id} was already disabled."),
         (("enable", user_id), f"Enabled {EMAIL}."),
         (("enable", user_id), f"{user_id} was not disabled."),
         (("revoke-tokens", user_id), f"Revoked 0 tokens of {user_id}."),

@@ -11,7 +11,7 @@ import pytest
 
 from handlers import routes
 from handlers.docs import StaticDocumentHandler
-from handlers.static_documents import OPENAPI_PATH, PAGE_PATH
+from handlers.static_documents import DOCS_PATH, OPENAPI_PATH
 from pages import page_routes
 from rules.errors import Problem, problem_types
 from settings import FIELDS
@@ -50,7 +50,7 @@ def section_of(problem: type[Problem]) -> str:
     return PROBLEMS.partition(f"\n## {problem.name}\n")[2].partition("\n## ")[0].strip()
 
 
-PATHS = [*routes, (OPENAPI_PATH, StaticDocumentHandler), (PAGE_PATH, StaticDocumentHandler)]
+PATHS = [*routes, (OPENAPI_PATH, StaticDocumentHandler), (DOCS_PATH, StaticDocumentHandler)]
 CALLS = {
     (method, path.replace("([^/]+)", "{id}")) for path, handler in PATHS for method in handler.calls
 } | {(method, "/metrics") for method in ("GET", "HEAD")}
