@@ -8,13 +8,13 @@ from db.rows import EventRow
 FIND_LAST_IDS = """
 SELECT id
 FROM events
-WHERE id > (SELECT coalesce(max(id), 0) FROM events) - %s
+WHERE id >= (SELECT coalesce(max(id), 0) FROM events) - %s
 ORDER BY id
 """
 
 
 async def find_last_ids(connection: Connection, *, span: int) -> list[int]:
-    """Return the newest id and ids less than ``span`` below it, in ascending order."""
+    """Return the newest id, and the ids at most ``span`` below it, in ascending order."""
     return [int(row[0]) for row in await connection.fetch_all(FIND_LAST_IDS, (span,))]
 
 

@@ -263,7 +263,7 @@ start() {
     fi
     if ! start_units; then
         restore_old_program
-        fail "the new version does not start; see: journalctl -u userauth"
+        fail "the new version does not start; see: journalctl -u 'userauth*'"
     fi
     remove_old_program
     close_credentials

@@ -294,6 +294,27 @@ def test_events_since_a_duration_are_listed(dsn: str) -> None:
     assert (ended.returncode, "1h or 7d before now" in ended.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("since", ["999999d", "999999999d", "0001-01-01T00:00:00+14:00"])
+def test_a_time_before_all_events_lists_them_or_is_wrong_usage(dsn: str, since: str) -> None:
+    ended = manage("audit", "list", "--since", since, DATABASE_URL=dsn)
+    assert ended.returncode == (2 if since.endswith("d") else 0)
+    assert ("before now" in ended.stderr) == since.endswith("d")
+
+
+def test_an_id_of_a_user_is_given_with_one_option_only(dsn: str) -> None:
+    one, other = (
+        manage("users", "add", email, stdin=PASSWORD, DATABASE_URL=dsn).stdout.strip()
+        for email in (EMAIL, "ben@example.com")
+    )
+    for given in (one, one.replace("-", "").upper()):
+        ended = manage("audit", "list", "--user", given, "--user-id", other, DATABASE_URL=dsn)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "--user or with --user-id" in ended.stderr
+    for user_id, found in ((one, ["added"]), (other, [])):
+        events = shown("audit", "list", "--user", EMAIL, "--user-id", user_id, dsn=dsn)
+        assert [event["kind"] for event in events] == found
+
+
 def test_a_byte_order_mark_before_a_password_is_ignored(dsn: str) -> None:
     """PowerShell pipes one."""
     piped = b"\xef\xbb\xbf" + PASSWORD.encode() + b"\r\n"

@@ -227,7 +227,7 @@ def test_a_file_of_the_administrator_replaces_single_texts(tmp_path: Path) -> No
 )
 def test_a_faulty_file_is_rejected_at_the_start(tmp_path: Path, text: str) -> None:
     (tmp_path / "de.toml").write_text(text, "utf-8")
-    with pytest.raises(ValueError, match=r"\w"):
+    with pytest.raises(ValueError, match=r"^de\.toml: "):
         read_texts((FOLDER, tmp_path))
 
 
