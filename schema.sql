@@ -213,7 +213,7 @@ CREATE TABLE messages (
     is_urgent        boolean     NOT NULL,
     attempts         integer     NOT NULL DEFAULT 0,
     sent_at          timestamptz,
-    -- When it was given up, and the reason for the last failure.
+    -- When the server gave up on it, and the reason for the last failure.
     failed_at        timestamptz,
     failure          text
 );

@@ -82,7 +82,11 @@ def audit() -> None:
     help="Only events from this IP address or network.",
 )
 @click.option("--request", "request_id", metavar="ID", help="Only events of this request.")
-@click.option("--since", type=_Time(), help="Only events since TIME, such as 2026-11-24T10:00:00Z.")
+@click.option(
+    "--since",
+    type=_Time(),
+    help="Only events since TIME, such as 2026-11-24T10:00:00Z, or 7d for seven days ago.",
+)
 @click.option("--before", type=click.UUID, metavar="ID", help="Only events before this event.")
 @limit_option(100, maximum=100_000)
 @as_json

@@ -82,7 +82,7 @@ def restore(
     """
     with file_errors(file), open_archive(file) as archive:
         manifest = archive.manifest
-        say(f"{_contents(manifest)}, of {shown_time(manifest.made_at)}", err=True)
+        say(f"{_contents(manifest)}, made at {shown_time(manifest.made_at)}", err=True)
         must_confirm = replace and not yes
         if must_confirm and not sys.stdin.isatty():
             raise click.UsageError("Standard input is not a terminal; pass --yes to confirm.")

@@ -142,6 +142,13 @@ def print_documents(
         print_table(titles, [cells(document) for document in documents])
 
 
+def print_fields(document: Mapping[str, object]) -> None:
+    """Print the members of a document, each in a line with its name."""
+    width = max(map(len, document))
+    for name, value in document.items():
+        say(f"{name.replace('_', ' '):<{width}}  {cell(value)}")
+
+
 def cells(document: Mapping[str, object]) -> Sequence[str]:
     """Return the values of a document as cells."""
     return [cell(value) for value in document.values()]

@@ -68,7 +68,7 @@ def set_password(administrator: Administrator, user: str) -> None:
         )
     except InvalidFields as error:
         raise usage_error(error) from None
-    _confirm(f"Set the password of {change.email}", change)
+    _report(f"Set the password of {change.email}", change)
 
 
 @users.command()
@@ -109,7 +109,7 @@ def disable(administrator: Administrator, user: str) -> None:
     """Block a user and revoke all tokens."""
     change = with_user(administrator, user, lambda services: services.users.disable(user))
     done = f"Disabled {change.email}" if change.is_new else f"{user} was already disabled"
-    _confirm(done, change)
+    _report(done, change)
 
 
 @users.command()
@@ -123,7 +123,7 @@ def enable(administrator: Administrator, user: str) -> None:
     """
     change = with_user(administrator, user, lambda services: services.users.enable(user))
     done = f"Enabled {change.email}" if change.is_new else f"{user} was not disabled"
-    _confirm(done, change)
+    _report(done, change)
 
 
 @users.command("revoke-tokens")
@@ -162,10 +162,10 @@ def delete(administrator: Administrator, user: str, yes: bool) -> None:
             raise click.UsageError("Standard input is not a terminal; pass --yes to confirm.")
         confirm(f"Delete {user}?")
     change = with_user(administrator, user, lambda services: services.users.delete(user))
-    _confirm(f"Deleted {change.email}", change)
+    _report(f"Deleted {change.email}", change)
 
 
-def _confirm(done: str, change: Change) -> None:
+def _report(done: str, change: Change) -> None:
     """Print what was done."""
     parts = [done]
     if change.revoked_tokens:

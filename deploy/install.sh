@@ -5,7 +5,7 @@
 #
 #   deploy/install.sh                 install or upgrade, and start
 #   deploy/install.sh --no-start      install or upgrade; leave the services as they are
-#   deploy/install.sh --processes 2   install or upgrade, and start two server processes, at ports 8001
+#   deploy/install.sh --processes 2   install or upgrade, and start two server processes, on ports 8001
 #                                     and 8002; later runs keep the number
 #   deploy/install.sh --uninstall     stop; remove everything except settings, secrets and data
 #

@@ -43,7 +43,7 @@ def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
         assert (await api.log_in(EMAIL, "wrong password")).status == 401
         details = shown("users", "show", EMAIL, dsn=dsn)
         assert (details["valid_tokens"], details["consecutive_failures"]) == (1, 1)
-        assert details["last_log_in"] is not None
+        assert details["last_login"] is not None
         assert manage("users", "disable", EMAIL, DATABASE_URL=dsn).returncode == 0
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
         assert (await api.log_in(EMAIL)).problem == "account-disabled"

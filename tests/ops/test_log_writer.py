@@ -131,7 +131,7 @@ def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) 
     message = (
         json.loads(line)["event"] if form is LogFormat.JSON else line.partition(" WARNING ")[2]
     )
-    assert message == "1 log lines were dropped"
+    assert message == "log lines dropped: 1"
 
 
 @pytest.mark.usefixtures("_own_logging")

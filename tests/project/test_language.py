@@ -67,6 +67,11 @@ REPLACEMENTS: Mapping[str, str] = {
     r"behind(?= (the )?`?#)|arrived behind": "after",
     r"(is|are|was|were|has|have|had) [a-z]+ already|exists? already": "already disabled",
     r"known are": "the known names are",
+    # To give up a slot means to release it.
+    r"(gives?|gave|giving) (it|them) up|(gives?|gave|giving) up (?=[{\d]|(\w+ )?messages?)"
+    r"|messages? that (is|are|was|were) given up": "give up on",
+    r"by NTP": "with NTP",
+    r"last log in": "last login",
 }
 PATTERN = re.compile(rf"\b(?:{'|'.join(REPLACEMENTS)})(?:\b|(?<= ))", re.IGNORECASE)
 # In names, max_ and min_ are the usual prefixes of a bound. (most_in_a_row is a renamed setting.)
@@ -124,6 +129,32 @@ def test_private_words_are_found_in_prose_and_in_names() -> None:
     assert findings(text) == ["1: whoever", "1: most_bytes", "2: Nobody", "2: told"]
     text = "The secret is behind `#`.\nIt was disabled already.\nknown are a, b"
     assert findings(text) == ["1: behind", "2: was disabled already", "3: known are"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is dead if the server gave it up.",
+        "a gave up {{ $value }} messages",
+        "details.last_log_in",
+        "all messages that were given up",
+    ],
+)
+def test_words_that_mean_something_else_are_found(text: str) -> None:
+    assert len(findings(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is dead if the server gave up on it.",
+        "Postgres gave up its wait; then the caller gave up the slot, and left.",
+        "userauth_messages_given_up_total",
+        "The server is behind nginx.",
+    ],
+)
+def test_words_with_their_usual_meaning_are_not_found(text: str) -> None:
+    assert findings(text) == []
 
 
 def test_the_usual_words_are_not_found() -> None:
