@@ -17,14 +17,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 UV := uv==0.13.8
 # Otherwise each worker of the tests, and each process that they start, compiles the modules again.
 unexport PYTHONDONTWRITEBYTECODE
-PAGES := *.md docs client/README.md bench/results.md
+PAGES := *.md docs client/README.md bench/results.md soak/results.md deploy/example/README.md deploy/grafana-dashboard.md
 SETS := requirements requirements-dev requirements-bench tests/generators/requirements deploy/cluster/requirements
 OLDEST_PYTHON := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: help serve example check test test-long programs lint format lock reference screenshots bench bench-full soak soak-failover clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.server ## install what is missing and serve on 127.0.0.1:8000
 	@exec $(BIN)/python server.py
@@ -40,7 +40,7 @@ test: $(VENV)/.develop ## run the tests: make test, or make test ARGS="tests/rul
 	@$(PROGRAMS) || true
 	$(PYTEST) $(ARGS)
 
-test-long: $(VENV)/.develop ## run the tests that take long; as root: some boot Debian with systemd
+test-long: $(VENV)/.develop ## run the tests that take minutes; as root: some boot Debian with systemd
 	@$(PROGRAMS) || true
 	$(PYTEST) -m long $(ARGS)
 

@@ -50,9 +50,9 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: o
 def cli() -> None:
     """Manage users, clients, keys and backups of a userauth server.
 
-    Uses the settings and the database of the server. Exit codes: 0 success, 1 error, 2 wrong usage
-    or settings, also for a password that is not accepted and for an argument that is not a readable
-    file, 3 not found, 4 already exists, or the database is in use or not empty.
+    Uses the settings and the database of the server. Exit codes: 0 success, 1 error, 2 invalid
+    usage or settings, a password that is not accepted, or an argument that is not a readable file,
+    3 not found, 4 already exists, or the database is in use or not empty.
     """
 
 

@@ -16,7 +16,7 @@ CREATE TABLE userauth_schema (
 );
 INSERT INTO userauth_schema (version, compatible_since) VALUES (5, 5);
 
--- Users. Deleting a user deletes the row: no personal data remains.
+-- Users. Deleting a user deletes the row; the events of the user remain until they expire.
 CREATE TABLE users (
     id               uuid        PRIMARY KEY DEFAULT gen_random_uuid(),
     -- As the user wrote it, normalized by email-validator.
@@ -177,9 +177,10 @@ CREATE TABLE messages (
     nonce            uuid        NOT NULL,
     -- See rules/message_kinds.py.
     kind             text        NOT NULL,
-    -- Without a foreign key, which an insertion would have to wait for: the deletion of a user
-    -- deletes its messages. Null if nothing is sent because no user has the email address, or too
-    -- many messages were sent to it, and in the message about the deletion.
+    -- Without a foreign key, which an insertion would have to wait for: the deletion of a user sets
+    -- it to null, and the row, which is counted, remains until it expires. Also null if nothing is
+    -- sent because no user has the email address, or too many messages were sent to it, and in the
+    -- message about the deletion.
     user_id          uuid,
     -- The email address that the message is sent to, and that becomes that of the user in a change
     -- or undo. Null like user_id.
@@ -212,7 +213,7 @@ CREATE TABLE messages (
     is_urgent        boolean     NOT NULL,
     attempts         integer     NOT NULL DEFAULT 0,
     sent_at          timestamptz,
-    -- When it was given up, and the reason for the last failure.
+    -- When the server gave up on it, and the reason for the last failure.
     failed_at        timestamptz,
     failure          text
 );
@@ -220,7 +221,7 @@ CREATE TABLE messages (
 -- Messages to send, in the order of sending.
 CREATE INDEX messages_due ON messages (is_urgent DESC, due_at) WHERE due_at IS NOT NULL;
 
--- The messages of a user, to void or delete them. Also includes rows without a user, so that an
+-- The messages of a user, to void or anonymize them. Also includes rows without a user, so that an
 -- insertion takes the same time for both.
 CREATE INDEX messages_user_id ON messages (user_id);
 

@@ -52,7 +52,7 @@ def token_digest(number: int) -> str:
 def spread(rows: int, count: int = ROTATED) -> list[int]:
     """Return token numbers spread evenly over all rows, in a reproducible order."""
     numbers = list(range(1, rows + 1, max(1, rows // count)))[:count]
-    random.Random(rows).shuffle(numbers)  # noqa: S311 - no secret
+    random.Random(rows).shuffle(numbers)
     return numbers
 
 

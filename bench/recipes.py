@@ -1,6 +1,5 @@
 """The databases of the servers under test."""
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,6 +7,7 @@ from dataclasses import replace
 from bench.cluster import Recipe
 from bench.dataset import EXPIRES_AT, USERS, password_credentials
 from bench.paths import ROOT
+from ops.cpus import available_cpus
 from rules.password_scheme import SCHEME, PasswordScheme
 
 BCRYPT_COST = 12
@@ -69,7 +69,17 @@ CREATE TABLE events_before_2100_01 PARTITION OF events FOR VALUES FROM (MINVALUE
 _FILL_MANY_TOKENS = f"{_FILL_TOKENS}ORDER BY 1\n"
 # Indexes are created after the rows are inserted: building one is faster than inserting into it.
 _CREATE_INDEX = re.compile(r"^CREATE INDEX [^;]+;", re.MULTILINE)
-_DELETE_LOGINS = "DELETE FROM tokens WHERE created_at <> '2026-01-01Z'"
+# Tokens and events of a recipe are in 2040: those of logins are earlier.
+_DELETE_LOGINS = f"""
+DELETE FROM tokens WHERE expires_at < '{EXPIRES_AT}';
+DELETE FROM events WHERE at < '{EXPIRES_AT}';
+DELETE FROM throttle;
+"""
+# Not in the database of `timing`, which imports users and prepares it again meanwhile.
+_DELETE_REGISTRATIONS = """
+DELETE FROM users WHERE created_at <> '2026-01-01Z';
+DELETE FROM messages;
+"""
 
 
 def userauth_recipe(database: str, tokens: int) -> Recipe:
@@ -91,7 +101,8 @@ def growth_recipe(users: int) -> Recipe:
         _FILL_EVENTS.format(users=users),
         "\n".join(_CREATE_INDEX.findall(schema)),
     )
-    return Recipe(f"bench_{users}_users", statements, _parameters)
+    restore = _DELETE_LOGINS + _DELETE_REGISTRATIONS
+    return Recipe(f"bench_{users}_users", statements, _parameters, restore)
 
 
 def empty_recipe() -> Recipe:
@@ -115,6 +126,6 @@ def counts_recipe(rows: int) -> Recipe:
 def _parameters() -> dict[str, object]:
     passwords = [*(each.password for each in password_credentials()), "a password of no user"]
     scheme = PasswordScheme(cost=BCRYPT_COST)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         *hashes, unknown_hash = pool.map(scheme.hash, passwords)
     return {"hashes": hashes, "unknown_hash": unknown_hash, "expires_at": EXPIRES_AT}

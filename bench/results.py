@@ -1,5 +1,6 @@
 """The results of a run: figures, their goals, and the data of the charts."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ def ratios(values: Series, baselines: Series) -> Series:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return a percentile of the values."""
+    """Return the lowest value that at least this percentage of the values does not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
 
 
 class Comparison(StrEnum):

@@ -13,6 +13,7 @@ from bench.cluster import Cluster
 from bench.dataset import USERS, email, signed_tokens, spread
 from bench.load.wrk import Load, Workload, merged, run_wrk, write_list
 from bench.noise import measure_noise
+from bench.order import in_turn
 from bench.processes import BenchError, wait_until_idle
 from bench.recipes import userauth_recipe
 from bench.targets import USER_PATH, Target, bearers
@@ -115,9 +116,7 @@ class Run:
         machine does not favor one of them.
         """
         loads: list[list[Load]] = [[] for _ in workloads]
-        order = list(enumerate(workloads))
-        if round_number % 2:
-            order.reverse()
+        order = in_turn(list(enumerate(workloads)), round_number)
         for _ in range(self.schedule.slices):
             for index, workload in order:
                 loads[index].append(self.load(workload, connections, seconds))

@@ -44,9 +44,12 @@ class _Time(click.ParamType[datetime]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        if match := _AGO.fullmatch(str(value)):
-            return datetime.now(UTC) - int(match[1]) * _UNITS[match[2]]
         example = "write it as 2026-11-24T10:00:00Z, or as 90m, 1h or 7d before now"
+        if match := _AGO.fullmatch(str(value)):
+            try:
+                return datetime.now(UTC) - int(match[1]) * _UNITS[match[2]]
+            except OverflowError:
+                self.fail(f"too long ago; {example}", param, ctx)
         try:
             time = datetime.fromisoformat(str(value))
         except ValueError:
@@ -79,7 +82,11 @@ def audit() -> None:
     help="Only events from this IP address or network.",
 )
 @click.option("--request", "request_id", metavar="ID", help="Only events of this request.")
-@click.option("--since", type=_Time(), help="Only events since TIME, as 2026-11-24T10:00:00Z.")
+@click.option(
+    "--since",
+    type=_Time(),
+    help="Only events since TIME, such as 2026-11-24T10:00:00Z, or 7d for seven days ago.",
+)
 @click.option("--before", type=click.UUID, metavar="ID", help="Only events before this event.")
 @limit_option(100, maximum=100_000)
 @as_json
@@ -98,6 +105,8 @@ def list_events(
     as_json: bool,
 ) -> None:
     """List events, newest first."""
+    if user and user_id and is_user_id(user):
+        raise click.UsageError("Specify an id with --user or with --user-id, not with both.")
     wanted = EventFilter(
         user_id=str(user_id) if user_id else None,
         kind=kind,

@@ -3,6 +3,7 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -81,7 +82,7 @@ def restore(
     """
     with file_errors(file), open_archive(file) as archive:
         manifest = archive.manifest
-        say(f"{_contents(manifest)}, of {shown_time(manifest.made_at)}", err=True)
+        say(f"{_contents(manifest)}, made at {shown_time(manifest.made_at)}", err=True)
         must_confirm = replace and not yes
         if must_confirm and not sys.stdin.isatty():
             raise click.UsageError("Standard input is not a terminal; pass --yes to confirm.")
@@ -106,11 +107,7 @@ def _confirm(backups: Backups, location: str, file: Path) -> None:
 
 def _to_file(administrator: Administrator, path: Path, *, overwrite: bool) -> Manifest:
     with complete_file(path, overwrite=overwrite) as target:
-        with administrator.backups() as backups:
-            try:
-                manifest = backups.write(target)
-            except SchemaMissing as error:
-                raise NotFoundError(str(error)) from None
+        manifest = _write(administrator, target)
         target.flush()
         with open_archive(Path(target.name)) as archive:
             archive.check()
@@ -118,11 +115,20 @@ def _to_file(administrator: Administrator, path: Path, *, overwrite: bool) -> Ma
 
 
 def _to_standard_output(administrator: Administrator) -> None:
-    with standard_output() as target, administrator.backups() as backups:
-        manifest = backups.write(target)
+    with standard_output() as target:
+        manifest = _write(administrator, target)
         target.flush()
     say(f"{_contents(manifest)}, not verified", err=True)
     _say_what_is_missing(administrator.settings)
+
+
+def _write(administrator: Administrator, target: BinaryIO) -> Manifest:
+    """Write a backup; raises NotFoundError if the database contains no data of this server."""
+    with administrator.backups() as backups:
+        try:
+            return backups.write(target)
+        except SchemaMissing as error:
+            raise NotFoundError(str(error)) from None
 
 
 def _contents(manifest: Manifest) -> str:

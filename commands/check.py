@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from commands.administrator import Administrator, as_json
-from commands.terminal import cell, print_json, say
+from commands.terminal import print_fields, print_json, say
 from services.database_check import DatabaseReport
 from settings.cautions import cautions
 
@@ -67,5 +67,4 @@ def _print(administrator: Administrator, report: DatabaseReport, *, already: str
     for warning in document.pop("warnings"):
         if warning not in already:
             say(f"warning: {warning}", err=True)
-    for name, value in document.items():
-        say(f"{name.replace('_', ' '):<21} {cell(value)}")
+    print_fields(document)

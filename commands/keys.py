@@ -12,8 +12,8 @@ from rules.tokens import key_id
 from settings import Settings
 
 _NEXT_STEP = (
-    "{}, reload every server: systemctl reload userauth, or kill -HUP PID; restart one that runs in"
-    " a terminal."
+    "{}, reload every server: systemctl reload userauth, with several processes systemctl reload"
+    " 'userauth@*.service', or kill -HUP PID; restart one that runs in a terminal."
 )
 
 

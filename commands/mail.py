@@ -16,7 +16,7 @@ from commands.administrator import (
     with_user,
 )
 from commands.mail_advice import advice_on
-from commands.terminal import cell, print_documents, print_json, say
+from commands.terminal import print_documents, print_fields, print_json, say
 from db.message_rows import MessageStateRow
 from mail.errors import MailError
 from rules.counting import counted
@@ -56,7 +56,7 @@ def list_messages(
 ) -> None:
     """List messages, newest first.
 
-    A message is due until it is sent, dead if the server gave it up, and void if a later change
+    A message is due until it is sent, dead if the server gave up on it, and void if a later change
     made it pointless. The links of users invite and reset-link are printed, and not sent. Messages
     are deleted a day after they expire.
     """
@@ -79,14 +79,12 @@ def show(administrator: Administrator, message: UUID, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    width = max(map(len, document))
-    for name, value in document.items():
-        say(f"{name.replace('_', ' '):<{width}}  {cell(value)}")
+    print_fields(document)
 
 
 @mail.command()
 @click.argument("message", metavar="[ID]", type=click.UUID, required=False)
-@click.option("--dead", is_flag=True, help="Send all messages that the server gave up.")
+@click.option("--dead", is_flag=True, help="Send all messages that the server gave up on.")
 @click.pass_obj
 def retry(administrator: Administrator, message: UUID | None, dead: bool) -> None:
     """Retry a message at once after a failed attempt.
@@ -97,13 +95,13 @@ def retry(administrator: Administrator, message: UUID | None, dead: bool) -> Non
         raise click.UsageError("Specify either the ID of a message or --dead.")
     if message is None:
         number = administrator.run(lambda services: services.mail.retry_dead())
-        say(f"The server sends {counted(number, 'message')} again.")
+        say(f"The server will send {counted(number, 'message')} again.")
         return
     try:
         _with_message(administrator, message, lambda services: services.mail.retry(str(message)))
     except MessageNotRetried as error:
         raise click.ClickException(f"The message {message} is {error}.") from None
-    say(f"The server sends the message {message} again.")
+    say(f"The server will send the message {message} again.")
 
 
 @mail.command()
@@ -117,7 +115,7 @@ def drop(administrator: Administrator, message: UUID) -> None:
     is_new = _with_message(
         administrator, message, lambda services: services.mail.drop(str(message))
     )
-    say(f"Dropped the message {message}." if is_new else f"The message {message} was void already.")
+    say(f"Dropped the message {message}." if is_new else f"The message {message} was already void.")
 
 
 @mail.command()
@@ -132,7 +130,7 @@ def test(administrator: Administrator, address: str) -> None:
         location = administrator.send_test_message(address)
     except MailError as error:
         raise click.ClickException(f"{str(error).rstrip('.')}. {advice_on(error)}") from None
-    say(f"Sent a test message to {address} by {location}.")
+    say(f"Sent a test message to {address} through {location}.")
 
 
 def _with_message(

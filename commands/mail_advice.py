@@ -5,8 +5,8 @@ from mail.errors import MailError, MessageError, Temporary
 # By the failed step, with which the text of each error begins.
 _ADVICE = {
     "connection": "Check the host and the port of mail.url, and whether this machine may connect to"
-    " them: a firewall may discard connections. smtps:// is usually at port 465, smtp+starttls://"
-    " at port 587. The certificate must be valid for the host.",
+    " them: a firewall may discard connections. smtps:// usually uses port 465, and"
+    " smtp+starttls:// port 587. The certificate must be valid for the host.",
     "EHLO": "Ask the operator of the relay whether it accepts connections from this machine.",
     "STARTTLS": "If the relay expects TLS from the start, use smtps://. Its certificate must be"
     " valid for the host of mail.url.",

@@ -44,14 +44,26 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 def confirm(question: str) -> None:
     """Prompt for confirmation, and exit with 1 unless the answer is yes."""
-    if not click.confirm(escaped(question)):
+    with _decodable_input():
+        is_confirmed = click.confirm(escaped(question))
+    if not is_confirmed:
         say("Cancelled; nothing was changed.", err=True)
         raise click.exceptions.Exit(1)
 
 
 def prompt_secret(what: str) -> str:
     """Prompt twice for a text that is not shown."""
-    return str(click.prompt(escaped(what), hide_input=True, confirmation_prompt=True))
+    with _decodable_input():
+        return str(click.prompt(escaped(what), hide_input=True, confirmation_prompt=True))
+
+
+@contextmanager
+def _decodable_input() -> Iterator[None]:
+    """Reject input that is not in the encoding of the locale, as a terminal in Latin-1 sends it."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"The input is not {error.encoding.upper()}.") from None
 
 
 def fail(error: click.ClickException) -> None:
@@ -128,6 +140,13 @@ def print_documents(
         print_json(documents)
     else:
         print_table(titles, [cells(document) for document in documents])
+
+
+def print_fields(document: Mapping[str, object]) -> None:
+    """Print the members of a document, each in a line with its name."""
+    width = max(map(len, document))
+    for name, value in document.items():
+        say(f"{name.replace('_', ' '):<{width}}  {cell(value)}")
 
 
 def cells(document: Mapping[str, object]) -> Sequence[str]:

@@ -12,7 +12,7 @@ from commands.administrator import (
     user_argument,
     with_user,
 )
-from commands.terminal import cell, print_documents, print_json, say
+from commands.terminal import print_documents, print_fields, print_json, say
 from db.rows import UserStateRow
 
 
@@ -69,13 +69,12 @@ def show(administrator: Administrator, user: str, as_json: bool) -> None:
         "language": details.state.language,
         "valid_tokens": details.valid_tokens,
         "consecutive_failures": details.consecutive_failures,
-        "last_log_in": shown_time(details.last_log_in),
+        "last_login": shown_time(details.last_login),
     }
     if as_json:
         print_json(document)
         return
-    for name, value in document.items():
-        say(f"{name.replace('_', ' '):<21} {cell(value)}")
+    print_fields(document)
 
 
 def _print_users(found: Sequence[UserStateRow], *, as_json: bool) -> None:

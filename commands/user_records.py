@@ -23,7 +23,7 @@ def record_of(members: Mapping[str, object]) -> UserRecord:
     errors = FieldErrors()
     for field in members:
         if field not in FIELDS:
-            errors.add(shown_name(field), f"is unknown; known are {', '.join(FIELDS)}")
+            errors.add(shown_name(field), f"is unknown; the known names are {', '.join(FIELDS)}")
     email = errors.check("email", _text, members.get("email"))
     if members.get("email") is None:
         errors.add("email", "is required")

@@ -68,7 +68,7 @@ def set_password(administrator: Administrator, user: str) -> None:
         )
     except InvalidFields as error:
         raise usage_error(error) from None
-    _confirm(f"Set the password of {change.email}", change)
+    _report(f"Set the password of {change.email}", change)
 
 
 @users.command()
@@ -80,7 +80,7 @@ def verify(administrator: Administrator, user: str) -> None:
     Make sure that the user owns it: other services may rely on that.
     """
     change = with_user(administrator, user, lambda services: services.users.verify(user))
-    say(f"Verified {change.email}." if change.is_new else f"{user} was verified already.")
+    say(f"Verified {change.email}." if change.is_new else f"{user} was already verified.")
 
 
 @users.command("set-language")
@@ -99,7 +99,7 @@ def set_language(administrator: Administrator, user: str, language: str) -> None
     if change.is_new:
         say(f"Set the language of {change.email} to {language}.")
     else:
-        say(f"The language of {user} was {language} already.")
+        say(f"The language of {user} was already {language}.")
 
 
 @users.command()
@@ -108,8 +108,8 @@ def set_language(administrator: Administrator, user: str, language: str) -> None
 def disable(administrator: Administrator, user: str) -> None:
     """Block a user and revoke all tokens."""
     change = with_user(administrator, user, lambda services: services.users.disable(user))
-    done = f"Disabled {change.email}" if change.is_new else f"{user} was disabled already"
-    _confirm(done, change)
+    done = f"Disabled {change.email}" if change.is_new else f"{user} was already disabled"
+    _report(done, change)
 
 
 @users.command()
@@ -123,7 +123,7 @@ def enable(administrator: Administrator, user: str) -> None:
     """
     change = with_user(administrator, user, lambda services: services.users.enable(user))
     done = f"Enabled {change.email}" if change.is_new else f"{user} was not disabled"
-    _confirm(done, change)
+    _report(done, change)
 
 
 @users.command("revoke-tokens")
@@ -162,10 +162,10 @@ def delete(administrator: Administrator, user: str, yes: bool) -> None:
             raise click.UsageError("Standard input is not a terminal; pass --yes to confirm.")
         confirm(f"Delete {user}?")
     change = with_user(administrator, user, lambda services: services.users.delete(user))
-    _confirm(f"Deleted {change.email}", change)
+    _report(f"Deleted {change.email}", change)
 
 
-def _confirm(done: str, change: Change) -> None:
+def _report(done: str, change: Change) -> None:
     """Print what was done."""
     parts = [done]
     if change.revoked_tokens:

@@ -63,8 +63,8 @@ Name = TypeAliasType(
                 "maxLength": text_bounds.MAX_CODE_POINTS,
                 "pattern": f"^{_HAS_VISIBLE}[{_SPACE}]*{_OUTER}"
                 f"(?:{_INNER}{{0,{names.MAX_LENGTH - 2}}}{_OUTER})?[{_SPACE}]*$",
-                "description": f"1 to {names.MAX_LENGTH} characters, not counting white space at"
-                " the ends, which is removed, of which one at least is visible; without control"
+                "description": f"1 to {names.MAX_LENGTH} characters, at least one of them visible,"
+                " not counting white space at the ends, which is removed; without control"
                 " characters, line breaks, and invisible format characters except the joiners"
                 " U+200C and U+200D between two characters; with"
                 f" {_MARKS}; counted and stored in Unicode normalization form NFC.",

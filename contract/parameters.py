@@ -33,7 +33,7 @@ class Parameter(Generic[Value]):
 
 @dataclass(frozen=True, slots=True)
 class Number(Parameter[int]):
-    """An integer from 1 to ``maximum``; a default that is the maximum means no limit."""
+    """An integer from 1 to ``maximum``."""
 
     default: int
     maximum: int
@@ -50,8 +50,13 @@ class Number(Parameter[int]):
         raise InvalidParameters([FieldError(self.name, message)])
 
     def schema(self) -> dict[str, object]:
-        bounds = {"type": "integer", "format": "int64", "minimum": 1, "maximum": self.maximum}
-        return bounds if self.default == self.maximum else {**bounds, "default": self.default}
+        return {
+            "type": "integer",
+            "format": "int64",
+            "minimum": 1,
+            "maximum": self.maximum,
+            "default": self.default,
+        }
 
 
 @dataclass(frozen=True, slots=True)

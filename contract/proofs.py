@@ -9,7 +9,7 @@ from services.proofs import Proof
 
 Token = Annotated[
     str,
-    Field(description="The part of the link behind `#`.", json_schema_extra={"maxLength": 80}),
+    Field(description="The part of the link after `#`.", json_schema_extra={"maxLength": 80}),
 ]
 Code = Annotated[
     str,

@@ -14,11 +14,11 @@ from db.errors import NotAcknowledged, Unavailable
 _RECONNECT_SECONDS = 1.0
 _ONE_OF_SEVERAL = (
     "synchronous_standby_names is {setting} in Postgres: a standby other than the next primary can"
-    " acknowledge lookups, and a primary that was replaced continue to answer. Name only standbys"
-    " that all have to acknowledge."
+    " acknowledge lookups, so a primary that was replaced could continue to answer. Name only"
+    " standbys that all have to acknowledge."
 )
 _FIND_NAMES = "SELECT current_setting('synchronous_standby_names')"
-_NAMES = re.compile(r"(?:(?:(?:FIRST|ANY)\s+)?(\d+)\s*\((.*)\)|(.*))", re.IGNORECASE | re.DOTALL)
+_COUNTED = re.compile(r"(?:(?:FIRST|ANY)\s+)?(\d+)\s*\((.*)\)", re.IGNORECASE | re.DOTALL)
 
 
 class Acknowledgements:
@@ -58,10 +58,10 @@ def late(*, acknowledged: bool) -> Unavailable:
 
 def is_one_of_several(setting: str) -> bool:
     """Return whether a value of synchronous_standby_names lets one standby stand in for another."""
-    match = _NAMES.fullmatch(setting.strip())
-    number, some, names = match.groups() if match else (None, None, setting)
-    listed = [name.strip(' "') for name in (some or names).split(",")]
-    return "*" in listed or int(number or 1) < len(listed)
+    match = _COUNTED.fullmatch(setting.strip())
+    number, names = match.groups() if match else ("1", setting)
+    listed = [name.strip().strip('"') for name in names.split(",")]
+    return "*" in listed or int(number) < len(listed)
 
 
 async def find_acknowledgement_risks(connection: Connection) -> list[str]:

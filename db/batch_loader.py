@@ -143,7 +143,7 @@ class BatchLoader(Generic[Found]):
     def _resolve(self, batch: Batch[Found], rows: list[Row]) -> None:
         make = self._query.make
         try:
-            # The recovery flag precedes the key; a row without a key has nothing but the flag.
+            # The fence precedes the key; a row without a key consists of the fence only.
             found = {row[1]: make(row[2:]) for row in rows if row[1] is not None}
         except Exception as error:  # noqa: BLE001 - the requests would wait forever
             self._fail(batch, error)

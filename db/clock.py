@@ -68,8 +68,8 @@ class PostgresClock:
     def _warn(self, *, is_off: bool) -> None:
         if is_off and not self._has_warned:
             logging.getLogger(SERVER).warning(
-                "the clock of this host differs by %+.1f s from that of Postgres, which counts:"
-                " synchronize both by NTP",
+                "the clock of this host differs by %+.1f s from that of Postgres, which the server"
+                " uses: synchronize both with NTP",
                 self.offset,
             )
         self._has_warned = is_off

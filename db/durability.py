@@ -1,4 +1,4 @@
-"""The state of the cluster that risks committed data or its commits, and its settings that do."""
+"""The state and the settings of the cluster that put commits, or committed data, at risk."""
 
 from db.acknowledgements import find_acknowledgement_risks
 from db.connection import Connection

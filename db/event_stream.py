@@ -2,27 +2,25 @@
 
 from collections.abc import Sequence
 
+from db.events import SELECT_EVENTS
 from db.pool import Connection
 from db.rows import EventRow
 
 FIND_LAST_IDS = """
 SELECT id
 FROM events
-WHERE id > (SELECT coalesce(max(id), 0) FROM events) - %s
+WHERE id >= (SELECT coalesce(max(id), 0) FROM events) - %s
 ORDER BY id
 """
 
 
 async def find_last_ids(connection: Connection, *, span: int) -> list[int]:
-    """Return the newest id and ids less than ``span`` below it, in ascending order."""
+    """Return the newest id, and the ids at most ``span`` below it, in ascending order."""
     return [int(row[0]) for row in await connection.fetch_all(FIND_LAST_IDS, (span,))]
 
 
-FIND_AFTER = """
-SELECT
-    id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
-    request_id, actor, times
-FROM events
+FIND_AFTER = f"""
+{SELECT_EVENTS}
 WHERE id > %s
 ORDER BY id
 LIMIT %s
@@ -34,11 +32,8 @@ async def find_after(connection: Connection, last_id: int, *, limit: int) -> lis
     return [EventRow(*row) for row in await connection.fetch_all(FIND_AFTER, (last_id, limit))]
 
 
-FIND_BY_IDS = """
-SELECT
-    id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
-    request_id, actor, times
-FROM events
+FIND_BY_IDS = f"""
+{SELECT_EVENTS}
 WHERE id = ANY(%s::bigint[])
 ORDER BY id
 LIMIT %s

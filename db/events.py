@@ -84,11 +84,14 @@ class EventFilter:
     ip: str | None = None
 
 
-FIND = """
+SELECT_EVENTS = """
 SELECT
     id, public_id, at, kind, outcome, user_id, email_digest, host(ip), client_id, key_id,
     request_id, actor, times
 FROM events
+"""
+FIND = f"""
+{SELECT_EVENTS}
 WHERE
     (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s::uuid)
     AND (%(email_digest)s::text IS NULL OR email_digest = %(email_digest)s)
@@ -181,14 +184,3 @@ WHERE at < %(before)s AND (id, at) IN (
 async def delete_old(connection: Connection, *, before: datetime, limit: int) -> int:
     """Delete events from before a time, oldest first; return how many."""
     return await connection.execute(DELETE_OLD, {"before": before, "limit": limit})
-
-
-_FIND_DIGEST_KEY = "SELECT key FROM digest_key"
-
-
-async def get_digest_key(connection: Connection) -> str:
-    """Return the key of the digests in the database; raises LookupError."""
-    row = await connection.fetch_one(_FIND_DIGEST_KEY)
-    if row is None:
-        raise LookupError("The table digest_key is empty; schema.sql inserts its row.")
-    return str(row[0])

@@ -36,11 +36,14 @@ _ACKNOWLEDGED = """
 def fenced(sql: str, *, acknowledged: bool = False, timeline: int | None = None) -> str:
     """Return a query whose rows begin with the fence; it returns at least one row.
 
-    With a ``timeline``, the fence is open on that timeline only.
+    With a ``timeline``, the fence is open on that timeline only. An acknowledged lookup needs none:
+    a primary that was replaced gets no acknowledgement.
     """
-    further = "" if timeline is None else _SAME_PRIMARY.format(timeline=timeline)
+    further = ""
     if acknowledged:
         further = _ACKNOWLEDGED
+    elif timeline is not None:
+        further = _SAME_PRIMARY.format(timeline=timeline)
     # Postgres evaluates a subquery with volatile functions, whether its column is used or not.
     return f"""
 SELECT fence.state, found.*

@@ -90,7 +90,7 @@ WHERE m.id = held.id
 
 
 async def retry(connection: Connection, message_id: str | None, *, now: datetime) -> int:
-    """Make a message due whose last attempt failed, or all that were given up.
+    """Make a message due whose last attempt failed, or all that the server gave up on.
 
     Return their number. Messages that are no longer valid are not changed.
     """

@@ -1,8 +1,8 @@
 """A pool of connections to one Postgres, and transactions on them.
 
-Only the connecting is left to aiopg. Its own pool connects while it holds the lock that every
-borrower needs, so one slow connect delays all, and it does not serve borrowers in their order.
-Here a semaphore, which is fair, guards a few connections.
+The pool of aiopg is not used: it connects while it holds the lock that every borrower needs, so one
+slow connect delays all, and it does not serve borrowers in their order. Here a semaphore, which is
+fair, guards a few connections.
 """
 
 import asyncio

@@ -152,7 +152,10 @@ WHERE id = %(id)s AND used_at IS NULL AND voided_at IS NULL AND expires_at > %(a
 
 
 async def spend(connection: Connection, message_id: str, *, at: datetime) -> bool:
-    """Use a message, in the transaction of the action; return False if it was already used."""
+    """Use a message, in the transaction of the action.
+
+    Return False if it is already used, void or expired.
+    """
     return await connection.execute(_SPEND, {"id": message_id, "at": at}) == 1
 
 

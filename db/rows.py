@@ -23,6 +23,13 @@ class UserRow:
     is_email_verified: bool
 
 
+def changed_user(row: Row | None) -> UserRow:
+    """Return the user that a statement has changed; raises LookupError if there was none."""
+    if row is None:
+        raise LookupError("The user does not exist: the row was not locked before the change.")
+    return UserRow(*row)
+
+
 @dataclass(frozen=True, slots=True)
 class PasswordRow:
     """A user with the stored password."""

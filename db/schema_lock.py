@@ -74,7 +74,7 @@ def timeout_message(holder: LockHolder | None) -> str:
     if holder is None:
         return "The lock of the schema is held by one session after another: start again later."
     return (
-        f"The lock of the schema is held by {holder}: end that session, by"
+        f"The lock of the schema is held by {holder}: end that session with"
         f" pg_terminate_backend({holder.pid}), and let no other role connect to this database:"
         " REVOKE CONNECT ON DATABASE … FROM PUBLIC."
     )

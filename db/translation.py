@@ -51,7 +51,7 @@ _INVALID = {
 }
 # The end of lock_timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
-# A prepared statement exists already, or does not exist: a pooler has connected us to a session in
+# A prepared statement already exists, or does not exist: a pooler has connected us to a session in
 # which another client has prepared its own.
 _FOREIGN_SESSION = frozenset({"42P05", "26000"})
 

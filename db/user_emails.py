@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from db.pool import Connection
-from db.rows import UserRow
+from db.rows import UserRow, changed_user
 
 _VERIFY = """
 WITH clock AS MATERIALIZED (SELECT statement_timestamp() AS now)
@@ -20,10 +20,7 @@ RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 
 async def verify_email(connection: Connection, user_id: str, *, at: datetime) -> UserRow:
     """Mark the email address of a user whose row this transaction has locked as verified."""
-    row = await connection.fetch_one(_VERIFY, {"id": user_id, "at": at})
-    if row is None:
-        raise LookupError("The row of the user is not locked.")
-    return UserRow(*row)
+    return changed_user(await connection.fetch_one(_VERIFY, {"id": user_id, "at": at}))
 
 
 # An UPDATE has no ON CONFLICT: it would fail, and Postgres would log the statement. Inserting and

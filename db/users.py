@@ -5,7 +5,7 @@ from datetime import datetime
 
 from db.batch_loader import LookupQuery
 from db.pool import Connection
-from db.rows import PasswordRow, Row, UserRow, UserStateRow
+from db.rows import PasswordRow, UserRow, UserStateRow, changed_user
 
 # Users with their password hashes by email key, for BatchLoader.
 FIND_BY_EMAIL = LookupQuery(
@@ -49,7 +49,7 @@ RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 
 async def update_name(connection: Connection, user_id: str, name: str | None) -> UserRow:
     """Set the name of a user whose row this transaction has locked."""
-    return _user_row(await connection.fetch_one(_UPDATE_NAME, (name, user_id)))
+    return changed_user(await connection.fetch_one(_UPDATE_NAME, (name, user_id)))
 
 
 _UPDATE_PASSWORD = """
@@ -62,7 +62,8 @@ RETURNING id, email, name, created_at, updated_at, email_verified_at IS NOT NULL
 
 async def update_password(connection: Connection, user_id: str, password_hash: str) -> UserRow:
     """Set a new password for a user whose row this transaction has locked."""
-    return _user_row(await connection.fetch_one(_UPDATE_PASSWORD, (password_hash, user_id)))
+    row = await connection.fetch_one(_UPDATE_PASSWORD, (password_hash, user_id))
+    return changed_user(row)
 
 
 _RENEW_HASH = """
@@ -167,7 +168,7 @@ _DISABLE = "UPDATE users SET disabled_at = %s WHERE id = %s AND disabled_at IS N
 
 
 async def disable(connection: Connection, user_id: str, *, at: datetime) -> bool:
-    """Disable a user; return False if the user was disabled already."""
+    """Disable a user; return False if the user was already disabled."""
     return await connection.execute(_DISABLE, (at, user_id)) > 0
 
 
@@ -196,12 +197,6 @@ _DELETE = "DELETE FROM users WHERE id = %s"
 async def delete_user(connection: Connection, user_id: str) -> None:
     """Delete a user; the rows of the tokens remain, without their owner."""
     await connection.execute(_DELETE, (user_id,))
-
-
-def _user_row(row: Row | None) -> UserRow:
-    if row is None:
-        raise LookupError("The row of the user is not locked.")
-    return UserRow(*row)
 
 
 _FIND_LANGUAGE = "SELECT language FROM users WHERE id = %s"

@@ -5,7 +5,7 @@
 #
 #   deploy/install.sh                 install or upgrade, and start
 #   deploy/install.sh --no-start      install or upgrade; leave the services as they are
-#   deploy/install.sh --processes 2   install or upgrade, and start two server processes, at ports 8001
+#   deploy/install.sh --processes 2   install or upgrade, and start two server processes, on ports 8001
 #                                     and 8002; later runs keep the number
 #   deploy/install.sh --uninstall     stop; remove everything except settings, secrets and data
 #
@@ -263,7 +263,7 @@ start() {
     fi
     if ! start_units; then
         restore_old_program
-        fail "the new version does not start; see: journalctl -u userauth"
+        fail "the new version does not start; see: journalctl -u 'userauth*'"
     fi
     remove_old_program
     close_credentials

@@ -15,7 +15,7 @@ from handlers import routes
 from handlers.application_state import ApplicationState, ErrorPage, Failure
 from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
 from handlers.docs import StaticDocumentHandler
-from handlers.static_documents import PAGE_PATH, StaticDocument
+from handlers.static_documents import DOCS_PATH, StaticDocument
 from mail.sender import Sender
 from ops.line_limit import LineLimit
 from ops.metrics import UNKNOWN_ROUTE, Metrics
@@ -34,7 +34,7 @@ _IDS_AT_ONCE = 256
 # A group matches an id, which must not become part of a metric or a log line.
 _TEMPLATES: Mapping[type[RequestHandler], str] = {
     **{handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes},
-    StaticDocumentHandler: PAGE_PATH,
+    StaticDocumentHandler: DOCS_PATH,
 }
 
 

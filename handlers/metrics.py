@@ -29,8 +29,8 @@ _READ = Call(
 )
 
 
-class _UnknownPathHandler(ProblemHandler):
-    """Every path of the port that has no handler."""
+class _PortHandler(ProblemHandler):
+    """A path of the port."""
 
     async def prepare(self) -> None:
         if self.exchange.problem is not None:
@@ -39,7 +39,11 @@ class _UnknownPathHandler(ProblemHandler):
             self.find_call()
 
 
-class MetricsHandler(_UnknownPathHandler):
+class _UnknownPathHandler(_PortHandler):
+    """Every path of the port that has no handler."""
+
+
+class MetricsHandler(_PortHandler):
     application: "_MetricsApplication"
     calls: ClassVar = {"GET": _READ, "HEAD": _READ}
 

@@ -64,7 +64,7 @@ class ProblemHandler(ResponseHandler, Endpoint):
     def closes_connection(self) -> bool:
         """Return whether the server drains: callers should reconnect elsewhere.
 
-        Requests that have arrived behind this one are served first.
+        Requests that have arrived after this one are served before the connection closes.
         """
         return self.application.draining and not self.exchange.has_successor
 

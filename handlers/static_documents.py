@@ -43,11 +43,11 @@ _MEDIA_TYPES = {
 }
 _ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
-PAGE_PATH = "/docs"
+DOCS_PATH = "/docs"
 OPENAPI_PATH = "/openapi.json"
 # The file of each path, relative to the project's directory.
 _FILES = {
-    PAGE_PATH: "web/docs.html",
+    DOCS_PATH: "web/docs.html",
     "/docs/docs.css": "web/docs.css",
     "/docs/docs.js": "web/docs.js",
     "/docs/swagger-ui.css": "web/swagger-ui/swagger-ui.css",

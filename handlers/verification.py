@@ -14,7 +14,7 @@ class VerificationHandler(BaseHandler):
         "POST": Call(
             Guard.UNVERIFIED_USER,
             summary="Request a message to verify the email address",
-            description="Nothing is sent if the address is verified already.",
+            description="Nothing is sent if the address is already verified.",
             response=Response("The message is stored.", Empty, status=202),
             problems=(
                 *MESSAGE_PROBLEMS,

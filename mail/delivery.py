@@ -75,7 +75,7 @@ class Delivery:
         return Sent(self.now())
 
     def later(self, message: ClaimedMessage, failure: str) -> Outcome:
-        """Defer a message whose attempt failed, or give it up if it expires before the next one."""
+        """Defer a message whose attempt failed; give up on it if it expires before the next one."""
         now = self.now()
         until = now + timedelta(seconds=back_off_seconds(_STEPS, message.attempts))
         if until >= message.expires_at:

@@ -14,7 +14,7 @@ class Temporary(MailError):
 
 
 class Permanent(MailError):
-    """Give up this message. Others are not affected."""
+    """Give up on this message. Others are not affected."""
 
 
 class MessageError(Permanent):

@@ -11,7 +11,7 @@ from db.pool import Connection
 
 
 class Reason(StrEnum):
-    """Why a message is given up. The values are labels of a metric."""
+    """Why the server gives up on a message. The values are labels of a metric."""
 
     EXPIRED = "expired"
     VOID = "void"
@@ -79,7 +79,7 @@ async def record_outcome(connection: Connection, message: ClaimedMessage, outcom
 
 @dataclass(slots=True)
 class OutcomeCounts:
-    """How many messages this process has sent, deferred and given up."""
+    """How many messages this process has sent, deferred and given up on."""
 
     sent: int = 0
     deferred: int = 0
@@ -87,7 +87,7 @@ class OutcomeCounts:
 
     @property
     def given_up(self) -> Mapping[str, int]:
-        """Return how many messages were given up, by reason."""
+        """Return how many messages the process gave up on, by reason."""
         return {reason.value: count for reason, count in self._given_up.items()}
 
     def add(self, outcome: Outcome) -> None:

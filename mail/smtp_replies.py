@@ -12,8 +12,9 @@
 | MAIL, RCPT, DATA                     | 5.6.7 to 5.6.9: a non-ASCII address    | Permanent  |
 
 Replies that forbid sending are 530, 534, 535 and 538 (authentication), 5.3.2 and 5.4.5 (the relay
-is closed, or its quota is used up), 5.7.20 to 5.7.27 (DKIM and SPF, RFC 7372), and those with the
-word "relay" and 5.7.1, or without an enhanced status code.
+is closed, or its quota is used up), 5.7.20 to 5.7.27 (DKIM, SPF and reverse DNS, RFC 7372; a null
+MX of the sender, RFC 7505), and those with the word "relay" and 5.7.1, or without an enhanced
+status code.
 
 A message that may be the only one with such a reply gets Temporary in place of RelayFault, so that
 an address that a stranger entered does not pause the queue: at RCPT and DATA if the server accepted

@@ -42,11 +42,7 @@ class MessageText:
     @property
     def plain(self) -> str:
         """Return the plain text."""
-        lines = [
-            paragraph.text if paragraph.is_link else textwrap.fill(paragraph.text, _WIDTH)
-            for paragraph in self.paragraphs
-        ]
-        return "\n\n".join(lines) + "\n"
+        return "\n\n".join(map(_wrapped, self.paragraphs)) + "\n"
 
     @property
     def html(self) -> str:
@@ -55,6 +51,13 @@ class MessageText:
             language=self.language.value, subject=self.subject, paragraphs=self.paragraphs
         )
         return document.decode()
+
+
+def _wrapped(paragraph: Paragraph) -> str:
+    if paragraph.is_link:
+        return paragraph.text
+    # A host name in the text stays whole: it can have hyphens, and be longer than a line.
+    return textwrap.fill(paragraph.text, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def fill(kind: MessageKind, language: Language, values: Mapping[str, str]) -> MessageText:

@@ -10,7 +10,7 @@ from mail.relay import Relay
 
 _KIND = "test"
 _TEXT = """\
-This is a test message of the user-authentication server at {origin}.
+This is a test message from the user-authentication server at {origin}.
 
 If it is not in the spam folder, other messages will probably arrive, too.
 """
@@ -29,13 +29,13 @@ def _render(envelope: Envelope, recipient: str, at: datetime) -> EmailMessage:
         message = new_message(
             envelope,
             recipient,
-            subject=f"Test message of {envelope.links_origin}",
+            subject=f"Test message from {envelope.links_origin}",
             at=at,
             message_id=str(uuid.uuid4()),
             kind=_KIND,
         )
         message.set_content(_TEXT.format(origin=envelope.links_origin))
         message.as_bytes()
-    except (ValueError, IndexError, LookupError) as error:
+    except (ValueError, LookupError) as error:
         raise MessageError(f"the message cannot be rendered: {error}") from error
     return message

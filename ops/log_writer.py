@@ -39,6 +39,8 @@ class LogWriter:
         self._queued = 0
         self._in_writing = 0
         self._unreported = 0
+        # The number in the report that is being written.
+        self._reported = 0
         self._must_report = False
         self._is_closed = False
         self._changed = Condition()
@@ -50,7 +52,7 @@ class LogWriter:
         """Queue complete lines; never waits for the stream."""
         with self._changed:
             if self._queued + self._in_writing + len(lines) > self._max_characters:
-                self._drop(lines)
+                self._drop(lines.count("\n"))
                 self._must_report = True
             else:
                 self._chunks.append(lines)
@@ -70,7 +72,9 @@ class LogWriter:
                 self._put(lines)
             except (OSError, ValueError):  # ValueError: the text stream is closed
                 with self._changed:
-                    self._drop(lines)
+                    # The report is no line of the log, and its number is to be reported again.
+                    self._drop(lines.count("\n") - (1 if self._reported else 0))
+                    self._unreported += self._reported
             self._in_writing = 0
 
     def _next(self) -> str:
@@ -80,14 +84,14 @@ class LogWriter:
             lines = "".join(self._chunks)
             self._chunks.clear()
             self._in_writing, self._queued = self._queued, 0
+            self._reported = 0
             if self._unreported and (lines or self._must_report):
                 lines += self._report_dropped(self._unreported)
-                self._unreported = 0
+                self._reported, self._unreported = self._unreported, 0
             self._must_report = False
             return lines
 
-    def _drop(self, lines: str) -> None:
-        number = lines.count("\n")
+    def _drop(self, number: int) -> None:
         self.dropped += number
         self._unreported += number
 

@@ -148,7 +148,7 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def _dropped_line(log_format: LogFormat, number: int) -> str:
-    now, message = timestamp(time.time()), f"{number} log lines were dropped"
+    now, message = timestamp(time.time()), f"log lines dropped: {number}"
     if log_format is LogFormat.JSON:
         return json.dumps({"event": message, "level": "warning", "time": now}) + "\n"
     return f"{now} WARNING {message}\n"

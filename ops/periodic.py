@@ -16,11 +16,19 @@ class PeriodicTask:
 
     ``work`` returns the delay of the next run in seconds. A failure is logged with ``name`` as the
     message, such as "housekeeping failed", and the work is retried: no failure stops the server.
+    The message of an ``expected`` failure is the reason; any other is logged with its traceback.
     """
 
-    def __init__(self, name: str, work: Callable[[], Awaitable[float]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[float]],
+        *,
+        expected: tuple[type[Exception], ...] = (),
+    ) -> None:
         self._name = name
         self._work = work
+        self._expected = expected
         self._is_closed = False
         self._task = asyncio.get_running_loop().create_task(self._repeat())
 
@@ -36,8 +44,11 @@ class PeriodicTask:
         while not self._is_closed:
             try:
                 seconds = await self._work()
-            except Exception as error:  # noqa: BLE001 - the task would end unnoticed
+            except self._expected as error:
                 seconds = _RETRY_SECONDS
                 logging.getLogger(SERVER).warning("%s: %s", self._name, error)
+            except Exception:
+                seconds = _RETRY_SECONDS
+                logging.getLogger(SERVER).exception(self._name)
             if not self._is_closed:
                 await asyncio.sleep(seconds)

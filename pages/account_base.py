@@ -1,11 +1,9 @@
 """The base of the pages of an account: a session, and the current password for each change."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
-from contract.calls import Call
-from pages.base import SHOW, PageHandler
+from pages.base import SHOWN, PageHandler
 from pages.forms import Field
 from pages.view import ACCOUNT
 from rules.errors import TokenInvalid
@@ -14,7 +12,6 @@ from services.sessions import Session
 from transport.response import Fields
 
 CONFIRM = Field("current_password", "password", "current-password")
-SHOWN: Mapping[str, Call] = {"GET": SHOW, "HEAD": SHOW}
 
 
 class AccountHandler(PageHandler):

@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from pages.account_base import CONFIRM, SHOWN, AccountHandler
-from pages.base import SEND, PageHandler
+from pages.account_base import CONFIRM, AccountHandler
+from pages.base import SHOWN, WITH_FORM, PageHandler
 from pages.forms import Field, PageForm
 from pages.sign_out import CLEAR_CACHE
 from pages.view import ACCOUNT
@@ -20,7 +20,7 @@ class DeleteForm(PageForm):
 
 
 class DeletePage(AccountHandler):
-    calls: ClassVar = {**SHOWN, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "account-delete"
     form = DeleteForm
 

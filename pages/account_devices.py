@@ -10,8 +10,8 @@ from http import HTTPStatus
 from typing import ClassVar
 
 from db.rows import TokenRow
-from pages.account_base import CONFIRM, SHOWN, AccountHandler
-from pages.base import SEND
+from pages.account_base import CONFIRM, AccountHandler
+from pages.base import WITH_FORM
 from pages.forms import PageForm
 from pages.texts import Texts
 from pages.user_agents import describe_user_agent
@@ -55,7 +55,7 @@ class DevicesPage(AccountHandler):
 class SignOutDevicesHandler(AccountHandler):
     """A page with a password field, for the sign-out of other devices."""
 
-    calls: ClassVar = {**SHOWN, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "account-device"
     form = ConfirmForm
     device: Device | None = None

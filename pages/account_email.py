@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from contract.fields import Email
-from pages.account_base import CONFIRM, SHOWN, AccountHandler
-from pages.base import SEND
+from pages.account_base import CONFIRM, AccountHandler
+from pages.base import SEND, WITH_FORM
 from pages.forms import Field, PageForm
 from pages.site import Site
 
@@ -19,7 +19,7 @@ class EmailForm(PageForm):
 
 
 class EmailPage(AccountHandler):
-    calls: ClassVar = {**SHOWN, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "account-email"
     form = EmailForm
 

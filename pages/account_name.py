@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from contract.fields import Name
-from pages.account_base import CONFIRM, SHOWN, AccountHandler
-from pages.base import SEND
+from pages.account_base import CONFIRM, AccountHandler
+from pages.base import WITH_FORM
 from pages.forms import Field, PageForm
 
 _NAME = Field("name", autocomplete="name", is_required=False)
@@ -21,7 +21,7 @@ class NameForm(PageForm):
 
 
 class NamePage(AccountHandler):
-    calls: ClassVar = {**SHOWN, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "account-name"
     form = NameForm
 

@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from contract.fields import NewPassword
-from pages.account_base import CONFIRM, SHOWN, AccountHandler
-from pages.base import SEND
+from pages.account_base import CONFIRM, AccountHandler
+from pages.base import WITH_FORM
 from pages.forms import NEW_PASSWORD, PageForm
 
 
@@ -16,7 +16,7 @@ class PasswordForm(PageForm):
 
 
 class PasswordPage(AccountHandler):
-    calls: ClassVar = {**SHOWN, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "account-password"
     form = PasswordForm
 

@@ -30,6 +30,8 @@ SEND = Call(
     description="Redirects after success, and otherwise shows the form again.",
     response=Response("A page.", status=303),
 )
+SHOWN: Mapping[str, Call] = {"GET": SHOW, "HEAD": SHOW}
+WITH_FORM: Mapping[str, Call] = {**SHOWN, "POST": SEND}
 
 
 class PageHandler(ShownPage):

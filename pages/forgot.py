@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pages.base import SEND, SHOW, PageHandler
+from pages.base import WITH_FORM, PageHandler
 from pages.forms import EMAIL, PageForm
 from pages.queries import with_query
 from pages.site import Site
@@ -17,7 +17,7 @@ class ForgotForm(PageForm):
 class ForgotPage(PageHandler):
     """Redirects to the page that accepts the code, in the same way for every email address."""
 
-    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "forgot"
     form = ForgotForm
 

@@ -3,12 +3,12 @@
 from http import HTTPStatus
 from typing import ClassVar
 
-from pages.base import SHOW, PageHandler
+from pages.base import SHOWN, PageHandler
 from pages.view import ACCOUNT
 
 
 class HomePage(PageHandler):
-    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW}
+    calls: ClassVar = SHOWN
     target = ACCOUNT
 
     def get(self) -> None:

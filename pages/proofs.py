@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pages.base import SEND, SHOW, PageHandler
+from pages.base import WITH_FORM, PageHandler
 from pages.describe import describe
 from pages.forms import PageForm
 from pages.queries import query_value
@@ -49,7 +49,7 @@ class RequestedProofForm(ProofForm):
 class ProofPage(PageHandler):
     """A page that a link in a message opens. Opening it does not use up the secret."""
 
-    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
+    calls: ClassVar = WITH_FORM
 
     @property
     def initial_values(self) -> Mapping[str, str]:

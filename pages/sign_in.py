@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pages.base import SEND, SHOW
+from pages.base import WITH_FORM
 from pages.forms import CURRENT_PASSWORD, EMAIL, Field, PageForm
 from pages.signing_in import SigningInHandler
 from pages.view import ACCOUNT
@@ -21,7 +21,7 @@ class SignInForm(PageForm):
 
 
 class SignInPage(SigningInHandler):
-    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "sign-in"
     form = SignInForm
     notices = frozenset({"reset", "verified", "undone", "undone-without-mail"})

@@ -2,16 +2,16 @@
 
 from typing import ClassVar
 
-from pages.base import SEND, SHOW, SIGN_IN, PageHandler
+from pages.base import SIGN_IN, WITH_FORM, PageHandler
 
 # Pages that the person saw before the sign-out must not be read from the browser's cache.
 CLEAR_CACHE = ("Clear-Site-Data", '"cache"')
 
 
 class SignOutPage(PageHandler):
-    """Repeatable: a second tab may have signed out already, or the session may have expired."""
+    """Repeatable: a second tab may already have signed out, or the session may have expired."""
 
-    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "sign-out"
     needs_form_token = False
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pages.base import SEND, SHOW, SIGN_IN
+from pages.base import SIGN_IN, WITH_FORM
 from pages.describe import describe
 from pages.forms import EMAIL, NEW_PASSWORD, PageForm
 from pages.queries import with_query
@@ -22,7 +22,7 @@ class SignUpForm(PageForm):
 
 
 class SignUpPage(SigningInHandler):
-    calls: ClassVar = {"GET": SHOW, "HEAD": SHOW, "POST": SEND}
+    calls: ClassVar = WITH_FORM
     template = "sign-up"
     form = SignUpForm
 

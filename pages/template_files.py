@@ -21,6 +21,21 @@ _KNOWN = frozenset(
 )
 
 
+class _Loader(DictLoader):
+    """Raises ValueError for a faulty template, and names it: another one may include it."""
+
+    def load(self, name: str, parent_path: str | None = None) -> Template:
+        name = self.resolve_path(name, parent_path)
+        try:
+            return super().load(name)
+        except (ParseError, SyntaxError) as error:
+            raise ValueError(f"{name}: {error}") from error
+        except KeyError as error:
+            if name not in self.dict:  # raised again for the template that includes this one
+                raise
+            raise ValueError(f"{name}: there is no template {error}") from error
+
+
 def load_templates(folder: Path, own: Path | None) -> DictLoader:
     """Return the templates of a folder, some replaced; raise OSError or ValueError.
 
@@ -46,19 +61,21 @@ def load_templates(folder: Path, own: Path | None) -> DictLoader:
 def _read(folder: Path) -> dict[str, str]:
     # Not glob(), which finds nothing in a directory that does not exist.
     files = (file for file in sorted(folder.iterdir()) if file.suffix == SUFFIX)
-    return {file.name: file.read_text(encoding="utf-8") for file in files}
+    return {file.name: _text(file) for file in files}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file.name}: {error}") from error
 
 
 def _compile(sources: Mapping[str, str], names: Iterable[str]) -> DictLoader:
     """Return templates and the ones that they include; raise ValueError for a faulty one."""
-    loader = DictLoader(dict(sources), autoescape="xhtml_escape", whitespace="single")
+    loader = _Loader(dict(sources), autoescape="xhtml_escape", whitespace="single")
     for name in names:
-        try:
-            loader.load(name)
-        except (ParseError, SyntaxError) as error:
-            raise ValueError(f"{name}: {error}") from error
-        except KeyError as error:
-            raise ValueError(f"{name}: there is no template {error}") from error
+        loader.load(name)
     return loader
 
 

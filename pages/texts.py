@@ -65,7 +65,7 @@ def read_texts(folders: Iterable[Path]) -> Mapping[str, Texts]:
 def _read(file: Path) -> Mapping[str, str]:
     found: dict[str, str] = {}
     wrong: list[str] = []
-    for section, texts in tomllib.loads(file.read_text(encoding="utf-8")).items():
+    for section, texts in _document(file).items():
         if not isinstance(texts, dict):
             wrong.append(section)
             continue
@@ -79,6 +79,13 @@ def _read(file: Path) -> Mapping[str, str]:
     return found
 
 
+def _document(file: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding or the syntax; it does not name the file
+        raise ValueError(f"{file.name}: {error}") from error
+
+
 def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> None:
     """Raise ValueError if texts are missing, unknown, or have other values than in English."""
     keys, expected = (
@@ -90,7 +97,11 @@ def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> 
             raise ValueError(f"{language}.toml: {len(wrong)} texts {what}: {first}")
     for key, text in texts.items():
         given = _values(base[key]) if key in keys else _positions(key)
-        if not _values(text) <= given:
+        try:
+            used = _values(text)
+        except ValueError as error:
+            raise ValueError(f"{language}.toml: {key}: {error}") from error
+        if not used <= given:
             raise ValueError(f"{language}.toml: {key} contains a value that it does not get")
 
 

@@ -49,7 +49,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Postmaster:
-    """The main process of Postgres; its socket directory is unknown until it has just started."""
+    """The main process of Postgres; its socket directory is unknown just after the start."""
 
     pid: int
     socket_directory: Path | None

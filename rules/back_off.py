@@ -3,7 +3,8 @@
 import secrets
 from collections.abc import Sequence
 
-# Up to this share of a wait is added at random, so that joint failures are not retried jointly.
+# Up to this share of a wait is added at random, so that callers that fail together do
+# not retry together.
 _MAX_JITTER = 0.25
 _PARTS = 1000
 

@@ -31,7 +31,6 @@ class HashWorkers:
     """
 
     def __init__(self, count: int, seconds_each: float, observe: Observe | None = None) -> None:
-        self.count = count
         self._observe = observe
         self._seconds = deque([seconds_each], maxlen=_MEASUREMENTS)
         self._executor = ThreadPoolExecutor(count, "hashing", _lower_priority)

@@ -32,11 +32,6 @@ class ImportedHash:
         Other services hashed what was typed, so the password is tried as it is and then, if
         that differs, in its NFC form.
         """
-        try:
-            password.encode()
-        except UnicodeEncodeError:  # half of a surrogate pair
-            self._parsed.matches("")  # takes as long as any other wrong password
-            return False
         forms = dict.fromkeys((password, nfc(password)))
         return any(self._parsed.matches(form) for form in forms)
 
@@ -50,8 +45,7 @@ class ImportedHash:
             return False
         max_bytes = self._parsed.max_bytes
         return max_bytes is None or all(
-            len(form.encode(errors="surrogatepass")) <= max_bytes
-            for form in (password, nfc(password))
+            len(form.encode()) <= max_bytes for form in (password, nfc(password))
         )
 
     def check_usual(self) -> None:
@@ -76,11 +70,6 @@ def check(stored: str, *, allow_expensive: bool = False) -> None:
     found = read(stored)
     if not allow_expensive:
         found.check_usual()
-
-
-def verify(password: str, stored: str) -> bool:
-    """Return whether the password is the stored one; raises ValueError if `read` does."""
-    return read(stored).matches(password)
 
 
 def read(stored: str) -> ImportedHash:

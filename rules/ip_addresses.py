@@ -13,7 +13,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address:
 
 
 def parse_network(text: str, *, strict: bool = True) -> IPv4Network | IPv6Network:
-    """Return a network; raises ValueError, also for bits of the host if ``strict``."""
+    """Return a network; raises ValueError, if ``strict`` also for host bits that are set."""
     network = ip_network(text, strict=strict)
     if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
         mapped = IPv4Address(int(network.network_address) & 0xFFFFFFFF)

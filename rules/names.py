@@ -16,8 +16,8 @@ REJECTED = (
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
 )
-# Accepted, but a name of these alone could not be seen: fillers of Hangul, the empty pattern of
-# Braille, the inherent vowels of Khmer, and the selectors of variants.
+# Accepted, but a name of these alone could not be seen: Hangul fillers, the blank Braille pattern,
+# the inherent vowels of Khmer, and variation selectors.
 INVISIBLE = (
     r"\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
     "\U000e0100-\U000e01ef"

@@ -93,7 +93,7 @@ class PasswordCache:
         while self._entries and next(iter(self._entries.values())).expires_at <= now:
             self._entries.popitem(last=False)
 
-    def _digest(self, password: str, stored_hash: str) -> bytes:
+    def _digest(self, text: str, stored_hash: str) -> bytes:
         # The stored hash has a fixed alphabet without NUL, so the separator is unambiguous.
-        text = f"{stored_hash}\0{nfc(password)}"
-        return hmac.digest(self._key, text.encode("utf-8"), hashlib.sha256)
+        message = f"{stored_hash}\0{nfc(text)}"
+        return hmac.digest(self._key, message.encode("utf-8"), hashlib.sha256)

@@ -101,6 +101,6 @@ class PasswordVerifier:
         self._logged_peppers.add(missing)
         _log.error(
             "password hashes name the pepper %s, which passwords.pepper does not contain: no user"
-            " with such a hash can log in. Put that pepper back, behind the newest.",
+            " with such a hash can log in. Put that pepper back, after the newest.",
             missing,
         )

@@ -38,7 +38,7 @@ def nfc(text: str, *, max_length: int = MAX_LENGTH) -> str:
 
 def nfkc(text: str) -> str:
     """Return accepted text, no longer than any rule accepts, in NFKC."""
-    # Accepted perhaps by an earlier version, which did not count marks; it takes a millisecond.
+    # An earlier version, which did not count marks, may have accepted it; this takes a millisecond.
     return unicodedata.normalize("NFKC", text[:MAX_LENGTH])
 
 

@@ -24,7 +24,7 @@ class AddressProofs:
     async def confirm(self, identity: Identity, proof: Proof, origin: Origin) -> UserRow:
         """Apply a proof; return the user. Raises CodeInvalid, or EmailTaken.
 
-        The proof is verified once for both kinds: a wrong code counts as one.
+        The proof is verified once for both kinds, so that a wrong code is counted once.
         """
         row = await self._proofs.verify(proof, _KINDS, origin, identity)
         if row.kind == MessageKind.EMAIL_CHANGE:

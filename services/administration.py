@@ -32,13 +32,13 @@ _ADMINISTRATOR = Caller.at(None, "administrator", is_known=True)
 class UserDetails:
     """A user, and the state of the account.
 
-    ``last_log_in`` is None if the audit trail contains none.
+    ``last_login`` is None if the audit trail contains none.
     """
 
     state: UserStateRow
     valid_tokens: int
     consecutive_failures: int
-    last_log_in: datetime | None
+    last_login: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Administration:
             state=state,
             valid_tokens=len(valid),
             consecutive_failures=failures,
-            last_log_in=last[0].at if last else None,
+            last_login=last[0].at if last else None,
         )
 
     async def add(self, email: str, password: str, name: str | None) -> UserRow:

@@ -23,7 +23,7 @@ _NOT_VALID = "Check the client's id and its secret."
 
 
 class ClientNameTaken(Exception):
-    """A client of that name exists already."""
+    """A client of that name already exists."""
 
 
 class ClientNotFound(Exception):

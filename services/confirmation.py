@@ -10,7 +10,7 @@ FIELD = "current_password"
 class Confirmation:
     """Requires the current password in addition to a token, if ``required``.
 
-    A request that presents the password itself has proved it already.
+    A request that presents the password itself has already proved it.
     """
 
     def __init__(self, identities: Identities, *, required: bool) -> None:

@@ -125,7 +125,7 @@ def _warnings(
     if abs(clock_offset) > MAX_OFFSET_SECONDS:
         yield (
             f"The clock of this host differs by {clock_offset:+.1f} s from that of Postgres, which"
-            " counts: synchronize both by NTP."
+            " the server uses: synchronize both with NTP."
         )
     if warning := needed.warning(state.usable_connections):
         yield warning

@@ -95,7 +95,7 @@ class EmailChange:
         address = errors.check("email", self._rules.normalize_email, email) or ""
         errors.raise_if_any()
         if address == user.email:
-            raise InvalidFields([FieldError("email", "is the address of the account already")])
+            raise InvalidFields([FieldError("email", "is already the address of the account")])
         return address
 
     async def _is_free(self, transaction: Transaction, address: str, user: UserRow) -> bool:

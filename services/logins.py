@@ -84,7 +84,7 @@ class Logins:
         async with transaction_on(self._core.database) as transaction:
             await self._insert(transaction, identity, signed.row)
             is_done = await self._replace(transaction, replaced_session, origin, identity.user.id)
-            await self._revoke_surplus(transaction, identity, signed.row, limits, origin)
+            await self._record_login(transaction, identity, signed.row, limits, origin)
         if not is_done:  # each transaction writes rows of one user
             async with transaction_on(self._core.database) as transaction:
                 await self._replace(transaction, replaced_session, origin)
@@ -119,7 +119,7 @@ class Logins:
         if not inserted:
             raise CredentialsInvalid
 
-    async def _revoke_surplus(
+    async def _record_login(
         self,
         transaction: Transaction,
         identity: Identity,
@@ -127,7 +127,7 @@ class Logins:
         limits: TokenLimits,
         origin: Origin,
     ) -> None:
-        """Revoke the oldest tokens beyond the maximum, and write the event of the login."""
+        """Write the event of the login, and revoke the oldest tokens beyond the maximum."""
         user = identity.user
         surplus = await tokens.revoke_surplus(
             transaction.connection, user.id, row, limit=limits.max_per_user

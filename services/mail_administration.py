@@ -73,7 +73,7 @@ class MailAdministration:
             await self._write(transaction, EventKind.MAIL_RETRIED, found)
 
     async def retry_dead(self) -> int:
-        """Retry now all messages that were given up and are still valid; return their number."""
+        """Retry now all valid messages that the server gave up on; return their number."""
         async with transaction_on(self._core.database) as transaction:
             now = self._core.now()
             retried = await message_queue.retry(transaction.connection, None, now=now)
@@ -82,7 +82,7 @@ class MailAdministration:
         return retried
 
     async def drop(self, message_id: str) -> bool:
-        """Void a message, so that it is not sent; return False if it was void already.
+        """Void a message, so that it is not sent; return False if it was already void.
 
         Raises MessageNotFound.
         """
@@ -115,5 +115,5 @@ class MailAdministration:
 
 def _reason(message: MessageStateRow) -> str:
     if message.state == "due":
-        return "due already"
+        return "already due"
     return message.state

@@ -17,7 +17,7 @@ TURN = timedelta(seconds=60)
 # How long a difference counts after it was last seen: longer than the turns of two servers.
 _MEMORY = timedelta(seconds=150)
 
-Digests = Mapping[str, str]
+SettingDigests = Mapping[str, str]
 
 
 class Peers:
@@ -29,7 +29,7 @@ class Peers:
     """
 
     def __init__(
-        self, database: Database, clock: Callable[[], float], digests: Callable[[], Digests]
+        self, database: Database, clock: Callable[[], float], digests: Callable[[], SettingDigests]
     ) -> None:
         self._database = database
         self._clock = clock
@@ -82,6 +82,6 @@ class Peers:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
-def _differing(own: Digests, others: Digests) -> Sequence[str]:
+def _differing(own: SettingDigests, others: SettingDigests) -> Sequence[str]:
     """Return the names whose digests differ, without those of settings that one version lacks."""
     return [name for name in sorted(own.keys() & others.keys()) if own[name] != others[name]]

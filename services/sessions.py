@@ -103,7 +103,7 @@ class Sessions:
         )
 
     async def revoke(self, session: Session, origin: Origin) -> None:
-        """Revoke a session; one that is revoked already remains so."""
+        """Revoke a session; one that is already revoked remains so."""
         await self._logins.log_out(session.identity, origin)
 
     def sign_replacement(self, session: Session, origin: Origin) -> IssuedSession:

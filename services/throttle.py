@@ -13,7 +13,7 @@ other networks until a correct one comes from the usual network. At the limit, n
 until an administrator resets the count.
 
 Wrong secrets of clients are counted separately: by the client's id with the IP address, and by the
-IP address. Attempts of users at an IP address do not delay clients, nor the reverse.
+IP address. Attempts of users at an IP address do not delay clients, and vice versa.
 """
 
 import asyncio

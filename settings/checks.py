@@ -127,7 +127,7 @@ def _networks(networks: tuple[str, ...], info: Info) -> tuple[str, ...]:
         try:
             ip_network(network)
         except ValueError as error:
-            raise ValueError(f"must contain networks, as 10.0.0.0/8: {error}") from None
+            raise ValueError(f"must contain networks, such as 10.0.0.0/8: {error}") from None
         if info.context.profile is Profile.PRODUCTION and includes_callers(network):
             raise ValueError(
                 f"{network} includes callers, which could choose their own IP address: name your"

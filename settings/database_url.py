@@ -59,7 +59,9 @@ def check_database_url(url: str, *, may_be_embedded: bool = True) -> None:
             " password written as %40 and the like"
         )
     if not parts.names and not parts.addresses:
-        raise ValueError("must name a host, or a socket directory as ?host=/var/run/postgresql")
+        raise ValueError(
+            "must name a host, or a socket directory, such as ?host=/var/run/postgresql"
+        )
     if parts.hosts and "host" in parts.options:
         raise ValueError("must name its hosts either before the path or as ?host=, not both")
     if not all(_used(parts)):

@@ -114,7 +114,7 @@ def unknown(name: str, known: Iterable[str], *, elsewhere: str = "") -> str:
     spellings = {spelling.lower(): spelling for spelling in known}
     for closest in get_close_matches(name.lower(), spellings, 1, _MIN_SIMILARITY):
         return f"unknown; did you mean {spellings[closest]}?"
-    return f"unknown; {elsewhere or 'known are ' + ', '.join(known)}"
+    return f"unknown; {elsewhere or 'the known names are ' + ', '.join(known)}"
 
 
 def _find(location: list[str], layers: Sequence[Layer]) -> tuple[str, object]:

@@ -47,7 +47,7 @@ class Connection(BaseConnection):
 
     @property
     def has_received_more(self) -> bool:
-        """Return whether bytes have arrived behind the current request."""
+        """Return whether bytes have arrived after the current request."""
         return bool(self._received)
 
     def data_received(self, data: "bytes | memoryview[int]") -> None:

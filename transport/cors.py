@@ -5,8 +5,8 @@ session of a browser is in a cookie, and pages of other origins cannot read the 
 request with it. But a browser adds the email address and the password that a user entered in its
 own dialog to the requests of any page. All pages may therefore be allowed (``*``) only without
 credentials that the browser adds; listed pages may have the browser add them; and a call that
-changes something is rejected if it has ``Basic`` credentials and a page of another origin, even of
-a sibling host, sent it that is not allowed.
+changes something is rejected if it has ``Basic`` credentials and was sent by a page of another
+origin, even of a sibling host, that is not allowed.
 """
 
 import re

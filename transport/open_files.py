@@ -8,7 +8,7 @@ from settings.model import LimitSettings
 _OTHER_FILES = 100
 
 
-def prepare_process(limits: LimitSettings) -> None:
+def raise_limit(limits: LimitSettings) -> None:
     """Raise the process's limit on open files if it is too low for ``limits.max_connections``."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = limits.max_connections + _OTHER_FILES

@@ -19,7 +19,7 @@ _OWN_COOKIES = "userauth"
 
 
 class Request(HTTPServerRequest):
-    """A request whose head was checked before.
+    """A request whose head has already been checked.
 
     Most requests have no query: the constructor of Tornado would check the host once more, and
     parse and copy empty parameters.

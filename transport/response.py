@@ -95,7 +95,7 @@ class ResponseHandler(RequestHandler):
         return sent
 
     def respond(self, status: int, fields: Fields, body: bytes = b"") -> None:
-        """Send the response and finish the request: the one way to respond.
+        """Send the response and finish the request: the only way to respond.
 
         ``fields`` are sent in their order, after those of every response. They include Content-Type
         if there is a body, and may repeat a name, such as Set-Cookie. A body that the status does

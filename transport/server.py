@@ -65,9 +65,9 @@ class Server:
         """Listen at sockets; those of a parent process stay open when this one ends."""
         loop = asyncio.get_running_loop()
         for listener in sockets:
-            is_local = listener.family == socket.AF_UNIX
-            create = loop.create_unix_server if is_local else loop.create_server
-            listening = await create(self._new_connection, sock=listener, backlog=_BACKLOG)
+            listening = await loop.create_server(
+                self._new_connection, sock=listener, backlog=_BACKLOG
+            )
             self._listeners.append(listening)
         self._close_overdue()
 

@@ -110,7 +110,7 @@ class LocalAdministrator:
         self, dsn: str, work: Callable[[AdministrationServices], Awaitable[Result]]
     ) -> Result:
         settings = self._direct
-        # The server may use the schema: only the server migrates it.
+        # A server may be using the schema: only servers migrate it.
         async with (
             open_database(settings, dsn, may_migrate=False) as database,
             open_administration(

@@ -32,7 +32,7 @@ def check(settings: Settings) -> str:
 
 
 def _find_risks(settings: Settings) -> list[str]:
-    """Return the warnings about a database, which this does not change."""
+    """Return the warnings about a database, without changing it."""
     with database_advice(), asyncio.Runner(loop_factory=EventLoop) as runner:
         return [f"Warning: {risk}" for risk in runner.run(_examine(settings))]
 

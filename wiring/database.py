@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from db.clock import PostgresClock
 from db.connecting import PoolLimits
+from db.digest_key import get_digest_key
 from db.dsn import describe
 from db.durability import find_risks
-from db.events import get_digest_key
 from db.pool import Database
 from db.pooler import Location, check_location, check_pooler, find_pooler_risks, get_location
 from db.schema import apply_schema

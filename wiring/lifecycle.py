@@ -18,7 +18,7 @@ from postgres.embedded import STOP_SECONDS
 from rules.counting import counted
 from settings import Settings
 from transport.certificate import Certificate
-from transport.open_files import prepare_process
+from transport.open_files import raise_limit
 from transport.server import Server
 from wiring.application import open_application
 from wiring.database import open_postgres
@@ -60,7 +60,7 @@ async def _serve(
             metrics_server = await listen_for_metrics(application.metrics, settings)
             if metrics_server is not None:
                 stack.push_async_callback(metrics_server.close)
-            prepare_process(settings.limits)
+            raise_limit(settings.limits)
             server = Server(application, settings.limits, certificate)
             status = greeting(settings, await listen(server, settings, systemd.sockets))
             reload_on_hangup(partial(reload, application, certificate, systemd, status))

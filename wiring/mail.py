@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from db.errors import DatabaseError
 from db.pool import Database
 from mail.backlog import Backlog
 from mail.delivery import Delivery
@@ -44,7 +45,9 @@ async def open_sender(
         stack.push_async_callback(sender.close, settings.server.drain_seconds)
         if metrics is not None:
             backlog = Backlog(database, clock)
-            task = PeriodicTask("counting due messages failed", backlog.measure)
+            task = PeriodicTask(
+                "counting due messages failed", backlog.measure, expected=(DatabaseError,)
+            )
             stack.push_async_callback(task.close)
             watch_mail(metrics, sender, backlog)
         yield sender

@@ -25,7 +25,7 @@ def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
         peppers=[pepper.get_secret_value() for pepper in settings.passwords.pepper],
     )
     queue = HashQueue(
-        workers=settings.passwords.workers or _default_workers(settings.server.processes),
+        workers=settings.passwords.workers or default_workers(settings.server.processes),
         max_wait_seconds=settings.passwords.max_wait_seconds,
         seconds_each=scheme.estimate_seconds(),
         max_per_account=settings.passwords.max_per_account,
@@ -35,7 +35,7 @@ def open_hasher(settings: Settings, metrics: Metrics | None) -> PasswordHasher:
     return PasswordHasher(scheme, queue, imported_hashes.read)
 
 
-def _default_workers(processes: int) -> int:
+def default_workers(processes: int) -> int:
     """Return the share of one process in the CPUs."""
     return min(MAX_WORKERS, max(1, available_cpus() // processes))
 

@@ -11,7 +11,7 @@ from db.errors import DatabaseError
 from db.pool import Database
 from ops.logs import SERVER
 from ops.periodic import PeriodicTask
-from rules.errors import DatabaseUnavailable
+from rules.errors import DatabaseUnavailable, Overloaded
 from services.all_services import Services
 from services.housekeeping import Housekeeping, RetentionPolicy
 from settings import Settings
@@ -19,6 +19,8 @@ from settings import Settings
 # How long a stop waits for the last write of token uses, and of failures.
 LAST_WRITE_SECONDS = 2.0
 _UNUSABLE_SECONDS = 60.0
+# Any other failure of a task is a defect of the server.
+_EXPECTED = (DatabaseError, Overloaded)
 
 
 @asynccontextmanager
@@ -47,7 +49,8 @@ async def periodic_tasks(
         stack.push_async_callback(_write_last, "token uses", services.usage.write)
         stack.push_async_callback(_write_last, "failures", services.audit.write_all_counted)
         for name, work in tasks:
-            stack.push_async_callback(PeriodicTask(name, partial(_run, work, database)).close)
+            task = PeriodicTask(name, partial(_run, work, database), expected=_EXPECTED)
+            stack.push_async_callback(task.close)
         yield
 
 

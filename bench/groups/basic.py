@@ -1,7 +1,6 @@
 """An email address and a password on every request, compared with tokens of the same users."""
 
 import asyncio
-import os
 from collections import Counter
 
 from bench.dataset import PASSWORD_USERS, password_credentials, signed_tokens
@@ -11,6 +10,7 @@ from bench.processes import wait_until_idle
 from bench.results import Baseline, Comparison, Figure, Goal, Results, series
 from bench.run import Run, check_user
 from bench.targets import Target, basic, bearers, userauth
+from wiring.passwords import default_workers
 
 CONNECTIONS = 128
 NOTE = (
@@ -52,7 +52,7 @@ def _figure(by_token: list[float], by_password: list[float]) -> Figure:
 
 
 async def _send_each_once(target: Target, authorizations: list[str]) -> dict[str, int]:
-    """Send each password once, as many at a time as there are cores; return the faults."""
+    """Send each password once, as many at a time as the server hashes; return the faults."""
     requests = [target.user_request(value).encode() for value in authorizations]
     outcomes: Counter[str] = Counter()
 
@@ -62,6 +62,6 @@ async def _send_each_once(target: Target, authorizations: list[str]) -> dict[str
             await connection.request(requests.pop())
         connection.close()
 
-    await asyncio.gather(*(client() for _ in range(os.cpu_count() or 1)))
+    await asyncio.gather(*(client() for _ in range(default_workers(processes=1))))
     del outcomes[str(OK)]
     return dict(outcomes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.dataset import signed_tokens
 from bench.load.pgbench import measure_selects
 from bench.load.wrk import Load, Workload
+from bench.order import in_turn
 from bench.results import Baseline, Comparison, Figure, Goal, Line, Results, Series, series
 from bench.run import SMALL, Run, check_user
 from bench.targets import Target, bare, bearers, raw, userauth
@@ -39,7 +40,7 @@ def measure(run: Run) -> Results:
         for number in run.rounds("connections"):
             selects.append(_select(run))
             workloads = [Workload(target, tokens) for target in targets]
-            _measure_round(run, loads, workloads, number)
+            measure_round(run, loads, workloads, number)
             without, with_header = _compare_keep_alive(run, server, tokens, number)
             plain.append(without)
             keep_alive.append(with_header)
@@ -51,8 +52,9 @@ def measure(run: Run) -> Results:
     return Results(figures=figures, lines=lines)
 
 
-def _measure_round(run: Run, loads: Loads, workloads: list[Workload], number: int) -> None:
-    for connections in CONNECTIONS:
+def measure_round(run: Run, loads: Loads, workloads: list[Workload], number: int) -> None:
+    """Load all targets with each number of connections."""
+    for connections in in_turn(CONNECTIONS, number):
         seconds = run.schedule.slice * (MANY_FACTOR if connections == MANY else 1)
         measured = run.compare(workloads, connections, number, seconds)
         for workload, load in zip(workloads, measured, strict=True):

@@ -131,7 +131,7 @@ def _correct_passwords(target: Target) -> list[str]:
 
 def _guesses(address: Callable[[random.Random], str]) -> Callable[[Target], list[str]]:
     def guess(target: Target) -> list[str]:
-        generator = random.Random(GUESSES)  # noqa: S311 - no secret
+        generator = random.Random(GUESSES)
         return [
             target.login_request(
                 Credentials(f"guess{generator.getrandbits(40)}@example.com", "a wrong guess"),

@@ -8,6 +8,7 @@ from html import unescape
 from bench.dataset import password_credentials
 from bench.groups.logins import log_in
 from bench.load.wrk import Workload, write_list
+from bench.order import in_turn
 from bench.processes import wait_until_idle
 from bench.results import Baseline, Comparison, Figure, Goal, Results, series
 from bench.run import Run
@@ -56,7 +57,7 @@ def _measure_form(run: Run, server: Target, token: FormToken) -> Figure:
     }
     rates: dict[str, list[float]] = {name: [] for name in requests}
     for number in run.rounds("sign-ins"):
-        for name in ("form", "logins") if number % 2 else ("logins", "form"):
+        for name in in_turn(list(requests), number):
             wait_until_idle(server.pid)
             rates[name].append(log_in(run, server, requests[name], what=name)[0])
     return Figure(

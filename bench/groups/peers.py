@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from bench.dataset import USERS, signed_tokens, spread
 from bench.groups.beside import TOKENS, measure_beside
 from bench.load.wrk import Load, Workload, write_list
+from bench.order import in_turn
 from bench.peers.launch import PEERS, running_peer
 from bench.results import (
     Baseline,
@@ -51,7 +52,7 @@ def measure(run: Run) -> Results:
         }
         without_login = {peer.directory for peer in PEERS if not peer.is_comparable_at_login}
         others = [peer for peer in peers if peer.name not in without_login]
-        p99s = _measure_all_beside(run, (server, *others), authorizations)
+        p99s = measure_all_beside(run, (server, *others), authorizations)
     figures = tuple(_figure(count, loads[count], bound) for count, bound in MIN_RATIOS.items())
     return Results(figures=figures, contenders=_contenders(loads[CONNECTIONS], p99s))
 
@@ -102,12 +103,13 @@ def _load_all(
     return loads
 
 
-def _measure_all_beside(
+def measure_all_beside(
     run: Run, targets: Sequence[Target], authorizations: Mapping[str, Sequence[str]]
 ) -> Mapping[str, Sequence[float]]:
+    """Return the p99 of the token requests of each round, by target."""
     p99s: defaultdict[str, list[float]] = defaultdict(list)
-    for _ in run.rounds("peers, beside logins"):
-        for target in targets:
+    for number in run.rounds("peers, beside logins"):
+        for target in in_turn(targets, number):
             some = authorizations[target.name][:TOKENS]
             beside = measure_beside(run, target, some, LOGIN_CLIENTS)
             p99s[target.name].append(beside.p99)

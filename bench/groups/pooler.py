@@ -15,6 +15,7 @@ import uvloop
 
 from bench.dataset import USERS, signed_tokens, spread, token_digest
 from bench.load.wrk import Load, Workload
+from bench.order import in_turn
 from bench.processes import BenchError
 from bench.results import Baseline, Figure, Results, Series, series
 from bench.run import SMALL, Run, check_user
@@ -77,8 +78,8 @@ def _lookups(run: Run, ways: Sequence[Way], url: str) -> Iterator[Figure]:
     unprepared = Way("directly, without a prepared plan", url, Pooler.TRANSACTION)
     keys = [str(uuid.UUID(token_digest(number))) for number in spread(USERS, LOOKUPS)]
     times: dict[str, list[float]] = {}
-    for _ in run.rounds("pooler, lookups"):
-        for way in (ways[0], unprepared, *ways[1:]):
+    for number in run.rounds("pooler, lookups"):
+        for way in in_turn((ways[0], unprepared, *ways[1:]), number):
             took = uvloop.run(_median_ms(way, keys))
             times.setdefault(way.name, []).append(took)
             run.report(f"  {way.name}: {took:.3f} ms")

@@ -1,6 +1,5 @@
 """Two server processes behind nginx, compared with one: throughput, CPU time, and their shares."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from bench.load.wrk import Load, Workload
 from bench.results import Baseline, Comparison, Figure, Goal, Results, series
 from bench.run import Run, check_user
 from bench.targets import USER_PATH, Target, bearers, userauth
+from ops.cpus import available_cpus
 from tests.harness.processes import free_ports
 from tests.harness.programs import find_program
 from tests.harness.scraping import read, read_now
@@ -124,4 +124,4 @@ def _notes() -> tuple[str, ...]:
 
 
 def _has_cores() -> bool:
-    return (os.cpu_count() or 1) >= MIN_CORES
+    return available_cpus() >= MIN_CORES

@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import psycopg2
 
@@ -36,6 +39,18 @@ STEP_TIMEOUT_SECONDS = 3.0
 MAX_STEP_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class Count:
+    """A number of rows, and the time at which there were so many."""
+
+    at: float
+    rows: int
+
+    def removed_per_second(self, later: "Count") -> float:
+        """Return how many rows per second were removed until a later count."""
+        return (self.rows - later.rows) / (later.at - self.at)
+
+
 def measure(run: Run) -> Results:
     """Load a server that keeps expired rows, then one that removes them."""
     tokens = run.token_list()
@@ -44,15 +59,20 @@ def measure(run: Run) -> Results:
         run.warm_up(keeping, authorizations=tokens)
         before = _p99s(run, Workload(keeping, tokens))
     with userauth(url, "removing") as removing:
-        started, first = time.monotonic(), _count(url)
+        first = counted(partial(_count, url))
         run.warm_up(removing, authorizations=tokens)
         meanwhile = _p99s(run, Workload(removing, tokens))
-        remaining = _count(url)
-        rate = (first - remaining) / (time.monotonic() - started)
-        if not remaining:
+        last = counted(partial(_count, url))
+        if not last.rows:
             raise BenchError("All rows were removed before the measurement ended.")
-        _wait_until_removed(url, started + MAX_SECONDS)
-        total = time.monotonic() - started
+        _wait_until_removed(url, first.at + MAX_SECONDS)
+        total = time.monotonic() - first.at
+    note = f"All {EXPIRED_ROWS:,} expired rows were removed within {total:,.0f} s."
+    figures = _figures(before, meanwhile, first.removed_per_second(last))
+    return Results(figures=figures, notes=(note,))
+
+
+def _figures(before: Series, meanwhile: Series, rate: float) -> tuple[Figure, Figure]:
     p99 = Figure(
         "p99, 128 connections, while 5,000,000 expired rows are removed",
         meanwhile,
@@ -60,9 +80,7 @@ def measure(run: Run) -> Results:
         Baseline("itself before", before),
         Goal(Comparison.AT_MOST, 2.0, "× before"),
     )
-    removed = Figure("expired rows removed meanwhile", series([rate]), "rows/s")
-    note = f"All {EXPIRED_ROWS:,} expired rows were removed within {total:,.0f} s."
-    return Results(figures=(p99, removed), notes=(note,))
+    return p99, Figure("expired rows removed meanwhile", series([rate]), "rows/s")
 
 
 def _p99s(run: Run, workload: Workload) -> Series:
@@ -76,6 +94,11 @@ def _wait_until_removed(url: str, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise BenchError(f"Expired rows remain after {MAX_SECONDS} s.")
         time.sleep(1)
+
+
+def counted(count: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> Count:
+    """Count rows: a query that takes seconds sees those that there are at its beginning."""
+    return Count(at=clock(), rows=count())
 
 
 def _count(url: str) -> int:

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import random
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +11,7 @@ from tempfile import TemporaryDirectory
 import psycopg2
 
 from bench.dataset import USERS, email
+from bench.order import shuffled
 from bench.processes import wait_until_idle
 from bench.results import Baseline, Comparison, Figure, Goal, Results, series
 from bench.run import FULL, QUICK, Run
@@ -40,8 +40,8 @@ def measure(run: Run) -> Results:
             each = REQUESTS[run.schedule.name]
             requests = [(is_known, n) for is_known in (True, False) for n in range(each)]
             # The message to a known address is sent during the next request, whatever it is for.
-            random.Random(number).shuffle(requests)  # noqa: S311 - no secret
-            for is_known, durations in _send(run, server, requests, number).items():
+            order = shuffled(requests, number)
+            for is_known, durations in _send(run, server, order, number).items():
                 times[is_known].append(durations)
     known, unknown = ([median(each) for each in times[is_known]] for is_known in (True, False))
     figure = Figure(

@@ -11,6 +11,8 @@ import psycopg2
 
 from bench.dataset import Credentials, password_credentials
 from bench.imported import SCHEMES, email_of
+from bench.order import shuffled
+from bench.processes import wait_until_idle
 from bench.results import Baseline, Comparison, Figure, Goal, Results, series
 from bench.run import FULL, QUICK, Run
 from bench.targets import USER_PATH, Target, basic, userauth
@@ -50,9 +52,10 @@ def measure(run: Run) -> Results:
         imported_users(run.small_database()),
         userauth(run.small_database(), "timing", **LIMITS) as server,
     ):
-        time.sleep(5)  # at startup, the server measures how long each kind of hash takes
         for number in run.rounds("timing"):
-            for key, durations in _round(run, server, number).items():
+            # At startup, the server measures how long each kind of hash takes.
+            wait_until_idle(server.pid)
+            for key, durations in measure_round(run, server, number).items():
                 times.setdefault(key, []).append(durations)
             run.reset_throttle()
     return Results(figures=tuple(_figures(times)))
@@ -72,10 +75,13 @@ def _figures(times: Mapping[tuple[str, str], list[list[float]]]) -> Iterator[Fig
         )
 
 
-def _round(run: Run, server: Target, number: int) -> dict[tuple[str, str], list[float]]:
+def measure_round(run: Run, server: Target, number: int) -> dict[tuple[str, str], list[float]]:
     """Return the durations of rejections by scheme ("" for unknown addresses) and form."""
     attempts = ATTEMPTS[run.schedule.name]
-    times: dict[tuple[str, str], list[float]] = {}
+    # In the order of the report.
+    times: dict[tuple[str, str], list[float]] = {
+        (scheme, form): [] for form in FORMS for scheme in ("", OWN_SCHEME, *SCHEMES)
+    }
     credentials = password_credentials()
     for attempt in range(attempts):
         user = attempt // ATTEMPTS_PER_USER
@@ -85,9 +91,10 @@ def _round(run: Run, server: Target, number: int) -> dict[tuple[str, str], list[
             **{scheme: email_of(scheme, user) for scheme in SCHEMES},
         }
         for form, password in FORMS.items():
-            for scheme, email in emails.items():
+            # What the server does after one login may delay the next, whatever it is for.
+            for scheme, email in shuffled([*emails.items()], f"{number} {attempt} {form}"):
                 duration = _fail_login(run, server, Credentials(email, password))
-                times.setdefault((scheme, form), []).append(duration)
+                times[scheme, form].append(duration)
     return times
 
 

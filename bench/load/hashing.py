@@ -5,7 +5,6 @@ at which hashes were completed, as JSON.
 """
 
 import json
-import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +13,14 @@ import bcrypt
 
 from bench.load.rates import completion_rate
 from bench.processes import run_to_end
+from wiring.passwords import default_workers
 
 _PASSWORD = b"correct horse battery staple"
 
 
 def measure_hashing(cost: int, seconds: float) -> float:
     """Return how many passwords per second this machine verifies."""
-    threads = os.cpu_count() or 1
+    threads = default_workers(processes=1)
     command = [sys.executable, "-m", __name__, str(threads), str(cost), str(seconds)]
     output = run_to_end(command, timeout=seconds + 60, log="hashing")
     return completion_rate(json.loads(output))

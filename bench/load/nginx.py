@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.listening import wait_until_listening
 from bench.paths import ROOT
 from bench.processes import BenchError, running
-from tests.harness.processes import free_port, wait_for_listener
+from tests.harness.processes import free_port
 from tests.harness.sample_proxies import nginx_command
 
 # The lines of the upstream for one process, and for several.
@@ -30,7 +31,7 @@ def running_nginx(name: str, ports: Sequence[int]) -> Iterator[int]:
         folder.chmod(0o755)
         command = nginx_command(folder, site(port, ports), workers="auto")
         with running(command, log=name) as process:
-            wait_for_listener(process, port)
+            wait_until_listening(process, port, name)
             yield port
 
 

@@ -6,16 +6,14 @@ from bench.cluster import Cluster
 from bench.dataset import USERS
 from bench.paths import LISTS
 from bench.processes import BenchError, run_to_end
+from db.token_lookups import FIND_USERS
 from postgres.programs import find_programs
 from postgres.server_role import ROLE
 
 CLIENTS = 16
-_LOOKUP = f"""\\set n random(1, {USERS})
-SELECT t.id, u.id, u.email, u.name, u.created_at, u.updated_at
-FROM tokens t
-JOIN users u ON u.id = t.user_id
-WHERE t.id = md5('token ' || :n)::uuid AND t.revoked_at IS NULL;
-"""
+# The statement of the server, with one token: the server looks up several at once.
+_KEYS = "ARRAY[md5('token ' || :n)::uuid]"
+LOOKUP = f"\\set n random(1, {USERS})\n{FIND_USERS.sql.strip().replace('$1', _KEYS)};\n"
 _RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 _FAILED = re.compile(r"number of failed transactions: ([0-9]+)")
 
@@ -24,7 +22,7 @@ def measure_selects(cluster: Cluster, database: str, seconds: int) -> float:
     """Return how many lookups per second Postgres completes."""
     LISTS.mkdir(parents=True, exist_ok=True)
     script = LISTS / "lookup.sql"
-    script.write_text(_LOOKUP, encoding="ascii")
+    script.write_text(LOOKUP, encoding="ascii")
     command = [
         str(find_programs() / "pgbench"),
         "--no-vacuum",

@@ -1,5 +1,5 @@
 -- GET requests that rotate through the Authorization values in a file, one per line; a path of its
--- own may follow a value, behind a tab.
+-- own may follow a value, after a tab.
 --
 -- wrk ... URL -- FILE OFFSET [CONNECTION]
 --

@@ -125,7 +125,7 @@ def run_wrk(workload: Workload, *, connections: int, seconds: int) -> Load:
         workload.target.user_url,
         "--",
         str(workload.authorizations),
-        str(random.randrange(1_000_000)),  # noqa: S311 - the position in the list
+        str(random.randrange(1_000_000)),  # the position in the list
         *(["keep-alive"] if workload.keep_alive else []),
     ]
     load = _parse(run_to_end(command, timeout=seconds + 30, log="wrk"))

@@ -7,10 +7,7 @@ instead of Postgres, and its logins are not measured.
 """
 
 import hashlib
-import os
-import socket
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,13 +19,15 @@ import bcrypt
 
 from bench.cluster import Cluster, Recipe
 from bench.dataset import Credentials, password_credentials, token_digest
+from bench.listening import wait_until_listening
 from bench.paths import BENCH, STORE
 from bench.peers.pocketbase import data as pocketbase
-from bench.processes import BenchError, last_lines, run_to_end, running
+from bench.processes import run_to_end, running
 from bench.recipes import BCRYPT_COST
 from bench.targets import USER_PATH, Target, bearers, clean_environment
+from ops.cpus import available_cpus
+from tests.harness.processes import free_port
 
-START_SECONDS = 60
 INSTALL_SECONDS = 600
 
 
@@ -110,14 +109,14 @@ def running_peer(peer: Peer, cluster: Cluster) -> Iterator[Target]:
     """Run a peer; create its virtual environment and its database if necessary."""
     programs = _environment(peer)
     url = _prepare_database(peer, cluster)
-    port = _free_port()
+    port = free_port()
     with running(
         peer.command(programs, port),
         log=peer.directory,
         environment=clean_environment() | {"DATABASE_URL": url},
         directory=peer.home,
     ) as process:
-        _wait_until_listening(port, peer.directory)
+        wait_until_listening(process, port, peer.directory)
         yield peer.target(peer.directory, port, process.pid)
 
 
@@ -152,23 +151,6 @@ def _parameters() -> dict[str, object]:
         return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()
 
     passwords = [each.password for each in password_credentials()]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         *hashes, unknown_hash = pool.map(hashed, [*passwords, "a password of no user"])
     return {"hashes": hashes, "unknown_hash": unknown_hash}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def _wait_until_listening(port: int, log: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise BenchError(f"{log} did not start within {START_SECONDS} s: {last_lines(log)}")

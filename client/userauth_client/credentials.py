@@ -1,8 +1,8 @@
 """The credentials of a client, and the renewal of a rejected token.
 
 A call remembers the credential that it sent. If the server rejects it, the first call that gets the
-lock renews it; the calls behind it find a new credential and use that. They also share a failure:
-fifty calls must not become fifty logins with a password that is no longer valid.
+lock renews it; the calls that wait for it find a new credential and use that. They also share a
+failure: fifty calls must not become fifty logins with a password that is no longer valid.
 """
 
 import asyncio

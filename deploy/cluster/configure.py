@@ -16,8 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from string import Template
+from tempfile import NamedTemporaryFile
 
 TEMPLATES = Path(__file__).resolve().parent
+NODE_FILES = ("etcd.yml", "patroni.yml", "role.sql")
 ROLES = ("superuser", "replication", "rewind", "restapi", "userauth")
 # Patroni requires loop_wait + 2 * retry_timeout <= ttl, which is at least 20. It demotes the
 # primary after retry_timeout without etcd, whose elections take up to twice its election-timeout.
@@ -95,14 +97,14 @@ def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwor
         own = folder / node.name
         own.mkdir(mode=0o700, exist_ok=True)
         values = {**shared, **asdict(node), "folder": own}
-        for name in ("etcd.yml", "patroni.yml", "role.sql"):
-            _fill(name, own, values)
-        _give(owner, own, *own.iterdir())
-    for name in ("haproxy.cfg", "pgbouncer.ini"):
-        _fill(name, folder, {**shared, "folder": folder})
-    _write(folder / "userlist.txt", f'"userauth" "{by_role.userauth}"\n')
+        for name in NODE_FILES:
+            _fill(name, own, values, owner)
+        _give(owner, own)
+    values = {**shared, "folder": folder}
+    _fill("haproxy.cfg", folder, values)
     # PgBouncer does not run as root.
-    _give(owner, folder / "pgbouncer.ini", folder / "userlist.txt")
+    _fill("pgbouncer.ini", folder, values, owner)
+    _write(folder / "userlist.txt", f'"userauth" "{by_role.userauth}"\n', owner)
     _write(folder / "DATABASE_URL", f"{database_url(plan, by_role)}\n")
     return by_role
 
@@ -159,21 +161,27 @@ def _passwords(file: Path) -> Passwords:
     return Passwords(**json.loads(file.read_text(encoding="utf-8")))
 
 
-def _fill(name: str, folder: Path, values: Mapping[str, object]) -> None:
+def _fill(name: str, folder: Path, values: Mapping[str, object], owner: str | None = None) -> None:
     template = Template((TEMPLATES / name).read_text(encoding="utf-8"))
-    _write(folder / name, template.substitute(values))
+    _write(folder / name, template.substitute(values), owner)
 
 
-def _write(file: Path, text: str) -> None:
-    """Write a file that only its owner can read."""
-    file.touch(mode=0o600)
-    file.write_text(text, encoding="utf-8")
+def _write(file: Path, text: str, owner: str | None = None) -> None:
+    """Create or replace a file that only its owner can read.
+
+    The user that owns the directory of a node may have put links there, with which root would
+    overwrite or give away any file. So the file is a new one, and is never opened by its name.
+    """
+    with NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as draft:
+        draft.write(text)
+        _give(owner, draft.fileno())
+    Path(draft.name).replace(file)
 
 
-def _give(owner: str | None, *paths: Path) -> None:
+def _give(owner: str | None, file: Path | int) -> None:
+    """Give a file, or one that is open, to a user."""
     if owner is not None:
-        for path in paths:
-            shutil.chown(path, owner, owner)
+        shutil.chown(file, owner, owner)
 
 
 def main(arguments: Sequence[str]) -> int:

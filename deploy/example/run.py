@@ -44,7 +44,8 @@ def main() -> int:
             _start(stack, [sys.executable, str(_EXAMPLE / "app.py"), str(ports.application_port)]),
             _start(stack, nginx),
         ]
-        _wait_until_ready(programs, f"http://127.0.0.1:{ports.userauth_port}/health/ready")
+        if not _is_ready(programs, f"http://127.0.0.1:{ports.userauth_port}/health/ready"):
+            sys.exit("The programs did not become ready: see above.")
         sys.stdout.write(f"Open {url}/ in a browser.\n")
         sys.stdout.flush()
         while all(program.poll() is None for program in programs):
@@ -98,12 +99,14 @@ def _start(
     return process
 
 
-def _wait_until_ready(programs: Sequence["subprocess.Popen[bytes]"], url: str) -> None:
+def _is_ready(programs: Sequence["subprocess.Popen[bytes]"], url: str) -> bool:
+    """Wait for the server; return False if it takes too long, or if a program exits before."""
     deadline = time.monotonic() + _SECONDS
     while all(program.poll() is None for program in programs) and time.monotonic() < deadline:
         with suppress(OSError), urlopen(url, timeout=5):  # noqa: S310 - http
-            return
+            return True
         time.sleep(0.1)
+    return False
 
 
 if __name__ == "__main__":

@@ -210,7 +210,7 @@ def test_verify_is_shown_and_confirmed(dsn: str) -> None:
     assert found["code"] == "unverified"
     done = users(dsn, "verify", EMAIL)
     assert (done.returncode, done.stdout) == (0, f"Verified {EMAIL}.\n")
-    assert users(dsn, "verify", EMAIL).stdout == f"{EMAIL} was verified already.\n"
+    assert users(dsn, "verify", EMAIL).stdout == f"{EMAIL} was already verified.\n"
     assert kinds(dsn).count("email-verified") == 1
     assert shown(dsn, "show", EMAIL)["email_verified_at"] is not None
     assert shown(dsn, "list")[0]["email_verified_at"] is not None
@@ -221,7 +221,7 @@ def test_the_language_is_set_and_reset(dsn: str) -> None:
     assert users(dsn, "add", EMAIL, stdin=f"{PASSWORD}\n").returncode == 0
     for language, stored, output in (
         ("de", "de", f"Set the language of {EMAIL} to de."),
-        ("de", "de", f"The language of {EMAIL} was de already."),
+        ("de", "de", f"The language of {EMAIL} was already de."),
         ("default", None, f"Set the language of {EMAIL} to default."),
     ):
         done = users(dsn, "set-language", EMAIL, language)

@@ -145,7 +145,7 @@ def test_an_unknown_message_is_not_found(dsn: str, command: str) -> None:
 def test_a_dead_message_is_sent_again_and_others_are_not(dsn: str, ids: dict[str, str]) -> None:
     assert run(dsn, "retry", ids[BOB]).returncode == 0
     assert states(dsn)[BOB] == ("due", 0, REASON)
-    for recipient, reason in ((ALICE, "sent"), (CAROL, "void"), (DAVE, "due already")):
+    for recipient, reason in ((ALICE, "sent"), (CAROL, "void"), (DAVE, "already due")):
         ended = run(dsn, "retry", ids[recipient])
         assert (ended.returncode, ended.stdout) == (1, "")
         assert ended.stderr == f"Error: The message {ids[recipient]} is {reason}.\n"
@@ -167,8 +167,8 @@ def test_all_dead_messages_that_are_valid_are_sent_again(dsn: str, ids: dict[str
         (expired,),
     )
     ended = run(dsn, "retry", "--dead")
-    assert (ended.returncode, ended.stdout) == (0, "The server sends 1 message again.\n")
-    assert run(dsn, "retry", "--dead").stdout == "The server sends 0 messages again.\n"
+    assert (ended.returncode, ended.stdout) == (0, "The server will send 1 message again.\n")
+    assert run(dsn, "retry", "--dead").stdout == "The server will send 0 messages again.\n"
     assert kinds(dsn) == ["mail-retried"]
     assert "is expired" in run(dsn, "retry", expired).stderr
     for wrong in ((), (ids[BOB], "--dead")):
@@ -180,7 +180,7 @@ def test_a_dropped_message_is_void_and_not_sent(dsn: str, ids: dict[str, str]) -
     assert (ended.returncode, ended.stdout) == (0, f"Dropped the message {ids[DAVE]}.\n")
     assert listed(dsn, "--state", "due") == []
     again = run(dsn, "drop", ids[DAVE])
-    assert (again.returncode, again.stdout) == (0, f"The message {ids[DAVE]} was void already.\n")
+    assert (again.returncode, again.stdout) == (0, f"The message {ids[DAVE]} was already void.\n")
     assert kinds(dsn) == ["mail-dropped", "mail-read"]
 
 
@@ -210,11 +210,14 @@ def test_a_test_message_arrives(server: SmtpServer) -> None:
     ended = send_test(server.url())
     place = f"127.0.0.1:{server.port}"
     assert (ended.returncode, ended.stderr) == (0, ""), ended
-    assert ended.stdout == f"Sent a test message to {ALICE} by {place}.\n"
+    assert ended.stdout == f"Sent a test message to {ALICE} through {place}.\n"
     [message] = server.messages
     assert message.recipients == (ALICE,)
     assert message.parsed["Auto-Submitted"] == "auto-generated"
-    assert "test message" in message.plain
+    origin = re.fullmatch("Test message from (http.+)", message.parsed["Subject"])
+    assert origin is not None, message.parsed["Subject"]
+    first = f"This is a test message from the user-authentication server at {origin[1]}.\n"
+    assert message.plain.startswith(first)
 
 
 def test_a_test_message_is_written_to_a_folder_whatever_the_address(tmp_path: Path) -> None:

@@ -276,7 +276,10 @@ def test_keys_are_added_listed_and_retired_when_no_token_needs_them(
         token = await api.registered_token()
         [old] = listed()
         assert old["needed"]
-        assert manage("keys", "add", **variables).returncode == 0
+        added = manage("keys", "add", **variables)
+        assert added.returncode == 0
+        for command in ("systemctl reload userauth,", "systemctl reload 'userauth@*.service',"):
+            assert command in added.stderr
         kept = manage("keys", "retire", **variables)
         assert kept.stdout == ""
         assert [row["needed"] for row in listed()] == [True, True]

@@ -43,7 +43,7 @@ def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
         assert (await api.log_in(EMAIL, "wrong password")).status == 401
         details = shown("users", "show", EMAIL, dsn=dsn)
         assert (details["valid_tokens"], details["consecutive_failures"]) == (1, 1)
-        assert details["last_log_in"] is not None
+        assert details["last_login"] is not None
         assert manage("users", "disable", EMAIL, DATABASE_URL=dsn).returncode == 0
         assert (await api.request("GET", "/api/user", authorization=bearer(token))).status == 401
         assert (await api.log_in(EMAIL)).problem == "account-disabled"
@@ -111,7 +111,7 @@ def test_each_command_takes_an_id_and_confirms_what_it_changed(dsn: str) -> None
     assert shown("users", "list", "--after", user_id, dsn=dsn) == []
     for arguments, message in (
         (("disable", user_id), f"Disabled {EMAIL}."),
-        (("disable", user_id), f"{user_id} was disabled already."),
+        (("disable", user_id), f"{user_id} was already disabled."),
         (("enable", user_id), f"Enabled {EMAIL}."),
         (("enable", user_id), f"{user_id} was not disabled."),
         (("revoke-tokens", user_id), f"Revoked 0 tokens of {user_id}."),
@@ -292,6 +292,27 @@ def test_events_since_a_duration_are_listed(dsn: str) -> None:
         assert len(found) == 1
     ended = manage("audit", "list", "--since", "1y", DATABASE_URL=dsn)
     assert (ended.returncode, "1h or 7d before now" in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("since", ["999999d", "999999999d", "0001-01-01T00:00:00+14:00"])
+def test_a_time_before_all_events_lists_them_or_is_wrong_usage(dsn: str, since: str) -> None:
+    ended = manage("audit", "list", "--since", since, DATABASE_URL=dsn)
+    assert ended.returncode == (2 if since.endswith("d") else 0)
+    assert ("before now" in ended.stderr) == since.endswith("d")
+
+
+def test_an_id_of_a_user_is_given_with_one_option_only(dsn: str) -> None:
+    one, other = (
+        manage("users", "add", email, stdin=PASSWORD, DATABASE_URL=dsn).stdout.strip()
+        for email in (EMAIL, "ben@example.com")
+    )
+    for given in (one, one.replace("-", "").upper()):
+        ended = manage("audit", "list", "--user", given, "--user-id", other, DATABASE_URL=dsn)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "--user or with --user-id" in ended.stderr
+    for user_id, found in ((one, ["added"]), (other, [])):
+        events = shown("audit", "list", "--user", EMAIL, "--user-id", user_id, dsn=dsn)
+        assert [event["kind"] for event in events] == found
 
 
 def test_a_byte_order_mark_before_a_password_is_ignored(dsn: str) -> None:

@@ -3,13 +3,14 @@
 import ast
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from commands.terminal import as_json_text, confirm, escaped, print_table, progress
+from commands.terminal import as_json_text, confirm, escaped, print_table, progress, prompt_secret
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.sql import run_sql
@@ -187,3 +188,15 @@ def test_a_command_that_is_not_confirmed_is_cancelled(
         confirm("Delete susan@example.com?")
     assert exited.value.exit_code == 1
     assert capsys.readouterr().err == "Cancelled; nothing was changed.\n"
+
+
+@pytest.mark.parametrize("prompt", [confirm, prompt_secret])
+def test_input_that_is_not_utf_8_is_rejected_with_a_message(
+    monkeypatch: pytest.MonkeyPatch, prompt: Callable[[str], object]
+) -> None:
+    """A terminal in Latin-1 sends it."""
+    typed = io.TextIOWrapper(io.BytesIO(b"J\xfcrgen 12345\n"), "utf-8")
+    monkeypatch.setattr("sys.stdin", typed)
+    monkeypatch.setattr("getpass.getpass", input)
+    with pytest.raises(click.UsageError, match=r"The input is not UTF-8\."):
+        prompt("Password")

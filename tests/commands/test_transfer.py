@@ -288,7 +288,10 @@ def test_each_line_that_is_not_utf8_is_named(dsn: str, tmp_path: Path) -> None:
         ("[1]", "is not an object; each line must be one"),
         ('{"email": "a@example.com", "email": "b@example.com"}', "has a field twice"),
         ('{"email": null, "password_hash": 5}', "email: is required; password_hash: must"),
-        ('{"email": "a@example.com", "$2b$x": 1}', "a field: is unknown; known are email, name"),
+        (
+            '{"email": "a@example.com", "$2b$x": 1}',
+            "a field: is unknown; the known names are email, name",
+        ),
     ],
 )
 def test_an_error_in_json_is_in_words_of_the_file(

@@ -60,6 +60,7 @@ def test_form_parameters_are_decoded_as_browsers_encode_them() -> None:
     [
         b"one=1&one=2",
         b"one=%ff",
+        b"one=%ed%a0%80",  # a surrogate
         b"one=\xff",
         b"%ff=1&one=1",
         b"&".join([b"one=1"] * 101),

@@ -1,4 +1,4 @@
-"""Messages that were given up, sent again alone or together."""
+"""Messages that the server gave up on, sent again alone or together."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ async def test_messages_are_locked_in_the_order_of_their_ids(dsn: str) -> None:
 
 
 def retried(dsn: str, message_id: str | None) -> int:
-    """Return how many messages are sent again: one, or all that were given up."""
+    """Return how many messages are sent again: one, or all that the server gave up on."""
     found: list[int] = []
 
     async def work(database: Database) -> None:

@@ -87,7 +87,7 @@ def test_a_verification_keeps_the_time_of_the_first_one(dsn: str, *, is_verified
 def test_a_user_who_does_not_exist_cannot_be_verified(dsn: str) -> None:
     async def work(database: Database) -> None:
         async with database.connection() as connection:
-            with pytest.raises(LookupError):
+            with pytest.raises(LookupError, match="does not exist"):
                 await user_emails.verify_email(
                     connection, "00000000-0000-0000-0000-000000000000", at=AT
                 )

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -185,12 +186,33 @@ def test_a_browser_signs_in_comes_back_and_signs_out(
     behind(any_sample, dsn, tmp_path, use, **TRUSTED)
 
 
-@pytest.mark.needs("nginx")
-def test_the_example_lets_a_browser_sign_in_over_plain_http(dsn: str, tmp_path: Path) -> None:
+def example() -> tuple[Sequence[str], Sequence[int]]:
+    """Return the command that runs the example, and its ports: that of nginx is the first."""
     ports = [free_port() for _ in range(3)]
     options = ("--port", "--userauth-port", "--application-port")
     given = [f"{option}={port}" for option, port in zip(options, ports, strict=True)]
-    command = [sys.executable, str(ROOT / "deploy/example/run.py"), *given]
+    return [sys.executable, str(ROOT / "deploy/example/run.py"), *given], ports
+
+
+@pytest.mark.needs("nginx")
+def test_the_example_says_that_it_is_ready_only_if_it_is() -> None:
+    command, ports = example()
+    ended = subprocess.run(
+        command,
+        env=environment(APP_SETTINGS="development", DATABASE_URL="nonsense"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    shutil.rmtree(ROOT / "var" / "example" / str(ports[0]))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.endswith("The programs did not become ready: see above.\n")
+
+
+@pytest.mark.needs("nginx")
+def test_the_example_lets_a_browser_sign_in_over_plain_http(dsn: str, tmp_path: Path) -> None:
+    command, ports = example()
     variables = {"APP_SETTINGS": "development", "DATABASE_URL": dsn}
     variables |= {"USERAUTH_MAIL__URL": f"folder:{tmp_path}/mail"}
     try:

@@ -1,17 +1,20 @@
 """The files of a cluster of Postgres: complete, private, and accepted by its programs."""
 
 import json
+import os
+import pwd
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import psycopg2.extensions
 import pytest
 
-from deploy.cluster.configure import main, read_plan
+from deploy.cluster.configure import NODE_FILES, main, read_plan
 from postgres.programs import find_programs
 from tests.harness.configuration import ROOT
 from tests.harness.pages import blocks, page, section
@@ -49,6 +52,29 @@ def test_passwords_are_kept_when_the_files_are_written_again(tmp_path: Path) -> 
             before = (tmp_path / "secrets.json").read_text("utf-8")
     assert (tmp_path / "secrets.json").read_text("utf-8") == before
     assert len(set(json.loads(before).values())) == 5
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_links_in_the_directory_of_a_node_are_replaced_and_not_followed(
+    written: Path, link: Callable[[Path, Path], None]
+) -> None:
+    other = written / "other"
+    other.write_text("of another user", "utf-8")
+    other.chmod(0o644)
+    files = [written / "n1" / name for name in NODE_FILES]
+    for file in files:
+        file.unlink()
+        link(other, file)
+    link(other, written / "n1" / "more")
+    # The owner is given only if the caller is root.
+    owner = ["--owner", "daemon"] if os.geteuid() == 0 else []
+    uid = pwd.getpwnam("daemon").pw_uid if owner else os.geteuid()
+    assert main([str(CLUSTER / "one-machine.toml"), str(written), *owner]) == 0
+    assert other.read_text("utf-8") == "of another user"
+    assert (other.stat().st_mode & 0o777, other.stat().st_uid) == (0o644, os.geteuid())
+    assert [file.is_symlink() for file in files] == 3 * [False]
+    assert {(file.stat().st_mode & 0o777, file.stat().st_uid) for file in files} == {(0o600, uid)}
+    assert (written / "n1").stat().st_uid == uid
 
 
 def test_the_url_of_the_servers_names_every_node(tmp_path: Path) -> None:

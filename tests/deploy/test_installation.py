@@ -407,6 +407,8 @@ def test_processes_that_do_not_start_are_replaced_by_the_old_version_and_number(
     ended = run_installation(installed, "--processes", "2", systemctl=fake)
     assert ended.returncode == 1
     assert "the old version is running again" in ended.stderr
+    # The units of all processes.
+    assert "journalctl -u 'userauth*'" in ended.stderr
     assert marker.exists()
     assert processes_in(installed) == []
     assert called.read_text("utf-8").splitlines()[len(TWO) :] == [

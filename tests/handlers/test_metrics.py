@@ -260,7 +260,7 @@ async def test_issued_tokens_are_counted_and_revoked_ones_by_reason(
     await send("POST", "/api/user/logout", first[4])
     await send("DELETE", f"/api/user/tokens/{first[3].partition('.')[0]}", first[2])
     client = await app.services.clients.add("billing")
-    for _ in range(2):  # the second time it is revoked already
+    for _ in range(2):  # the second time it is already revoked
         answer = await api.request(
             "POST",
             "/api/token/revoke",

@@ -1,4 +1,4 @@
-"""Requests whose end two servers could see at different places, each with a hidden one behind."""
+"""Requests whose end two servers could see at different places, each followed by a hidden one."""
 
 from collections.abc import Mapping
 

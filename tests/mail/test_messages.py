@@ -134,6 +134,19 @@ def test_both_forms_of_a_message_say_the_same(kind: MessageKind, language: Langu
     }
 
 
+@pytest.mark.parametrize(("kind", "language"), ALL)
+@pytest.mark.parametrize(
+    "host", ["a-host-" * 8 + "x.example.com", "name-" * 12 + "x." * 12 + "com"]
+)
+def test_a_host_name_is_not_divided_between_lines(
+    kind: MessageKind, language: Language, host: str
+) -> None:
+    envelope = Envelope(ENVELOPE.sender, "", f"https://{host}")
+    text = text_of(rendered(kind, language=language, envelope=envelope))
+    joined = "".join(text.split())
+    assert text.count(host) == joined.count(host) > 0
+
+
 @pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize("kind", WITH_SECRETS)
 def test_a_secret_is_a_link_and_a_code_with_their_expiry(

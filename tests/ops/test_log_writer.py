@@ -93,6 +93,20 @@ def test_lines_lost_to_write_errors_are_counted_and_reported_later(
     assert stream.getvalue() == "kept\n1 dropped\n"
 
 
+def test_lines_lost_to_several_write_errors_in_a_row_are_each_counted_once() -> None:
+    stream = Broken()
+    writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
+    for number in range(1, 6):
+        writer.write("lost\n")
+        while writer.dropped < number:
+            pass
+    assert writer.dropped == 5
+    stream.is_broken = False
+    writer.write("kept\n")
+    writer.close(SECONDS)
+    assert stream.getvalue() == "kept\n5 dropped\n"
+
+
 def test_close_waits_for_a_blocked_stream_only_for_its_time_limit() -> None:
     stream = Stuck()
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
@@ -117,7 +131,7 @@ def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) 
     message = (
         json.loads(line)["event"] if form is LogFormat.JSON else line.partition(" WARNING ")[2]
     )
-    assert message == "1 log lines were dropped"
+    assert message == "log lines dropped: 1"
 
 
 @pytest.mark.usefixtures("_own_logging")

@@ -29,8 +29,11 @@ def test_a_periodic_task_repeats_until_it_is_closed() -> None:
     asyncio.run(run())
 
 
-def test_a_failure_is_logged_and_retried(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("expected", [(), (OSError, RuntimeError)])
+def test_a_failure_is_logged_and_retried_and_has_a_traceback_unless_it_was_expected(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    expected: tuple[type[Exception], ...],
 ) -> None:
     monkeypatch.setattr(periodic, "_RETRY_SECONDS", 0.001)
 
@@ -42,13 +45,18 @@ def test_a_failure_is_logged_and_retried(
             attempts += 1
             raise RuntimeError(f"number {attempts}")
 
-        task = PeriodicTask("the work failed", work)
+        task = PeriodicTask("the work failed", work, expected=expected)
         while attempts < 2:
             await asyncio.sleep(0.001)
         await task.close()
 
     asyncio.run(run())
-    assert "the work failed: number 1" in caplog.messages
+    first = caplog.records[0]
+    if expected:
+        assert (first.getMessage(), first.exc_info) == ("the work failed: number 1", None)
+    else:
+        assert first.getMessage() == "the work failed"
+        assert "RuntimeError: number 1" in caplog.text
 
 
 def test_work_that_swallows_its_cancellation_is_stopped() -> None:

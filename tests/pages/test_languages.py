@@ -230,7 +230,7 @@ def test_a_faulty_file_of_texts_is_rejected_with_the_reason(
     tmp_path: Path, text: str, reason: str
 ) -> None:
     (tmp_path / "de.toml").write_text(text, "utf-8")
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ValueError, match=rf"^de\.toml: .*{reason}"):
         read_texts((FOLDER, tmp_path))
 
 

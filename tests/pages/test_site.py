@@ -100,25 +100,33 @@ def test_templates_of_the_administrator_replace_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("layout.html", "{% if %}", "layout.html"),
+        ("layout.html", "{% if %}", "Missing"),
+        ("layout.html", "{{ a b }}", "invalid syntax"),
+        ("layout.html", "\udcff", "'utf-8' codec"),
         ("layout.html", "<p>{{ missing }}</p>", "'missing' is not defined"),
-        ("sign-in.html", "{% include 'absent.html' %}", "no template 'absent.html'"),
-        ("signin.html", "<p></p>", "signin.html: no page uses"),
+        ("layout.html", "{% include 'absent.html' %}", "there is no template 'absent.html'"),
+        ("sign-in.html", "{% include 'absent.html' %}", "there is no template 'absent.html'"),
+        ("signin.html", "<p></p>", "no page uses"),
         ("de.toml", "{% if %}", "Invalid"),
+        ("de.toml", "\udcff", "'utf-8' codec"),
         ("de.toml", "text = 'x'", "text is not a text in"),
         ("de.toml", "[field]\nemail = 5", "field.email is not a text in"),
         ("de.toml", "[field]\nother = 'x'", "1 texts are not used: field.other"),
         ("de.toml", "[field]\nemail = '{x}'", "field.email contains a value"),
+        ("de.toml", "[field]\nemail = '50 {'", "field.email: Single '{'"),
         ("de.toml", "[messages]\n'must be {}' = '{2}'", "must be {} contains a value"),
+        ("de.toml", "[messages]\n'must be {}' = '}'", "must be {}: Single '}'"),
         ("fr.toml", "[field]\nemail = 'x'", "texts are missing: account-d"),
     ],
 )
-def test_a_faulty_template_or_text_prevents_the_start(
-    tmp_path: Path, name: str, content: str, reason: str
+def test_a_faulty_template_or_text_prevents_the_start_and_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, content: str, reason: str
 ) -> None:
-    (tmp_path / name).write_text(content, "utf-8")
-    with pytest.raises(StartError, match=r"^pages.templates: .*" + re.escape(reason)):
+    (tmp_path / name).write_text(content, "utf-8", "surrogateescape")
+    beginning = re.escape(f"pages.templates: the pages cannot be built: {name}: ")
+    with pytest.raises(StartError, match=f"^{beginning}.*{re.escape(reason)}"):
         page_routes(settings_with(PAGES__TEMPLATES=tmp_path))
+    caplog.clear()  # Tornado logs code that cannot be compiled
 
 
 def test_a_directory_of_templates_that_does_not_exist_prevents_the_start(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_a_restore_restores_everything_but_revokes_the_tokens(
     assert "signing keys (SECRET_KEYS)" in ended.stderr
     ended = manage("restore", str(file), DATABASE_URL=empty)
     assert (ended.returncode, ended.stdout) == (0, "2 users restored, 2 tokens revoked\n"), ended
+    assert re.match(rf"2 users, .*, schema version {VERSION}, made at 20.*Z\n", ended.stderr)
     after = contents(empty)
     for name in set(TABLES) - {"tokens", "events", "messages"}:
         assert after[name] == before[name] != []

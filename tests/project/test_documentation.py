@@ -11,7 +11,7 @@ import pytest
 
 from handlers import routes
 from handlers.docs import StaticDocumentHandler
-from handlers.static_documents import OPENAPI_PATH, PAGE_PATH
+from handlers.static_documents import DOCS_PATH, OPENAPI_PATH
 from pages import page_routes
 from rules.errors import Problem, problem_types
 from settings import FIELDS
@@ -25,6 +25,13 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "client/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
+# All of them, also those that are read on their own, such as the results of measurements.
+LINKED = sorted(
+    page
+    for pattern in ("*.md", "*/*.md", "*/*/*.md")
+    for page in ROOT.glob(pattern)
+    if not page.relative_to(ROOT).parts[0].startswith(".")
+)
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 # Generated pages list what exists, and explain nothing.
 GENERATED = {api_reference.PAGE, command_reference.PAGE}
@@ -50,7 +57,7 @@ def section_of(problem: type[Problem]) -> str:
     return PROBLEMS.partition(f"\n## {problem.name}\n")[2].partition("\n## ")[0].strip()
 
 
-PATHS = [*routes, (OPENAPI_PATH, StaticDocumentHandler), (PAGE_PATH, StaticDocumentHandler)]
+PATHS = [*routes, (OPENAPI_PATH, StaticDocumentHandler), (DOCS_PATH, StaticDocumentHandler)]
 CALLS = {
     (method, path.replace("([^/]+)", "{id}")) for path, handler in PATHS for method in handler.calls
 } | {(method, "/metrics") for method in ("GET", "HEAD")}
@@ -181,14 +188,26 @@ def test_each_setting_in_a_text_exists(file: Path) -> None:
         ), f"{section}.{key}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_lint_checks_the_links_of_every_page() -> None:
+    [names] = re.findall(r"^PAGES := (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    checked = {
+        page
+        for name in names.split()
+        for path in ROOT.glob(name)
+        for page in ([path] if path.is_file() else path.glob("**/*.md"))
+    }
+    assert checked == {*LINKED}
+    assert {*PAGES} < checked
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_lead_to_existing_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_a_link_text_that_is_a_file_name_is_that_of_the_target(page: Path) -> None:
     links = re.findall(
         r"\[`?([\w./-]+\.\w+)`?\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")
@@ -206,7 +225,7 @@ def sections_of(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
 def test_links_to_sections_lead_to_headings(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target, fragment in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):

@@ -11,26 +11,28 @@ from tests.harness.configuration import ROOT
 DEPLOY = ROOT / "deploy"
 INSTALLER = (DEPLOY / "install.sh").read_text(encoding="utf-8")
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+# Their messages name units too.
+COMMANDS = sorted((ROOT / "commands").glob("*.py"))
 OURS = {file.name for folder in (DEPLOY, DEPLOY / "cluster") for file in folder.iterdir()}
 # Units of the packages that the pages install.
 OTHERS = {"caddy", "etcd", "haproxy", "nginx", "postgresql", "prometheus"}
 SYSTEMCTL = re.compile(
-    r"\bsystemctl (?:[a-z-]+) (?:--(?:now|no-block)\b ?)?((?:[\w@.][\w@.-]* ?)*)"
+    r"\bsystemctl (?:[a-z-]+) (?:--(?:now|no-block)\b ?)?((?:'?[\w@.][\w@.*-]*'? ?)*)"
 )
 
 
 def units_in(text: str) -> set[str]:
     """Return the units in the systemctl commands of a text."""
-    return {unit for units in SYSTEMCTL.findall(text) for unit in units.split()}
+    return {unit.strip("'") for units in SYSTEMCTL.findall(text) for unit in units.split()}
 
 
 def is_unit(name: str) -> bool:
     # Processes have a number of two digits, nodes of a cluster have a name.
-    name = re.sub(r"@(?:\d\d|n\d|NAME)$", "@", name)
+    name = re.sub(r"@(?:\d\d|n\d|NAME|\*)(?=$|\.service$)", "@", name)
     return name in OTHERS or name in OURS or f"{name}.service" in OURS
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *COMMANDS], ids=lambda page: page.name)
 def test_each_unit_in_a_command_exists(page: Path) -> None:
     units = units_in(page.read_text(encoding="utf-8"))
     assert {unit for unit in units if not is_unit(unit)} == set()
@@ -41,6 +43,9 @@ def test_units_are_found() -> None:
     assert units_in(text) == {"userauth.socket", "userauth.service", "usrauth"}
     assert not is_unit("usrauth")
     assert is_unit("userauth@02")
+    assert units_in("systemctl reload 'userauth@*.service'") == {"userauth@*.service"}
+    assert is_unit("userauth@*.service")
+    assert not is_unit("userauth*.service")
     assert not is_unit("userauth@2")
 
 

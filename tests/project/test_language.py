@@ -64,6 +64,14 @@ REPLACEMENTS: Mapping[str, str] = {
     r"URL nouns?|(module|path)s? of (a|its|the) noun": "resource",
     r"tests? (is|are|was|were) left out": "skipped",
     r"(bring|brings) with (it|them)": "dependencies of",
+    r"behind(?= (the )?`?#)|arrived behind": "after",
+    r"(is|are|was|were|has|have|had) [a-z]+ already|exists? already": "already disabled",
+    r"known are": "the known names are",
+    # To give up a slot means to release it.
+    r"(gives?|gave|giving) (it|them) up|(gives?|gave|giving) up (?=[{\d]|(\w+ )?messages?)"
+    r"|messages? that (is|are|was|were) given up": "give up on",
+    r"by NTP": "with NTP",
+    r"last log in": "last login",
 }
 PATTERN = re.compile(rf"\b(?:{'|'.join(REPLACEMENTS)})(?:\b|(?<= ))", re.IGNORECASE)
 # In names, max_ and min_ are the usual prefixes of a bound. (most_in_a_row is a renamed setting.)
@@ -119,10 +127,40 @@ def test_texts_use_the_usual_words(name: str) -> None:
 def test_private_words_are_found_in_prose_and_in_names() -> None:
     text = "def test_whoever_asks(most_bytes):\n    # Nobody is told.\n"
     assert findings(text) == ["1: whoever", "1: most_bytes", "2: Nobody", "2: told"]
+    text = "The secret is behind `#`.\nIt was disabled already.\nknown are a, b"
+    assert findings(text) == ["1: behind", "2: was disabled already", "3: known are"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is dead if the server gave it up.",
+        "a gave up {{ $value }} messages",
+        "details.last_log_in",
+        "all messages that were given up",
+    ],
+)
+def test_words_that_mean_something_else_are_found(text: str) -> None:
+    assert len(findings(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is dead if the server gave up on it.",
+        "Postgres gave up its wait; then the caller gave up the slot, and left.",
+        "userauth_messages_given_up_total",
+        "The server is behind nginx.",
+    ],
+)
+def test_words_with_their_usual_meaning_are_not_found(text: str) -> None:
+    assert findings(text) == []
 
 
 def test_the_usual_words_are_not_found() -> None:
     text = "It is over 250 lines long; no more than 5 tokens are valid until the caller logs in."
+    assert findings(text) == []
+    text = "The server behind a proxy is already known: it has already been started, and is up."
     assert findings(text) == []
 
 

@@ -178,6 +178,8 @@ def test_make_help_lists_every_target() -> None:
     ).stdout
     assert [line.split()[1] for line in shown.splitlines()] == targets
     assert all(len(line.split()) > 3 for line in shown.splitlines())
+    # The descriptions are in one column.
+    assert len({len(line) - len(line.split(maxsplit=2)[2]) for line in shown.splitlines()}) == 1
 
 
 def test_no_version_of_python_is_named_where_python3_is_enough() -> None:

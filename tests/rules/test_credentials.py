@@ -61,6 +61,8 @@ def test_a_token_is_read_in_each_of_its_forms(header: str) -> None:
         "Basic YWJj*",
         "Basic YWJ",
         "Basic " + base64.b64encode(b"\xff\xfe:x").decode(),
+        # A surrogate, which could not be encoded again to be hashed.
+        "Basic " + base64.b64encode(b"susan@example.com:secret\xed\xa0\x80").decode(),
         basic("no-colon@example.com"),
         basic("susan@example.com", "a\x00b"),
         basic("susan@example.com\n", "secret"),

@@ -54,14 +54,16 @@ def test_twelve_thousand_events_are_all_returned_in_order(dsn: str, clock: Clock
     use(dsn, clock, work)
 
 
-def test_events_from_before_the_start_are_not_returned(dsn: str, clock: Clock) -> None:
+# Among the last 10,000 ids, the stream looks for events that are committed late.
+@pytest.mark.parametrize("number", [10, 12_000])
+def test_events_from_before_the_start_are_not_returned(dsn: str, clock: Clock, number: int) -> None:
     async def work(stream: EventStream) -> None:
         assert await labels(stream) == []
         insert(dsn, "new")
         assert await labels(stream) == ["new"]
         assert await labels(stream) == []
 
-    insert(dsn, "old", 10)
+    insert(dsn, "old", number)
     use(dsn, clock, work)
 
 

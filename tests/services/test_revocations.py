@@ -265,7 +265,7 @@ CALLS = {
     "Administration.set_password": set_the_password,
     "EmailUndo._disable_password": undo_a_change_of_address,
     "Logins._replace": replace_sessions,
-    "Logins._revoke_surplus": log_in_too_often,
+    "Logins._record_login": log_in_too_often,
     "Logins.log_out": log_out,
     "PasswordReset._set_password": reset_the_password,
     "Registration.register": register_a_void_address,

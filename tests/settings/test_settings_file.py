@@ -21,7 +21,7 @@ def test_the_fault_of_an_unknown_key_without_a_close_name_lists_the_known_ones(
     assert faults(toml="[development.server]\nzzz = 5\n") == (
         (
             "server.zzz (from settings.toml [development]): "
-            "unknown; known are host, port, processes, instance, reuse_port, public_url, "
+            "unknown; the known names are host, port, processes, instance, reuse_port, public_url, "
             "drain_delay_seconds, drain_seconds, lag_warning_seconds, trusted_proxies, "
             "certificate, private_key, require_https"
         ),

@@ -8,7 +8,7 @@ from tests.harness.smuggling import CASES
 from tests.harness.sql import run_sql
 
 LAST = raw_request("GET", "/health/live", close=True)
-# The statuses where the end is clear: of the request, of what is behind it, and of LAST. Behind a
+# The statuses where the end is clear: of the request, of what follows it, and of LAST. Behind a
 # body that includes the hidden request there is nothing.
 CLEAR = {
     "CL.0 on GET": [401, 200],

@@ -2,11 +2,13 @@
 
 import asyncio
 from contextlib import suppress
+from unittest.mock import patch
 
 import pytest
 
+from db.errors import DatabaseError
 from postgres.plain_connection import plain_connection
-from rules.errors import DatabaseUnavailable
+from rules.errors import DatabaseUnavailable, Overloaded
 from settings import Settings
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, override_settings, settings_with
@@ -108,3 +110,36 @@ def test_a_task_that_fails_logs_the_reason_and_no_advice_for_callers(
         connection.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         asyncio.run(run())
     assert "Try again" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("work", "failure"),
+    [
+        ("services.housekeeping.Housekeeping.remove", DatabaseError("the reason")),
+        ("services.hash_kinds.HashKinds.measure", Overloaded(3)),
+        ("services.hash_kinds.HashKinds.measure", KeyError("id")),
+        ("mail.backlog.Backlog.measure", DatabaseError("the reason")),
+        ("mail.backlog.Backlog.measure", KeyError("id")),
+    ],
+)
+def test_a_task_that_fails_logs_a_traceback_only_of_a_defect(
+    dsn: str, clock: Clock, caplog: pytest.LogCaptureFixture, work: str, failure: Exception
+) -> None:
+    has_failed = asyncio.Event()
+
+    async def fail(_: object) -> float:
+        has_failed.set()
+        raise failure
+
+    async def run() -> None:
+        settings = settings_with(**MAIL, METRICS__PORT=9464)
+        async with asyncio.timeout(20), open_application(settings, [KEY], dsn, clock):
+            await has_failed.wait()
+
+    with patch(work, fail):
+        asyncio.run(run())
+    [record] = [each for each in caplog.records if "failed" in each.getMessage()]
+    is_defect = isinstance(failure, KeyError)
+    assert (record.exc_info is not None) == is_defect
+    assert (str(failure) in record.getMessage()) != is_defect
+    caplog.clear()

@@ -18,7 +18,7 @@ for (const button of document.querySelectorAll("button[data-shows]")) {
   input.form.addEventListener("submit", () => { input.type = "password"; });
 }
 
-// The secret of a message is behind # in its link. It goes into the form, and out of the history.
+// The secret of a message is after # in its link. It goes into the form, and out of the history.
 const secret = document.querySelector("input[data-fragment]");
 if (secret && location.hash.length > 1) {
   secret.value = location.hash.slice(1);
