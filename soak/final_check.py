@@ -101,6 +101,7 @@ async def check_credentials(clients: Sequence[Client]) -> None:
 def check_servers(fleet: Fleet, tally: Tally) -> None:
     """Check that each server runs, with little memory, and logged no traceback."""
     for server in fleet.servers:
+        server.sample()
         if server.peak_memory > MAX_MEMORY_KIB:
             tally.fault(f"server {server.number} used {server.peak_memory:,} KiB")
         code = server.exit_code()

@@ -97,8 +97,10 @@ def due_messages(database_url: str) -> Iterator[None]:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(_INSERT, (MESSAGES,))
-            yield
-            cursor.execute("DELETE FROM messages")
+            try:
+                yield
+            finally:
+                cursor.execute("DELETE FROM messages")
 
 
 def _joined(rounds: Sequence[Sequence[float]]) -> tuple[float, ...]:

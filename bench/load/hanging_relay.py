@@ -19,15 +19,21 @@ _REPLIES = (
 def hanging_relay() -> Iterator[str]:
     """Listen during the block; yield the URL of the relay."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        threading.Thread(target=_accept, args=(listener,), daemon=True).start()
-        yield f"smtp://127.0.0.1:{listener.getsockname()[1]}"
+        accepting = threading.Thread(target=_accept, args=(listener,), daemon=True)
+        accepting.start()
+        try:
+            yield f"smtp://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            # close() alone does not end an accept() in another thread.
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
 
 
 def _accept(listener: socket.socket) -> None:
     while True:
         try:
             connection, _ = listener.accept()
-        except OSError:  # closed at the end of the block
+        except OSError:  # shut down at the end of the block
             return
         threading.Thread(target=_hang, args=(connection,), daemon=True).start()
 

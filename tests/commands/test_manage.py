@@ -3,7 +3,8 @@
 import asyncio
 import json
 import stat
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
@@ -19,6 +20,17 @@ from tests.harness.databases import new_database
 from tests.harness.pgbouncer import pooled_database, running_pgbouncer
 from tests.harness.processes import running_server
 from tests.harness.sql import run_sql
+
+
+@contextmanager
+def older_schema(dsn: str) -> Iterator[None]:
+    """Let the database have the first version of the schema during the block."""
+    change = "UPDATE userauth_schema SET version = %s"
+    run_sql(dsn, change, (1,))
+    try:
+        yield
+    finally:
+        run_sql(dsn, change, (VERSION,))
 
 
 def test_a_client_is_added_listed_rotated_and_removed(dsn: str) -> None:
@@ -85,11 +97,12 @@ def test_check_reports_the_state_of_the_database(dsn: str) -> None:
 
 
 def test_check_reports_what_the_role_lacks_and_what_it_will_change(dsn: str) -> None:
-    run_sql(dsn, "REVOKE UPDATE ON tokens FROM userauth")
-    run_sql(dsn, "UPDATE userauth_schema SET version = 1")
-    ended = manage("check", "--database", "--json", DATABASE_URL=dsn)
-    run_sql(dsn, f"UPDATE userauth_schema SET version = {VERSION}")  # noqa: S608
-    run_sql(dsn, "GRANT UPDATE ON tokens TO userauth")
+    with older_schema(dsn):
+        run_sql(dsn, "REVOKE UPDATE ON tokens FROM userauth")
+        try:
+            ended = manage("check", "--database", "--json", DATABASE_URL=dsn)
+        finally:
+            run_sql(dsn, "GRANT UPDATE ON tokens TO userauth")
     assert ended.returncode == 1
     assert "The role userauth lacks UPDATE on tokens" in ended.stderr
     database = json.loads(ended.stdout)["database"]
@@ -305,8 +318,7 @@ def test_keys_in_the_settings_are_listed_but_not_changed(dsn: str) -> None:
 
 
 def test_commands_do_not_migrate_a_schema_of_an_earlier_version(dsn: str) -> None:
-    run_sql(dsn, "UPDATE userauth_schema SET version = 1")
-    ended = manage("clients", "list", DATABASE_URL=dsn)
-    run_sql(dsn, f"UPDATE userauth_schema SET version = {VERSION}")  # noqa: S608
+    with older_schema(dsn):
+        ended = manage("clients", "list", DATABASE_URL=dsn)
     assert ended.returncode == 1
     assert "start the server" in ended.stderr

@@ -297,8 +297,10 @@ def test_a_lookup_through_a_pooler_is_not_compiled(pooled: PooledDatabase) -> No
         assert await setting_of_lookups(database, "jit") == "off"
 
     run_sql(pooled.url, "SET jit = on")
-    use(pooled.url, work, TRANSACTION)
-    run_sql(pooled.url, "RESET jit")
+    try:
+        use(pooled.url, work, TRANSACTION)
+    finally:
+        run_sql(pooled.url, "RESET jit")
 
 
 @pytest.mark.needs("pgbouncer")

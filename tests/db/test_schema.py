@@ -63,9 +63,11 @@ def test_a_database_with_another_encoding_than_utf_8_is_rejected(postgres: str) 
         "CREATE DATABASE latin ENCODING 'LATIN1'"
         " LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0",
     )
-    with pytest.raises(SchemaError, match="ENCODING 'UTF8'"):
-        apply(postgres.replace("@/postgres?", "@/latin?"))
-    run_sql(postgres, "DROP DATABASE latin")
+    try:
+        with pytest.raises(SchemaError, match="ENCODING 'UTF8'"):
+            apply(postgres.replace("@/postgres?", "@/latin?"))
+    finally:
+        run_sql(postgres, "DROP DATABASE latin WITH (FORCE)")
 
 
 def test_email_keys_are_unique(dsn: str) -> None:

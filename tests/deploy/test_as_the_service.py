@@ -16,6 +16,7 @@ from threading import Thread
 
 import pytest
 
+from tests.harness.child_processes import running
 from tests.harness.configuration import KEY, ROOT
 
 SCRIPT = ROOT / "deploy" / "as_the_service.py"
@@ -65,6 +66,11 @@ def installed(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def variables(root: Path) -> dict[str, str]:
+    """Return the environment of a command of the installation."""
+    return {"DESTDIR": str(root), "PATH": os.environ["PATH"]}
+
+
 class Terminal:
     """The terminal of an administrator."""
 
@@ -75,7 +81,7 @@ class Terminal:
         self.shown = ""
         self.process = subprocess.Popen(
             [sys.executable, "-I", str(SCRIPT), sys.executable, "-c", code],
-            env={"DESTDIR": str(root), "PATH": os.environ["PATH"]},
+            env=variables(root),
             stdin=slave,
             stdout=slave if stdout is None else stdout,
             stderr=slave,
@@ -169,17 +175,13 @@ def test_without_a_terminal_input_output_and_exit_code_pass_through(installed: P
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_is_forwarded(installed: Path, number: signal.Signals) -> None:
+def test_a_signal_is_forwarded(installed: Path, tmp_path: Path, number: signal.Signals) -> None:
     code = (
         f"import signal, sys; signal.signal({int(number)}, lambda *_: sys.exit(9));"
         " print('ready', flush=True); signal.pause()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-I", str(SCRIPT), sys.executable, "-c", code],
-        env={"DESTDIR": str(installed), "PATH": os.environ["PATH"]},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-I", str(SCRIPT), sys.executable, "-c", code]
+    with running(command, tmp_path / "log", variables(installed)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
@@ -188,15 +190,13 @@ def test_a_signal_is_forwarded(installed: Path, number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_before_the_command_starts_is_forwarded_after_it_starts(
-    installed: Path, number: signal.Signals
+    installed: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     settings = installed / "etc/userauth/environment"
     settings.unlink()
     os.mkfifo(settings)
-    with subprocess.Popen(
-        [sys.executable, "-I", str(SCRIPT), "sleep", "60"],
-        env={"DESTDIR": str(installed), "PATH": os.environ["PATH"]},
-    ) as process:
+    command = [sys.executable, "-I", str(SCRIPT), "sleep", "60"]
+    with running(command, tmp_path / "log", variables(installed)) as process:
         with settings.open("w", encoding="utf-8"):  # blocks until the script reads them
             process.send_signal(number)
         assert process.wait(timeout=20) == 128 + number
@@ -228,11 +228,8 @@ def test_the_next_command_removes_the_copies_of_a_killed_one(tmp_path: Path) -> 
     (credentials / "SECRET_KEYS").write_text(KEY, encoding="ascii")
     memory.mkdir()
     arguments = (credentials, os.getegid(), str(memory))
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD_COPIES, str(SCRIPT), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    command = [sys.executable, "-c", HOLD_COPIES, str(SCRIPT), *map(str, arguments)]
+    with running(command, tmp_path / "log") as process:
         assert process.stdout is not None
         others = Path(process.stdout.readline().strip())
         # Copies of an earlier process with the same number.
@@ -241,6 +238,7 @@ def test_the_next_command_removes_the_copies_of_a_killed_one(tmp_path: Path) -> 
         with copied_credentials()(*arguments) as ours:
             assert set(memory.iterdir()) == {others, Path(ours)}
         process.kill()
+        process.wait()
     assert (others / "SECRET_KEYS").exists()
     with copied_credentials()(*arguments) as ours:
         assert set(memory.iterdir()) == {Path(ours)}

@@ -3,9 +3,8 @@
 import asyncio
 import json
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,6 +12,7 @@ import pytest
 from tornado.httpclient import HTTPResponse
 
 from tests.harness.api import PASSWORD, Api, basic, bearer
+from tests.harness.child_processes import running, stop
 from tests.harness.configuration import ROOT
 from tests.harness.form_browser import HTML
 from tests.harness.processes import environment, free_port
@@ -186,50 +186,41 @@ def test_a_browser_signs_in_comes_back_and_signs_out(
     behind(any_sample, dsn, tmp_path, use, **TRUSTED)
 
 
-def example() -> tuple[Sequence[str], Sequence[int]]:
-    """Return the command that runs the example, and its ports: that of nginx is the first."""
+@pytest.fixture
+def example() -> Iterator[tuple[Sequence[str], Sequence[int]]]:
+    """Yield the command that runs the example, and its ports: that of nginx is the first."""
     ports = [free_port() for _ in range(3)]
     options = ("--port", "--userauth-port", "--application-port")
     given = [f"{option}={port}" for option, port in zip(options, ports, strict=True)]
-    return [sys.executable, str(ROOT / "deploy/example/run.py"), *given], ports
+    yield [sys.executable, str(ROOT / "deploy/example/run.py"), *given], ports
+    shutil.rmtree(ROOT / "var" / "example" / str(ports[0]), ignore_errors=True)
 
 
 @pytest.mark.needs("nginx")
-def test_the_example_says_that_it_is_ready_only_if_it_is() -> None:
-    command, ports = example()
-    ended = subprocess.run(
-        command,
-        env=environment(APP_SETTINGS="development", DATABASE_URL="nonsense"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    shutil.rmtree(ROOT / "var" / "example" / str(ports[0]))
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.endswith("The programs did not become ready: see above.\n")
+def test_the_example_says_that_it_is_ready_only_if_it_is(
+    example: tuple[Sequence[str], Sequence[int]], tmp_path: Path
+) -> None:
+    variables = environment(APP_SETTINGS="development", DATABASE_URL="nonsense")
+    with running(example[0], tmp_path / "log", variables) as program:
+        output, _ = program.communicate(timeout=60)
+    assert (program.returncode, output) == (1, "")
+    log = (tmp_path / "log").read_text()
+    assert log.endswith("The programs did not become ready: see above.\n")
 
 
 @pytest.mark.needs("nginx")
-def test_the_example_lets_a_browser_sign_in_over_plain_http(dsn: str, tmp_path: Path) -> None:
-    command, ports = example()
+def test_the_example_lets_a_browser_sign_in_over_plain_http(
+    example: tuple[Sequence[str], Sequence[int]], dsn: str, tmp_path: Path
+) -> None:
+    command, ports = example
     variables = {"APP_SETTINGS": "development", "DATABASE_URL": dsn}
     variables |= {"USERAUTH_MAIL__URL": f"folder:{tmp_path}/mail"}
-    with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen(
-            command, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, text=True
-        ) as program,
-    ):
-        try:
-            assert program.stdout is not None
-            while "in a browser" not in (line := program.stdout.readline()):
-                assert line, (tmp_path / "log").read_text()
-            asyncio.run(use_example(line.split()[1].rstrip("/"), f"http://127.0.0.1:{ports[1]}"))
-        finally:
-            program.terminate()
-            assert program.wait(20) == 0
-    shutil.rmtree(ROOT / "var" / "example" / str(ports[0]))
+    with running(command, tmp_path / "log", environment(**variables)) as program:
+        assert program.stdout is not None
+        while "in a browser" not in (line := program.stdout.readline()):
+            assert line, (tmp_path / "log").read_text()
+        asyncio.run(use_example(line.split()[1].rstrip("/"), f"http://127.0.0.1:{ports[1]}"))
+        assert stop(program) == 0
 
 
 async def use_example(url: str, userauth: str) -> None:

@@ -219,6 +219,7 @@ async def test_without_mail_the_calls_that_send_are_501_after_401_and_before_415
 
 @override_settings(MAIL__URL="")
 @pytest.mark.gen_test
-async def test_without_mail_a_head_of_those_calls_is_405(api: Api) -> None:
+async def test_without_mail_get_and_head_of_the_calls_that_send_are_405(api: Api) -> None:
     for path in (RESET, VERIFICATION, CHANGE):
-        assert (await api.request("GET", path)).status == 405
+        for method in ("GET", "HEAD"):
+            assert (await api.request(method, path)).status == 405

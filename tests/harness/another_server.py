@@ -17,6 +17,8 @@ async def another_server(
     async with open_application(settings, keys, dsn, clock) as application:
         server = Server(application, settings.limits)
         api = Api(f"http://127.0.0.1:{await server.listen('127.0.0.1', 0)}")
-        yield api
-        api.close()
-        await server.drain(drain_delay_seconds=0, drain_seconds=5)
+        try:
+            yield api
+        finally:
+            api.close()
+            await server.drain(drain_delay_seconds=0, drain_seconds=5)

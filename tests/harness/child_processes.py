@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
@@ -21,8 +21,14 @@ class Process(Protocol):
     """What the functions of this module need of a process, as ``subprocess.Popen`` has it."""
 
     pid: int
-    stdin: IO[str] | None
-    stdout: IO[str] | None
+
+    @property
+    def stdin(self) -> IO[Any] | None:
+        """The pipe to its input, if there is one."""
+
+    @property
+    def stdout(self) -> IO[Any] | None:
+        """The pipe from its output, if there is one."""
 
     @property
     def args(self) -> object:
@@ -91,7 +97,8 @@ def url_in(greeting: str) -> str:
 def stop(process: Process, number: int = signal.SIGTERM) -> int:
     """Send a signal, wait for the process to exit and return its exit code.
 
-    If it does not exit in time, its process group is killed and TimeoutExpired is raised.
+    If it does not exit in time, it is killed with its process group, if it leads one, and
+    TimeoutExpired is raised.
     """
     try:
         process.send_signal(number)
@@ -101,6 +108,7 @@ def stop(process: Process, number: int = signal.SIGTERM) -> int:
         if process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.send_signal(signal.SIGKILL)
             process.wait(STOP_SECONDS)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:

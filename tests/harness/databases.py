@@ -69,8 +69,10 @@ def idle_housekeeping() -> Iterator[None]:
 def new_database(postgres: str, name: str) -> Iterator[str]:
     """Create an empty database for the duration of the block."""
     run_sql(postgres, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
-    yield postgres.replace("@/postgres?", f"@/{name}?")
-    run_sql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield postgres.replace("@/postgres?", f"@/{name}?")
+    finally:
+        run_sql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def apply(dsn: str) -> None:

@@ -88,8 +88,8 @@ class Machine:
         """Stop the machine, if it runs."""
         if self._booted is None:
             return
-        self.run("systemctl", "poweroff", check=False)
         try:
+            self.run("systemctl", "poweroff", check=False)
             self._wait()
         except subprocess.TimeoutExpired:
             self.cut_power()

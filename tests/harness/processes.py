@@ -148,8 +148,7 @@ def listening(process: "subprocess.Popen[bytes]", port: int) -> Iterator[None]:
         wait_for_listener(process, port)
         yield
     finally:
-        process.terminate()
-        process.wait(10)
+        child_processes.stop(process)
 
 
 def run_to_the_end(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":

@@ -16,6 +16,7 @@ import psutil
 import psycopg2
 
 from postgres.programs import account_for, find_programs, run
+from tests.harness.child_processes import stop
 from tests.harness.databases import SCHEMA
 from tests.harness.processes import free_port
 from tests.harness.sql import run_sql
@@ -101,15 +102,17 @@ class Node:
         program = str(find_programs() / "pg_receivewal")
         where = (f"--dbname={_source(self)}", f"--directory={folder}")
         command = [program, "--synchronous", "--no-loop", *where]
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as receiver:
+        receiver = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            self.set("synchronous_standby_names", STANDBY)
+            self.wait_for("EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
+            yield
+        finally:
             try:
-                self.set("synchronous_standby_names", STANDBY)
-                self.wait_for("EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
-                yield
-            finally:
                 # Later commits would wait.
                 self.set("synchronous_standby_names", "")
-                receiver.terminate()
+            finally:
+                stop(receiver)
 
     def freeze(self) -> None:
         """Stop every process, so that connections remain open and get no answer."""

@@ -66,8 +66,11 @@ async def listening(app: Application) -> AsyncIterator[int]:
     """Serve the metrics of an application; yield the port."""
     assert app.metrics is not None
     server = MetricsServer(app.metrics)
-    yield await server.listen("127.0.0.1", 0)
-    await server.close()
+    port = await server.listen("127.0.0.1", 0)
+    try:
+        yield port
+    finally:
+        await server.close()
 
 
 def read_now(url: str) -> str:

@@ -217,17 +217,20 @@ def test_a_file_of_the_administrator_replaces_single_texts(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "reason"),
     [
-        '[sign-in]\ntitel = "Hallo"\n',
-        '[sign-in]\ntitle = "Hallo {name}"\n',
-        "[sign-in\n",
-        '[sign-in]\ntitle = "Hallo {"\n',
+        ('[sign-in]\nunknown = "Hallo"\n', r"not used: sign-in\.unknown"),
+        ('[sign-in]\ntitle = "Hallo {name}"\n', r"sign-in\.title contains a value"),
+        ("[sign-in\n", r"at line 1"),
+        ('[sign-in]\ntitle = "Hallo {"\n', r"Single '{' encountered"),
+        ('title = "Hallo"\n', r"title is not a text in a section"),
     ],
 )
-def test_a_faulty_file_is_rejected_at_the_start(tmp_path: Path, text: str) -> None:
+def test_a_faulty_file_of_texts_is_rejected_with_the_reason(
+    tmp_path: Path, text: str, reason: str
+) -> None:
     (tmp_path / "de.toml").write_text(text, "utf-8")
-    with pytest.raises(ValueError, match=r"^de\.toml: "):
+    with pytest.raises(ValueError, match=rf"^de\.toml: .*{reason}"):
         read_texts((FOLDER, tmp_path))
 
 

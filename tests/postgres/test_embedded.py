@@ -198,10 +198,12 @@ def test_a_stale_pid_of_an_unrelated_process_is_ignored(crashed: Path) -> None:
     owner = crashed.stat().st_uid
     user = owner if os.geteuid() == 0 else None
     with subprocess.Popen(["/bin/sleep", "60"], user=user, cwd=crashed) as unrelated:
-        give_number(crashed, unrelated.pid)
-        starts_and_works(crashed)
-        assert unrelated.poll() is None
-        unrelated.kill()
+        try:
+            give_number(crashed, unrelated.pid)
+            starts_and_works(crashed)
+            assert unrelated.poll() is None
+        finally:
+            unrelated.kill()
 
 
 def test_a_stale_pid_of_another_postgres_is_ignored(place: Path, crashed: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +18,12 @@ from bench.results import Baseline, Comparison, Figure, Goal, series
 from bench.targets import bare_page, basic, userauth
 from tests.harness.api import PASSWORD
 from tests.harness.http_connection import Connection, Response
+
+
+@pytest.fixture(autouse=True)
+def _logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the logs out of the checkout."""
+    monkeypatch.setattr("bench.processes.LOGS", tmp_path)
 
 
 def test_the_measured_server_accepts_the_requests_of_the_bench(dsn: str) -> None:

@@ -157,6 +157,25 @@ def imported_modules(tree: ast.Module, paths: Mapping[str, str]) -> list[str]:
     return [paths[source] for source in sources if source in paths]
 
 
+def returning_tests(root: Path) -> set[str]:
+    """Return the tests with a `return`, which would skip assertions unnoticed."""
+    return {
+        f"{module}::{name}"
+        for module, tree in modules(root, ("tests",)).items()
+        for name, function in functions(tree)
+        if name.startswith("test_") and "." not in name and has_return(function)
+    }
+
+
+def has_return(node: ast.AST) -> bool:
+    """Return whether a function ends before its last statement; functions in it do not count."""
+    return any(
+        isinstance(child, ast.Return) or has_return(child)
+        for child in ast.iter_child_nodes(node)
+        if not isinstance(child, Function | ast.ClassDef)
+    )
+
+
 def suppressions(root: Path) -> list[str]:
     """Return the `noqa` and `type: ignore` comments of the product."""
     return [
@@ -187,6 +206,22 @@ def test_few_warnings_are_suppressed() -> None:
 
 def test_no_private_name_of_a_library_is_used() -> None:
     assert foreign_private_names(ROOT) == set()
+
+
+def test_no_test_returns_before_its_last_assertion() -> None:
+    assert returning_tests(ROOT) == set()
+
+
+def test_a_test_that_returns_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "tests" / "module.py"
+    module.parent.mkdir()
+    module.write_text(
+        "def test_early(case):\n    if case:\n        return\n    assert case\n"
+        "def test_whole(case):\n    def nested():\n        return case\n    assert nested()\n"
+        "def helper(case):\n    return case\n",
+        encoding="utf-8",
+    )
+    assert returning_tests(tmp_path) == {"tests/module.py::test_early"}
 
 
 def test_code_beyond_the_limits_is_found(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from tests.harness import child_processes
 from tests.harness.configuration import ROOT
 from tests.harness.processes import ServerProcess, environment, running_server
 from tests.harness.raw_http import JSON, raw_request
@@ -279,23 +280,19 @@ def test_a_reset_connection_frees_its_slot(small: ServerProcess) -> None:
 @contextmanager
 def server_with_files(limit: int, dsn: str, log: Path) -> Iterator[ServerProcess]:
     """Run a server with a limit of open files."""
-    with (
-        log.open("w", encoding="utf-8") as stream,
-        subprocess.Popen(
+    with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
             [sys.executable, str(ROOT / "server.py")],
             env=environment(DATABASE_URL=dsn),
             stdout=subprocess.PIPE,
             stderr=stream,
             text=True,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),  # noqa: PLW1509
-        ) as process,
-    ):
-        assert process.stdout is not None
-        server = ServerProcess(process, process.stdout.readline().strip(), log)
-        try:
-            yield server
-        finally:
-            process.terminate()
+        )
+    try:
+        yield ServerProcess(process, child_processes.read_greeting(process, log), log)
+    finally:
+        child_processes.stop(process)
 
 
 @pytest.mark.parametrize(("files", "clients"), [(130, 30), (60, 1)])

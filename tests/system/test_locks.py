@@ -15,8 +15,8 @@ from db.schema import apply_schema
 from rules.password_scheme import PasswordScheme
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
-from tests.harness.configuration import ROOT, override_settings
-from tests.harness.databases import use
+from tests.harness.configuration import override_settings
+from tests.harness.databases import SCHEMA, new_database, use
 from tests.harness.mail import MAIL
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
@@ -24,7 +24,6 @@ from tests.harness.sql import run_sql
 EMAIL = "susan@example.com"
 NEW_PASSWORD = "another horse battery"
 BY_PASSWORD = basic(EMAIL, PASSWORD)
-SCHEMA = (ROOT / "schema.sql").read_text(encoding="utf-8")
 
 CHANGE_PASSWORD = "UPDATE users SET password_version = password_version + 1"
 DISABLE = "UPDATE users SET disabled_at = now()"
@@ -62,14 +61,12 @@ def is_locked(dsn: str, sql: str) -> bool:
 def database(postgres: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """Create a database with this default isolation level."""
     name = f"locks_{str(request.param).replace(' ', '_')}"
-    run_sql(postgres, f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0")
-    run_sql(
-        postgres, f"ALTER DATABASE {name} SET default_transaction_isolation = '{request.param}'"
-    )
-    dsn = postgres.replace("@/postgres?", f"@/{name}?")
-    run_sql(dsn, SCHEMA)
-    yield dsn
-    run_sql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(postgres, name) as dsn:
+        run_sql(
+            postgres, f"ALTER DATABASE {name} SET default_transaction_isolation = '{request.param}'"
+        )
+        run_sql(dsn, SCHEMA)
+        yield dsn
 
 
 @pytest.fixture
