@@ -35,6 +35,7 @@ Problem
 ├── UnsupportedCoding       501  unsupported-coding
 ├── Unavailable             503                         Retry-After
 │   ├── DatabaseUnavailable      database-unavailable
+│   │   └── RowLocked
 │   ├── Overloaded               overloaded
 │   └── ShuttingDown             shutting-down
 └── UnsupportedVersion      505  unsupported-version
