@@ -106,8 +106,8 @@ class HashQueue:
 
         Raises Overloaded if the wait would be too long, became longer than expected, or another
         caller took precedence; and CallerDisconnected in a task that was abandoned. If the body
-        raises Unavailable, all waiting callers get that error, unless it concerns a single row:
-        none of them would succeed.
+        raises Unavailable, all waiting callers get that error, since none of them would succeed,
+        unless it concerns this caller alone: Overloaded, or RowLocked.
         """
         ticket = self._admit(caller)
         try:

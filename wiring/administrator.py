@@ -46,7 +46,8 @@ class LocalAdministrator:
     def settings(self) -> Settings:
         """Return the server's settings, except the time limit of a query.
 
-        Commands sign nothing: the service that makes backups has no access to the keys.
+        The keys may be missing: few commands need them, and the service that makes backups cannot
+        read them.
         """
         settings = load_settings(self._environ, SETTINGS_FILE, needs_keys=False)
         database = settings.database.model_copy(update={"query_timeout_seconds": _QUERY_SECONDS})
