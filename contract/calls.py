@@ -99,6 +99,11 @@ class Call:
         return self.guard is Guard.PASSWORD or method not in _SAFE
 
 
+def path_template(pattern: str) -> str:
+    """Return the path of a route, with ``{id}`` in place of the group that matches an id."""
+    return pattern.replace("([^/]+)", "{id}")
+
+
 class Endpoint:
     """A path, with a call for each of its methods."""
 
