@@ -49,6 +49,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rules.counting import counted
+
 REALM = "userauth"
 Headers = Sequence[tuple[str, str]]
 
@@ -322,7 +324,7 @@ class HeaderTooLarge(Problem):
 
 
 def _try_again(seconds: int) -> str:
-    return f"Try again in {seconds} second{'' if seconds == 1 else 's'}."
+    return f"Try again in {counted(seconds, 'second')}."
 
 
 class TooManyAttempts(Problem):
