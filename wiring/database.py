@@ -20,7 +20,6 @@ from postgres.embedded import EmbeddedPostgres
 from rules.digests import Digests
 from services.database_check import NeededConnections, find_connection_risk
 from settings import Settings
-from settings.choices import Reads
 from wiring.errors import database_advice
 from wiring.program import read_schema
 
@@ -137,7 +136,7 @@ async def find_database_risks(settings: Settings, database: Database) -> list[st
     async with database.connection() as connection:
         return await find_risks(
             connection,
-            acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
+            acknowledged=settings.database.acknowledges_reads,
             late_seconds=settings.database.query_timeout_seconds,
         )
 
