@@ -82,6 +82,12 @@ class Call:
     problems: tuple[type[Problem], ...] = field(kw_only=True, default=())
 
     @property
+    def responses(self) -> tuple[Response, ...]:
+        """Return the successful responses."""
+        alternative = self.response.alternative
+        return (self.response,) if alternative is None else (self.response, alternative)
+
+    @property
     def sends_message(self) -> bool:
         """Return whether the call is rejected if the server sends no messages."""
         return MailDisabled in self.problems
@@ -91,6 +97,11 @@ class Call:
         if self.guard is Guard.ANYONE:
             return False
         return self.guard is Guard.PASSWORD or method not in _SAFE
+
+
+def path_template(pattern: str) -> str:
+    """Return the path of a route, with ``{id}`` in place of the group that matches an id."""
+    return pattern.replace("([^/]+)", "{id}")
 
 
 class Endpoint:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic_core import to_json
 
-from contract.calls import Endpoint
+from contract.calls import Endpoint, path_template
 from contract.documents import TOKEN_ID_SCHEMA
 from contract.openapi_operations import HEADERS, SCHEMES, Components, operation, tag
 from contract.openapi_problems import problem_schema, problems_of, sample_problems
@@ -20,7 +20,6 @@ from contract.openapi_schemas import Json, body_schemas
 
 Routes = Sequence[tuple[str, type[Endpoint]]]
 
-_ID = "([^/]+)"
 # The forms with the current password, and when it is required.
 _CONFIRMED = {"UserChanges": "together with `password` if", "Confirmation": "if"}
 _DESCRIPTION = """\
@@ -123,7 +122,7 @@ def _path_item(path: str) -> Json:
 
 def _template(pattern: str) -> str:
     """Return the path template of a route, whose groups each stand for an id."""
-    path = pattern.replace(_ID, "{id}")
+    path = path_template(pattern)
     if not re.fullmatch(r"(/([a-z-]+|\{id\}))+", path):
         raise ValueError(f"This route cannot be written as a path template: {pattern}")
     return path

@@ -99,8 +99,7 @@ def operation(method: str, handler: type[Endpoint], call: Call, components: Comp
         "responses": {
             **{
                 str(int(response.status)): _success(response, components, has_body=has_body)
-                for response in (call.response, call.response.alternative)
-                if response is not None
+                for response in call.responses
             },
             **{
                 str(int(status)): _error(list(of_status), components, has_body=has_body)

@@ -59,16 +59,7 @@ _OF_PASSWORD = (
     DatabaseUnavailable,
     Overloaded,
 )
-_OF_USER = (
-    CredentialsMissing,
-    CredentialsInvalid,
-    TokenInvalid,
-    TokenExpired,
-    AccountDisabled,
-    TooManyAttempts,
-    DatabaseUnavailable,
-    Overloaded,
-)
+_OF_USER = (*_OF_PASSWORD, TokenExpired)
 _OF_GUARD: Mapping[Guard, tuple[type[Problem], ...]] = {
     Guard.ANYONE: (),
     Guard.USER: (*_OF_USER, EmailUnverified),

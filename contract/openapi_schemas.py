@@ -22,7 +22,7 @@ def body_schemas(calls: Sequence[Call]) -> tuple[Json, Mapping[Any, Json]]:
     accepted: dict[Any, JsonSchemaMode] = {call.body: "validation" for call in calls}
     del accepted[NoFields]
     returned: dict[Any, JsonSchemaMode] = {
-        call.response.document: "serialization" for call in calls
+        response.document: "serialization" for call in calls for response in call.responses
     }
     del returned[None]
     types = {**accepted, **returned, ProblemDocument: "serialization"}

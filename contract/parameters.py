@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from rules.errors import FieldError, InvalidParameters
+from rules.uuids import UUID
 
 Value = TypeVar("Value")
 _MAX_DIGITS = 20
 _MAX_ERRORS = 20
 _MAX_NAME_LENGTH = 100
-# The form of a UUID in lower case, whatever its bits of a version.
-UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUID_FORM = re.compile(UUID)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest, RequestStartLine
 from tornado.web import RequestHandler
 
+from contract.calls import path_template
 from handlers import routes
 from handlers.application_state import ApplicationState, ErrorPage, Failure
 from handlers.base import BaseHandler, RejectedHeadHandler, UnknownPathHandler
@@ -33,7 +34,7 @@ _ID_BYTES = 16
 _IDS_AT_ONCE = 256
 # A group matches an id, which must not become part of a metric or a log line.
 _TEMPLATES: Mapping[type[RequestHandler], str] = {
-    **{handler: str(path).replace("([^/]+)", "{id}") for path, handler in routes},
+    **{handler: path_template(str(path)) for path, handler in routes},
     StaticDocumentHandler: DOCS_PATH,
 }
 
@@ -62,7 +63,7 @@ class PageRoutes:
     @property
     def templates(self) -> Mapping[type[RequestHandler], str]:
         """Return the path template of each handler."""
-        return {handler: path.replace("([^/]+)", "{id}") for path, handler, _ in self.routes}
+        return {handler: path_template(path) for path, handler, _ in self.routes}
 
 
 NO_PAGES = PageRoutes((), lambda _failure: None)

@@ -35,6 +35,7 @@ Problem
 ├── UnsupportedCoding       501  unsupported-coding
 ├── Unavailable             503                         Retry-After
 │   ├── DatabaseUnavailable      database-unavailable
+│   │   └── RowLocked
 │   ├── Overloaded               overloaded
 │   └── ShuttingDown             shutting-down
 └── UnsupportedVersion      505  unsupported-version
@@ -47,6 +48,8 @@ The form is RFC 9457; each type is explained in docs/problems.md.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+from rules.counting import counted
 
 REALM = "userauth"
 Headers = Sequence[tuple[str, str]]
@@ -321,7 +324,7 @@ class HeaderTooLarge(Problem):
 
 
 def _try_again(seconds: int) -> str:
-    return f"Try again in {seconds} second{'' if seconds == 1 else 's'}."
+    return f"Try again in {counted(seconds, 'second')}."
 
 
 class TooManyAttempts(Problem):

@@ -9,7 +9,7 @@ from typing import TypeVar
 from weakref import WeakSet
 
 from rules.claims import Claims
-from rules.errors import CallerDisconnected, Overloaded, RowLocked, Unavailable
+from rules.errors import CallerDisconnected, DatabaseUnavailable, Overloaded, RowLocked, Unavailable
 from rules.hash_admission import Admission, Ticket
 from rules.hash_workers import HashWorkers, Observe
 from rules.turns import Caller, Turns
@@ -20,6 +20,10 @@ Result = TypeVar("Result")
 _MARGIN = 0.8
 # The maximum number of callers that run and wait at a time, however fast hashes are.
 MAX_TICKETS = 1000
+# Upper bound of the wait for a turn in Retry-After, as a multiple of ``max_wait_seconds``.
+_MAX_RETRY = 2
+# Retry delay for callers dropped by a database outage.
+_OUTAGE_RETRY_SECONDS = DatabaseUnavailable.retry_after_seconds
 
 
 class Slot:
@@ -37,12 +41,6 @@ class Slot:
     def release(self) -> None:
         """Give up the slot."""
         self._workers = None
-
-
-# Upper bound of the wait for a turn in Retry-After, as a multiple of ``max_wait_seconds``.
-_MAX_RETRY = 2
-# Retry delay for callers dropped by a database outage; the same as in DatabaseUnavailable.
-_OUTAGE_RETRY_SECONDS = 2
 
 
 class HashQueue:
@@ -106,8 +104,8 @@ class HashQueue:
 
         Raises Overloaded if the wait would be too long, became longer than expected, or another
         caller took precedence; and CallerDisconnected in a task that was abandoned. If the body
-        raises Unavailable, all waiting callers get that error, unless it concerns a single row:
-        none of them would succeed.
+        raises Unavailable, all waiting callers get that error, since none of them would succeed,
+        unless it concerns this caller alone: Overloaded, or RowLocked.
         """
         ticket = self._admit(caller)
         try:

@@ -67,7 +67,9 @@ class KeysFile:
         """Read a file with ``read``, which raises KeysFileError if a key is not valid."""
         self._file = file
         self._read = read
-        self._version = self._current_version()
+        # Unknown until the first reading: the caller read the keys earlier, and the file may have
+        # changed since.
+        self._version: tuple[int, int] | None = None
 
     def read(self) -> tuple[str, ...]:
         """Return the keys that the file contains now; raises KeysFileError."""
@@ -75,7 +77,7 @@ class KeysFile:
         return self._read(self._file)
 
     def read_changed(self) -> tuple[str, ...] | None:
-        """Return the keys if the file changed since the last reading and is valid."""
+        """Return the keys if the file is valid and has changed since the last reading, if any."""
         if self._current_version() == self._version:
             return None
         with suppress(KeysFileError):
@@ -189,6 +191,6 @@ def _file_errors(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise KeysFileError(
-            f"{file} cannot be created ({error.strerror}): grant access to it, set"
+            f"{file} cannot be written ({error.strerror}): grant access to it, set"
             " tokens.keys_file to another path, or set SECRET_KEYS."
         ) from error

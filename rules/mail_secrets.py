@@ -13,8 +13,10 @@ import hmac
 import re
 from dataclasses import dataclass, field
 
+from rules.uuids import UUID
+
 CODE_DIGITS = 8
-_TOKEN = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.[A-Za-z0-9_-]{43}")
+_TOKEN = re.compile(rf"({UUID})\.[A-Za-z0-9_-]{{43}}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-_NETWORK_BITS = 64
+NETWORK_BITS = 64
 # A provider may assign this prefix to one customer (RIPE-690): 65,536 networks.
-_SITE_BITS = 48
+SITE_BITS = 48
 
 
 class Origin(Protocol):
@@ -48,13 +48,13 @@ class LocalOrigin:
 @lru_cache(maxsize=10_000)
 def network_of(ip: str | None) -> str:
     """Return the network of an IP address: an IPv4 address itself, or the /64 of an IPv6 one."""
-    return _prefix_of(ip, _NETWORK_BITS)
+    return _prefix_of(ip, NETWORK_BITS)
 
 
 @lru_cache(maxsize=10_000)
 def site_of(ip: str | None) -> str:
     """Return the site of an IP address: an IPv4 address itself, or the /48 of an IPv6 one."""
-    return _prefix_of(ip, _SITE_BITS)
+    return _prefix_of(ip, SITE_BITS)
 
 
 def _prefix_of(ip: str | None, bits: int) -> str:

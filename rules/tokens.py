@@ -17,10 +17,11 @@ from enum import StrEnum
 from itsdangerous import Signer
 
 from rules.errors import TokenExpired, TokenInvalid
+from rules.uuids import UUID
 
 MAX_LENGTH = 160
 _TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_VALUE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([0-9]{1,12})")
+_VALUE = re.compile(rf"({UUID})\.([0-9]{{1,12}})")
 
 
 class TokenKind(StrEnum):

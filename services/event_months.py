@@ -26,8 +26,9 @@ class EventMonths:
     """Creates and drops partitions of the audit trail, in one process at a time."""
 
     def __init__(self) -> None:
-        # The number of failures since the last success, by partition.
-        self._failures: Counter[str] = Counter()
+        # The number of failures since the last success, by partition and by whether a lock is the
+        # cause: the two are not reported at the same number.
+        self._failures: Counter[tuple[str, bool]] = Counter()
 
     async def create(self, connection: Connection, now: datetime) -> None:
         """Create the partitions of this month and the next two that do not exist."""
@@ -61,11 +62,15 @@ class EventMonths:
                 raise
             self._note(table, error)
         else:
-            del self._failures[table]
+            # Otherwise another process has the turn: nothing has succeeded.
+            if is_ours:
+                del self._failures[table, True], self._failures[table, False]
 
     def _note(self, table: str, error: DatabaseError) -> None:
-        self._failures[table] += 1
-        if self._failures[table] == (_REPORTED_LOCK_FAILURES if isinstance(error, Locked) else 1):
+        is_locked = isinstance(error, Locked)
+        self._failures[table, is_locked] += 1
+        reported = _REPORTED_LOCK_FAILURES if is_locked else 1
+        if self._failures[table, is_locked] == reported:
             logging.getLogger(SERVER).warning(
                 "housekeeping of the partition %s failed, and is tried again: %s", table, error
             )

@@ -1,4 +1,4 @@
-"""The kinds of imported hashes in use, measured before any password is rejected."""
+"""The kinds of imported hashes in use, measured in the background from the start on."""
 
 import asyncio
 from collections.abc import Sequence

@@ -144,7 +144,10 @@ class Logins:
         origin: Origin,
         user_id: str | None = None,
     ) -> bool:
-        """Revoke a session, if any; return False if it belongs to another user than ``user_id``."""
+        """Revoke a session, if any; return False if none was revoked.
+
+        It may belong to another user than ``user_id``, be revoked already, or no longer exist.
+        """
         if session_id is None:
             return True
         owner_id = await tokens.revoke(

@@ -3,6 +3,7 @@
 from db import message_queue
 from db.message_queue import MessageFilter
 from db.message_rows import MessageStateRow
+from db.pool import Connection
 from rules import emails
 from rules.digests import Digests
 from rules.origin import LocalOrigin
@@ -53,9 +54,7 @@ class MailAdministration:
     async def get(self, message_id: str) -> MessageStateRow:
         """Return a message; raises MessageNotFound."""
         async with connection_to(self._core.database) as connection:
-            found = await message_queue.find_message(connection, message_id)
-        if found is None:
-            raise MessageNotFound
+            found = await _get_message(connection, message_id)
         await self._core.audit.record(EventKind.MAIL_READ, self._origin, user_id=found.user_id)
         return found
 
@@ -66,7 +65,7 @@ class MailAdministration:
         """
         async with transaction_on(self._core.database) as transaction:
             now = self._core.now()
-            found = await self._get(transaction, message_id)
+            found = await _get_message(transaction.connection, message_id)
             if not await message_queue.retry(transaction.connection, message_id, now=now):
                 is_expired = found.expires_at <= now and found.state in {"due", "dead"}
                 raise MessageNotRetried("expired" if is_expired else _reason(found))
@@ -87,19 +86,13 @@ class MailAdministration:
         Raises MessageNotFound.
         """
         async with transaction_on(self._core.database) as transaction:
-            found = await self._get(transaction, message_id)
+            found = await _get_message(transaction.connection, message_id)
             is_new = await message_queue.drop(
                 transaction.connection, message_id, now=self._core.now()
             )
             if is_new:
                 await self._write(transaction, EventKind.MAIL_DROPPED, found)
         return is_new
-
-    async def _get(self, transaction: Transaction, message_id: str) -> MessageStateRow:
-        found = await message_queue.find_message(transaction.connection, message_id)
-        if found is None:
-            raise MessageNotFound
-        return found
 
     async def _write(
         self, transaction: Transaction, kind: EventKind, message: MessageStateRow
@@ -111,6 +104,13 @@ class MailAdministration:
             user_id=message.user_id,
             email_key=emails.email_key(message.recipient),
         )
+
+
+async def _get_message(connection: Connection, message_id: str) -> MessageStateRow:
+    found = await message_queue.find_message(connection, message_id)
+    if found is None:
+        raise MessageNotFound
+    return found
 
 
 def _reason(message: MessageStateRow) -> str:

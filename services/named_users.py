@@ -8,10 +8,11 @@ from db import users
 from db.pool import Connection, Database
 from db.rows import UserRow, UserStateRow
 from rules import emails
+from rules.uuids import UUID
 from services.transactions import Transaction, transaction_on
 
 # Postgres accepts an id without hyphens too.
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
+_ID = re.compile(rf"{UUID}|[0-9a-f]{{32}}", re.IGNORECASE)
 
 
 class UserNotFound(Exception):

@@ -167,13 +167,16 @@ class Throttle:
         await counts.move_count(connection, *names)
 
     async def delete_counts(self, connection: Connection, user: UserRow, ip: str | None) -> None:
-        """Delete the failures of a user, in total and from the network of a request."""
+        """Delete the failures of a user, in total and from the network of a request.
+
+        The usual network of the account is deleted with them.
+        """
         await self.delete_count(connection, user)
         key = emails.email_key(user.email)
         await counts.delete_count(connection, self._names.pair(key, network_of(ip)))
 
     async def delete_count(self, connection: Connection, user: UserRow) -> None:
-        """Delete the failures and the usual network of a user who is deleted."""
+        """Delete the failures of a user in total, and the usual network of the account."""
         await counts.delete_count(connection, self._names.account(emails.email_key(user.email)))
 
     def _login_attempt(self, pair: str, network: str, ip: str | None, *account: Subject) -> Attempt:

@@ -59,8 +59,11 @@ class TokenUsage:
                 for token_id, _ in batch:
                     del taken[token_id]
         finally:
-            # Uses that were recorded during the write are newer.
-            self._waiting = taken | self._waiting
+            # Uses that were recorded during the write are newer, but may lack the IP address.
+            for token_id, (minute, ip) in self._waiting.items():
+                _, known = taken.get(token_id, (0, None))
+                taken[token_id] = (minute, ip or known)
+            self._waiting = taken
         return WRITE_SECONDS
 
 

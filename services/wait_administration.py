@@ -60,7 +60,7 @@ class WaitAdministration:
         return ended
 
     async def end_one(self, subject: str) -> int:
-        """End one wait, given by the name of its count; return whether the count was not 0."""
+        """End one wait, given by the name of its count; return 1 if the count was not 0."""
         async with transaction_on(self._core.database) as transaction:
             ended = await counts.reset_counts(transaction.connection, [subject])
             if ended:

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.checks import EMBEDDED, DatabaseReads, DatabaseUrl, DirectUrl, FilePath, Info, PoolMax
-from settings.choices import Pooler
+from settings.choices import Pooler, Reads
 from settings.database_url import has_options
 from settings.dsn import Dsn
 from settings.section import Section
@@ -49,6 +49,11 @@ class DatabaseSettings(Section):
     def is_embedded(self) -> bool:
         """Return whether the server runs the embedded Postgres."""
         return self.url.get_secret_value() in EMBEDDED
+
+    @property
+    def acknowledges_reads(self) -> bool:
+        """Return whether a synchronous standby has to acknowledge each lookup."""
+        return self.reads is Reads.ACKNOWLEDGED
 
     @property
     def direct(self) -> Self:

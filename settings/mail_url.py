@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from settings.exposure import is_loopback
+from settings.server import MAX_PORT
 
 FOLDER = "folder:"
-_MAX_PORT = 65535
 _SMTP = re.compile(
     r"""(?!.*(\s|%(?![0-9A-Fa-f]{2})))
     (?P<scheme>smtp|smtps|smtp\+starttls)://
@@ -61,7 +61,7 @@ def parse_mail_url(url: str) -> SmtpUrl | FolderUrl | None:
     if url.startswith(FOLDER) and len(url) > len(FOLDER):
         return FolderUrl(Path(url.removeprefix(FOLDER)))
     match = _SMTP.fullmatch(url)
-    if match is None or int(match["port"] or 0) > _MAX_PORT:
+    if match is None or int(match["port"] or 0) > MAX_PORT:
         raise ValueError(
             "must be smtps://user:password@host:port, smtp+starttls://…, smtp://… or folder:PATH,"
             " with special characters in the user or password written as %40 and the like"

@@ -30,7 +30,7 @@ from settings.mail_url import FolderUrl, SmtpUrl, parse_mail_url
 from settings.pages import PageSettings
 from settings.profiles import Profile
 from settings.section import Section
-from settings.server import ServerSettings
+from settings.server import MAX_PORT, ServerSettings
 from settings.sessions import SessionSettings
 
 # The limit also applies to passwords.workers = 0, one for each CPU.
@@ -130,7 +130,7 @@ class MetricsSettings(Section):
     """The listening socket for Prometheus."""
 
     host: str = Field(min_length=1, description="an address or a host name")
-    port: int = Field(ge=0, le=65535)
+    port: int = Field(ge=0, le=MAX_PORT)
 
 
 class DocsSettings(Section):

@@ -211,6 +211,7 @@ class Connection(BaseConnection):
         self, problem: Problem, line: RequestStartLine | None, fields: HTTPHeaders | None = None
     ) -> None:
         """Make the application respond with a problem, and read no further request."""
+        self._has_responded = False
         self._body = None
         self._awaits_head = False
         if line is None:

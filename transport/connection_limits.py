@@ -7,9 +7,11 @@ thousands for each new connection would be slow: one search finds several.
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address
 from operator import itemgetter
 
+from rules.ip_addresses import parse_address
+from rules.origin import NETWORK_BITS, SITE_BITS
 from transport.base_connection import BaseConnection
 
 # How many idle connections one search finds. The next search is delayed if this one found none, and
@@ -20,9 +22,8 @@ _FRUITLESS_SECONDS = 0.1
 _SKIPPED_SECONDS = 0.00001
 # The maximum number of bytes that one read of a connection returns.
 _RECEIVE_BYTES = 64 * 1024
-# An IPv6 site has a /48, and each of its networks a /64. All networks of a site together have the
-# limit of four networks.
-_SITE_BITS, _NETWORK_BITS, _ALL_BITS = 48, 64, 128
+_ADDRESS_BITS = 128
+# All networks of an IPv6 site together have the limit of four networks.
 _NETWORKS_OF_SITE = 4
 
 # The kind of a network, its first bits, and how many shares it has.
@@ -151,13 +152,11 @@ class OpenConnections:
 
 @lru_cache(maxsize=10_000)
 def _networks_of(text: str) -> tuple[Network, ...]:
-    address: IPv4Address | IPv6Address = ip_address(text)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    address = parse_address(text)
     bits = int(address)
     if isinstance(address, IPv4Address):
         return (("address", bits, 1),)
     return (
-        ("network", bits >> (_ALL_BITS - _NETWORK_BITS), 1),
-        ("site", bits >> (_ALL_BITS - _SITE_BITS), _NETWORKS_OF_SITE),
+        ("network", bits >> (_ADDRESS_BITS - NETWORK_BITS), 1),
+        ("site", bits >> (_ADDRESS_BITS - SITE_BITS), _NETWORKS_OF_SITE),
     )

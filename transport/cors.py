@@ -19,6 +19,8 @@ from transport.response import Fields
 from transport.session_cookie import has_session_cookie
 
 ANY = "*"
+# The paths of the pages for people begin with this.
+PAGES = "/auth/"
 # How long a browser may cache the response to a preflight request.
 _MAX_AGE_SECONDS = 600
 _REQUEST_FIELDS = ("Authorization", "Content-Type", "X-Request-ID", "traceparent")
@@ -27,7 +29,6 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _MAX_ASKED_FIELDS = 50
 _RESPONSE_FIELDS = "Allow, Location, Retry-After, WWW-Authenticate, X-Request-ID"
 _NONE: Fields = ()
-_PAGES = "/auth/"
 # The values of Sec-Fetch-Site for a page of the same origin, and for no page.
 _SAME_ORIGIN = frozenset({"same-origin", "none"})
 
@@ -43,7 +44,7 @@ class CrossOrigin:
         if not self._origins:
             return _NONE
         exposed = ("Access-Control-Expose-Headers", _RESPONSE_FIELDS)
-        if has_session_cookie(request) or request.path.startswith(_PAGES):
+        if has_session_cookie(request) or request.path.startswith(PAGES):
             return _NONE
         if ANY in self._origins:
             return (("Access-Control-Allow-Origin", ANY), exposed)

@@ -8,12 +8,11 @@ from urllib.parse import quote, urlsplit
 
 from tornado.httputil import HTTPHeaders
 
+from rules.return_path import MAX_LENGTH
 from transport.browsers import is_from_script, prefers_html
+from transport.cors import PAGES
 
-_PAGES = "/auth/"
-_SIGN_IN = f"{_PAGES}sign-in"
-# The maximum length of a path that pages accept.
-_MAX_PATH_LENGTH = 2_000
+_SIGN_IN = f"{PAGES}sign-in"
 # Only these requests can be repeated after signing in without loss.
 _REPEATABLE = frozenset({"GET", "HEAD"})
 
@@ -35,9 +34,9 @@ class SignInRedirects:
         if self._host and headers.get("X-Forwarded-Host", "").lower() != self._host:
             return None
         target = headers.get("X-Forwarded-Uri", "")
-        if target.startswith(_PAGES):
+        if target.startswith(PAGES):
             # The proxy asks about the pages themselves: a redirect would lead here again.
             return None
-        if not target.startswith("/") or len(target) > _MAX_PATH_LENGTH:
+        if not target.startswith("/") or len(target) > MAX_LENGTH:
             return _SIGN_IN
         return f"{_SIGN_IN}?next={quote(target, safe='', encoding='latin-1')}"

@@ -14,7 +14,6 @@ from services.all_services import AdministrationServices
 from services.backups import Backups
 from services.database_check import DatabaseReport, NeededConnections, check_database
 from settings import Settings, load_settings
-from settings.choices import Reads
 from wiring.administration import open_administration
 from wiring.check import check
 from wiring.database import (
@@ -46,7 +45,8 @@ class LocalAdministrator:
     def settings(self) -> Settings:
         """Return the server's settings, except the time limit of a query.
 
-        Commands sign nothing: the service that makes backups has no access to the keys.
+        The keys may be missing: few commands need them, and the service that makes backups cannot
+        read them.
         """
         settings = load_settings(self._environ, SETTINGS_FILE, needs_keys=False)
         database = settings.database.model_copy(update={"query_timeout_seconds": _QUERY_SECONDS})
@@ -123,7 +123,7 @@ class LocalAdministrator:
 async def _check_database(
     settings: Settings, dsn: str, needed: NeededConnections
 ) -> DatabaseReport:
-    acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
+    acknowledged = settings.database.acknowledges_reads
     with database_advice():
         async with checked_database(dsn, pool_limits(settings)) as database:
             return await check_database(database, needed, acknowledged=acknowledged)

@@ -20,7 +20,6 @@ from postgres.embedded import EmbeddedPostgres
 from rules.digests import Digests
 from services.database_check import NeededConnections, find_connection_risk
 from settings import Settings
-from settings.choices import Reads
 from wiring.errors import database_advice
 from wiring.program import read_schema
 
@@ -44,7 +43,11 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Connect to the database, apply the schema, and disconnect after use."""
     with database_advice():
-        location = await _migrate_directly(settings) if settings.database.direct_url else None
+        location = (
+            await _migrate_directly(settings, may_migrate=may_migrate)
+            if settings.database.direct_url
+            else None
+        )
         observe = metrics.observe_connection_wait if metrics else None
         database = await Database.open(dsn, pool_limits(settings), observe)
     try:
@@ -59,10 +62,10 @@ async def open_database(
         await database.close()
 
 
-async def _migrate_directly(settings: Settings) -> Location:
+async def _migrate_directly(settings: Settings, *, may_migrate: bool) -> Location:
     """Apply the schema without the pooler; return the location of the database."""
     async with direct_database(settings) as direct:
-        await apply_schema(direct, read_schema())
+        await apply_schema(direct, read_schema(), may_migrate=may_migrate)
         return await get_location(direct)
 
 
@@ -133,7 +136,7 @@ async def find_database_risks(settings: Settings, database: Database) -> list[st
     async with database.connection() as connection:
         return await find_risks(
             connection,
-            acknowledged=settings.database.reads is Reads.ACKNOWLEDGED,
+            acknowledged=settings.database.acknowledges_reads,
             late_seconds=settings.database.query_timeout_seconds,
         )
 

@@ -26,7 +26,7 @@ from wiring.listening import greeting, listen, listen_for_metrics
 from wiring.logs import LAST_LINES_SECONDS
 from wiring.reloading import reload
 from wiring.secrets import read_certificate, signing_keys
-from wiring.signals import exit_on_stop_signals, reload_on_hangup, stop_event
+from wiring.signals import Hangups, exit_on_stop_signals, reload_on_hangup, stop_event
 from wiring.tasks import LAST_WRITE_SECONDS
 
 # How long a stop takes, not counting the waits that have their own limits.
@@ -35,11 +35,11 @@ _OTHER_STOP_SECONDS = 10.0
 
 def serve(settings: Settings, systemd: Systemd, log: LogWriter) -> None:
     """Serve until SIGTERM or SIGINT."""
-    exit_on_stop_signals()
+    hangups = exit_on_stop_signals()
     keys = signing_keys(settings)
     certificate = read_certificate(settings)
     with open_postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(_serve(settings, systemd, keys, certificate, dsn, log=log))
+        runner.run(_serve(settings, systemd, keys, certificate, dsn, hangups=hangups, log=log))
 
 
 async def _serve(
@@ -49,6 +49,7 @@ async def _serve(
     certificate: Certificate | None,
     dsn: str,
     *,
+    hangups: Hangups,
     log: LogWriter,
 ) -> None:
     with stop_event() as stop:
@@ -63,7 +64,7 @@ async def _serve(
             raise_limit(settings.limits)
             server = Server(application, settings.limits, certificate)
             status = greeting(settings, await listen(server, settings, systemd.sockets))
-            reload_on_hangup(partial(reload, application, certificate, systemd, status))
+            reload_on_hangup(partial(reload, application, certificate, systemd, status), hangups)
             stack.callback(_monitor_lag(settings, application).close)
             stack.callback(FreeFilesMonitor(time.monotonic).close)
             freeze_gc()

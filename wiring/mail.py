@@ -19,6 +19,7 @@ from ops.metrics import Metrics
 from ops.periodic import PeriodicTask
 from rules.tokens import TokenSigner
 from settings import Settings, SettingsError
+from settings.local_origin import shown_host
 from settings.mail_url import FolderUrl, SmtpUrl
 from wiring.metrics import watch_mail
 
@@ -96,8 +97,7 @@ def location_of(url: SmtpUrl | FolderUrl) -> str:
     """Return the folder, or the host and port."""
     if isinstance(url, FolderUrl):
         return str(_relative(url.path))
-    host = f"[{url.host}]" if ":" in url.host else url.host
-    return f"{host}:{url.port}"
+    return f"{shown_host(url.host)}:{url.port}"
 
 
 def _relative(path: Path) -> Path:

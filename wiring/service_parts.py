@@ -15,7 +15,6 @@ from services.core import Core
 from services.reservations import Reservations
 from services.throttle import Throttle
 from settings import Settings
-from settings.choices import Reads
 from wiring.database import read_digests
 from wiring.metrics import watch_services
 from wiring.passwords import account_rules, open_hasher
@@ -44,7 +43,7 @@ async def open_parts(
     async with AsyncExitStack() as stack:
         hasher = open_hasher(settings, metrics)
         stack.callback(hasher.close)
-        acknowledged = settings.database.reads is Reads.ACKNOWLEDGED
+        acknowledged = settings.database.acknowledges_reads
         observer = metrics.lookup if metrics else None
         lookups = open_lookups(database, observer, acknowledged=acknowledged)
         stack.push_async_callback(lookups.close)

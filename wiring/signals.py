@@ -12,12 +12,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-def exit_on_stop_signals() -> None:
-    """Until the event loop runs, make a stop signal exit through all open context managers."""
-    # There is nothing to reload yet.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+class Hangups:
+    """Whether SIGHUP arrived before the server could reload: that reload follows the start."""
+
+    def __init__(self) -> None:
+        self.has_waiting = False
+
+    def note(self, _number: int, _frame: object) -> None:
+        """Note a SIGHUP."""
+        self.has_waiting = True
+
+
+def exit_on_stop_signals() -> Hangups:
+    """Until the event loop runs, make a stop signal exit through all open context managers.
+
+    Return the SIGHUPs that arrive before ``reload_on_hangup``: the keys and the certificate are
+    read long before, and may have changed since.
+    """
+    hangups = Hangups()
+    signal.signal(signal.SIGHUP, hangups.note)
     for number in _stop_signals():
         signal.signal(number, _exit)
+    return hangups
 
 
 @contextmanager
@@ -36,10 +52,15 @@ def stop_event() -> Iterator[asyncio.Event]:
             signal.signal(number, signal.SIG_IGN)
 
 
-def reload_on_hangup(reload: Callable[[], None]) -> None:
-    """Call ``reload`` in the event loop on SIGHUP, unless SIGHUP stops the server."""
+def reload_on_hangup(reload: Callable[[], None], hangups: Hangups) -> None:
+    """Call ``reload`` in the event loop on SIGHUP, unless SIGHUP stops the server.
+
+    For earlier SIGHUPs, call it as soon as the caller awaits something.
+    """
     if signal.SIGHUP not in _stop_signals():
         _call_in_loop(signal.SIGHUP, reload)
+    if hangups.has_waiting:
+        asyncio.get_running_loop().call_soon(reload)
 
 
 def _call_in_loop(number: signal.Signals, callback: Callable[[], None]) -> None:

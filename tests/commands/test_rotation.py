@@ -8,11 +8,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from rules.keys import add_key, remove_keys
 from rules.tokens import TokenClaims, TokenSigner
 from tests.harness.api import Api, bearer
+from tests.harness.child_processes import Process, read_greeting, stop
 from tests.harness.configuration import KEY
-from tests.harness.processes import ServerProcess, running_server
+from tests.harness.processes import ServerProcess, running_server, start
+from tests.harness.row_locks import holding
 
 EMAIL = "susan@example.com"
 OLD = "an-old-signing-key-for-the-tests-0"
@@ -149,6 +153,38 @@ def test_in_production_the_old_keys_remain_in_use_where_the_file_has_a_guessable
         asyncio.run(use(server))
         assert server.stop() == 0
         assert "SIGHUP: loaded" not in server.written()
+
+
+@pytest.mark.parametrize("is_reloaded", [False, True])
+def test_a_key_added_while_a_server_starts_is_used(
+    dsn: str, tmp_path: Path, *, is_reloaded: bool
+) -> None:
+    file, log = tmp_path / "keys", tmp_path / "log"
+    write(file, OLD + "\n")
+
+    async def use(process: Process) -> None:
+        with holding(dsn, "LOCK TABLE userauth_schema") as migration:
+            starting = asyncio.create_task(asyncio.to_thread(read_greeting, process, log))
+            await migration.sees_waiting(starting)
+            expired = TokenSigner([add_key(file)], time.time).issue(
+                TokenClaims(str(uuid4()), 1_700_000_000)
+            )
+            if is_reloaded:
+                process.send_signal(signal.SIGHUP)
+        server = ServerProcess(process, await starting, log)
+        if is_reloaded:
+            await asyncio.to_thread(server.wait_for, "SIGHUP: loaded 2 signing keys")
+        api = Api(server.url)
+        answer = await api.request("GET", "/api/user", authorization=bearer(expired))
+        assert answer.problem == "token-expired"
+        api.close()
+
+    with log.open("a", encoding="utf-8") as stream:
+        process = start(variables_of(dsn, file), stream)
+    try:
+        asyncio.run(use(process))
+    finally:
+        stop(process)
 
 
 def test_keys_of_the_environment_are_not_reloaded(dsn: str, tmp_path: Path) -> None:

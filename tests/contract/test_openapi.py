@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import chain, product
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from typing_extensions import TypedDict
 
+from contract.calls import Call, Endpoint, Response
 from contract.openapi import DocumentOptions, openapi_document
 from handlers import routes
 from handlers.static_documents import OPENAPI_PATH
@@ -117,6 +119,25 @@ def test_every_problem_type_of_a_call_is_in_the_document() -> None:
     undocumented = {"method-not-allowed"}  # the error of a method that is not an operation
     expected = {cls.type_uri() for cls in problem_types() if cls.name not in undocumented}
     assert documented == expected
+
+
+def test_a_type_that_only_an_alternative_returns_is_in_the_document() -> None:
+    class Rare(TypedDict):
+        rare: bool
+
+    class Handler(Endpoint):
+        calls: ClassVar = {
+            "GET": Call(
+                summary="Rare",
+                description="Rare.",
+                response=Response("Usual.", alternative=Response("Rare.", Rare, status=202)),
+            )
+        }
+
+    made = openapi_document([*routes, ("/rare", Handler)], STRICT, version="1.2.3")
+    content = made["paths"]["/rare"]["get"]["responses"]["202"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": "#/components/schemas/Rare"}
+    assert made["components"]["schemas"]["Rare"]["required"] == ["rare"]
 
 
 def test_no_component_is_unused() -> None:

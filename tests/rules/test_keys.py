@@ -1,5 +1,6 @@
 """Signing keys in a file."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -9,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from rules.keys import KeysFileError, add_key, read_keys, read_or_create_keys, remove_keys
+from rules.errors import TokenInvalid
+from rules.keys import (
+    KeysFile,
+    KeysFileError,
+    add_key,
+    read_keys,
+    read_or_create_keys,
+    remove_keys,
+)
+from rules.tokens import TokenClaims, TokenSigner
+from tests.harness.clock import Clock
 
 KEY = "k" * 32
 OTHER_USER = 65534
@@ -133,6 +144,55 @@ def test_a_file_of_root_may_be_readable_by_the_group(
     monkeypatch.setattr("rules.keys.os.geteuid", lambda: user)
     with nullcontext() if is_read else pytest.raises(KeysFileError, match="by others"):
         read_keys(file)
+
+
+def test_a_key_added_after_the_first_reading_of_the_server_is_found(
+    tmp_path: Path, clock: Clock
+) -> None:
+    file = written(tmp_path / "keys", KEY)
+    keys = read_keys(file)
+    new = add_key(file)
+    # The start of Postgres and the migration are between the reading and this.
+    signer = TokenSigner(keys, clock, KeysFile(file).read_changed)
+    claims = TokenClaims("0f0e0d0c-0b0a-4908-8706-050403020100", int(clock()) + 60)
+    assert signer.read(TokenSigner([new], clock).issue(claims)) == claims
+    assert signer.keys == (new, KEY)
+
+
+def test_the_file_is_read_for_no_valid_token_and_once_for_many_forged_ones(
+    tmp_path: Path, clock: Clock
+) -> None:
+    file = written(tmp_path / "keys", KEY)
+    readings: list[Path] = []
+
+    def read(path: Path) -> tuple[str, ...]:
+        readings.append(path)
+        return read_keys(path)
+
+    signer = TokenSigner([KEY], clock, KeysFile(file, read).read_changed)
+    token = signer.issue(TokenClaims("0f0e0d0c-0b0a-4908-8706-050403020100", int(clock()) + 60))
+    signer.read(token)
+    assert readings == []
+    for forged in ("x", token[:-1], "y" * 91):
+        with pytest.raises(TokenInvalid):
+            signer.read(forged)
+        assert readings == [file]
+    signer.read(token)
+    assert readings == [file]
+
+
+def test_a_failure_of_a_write_to_an_existing_file_is_not_reported_as_one_of_a_creation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = written(tmp_path / "keys", f"{KEY}\n")
+    monkeypatch.setattr("rules.keys.os.fsync", fail)
+    for change in (add_key, lambda file: remove_keys(file, ())):
+        with pytest.raises(KeysFileError, match=r"keys cannot be written \(No space left"):
+            change(file)
+    assert file.read_text() == f"{KEY}\n"
 
 
 @pytest.fixture

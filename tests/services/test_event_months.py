@@ -14,6 +14,7 @@ import pytest
 from db import event_partitions
 from db.event_partitions import Month
 from db.events import EventFilter, find_events
+from db.expired_tokens import housekeeping_turn
 from db.pool import Database
 from services import event_months, housekeeping
 from services.housekeeping import Housekeeping, RetentionPolicy
@@ -262,6 +263,48 @@ def test_a_long_reader_delays_partitions_and_no_writer(
 
     use(own, work)
     assert partitions(own) == ["events_2027_06", "events_2027_07", "events_2027_08"]
+
+
+def test_the_turn_of_another_server_does_not_count_as_a_success(
+    own: str, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_months, "_REPORTED_LOCK_FAILURES", 2)
+    monkeypatch.setattr(event_partitions, "_MAX_MOVED", 0)
+    use(own, lambda database: remove(database, clock))
+    clock.advance(200 * 86_400)
+    insert(own, datetime.fromtimestamp(clock.now, UTC).isoformat())
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep=KEEP)
+        with holding(own, "SELECT count(*) FROM events_2026_11"):
+            await house.remove()
+            async with database.connection() as other, housekeeping_turn(other) as is_theirs:
+                assert is_theirs
+                await house.remove()
+            await house.remove()
+
+    use(own, work)
+    reports = [record.getMessage() for record in caplog.records]
+    assert [report.count("events_2027_06") for report in reports] == [1, 0]
+    assert [report.count("events_2026_11") for report in reports] == [0, 1]
+
+
+def test_a_failure_is_reported_at_once_after_one_of_a_lock(
+    own: str, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert(own, "2026-11-01Z")
+
+    async def work(database: Database) -> None:
+        house = Housekeeping(database, clock=clock, keep=KEEP)
+        with holding(own, "SELECT count(*) FROM events"):
+            await house.remove()
+        assert caplog.records == []
+        monkeypatch.setattr(event_partitions, "_MAX_MOVED", 0)
+        await house.remove()
+
+    use(own, work)
+    [record] = caplog.records
+    assert "events_2026_11" in record.getMessage()
 
 
 def write(dsn: str) -> None:

@@ -124,6 +124,27 @@ def test_uses_that_could_not_be_written_are_kept(dsn: str, token: str, clock: Cl
     assert uses(dsn)[0][1] == "192.0.2.1"
 
 
+def test_a_use_without_an_address_during_a_failed_write_keeps_the_known_address(
+    dsn: str, token: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(database: Database) -> None:
+        usage = TokenUsage(database, clock)
+
+        async def fail(_connection: Connection, _uses: Sequence[Use]) -> None:
+            clock.advance(MINUTE)
+            usage.note(token, None)
+            raise Unavailable
+
+        usage.note(token, "192.0.2.1")
+        with monkeypatch.context() as patch, pytest.raises(Unavailable):
+            patch.setattr(tokens, "write_uses", fail)
+            await usage.write()
+        await usage.write()
+
+    use(dsn, work)
+    assert uses(dsn) == [(clock.now - clock.now % MINUTE, "192.0.2.1")]
+
+
 def test_uses_recorded_during_a_write_are_kept_for_the_next(
     dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from tests.harness.api import Api
 from tests.harness.memory_transport import EchoApplication, answer_in_parts, new_connection
 from tests.harness.raw_http import answers_to, chunked, raw_request
 from transport.exchange import Exchange
+from transport.head import MAX_BYTES
 
 FIRST = raw_request("GET", "/first")
 RESPONSE = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -18,6 +19,7 @@ FAILING = {
     "chunks": raw_request("POST", "/fails", "Transfer-Encoding: chunked", body=chunked(b"abc")),
     "too large a body": raw_request("POST", "/fails", body=b"x" * 1_001),
     "a rejected head": raw_request("GET", "/fails", "Transfer-Encoding: gzip"),
+    "too large a head": raw_request("GET", "/fails", f"X-Long: {'x' * MAX_BYTES}"),
 }
 
 
