@@ -106,7 +106,10 @@ def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> 
 
 
 def _values(text: str) -> set[str | None]:
-    return {name for _, name, _, _ in Formatter().parse(text)} - {None}
+    found = [field for field in Formatter().parse(text) if field[1] is not None]
+    if any(specification or conversion for _, _, specification, conversion in found):
+        raise ValueError("write a value as {name}, without a format")
+    return {name for _, name, _, _ in found}
 
 
 def _positions(message: str) -> set[str | None]:

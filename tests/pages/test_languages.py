@@ -223,6 +223,7 @@ def test_a_file_of_the_administrator_replaces_single_texts(tmp_path: Path) -> No
         ('[sign-in]\ntitle = "Hallo {name}"\n', r"sign-in\.title contains a value"),
         ("[sign-in\n", r"at line 1"),
         ('[sign-in]\ntitle = "Hallo {"\n', r"Single '{' encountered"),
+        ('[sign-in]\ntitle = "Hallo {name:>9}"\n', r"sign-in\.title: write a value as {name}"),
         ('title = "Hallo"\n', r"title is not a text in a section"),
     ],
 )
