@@ -17,7 +17,6 @@ from tests.harness.replication import Node, made_cluster, primaries, replicated
 
 SECRET = "hunter2hunter2"
 USER = f"userauth:{SECRET}@"
-LIMITS = {"USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": "0.5"}
 # By name: the URL, the exit code, and a part of the sentence.
 CASES = {
     "the host is unknown": (f"{USER}nosuch.invalid/x", 1, "nosuch.invalid cannot be resolved"),
@@ -150,6 +149,12 @@ def _be_strict(node: Node) -> None:
     node.wait_for("count(*) > 0 FROM pg_hba_file_rules WHERE user_name = '{strict}'")
 
 
+def limits(template: str) -> dict[str, str]:
+    """Return a time limit for connections: a short one if a host is silent."""
+    seconds = "2" if "{silent}" in template else "30"
+    return {"USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": seconds}
+
+
 def sentence_of(code: int, stdout: str, stderr: str, *, expected_code: int) -> str:
     """Return the one sentence that a process that fails has written."""
     assert (code, stdout) == (expected_code, ""), stderr
@@ -167,7 +172,7 @@ def test_a_url_without_a_usable_postgres_is_reported_in_one_sentence(
     for command in (["check"], ["users", "list"], ["backup", "-"]):
         # A command that blocks waits ten seconds for a silent host.
         if command[0] != "backup" or "{silent}" not in template:
-            ended = manage(*command, DATABASE_URL=url, **LIMITS)
+            ended = manage(*command, DATABASE_URL=url, **limits(template))
             sentence = sentence_of(ended.returncode, ended.stdout, ended.stderr, expected_code=code)
             assert part in sentence or command[0] == "backup"
 
@@ -190,7 +195,7 @@ def test_an_error_names_the_direct_url_if_that_is_used(
     variables = {
         "DATABASE_URL": f"postgresql://{USER}{places['primary']}/userauth",
         "USERAUTH_DATABASE__DIRECT_URL": direct,
-        **LIMITS,
+        **limits(template),
     }
     for command in (["check"], ["check", "--database"], ["users", "list"], ["backup", "-"]):
         ended = manage(*command, **variables)
@@ -206,7 +211,7 @@ def test_an_error_names_the_direct_url_if_that_is_used(
 def test_a_start_reports_what_a_check_does(places: dict[str, str], case: str) -> None:
     template, code, part = CASES[case]
     url = f"postgresql://{template.format(**places)}"
-    ended = run_to_the_end(DATABASE_URL=url, **LIMITS)
+    ended = run_to_the_end(DATABASE_URL=url, **limits(template))
     assert part in sentence_of(ended.returncode, ended.stdout, ended.stderr, expected_code=code)
 
 
