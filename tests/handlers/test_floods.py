@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
@@ -12,16 +11,10 @@ from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.configuration import override_settings
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 EMAIL, OTHER = "susan@example.com", "peter@example.com"
 HOME = "198.51.100.7"
-SECONDS = 30.0
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not is_so():
-            await asyncio.sleep(0.001)
 
 
 def rename(api: Api, token: str, name: str = "Susan") -> "asyncio.Task[Answer]":

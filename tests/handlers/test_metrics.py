@@ -25,6 +25,7 @@ from tests.harness.failures import raising
 from tests.harness.gate import Gate
 from tests.harness.raw_http import exchange, raw_request
 from tests.harness.scraping import Scrape, scrape
+from tests.harness.waiting import until
 
 EMAIL = "susan@example.com"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -65,12 +66,6 @@ def dsn(dsn: str, gate: Gate) -> str:
 @pytest.fixture
 def read(port: int) -> Read:
     return lambda: scrape(port)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not is_so():
-            await asyncio.sleep(0.001)
 
 
 async def read_until(read: Read, name: str, value: float, **labels: str) -> Scrape:

@@ -33,6 +33,7 @@ from tests.harness.mail_calls import (
 from tests.harness.recorded_statements import record_statements
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 
 @pytest.fixture
@@ -223,9 +224,7 @@ async def test_an_overloaded_server_uses_nothing(api: Api, dsn: str, hashes: Blo
     await api.register()
     sent = await sent_by(dsn, request_reset(api))
     log_in = asyncio.create_task(api.log_in())
-    async with asyncio.timeout(30):
-        while not hashes.threads:
-            await asyncio.sleep(0.002)
+    await until(lambda: hashes.threads)
     for proof in (sent.requested_code, sent.token):
         answer = await confirm(api, RESET, proof)
         assert (answer.status, answer.problem) == (503, "overloaded")
@@ -292,9 +291,7 @@ async def test_a_login_that_races_with_a_reset_is_in_or_out(
     await api.register()
     sent = await sent_by(dsn, request_reset(api))
     log_in = asyncio.create_task(api.log_in())
-    async with asyncio.timeout(30):
-        while not hashes.threads:
-            await asyncio.sleep(0.002)
+    await until(lambda: hashes.threads)
     assert (await confirm(api, RESET, sent.token)).status == 200
     hashes.may_continue.set()
     assert (await log_in).status == 401

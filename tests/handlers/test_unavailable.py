@@ -18,6 +18,7 @@ from tests.harness.configuration import settings_with
 from tests.harness.gate import Gate
 from tests.harness.request_messages import request_messages
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 EMAIL = "susan@example.com"
 ACQUIRE_SECONDS = 0.4
@@ -62,8 +63,7 @@ def locked(postgres: str, sql: str) -> Iterator[None]:
 async def until_blocked(postgres: str, backends: int) -> None:
     """Return once a number of backends wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    while run_sql(postgres, waiting) != [(backends,)]:
-        await asyncio.sleep(0.01)
+    await until(lambda: run_sql(postgres, waiting) == [(backends,)])
 
 
 def end_backends(postgres: str) -> None:

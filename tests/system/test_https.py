@@ -19,6 +19,7 @@ from tests.harness.certificates import make_certificate
 from tests.harness.processes import ServerProcess, run_to_the_end, running_server
 from tests.harness.programs import get_program
 from tests.harness.raw_http import raw_request
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.needs("openssl")
 REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
@@ -231,8 +232,7 @@ def test_sigterm_under_load_loses_and_cuts_no_response_over_tls(
         running = [asyncio.create_task(send_until_closed(each)) for each in opened]
         for each in opened:
             await each.wait()
-        while responses < 10 * BUSY_CLIENTS:
-            await asyncio.sleep(0.01)
+        await until(lambda: responses >= 10 * BUSY_CLIENTS)
         server.signal(signal.SIGTERM)
         async with asyncio.timeout(20):
             await asyncio.gather(*running)

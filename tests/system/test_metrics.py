@@ -18,6 +18,7 @@ from tests.harness.processes import free_port, run_to_the_end, running_server
 from tests.harness.raw_http import raw_request
 from tests.harness.scraping import read, read_now, scrape
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 from wiring.application import open_application
 
 
@@ -125,8 +126,7 @@ def test_scraping_under_load_loses_no_request_and_counts_each(dsn: str, tmp_path
         request = raw_request("GET", "/api/user", f"Authorization: {bearer(token)}")
         is_done = asyncio.Event()
         asking = [asyncio.create_task(ask(url, request, is_done)) for _ in range(10)]
-        while len(statuses) < 500:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(statuses) >= 500)
         scrapes = [await scrape(port) for _ in range(20)]
         is_done.set()
         await asyncio.gather(*asking)

@@ -22,6 +22,7 @@ from tests.harness.raw_http import (
     read_to_end,
 )
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 LIVE = "/health/live"
 REGISTER = "/api/user/register"
@@ -221,9 +222,7 @@ async def test_clients_that_disconnect_before_the_response_do_no_harm(
             writer.write(HIDDEN)
             writer.transport.abort()
     assert (await api.log_in()).status == 200
-    async with asyncio.timeout(30):
-        while app.running:
-            await asyncio.sleep(0.01)
+    await until(lambda: not app.running)
 
 
 @pytest.mark.gen_test
