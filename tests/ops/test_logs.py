@@ -136,6 +136,10 @@ def test_a_text_line_has_the_problem_the_callers_id_the_address_and_the_trace_if
     )
 
 
+async def until_lines(stream: io.StringIO, number: int) -> None:
+    await until(lambda: stream.getvalue().count("\n") >= number)
+
+
 def test_later_requests_are_written_later_and_none_twice(clock: Clock) -> None:
     async def run() -> None:
         stream = io.StringIO()
@@ -143,7 +147,7 @@ def test_later_requests_are_written_later_and_none_twice(clock: Clock) -> None:
         log = RequestLog(writer, clock, json.dumps)
         for number in (1, 2, 3):
             log.write(RECORD)
-            await until(lambda number=number: stream.getvalue().count("\n") >= number)
+            await until_lines(stream, number)
         log.write(RECORD)
         log.flush()
         log.flush()
@@ -271,6 +275,10 @@ def test_no_line_of_another_status_is_omitted(
     assert caplog.messages == []
 
 
+async def until_logged(caplog: pytest.LogCaptureFixture, number: int) -> None:
+    await until(lambda: len(caplog.records) >= number)
+
+
 def test_omitted_lines_are_reported_at_the_end_of_their_period(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -278,7 +286,7 @@ def test_omitted_lines_are_reported_at_the_end_of_their_period(
         limit = LineLimit(max_lines=1, seconds=0.01)
         for number in (1, 2):
             assert [limit.admits(lines="request") for _ in range(3)] == [True, False, False]
-            await until(lambda number=number: len(caplog.records) >= number)
+            await until_logged(caplog, number)
         limit.end_period()
 
     asyncio.run(run())
