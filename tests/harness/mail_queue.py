@@ -55,5 +55,5 @@ def count_in(dsn: str, state: str) -> int:
 
 
 def numbered(count: int) -> Sequence[str]:
-    """Return so many addresses."""
+    """Return a number of different addresses."""
     return [f"user-{number}@example.com" for number in range(count)]

@@ -1,16 +1,19 @@
-"""A test that waits for a condition has a time limit: see tests/harness/waiting.py."""
+"""What all tests have in common: names that need no context, and waits with a time limit."""
 
 import ast
+import re
 
 import pytest
 
 from tests.harness.configuration import ROOT
 
 TESTS = ROOT / "tests"
+# A failure is reported by the name alone.
+REFERS_TO_ANOTHER = re.compile(r"def (test_(?:it|nor|so|then|they)_\w+|test_\w+_it_is_[1-5]\d\d)\(")
 
 
 def unlimited_waits(source: str) -> list[str]:
-    """Return the conditions of the loops that only wait.
+    """Return the conditions of the loops that only wait: tests/harness/waiting.py has a limit.
 
     A loop over turns of the event loop, with ``sleep(0)``, counts them for its test.
     """
@@ -64,3 +67,24 @@ def test_every_test_that_waits_has_a_limit() -> None:
         if (waits := unlimited_waits(file.read_text("utf-8")))
     }
     assert found == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_so_is_one_with_the_origin_of_this_host",
+        "test_it_is_installed",
+        "test_without_credentials_it_is_401",
+    ],
+)
+def test_a_name_that_needs_another_test_is_found(name: str) -> None:
+    assert REFERS_TO_ANOTHER.findall(f"def {name}() -> None: ...") == [name]
+
+
+def test_every_name_of_a_test_can_be_read_alone() -> None:
+    found = [
+        f"{file.relative_to(TESTS)}: {name}"
+        for file in sorted(TESTS.rglob("test_*.py"))
+        for name in REFERS_TO_ANOTHER.findall(file.read_text("utf-8"))
+    ]
+    assert found == []
