@@ -1,13 +1,12 @@
 """/metrics counts what happens in the server, and nothing else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from urllib.parse import urlencode
 
 import pytest
-from tornado.ioloop import IOLoop
 
 from db.events import EventFilter
 from handlers import routes
@@ -45,15 +44,6 @@ Read = Callable[[], Awaitable[Scrape]]
 def settings(request: pytest.FixtureRequest) -> Settings:
     """Return the settings above, with those that ``override_settings`` changes."""
     return settings_with(**{**SETTINGS, **getattr(request, "param", {})})
-
-
-@pytest.fixture
-def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
-    """Open a connection to Postgres that can be cut."""
-    gate = Gate(postgres)
-    io_loop.run_sync(gate.open)
-    yield gate
-    io_loop.run_sync(gate.remove)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
-from tornado.ioloop import IOLoop
 
 from handlers.application import Application
 from ops.line_limit import LineLimit
@@ -34,15 +33,6 @@ def settings() -> Settings:
         DATABASE__ACQUIRE_TIMEOUT_SECONDS=ACQUIRE_SECONDS,
         DATABASE__QUERY_TIMEOUT_SECONDS=QUERY_SECONDS,
     )
-
-
-@pytest.fixture
-def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
-    """Open a connection to Postgres that can be cut."""
-    gate = Gate(postgres)
-    io_loop.run_sync(gate.open)
-    yield gate
-    io_loop.run_sync(gate.remove)
 
 
 @pytest.fixture

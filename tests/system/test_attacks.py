@@ -53,13 +53,7 @@ async def clients_of(servers: Sequence[ServerProcess]) -> AsyncIterator[list[Api
 
 
 async def log_in(api: Api, password: str = WRONG, *, ip: str = HOME, email: str = EMAIL) -> int:
-    answer = await api.request(
-        "GET",
-        "/api/user/login",
-        authorization=basic(email, password),
-        headers={"X-Forwarded-For": ip},
-    )
-    return answer.status
+    return (await api.log_in(email, password, ip=ip)).status
 
 
 async def fail_concurrently(

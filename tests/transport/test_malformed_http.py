@@ -267,15 +267,6 @@ async def test_http_1_0_is_served_and_then_disconnected(api: Api) -> None:
 
 
 @pytest.mark.gen_test
-async def test_http_1_0_is_kept_alive_on_request(api: Api) -> None:
-    keep = "Connection: keep-alive"
-    first = raw_request("GET", LIVE, keep, version="HTTP/1.0")
-    last = raw_request("GET", LIVE, version="HTTP/1.0")
-    answers = await answers_to(api, first + last, ["GET", "GET"])
-    assert [answer.status for answer in answers] == [200, 200]
-
-
-@pytest.mark.gen_test
 async def test_an_empty_line_before_a_request_is_ignored(api: Api) -> None:
     """As RFC 9112 asks for in section 2.2."""
     answer = await exchange(api, b"\r\n" + raw_request("GET", LIVE, close=True))
