@@ -22,6 +22,7 @@ from tests.harness.built_once import built_once
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.databases import delete_rows, idle_housekeeping, unchecked_schema
+from tests.harness.gate import Gate
 from tests.harness.mail import MAIL_FOLDER
 from tests.harness.memory_directory import new_directory
 from tests.harness.parallel import (
@@ -113,6 +114,15 @@ def dsn(postgres: str) -> str:
     """Return a database without users and tokens."""
     delete_rows(postgres)
     return postgres
+
+
+@pytest.fixture
+def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
+    """Open a connection to Postgres that can be cut."""
+    gate = Gate(postgres)
+    io_loop.run_sync(gate.open)
+    yield gate
+    io_loop.run_sync(gate.remove)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def run_python(*arguments: str, path: Path, **variables: str) -> str:
     return result.stdout
 
 
-def test_it_installs_as_a_typed_package(tmp_path: Path) -> None:
+def test_the_client_installs_as_a_typed_package(tmp_path: Path) -> None:
     # A build leaves directories next to the source.
     source = shutil.copytree(PACKAGE, tmp_path / "source")
     target = tmp_path / "target"
@@ -70,7 +70,7 @@ def test_it_installs_as_a_typed_package(tmp_path: Path) -> None:
     assert run_python("-c", code, path=target).strip().startswith(str(target))
 
 
-def test_it_imports_only_httpx_and_the_standard_library() -> None:
+def test_the_client_imports_only_httpx_and_the_standard_library() -> None:
     imported = set()
     for file in (PACKAGE / "userauth_client").glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.accounts import event_kinds_in_order
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.clock import Clock
 from tests.harness.command_line import Completed, manage
@@ -41,10 +42,6 @@ def shown(dsn: str, *arguments: str, **variables: str) -> Any:
     return json.loads(users(dsn, *arguments, "--json", **variables).stdout)
 
 
-def kinds(dsn: str) -> list[str]:
-    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id")]
-
-
 def token_in(ended: Completed) -> str:
     """Return the token in the link that a command printed."""
     match = LINK.fullmatch(ended.stdout)
@@ -70,7 +67,7 @@ async def test_an_invited_user_sets_a_password_by_the_printed_link_and_keeps_the
     assert invited.returncode == 0, invited
     assert f"It sets the password of {EMAIL}, once, within 7 days." in invited.stderr
     assert run_sql(dsn, MESSAGES) == [("invitation", EMAIL, True)]
-    assert kinds(dsn) == ["invited"]
+    assert event_kinds_in_order(dsn) == ["invited"]
     token = token_in(invited)
     assert token not in all_text(dsn)
     assert (await api.log_in(EMAIL)).status == 401
@@ -112,7 +109,7 @@ def test_an_error_changes_nothing(
     assert users(dsn, "add", EMAIL, stdin=f"{PASSWORD}\n").returncode == 0
     ended = users(dsn, *arguments)
     assert (ended.returncode, message in ended.stderr, ended.stdout) == (code, True, ""), ended
-    assert kinds(dsn) == ["added"]
+    assert event_kinds_in_order(dsn) == ["added"]
     assert run_sql(dsn, MESSAGES) == []
 
 
@@ -124,7 +121,7 @@ async def test_a_reset_link_is_valid_once_for_an_hour_and_nothing_is_sent(
     made = users(dsn, "reset-link", EMAIL, **WITH_MAIL)
     assert f"It sets the password of {EMAIL}, once, within an hour." in made.stderr
     assert run_sql(dsn, MESSAGES) == [("password-reset", EMAIL, True)]
-    assert kinds(dsn)[-1] == "reset-link-made"
+    assert event_kinds_in_order(dsn)[-1] == "reset-link-made"
     late, token = token_in(users(dsn, "reset-link", EMAIL)), token_in(made)
     answer = await api.request("POST", CONFIRM, json_body={"token": token, "password": NEW})
     assert answer.status == 200
@@ -211,7 +208,7 @@ def test_verify_is_shown_and_confirmed(dsn: str) -> None:
     done = users(dsn, "verify", EMAIL)
     assert (done.returncode, done.stdout) == (0, f"Verified {EMAIL}.\n")
     assert users(dsn, "verify", EMAIL).stdout == f"{EMAIL} was already verified.\n"
-    assert kinds(dsn).count("email-verified") == 1
+    assert event_kinds_in_order(dsn).count("email-verified") == 1
     assert shown(dsn, "show", EMAIL)["email_verified_at"] is not None
     assert shown(dsn, "list")[0]["email_verified_at"] is not None
     assert reason not in users(dsn, "explain", EMAIL, **required).stdout
@@ -227,7 +224,7 @@ def test_the_language_is_set_and_reset(dsn: str) -> None:
         done = users(dsn, "set-language", EMAIL, language)
         assert (done.returncode, done.stdout) == (0, f"{output}\n"), done
         assert shown(dsn, "show", EMAIL)["language"] == stored
-    assert kinds(dsn).count("language-changed") == 2
+    assert event_kinds_in_order(dsn).count("language-changed") == 2
 
 
 @override_settings(**MAIL)

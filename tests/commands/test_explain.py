@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.accounts import event_kinds_in_order
 from tests.harness.api import PASSWORD, Answer, Api, basic
 from tests.harness.command_line import Completed, manage
 from tests.harness.configuration import ROOT, override_settings
@@ -25,12 +26,7 @@ throttled = override_settings(SERVER__TRUSTED_PROXIES="127.0.0.0/8", **LIMITS)
 
 
 async def log_in(api: Api, password: str = WRONG, *, ip: str = HOME, email: str = EMAIL) -> Answer:
-    return await api.request(
-        "GET",
-        "/api/user/login",
-        authorization=basic(email, password),
-        headers={"X-Forwarded-For": ip},
-    )
+    return await api.log_in(email, password, ip=ip)
 
 
 def explain(dsn: str, *arguments: str, **variables: str) -> Completed:
@@ -219,7 +215,7 @@ async def test_waits_that_may_apply_to_a_user_are_shown_until_the_address_is_kno
     assert "Nothing prevents" not in shown
     assert f"may apply to this user: IP address {HOME} throttled until 20" in shown
     assert f"of all accounts there; to end it: userauth-manage throttle clear {HOME}" in shown
-    assert kinds(dsn)[-2:] == ["user-read", "throttle-read"]
+    assert event_kinds_in_order(dsn)[-2:] == ["user-read", "throttle-read"]
     assert codes(dsn, EMAIL, "--address", HOME) == ["throttled-address"]
     assert "may apply" not in explain(dsn, EMAIL, "--address", HOME).stdout
     assert "Nothing prevents" in explain(dsn, EMAIL, "--address", ELSEWHERE).stdout
@@ -275,12 +271,12 @@ async def test_if_more_wait_than_are_read_no_wait_is_ruled_out(
 
 @override_settings(REGISTRATION__QUARANTINE_DAYS=30)
 @pytest.mark.gen_test
-async def test_that_a_deleted_user_had_an_address_is_an_event(api: Api, dsn: str) -> None:
+async def test_explaining_the_address_of_a_deleted_user_is_an_event(api: Api, dsn: str) -> None:
     await api.register(EMAIL)
     deleted = await api.request("DELETE", "/api/user", authorization=basic(EMAIL, PASSWORD))
     assert deleted.status == 200
     assert "A deleted user had it" in explain(dsn, EMAIL).stderr
-    assert kinds(dsn)[-1] == "audit-read"
+    assert event_kinds_in_order(dsn)[-1] == "audit-read"
 
 
 @pytest.mark.gen_test
@@ -288,7 +284,7 @@ async def test_failures_with_an_address_that_no_user_has_are_an_event_and_shown(
     api: Api, dsn: str
 ) -> None:
     assert explain(dsn, EMAIL).stdout == ""
-    assert kinds(dsn) == []
+    assert event_kinds_in_order(dsn) == []
     await api.log_in(EMAIL)
     shown = explain(dsn, EMAIL)
     assert (shown.returncode, shown.stdout.count("\n")) == (3, 1)
@@ -296,7 +292,7 @@ async def test_failures_with_an_address_that_no_user_has_are_an_event_and_shown(
     assert f"No user has the email address {EMAIL}" in shown.stderr
     document = json.loads(explain(dsn, EMAIL, "--json").stdout)
     assert [each["kind"] for each in document["failures"]] == ["password-failed"]
-    assert kinds(dsn) == ["password-failed", "audit-read", "audit-read"]
+    assert event_kinds_in_order(dsn) == ["password-failed", "audit-read", "audit-read"]
 
 
 @throttled
@@ -371,10 +367,6 @@ async def test_what_is_shown_about_an_unknown_address_is_an_event(api: Api, dsn:
         assert [kind for (kind,) in read] == expected, text
 
 
-def kinds(dsn: str) -> list[str]:
-    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id")]
-
-
 @throttled
 @pytest.mark.gen_test
 async def test_a_wait_is_found_although_the_events_are_those_of_a_colleague(
@@ -416,7 +408,7 @@ async def test_an_address_may_be_written_as_the_network_of_its_count(
     assert codes(dsn, EMAIL, "--address", written) == ["throttled-pair"]
 
 
-def test_an_address_that_is_none_is_wrong_usage(dsn: str) -> None:
+def test_text_that_is_not_an_ip_address_is_wrong_usage(dsn: str) -> None:
     for address in ("office", "1.2.3", "fe80::1%eth0", "192.0.2.0/24"):
         ended = explain(dsn, EMAIL, "--address", address)
         assert (ended.returncode, ended.stdout) == (2, ""), ended

@@ -15,6 +15,7 @@ import pytest
 from rules.digests import Digests
 from rules.tokens import key_id
 from services.outbox import recipient_digest
+from tests.harness.accounts import event_kinds_in_order
 from tests.harness.command_line import Completed, manage
 from tests.harness.configuration import KEY
 from tests.harness.mail import secrets_of
@@ -59,10 +60,6 @@ def listed(dsn: str, *arguments: str) -> list[dict[str, Any]]:
     return list(json.loads(ended.stdout))
 
 
-def kinds(dsn: str) -> list[str]:
-    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id")]
-
-
 def test_messages_are_listed_with_their_state_and_each_list_is_an_event(
     dsn: str, ids: dict[str, str]
 ) -> None:
@@ -88,7 +85,7 @@ def test_messages_are_listed_with_their_state_and_each_list_is_an_event(
     titles = "ID CREATED KIND RECIPIENT STATE ATTEMPTS DUE REASON"
     assert shown[0].split() == titles.split()
     assert len(shown) == 5
-    assert kinds(dsn) == ["mail-read"] * 4
+    assert event_kinds_in_order(dsn) == ["mail-read"] * 4
 
 
 def test_messages_of_a_user_or_an_address_are_listed(dsn: str) -> None:
@@ -130,7 +127,7 @@ def test_a_message_is_shown_without_its_link_and_its_code(dsn: str) -> None:
     assert re.search(rf"^recipient +{ALICE}$", ended.stdout, re.MULTILINE)
     document = json.loads(run(dsn, "show", message_id, "--json").stdout)
     assert (document["id"], document["wrong_codes"], document["sent_at"]) == (message_id, 0, None)
-    assert kinds(dsn) == ["mail-read"] * 2
+    assert event_kinds_in_order(dsn) == ["mail-read"] * 2
 
 
 @pytest.mark.parametrize("command", ["show", "retry", "drop"])
@@ -139,7 +136,7 @@ def test_an_unknown_message_is_not_found(dsn: str, command: str) -> None:
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == f"Error: No message has the ID {UNKNOWN}.\n"
     assert run(dsn, command, "no-id").returncode == 2
-    assert kinds(dsn) == []
+    assert event_kinds_in_order(dsn) == []
 
 
 def test_a_dead_message_is_sent_again_and_others_are_not(dsn: str, ids: dict[str, str]) -> None:
@@ -156,7 +153,7 @@ def test_a_dead_message_is_sent_again_and_others_are_not(dsn: str, ids: dict[str
     later = "SELECT recipient FROM messages WHERE due_at > now() ORDER BY 1"
     assert (DAVE,) in run_sql(dsn, later)
     assert (BOB,) not in run_sql(dsn, later)
-    assert kinds(dsn) == ["mail-retried"] * 2
+    assert event_kinds_in_order(dsn) == ["mail-retried"] * 2
 
 
 def test_all_dead_messages_that_are_valid_are_sent_again(dsn: str, ids: dict[str, str]) -> None:
@@ -169,7 +166,7 @@ def test_all_dead_messages_that_are_valid_are_sent_again(dsn: str, ids: dict[str
     ended = run(dsn, "retry", "--dead")
     assert (ended.returncode, ended.stdout) == (0, "The server will send 1 message again.\n")
     assert run(dsn, "retry", "--dead").stdout == "The server will send 0 messages again.\n"
-    assert kinds(dsn) == ["mail-retried"]
+    assert event_kinds_in_order(dsn) == ["mail-retried"]
     assert "is expired" in run(dsn, "retry", expired).stderr
     for wrong in ((), (ids[BOB], "--dead")):
         assert run(dsn, "retry", *wrong).returncode == 2
@@ -181,7 +178,7 @@ def test_a_dropped_message_is_void_and_not_sent(dsn: str, ids: dict[str, str]) -
     assert listed(dsn, "--state", "due") == []
     again = run(dsn, "drop", ids[DAVE])
     assert (again.returncode, again.stdout) == (0, f"The message {ids[DAVE]} was already void.\n")
-    assert kinds(dsn) == ["mail-dropped", "mail-read"]
+    assert event_kinds_in_order(dsn) == ["mail-dropped", "mail-read"]
 
 
 @pytest.fixture(scope="module")

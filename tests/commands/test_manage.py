@@ -1,4 +1,4 @@
-"""The administrator's command line, as a process."""
+"""The administrator's command line."""
 
 import asyncio
 import json

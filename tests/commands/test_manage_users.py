@@ -1,4 +1,4 @@
-"""The administrator's commands for users and the audit trail, as processes."""
+"""The administrator's commands for users and the audit trail."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rules.password_scheme import PasswordScheme
+from tests.harness.accounts import event_kinds_in_order
 from tests.harness.api import PASSWORD, Api, bearer
 from tests.harness.command_line import manage
 from tests.harness.mail_queue import insert_messages
@@ -24,10 +25,6 @@ NEW = "another password"
 
 def shown(*arguments: str, dsn: str) -> Any:
     return json.loads(manage(*arguments, "--json", DATABASE_URL=dsn).stdout)
-
-
-def kinds(dsn: str) -> list[str]:
-    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id DESC")]
 
 
 def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
@@ -64,11 +61,10 @@ def test_a_user_is_added_disabled_enabled_given_a_new_password_and_deleted(
 
     with running_server({"DATABASE_URL": dsn}, tmp_path / "log") as server:
         asyncio.run(use(server.url))
-    assert kinds(dsn) == [
-        *("password-failed", "deleted", "tokens-ended", "logged-in", "password-changed"),
-        *("logged-in", "enabled", "login-disabled", "disabled", "user-read", "password-failed"),
-        "logged-in",
-        "added",
+    assert event_kinds_in_order(dsn) == [
+        *("added", "logged-in", "password-failed", "user-read", "disabled", "login-disabled"),
+        *("enabled", "logged-in", "password-changed", "logged-in", "tokens-ended", "deleted"),
+        "password-failed",
     ]
     of_user = shown("audit", "list", "--user", EMAIL.upper(), "--kind", "deleted", dsn=dsn)
     assert [event["user_id"] for event in of_user] == [added.stdout.strip()]
@@ -213,7 +209,7 @@ def test_a_rejection_gives_the_reason_and_no_password(dsn: str) -> None:
         assert (ended.returncode, ended.stdout) == (code, ""), ended
         assert message in ended.stderr
         assert "hunter2" not in ended.stderr
-    assert kinds(dsn) == ["added"]
+    assert event_kinds_in_order(dsn) == ["added"]
 
 
 def test_reading_users_is_an_event_that_names_the_administrator(dsn: str) -> None:
@@ -246,7 +242,7 @@ def test_a_command_that_changes_nothing_writes_no_event(dsn: str) -> None:
     assert manage("users", "add", EMAIL, stdin=f"{PASSWORD}\n", DATABASE_URL=dsn).returncode == 0
     for command in ("enable", "revoke-tokens", "disable", "disable", "enable", "enable"):
         assert manage("users", command, EMAIL, DATABASE_URL=dsn).returncode == 0
-    assert kinds(dsn) == ["enabled", "disabled", "added"]
+    assert event_kinds_in_order(dsn) == ["added", "disabled", "enabled"]
 
 
 def test_changes_of_keys_and_clients_are_events(dsn: str, tmp_path: Path) -> None:
@@ -259,9 +255,9 @@ def test_changes_of_keys_and_clients_are_events(dsn: str, tmp_path: Path) -> Non
     variables = {"DATABASE_URL": dsn, "SECRET_KEYS": "", "USERAUTH_TOKENS__KEYS_FILE": str(file)}
     assert manage("keys", "add", **variables).returncode == 0
     assert manage("keys", "retire", **variables).returncode == 0
-    assert kinds(dsn) == [
-        *("key-retired", "key-added"),
-        *("client-removed", "client-secret-replaced", "client-added"),
+    assert event_kinds_in_order(dsn) == [
+        *("client-added", "client-secret-replaced", "client-removed"),
+        *("key-added", "key-retired"),
     ]
 
 

@@ -51,16 +51,6 @@ def with_a_keys_file(
         return server.written()
 
 
-async def reloaded(server: ServerProcess, message: str) -> None:
-    """Send SIGHUP, and wait until the server logs the result."""
-    before = server.written().count(message)
-    server.signal(signal.SIGHUP)
-    deadline = time.monotonic() + 5
-    while server.written().count(message) == before:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
 async def status(api: Api, token: str) -> int:
     return (await api.request("GET", "/api/user", authorization=bearer(token))).status
 
@@ -81,7 +71,7 @@ def test_a_rotation_under_load_fails_no_request(dsn: str, tmp_path: Path) -> Non
         running = [asyncio.create_task(load()) for _ in range(CLIENTS)]
         for _ in range(5):
             add_key(file)
-            await reloaded(server, "SIGHUP: ")
+            await asyncio.to_thread(server.reload, "SIGHUP: ")
             await asyncio.sleep(0.05)
         is_over.set()
         await asyncio.gather(*running)
@@ -97,11 +87,11 @@ def test_tokens_of_an_old_key_are_valid_until_it_is_removed(dsn: str, tmp_path: 
         api = Api(server.url)
         old = await api.registered_token()
         add_key(file)
-        await reloaded(server, "loaded 2 signing keys")
+        await asyncio.to_thread(server.reload, "loaded 2 signing keys")
         new = await api.token()
         assert [await status(api, old), await status(api, new)] == [200, 200]
         remove_keys(file, [OLD])
-        await reloaded(server, "loaded 1 signing keys")
+        await asyncio.to_thread(server.reload, "loaded 1 signing keys")
         assert [await status(api, old), await status(api, new)] == [401, 200]
         api.close()
 
@@ -114,10 +104,10 @@ def test_the_old_keys_remain_in_use_where_the_file_is_invalid(dsn: str, tmp_path
         token = await api.registered_token()
         for content, mode in (("short\n", 0o600), ("", 0o600), (OLD + "\n", 0o644)):
             write(file, content, mode)
-            await reloaded(server, "The old keys remain in use.")
+            await asyncio.to_thread(server.reload, "The old keys remain in use.")
             assert await status(api, token) == 200
         write(file, "")
-        await reloaded(server, "The old keys remain in use.")
+        await asyncio.to_thread(server.reload, "The old keys remain in use.")
         assert await status(api, await api.token()) == 200
         api.close()
 
@@ -145,7 +135,7 @@ def test_in_production_the_old_keys_remain_in_use_where_the_file_has_a_guessable
         # A token with an unknown key makes the server read the file, too.
         rejected = await api.request("GET", "/api/user", authorization=bearer(forged))
         assert rejected.problem == "token-invalid"
-        await reloaded(server, "The old keys remain in use.")
+        await asyncio.to_thread(server.reload, "The old keys remain in use.")
         assert await status(api, token) == 200
         api.close()
 
@@ -191,7 +181,7 @@ def test_keys_of_the_environment_are_not_reloaded(dsn: str, tmp_path: Path) -> N
     async def use(server: ServerProcess) -> None:
         api = Api(server.url)
         token = await api.registered_token()
-        await reloaded(server, "restart the server")
+        await asyncio.to_thread(server.reload, "restart the server")
         assert await status(api, token) == 200
         api.close()
 
@@ -205,7 +195,7 @@ def test_a_process_without_a_reload_accepts_tokens_of_the_new_key(dsn: str, tmp_
             apis = [Api(server.url), Api(other.url)]
             old = await apis[0].registered_token()
             add_key(file)
-            await reloaded(server, "loaded 2 signing keys")
+            await asyncio.to_thread(server.reload, "loaded 2 signing keys")
             new = await apis[0].token()
             assert [await status(apis[1], token) for token in (new, old)] == [200, 200]
             # A forged token does not, and an invalid file changes nothing.

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from handlers.application import Application
-from tests.harness.api import PASSWORD, Answer, Api, basic
+from tests.harness.accounts import event_kinds_in_order
+from tests.harness.api import PASSWORD, Answer, Api
 from tests.harness.clock import Clock
 from tests.harness.command_line import manage
 from tests.harness.configuration import override_settings
@@ -27,22 +28,13 @@ throttled = override_settings(
 async def log_in(
     api: Api, password: str = WRONG, *, ip: str = OFFICE, email: str = EMAIL
 ) -> Answer:
-    return await api.request(
-        "GET",
-        "/api/user/login",
-        authorization=basic(email, password),
-        headers={"X-Forwarded-For": ip},
-    )
+    return await api.log_in(email, password, ip=ip)
 
 
 def listed(dsn: str, *arguments: str) -> list[dict[str, Any]]:
     ended = manage("throttle", "list", *arguments, "--json", DATABASE_URL=dsn)
     assert (ended.returncode, ended.stderr) == (0, ""), ended
     return list(json.loads(ended.stdout))
-
-
-def kinds(dsn: str) -> list[str]:
-    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id")]
 
 
 @throttled
@@ -77,7 +69,7 @@ async def test_waits_are_listed_with_the_users_and_networks_of_recent_failures(
     for limit, more in ((1, "There may be more; specify a higher --limit.\n"), (4, "")):
         limited = manage("throttle", "list", "--limit", str(limit), DATABASE_URL=dsn)
         assert (len(limited.stdout.splitlines()), limited.stderr) == (1 + min(limit, 3), more)
-    assert kinds(dsn) == ["throttle-read"] * 5
+    assert event_kinds_in_order(dsn) == ["throttle-read"] * 5
     assert run_sql(dsn, "SELECT count(*) FROM throttle WHERE subject LIKE '%susan%'") == [(0,)]
 
 
@@ -103,7 +95,7 @@ async def test_an_administrator_ends_all_waits_of_an_account(api: Api, dsn: str,
     assert "failed attempts" in ended.stdout
     assert (await log_in(api, PASSWORD)).status == 200
     written = {"enable": "enabled", "set-password": "password-changed"}
-    assert kinds(dsn)[-2:] == [written.get(by, "throttle-cleared"), "logged-in"]
+    assert event_kinds_in_order(dsn)[-2:] == [written.get(by, "throttle-cleared"), "logged-in"]
 
 
 @throttled
@@ -126,7 +118,7 @@ async def test_a_wait_without_an_event_is_ended_by_its_address_or_its_key(
     again = manage("throttle", "clear", left, DATABASE_URL=dsn)
     assert (again.returncode, again.stdout) == (3, "")
     assert "No failed attempts are counted" in again.stderr
-    assert kinds(dsn).count("throttle-cleared") == 2
+    assert event_kinds_in_order(dsn).count("throttle-cleared") == 2
     events = json.loads(manage("audit", "list", "--json", DATABASE_URL=dsn).stdout)
     cleared = [each["key_id"] for each in events if each["kind"] == "throttle-cleared"]
     assert cleared == [left, None]

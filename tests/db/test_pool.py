@@ -31,6 +31,7 @@ from tests.harness.pool_limits import LIMITS
 from tests.harness.proxy import Proxy
 from tests.harness.shown_settings import setting_of_lookups
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 
 async def backend(connection: Connection) -> int:
@@ -523,9 +524,7 @@ def test_a_second_connection_that_cannot_be_opened_leaves_none_open(postgres: st
     async def run(dsn: str) -> None:
         with pytest.raises(ConnectionRejected, match="too many connections") as raised:
             await Database.open(dsn, replace(LIMITS, pool_min=2))
-        async with asyncio.timeout(20):
-            while run_sql(postgres, sessions) != [(0,)]:
-                await asyncio.sleep(0.01)
+        await until(lambda: run_sql(postgres, sessions) == [(0,)])
         # Its traceback has the pool, so that nothing else has closed the first one.
         assert raised.tb is not None
 

@@ -13,10 +13,9 @@ from db.lookups import open_lookups
 from db.pool import Database
 from settings.choices import Pooler
 from tests.harness.databases import use
-from tests.harness.memory_directory import new_directory
 from tests.harness.pgbouncer import running_pgbouncer, set_role
 from tests.harness.pool_limits import LIMITS
-from tests.harness.replication import Replicated, made_cluster, replicated
+from tests.harness.replication import Replicated, replicated
 from tests.harness.sql import run_sql
 from tests.harness.switch import Switch
 
@@ -26,16 +25,10 @@ PATIENT = replace(
 )
 
 
-@pytest.fixture(scope="module")
-def made() -> Iterator[Path]:
-    with new_directory() as folder:
-        yield made_cluster(Path(folder))
-
-
 @pytest.fixture
-def pair(made: Path, open_folder: Path) -> Iterator[Replicated]:
+def pair(stopped_cluster: Path, open_folder: Path) -> Iterator[Replicated]:
     """Run a primary with a user, and its synchronous standby."""
-    with replicated(made, open_folder) as nodes:
+    with replicated(stopped_cluster, open_folder) as nodes:
         url = nodes.primary.url
         set_role(url, "userauth")
         timeout = "idle_in_transaction_session_timeout = '30s'"

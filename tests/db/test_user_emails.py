@@ -57,7 +57,7 @@ def test_a_taken_address_is_not_set(dsn: str) -> None:
     assert run_sql(dsn, emails) == [("a@example.com",), ("b@example.com",)]
 
 
-def test_own_address_in_another_case_is_set(dsn: str) -> None:
+def test_the_users_own_address_in_another_case_is_set(dsn: str) -> None:
     user_id = insert(dsn, "a@example.com")
     user = update(dsn, user_id, "A@example.com")
     assert user is not None

@@ -1,6 +1,7 @@
 """The installation: complete, repeatable, and undone where the new version does not start."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.configuration import ROOT
+from tests.harness.environment_variables import for_downloads
 from tests.harness.memory_directory import new_program_directory
 from tests.harness.units import DEPLOY, UNITS
 
@@ -60,6 +62,7 @@ def run_installation(
         ["/bin/bash", str(DEPLOY / "install.sh"), *arguments],
         env={
             **os.environ,
+            **for_downloads(),
             "PATH": f"{PYTHON.parent}:{os.environ['PATH']}",
             "DESTDIR": str(root),
             "SYSTEMCTL": str(systemctl or ""),
@@ -141,6 +144,7 @@ def python_of(root: Path) -> Path:
 
 def test_installing_again_changes_no_setting_and_no_secret(installed: Path) -> None:
     settings = installed / "etc/userauth/environment"
+    original = settings.read_text("utf-8")
     settings.write_text("HOST=127.0.0.2\nUSERAUTH_SERVER__TRUSTED_PROXIES=::1\n", "utf-8")
     before = secrets_of(installed)
     python = python_of(installed).stat().st_ino
@@ -150,10 +154,12 @@ def test_installing_again_changes_no_setting_and_no_secret(installed: Path) -> N
     for path, mode in ((credentials, 0o750), (credentials / "SECRET_KEYS", 0o640)):
         path.chmod(mode)
     install(installed)
+    kept = settings.read_text("utf-8")
+    settings.write_text(original, "utf-8")
+    assert kept.startswith("HOST=127.0.0.2\n")
     assert credentials.stat().st_mode & 0o777 == 0o700
     assert (credentials / "SECRET_KEYS").stat().st_mode & 0o777 == 0o600
     assert secrets_of(installed) == before
-    assert settings.read_text("utf-8").startswith("HOST=127.0.0.2\n")
     assert not marker.exists()
     # The packages are reused.
     assert python_of(installed).stat().st_ino == python
@@ -492,7 +498,7 @@ def test_several_processes_are_not_installed_with_the_embedded_postgres(installe
 
 
 @pytest.mark.parametrize("number", ["0", "two", "100", ""])
-def test_a_number_of_processes_that_is_none_is_an_error(installed: Path, number: str) -> None:
+def test_an_invalid_number_of_processes_is_an_error(installed: Path, number: str) -> None:
     ended = run_installation(installed, "--processes", number)
     assert (ended.returncode, ended.stderr) == (
         1,
@@ -526,12 +532,19 @@ def test_an_installation_killed_while_switching_versions_is_repaired(installed: 
     assert list((installed / "opt").iterdir()) == [program]
 
 
+@pytest.fixture
+def copied(installed: Path) -> Iterator[Path]:
+    """Return a copy of the installation, for a test that removes it."""
+    with new_program_directory() as folder:
+        yield shutil.copytree(installed, Path(folder) / "machine", symlinks=True)
+
+
 def test_an_uninstallation_keeps_settings_and_secrets(
-    installed: Path, systemctl: Callable[[str], Path], called: Path
+    copied: Path, systemctl: Callable[[str], Path], called: Path
 ) -> None:
-    before = secrets_of(installed)
+    before = secrets_of(copied)
     links = [
-        installed / "etc/systemd/system" / name
+        copied / "etc/systemd/system" / name
         for name in (
             "multi-user.target.wants/userauth@01.service",
             "sockets.target.wants/userauth@01.socket",
@@ -540,7 +553,7 @@ def test_an_uninstallation_keeps_settings_and_secrets(
     for link in links:
         link.parent.mkdir()
         link.symlink_to("..")
-    install(installed, "--uninstall", systemctl=systemctl(""))
+    install(copied, "--uninstall", systemctl=systemctl(""))
     calls = called.read_text("utf-8").splitlines()
     # A connection to the socket would start the service again.
     stopped = [calls.index(f"--quiet disable --now {link.name}") for link in reversed(links)]
@@ -548,7 +561,7 @@ def test_an_uninstallation_keeps_settings_and_secrets(
     for link in links:
         link.unlink()
         link.parent.rmdir()
-    install(installed, "--uninstall")
-    assert not (installed / "opt/userauth").exists()
-    assert list((installed / "etc/systemd/system").iterdir()) == []
-    assert secrets_of(installed) == before
+    install(copied, "--uninstall")
+    assert not (copied / "opt/userauth").exists()
+    assert list((copied / "etc/systemd/system").iterdir()) == []
+    assert secrets_of(copied) == before

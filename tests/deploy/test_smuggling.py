@@ -12,13 +12,12 @@ import pytest
 
 from tests.harness.certificates import make_certificate
 from tests.harness.processes import free_port, running_server
-from tests.harness.raw_http import raw_request
+from tests.harness.raw_http import SECONDS, raw_request
 from tests.harness.sample_proxies import running_proxy
 from tests.harness.smuggling import CASES
 from tests.harness.sql import run_sql
 
 pytestmark = pytest.mark.needs("openssl")
-SECONDS = 5.0
 VARIABLES = {
     "USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32",
     # A rejected chunk or an incomplete body would otherwise delay the test.

@@ -20,6 +20,7 @@ from tests.harness.configuration import KEY, ROOT
 from tests.harness.memory_directory import new_socket_directory
 from tests.harness.processes import environment, free_port, running_server, wait_for_listener
 from tests.harness.programs import get_program
+from tests.harness.waiting import until
 
 # What this process gets by systemd-socket-activate goes to one server after the other.
 RESTARTING = 'while :; do (LISTEN_PID=$BASHPID exec "$0" "$1"); done'
@@ -244,6 +245,15 @@ def test_a_restart_under_load_fails_no_request(dsn: str, *, kept_alive: bool) ->
     assert len(statuses) > 100
 
 
+async def _restart(process: "subprocess.Popen[bytes]", statuses: list[int]) -> None:
+    """End the server, and wait until the next one has responded."""
+    (server,) = children_of(process)
+    os.kill(server, signal.SIGTERM)
+    await until(lambda: children_of(process) not in ([], [server]))
+    seen = len(statuses)
+    await until(lambda: len(statuses) >= seen + 100)
+
+
 async def _restarts_under_load(
     process: "subprocess.Popen[bytes]", port: int, *, kept_alive: bool
 ) -> tuple[list[int], int]:
@@ -269,15 +279,8 @@ async def _restarts_under_load(
         asking = [asyncio.ensure_future(ask(client)) for _ in range(20)]
         restarts = 0
         for _ in range(RESTARTS):
-            (server,) = children_of(process)
-            os.kill(server, signal.SIGTERM)
-            while children_of(process) in ([], [server]):
-                await asyncio.sleep(0.02)
+            await _restart(process, statuses)
             restarts += 1
-            # Wait until the next one has responded.
-            seen = len(statuses)
-            while len(statuses) < seen + 100:
-                await asyncio.sleep(0.02)
         is_over.set()
         await asyncio.gather(*asking)
     return statuses, restarts

@@ -110,7 +110,7 @@ async def test_a_change_moves_the_address_and_keeps_tokens_and_the_password(
 
 
 @pytest.mark.gen_test
-async def test_own_address_in_another_case_is_a_change(api: Api, dsn: str) -> None:
+async def test_the_users_own_address_in_another_case_is_a_change(api: Api, dsn: str) -> None:
     await api.register()
     await verify(api, dsn)
     undo = await change(api, dsn, "Susan@example.com")

@@ -30,6 +30,7 @@ from tests.harness.mail_calls import (
 )
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 pytestmark = override_settings(**SETTINGS)
 THIRD = "susan@example.net"
@@ -238,9 +239,7 @@ async def test_a_login_that_races_with_an_undo_is_in_or_out(
     hashes.may_continue.clear()
     hashes.threads.clear()
     log_in = asyncio.create_task(api.log_in(NEW_EMAIL))
-    async with asyncio.timeout(30):
-        while not hashes.threads:
-            await asyncio.sleep(0.002)
+    await until(lambda: hashes.threads)
     assert (await confirm(api, UNDO, undo.token)).status == 200
     hashes.may_continue.set()
     assert (await log_in).status == 401

@@ -17,6 +17,7 @@ from tests.harness.api import Api, bearer
 from tests.harness.configuration import override_settings
 from tests.harness.replication import Node, Replicated, replicated
 from tests.harness.switch import Switch
+from tests.harness.waiting import until
 
 REVOKED, KEPT = "revoked@example.com", "kept@example.com"
 REVOKE = """
@@ -80,9 +81,7 @@ class Caller:
     async def wait_for(self, status: int) -> None:
         """Wait for an answer to a request that begins now or later."""
         began = asyncio.get_running_loop().time()
-        async with asyncio.timeout(20):
-            while status not in self.statuses_since(began):
-                await asyncio.sleep(0.01)
+        await until(lambda: status in self.statuses_since(began))
 
     def statuses_since(self, began: float) -> set[int]:
         return {status for at, status in self.answers if at > began}

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
@@ -12,16 +11,10 @@ from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.configuration import override_settings
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 EMAIL, OTHER = "susan@example.com", "peter@example.com"
 HOME = "198.51.100.7"
-SECONDS = 30.0
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not is_so():
-            await asyncio.sleep(0.001)
 
 
 def rename(api: Api, token: str, name: str = "Susan") -> "asyncio.Task[Answer]":
@@ -139,15 +132,6 @@ async def test_a_token_is_revoked_by_the_first_of_many_logouts(api: Api, dsn: st
     assert run_sql(dsn, "SELECT count(*) FROM tokens WHERE revoked_at IS NULL") == [(0,)]
 
 
-async def log_in(api: Api, email: str, ip: str, password: str = PASSWORD) -> Answer:
-    return await api.request(
-        "GET",
-        "/api/user/login",
-        authorization=basic(email, password),
-        headers={"X-Forwarded-For": ip},
-    )
-
-
 @override_settings(SERVER__TRUSTED_PROXIES="127.0.0.0/8", PASSWORDS__WORKERS=1)
 @pytest.mark.gen_test
 async def test_a_login_from_the_usual_network_is_served_beside_a_full_queue(
@@ -155,18 +139,18 @@ async def test_a_login_from_the_usual_network_is_served_beside_a_full_queue(
 ) -> None:
     hashes.may_continue.set()
     await api.register(EMAIL)
-    assert (await log_in(api, EMAIL, HOME)).status == 200
+    assert (await api.log_in(EMAIL, ip=HOME)).status == 200
     monkeypatch.setattr("rules.hash_queue.MAX_TICKETS", 4)
     hashes.may_continue.clear()
     flood = [
-        asyncio.create_task(log_in(api, f"unknown{number}@example.com", f"192.0.2.{number}", "x"))
+        asyncio.create_task(api.log_in(f"unknown{number}@example.com", "x", ip=f"192.0.2.{number}"))
         for number in range(20)
     ]
     await until(lambda: sum(task.done() for task in flood) == 16)
-    honest = asyncio.create_task(log_in(api, EMAIL, HOME))
+    honest = asyncio.create_task(api.log_in(EMAIL, ip=HOME))
     # It takes the slot of a stranger, and runs next.
     await until(lambda: sum(task.done() for task in flood) == 17)
-    stranger = await log_in(api, EMAIL, "203.0.113.9")
+    stranger = await api.log_in(EMAIL, ip="203.0.113.9")
     assert (stranger.status, stranger.problem) == (503, "overloaded")
     hashes.may_continue.set()
     assert (await honest).status == 200

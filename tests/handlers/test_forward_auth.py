@@ -140,7 +140,7 @@ async def test_authorization_takes_precedence_and_is_401(api: Api) -> None:
 
 @trusted
 @pytest.mark.gen_test
-async def test_the_body_and_head_of_a_redirect_are_the_same(api: Api) -> None:
+async def test_head_gets_the_same_redirect_as_get(api: Api) -> None:
     answers = [await api.request(method, VERIFY, headers=ASKED) for method in ("GET", "HEAD")]
     assert [answer.status for answer in answers] == [303, 303]
     assert answers[0].headers["Location"] == answers[1].headers["Location"]

@@ -14,7 +14,7 @@ from tests.harness.api import Api, bearer, check_invariants
 from tests.harness.configuration import ROOT, override_settings
 from tests.harness.raw_http import exchange, parse_answer
 
-# Hypothesis stores its examples in the directory of this project's data.
+# Hypothesis stores its tables of characters in the directory of this project's data.
 set_hypothesis_home_dir(ROOT / "var" / "hypothesis")
 
 # The largest accepted head: see transport/server.py.

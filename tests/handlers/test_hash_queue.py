@@ -13,8 +13,8 @@ from settings import Settings
 from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.configuration import override_settings, settings_with
-from tests.harness.hash_queue import until
 from tests.harness.raw_http import connected, raw_request
+from tests.harness.waiting import until
 
 EMAIL = "susan@example.com"
 

@@ -8,6 +8,7 @@ from handlers.application import Application
 from tests.harness.api import PASSWORD, Api, basic
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.raw_http import exchange, parse_answer, raw_request
+from tests.harness.waiting import until
 
 EMAIL = "susan@example.com"
 
@@ -52,8 +53,7 @@ async def test_the_server_responds_while_passwords_are_hashed(
 ) -> None:
     await api.register()
     log_ins = [asyncio.create_task(api.log_in()) for _ in range(50)]
-    while not hashes.threads:
-        await asyncio.sleep(0.001)
+    await until(lambda: hashes.threads)
     assert (await api.request("GET", "/health/live")).status == 200
     assert not any(log_in.done() for log_in in log_ins)
     hashes.may_continue.set()

@@ -127,7 +127,9 @@ async def test_a_service_revokes_a_token_and_gets_the_same_response_for_an_inval
 
 @pytest.mark.parametrize("path", [INTROSPECT, REVOKE])
 @pytest.mark.gen_test
-async def test_without_client_credentials_it_is_401(api: Api, app: Application, path: str) -> None:
+async def test_a_call_without_client_credentials_is_401(
+    api: Api, app: Application, path: str
+) -> None:
     client = await new_client(app)
     token = await api.registered_token()
     for rejected in (

@@ -14,8 +14,8 @@ from tests.harness.api import PASSWORD, Api, basic, bearer
 from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings, settings_with
-from tests.harness.hash_queue import until
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 EMAIL = "susan@example.com"
 LOGIN = "/api/user/login"

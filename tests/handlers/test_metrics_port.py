@@ -10,6 +10,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 
 from tests.harness.api import Answer, Api, check_invariants
 from tests.harness.configuration import override_settings
+from tests.harness.waiting import until
 
 # The port only enables metrics: these tests listen themselves.
 pytestmark = override_settings(METRICS__PORT=9464)
@@ -90,8 +91,7 @@ async def test_the_metrics_port_keeps_few_connections_open(port: int) -> None:
             readers.append(reader)
             writers.append(writer)
         assert (await fetch(port)).code == 200
-        await asyncio.sleep(0.05)
-        assert sum(not reader.at_eof() for reader in readers) <= 20
+        await until(lambda: sum(not reader.at_eof() for reader in readers) <= 20)
     finally:
         for writer in writers:
             writer.close()

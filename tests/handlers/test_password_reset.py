@@ -7,6 +7,7 @@ import pytest
 from rules.message_kinds import MessageKind
 from services.event_kinds import EventKind
 from settings import Settings
+from tests.harness.accounts import event_kinds_in_order
 from tests.harness.another_server import another_server
 from tests.harness.api import PASSWORD, Api, basic, bearer, rejected_fields
 from tests.harness.blocked_hashes import BlockedHashes
@@ -33,15 +34,12 @@ from tests.harness.mail_calls import (
 from tests.harness.recorded_statements import record_statements
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest) -> Settings:
     return settings_with(**SETTINGS, **getattr(request, "param", {}))
-
-
-def kinds_of(dsn: str) -> list[str]:
-    return [row[0] for row in run_sql(dsn, "SELECT kind FROM events ORDER BY id")]
 
 
 @pytest.mark.gen_test
@@ -51,7 +49,7 @@ async def test_a_request_sends_a_message_and_returns_its_id(api: Api, dsn: str) 
     assert answer.status == 202
     rows = run_sql(dsn, "SELECT id, kind, recipient FROM messages")
     assert rows == [(answer.json["request"], MessageKind.PASSWORD_RESET, EMAIL)]
-    assert kinds_of(dsn)[-1] == EventKind.RESET_REQUESTED
+    assert event_kinds_in_order(dsn)[-1] == EventKind.RESET_REQUESTED
 
 
 @pytest.mark.gen_test
@@ -88,7 +86,7 @@ async def test_the_answer_is_the_same_for_known_unknown_disabled_and_unverified_
     # Each goes through the queue, since a sender that works delays the next request.
     queued = "SELECT id FROM messages WHERE due_at IS NOT NULL OR attempts > 0"
     assert added <= {row[0] for row in run_sql(dsn, queued)}
-    assert kinds_of(dsn)[-4:] == [EventKind.RESET_REQUESTED] * 4
+    assert event_kinds_in_order(dsn)[-4:] == [EventKind.RESET_REQUESTED] * 4
 
 
 @pytest.mark.gen_test
@@ -142,7 +140,7 @@ async def test_a_reset_sets_the_password_verifies_the_address_and_revokes_every_
         ([*(message_ids(dsn) - before)],),
     )
     assert (kind, revoked) == (MessageKind.PASSWORD_CHANGED, len(tokens))
-    assert EventKind.PASSWORD_RESET in kinds_of(dsn)
+    assert EventKind.PASSWORD_RESET in event_kinds_in_order(dsn)
 
 
 @pytest.mark.gen_test
@@ -223,9 +221,7 @@ async def test_an_overloaded_server_uses_nothing(api: Api, dsn: str, hashes: Blo
     await api.register()
     sent = await sent_by(dsn, request_reset(api))
     log_in = asyncio.create_task(api.log_in())
-    async with asyncio.timeout(30):
-        while not hashes.threads:
-            await asyncio.sleep(0.002)
+    await until(lambda: hashes.threads)
     for proof in (sent.requested_code, sent.token):
         answer = await confirm(api, RESET, proof)
         assert (answer.status, answer.problem) == (503, "overloaded")
@@ -292,9 +288,7 @@ async def test_a_login_that_races_with_a_reset_is_in_or_out(
     await api.register()
     sent = await sent_by(dsn, request_reset(api))
     log_in = asyncio.create_task(api.log_in())
-    async with asyncio.timeout(30):
-        while not hashes.threads:
-            await asyncio.sleep(0.002)
+    await until(lambda: hashes.threads)
     assert (await confirm(api, RESET, sent.token)).status == 200
     hashes.may_continue.set()
     assert (await log_in).status == 401

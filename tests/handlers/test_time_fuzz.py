@@ -22,6 +22,7 @@ from handlers.user import Registration, UserChanges
 from services.clients import ClientSecret
 from tests.harness.api import PASSWORD, basic, bearer
 from tests.harness.configuration import settings_with
+from tests.harness.databases import delete_rows
 from tests.harness.held_loop import HeldLoop, watched_server
 from tests.harness.hostile import (
     HEAD_BYTES,
@@ -33,7 +34,6 @@ from tests.harness.hostile import (
     queries,
 )
 from tests.harness.raw_http import JSON, chunked, raw_request
-from tests.harness.sql import run_sql
 from transport import client_address
 from transport.head import MAX_PARAMETERS, _Fields
 
@@ -122,7 +122,7 @@ class Attacker:
 
 @pytest.fixture(scope="module")
 def attacker(postgres: str) -> Iterator[Attacker]:
-    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events, reserved_emails")
+    delete_rows(postgres)
     most = 1_000_000
     settings = settings_with(
         SERVER__TRUSTED_PROXIES="127.0.0.0/8,::/0",

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
-from tornado.ioloop import IOLoop
 
 from handlers.application import Application
 from ops.line_limit import LineLimit
@@ -18,6 +17,7 @@ from tests.harness.configuration import settings_with
 from tests.harness.gate import Gate
 from tests.harness.request_messages import request_messages
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 EMAIL = "susan@example.com"
 ACQUIRE_SECONDS = 0.4
@@ -33,15 +33,6 @@ def settings() -> Settings:
         DATABASE__ACQUIRE_TIMEOUT_SECONDS=ACQUIRE_SECONDS,
         DATABASE__QUERY_TIMEOUT_SECONDS=QUERY_SECONDS,
     )
-
-
-@pytest.fixture
-def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
-    """Open a connection to Postgres that can be cut."""
-    gate = Gate(postgres)
-    io_loop.run_sync(gate.open)
-    yield gate
-    io_loop.run_sync(gate.remove)
 
 
 @pytest.fixture
@@ -62,8 +53,7 @@ def locked(postgres: str, sql: str) -> Iterator[None]:
 async def until_blocked(postgres: str, backends: int) -> None:
     """Return once a number of backends wait for a lock."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    while run_sql(postgres, waiting) != [(backends,)]:
-        await asyncio.sleep(0.01)
+    await until(lambda: run_sql(postgres, waiting) == [(backends,)])
 
 
 def end_backends(postgres: str) -> None:

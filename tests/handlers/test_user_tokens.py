@@ -238,7 +238,7 @@ async def test_personal_data_of_tokens_is_deleted_with_the_user(
     [("POST", "/api/user/logout"), ("GET", TOKENS), ("DELETE", TOKENS), ("DELETE", TOKENS + "/x")],
 )
 @pytest.mark.gen_test
-async def test_without_credentials_it_is_401(api: Api, method: str, path: str) -> None:
+async def test_a_call_without_credentials_is_401(api: Api, method: str, path: str) -> None:
     answer = await api.request(method, path)
     assert (answer.status, answer.problem) == (401, "credentials-missing")
 

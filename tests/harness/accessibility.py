@@ -63,7 +63,8 @@ def screen(
 ) -> Iterator[None]:
     """Show pages on a screen of another width, in the light or the dark color scheme.
 
-    A browser that zooms has fewer pixels of CSS, and more of the screen for each.
+    Zooming divides the size in CSS pixels by the factor, and shows each on more pixels of the
+    screen.
     """
     size = {"width": width // zoom, "height": 900 // zoom}
     metrics = {**size, "deviceScaleFactor": zoom, "mobile": False}

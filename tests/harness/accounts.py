@@ -22,6 +22,11 @@ def event_kinds(dsn: str) -> list[str]:
     return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY kind")]
 
 
+def event_kinds_in_order(dsn: str) -> list[str]:
+    """Return the kinds of all events, oldest first."""
+    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id")]
+
+
 def session_ids(dsn: str) -> list[str]:
     """Return the ids of the sessions that are not revoked, oldest first."""
     rows = run_sql(

@@ -117,8 +117,16 @@ class Api:
             json_body={"email": email, "password": password, **fields},
         )
 
-    async def log_in(self, email: str = "susan@example.com", password: str = PASSWORD) -> Answer:
-        return await self.request("GET", "/api/user/login", authorization=basic(email, password))
+    async def log_in(
+        self, email: str = "susan@example.com", password: str = PASSWORD, *, ip: str | None = None
+    ) -> Answer:
+        """Log in, from an IP address that a trusted proxy reports or from that of this host."""
+        return await self.request(
+            "GET",
+            "/api/user/login",
+            authorization=basic(email, password),
+            headers=None if ip is None else {"X-Forwarded-For": ip},
+        )
 
     async def token(self, email: str = "susan@example.com", password: str = PASSWORD) -> str:
         """Log in and return the token."""

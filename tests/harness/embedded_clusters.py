@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import psutil
 import psycopg2
 
 from postgres.embedded import EmbeddedPostgres
+from tests.harness.waiting import wait_until
 
 ROOT_FOLDER = Path(__file__).parents[2]
 NOBODY = 65534
@@ -88,13 +88,6 @@ def end_postgres_below(place: Path) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     wait_until(lambda: not postgres_processes(place))
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 def execute(dsn: str, statement: str, *values: object) -> list[tuple[object, ...]]:

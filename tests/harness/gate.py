@@ -4,6 +4,7 @@ import asyncio
 from urllib.parse import parse_qs, quote, urlsplit
 
 from tests.harness.memory_directory import new_socket_directory
+from tests.harness.waiting import until
 
 _SOCKET = ".s.PGSQL.5432"
 
@@ -32,8 +33,7 @@ class Gate:
         for writer in self._connections:
             writer.transport.abort()
         self._flows.set()
-        while self._connections:
-            await asyncio.sleep(0.001)
+        await until(lambda: not self._connections)
 
     def silence(self) -> None:
         """Accept connections, but forward nothing."""

@@ -9,6 +9,7 @@ from typing import Any
 from rules.errors import Overloaded
 from rules.hash_queue import HashQueue
 from rules.turns import Caller
+from tests.harness.waiting import until
 
 SECONDS = 30.0
 MakeQueue = Callable[..., HashQueue]
@@ -36,12 +37,6 @@ class Work:
 
     async def started(self, number: int) -> None:
         await until(lambda: len(self.begun) >= number)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not is_so():
-            await asyncio.sleep(0.001)
 
 
 def run(flow: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -1,20 +1,12 @@
 """Messages in the database, as the outbox stores them, and what the sender makes of them."""
 
-import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tests.harness.sql import run_sql
 
 HOUR = 3600.0
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(30):
-        while not is_so():
-            await asyncio.sleep(0.005)
 
 
 def insert_messages(
@@ -63,5 +55,5 @@ def count_in(dsn: str, state: str) -> int:
 
 
 def numbered(count: int) -> Sequence[str]:
-    """Return so many addresses."""
+    """Return a number of different addresses."""
     return [f"user-{number}@example.com" for number in range(count)]

@@ -18,8 +18,8 @@ _ENOUGH_BYTES = 2 * 1024**3
 def new_directory() -> Iterator[str]:
     """Create a directory for clusters, in memory if possible.
 
-    The user of Postgres can access it. A second run of pytest closes those below its own directory
-    to other users.
+    The user of Postgres can access it. Those below the directory of pytest are accessible only to
+    their owner after a second run.
     """
     with TemporaryDirectory(prefix=_PREFIX, dir=_memory_directory()) as folder:
         try:

@@ -50,12 +50,18 @@ class ServerProcess:
     def written(self) -> str:
         return self.log.read_text(encoding="utf-8")
 
-    def wait_for(self, text: str) -> None:
-        """Wait until the server has logged something."""
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until the server has logged a text, once or several times."""
         deadline = time.monotonic() + START_SECONDS
-        while text not in self.written():
+        while self.written().count(text) < times:
             assert time.monotonic() < deadline, self.written()
             time.sleep(0.02)
+
+    def reload(self, message: str) -> None:
+        """Send SIGHUP, and wait until the server logs the result."""
+        before = self.written().count(message)
+        self.signal(signal.SIGHUP)
+        self.wait_for(message, before + 1)
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
+from tests.harness.waiting import until
+
 
 class Proxy:
     """Listens on 127.0.0.1 and forwards to the socket in a DSN."""
@@ -37,8 +39,7 @@ class Proxy:
         await self.refuse()
         for writer in list(self._writers):
             writer.transport.abort()
-        while self._writers:
-            await asyncio.sleep(0.01)
+        await until(lambda: not self._writers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         theirs = await asyncio.open_unix_connection(f"{self._folder}/.s.PGSQL.5432")
@@ -56,8 +57,7 @@ class Proxy:
     ) -> None:
         try:
             while data := await reader.read(65536):
-                while self.silent:
-                    await asyncio.sleep(0.01)
+                await until(lambda: not self.silent)
                 writer.write(data)
                 await asyncio.sleep(pause)
                 pause = 0.0

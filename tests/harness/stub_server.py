@@ -4,11 +4,12 @@ import re
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+
+from tests.harness.waiting import wait_until
 
 HEADER_END = b"\r\n\r\n"
 
@@ -22,10 +23,7 @@ class StubServer:
 
     def wait_for(self, count: int) -> None:
         """Wait until the server has received this many requests."""
-        deadline = time.monotonic() + 20
-        while len(self.requests) < count:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(lambda: len(self.requests) >= count)
 
 
 def http_response(

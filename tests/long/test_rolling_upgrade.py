@@ -1,5 +1,6 @@
 """A server of the previous schema version beside one of this version, on one database."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.harness.api import PASSWORD
 from tests.harness.command_line import manage
 from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database
+from tests.harness.environment_variables import for_downloads
 from tests.harness.processes import ServerProcess, environment, running_server
 from tests.harness.programs import get_program
 from tests.harness.sql import run_sql
@@ -37,7 +39,7 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(clone, check=True)
     subprocess.run([git, "-C", str(directory), "checkout", "--quiet", PREVIOUS], check=True)
     make = ["make", "--silent", f"--directory={directory}", f"PYTHON={sys.executable}"]
-    subprocess.run([*make, SERVER_PACKAGES], check=True)
+    subprocess.run([*make, SERVER_PACKAGES], check=True, env={**os.environ, **for_downloads()})
     return directory
 
 

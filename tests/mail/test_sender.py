@@ -21,10 +21,11 @@ from settings.mail_url import parse_mail_url
 from tests.harness.clock import Clock
 from tests.harness.configuration import KEY
 from tests.harness.gate import Gate
-from tests.harness.mail_queue import count_in, insert_messages, numbered, states, until
+from tests.harness.mail_queue import count_in, insert_messages, numbered, states
 from tests.harness.pool_limits import LIMITS
 from tests.harness.smtp import Plan, SmtpServer, Step
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 ENVELOPE = Envelope("Example <no-reply@example.com>", "", "https://auth.example.com")
 ALICE, BOB, CAROL = "alice@example.com", "bob@example.com", "carol@example.com"

@@ -15,6 +15,7 @@ from settings.mail_url import SmtpUrl, parse_mail_url
 from tests.harness.certificates import make_certificate
 from tests.harness.name_servers import name_servers
 from tests.harness.smtp import DROP, HANG, PASSWORD, RESET, USER, SmtpServer, Step
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.needs("openssl")
 SENDER = "no-reply@example.com"
@@ -273,8 +274,7 @@ def test_a_restarted_server_gets_the_next_message(server: SmtpServer) -> None:
 def test_an_idle_connection_is_closed(server: SmtpServer) -> None:
     async def work(relay: SmtpRelay) -> None:
         await send(relay)
-        while Step.QUIT not in server.commands:
-            await asyncio.sleep(0.001)
+        await until(lambda: Step.QUIT in server.commands)
         await send(relay)
 
     use(relay_at(server.url(), timeouts=Timeouts(idle=0)), work)
@@ -285,8 +285,7 @@ def test_a_cancelled_message_leaves_no_connection_behind(server: SmtpServer) -> 
     async def work(relay: SmtpRelay) -> None:
         server.plan.failures = {Step.BODY: HANG}
         sending = asyncio.create_task(send(relay))
-        while Step.BODY not in server.commands:
-            await asyncio.sleep(0.001)
+        await until(lambda: Step.BODY in server.commands)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending

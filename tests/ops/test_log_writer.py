@@ -11,6 +11,7 @@ import pytest
 from ops.log_format import LogFormat
 from ops.log_writer import LogWriter
 from ops.logs import configure_logging, open_log
+from tests.harness.waiting import wait_until
 
 SECONDS = 30.0
 
@@ -50,6 +51,10 @@ def _own_logging() -> Iterator[None]:
     root.handlers[:], root.level, general.level = before
 
 
+def wait_until_dropped(writer: LogWriter, number: int) -> None:
+    wait_until(lambda: writer.dropped >= number)
+
+
 def test_lines_beyond_the_limit_are_dropped_counted_and_reported() -> None:
     stream = Stuck()
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, max_characters=12)
@@ -70,8 +75,8 @@ def test_lines_are_written_again_once_the_stream_accepts_them() -> None:
     writer.write("first\n")
     writer.write("lost\n")
     stream.may_continue.set()
-    while "dropped" not in stream.getvalue():
-        assert writer.dropped == 1
+    wait_until(lambda: "dropped" in stream.getvalue())
+    assert writer.dropped == 1
     writer.close(SECONDS)
     assert stream.getvalue() == "first\n1 dropped\n"
 
@@ -85,8 +90,7 @@ def test_lines_lost_to_write_errors_are_counted_and_reported_later(
     stream = Broken(failure)
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
     writer.write("lost\n")
-    while not writer.dropped:
-        pass
+    wait_until_dropped(writer, 1)
     stream.is_broken = False
     writer.write("kept\n")
     writer.close(SECONDS)
@@ -98,8 +102,7 @@ def test_lines_lost_to_several_write_errors_in_a_row_are_each_counted_once() -> 
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format)
     for number in range(1, 6):
         writer.write("lost\n")
-        while writer.dropped < number:
-            pass
+        wait_until_dropped(writer, number)
     assert writer.dropped == 5
     stream.is_broken = False
     writer.write("kept\n")
@@ -121,8 +124,7 @@ def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) 
     stream = Broken()
     writer = open_log(stream, form)
     writer.write("lost\n")
-    while not writer.dropped:
-        pass
+    wait_until_dropped(writer, 1)
     stream.is_broken = False
     writer.write("")
     writer.write("kept\n")

@@ -18,6 +18,7 @@ from ops.rare_warning import RareWarning
 from ops.request_log import RequestLog, RequestRecord
 from ops.trace_context import TraceParent
 from tests.harness.clock import Clock
+from tests.harness.waiting import until
 
 RECORD = RequestRecord(
     method="GET",
@@ -49,9 +50,7 @@ def written(
         stream = io.StringIO()
         work(RequestLog(open_log(stream, form), clock, json.dumps))
         assert stream.getvalue() == ""
-        async with asyncio.timeout(30):
-            while not stream.getvalue():
-                await asyncio.sleep(0.001)
+        await until(stream.getvalue)
         return stream.getvalue()
 
     text = asyncio.run(run())
@@ -137,6 +136,10 @@ def test_a_text_line_has_the_problem_the_callers_id_the_address_and_the_trace_if
     )
 
 
+async def until_lines(stream: io.StringIO, number: int) -> None:
+    await until(lambda: stream.getvalue().count("\n") >= number)
+
+
 def test_later_requests_are_written_later_and_none_twice(clock: Clock) -> None:
     async def run() -> None:
         stream = io.StringIO()
@@ -144,9 +147,7 @@ def test_later_requests_are_written_later_and_none_twice(clock: Clock) -> None:
         log = RequestLog(writer, clock, json.dumps)
         for number in (1, 2, 3):
             log.write(RECORD)
-            async with asyncio.timeout(30):
-                while stream.getvalue().count("\n") < number:
-                    await asyncio.sleep(0.001)
+            await until_lines(stream, number)
         log.write(RECORD)
         log.flush()
         log.flush()
@@ -274,6 +275,10 @@ def test_no_line_of_another_status_is_omitted(
     assert caplog.messages == []
 
 
+async def until_logged(caplog: pytest.LogCaptureFixture, number: int) -> None:
+    await until(lambda: len(caplog.records) >= number)
+
+
 def test_omitted_lines_are_reported_at_the_end_of_their_period(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -281,9 +286,7 @@ def test_omitted_lines_are_reported_at_the_end_of_their_period(
         limit = LineLimit(max_lines=1, seconds=0.01)
         for number in (1, 2):
             assert [limit.admits(lines="request") for _ in range(3)] == [True, False, False]
-            async with asyncio.timeout(30):
-                while len(caplog.records) < number:
-                    await asyncio.sleep(0.001)
+            await until_logged(caplog, number)
         limit.end_period()
 
     asyncio.run(run())

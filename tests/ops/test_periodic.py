@@ -7,6 +7,7 @@ import pytest
 
 from ops import periodic
 from ops.periodic import PeriodicTask
+from tests.harness.waiting import until
 
 
 def test_a_periodic_task_repeats_until_it_is_closed() -> None:
@@ -46,8 +47,7 @@ def test_a_failure_is_logged_and_retried_and_has_a_traceback_unless_it_was_expec
             raise RuntimeError(f"number {attempts}")
 
         task = PeriodicTask("the work failed", work, expected=expected)
-        while attempts < 2:
-            await asyncio.sleep(0.001)
+        await until(lambda: attempts >= 2)
         await task.close()
 
     asyncio.run(run())

@@ -12,6 +12,7 @@ from tests.harness.form_browser import FormBrowser
 from tests.harness.mail import MAIL
 from tests.harness.mail_calls import message_ids
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 OTHERS = f"{ACCOUNT}/devices/others"
 SIGN_OUT = "/auth/sign-out"
@@ -180,8 +181,7 @@ async def test_a_session_that_is_revoked_meanwhile_leads_to_the_sign_in(
     sent = asyncio.ensure_future(
         browser.submit(page, path, **FORMS[path], current_password=PASSWORD)
     )
-    while not hashes.threads:
-        await asyncio.sleep(0)
+    await until(lambda: hashes.threads)
     run_sql(dsn, "UPDATE tokens SET revoked_at = now()")
     hashes.may_continue.set()
     expected = f"/auth/sign-in?next={path.replace('/', '%2F')}"

@@ -36,14 +36,16 @@ async def test_a_form_of_this_site_is_accepted(
 
 
 @pytest.mark.gen_test
-async def test_so_is_one_with_the_origin_of_this_host(api: Api, browser: FormBrowser) -> None:
+async def test_a_form_with_the_origin_of_this_host_is_accepted(
+    api: Api, browser: FormBrowser
+) -> None:
     await api.register()
     assert (await browser.post(PATH, await filled(browser), origin=api.url)).status == 303
 
 
 @override_settings(SERVER__PUBLIC_URL="https://auth.example.com")
 @pytest.mark.gen_test
-async def test_so_is_one_with_the_public_origin_behind_a_proxy_that_changes_the_host(
+async def test_a_form_with_the_public_origin_is_accepted_behind_a_proxy_that_changes_the_host(
     api: Api, browser: FormBrowser
 ) -> None:
     await api.register()

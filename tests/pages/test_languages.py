@@ -193,7 +193,7 @@ async def test_the_choice_in_a_session_is_the_language_of_messages_too(
 
 
 @pytest.mark.gen_test
-async def test_neither_a_choice_without_a_session_nor_a_sign_in_changes_it(
+async def test_neither_a_choice_without_a_session_nor_a_sign_in_changes_the_language_of_the_user(
     api: Api, browser: FormBrowser, dsn: str
 ) -> None:
     await api.register()

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.harness.accounts import event_kinds
 from tests.harness.api import PASSWORD, Api
 from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings
@@ -14,10 +15,6 @@ EMAIL = "susan@example.com"
 PATH = "/auth/sign-in"
 HTTPS = {"x_forwarded_proto": "https"}
 behind_proxy = override_settings(SERVER__TRUSTED_PROXIES="127.0.0.0/8")
-
-
-def events(dsn: str) -> list[str]:
-    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY kind")]
 
 
 @pytest.mark.gen_test
@@ -185,14 +182,14 @@ async def test_failures_are_counted_and_recorded_as_those_of_the_api(
         "SELECT subject, failures FROM throttle WHERE subject NOT LIKE 'registration:%' ORDER BY 1"
     )
     counted = run_sql(dsn, counts)
-    seen = events(dsn)
+    seen = event_kinds(dsn)
     assert seen.count("password-failed") == 1
     await api.log_in(password="wrong horse battery")
     after = run_sql(dsn, counts)
     assert counted
     assert [(name, count + 1) for name, count in counted] == after
     # It is of the same kind and network, and therefore written with the first one.
-    assert events(dsn) == seen
+    assert event_kinds(dsn) == seen
 
 
 @override_settings(THROTTLE__FIRST_DELAY_SECONDS=120)
@@ -321,10 +318,10 @@ async def test_get_and_head_change_nothing(api: Api, browser: FormBrowser, dsn: 
     await api.register()
     await browser.sign_in(EMAIL, PASSWORD)
     tokens = "SELECT id, user_id, kind, revoked_at, expires_at FROM tokens ORDER BY id"
-    before = run_sql(dsn, tokens), events(dsn)
+    before = run_sql(dsn, tokens), event_kinds(dsn)
     for path in (PATH, "/auth/sign-out", "/auth/account", "/", "/auth/nothing"):
         for method in ("GET", "HEAD"):
             answer = await browser.request(method, path)
             assert "userauth" in browser.cookies
             assert method == "GET" or not answer.content
-    assert (run_sql(dsn, tokens), events(dsn)) == before
+    assert (run_sql(dsn, tokens), event_kinds(dsn)) == before

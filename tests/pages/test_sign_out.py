@@ -2,17 +2,13 @@
 
 import pytest
 
-from tests.harness.api import PASSWORD, Api
+from tests.harness.accounts import signed_in
+from tests.harness.api import Api
 from tests.harness.form_browser import FormBrowser
 from tests.harness.sql import run_sql
 
 EMAIL = "susan@example.com"
 PATH = "/auth/sign-out"
-
-
-async def signed_in(api: Api, browser: FormBrowser) -> None:
-    await api.register()
-    assert (await browser.sign_in(EMAIL, PASSWORD)).status == 303
 
 
 @pytest.mark.gen_test

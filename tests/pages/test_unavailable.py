@@ -1,24 +1,12 @@
 """Pages while Postgres is unavailable."""
 
-from collections.abc import Iterator
-
 import pytest
-from tornado.ioloop import IOLoop
 
 from tests.harness.api import PASSWORD, Api
 from tests.harness.form_browser import FormBrowser
 from tests.harness.gate import Gate
 
 EMAIL = "susan@example.com"
-
-
-@pytest.fixture
-def gate(io_loop: IOLoop, postgres: str) -> Iterator[Gate]:
-    """Open a connection to Postgres that can be cut."""
-    gate = Gate(postgres)
-    io_loop.run_sync(gate.open)
-    yield gate
-    io_loop.run_sync(gate.remove)
 
 
 @pytest.fixture

@@ -27,10 +27,10 @@ from tests.harness.embedded_clusters import (
     postmaster,
     runs,
     starts_and_works,
-    wait_until,
 )
 from tests.harness.memory_directory import new_directory
 from tests.harness.shared_memory import remove_shared_memory
+from tests.harness.waiting import wait_until
 
 SECRET = "$userauth-bcrypt-sha384$never-in-a-log"
 KEEP = "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 1"

@@ -12,10 +12,9 @@ from db.errors import ReadOnly, Unavailable
 from db.pool import Connection, Database
 from tests.harness.api import Api, bearer
 from tests.harness.command_line import manage
-from tests.harness.memory_directory import new_directory
 from tests.harness.pool_limits import LIMITS
 from tests.harness.processes import free_port, running_server
-from tests.harness.replication import Replicated, made_cluster, replicated
+from tests.harness.replication import Replicated, replicated
 from tests.harness.switch import Switch
 
 # A connect may take longer than the limits of other tests on a busy machine.
@@ -23,15 +22,9 @@ PATIENT = replace(LIMITS, acquire_timeout_seconds=4)
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
-@pytest.fixture(scope="module")
-def made() -> Iterator[Path]:
-    with new_directory() as folder:
-        yield made_cluster(Path(folder))
-
-
 @pytest.fixture
-def pair(made: Path, open_folder: Path) -> Iterator[Replicated]:
-    with replicated(made, open_folder) as nodes:
+def pair(stopped_cluster: Path, open_folder: Path) -> Iterator[Replicated]:
+    with replicated(stopped_cluster, open_folder) as nodes:
         yield nodes
 
 

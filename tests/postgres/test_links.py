@@ -87,7 +87,7 @@ def replace_with_link(link: Path, target: Path, *, hard: bool = False) -> None:
         ".s.PGSQL.5432.lock",
     ],
 )
-def test_a_symlink_instead_of_a_file_is_neither_written_nor_quoted(
+def test_a_link_instead_of_a_file_is_neither_written_nor_quoted(
     cluster: Path, victim: Path, name: str, *, hard: bool
 ) -> None:
     replace_with_link(cluster / name, victim / "secret", hard=hard)

@@ -15,8 +15,8 @@ from tests.harness.hash_queue import (
     queued,
     ran,
     run,
-    until,
 )
+from tests.harness.waiting import until
 
 
 def test_callers_of_one_account_run_in_the_order_of_arrival(

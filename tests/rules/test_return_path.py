@@ -54,7 +54,7 @@ def test_what_may_lead_to_another_host_is_not_returned(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", OPEN_REDIRECTS)
-def test_nor_is_it_once_it_is_decoded(text: str) -> None:
+def test_what_leads_to_another_host_once_decoded_is_not_returned(text: str) -> None:
     encoded = "".join(f"%{byte:02X}" for byte in text.encode())
     assert find_return_path(f"next={encoded}") is None
 

@@ -17,9 +17,9 @@ from tests.harness.hash_queue import (
     outcomes,
     queued,
     run,
-    until,
     waiting,
 )
+from tests.harness.waiting import until
 
 
 def test_a_caller_that_honors_retry_after_precedes_one_that_does_not(

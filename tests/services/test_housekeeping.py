@@ -16,6 +16,7 @@ from tests.harness.databases import use
 from tests.harness.mail_queue import insert_messages, numbered, states
 from tests.harness.pool_limits import LIMITS
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 DAYS = 7
 KEEP = RetentionPolicy(expired_days=DAYS, event_days=90, count_seconds=4500)
@@ -125,8 +126,7 @@ def test_requests_are_served_during_housekeeping_with_a_pool_of_one(
 
     async def work(database: Database) -> None:
         housekeeping = asyncio.create_task(Housekeeping(database, clock=clock, keep=KEEP).remove())
-        while count(dsn) == 30:
-            await asyncio.sleep(0.01)
+        await until(lambda: count(dsn) != 30)
         async with database.transaction() as connection:
             await connection.execute(
                 "INSERT INTO users (email, email_key, password_hash) VALUES ('a', 'a', 'x')"
@@ -148,8 +148,7 @@ def test_a_process_that_is_stopped_leaves_the_turn_to_others(
     async def work(database: Database) -> None:
         house = Housekeeping(database, clock=clock, keep=KEEP)
         stopped = asyncio.create_task(house.remove())
-        while count(dsn) == 30:
-            await asyncio.sleep(0.01)
+        await until(lambda: count(dsn) != 30)
         # Repeatedly: a task in asyncio.wait_for may swallow a cancellation.
         while not stopped.done():
             stopped.cancel()

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
 from tornado.ioloop import IOLoop
@@ -17,6 +16,7 @@ from services.all_services import Services
 from services.identities import Identity
 from services.sessions import IssuedSession, Session
 from settings import Settings
+from tests.harness.accounts import event_kinds_in_order
 from tests.harness.api import PASSWORD, Api, bearer
 from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings
@@ -86,8 +86,8 @@ def second(
     io_loop.run_sync(stack.aclose)
 
 
-def events(dsn: str) -> list[Any]:
-    return [kind for (kind,) in run_sql(dsn, "SELECT kind FROM events ORDER BY id")][1:]
+def events(dsn: str) -> list[str]:
+    return event_kinds_in_order(dsn)[1:]
 
 
 def revocations(app: Application) -> dict[str, int]:

@@ -13,7 +13,7 @@ import pytest
 from tests.harness.command_line import manage
 from tests.harness.memory_directory import new_directory
 from tests.harness.processes import free_port, run_to_the_end
-from tests.harness.replication import Node, made_cluster, primaries, replicated
+from tests.harness.replication import Node, primaries, replicated
 
 SECRET = "hunter2hunter2"
 USER = f"userauth:{SECRET}@"
@@ -97,16 +97,15 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def places() -> Iterator[dict[str, str]]:
+def places(stopped_cluster: Path) -> Iterator[dict[str, str]]:
     """Yield the addresses of a primary, a standby, and of what is neither."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(new_directory()))
-        made = made_cluster(folder)
-        pair = stack.enter_context(replicated(made, folder))
+        pair = stack.enter_context(replicated(stopped_cluster, folder))
         _be_strict(pair.primary)
         pair.primary.sql("CREATE DATABASE reading")
         pair.primary.sql("ALTER DATABASE reading SET default_transaction_read_only = on")
-        [stopping] = stack.enter_context(primaries(made, folder, 2))
+        [stopping] = stack.enter_context(primaries(stopped_cluster, folder, 2))
         stack.enter_context(closing(psycopg2.connect(stopping.url)))
         stopping.begin_stop()
         silent = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))

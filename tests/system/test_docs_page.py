@@ -15,9 +15,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.harness.browser import chromium, console_errors, hosts
+from tests.harness.databases import delete_rows
 from tests.harness.openapi import document
 from tests.harness.processes import ServerProcess, running_server
-from tests.harness.sql import run_sql
 
 needs_browser = pytest.mark.needs("chromium", "chromedriver")
 SECONDS = 20
@@ -98,7 +98,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def server(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    run_sql(postgres, "TRUNCATE users, tokens, clients, throttle, events, reserved_emails")
+    delete_rows(postgres)
     log = tmp_path_factory.mktemp("docs-page") / "log"
     with running_server({"DATABASE_URL": postgres}, log) as running:
         yield running

@@ -18,7 +18,8 @@ from tests.harness.api import PASSWORD
 from tests.harness.certificates import make_certificate
 from tests.harness.processes import ServerProcess, run_to_the_end, running_server
 from tests.harness.programs import get_program
-from tests.harness.raw_http import raw_request
+from tests.harness.raw_http import SECONDS, raw_request
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.needs("openssl")
 REQUIRED = {"USERAUTH_SERVER__REQUIRE_HTTPS": "true"}
@@ -59,7 +60,7 @@ def certificate_of(server: ServerProcess) -> bytes:
     context.verify_mode = ssl.CERT_NONE
     port = int(server.url.rpartition(":")[2])
     with (
-        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        socket.create_connection(("127.0.0.1", port), SECONDS) as plain,
         context.wrap_socket(plain) as wrapped,
     ):
         certificate = wrapped.getpeercert(binary_form=True)
@@ -111,8 +112,8 @@ def test_plain_http_and_silent_connections_do_not_affect_other_callers(
     server: ServerProcess, files: tuple[Path, Path]
 ) -> None:
     port = int(server.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), 5):
-        with socket.create_connection(("127.0.0.1", port), 5) as plain:
+    with socket.create_connection(("127.0.0.1", port), SECONDS):
+        with socket.create_connection(("127.0.0.1", port), SECONDS) as plain:
             plain.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with suppress(ConnectionResetError):
                 assert b"200" not in plain.recv(1000)
@@ -130,7 +131,7 @@ class Records:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         port = int(server.url.rpartition(":")[2])
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.socket = socket.create_connection(("127.0.0.1", port), SECONDS)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing)
         self._exchange(self._tls.do_handshake)
@@ -231,8 +232,7 @@ def test_sigterm_under_load_loses_and_cuts_no_response_over_tls(
         running = [asyncio.create_task(send_until_closed(each)) for each in opened]
         for each in opened:
             await each.wait()
-        while responses < 10 * BUSY_CLIENTS:
-            await asyncio.sleep(0.01)
+        await until(lambda: responses >= 10 * BUSY_CLIENTS)
         server.signal(signal.SIGTERM)
         async with asyncio.timeout(20):
             await asyncio.gather(*running)

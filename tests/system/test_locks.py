@@ -16,7 +16,7 @@ from rules.password_scheme import PasswordScheme
 from tests.harness.api import PASSWORD, Answer, Api, basic, bearer
 from tests.harness.clock import Clock
 from tests.harness.configuration import override_settings
-from tests.harness.databases import SCHEMA, new_database, use
+from tests.harness.databases import SCHEMA, delete_rows, new_database, use
 from tests.harness.mail import MAIL
 from tests.harness.row_locks import holding
 from tests.harness.sql import run_sql
@@ -71,7 +71,7 @@ def database(postgres: str, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def dsn(database: str) -> str:
-    run_sql(database, "TRUNCATE users, tokens, clients, reserved_emails")
+    delete_rows(database)
     return database
 
 

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from tests.harness.mail_queue import count_in, insert_messages, numbered, states
 from tests.harness.processes import run_to_the_end, running_server
 from tests.harness.smtp import HANG, Plan, SmtpServer, Step
 from tests.harness.sql import run_sql
+from tests.harness.waiting import wait_until
 
 SENDER = "Example <no-reply@example.com>"
 
@@ -30,13 +31,6 @@ def variables(dsn: str, url: str, **more: str) -> dict[str, str]:
         "USERAUTH_MAIL__PER_MINUTE": "1000000",
         **more,
     }
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def received(server: SmtpServer) -> Counter[str]:

@@ -15,9 +15,10 @@ import pytest
 from tests.harness.api import Api, bearer
 from tests.harness.configuration import KEY, ROOT, settings_with
 from tests.harness.processes import free_port, run_to_the_end, running_server
-from tests.harness.raw_http import raw_request
+from tests.harness.raw_http import SECONDS, raw_request
 from tests.harness.scraping import read, read_now, scrape
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until, wait_until
 from wiring.application import open_application
 
 
@@ -69,14 +70,14 @@ def test_metrics_include_the_process_the_build_and_the_event_loop_lag(
         server.signal(signal.SIGSTOP)
         time.sleep(0.6)
         server.signal(signal.SIGCONT)
-        deadline = time.monotonic() + 5
-        late = 0.0
-        while late < 1 and time.monotonic() < deadline:
+
+        def was_late() -> bool:
             found = read(read_now(f"http://127.0.0.1:{port}/metrics"))
-            count = found.value("userauth_event_loop_lag_seconds_count")
-            late = count - found.value("userauth_event_loop_lag_seconds_bucket", le="0.3")
-        assert late >= 1
-        assert found.value("userauth_event_loop_lag_seconds_sum") > 0.4
+            name = "userauth_event_loop_lag_seconds"
+            late = found.value(f"{name}_count") - found.value(f"{name}_bucket", le="0.3")
+            return late >= 1 and found.value(f"{name}_sum") > 0.4
+
+        wait_until(was_late)
 
 
 def test_metrics_are_available_until_the_server_exits(dsn: str, tmp_path: Path) -> None:
@@ -85,10 +86,12 @@ def test_metrics_are_available_until_the_server_exits(dsn: str, tmp_path: Path) 
         "DATABASE_URL": dsn,
         "USERAUTH_METRICS__PORT": str(port),
         "USERAUTH_SERVER__DRAIN_DELAY_SECONDS": "2",
+        # Longer than the test waits for the exit.
+        "USERAUTH_SERVER__DRAIN_SECONDS": "120",
     }
     with (
         running_server(variables, tmp_path / "log") as server,
-        closing(HTTPConnection("127.0.0.1", port, timeout=5)) as kept,
+        closing(HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as kept,
     ):
         kept.request("GET", "/metrics")
         assert read(kept.getresponse().read().decode()).value("userauth_draining") == 0
@@ -97,7 +100,7 @@ def test_metrics_are_available_until_the_server_exits(dsn: str, tmp_path: Path) 
         while not read(read_now(f"http://127.0.0.1:{port}/metrics")).value("userauth_draining"):
             pass
         # The open connection of Prometheus does not delay the exit.
-        assert server.wait(5) == 0
+        assert server.wait() == 0
         kept.close()
         with pytest.raises(OSError):  # noqa: PT011 - refused
             read_now(f"http://127.0.0.1:{port}/metrics")
@@ -125,8 +128,7 @@ def test_scraping_under_load_loses_no_request_and_counts_each(dsn: str, tmp_path
         request = raw_request("GET", "/api/user", f"Authorization: {bearer(token)}")
         is_done = asyncio.Event()
         asking = [asyncio.create_task(ask(url, request, is_done)) for _ in range(10)]
-        while len(statuses) < 500:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(statuses) >= 500)
         scrapes = [await scrape(port) for _ in range(20)]
         is_done.set()
         await asyncio.gather(*asking)

@@ -5,8 +5,6 @@ import base64
 import json
 import quopri
 import re
-import signal
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ import pytest
 
 from tests.harness.api import Answer, Api, basic, bearer
 from tests.harness.command_line import manage
-from tests.harness.processes import ServerProcess, running_server
+from tests.harness.processes import running_server
 from tests.harness.raw_http import exchange
 from tests.harness.sql import all_text, run_sql
 
@@ -255,17 +253,6 @@ def add_client(variables: dict[str, str]) -> Client:
     return Client(made["id"], rotated[rotated.index("secret") + 1], made["secret"])
 
 
-def reload(server: ServerProcess, message: str) -> None:
-    """Send SIGHUP, and wait for a message in the log."""
-    before = server.written().count("SIGHUP")
-    server.signal(signal.SIGHUP)
-    deadline = time.monotonic() + 5
-    while server.written().count("SIGHUP") == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert message in server.written()
-
-
 def log_of_postgres(dsn: str) -> str:
     # Its socket is in the directory of its data.
     [folder] = parse_qs(urlsplit(dsn).query)["host"]
@@ -292,11 +279,11 @@ def test_no_secret_is_written_anywhere(
     with running_server(variables, tmp_path / "log", preloaded=False) as server:
         made = asyncio.run(use_everything(server.url, dsn, client))
         if keys_are_in_a_file:
-            reload(server, "loaded 2 signing keys")
+            server.reload("loaded 2 signing keys")
             file.write_text(f"{KEY}\n{SHORT_KEY}\n", encoding="ascii")
-            reload(server, "The old keys remain in use.")
+            server.reload("The old keys remain in use.")
         else:
-            reload(server, "restart the server")
+            server.reload("restart the server")
         command = Path(f"/proc/{server.process.pid}/cmdline").read_text(encoding="utf-8")
         assert server.stop() == 0
         assert server.process.stdout is not None

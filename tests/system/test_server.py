@@ -25,6 +25,7 @@ from tests.harness.databases import new_database
 from tests.harness.preloaded import start as start_preloaded
 from tests.harness.processes import ServerProcess, environment, run_to_the_end, running_server
 from tests.harness.raw_http import connected, raw_request
+from tests.harness.waiting import until
 
 CONNECTIONS = 100
 
@@ -103,8 +104,7 @@ def test_sigterm_under_load_fails_no_request_that_was_sent(dsn: str, tmp_path: P
         api = Api(server.url)
         await api.register()
         running = [asyncio.create_task(log_in(api)) for _ in range(40)]
-        while not statuses:
-            await asyncio.sleep(0.01)
+        await until(lambda: statuses)
         server.signal(signal.SIGTERM)
         await asyncio.gather(*running)
         api.close()
@@ -148,8 +148,7 @@ def test_sigterm_under_full_load_answers_each_request_of_every_connection(
         running = [asyncio.create_task(send_until_closed(api, request, each)) for each in opened]
         for each in opened:
             await each.wait()
-        while statuses[200] < 10 * CONNECTIONS:
-            await asyncio.sleep(0.01)
+        await until(lambda: statuses[200] >= 10 * CONNECTIONS)
         server.signal(signal.SIGTERM)
         await asyncio.gather(*running)
         api.close()
@@ -194,8 +193,7 @@ def test_each_request_that_starts_at_the_end_of_a_drain_is_answered(
             asyncio.create_task(send_late(api, request, is_over, number * step))
             for number in range(count)
         ]
-        while connections < len(running):
-            await asyncio.sleep(0.01)
+        await until(lambda: connections >= len(running))
         server.signal(signal.SIGTERM)
         await asyncio.sleep(0.3)
         is_over.set()

@@ -15,6 +15,7 @@ from tests.harness.blocked_hashes import BlockedHashes
 from tests.harness.configuration import settings_with
 from tests.harness.disconnecting import REQUEST, send_and_disconnect
 from tests.harness.raw_http import connected, raw_request
+from tests.harness.waiting import until
 
 
 @pytest.fixture
@@ -24,8 +25,7 @@ def settings() -> Settings:
 
 
 async def until_running(app: Application, running: int) -> None:
-    while app.running > running:
-        await asyncio.sleep(0.005)
+    await until(lambda: app.running <= running)
 
 
 @asynccontextmanager
@@ -33,8 +33,7 @@ async def only_one_hash(api: Api, app: Application, hashes: BlockedHashes) -> As
     """Keep the worker busy with a login; meanwhile requests must end and cost no other hash."""
     await api.register()
     first = asyncio.create_task(api.log_in())
-    while not hashes.threads:
-        await asyncio.sleep(0.005)
+    await until(lambda: hashes.threads)
     yield
     await until_running(app, running=1)
     hashes.may_continue.set()
@@ -67,8 +66,7 @@ async def test_clients_that_disconnect_while_sending_too_large_a_body_cost_no_ha
                         "Content-Length: 3000000",
                     )
                 )
-                while app.running < 2:
-                    await asyncio.sleep(0.005)
+                await until(lambda: app.running >= 2)
 
 
 @pytest.mark.gen_test

@@ -44,17 +44,6 @@ async def test_a_correct_password_is_hashed_once_and_a_wrong_one_each_time(
     assert len(checks) == 3
 
 
-@override_settings(PASSWORDS__REMEMBER_SECONDS=0)
-@pytest.mark.gen_test
-async def test_without_the_password_cache_each_request_takes_a_hash(
-    api: Api, checks: list[bytes]
-) -> None:
-    await api.register()
-    for _ in range(3):
-        assert await status(api, basic(EMAIL, PASSWORD)) == 200
-    assert len(checks) == 3
-
-
 @pytest.mark.parametrize("change", ["password", "deletion", "administrator", "another hash"])
 @pytest.mark.gen_test
 async def test_a_cached_password_is_rejected_as_soon_as_it_is_wrong(

@@ -22,6 +22,7 @@ from tests.harness.raw_http import (
     read_to_end,
 )
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 
 LIVE = "/health/live"
 REGISTER = "/api/user/register"
@@ -221,9 +222,7 @@ async def test_clients_that_disconnect_before_the_response_do_no_harm(
             writer.write(HIDDEN)
             writer.transport.abort()
     assert (await api.log_in()).status == 200
-    async with asyncio.timeout(30):
-        while app.running:
-            await asyncio.sleep(0.01)
+    await until(lambda: not app.running)
 
 
 @pytest.mark.gen_test
@@ -265,15 +264,6 @@ async def test_http_1_0_is_served_and_then_disconnected(api: Api) -> None:
     answer = await answer_to(api, raw_request("GET", LIVE, version="HTTP/1.0"))
     assert answer.status == 200
     assert "Transfer-Encoding" not in answer.headers
-
-
-@pytest.mark.gen_test
-async def test_http_1_0_is_kept_alive_on_request(api: Api) -> None:
-    keep = "Connection: keep-alive"
-    first = raw_request("GET", LIVE, keep, version="HTTP/1.0")
-    last = raw_request("GET", LIVE, version="HTTP/1.0")
-    answers = await answers_to(api, first + last, ["GET", "GET"])
-    assert [answer.status for answer in answers] == [200, 200]
 
 
 @pytest.mark.gen_test

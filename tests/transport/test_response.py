@@ -18,6 +18,7 @@ from tests.harness.raw_http import (
     raw_request,
     read_to_end,
 )
+from tests.harness.waiting import until
 from transport import base_connection
 
 EMAIL = "susan@example.com"
@@ -196,9 +197,7 @@ async def test_a_client_that_disconnects_before_the_response_does_no_harm(
             await started.wait()
         assert (await api.request("GET", "/health/live")).status == 200
         may_continue.set()
-        async with asyncio.timeout(30):
-            while app.running:
-                await asyncio.sleep(0.002)
+        await until(lambda: not app.running)
         started.clear()
         may_continue.clear()
 

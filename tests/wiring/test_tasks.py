@@ -15,6 +15,7 @@ from tests.harness.configuration import KEY, override_settings, settings_with
 from tests.harness.databases import apply, new_database
 from tests.harness.mail import MAIL
 from tests.harness.sql import run_sql
+from tests.harness.waiting import until
 from wiring.application import open_application
 
 
@@ -34,8 +35,7 @@ def test_a_server_deletes_expired_rows_and_void_registrations(
 
     async def run() -> None:
         async with asyncio.timeout(20), open_application(settings, [KEY], dsn, clock):
-            while run_sql(dsn, left) != [(0, 0)]:
-                await asyncio.sleep(0.005)
+            await until(lambda: run_sql(dsn, left) == [(0, 0)])
 
     asyncio.run(run())
 
@@ -103,8 +103,7 @@ def test_a_task_that_fails_logs_the_reason_and_no_advice_for_callers(
 
     async def run() -> None:
         async with asyncio.timeout(20), open_application(settings, [KEY], dsn, clock):
-            while failed not in caplog.text:
-                await asyncio.sleep(0.005)
+            await until(lambda: failed in caplog.text)
 
     with plain_connection(dsn) as connection, connection.transaction():
         connection.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
