@@ -178,9 +178,9 @@ CREATE TABLE messages (
     -- See rules/message_kinds.py.
     kind             text        NOT NULL,
     -- Without a foreign key, which an insertion would have to wait for: the deletion of a user sets
-    -- it to null, and the row, which is counted, remains until it expires. Also null if nothing is
-    -- sent because no user has the email address, or too many messages were sent to it, and in the
-    -- message about the deletion.
+    -- it to null, and the row, which is counted, remains until a day after it expires. Also null if
+    -- nothing is sent because no user has the email address, or too many messages were sent to it,
+    -- and in the message about the deletion.
     user_id          uuid,
     -- The email address that the message is sent to, and that becomes that of the user in a change
     -- or undo. Null like user_id.

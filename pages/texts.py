@@ -96,16 +96,20 @@ def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> 
             first = ", ".join(sorted(wrong)[:_MAX_NAMED])
             raise ValueError(f"{language}.toml: {len(wrong)} texts {what}: {first}")
     for key, text in texts.items():
-        given = _values(base[key]) if key in keys else _positions(key)
-        try:
-            used = _values(text)
-        except ValueError as error:
-            raise ValueError(f"{language}.toml: {key}: {error}") from error
-        if not used <= given:
+        given = _values(_BASE, key, base[key]) if key in keys else _positions(key)
+        if not _values(language, key, text) <= given:
             raise ValueError(f"{language}.toml: {key} contains a value that it does not get")
 
 
-def _values(text: str) -> set[str | None]:
+def _values(language: str, key: str, text: str) -> set[str | None]:
+    """Return the names of the values in a text; the ValueError for a faulty one names the text."""
+    try:
+        return _parsed_values(text)
+    except ValueError as error:
+        raise ValueError(f"{language}.toml: {key}: {error}") from error
+
+
+def _parsed_values(text: str) -> set[str | None]:
     found = [field for field in Formatter().parse(text) if field[1] is not None]
     if any(specification or conversion for _, _, specification, conversion in found):
         raise ValueError("write a value as {name}, without a format")

@@ -144,7 +144,7 @@ class Logins:
         origin: Origin,
         user_id: str | None = None,
     ) -> bool:
-        """Revoke a session, if any; return False if none was revoked.
+        """Revoke a session, if one is given; return False if it was not revoked.
 
         It may belong to another user than ``user_id``, be revoked already, or no longer exist.
         """

@@ -10,7 +10,7 @@ A correct password resets the count of its email address, and makes the network 
 usual network of the account: there, failures from other networks do not count. An email address
 has at most ``max_consecutive_failures``. From four fifths of them on, no password is accepted from
 other networks until a correct one comes from the usual network. At the limit, none is accepted
-until an administrator resets the count.
+until the user resets the password by a message, or an administrator resets the count.
 
 Wrong secrets of clients are counted separately: by the client's id with the IP address, and by the
 IP address. Attempts of users at an IP address do not delay clients, and vice versa.

@@ -7,7 +7,9 @@ are created once and kept in FOLDER/secrets.json. The script needs only Python.
 """
 
 import argparse
+import grp
 import json
+import pwd
 import secrets
 import shutil
 import sys
@@ -173,9 +175,14 @@ def _write(file: Path, text: str, owner: str | None = None) -> None:
     overwrite or give away any file. So the file is a new one, and is never opened by its name.
     """
     with NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as draft:
-        draft.write(text)
-        _give(owner, draft.fileno())
-    Path(draft.name).replace(file)
+        try:
+            draft.write(text)
+            draft.flush()
+            _give(owner, draft.fileno())
+            Path(draft.name).replace(file)
+        except BaseException:
+            Path(draft.name).unlink(missing_ok=True)
+            raise
 
 
 def _give(owner: str | None, file: Path | int) -> None:
@@ -184,13 +191,27 @@ def _give(owner: str | None, file: Path | int) -> None:
         shutil.chown(file, owner, owner)
 
 
+def _exists(owner: str) -> bool:
+    try:
+        pwd.getpwnam(owner)
+        grp.getgrnam(owner)
+    except KeyError:
+        return False
+    return True
+
+
 def main(arguments: Sequence[str]) -> int:
     """Write the files; return the exit code."""
     parser = argparse.ArgumentParser(prog="configure.py", description=__doc__)
     parser.add_argument("plan", type=Path, help="the cluster, such as one-machine.toml")
     parser.add_argument("folder", type=Path, help="where to write, such as /etc/userauth-cluster")
-    parser.add_argument("--owner", help="the user of Postgres and PgBouncer, such as postgres")
+    parser.add_argument(
+        "--owner",
+        help="the user of Postgres and PgBouncer, such as postgres; needed in each run as root",
+    )
     options = parser.parse_args(arguments)
+    if options.owner is not None and not _exists(options.owner):
+        parser.error(f"no user and group named {options.owner} exist")
     plan = read_plan(options.plan)
     write_cluster(plan, options.folder, options.owner)
     for node in plan.nodes:

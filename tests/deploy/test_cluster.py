@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2.extensions
 import pytest
 
-from deploy.cluster.configure import NODE_FILES, main, read_plan
+from deploy.cluster.configure import NODE_FILES, main, read_plan, write_cluster
 from postgres.programs import find_programs
 from tests.harness.configuration import ROOT
 from tests.harness.pages import blocks, page, section
@@ -75,6 +75,23 @@ def test_links_in_the_directory_of_a_node_are_replaced_and_not_followed(
     assert [file.is_symlink() for file in files] == 3 * [False]
     assert {(file.stat().st_mode & 0o777, file.stat().st_uid) for file in files} == {(0o600, uid)}
     assert (written / "n1").stat().st_uid == uid
+
+
+def test_a_failed_run_leaves_no_temporary_file(tmp_path: Path) -> None:
+    plan = read_plan(CLUSTER / "one-machine.toml")
+    with pytest.raises(LookupError):
+        write_cluster(plan, tmp_path, owner="nosuchuser")
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["n1", "secrets.json"]
+
+
+def test_an_unknown_owner_is_reported_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(CLUSTER / "one-machine.toml"), str(tmp_path), "--owner", "nosuchuser"])
+    assert ended.value.code == 2
+    assert "no user and group named nosuchuser exist" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_url_of_the_servers_names_every_node(tmp_path: Path) -> None:

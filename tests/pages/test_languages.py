@@ -235,6 +235,12 @@ def test_a_faulty_file_of_texts_is_rejected_with_the_reason(
         read_texts((FOLDER, tmp_path))
 
 
+def test_a_faulty_text_in_english_is_reported_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "en.toml").write_text('[sign-in]\ntitle = "Hello {name!r}"\n', "utf-8")
+    with pytest.raises(ValueError, match=r"^en\.toml: sign-in\.title: write a value as {name}"):
+        read_texts((FOLDER, tmp_path))
+
+
 def test_a_language_that_lacks_texts_is_rejected_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "fr.toml").write_text('[language]\nname = "Français"\n', "utf-8")
     with pytest.raises(
