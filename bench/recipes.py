@@ -69,13 +69,14 @@ CREATE TABLE events_before_2100_01 PARTITION OF events FOR VALUES FROM (MINVALUE
 _FILL_MANY_TOKENS = f"{_FILL_TOKENS}ORDER BY 1\n"
 # Indexes are created after the rows are inserted: building one is faster than inserting into it.
 _CREATE_INDEX = re.compile(r"^CREATE INDEX [^;]+;", re.MULTILINE)
-# Tokens and events of a recipe are in 2040: those of logins are earlier.
+# The tokens of a recipe expire in 2040, and its events are of 2040; those of logins are earlier.
 _DELETE_LOGINS = f"""
 DELETE FROM tokens WHERE expires_at < '{EXPIRES_AT}';
 DELETE FROM events WHERE at < '{EXPIRES_AT}';
 DELETE FROM throttle;
 """
-# Not in the database of `timing`, which imports users and prepares it again meanwhile.
+# Not for the database of `timing`: this would delete the imported users, during whose measurement
+# it is prepared again.
 _DELETE_REGISTRATIONS = """
 DELETE FROM users WHERE created_at <> '2026-01-01Z';
 DELETE FROM messages;

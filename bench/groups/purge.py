@@ -41,7 +41,7 @@ MAX_STEP_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Count:
-    """A number of rows, and the time at which there were so many."""
+    """A number of rows, and when they were counted."""
 
     at: float
     rows: int
@@ -97,7 +97,7 @@ def _wait_until_removed(url: str, deadline: float) -> None:
 
 
 def counted(count: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> Count:
-    """Count rows: a query that takes seconds sees those that there are at its beginning."""
+    """Count rows; a query sees the rows that exist when it begins, even if it takes seconds."""
     return Count(at=clock(), rows=count())
 
 

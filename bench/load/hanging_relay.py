@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 # The dialogue of RFC 5321, up to the message.
 _REPLIES = (
@@ -39,7 +39,8 @@ def _accept(listener: socket.socket) -> None:
 
 
 def _hang(connection: socket.socket) -> None:
-    with closing(connection), connection.makefile("rb") as lines:
+    # The server may disconnect at any time, also within the dialogue.
+    with suppress(ConnectionError), closing(connection), connection.makefile("rb") as lines:
         for reply in _REPLIES:
             connection.sendall(reply)
             lines.readline()

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from bench.cluster import Cluster
 from bench.load import hashing, pgbench
+from bench.processes import run_to_end
 from db.token_lookups import FIND_USERS
 from tests.harness.configuration import ROOT
 from tests.harness.sql import run_sql
@@ -36,9 +38,13 @@ def test_pgbench_runs_the_lookup_as_a_prepared_statement(
 ) -> None:
     monkeypatch.setattr("bench.processes.LOGS", tmp_path)
     monkeypatch.setattr(pgbench, "LISTS", tmp_path)
+    run = Mock(wraps=run_to_end)
+    monkeypatch.setattr(pgbench, "run_to_end", run)
     options = parse_qs(urlsplit(dsn).query)
     cluster = Cluster(dsn, options["host"][0], options["port"][0])
     assert pgbench.measure_selects(cluster, "postgres", seconds=1) > 0
+    [call] = run.call_args_list
+    assert "--protocol=prepared" in call.args[0]
 
 
 @pytest.mark.parametrize(("cpus", "threads"), [(2, "2"), (200, "64")])
@@ -59,8 +65,7 @@ def test_bcrypt_alone_has_as_many_threads_as_the_server_has_workers(
     assert command[-3:] == [threads, "12", "10"]
 
 
-def test_threads_are_as_many_as_the_cpus_that_may_be_used() -> None:
-    # These describe the whole machine.
+def test_only_what_describes_the_whole_machine_counts_all_its_cpus() -> None:
     whole = {"bench/machine.py", "bench/noise.py"}
     found = {
         file.relative_to(ROOT).as_posix()

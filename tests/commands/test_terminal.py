@@ -12,7 +12,7 @@ import pytest
 
 from commands.terminal import as_json_text, confirm, escaped, print_table, progress, prompt_secret
 from tests.harness.command_line import manage
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOT, path_in_repository
 from tests.harness.sql import run_sql
 
 # Control characters, escape sequences (one with 8 bits), bidirectional controls, zero width, tags,
@@ -160,7 +160,7 @@ TERMINAL = ROOT / "commands" / "terminal.py"
 COMMANDS = [*sorted({*TERMINAL.parent.glob("*.py")} - {TERMINAL}), ROOT / "manage.py"]
 
 
-@pytest.mark.parametrize("file", COMMANDS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", COMMANDS, ids=path_in_repository)
 def test_commands_print_through_one_module_only(file: Path) -> None:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}

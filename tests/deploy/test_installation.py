@@ -153,9 +153,11 @@ def test_installing_again_changes_no_setting_and_no_secret(installed: Path) -> N
     credentials = installed / "etc/userauth/credentials"
     for path, mode in ((credentials, 0o750), (credentials / "SECRET_KEYS", 0o640)):
         path.chmod(mode)
-    install(installed)
-    kept = settings.read_text("utf-8")
-    settings.write_text(original, "utf-8")
+    try:
+        install(installed)
+        kept = settings.read_text("utf-8")
+    finally:
+        settings.write_text(original, "utf-8")
     assert kept.startswith("HOST=127.0.0.2\n")
     assert credentials.stat().st_mode & 0o777 == 0o700
     assert (credentials / "SECRET_KEYS").stat().st_mode & 0o777 == 0o600

@@ -29,7 +29,7 @@ EMAIL = "susan@example.com"
 RESUMED = "Postgres can be used again: requests are served"
 NAMES = "synchronous_standby_names"
 POOL_MAX = 3
-# Shorter ones end requests of a busy machine.
+# With shorter limits, requests fail on a busy machine.
 SECONDS = 2.0
 SETTINGS = {
     "DATABASE__URL": "postgresql://userauth@127.0.0.1/userauth",
@@ -89,7 +89,7 @@ async def until_ready(api: Api) -> None:
 
 
 @override_settings(**ACKNOWLEDGED)
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_without_an_acknowledgement_no_credentials_are_accepted(
     api: Api, app: Application, nodes: Replicated, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -119,7 +119,7 @@ async def test_without_an_acknowledgement_no_credentials_are_accepted(
 
 
 @override_settings(**SETTINGS)
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_the_sessions_that_wait_for_a_standby_are_bounded(
     api: Api, nodes: Replicated, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -138,7 +138,7 @@ async def test_the_sessions_that_wait_for_a_standby_are_bounded(
 
 
 @override_settings(**ACKNOWLEDGED)
-@pytest.mark.gen_test(timeout=60)
+@pytest.mark.gen_test
 async def test_a_server_is_not_ready_while_no_standby_is_configured(
     api: Api, nodes: Replicated, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,7 +37,7 @@ SETTINGS = {
     "TOKENS__MAX_PER_USER": 4,
     "THROTTLE__PAIR_FAILURES": 3,
 }
-# Shorter ones end requests of a busy machine.
+# With shorter limits, requests fail on a busy machine.
 TIME_LIMITS = {"DATABASE__ACQUIRE_TIMEOUT_SECONDS": 2.0, "DATABASE__QUERY_TIMEOUT_SECONDS": 2.0}
 Read = Callable[[], Awaitable[Scrape]]
 

@@ -63,8 +63,8 @@ def screen(
 ) -> Iterator[None]:
     """Show pages on a screen of another width, in the light or the dark color scheme.
 
-    Zooming divides the size in CSS pixels by the factor, and shows each on more pixels of the
-    screen.
+    Zooming divides the size in CSS pixels by the factor, so that each CSS pixel covers more pixels
+    of the screen.
     """
     size = {"width": width // zoom, "height": 900 // zoom}
     metrics = {**size, "deviceScaleFactor": zoom, "mobile": False}

@@ -22,6 +22,11 @@ TEST_VARIABLES = {
 }
 
 
+def path_in_repository(file: Path) -> str:
+    """Return the path of a file, which names it in a failure: README.md exists several times."""
+    return file.relative_to(ROOT).as_posix()
+
+
 def settings_with(**over: object) -> Settings:
     """Return the settings of tests with some overridden, as by PASSWORDS__WORKERS=1."""
     return _load(tuple((f"USERAUTH_{name}", _text(value)) for name, value in over.items()))

@@ -9,9 +9,8 @@ from typing import Any
 from rules.errors import Overloaded
 from rules.hash_queue import HashQueue
 from rules.turns import Caller
-from tests.harness.waiting import until
+from tests.harness.waiting import WORK_SECONDS, until
 
-SECONDS = 30.0
 MakeQueue = Callable[..., HashQueue]
 
 
@@ -30,7 +29,7 @@ class Work:
             self.begun.append(number)
             self.threads.add(threading.get_ident())
             self.at_a_time += 1
-        self.may_end.wait(SECONDS)
+        self.may_end.wait(WORK_SECONDS)
         with self._lock:
             self.at_a_time -= 1
         return number
@@ -40,7 +39,7 @@ class Work:
 
 
 def run(flow: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(flow(), 2 * SECONDS))
+    asyncio.run(asyncio.wait_for(flow(), WORK_SECONDS))
 
 
 def caller(number: int = 0, *, is_known: bool = False) -> Caller:

@@ -18,8 +18,8 @@ _ENOUGH_BYTES = 2 * 1024**3
 def new_directory() -> Iterator[str]:
     """Create a directory for clusters, in memory if possible.
 
-    The user of Postgres can access it. Those below the directory of pytest are accessible only to
-    their owner after a second run.
+    The user of Postgres can access it. Directories below that of pytest are accessible only to
+    their owner after its next run.
     """
     with TemporaryDirectory(prefix=_PREFIX, dir=_memory_directory()) as folder:
         try:

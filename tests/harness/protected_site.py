@@ -17,6 +17,7 @@ from tests.harness.form_browser import FormBrowser
 from tests.harness.processes import running_server
 from tests.harness.proxy import Proxy
 from tests.harness.sample_proxies import running_proxy
+from tests.harness.waiting import WORK_SECONDS
 
 TRUSTED = {"USERAUTH_SERVER__TRUSTED_PROXIES": "127.0.0.1/32,::1/128"}
 UseSite = Callable[["Site", Api], Awaitable[None]]
@@ -123,7 +124,7 @@ def behind(
             upstream.stop()
 
     async def bounded() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WORK_SECONDS):
             await run()
 
     asyncio.run(bounded())

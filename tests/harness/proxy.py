@@ -16,7 +16,9 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
-        self.silent = False
+        # While it is not set, the proxy forwards nothing, and keeps the connections open.
+        self.flows = asyncio.Event()
+        self.flows.set()
         # The seconds between the first answer of Postgres on a connection and the next one.
         self.first_pause = 0.0
 
@@ -57,7 +59,7 @@ class Proxy:
     ) -> None:
         try:
             while data := await reader.read(65536):
-                await until(lambda: not self.silent)
+                await self.flows.wait()
                 writer.write(data)
                 await asyncio.sleep(pause)
                 pause = 0.0

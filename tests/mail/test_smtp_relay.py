@@ -15,7 +15,7 @@ from settings.mail_url import SmtpUrl, parse_mail_url
 from tests.harness.certificates import make_certificate
 from tests.harness.name_servers import name_servers
 from tests.harness.smtp import DROP, HANG, PASSWORD, RESET, USER, SmtpServer, Step
-from tests.harness.waiting import until
+from tests.harness.waiting import WORK_SECONDS, until
 
 pytestmark = pytest.mark.needs("openssl")
 SENDER = "no-reply@example.com"
@@ -94,11 +94,11 @@ def relay_at(
 
 
 def use(relay: SmtpRelay, work: Callable[[SmtpRelay], Awaitable[None]]) -> None:
-    """Use a relay on a loop, for some seconds, and close it."""
+    """Use a relay on a loop, within the time limit of a test, and close it."""
 
     async def run() -> None:
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(WORK_SECONDS):
                 await work(relay)
         finally:
             await relay.close()

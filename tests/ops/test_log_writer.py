@@ -11,9 +11,7 @@ import pytest
 from ops.log_format import LogFormat
 from ops.log_writer import LogWriter
 from ops.logs import configure_logging, open_log
-from tests.harness.waiting import wait_until
-
-SECONDS = 30.0
+from tests.harness.waiting import WORK_SECONDS, wait_until
 
 
 class Stuck(io.StringIO):
@@ -25,7 +23,7 @@ class Stuck(io.StringIO):
 
     def write(self, text: str) -> int:
         self.is_asked.set()
-        assert self.may_continue.wait(SECONDS)
+        assert self.may_continue.wait(WORK_SECONDS)
         return super().write(text)
 
 
@@ -59,13 +57,13 @@ def test_lines_beyond_the_limit_are_dropped_counted_and_reported() -> None:
     stream = Stuck()
     writer = LogWriter(stream, LogFormat.TEXT, "{} dropped\n".format, max_characters=12)
     writer.write("first\n")
-    assert stream.is_asked.wait(SECONDS)
+    wait_until(stream.is_asked.is_set)
     writer.write("next\n")
     for _ in range(100):
         writer.write("too\nmany\n")
     assert writer.dropped == 200
     stream.may_continue.set()
-    writer.close(SECONDS)
+    writer.close(WORK_SECONDS)
     assert stream.getvalue() == "first\nnext\n200 dropped\n"
 
 
@@ -77,7 +75,7 @@ def test_lines_are_written_again_once_the_stream_accepts_them() -> None:
     stream.may_continue.set()
     wait_until(lambda: "dropped" in stream.getvalue())
     assert writer.dropped == 1
-    writer.close(SECONDS)
+    writer.close(WORK_SECONDS)
     assert stream.getvalue() == "first\n1 dropped\n"
 
 
@@ -93,7 +91,7 @@ def test_lines_lost_to_write_errors_are_counted_and_reported_later(
     wait_until_dropped(writer, 1)
     stream.is_broken = False
     writer.write("kept\n")
-    writer.close(SECONDS)
+    writer.close(WORK_SECONDS)
     assert stream.getvalue() == "kept\n1 dropped\n"
 
 
@@ -106,7 +104,7 @@ def test_lines_lost_to_several_write_errors_in_a_row_are_each_counted_once() -> 
     assert writer.dropped == 5
     stream.is_broken = False
     writer.write("kept\n")
-    writer.close(SECONDS)
+    writer.close(WORK_SECONDS)
     assert stream.getvalue() == "kept\n5 dropped\n"
 
 
@@ -128,7 +126,7 @@ def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) 
     stream.is_broken = False
     writer.write("")
     writer.write("kept\n")
-    writer.close(SECONDS)
+    writer.close(WORK_SECONDS)
     line = stream.getvalue().splitlines()[-1]
     message = (
         json.loads(line)["event"] if form is LogFormat.JSON else line.partition(" WARNING ")[2]
@@ -145,7 +143,7 @@ def test_messages_and_traces_have_a_bounded_length(form: LogFormat) -> None:
     failure = ValueError("x" * 100_000)
     logging.getLogger("userauth").error("y" * 100_000, exc_info=failure)
     logging.getLogger("userauth").warning("%d", "no number")
-    writer.close(SECONDS)
+    writer.close(WORK_SECONDS)
     text = stream.getvalue()
     assert 1_000 < len(text) < 20_000
     assert "ValueError" in text

@@ -126,7 +126,8 @@ def test_a_faulty_template_or_text_prevents_the_start_and_is_named(
     beginning = re.escape(f"pages.templates: the pages cannot be built: {name}: ")
     with pytest.raises(StartError, match=f"^{beginning}.*{re.escape(reason)}"):
         page_routes(settings_with(PAGES__TEMPLATES=tmp_path))
-    caplog.clear()  # Tornado logs code that cannot be compiled
+    if reason == "invalid syntax":  # Tornado logs code that cannot be compiled
+        caplog.clear()
 
 
 def test_a_directory_of_templates_that_does_not_exist_prevents_the_start(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from settings import FIELDS, SettingsError, load_settings
 from tests.harness.command_line import Completed, manage
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOT, path_in_repository
 
 DOCS = ROOT / "docs"
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
@@ -168,7 +168,7 @@ TEXTS = [
 DEMAND = re.compile(r"\bproduction\b[^.:|]{0,20}\b(requires|needs|wants|demands)\b", re.IGNORECASE)
 
 
-@pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", TEXTS, ids=path_in_repository)
 def test_a_statement_of_what_production_requires_is_complete(file: Path) -> None:
     """Outside the table that is tested, it lists all three settings or links to the table."""
     text = file.read_text(encoding="utf-8").replace("\n# ", "\n")

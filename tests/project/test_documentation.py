@@ -17,7 +17,7 @@ from rules.errors import Problem, problem_types
 from settings import FIELDS
 from settings.renamed import RENAMED
 from tests.harness import api_reference, command_reference
-from tests.harness.configuration import ROOT, SOURCE_PATHS, settings_with
+from tests.harness.configuration import ROOT, SOURCE_PATHS, path_in_repository, settings_with
 from tests.harness.pages import SHOWN_URL, blocks, commands
 from wiring.documents import static_documents
 
@@ -171,7 +171,7 @@ SAMPLES = [file for file in SAMPLES if file.suffix != ".pyc"]
 NAMED_IN = [*PAGES, ROOT / "settings.toml", *SAMPLES, ROOT / "CHANGELOG.md"]
 
 
-@pytest.mark.parametrize("file", NAMED_IN, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", NAMED_IN, ids=path_in_repository)
 def test_each_setting_in_a_text_exists(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     schema = (ROOT / "schema.sql").read_text(encoding="utf-8")
@@ -200,14 +200,14 @@ def test_make_lint_checks_the_links_of_every_page() -> None:
     assert {*PAGES} < checked
 
 
-@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=path_in_repository)
 def test_links_lead_to_existing_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=path_in_repository)
 def test_a_link_text_that_is_a_file_name_is_that_of_the_target(page: Path) -> None:
     links = re.findall(
         r"\[`?([\w./-]+\.\w+)`?\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")
@@ -225,7 +225,7 @@ def sections_of(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKED, ids=path_in_repository)
 def test_links_to_sections_lead_to_headings(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target, fragment in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
@@ -271,7 +271,7 @@ def existing_tests() -> set[str]:
     }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=path_in_repository)
 def test_each_test_in_a_page_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert named_tests(text) - existing_tests() == set()
@@ -287,7 +287,7 @@ def named_sources(text: str) -> set[str]:
     return set(re.findall(rf"(?<![\w/.-])(?:{_DIRECTORIES}|tests)/[\w/-]+\.py\b", text))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=path_in_repository)
 def test_each_source_file_in_a_page_exists(page: Path) -> None:
     named = named_sources(page.read_text(encoding="utf-8"))
     roots = (ROOT, ROOT / "tests")

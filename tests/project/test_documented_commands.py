@@ -11,7 +11,7 @@ import click
 import pytest
 
 from manage import cli
-from tests.harness.configuration import ROOT, SOURCE_PATHS
+from tests.harness.configuration import ROOT, SOURCE_PATHS, path_in_repository
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
@@ -42,7 +42,7 @@ def unknown(line: str) -> list[str]:
     return [word for word in words if word.startswith("--") and word.split("=")[0] not in options]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=path_in_repository)
 def test_each_command_in_a_page_exists(page: Path) -> None:
     lines = documented(page.read_text(encoding="utf-8"))
     assert {line: missing for line in lines if (missing := unknown(line))} == {}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOT, path_in_repository
 
 DEPLOY = ROOT / "deploy"
 INSTALLER = (DEPLOY / "install.sh").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def is_unit(name: str) -> bool:
     return name in OTHERS or name in OURS or f"{name}.service" in OURS
 
 
-@pytest.mark.parametrize("page", [*PAGES, *COMMANDS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *COMMANDS], ids=path_in_repository)
 def test_each_unit_in_a_command_exists(page: Path) -> None:
     units = units_in(page.read_text(encoding="utf-8"))
     assert {unit for unit in units if not is_unit(unit)} == set()
@@ -49,13 +49,13 @@ def test_units_are_found() -> None:
     assert not is_unit("userauth@2")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=path_in_repository)
 def test_each_option_of_the_installer_exists(page: Path) -> None:
     options = re.findall(r"install\.sh (--[a-z-]+)", page.read_text(encoding="utf-8"))
     assert [option for option in options if f"        {option})" not in INSTALLER] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=path_in_repository)
 def test_each_installed_path_exists(page: Path) -> None:
     """Below /opt/userauth is a copy of the repository; install.sh creates the other directories."""
     text = page.read_text(encoding="utf-8")

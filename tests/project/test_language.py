@@ -9,7 +9,7 @@ import click
 import pytest
 
 from manage import cli
-from tests.harness.configuration import ROOT
+from tests.harness.configuration import ROOT, path_in_repository
 
 # Each pattern is matched with underscores as spaces, so that names are checked like prose.
 REPLACEMENTS: Mapping[str, str] = {
@@ -207,7 +207,7 @@ def prose_findings(text: str) -> list[str]:
     return [match[0] for match in PROSE_PATTERN.finditer(CODE.sub("", text))]
 
 
-@pytest.mark.parametrize("page", READ_BY_USERS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", READ_BY_USERS, ids=path_in_repository)
 def test_pages_have_one_word_for_a_thing(page: Path) -> None:
     assert prose_findings(page.read_text(encoding="utf-8")) == []
 

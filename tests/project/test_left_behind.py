@@ -1,6 +1,7 @@
 """A failed test or measurement leaves no database, message, thread or process behind."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from tests.harness.databases import new_database
 from tests.harness.machine import Machine
 from tests.harness.processes import free_port, listening
 from tests.harness.sql import run_sql
+from tests.harness.waiting import wait_until
 
 COUNT_MESSAGES = "SELECT count(*) FROM messages"
 IGNORE_SIGTERM = """
@@ -41,10 +43,14 @@ def test_the_messages_of_a_measurement_that_fails_are_deleted(dsn: str) -> None:
 
 
 def test_a_relay_that_hangs_leaves_no_thread() -> None:
-    before = threading.active_count()
-    with hanging_relay():
-        assert threading.active_count() == before + 1
-    assert threading.active_count() == before
+    before = {*threading.enumerate()}
+    with hanging_relay() as url:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        with socket.create_connection(address, 20) as client:
+            assert client.recv(100).startswith(b"220 ")
+            # One accepts connections, and one serves this connection.
+            assert len({*threading.enumerate()} - before) == 2
+    wait_until(lambda: {*threading.enumerate()} <= before)
 
 
 def test_a_program_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

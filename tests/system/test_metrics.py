@@ -97,8 +97,9 @@ def test_metrics_are_available_until_the_server_exits(dsn: str, tmp_path: Path) 
         assert read(kept.getresponse().read().decode()).value("userauth_draining") == 0
         server.signal(signal.SIGTERM)
         # Fails if the server exits before a scrape sees that it is draining.
-        while not read(read_now(f"http://127.0.0.1:{port}/metrics")).value("userauth_draining"):
-            pass
+        wait_until(
+            lambda: read(read_now(f"http://127.0.0.1:{port}/metrics")).value("userauth_draining")
+        )
         # The open connection of Prometheus does not delay the exit.
         assert server.wait() == 0
         kept.close()

@@ -93,10 +93,10 @@ def test_an_unresponsive_postgres_is_503_in_time_until_it_recovers(
     async def use(api: Api, proxy: Proxy) -> None:
         token = await api.registered_token()
         for _ in range(2):
-            proxy.silent = True
+            proxy.flows.clear()
             await expect_unavailable(api, token, within=LONG_SECONDS)
             await expect_unavailable(api, token, within=LONG_SECONDS)
-            proxy.silent = False
+            proxy.flows.set()
             await expect_recovery(api, token, within=RECOVERY_SECONDS)
 
     written = behind_a_proxy(dsn, tmp_path / "log", use, limit_seconds=0.5)

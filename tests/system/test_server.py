@@ -25,7 +25,7 @@ from tests.harness.databases import new_database
 from tests.harness.preloaded import start as start_preloaded
 from tests.harness.processes import ServerProcess, environment, run_to_the_end, running_server
 from tests.harness.raw_http import connected, raw_request
-from tests.harness.waiting import until
+from tests.harness.waiting import until, wait_until
 
 CONNECTIONS = 100
 
@@ -77,8 +77,7 @@ def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
             assert connection.getresponse().read() == b'{"status":"ok"}\n'
         server.signal(signal.SIGTERM)
         # The signal arrives within an unknown time.
-        while httpx.get(f"{server.url}/health/ready").status_code == 200:
-            pass
+        wait_until(lambda: httpx.get(f"{server.url}/health/ready").status_code != 200)
         for connection in (kept, new):
             connection.request("GET", "/health/ready")
             answer = connection.getresponse()

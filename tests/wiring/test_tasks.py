@@ -15,7 +15,7 @@ from tests.harness.configuration import KEY, override_settings, settings_with
 from tests.harness.databases import apply, new_database
 from tests.harness.mail import MAIL
 from tests.harness.sql import run_sql
-from tests.harness.waiting import until
+from tests.harness.waiting import WORK_SECONDS, until
 from wiring.application import open_application
 
 
@@ -34,7 +34,7 @@ def test_a_server_deletes_expired_rows_and_void_registrations(
     left = "SELECT (SELECT count(*) FROM tokens), (SELECT count(*) FROM users)"
 
     async def run() -> None:
-        async with asyncio.timeout(20), open_application(settings, [KEY], dsn, clock):
+        async with open_application(settings, [KEY], dsn, clock):
             await until(lambda: run_sql(dsn, left) == [(0, 0)])
 
     asyncio.run(run())
@@ -53,7 +53,7 @@ def test_a_server_notices_that_it_is_too_old_and_its_tasks_end_silently(
 
     async def run(dsn: str) -> None:
         async with (
-            asyncio.timeout(20),
+            asyncio.timeout(WORK_SECONDS),
             open_application(settings, [KEY], dsn, clock) as application,
         ):
             await application.services.readiness.check_ready()
@@ -102,7 +102,7 @@ def test_a_task_that_fails_logs_the_reason_and_no_advice_for_callers(
     failed = "deleting void registrations failed: "
 
     async def run() -> None:
-        async with asyncio.timeout(20), open_application(settings, [KEY], dsn, clock):
+        async with open_application(settings, [KEY], dsn, clock):
             await until(lambda: failed in caplog.text)
 
     with plain_connection(dsn) as connection, connection.transaction():
@@ -132,8 +132,8 @@ def test_a_task_that_fails_logs_a_traceback_only_of_a_defect(
 
     async def run() -> None:
         settings = settings_with(**MAIL, METRICS__PORT=9464)
-        async with asyncio.timeout(20), open_application(settings, [KEY], dsn, clock):
-            await has_failed.wait()
+        async with open_application(settings, [KEY], dsn, clock):
+            await until(has_failed.is_set)
 
     with patch(work, fail):
         asyncio.run(run())
