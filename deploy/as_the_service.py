@@ -77,6 +77,7 @@ def main(command: Sequence[str], environ: Mapping[str, str]) -> int:
         )
     root = environ.get("DESTDIR", "")
     settings = Path(f"{root}/etc/userauth")
+    credentials = settings / "credentials"
     data = f"{root}/var/lib/userauth"
     variables = {
         **{name: environ[name] for name in _FROM_CALLER if name in environ},
@@ -86,13 +87,11 @@ def main(command: Sequence[str], environ: Mapping[str, str]) -> int:
         "APP_SETTINGS": "production",
         "USERAUTH_DATABASE__EMBEDDED_DIR": f"{data}/postgres",
         **read_variables((settings / "environment").read_text(encoding="utf-8")),
-        "CREDENTIALS_DIRECTORY": str(settings / "credentials"),
+        "CREDENTIALS_DIRECTORY": str(credentials),
     }
     if root:
         return run_in_new_session(command, variables, signals)
-    with copied_credentials(
-        settings / "credentials", pwd.getpwnam(_USER).pw_gid, _MEMORY
-    ) as directory:
+    with copied_credentials(credentials, pwd.getpwnam(_USER).pw_gid, _MEMORY) as directory:
         variables["CREDENTIALS_DIRECTORY"] = directory
         return run_in_new_session([*_AS_USER, *command], variables, signals)
 
@@ -147,7 +146,7 @@ def run_in_new_session(
     def take_terminal() -> None:
         fcntl.ioctl(terminals[0], termios.TIOCSCTTY, 0)
 
-    streams = {number: slave if number in terminals else None for number in (0, 1, 2)}
+    streams = [slave if number in terminals else None for number in (0, 1, 2)]
     process = subprocess.Popen(  # noqa: S603 - runs the caller's command
         command,
         env=dict(variables),
@@ -240,8 +239,7 @@ def read_variables(text: str) -> dict[str, str]:
     """Parse an EnvironmentFile= like systemd, for values of one line without backslashes."""
     variables = {}
     for line in text.splitlines():
-        found = _VARIABLE.fullmatch(line.strip())
-        if found:
+        if found := _VARIABLE.fullmatch(line.strip()):
             name, value = found.groups()
             is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
             variables[name] = value[1:-1] if is_quoted else value
