@@ -127,10 +127,16 @@ def recorded(dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
     for name in REVOKERS:
         monkeypatch.setattr(tokens, name, recording(getattr(tokens, name)))
-    run_sql(dsn, _RECORD + "".join(_TRIGGER.format(table) for table in TABLES))
-    yield Recorded(dsn, functions)
-    drops = "".join(f"DROP TRIGGER recorded ON {table};" for table in TABLES)
-    run_sql(dsn, f"{drops} DROP SCHEMA recording CASCADE")
+    # One table in each transaction: with the locks of several, it could deadlock with the server.
+    run_sql(dsn, _RECORD)
+    try:
+        for table in TABLES:
+            run_sql(dsn, _TRIGGER.format(table))
+        yield Recorded(dsn, functions)
+    finally:
+        for table in TABLES:
+            run_sql(dsn, f"DROP TRIGGER IF EXISTS recorded ON {table}")
+        run_sql(dsn, "DROP SCHEMA recording CASCADE")
 
 
 @dataclass(frozen=True)
