@@ -105,15 +105,17 @@ def read_message_pages(root: Path) -> Mapping[str, StaticDocument]:
     }
 
 
-def read_page_parts(root: Path, color: str, logo: Path | None) -> Mapping[str, StaticDocument]:
-    """Return the style sheet with a color, the script and the logo of the pages; raise OSError."""
+def read_page_parts(root: Path, color: str) -> Mapping[str, StaticDocument]:
+    """Return the style sheet with a color, and the script of the pages; raise OSError."""
     parts = _read_files(root, _PAGE_PARTS)
     style = parts[STYLE_PATH]
     content = style.content + f":root {{ --accent: {color}; }}\n".encode()
-    found = {**parts, STYLE_PATH: _static_document(content, style.media_type)}
-    if logo is not None:
-        found[LOGO_PATH] = _static_document(logo.read_bytes(), _MEDIA_TYPES[logo.suffix])
-    return found
+    return {**parts, STYLE_PATH: _static_document(content, style.media_type)}
+
+
+def read_logo(logo: Path) -> Mapping[str, StaticDocument]:
+    """Return the logo of the pages; raise OSError."""
+    return {LOGO_PATH: _static_document(logo.read_bytes(), _MEDIA_TYPES[logo.suffix])}
 
 
 def read_problems(root: Path) -> Mapping[str, StaticDocument]:

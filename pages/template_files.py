@@ -5,11 +5,14 @@ them is faulty.
 """
 
 import builtins
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from symtable import SymbolTable, symtable
 
-from tornado.template import DictLoader, ParseError, Template
+from tornado.log import app_log
+from tornado.template import DictLoader, Template
 
 SUFFIX = ".html"
 # The names in a template besides the values of its page: Python's functions, and Tornado's.
@@ -21,19 +24,53 @@ _KNOWN = frozenset(
 )
 
 
+# Tornado ends each line of the generated code with the file and the line that it comes from.
+_ORIGIN = re.compile(r"#\s(\S+:\d+)")
+_GENERATED_LINE = re.compile(r" \(?(?:detected at|on) line \d+\)?")
+
+
+class _TemplateFault(ValueError):
+    """A template is faulty; the message names it and the reason."""
+
+
 class _Loader(DictLoader):
-    """Raises ValueError for a faulty template, and names it: another one may include it."""
+    """Raises _TemplateFault for a faulty template, and names it: another one may include it."""
+
+    def __init__(self, sources: dict[str, str]) -> None:
+        super().__init__(sources, autoescape="xhtml_escape", whitespace="single")
+        # The templates that are being compiled, each one because of the one before it.
+        self._loading: list[str] = []
 
     def load(self, name: str, parent_path: str | None = None) -> Template:
         name = self.resolve_path(name, parent_path)
+        if name in self._loading:
+            loop = " -> ".join([*self._loading[self._loading.index(name) :], name])
+            raise _TemplateFault(f"{name}: it extends or includes itself: {loop}")
+        if name not in self.dict and self._loading:
+            raise _TemplateFault(f"{self._loading[-1]}: there is no template {name!r}")
+        self._loading.append(name)
         try:
-            return super().load(name)
-        except (ParseError, SyntaxError) as error:
-            raise ValueError(f"{name}: {error}") from error
-        except KeyError as error:
-            if name not in self.dict:  # raised again for the template that includes this one
-                raise
-            raise ValueError(f"{name}: there is no template {error}") from error
+            with _faults_of(name):
+                return super().load(name)
+        finally:
+            self._loading.pop()
+
+
+@contextmanager
+def _faults_of(name: str) -> Iterator[None]:
+    """Turn each error of the compilation of a template into a _TemplateFault."""
+    try:
+        yield
+    except _TemplateFault:
+        raise
+    except SyntaxError as error:
+        origin = _ORIGIN.search(error.text or "")
+        reason = _GENERATED_LINE.sub("", error.msg)
+        raise _TemplateFault(f"{name}: {reason} at {origin[1] if origin else name}") from error
+    except (RecursionError, MemoryError) as error:  # of Tornado, and of Python's compiler
+        raise _TemplateFault(f"{name}: it is nested too deeply") from error
+    except Exception as error:  # Tornado raises this class itself for some directives
+        raise _TemplateFault(f"{name}: {error}") from error
 
 
 def load_templates(folder: Path, own: Path | None) -> DictLoader:
@@ -73,10 +110,21 @@ def _text(file: Path) -> str:
 
 def _compile(sources: Mapping[str, str], names: Iterable[str]) -> DictLoader:
     """Return templates and the ones that they include; raise ValueError for a faulty one."""
-    loader = _Loader(dict(sources), autoescape="xhtml_escape", whitespace="single")
-    for name in names:
-        loader.load(name)
+    loader = _Loader(dict(sources))
+    with _without_generated_code():
+        for name in names:
+            loader.load(name)
     return loader
+
+
+@contextmanager
+def _without_generated_code() -> Iterator[None]:
+    """Keep Tornado from logging the Python code of a faulty template: the fault names its line."""
+    was_disabled, app_log.disabled = app_log.disabled, True
+    try:
+        yield
+    finally:
+        app_log.disabled = was_disabled
 
 
 def _names(template: Template) -> set[str]:

@@ -84,6 +84,8 @@ def _document(file: Path) -> Mapping[str, object]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:  # of the encoding or the syntax; it does not name the file
         raise ValueError(f"{file.name}: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{file.name}: it is nested too deeply") from error
 
 
 def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> None:

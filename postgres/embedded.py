@@ -7,10 +7,12 @@ one stops it. A process that is killed leaves Postgres running for the next one.
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from postgres.data_directory import DataDirectory
+from postgres.directory_handle import open_directory_descriptor
 from postgres.initialization import create_cluster, needs_transfer
 from postgres.postmaster import (
     PORT,
@@ -26,7 +28,7 @@ from postgres.programs import EmbeddedPostgresError, last_lines
 from postgres.server_role import DATABASE, ROLE
 from postgres.socket_directory import choose_socket_directory
 
-__all__ = ["STOP_SECONDS", "EmbeddedPostgres", "EmbeddedPostgresError"]
+__all__ = ["STOP_SECONDS", "EmbeddedPostgres", "EmbeddedPostgresError", "check_directory"]
 
 # After a kill -9 of Postgres, its child processes take a moment to exit.
 _TRANSIENT_SECONDS = 10
@@ -84,6 +86,15 @@ class EmbeddedPostgres:
                 stop_if_unused(self._directory)
         except OSError as error:
             raise _unusable(self.directory, error) from error
+
+
+def check_directory(path: Path) -> None:
+    """Raise EmbeddedPostgresError if a path is not that of a directory; a missing one is valid."""
+    try:
+        with suppress(FileNotFoundError):
+            os.close(open_directory_descriptor(path.resolve()))
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 class StillStartingError(EmbeddedPostgresError):

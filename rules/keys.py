@@ -1,5 +1,6 @@
 """Signing keys in a file, one per line, newest first."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -9,10 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _KEY_BYTES = 32
+_SETTING = "tokens.keys_file"
 
 
 class KeysFileError(Exception):
     """The keys file cannot be used; the message gives the reason and the remedy."""
+
+
+class KeysFileNotWritten(KeysFileError):
+    """The keys file cannot be created or replaced, perhaps only because the disk is full."""
 
 
 def read_keys(file: Path) -> tuple[str, ...]:
@@ -37,14 +43,14 @@ def _read(file: Path, descriptor: int) -> tuple[str, ...]:
             key.encode("ascii")
     except (OSError, UnicodeError) as error:
         raise _unreadable(file) from error
+    # First: if the setting names another file by mistake, the mode of that file must not change.
+    if not keys or any(len(key) < _KEY_BYTES for key in keys):
+        must = f"must contain keys of at least {_KEY_BYTES} characters, one per line."
+        raise KeysFileError(f"{_SETTING} {file} {must}")
     # The mask of an access control list appears as the permission of the group.
     is_credential = status.st_uid == 0 != os.geteuid()
     if stat.S_IMODE(status.st_mode) & (0o037 if is_credential else 0o077):
-        raise KeysFileError(f"{file} can be read by others: chmod 600 it.")
-    if not keys or any(len(key) < _KEY_BYTES for key in keys):
-        raise KeysFileError(
-            f"{file} must contain keys of at least {_KEY_BYTES} characters, one per line."
-        )
+        raise KeysFileError(f"{_SETTING} {file} can be read by others: chmod 600 it.")
     return keys
 
 
@@ -53,11 +59,32 @@ def read_or_create_keys(file: Path) -> tuple[str, ...]:
 
     Several processes may start at once: the file is created atomically, and the first one wins.
     """
-    if not file.exists():
-        with _file_errors(file), _locked(file) as directory:
-            if _status(file, directory) is None:
-                _replace(file, [_new_key()], directory)
+    with _file_errors(file):
+        if not file.exists():
+            with _locked(file) as directory:
+                if _status(file, directory) is None:
+                    _replace(file, [_new_key()], directory)
     return read_keys(file)
+
+
+def check_keys(file: Path) -> None:
+    """Raise the KeysFileError that read_or_create_keys would raise, and create nothing."""
+    with _file_errors(file):
+        if not file.exists():
+            _check_creation(file)
+            return
+    read_keys(file)
+
+
+def _check_creation(file: Path) -> None:
+    """Raise an error if a file that is missing cannot be created."""
+    if file.is_symlink():
+        raise _link(file)
+    folder = next(each for each in file.absolute().parents if each.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 class KeysFile:
@@ -154,8 +181,12 @@ def _status(file: Path, directory: int) -> os.stat_result | None:
         return None
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         # A link may point to keys of another user, which its creator would then be able to read.
-        raise KeysFileError(f"{file} is a link, or not a file: name the file itself.")
+        raise _link(file)
     return status
+
+
+def _link(file: Path) -> KeysFileError:
+    return KeysFileError(f"{_SETTING} {file} is a link, or not a file: name the file itself.")
 
 
 def _read_in(file: Path, directory: int) -> tuple[str, ...]:
@@ -167,7 +198,7 @@ def _read_in(file: Path, directory: int) -> tuple[str, ...]:
 
 
 def _unreadable(file: Path) -> KeysFileError:
-    return KeysFileError(f"{file} cannot be read: set SECRET_KEYS, or repair it.")
+    return KeysFileError(f"{_SETTING} {file} cannot be read: set SECRET_KEYS, or repair it.")
 
 
 @contextmanager
@@ -190,7 +221,7 @@ def _file_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise KeysFileError(
-            f"{file} cannot be written ({error.strerror}): grant access to it, set"
-            " tokens.keys_file to another path, or set SECRET_KEYS."
+        raise KeysFileNotWritten(
+            f"{_SETTING} {file} cannot be written ({error.strerror}): grant access to it, name"
+            " another path, or set SECRET_KEYS."
         ) from error

@@ -47,9 +47,18 @@ def fault_of(error: ErrorDetails, layers: Sequence[Layer]) -> str:
         return f"{path} (from {origin}): {unknown(name, fields)}"
     if error["type"] == "model_type":
         return f"{path} (from {origin}): must be a table"
-    shown = _MASK if value and _is_secret(fields[name]) else json.dumps(value, default=str)
+    shown = _MASK if value and _is_secret(fields[name]) else _shown(value)
     wanted = error.get("ctx", {}).get("error") or f"must be {_wanted(fields[name])}"
+    if error["type"] == "string_unicode":
+        wanted = "must be UTF-8"
     return f"{path} = {shown} (from {origin}): {wanted}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return json.dumps(value, default=str)
+    except RecursionError:  # dotted keys nest tables to any depth
+        return "(nested tables)"
 
 
 def faults_across_sections(settings: Settings, layers: Sequence[Layer]) -> list[str]:
@@ -135,7 +144,7 @@ def _is_secret(field: FieldInfo) -> bool:
 
 def _wanted(field: FieldInfo) -> str:
     kinds: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-    kind = field.description or kinds.get(field.annotation, "of another type")
+    kind = field.description or kinds[field.annotation]
     words = {"ge": "at least", "gt": "more than", "le": "at most"}
     bounds = [
         f"{words[name]} {getattr(rule, name)}"

@@ -129,6 +129,8 @@ def _parse(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: must be UTF-8 (at line {line})") from None
     except ValueError as error:
         raise SettingsError(f"{file}: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"{file}: it is nested too deeply") from None
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror}") from None
 

@@ -11,6 +11,7 @@ from settings.checks import OptionalPath
 from settings.section import Section
 
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_WANTED_COLOR = "a color such as #1d4ed8"
 # WCAG 2.2, 1.4.3: white text on a button of the color must be readable.
 _MIN_CONTRAST = 4.5
 _LINEAR_BELOW = 0.04045
@@ -35,7 +36,7 @@ def _luminance(color: str) -> float:
 
 def _check_color(color: str) -> str:
     if not _COLOR.fullmatch(color):
-        raise ValueError("must be a color such as #1d4ed8")
+        raise ValueError(f"must be {_WANTED_COLOR}")
     if 1.05 / (_luminance(color) + 0.05) < _MIN_CONTRAST:
         raise ValueError("is too light for white text: choose a darker color")
     return color
@@ -59,9 +60,9 @@ class PageSettings(Section):
     """Whether pages are served, and how they look."""
 
     enabled: bool
-    title: str = Field(min_length=1, max_length=100)
+    title: str = Field(min_length=1, max_length=100, description="a text of 1 to 100 characters")
     logo: Annotated[OptionalPath, AfterValidator(_check_logo)]
-    color: Annotated[str, AfterValidator(_check_color)]
+    color: Annotated[str, AfterValidator(_check_color), Field(description=_WANTED_COLOR)]
     links: Annotated[
         tuple[str, ...],
         Field(strict=False, description="a list of links"),

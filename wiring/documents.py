@@ -1,11 +1,13 @@
 """The static documents: the OpenAPI document, /docs, problems, and pages that messages link to."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from contract.openapi import DocumentOptions, encode, openapi_document
 from handlers import routes
 from handlers.static_documents import (
     StaticDocument,
+    read_logo,
     read_message_pages,
     read_page_parts,
     read_problems,
@@ -13,12 +15,15 @@ from handlers.static_documents import (
 )
 from pages import page_routes
 from settings import Settings
-from wiring.errors import StartError
+from wiring.errors import StartError, WrongSettings
 from wiring.program import ROOT, version
 
 
 def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
-    """Return the static documents by path, for these settings and this version."""
+    """Return the static documents by path, for these settings and this version.
+
+    Raises WrongSettings if the logo cannot be read, and StartError if another file is missing.
+    """
     docs, pages = settings.docs.enabled, settings.pages
     has_pages = settings.serves_pages
     try:
@@ -26,10 +31,18 @@ def static_documents(settings: Settings) -> Mapping[str, StaticDocument]:
             **read_problems(ROOT),
             **(read_static_documents(ROOT, _openapi(settings)) if docs else {}),
             **_message_pages(settings),
-            **(read_page_parts(ROOT, pages.color, pages.logo) if has_pages else {}),
+            **(read_page_parts(ROOT, pages.color) if has_pages else {}),
+            **(_logo(pages.logo) if has_pages and pages.logo else {}),
         }
     except OSError as error:
         raise StartError(f"a page cannot be read: {error}") from error
+
+
+def _logo(logo: Path) -> Mapping[str, StaticDocument]:
+    try:
+        return read_logo(logo)
+    except OSError as error:
+        raise WrongSettings(f"pages.logo {logo} cannot be read: {error.strerror}.") from error
 
 
 def _message_pages(settings: Settings) -> Mapping[str, StaticDocument]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from db.errors import DatabaseError, InvalidUrl, SchemaError, Unavailable, WrongPooler
 from postgres.embedded import EmbeddedPostgresError
-from rules.keys import KeysFileError
+from rules.keys import KeysFileError, KeysFileNotWritten
 from transport.certificate import CertificateError
 
 
@@ -19,6 +19,9 @@ class WrongSettings(StartError):
 
 # The errors when a server or its services are opened; each message is for the administrator.
 START_ERRORS = (StartError, EmbeddedPostgresError, KeysFileError, CertificateError)
+# Those that remain until the settings, or the files that they name, are corrected: systemd does not
+# start the server again. If a keys file cannot be written, the disk may just be full.
+_FAULTS_OF_SETTINGS = (WrongSettings, InvalidUrl, KeysFileError, CertificateError)
 
 
 @contextmanager
@@ -48,4 +51,6 @@ def advice(error: DatabaseError) -> str:
 
 def exit_code_of(error: Exception) -> int:
     """Return the exit code of the server, or of a command, after an error."""
-    return 2 if isinstance(error, WrongSettings | InvalidUrl) else 1
+    if isinstance(error, KeysFileNotWritten):
+        return 1
+    return 2 if isinstance(error, _FAULTS_OF_SETTINGS) else 1

@@ -1,5 +1,6 @@
 """The sockets of the server: one for callers, and one for Prometheus."""
 
+import errno
 import socket
 from collections.abc import Sequence
 
@@ -25,7 +26,9 @@ async def listen(
     try:
         return host, await server.listen(host, port, reuse_port=settings.server.reuse_port)
     except (OSError, UnicodeError) as error:
-        remedy = "Stop the process that uses it, or set HOST or PORT."
+        remedy = _remedy(error, "HOST or PORT")
+        if share_a_port(settings):  # the one for Prometheus listens already
+            remedy = "metrics.port is the same port: set another one."
         raise StartError(_failure(host, port, error, remedy)) from error
 
 
@@ -43,9 +46,22 @@ async def listen_for_metrics(metrics: Metrics | None, settings: Settings) -> Met
     try:
         await server.listen(host, port)
     except (OSError, UnicodeError) as error:
-        remedy = "Stop the process that uses it, or set metrics.host or metrics.port."
+        remedy = _remedy(error, "metrics.host or metrics.port")
         raise StartError(_failure(host, port, error, remedy)) from error
     return server
+
+
+def share_a_port(settings: Settings) -> bool:
+    """Return whether the settings name one port of one host for callers and for Prometheus."""
+    port, metrics = _port(settings), settings.metrics
+    is_same = port == settings.server.own_port(metrics.port) != 0
+    return is_same and settings.server.host == metrics.host
+
+
+def _remedy(error: OSError | UnicodeError, settable: str) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"Stop the process that uses it, or set {settable}."
+    return f"Set {settable}."
 
 
 def _failure(host: str, port: int, error: OSError | UnicodeError, remedy: str) -> str:

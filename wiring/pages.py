@@ -7,11 +7,11 @@ from pages.errors import error_pages
 from pages.renderer import Renderer
 from pages.site import Site
 from settings import Settings
-from wiring.errors import StartError
+from wiring.errors import WrongSettings
 
 
 def page_routes(settings: Settings) -> PageRoutes:
-    """Return the routes of the pages, none if they are off; raises StartError."""
+    """Return the routes of the pages, none if they are off; raises WrongSettings."""
     if not settings.serves_pages:
         return NO_PAGES
     context = PageContext(
@@ -36,4 +36,4 @@ def _renderer(settings: Settings) -> Renderer:
     try:
         return Renderer(site, pages.templates)
     except (OSError, ValueError) as error:
-        raise StartError(f"pages.templates: the pages cannot be built: {error}") from error
+        raise WrongSettings(f"pages.templates: the pages cannot be built: {error}") from error

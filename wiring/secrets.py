@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from rules.keys import KeysFile, KeysFileError, read_keys, read_or_create_keys
+from rules.keys import KeysFile, KeysFileError, check_keys, read_keys, read_or_create_keys
 from settings import HOW_TO_MAKE_A_KEY, Profile, Settings
 from settings.secret_strength import is_guessable
 from transport.certificate import Certificate
@@ -25,6 +25,15 @@ def signing_keys(settings: Settings) -> Sequence[str]:
     return read_or_create_keys(settings.tokens.keys_file)
 
 
+def check_signing_keys(settings: Settings) -> None:
+    """Raise the error that signing_keys would raise, without creating a keys file."""
+    file = settings.tokens.keys_file
+    if settings.profile is Profile.PRODUCTION or settings.tokens.keys or file is None:
+        signing_keys(settings)
+    else:
+        check_keys(file)
+
+
 def keys_file(settings: Settings) -> KeysFile | None:
     """Return the file with the signing keys, or None if the settings contain them."""
     file = settings.tokens.keys_file
@@ -35,12 +44,12 @@ def keys_file(settings: Settings) -> KeysFile | None:
 
 def _read_checked_keys(settings: Settings, file: Path) -> tuple[str, ...]:
     """Return the keys in a file; in production, check them like keys in the settings."""
-    keys = read_keys(file)
+    keys, name = read_keys(file), f"tokens.keys_file {file}"
     if settings.profile is Profile.PRODUCTION:
         if any(map(is_guessable, keys)):
-            raise KeysFileError(f"{file} contains a key that can be guessed; {HOW_TO_MAKE_A_KEY}")
+            raise KeysFileError(f"{name} contains a key that can be guessed; {HOW_TO_MAKE_A_KEY}")
         if {pepper.get_secret_value() for pepper in settings.passwords.pepper} & set(keys):
-            raise KeysFileError(f"{file} contains a key that passwords.pepper contains too.")
+            raise KeysFileError(f"{name} contains a key that passwords.pepper contains too.")
     return keys
 
 

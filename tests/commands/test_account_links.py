@@ -171,8 +171,8 @@ def test_a_link_needs_a_key_and_its_origin_and_other_commands_need_neither(
         USERAUTH_TOKENS__KEYS_FILE=str(keys), USERAUTH_SERVER__PUBLIC_URL=ORIGIN
     )
     ended = users(dsn, "invite", EMAIL, **without_key)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"{keys} cannot be read: set SECRET_KEYS, or repair it." in ended.stderr
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"tokens.keys_file {keys} cannot be read: set SECRET_KEYS, or repair it." in ended.stderr
     without_origin = production(SECRET_KEYS=KEY)
     ended = users(dsn, "invite", EMAIL, **without_origin)
     assert (ended.returncode, ended.stdout) == (2, "")

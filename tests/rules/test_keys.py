@@ -70,6 +70,17 @@ def test_a_file_without_valid_keys_is_rejected(tmp_path: Path, text: str) -> Non
         read_keys(written(tmp_path / "keys", text))
 
 
+def test_the_error_of_a_file_without_keys_does_not_advise_to_change_its_mode(
+    tmp_path: Path,
+) -> None:
+    file = written(tmp_path / "passwd", "root:x:0:0:root:/root:/bin/bash\n", 0o644)
+    with pytest.raises(KeysFileError) as caught:
+        read_keys(file)
+    assert str(caught.value) == (
+        f"tokens.keys_file {file} must contain keys of at least 32 characters, one per line."
+    )
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_file_that_others_can_read_is_rejected(tmp_path: Path, mode: int) -> None:
     with pytest.raises(KeysFileError, match="chmod 600"):

@@ -170,7 +170,7 @@ def test_in_production_the_server_does_not_start_with_a_guessable_key_in_the_key
         file.write_text(content, encoding="ascii")
         file.chmod(0o600)
         ended = manage("check", **variables, PASSWORD_PEPPER=KEY)
-        assert (ended.returncode, ended.stdout) == (1, "")
-        assert message in ended.stderr
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert f"tokens.keys_file {file} {message}" in ended.stderr
         assert not any(line in ended.stderr for line in content.splitlines())
     assert manage("check", **variables).returncode == 0

@@ -97,6 +97,8 @@ def test_a_missing_default_is_a_fault(file: Path) -> None:
         (b"[default]\nx = \n", "Invalid value (at line 2, column 5)"),
         (b"[default]\n[default]\n", "(at line 2, column 9)"),
         (b"# fine\n\n# caf\xe9\n", "must be UTF-8 (at line 3)"),
+        (b"x = " + 5000 * b"[", "it is nested too deeply"),
+        (b"x = " + 5000 * b"{a=", "it is nested too deeply"),
     ],
 )
 def test_a_broken_file_is_one_fault_with_its_line(file: Path, content: bytes, reason: str) -> None:
@@ -106,6 +108,13 @@ def test_a_broken_file_is_one_fault_with_its_line(file: Path, content: bytes, re
     (fault,) = caught.value.faults
     assert fault.startswith(f"{file}: ")
     assert fault.endswith(reason)
+
+
+def test_tables_that_dotted_keys_nest_are_one_fault(faults: Faults) -> None:
+    nested = ".".join(5000 * "a")
+    assert faults(toml=f"[testing.cors]\norigins.{nested} = 1\n") == (
+        "cors.origins = (nested tables) (from settings.toml [testing]): must be a list of origins",
+    )
 
 
 def test_a_missing_or_unreadable_file_is_one_fault(tmp_path: Path) -> None:

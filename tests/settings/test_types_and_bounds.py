@@ -121,6 +121,10 @@ def test_the_bounds_themselves_are_accepted(load: Load, variable: str, value: st
         ("passwords", 'refuse_common = "true"', "true or false"),
         ("passwords", "refuse_common = 1", "true or false"),
         ("passwords", "workers = 1979-05-27", "a whole number of at least 0 and at most 64"),
+        ("pages", "title = 5", "a text of 1 to 100 characters"),
+        ("pages", 'title = ""', "a text of 1 to 100 characters"),
+        ("pages", f'title = "{101 * "x"}"', "a text of 1 to 100 characters"),
+        ("pages", "color = 5", "a color such as #1d4ed8"),
     ],
 )
 def test_a_value_in_the_file_has_its_toml_type(
@@ -130,6 +134,23 @@ def test_a_value_in_the_file_has_its_toml_type(
     key = assignment.split(maxsplit=1)[0]
     assert fault.startswith(f"{section}.{key} = ")
     assert fault.endswith(f" (from settings.toml [development]): must be {wanted}")
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [(section, key) for section, keys in FIELDS.items() for key in keys]
+)
+def test_the_fault_of_a_value_of_the_wrong_type_names_what_the_setting_wants(
+    faults: Faults, section: str, key: str
+) -> None:
+    # The shipped file has some sections of this profile, and TOML permits each only once.
+    profile = "testing" if section == "mail" else "development"
+    (fault,) = faults(toml=f"[{profile}.{section}]\n{key} = 1979-05-27\n")
+    assert f"(from settings.toml [{profile}]): must be " in fault
+
+
+def test_the_fault_of_a_text_that_is_not_utf_8_says_so(faults: Faults) -> None:
+    (fault,) = faults({"USERAUTH_PAGES__TITLE": "caf\udce9"})
+    assert fault.endswith("(from USERAUTH_PAGES__TITLE): must be UTF-8")
 
 
 def test_a_whole_number_is_accepted_for_a_number(load: Load) -> None:

@@ -292,7 +292,7 @@ def test_an_invalid_certificate_stops_the_start(
         encrypt = f"ec -in {key} -out {key} -aes256 -passout pass:secret"
         subprocess.run([get_program("openssl"), *encrypt.split()], check=True, capture_output=True)
     ended = run_to_the_end(**variables(dsn, files))
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert ("server.private_key" if fault == "missing" else "server.certificate") in line
 

@@ -49,7 +49,10 @@ def test_metrics_and_the_api_cannot_share_a_port(dsn: str) -> None:
     port = str(free_port())
     ended = run_to_the_end(DATABASE_URL=dsn, PORT=port, USERAUTH_METRICS__PORT=port)
     assert ended.returncode == 1
-    assert f":{port}: Address already in use" in ended.stderr
+    assert ended.stderr == (
+        f"userauth: cannot listen on 127.0.0.1:{port}: Address already in use."
+        " metrics.port is the same port: set another one.\n"
+    )
 
 
 def test_metrics_include_the_process_the_build_and_the_event_loop_lag(

@@ -23,7 +23,13 @@ from tests.harness.child_processes import read_greeting, stop
 from tests.harness.configuration import ROOT
 from tests.harness.databases import new_database
 from tests.harness.preloaded import start as start_preloaded
-from tests.harness.processes import ServerProcess, environment, run_to_the_end, running_server
+from tests.harness.processes import (
+    ServerProcess,
+    environment,
+    free_port,
+    run_to_the_end,
+    running_server,
+)
 from tests.harness.raw_http import connected, raw_request
 from tests.harness.waiting import until, wait_until
 
@@ -309,6 +315,22 @@ def test_a_port_in_use_is_reported_in_one_sentence(dsn: str) -> None:
     assert ended.stderr == (
         f"userauth: cannot listen on 127.0.0.1:{port}: Address already in use."
         " Stop the process that uses it, or set HOST or PORT.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "settable"),
+    [("HOST", "HOST or PORT"), ("USERAUTH_METRICS__HOST", "metrics.host or metrics.port")],
+)
+def test_a_host_that_does_not_exist_has_no_process_to_stop(
+    dsn: str, variable: str, settable: str
+) -> None:
+    ended = run_to_the_end(
+        DATABASE_URL=dsn, PORT="0", USERAUTH_METRICS__PORT=str(free_port()), **{variable: "a b"}
+    )
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        rf"userauth: cannot listen on a b:\d+: [^.]+\. Set {settable}\.\n", ended.stderr
     )
 
 
