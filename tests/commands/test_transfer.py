@@ -287,6 +287,9 @@ def test_each_line_that_is_not_utf8_is_named(dsn: str, tmp_path: Path) -> None:
         ('{"email": ', "is not JSON: EOF while parsing a value at column 9"),
         ("[1]", "is not an object; each line must be one"),
         ('{"email": "a@example.com", "email": "b@example.com"}', "has a field twice"),
+        (f'{{"email": {"[" * 250}{"]" * 250}}}', "is nested too deeply"),
+        (f'{{"email": {"9" * 4_301}}}', "has a number with too many digits"),
+        (r'{"email": "\ud83d"}', "contains a lone surrogate"),
         ('{"email": null, "password_hash": 5}', "email: is required; password_hash: must"),
         (
             '{"email": "a@example.com", "$2b$x": 1}',
