@@ -511,4 +511,4 @@ def test_a_full_disk_is_reported_in_one_line(dsn: str) -> None:
             ended = manage_into(stdout, *command, DATABASE_URL=dsn)
         assert ended.returncode == 1
         [line] = ended.stderr.splitlines()
-        assert line.startswith("Error: standard output: No space left on device")
+        assert line == "Error: standard output: No space left on device."
