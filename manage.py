@@ -19,6 +19,7 @@ from commands.clients import clients
 from commands.completion import VARIABLE, install_completion, show_completion
 from commands.keys import keys
 from commands.mail import mail
+from commands.private_file import fault_of_file
 from commands.terminal import drop_output, fail, flush_output, say
 from commands.throttle import throttle
 from commands.users import users
@@ -100,7 +101,7 @@ def _sentence(text: str) -> str:
 def _file_faults(error: OSError) -> tuple[str, ...]:
     if isinstance(error, BrokenPipeError):  # the reader, such as head, has all that it needs
         return ()
-    return (f"{error.filename or 'standard output'}: {error.strerror or error}.",)
+    return (fault_of_file(error.filename or "standard output", error),)
 
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -1,8 +1,10 @@
 """Access to the services, options and errors that commands share."""
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import click
@@ -43,6 +45,27 @@ def not_empty(_context: click.Context, _parameter: click.Parameter, value: str) 
     if not value.strip():
         raise click.UsageError("Specify an email address or id.")
     return value
+
+
+class FilePath(click.Path):
+    """The path of a file or a directory; UsageError if it is empty, as Path("") would be ``.``."""
+
+    def __init__(
+        self, *, exists: bool = False, dir_okay: bool = True, allow_dash: bool = False
+    ) -> None:
+        super().__init__(exists=exists, dir_okay=dir_okay, allow_dash=allow_dash, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path."""
+        # It may be an unset variable in a script.
+        if not os.fspath(value):
+            self.fail("The path is empty.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 user_argument = click.argument("user", metavar="EMAIL|ID", callback=not_empty)

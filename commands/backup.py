@@ -7,7 +7,13 @@ from typing import BinaryIO
 
 import click
 
-from commands.administrator import Administrator, AlreadyExists, NotFoundError, shown_time
+from commands.administrator import (
+    Administrator,
+    AlreadyExists,
+    FilePath,
+    NotFoundError,
+    shown_time,
+)
 from commands.backup_files import complete_file, name_at, remove_old
 from commands.private_file import STANDARD_OUTPUT, file_errors, standard_output
 from commands.terminal import confirm, say
@@ -20,7 +26,7 @@ from settings import Settings
 
 
 @click.command()
-@click.argument("file", required=False, default=".", type=click.Path(path_type=Path))
+@click.argument("file", required=False, default=".", type=FilePath())
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option(
     "--keep",
@@ -58,7 +64,7 @@ def backup(
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FilePath(exists=True, dir_okay=False))
 @click.option("--replace", is_flag=True, help="Delete the existing users and clients first.")
 @click.option(
     "--keep-tokens",

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from commands.administrator import PROGRAM
+from commands.private_file import file_errors
 from commands.terminal import say
 
 VARIABLE = "_USERAUTH_MANAGE_COMPLETE"
@@ -39,11 +40,9 @@ def _install(context: click.Context, _parameter: click.Parameter, shell: str | N
     if shell not in SHELLS:
         raise click.UsageError("The shell is not known: pass bash, zsh or fish.")
     file = _file(shell)
-    try:
+    with file_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_script(shell), encoding="utf-8")
-    except OSError as error:
-        raise click.ClickException(f"{file}: {error.strerror}") from None
     say(f"Installed {file}. Start a new shell to use it.")
     if shell == "zsh":
         say(f"In ~/.zshrc, before compinit: fpath=({shlex.quote(str(file.parent))} $fpath)")

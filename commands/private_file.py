@@ -64,4 +64,9 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror or error}") from None
+        raise click.ClickException(fault_of_file(path, error)) from None
+
+
+def fault_of_file(file: str | Path, error: OSError) -> str:
+    """Return why a file cannot be read or written, as a sentence."""
+    return f"{file}: {error.strerror or error}."

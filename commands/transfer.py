@@ -10,7 +10,7 @@ from typing import BinaryIO
 import click
 from pydantic_core import to_json
 
-from commands.administrator import Administrator
+from commands.administrator import Administrator, FilePath
 from commands.private_file import (
     STANDARD_OUTPUT,
     check_new_file,
@@ -31,7 +31,7 @@ _MAX_FAULTS_SHOWN = 1000
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FilePath(exists=True, dir_okay=False))
 @click.option(
     "--format",
     "form",
@@ -51,7 +51,7 @@ _MAX_FAULTS_SHOWN = 1000
     "--skip-invalid",
     "rejects",
     metavar="NEWFILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False),
     help="Skip invalid lines; write them to NEWFILE.",
 )
 @click.option("--dry-run", is_flag=True, help="Check the file; import nothing.")
@@ -84,7 +84,7 @@ def import_users(
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("file", type=FilePath(dir_okay=False, allow_dash=True))
 @click.pass_obj
 def export_users(administrator: Administrator, file: Path) -> None:
     """Export all users with their password hashes.

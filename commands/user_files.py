@@ -3,7 +3,7 @@
 import csv
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,25 @@ from pathlib import Path
 import click
 
 from commands.user_records import FIELDS, record_of, shown_name
-from contract.json_text import RepeatedName, read_json
+from contract.json_text import (
+    LoneSurrogate,
+    NestedTooDeeply,
+    NumberTooLong,
+    RepeatedName,
+    read_json,
+)
 from rules.errors import InvalidFields
 from services.transfer import UserRecord
 
 _FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 _DELIMITERS = (",", ";", "\t")
 _NOT_UTF8 = "is not UTF-8"
+_REJECTED_JSON: Mapping[type[ValueError], str] = {
+    RepeatedName: "has a field twice",
+    NestedTooDeeply: "is nested too deeply",
+    NumberTooLong: "has a number with too many digits",
+    LoneSurrogate: "contains a lone surrogate",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +84,9 @@ def _members(text: bytes) -> dict[str, object]:
         members = read_json(text.strip())
     except UnicodeDecodeError:
         raise ValueError(_NOT_UTF8) from None
-    except RepeatedName:
-        raise ValueError("has a field twice") from None
     except ValueError as error:
         reason = re.sub(r" at line 1 column ", " at column ", str(error))
-        raise ValueError(f"is not JSON: {reason}") from None
+        raise ValueError(_REJECTED_JSON.get(type(error), f"is not JSON: {reason}")) from None
     if isinstance(members, dict):
         return members
     raise ValueError("is not an object; each line must be one")

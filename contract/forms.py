@@ -8,7 +8,13 @@ from urllib.parse import unquote_to_bytes
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
-from contract.json_text import RepeatedName, read_json
+from contract.json_text import (
+    LoneSurrogate,
+    NestedTooDeeply,
+    NumberTooLong,
+    RepeatedName,
+    read_json,
+)
 from rules.errors import FieldError, InvalidFields, MalformedRequest
 from rules.text_bounds import MAX_CODE_POINTS, check_text
 
@@ -29,6 +35,13 @@ _MESSAGES = {
     "extra_forbidden": "is not a field of this call",
     "string_too_long": "is too long",
     "string_type": "must be a string",
+}
+_NO_JSON = "Send a body that is valid JSON in UTF-8."
+_REJECTED_JSON: Mapping[type[ValueError], str] = {
+    RepeatedName: "Send each field of a JSON object once.",
+    NestedTooDeeply: "Send JSON that is nested less deeply.",
+    NumberTooLong: "Send numbers with fewer digits.",
+    LoneSurrogate: "Send text without lone surrogates.",
 }
 
 
@@ -118,12 +131,12 @@ class NoFields(Form):
 
 
 def _read_json(content: bytes) -> dict[str, object]:
+    if not content:
+        raise MalformedRequest("Send a body that is not empty: a JSON object in UTF-8.")
     try:
         members = read_json(content)
-    except RepeatedName as error:
-        raise MalformedRequest("Send each field of a JSON object once.") from error
     except ValueError as error:
-        raise MalformedRequest("Send a body that is valid JSON in UTF-8.") from error
+        raise MalformedRequest(_REJECTED_JSON.get(type(error), _NO_JSON)) from error
     if not isinstance(members, dict):
         raise MalformedRequest("Send a body that is a JSON object.")
     return members

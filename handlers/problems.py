@@ -153,11 +153,11 @@ class ProblemHandler(ResponseHandler, Endpoint):
             return self.exchange.problem
         if isinstance(error, Problem):
             return error
-        # Tornado's own errors: a method that HTTP does not define, a path that is not UTF-8.
+        # Tornado's own errors: a method that HTTP does not define, text that is not UTF-8.
         if isinstance(error, HTTPError) and status == HTTPStatus.METHOD_NOT_ALLOWED:
             return MethodNotAllowed(self.allowed_methods) if self.calls else NotFound()
         if isinstance(error, HTTPError) and status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return MalformedRequest()
+            return MalformedRequest("Send the path and the query in UTF-8.")
         return InternalError()
 
     def _caller_request_id(self) -> str | None:

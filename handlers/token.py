@@ -14,8 +14,10 @@ from contract.documents import (
 )
 from contract.forms import UrlEncodedForm
 from handlers.base import BaseHandler
+from rules.credentials import Credentials
 from rules.errors import Problem, Unauthorized
 from rules.text_bounds import MAX_CODE_POINTS
+from services.clients import CREDENTIALS_WANTED
 from transport.response import Fields
 
 # The errors in the query or the body.
@@ -43,6 +45,13 @@ class _ClientHandler(BaseHandler):
     def problem_fields(self, problem: Problem) -> Fields:
         """Return the header fields of an error, without a Bearer challenge."""
         return problem.basic_challenge if isinstance(problem, Unauthorized) else problem.headers
+
+    def _credentials(self) -> Credentials | None:
+        """Return the credentials; the details of errors are about those of a client."""
+        try:
+            return super()._credentials()
+        except Unauthorized as error:
+            raise type(error)(CREDENTIALS_WANTED) from error
 
 
 class IntrospectHandler(_ClientHandler):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
 
+from rules.counting import counted
+
 _MESSAGES = "messages."
 _BASE = "en"
 # How many wrong keys an error names.
@@ -56,7 +58,7 @@ def read_texts(folders: Iterable[Path]) -> Mapping[str, Texts]:
     found: dict[str, dict[str, str]] = {}
     for folder in folders:
         for file in sorted(folder.glob("*.toml")):
-            found.setdefault(file.stem, {}).update(_read(file))
+            found.setdefault(file.name.removesuffix(".toml"), {}).update(_read(file))
     for language, texts in found.items():
         _check(language, texts, found[_BASE])
     return {language: _texts(by_key) for language, by_key in found.items()}
@@ -93,10 +95,11 @@ def _check(language: str, texts: Mapping[str, str], base: Mapping[str, str]) -> 
     keys, expected = (
         {key for key in each if not key.startswith(_MESSAGES)} for each in (texts, base)
     )
-    for wrong, what in ((expected - keys, "are missing"), (keys - expected, "are not used")):
+    for wrong, what in ((expected - keys, "missing"), (keys - expected, "not used")):
         if wrong:
+            be = "is" if len(wrong) == 1 else "are"
             first = ", ".join(sorted(wrong)[:_MAX_NAMED])
-            raise ValueError(f"{language}.toml: {len(wrong)} texts {what}: {first}")
+            raise ValueError(f"{language}.toml: {counted(len(wrong), 'text')} {be} {what}: {first}")
     for key, text in texts.items():
         given = _values(_BASE, key, base[key]) if key in keys else _positions(key)
         if not _values(language, key, text) <= given:

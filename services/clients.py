@@ -19,6 +19,7 @@ _ID_BYTES = 8
 _SECRET_BYTES = 32
 # Compared for an unknown client, so that this takes as long as for an existing one.
 _NO_DIGEST = bytes(32)
+CREDENTIALS_WANTED = "Send Basic credentials: the client's id and its secret."
 _NOT_VALID = "Check the client's id and its secret."
 
 
@@ -54,7 +55,7 @@ class Clients:
         Raises Unauthorized, or TooManyAttempts.
         """
         if credentials is None:
-            raise CredentialsMissing("Send Basic credentials: the client's id and its secret.")
+            raise CredentialsMissing(CREDENTIALS_WANTED)
         if not isinstance(credentials, PasswordCredentials):
             raise CredentialsInvalid("Send the client's id and its secret, not a token.")
         client_id = credentials.email

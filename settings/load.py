@@ -1,6 +1,7 @@
 """Load the settings from settings.toml, systemd's credentials and the environment."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from settings.variables import PREFIX, fault_of_name, find_warnings
 
 # As in TOML: pydantic would accept more words, such as yes and 1.
 _BOOLEANS = {"true": True, "false": False}
+# Pydantic would accept 1_000 and 8000.0, too.
+_INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*")
 
 
 def load_settings(environ: Mapping[str, str], file: Path, *, needs_keys: bool = True) -> Settings:
@@ -154,6 +157,8 @@ def _converted(text: str, info: FieldInfo) -> object:
         return [part.strip() for part in ",".join(lines).split(",")]
     if annotation is bool:
         return _BOOLEANS.get(text, text)
+    if annotation is int and not _INTEGER.fullmatch(text):
+        return text
     with suppress(ValidationError):  # the model rejects a text that cannot be converted
         return TypeAdapter[object](annotation).validate_strings(text)
     return text

@@ -66,6 +66,30 @@ def test_each_option_is_described(name: str) -> None:
     assert [each.name for each in options if not each.help] == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_path_of_a_command_may_not_be_empty(name: str) -> None:
+    for each in COMMANDS[name].params:
+        if isinstance(each.type, click.Path):
+            with pytest.raises(click.BadParameter, match=r"^The path is empty\.$"):
+                each.type_cast_value(click.Context(COMMANDS[name]), "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("users", "export", ""),
+        ("users", "import", ""),
+        ("users", "import", os.devnull, "--skip-invalid", ""),
+        ("backup", ""),
+        ("restore", ""),
+    ],
+)
+def test_an_empty_path_is_invalid_usage(command: tuple[str, ...]) -> None:
+    ended = manage(*command)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith(": The path is empty.\n")
+
+
 def test_both_programs_print_their_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert manage("--version").stdout == f"userauth {version()}\n"
     with pytest.raises(SystemExit) as exited:
@@ -104,7 +128,7 @@ def test_completion_for_an_unknown_shell_or_directory_is_an_error(tmp_path: Path
     (tmp_path / ".zfunc").write_text("")
     ended = manage("--install-completion", "zsh", HOME=str(tmp_path))
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith(f"Error: {tmp_path}")
+    assert ended.stderr == f"Error: {tmp_path / '.zfunc' / '_userauth-manage'}: File exists.\n"
 
 
 def test_the_installed_script_completes_commands_in_bash() -> None:

@@ -287,6 +287,9 @@ def test_each_line_that_is_not_utf8_is_named(dsn: str, tmp_path: Path) -> None:
         ('{"email": ', "is not JSON: EOF while parsing a value at column 9"),
         ("[1]", "is not an object; each line must be one"),
         ('{"email": "a@example.com", "email": "b@example.com"}', "has a field twice"),
+        (f'{{"email": {"[" * 250}{"]" * 250}}}', "is nested too deeply"),
+        (f'{{"email": {"9" * 4_301}}}', "has a number with too many digits"),
+        (r'{"email": "\ud83d"}', "contains a lone surrogate"),
         ('{"email": null, "password_hash": 5}', "email: is required; password_hash: must"),
         (
             '{"email": "a@example.com", "$2b$x": 1}',
@@ -508,4 +511,4 @@ def test_a_full_disk_is_reported_in_one_line(dsn: str) -> None:
             ended = manage_into(stdout, *command, DATABASE_URL=dsn)
         assert ended.returncode == 1
         [line] = ended.stderr.splitlines()
-        assert line.startswith("Error: standard output: No space left on device")
+        assert line == "Error: standard output: No space left on device."

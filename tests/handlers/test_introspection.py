@@ -148,6 +148,28 @@ async def test_a_call_without_client_credentials_is_401(
     assert answer.status == 200
 
 
+@pytest.mark.parametrize("path", [INTROSPECT, REVOKE])
+@pytest.mark.parametrize(
+    ("authorization", "problem"),
+    [
+        ("Bearer x", "token-invalid"),
+        ("Bearer", "token-invalid"),
+        ("Basic x", "credentials-invalid"),
+        ("Basic eA==", "credentials-invalid"),  # x, without a colon
+        (basic("x\n", "x"), "credentials-invalid"),
+        (basic("ä" * 5000, "x"), "credentials-invalid"),
+        (None, "credentials-missing"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_without_well_formed_credentials_the_detail_asks_for_those_of_the_client(
+    api: Api, path: str, authorization: str | None, problem: str
+) -> None:
+    answer = await ask(api, path, authorization, "token=x")
+    assert (answer.status, answer.problem) == (401, problem)
+    assert answer.json["detail"] == "Send Basic credentials: the client's id and its secret."
+
+
 @pytest.mark.gen_test
 async def test_a_client_is_not_a_user(api: Api, app: Application) -> None:
     client = await new_client(app)

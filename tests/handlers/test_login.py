@@ -293,6 +293,17 @@ async def test_a_login_with_authorization_and_a_json_body_is_400(api: Api, dsn: 
 
 
 @pytest.mark.gen_test
+async def test_of_a_login_with_both_authorization_is_checked_first(api: Api, dsn: str) -> None:
+    await api.register()
+    answer = await api.request(
+        "POST", LOGIN, authorization=basic(EMAIL, "wrong password"), json_body=ACCOUNT
+    )
+    assert (answer.status, answer.problem) == (401, "credentials-invalid")
+    assert run_sql(dsn, "SELECT count(*) FROM events WHERE kind = 'password-failed'") == [(1,)]
+    assert run_sql(dsn, "SELECT count(*) FROM tokens") == [(0,)]
+
+
+@pytest.mark.gen_test
 async def test_get_does_not_log_in_by_a_body(api: Api) -> None:
     await api.register()
     assert (await api.request("GET", LOGIN, json_body=ACCOUNT)).status == 401

@@ -115,6 +115,33 @@ async def test_the_name_of_an_unknown_parameter_is_decoded_and_truncated(api: Ap
         assert unknown_parameters(answer) == names
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/user/events?limit=%ff"),
+        ("GET", "/api/user/events?before=%ed%a0%80"),
+        ("DELETE", "/api/user/tokens?keep_current=%ff"),
+        ("DELETE", "/api/user/tokens/%ff"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_value_in_the_query_or_the_path_that_is_not_utf8_is_400_and_named(
+    api: Api, method: str, path: str
+) -> None:
+    token = await api.registered_token()
+    answer = await api.request(method, path, authorization=bearer(token))
+    assert (answer.status, answer.problem) == (400, "malformed-request")
+    assert answer.json["detail"] == "Send the path and the query in UTF-8."
+
+
+@pytest.mark.gen_test
+async def test_an_id_that_is_not_utf8_is_rejected_before_credentials_and_a_value_after_them(
+    api: Api,
+) -> None:
+    assert (await api.request("DELETE", "/api/user/tokens/%ff")).status == 400
+    assert (await api.request("GET", "/api/user/events?limit=%ff")).status == 401
+
+
 @pytest.mark.gen_test
 async def test_an_empty_query_is_accepted(api: Api) -> None:
     token = await api.registered_token()

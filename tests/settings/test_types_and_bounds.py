@@ -1,5 +1,6 @@
 """Types and bounds of settings."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,26 @@ def test_a_switch_is_true_or_false_and_no_other_word(
     for word in ("yes", "no", "on", "off", "1", "0", "t", "TRUE", "False"):
         (fault,) = faults({variable: word})
         assert fault == f'{section}.{key} = "{word}" (from {variable}): must be true or false'
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [name for name, (section, key) in VARIABLES.items() if FIELDS[section][key].annotation is int],
+)
+def test_a_whole_number_is_decimal_digits_and_no_other_spelling(
+    faults: Faults, variable: str
+) -> None:
+    section, key = VARIABLES[variable]
+    for text in ("1_0", "10.0", "1e1", "0x10", "1 0", "\u0661", "ten"):
+        (fault,) = faults({variable: text})
+        assert fault.startswith(f"{section}.{key} = {json.dumps(text)} (from {variable}): must be ")
+
+
+@pytest.mark.parametrize("text", ["8080", "08080", "+8080", " 8080 "])
+def test_a_whole_number_may_have_a_sign_leading_zeros_and_white_space(
+    load: Load, text: str
+) -> None:
+    assert load({"PORT": text}).server.port == 8080
 
 
 @pytest.mark.parametrize(

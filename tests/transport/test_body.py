@@ -65,6 +65,20 @@ NOT_JSON = {
     "a number with a leading zero": with_name("01"),
     "cut off": VALID[:-5],
 }
+# What is true of a body that is rejected although it is JSON, or empty.
+DETAILS = {
+    b"": "Send a body that is not empty: a JSON object in UTF-8.",
+    VALID[:-5]: "Send a body that is valid JSON in UTF-8.",
+    with_name('"x", "name": "y"'): "Send each field of a JSON object once.",
+    with_name("[" * 250 + "]" * 250): "Send JSON that is nested less deeply.",
+    with_name('{"a": ' * 250 + "1" + "}" * 250): "Send JSON that is nested less deeply.",
+    with_name("9" * 4_301): "Send numbers with fewer digits.",
+    with_name("-" + "9" * 4_301): "Send numbers with fewer digits.",
+    with_name(r'"\ude00"'): "Send text without lone surrogates.",
+    with_name(r'"\ud83d"'): "Send text without lone surrogates.",
+    with_name(r'"\ud83dx"'): "Send text without lone surrogates.",
+    b"[]": "Send a body that is a JSON object.",
+}
 
 
 def outcome(answer: Answer) -> tuple[int, str]:
@@ -79,6 +93,15 @@ async def test_a_body_that_is_not_a_json_object_is_400(api: Api, dsn: str) -> No
     }
     assert outcomes == dict.fromkeys(NOT_JSON, (400, "malformed-request"))
     assert run_sql(dsn, "SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.parametrize("body", DETAILS, ids=DETAILS.values())
+@pytest.mark.gen_test
+async def test_the_detail_says_why_a_body_is_rejected_and_denies_no_valid_json(
+    api: Api, body: bytes
+) -> None:
+    answer = await api.request("POST", REGISTER, body=body, headers=JSON_TYPE)
+    assert (answer.status, answer.json["detail"]) == (400, DETAILS[body])
 
 
 @pytest.mark.gen_test
