@@ -20,7 +20,7 @@ def check_settings(administrator: Administrator, with_database: bool, as_json: b
     """Check the settings and the database without changing them.
 
     This is what server.py --check does: an external database must respond. With --database, also
-    report on the database; the embedded one is started if no server runs.
+    report on the database; the embedded one is started unless it runs.
     """
     warnings = [*cautions(administrator.settings)]
     if not as_json:

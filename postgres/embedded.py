@@ -74,6 +74,14 @@ class EmbeddedPostgres:
             raise _unusable(path, error) from error
         return cls(directory, socket_directory, membership)
 
+    def is_running(self) -> bool:
+        """Return whether Postgres runs in the directory, as a process that is visible from here."""
+        try:
+            return find_postmaster(self._directory) is not None
+        except FileNotFoundError:
+            # Postgres ends without its files.
+            return False
+
     def stop(self) -> None:
         """Leave; the last process stops Postgres. A second call does nothing."""
         if self._membership is None:

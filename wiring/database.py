@@ -27,12 +27,19 @@ from wiring.program import read_schema
 @contextmanager
 def open_postgres(settings: Settings) -> Iterator[str]:
     """Yield the DSN of Postgres; start the embedded one if the settings name no other."""
+    with open_embedded(settings) as embedded:
+        yield embedded.dsn if embedded else settings.database.url.get_secret_value()
+
+
+@contextmanager
+def open_embedded(settings: Settings) -> Iterator[EmbeddedPostgres | None]:
+    """Start the embedded Postgres and yield it, or None if the settings name another one."""
     if not settings.database.is_embedded:
-        yield settings.database.url.get_secret_value()
+        yield None
         return
     embedded = EmbeddedPostgres.start(settings.database.embedded_dir)
     try:
-        yield embedded.dsn
+        yield embedded
     finally:
         embedded.stop()
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 
 from handlers.application import Application
@@ -14,14 +14,15 @@ from ops.lag import LagMonitor
 from ops.log_writer import LogWriter
 from ops.systemd import Systemd
 from postgres.data_directory import LOCK_SECONDS
-from postgres.embedded import STOP_SECONDS
+from postgres.embedded import STOP_SECONDS, EmbeddedPostgres
 from rules.counting import counted
 from settings import Settings
 from transport.certificate import Certificate
 from transport.open_files import raise_limit
 from transport.server import Server
 from wiring.application import open_application
-from wiring.database import open_postgres
+from wiring.database import open_embedded
+from wiring.embedded_watch import watching
 from wiring.listening import greeting, listen, listen_for_metrics
 from wiring.logs import LAST_LINES_SECONDS
 from wiring.reloading import reload
@@ -38,8 +39,11 @@ def serve(settings: Settings, systemd: Systemd, log: LogWriter) -> None:
     hangups = exit_on_stop_signals()
     keys = signing_keys(settings)
     certificate = read_certificate(settings)
-    with open_postgres(settings) as dsn, asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(_serve(settings, systemd, keys, certificate, dsn, hangups=hangups, log=log))
+    with (
+        open_embedded(settings) as embedded,
+        asyncio.Runner(loop_factory=EventLoop) as runner,
+    ):
+        runner.run(_serve(settings, systemd, keys, certificate, embedded, hangups=hangups, log=log))
 
 
 async def _serve(
@@ -47,13 +51,14 @@ async def _serve(
     systemd: Systemd,
     keys: Sequence[str],
     certificate: Certificate | None,
-    dsn: str,
+    embedded: EmbeddedPostgres | None,
     *,
     hangups: Hangups,
     log: LogWriter,
 ) -> None:
     with stop_event() as stop:
         async with AsyncExitStack() as stack:
+            dsn = embedded.dsn if embedded else settings.database.url.get_secret_value()
             opening = open_application(settings, keys, dsn, log=log)
             application = await _enter_unless_stopped(stack, opening, stop)
             if application is None:
@@ -65,8 +70,7 @@ async def _serve(
             server = Server(application, settings.limits, certificate)
             status = greeting(settings, await listen(server, settings, systemd.sockets))
             reload_on_hangup(partial(reload, application, certificate, systemd, status), hangups)
-            stack.callback(_monitor_lag(settings, application).close)
-            stack.callback(FreeFilesMonitor(time.monotonic).close)
+            await stack.enter_async_context(_monitoring(settings, application, embedded))
             freeze_gc()
             print(status, flush=True)
             systemd.ready(status)
@@ -87,6 +91,16 @@ async def _enter_unless_stopped(
     entering.cancel()
     await asyncio.gather(entering, return_exceptions=True)
     return None
+
+
+@asynccontextmanager
+async def _monitoring(
+    settings: Settings, application: Application, embedded: EmbeddedPostgres | None
+) -> AsyncIterator[None]:
+    """Log what delays or prevents responses, until the end of the block."""
+    with closing(_monitor_lag(settings, application)), closing(FreeFilesMonitor(time.monotonic)):
+        async with watching(embedded):
+            yield
 
 
 def _monitor_lag(settings: Settings, application: Application) -> LagMonitor:

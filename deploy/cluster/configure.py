@@ -9,91 +9,38 @@ are created once and kept in FOLDER/secrets.json. The script needs only Python.
 import argparse
 import grp
 import json
+import os
 import pwd
 import secrets
 import shutil
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from tempfile import NamedTemporaryFile
 
+if __name__ == "__main__":
+    # As a script, from any directory.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from deploy.cluster.passwords import ROLES, Passwords, read_passwords
+from deploy.cluster.plan import FOLDER, Mistakes, Node, Plan, read_plan
+
 TEMPLATES = Path(__file__).resolve().parent
 NODE_FILES = ("etcd.yml", "patroni.yml", "role.sql")
-ROLES = ("superuser", "replication", "rewind", "restapi", "userauth")
 # Patroni requires loop_wait + 2 * retry_timeout <= ttl, which is at least 20. It demotes the
 # primary after retry_timeout without etcd, whose elections take up to twice its election-timeout.
 LOOP_WAIT, RETRY_TIMEOUT = 1, 8
 MAX_CONNECTIONS = 200
 
 
-@dataclass(frozen=True)
-class Node:
-    """A node, and the ports of its programs."""
-
-    name: str
-    address: str
-    postgres: int
-    patroni: int
-    etcd: int
-    etcd_peer: int
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """The address and port of a proxy."""
-
-    address: str
-    port: int
-    # Only HAProxy is started as root, and then changes to this user.
-    user: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A cluster as its administrator describes it."""
-
-    cluster: str
-    bin_dir: str
-    data_dir: str
-    clients: Sequence[str]
-    nodes: Sequence[Node]
-    haproxy: Proxy
-    pgbouncer: Proxy
-    ttl: int = 30
-
-
-@dataclass(frozen=True)
-class Passwords:
-    """The passwords of the cluster."""
-
-    superuser: str = field(repr=False)
-    replication: str = field(repr=False)
-    rewind: str = field(repr=False)
-    restapi: str = field(repr=False)
-    userauth: str = field(repr=False)
-
-
-def read_plan(file: Path) -> Plan:
-    """Return the plan in a file."""
-    document = tomllib.loads(file.read_text(encoding="utf-8"))
-    cluster = document["cluster"]
-    return Plan(
-        cluster=cluster.pop("name"),
-        nodes=[Node(**node) for node in document["node"]],
-        haproxy=Proxy(**document["haproxy"]),
-        pgbouncer=Proxy(**document["pgbouncer"]),
-        **cluster,
-    )
-
-
 def write_cluster(plan: Plan, folder: Path, owner: str | None = None) -> Passwords:
     """Write every file; files of the nodes and of PgBouncer belong to the user that runs them."""
     folder = folder.resolve()
+    stored = read_passwords(folder / "secrets.json")
     folder.mkdir(parents=True, exist_ok=True)
-    by_role = _passwords(folder / "secrets.json")
+    by_role = stored or _create_passwords(folder / "secrets.json")
     shared = _shared_values(plan, by_role)
     for node in plan.nodes:
         own = folder / node.name
@@ -156,11 +103,10 @@ def _lines(prefix: str, lines: Iterable[str]) -> str:
     return "\n".join(f"{prefix}{line}" for line in lines)
 
 
-def _passwords(file: Path) -> Passwords:
-    if not file.exists():
-        created = {role: secrets.token_urlsafe(24) for role in ROLES}
-        _write(file, f"{json.dumps(created, indent=4)}\n")
-    return Passwords(**json.loads(file.read_text(encoding="utf-8")))
+def _create_passwords(file: Path) -> Passwords:
+    created = Passwords(*(secrets.token_urlsafe(24) for _ in ROLES))
+    _write(file, f"{json.dumps(asdict(created), indent=4)}\n")
+    return created
 
 
 def _fill(name: str, folder: Path, values: Mapping[str, object], owner: str | None = None) -> None:
@@ -191,13 +137,62 @@ def _give(owner: str | None, file: Path | int) -> None:
         shutil.chown(file, owner, owner)
 
 
-def _exists(owner: str) -> bool:
+def _check_owner(owner: str | None, plan: Plan, folder: Path) -> None:
+    """Raise Mistakes if the files cannot be given to the owner, or were given to another user."""
+    if owner is None:
+        if os.geteuid() == 0:
+            _check_own(plan, folder)
+        return
     try:
-        pwd.getpwnam(owner)
+        user = pwd.getpwnam(owner)
+    except KeyError:
+        raise Mistakes([f"--owner: no user {owner!r} exists"]) from None
+    try:
         grp.getgrnam(owner)
     except KeyError:
-        return False
-    return True
+        raise Mistakes([f"--owner: no group {owner!r} exists"]) from None
+    if os.geteuid() not in {0, user.pw_uid}:
+        raise Mistakes([f"--owner: only root can give files to {owner!r}"])
+
+
+def _check_own(plan: Plan, folder: Path) -> None:
+    """Raise Mistakes if root would take files from the user that runs the programs."""
+    names = ["pgbouncer.ini", "userlist.txt", *(node.name for node in plan.nodes)]
+    names += [f"{node.name}/{name}" for node in plan.nodes for name in NODE_FILES]
+    for file in (folder / name for name in names):
+        if os.path.lexists(file) and (uid := file.lstat().st_uid) != 0:
+            raise Mistakes([f"{file}: belongs to {_user_name(uid)}: pass the same --owner"])
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"
+
+
+def _check_folder(plan: Plan, folder: Path) -> None:
+    """Raise Mistakes if the folder, or that of a node, cannot be one."""
+    # Unlike resolve(), realpath() does not fail at links that lead to each other.
+    real = Path(os.path.realpath(folder))
+    for each in (real, *real.parents, *(real / node.name for node in plan.nodes)):
+        if os.path.lexists(each) and not each.is_dir():
+            raise Mistakes([f"{each}: is not a directory"])
+    if not FOLDER.fits(str(real)):
+        raise Mistakes([f"{real}: must be {FOLDER.description}"])
+
+
+def _configure(file: Path, folder: Path, owner: str | None) -> Plan:
+    """Write the files of a plan, and return it. Raises Mistakes."""
+    plan = read_plan(file)
+    try:
+        _check_folder(plan, folder)
+        _check_owner(owner, plan, folder)
+        write_cluster(plan, folder, owner)
+    except OSError as error:
+        where = error.filename or folder
+        raise Mistakes([f"{where}: cannot be written: {error.strerror}"]) from error
+    return plan
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -210,10 +205,12 @@ def main(arguments: Sequence[str]) -> int:
         help="the user of Postgres and PgBouncer, such as postgres; needed in each run as root",
     )
     options = parser.parse_args(arguments)
-    if options.owner is not None and not _exists(options.owner):
-        parser.error(f"no user and group named {options.owner} exist")
-    plan = read_plan(options.plan)
-    write_cluster(plan, options.folder, options.owner)
+    try:
+        plan = _configure(options.plan, options.folder, options.owner)
+    except Mistakes as mistakes:
+        for line in mistakes.lines:
+            print(f"configure.py: {line}", file=sys.stderr)
+        return 2
     for node in plan.nodes:
         print(f"{options.folder / node.name}: the files of {node.name}, on {node.address}")
     print(f"{options.folder / 'DATABASE_URL'}: the URL for the servers")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.cluster.configure import Node as Place
+from deploy.cluster.plan import Node as Place
 from postgres.programs import Account
 from soak.failover.network import Network
 

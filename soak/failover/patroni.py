@@ -17,8 +17,10 @@ from typing import cast
 
 import psycopg2
 
-from deploy.cluster.configure import Node as Place
-from deploy.cluster.configure import Passwords, Plan, Proxy, database_url, write_cluster
+from deploy.cluster.configure import database_url, write_cluster
+from deploy.cluster.passwords import Passwords
+from deploy.cluster.plan import Node as Place
+from deploy.cluster.plan import Plan, Proxy
 from postgres.programs import account_for
 from soak.cluster import SoakError
 from soak.failover.network import Network

@@ -14,7 +14,8 @@ from pathlib import Path
 import psycopg2.extensions
 import pytest
 
-from deploy.cluster.configure import NODE_FILES, main, read_plan, write_cluster
+from deploy.cluster.configure import NODE_FILES, main, write_cluster
+from deploy.cluster.plan import read_plan
 from postgres.programs import find_programs
 from tests.harness.configuration import ROOT
 from tests.harness.pages import blocks, page, section
@@ -82,16 +83,6 @@ def test_a_failed_run_leaves_no_temporary_file(tmp_path: Path) -> None:
     with pytest.raises(LookupError):
         write_cluster(plan, tmp_path, owner="nosuchuser")
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["n1", "secrets.json"]
-
-
-def test_an_unknown_owner_is_reported_before_anything_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([str(CLUSTER / "one-machine.toml"), str(tmp_path), "--owner", "nosuchuser"])
-    assert ended.value.code == 2
-    assert "no user and group named nosuchuser exist" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_url_of_the_servers_names_every_node(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cluster.configure import Plan, Proxy, read_plan, write_cluster
+from deploy.cluster.configure import write_cluster
+from deploy.cluster.plan import Plan, Proxy, read_plan
 from tests.harness.configuration import ROOT
 from tests.harness.processes import free_port, listening
 from tests.harness.programs import get_program

@@ -157,6 +157,22 @@ def test_a_killed_postgres_recovers_at_the_next_start(folder: Path) -> None:
     assert not runs(folder)
 
 
+def test_a_postgres_that_another_process_started_again_stays_as_long_as_it_is_used(
+    folder: Path,
+) -> None:
+    server = EmbeddedPostgres.start(folder)
+    assert server.is_running()
+    os.kill(postmaster(folder), signal.SIGKILL)
+    wait_until(lambda: not server.is_running())
+    command = Member(folder)
+    assert command.line() == server.dsn
+    command.leave()
+    assert server.is_running()
+    assert execute(server.dsn, "SELECT 1") == [(1,)]
+    server.stop()
+    assert not server.is_running()
+
+
 def test_a_start_waits_for_the_children_of_a_killed_postgres(folder: Path) -> None:
     member = Member(folder)
     assert member.line()

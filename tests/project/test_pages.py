@@ -20,6 +20,7 @@ from tests.harness.pages import (
     all_commands,
     awaiting_messages,
     blocks,
+    commands,
     page,
     run_commands,
     samples,
@@ -78,12 +79,24 @@ def test_the_commands_of_a_page_print_its_samples(
     text, min_samples = PAGES[name]
     for message in mail.glob("*.eml"):
         message.unlink()
-    commands = awaiting_messages(all_commands(text), mail)
+    awaiting = awaiting_messages(all_commands(text), mail)
     real = {SHOWN_URL: server.url, "var/mail": str(mail)}
-    printed = run_commands(commands, real, DATABASE_URL=dsn)
+    printed = run_commands(awaiting, real, DATABASE_URL=dsn)
     found = list(samples(text, printed))
     assert len(found) >= min_samples
     assert [sample for sample in found if not sample.is_right()] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_block_waits_for_the_message_that_it_reads(name: str) -> None:
+    # The test above waits by itself, unlike the shell of a reader who pastes the block.
+    for block in (text for language, text in blocks(PAGES[name][0]) if language == "sh"):
+        has_waited = False
+        for command in commands(block):
+            has_waited |= command == "sleep 1"
+            assert has_waited or "var/mail/" not in command, command
+            # A request may send another message.
+            has_waited &= "curl" not in command
 
 
 def test_the_sample_of_a_page_must_look_like_the_output() -> None:

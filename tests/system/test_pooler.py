@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
-from deploy.cluster.configure import Passwords, Plan, Proxy, read_plan, write_cluster
+from deploy.cluster.configure import write_cluster
+from deploy.cluster.passwords import Passwords
+from deploy.cluster.plan import Plan, Proxy, read_plan
 from postgres.programs import account_for
 from tests.harness.api import Api, bearer
 from tests.harness.configuration import ROOT
