@@ -55,14 +55,13 @@ def test_check_reads_the_files_that_the_settings_name_and_starts_nothing(tmp_pat
     variables = {"DATABASE_URL": "embedded", "USERAUTH_DATABASE__EMBEDDED_DIR": str(folder)}
     ended = manage("check", **variables)
     assert (ended.returncode, ended.stdout) == (0, "The settings are valid (testing).\n")
-    for more, code, message in (
-        ({"PORT": "many"}, 2, "server.port"),
+    for more, message in (
+        ({"PORT": "many"}, "server.port"),
         (
             {
                 "USERAUTH_SERVER__CERTIFICATE": str(tmp_path / "none.pem"),
                 "USERAUTH_SERVER__PRIVATE_KEY": str(tmp_path / "none.key"),
             },
-            1,
             "server.certificate",
         ),
         (
@@ -72,12 +71,11 @@ def test_check_reads_the_files_that_the_settings_name_and_starts_nothing(tmp_pat
                 "USERAUTH_SERVER__TRUSTED_PROXIES": "::1",
                 "USERAUTH_TOKENS__KEYS_FILE": str(tmp_path / "none"),
             },
-            1,
             "none",
         ),
     ):
         ended = manage("check", **variables, **more)
-        assert (ended.returncode, ended.stdout) == (code, ""), ended
+        assert (ended.returncode, ended.stdout) == (2, ""), ended
         assert message in ended.stderr
     assert list(tmp_path.iterdir()) == []
 
