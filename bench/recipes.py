@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from bench.cluster import Recipe
-from bench.dataset import EXPIRES_AT, USERS, password_credentials
+from bench.dataset import EXPIRES_AT, PASSWORD_USERS, USERS, password_credentials
 from bench.paths import ROOT
 from ops.cpus import available_cpus
 from rules.password_scheme import SCHEME, PasswordScheme
@@ -70,10 +70,16 @@ _FILL_MANY_TOKENS = f"{_FILL_TOKENS}ORDER BY 1\n"
 # Indexes are created after the rows are inserted: building one is faster than inserting into it.
 _CREATE_INDEX = re.compile(r"^CREATE INDEX [^;]+;", re.MULTILINE)
 # The tokens of a recipe expire in 2040, and its events are of 2040; those of logins are earlier.
+# Logins beyond tokens.max_per_user revoke the oldest tokens, which are those of the recipe.
 _DELETE_LOGINS = f"""
 DELETE FROM tokens WHERE expires_at < '{EXPIRES_AT}';
 DELETE FROM events WHERE at < '{EXPIRES_AT}';
 DELETE FROM throttle;
+UPDATE tokens
+SET revoked_at = NULL
+WHERE
+    revoked_at IS NOT NULL
+    AND user_id IN (SELECT md5('user ' || n)::uuid FROM generate_series(1, {PASSWORD_USERS}) AS n);
 """
 # Not for the database of `timing`: this would delete the imported users, during whose measurement
 # it is prepared again.

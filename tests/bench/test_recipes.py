@@ -68,15 +68,17 @@ def test_the_next_run_of_growth_finds_no_users_and_logins_of_the_last(database: 
     assert rows(database) == before
 
 
-def test_the_next_group_finds_no_logins_of_the_last(
+def test_the_next_group_finds_the_tokens_valid_that_logins_of_the_last_have_revoked(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.recipes.USERS", USERS)
     recipe = userauth_recipe("bench_recipe", USERS)
     create(database, recipe)
     before = rows(database)
-    with userauth(database, "recipe") as server:
+    with userauth(database, "recipe", USERAUTH_TOKENS__MAX_PER_USER="1") as server:
         log_in(server)
+    revoked = "SELECT count(*) FROM tokens WHERE revoked_at IS NOT NULL"
+    assert run_sql(database, revoked) == [(1,)]
     changed = {name for name, each in rows(database).items() if each != before[name]}
     assert changed == {"tokens", "events", "throttle"}
     run_sql(database, recipe.restore)

@@ -23,6 +23,9 @@ def check_mixed_calls(postgres: str, folder: Path, *, seconds: float) -> Counter
             "USERAUTH_DATABASE__POOLER": "transaction",
             # The machine may be busy.
             "USERAUTH_SERVER__LAG_WARNING_SECONDS": "60",
+            "USERAUTH_DATABASE__ACQUIRE_TIMEOUT_SECONDS": "60",
+            "USERAUTH_DATABASE__QUERY_TIMEOUT_SECONDS": "60",
+            "USERAUTH_PASSWORDS__MAX_WAIT_SECONDS": "60",
             "USERAUTH_THROTTLE__ADDRESS_FAILURES": "1000000",
         }
         with (
