@@ -30,17 +30,13 @@ _READ = Call(
 
 
 class _PortHandler(ProblemHandler):
-    """A path of the port."""
+    """A path of the port; one without calls is unknown."""
 
     async def prepare(self) -> None:
         if self.exchange.problem is not None:
             raise self.exchange.problem
         if self.request.method != "OPTIONS" or not self.calls:
             self.find_call()
-
-
-class _UnknownPathHandler(_PortHandler):
-    """Every path of the port that has no handler."""
 
 
 class MetricsHandler(_PortHandler):
@@ -69,7 +65,7 @@ class _MetricsApplication(ServedApplication):
 
     def delegate_of(self, request: HTTPServerRequest) -> HTTPMessageDelegate:
         """Return the delegate that runs the handler of a request."""
-        handler = MetricsHandler if request.path == "/metrics" else _UnknownPathHandler
+        handler = MetricsHandler if request.path == "/metrics" else _PortHandler
         return self.get_handler_delegate(request, handler)
 
 

@@ -28,7 +28,7 @@ from wiring.program import read_schema
 def open_postgres(settings: Settings) -> Iterator[str]:
     """Yield the DSN of Postgres; start the embedded one if the settings name no other."""
     with open_embedded(settings) as embedded:
-        yield embedded.dsn if embedded else settings.database.url.get_secret_value()
+        yield dsn_of(settings, embedded)
 
 
 @contextmanager
@@ -42,6 +42,11 @@ def open_embedded(settings: Settings) -> Iterator[EmbeddedPostgres | None]:
         yield embedded
     finally:
         embedded.stop()
+
+
+def dsn_of(settings: Settings, embedded: EmbeddedPostgres | None) -> str:
+    """Return the DSN of the embedded Postgres, or of the one that the settings name."""
+    return embedded.dsn if embedded else settings.database.url.get_secret_value()
 
 
 @asynccontextmanager

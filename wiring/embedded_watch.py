@@ -10,7 +10,6 @@ from ops.periodic import PeriodicTask
 from postgres.embedded import EmbeddedPostgres
 
 _INTERVAL_SECONDS = 2.0
-_ENDED = "the embedded Postgres has ended"
 
 
 class EmbeddedWatch:
@@ -30,7 +29,9 @@ class EmbeddedWatch:
         is_running = await asyncio.to_thread(self._is_running)
         if self._was_running and not is_running:
             self._has_ended = True
-            logging.getLogger(SERVER).error("%s: requests get 503 until a restart", _ENDED)
+            logging.getLogger(SERVER).error(
+                "the embedded Postgres has ended: requests get 503 until a restart"
+            )
         elif self._has_ended and is_running and not self._was_running:
             logging.getLogger(SERVER).info("the embedded Postgres runs again")
         self._was_running = is_running

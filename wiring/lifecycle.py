@@ -21,7 +21,7 @@ from transport.certificate import Certificate
 from transport.open_files import raise_limit
 from transport.server import Server
 from wiring.application import open_application
-from wiring.database import open_embedded
+from wiring.database import dsn_of, open_embedded
 from wiring.embedded_watch import watching
 from wiring.listening import greeting, listen, listen_for_metrics
 from wiring.logs import LAST_LINES_SECONDS
@@ -58,8 +58,7 @@ async def _serve(
 ) -> None:
     with stop_event() as stop:
         async with AsyncExitStack() as stack:
-            dsn = embedded.dsn if embedded else settings.database.url.get_secret_value()
-            opening = open_application(settings, keys, dsn, log=log)
+            opening = open_application(settings, keys, dsn_of(settings, embedded), log=log)
             application = await _enter_unless_stopped(stack, opening, stop)
             if application is None:
                 return
