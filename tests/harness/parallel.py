@@ -52,8 +52,8 @@ def machine(folder: Path, *, alone: bool) -> Iterator[None]:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than there are cores, since tests also wait for servers and timers."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Return two more than there are cores, since tests also wait for servers and timers."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 # Outside of pytest-timeout, which must not count the wait.
