@@ -63,9 +63,10 @@ def _introduction(schedule: Schedule) -> str:
         f" each, a load takes {schedule.slices} times {schedule.slice} s, in turn with its"
         f" baseline; logins take {schedule.hashing} s, token requests beside logins"
         f" {schedule.paced} s. A value is the median of the rounds, followed by the lowest and the"
-        " highest. A ratio is computed within each round, to a baseline measured in that round. The"
-        " server is one process, unless a figure names another number, with a database of 100,000"
-        " users and tokens, bcrypt cost 12;"
+        " highest. A ratio is computed within each round, to a baseline measured in that round. A"
+        " goal applies to the median; for the slowest logins and rejections, and the share of the"
+        " busier process, it applies to the worst round. The server is one process, unless a figure"
+        " names another number, with a database of 100,000 users and tokens, bcrypt cost 12;"
         " client, server and Postgres share the cores."
     )
 

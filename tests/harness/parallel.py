@@ -52,7 +52,7 @@ def machine(folder: Path, *, alone: bool) -> Iterator[None]:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two more than there are cores, since tests also wait for servers and timers."""
+    """Return the number of cores plus two: tests also wait for servers and timers."""
     return len(os.sched_getaffinity(0)) + 2
 
 
