@@ -47,6 +47,8 @@ def traefik_command(folder: Path, site: str, port: int) -> list[str]:
         f"--entryPoints.websecure.address=127.0.0.1:{port}",
         f"--providers.file.filename={configuration}",
         "--providers.file.watch=false",
+        # By default, a second part of the configuration waits 2 s after the first.
+        "--providers.providersThrottleDuration=50ms",
         "--global.checkNewVersion=false",
         "--global.sendAnonymousUsage=false",
     ]
