@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import uvloop
 
 from db import expired_tokens
 from db.pool import Connection, Database
+from ops.event_loop import EventLoop
 from services import housekeeping as service
 from services.housekeeping import Housekeeping, RetentionPolicy
 from tests.harness.clock import Clock
@@ -137,6 +139,31 @@ def test_requests_are_served_during_housekeeping_with_a_pool_of_one(
             await asyncio.sleep(0.01)
 
     use(dsn, work, replace(LIMITS, pool_max=1))
+
+
+def test_a_batch_that_takes_no_time_by_the_clock_of_the_loop_is_followed_by_a_pause(
+    dsn: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_tokens(dsn, clock, *[DAYS + 1] * 30)
+    monkeypatch.setattr(service, "_PAUSE", 100_000)
+    monkeypatch.setattr(EventLoop, "time", _minutes, raising=False)
+
+    async def work(database: Database) -> None:
+        housekeeping = asyncio.create_task(Housekeeping(database, clock=clock, keep=KEEP).remove())
+        await until(lambda: count(dsn) != 30)
+        # More statements than two further batches have.
+        for _ in range(50):
+            async with database.transaction() as connection:
+                await connection.execute("SELECT 1")
+        assert count(dsn) == 20
+        housekeeping.cancel()
+
+    use(dsn, work)
+
+
+def _minutes(loop: EventLoop) -> float:
+    """Return the time as a clock that counts minutes: that of uvloop counts milliseconds."""
+    return uvloop.Loop.time(loop) // 60 * 60.0
 
 
 def test_a_process_that_is_stopped_leaves_the_turn_to_others(
