@@ -1,6 +1,8 @@
 """Expired rows are deleted in small batches, by one process at a time."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,6 +57,22 @@ def test_expired_reservations_of_addresses_are_deleted(dsn: str, clock: Clock) -
 
 async def remove(database: Database, clock: Clock) -> None:
     await Housekeeping(database, clock=clock, keep=KEEP).remove()
+
+
+@asynccontextmanager
+async def first_batch(
+    database: Database, dsn: str, clock: Clock
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Remove the first batch of 30 tokens; cancel the task after the block."""
+    task = asyncio.create_task(remove(database, clock))
+    await until(lambda: count(dsn) != 30)
+    try:
+        yield task
+    finally:
+        # Repeatedly: a task in asyncio.wait_for may swallow a cancellation.
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0.01)
 
 
 def count(dsn: str) -> int:
@@ -127,16 +145,12 @@ def test_requests_are_served_during_housekeeping_with_a_pool_of_one(
     monkeypatch.setattr(service, "_PAUSE", 100_000)
 
     async def work(database: Database) -> None:
-        housekeeping = asyncio.create_task(Housekeeping(database, clock=clock, keep=KEEP).remove())
-        await until(lambda: count(dsn) != 30)
-        async with database.transaction() as connection:
-            await connection.execute(
-                "INSERT INTO users (email, email_key, password_hash) VALUES ('a', 'a', 'x')"
-            )
-        assert count(dsn) == 20
-        while not housekeeping.done():
-            housekeeping.cancel()
-            await asyncio.sleep(0.01)
+        async with first_batch(database, dsn, clock):
+            async with database.transaction() as connection:
+                await connection.execute(
+                    "INSERT INTO users (email, email_key, password_hash) VALUES ('a', 'a', 'x')"
+                )
+            assert count(dsn) == 20
 
     use(dsn, work, replace(LIMITS, pool_max=1))
 
@@ -149,14 +163,12 @@ def test_a_batch_that_takes_no_time_by_the_clock_of_the_loop_is_followed_by_a_pa
     monkeypatch.setattr(EventLoop, "time", _minutes, raising=False)
 
     async def work(database: Database) -> None:
-        housekeeping = asyncio.create_task(Housekeeping(database, clock=clock, keep=KEEP).remove())
-        await until(lambda: count(dsn) != 30)
-        # More statements than two further batches have.
-        for _ in range(50):
-            async with database.transaction() as connection:
-                await connection.execute("SELECT 1")
-        assert count(dsn) == 20
-        housekeeping.cancel()
+        async with first_batch(database, dsn, clock):
+            # More statements than two further batches have.
+            for _ in range(50):
+                async with database.transaction() as connection:
+                    await connection.execute("SELECT 1")
+            assert count(dsn) == 20
 
     use(dsn, work)
 
@@ -173,17 +185,12 @@ def test_a_process_that_is_stopped_leaves_the_turn_to_others(
     monkeypatch.setattr(service, "_PAUSE", 100_000)
 
     async def work(database: Database) -> None:
-        house = Housekeeping(database, clock=clock, keep=KEEP)
-        stopped = asyncio.create_task(house.remove())
-        await until(lambda: count(dsn) != 30)
-        # Repeatedly: a task in asyncio.wait_for may swallow a cancellation.
-        while not stopped.done():
-            stopped.cancel()
-            await asyncio.sleep(0.01)
+        async with first_batch(database, dsn, clock) as stopped:
+            pass
         assert stopped.cancelled()
         monkeypatch.setattr(service, "_PAUSE", 0)
         while count(dsn):
-            await house.remove()
+            await remove(database, clock)
 
     use(dsn, work)
 
