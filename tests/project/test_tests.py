@@ -65,6 +65,16 @@ def shorter_limits(source: str) -> list[str]:
     ]
 
 
+def compared_statuses(source: str) -> list[str]:
+    """Return the comparisons of whole ``stat`` results: reading changes the access time."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare)
+        and any(ast.unparse(each).endswith("stat()") for each in (node.left, *node.comparators))
+    ]
+
+
 @pytest.mark.parametrize(
     "loop",
     [
@@ -123,6 +133,11 @@ def test_no_limit_ends_a_wait_before_the_wait_fails_itself() -> None:
     settings = tools["pytest"]["ini_options"]
     [seconds] = re.findall(r"--async-test-timeout=(\d+)", " ".join(settings["addopts"]))
     assert SECONDS < WORK_SECONDS <= float(seconds) < settings["timeout"]
+
+
+def test_no_whole_status_of_a_file_is_compared() -> None:
+    assert compared_statuses("assert file.stat() == before") == ["file.stat() == before"]
+    assert found_in_tests(compared_statuses) == {}
 
 
 def test_a_test_of_each_file_names_the_file_by_its_path() -> None:
