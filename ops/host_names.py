@@ -11,14 +11,18 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Any
 
-# After this time, the earlier addresses of a name are used: name servers need milliseconds.
+# Name servers need milliseconds.
 _PATIENCE_SECONDS = 0.5
 
 
 class HostNames:
-    """Resolves host names: each once at a time, however many callers wait for it."""
+    """Resolves host names: each once at a time, however many callers wait for it.
 
-    def __init__(self) -> None:
+    After ``patience_seconds`` without an answer, the earlier addresses of a name are used.
+    """
+
+    def __init__(self, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self._patience_seconds = patience_seconds
         self._last: dict[str, Future[list[str]]] = {}
         self._known: dict[str, list[str]] = {}
 
@@ -30,7 +34,7 @@ class HostNames:
         """
         known = self._known.get(name)
         try:
-            async with asyncio.timeout(None if known is None else _PATIENCE_SECONDS):
+            async with asyncio.timeout(None if known is None else self._patience_seconds):
                 return await asyncio.wrap_future(self._resolution(name))
         except TimeoutError:
             if known is None:

@@ -58,7 +58,7 @@ def test_a_lookup_through_a_pooler_waits_for_the_standby_that_has_to_acknowledge
 
     with running_pgbouncer(pair.primary.url, pool_size=1) as pgbouncer:
         url = f"{pgbouncer}transaction"
-        use(url, work, replace(PATIENT, acquire_timeout_seconds=2))
+        use(url, work, PATIENT)
 
 
 @pytest.mark.needs("pgbouncer")

@@ -56,7 +56,9 @@ async def test_correct_passwords_use_up_a_budget_of_hashes_and_wrong_ones_do_not
     token = await api.token(EMAIL)
     assert [(await api.log_in(EMAIL)).status for _ in range(3)] == [200, 200, 429]
     rejected = await api.log_in(EMAIL)
-    assert (rejected.problem, rejected.headers["Retry-After"]) == ("too-many-tries", "20")
+    assert rejected.problem == "too-many-tries"
+    # Since the first login, a few seconds may have passed.
+    assert 10 <= int(rejected.headers["Retry-After"]) <= 20
     assert (await api.log_in(OTHER)).status == 200
     answer = await api.request("GET", "/api/user", authorization=bearer(token))
     assert answer.status == 200

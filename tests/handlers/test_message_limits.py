@@ -94,7 +94,7 @@ async def test_printed_links_and_messages_that_became_void_unsent_do_not_count(
             sent = await sent_by(dsn, request_reset(api))
             run_sql(
                 dsn,
-                f"UPDATE messages SET attempts = 0, {change} WHERE id = %s",  # noqa: S608
+                f"UPDATE messages SET attempts = 0, sent_at = NULL, {change} WHERE id = %s",  # noqa: S608
                 (sent.id,),
             )
     for _ in range(RECIPIENT_LIMIT):

@@ -216,6 +216,7 @@ async def test_concurrent_attempts_are_not_more_than_allowed(api: Api, dsn: str)
     assert run_sql(dsn, "SELECT max(failures) FROM throttle WHERE subject LIKE 'pair:%'") == [(10,)]
 
 
+@override_settings(DATABASE__ACQUIRE_TIMEOUT_SECONDS=30, DATABASE__QUERY_TIMEOUT_SECONDS=30)
 @pytest.mark.gen_test
 async def test_concurrent_correct_passwords_are_all_accepted(api: Api) -> None:
     await api.register(EMAIL)

@@ -1,5 +1,6 @@
 """Server processes, started as an administrator starts them."""
 
+import itertools
 import os
 import secrets
 import signal
@@ -8,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -109,26 +111,36 @@ def _ports_of_worker() -> range:
     return _PORTS[worker * size : (worker + 1) * size]
 
 
+@cache
+def _next_ports() -> Iterator[int]:
+    """Return the ports of this worker in a circle, so that none is given twice before its use."""
+    ports = _ports_of_worker()
+    start = secrets.randbelow(len(ports))
+    return itertools.cycle([*ports[start:], *ports[:start]])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def free_port() -> int:
     """Return a port on which no process listens."""
-    ports = _ports_of_worker()
-    while True:
-        port = secrets.choice(ports)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    return next(filter(_is_free, _next_ports()))
 
 
 def free_ports(count: int) -> int:
     """Return a port before ``count`` others on which no process listens."""
+    ports = _next_ports()
     while True:
-        before = free_port()
-        try:
-            for port in range(before + 1, before + 1 + count):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return before
+        before = next(ports)
+        others = list(itertools.islice(ports, count))
+        if others == list(range(before + 1, before + 1 + count)) and all(map(_is_free, others)):
+            return before
 
 
 def wait_for_listener(

@@ -18,6 +18,8 @@ from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.harness.waiting import until
+
 USER, PASSWORD = "userauth", "relay-password-0123456789"
 
 
@@ -70,11 +72,13 @@ class ReceivedMessage:
 class Plan:
     """What the server offers, and what it does at some steps instead of its work.
 
-    ``refused`` are recipients, with the reply to RCPT.
+    ``refused`` are recipients, with the reply to RCPT. No message is accepted before the server has
+    had ``connections``.
     """
 
     failures: dict[Step, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    connections: int = 0
     supports_utf8: bool = True
 
 
@@ -239,6 +243,7 @@ class _Connection(SMTP):
 
     async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
+        await until(lambda: self._server.connections >= self._server.plan.connections)
         message = ReceivedMessage(
             envelope.mail_from or "",
             tuple(envelope.rcpt_tos),

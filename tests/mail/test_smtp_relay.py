@@ -151,7 +151,7 @@ def test_a_failure_at_a_step_has_its_error_and_the_next_message_is_sent(
 def test_a_server_that_hangs_at_a_step_has_its_error_in_time(
     offered: ssl.SSLContext, trusted: ssl.SSLContext
 ) -> None:
-    timeouts = Timeouts(connect=1, command=1)
+    timeouts = Timeouts(connect=3, command=3)
 
     async def error_at(step: Step) -> type[BaseException]:
         with SmtpServer(offered) as server:

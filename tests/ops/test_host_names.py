@@ -50,7 +50,7 @@ def test_names_that_are_never_resolved_leave_the_others_alone() -> None:
 
 def test_each_call_after_an_answer_asks_again() -> None:
     async def run() -> None:
-        names = HostNames()
+        names = HostNames(patience_seconds=20)
         with name_servers(one="10.0.0.1") as servers:
             assert await names.resolve("one") == ONE
             servers.addresses["one"] = "10.0.0.2"
@@ -75,7 +75,7 @@ def test_the_earlier_addresses_are_used_while_name_servers_are_silent_or_fail() 
 
 def test_a_name_that_no_longer_exists_has_no_addresses() -> None:
     async def run() -> None:
-        names = HostNames()
+        names = HostNames(patience_seconds=20)
         with name_servers(one="10.0.0.1") as servers:
             await names.resolve("one")
             servers.removed.add("one")

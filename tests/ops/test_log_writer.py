@@ -124,7 +124,6 @@ def test_the_report_of_dropped_lines_has_the_format_of_the_log(form: LogFormat) 
     writer.write("lost\n")
     wait_until_dropped(writer, 1)
     stream.is_broken = False
-    writer.write("")
     writer.write("kept\n")
     writer.close(WORK_SECONDS)
     line = stream.getvalue().splitlines()[-1]

@@ -50,7 +50,7 @@ def shared() -> Iterator[Path]:
 @pytest.fixture
 def folder(shared: Path) -> Iterator[Path]:
     """Yield the directory of a stopped cluster."""
-    assert not runs(shared)
+    wait_until(lambda: not runs(shared))
     yield shared
     end_postgres_below(shared)
 
@@ -63,7 +63,7 @@ def test_the_first_start_creates_a_cluster_and_the_next_one_finds_its_data(place
     assert psutil.Process(postmaster(folder)).uids().effective != 0
     postgres.stop()
     postgres.stop()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
     postgres = EmbeddedPostgres.start(folder)
     assert execute(postgres.dsn, "SELECT word FROM kept") == [("äö",)]
@@ -106,7 +106,7 @@ def test_the_last_process_stops_postgres(folder: Path) -> None:
     first.leave()
     assert runs(folder)
     second.leave()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 def test_two_instances_in_one_process_count_as_two(folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_two_instances_in_one_process_count_as_two(folder: Path) -> None:
     first.stop()
     assert execute(second.dsn, "SELECT 1") == [(1,)]
     second.stop()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 def test_processes_that_start_simultaneously_share_one_new_cluster(place: Path) -> None:
@@ -124,7 +124,7 @@ def test_processes_that_start_simultaneously_share_one_new_cluster(place: Path) 
     assert len({member.line() for member in members} - {""}) == 1
     with ThreadPoolExecutor() as threads:
         list(threads.map(Member.leave, members))
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -140,7 +140,7 @@ def test_a_killed_process_leaves_postgres_running_for_the_next_one(
     assert postmaster(folder) == server
     assert execute(postgres.dsn, "SELECT * FROM kept") == [(1,)]
     postgres.stop()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 def test_a_killed_postgres_recovers_at_the_next_start(folder: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_killed_postgres_recovers_at_the_next_start(folder: Path) -> None:
     member.leave()
     assert execute(postgres.dsn, "SELECT 1") == [(1,)]
     postgres.stop()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 def test_a_postgres_that_another_process_started_again_stays_as_long_as_it_is_used(
@@ -188,7 +188,7 @@ def test_a_start_waits_for_the_children_of_a_killed_postgres(folder: Path) -> No
         postgres = start.result(timeout=20)
     member.leave()
     postgres.stop()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ def test_the_path_may_be_long_and_contain_special_characters(far: Path) -> None:
     assert (far / "postmaster.pid").read_text().splitlines()[1] == str(far)
     joined.stop()
     postgres.stop()
-    assert not runs(far)
+    wait_until(lambda: not runs(far))
     assert not socket_folder.exists()
 
 
@@ -304,7 +304,7 @@ def test_home_and_tmpdir_need_not_exist(folder: Path) -> None:
     member = Member(folder, {"HOME": "/nonexistent", "TMPDIR": "/nonexistent", "PGPORT": "1"})
     assert execute(member.line(), "SELECT 1") == [(1,)]
     member.leave()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 @pytest.mark.needs("a checkout that other users can read")
@@ -323,7 +323,7 @@ def test_postgres_runs_as_an_ordinary_user_and_root_may_join(place: Path) -> Non
         postgres.stop()
 
     as_ordinary_user(work)
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
     postgres = EmbeddedPostgres.start(folder)
     assert psutil.Process(postmaster(folder)).uids().effective == folder.stat().st_uid
     assert execute(postgres.dsn, "SELECT * FROM kept") == [(1,)]
@@ -403,7 +403,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_postgres(folder: Path) -> None:
     assert member.line() == "interrupted"
     assert execute(dsn, "SELECT 1") == [(1,)]
     member.leave()
-    assert not runs(folder)
+    wait_until(lambda: not runs(folder))
 
 
 def test_members_in_another_pid_namespace_are_noticed(folder: Path) -> None:

