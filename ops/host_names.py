@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Any
 
-# Name servers need milliseconds.
+# Much longer than name servers need: milliseconds.
 _PATIENCE_SECONDS = 0.5
 
 

@@ -19,8 +19,8 @@ from tests.harness.replication import Replicated, replicated
 from tests.harness.sql import run_sql
 from tests.harness.switch import Switch
 
-# A connect, and the promotion during a transaction, may take long on a busy machine.
-PATIENT = replace(
+# A test waits for the first limit; the promotion during a transaction may take long.
+LONG_QUERIES = replace(
     LIMITS, pooler=Pooler.TRANSACTION, acquire_timeout_seconds=4, query_timeout_seconds=30
 )
 
@@ -58,7 +58,7 @@ def test_a_lookup_through_a_pooler_waits_for_the_standby_that_has_to_acknowledge
 
     with running_pgbouncer(pair.primary.url, pool_size=1) as pgbouncer:
         url = f"{pgbouncer}transaction"
-        use(url, work, PATIENT)
+        use(url, work, LONG_QUERIES)
 
 
 @pytest.mark.needs("pgbouncer")
@@ -74,12 +74,12 @@ async def fail_over(pair: Replicated) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(switch.close)
         url = stack.enter_context(running_pgbouncer(switch.url))
-        database = await Database.open(f"{url}transaction", PATIENT)
+        database = await Database.open(f"{url}transaction", LONG_QUERIES)
         stack.push_async_callback(database.close)
         lookups = open_lookups(database)
         stack.push_async_callback(lookups.close)
         assert await lookups.users_by_email.find("a") is not None
-        other = await Database.open(f"{url}transaction", PATIENT)
+        other = await Database.open(f"{url}transaction", LONG_QUERIES)
         stack.push_async_callback(other.close)
         # The transaction has the session of the primary, which is replaced meanwhile.
         async with other.transaction(60):

@@ -53,7 +53,7 @@ def test_another_host_is_connected_to_only_while_a_lookup_is_late(
     dsn: str, monkeypatch: pytest.MonkeyPatch, *, is_late: bool
 ) -> None:
     monkeypatch.setattr("db.batch_loader.LATE_SECONDS", 0.0 if is_late else 60.0)
-    # The time for the first answer of a host, on a busy machine.
+    # Enough for the first answer of a host on a busy machine.
     monkeypatch.setattr("db.attempts._ANSWER_SECONDS", 10.0)
 
     async def run(other: socket.socket) -> None:

@@ -86,7 +86,7 @@ def test_nginx_balances_processes_and_a_restart_of_each_fails_no_request(
         with load:
             load.wait_for_more()
             first, second = processes.requests()
-            # The second has answered more when its number is read.
+            # By the time its number is read, the second has answered more.
             assert 0.4 <= first / (first + second) <= 0.55
             for number in (1, 2):
                 processes.stop(number)

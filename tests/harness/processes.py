@@ -113,7 +113,10 @@ def _ports_of_worker() -> range:
 
 @cache
 def _next_ports() -> Iterator[int]:
-    """Return the ports of this worker in a circle, so that none is given twice before its use."""
+    """Return the iterator of this worker over its ports, which repeats them in the same order.
+
+    So no port is returned twice before it is used.
+    """
     ports = _ports_of_worker()
     start = secrets.randbelow(len(ports))
     return itertools.cycle([*ports[start:], *ports[:start]])

@@ -72,8 +72,8 @@ class ReceivedMessage:
 class Plan:
     """What the server offers, and what it does at some steps instead of its work.
 
-    ``refused`` are recipients, with the reply to RCPT. No message is accepted before the server has
-    had ``connections``.
+    ``refused`` are recipients, with the reply to RCPT. No message is accepted before
+    ``connections`` connections were made.
     """
 
     failures: dict[Step, str] = field(default_factory=dict)

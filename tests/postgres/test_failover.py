@@ -17,8 +17,8 @@ from tests.harness.processes import free_port, running_server
 from tests.harness.replication import Replicated, replicated
 from tests.harness.switch import Switch
 
-# A connect may take longer than the limits of other tests on a busy machine.
-PATIENT = replace(LIMITS, acquire_timeout_seconds=4)
+# Tests with a silent host wait for this limit.
+SHORT = replace(LIMITS, acquire_timeout_seconds=4)
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
@@ -83,7 +83,7 @@ def test_connections_to_a_frozen_primary_end_when_a_new_one_is_found(pair: Repli
     primary, standby = pair.primary, pair.standby
 
     async def run() -> None:
-        database = await Database.open(url_of(primary.port, standby.port), PATIENT)
+        database = await Database.open(url_of(primary.port, standby.port), SHORT)
         async with database.connection() as held:
             assert await port_of(held) == primary.port
             primary.freeze()
@@ -117,7 +117,7 @@ def test_a_commit_on_a_primary_that_was_replaced_fails_at_once(pair: Replicated)
 
     async def run() -> None:
         # Without a time limit that ends the wait.
-        limits = replace(PATIENT, query_timeout_seconds=600)
+        limits = replace(SHORT, query_timeout_seconds=600)
         database = await Database.open(url_of(primary.port, standby.port), limits)
         async with database.connection(600) as held:
             await port_of(held)
@@ -143,7 +143,7 @@ def test_connections_end_when_their_host_is_found_to_be_a_standby(pair: Replicat
     async def run() -> None:
         switch = Switch(pair.primary.url)
         await switch.open()
-        database = await Database.open(switch.url, PATIENT)
+        database = await Database.open(switch.url, SHORT)
         async with database.connection() as held:
             await port_of(held)
             switch.lead_to(pair.standby.url)

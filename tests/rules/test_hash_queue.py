@@ -107,7 +107,9 @@ def test_one_starved_hash_does_not_close_the_queue(make_queue: MakeQueue, work: 
         for seconds in (0.0, 0.0, 2.0):
             await in_slot(queue, partial(time.sleep, seconds))
         work.may_end.set()
-        assert await asyncio.gather(*queued(queue, work, [caller(1), caller(2)])) == [0, 1]
+        callers = [caller(number) for number in range(1, 5)]
+        # By the mean, half a second, the queue would admit three.
+        assert await asyncio.gather(*queued(queue, work, callers)) == [0, 1, 2, 3]
 
     run(flow)
 

@@ -41,7 +41,7 @@ def test_two_processes_send_each_of_hundreds_of_messages_once(
     dsn: str, server: SmtpServer, tmp_path: Path
 ) -> None:
     insert_messages(dsn, time.time(), *numbered(200))
-    # More than those of one process.
+    # One more than a process opens: both have to take part.
     server.plan.connections = 3
     settings = variables(dsn, server.url())
     with running_server(settings, tmp_path / "1"), running_server(settings, tmp_path / "2"):
