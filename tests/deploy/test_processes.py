@@ -53,7 +53,7 @@ class Processes:
 
 
 def new_token(url: str, tls: ssl.SSLContext) -> str:
-    with httpx.Client(base_url=url, verify=tls) as client:
+    with httpx.Client(base_url=url, verify=tls, timeout=30) as client:
         account = dict(zip(("email", "password"), ACCOUNT, strict=True))
         assert client.post("/api/user/register", json=account).status_code == 201
         token: str = client.post("/api/user/login", auth=ACCOUNT).json()["token"]
@@ -135,7 +135,7 @@ def test_the_lines_of_a_sample_for_several_processes_balance_them(
         url = stack.enter_context(running_proxy(sample, tmp_path, "", port, files, changed=changed))
         tls = ssl.create_default_context(cafile=str(files[0]))
         token = {"Authorization": f"Bearer {new_token(url, tls)}"}
-        with httpx.Client(base_url=url, verify=tls, headers=token) as client:
+        with httpx.Client(base_url=url, verify=tls, headers=token, timeout=30) as client:
             for path in ("/api/user", "/"):
                 assert {client.get(path).status_code for _ in range(200)} == {200}
         first, second = processes.requests()

@@ -136,7 +136,7 @@ def test_a_watchdog_of_another_process_is_not_notified(
 def test_a_missing_notify_socket_is_ignored(dsn: str, tmp_path: Path) -> None:
     variables = {"DATABASE_URL": dsn, "NOTIFY_SOCKET": str(tmp_path / "missing")}
     with running_server(variables, tmp_path / "log") as server:
-        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert httpx.get(f"{server.url}/health/ready", timeout=30).status_code == 200
         assert server.stop() == 0
 
 

@@ -38,7 +38,7 @@ class PageSite:
         body = {"email": email, "password": PASSWORD}
         token = self._post("/api/user/login", body, headers).raise_for_status().json()["token"]
         found = httpx.get(
-            f"{self.url}/api/user/tokens", headers={"Authorization": f"Bearer {token}"}
+            f"{self.url}/api/user/tokens", headers={"Authorization": f"Bearer {token}"}, timeout=30
         )
         return next(str(each["id"]) for each in found.json()["tokens"] if each["current"])
 

@@ -37,7 +37,7 @@ def wait_until_live(url: str, process: "subprocess.Popen[bytes]", log: Path) -> 
     deadline = time.monotonic() + 60
     while True:
         try:
-            httpx.get(f"{url}/health/live")
+            httpx.get(f"{url}/health/live", timeout=30)
         except httpx.TransportError:
             assert process.poll() is None, log.read_text("utf-8")
             assert time.monotonic() < deadline, log.read_text("utf-8")
@@ -91,9 +91,11 @@ def test_the_server_serves_with_a_read_only_root_and_stops_after_sigterm(
         with image.running(log, **variables) as process:
             wait_until_live(url, process, log)
             assert image.run(HEALTH, log, PORT=str(port)) == 0
-            assert httpx.get(f"{url}/health/ready").status_code == 200
+            assert httpx.get(f"{url}/health/ready", timeout=30).status_code == 200
             user = {"email": "susan@example.com", "name": "Susan", "password": "a long pässword"}
-            registered = httpx.post(f"{url}/api/user/register", json=user, headers=HTTPS)
+            registered = httpx.post(
+                f"{url}/api/user/register", json=user, headers=HTTPS, timeout=30
+            )
             assert registered.status_code == 201, registered.text
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0, log.read_text("utf-8")

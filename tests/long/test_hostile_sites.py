@@ -109,7 +109,7 @@ def form_token(client: httpx.Client, site: PageSite) -> str:
 
 
 def session_of_attacker(site: PageSite) -> str:
-    with httpx.Client() as client:
+    with httpx.Client(timeout=30) as client:
         values = {"form_token": form_token(client, site), **FORMS[SIGN_IN]}
         answer = client.post(site.url + SIGN_IN, data=values)
         assert answer.status_code == 303
@@ -120,7 +120,7 @@ def session_of_attacker(site: PageSite) -> str:
 def test_a_form_of_another_site_changes_nothing(
     person: Person, site: PageSite, other: OtherSite, host: str
 ) -> None:
-    with httpx.Client() as client:
+    with httpx.Client(timeout=30) as client:
         token = form_token(client, site)
     person.sign_in()
     before = stored(site)

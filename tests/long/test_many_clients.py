@@ -91,7 +91,9 @@ def crowded(scheme: str, dsn: str, tmp_path: Path) -> Iterator[CrowdedServer]:
 def token_request(crowded: CrowdedServer) -> bytes:
     """Return the request of a user by token."""
     account = {"email": "susan@example.com", "password": PASSWORD}
-    with httpx.Client(base_url=crowded.server.url, verify=crowded.tls or False) as client:
+    with httpx.Client(
+        base_url=crowded.server.url, verify=crowded.tls or False, timeout=30
+    ) as client:
         assert client.post("/api/user/register", json=account).status_code == 201
         answer = client.post("/api/user/login", auth=(account["email"], PASSWORD))
         token = answer.json()["token"]

@@ -149,12 +149,12 @@ def started(command: list[str], folder: Path, address: str) -> Iterator[None]:
 def cookies_passed_by(proxy: str, userauth: str) -> str:
     """Return the cookies that the application gets from a user with the session of a browser."""
     user = {"email": f"{uuid.uuid4()}@example.com", "password": "another horse battery"}
-    httpx.post(f"{userauth}/api/user/register", json=user).raise_for_status()
-    token = httpx.post(f"{userauth}/api/user/login", json=user).json()["token"]
+    httpx.post(f"{userauth}/api/user/register", json=user, timeout=30).raise_for_status()
+    token = httpx.post(f"{userauth}/api/user/login", json=user, timeout=30).json()["token"]
     fields = {"Authorization": f"Bearer {token}", "Cookie": "userauth=a; __Host-userauth=b"}
     # userauth rejects as many parameters: a proxy must not pass them.
     url = f"{proxy}?{'a&' * 150}"
-    return httpx.get(url, headers=fields).raise_for_status().headers["Seen-Cookie"]
+    return httpx.get(url, headers=fields, timeout=30).raise_for_status().headers["Seen-Cookie"]
 
 
 @pytest.mark.needs("curl", "caddy", "nginx")

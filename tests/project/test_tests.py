@@ -75,6 +75,19 @@ def compared_statuses(source: str) -> list[str]:
     ]
 
 
+def default_timeouts(source: str) -> list[str]:
+    """Return the uses of httpx with its default timeout: a busy machine may need more than 5 s."""
+    called = re.compile(
+        r"httpx\.(?:Async)?(?:Client|get|head|post|put|patch|delete|request|stream)"
+    )
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and called.fullmatch(ast.unparse(node.func))
+        if not any(each.arg in {None, "timeout"} for each in node.keywords)
+    ]
+
+
 @pytest.mark.parametrize(
     "loop",
     [
@@ -133,6 +146,12 @@ def test_no_limit_ends_a_wait_before_the_wait_fails_itself() -> None:
     settings = tools["pytest"]["ini_options"]
     [seconds] = re.findall(r"--async-test-timeout=(\d+)", " ".join(settings["addopts"]))
     assert SECONDS < WORK_SECONDS <= float(seconds) < settings["timeout"]
+
+
+def test_every_request_has_a_timeout_for_a_busy_machine() -> None:
+    assert len(default_timeouts("httpx.get(url)\nhttpx.AsyncClient(verify=False)")) == 2
+    assert default_timeouts("httpx.get(url, timeout=30)") == []
+    assert found_in_tests(default_timeouts) == {}
 
 
 def test_no_whole_status_of_a_file_is_compared() -> None:

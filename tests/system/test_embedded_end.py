@@ -26,6 +26,6 @@ def test_a_server_logs_the_end_of_its_postgres_and_uses_the_one_that_a_command_s
         # As a command does.
         EmbeddedPostgres.start(data).stop()
         wait_until(lambda: AGAIN in server.written())
-        wait_until(lambda: httpx.get(f"{server.url}/health/ready").status_code == 200)
+        wait_until(lambda: httpx.get(f"{server.url}/health/ready", timeout=30).status_code == 200)
         assert server.stop() == 0
     assert server.written().count(ENDED) == 1

@@ -70,7 +70,7 @@ def certificate_of(server: ServerProcess) -> bytes:
 
 def test_everything_works_over_https(server: ServerProcess, files: tuple[Path, Path]) -> None:
     assert server.url.startswith("https://")
-    with httpx.Client(base_url=server.url, verify=trusting(files[0])) as client:
+    with httpx.Client(base_url=server.url, verify=trusting(files[0]), timeout=30) as client:
         assert client.post("/api/user/register", json=ACCOUNT).status_code == 201
         login = client.get("/api/user/login", auth=(ACCOUNT["email"], PASSWORD))
         token = login.json()["token"]
@@ -90,7 +90,7 @@ def test_many_connections_are_served_over_https(
     async def run() -> set[int]:
         limits = httpx.Limits(max_connections=50)
         async with httpx.AsyncClient(
-            base_url=server.url, verify=trusting(files[0]), limits=limits
+            base_url=server.url, verify=trusting(files[0]), limits=limits, timeout=30
         ) as client:
             return set().union(*await asyncio.gather(*[ask(client) for _ in range(50)]))
 
@@ -117,7 +117,7 @@ def test_plain_http_and_silent_connections_do_not_affect_other_callers(
             plain.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with suppress(ConnectionResetError):
                 assert b"200" not in plain.recv(1000)
-        answer = httpx.get(f"{server.url}/health/live", verify=trusting(files[0]))
+        answer = httpx.get(f"{server.url}/health/live", verify=trusting(files[0]), timeout=30)
         assert answer.status_code == 200
     assert "Traceback" not in server.written()
     assert "SSL Error" not in server.written()
@@ -255,7 +255,7 @@ def test_a_renewed_certificate_is_used_after_sighup(
     server: ServerProcess, files: tuple[Path, Path]
 ) -> None:
     before = certificate_of(server)
-    with httpx.Client(base_url=server.url, verify=trusting(files[0])) as client:
+    with httpx.Client(base_url=server.url, verify=trusting(files[0]), timeout=30) as client:
         assert client.get("/health/live").status_code == 200
         make_certificate(files[0].parent)
         server.signal(signal.SIGHUP)
@@ -320,7 +320,7 @@ def test_a_trusted_proxy_forwards_the_scheme(
     fields = {} if sent is None else {"X-Forwarded-Proto": sent}
     with (
         running_server(settings, tmp_path / "log") as server,
-        httpx.Client(base_url=server.url, headers=fields) as client,
+        httpx.Client(base_url=server.url, headers=fields, timeout=30) as client,
     ):
         answer = client.post("/api/user/register", json=ACCOUNT)
         assert answer.status_code == (201 if status == 200 else status)

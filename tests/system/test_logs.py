@@ -37,7 +37,7 @@ def events(server: ServerProcess) -> list[dict[str, Any]]:
 
 
 def test_each_request_is_one_event_with_its_timing(server: ServerProcess) -> None:
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         account = {"email": EMAIL, "password": PASSWORD}
         user_id = client.post("/api/user/register", json=account).json()["id"]
         token = client.get("/api/user/login", auth=(EMAIL, PASSWORD)).json()["token"]
@@ -69,7 +69,7 @@ def test_each_request_is_one_event_with_its_timing(server: ServerProcess) -> Non
 
 
 def test_an_internal_error_is_an_event_with_its_traceback(server: ServerProcess, dsn: str) -> None:
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
         client.post("/api/user/register", json={"email": EMAIL, "password": PASSWORD})
         run_sql(dsn, "UPDATE users SET password_hash = 'plain-hunter2'")
         answer = client.get("/api/user/login", auth=(EMAIL, PASSWORD))

@@ -68,4 +68,4 @@ def test_a_process_adds_its_number_to_the_port(dsn: str, tmp_path: Path) -> None
     variables = instance(1, {"DATABASE_URL": dsn, "PORT": str(before)})
     with running_server(variables, tmp_path / "log") as server:
         assert server.url == f"http://127.0.0.1:{before + 1}"
-        assert httpx.get(f"{server.url}/health/ready").status_code == 200
+        assert httpx.get(f"{server.url}/health/ready", timeout=30).status_code == 200

@@ -83,7 +83,7 @@ def test_ready_is_503_right_after_sigterm_and_late_requests_are_served(
             assert connection.getresponse().read() == b'{"status":"ok"}\n'
         server.signal(signal.SIGTERM)
         # The signal arrives within an unknown time.
-        wait_until(lambda: httpx.get(f"{server.url}/health/ready").status_code != 200)
+        wait_until(lambda: httpx.get(f"{server.url}/health/ready", timeout=30).status_code != 200)
         for connection in (kept, new):
             connection.request("GET", "/health/ready")
             answer = connection.getresponse()

@@ -74,6 +74,9 @@ def test_a_server_stops_while_the_name_of_the_mail_server_is_being_resolved(
     }
     with running_server(variables, tmp_path / "log", preloaded=False) as server:
         account = {"email": EMAIL, "password": PASSWORD}
-        assert httpx.post(f"{server.url}/api/user/register", json=account).status_code == 201
+        assert (
+            httpx.post(f"{server.url}/api/user/register", json=account, timeout=30).status_code
+            == 201
+        )
         server.wait_for("resolving silent.example")
         assert server.stop() == 0

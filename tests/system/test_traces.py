@@ -73,7 +73,7 @@ def test_each_request_is_a_span_with_the_parent_from_its_header(
 ) -> None:
     variables = {"DATABASE_URL": dsn, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     with running_server(variables, tmp_path / "log") as server:
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
             account = {"email": "susan@example.com", "password": PASSWORD}
             client.post("/api/user/register", json=account)
             fields = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-ID": "id-7"}
@@ -102,5 +102,5 @@ def test_an_unavailable_collector_blocks_neither_requests_nor_shutdown(
     unavailable = f"http://127.0.0.1:{free_port()}"
     variables = {"DATABASE_URL": dsn, "OTEL_EXPORTER_OTLP_ENDPOINT": unavailable}
     with running_server(variables, tmp_path / "log") as server:
-        assert httpx.get(f"{server.url}/health/live").status_code == 200
+        assert httpx.get(f"{server.url}/health/live", timeout=30).status_code == 200
         assert server.stop() == 0
