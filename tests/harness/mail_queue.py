@@ -38,20 +38,23 @@ def insert_messages(
     return ids
 
 
-def states(dsn: str) -> dict[str, tuple[str, int, str | None]]:
-    """Return the state, the attempts and the failure of each message, by its recipient."""
-    rows = run_sql(
+def _states(dsn: str) -> list[tuple[str, str, int, str | None]]:
+    return run_sql(
         dsn,
         "SELECT recipient, CASE WHEN sent_at IS NOT NULL THEN 'sent'"
         " WHEN failed_at IS NOT NULL THEN 'dead' WHEN due_at IS NOT NULL THEN 'due'"
         " ELSE 'void' END, attempts, failure FROM messages",
     )
-    return {recipient: (state, attempts, failure) for recipient, state, attempts, failure in rows}
+
+
+def states(dsn: str) -> dict[str, tuple[str, int, str | None]]:
+    """Return the state, the attempts and the failure of each message, by its recipient."""
+    return {recipient: (state, tries, why) for recipient, state, tries, why in _states(dsn)}
 
 
 def count_in(dsn: str, state: str) -> int:
-    """Return how many messages are in a state."""
-    return sum(found == state for found, _, _ in states(dsn).values())
+    """Return how many messages are in a state: several may have the same recipient."""
+    return sum(found == state for _, found, _, _ in _states(dsn))
 
 
 def numbered(count: int) -> Sequence[str]:
