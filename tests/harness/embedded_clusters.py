@@ -106,13 +106,18 @@ def runs(folder: Path) -> bool:
     return bool(postgres_processes(folder))
 
 
+def wait_for_the_end(folder: Path) -> None:
+    """Wait for the last process of a Postgres: it ends a little after ``pg_ctl stop`` returns."""
+    wait_until(lambda: not runs(folder))
+
+
 def starts_and_works(folder: Path) -> None:
     postgres = EmbeddedPostgres.start(folder)
     try:
         assert execute(postgres.dsn, "SELECT 1") == [(1,)]
     finally:
         postgres.stop()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 def as_ordinary_user(work: Callable[[], None]) -> None:

@@ -27,6 +27,7 @@ from tests.harness.embedded_clusters import (
     postmaster,
     runs,
     starts_and_works,
+    wait_for_the_end,
 )
 from tests.harness.memory_directory import new_directory
 from tests.harness.shared_memory import remove_shared_memory
@@ -50,7 +51,7 @@ def shared() -> Iterator[Path]:
 @pytest.fixture
 def folder(shared: Path) -> Iterator[Path]:
     """Yield the directory of a stopped cluster."""
-    wait_until(lambda: not runs(shared))
+    wait_for_the_end(shared)
     yield shared
     end_postgres_below(shared)
 
@@ -63,7 +64,7 @@ def test_the_first_start_creates_a_cluster_and_the_next_one_finds_its_data(place
     assert psutil.Process(postmaster(folder)).uids().effective != 0
     postgres.stop()
     postgres.stop()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
     postgres = EmbeddedPostgres.start(folder)
     assert execute(postgres.dsn, "SELECT word FROM kept") == [("äö",)]
@@ -106,7 +107,7 @@ def test_the_last_process_stops_postgres(folder: Path) -> None:
     first.leave()
     assert runs(folder)
     second.leave()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 def test_two_instances_in_one_process_count_as_two(folder: Path) -> None:
@@ -115,7 +116,7 @@ def test_two_instances_in_one_process_count_as_two(folder: Path) -> None:
     first.stop()
     assert execute(second.dsn, "SELECT 1") == [(1,)]
     second.stop()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 def test_processes_that_start_simultaneously_share_one_new_cluster(place: Path) -> None:
@@ -124,7 +125,7 @@ def test_processes_that_start_simultaneously_share_one_new_cluster(place: Path) 
     assert len({member.line() for member in members} - {""}) == 1
     with ThreadPoolExecutor() as threads:
         list(threads.map(Member.leave, members))
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -140,7 +141,7 @@ def test_a_killed_process_leaves_postgres_running_for_the_next_one(
     assert postmaster(folder) == server
     assert execute(postgres.dsn, "SELECT * FROM kept") == [(1,)]
     postgres.stop()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 def test_a_killed_postgres_recovers_at_the_next_start(folder: Path) -> None:
@@ -154,7 +155,7 @@ def test_a_killed_postgres_recovers_at_the_next_start(folder: Path) -> None:
     member.leave()
     assert execute(postgres.dsn, "SELECT 1") == [(1,)]
     postgres.stop()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 def test_a_postgres_that_another_process_started_again_stays_as_long_as_it_is_used(
@@ -188,7 +189,7 @@ def test_a_start_waits_for_the_children_of_a_killed_postgres(folder: Path) -> No
         postgres = start.result(timeout=20)
     member.leave()
     postgres.stop()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 @pytest.fixture
@@ -283,7 +284,7 @@ def test_the_path_may_be_long_and_contain_special_characters(far: Path) -> None:
     assert (far / "postmaster.pid").read_text().splitlines()[1] == str(far)
     joined.stop()
     postgres.stop()
-    wait_until(lambda: not runs(far))
+    wait_for_the_end(far)
     assert not socket_folder.exists()
 
 
@@ -304,7 +305,7 @@ def test_home_and_tmpdir_need_not_exist(folder: Path) -> None:
     member = Member(folder, {"HOME": "/nonexistent", "TMPDIR": "/nonexistent", "PGPORT": "1"})
     assert execute(member.line(), "SELECT 1") == [(1,)]
     member.leave()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 @pytest.mark.needs("a checkout that other users can read")
@@ -323,7 +324,7 @@ def test_postgres_runs_as_an_ordinary_user_and_root_may_join(place: Path) -> Non
         postgres.stop()
 
     as_ordinary_user(work)
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
     postgres = EmbeddedPostgres.start(folder)
     assert psutil.Process(postmaster(folder)).uids().effective == folder.stat().st_uid
     assert execute(postgres.dsn, "SELECT * FROM kept") == [(1,)]
@@ -403,7 +404,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_postgres(folder: Path) -> None:
     assert member.line() == "interrupted"
     assert execute(dsn, "SELECT 1") == [(1,)]
     member.leave()
-    wait_until(lambda: not runs(folder))
+    wait_for_the_end(folder)
 
 
 def test_members_in_another_pid_namespace_are_noticed(folder: Path) -> None:

@@ -12,9 +12,14 @@ from postgres.data_directory import DataDirectory
 from postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from postgres.initialization import create_cluster
 from tests.harness.configuration import ROOT
-from tests.harness.embedded_clusters import Member, copy_cluster, execute, postmaster, runs
+from tests.harness.embedded_clusters import (
+    Member,
+    copy_cluster,
+    execute,
+    postmaster,
+    wait_for_the_end,
+)
 from tests.harness.memory_directory import new_directory
-from tests.harness.waiting import wait_until
 
 OLD_SCHEMA = (ROOT / "db" / "schemas" / "1.sql").read_text("utf-8")
 OTHER_THINGS = """
@@ -171,7 +176,7 @@ def test_an_interrupted_transfer_of_ownership_is_repeated(earlier_cluster: Path)
     postgres = EmbeddedPostgres.start(earlier_cluster)
     check_ownership(postgres.dsn)
     postgres.stop()
-    wait_until(lambda: not runs(earlier_cluster))
+    wait_for_the_end(earlier_cluster)
 
 
 def wait_for_single_user(member: Member) -> psutil.Process:
