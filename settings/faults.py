@@ -55,10 +55,12 @@ def fault_of(error: ErrorDetails, layers: Sequence[Layer]) -> str:
 
 
 def _shown(value: object) -> str:
-    try:
-        return json.dumps(value, default=str)
-    except RecursionError:  # dotted keys nest tables to any depth
-        return "(nested tables)"
+    # Dotted keys nest tables to any depth, and each version of Python has its own limit for JSON.
+    if isinstance(value, dict):
+        return "(a table)"
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return "(a nested list)"
+    return json.dumps(value, default=str)
 
 
 def faults_across_sections(settings: Settings, layers: Sequence[Layer]) -> list[str]:

@@ -110,10 +110,22 @@ def test_a_broken_file_is_one_fault_with_its_line(file: Path, content: bytes, re
     assert fault.endswith(reason)
 
 
-def test_tables_that_dotted_keys_nest_are_one_fault(faults: Faults) -> None:
-    nested = ".".join(5000 * "a")
-    assert faults(toml=f"[testing.cors]\norigins.{nested} = 1\n") == (
-        "cors.origins = (nested tables) (from settings.toml [testing]): must be a list of origins",
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("origins.a = 1", "(a table)"),
+        (f"origins.{'.'.join(5000 * 'a')} = 1", "(a table)"),
+        ('origins = [["x"]]', "(a nested list)"),
+        (f"origins = ['x', {{{'.'.join(5000 * 'a')} = 1}}]", "(a nested list)"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_tables_and_nested_lists_are_named_and_not_shown(
+    faults: Faults, value: str, shown: str
+) -> None:
+    (fault,) = faults(toml=f"[testing.cors]\n{value}\n")
+    assert fault == (
+        f"cors.origins = {shown} (from settings.toml [testing]): must be a list of origins"
     )
 
 
