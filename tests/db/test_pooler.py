@@ -235,7 +235,6 @@ def test_the_documented_statements_are_enough_for_the_default_settings(postgres:
         "statement_timeout = '30s'",
         "idle_in_transaction_session_timeout = 0",
         "lock_timeout = '30s'",
-        "search_path = userauth, public",
         "synchronous_commit = local",
         "default_transaction_isolation = 'repeatable read'",
         "array_nulls = off",
@@ -253,6 +252,24 @@ def test_a_setting_that_another_client_left_in_a_session_is_recognized(
             use(pooled.url, nothing, TRANSACTION)
     finally:
         run_sql(pooled.url, f"RESET {name}")
+    use(pooled.url, nothing, TRANSACTION)
+
+
+@pytest.mark.needs("pgbouncer")
+def test_a_search_path_that_another_client_left_is_recognized_if_the_pooler_keeps_it(
+    pooled: PooledDatabase,
+) -> None:
+    """From version 1.26 on, PgBouncer resets it to that of each client."""
+    left = "userauth, public"
+    run_sql(pooled.url, f"SET search_path = {left}")
+    try:
+        if run_sql(pooled.url, "SHOW search_path") == [(left,)]:
+            with pytest.raises(RoleSettingsMissing, match="IN DATABASE shared SET search_path = "):
+                use(pooled.url, nothing, TRANSACTION)
+        else:
+            use(pooled.url, nothing, TRANSACTION)
+    finally:
+        run_sql(pooled.url, "RESET search_path")
     use(pooled.url, nothing, TRANSACTION)
 
 

@@ -142,7 +142,12 @@ def test_an_empty_database_cannot_be_backed_up(empty: str, tmp_path: Path) -> No
 def test_a_cluster_newer_than_every_installed_pg_dump_is_rejected(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    old = tmp_path / "pg_dump"
+    old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 17.5'\n", encoding="ascii")
+    old.chmod(0o755)
     monkeypatch.setattr("postgres.backup.MAJOR_VERSION", "12")
+    # The machine may have a pg_dump that is new enough.
+    monkeypatch.setattr("postgres.backup._system_programs", lambda: iter([old]))
     with (tmp_path / "backup").open("wb") as target:
         backups = Backups(dsn, environ={}, schema=SCHEMA, clock=Clock(), origin=LocalOrigin())
         with pytest.raises(BackupError, match="install postgresql-client-18"):

@@ -114,19 +114,25 @@ def test_a_broken_file_is_one_fault_with_its_line(file: Path, content: bytes, re
     ("value", "shown"),
     [
         ("origins.a = 1", "(a table)"),
-        (f"origins.{'.'.join(5000 * 'a')} = 1", "(a table)"),
         ('origins = [["x"]]', "(a nested list)"),
-        (f"origins = ['x', {{{'.'.join(5000 * 'a')} = 1}}]", "(a nested list)"),
+        ('origins = ["x", {a.a = 1}]', "(a nested list)"),
     ],
-    ids=lambda text: text[:20],
 )
 def test_tables_and_nested_lists_are_named_and_not_shown(
     faults: Faults, value: str, shown: str
 ) -> None:
-    (fault,) = faults(toml=f"[testing.cors]\n{value}\n")
-    assert fault == (
-        f"cors.origins = {shown} (from settings.toml [testing]): must be a list of origins"
+    assert faults(toml=f"[testing.cors]\n{value}\n") == (
+        f"cors.origins = {shown} (from settings.toml [testing]): must be a list of origins",
     )
+
+
+@pytest.mark.parametrize("value", ["origins.{} = 1", 'origins = ["x", {{{} = 1}}]'])
+def test_tables_that_dotted_keys_nest_are_one_short_fault(faults: Faults, value: str) -> None:
+    nested = value.format(".".join(5000 * "a"))
+    (fault,) = faults(toml=f"[testing.cors]\n{nested}\n")
+    # From Python 3.14 on, the parser of TOML has a limit of its own.
+    assert fault.endswith(("must be a list of origins", "it is nested too deeply"))
+    assert len(fault) < 300
 
 
 def test_a_missing_or_unreadable_file_is_one_fault(tmp_path: Path) -> None:
