@@ -84,5 +84,6 @@ def _claim(path: Path, folder: int) -> None:
 
 def _already_exists(path: Path) -> AlreadyExists:
     return AlreadyExists(
-        f"{path} already exists: choose another name, or pass --overwrite for a file."
+        f"{path} already exists: choose another name, or pass --overwrite, which replaces only"
+        " files."
     )

@@ -173,7 +173,9 @@ def _read_urlencoded(content: bytes) -> str:
 
 
 def _field_error(error: ErrorDetails) -> FieldError:
-    field = ".".join(str(part) for part in error["loc"])[:_MAX_FIELD_LENGTH] or "body"
+    # The location is empty if the whole body is wrong; a field may have an empty name.
+    location = error["loc"] or ("body",)
+    field = ".".join(str(part) for part in location)[:_MAX_FIELD_LENGTH]
     # The message of a ValueError that a form raises, without pydantic's prefix.
     cause = error.get("ctx", {}).get("error")
     return FieldError(field, str(cause) if cause else _MESSAGES.get(error["type"], error["msg"]))

@@ -71,7 +71,7 @@ class LoginHandler(BaseHandler):
         return password_credentials(form.email, form.password)
 
     def _reject_body(self) -> None:
-        """Accept an object without fields, which some libraries always send."""
+        """Reject a body with fields; some libraries always send an object without any."""
         try:
             self.body(NoFields)
         except InvalidFields as error:

@@ -50,8 +50,9 @@ class PasswordResetConfirmHandler(BaseHandler):
             Guard.ANYONE,
             Reset,
             summary="Set a new password with the link or the code",
-            description="Revokes every token, and verifies the email address. This does not log in:"
-            " log in next.",
+            description="Revokes every token, and verifies the email address. If it was never"
+            " verified before, the name is removed: another person may have chosen it. This does"
+            " not log in: log in next.",
             response=Response("The password is changed.", Empty),
             problems=(CodeInvalid, TooManyAttempts, DatabaseUnavailable, Overloaded),
         )

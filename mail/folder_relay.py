@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
@@ -29,7 +30,7 @@ class FolderRelay:
         time = f"{self._now().astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
         name = _UNSAFE.sub("_", f"{time}-{message[KIND_FIELD]}-{recipient}")[:_MAX_LENGTH]
         try:
-            await asyncio.to_thread(self._write, name, message.as_bytes())
+            await asyncio.to_thread(self._write, name, _readable(message).as_bytes())
         except OSError as error:
             raise RelayFault(f"the folder of messages: {error.strerror or error}") from None
 
@@ -43,6 +44,15 @@ class FolderRelay:
             draft.write(content)
             draft.flush()
             _link(Path(draft.name), self._folder, name)
+
+
+def _readable(message: EmailMessage) -> EmailMessage:
+    """Return a copy with whole lines: quoted-printable would break links and codes of each file."""
+    copy = deepcopy(message)
+    for part in copy.walk():
+        if isinstance(part, EmailMessage) and part.get_content_maintype() == "text":
+            part.set_content(part.get_content(), subtype=part.get_content_subtype(), cte="8bit")
+    return copy
 
 
 def _link(draft: Path, folder: Path, name: str) -> None:

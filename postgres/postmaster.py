@@ -102,6 +102,7 @@ def accepts_connections(directory: DataDirectory, socket_directory: Path) -> boo
         f"--host={socket_directory}",
         f"--port={PORT}",
         f"--username={ROLE}",
+        "--dbname=postgres",  # the default is that of the role, whose absence Postgres would log
         "--timeout=3",
     )
     return code == 0

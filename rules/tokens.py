@@ -2,8 +2,9 @@
 
 A token is ``ID.EXPIRY.SIGNATURE``: the token's id (a UUID), its expiry in UTC seconds, and an
 HMAC-SHA-256 over both, in URL-safe base64: 91 characters. It contains nothing else; its user is in
-the database. The token of a session, in a cookie, has the same form, and is signed with another
-salt: neither kind is ever accepted as the other.
+the database. (The id begins with the first byte of the user's id.) The token of a session, in a
+cookie, has the same form, and is signed with another salt: neither kind is ever accepted as the
+other.
 """
 
 import hashlib

@@ -7,7 +7,7 @@ together with the IP address of the request; and by either of them alone, with h
 a limit, each attempt has to wait, twice as long after each failure.
 
 A correct password resets the count of its email address, and makes the network of the request the
-usual network of the account: there, failures from other networks do not count. An email address
+usual network of the account: there, failures from other networks cause no wait. An email address
 has at most ``max_consecutive_failures``. From four fifths of them on, no password is accepted from
 other networks until a correct one comes from the usual network. At the limit, none is accepted
 until the user resets the password by a message, or an administrator resets the count.

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from settings.checks import OptionalPath
 from settings.section import Section
 
+_NO_CONTROL_CHARACTERS = r"^\P{Cc}*$"
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _WANTED_COLOR = "a color such as #1d4ed8"
 # WCAG 2.2, 1.4.3: white text on a button of the color must be readable.
@@ -60,12 +61,17 @@ class PageSettings(Section):
     """Whether pages are served, and how they look."""
 
     enabled: bool
-    title: str = Field(min_length=1, max_length=100, description="a text of 1 to 100 characters")
+    title: str = Field(
+        min_length=1,
+        max_length=100,
+        pattern=_NO_CONTROL_CHARACTERS,
+        description="a text of 1 to 100 characters, without control characters",
+    )
     logo: Annotated[OptionalPath, AfterValidator(_check_logo)]
     color: Annotated[str, AfterValidator(_check_color), Field(description=_WANTED_COLOR)]
     links: Annotated[
-        tuple[str, ...],
-        Field(strict=False, description="a list of links"),
+        tuple[Annotated[str, Field(pattern=_NO_CONTROL_CHARACTERS)], ...],
+        Field(strict=False, description="a list of links without control characters"),
         AfterValidator(_check_links),
     ]
     templates: OptionalPath

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ def main() -> int:
     """Run the three programs until one of them exits, or until interrupted."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     ports = _arguments()
+    _check_ports(ports)
     # Not 127.0.0.1: browsers treat localhost as secure. Cookies do not depend on the port.
     url = f"http://localhost:{ports.port}"
     folder = _ROOT / "var" / "example" / str(ports.port)
@@ -60,6 +62,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--userauth-port", type=int, default=8000)
     parser.add_argument("--application-port", type=int, default=9000)
     return parser.parse_args()
+
+
+def _check_ports(ports: argparse.Namespace) -> None:
+    """Exit if a port is in use: another server would answer the questions about readiness."""
+    for name, port in vars(ports).items():
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                option = name.replace("_", "-")
+                sys.exit(
+                    f"Port {port} is in use. Stop the program that listens on it, such as"
+                    f" `make serve`, or run {Path(__file__).name} with another --{option}."
+                )
 
 
 def _nginx_command(folder: Path, ports: argparse.Namespace) -> Sequence[str]:

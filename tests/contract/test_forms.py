@@ -50,6 +50,11 @@ def test_a_few_unknown_members_are_all_reported() -> None:
     assert errors == dict.fromkeys("xy", "is not a field of this call")
 
 
+def test_a_field_with_an_empty_name_is_reported_as_it_is() -> None:
+    errors = errors_of(Example, {"one": "1", "": 2})
+    assert errors == {"": "is not a field of this call"}
+
+
 def test_form_parameters_are_decoded_as_browsers_encode_them() -> None:
     content = b"&&one=%C3%A4+%2B\xc3\xa4=&two=2&three&"
     assert Parameters.read(content).one == "ä +ä="

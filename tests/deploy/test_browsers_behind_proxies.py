@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -206,6 +207,21 @@ def test_the_example_says_that_it_is_ready_only_if_it_is(
     assert (program.returncode, output) == (1, "")
     log = (tmp_path / "log").read_text()
     assert log.endswith("The programs did not become ready: see above.\n")
+
+
+@pytest.mark.needs("nginx")
+@pytest.mark.parametrize("index", range(3))
+def test_the_example_does_not_start_if_a_port_is_in_use(
+    example: tuple[Sequence[str], Sequence[int]], tmp_path: Path, index: int
+) -> None:
+    command, ports = example
+    with (
+        socket.create_server(("127.0.0.1", ports[index])),
+        running(command, tmp_path / "log", environment()) as program,
+    ):
+        output, _ = program.communicate(timeout=60)
+    assert (program.returncode, output) == (1, "")
+    assert (tmp_path / "log").read_text().startswith(f"Port {ports[index]} is in use. Stop ")
 
 
 @pytest.mark.needs("nginx")

@@ -17,11 +17,15 @@ NOW = datetime(2026, 11, 29, 3, 30, 59, 123456, tzinfo=UTC)
 NAME = "20261129T033059.123456Z-password-reset-"
 
 
+LINK = f"http://127.0.0.1:8000/auth/reset?request={'b7' * 18}#{'x' * 100}"
+
+
 def message() -> EmailMessage:
     made = EmailMessage(policy=SMTP)
     made[KIND_FIELD] = "password-reset"
     made["To"] = "alice@example.com"
-    made.set_content("Hello.")
+    made.set_content(f"Schöne Grüße:\n{LINK}\n", cte="quoted-printable")
+    made.add_alternative(f'<a href="{LINK}">ß</a>\n', subtype="html", cte="quoted-printable")
     return made
 
 
@@ -48,6 +52,18 @@ def test_a_message_is_a_file_that_only_its_owner_can_read(tmp_path: Path) -> Non
     assert file.stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
     assert message_from_bytes(file.read_bytes(), policy=SMTP)["To"] == "alice@example.com"
+
+
+def test_a_link_in_a_file_can_be_copied(tmp_path: Path) -> None:
+    send(tmp_path, "alice@example.com")
+    (file,) = tmp_path.iterdir()
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert {"Schöne Grüße:", LINK, f'<a href="{LINK}">ß</a>'} <= {*lines}
+    parsed = message_from_bytes(file.read_bytes(), policy=SMTP)
+    sent = message_from_bytes(message().as_bytes(), policy=SMTP)
+    assert [(part.get_content_type(), part.get_content()) for part in parsed.iter_parts()] == [
+        (part.get_content_type(), part.get_content()) for part in sent.iter_parts()
+    ]
 
 
 def test_a_message_does_not_replace_another_of_the_same_time(tmp_path: Path) -> None:

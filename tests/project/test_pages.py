@@ -87,6 +87,16 @@ def test_the_commands_of_a_page_print_its_samples(
     assert [sample for sample in found if not sample.is_right()] == []
 
 
+def test_the_pages_register_different_users() -> None:
+    # A reader follows one page after another, on the same database.
+    texts = [text for text, _ in PAGES.values()] + [TUTORIAL, page("deploy/example/README.md")]
+    emails = [
+        {*re.findall(r"\w+@example\.com", "\n".join(all_commands(text)) or text)} for text in texts
+    ]
+    used = [email for found in emails for email in found]
+    assert len(used) == len({*used}) >= 6
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_block_waits_for_the_message_that_it_reads(name: str) -> None:
     # The test above waits by itself, unlike the shell of a reader who pastes the block.
@@ -113,7 +123,7 @@ def test_the_pages_show_each_form_of_credentials() -> None:
         '"Authorization: Bearer $TOKEN"',
         '"Authorization: Basic $TOKEN"',
         '-u "$TOKEN:"',
-        "-u susan@example.com:password",
+        "-u thomas@example.com:password",
     ):
         assert any(form in command and command.endswith("/api/user") for command in found)
 

@@ -8,6 +8,8 @@ import pytest
 from settings import FIELDS, VARIABLES, load_settings
 from tests.harness.settings_files import NEW_KEY, Faults, Load
 
+TITLE = "a text of 1 to 100 characters, without control characters"
+
 
 @pytest.mark.parametrize(
     ("variable", "value", "shown", "wanted"),
@@ -142,9 +144,12 @@ def test_the_bounds_themselves_are_accepted(load: Load, variable: str, value: st
         ("passwords", 'refuse_common = "true"', "true or false"),
         ("passwords", "refuse_common = 1", "true or false"),
         ("passwords", "workers = 1979-05-27", "a whole number of at least 0 and at most 64"),
-        ("pages", "title = 5", "a text of 1 to 100 characters"),
-        ("pages", 'title = ""', "a text of 1 to 100 characters"),
-        ("pages", f'title = "{101 * "x"}"', "a text of 1 to 100 characters"),
+        ("pages", "title = 5", TITLE),
+        ("pages", 'title = ""', TITLE),
+        ("pages", f'title = "{101 * "x"}"', TITLE),
+        ("pages", 'title = "a\\nb"', TITLE),
+        ("pages", 'title = "\\u0085"', TITLE),
+        ("pages", 'links = ["a\\u0000=/"]', "a list of links without control characters"),
         ("pages", "color = 5", "a color such as #1d4ed8"),
     ],
 )
