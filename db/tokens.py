@@ -88,7 +88,7 @@ async def revoke(
 ) -> str | None:
     """Revoke a token of a kind, of any user or of one; return the id of its owner.
 
-    None if none is unrevoked with this id and kind, or if it belongs to another user.
+    None if no unrevoked token has this id and kind, or if it belongs to another user.
     """
     row = await connection.fetch_one(_REVOKE, (at, token_id, kind, user_id))
     return None if row is None else row[0]

@@ -47,11 +47,15 @@ class FolderRelay:
 
 
 def _readable(message: EmailMessage) -> EmailMessage:
-    """Return a copy with whole lines: quoted-printable would break links and codes of each file."""
+    """Return a copy in 8bit: quoted-printable would break a long link into several lines."""
     copy = deepcopy(message)
     for part in copy.walk():
         if isinstance(part, EmailMessage) and part.get_content_maintype() == "text":
+            language = part["Content-Language"]
+            # This removes every field whose name begins with Content-.
             part.set_content(part.get_content(), subtype=part.get_content_subtype(), cte="8bit")
+            if language is not None:
+                part["Content-Language"] = language
     return copy
 
 

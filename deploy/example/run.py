@@ -23,6 +23,7 @@ from urllib.request import urlopen
 _EXAMPLE = Path(__file__).resolve().parent
 _ROOT = _EXAMPLE.parents[1]
 _SECONDS = 60
+_MAX_PORT = 65_535
 
 
 def main() -> int:
@@ -58,22 +59,33 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--port", type=int, default=8080, help="of nginx")
-    parser.add_argument("--userauth-port", type=int, default=8000)
-    parser.add_argument("--application-port", type=int, default=9000)
+    parser.add_argument("--port", type=_port, default=8080, help="of nginx")
+    parser.add_argument("--userauth-port", type=_port, default=8000)
+    parser.add_argument("--application-port", type=_port, default=9000)
     return parser.parse_args()
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_PORT:
+        raise argparse.ArgumentTypeError(f"must be 1 to {_MAX_PORT}")
+    return int(text)
+
+
 def _check_ports(ports: argparse.Namespace) -> None:
-    """Exit if a port is in use: another server would answer the questions about readiness."""
+    """Exit if a port is in use: the server on that of userauth would seem to be the new one."""
     for name, port in vars(ports).items():
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                option = name.replace("_", "-")
-                sys.exit(
-                    f"Port {port} is in use. Stop the program that listens on it, such as"
-                    f" `make serve`, or run {Path(__file__).name} with another --{option}."
-                )
+        try:
+            with socket.socket() as probe:
+                # As nginx and userauth do; a connection that was closed does not count.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            hint = " (perhaps `make serve`)" if name == "userauth_port" else ""
+            sys.exit(
+                f"Port {port}: {error.strerror}. Stop the program that listens on it{hint}, or"
+                f" choose another port: {sys.executable} deploy/example/run.py"
+                f" --{name.replace('_', '-')}=PORT"
+            )
 
 
 def _nginx_command(folder: Path, ports: argparse.Namespace) -> Sequence[str]:

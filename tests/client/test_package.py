@@ -111,7 +111,7 @@ def test_the_readme_examples_run(url: str, service: tuple[str, str], tmp_path: P
             run_python(str(file), path=PACKAGE, CLIENT_ID=service[0], CLIENT_SECRET=service[1])
         )
     first, reset, renewal, check, failures = (text.splitlines() for text in printed)
-    assert first[0] == "Susan"
+    assert first[0] == "Clara"
     assert re.fullmatch(r"My laptop .*\+00:00 True", first[1])
     assert reset == ["This server sends no messages"]
     assert renewal == ["50"]

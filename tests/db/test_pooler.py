@@ -259,7 +259,7 @@ def test_a_setting_that_another_client_left_in_a_session_is_recognized(
 def test_a_search_path_that_another_client_left_is_recognized_if_the_pooler_keeps_it(
     pooled: PooledDatabase,
 ) -> None:
-    """From version 1.26 on, PgBouncer resets it to that of each client."""
+    """PgBouncer 1.26 and later set it for each client, if Postgres reports it, as 18 does."""
     left = "userauth, public"
     run_sql(pooled.url, f"SET search_path = {left}")
     try:

@@ -209,10 +209,20 @@ def test_the_example_says_that_it_is_ready_only_if_it_is(
     assert log.endswith("The programs did not become ready: see above.\n")
 
 
-@pytest.mark.needs("nginx")
-@pytest.mark.parametrize("index", range(3))
+@pytest.mark.parametrize(
+    ("index", "hint", "option"),
+    [
+        (0, "", "--port"),
+        (1, " (perhaps `make serve`)", "--userauth-port"),
+        (2, "", "--application-port"),
+    ],
+)
 def test_the_example_does_not_start_if_a_port_is_in_use(
-    example: tuple[Sequence[str], Sequence[int]], tmp_path: Path, index: int
+    example: tuple[Sequence[str], Sequence[int]],
+    tmp_path: Path,
+    index: int,
+    hint: str,
+    option: str,
 ) -> None:
     command, ports = example
     with (
@@ -221,7 +231,10 @@ def test_the_example_does_not_start_if_a_port_is_in_use(
     ):
         output, _ = program.communicate(timeout=60)
     assert (program.returncode, output) == (1, "")
-    assert (tmp_path / "log").read_text().startswith(f"Port {ports[index]} is in use. Stop ")
+    assert (tmp_path / "log").read_text() == (
+        f"Port {ports[index]}: Address already in use. Stop the program that listens on it{hint},"
+        f" or choose another port: {sys.executable} deploy/example/run.py {option}=PORT\n"
+    )
 
 
 @pytest.mark.needs("nginx")
